@@ -1,0 +1,131 @@
+"""The one tree of errors: every failure that a user can cause has a branch, an exit code and a message.
+
+A message says what is wrong, where, which value, and what to do. Whatever can reach another site carries
+only the error's `code`; the text stays where it was raised, because it may name a file or a patient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing wrong with a site's data: what, where, which value, and what to do about it.
+
+    Attributes
+    ----------
+    where : str
+        File, row and column, or patient (stays at the site).
+    what : str
+        The violation with the offending value.
+    remedy : str
+        What the reader should do.
+    fatal : bool
+        True if nothing of the site can be used until it is mended, False if only this patient is refused.
+    """
+
+    where: str
+    what: str
+    remedy: str = ""
+    fatal: bool = True
+
+    def __str__(self) -> str:
+        """One line for a terminal."""
+        return f"{self.where}: {self.what}" + (f" -> {self.remedy}" if self.remedy else "")
+
+
+class RheError(Exception):
+    """Whatever rhe refuses to do; `exit_code` is the process', `code` is all that may leave a site."""
+
+    exit_code: ClassVar[int] = 1
+    code: ClassVar[str] = "E_FAILED"
+
+
+class PlanError(RheError):
+    """The study plan is invalid, contradictory, or not the one that was approved."""
+
+    exit_code = 10
+    code = "E_PLAN"
+
+
+class SiteError(RheError):
+    """The site's own configuration or folder is unusable."""
+
+    exit_code = 11
+    code = "E_SITE"
+
+
+class CohortError(RheError):
+    """The cohort table violates its schema; `findings` lists every violation at once."""
+
+    exit_code = 12
+    code = "E_COHORT"
+
+    def __init__(self, findings: tuple[Finding, ...]) -> None:
+        self.findings = findings
+        super().__init__("\n".join(str(finding) for finding in findings))
+
+
+class ScanError(RheError):
+    """A CT scan or mask is refused, with the reason."""
+
+    exit_code = 13
+    code = "E_SCAN"
+
+
+class ModelError(RheError):
+    """A model file, state dict or network input is not what it should be."""
+
+    exit_code = 14
+    code = "E_MODEL"
+
+
+class NonFiniteError(RheError):
+    """A loss, weight or statistic is NaN or infinite; nothing is averaged with it."""
+
+    exit_code = 15
+    code = "E_NONFINITE"
+
+
+class SmallNumberError(RheError):
+    """Too few patients for what was asked; the site refuses rather than alter its summary."""
+
+    exit_code = 16
+    code = "E_SMALL_N"
+
+
+class PolicyError(RheError):
+    """The site's policy does not allow what was asked of it."""
+
+    exit_code = 17
+    code = "E_POLICY"
+
+
+class ProtocolError(RheError):
+    """A message is malformed, forged or out of context."""
+
+    exit_code = 18
+    code = "E_CONTEXT"
+
+
+class ExchangeError(RheError):
+    """A site did not answer in time, or answered with an error code."""
+
+    exit_code = 19
+    code = "E_EXCHANGE"
+
+
+class ResumeError(RheError):
+    """What lies in the output folder belongs to another plan or is damaged."""
+
+    exit_code = 20
+    code = "E_RESUME"
+
+
+class StorageError(RheError):
+    """The disk is full, or a file cannot be written or read."""
+
+    exit_code = 21
+    code = "E_STORAGE"

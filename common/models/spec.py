@@ -1,0 +1,42 @@
+"""Which network, in words: what a plan names and the zoo builds. Knows no torch, so that a plan reads fast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Family = Literal[
+    "resnet101", "resnet152", "densenet121", "densenet201", "resnet18", "resnet10-narrow", "densenet-small"
+]
+"""The paper's four, and three small siblings for laptops and tests."""
+
+IMAGENET_FAMILIES: frozenset[Family] = frozenset(
+    {"resnet18", "resnet101", "resnet152", "densenet121", "densenet201"}
+)
+"""Those for which torchvision publishes ImageNet weights."""
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """One network, completely.
+
+    Attributes
+    ----------
+    family : str
+        The architecture.
+    dimensions : {2, 3}
+        2D convolutions, or the same family inflated to 3D.
+    channels : {1, 3}
+        Input channels: 1 (grey), or 3 neighbouring slices.
+    dropout : float
+        Rate before the head (the paper: 0.5).
+    """
+
+    family: Family
+    dimensions: Literal[2, 3] = 2
+    channels: Literal[1, 3] = 1
+    dropout: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), not {self.dropout}")

@@ -1,0 +1,34 @@
+"""Every stream of random numbers derives from (study seed, site, purpose) here, and nowhere else."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+
+def derive_seed(study_seed: int, *path: str | int) -> int:
+    """A 63-bit seed for one purpose, independent of every other path.
+
+    Parameters
+    ----------
+    study_seed : int
+        The plan's seed.
+    *path : str or int
+        What the stream is for, from the general to the particular: site, purpose, round, ...
+
+    Examples
+    --------
+    >>> derive_seed(1, "center1", "split") == derive_seed(1, "center1", "split")
+    True
+    >>> derive_seed(1, "a", "bc") == derive_seed(1, "ab", "c")
+    False
+    """
+    parts = [str(study_seed), *(f"{type(part).__name__}:{part}" for part in path)]
+    digest = hashlib.sha256("\x1f".join(parts).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def generator(study_seed: int, *path: str | int) -> np.random.Generator:
+    """A NumPy generator (PCG64) seeded by `derive_seed`."""
+    return np.random.default_rng(derive_seed(study_seed, *path))

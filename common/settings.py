@@ -1,0 +1,84 @@
+"""Reading rhe's TOML files: unknown keys refused, every violation at once, each with the line to fix."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from common.errors import RheError
+
+Location = tuple[str | int, ...]
+
+
+class Section(BaseModel):
+    """A table of a TOML file: frozen, and no key but those documented."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+Settings = TypeVar("Settings", bound=Section)
+
+
+def load_settings(path: Path, model: type[Settings], error: type[RheError]) -> Settings:
+    """The file's settings, validated.
+
+    Raises
+    ------
+    RheError
+        Of the given class, if the file is missing, is not TOML, or violates the model: one line each.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        return model.model_validate(tomllib.loads(text))
+    except FileNotFoundError:
+        raise error(f"{path}: no such file -> write one, docs/plans has examples") from None
+    except (OSError, UnicodeDecodeError) as failure:
+        raise error(f"{path}: cannot be read ({failure})") from None
+    except tomllib.TOMLDecodeError as failure:
+        raise error(f"{path}: not valid TOML: {failure}") from None
+    except ValidationError as failure:
+        lines = [f"{path}:{_describe(text, dict(problem))}" for problem in failure.errors()]
+        raise error("\n".join(lines)) from None
+
+
+def _describe(text: str, problem: dict[str, object]) -> str:
+    location = problem["loc"]
+    if not isinstance(location, tuple):
+        raise TypeError(f"pydantic gave no location: {problem}")
+    name = ".".join(str(part) for part in location) or "the whole file"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        message = "unknown key -> remove it or correct its spelling"
+    value = problem.get("input")
+    shown = f" (found {value!r})" if isinstance(value, str | int | float | bool) else ""
+    return f"{_line_of(text, location)}: {name}: {message}{shown}"
+
+
+def _line_of(text: str, location: Location) -> int:
+    """The line where the deepest part of `location` that the file has is written, counted from 1."""
+    best, depth = 1, 0
+    table: Location = ()
+    seen: dict[str, int] = {}
+    for number, raw in enumerate(text.splitlines(), start=1):
+        line = raw.strip()
+        if line.startswith("[["):
+            name = line.strip("[] ")
+            seen[name] = seen.get(name, -1) + 1
+            table = (*name.split("."), seen[name])
+            path = table
+        elif line.startswith("["):
+            table = tuple(line.split("#")[0].strip("[] ").split("."))
+            path = table
+        elif "=" in line and not line.startswith("#"):
+            path = (*table, line.split("=")[0].strip().strip('"'))
+        else:
+            continue
+        matched = path == location[: len(path)]
+        if matched and len(path) > depth:
+            best, depth = number, len(path)
+    return best

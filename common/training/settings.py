@@ -1,0 +1,53 @@
+"""How a network is trained; the paper's settings as defaults (Ning et al. 2025, Methods)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What every site's optimiser does.
+
+    Attributes
+    ----------
+    learning_rate : float
+        Adam's step size.
+    batch_size : int
+        Patients a step (the paper: 128 in 2D, 16 in 3D).
+    flip : bool
+        Random left-right flips.
+    crop_fraction : float
+        Largest share of each side that a random crop removes before resizing back; 0 switches it off.
+    translation_fraction : float
+        Largest random shift as a share of each side; 0 switches it off.
+    class_weighting : {"none", "balanced"}
+        "balanced" weighs positives by negatives/positives of the site's training patients.
+    precision : {"auto", "float32", "bfloat16"}
+        "auto" is bfloat16 autocast on GPUs that have it, float32 elsewhere.
+    weight_decay : float
+        Adam's L2 penalty.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    learning_rate: float = 0.01
+    batch_size: int = 128
+    flip: bool = True
+    crop_fraction: float = 0.1
+    translation_fraction: float = 0.1
+    class_weighting: Literal["none", "balanced"] = "none"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.learning_rate <= 0:
+            raise ValueError(f"learning_rate must be positive, not {self.learning_rate}")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {self.batch_size}")
+        for name in ("crop_fraction", "translation_fraction"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in [0, 1), not {getattr(self, name)}")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay must not be negative, not {self.weight_decay}")
