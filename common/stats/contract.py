@@ -16,9 +16,10 @@ from typing import TypeVar
 import numpy as np
 
 from common.errors import NonFiniteError
-from common.types import Counts, Reals
+from common.types import Counts, FlatWeights, Reals
 
 Scalars = TypeVar("Scalars", Counts, Reals)
+Numbers = TypeVar("Numbers", Counts, Reals, FlatWeights)
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Summary:
         Exact integers: numbers of patients, histograms, contingency tables.
     reals : mapping of str to float64 arrays
         Sums of real quantities.
+    updates : mapping of str to float32 arrays
+        Weighted model updates: as long as a network, so single precision.
 
     Raises
     ------
@@ -42,12 +45,15 @@ class Summary:
 
     counts: Mapping[str, Counts] = field(default_factory=dict)
     reals: Mapping[str, Reals] = field(default_factory=dict)
+    updates: Mapping[str, FlatWeights] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         counts = {name: _as_counts(name, array) for name, array in self.counts.items()}
         reals = {name: _as_reals(name, array) for name, array in self.reals.items()}
+        updates = {name: _as_update(name, array) for name, array in self.updates.items()}
         object.__setattr__(self, "counts", MappingProxyType(counts))
         object.__setattr__(self, "reals", MappingProxyType(reals))
+        object.__setattr__(self, "updates", MappingProxyType(updates))
 
     def __add__(self, other: Summary) -> Summary:
         """The element-wise sum.
@@ -59,10 +65,62 @@ class Summary:
         """
         _check_same_layout("counts", self.counts, other.counts)
         _check_same_layout("reals", self.reals, other.reals)
+        _check_same_layout("updates", self.updates, other.updates)
         return Summary(
             {name: array + other.counts[name] for name, array in self.counts.items()},
             {name: array + other.reals[name] for name, array in self.reals.items()},
+            {name: array + other.updates[name] for name, array in self.updates.items()},
         )
+
+    def under(self, prefix: str) -> Summary:
+        """The same arrays named ``prefix/name``, so that several summaries travel as one."""
+        return Summary(
+            {f"{prefix}/{name}": array for name, array in self.counts.items()},
+            {f"{prefix}/{name}": array for name, array in self.reals.items()},
+            {f"{prefix}/{name}": array for name, array in self.updates.items()},
+        )
+
+    def part(self, prefix: str) -> Summary:
+        """What `under` put there; empty if nothing was."""
+        start = f"{prefix}/"
+        return Summary(
+            {
+                name.removeprefix(start): array
+                for name, array in self.counts.items()
+                if name.startswith(start)
+            },
+            {name.removeprefix(start): array for name, array in self.reals.items() if name.startswith(start)},
+            {
+                name.removeprefix(start): array
+                for name, array in self.updates.items()
+                if name.startswith(start)
+            },
+        )
+
+
+def join(summaries: Iterable[Summary]) -> Summary:
+    """One summary with the arrays of all; their names must differ.
+
+    Raises
+    ------
+    ValueError
+        If two have an array of the same name.
+    """
+    counts: dict[str, Counts] = {}
+    reals: dict[str, Reals] = {}
+    updates: dict[str, FlatWeights] = {}
+    for summary in summaries:
+        twice = (
+            (counts.keys() & summary.counts)
+            | (reals.keys() & summary.reals)
+            | (updates.keys() & summary.updates)
+        )
+        if twice:
+            raise ValueError(f"two summaries have an array of one name: {sorted(twice)}")
+        counts.update(summary.counts)
+        reals.update(summary.reals)
+        updates.update(summary.updates)
+    return Summary(counts, reals, updates)
 
 
 def total(summaries: Iterable[Summary]) -> Summary:
@@ -85,9 +143,24 @@ def _as_counts(name: str, array: Counts) -> Counts:
 
 def _as_reals(name: str, array: Reals) -> Reals:
     values = np.asarray(array, dtype=np.float64)
-    if not np.isfinite(values).all():
-        raise NonFiniteError(f"summary {name!r} has {np.sum(~np.isfinite(values))} value(s) that are not finite")
+    _check_finite(name, values)
     return _frozen(values.copy())
+
+
+def _as_update(name: str, array: FlatWeights) -> FlatWeights:
+    """Not copied: an update may have 10^8 elements and belongs to nobody else."""
+    values = np.asarray(array)
+    if values.dtype != np.float32:
+        raise TypeError(f"update {name!r} must be float32, not {values.dtype}")
+    _check_finite(name, values)
+    return values
+
+
+def _check_finite(name: str, values: Reals | FlatWeights) -> None:
+    if not np.isfinite(values).all():
+        raise NonFiniteError(
+            f"summary {name!r} has {np.sum(~np.isfinite(values))} value(s) that are not finite"
+        )
 
 
 def _frozen(array: Scalars) -> Scalars:
@@ -95,7 +168,7 @@ def _frozen(array: Scalars) -> Scalars:
     return array
 
 
-def _check_same_layout(kind: str, left: Mapping[str, Counts | Reals], right: Mapping[str, Counts | Reals]) -> None:
+def _check_same_layout(kind: str, left: Mapping[str, Numbers], right: Mapping[str, Numbers]) -> None:
     if left.keys() != right.keys():
         raise ValueError(f"summaries differ in {kind}: {sorted(left.keys() ^ right.keys())}")
     for name, array in left.items():
