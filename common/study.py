@@ -38,7 +38,7 @@ class Site(Section):
     role: Literal["train", "external"]
     """"train": its training split trains models; "external": only evaluates."""
     model_release: bool = False
-    """Whether the model trained on this site's patients alone may leave the site to be evaluated elsewhere."""
+    """Whether the model trained on this site's patients alone may leave it, to be evaluated elsewhere."""
 
 
 class Cohort(Section):
@@ -74,23 +74,28 @@ class CnnModel(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.initialisation == "imagenet" and (self.dimensions == 3 or self.family not in IMAGENET_FAMILIES):  # noqa: PLR2004
-            raise ValueError(f"no ImageNet weights exist for {self.family} in {self.dimensions}D -> initialisation = \"random\"")
+        if self.initialisation == "imagenet" and (
+            self.dimensions == 3 or self.family not in IMAGENET_FAMILIES
+        ):
+            raise ValueError(
+                f"no ImageNet weights exist for {self.family} in {self.dimensions}D -> "
+                'initialisation = "random"'
+            )
         return self
 
     @property
     def shape(self) -> InputShape:
         """The input grid."""
-        return InputShape(self.dimensions, self.input_size or (224 if self.dimensions == 2 else 112))  # noqa: PLR2004
+        return InputShape(self.dimensions, self.input_size or (224 if self.dimensions == 2 else 112))
 
     @property
     def settings(self) -> TrainingSettings:
         """The training settings, the paper's where the plan gives none."""
-        return self.training or TrainingSettings(batch_size=128 if self.dimensions == 2 else 16)  # noqa: PLR2004
+        return self.training or TrainingSettings(batch_size=128 if self.dimensions == 2 else 16)
 
     def network(self, recipe: Recipe) -> NetworkSpec:
         """The network to build for inputs of this recipe."""
-        channels = recipe.slices if self.dimensions == 2 else 1  # noqa: PLR2004
+        channels = recipe.slices if self.dimensions == 2 else 1
         return NetworkSpec(self.family, self.dimensions, channels, self.dropout)
 
 
@@ -134,7 +139,7 @@ class Evaluation(Section):
     interval: Literal["logit-delong", "delong", "mc_binomial"] | None = None
     """Of the AUC; by default logit-DeLong, in the replication profile the paper's mc_binomial."""
     reference_model: Name | None = None
-    """The model that others are compared with; by default chosen by validation AUC, never by a test cohort."""
+    """The model that others are compared with; by default chosen by validation AUC, never by a test."""
 
 
 class Explanation(Section):
@@ -205,12 +210,15 @@ class StudyPlan(Section):
         training = self.training_sites
         if not training:
             raise ValueError('no site has role = "train" -> give at least one site that role')
-        if self.arms.design == "leave-one-centre-out" and len(training) < 2:  # noqa: PLR2004
+        if self.arms.design == "leave-one-centre-out" and len(training) < 2:
             raise ValueError("leave-one-centre-out needs at least two training sites")
         if self.arms.pooled_model and self.profile != "simulation":
             raise ValueError('pooled_model moves patients and exists only with profile = "simulation"')
-        if len(self.sites) == 2 and not self.two_site_ack:  # noqa: PLR2004
-            raise ValueError("with two sites each learns the other's sums by subtraction -> two_site_ack = true says that all know")
+        if len(self.sites) == 2 and not self.two_site_ack:
+            raise ValueError(
+                "with two sites each learns the other's sums by subtraction -> two_site_ack = true says that "
+                "all know"
+            )
         reference = self.evaluation.reference_model
         if reference is not None and reference.lower() not in models:
             raise ValueError(f"evaluation.reference_model {reference!r} is none of the models")
@@ -229,7 +237,9 @@ class StudyPlan(Section):
     @property
     def interval(self) -> Literal["logit-delong", "delong", "mc_binomial"]:
         """Kind of confidence interval of the AUC."""
-        return self.evaluation.interval or ("mc_binomial" if self.profile == "replication" else "logit-delong")
+        return self.evaluation.interval or (
+            "mc_binomial" if self.profile == "replication" else "logit-delong"
+        )
 
     def site(self, name: str) -> Site:
         """The site of that name.
@@ -265,9 +275,14 @@ class StudyPlan(Section):
             federated.append(Arm(FEDERATED, "federated", sites))
         elif self.arms.design == "leave-one-centre-out":
             federated += [
-                Arm(f"{FEDERATED}-without-{left}", "federated", tuple(s for s in sites if s != left)) for left in sites
+                Arm(f"{FEDERATED}-without-{left}", "federated", tuple(s for s in sites if s != left))
+                for left in sites
             ]
-        local = [Arm(f"local-{site}", "local", (site,)) for site in sites if self.arms.local_models or len(sites) == 1]
+        local = [
+            Arm(f"local-{site}", "local", (site,))
+            for site in sites
+            if self.arms.local_models or len(sites) == 1
+        ]
         pooled = [Arm(POOLED, "pooled", sites)] if self.arms.pooled_model else []
         return (*federated, *local, *pooled)
 

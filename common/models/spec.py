@@ -1,4 +1,4 @@
-"""Which network, in words: what a plan names and the zoo builds. Knows no torch, so that a plan reads fast."""
+"""Which network, in words: what a plan names and the zoo builds. Without torch, so that a plan reads fast."""
 
 from __future__ import annotations
 
