@@ -1,0 +1,37 @@
+"""The thin Flower ClientApp: it carries bytes between coordinator and engine, and knows nothing.
+
+Whatever code a coordinator might ship runs here, in a process that can read no patient's file. It imports no
+torch and understands no message; the engine behind the socket verifies and decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+
+from client.connection import EngineLink, socket_link
+from common.protocol import from_record, to_record
+
+Connect = Callable[[Context], EngineLink]
+
+
+def _from_node_config(context: Context) -> EngineLink:
+    return socket_link(str(context.node_config["engine"]))
+
+
+def serve(client_app: ClientApp, connect: Connect) -> ClientApp:
+    """The app with handlers that pass every message on to the engine that `connect` finds."""
+
+    def forward(message: Message, context: Context) -> Message:
+        answer = connect(context)(from_record(message.content))
+        return Message(to_record(answer), reply_to=message)
+
+    client_app.train()(forward)
+    client_app.query()(forward)
+    return client_app
+
+
+app = ClientApp()
+serve(app, _from_node_config)

@@ -1,0 +1,269 @@
+"""What the coordinator asks of a site and what the site answers, and how both become bytes.
+
+A message is a signature followed by a safetensors file: its header is JSON of a pydantic model, its tensors
+are the arrays. No pickle anywhere. The site verifies the signature before it parses a byte.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import safetensors.numpy
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError
+
+from common.errors import ProtocolError
+from common.settings import Section
+from common.stats.contract import Summary
+from common.types import FlatWeights
+
+if TYPE_CHECKING:
+    from flwr.app import RecordDict
+
+Arrays = Mapping[str, NDArray[np.generic]]
+
+OK = "OK"
+SIGNATURE_BYTES = 64
+_DOMAIN = b"rhe/request/1\x00"
+_HEADER = "header"
+_WEIGHTS = "weights"
+_RECORD = "message"
+
+
+class Operation(StrEnum):
+    """Everything that a coordinator can ask of a site; an engine refuses whatever is not listed."""
+
+    DESCRIBE = "describe"
+    PREPARE = "prepare"
+    TRAIN = "train"
+    VALIDATE = "validate"
+    TRAIN_LOCAL = "train-local"
+    RELEASE = "release"
+    EVALUATE = "evaluate"
+    EXPLAIN = "explain"
+
+
+class RequestHeader(Section):
+    """What is asked, under which plan."""
+
+    operation: Operation
+    """The phase's question."""
+    plan_hash: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Of the plan that the site approved."""
+    site: str
+    """Whom it is for, so that a request to one site cannot be replayed to another."""
+    model: str = ""
+    """Name of the plan's model, where one is concerned."""
+    arm: str = ""
+    """Name of the arm, where one is concerned."""
+    round: int = Field(default=0, ge=0)
+    """Training round, from 1; 0 outside training."""
+    has_weights: bool = False
+    """Whether the global model's weights travel with it."""
+
+
+class SiteFacts(Section):
+    """What a site tells about itself: software and hardware, no patient."""
+
+    synthetic: bool
+    """Whether site.toml and the folder declare the data simulated."""
+    device: str
+    """What torch computes on, with the hardware's name."""
+    versions: dict[str, str]
+    """Of python and the packages that decide the bits."""
+
+
+class Epoch(Section):
+    """One line of a learning curve at one site."""
+
+    number: int
+    """Epoch or round, from 1."""
+    loss: float
+    """Mean training loss."""
+    validation_auc: float | None = None
+    """On the site's validation split, where it has both classes."""
+
+
+class Caption(Section):
+    """What is written under an attention map: nothing that names a patient."""
+
+    outcome: bool
+    """Whether the hematoma expanded."""
+    score: float
+    """The model's probability."""
+
+
+class ReplyHeader(Section):
+    """How it went, and whatever is not an array."""
+
+    site: str
+    """Who answers."""
+    code: str = OK
+    """"OK", or the code of the error whose text stays at the site."""
+    facts: SiteFacts | None = None
+    """Answer to DESCRIBE."""
+    curve: tuple[Epoch, ...] = ()
+    """Answer to TRAIN_LOCAL."""
+    chosen: int = 0
+    """Epoch whose weights were kept, answer to TRAIN_LOCAL."""
+    captions: tuple[Caption, ...] = ()
+    """Answer to EXPLAIN, in the order of the pictures."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A question to one site.
+
+    Attributes
+    ----------
+    header : RequestHeader
+    weights : float32 vector or None
+        A global model.
+    """
+
+    header: RequestHeader
+    weights: FlatWeights | None = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A site's answer.
+
+    Attributes
+    ----------
+    header : ReplyHeader
+    summary : Summary
+        What is added over sites.
+    weights : float32 vector or None
+        A model that its site releases.
+    pictures : tuple of uint8 vectors
+        PNG files; only ever from synthetic sites.
+    """
+
+    header: ReplyHeader
+    summary: Summary = field(default_factory=Summary)
+    weights: FlatWeights | None = None
+    pictures: tuple[NDArray[np.uint8], ...] = ()
+
+
+def encode_request(request: Request, key: Ed25519PrivateKey) -> bytes:
+    """The signed bytes of a request."""
+    arrays: Arrays = {} if request.weights is None else {_WEIGHTS: request.weights}
+    header = request.header.model_copy(update={"has_weights": request.weights is not None})
+    body = _pack(header, arrays)
+    return key.sign(_DOMAIN + body) + body
+
+
+def decode_request(message: bytes, coordinator: Ed25519PublicKey) -> Request:
+    """The request, once its signature is verified.
+
+    Raises
+    ------
+    ProtocolError
+        If the coordinator did not sign these bytes, or they are malformed.
+    """
+    signature, body = message[:SIGNATURE_BYTES], message[SIGNATURE_BYTES:]
+    try:
+        coordinator.verify(signature, _DOMAIN + body)
+    except InvalidSignature:
+        raise ProtocolError("a request that the study's coordinator did not sign was refused") from None
+    header, arrays = _unpack(body, RequestHeader)
+    weights = arrays.pop(_WEIGHTS, None)
+    if arrays or header.has_weights != (weights is not None):
+        raise ProtocolError(f"a request carries arrays that its header does not announce: {sorted(arrays)}")
+    return Request(header, None if weights is None else _as_weights(weights))
+
+
+def encode_reply(reply: Reply) -> bytes:
+    """The bytes of a reply."""
+    arrays: dict[str, NDArray[np.generic]] = {}
+    arrays |= {f"counts/{name}": array for name, array in reply.summary.counts.items()}
+    arrays |= {f"reals/{name}": array for name, array in reply.summary.reals.items()}
+    arrays |= {f"updates/{name}": array for name, array in reply.summary.updates.items()}
+    arrays |= {f"pictures/{number:04d}": picture for number, picture in enumerate(reply.pictures)}
+    if reply.weights is not None:
+        arrays[_WEIGHTS] = reply.weights
+    return _pack(reply.header, arrays)
+
+
+def decode_reply(body: bytes) -> Reply:
+    """The reply in these bytes.
+
+    Raises
+    ------
+    ProtocolError
+        If they are malformed.
+    """
+    header, arrays = _unpack(body, ReplyHeader)
+    kinds = {"counts": np.int64, "reals": np.float64, "updates": np.float32, "pictures": np.uint8}
+    sorted_out: dict[str, dict[str, NDArray[np.generic]]] = {kind: {} for kind in kinds}
+    weights = arrays.pop(_WEIGHTS, None)
+    for name, array in arrays.items():
+        kind, _, rest = name.partition("/")
+        if kind not in kinds or array.dtype != kinds[kind]:
+            raise ProtocolError(f"a reply carries an unexpected array {name!r} of {array.dtype}")
+        sorted_out[kind][rest] = array
+    summary = Summary(
+        {name: array.astype(np.int64) for name, array in sorted_out["counts"].items()},
+        {name: array.astype(np.float64) for name, array in sorted_out["reals"].items()},
+        {name: array.astype(np.float32, copy=False) for name, array in sorted_out["updates"].items()},
+    )
+    pictures = tuple(array.astype(np.uint8) for _, array in sorted(sorted_out["pictures"].items()))
+    return Reply(header, summary, None if weights is None else _as_weights(weights), pictures)
+
+
+def to_record(body: bytes) -> RecordDict:
+    """The bytes as a Flower record: one flat array, because Flower's cost is per array."""
+    from flwr.app import Array, ArrayRecord, RecordDict
+
+    array = Array("uint8", (len(body),), "rhe.message", body)
+    return RecordDict({_RECORD: ArrayRecord({_RECORD: array})})
+
+
+def from_record(record: RecordDict) -> bytes:
+    """The bytes that `to_record` put there.
+
+    Raises
+    ------
+    ProtocolError
+        If the record is none of ours.
+    """
+    try:
+        return record.array_records[_RECORD][_RECORD].data
+    except KeyError:
+        raise ProtocolError(f"a Flower message without rhe's record; it has {sorted(record)}") from None
+
+
+Header = TypeVar("Header", RequestHeader, ReplyHeader)
+
+
+def _pack(header: Section, arrays: Arrays) -> bytes:
+    tensors = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    text = json.dumps(header.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return safetensors.numpy.save(tensors, metadata={_HEADER: text})
+
+
+def _unpack(body: bytes, model: type[Header]) -> tuple[Header, dict[str, NDArray[np.generic]]]:
+    try:
+        arrays = safetensors.numpy.load(body)
+        length = int.from_bytes(body[:8], "little")
+        metadata = json.loads(body[8 : 8 + length])["__metadata__"]
+        return model.model_validate_json(metadata[_HEADER]), dict(arrays)
+    except (SafetensorError, ValidationError, KeyError, ValueError, TypeError):
+        raise ProtocolError(
+            "a message is truncated or malformed -> both sides must run one rhe version"
+        ) from None
+
+
+def _as_weights(array: NDArray[np.generic]) -> FlatWeights:
+    if array.dtype != np.float32 or array.ndim != 1:
+        raise ProtocolError(f"weights must be one float32 vector, not {array.dtype} of shape {array.shape}")
+    return array.astype(np.float32, copy=False)

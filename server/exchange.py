@@ -1,0 +1,222 @@
+"""Asking sites and insisting on their answers: the only room of the server that knows Flower's messages."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from flwr.app import Message, MessageType
+from flwr.serverapp import Grid
+
+from common.errors import ExchangeError, ProtocolError
+from common.protocol import (
+    OK,
+    Operation,
+    Reply,
+    Request,
+    RequestHeader,
+    decode_reply,
+    encode_request,
+    from_record,
+    to_record,
+)
+from common.study import StudyPlan
+from common.types import FlatWeights
+
+_log = logging.getLogger(__name__)
+
+_POLL_S = 1.0
+
+_REASONS = {
+    "E_PLAN": "the site approved another plan -> compare the hashes that `rhe-client approve` shows",
+    "E_SITE": "the site's folder is unusable -> run `rhe-client check` there",
+    "E_COHORT": "the site's cohort table violates the schema -> run `rhe-client check` there",
+    "E_SCAN": "no scan of the site could be used -> run `rhe-client check` there",
+    "E_MODEL": "the site could not use the model's weights",
+    "E_NONFINITE": "training or weights became NaN or infinite -> lower the learning rate",
+    "E_SMALL_N": "the site has too few patients for what was asked",
+    "E_POLICY": "the site's policy does not allow it -> agree with the site, then change plan or site.toml",
+    "E_CONTEXT": "the site refused the message as malformed, forged or out of context",
+    "E_STORAGE": "the site's disk is full or cannot be written",
+    "E_INTERNAL": "an unexpected error at the site -> its engine's log has the text",
+}
+
+
+@dataclass
+class Traffic:
+    """What was exchanged, for the report: message rounds, messages and bytes."""
+
+    rounds: int = 0
+    messages: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+
+@dataclass
+class Exchange:
+    """The coordinator's line to the sites of one study.
+
+    Attributes
+    ----------
+    grid : Grid
+        Flower's, or the in-process one.
+    plan : StudyPlan
+        Its hash goes into every request.
+    key : Ed25519PrivateKey
+        The coordinator's, which signs every request.
+    traffic : Traffic
+        Counted as it happens.
+    """
+
+    grid: Grid
+    plan: StudyPlan
+    key: Ed25519PrivateKey
+    traffic: Traffic = field(default_factory=Traffic)
+    _nodes: dict[str, int] = field(default_factory=dict)
+
+    def enrol(self, patience_s: float) -> dict[str, Reply]:
+        """Every site's self-description, by name, once all sites of the plan are there.
+
+        Parameters
+        ----------
+        patience_s : float
+            How long to wait for sites that are not yet connected.
+
+        Raises
+        ------
+        ExchangeError
+            If a site of the plan stays away, two nodes claim one site, or a site refuses the plan.
+        """
+        deadline = time.monotonic() + patience_s
+        found: dict[str, Reply] = {}
+        asked: set[int] = set()
+        while len(found) < len(self.plan.sites):
+            for node in sorted(set(self.grid.get_node_ids()) - asked):
+                asked.add(node)
+                self._meet(node, found)
+            if len(found) == len(self.plan.sites):
+                break
+            if time.monotonic() > deadline:
+                missing = ", ".join(sorted(set(self.plan.site_names) - found.keys()))
+                raise ExchangeError(
+                    f"after {patience_s:.0f} s these sites are not connected: {missing} -> "
+                    "start `rhe-client start` there, then run the study again with --resume"
+                )
+            time.sleep(_POLL_S)
+        return dict(sorted(found.items()))
+
+    def ask(
+        self,
+        operation: Operation,
+        sites: Sequence[str],
+        weights: FlatWeights | None = None,
+        **context: str | int,
+    ) -> dict[str, Reply]:
+        """The answers of all these sites, sorted by name.
+
+        Parameters
+        ----------
+        operation : Operation
+            What is asked.
+        sites : sequence of str
+            Who must answer.
+        weights : float32 vector, optional
+            A global model that travels along.
+        **context
+            Further fields of `RequestHeader`: model, arm, round.
+
+        Raises
+        ------
+        ExchangeError
+            If one of them does not answer in the plan's time, or answers with an error code.
+        """
+        headers = {
+            site: RequestHeader.model_validate(
+                {"operation": operation, "plan_hash": self.plan.digest(), "site": site, **context}
+            )
+            for site in sorted(sites)
+        }
+        replies = self._send(
+            {self._nodes[site]: Request(header, weights) for site, header in headers.items()}
+        )
+        answers = {site: replies[self._nodes[site]] for site in headers}
+        for site, reply in answers.items():
+            _insist(site, operation, reply)
+        return answers
+
+    def _meet(self, node: int, found: dict[str, Reply]) -> None:
+        """Asks one node which site it is; the plan names are tried by the site itself."""
+        header = RequestHeader(operation=Operation.DESCRIBE, plan_hash=self.plan.digest(), site="")
+        reply = self._send({node: Request(header)})[node]
+        name = reply.header.site
+        if name not in self.plan.site_names:
+            raise ExchangeError(f"a node calls itself {name!r}, which the plan does not have")
+        if name in found:
+            raise ExchangeError(f"two nodes call themselves {name!r} -> stop one of them")
+        _insist(name, Operation.DESCRIBE, reply)
+        found[name] = reply
+        self._nodes[name] = node
+        _log.info("site connected name=%s", name)
+
+    def _send(self, requests: Mapping[int, Request]) -> dict[int, Reply]:
+        """One reply a node; Flower's error replies carry no sender, so replies are matched by message."""
+        timeout_s = self.plan.federation.timeout_s
+        messages: dict[str, int] = {}
+        outgoing = []
+        for node, request in requests.items():
+            body = encode_request(request, self.key)
+            self.traffic.bytes_sent += len(body)
+            kind = MessageType.TRAIN if request.header.operation is Operation.TRAIN else MessageType.QUERY
+            outgoing.append(Message(to_record(body), dst_node_id=node, message_type=kind, ttl=timeout_s))
+        self.traffic.rounds += 1
+        self.traffic.messages += len(outgoing)
+        identifiers = list(self.grid.push_messages(outgoing))
+        messages = dict(zip(identifiers, requests, strict=True))
+        return self._collect(messages, time.monotonic() + timeout_s)
+
+    def _collect(self, messages: Mapping[str, int], deadline: float) -> dict[int, Reply]:
+        replies: dict[int, Reply] = {}
+        waiting = set(messages)
+        pause_s = 0.0
+        while waiting:
+            for answer in self.grid.pull_messages(sorted(waiting)):
+                identifier = answer.metadata.reply_to_message_id
+                waiting.discard(identifier)
+                replies[messages[identifier]] = self._read(answer, messages[identifier])
+            if waiting and time.monotonic() > deadline:
+                names = ", ".join(sorted(self._name(messages[identifier]) for identifier in waiting))
+                raise ExchangeError(
+                    f"no answer within {self.plan.federation.timeout_s:.0f} s from {names} -> "
+                    "see that the site is running, then run the study again with --resume"
+                )
+            if waiting:
+                time.sleep(pause_s)
+                pause_s = min(_POLL_S, pause_s + 0.05)
+        return replies
+
+    def _read(self, answer: Message, node: int) -> Reply:
+        if answer.has_error():
+            raise ExchangeError(
+                f"{self._name(node)}: its node failed (Flower code {answer.error.code}) -> "
+                "see the log of `rhe-client start` there, then run the study again with --resume"
+            )
+        body = from_record(answer.content)
+        self.traffic.bytes_received += len(body)
+        try:
+            return decode_reply(body)
+        except ProtocolError as failure:
+            raise ExchangeError(f"{self._name(node)}: {failure}") from None
+
+    def _name(self, node: int) -> str:
+        return next((name for name, known in self._nodes.items() if known == node), f"node {node}")
+
+
+def _insist(site: str, operation: Operation, reply: Reply) -> None:
+    if reply.header.site != site:
+        raise ExchangeError(f"{site}: the answer to {operation} claims to be from {reply.header.site!r}")
+    if reply.header.code != OK:
+        reason = _REASONS.get(reply.header.code, "an error that this coordinator does not know")
+        raise ExchangeError(f"{site}: {operation} failed with {reply.header.code}: {reason}")
