@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from itertools import count
 
 from flwr.app import Context, Message, Metadata, RecordDict
+from flwr.app.message import make_message
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
@@ -65,9 +66,7 @@ class LocalGrid(Grid):
         identifiers = []
         for message in messages:
             identifier = str(next(self._numbers))
-            self._pending[identifier] = Message(
-                message.content, metadata=_numbered(message.metadata, identifier)
-            )
+            self._pending[identifier] = make_message(_numbered(message.metadata, identifier), message.content)
             identifiers.append(identifier)
         return identifiers
 
