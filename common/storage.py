@@ -1,0 +1,75 @@
+"""Files that are either there whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from common.errors import StorageError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes the file so that a crash leaves the old content or the new one, never a part.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or the folder cannot be written; nothing is left behind.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as failure:
+        temporary.unlink(missing_ok=True)
+        raise StorageError(f"{path}: cannot be written ({_reason(failure)})") from None
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """A context that only one process can be in for this folder.
+
+    Raises
+    ------
+    StorageError
+        If another process is in it, or the folder cannot be written.
+    """
+    lock = folder / ".lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as failure:
+        raise StorageError(f"{folder}: cannot be written ({_reason(failure)})") from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StorageError(
+                f"{folder}: another process is working here -> wait for it or choose another folder"
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _reason(failure: OSError) -> str:
+    if failure.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return "the disk is full -> free some space and run again with --resume"
+    return failure.strerror or type(failure).__name__
