@@ -1,0 +1,156 @@
+"""Models on disk as safetensors: named arrays with metadata, no pickle, written whole or not at all.
+
+The file holds a tensor for every entry of the layout, so that any safetensors reader shows a state dict.
+Integer counters are stored as float32, because an average of them need not be an integer and a resumed
+study must go on from the very same bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as serialise
+
+from common.errors import ModelError, StorageError
+from common.models.layout import Layout
+from common.storage import write_atomically
+from common.types import FlatWeights
+
+Array: TypeAlias = NDArray[Any]
+
+_FORMAT = "rhe-checkpoint-1"
+_OWN = "rhe."
+"""Prefix of the metadata that this module adds."""
+_MODEL = "model/"
+_EXTRA = "extra/"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model's weights and whatever must be kept beside them.
+
+    Attributes
+    ----------
+    weights : FlatWeights
+        Shape (layout.size,).
+    layout : Layout
+        What each element is.
+    metadata : mapping of str to str
+        For instance the plan's hash, the model's name and the round.
+    extras : mapping of str to arrays
+        For instance the state of the server's optimiser.
+
+    Raises
+    ------
+    ModelError
+        If the weights do not fit the layout, or a key of the metadata begins with "rhe.".
+    """
+
+    weights: FlatWeights
+    layout: Layout
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    extras: Mapping[str, Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.weights.dtype != np.float32 or self.weights.shape != (self.layout.size,):
+            raise ModelError(
+                f"{self.weights.dtype} weights {self.weights.shape} do not fit a layout of {self.layout.size}"
+            )
+        reserved = [key for key in self.metadata if key.startswith(_OWN)]
+        if reserved:
+            raise ModelError(f"metadata {reserved} begin with {_OWN!r}, which is reserved -> rename them")
+        object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
+        object.__setattr__(self, "extras", MappingProxyType(dict(self.extras)))
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Writes the file anew, atomically: at every moment it is the old one or the new one, whole.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or the folder cannot be written to; the old file stays.
+    """
+    tensors = _tensors(checkpoint)
+    metadata = {
+        **checkpoint.metadata,
+        f"{_OWN}format": _FORMAT,
+        f"{_OWN}layout": checkpoint.layout.to_json(),
+        f"{_OWN}digest": _digest(tensors, checkpoint.metadata, checkpoint.layout),
+    }
+    write_atomically(path, serialise(tensors, metadata=metadata))
+
+
+def load(path: Path, layout: Layout | None = None) -> Checkpoint:
+    """The checkpoint that `save` wrote.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    layout : Layout, optional
+        Refuse a model of any other layout.
+
+    Raises
+    ------
+    StorageError
+        If the file cannot be read.
+    ModelError
+        If it is truncated, altered, not such a file, or of another layout.
+    """
+    metadata, tensors = _read(path)
+    if metadata.get(f"{_OWN}format") != _FORMAT:
+        raise ModelError(f"{path} is no {_FORMAT} file -> use a model that this version of rhe wrote")
+    found = Layout.from_json(metadata[f"{_OWN}layout"]) if f"{_OWN}layout" in metadata else None
+    own = {key: value for key, value in metadata.items() if not key.startswith(_OWN)}
+    if found is None or _digest(tensors, own, found) != metadata.get(f"{_OWN}digest"):
+        raise ModelError(f"{path} has been altered since it was written -> restore it from a copy")
+    if layout is not None and found != layout:
+        raise ModelError(f"{path} holds a model of layout {found.digest[:8]}, needed is {layout.digest[:8]}")
+    names = [f"{_MODEL}{entry.name}" for entry in found.entries]
+    if any(name not in tensors for name in names):
+        raise ModelError(f"{path} lacks tensors of its own layout -> restore it from a copy")
+    weights = np.concatenate([tensors[name].reshape(-1) for name in names])
+    extras = {name.removeprefix(_EXTRA): array for name, array in tensors.items() if name.startswith(_EXTRA)}
+    return Checkpoint(weights, found, own, extras)
+
+
+def _tensors(checkpoint: Checkpoint) -> dict[str, Array]:
+    slices = checkpoint.layout.slices
+    model = {
+        f"{_MODEL}{entry.name}": checkpoint.weights[slices[entry.name]].reshape(entry.shape)
+        for entry in checkpoint.layout.entries
+    }
+    return {**model, **{f"{_EXTRA}{name}": np.ascontiguousarray(a) for name, a in checkpoint.extras.items()}}
+
+
+def _digest(tensors: Mapping[str, Array], metadata: Mapping[str, str], layout: Layout) -> str:
+    """SHA-256 over everything that the file holds."""
+    digest = hashlib.sha256(json.dumps([dict(metadata), layout.to_json()], sort_keys=True).encode())
+    for name in sorted(tensors):
+        array = tensors[name]
+        digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = list(file.keys())
+            return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, UnicodeDecodeError) as failure:
+        raise ModelError(
+            f"{path} is damaged or no safetensors file ({failure}) -> restore it from a copy"
+        ) from None
+    except OSError as failure:
+        raise StorageError(f"{path} cannot be read: {failure}") from None

@@ -1,0 +1,183 @@
+"""What each element of a model's flat weights is. Knows no torch: the coordinator reads it fast."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, cast, get_args
+
+import numpy as np
+
+from common.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from torch import nn
+
+    from common.types import Flags
+
+Kind = Literal["weight", "batchnorm-parameter", "batchnorm-buffer", "counter"]
+"""weight: any trained parameter but BatchNorm's; batchnorm-parameter: its scale and shift;
+batchnorm-buffer: its running mean and variance; counter: its number of batches seen, an integer."""
+
+BATCHNORM: frozenset[Kind] = frozenset({"batchnorm-parameter", "batchnorm-buffer", "counter"})
+"""What a site keeps to itself under FedBN (Li et al. 2021)."""
+
+TRAINED: frozenset[Kind] = frozenset({"weight", "batchnorm-parameter"})
+"""What an optimiser moves; the rest are statistics, which are only ever averaged."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor of a model's state.
+
+    Attributes
+    ----------
+    name : str
+        As in the state dict.
+    shape : tuple of int
+        () for a scalar.
+    dtype : str
+        Of the module's own tensor, e.g. "float32"; in flat weights everything is float32.
+    kind : Kind
+        What becomes of it when models are averaged.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    kind: Kind
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The tensors of a model's state, in the order in which flat weights hold them.
+
+    Raises
+    ------
+    ValueError
+        If two entries have one name.
+    """
+
+    entries: tuple[Entry, ...]
+
+    def __post_init__(self) -> None:
+        names = [entry.name for entry in self.entries]
+        if len(set(names)) < len(names):
+            raise ValueError("a layout cannot hold two entries of one name")
+
+    @classmethod
+    def of(cls, module: nn.Module) -> Layout:
+        """The layout of a module's state dict.
+
+        Raises
+        ------
+        ModelError
+            If the state holds something that float32 cannot represent.
+        """
+        kinds = _batchnorm_kinds(module)
+        return cls(
+            tuple(
+                Entry(
+                    name,
+                    tuple(tensor.shape),
+                    _checked_dtype(name, str(tensor.dtype)),
+                    kinds.get(name, "weight"),
+                )
+                for name, tensor in module.state_dict().items()
+            )
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Layout:
+        """The layout that `to_json` wrote.
+
+        Raises
+        ------
+        ModelError
+            If the text is anything else.
+        """
+        try:
+            return cls(tuple(_read_entry(fields) for fields in json.loads(text)))
+        except (ValueError, TypeError, RecursionError) as failure:
+            raise ModelError(f"this is not the layout of a model: {failure}") from None
+
+    def to_json(self) -> str:
+        """One canonical line: the same layout gives the same text."""
+        rows = [[entry.name, list(entry.shape), entry.dtype, entry.kind] for entry in self.entries]
+        return json.dumps(rows, separators=(",", ":"))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the canonical text."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    @cached_property
+    def size(self) -> int:
+        """Length of the flat weights."""
+        return sum(entry.size for entry in self.entries)
+
+    @cached_property
+    def slices(self) -> Mapping[str, slice]:
+        """Where each entry lies in the flat weights."""
+        places: dict[str, slice] = {}
+        start = 0
+        for entry in self.entries:
+            places[entry.name] = slice(start, start + entry.size)
+            start += entry.size
+        return places
+
+    def mask(self, kinds: Iterable[Kind]) -> Flags:
+        """True for every element of these kinds, shape (size,).
+
+        Examples
+        --------
+        >>> entries = (Entry("a", (2,), "float32", "weight"), Entry("n", (), "int64", "counter"))
+        >>> Layout(entries).mask({"counter"})
+        array([False, False,  True])
+        """
+        wanted = frozenset(kinds)
+        chosen = np.zeros(self.size, dtype=np.bool_)
+        for entry in self.entries:
+            chosen[self.slices[entry.name]] = entry.kind in wanted
+        return chosen
+
+
+def _batchnorm_kinds(module: nn.Module) -> dict[str, Kind]:
+    from torch.nn.modules.batchnorm import _BatchNorm  # slow, and only a site has modules
+
+    kinds: dict[str, Kind] = {}
+    for path, child in module.named_modules():
+        if isinstance(child, _BatchNorm):
+            prefix = f"{path}." if path else ""
+            kinds.update({f"{prefix}{name}": "batchnorm-parameter" for name, _ in child.named_parameters()})
+            kinds.update({f"{prefix}{name}": "batchnorm-buffer" for name, _ in child.named_buffers()})
+            kinds[f"{prefix}num_batches_tracked"] = "counter"
+    return kinds
+
+
+def _checked_dtype(name: str, dtype: str) -> str:
+    plain = dtype.removeprefix("torch.")
+    if plain not in {"float32", "int64"}:
+        raise ModelError(f"{name} is {plain}; flat weights hold float32 and counters only")
+    return plain
+
+
+def _read_entry(fields: object) -> Entry:
+    if not isinstance(fields, list) or len(fields) != len(Entry.__dataclass_fields__):
+        raise ValueError(f"an entry is [name, shape, dtype, kind], not {str(fields)[:80]}")
+    name, shape, dtype, kind = fields
+    if not isinstance(name, str) or dtype not in {"float32", "int64"} or kind not in get_args(Kind):
+        raise ValueError(f"an entry is [name, shape, dtype, kind], not {str(fields)[:80]}")
+    if not isinstance(shape, list) or not all(type(side) is int and side >= 0 for side in shape):
+        raise ValueError(f"{name}: a shape is a list of sides, not {str(shape)[:80]}")
+    return Entry(name, tuple(shape), dtype, cast("Kind", kind))

@@ -1,0 +1,101 @@
+"""A module's whole state as one float32 vector, and back: what travels, is summed, and is checkpointed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from common.errors import ModelError, NonFiniteError
+from common.models.layout import BATCHNORM, TRAINED, Entry, Kind, Layout
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from common.types import FlatWeights
+
+__all__ = ["BATCHNORM", "TRAINED", "Entry", "Kind", "Layout", "check_weights", "flatten", "load_flat"]
+
+_EXACT_IN_FLOAT32 = 2**24
+"""Integers up to here survive float32: 16 million batches."""
+
+
+def flatten(module: nn.Module) -> FlatWeights:
+    """The module's state in the order of its layout, shape (size,), as a copy on the CPU.
+
+    BatchNorm's integer counters become float32, exactly.
+
+    Raises
+    ------
+    ModelError
+        If a counter is too large to be exact.
+    """
+    pieces: list[torch.Tensor] = []
+    for name, tensor in module.state_dict().items():
+        if not tensor.is_floating_point() and tensor.numel() and int(tensor.max()) > _EXACT_IN_FLOAT32:
+            raise ModelError(f"{name} = {int(tensor.max())} is too large to be exact in float32")
+        pieces.append(tensor.detach().to("cpu", torch.float32).reshape(-1))
+    flat: FlatWeights = torch.cat(pieces).numpy()
+    return flat
+
+
+def load_flat(module: nn.Module, flat: FlatWeights, layout: Layout) -> None:
+    """Overwrites the module's state; counters that were averaged are rounded to the nearest integer.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Changed in place, on whatever device it lies; untouched if anything is refused.
+    flat : FlatWeights
+        Shape (layout.size,).
+    layout : Layout
+        Of the flat weights; must be the module's own.
+
+    Raises
+    ------
+    ModelError
+        If layout, type or length do not fit, or a running variance is negative.
+    NonFiniteError
+        If a value is NaN or infinite.
+    """
+    if layout != Layout.of(module):
+        raise ModelError(
+            f"weights of layout {layout.digest[:8]} do not fit this network -> use the plan's own model"
+        )
+    check_weights(flat, layout)
+    with torch.no_grad():
+        for entry, target in zip(layout.entries, module.state_dict().values(), strict=True):
+            values = flat[layout.slices[entry.name]].reshape(entry.shape)
+            if entry.kind == "counter":
+                values = np.rint(values)
+            target.copy_(torch.tensor(values))
+
+
+def check_weights(flat: FlatWeights, layout: Layout) -> None:
+    """Refuses flat weights that no network could hold.
+
+    Raises
+    ------
+    ModelError
+        If they are not float32, not of the layout's length, or a running variance is negative.
+    NonFiniteError
+        If a value is NaN or infinite; names the first tensor.
+    """
+    if flat.dtype != np.float32 or flat.shape != (layout.size,):
+        raise ModelError(
+            f"flat weights are {flat.dtype} {flat.shape}, the layout needs float32 ({layout.size},)"
+        )
+    finite = np.isfinite(flat)
+    if not finite.all():
+        name = _owner(int(np.argmin(finite)), layout)
+        raise NonFiniteError(f"{int((~finite).sum())} weight(s) are NaN or infinite, the first in {name}")
+    for entry in layout.entries:
+        if entry.name.endswith("running_var") and flat[layout.slices[entry.name]].min(initial=0) < 0:
+            raise ModelError(
+                f"{entry.name}: a running variance is negative -> average BatchNorm's buffers, nothing else"
+            )
+
+
+def _owner(position: int, layout: Layout) -> str:
+    return next(name for name, place in layout.slices.items() if place.start <= position < place.stop)

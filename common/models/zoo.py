@@ -1,0 +1,138 @@
+"""The study's networks, 2D and 3D by one builder over MONAI; each ends in one logit of expansion.
+
+The settings that make MONAI's networks equal torchvision's (stride 2 in the stem, no bias in the
+shortcuts, projection shortcuts) are fixed here: with MONAI's defaults the published ImageNet weights load
+without complaint and give other logits.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from monai.networks.nets.densenet import DenseNet
+from monai.networks.nets.resnet import ResNet
+from torch import nn
+
+from common.errors import ModelError
+
+if TYPE_CHECKING:
+    from common.models.spec import Family, NetworkSpec
+
+
+@dataclass(frozen=True)
+class _ResNetShape:
+    """One member of the family of He et al. (2016), Table 1."""
+
+    block: Literal["basic", "bottleneck"]
+    depths: tuple[int, int, int, int]
+    planes: tuple[int, int, int, int] = (64, 128, 256, 512)
+
+
+@dataclass(frozen=True)
+class _DenseNetShape:
+    """One member of the family of Huang et al. (2017), Table 1."""
+
+    depths: tuple[int, int, int, int]
+    initial_planes: int = 64
+    growth: int = 32
+
+
+_SHAPES: dict[Family, _ResNetShape | _DenseNetShape] = {
+    "resnet10-narrow": _ResNetShape("basic", (1, 1, 1, 1), (16, 32, 64, 128)),
+    "resnet18": _ResNetShape("basic", (2, 2, 2, 2)),
+    "resnet101": _ResNetShape("bottleneck", (3, 4, 23, 3)),
+    "resnet152": _ResNetShape("bottleneck", (3, 8, 36, 3)),
+    "densenet-small": _DenseNetShape((2, 2, 2, 2), initial_planes=16, growth=8),
+    "densenet121": _DenseNetShape((6, 12, 24, 16)),
+    "densenet201": _DenseNetShape((6, 12, 48, 32)),
+}
+
+
+def build(spec: NetworkSpec, seed: int = 0) -> nn.Module:
+    """A network with random initial weights that maps (n, channels, [z,] y, x) to logits (n, 1).
+
+    Batch normalisation follows every convolution; dropout precedes the head.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        Family, dimensions, channels and dropout.
+    seed : int
+        Of the initial weights: the same seed gives the same bits, whatever drew random numbers before.
+
+    References
+    ----------
+    He et al. (2016), Deep residual learning for image recognition.
+    Huang et al. (2017), Densely connected convolutional networks.
+    """
+    shape = _SHAPES[spec.family]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = _resnet(shape, spec) if isinstance(shape, _ResNetShape) else _densenet(shape, spec)
+    _insert_dropout(network, spec.dropout)
+    return network
+
+
+def last_convolution(network: nn.Module) -> nn.Module:
+    """The module whose output are the last convolutional feature maps: what the global pooling averages.
+
+    That is the last residual stage of a ResNet, and of a DenseNet the rectified last normalisation. At this
+    place Grad-CAM equals the class activation map, because pooling and head are linear.
+
+    Raises
+    ------
+    ModelError
+        If the network is not one of `build`.
+    """
+    if isinstance(network, ResNet):
+        return network.get_submodule("layer4")
+    if isinstance(network, DenseNet):
+        return network.get_submodule("class_layers.relu")
+    raise ModelError(
+        f"{type(network).__name__} is none of the study's networks -> build it from a NetworkSpec"
+    )
+
+
+def _resnet(shape: _ResNetShape, spec: NetworkSpec) -> nn.Module:
+    network: nn.Module = ResNet(
+        block=shape.block,
+        layers=list(shape.depths),
+        block_inplanes=list(shape.planes),
+        spatial_dims=spec.dimensions,
+        n_input_channels=spec.channels,
+        conv1_t_stride=2,
+        shortcut_type="B",
+        bias_downsample=False,
+        num_classes=1,
+    )
+    return network
+
+
+def _densenet(shape: _DenseNetShape, spec: NetworkSpec) -> nn.Module:
+    network: nn.Module = DenseNet(
+        spatial_dims=spec.dimensions,
+        in_channels=spec.channels,
+        out_channels=1,
+        init_features=shape.initial_planes,
+        growth_rate=shape.growth,
+        block_config=shape.depths,
+    )
+    return network
+
+
+def _insert_dropout(network: nn.Module, rate: float) -> None:
+    if isinstance(network, ResNet):
+        head = OrderedDict(out=network.get_submodule("fc"))
+        network.register_module("fc", _with_dropout(head, rate))
+    else:
+        head = OrderedDict(network.get_submodule("class_layers").named_children())
+        network.register_module("class_layers", _with_dropout(head, rate))
+
+
+def _with_dropout(head: OrderedDict[str, nn.Module], rate: float) -> nn.Sequential:
+    head["dropout"] = nn.Dropout(rate)
+    head.move_to_end("out")
+    return nn.Sequential(head)

@@ -1,0 +1,114 @@
+"""Where a network computes, and how the same plan is made to give the same bits there."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+from common.errors import SiteError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import nn
+
+    from common.training.dataset import Samples
+    from common.training.settings import TrainingSettings
+
+_SHARE_FOR_DATA = 0.4
+"""Of the free memory of an accelerator; the rest is for weights and activations."""
+
+
+def pick_device(wanted: str) -> torch.device:
+    """The device that a site asked for; "auto" is the first GPU if there is one, else the CPU.
+
+    Raises
+    ------
+    SiteError
+        If the name means nothing to torch, or this machine has no such device.
+    """
+    if wanted == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+    except RuntimeError:
+        raise SiteError(f'device = "{wanted}" is unknown -> use "auto", "cpu", "cuda" or "cuda:1"') from None
+    if device.type == "cpu":
+        return torch.device("cpu")
+    if device.type != "cuda":
+        raise SiteError(f'device = "{wanted}" is not supported -> use "auto", "cpu", "cuda" or "cuda:1"')
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if (device.index or 0) >= found:
+        raise SiteError(
+            f'device = "{wanted}", but torch {torch.__version__} sees {found} GPU(s) -> set device = "auto" '
+            "in site.toml, or install the CUDA build of torch"
+        )
+    return torch.device("cuda", device.index or 0)
+
+
+@contextmanager
+def reproducible(device: torch.device, threads: int, seed: int = 0) -> Iterator[None]:
+    """A context in which torch gives the same bits every time, and after which its global state is as before.
+
+    Fixes the CPU threads, seeds the global generators (dropout draws from them), and takes deterministic
+    algorithms wherever torch has one. It has none for the backward pass of 3D pooling on a GPU and warns.
+    """
+    before = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
+    warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    # cuBLAS reads this when it starts; without it torch refuses deterministic matrix products.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        # Filling fresh memory with NaN finds bugs in kernels, costs time and changes no result.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before[0])
+            torch.use_deterministic_algorithms(before[1], warn_only=warned)
+            torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
+
+
+def place(network: nn.Module, device: torch.device) -> None:
+    """Moves the network to the device, in the memory format that is fast there.
+
+    The format decides the bits, so it follows from the device alone, never from what was done before.
+    """
+    network.to(device)
+    form = _memory_format(device)
+    for parameter in network.parameters():
+        if parameter.ndim == 4:  # kernels of 2D convolutions
+            parameter.data = parameter.data.contiguous(memory_format=form)
+
+
+def formatted(images: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A batch on the device, in the memory format of a network that was `place`d there."""
+    moved = images.to(device, non_blocking=True)
+    return moved.contiguous(memory_format=_memory_format(device)) if moved.ndim == 4 else moved
+
+
+def autocast(settings: TrainingSettings, device: torch.device) -> torch.autocast:
+    """The precision of the forward pass: bfloat16 where asked for, or by itself on GPUs that have it."""
+    wanted = settings.precision == "bfloat16"
+    if settings.precision == "auto":
+        wanted = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted)
+
+
+def resident(samples: Samples, device: torch.device) -> Samples:
+    """The samples on the device if they fit there beside the network, else where they are."""
+    if device.type == "cpu" or samples.images.device == device:
+        return samples.to(device)
+    free, _ = torch.cuda.mem_get_info(device)
+    fits = samples.images.nbytes <= _SHARE_FOR_DATA * free
+    return samples.to(device) if fits else samples
+
+
+def _memory_format(device: torch.device) -> torch.memory_format:
+    return torch.channels_last if device.type == "cuda" else torch.contiguous_format

@@ -1,0 +1,279 @@
+"""Training a network on one site's patients, and scoring patients with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from common.errors import NonFiniteError, SmallNumberError
+from common.models.layout import TRAINED, Layout
+from common.models.weights import check_weights
+from common.training.augment import augments, random_transforms, warp
+from common.training.device import autocast, formatted, place, reproducible, resident
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from common.training.dataset import Samples
+    from common.training.settings import TrainingSettings
+    from common.types import FlatWeights, Reals
+
+CPU = torch.device("cpu")
+
+Report: TypeAlias = Callable[[int, float], None]
+"""Called after each epoch with its number, from 1, and its mean loss; may score the network meanwhile."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One call of `train`: how long, how seeded, where.
+
+    Attributes
+    ----------
+    epochs : int
+        Passes over the patients.
+    seed : int
+        Of the order, the augmentation and the dropout.
+    proximal_mu : float
+        FedProx' penalty; 0 is FedAvg.
+    anchor : FlatWeights or None
+        The weights that FedProx pulls towards; by default those with which training starts.
+    device : torch.device
+        From `pick_device`.
+    threads : int
+        CPU threads: the same number gives the same bits.
+    """
+
+    epochs: int
+    seed: int
+    proximal_mu: float = 0.0
+    anchor: FlatWeights | None = None
+    device: torch.device = CPU
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise ValueError(f"epochs must be at least 1, not {self.epochs}")
+        if self.threads < 1:
+            raise ValueError(f"threads must be at least 1, not {self.threads}")
+        if self.proximal_mu < 0:
+            raise ValueError(f"proximal_mu must not be negative, not {self.proximal_mu}")
+
+
+@dataclass(frozen=True)
+class TrainingLog:
+    """What one call of `train` did.
+
+    Attributes
+    ----------
+    losses : tuple of float
+        Mean cross-entropy a patient of each epoch, without penalties.
+    steps : int
+        Steps of the optimiser.
+    patients : int
+        How many were trained on.
+    """
+
+    losses: tuple[float, ...]
+    steps: int
+    patients: int
+
+
+def train(
+    network: nn.Module,
+    samples: Samples,
+    settings: TrainingSettings,
+    schedule: Schedule,
+    report: Report | None = None,
+) -> TrainingLog:
+    """Trains the network in place with Adam, whose state is fresh, and says how the loss went.
+
+    The same network, samples, settings and schedule give the same bits, whatever ran before, and the global
+    generators of torch are as they were. The network ends on the schedule's device.
+
+    Raises
+    ------
+    SmallNumberError
+        With fewer than two patients, or one class alone where classes are to be balanced.
+    NonFiniteError
+        At a loss or weight that is NaN or infinite, with epoch and step.
+
+    References
+    ----------
+    Kingma and Ba (2015), Adam. McMahan et al. (2017), FedAvg. Li et al. (2020), FedProx.
+    """
+    weight = _positive_weight(samples, settings)
+    with reproducible(schedule.device, schedule.threads, schedule.seed):
+        place(network, schedule.device)
+        run = _Run(network, resident(samples, schedule.device), settings, schedule, weight)
+        losses = []
+        for epoch in range(1, schedule.epochs + 1):
+            losses.append(run.epoch(epoch))
+            if report is not None:
+                report(epoch, losses[-1])
+        run.check_state()
+    return TrainingLog(tuple(losses), run.steps, len(samples))
+
+
+@torch.inference_mode()
+def score(
+    network: nn.Module, images: torch.Tensor, device: torch.device, threads: int = 1, batch: int = 16
+) -> Reals:
+    """Probability of expansion of every patient, shape (n,), in float32 arithmetic without dropout.
+
+    Raises
+    ------
+    NonFiniteError
+        If a probability is not a number.
+    """
+    training = network.training
+    network.eval()
+    with reproducible(device, threads):
+        place(network, device)
+        logits = [network(formatted(part, device)).reshape(-1).cpu() for part in torch.split(images, batch)]
+    network.train(training)
+    probabilities: Reals = torch.sigmoid(torch.cat(logits).double()).numpy()
+    if not np.isfinite(probabilities).all():
+        raise NonFiniteError("the network's scores are not numbers -> its weights or inputs are damaged")
+    return probabilities
+
+
+def batches(order: torch.Tensor, size: int) -> list[torch.Tensor]:
+    """The order cut into batches; a last batch of one patient joins the one before.
+
+    BatchNorm cannot normalise a single patient, and no patient should be left out.
+
+    Examples
+    --------
+    >>> [len(batch) for batch in batches(torch.arange(9), 4)]
+    [4, 5]
+    """
+    parts = list(torch.split(order, max(size, 2)))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        last = parts.pop()
+        parts[-1] = torch.cat([parts[-1], last])
+    return parts
+
+
+class _Run:
+    """The state of one call of `train`."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        samples: Samples,
+        settings: TrainingSettings,
+        schedule: Schedule,
+        positive_weight: float | None,
+    ) -> None:
+        self._network = network
+        self._samples = samples
+        self._settings = settings
+        self._device = schedule.device
+        self._source = torch.Generator().manual_seed(schedule.seed)
+        self._weight = (
+            None if positive_weight is None else torch.tensor(positive_weight, device=schedule.device)
+        )
+        self._parameters = list(network.parameters())
+        self._proximal = _Proximal(network, schedule) if schedule.proximal_mu > 0 else None
+        self._adam = torch.optim.Adam(
+            self._parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
+        self.steps = 0
+
+    def epoch(self, number: int) -> float:
+        """One pass over the patients; the mean loss a patient."""
+        self._network.train()
+        order = torch.randperm(len(self._samples), generator=self._source)
+        parts = batches(order, self._settings.batch_size)
+        transforms = self._transforms(parts)
+        # The losses stay on the device until the epoch ends: reading one would make the device wait.
+        losses = torch.stack(
+            [self._step(part, chosen) for part, chosen in zip(parts, transforms, strict=True)]
+        )
+        finite = torch.isfinite(losses)
+        if not bool(finite.all()):
+            step = int(torch.argmin(finite.int())) + 1
+            raise NonFiniteError(
+                f"the loss is {float(losses[step - 1])} at epoch {number}, step {step} of {len(parts)} "
+                '-> lower the learning rate, or use precision = "float32"'
+            )
+        sizes = torch.tensor([len(part) for part in parts], dtype=torch.float64)
+        return float((losses.double().cpu() * sizes).sum() / sizes.sum())
+
+    def check_state(self) -> None:
+        """Refuses a network that ended with weights or statistics that are not numbers."""
+        for name, tensor in self._network.state_dict().items():
+            if not bool(torch.isfinite(tensor).all()):
+                raise NonFiniteError(f"{name} is NaN or infinite after training -> lower the learning rate")
+
+    def _transforms(self, parts: list[torch.Tensor]) -> list[torch.Tensor | None]:
+        if not augments(self._settings):
+            return [None] * len(parts)
+        drawn = random_transforms(len(self._samples), self._samples.dimensions, self._settings, self._source)
+        return list(torch.split(drawn.to(self._device), [len(part) for part in parts]))
+
+    def _step(self, part: torch.Tensor, transforms: torch.Tensor | None) -> torch.Tensor:
+        chosen = part.to(self._samples.images.device)
+        images = formatted(self._samples.images[chosen], self._device)
+        labels = self._samples.labels[chosen].to(self._device)
+        if transforms is not None:
+            images = warp(images, transforms)
+        with autocast(self._settings, self._device):
+            logits = self._network(images)
+        loss = binary_cross_entropy_with_logits(logits.reshape(-1).float(), labels, pos_weight=self._weight)
+        self._adam.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self._proximal is not None:
+            self._proximal.add_gradient()
+        self._adam.step()
+        self.steps += 1
+        return loss.detach()
+
+
+class _Proximal:
+    """The gradient of mu/2 times the squared distance from the anchor (Li et al. 2020, eq. 2)."""
+
+    def __init__(self, network: nn.Module, schedule: Schedule) -> None:
+        self._mu = schedule.proximal_mu
+        self._parameters = list(network.parameters())
+        self._anchor = _anchor(network, schedule)
+
+    def add_gradient(self) -> None:
+        for parameter, anchor in zip(self._parameters, self._anchor, strict=True):
+            if parameter.grad is not None:
+                parameter.grad.add_(parameter.detach() - anchor, alpha=self._mu)
+
+
+def _anchor(network: nn.Module, schedule: Schedule) -> list[torch.Tensor]:
+    if schedule.anchor is None:
+        return [parameter.detach().clone() for parameter in network.parameters()]
+    layout = Layout.of(network)
+    check_weights(schedule.anchor, layout)
+    by_name = {entry.name: entry for entry in layout.entries if entry.kind in TRAINED}
+    return [
+        torch.tensor(
+            schedule.anchor[layout.slices[name]].reshape(by_name[name].shape), device=schedule.device
+        )
+        for name, _ in network.named_parameters()
+    ]
+
+
+def _positive_weight(samples: Samples, settings: TrainingSettings) -> float | None:
+    positives, patients = samples.positives, len(samples)
+    if patients < 2:
+        raise SmallNumberError(
+            f"{patients} training patient(s): BatchNorm needs at least two -> add patients"
+        )
+    if settings.class_weighting == "none":
+        return None
+    if positives in {0, patients}:
+        raise SmallNumberError(
+            f'class_weighting = "balanced" needs both classes, but {positives} of {patients} patients expand'
+        )
+    return (patients - positives) / positives
