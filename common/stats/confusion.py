@@ -1,0 +1,138 @@
+"""The confusion matrix at a fixed operating point and the six metrics read from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.stats.contract import Summary
+from common.stats.estimate import OK, Estimate, Interval, Status, absent, suppressed, undefined
+from common.stats.minima import STANDARD, Minima
+from common.stats.proportion import ProportionInterval, proportion_interval
+from common.types import Flags, Reals
+
+
+@dataclass(frozen=True)
+class ConfusionResult:
+    """One model at one threshold in one cohort.
+
+    Attributes
+    ----------
+    true_positive, false_negative, false_positive, true_negative : int or None
+        None where the count, or its complement in the class, may not be shown.
+    accuracy, sensitivity, specificity, ppv, npv, f1 : Estimate
+        Undefined where the denominator is 0.
+    n_used, n_missing : int or None
+        Patients with a score, and those without.
+    method : str
+        Kind of the intervals.
+    status : Status
+        Suppressed if any count is.
+    """
+
+    true_positive: int | None
+    false_negative: int | None
+    false_positive: int | None
+    true_negative: int | None
+    accuracy: Estimate
+    sensitivity: Estimate
+    specificity: Estimate
+    ppv: Estimate
+    npv: Estimate
+    f1: Estimate
+    n_used: int | None
+    n_missing: int | None
+    method: str
+    status: Status
+
+
+def local_confusion(scores: Reals, labels: Flags, threshold: float) -> Summary:
+    """Patients by class and call; a patient without a score (NaN) is left out and counted.
+
+    Parameters
+    ----------
+    scores : float array, shape (n,) or (models, n)
+        The raw scores, not their bins.
+    labels : bool array, shape (n,)
+    threshold : float
+        A score of at least this is called positive.
+
+    Returns
+    -------
+    Summary
+        Counts "table" (models, 2, 2), axes (class, call), negatives first, and "missing" (models,).
+
+    Raises
+    ------
+    ValueError
+        If shapes differ.
+    """
+    rows = np.atleast_2d(np.asarray(scores, dtype=np.float64))
+    positive = np.asarray(labels, dtype=np.bool_)
+    if positive.shape != rows.shape[1:]:
+        raise ValueError(f"scores {rows.shape} and labels {positive.shape} do not belong together")
+    present = ~np.isnan(rows)
+    called = rows >= threshold
+    cells = [
+        [np.count_nonzero(present & (called == call) & (positive == label), axis=1) for call in (False, True)]
+        for label in (False, True)
+    ]
+    table = np.moveaxis(np.array(cells, dtype=np.int64), -1, 0)
+    return Summary(counts={"table": table, "missing": np.count_nonzero(~present, axis=1)})
+
+
+def finish_confusion(
+    summary: Summary, interval: ProportionInterval = "wilson", minima: Minima = STANDARD, model: int = 0
+) -> ConfusionResult:
+    """The matrix of one model and its metrics.
+
+    A class with a count below the cell minimum is hidden whole, because the size of the class is known; what
+    needs that class' counts goes with it. The interval of F1 is that of Jaccard's index TP / (TP + FP + FN),
+    mapped by F1 = 2 J / (1 + J).
+    """
+    (tn, fp), (fn, tp) = summary.counts["table"][model].tolist()
+    missing = int(summary.counts["missing"][model])
+    shown = minima.releasable(summary.counts["table"][model])
+    negatives, positives = bool(shown[0].all()), bool(shown[1].all())
+    both = negatives and positives
+
+    def rate(successes: int, trials: int, *, visible: bool) -> Estimate:
+        return _rate(successes, trials, interval, visible=visible)
+
+    return ConfusionResult(
+        true_positive=tp if positives else None,
+        false_negative=fn if positives else None,
+        false_positive=fp if negatives else None,
+        true_negative=tn if negatives else None,
+        accuracy=rate(tp + tn, tp + tn + fp + fn, visible=both),
+        sensitivity=rate(tp, tp + fn, visible=positives),
+        specificity=rate(tn, tn + fp, visible=negatives),
+        ppv=rate(tp, tp + fp, visible=both),
+        npv=rate(tn, tn + fn, visible=both),
+        f1=_f1_of(rate(tp, tp + fp + fn, visible=both)),
+        n_used=minima.shown(tn + fp + fn + tp),
+        n_missing=minima.shown(missing),
+        method=interval,
+        status=OK if both else _HIDDEN,
+    )
+
+
+_HIDDEN = suppressed("a count below the minimum")
+
+
+def _rate(successes: int, trials: int, method: ProportionInterval, *, visible: bool) -> Estimate:
+    if not visible:
+        return absent(_HIDDEN, method)
+    if trials == 0:
+        return absent(undefined("0/0"), method, n_used=0)
+    chosen = proportion_interval(method, successes, trials)
+    return Estimate(successes / trials, chosen, trials, 0, method)
+
+
+def _f1_of(jaccard: Estimate) -> Estimate:
+    if jaccard.value is None or jaccard.interval is None:
+        return jaccard
+    low, high = jaccard.interval.low, jaccard.interval.high
+    mapped = Interval(2 * low / (1 + low), 2 * high / (1 + high), f"{jaccard.method} of Jaccard's index")
+    return Estimate(2 * jaccard.value / (1 + jaccard.value), mapped, jaccard.n_used, 0, jaccard.method)

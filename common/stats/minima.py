@@ -1,0 +1,112 @@
+"""How few patients a released number may stand for, by the study's profile, and what hides the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from common.types import Counts, Flags
+
+Profile: TypeAlias = Literal["standard", "replication", "simulation"]
+
+
+@dataclass(frozen=True)
+class Minima:
+    """The smallest numbers that a result may be released from.
+
+    Attributes
+    ----------
+    profile : {"standard", "replication", "simulation"}
+        Printed in every report.
+    cell : int
+        A released count is 0 or at least this.
+    group : int
+        Patients behind a mean, SD or quantile.
+    per_class : int
+        Patients of each class behind an AUC or a calibration.
+    model_class : int
+        Patients of the smaller class behind a logistic model.
+    model_rows : int
+        Patients per coefficient of a logistic model.
+    subjects : int
+        Subjects behind an agreement.
+    site_patients, site_per_class : int
+        What a single site's own result may stand for.
+    sites : int
+        Contributors to one sum.
+    fold, fold_class : int
+        Patients, and patients of each class, in a fold of the LASSO.
+    """
+
+    profile: Profile
+    cell: int
+    group: int
+    per_class: int
+    model_class: int
+    model_rows: int
+    subjects: int
+    site_patients: int
+    site_per_class: int
+    sites: int
+    fold: int
+    fold_class: int
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name != "profile" and value < 1:
+                raise ValueError(f"the minimum {name} is {value}; the smallest possible is 1")
+
+    def releasable(self, counts: Counts) -> Flags:
+        """Whether each count may be shown: it is 0 or at least the cell minimum."""
+        return np.asarray((counts == 0) | (counts >= self.cell))
+
+    def shown(self, count: int) -> int | None:
+        """The count, or None where it may not be shown."""
+        return count if count == 0 or count >= self.cell else None
+
+
+STANDARD = Minima("standard", 5, 10, 10, 10, 5, 10, 20, 10, 3, 20, 5)
+REPLICATION = Minima("replication", 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
+SIMULATION = Minima("simulation", 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
+
+_NEVER = np.iinfo(np.int64).max
+
+_BY_PROFILE: dict[Profile, Minima] = {
+    "standard": STANDARD,
+    "replication": REPLICATION,
+    "simulation": SIMULATION,
+}
+
+
+def minima_of(profile: Profile) -> Minima:
+    """The minima of a study's profile."""
+    return _BY_PROFILE[profile]
+
+
+def hidden_cells(table: Counts, minima: Minima) -> Flags:
+    """Which cells of a table with published margins must be hidden so that none can be worked out.
+
+    Small cells are hidden first; then, until nothing changes, every row or column with exactly one hidden
+    cell loses its smallest other positive cell too (a zero only where nothing else is left).
+
+    Parameters
+    ----------
+    table : int64 array, shape (rows, columns)
+        Disjoint cells; row and column sums are taken to be known to the reader.
+
+    References
+    ----------
+    Hundepool A et al. Statistical Disclosure Control. Wiley 2012, chapter 4 (secondary suppression).
+    """
+    hidden = ~minima.releasable(table)
+    changed = True
+    while changed:
+        changed = False
+        for cells, marks in (*zip(table, hidden, strict=True), *zip(table.T, hidden.T, strict=True)):
+            if np.count_nonzero(marks) == 1 and cells.size > 1:
+                weight = np.where(marks, _NEVER, np.where(cells == 0, _NEVER - 1, cells))
+                marks[np.argmin(weight)] = True
+                changed = True
+    return hidden

@@ -1,0 +1,279 @@
+"""The area under the ROC curve, its variance and its curve, from histograms of the scores by class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite, log, sqrt
+from typing import Literal, TypeAlias
+
+import numpy as np
+from scipy import stats
+from scipy.special import expit
+
+from common.errors import NonFiniteError
+from common.stats.contract import Summary
+from common.stats.estimate import LEVEL, OK, Interval, Status, suppressed, undefined
+from common.stats.minima import STANDARD, Minima
+from common.stats.proportion import clopper_pearson
+from common.types import Counts, Flags, Reals
+
+AucInterval: TypeAlias = Literal["logit-delong", "delong", "mc_binomial"]
+
+NEGATIVE, POSITIVE = 0, 1
+
+
+@dataclass(frozen=True)
+class RocCurve:
+    """A curve as it may be released, from (0, 0) to (1, 1).
+
+    Attributes
+    ----------
+    threshold, false_positive_rate, true_positive_rate : tuples of the same length
+        A patient is called positive whose score is at least the threshold; the first lies above 1.
+    """
+
+    threshold: tuple[float, ...]
+    false_positive_rate: tuple[float, ...]
+    true_positive_rate: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class RocResult:
+    """Discrimination of one model in one cohort.
+
+    Attributes
+    ----------
+    auc : float or None
+    error_bound : float or None
+        The AUC of the raw scores lies within `auc` plus or minus this: what pairs of patients of different
+        sites with scores in one bin leave open.
+    variance : float or None
+        DeLong's; None with fewer than two patients in a class.
+    interval : Interval or None
+    curve : RocCurve or None
+        Steps of at least the cell minimum.
+    n_positive, n_negative : int or None
+        None where the count may not be shown.
+    n_missing : int
+        Always 0: a site refuses to answer with a score missing.
+    method : str
+    status : Status
+    """
+
+    auc: float | None
+    error_bound: float | None
+    variance: float | None
+    interval: Interval | None
+    curve: RocCurve | None
+    n_positive: int | None
+    n_negative: int | None
+    n_missing: int
+    method: str
+    status: Status
+
+
+def local_roc(scores: Reals, labels: Flags, bins: int) -> Summary:
+    """Histograms of the scores by class, and what only the site can know of pairs within a bin.
+
+    Parameters
+    ----------
+    scores : float array, shape (n,) or (models, n)
+        In [0, 1].
+    labels : bool array, shape (n,)
+        True for the positive class.
+    bins : int
+        Number K of equal bins on [0, 1].
+
+    Returns
+    -------
+    Summary
+        Counts "histogram" (models, 2, K), negatives first, and "same_bin" (models, 2): twice the pairs of
+        one positive and one negative in one bin that the positive wins (a tie is half a win), and all such
+        pairs.
+
+    Raises
+    ------
+    NonFiniteError
+        If a score is NaN or infinite.
+    ValueError
+        If a score is outside [0, 1], or shapes differ.
+    """
+    rows = np.atleast_2d(np.asarray(scores, dtype=np.float64))
+    positive = np.asarray(labels, dtype=np.bool_)
+    _check_scores(rows, positive)
+    if bins < 1:
+        raise ValueError(f"{bins} bins are no histogram")
+    histogram = np.empty((len(rows), 2, bins), dtype=np.int64)
+    same_bin = np.empty((len(rows), 2), dtype=np.int64)
+    for model, row in enumerate(rows):
+        histogram[model] = _class_histograms(row, positive, bins)
+        negatives, positives = histogram[model]
+        below = np.cumsum(negatives) - negatives
+        across_bins = int(positives @ below)
+        same_bin[model] = _doubled_wins(row, positive) - 2 * across_bins, positives @ negatives
+    return Summary(counts={"histogram": histogram, "same_bin": same_bin})
+
+
+def finish_roc(
+    summary: Summary, interval: AucInterval = "logit-delong", minima: Minima = STANDARD, model: int = 0
+) -> RocResult:
+    """AUC, interval and curve of one model of the pooled histograms.
+
+    Parameters
+    ----------
+    interval : {"logit-delong", "delong", "mc_binomial"}
+        "mc_binomial" is MedCalc's exact binomial interval of AUC x n successes of n: what the paper prints,
+        but no valid interval of an AUC. It stands in where DeLong's variance is 0 because the AUC is 0 or 1.
+    model : int
+        Which row of the summary.
+
+    References
+    ----------
+    DeLong ER, DeLong DM, Clarke-Pearson DL. Biometrics 1988;44:837-845.
+    Sun X, Xu W. IEEE Signal Process Lett 2014;21:1389-1393.
+    """
+    negatives, positives = summary.counts["histogram"][model]
+    n0, n1 = int(negatives.sum()), int(positives.sum())
+    status = _status(n0, n1, minima)
+    if not status.ok:
+        return RocResult(
+            None, None, None, None, None, minima.shown(n1), minima.shown(n0), 0, interval, status
+        )
+    auc, bound = _auc(summary, model)
+    variance = delong_variance(negatives, positives)
+    chosen = auc_interval(auc, variance, n0 + n1, interval)
+    curve = _curve(negatives, positives, minima.cell)
+    return RocResult(auc, bound, variance, chosen, curve, n1, n0, 0, interval, OK)
+
+
+def placement_values(negatives: Counts, positives: Counts) -> tuple[Reals, Reals]:
+    """DeLong's V10 and V01 of a patient whose score lies in each bin.
+
+    Parameters
+    ----------
+    negatives, positives : int arrays, shape (..., K)
+
+    Returns
+    -------
+    tuple of float arrays, shape (..., K)
+        V10: share of negatives below a positive; V01: share of positives above a negative; ties half.
+    """
+    n0 = negatives.sum(axis=-1, keepdims=True)
+    n1 = positives.sum(axis=-1, keepdims=True)
+    v10 = (np.cumsum(negatives, axis=-1) - negatives / 2) / n0
+    v01 = 1 - (np.cumsum(positives, axis=-1) - positives / 2) / n1
+    return v10, v01
+
+
+def delong_variance(negatives: Counts, positives: Counts) -> float | None:
+    """DeLong's variance of one AUC; None with fewer than two patients in a class.
+
+    Parameters
+    ----------
+    negatives, positives : int arrays, shape (K,)
+    """
+    n0, n1 = int(negatives.sum()), int(positives.sum())
+    if min(n0, n1) < 2:
+        return None
+    v10, v01 = placement_values(negatives, positives)
+    return _weighted_variance(v10, positives) / n1 + _weighted_variance(v01, negatives) / n0
+
+
+def auc_interval(auc: float, variance: float | None, n: int, kind: AucInterval) -> Interval | None:
+    """The AUC's confidence interval; None where there is no variance to make it from."""
+    if kind == "mc_binomial" or auc in {0.0, 1.0}:
+        exact = clopper_pearson(auc * n, n)
+        return Interval(exact.low, exact.high, "mc_binomial")
+    if not variance:
+        return None
+    z = float(stats.norm.isf((1 - LEVEL) / 2))
+    if kind == "delong":
+        half = z * sqrt(variance)
+        return Interval(max(0.0, auc - half), min(1.0, auc + half), "delong")
+    centre, half = log(auc / (1 - auc)), z * sqrt(variance) / (auc * (1 - auc))
+    return Interval(float(expit(centre - half)), float(expit(centre + half)), "logit-delong")
+
+
+def _check_scores(rows: Reals, labels: Flags) -> None:
+    if rows.ndim != 2 or labels.shape != rows.shape[1:]:
+        raise ValueError(f"scores {rows.shape} and labels {labels.shape} do not belong together")
+    if rows.size == 0:
+        return
+    low, high = float(rows.min()), float(rows.max())
+    if not (isfinite(low) and isfinite(high)):
+        raise NonFiniteError("a score is NaN or infinite -> find out why the model failed on this patient")
+    if low < 0 or high > 1:
+        raise ValueError(f"scores lie in [{low:g}, {high:g}], not in [0, 1] -> rescale them by their range")
+
+
+def _class_histograms(scores: Reals, positive: Flags, bins: int) -> Counts:
+    """Shape (2, bins); every site must bin alike, so in float64 and exactly so."""
+    bin_of = np.minimum((scores * bins).astype(np.int64), bins - 1)
+    both = np.bincount(bin_of, minlength=bins)
+    positives = np.bincount(bin_of[positive], minlength=bins)
+    return np.stack([both - positives, positives])
+
+
+def _doubled_wins(scores: Reals, positive: Flags) -> int:
+    """Twice the Mann-Whitney U of the positives, an exact integer.
+
+    One sort of integers: the bits of a float in [0, 1] order as the float does, the label fits below them.
+    """
+    keys = ((scores + 0.0).view(np.int64) << 1) | positive
+    keys.sort()
+    is_positive = keys & 1
+    value = keys >> 1
+    negatives_up_to = np.cumsum(1 - is_positive)
+    wins_and_ties = int(is_positive @ negatives_up_to)
+    first = np.flatnonzero(np.diff(value, prepend=-1))
+    if first.size == value.size:
+        return 2 * wins_and_ties
+    size = np.diff(first, append=value.size)
+    positives = np.add.reduceat(is_positive, first)
+    return 2 * wins_and_ties - int(positives @ (size - positives))
+
+
+def _status(n0: int, n1: int, minima: Minima) -> Status:
+    if n0 + n1 == 0:
+        return undefined("no patients")
+    if min(n0, n1) == 0:
+        return suppressed("patients of one class only")
+    if min(n0, n1) < minima.per_class:
+        return suppressed(f"fewer than {minima.per_class} patients in a class")
+    return OK
+
+
+def _auc(summary: Summary, model: int) -> tuple[float, float]:
+    negatives, positives = summary.counts["histogram"][model]
+    doubled_wins, resolved = summary.counts["same_bin"][model]
+    pairs = int(negatives.sum()) * int(positives.sum())
+    across_bins = int(positives @ (np.cumsum(negatives) - negatives))
+    open_pairs = int(positives @ negatives) - int(resolved)
+    return (2 * across_bins + int(doubled_wins) + open_pairs) / (2 * pairs), open_pairs / (2 * pairs)
+
+
+def _weighted_variance(values: Reals, weights: Counts) -> float:
+    """Sample variance (ddof 1) of values that occur `weights` times."""
+    n = weights.sum()
+    mean = (weights @ values) / n
+    return float(weights @ (values - mean) ** 2 / (n - 1))
+
+
+def _curve(negatives: Counts, positives: Counts, cell: int) -> RocCurve:
+    """From the highest score down, each step as soon as it holds `cell` patients; the rest joins the last."""
+    bins = negatives.size
+    both = negatives + positives
+    edges: list[int] = []
+    pending, left = 0, int(both.sum())
+    for bin_of in np.flatnonzero(both)[::-1]:
+        pending += int(both[bin_of])
+        if left == pending or (pending >= cell and left - pending >= cell):
+            edges.append(int(bin_of))
+            left -= pending
+            pending = 0
+    above = np.array(edges, dtype=np.int64)
+    share = [
+        (0.0, *((counts.sum() - (np.cumsum(counts) - counts)[above]) / counts.sum()).tolist())
+        for counts in (negatives, positives)
+    ]
+    return RocCurve(((bins + 1) / bins, *(above / bins).tolist()), share[NEGATIVE], share[POSITIVE])
