@@ -36,7 +36,7 @@ def load_settings(path: Path, model: type[Settings], error: type[RheError]) -> S
         text = path.read_text(encoding="utf-8")
         return model.model_validate(tomllib.loads(text))
     except FileNotFoundError:
-        raise error(f"{path}: no such file -> write one, docs/plans has examples") from None
+        raise error(f"{path}: no such file -> check the path; deploy/ has examples") from None
     except (OSError, UnicodeDecodeError) as failure:
         raise error(f"{path}: cannot be read ({failure})") from None
     except tomllib.TOMLDecodeError as failure:

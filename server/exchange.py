@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flwr.app import Message, MessageType
 from flwr.serverapp import Grid
 
-from common.errors import ExchangeError, ProtocolError
+from common.errors import ExchangeError, RheError
 from common.protocol import (
     OK,
     Operation,
@@ -207,7 +207,7 @@ class Exchange:
         self.traffic.bytes_received += len(body)
         try:
             return decode_reply(body)
-        except ProtocolError as failure:
+        except RheError as failure:
             raise ExchangeError(f"{self._name(node)}: {failure}") from None
 
     def _name(self, node: int) -> str:

@@ -1,0 +1,1 @@
+"""The phases of a study, one file each, to be read aloud: ask the sites, add, finish, store."""
