@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from client.explain import draw_attention
-from client.flow import summarise_flow
-from client.prepare import prepare_site
-from client.site import SiteSettings, check_profile, load_site
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from rich.progress import Progress
 
 from client.environment import describe
 from client.evaluate import evaluate
+from client.explain import draw_attention
+from client.flow import summarise_flow
 from client.models import ModelStore, StoredModel
+from client.prepare import prepare_site
 from client.samples import TRAINING, VALIDATION, SiteSamples
+from client.site import SiteSettings, check_profile, load_site
 from client.train import Trainer
 from common.errors import PlanError, PolicyError, ProtocolError, RheError
 from common.protocol import (
@@ -116,7 +116,7 @@ class SiteEngine:
         return self._reply(facts=describe(device, synthetic=self.settings.synthetic))
 
     def _prepare(self, _: Request) -> Reply:
-        return Reply(ReplyHeader(site=self.settings.name), summarise_flow(self._patients().prepared))
+        return Reply(ReplyHeader(site=self.settings.name), summarise_flow(self.patients().prepared))
 
     def _train(self, request: Request) -> Reply:
         """One round: first the pooled validation of the weights that came, then the training from them."""
@@ -174,13 +174,13 @@ class SiteEngine:
 
     def _evaluate(self, request: Request) -> Reply:
         trainer = self._loaded(request)
-        summary = evaluate(trainer, self._patients())
+        summary = evaluate(trainer, self.patients())
         return Reply(ReplyHeader(site=self.settings.name), summary)
 
     def _explain(self, request: Request) -> Reply:
         trainer = self._loaded(request)
         folder = self.state / "attention" / request.header.model / request.header.arm
-        drawings = draw_attention(trainer, self._patients(), folder)
+        drawings = draw_attention(trainer, self.patients(), folder)
         if not self.settings.synthetic:
             return self._reply()
         return Reply(
@@ -195,7 +195,8 @@ class SiteEngine:
     def _store(self) -> ModelStore:
         return ModelStore(self.state / "models", self.plan.digest())
 
-    def _patients(self) -> SiteSamples:
+    def patients(self) -> SiteSamples:
+        """The site's prepared patients; prepared now if this is the first question about them."""
         if self._samples is None:
             prepared = prepare_site(self.folder, self.plan, self.state / "cache", self.progress)
             self._samples = SiteSamples(prepared)
@@ -211,10 +212,10 @@ class SiteEngine:
         return self._trainer_kept
 
     def _part(self, model: CnnModel, part: str) -> Samples:
-        return self._patients().of(model, part)
+        return self.patients().of(model, part)
 
     def _optional_part(self, model: CnnModel, part: str) -> Samples | None:
-        return self._part(model, part) if self._patients().cases(part) else None
+        return self._part(model, part) if self.patients().cases(part) else None
 
     def _validation_summary(self, trainer: Trainer, weights: FlatWeights, own: FlatWeights | None) -> Summary:
         trainer.load(weights, own)

@@ -42,8 +42,14 @@ def load_settings(path: Path, model: type[Settings], error: type[RheError]) -> S
     except tomllib.TOMLDecodeError as failure:
         raise error(f"{path}: not valid TOML: {failure}") from None
     except ValidationError as failure:
-        lines = [f"{path}:{_describe(text, dict(problem))}" for problem in failure.errors()]
+        problems = [dict(problem) for problem in failure.errors()]
+        lines = [f"{path}:{_describe(text, problem)}" for problem in problems if not _follows(problem)]
         raise error("\n".join(lines)) from None
+
+
+def _follows(problem: dict[str, object]) -> bool:
+    """Whether pydantic calls a list too short only because its elements were refused."""
+    return problem["type"] == "too_short" and bool(problem["input"])
 
 
 def _describe(text: str, problem: dict[str, object]) -> str:
@@ -72,7 +78,7 @@ def _line_of(text: str, location: Location) -> int:
             table = (*name.split("."), seen[name])
             path = table
         elif line.startswith("["):
-            table = tuple(line.split("#")[0].strip("[] ").split("."))
+            table = _with_indices(line.split("#")[0].strip("[] ").split("."), seen)
             path = table
         elif "=" in line and not line.startswith("#"):
             path = (*table, line.split("=")[0].strip().strip('"'))
@@ -82,3 +88,12 @@ def _line_of(text: str, location: Location) -> int:
         if matched and len(path) > depth:
             best, depth = number, len(path)
     return best
+
+
+def _with_indices(keys: list[str], seen: dict[str, int]) -> Location:
+    """The path of a table inside an array's last element, e.g. ``[models.training]`` of the third model."""
+    path: Location = ()
+    for depth, key in enumerate(keys, start=1):
+        name = ".".join(keys[:depth])
+        path = (*path, key, seen[name]) if name in seen else (*path, key)
+    return path
