@@ -130,7 +130,7 @@ def _tensors(checkpoint: Checkpoint) -> dict[str, Array]:
         f"{_MODEL}{entry.name}": checkpoint.weights[slices[entry.name]].reshape(entry.shape)
         for entry in checkpoint.layout.entries
     }
-    return {**model, **{f"{_EXTRA}{name}": np.ascontiguousarray(a) for name, a in checkpoint.extras.items()}}
+    return {**model, **{f"{_EXTRA}{name}": np.asarray(a, order="C") for name, a in checkpoint.extras.items()}}
 
 
 def _digest(tensors: Mapping[str, Array], metadata: Mapping[str, str], layout: Layout) -> str:
@@ -139,7 +139,7 @@ def _digest(tensors: Mapping[str, Array], metadata: Mapping[str, str], layout: L
     for name in sorted(tensors):
         array = tensors[name]
         digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(np.ascontiguousarray(array).data)
+        digest.update(array.tobytes())
     return digest.hexdigest()
 
 

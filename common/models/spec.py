@@ -40,3 +40,11 @@ class NetworkSpec:
     def __post_init__(self) -> None:
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), not {self.dropout}")
+
+    @property
+    def smallest_input(self) -> int:
+        """Pixels along each axis below which the network has nothing left to pool.
+
+        A DenseNet halves its maps four times before the last block, rounding down; a ResNet rounds up.
+        """
+        return 29 if self.family.startswith("densenet") else 8

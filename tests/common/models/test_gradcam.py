@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from common.errors import ModelError, NonFiniteError
+from common.models.gradcam import attention
+from common.models.spec import NetworkSpec
+from common.models.weights import flatten
+from common.models.zoo import build, last_convolution
+
+
+class ByHand(nn.Module):
+    """One convolution with given kernels, global mean, linear head: Grad-CAM can be done with a pencil."""
+
+    def __init__(self, kernels: torch.Tensor, head: list[float], stride: int) -> None:
+        super().__init__()
+        convolution = nn.Conv2d if kernels.ndim == 4 else nn.Conv3d
+        size = kernels.shape[2]
+        self.convolution = convolution(kernels.shape[1], kernels.shape[0], size, stride=stride, bias=False)
+        self.convolution.weight = nn.Parameter(kernels)
+        self.head = nn.Linear(len(head), 1)
+        self.head.weight = nn.Parameter(torch.tensor([head]))
+
+    def forward(self, images):
+        return self.head(self.convolution(images).flatten(2).mean(dim=2))
+
+
+def points(dimensions: int, channels: list[float]) -> torch.Tensor:
+    return torch.tensor(channels).reshape(-1, 1, *[1] * dimensions)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_a_single_positive_map_is_the_attention_itself(dimensions):
+    network = ByHand(points(dimensions, [2.0]), [3.0], stride=1)
+    image = np.arange(4**dimensions, dtype=np.float32).reshape(1, *[4] * dimensions)
+    result = attention(network, image, layer=network.convolution)
+    assert result.dtype == np.float32
+    assert result.shape == image.shape[1:]
+    np.testing.assert_allclose(result, image[0] / image.max(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_maps_are_weighed_by_their_gradients_and_rectified(dimensions):
+    # Maps x and -x with head weights 1 and 4: their sum x - 4x = -3x is nothing for expansion, x against it.
+    network = ByHand(points(dimensions, [1.0, -1.0]), [1.0, 4.0], stride=1)
+    image = np.zeros((1, *[3] * dimensions), dtype=np.float32)
+    image[(0, *[1] * dimensions)] = 0.5
+    image[(0, *[0] * dimensions)] = 0.25
+    assert not attention(network, image, layer=network.convolution).any()
+    against = attention(network, image, layer=network.convolution, expansion=False)
+    np.testing.assert_allclose(against, image[0] * 2, rtol=1e-6)
+
+
+def test_coarse_maps_are_interpolated_to_the_grid_of_the_input_in_2d():
+    # A 4 x 4 image averaged over 2 x 2 fields gives the map [[1, 0], [0, 0]]; the inner pixels lie at 1/4 and
+    # 3/4 of the way between the fields' centres.
+    network = ByHand(torch.full((1, 1, 2, 2), 0.25), [1.0], stride=2)
+    image = np.zeros((1, 4, 4), dtype=np.float32)
+    image[0, :2, :2] = 1
+    side = np.array([1, 0.75, 0.25, 0])
+    result = attention(network, image, layer=network.convolution)
+    np.testing.assert_allclose(result, np.outer(side, side), atol=1e-6)
+
+
+def test_coarse_maps_are_interpolated_to_the_grid_of_the_input_in_3d():
+    network = ByHand(torch.full((1, 1, 2, 2, 2), 0.125), [1.0], stride=2)
+    image = np.zeros((1, 4, 4, 6), dtype=np.float32)
+    image[0, 2:, :2, :2] = 1
+    z, y, x = np.array([0, 0.25, 0.75, 1]), np.array([1, 0.75, 0.25, 0]), np.array([1, 0.75, 0.25, 0, 0, 0])
+    result = attention(network, image, layer=network.convolution)
+    np.testing.assert_allclose(result, np.einsum("i,j,k->ijk", z, y, x), atol=1e-6)
+
+
+@pytest.mark.parametrize("family", ["resnet10-narrow", "densenet-small"])
+@pytest.mark.parametrize(("dimensions", "size"), [(2, 96), (3, 64)])
+def test_on_the_studys_networks_it_is_the_class_activation_map(family, dimensions, size):
+    # Pooling and head are linear, so the gradient of map k is its head weight over the number of positions
+    # (Zhou et al. 2016): no derivative is needed to know the answer.
+    network = build(NetworkSpec(family, dimensions), seed=3).eval()
+    image = np.random.default_rng(4).random((1, *[size] * dimensions), dtype=np.float32)
+    maps = []
+    handle = last_convolution(network).register_forward_hook(
+        lambda _m, _i, output: maps.append(output.clone())
+    )
+    with torch.no_grad():
+        network(torch.from_numpy(image[None]))
+    handle.remove()
+    head = [module for module in network.modules() if isinstance(module, nn.Linear)][-1].weight[0].detach()
+    mode = "bilinear" if dimensions == 2 else "trilinear"
+    spread = 0.0
+    for expansion, sign in ((True, 1), (False, -1)):
+        class_map = torch.relu(sign * torch.einsum("k,k...->...", head, maps[0][0]))
+        fine = nn.functional.interpolate(class_map[None, None], size=image.shape[1:], mode=mode)[0, 0]
+        expected = fine / fine.max().clamp(min=1e-30)
+        np.testing.assert_allclose(
+            attention(network, image, expansion=expansion), expected.numpy(), atol=1e-5
+        )
+        spread += float(expected.std())
+    assert spread > 0
+
+
+def test_the_network_is_left_as_it_was():
+    network = build(NetworkSpec("densenet-small"), seed=1).train()
+    network.features.conv0.weight.requires_grad_(requires_grad=False)
+    before = flatten(network)
+    attention(network, np.random.default_rng(0).random((1, 64, 64), dtype=np.float32))
+    assert network.training
+    assert flatten(network).tobytes() == before.tobytes()
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert not network.features.conv0.weight.requires_grad
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_frozen_networks_and_callers_without_gradients_are_explained_too():
+    network = build(NetworkSpec("resnet10-narrow"), seed=1)
+    image = np.random.default_rng(0).random((1, 64, 64), dtype=np.float32)
+    free = attention(network, image)
+    network.requires_grad_(requires_grad=False)
+    with torch.no_grad():
+        assert np.array_equal(attention(network, image), free)
+
+
+def test_refusals():
+    network = build(NetworkSpec("resnet10-narrow"), seed=1)
+    with pytest.raises(ModelError, match=r"not \(64, 64\)"):
+        attention(network, np.zeros((64, 64), np.float32))
+    with pytest.raises(NonFiniteError, match="NaN or infinite"):
+        attention(network, np.full((1, 64, 64), np.nan, np.float32))
+    with pytest.raises(ModelError, match="takes no part"):
+        attention(network, np.zeros((1, 64, 64), np.float32), layer=nn.Identity())
+    assert not any(module._forward_hooks for module in network.modules())
