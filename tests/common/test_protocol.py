@@ -1,10 +1,12 @@
+import contextlib
+
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.errors import ProtocolError, RheError
+from common.errors import NonFiniteError, ProtocolError
 from common.protocol import (
     Caption,
     Operation,
@@ -94,10 +96,8 @@ def test_an_altered_reply_is_read_or_refused_but_never_crashes(data):
     place = data.draw(st.integers(0, len(message) - 1))
     message[place] ^= data.draw(st.integers(1, 255))
 
-    try:
+    with contextlib.suppress(ProtocolError, NonFiniteError):
         decode_reply(bytes(message))
-    except RheError as refusal:
-        assert refusal.code in {"E_CONTEXT", "E_NONFINITE"}
 
 
 def test_an_unknown_operation_cannot_be_asked():

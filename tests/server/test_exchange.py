@@ -1,0 +1,151 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from common.errors import ExchangeError
+from common.protocol import Operation, Reply, ReplyHeader, decode_request, encode_reply
+from common.stats.contract import Summary
+from common.study import StudyPlan
+from server.exchange import Exchange
+from simulations.local_grid import LocalGrid
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+PLAN = StudyPlan.model_validate(
+    {
+        "name": "A study",
+        "seed": 7,
+        "two_site_ack": True,
+        "sites": [{"name": "b", "role": "train"}, {"name": "a", "role": "train"}],
+        "models": [{"name": "m", "family": "resnet18"}],
+    }
+)
+
+
+def site(name, value=0, code="OK", seen=None):
+    def answer(message):
+        request = decode_request(message, KEY.public_key())
+        if seen is not None:
+            seen.append((name, request))
+        refused = request.header.operation is not Operation.DESCRIBE
+        header = ReplyHeader(site=name, code=code if refused else "OK")
+        return encode_reply(Reply(header, Summary({"n": np.array(value)})))
+
+    return answer
+
+
+def an_exchange(engines, plan=PLAN):
+    exchange = Exchange(LocalGrid(engines), plan, KEY)
+    exchange.enrol(patience_s=0)
+    return exchange
+
+
+def test_answers_come_sorted_by_site_whatever_the_order_of_asking():
+    exchange = an_exchange({"b": site("b", 2), "a": site("a", 1)})
+
+    answers = exchange.ask(Operation.PREPARE, ["b", "a"])
+
+    assert list(answers) == ["a", "b"]
+    assert [int(reply.summary.counts["n"]) for reply in answers.values()] == [1, 2]
+
+
+def test_every_request_names_site_plan_and_context():
+    seen = []
+    exchange = an_exchange({"a": site("a", seen=seen), "b": site("b")})
+
+    exchange.ask(Operation.TRAIN, ["a"], np.ones(2, np.float32), model="m", arm="federated", round=4)
+
+    name, request = seen[-1]
+    assert name == "a"
+    assert request.header.site == "a"
+    assert request.header.plan_hash == PLAN.digest()
+    assert (request.header.model, request.header.arm, request.header.round) == ("m", "federated", 4)
+    np.testing.assert_array_equal(request.weights, [1, 1])
+
+
+def test_a_site_that_stays_away_is_named():
+    exchange = Exchange(LocalGrid({"a": site("a")}), PLAN, KEY)
+
+    with pytest.raises(ExchangeError, match="not connected: b"):
+        exchange.enrol(patience_s=0)
+
+
+def test_two_nodes_of_one_name_are_refused():
+    exchange = Exchange(LocalGrid({"a": site("a"), "b": site("a")}), PLAN, KEY)
+
+    with pytest.raises(ExchangeError, match="two nodes call themselves 'a'"):
+        exchange.enrol(patience_s=0)
+
+
+def test_a_node_that_the_plan_does_not_have_is_refused():
+    exchange = Exchange(LocalGrid({"a": site("a"), "b": site("stranger")}), PLAN, KEY)
+
+    with pytest.raises(ExchangeError, match="'stranger'"):
+        exchange.enrol(patience_s=0)
+
+
+def test_a_site_s_refusal_is_told_with_site_operation_and_remedy():
+    exchange = an_exchange({"a": site("a"), "b": site("b", code="E_SMALL_N")})
+
+    with pytest.raises(
+        ExchangeError, match="b: prepare failed with E_SMALL_N: the site has too few patients"
+    ):
+        exchange.ask(Operation.PREPARE, ["a", "b"])
+
+
+def test_an_answer_in_another_site_s_name_is_refused():
+    names = iter(["b", "a"])
+
+    def impostor(message):
+        return site(next(names))(message)
+
+    exchange = an_exchange({"a": site("a"), "b": impostor})
+
+    with pytest.raises(ExchangeError, match="b: the answer to prepare claims to be from 'a'"):
+        exchange.ask(Operation.PREPARE, ["b"])
+
+
+def test_an_answer_that_is_cut_short_is_told_with_its_site():
+    answers = iter([lambda reply: reply, lambda reply: reply[:-5]])
+    whole = site("b")
+    exchange = an_exchange({"a": site("a"), "b": lambda message: next(answers)(whole(message))})
+
+    with pytest.raises(ExchangeError, match="b: a message is truncated"):
+        exchange.ask(Operation.PREPARE, ["b"])
+
+
+def test_a_site_that_is_too_slow_is_named():
+    plan = StudyPlan.model_validate(PLAN.model_dump() | {"federation": {"timeout_s": 0.01}})
+
+    class Silent(LocalGrid):
+        def pull_messages(self, message_ids):
+            return [] if len(self.asked) > 2 else super().pull_messages(message_ids)
+
+        def push_messages(self, messages):
+            self.asked = [*getattr(self, "asked", []), *messages]
+            return super().push_messages(self.asked[-1:])
+
+    exchange = Exchange(Silent({"a": site("a"), "b": site("b")}), plan, KEY)
+    exchange.enrol(patience_s=0)
+
+    with pytest.raises(ExchangeError, match="no answer within 0 s from a"):
+        exchange.ask(Operation.PREPARE, ["a"])
+
+
+def test_traffic_is_counted():
+    exchange = an_exchange({"a": site("a"), "b": site("b")})
+    before = exchange.traffic.bytes_sent
+
+    exchange.ask(Operation.PREPARE, ["a", "b"])
+
+    assert (exchange.traffic.rounds, exchange.traffic.messages) == (3, 4)
+    assert exchange.traffic.bytes_sent > before
+    assert exchange.traffic.bytes_received > 0
+
+
+def test_only_named_rooms_of_the_server_know_flower():
+    rooms = Path(__file__).parents[2] / "server"
+    knowing = {path.name for path in rooms.rglob("*.py") if "flwr" in path.read_text(encoding="utf-8")}
+
+    assert knowing <= {"app.py", "exchange.py", "supervise.py", "conduct.py"}
