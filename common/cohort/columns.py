@@ -1,0 +1,154 @@
+"""Which column of a table holds which variable."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from dataclasses import dataclass
+
+from common.cohort.grid import Grid
+from common.cohort.schema import BY_NAME, VARIABLES, Variable
+from common.errors import Finding
+
+_RESEMBLES = 0.75
+"""difflib's ratio from which an unknown heading is taken for a misspelt one ("smoker", "ich_volume")."""
+
+_MAY_BE_MEANT = 0.5
+"""The same for a heading that could stand for a required column that is not there ("sbp")."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One variable's place.
+
+    Attributes
+    ----------
+    variable : Variable
+    index : int
+        From 0.
+    """
+
+    variable: Variable
+    index: int
+
+    @property
+    def where(self) -> str:
+        """For a message: the heading, and the letter that a spreadsheet shows."""
+        return f"column {self.variable.name!r} ({column_letter(self.index)})"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """All columns of a table.
+
+    Attributes
+    ----------
+    found : tuple of Column
+        Those of the schema, in the table's order.
+    width : int
+        Cells a row should have.
+    ignored : tuple of str
+        Headings that resemble none of the schema's.
+    """
+
+    found: tuple[Column, ...]
+    width: int
+    ignored: tuple[str, ...]
+
+
+def column_letter(index: int) -> str:
+    """What a spreadsheet calls the column of this index (from 0).
+
+    Examples
+    --------
+    >>> column_letter(0), column_letter(27)
+    ('A', 'AB')
+    """
+    letters = ""
+    number = index + 1
+    while number:
+        number, remainder = divmod(number - 1, 26)
+        letters = chr(ord("A") + remainder) + letters
+    return letters
+
+
+def match_columns(table: str, grid: Grid) -> tuple[Columns, list[Finding]]:
+    """The table's columns, and whatever is wrong with its headings.
+
+    Parameters
+    ----------
+    table : str
+        The file's name, for messages.
+    grid : Grid
+        The table.
+    """
+    header = grid.header
+    absent = [variable for variable in VARIABLES if variable.name not in header]
+    unknown = [heading for heading in header if heading and heading not in BY_NAME]
+    misspelt = {heading: near for heading in unknown if (near := _resembling(heading, absent)) is not None}
+    findings = [*_duplicates(table, header), *_unnamed(table, grid)]
+    findings += [
+        Finding(
+            f"{table}, row 1, column {column_letter(header.index(heading))}",
+            f"unknown column {heading!r}",
+            f"did you mean {near!r}? Headings are compared letter by letter",
+        )
+        for heading, near in misspelt.items()
+    ]
+    findings += [
+        _missing(table, variable, unknown)
+        for variable in absent
+        if variable.required and variable.name not in misspelt.values()
+    ]
+    places = {heading: index for index, heading in reversed(list(enumerate(header)))}
+    found = tuple(Column(BY_NAME[name], index) for name, index in places.items() if name in BY_NAME)
+    ignored = tuple(heading for heading in unknown if heading not in misspelt)
+    ordered = tuple(sorted(found, key=lambda column: column.index))
+    return Columns(ordered, len(header), ignored), findings
+
+
+def _resembling(heading: str, absent: list[Variable]) -> str | None:
+    """The schema's column that this heading misspells; None if it is a column of the hospital's own."""
+    normal = "_".join(heading.casefold().replace("-", " ").replace("_", " ").split())
+    known = {variable.name: variable.name for variable in absent}
+    known |= {variable.label.casefold().replace(" ", "_"): variable.name for variable in absent}
+    near = difflib.get_close_matches(normal, known, n=1, cutoff=_RESEMBLES)
+    return known[near[0]] if near else None
+
+
+def _duplicates(table: str, header: tuple[str, ...]) -> list[Finding]:
+    """Headings that stand twice, capitals aside: which of the two is meant cannot be known."""
+    counts = Counter(heading.casefold() for heading in header if heading)
+    return [
+        Finding(
+            f"{table}, row 1, columns "
+            + " and ".join(column_letter(i) for i, other in enumerate(header) if other.casefold() == heading),
+            f"the heading {heading!r} stands {count} times",
+            "keep one of the columns",
+        )
+        for heading, count in counts.items()
+        if count > 1
+    ]
+
+
+def _unnamed(table: str, grid: Grid) -> list[Finding]:
+    """Columns with cells but without a heading."""
+    return [
+        Finding(
+            f"{table}, column {column_letter(index)}",
+            "the column has cells but no heading",
+            "name it, or delete the column",
+        )
+        for index, heading in enumerate(grid.header)
+        if not heading and any(index < len(row.cells) and row.cells[index] is not None for row in grid.rows)
+    ]
+
+
+def _missing(table: str, variable: Variable, unknown: list[str]) -> Finding:
+    near = difflib.get_close_matches(variable.name, unknown, n=1, cutoff=_MAY_BE_MEANT)
+    hint = f" (is {near[0]!r} meant?)" if near else ""
+    return Finding(
+        f"{table}, row 1",
+        f"column {variable.name!r} is missing{hint}: {variable.meaning}; {variable.allowed}",
+        "add the column; leave cells blank where the value is unknown",
+    )

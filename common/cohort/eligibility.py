@@ -1,0 +1,144 @@
+"""The paper's six exclusion criteria, applied in order and counted for the flow chart.
+
+References
+----------
+Ning et al. (2025), Scientific Reports, Methods and Fig. 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from common.cohort.table import CohortTable, Patient
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One reason for which a patient is left out.
+
+    Attributes
+    ----------
+    name : str
+        In results files.
+    label : str
+        As the flow chart prints it.
+    variable : str
+        The column that decides.
+    excludes : callable
+        Whether a value of that column excludes.
+    """
+
+    name: str
+    label: str
+    variable: str
+    excludes: Callable[[float], bool]
+
+
+def _present(value: float) -> bool:
+    return value == 1
+
+
+CRITERIA: tuple[Criterion, ...] = (
+    Criterion("age", "Age < 18 years", "age", lambda age: age < 18),
+    Criterion("onset", "Baseline CT > 24 h after onset", "onset_to_ct_h", lambda hours: hours > 24),
+    Criterion(
+        "followup", "Follow-up CT > 72 h after baseline CT", "ct_to_followup_h", lambda hours: hours > 72
+    ),
+    Criterion("primary_ivh", "Primary IVH", "primary_ivh", _present),
+    Criterion("prior_surgery", "Previous surgical treatment", "prior_surgery", _present),
+    Criterion("artefacts", "Obvious artifacts", "artefacts", _present),
+)
+"""In the paper's order; a value on the bound (18 years, 24 h, 72 h) does not exclude."""
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """Who was left out for one reason.
+
+    Attributes
+    ----------
+    criterion : Criterion
+        The first that the patients fail.
+    patients : tuple of Patient
+        In the table's order.
+    """
+
+    criterion: Criterion
+    patients: tuple[Patient, ...]
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """A patient who fails no criterion that can be judged, but some cannot.
+
+    Attributes
+    ----------
+    patient : Patient
+    missing : tuple of str
+        The blank columns.
+    """
+
+    patient: Patient
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """From all patients of a table to those that are studied.
+
+    Attributes
+    ----------
+    screened : int
+        Rows of the table.
+    exclusions : tuple of Exclusion
+        One for each criterion, in order, those that exclude nobody too.
+    undecided : tuple of Undecided
+        Patients whose eligibility the table does not tell; not included, and no exclusion of the paper's.
+    included : tuple of Patient
+        In the table's order.
+    """
+
+    screened: int
+    exclusions: tuple[Exclusion, ...]
+    undecided: tuple[Undecided, ...]
+    included: tuple[Patient, ...]
+
+    @property
+    def excluded(self) -> tuple[int, ...]:
+        """Numbers of patients left out, one for each of `CRITERIA`."""
+        return tuple(len(exclusion.patients) for exclusion in self.exclusions)
+
+
+def apply_exclusions(table: CohortTable) -> Flow:
+    """Who is studied, and who is left out for which reason.
+
+    A patient counts once, under the first criterion that fails. A blank cell fails nothing: if no other
+    criterion fails either, the patient is undecided.
+    """
+    excluded: dict[str, list[Patient]] = {criterion.name: [] for criterion in CRITERIA}
+    undecided: list[Undecided] = []
+    included: list[Patient] = []
+    for patient in table.patients:
+        criterion = _first_failing(patient)
+        missing = tuple(c.variable for c in CRITERIA if patient.value(c.variable) is None)
+        if criterion is not None:
+            excluded[criterion.name].append(patient)
+        elif missing:
+            undecided.append(Undecided(patient, missing))
+        else:
+            included.append(patient)
+    return Flow(
+        screened=len(table.patients),
+        exclusions=tuple(Exclusion(criterion, tuple(excluded[criterion.name])) for criterion in CRITERIA),
+        undecided=tuple(undecided),
+        included=tuple(included),
+    )
+
+
+def _first_failing(patient: Patient) -> Criterion | None:
+    for criterion in CRITERIA:
+        value = patient.value(criterion.variable)
+        if isinstance(value, float) and criterion.excludes(value):
+            return criterion
+    return None

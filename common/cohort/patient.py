@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from common.cohort.outcome import Volumes
+from common.cohort.schema import BY_NAME, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Patient:
+    """One row of the table.
+
+    Attributes
+    ----------
+    identifier : str
+        The site's own pseudonym; never leaves the site.
+    row : int
+        As a spreadsheet shows it: the heading is row 1.
+    baseline_ct, baseline_mask, followup_ct, followup_mask : Path or None
+        Absolute; a file or a DICOM folder; None where the cell is blank.
+    values : mapping of str to float or str
+        By the column's name, binary variables as 0.0 or 1.0; blank cells are absent.
+    """
+
+    identifier: str
+    row: int
+    baseline_ct: Path | None
+    baseline_mask: Path | None
+    followup_ct: Path | None
+    followup_mask: Path | None
+    values: Mapping[str, float | str] = field(hash=False)
+
+    def number(self, name: str) -> float | None:
+        """A continuous variable, None where it is missing.
+
+        Raises
+        ------
+        KeyError
+            If the schema has no such continuous variable.
+        """
+        return self._numeric(name, "continuous")
+
+    def flag(self, name: str) -> bool | None:
+        """A binary variable, None where it is missing.
+
+        Raises
+        ------
+        KeyError
+            If the schema has no such binary variable.
+        """
+        value = self._numeric(name, "binary")
+        return None if value is None else bool(value)
+
+    def level(self, name: str) -> str | None:
+        """A categorical variable, None where it is missing.
+
+        Raises
+        ------
+        KeyError
+            If the schema has no such categorical variable.
+        """
+        value = self._of_kind(name, "categorical")
+        return None if value is None else str(value)
+
+    def value(self, name: str) -> float | str | None:
+        """A variable of any kind, None where it is missing."""
+        return self.values.get(name)
+
+    @property
+    def baseline_volumes(self) -> Volumes | None:
+        """What the table gives for the baseline CT; None unless both volumes stand there."""
+        return self._volumes("")
+
+    @property
+    def followup_volumes(self) -> Volumes | None:
+        """What the table gives for the follow-up CT; None unless both volumes stand there."""
+        return self._volumes("followup_")
+
+    def _volumes(self, prefix: str) -> Volumes | None:
+        ich_ml, ivh_ml = self.number(f"{prefix}ich_volume_ml"), self.number(f"{prefix}ivh_volume_ml")
+        return None if ich_ml is None or ivh_ml is None else Volumes(ich_ml, ivh_ml)
+
+    def _numeric(self, name: str, kind: Kind) -> float | None:
+        value = self._of_kind(name, kind)
+        return None if value is None else float(value)
+
+    def _of_kind(self, name: str, kind: Kind) -> float | str | None:
+        if name not in BY_NAME or BY_NAME[name].kind != kind:
+            raise KeyError(f"the schema has no {kind} variable {name!r}")
+        return self.value(name)

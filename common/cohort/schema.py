@@ -1,0 +1,302 @@
+"""What a cohort table may hold: every variable of the paper's Table 1, and what else a study needs.
+
+The order is the paper's. `docs/cohort-table.md` is made from this file by `common.cohort.dictionary`.
+
+References
+----------
+Ning et al. (2025), Scientific Reports, Table 1 and Fig. 3 (definitions of the NCCT markers).
+Wang et al. (2015), Stroke 46:376-381 (BRAIN score).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["binary", "categorical", "continuous", "path", "text"]
+Group = Literal["identity", "files", "clinical", "radiologic", "BRAIN score", "eligibility", "follow-up"]
+
+
+@dataclass(frozen=True)
+class Range:
+    """Values that are possible in a living adult's record; whatever lies outside is a mistake of writing.
+
+    Eligibility is not decided here: a patient of 12 years is possible, and excluded later.
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"an empty range: {self.low} to {self.high}")
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}"
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One column of the cohort table.
+
+    Attributes
+    ----------
+    name : str
+        The column's heading.
+    kind : Kind
+        binary: 0 or 1; categorical: one of `levels`; continuous: a number; path: a file or DICOM folder.
+    group : Group
+        What it is for.
+    label : str
+        As the paper's tables print it.
+    meaning : str
+        For whoever fills in the table.
+    required : bool
+        Whether the column must exist; its cells may still be blank where a value is unknown.
+    unit : str
+        Of a continuous variable; empty for pure numbers.
+    possible : Range or None
+        Of a continuous variable.
+    levels : tuple of str
+        Of a categorical variable, in the paper's order.
+    decimals : int
+        With which a continuous variable is printed.
+    """
+
+    name: str
+    kind: Kind
+    group: Group
+    label: str
+    meaning: str
+    required: bool = True
+    unit: str = ""
+    possible: Range | None = None
+    levels: tuple[str, ...] = ()
+    decimals: int = 2
+
+    def __post_init__(self) -> None:
+        if (self.kind == "continuous") != (self.possible is not None):
+            raise ValueError(f"{self.name}: a range belongs to continuous variables, and to all of them")
+        if (self.kind == "categorical") != bool(self.levels):
+            raise ValueError(f"{self.name}: levels belong to categorical variables, and to all of them")
+
+    @property
+    def allowed(self) -> str:
+        """What a cell of this column may hold, in words."""
+        if self.possible is not None:
+            return f"{self.possible} {self.unit}".strip()
+        return {"binary": "0 or 1", "path": "relative path", "text": "text"}.get(
+            self.kind, ", ".join(self.levels)
+        )
+
+
+def _flag(name: str, group: Group, label: str, meaning: str, *, required: bool = True) -> Variable:
+    return Variable(name, "binary", group, label, meaning, required)
+
+
+def _file(name: str, label: str, meaning: str, *, required: bool) -> Variable:
+    return Variable(name, "path", "files", label, meaning, required)
+
+
+VARIABLES: tuple[Variable, ...] = (
+    Variable(
+        "patient", "text", "identity", "Patient", "The site's own pseudonym of the patient; never leaves it"
+    ),
+    _file("baseline_ct", "Baseline CT", "Admission noncontrast CT: a file or a DICOM folder", required=True),
+    _file("baseline_mask", "Baseline mask", "Its segmentation with labels for ICH and IVH", required=True),
+    _file(
+        "followup_ct",
+        "Follow-up CT",
+        "Follow-up CT; not needed where follow-up volumes are given",
+        required=False,
+    ),
+    _file("followup_mask", "Follow-up mask", "Segmentation of the follow-up CT", required=False),
+    Variable(
+        "sex",
+        "categorical",
+        "clinical",
+        "Sex",
+        "Sex in the record; the paper counts men",
+        levels=("male", "female"),
+    ),
+    Variable("age", "continuous", "clinical", "Age", "Age at admission", unit="year", possible=Range(0, 120)),
+    _flag("alcohol", "clinical", "Alcohol consumption", "History of alcohol consumption"),
+    _flag("smoking", "clinical", "Smoking", "History of smoking"),
+    _flag("diabetes", "clinical", "Diabetes mellitus", "History of diabetes mellitus"),
+    _flag("hypertension", "clinical", "Hypertension", "History of hypertension"),
+    Variable(
+        "onset_to_ct_h",
+        "continuous",
+        "clinical",
+        "Onset to baseline CT time interval",
+        "From the onset of symptoms, or from when last seen well, to the baseline CT",
+        unit="hour",
+        possible=Range(0, 2160),
+    ),
+    Variable(
+        "sbp_mmhg",
+        "continuous",
+        "clinical",
+        "Admission SBP",
+        "Systolic blood pressure at admission",
+        unit="mm Hg",
+        possible=Range(40, 350),
+    ),
+    Variable(
+        "dbp_mmhg",
+        "continuous",
+        "clinical",
+        "Admission DBP",
+        "Diastolic blood pressure at admission",
+        unit="mm Hg",
+        possible=Range(20, 250),
+    ),
+    Variable(
+        "inr",
+        "continuous",
+        "clinical",
+        "INR",
+        "International normalized ratio at admission",
+        possible=Range(0.5, 20),
+    ),
+    _flag("antithrombotic", "clinical", "Antithrombotic", "Antithrombotic treatment before the hemorrhage"),
+    _flag(
+        "anticoagulation", "clinical", "Anticoagulation", "Anticoagulation treatment before the hemorrhage"
+    ),
+    Variable(
+        "ich_volume_ml",
+        "continuous",
+        "radiologic",
+        "ICH volume",
+        "Intracerebral hemorrhage on the baseline CT; measured on the mask where blank",
+        required=False,
+        unit="ml",
+        possible=Range(0, 400),
+    ),
+    Variable(
+        "ivh_volume_ml",
+        "continuous",
+        "radiologic",
+        "IVH volume",
+        "Intraventricular hemorrhage on the baseline CT; measured on the mask where blank",
+        required=False,
+        unit="ml",
+        possible=Range(0, 400),
+    ),
+    Variable(
+        "location",
+        "categorical",
+        "radiologic",
+        "Location",
+        "Where the ICH lies",
+        levels=("lobar", "deep", "infratentorial"),
+    ),
+    _flag("ivh", "radiologic", "IVH", "Intraventricular hemorrhage on the baseline CT"),
+    _flag("sah", "radiologic", "SAH", "Subarachnoid hemorrhage on the baseline CT"),
+    _flag(
+        "irregular_shape",
+        "radiologic",
+        "Irregular shape",
+        "At least 2 irregular foci on the margin of the largest axial slice (Barras scale III or more)",
+    ),
+    _flag(
+        "satellite_sign",
+        "radiologic",
+        "Satellite sign",
+        "A small hematoma of at most 10 mm, 1 to 20 mm away from the main one",
+    ),
+    _flag(
+        "island_sign",
+        "radiologic",
+        "Island sign",
+        "At least 3 small hematomas all separate from the main one, or at least 4 that may connect with it",
+    ),
+    _flag(
+        "black_hole_sign",
+        "radiologic",
+        "Black hole sign",
+        "Encapsulated hypoattenuation, more than 28 HU darker, not connected with the brain",
+    ),
+    _flag(
+        "blend_sign",
+        "radiologic",
+        "Blend sign",
+        "Hypoattenuation beside hyperattenuation, more than 18 HU apart, with a clear margin",
+    ),
+    _flag(
+        "fluid_level",
+        "radiologic",
+        "Fluid level",
+        "Hypoattenuation above hyperattenuation, a straight line between",
+    ),
+    _flag(
+        "swirl_sign",
+        "radiologic",
+        "Swirl sign",
+        "Hypo- or isoattenuation within the hematoma, encapsulated or not",
+    ),
+    _flag(
+        "hypodensity",
+        "radiologic",
+        "Hypodensity",
+        "Any hypodense region strictly encapsulated within the hematoma, whatever its density",
+    ),
+    _flag(
+        "heterogeneous_density",
+        "radiologic",
+        "Heterogeneous density",
+        "At least 3 foci of low attenuation within the largest hematoma (Barras scale III or more)",
+    ),
+    _flag(
+        "recurrent_ich", "BRAIN score", "Recurrent ICH", "An earlier intracerebral hemorrhage", required=False
+    ),
+    _flag("warfarin", "BRAIN score", "Warfarin", "Anticoagulated with warfarin at onset", required=False),
+    Variable(
+        "ct_to_followup_h",
+        "continuous",
+        "eligibility",
+        "Baseline to follow-up CT time interval",
+        "From the baseline CT to the follow-up CT",
+        unit="hour",
+        possible=Range(0, 8760),
+    ),
+    _flag("primary_ivh", "eligibility", "Primary IVH", "Hemorrhage confined to the ventricles"),
+    _flag(
+        "prior_surgery",
+        "eligibility",
+        "Previous surgical treatment",
+        "External ventricular drain or craniotomy before the CT",
+    ),
+    _flag("artefacts", "eligibility", "Obvious artifacts", "Obvious artifacts on the CT images"),
+    Variable(
+        "followup_ich_volume_ml",
+        "continuous",
+        "follow-up",
+        "Follow-up ICH volume",
+        "Intracerebral hemorrhage on the follow-up CT; measured on its mask where blank",
+        required=False,
+        unit="ml",
+        possible=Range(0, 400),
+    ),
+    Variable(
+        "followup_ivh_volume_ml",
+        "continuous",
+        "follow-up",
+        "Follow-up IVH volume",
+        "Intraventricular hemorrhage on the follow-up CT; measured on its mask where blank",
+        required=False,
+        unit="ml",
+        possible=Range(0, 400),
+    ),
+)
+"""Every column, in the order of the table."""
+
+TABLE_ONE: tuple[Variable, ...] = tuple(
+    variable for variable in VARIABLES if variable.group in {"clinical", "radiologic"}
+)
+"""The baseline features of the paper's Table 1, in its order."""
+
+BY_NAME: dict[str, Variable] = {variable.name: variable for variable in VARIABLES}

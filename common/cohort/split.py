@@ -1,0 +1,160 @@
+"""The seeded division of one site's patients into training, validation and test, stratified by outcome.
+
+Each patient's place is drawn from (seed, identifier) alone, so the order of the table's rows does not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import floor
+from typing import Literal, TypeAlias
+
+from common.errors import SmallNumberError
+from common.seeds import derive_seed
+
+Part = Literal["train", "validation", "test"]
+Strata: TypeAlias = tuple[tuple[str, ...], ...]
+"""Identifiers of patients with and without expansion."""
+
+
+@dataclass(frozen=True)
+class Fractions:
+    """How many go where.
+
+    Attributes
+    ----------
+    training : float
+        Share of all patients that train, validation included (the paper: 0.7).
+    validation : float
+        Share of those that only choose the round; 0 for no validation.
+    """
+
+    training: float = 0.7
+    validation: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not 0 < self.training < 1:
+            raise ValueError(f"the training fraction must lie between 0 and 1, not be {self.training}")
+        if not 0 <= self.validation < 1:
+            raise ValueError(f"the validation fraction must be at least 0 and below 1, not {self.validation}")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Who is in which part; every tuple is sorted.
+
+    Attributes
+    ----------
+    train, validation, test : tuple of str
+        Identifiers; nobody is in two parts.
+    """
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def part_of(self, identifier: str) -> Part:
+        """The part of one patient.
+
+        Raises
+        ------
+        KeyError
+            If the patient was not divided.
+        """
+        parts: tuple[tuple[Part, tuple[str, ...]], ...] = (
+            ("train", self.train),
+            ("validation", self.validation),
+            ("test", self.test),
+        )
+        for part, members in parts:
+            if identifier in members:
+                return part
+        raise KeyError(identifier)
+
+
+def split_cohort(
+    identifiers: Sequence[str], positives: Sequence[bool], fractions: Fractions, seed: int
+) -> Split:
+    """The division of the patients, the same for every order in which they are given.
+
+    The training part has `round(fraction * n)` patients, shared between the classes by largest remainder
+    (556 patients with 169 expansions give 389 with 118, as in the paper), and every part has both classes.
+
+    Parameters
+    ----------
+    identifiers : sequence of str
+        One for each patient.
+    positives : sequence of bool
+        Whether the patient's hematoma expanded, in the same order.
+    fractions : Fractions
+        The parts' sizes.
+    seed : int
+        Of this site's split.
+
+    Raises
+    ------
+    SmallNumberError
+        If a class has fewer patients than there are parts.
+    ValueError
+        If an identifier stands twice, or the sequences differ in length.
+    """
+    if len(identifiers) != len(positives) or len(set(identifiers)) < len(identifiers):
+        raise ValueError("identifiers must be unique, with one outcome for each")
+    strata = tuple(
+        _shuffled(
+            [i for i, positive in zip(identifiers, positives, strict=True) if bool(positive) == cls], seed
+        )
+        for cls in (True, False)
+    )
+    _refuse_too_few(strata, parts=3 if fractions.validation else 2)
+    training, test = _divide(
+        strata, Fraction(repr(fractions.training)), least=2 if fractions.validation else 1
+    )
+    if not fractions.validation:
+        return Split(_together(training), (), _together(test))
+    fitting, validation = _divide(training, 1 - Fraction(repr(fractions.validation)), least=1)
+    return Split(_together(fitting), _together(validation), _together(test))
+
+
+def _shuffled(stratum: list[str], seed: int) -> tuple[str, ...]:
+    """The patients in an order that depends on the seed and on each identifier, not on the order given."""
+    return tuple(sorted(stratum, key=lambda identifier: (derive_seed(seed, "split", identifier), identifier)))
+
+
+def _refuse_too_few(strata: Strata, parts: int) -> None:
+    for stratum, name in zip(strata, ("with", "without"), strict=True):
+        if len(stratum) < parts:
+            raise SmallNumberError(
+                f"{len(stratum)} patients {name} expansion cannot be divided into {parts} parts "
+                f"-> at least {parts} of each class are needed"
+            )
+
+
+def _divide(strata: Strata, share: Fraction, least: int) -> tuple[Strata, Strata]:
+    """Each class' first patients and the rest, so that `share` of all are among the first.
+
+    Parameters
+    ----------
+    strata : Strata
+        The classes.
+    share : Fraction
+        Exact, so that 0.7 of 10 is 7.
+    least : int
+        Patients of each class that the first part gets at least; the rest gets at least one.
+    """
+    quotas = [share * len(stratum) for stratum in strata]
+    sizes = [floor(quota) for quota in quotas]
+    total = floor(sum(quotas) + Fraction(1, 2))
+    by_remainder = sorted(range(len(sizes)), key=lambda index: sizes[index] - quotas[index])
+    for index in by_remainder[: total - sum(sizes)]:
+        sizes[index] += 1
+    sizes = [min(max(size, least), len(stratum) - 1) for size, stratum in zip(sizes, strata, strict=True)]
+    first = tuple(stratum[:size] for stratum, size in zip(strata, sizes, strict=True))
+    rest = tuple(stratum[size:] for stratum, size in zip(strata, sizes, strict=True))
+    return first, rest
+
+
+def _together(strata: Strata) -> tuple[str, ...]:
+    return tuple(sorted(identifier for stratum in strata for identifier in stratum))
