@@ -71,8 +71,6 @@ STANDARD = Minima("standard", 5, 10, 10, 10, 5, 10, 20, 10, 3, 20, 5)
 REPLICATION = Minima("replication", 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
 SIMULATION = Minima("simulation", 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
 
-_NEVER = np.iinfo(np.int64).max
-
 _BY_PROFILE: dict[Profile, Minima] = {
     "standard": STANDARD,
     "replication": REPLICATION,
@@ -88,8 +86,8 @@ def minima_of(profile: Profile) -> Minima:
 def hidden_cells(table: Counts, minima: Minima) -> Flags:
     """Which cells of a table with published margins must be hidden so that none can be worked out.
 
-    Small cells are hidden first; then, until nothing changes, every row or column with exactly one hidden
-    cell loses its smallest other positive cell too (a zero only where nothing else is left).
+    Small cells are hidden first; then, until no row or column has exactly one hidden cell, one more: first
+    the cell that leaves fewest such lines, then the smallest, a zero only where nothing else is left.
 
     Parameters
     ----------
@@ -101,12 +99,14 @@ def hidden_cells(table: Counts, minima: Minima) -> Flags:
     Hundepool A et al. Statistical Disclosure Control. Wiley 2012, chapter 4 (secondary suppression).
     """
     hidden = ~minima.releasable(table)
-    changed = True
-    while changed:
-        changed = False
-        for cells, marks in (*zip(table, hidden, strict=True), *zip(table.T, hidden.T, strict=True)):
-            if np.count_nonzero(marks) == 1 and cells.size > 1:
-                weight = np.where(marks, _NEVER, np.where(cells == 0, _NEVER - 1, cells))
-                marks[np.argmin(weight)] = True
-                changed = True
-    return hidden
+    while True:
+        in_row, in_column = hidden.sum(axis=1, keepdims=True), hidden.sum(axis=0, keepdims=True)
+        lonely_row, lonely_column = in_row == 1, in_column == 1
+        candidates = np.argwhere(~hidden & (lonely_row | lonely_column))
+        if not candidates.size:
+            return hidden
+        made = (in_row == 0).astype(np.int64) + (in_column == 0)
+        mended = lonely_row.astype(np.int64) + lonely_column
+        cells = tuple(candidates.T)
+        best = np.lexsort((table[cells], table[cells] == 0, (made - mended)[cells]))[0]
+        hidden[tuple(candidates[best])] = True

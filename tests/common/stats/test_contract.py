@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from common.errors import NonFiniteError
+from common.stats.contract import Summary, join, total
+
+
+def summary(count=1, real=0.5, update=1.5):
+    return Summary(
+        {"n": np.array([count])}, {"s": np.array([real])}, {"w": np.array([update], dtype=np.float32)}
+    )
+
+
+def test_adds_name_by_name():
+    both = total([summary(1, 0.5, 1.0), summary(2, 0.25, 2.0), summary(3, 0.125, 4.0)])
+
+    assert (both.counts["n"].tolist(), both.reals["s"].tolist(), both.updates["w"].tolist()) == (
+        [6],
+        [0.875],
+        [7.0],
+    )
+
+
+def test_under_and_part_are_inverse():
+    named = join([summary(1).under("a"), summary(2).under("b")])
+
+    assert named.part("b").counts["n"].tolist() == [2]
+    assert named.part("a").reals["s"].tolist() == [0.5]
+    assert not named.part("c").counts
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Summary({"m": np.array([1])}, {"s": np.array([0.5])}, {"w": np.ones(1, dtype=np.float32)}),
+        Summary({"n": np.array([1])}, {"s": np.array([0.5, 1.0])}, {"w": np.ones(1, dtype=np.float32)}),
+        Summary({"n": np.array([1])}, {"s": np.array([0.5])}, {"w": np.ones((1, 1), dtype=np.float32)}),
+        Summary({"n": np.array([1])}, {}, {"w": np.ones(1, dtype=np.float32)}),
+    ],
+)
+def test_refuses_another_layout(other):
+    with pytest.raises(ValueError, match=r"differ|added"):
+        summary() + other
+
+
+def test_refuses_two_of_a_name():
+    with pytest.raises(ValueError, match="one name"):
+        join([summary(), summary()])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_refuses_what_is_not_finite(value):
+    with pytest.raises(NonFiniteError):
+        summary(real=value)
+    with pytest.raises(NonFiniteError):
+        summary(update=value)
+
+
+def test_refuses_the_wrong_kind():
+    with pytest.raises(TypeError, match="integers"):
+        Summary({"n": np.array([1.0])})
+    with pytest.raises(TypeError, match="float32"):
+        Summary(updates={"w": np.array([1.0])})
+
+
+def test_cannot_be_changed_afterwards():
+    source = np.array([1.0])
+    made = Summary(reals={"s": source})
+    source[0] = 2.0
+
+    assert made.reals["s"].tolist() == [1.0]
+    with pytest.raises(ValueError, match="read-only"):
+        made.reals["s"][0] = 3.0
+    with pytest.raises(TypeError):
+        made.reals["t"] = source
+
+
+def test_total_of_nothing_is_an_error():
+    with pytest.raises(TypeError):
+        total([])

@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from common.errors import NonFiniteError
+from common.stats.contract import total
+from common.stats.minima import REPLICATION, SIMULATION, STANDARD
+from common.stats.roc import auc_interval, delong_variance, finish_roc, local_roc
+
+HAND_SCORES = np.array([0.1, 0.3, 0.35, 0.8, 0.35, 0.9])
+HAND_LABELS = np.array([False, False, False, False, True, True])
+
+
+@pytest.fixture(scope="module")
+def asah(rows):
+    data = rows("roc/asah.csv")
+    scale = {"s100b": 2.1, "ndka": 500.0, "wfns": 5.0}
+    scores = np.array([[float(row[name]) / scale[name] for row in data] for name in scale])
+    return tuple(scale), scores, np.array([row["outcome"] == "Poor" for row in data])
+
+
+def draw(seed, n=219, decimals=2, effect=0.2):
+    random = np.random.default_rng(seed)
+    labels = random.random(n) < 0.37
+    return np.clip(random.normal(0.4 + effect * labels, 0.2), 0, 1).round(decimals), labels
+
+
+def brute_force(scores, labels):
+    """AUC and DeLong variance by their definitions: a second route without sorting or bins."""
+    wins = (scores[labels][:, None] > scores[~labels]) + 0.5 * (scores[labels][:, None] == scores[~labels])
+    v10, v01 = wins.mean(axis=1), wins.mean(axis=0)
+    return wins.mean(), sum(np.sum((v - v.mean()) ** 2) / max(v.size - 1, 1) / v.size for v in (v10, v01))
+
+
+def test_counts_of_six_patients_by_hand():
+    summary = local_roc(HAND_SCORES, HAND_LABELS, 10)
+
+    assert summary.counts["histogram"].tolist() == [
+        [[0, 1, 0, 2, 0, 0, 0, 0, 1, 0], [0, 0, 0, 1, 0, 0, 0, 0, 0, 1]]
+    ]
+    # In bin 3 the positive 0.35 beats 0.3 (2) and ties with 0.35 (1): 3 half wins of 2 pairs.
+    assert summary.counts["same_bin"].tolist() == [[3, 2]]
+    assert finish_roc(summary, minima=SIMULATION).auc == (2.5 + 4) / 8
+
+
+def test_equals_proc_on_asah(asah, reference):
+    expected = reference("roc/roc.csv")
+    names, scores, labels = asah
+    summary = local_roc(scores, labels, 50_000)
+
+    for model, name in enumerate(names):
+        result = finish_roc(summary, "delong", model=model)
+        assert result.auc == pytest.approx(expected[f"{name}.auc"], rel=1e-12)
+        assert result.variance == pytest.approx(expected[f"{name}.variance"], rel=1e-10)
+        assert result.interval.low == pytest.approx(expected[f"{name}.delong.low"], rel=1e-10)
+        assert result.interval.high == pytest.approx(expected[f"{name}.delong.high"], rel=1e-10)
+        assert (result.n_positive, result.n_negative, result.error_bound) == (41, 72, 0)
+
+
+@pytest.mark.parametrize("bins", [1, 7, 100, 1000])
+def test_one_site_is_exact_however_coarse_the_bins(bins):
+    scores, labels = draw(1, decimals=6)
+
+    result = finish_roc(local_roc(scores, labels, bins))
+
+    assert result.auc == pytest.approx(roc_auc_score(labels, scores), rel=1e-14)
+    assert result.error_bound == 0
+
+
+@pytest.mark.parametrize("decimals", [2, 9])
+def test_federated_equals_pooled(decimals, federations):
+    scores, labels = draw(2, decimals=decimals)
+    grid = (np.minimum(np.floor(scores * 100), 99) + 0.5) / 100
+    pooled = finish_roc(local_roc(scores, labels, 100))
+    value, variance = brute_force(scores, labels)
+
+    for sites in federations(labels):
+        result = finish_roc(total(local_roc(scores[site], labels[site], 100) for site in sites))
+        assert abs(result.auc - value) <= result.error_bound + 1e-15
+        assert result.variance == pytest.approx(pooled.variance, rel=1e-12)
+        assert result.curve == pooled.curve
+        on_grid = finish_roc(total(local_roc(grid[site], labels[site], 100) for site in sites))
+        assert on_grid.auc == pytest.approx(brute_force(grid, labels)[0], rel=1e-14)
+        assert on_grid.variance == pytest.approx(brute_force(grid, labels)[1], rel=1e-12)
+    assert pooled.variance == pytest.approx(variance, rel=0.02)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.booleans(), st.integers(0, 2)), min_size=2, max_size=40),
+    st.integers(1, 30),
+)
+def test_true_auc_lies_within_the_bound(patients, bins):
+    scores, labels, site = (np.array(column) for column in zip(*patients, strict=True))
+    summary = total(local_roc(scores[site == number], labels[site == number], bins) for number in range(3))
+    result = finish_roc(summary, minima=SIMULATION)
+    if labels.all() or not labels.any():
+        assert result.status.kind == "suppressed"
+        return
+    value, _ = brute_force(scores, labels)
+    assert abs(result.auc - value) <= result.error_bound + 1e-12
+
+
+def test_bound_shrinks_to_what_sites_leave_open():
+    scores, labels = np.array([0.55, 0.51, 0.52, 0.58]), np.array([True, False, True, False])
+
+    result = finish_roc(
+        total([local_roc(scores[:2], labels[:2], 10), local_roc(scores[2:], labels[2:], 10)]),
+        minima=SIMULATION,
+    )
+
+    # Each site resolves one of the four pairs of bin 5: one won, one lost; two stay open.
+    assert (result.auc, result.error_bound) == (0.5, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("cohort", "errata"),
+    [
+        ("training", {"Combined-SVM", "2D-ResNet-101", "3D-ResNet-101"}),
+        ("internal", set()),
+        ("external", set()),
+    ],
+)
+def test_printed_intervals_are_mc_binomial(rows, cohort, errata):
+    table = [row for row in rows("paper/table3.csv") if row["cohort"] == cohort]
+    different = set()
+    for row in table:
+        n = int(row["n_pos"]) + int(row["n_neg"])
+        # The AUC is printed to three decimals: some AUC that rounds to it must give both printed limits.
+        candidates = [
+            auc_interval(auc, None, n, "mc_binomial")
+            for auc in np.linspace(float(row["auc"]) - 5e-4, float(row["auc"]) + 5e-4, 101)
+        ]
+        printed = (float(row["auc_lo"]), float(row["auc_hi"]))
+        if printed not in {(round(i.low, 3), round(i.high, 3)) for i in candidates}:
+            different.add(row["model"])
+    assert len(table) == 12
+    assert different == errata
+
+
+def test_interval_by_hand():
+    logit = auc_interval(0.8, 0.0016, 100, "logit-delong")
+    # logit 0.8 = ln 4, SE 0.04 / 0.16 = 0.25, half-width 0.25 * 1.959963985
+    assert logit.low == pytest.approx(1 / (1 + np.exp(-(np.log(4) - 0.48999099613))), rel=1e-10)
+    assert logit.high == pytest.approx(1 / (1 + np.exp(-(np.log(4) + 0.48999099613))), rel=1e-10)
+    assert auc_interval(0.99, 0.01, 100, "delong").high == 1.0
+    assert auc_interval(0.01, 0.01, 100, "delong").low == 0.0
+
+
+@pytest.mark.parametrize(("direction", "auc"), [(1, 1.0), (-1, 0.0)])
+def test_perfect_separation_shows_the_binomial_interval(direction, auc):
+    labels = np.arange(40) >= 20
+    scores = 0.5 + direction * (labels - 0.5) / 2
+
+    result = finish_roc(local_roc(scores, labels, 100))
+
+    assert (result.auc, result.variance) == (auc, 0.0)
+    assert result.interval.method == "mc_binomial"
+    assert (result.interval.high == 1.0) == (auc == 1.0)
+
+
+def test_constant_score_has_no_interval():
+    result = finish_roc(local_roc(np.full(40, 0.3), np.arange(40) >= 20, 100))
+
+    assert (result.auc, result.variance, result.interval) == (0.5, 0.0, None)
+    assert result.status.ok
+    assert result.curve.false_positive_rate == (0.0, 1.0)
+
+
+def test_one_class_and_too_few_are_suppressed():
+    only = finish_roc(local_roc(np.full(40, 0.3), np.ones(40, dtype=bool), 10), minima=SIMULATION)
+    few = finish_roc(local_roc(np.linspace(0, 1, 40), np.arange(40) >= 31, 10))
+    tiny = finish_roc(local_roc(np.linspace(0, 1, 40), np.arange(40) >= 36, 10))
+    nobody = finish_roc(local_roc(np.empty(0), np.empty(0, dtype=bool), 10))
+
+    assert str(only.status) == "suppressed(patients of one class only)"
+    assert (few.status.kind, few.auc, few.curve, few.variance, few.n_positive) == (
+        "suppressed",
+        None,
+        None,
+        None,
+        9,
+    )
+    assert (tiny.n_positive, tiny.n_negative) == (None, 36)
+    assert nobody.status.kind == "undefined"
+    assert (
+        finish_roc(local_roc(np.linspace(0, 1, 40), np.arange(40) >= 36, 10), minima=REPLICATION).auc == 1.0
+    )
+
+
+def test_single_patient_of_a_class_has_no_variance():
+    result = finish_roc(local_roc(np.linspace(0, 1, 10), np.arange(10) == 8, 1000), minima=SIMULATION)
+
+    assert result.auc == 8 / 9
+    assert (result.variance, result.interval) == (None, None)
+
+
+def test_released_curve_has_steps_of_the_minimum_and_lies_on_sklearns():
+    scores, labels = draw(5, n=300)
+    summary = local_roc(scores, labels, 100)
+
+    released = finish_roc(summary).curve
+    whole = finish_roc(summary, minima=SIMULATION).curve
+
+    patients = np.diff(released.false_positive_rate) * np.sum(~labels)
+    patients = patients + np.diff(released.true_positive_rate) * np.sum(labels)
+    assert patients.round(9).min() >= STANDARD.cell
+    assert set(zip(released.false_positive_rate, released.true_positive_rate, strict=True)) <= set(
+        zip(whole.false_positive_rate, whole.true_positive_rate, strict=True)
+    )
+    fpr, tpr, thresholds = roc_curve(labels, np.floor(scores * 100) / 100, drop_intermediate=False)
+    np.testing.assert_allclose(whole.false_positive_rate, fpr)
+    np.testing.assert_allclose(whole.true_positive_rate, tpr)
+    np.testing.assert_allclose(whole.threshold[1:], thresholds[1:], atol=1e-12)
+
+
+def test_edges_fall_into_the_outer_bins():
+    histogram = local_roc(np.array([0.0, -0.0, 1.0]), np.array([True, False, True]), 3).counts["histogram"][0]
+
+    assert histogram.tolist() == [[1, 0, 0], [1, 0, 1]]
+    assert local_roc(np.array([0.0, -0.0]), np.array([True, False]), 3).counts["same_bin"].tolist() == [
+        [1, 1]
+    ]
+
+
+def test_variance_needs_two_of_each():
+    assert delong_variance(np.array([2, 0]), np.array([0, 1])) is None
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels", "bins", "error", "message"),
+    [
+        ([0.1, np.nan], [True, False], 10, NonFiniteError, "NaN"),
+        ([0.1, np.inf], [True, False], 10, NonFiniteError, "infinite"),
+        ([0.1, 1.1], [True, False], 10, ValueError, "1.1"),
+        ([-0.1, 1.0], [True, False], 10, ValueError, "-0.1"),
+        ([0.1, 1.0], [True], 10, ValueError, "belong"),
+        ([[[0.1, 1.0]]], [True, False], 10, ValueError, "belong"),
+        ([0.1, 1.0], [True, False], 0, ValueError, "no histogram"),
+    ],
+)
+def test_refuses_what_is_no_score(scores, labels, bins, error, message):
+    with pytest.raises(error, match=message):
+        local_roc(np.array(scores), np.array(labels), bins)
+
+
+def test_a_million_scores_match_sklearn():
+    random = np.random.default_rng(3)
+    labels = random.random(1_000_000) < 0.3
+    scores = random.random(1_000_000)
+
+    assert finish_roc(local_roc(scores, labels, 1000)).auc == pytest.approx(
+        roc_auc_score(labels, scores), rel=1e-12
+    )

@@ -1,0 +1,32 @@
+# Writes roc.csv (name,value) for tests/common/stats. R 4.2.2, pROC 1.18.0: Rscript roc.R
+# asah.csv is pROC's own data set aSAH (Turck N et al., Intensive Care Med 2010;36:107-115).
+suppressMessages(library(pROC))
+a <- read.csv("asah.csv")
+y <- as.integer(a$outcome == "Poor")
+out <- c()
+put <- function(name, value) out <<- c(out, sprintf("%s,%.17g", name, value))
+rocs <- lapply(c(s100b = "s100b", ndka = "ndka", wfns = "wfns"),
+               function(v) roc(y, a[[v]], levels = c(0, 1), direction = "<"))
+for (v in names(rocs)) {
+  r <- rocs[[v]]
+  put(paste0(v, ".auc"), as.numeric(auc(r)))
+  put(paste0(v, ".variance"), var(r, method = "delong"))
+  ci <- ci.auc(r, method = "delong")
+  put(paste0(v, ".delong.low"), ci[1])
+  put(paste0(v, ".delong.high"), ci[3])
+}
+for (pair in list(c("s100b", "ndka"), c("s100b", "wfns"), c("ndka", "wfns"))) {
+  t <- roc.test(rocs[[pair[1]]], rocs[[pair[2]]], method = "delong", paired = TRUE)
+  key <- paste(pair, collapse = ".")
+  put(paste0(key, ".z"), as.numeric(t$statistic))
+  put(paste0(key, ".p"), t$p.value)
+  put(paste0(key, ".covariance"), cov(rocs[[pair[1]]], rocs[[pair[2]]], method = "delong"))
+}
+for (case in list(c(15, 80), c(0, 20), c(20, 20), c(51, 219))) {
+  b <- binom.test(case[1], case[2])$conf.int
+  w <- prop.test(case[1], case[2], correct = FALSE)$conf.int
+  key <- paste0("proportion.", case[1], ".", case[2])
+  put(paste0(key, ".exact.low"), b[1]); put(paste0(key, ".exact.high"), b[2])
+  put(paste0(key, ".wilson.low"), w[1]); put(paste0(key, ".wilson.high"), w[2])
+}
+writeLines(c("name,value", out), "roc.csv")
