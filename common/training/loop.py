@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from common.errors import NonFiniteError, SmallNumberError
 from common.models.layout import TRAINED, Layout
@@ -106,6 +107,7 @@ def train(
     References
     ----------
     Kingma and Ba (2015), Adam. McMahan et al. (2017), FedAvg. Li et al. (2020), FedProx.
+    Wu and Johnson (2021), Rethinking "Batch" in BatchNorm, section 3.1.
     """
     weight = _positive_weight(samples, settings)
     with reproducible(schedule.device, schedule.threads, schedule.seed):
@@ -116,6 +118,8 @@ def train(
             losses.append(run.epoch(epoch))
             if report is not None:
                 report(epoch, losses[-1])
+        if settings.batch_norm_statistics == "recomputed":
+            run.recompute_statistics()
         run.check_state()
     return TrainingLog(tuple(losses), run.steps, len(samples))
 
@@ -206,6 +210,22 @@ class _Run:
         sizes = torch.tensor([len(part) for part in parts], dtype=torch.float64)
         return float((losses.double().cpu() * sizes).sum() / sizes.sum())
 
+    @torch.no_grad()
+    def recompute_statistics(self) -> None:
+        """Measures BatchNorm's means and variances anew, for the weights as they are now."""
+        norms = [module for module in self._network.modules() if isinstance(module, _BatchNorm)]
+        momenta = [norm.momentum for norm in norms]
+        self._network.eval()
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the plain mean over batches
+            norm.train()
+        for part in batches(torch.arange(len(self._samples)), self._settings.batch_size):
+            with autocast(self._settings, self._device):
+                self._network(self._images(part))
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
     def check_state(self) -> None:
         """Refuses a network that ended with weights or statistics that are not numbers."""
         for name, tensor in self._network.state_dict().items():
@@ -218,10 +238,12 @@ class _Run:
         drawn = random_transforms(len(self._samples), self._samples.dimensions, self._settings, self._source)
         return list(torch.split(drawn.to(self._device), [len(part) for part in parts]))
 
+    def _images(self, part: torch.Tensor) -> torch.Tensor:
+        return formatted(self._samples.images[part.to(self._samples.images.device)], self._device)
+
     def _step(self, part: torch.Tensor, transforms: torch.Tensor | None) -> torch.Tensor:
-        chosen = part.to(self._samples.images.device)
-        images = formatted(self._samples.images[chosen], self._device)
-        labels = self._samples.labels[chosen].to(self._device)
+        images = self._images(part)
+        labels = self._samples.labels[part.to(self._samples.labels.device)].to(self._device)
         if transforms is not None:
             images = warp(images, transforms)
         with autocast(self._settings, self._device):

@@ -28,6 +28,10 @@ class TrainingSettings:
         "auto" is bfloat16 autocast on GPUs that have it, float32 elsewhere.
     weight_decay : float
         Adam's L2 penalty.
+    batch_norm_statistics : {"running", "recomputed"}
+        "running" ends with BatchNorm's moving averages, which lag about ten steps behind the weights;
+        "recomputed" ends with one more pass over the patients, not augmented, that measures them for the
+        final weights (Wu and Johnson 2021). Worth its time where a round is only a few steps long.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -40,6 +44,7 @@ class TrainingSettings:
     class_weighting: Literal["none", "balanced"] = "none"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     weight_decay: float = 0.0
+    batch_norm_statistics: Literal["running", "recomputed"] = "running"
 
     def __post_init__(self) -> None:
         if self.learning_rate <= 0:
