@@ -72,6 +72,17 @@ class Patient:
         return self.values.get(name)
 
     @property
+    def files(self) -> tuple[tuple[str, Path], ...]:
+        """Columns and paths of the cells that are filled, in the table's order."""
+        cells = (
+            ("baseline_ct", self.baseline_ct),
+            ("baseline_mask", self.baseline_mask),
+            ("followup_ct", self.followup_ct),
+            ("followup_mask", self.followup_mask),
+        )
+        return tuple((column, path) for column, path in cells if path is not None)
+
+    @property
     def baseline_volumes(self) -> Volumes | None:
         """What the table gives for the baseline CT; None unless both volumes stand there."""
         return self._volumes("")

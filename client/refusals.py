@@ -1,0 +1,144 @@
+"""Patients who cannot be used, by what the table and the disk tell without decoding a pixel."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from client.duplicates import ScanUse, files_of, same_scans
+from common.cohort.eligibility import Flow
+from common.cohort.table import CohortTable, Patient
+from common.errors import Finding
+
+_SCANS = frozenset({"baseline_ct", "followup_ct"})
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One patient who cannot be used, and why.
+
+    Attributes
+    ----------
+    patient : Patient
+    finding : Finding
+        Not fatal: the others are still processed.
+    """
+
+    patient: Patient
+    finding: Finding
+
+
+def refuse_patients(table: CohortTable, flow: Flow) -> Iterator[Refusal]:
+    """Every reason for which an eligible patient cannot be used, or whose eligibility is unknown."""
+    name = table.path.name
+    for undecided in flow.undecided:
+        columns = " and ".join(repr(column) for column in undecided.missing)
+        what = f"{columns} blank: the patient's eligibility is unknown"
+        yield _refusal(name, undecided.patient, what, "write the values (last seen well counts as onset)")
+    for patient in flow.included:
+        for what, remedy in (*_incomplete(patient), *_unreadable(patient), *_own_file_twice(patient)):
+            yield _refusal(name, patient, what, remedy)
+    included = {patient.identifier for patient in flow.included}
+    for group in (*same_scans(_scans(table)), *_same_masks(table)):
+        yield from (_shared(name, use, group) for use in group if use.patient.identifier in included)
+
+
+def _refusal(table: str, patient: Patient, what: str, remedy: str) -> Refusal:
+    where = f"{table}, row {patient.row}, patient {patient.identifier!r}"
+    return Refusal(patient, Finding(where, what, remedy, fatal=False))
+
+
+def _incomplete(patient: Patient) -> Iterator[tuple[str, str]]:
+    """What the table does not name although the study needs it."""
+    if patient.baseline_ct is None:
+        yield "'baseline_ct' is blank: there is no CT", "write the path of the CT"
+    if patient.baseline_mask is None:
+        yield "'baseline_mask' is blank: a CT without mask", "segment the hematoma and write the mask's path"
+    if patient.followup_volumes is None and (patient.followup_ct is None or patient.followup_mask is None):
+        blank = [
+            repr(column)
+            for column, path in (
+                ("followup_ct", patient.followup_ct),
+                ("followup_mask", patient.followup_mask),
+            )
+            if path is None
+        ]
+        yield (
+            f"no follow-up volumes, and {' and '.join(blank)} blank: the outcome cannot be determined",
+            "give follow-up CT and mask, or both follow-up volumes",
+        )
+
+
+def _unreadable(patient: Patient) -> Iterator[tuple[str, str]]:
+    """Files that are not there, empty, or closed to this user."""
+    for column, path in patient.files:
+        if not path.exists():
+            near = _resembling(path)
+            remedy = f"is {near!r} meant?" if near else "correct the path, or bring the file"
+            yield f"{column!r}: {path} does not exist", remedy
+            continue
+        try:
+            files = files_of(path)
+            empty = [file for file in files if file.stat().st_size == 0]
+        except OSError as failure:
+            yield f"{column!r}: {path} cannot be read ({failure.strerror})", "check permissions and links"
+            continue
+        closed = [file for file in files if not os.access(file, os.R_OK)]
+        if not files:
+            yield f"{column!r}: the folder {path} is empty", "bring the DICOM files"
+        if empty:
+            yield f"{column!r}: {empty[0]} is empty (0 bytes)", "copy the file again"
+        if closed:
+            yield f"{column!r}: {closed[0]} may not be read by this user", "change its permissions"
+
+
+def _resembling(path: Path) -> str | None:
+    """A file beside the missing one that has nearly its name."""
+    if not path.parent.is_dir():
+        return None
+    near = difflib.get_close_matches(path.name, [other.name for other in path.parent.iterdir()], n=1)
+    return near[0] if near else None
+
+
+def _own_file_twice(patient: Patient) -> Iterator[tuple[str, str]]:
+    """One file in two columns of one patient, such as a CT as its own mask (two CTs: `same_scans`)."""
+    columns: defaultdict[str, list[str]] = defaultdict(list)
+    for column, path in patient.files:
+        columns[os.path.realpath(path)].append(column)
+    for names in columns.values():
+        if len(names) > 1 and not _SCANS.issuperset(names):
+            yield f"{' and '.join(map(repr, names))} name one file", "correct the paths"
+
+
+def _scans(table: CohortTable) -> Iterator[ScanUse]:
+    """Every CT of the table that exists, of excluded patients too."""
+    for patient in table.patients:
+        for column, path in patient.files:
+            if column in _SCANS and path.exists():
+                yield ScanUse(patient, column, path)
+
+
+def _same_masks(table: CohortTable) -> Iterator[tuple[ScanUse, ...]]:
+    """Masks that several patients name; equal bytes alone prove nothing, because empty masks are alike."""
+    uses: defaultdict[str, list[ScanUse]] = defaultdict(list)
+    for patient in table.patients:
+        for column, path in patient.files:
+            if column not in _SCANS:
+                uses[os.path.realpath(path)].append(ScanUse(patient, column, path))
+    for group in uses.values():
+        if len({use.patient.identifier for use in group}) > 1:
+            yield tuple(group)
+
+
+def _shared(table: str, use: ScanUse, group: tuple[ScanUse, ...]) -> Refusal:
+    others = ", ".join(
+        f"{other.column!r} of patient {other.patient.identifier!r} (row {other.patient.row})"
+        for other in group
+        if other is not use
+    )
+    what = f"{use.column!r} ({use.path}) holds the same file as {others}"
+    return _refusal(table, use.patient, what, "find out whose it is, and correct the paths of all of them")
