@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BATCHNORM", "TRAINED", "Entry", "Kind", "Layout", "check_weights", "flatten", "load_flat"]
 
+_ROUNDING = 1e-3
+"""A variance that is 0 at every site may come out of an average this much below 0; it is taken as 0."""
+
 _EXACT_IN_FLOAT32 = 2**24
 """Integers up to here survive float32: 16 million batches."""
 
@@ -41,7 +44,7 @@ def flatten(module: nn.Module) -> FlatWeights:
 
 
 def load_flat(module: nn.Module, flat: FlatWeights, layout: Layout) -> None:
-    """Overwrites the module's state; counters that were averaged are rounded to the nearest integer.
+    """Overwrites the module's state; averaged counters are rounded to the nearest integer.
 
     Parameters
     ----------
@@ -69,6 +72,8 @@ def load_flat(module: nn.Module, flat: FlatWeights, layout: Layout) -> None:
             values = flat[layout.slices[entry.name]].reshape(entry.shape)
             if entry.kind == "counter":
                 values = np.rint(values)
+            elif _is_variance(entry):
+                values = np.maximum(values, 0)
             target.copy_(torch.tensor(values))
 
 
@@ -91,10 +96,14 @@ def check_weights(flat: FlatWeights, layout: Layout) -> None:
         name = _owner(int(np.argmin(finite)), layout)
         raise NonFiniteError(f"{int((~finite).sum())} weight(s) are NaN or infinite, the first in {name}")
     for entry in layout.entries:
-        if entry.name.endswith("running_var") and flat[layout.slices[entry.name]].min(initial=0) < 0:
+        if _is_variance(entry) and flat[layout.slices[entry.name]].min(initial=0) < -_ROUNDING:
             raise ModelError(
                 f"{entry.name}: a running variance is negative -> average BatchNorm's buffers, nothing else"
             )
+
+
+def _is_variance(entry: Entry) -> bool:
+    return entry.kind == "batchnorm-buffer" and entry.name.endswith("running_var")
 
 
 def _owner(position: int, layout: Layout) -> str:

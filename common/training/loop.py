@@ -12,10 +12,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from common.errors import NonFiniteError, SmallNumberError
-from common.models.layout import TRAINED, Layout
-from common.models.weights import check_weights
 from common.training.augment import augments, random_transforms, warp
 from common.training.device import autocast, formatted, place, reproducible, resident
+from common.training.proximal import Proximal
 
 if TYPE_CHECKING:
     from torch import nn
@@ -135,6 +134,8 @@ def score(
     NonFiniteError
         If a probability is not a number.
     """
+    if len(images) == 0:
+        return np.zeros(0)
     training = network.training
     network.eval()
     with reproducible(device, threads):
@@ -184,7 +185,9 @@ class _Run:
             None if positive_weight is None else torch.tensor(positive_weight, device=schedule.device)
         )
         self._parameters = list(network.parameters())
-        self._proximal = _Proximal(network, schedule) if schedule.proximal_mu > 0 else None
+        self._proximal = (
+            Proximal(network, schedule.proximal_mu, schedule.anchor) if schedule.proximal_mu > 0 else None
+        )
         self._adam = torch.optim.Adam(
             self._parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
@@ -256,34 +259,6 @@ class _Run:
         self._adam.step()
         self.steps += 1
         return loss.detach()
-
-
-class _Proximal:
-    """The gradient of mu/2 times the squared distance from the anchor (Li et al. 2020, eq. 2)."""
-
-    def __init__(self, network: nn.Module, schedule: Schedule) -> None:
-        self._mu = schedule.proximal_mu
-        self._parameters = list(network.parameters())
-        self._anchor = _anchor(network, schedule)
-
-    def add_gradient(self) -> None:
-        for parameter, anchor in zip(self._parameters, self._anchor, strict=True):
-            if parameter.grad is not None:
-                parameter.grad.add_(parameter.detach() - anchor, alpha=self._mu)
-
-
-def _anchor(network: nn.Module, schedule: Schedule) -> list[torch.Tensor]:
-    if schedule.anchor is None:
-        return [parameter.detach().clone() for parameter in network.parameters()]
-    layout = Layout.of(network)
-    check_weights(schedule.anchor, layout)
-    by_name = {entry.name: entry for entry in layout.entries if entry.kind in TRAINED}
-    return [
-        torch.tensor(
-            schedule.anchor[layout.slices[name]].reshape(by_name[name].shape), device=schedule.device
-        )
-        for name, _ in network.named_parameters()
-    ]
 
 
 def _positive_weight(samples: Samples, settings: TrainingSettings) -> float | None:

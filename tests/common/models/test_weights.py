@@ -91,6 +91,13 @@ def test_an_averaged_counter_is_rounded():
     assert int(module[1].num_batches_tracked) == 8
 
 
+def test_a_variance_that_rounding_made_negative_is_zero():
+    module, flat = tiny(), flatten(tiny())
+    flat[VARIANCES] = [-1e-7, 0.0, 2.0]
+    load_flat(module, flat, LAYOUT)
+    assert module[1].running_var.tolist() == [0, 0, 2]
+
+
 def test_a_counter_that_float32_cannot_hold_is_refused():
     module = tiny()
     module[1].num_batches_tracked.fill_(2**24 + 1)

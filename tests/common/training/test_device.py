@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from common.errors import SiteError
+from common.models.spec import NetworkSpec
+from common.models.zoo import build
+from common.training.dataset import Samples
+from common.training.device import autocast, formatted, pick_device, place, reproducible, resident
+from common.training.settings import TrainingSettings
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(("present", "expected"), [(True, "cuda:0"), (False, "cpu")])
+def test_auto_takes_what_is_there(present, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: present)
+    assert pick_device("auto") == torch.device(expected)
+
+
+def test_a_named_device_is_taken_if_it_exists(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert pick_device("cpu") == CPU
+    assert pick_device("cuda") == torch.device("cuda", 0)
+    assert pick_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(SiteError, match=r'"cuda:2", but torch .* sees 2 GPU'):
+        pick_device("cuda:2")
+
+
+@pytest.mark.parametrize("wanted", ["cuda", "cuda:0", "cuda:7"])
+def test_a_gpu_that_is_not_there_is_refused(wanted, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(
+        SiteError, match=rf'device = "{wanted}", but torch .* sees 0 GPU\(s\) -> set device = "auto"'
+    ):
+        pick_device(wanted)
+
+
+@pytest.mark.parametrize("wanted", ["gpu", "", "cuda:x", "meta", "mps"])
+def test_other_names_are_refused(wanted):
+    with pytest.raises(SiteError, match=r'-> use "auto", "cpu", "cuda" or "cuda:1"'):
+        pick_device(wanted)
+
+
+def test_reproducible_gives_the_same_numbers_and_leaves_no_trace():
+    torch.manual_seed(3)
+    untouched = torch.random.get_rng_state()
+    threads = torch.get_num_threads()
+    with reproducible(CPU, threads + 1, seed=9):
+        first = torch.rand(3)
+        assert torch.get_num_threads() == threads + 1
+        assert torch.are_deterministic_algorithms_enabled()
+        with reproducible(CPU, 1, seed=0):
+            torch.rand(5)
+        following = torch.rand(3)
+    assert torch.equal(torch.random.get_rng_state(), untouched)
+    assert torch.get_num_threads() == threads
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.utils.deterministic.fill_uninitialized_memory
+    with reproducible(CPU, 1, seed=9):
+        assert torch.equal(torch.rand(3), first)
+        assert torch.equal(torch.rand(3), following)
+
+
+def test_an_error_inside_leaves_no_trace_either():
+    threads = torch.get_num_threads()
+    with pytest.raises(ZeroDivisionError), reproducible(CPU, threads + 1):
+        raise ZeroDivisionError
+    assert torch.get_num_threads() == threads
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_placing_forgets_the_memory_format_that_was_there():
+    network = build(NetworkSpec("resnet10-narrow"))
+    network.to(memory_format=torch.channels_last)
+    place(network, CPU)
+    assert network.layer1[0].conv1.weight.is_contiguous()
+    assert formatted(torch.rand(2, 3, 4, 5).to(memory_format=torch.channels_last), CPU).is_contiguous()
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "has_bf16", "expected"),
+    [
+        ("auto", "cpu", True, False),
+        ("auto", "cuda", True, True),
+        ("auto", "cuda", False, False),
+        ("float32", "cuda", True, False),
+        ("bfloat16", "cpu", False, True),
+    ],
+)
+def test_precision_follows_the_hardware_unless_it_is_named(
+    precision, device, has_bf16, expected, monkeypatch
+):
+    class Recorded:
+        def __init__(self, kind, *, dtype, enabled):
+            self.seen = (kind, dtype, enabled)
+
+    monkeypatch.setattr(torch, "autocast", Recorded)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: has_bf16)
+    chosen = autocast(TrainingSettings(precision=precision), torch.device(device))
+    assert chosen.seen == (device, torch.bfloat16, expected)
+
+
+@pytest.mark.parametrize(("free", "moves"), [(10_000, True), (1_000, False)])
+def test_data_move_to_the_gpu_only_if_they_fit(free, moves, monkeypatch):
+    samples = Samples(torch.zeros(10, 1, 8, 8), torch.zeros(10))  # 2560 bytes
+    moved = []
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (free, 10 * free))
+    monkeypatch.setattr(Samples, "to", lambda self, device: moved.append(device) or self)
+    resident(samples, torch.device("cuda"))
+    assert bool(moved) is moves
+    assert resident(samples, CPU) is samples
