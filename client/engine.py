@@ -23,7 +23,7 @@ from client.flow import summarise_flow
 from client.models import ModelStore, StoredModel
 from client.prepare import prepare_site
 from client.samples import TRAINING, VALIDATION, SiteSamples
-from client.site import SiteSettings, check_profile, load_site
+from client.site import SiteSettings, attention_maps_may_leave, check_profile, check_release, load_site
 from client.train import Trainer
 from common.errors import PlanError, PolicyError, ProtocolError, RheError
 from common.protocol import (
@@ -112,6 +112,7 @@ class SiteEngine:
 
     def _describe(self, _: Request) -> Reply:
         check_profile(self.settings, self.folder, self.plan)
+        check_release(self.settings, self.plan)
         device = pick_device(self.settings.device)
         return self._reply(facts=describe(device, synthetic=self.settings.synthetic))
 
@@ -163,11 +164,9 @@ class SiteEngine:
     def _release(self, request: Request) -> Reply:
         """A model trained here alone leaves only if plan and site both say so (a declared model release)."""
         name = self.settings.name
-        if not (self.plan.site(name).model_release and self.settings.policy.model_release):
-            raise PolicyError(
-                f"releasing the local model {request.header.model!r} needs model_release = true in "
-                "plan and site.toml"
-            )
+        if not self.plan.site(name).model_release:
+            raise PolicyError(f"the plan declares no release of the local model {request.header.model!r}")
+        check_release(self.settings, self.plan)
         stored = self._stored(request.header.model)
         _log.info("model release model=%s arm=%s", request.header.model, request.header.arm)
         return Reply(ReplyHeader(site=name, chosen=stored.chosen), weights=stored.weights)
@@ -181,7 +180,7 @@ class SiteEngine:
         trainer = self._loaded(request)
         folder = self.state / "attention" / request.header.model / request.header.arm
         drawings = draw_attention(trainer, self.patients(), folder)
-        if not self.settings.synthetic:
+        if not attention_maps_may_leave(self.settings, self.folder):
             return self._reply()
         return Reply(
             ReplyHeader(site=self.settings.name, captions=tuple(drawing.caption for drawing in drawings)),

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from common.stats.confusion import local_confusion
-from common.stats.roc import local_roc
 
-from client.samples import TEST, TRAINING, VALIDATION, SiteSamples
+from client.samples import PARTS, SiteSamples
 from client.train import Trainer
+from common.stats.confusion import local_confusion
 from common.stats.contract import Summary, join
+from common.stats.roc import local_roc
 from common.study import StudyPlan
 from common.training.loop import score
 from common.types import Flags, Reals
-
-_PARTS = (TRAINING, VALIDATION, TEST)
 
 
 def evaluate(trainer: Trainer, samples: SiteSamples) -> Summary:
@@ -24,14 +22,14 @@ def evaluate(trainer: Trainer, samples: SiteSamples) -> Summary:
     plan = trainer.plan
     scores: dict[str, Reals] = {}
     labels: dict[str, Flags] = {}
-    for part in _PARTS:
+    for part in PARTS:
         scores[part], labels[part] = np.empty(0), np.empty(0, dtype=np.bool_)
         if samples.cases(part):
             patients = samples.of(trainer.model, part)
             scores[part] = score(trainer.network, patients.images, trainer.device, plan.threads)
             labels[part] = patients.labels.numpy() > 0
-    scores["whole"] = np.concatenate([scores[part] for part in _PARTS])
-    labels["whole"] = np.concatenate([labels[part] for part in _PARTS])
+    scores["whole"] = np.concatenate([scores[part] for part in PARTS])
+    labels["whole"] = np.concatenate([labels[part] for part in PARTS])
     return join(_summarise(scores[part], labels[part], plan).under(part) for part in scores)
 
 

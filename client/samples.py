@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from client.prepare import PreparedCase, PreparedSite, stack
 from torch import cat
 
+from client.prepare import PreparedCase, PreparedSite, stack
 from common.errors import SmallNumberError
 from common.imaging.recipe import InputShape
 from common.study import CnnModel
@@ -16,6 +16,8 @@ from common.training.dataset import Samples
 TRAINING = "train"
 VALIDATION = "validation"
 TEST = "test"
+PARTS = (TRAINING, VALIDATION, TEST)
+"""Of a cohort; an external centre has only tests."""
 
 
 @dataclass
