@@ -1,0 +1,581 @@
+from __future__ import annotations
+
+import datetime as dt
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import openpyxl
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from common.cohort.cells import Reader, Refused
+from common.cohort.columns import column_letter
+from common.cohort.outcome import Volumes
+from common.cohort.schema import BY_NAME, VARIABLES
+from common.cohort.table import read_table
+from common.errors import CohortError
+
+HEADINGS = [variable.name for variable in VARIABLES]
+
+
+def violations(path: Path, **arguments) -> list[str]:
+    with pytest.raises(CohortError) as caught:
+        read_table(path, **arguments)
+    assert str(caught.value) == "\n".join(map(str, caught.value.findings))
+    return [str(finding) for finding in caught.value.findings]
+
+
+# What a table gives when nothing is wrong
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_every_value_arrives(tables, form):
+    path = getattr(tables, form)(tables.row(), tables.row(patient="p2", sex="male", age=None, ivh=None))
+
+    first, second = read_table(path).patients
+
+    assert (first.identifier, first.row, second.identifier, second.row) == ("p1", 2, "p2", 3)
+    assert first.baseline_ct == tables.folder / "ct/p1"
+    assert first.followup_mask == tables.folder / "masks/p1-later.nii.gz"
+    assert (first.number("age"), first.flag("smoking"), first.flag("sah")) == (63.5, True, False)
+    assert (first.level("location"), second.level("sex")) == ("deep", "male")
+    assert (second.number("age"), second.flag("ivh")) == (None, None)
+    assert first.baseline_volumes == Volumes(12.45, 1.5)
+    assert first.followup_volumes == Volumes(13, 1.5)
+
+
+def test_a_workbook_and_a_csv_give_the_same(tables):
+    rows = [tables.row(patient=f"p{i}", age=20 + i / 4, inr=None if i % 3 else 1.1) for i in range(7)]
+
+    from_csv, from_xlsx = read_table(tables.csv(*rows)), read_table(tables.xlsx(*rows))
+
+    pd.testing.assert_frame_equal(from_csv.frame, from_xlsx.frame)
+    assert from_csv.patients == from_xlsx.patients
+
+
+def test_the_frame_equals_what_pandas_reads_by_itself(tables):
+    rows = [
+        tables.row(patient=f"p{i}", age=20 + i / 7, sah=i % 2, location=["deep", "lobar", None][i % 3])
+        for i in range(9)
+    ]
+    path = tables.csv(*rows)
+
+    frame = read_table(path).frame
+
+    other = pd.read_csv(path).set_index("patient")
+    for name in frame.columns:
+        variable = BY_NAME[name]
+        if variable.kind == "categorical":
+            assert list(frame[name].cat.categories) == list(variable.levels)
+            assert list(frame[name].astype(object).fillna("")) == list(other[name].fillna(""))
+        else:
+            assert frame[name].dtype == np.float64
+            np.testing.assert_array_equal(frame[name].to_numpy(), other[name].to_numpy(float))
+    assert list(frame.index) == list(other.index)
+    assert set(frame.columns) == {v.name for v in VARIABLES if v.kind not in {"path", "text"}}
+
+
+def test_half_given_volumes_are_no_volumes(tables):
+    patient = read_table(tables.csv(tables.row(ivh_volume_ml=None))).patients[0]
+
+    assert patient.baseline_volumes is None
+    assert patient.number("ich_volume_ml") == 12.45
+
+
+def test_asking_for_what_the_schema_has_not_is_an_error(tables):
+    patient = read_table(tables.csv(tables.row())).patients[0]
+
+    for question in (
+        lambda: patient.number("agee"),
+        lambda: patient.flag("age"),
+        lambda: patient.level("sah"),
+        lambda: patient.number("sex"),
+    ):
+        with pytest.raises(KeyError, match="the schema has no"):
+            question()
+
+
+def test_optional_columns_may_be_absent_and_own_columns_are_not_looked_at(tables):
+    required = [v.name for v in VARIABLES if v.required]
+    path = tables.csv(
+        tables.row(ward="12b", comment="x, y"), headings=["comment", *reversed(required), "ward"]
+    )
+
+    table = read_table(path)
+
+    assert table.ignored == ("comment", "ward")
+    assert table.patients[0].followup_ct is None
+    assert table.frame["followup_ich_volume_ml"].isna().all()
+
+
+def test_what_cannot_be_misread_is_accepted(tables):
+    path = tables.xlsx(
+        tables.row(patient=17, sex="Female", location=" DEEP ", sah=True, ivh=1.0, baseline_ct="ct\\p1\\one")
+    )
+
+    patient = read_table(path).patients[0]
+
+    assert patient.identifier == "17"
+    assert (patient.level("sex"), patient.level("location"), patient.flag("sah")) == ("female", "deep", True)
+    assert patient.baseline_ct == tables.folder / "ct/p1/one"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("ends", ["\r\n", "\n", "\r"])
+def test_byte_order_mark_and_line_ends_do_not_matter(tables, encoding, ends):
+    path = tables.csv(tables.row(patient="M\u00fcller-7"), encoding=encoding)
+    path.write_bytes(path.read_bytes().replace(b"\r\n", ends.encode()))
+
+    assert read_table(path).patients[0].identifier == "M\u00fcller-7"
+
+
+def test_rows_are_counted_as_a_spreadsheet_shows_them(tables):
+    path = tables.csv(tables.row(patient="a", baseline_ct="with\nbreak"), {}, tables.row(patient="b", age=-4))
+    text = path.read_text().replace("with\nbreak", "ct/a")
+    path.write_text(text.replace(HEADINGS[0] + ",", HEADINGS[0] + ",", 1))
+
+    assert violations(path)[0].startswith("cohort.csv, row 4, column 'age' (G): -4 year is impossible")
+
+
+def test_a_line_break_within_a_cell_does_not_shift_the_rows(tables):
+    headings = [*HEADINGS, "comment"]
+    path = tables.csv(tables.row(comment="two\nlines"), tables.row(patient="p2", age="x"), headings=headings)
+
+    assert [line.split(":")[0] for line in violations(path)] == ["cohort.csv, row 3, column 'age' (G)"]
+
+
+# Single cells
+
+CELLS = [
+    ("age", "63,5", "has a decimal comma -> write 63.5"),
+    ("age", "63 y", "is not a number"),
+    ("age", "1_0", "is not a number"),
+    ("age", "\uff16\uff13", "is not a number"),
+    ("age", "0x10", "is not a number"),
+    ("age", "inf", "is not a number"),
+    ("age", "1e999", "is not a finite number"),
+    ("age", "nan", "leave the cell blank"),
+    ("age", "NA", "leave the cell blank"),
+    ("age", "-", "leave the cell blank"),
+    ("age", "999", "999 year is impossible (possible: 0 to 120 year) -> check value and unit"),
+    ("age", "#DIV/0!", "Excel's error #DIV/0!"),
+    ("inr", "<1", "is not a number"),
+    ("sbp_mmhg", "22.1", "22.1 mm Hg is impossible"),
+    ("sah", "2", "2 is neither 0 nor 1 -> write 1 for yes"),
+    ("sah", "yes", "'yes' is not a number"),
+    ("sah", "0.5", "is neither 0 nor 1"),
+    ("sex", "femal", "did you mean 'female'?"),
+    ("sex", "1", "write one of: male, female"),
+    ("location", "thalamus", "write one of: lobar, deep, infratentorial"),
+    ("baseline_ct", "../other/p1", "leads out of the site's folder"),
+    ("baseline_ct", "ct/../../p1", "leads out of the site's folder"),
+    ("baseline_ct", "/etc/passwd", "leads out of the site's folder"),
+    ("baseline_ct", "ct/..", "leads out of the site's folder"),
+    ("baseline_ct", "C:\\scans\\p1", "names a Windows drive"),
+    ("baseline_ct", "..\\p1", "leads out of the site's folder"),
+    ("baseline_ct", "ct/\x07p1", "holds control characters"),
+    ("patient", "", "the patient has no identifier"),
+]
+
+
+@pytest.mark.parametrize(("column", "cell", "message"), CELLS)
+def test_a_wrong_cell_is_named(tables, column, cell, message):
+    found = violations(tables.csv(tables.row(**{column: cell}), tables.row(patient="other")))
+
+    letter = column_letter(HEADINGS.index(column))
+    assert len(found) == 1
+    assert found[0].startswith(f"cohort.csv, row 2, column {column!r} ({letter}): ")
+    assert message in found[0]
+    assert " -> " in found[0]
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "message"),
+    [
+        (
+            "age",
+            "63",
+            'number kept as text, which Excel may have misread -> in Excel: mark the column, then "Conv',
+        ),
+        ("age", "63,5", "has a decimal comma"),
+        ("age", dt.date(2024, 5, 1), "a date (2024-05-01"),
+        ("age", dt.time(3, 15), "a date (03:15"),
+        ("sah", "1", "number kept as text"),
+        ("age", True, "True is not a number"),
+        ("patient", dt.datetime(2024, 5, 1), "a date"),  # noqa: DTZ001 - Excel knows no time zones
+        ("patient", 1.5, "1.5 is not an identifier"),
+        ("patient", True, "True is not an identifier"),
+        ("baseline_ct", 7, "7 is not a path"),
+        ("age", "#N/A", "Excel's error #N/A"),
+        ("sex", 1, "1 is not a level"),
+    ],
+)
+def test_a_wrong_cell_of_a_workbook_is_named(tables, column, cell, message):
+    found = violations(tables.xlsx(tables.row(**{column: cell}), tables.row(patient="other")))
+
+    letter = column_letter(HEADINGS.index(column))
+    assert [line.startswith(f"cohort.xlsx, row 2, column {column!r} ({letter}): ") for line in found] == [
+        True
+    ]
+    assert message in found[0]
+
+
+PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
+@given(st.one_of(st.text(max_size=8), st.from_regex(r"[-+.,0-9eE_ ]{1,8}", fullmatch=True)))
+@settings(max_examples=400)
+def test_text_is_a_number_only_if_it_is_written_like_one(text):
+    reader = Reader(typed=False, folder=Path("/site"), root=Path("/site"))
+
+    value = reader.read(BY_NAME["sbp_mmhg"], text)
+
+    if PLAIN_NUMBER.fullmatch(text) and 40 <= float(text) <= 350:
+        assert value == float(text)
+    else:
+        assert isinstance(value, Refused)
+
+
+@given(
+    st.lists(st.sampled_from(["..", "a", ".", "b c", "", "\u00e9", "~"]), min_size=1, max_size=8),
+    st.booleans(),
+)
+def test_no_path_leaves_the_folder(parts, absolute):
+    reader = Reader(typed=False, folder=Path("/data/site/tables"), root=Path("/data/site"))
+    text = ("/data/site/" if absolute else "") + "/".join(parts)
+
+    value = reader.read(BY_NAME["baseline_ct"], text or None)
+
+    if isinstance(value, Path):
+        assert ".." not in value.parts
+        assert value.is_relative_to("/data/site")
+        assert value != Path("/data/site")
+
+
+def test_paths_start_from_the_tables_folder_and_may_not_leave_the_sites(tables):
+    (tables.folder / "tables").mkdir()
+    path = tables.csv(tables.row(baseline_ct="../ct/p1"), name="tables/cohort.csv")
+
+    assert read_table(path, root=tables.folder).patients[0].baseline_ct == tables.folder / "ct/p1"
+    assert "leads out of the site's folder" in violations(path)[0]
+
+
+def test_an_absolute_path_inside_and_a_relative_table_are_fine(tables, monkeypatch):
+    tables.csv(tables.row(baseline_ct=str(tables.folder / "ct/p1")))
+    monkeypatch.chdir(tables.folder)
+
+    patient = read_table(Path("cohort.csv")).patients[0]
+
+    assert patient.baseline_ct == tables.folder / "ct/p1"
+    assert patient.baseline_mask == tables.folder / "masks/p1.nii.gz"
+
+
+# Values that contradict each other
+
+
+@pytest.mark.parametrize(
+    ("changes", "columns", "message"),
+    [
+        ({"ivh": 0}, ("ivh", "ivh_volume_ml"), "ivh = 0, ivh_volume_ml = 1.5: no IVH, but a volume of it"),
+        ({"ivh_volume_ml": 0}, ("ivh", "ivh_volume_ml"), "IVH without volume"),
+        ({"primary_ivh": 1}, ("primary_ivh", "ich_volume_ml"), "confined to the ventricles"),
+        (
+            {"primary_ivh": 1, "ich_volume_ml": 0, "ivh": 0, "ivh_volume_ml": None},
+            ("primary_ivh", "ivh"),
+            "a primary IVH without IVH",
+        ),
+        (
+            {"ich_volume_ml": 0},
+            ("primary_ivh", "ich_volume_ml"),
+            "an intracerebral hemorrhage without volume",
+        ),
+        ({"sbp_mmhg": 98, "dbp_mmhg": 166}, ("sbp_mmhg", "dbp_mmhg"), "were the two swapped?"),
+        ({"sbp_mmhg": 98}, ("sbp_mmhg", "dbp_mmhg"), "not below"),
+        ({"anticoagulation": 0}, ("warfarin", "anticoagulation"), "warfarin is an anticoagulant"),
+        (
+            {"followup_ivh_volume_ml": None},
+            ("followup_ich_volume_ml", "followup_ivh_volume_ml"),
+            "followup_ich_volume_ml = 13, the other is blank",
+        ),
+        (
+            {"followup_ich_volume_ml": None},
+            ("followup_ich_volume_ml", "followup_ivh_volume_ml"),
+            "followup_ivh_volume_ml = 1.5, the other is blank",
+        ),
+    ],
+)
+def test_contradictions_are_named(tables, changes, columns, message):
+    found = violations(tables.csv(tables.row(**changes)))
+
+    assert len(found) == 1
+    assert found[0].startswith(f"cohort.csv, row 2, columns {columns[0]!r} and {columns[1]!r}: ")
+    assert message in found[0]
+
+
+@pytest.mark.parametrize(
+    "blank", ["ivh", "ivh_volume_ml", "warfarin", "anticoagulation", "sbp_mmhg", "primary_ivh"]
+)
+def test_a_blank_contradicts_nothing(tables, blank):
+    changes = {"warfarin": 1, "anticoagulation": 1} | {blank: None}
+
+    assert read_table(tables.csv(tables.row(**changes))).patients[0].value(blank) is None
+
+
+# Headings
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("Age", "age"),
+        ("hypertention", "hypertension"),
+        ("ich_volume", "ich_volume_ml"),
+        ("SAH", "sah"),
+        ("Black hole sign", "black_hole_sign"),
+        ("baseline-ct", "baseline_ct"),
+        ("Admission SBP", "sbp_mmhg"),
+    ],
+)
+def test_a_misspelt_column_is_named_with_what_was_meant(tables, written, meant):
+    headings = [written if h == meant else h for h in HEADINGS]
+
+    found = violations(tables.csv(tables.row(**{written: tables.row()[meant]}), headings=headings))
+
+    letter = column_letter(HEADINGS.index(meant))
+    expected = f"cohort.csv, row 1, column {letter}: unknown column {written!r} -> did you mean {meant!r}?"
+    assert found[0].startswith(expected)
+    assert not any("is missing" in line for line in found)
+
+
+def test_a_missing_column_is_named_with_its_meaning(tables):
+    headings = [h for h in HEADINGS if h not in {"primary_ivh", "sbp_mmhg"}] + ["sbp"]
+
+    found = violations(tables.csv(tables.row(), headings=headings))
+
+    blank = "-> add the column; leave cells blank where the value is unknown"
+    primary = f"Hemorrhage confined to the ventricles; 0 or 1 {blank}"
+    systolic = f"Systolic blood pressure at admission; 40 to 350 mm Hg {blank}"
+    assert found == [
+        f"cohort.csv, row 1: column 'sbp_mmhg' is missing (is 'sbp' meant?): {systolic}",
+        f"cohort.csv, row 1: column 'primary_ivh' is missing: {primary}",
+    ]
+
+
+def test_duplicate_columns_are_named(tables):
+    found = violations(tables.csv(tables.row(), headings=[*HEADINGS, "age", "note", "Note"]))
+
+    assert [line.split(" -> ")[0] for line in found] == [
+        "cohort.csv, row 1, columns G and AN: the heading 'age' stands 2 times",
+        "cohort.csv, row 1, columns AO and AP: the heading 'note' stands 2 times",
+    ]
+
+
+def test_a_column_without_heading_is_named_if_it_holds_anything(tables):
+    blank_below = tables.csv(tables.row(), headings=[*HEADINGS, ""])
+    assert len(read_table(blank_below).patients) == 1
+
+    filled = tables.csv({**tables.row(), "": "stray"}, headings=[*HEADINGS, ""])
+    assert violations(filled)[0].startswith("cohort.csv, column AN: the column has cells but no heading")
+
+
+# Patients
+
+
+@pytest.mark.parametrize(("one", "other"), [("p1", "p1"), ("p1", " P1 "), ("\u00e9", "e\u0301"), ("7", "7")])
+def test_a_patient_on_two_rows_is_found(tables, one, other):
+    path = tables.csv(tables.row(patient=one), tables.row(patient="x"), tables.row(patient=other))
+
+    found = violations(path)
+
+    assert len(found) == 1
+    assert found[0].startswith("cohort.csv, row 4, column 'patient': patient ")
+    assert "already stands in row 2" in found[0]
+
+
+def test_a_patient_is_found_twice_even_beside_other_violations(tables):
+    found = violations(tables.csv(tables.row(age="x"), tables.row(sex="y")))
+
+    assert len(found) == 3
+
+
+def test_all_violations_are_reported_at_once_in_the_tables_order(tables):
+    rows = [tables.row(patient=f"p{i}", age="old", sex="m", ivh=0) for i in range(50)]
+
+    found = violations(tables.csv(*rows))
+
+    assert len(found) == 150
+    assert [int(re.search(r"row (\d+)", line)[1]) for line in found] == [2 + i // 3 for i in range(150)]
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "name"), [(";", "semicolons"), ("\t", "tabulators"), ("|", "vertical bars")]
+)
+def test_another_delimiter_is_named(tables, delimiter, name):
+    found = violations(tables.csv(tables.row(), delimiter=delimiter))
+
+    assert len(found) == 1
+    assert f"separated by {name}, not by commas -> save it as .xlsx" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.csv", b"", "the file is empty"),
+        ("t.csv", b"\n\n", "the first row has no headings"),
+        ("t.csv", b"\xef\xbb\xbf", "the first row has no headings"),
+        ("t.csv", "patient,age\n\u00e9".encode("utf-16"), "is not UTF-8 text"),
+        ("t.csv", b"patient,age\np1,6\x000\n", "is not UTF-8 text"),
+        (
+            "t.csv",
+            "patient\np1\nM\u00fcller\n".encode("latin-1"),
+            "line 3 holds a byte that is not UTF-8 (0xfc)",
+        ),
+        ("t.csv", b"PK\x03\x04rest", "is an Excel workbook with the extension .csv"),
+        ("t.csv", b'patient,age\n"p1,60\n', "is not valid CSV"),
+        ("t.xlsx", b"\xd0\xcf\x11\xe0rest", "old or a password-protected workbook"),
+        ("t.xlsx", b"patient,age\n", "is not a readable workbook"),
+        ("t.xls", b"x", ".xls extension -> save the table as .xlsx"),
+        ("t", b"x", "no extension"),
+    ],
+)
+def test_an_unreadable_file_is_refused_with_the_reason(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+
+    found = violations(tmp_path / name)
+
+    assert len(found) == 1
+    assert found[0].startswith(f"{name}: ")
+    assert message in found[0]
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    assert violations(tmp_path / "t.csv") == ["t.csv: no such file -> correct `table` in site.toml"]
+    (tmp_path / "d.csv").mkdir()
+    assert "cannot be read" in violations(tmp_path / "d.csv")[0]
+
+
+def test_a_table_without_patients_is_refused(tables):
+    assert "no patients" in violations(tables.csv())[0]
+    assert "no patients" in violations(tables.csv({}, {}))[0]
+
+
+def test_rows_of_another_length_are_named(tables):
+    path = tables.csv(tables.row(), tables.row(patient="p2"), tables.row(patient="p3"))
+    lines = path.read_text().splitlines()
+    lines[1] += ",,"
+    lines[2] += ",surplus"
+    lines[3] = lines[3].rsplit(",", 3)[0]
+    path.write_text("\n".join(lines))
+
+    found = violations(path)
+
+    assert found[0].startswith("cohort.csv, row 3: 40 cells for 39 headings -> put cells that hold a comma")
+    assert found[1].startswith("cohort.csv, row 4: 36 cells for 39 headings -> was the file cut off?")
+    assert len(found) == 2
+
+
+def outcome_of(path: Path):
+    """Patients, or None if the table is refused with findings."""
+    try:
+        return read_table(path).patients
+    except CohortError as refusal:
+        return None if refusal.findings else ()
+
+
+def test_a_csv_cut_anywhere_is_refused_unless_only_digits_of_its_last_cell_are_lost(tables):
+    path = tables.csv(tables.row(), tables.row(patient="p2"))
+    content, whole = path.read_bytes(), read_table(path).patients
+    cut = {}
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        if (patients := outcome_of(path)) is not None:
+            cut[length] = patients
+
+    # A row ends in ...,13,1.5: it still reads when cut behind 1, 1. or 1.5, which no reader can notice,
+    # and behind either byte of the line end
+    first = content.index(b"1.5\r\n", content.index(b"13,")) + 1
+    second = content.index(b"1.5\r\n", first + 4) + 1
+    assert sorted(cut) == [*range(first, first + 5), *range(second, second + 4)]
+    assert all(patients[:-1] == whole[: len(patients) - 1] for patients in cut.values())
+    assert cut[first + 4] == whole[:1]
+    assert cut[second + 3] == whole
+
+
+# Workbooks
+
+
+def test_the_sheet_called_patients_is_read_among_several(tables):
+    path = tables.xlsx(tables.row(), sheets=("notes", "Patients"))
+    assert len(read_table(path).patients) == 1
+
+    found = violations(tables.xlsx(tables.row(), sheets=("2023", "2024")))
+    assert found == ["cohort.xlsx: several sheets hold data: '2023', '2024' -> name the right one 'patients'"]
+
+
+def test_empty_sheets_do_not_count(tables):
+    path = tables.xlsx(tables.row())
+    workbook = openpyxl.load_workbook(path)
+    workbook.create_sheet("Sheet2", 0)
+    workbook.save(path)
+    assert len(read_table(path).patients) == 1
+
+    empty = openpyxl.Workbook()
+    empty.save(path)
+    assert "the workbook is empty" in violations(path)[0]
+
+
+def test_a_formula_without_result_is_not_taken_for_a_blank(tables):
+    path = tables.xlsx(tables.row(age="=60+3"))
+
+    (found,) = violations(path)
+    assert found.startswith(
+        "cohort.xlsx, row 2, column G: the formula =60+3 has no stored result -> open the workbook"
+    )
+
+
+def test_a_workbook_cut_or_tampered_is_refused_or_the_same(tables):
+    path = tables.xlsx(*[tables.row(patient=f"p{i}") for i in range(5)])
+    whole, content = read_table(path).patients, path.read_bytes()
+    refused = 0
+    for position in range(0, len(content), 61):
+        flipped = bytearray(content)
+        flipped[position] ^= 0x5A
+        for damaged in (content[:position], bytes(flipped)):
+            path.write_bytes(damaged)
+            patients = outcome_of(path)
+            assert patients in (None, whole)
+            refused += patients is None
+    assert refused > len(content) / 61
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.binary(max_size=300))
+def test_no_bytes_crash_the_reader(tmp_path, content):
+    for name in ("fuzz.csv", "fuzz.xlsx"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(CohortError):
+            read_table(tmp_path / name)
+
+
+def test_reading_needs_pandas_only_for_the_frame(tables):
+    path = tables.csv(tables.row())
+    code = (
+        "import sys; from pathlib import Path; from common.cohort.table import read_table;"
+        f"read_table(Path({str(path)!r})); assert not {{'pandas', 'openpyxl'}} & set(sys.modules)"
+    )
+    project = Path(__file__).parents[3]
+    assert subprocess.run([sys.executable, "-c", code], cwd=project, check=False).returncode == 0
+
+
+def test_columns_are_lettered_as_in_a_spreadsheet():
+    from openpyxl.utils import get_column_letter
+
+    assert [column_letter(i) for i in range(2000)] == [get_column_letter(i + 1) for i in range(2000)]
