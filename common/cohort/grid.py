@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
-from xml.etree.ElementTree import ParseError
 from zipfile import BadZipFile
 
 from common.errors import CohortError, Finding
@@ -157,10 +156,12 @@ def _workbook(path: Path, content: bytes, *, values: bool) -> Workbook:
         AttributeError,
         TypeError,
         ValueError,
-        ParseError,
-        NotImplementedError,
+        OverflowError,
+        RuntimeError,
+        SyntaxError,
     ) as failure:
-        # Whatever a damaged archive makes openpyxl stumble over; it has no error class of its own for it
+        # What a damaged archive makes openpyxl stumble over, which has no error class of its own for it; a
+        # SyntaxError is the XML parser's, a RuntimeError an encrypted member
         raise _refusal(path, f"is not a readable workbook ({failure})", "open and save it in Excel") from None
 
 

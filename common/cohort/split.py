@@ -80,7 +80,8 @@ def split_cohort(
     """The division of the patients, the same for every order in which they are given.
 
     The training part has `round(fraction * n)` patients, shared between the classes by largest remainder
-    (556 patients with 169 expansions give 389 with 118, as in the paper), and every part has both classes.
+    (556 patients with 169 expansions give 389 with 118, as in the paper). Every part has both classes, for
+    which a class of very few gives or keeps a patient more than its share.
 
     Parameters
     ----------
