@@ -73,7 +73,7 @@ class InputShape:
     size: int
 
     def __post_init__(self) -> None:
-        if self.size < 8:  # noqa: PLR2004 - five halvings of anything smaller leave nothing
+        if self.size < 8:  # five halvings of anything smaller leave nothing
             raise ValueError(
                 f"an input of {self.size} pixels is too small for any of the networks (at least 8)"
             )

@@ -1,0 +1,209 @@
+"""A segmentation with labels for ICH and IVH, on the grid of its scan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.cohort.outcome import Volumes
+from common.errors import Finding, ScanError
+from common.imaging.geometry import SAME_GRID_MM, Geometry
+from common.imaging.nifti import Volume, read_volume
+from common.imaging.scan import VOLUME_SUFFIXES, Scan
+from common.types import Labels
+
+ICH, IVH = 1, 2
+"""Values of `Mask.voxels`, whatever the site's labels are."""
+
+_LOST = 0.001
+"""Largest share of the lesion that may lie outside the scan."""
+
+_TYPICAL_HU = (35.0, 100.0)
+"""Between which the median of a hematoma lies on noncontrast CT."""
+
+
+@dataclass(frozen=True)
+class MaskLabels:
+    """Which values of a site's masks mean what.
+
+    Attributes
+    ----------
+    ich, ivh : tuple of int
+        Intracerebral and intraventricular hemorrhage.
+    ignored : tuple of int
+        Known labels that are neither, as edema.
+    """
+
+    ich: tuple[int, ...] = (1,)
+    ivh: tuple[int, ...] = (2,)
+    ignored: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        named = (0, *self.ich, *self.ivh, *self.ignored)
+        if len(set(named)) < len(named):
+            raise ValueError(f"a label has two meanings (0 is the background): {self}")
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """One segmentation.
+
+    Attributes
+    ----------
+    source : Path
+    voxels : Labels of shape (slices, rows, columns)
+        1 ICH, 2 IVH, 0 neither, on the scan's grid.
+    measured : Volumes
+        Summed on the mask's own grid, before any resampling.
+    notes : tuple of Finding
+    """
+
+    source: Path
+    voxels: Labels
+    measured: Volumes
+    notes: tuple[Finding, ...] = ()
+
+    def volumes(self) -> Volumes:
+        """Volumes of ICH and IVH in ml."""
+        return self.measured
+
+
+def read_mask(path: Path, scan: Scan, labels: MaskLabels) -> Mask:
+    """The segmentation of a scan.
+
+    Raises
+    ------
+    ScanError
+        If it is missing, unreadable, empty, has unknown labels, or does not lie on the scan.
+    """
+    if path.is_dir() or not path.name.lower().endswith(VOLUME_SUFFIXES):
+        raise ScanError(
+            f"{path}: a mask must be a NIfTI, NRRD or MetaImage file -> export the segmentation as one"
+        )
+    volume = read_volume(path)
+    stored = _meanings(path, volume.voxels, labels)
+    if not stored.any():
+        raise ScanError(f"{path}: the mask is empty -> segment the hematoma or exclude the patient")
+    voxels, notes, geometry = _on_scan(volume, stored, scan)
+    measured = _volumes(stored, geometry)
+    return Mask(path, voxels, measured, notes + _plausibility(path, voxels, scan))
+
+
+def _meanings(path: Path, stored: NDArray[Any], labels: MaskLabels) -> Labels:
+    """1 for ICH, 2 for IVH, 0 for everything else."""
+    if stored.dtype == np.uint8:
+        present = np.flatnonzero(np.bincount(stored.ravel(), minlength=256)).tolist()
+    else:
+        present = np.unique(stored).tolist()
+    unknown = [value for value in present if value not in (0, *labels.ich, *labels.ivh, *labels.ignored)]
+    if unknown:
+        shown = ", ".join(f"{value:g}" for value in unknown[:5])
+        raise ScanError(
+            f"{path}: unknown label(s) {shown}; known are ICH {list(labels.ich)}, IVH {list(labels.ivh)} "
+            "-> name them in site.toml under [mask] (ich, ivh or ignored), or correct the mask"
+        )
+    if stored.dtype == np.uint8 and labels == MaskLabels((ICH,), (IVH,)):
+        return np.ascontiguousarray(stored)
+    meaning = np.zeros(stored.shape, dtype=np.uint8)
+    meaning[np.isin(stored, labels.ich)] = ICH
+    meaning[np.isin(stored, labels.ivh)] = IVH
+    return meaning
+
+
+def _volumes(voxels: Labels, geometry: Geometry) -> Volumes:
+    volumes_ml = geometry.voxel_volumes_ml()
+    ich, ivh = (float(np.count_nonzero(voxels == label, axis=(1, 2)) @ volumes_ml) for label in (ICH, IVH))
+    return Volumes(ich, ivh)
+
+
+def _on_scan(volume: Volume, stored: Labels, scan: Scan) -> tuple[Labels, tuple[Finding, ...], Geometry]:
+    """The labels on the scan's grid, notes, and the geometry in which they are measured."""
+    distance_mm = scan.geometry.distance_mm(volume.geometry)
+    if distance_mm <= SAME_GRID_MM:
+        return stored, (), scan.geometry
+    if _drawn_on_simplified_grid(volume.geometry, scan.geometry):
+        what = "the mask's file knows nothing of the scan's tilt or uneven slices"
+        remedy = "nothing to do: matched slice by slice and measured with the scan's true positions"
+        return stored, (Finding(str(volume.source), what, remedy),), scan.geometry
+    resampled = _nearest(volume.geometry, stored, scan.geometry)
+    expected = _volumes(stored, volume.geometry)
+    total_ml, found = expected.ich_ml + expected.ivh_ml, _volumes(resampled, scan.geometry)
+    _refuse_outside(volume, stored, scan)
+    what = (
+        f"the mask's grid ({_described(volume.geometry)}) is not its CT's ({_described(scan.geometry)}): "
+        f"{total_ml:.2f} ml there, {found.ich_ml + found.ivh_ml:.2f} ml after nearest-neighbour resampling"
+    )
+    note = Finding(str(volume.source), what, "check that the mask belongs to this CT")
+    return resampled, (note,), volume.geometry
+
+
+def _drawn_on_simplified_grid(mask: Geometry, scan: Geometry) -> bool:
+    """Whether the mask was drawn on this scan by a program that reads any series as an upright, even stack.
+
+    ITK (and so ITK-SNAP) keeps the first slice and the in-plane grid, and lays the others at even steps along
+    the normal. Each voxel of such a mask is the scan's voxel of that index, wherever the file puts it.
+    """
+    distorted = scan.tilt_degrees > 0.01 or not scan.evenly_spaced
+    if not distorted or mask.shape != scan.shape:
+        return False
+    in_plane = np.abs(
+        mask.axes * np.array(mask.spacing_mm)[:, None] - scan.axes * np.array(scan.spacing_mm)[:, None]
+    )
+    span_mm = in_plane.max() * max(scan.rows, scan.columns)
+    ends_mm = np.linalg.norm((mask.positions_mm - scan.positions_mm)[[0, -1]], axis=1).min()
+    return bool(span_mm <= SAME_GRID_MM * 10 and ends_mm <= SAME_GRID_MM)
+
+
+def _refuse_outside(volume: Volume, stored: Labels, scan: Scan) -> None:
+    """Refuse a mask of which more than a trace lies outside the scan."""
+    z, y, x = np.nonzero(stored)
+    mask = volume.geometry
+    steps = mask.axes * np.array(mask.spacing_mm)[:, None]
+    points = mask.positions_mm[z] + x[:, None] * steps[0] + y[:, None] * steps[1]
+    indices = scan.geometry.indices_of(points)
+    inside = ((indices > -0.5) & (indices < np.array(scan.geometry.shape) - 0.5)).all(axis=1)
+    if np.mean(~inside) > _LOST:
+        raise ScanError(
+            f"{volume.source}: {np.mean(~inside):.0%} of the mask lies outside its CT "
+            f"({_described(mask)}; CT {_described(scan.geometry)}) -> find the mask of this CT"
+        )
+
+
+def _nearest(mask: Geometry, stored: Labels, scan: Geometry) -> Labels:
+    """The labels at the scan's voxel centres by nearest neighbour."""
+    result = np.zeros(scan.shape, dtype=np.uint8)
+    origin = mask.indices_of(scan.positions_mm)
+    steps = scan.axes * np.array(scan.spacing_mm)[:, None]
+    across, down = mask.indices_of(mask.positions_mm[0] + steps)
+    columns = np.arange(scan.columns)[None, :, None] * across
+    rows = np.arange(scan.rows)[:, None, None] * down
+    for index in range(len(result)):
+        nearest = np.floor(origin[index] + rows + columns + 0.5).astype(np.intp)
+        inside = ((nearest >= 0) & (nearest < np.array(mask.shape))).all(axis=-1)
+        z, y, x = nearest[inside].T
+        result[index][inside] = stored[z, y, x]
+    return result
+
+
+def _plausibility(path: Path, voxels: Labels, scan: Scan) -> tuple[Finding, ...]:
+    """A note if what is marked as ICH is not as bright as blood."""
+    marked = scan.voxels[voxels == ICH]
+    if not marked.size:
+        return ()
+    median_hu = float(np.median(marked))
+    if _TYPICAL_HU[0] <= median_hu <= _TYPICAL_HU[1]:
+        return ()
+    what = (
+        f"the median within the ICH is {median_hu:.0f} HU, blood has {_TYPICAL_HU[0]:g} to {_TYPICAL_HU[1]:g}"
+    )
+    return (Finding(str(path), what, "check that the mask lies on the hematoma"),)
+
+
+def _described(geometry: Geometry) -> str:
+    slices, rows, columns = geometry.shape
+    x, y = geometry.spacing_mm
+    return f"{columns}x{rows}x{slices} voxels of {x:.3g}x{y:.3g}x{geometry.steps_mm.mean():.3g} mm"

@@ -1,0 +1,72 @@
+"""A mask on the grid, by nearest neighbour, looking only where the mask has labels."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.imaging.grid import TIE, Box, Grid
+from common.types import Labels, Reals
+
+Indices = NDArray[np.intp]
+
+_BEYOND = -1
+"""In place of an index: the grid's voxel lies beyond the scan."""
+
+
+def nearest_labels(labels: Labels, grid: Grid) -> tuple[Labels, Box]:
+    """The labels on the grid by nearest neighbour, and the part of the grid that can hold any of them.
+
+    Halfway between two voxels the later one counts. Outside the box the grid is empty.
+
+    Returns
+    -------
+    Labels of shape `box.count`, Box
+    """
+    bounds = _bounds(labels)
+    if not bounds:
+        return _NOTHING
+    slices = np.floor(grid.slice_positions + (0.5 + TIE)).astype(np.intp)
+    planes = np.flatnonzero((slices >= bounds[0][0]) & (slices <= bounds[0][1]))
+    if not len(planes):
+        return _NOTHING
+    rows = [_nearest(grid.row_positions(int(plane)), labels.shape[1], grid.reach(1)) for plane in planes]
+    columns = [
+        _nearest(grid.column_positions(int(plane)), labels.shape[2], grid.reach(2)) for plane in planes
+    ]
+    y, x = _within(rows, bounds[1]), _within(columns, bounds[2])
+    part = np.zeros((len(planes), y.stop - y.start, x.stop - x.start), dtype=np.uint8)
+    for index, plane in enumerate(planes):
+        part[index] = _picked(labels[slices[plane]], rows[index][y], columns[index][x])
+    return part, Box((int(planes[0]), y.start, x.start), part.shape)
+
+
+_NOTHING = (np.zeros((0, 0, 0), dtype=np.uint8), Box((0, 0, 0), (0, 0, 0)))
+
+
+def _nearest(positions: Reals, size: int, reach: float) -> Indices:
+    indices = np.floor(positions + (0.5 + TIE)).astype(np.intp).clip(0, size - 1)
+    beyond = (positions < -reach) | (positions > size - 1 + reach)
+    return np.where(beyond, _BEYOND, indices)
+
+
+def _picked(plane: Labels, rows: Indices, columns: Indices) -> Labels:
+    inside = (rows != _BEYOND)[:, None] & (columns != _BEYOND)
+    return np.where(inside, plane[np.ix_(rows, columns)], np.uint8(0))
+
+
+def _within(indices: list[Indices], bounds: tuple[int, int]) -> slice:
+    """The output indices from the first to the last whose source lies within bounds in any plane."""
+    hits = np.any([(one >= bounds[0]) & (one <= bounds[1]) for one in indices], axis=0)
+    places = np.flatnonzero(hits)
+    return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0, 0)
+
+
+def _bounds(labels: Labels) -> tuple[tuple[int, int], ...]:
+    """First and last index of any label along every axis; empty if there is none."""
+    planes = np.flatnonzero(labels.reshape(len(labels), -1).any(axis=1))
+    if not len(planes):
+        return ()
+    flat = labels[planes[0] : planes[-1] + 1].max(axis=0)
+    rows, columns = np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))
+    return tuple((int(one[0]), int(one[-1])) for one in (planes, rows, columns))

@@ -1,0 +1,113 @@
+"""A CT and its mask as network inputs, by the study's recipe (Ning et al. 2025, Methods).
+
+The scan's path is one way: resample what the crop needs, window, crop, resize.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from common.errors import ScanError
+from common.imaging.crop import bounding_box, largest_slice, resize, widened
+from common.imaging.grid import Box, Grid
+from common.imaging.mask import ICH, Mask
+from common.imaging.nearest import nearest_labels
+from common.imaging.recipe import InputShape, Recipe
+from common.imaging.resample import resample
+from common.imaging.scan import Scan
+from common.imaging.window import window
+from common.types import Pixels
+
+ALGORITHM = 1
+"""Raised whenever the same files would give other numbers; part of every cache key."""
+
+
+@dataclass(frozen=True, eq=False)
+class Crops:
+    """Where the lesion lies on the recipe's grid.
+
+    Attributes
+    ----------
+    rectangle : Box
+        Of one slice: the lesion in the slice where it is largest, with the recipe's margin.
+    box : Box
+        The whole lesion, with the recipe's margin; either may reach beyond the grid.
+    """
+
+    rectangle: Box
+    box: Box
+
+    def of(self, dimensions: Literal[2, 3], slices: int) -> Box:
+        """What the input of a network shows."""
+        if dimensions == 3:
+            return self.box
+        neighbours = slices // 2
+        (z, y, x), (_, height, width) = self.rectangle.start, self.rectangle.count
+        return Box((z - neighbours, y, x), (slices, height, width))
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """One patient's network inputs.
+
+    Attributes
+    ----------
+    inputs : mapping of InputShape to Pixels
+        Each (channels, [z,] y, x) in [0, 1]; three channels are the slices below, at and above the largest.
+    grid : Grid
+        On which the crops are counted.
+    crops : Crops
+    """
+
+    inputs: Mapping[InputShape, Pixels]
+    grid: Grid
+    crops: Crops
+
+
+def prepare(scan: Scan, mask: Mask, recipe: Recipe, shapes: tuple[InputShape, ...]) -> Prepared:
+    """The patient's inputs for networks of these shapes.
+
+    Raises
+    ------
+    ScanError
+        If the mask has no voxel of the lesion, or none is left at the recipe's spacing.
+    """
+    grid = Grid(scan.geometry, recipe.spacing_mm)
+    crops = locate(mask, grid, recipe)
+    inputs = {}
+    for shape in shapes:
+        part = crops.of(shape.dimensions, recipe.slices)
+        pixels = window(resample(scan.voxels, grid, part, recipe.interpolation), recipe)
+        if shape.dimensions == 3:
+            inputs[shape] = resize(pixels, shape.size, recipe, (2, 1, 0))[None]
+        else:
+            inputs[shape] = resize(pixels, shape.size, recipe, (2, 1))
+    return Prepared(inputs, grid, crops)
+
+
+def locate(mask: Mask, grid: Grid, recipe: Recipe) -> Crops:
+    """The lesion's rectangle and box on the grid.
+
+    Raises
+    ------
+    ScanError
+        If there is no lesion.
+    """
+    labels, within = nearest_labels(mask.voxels, grid)
+    lesion = labels == ICH if recipe.lesion == "ICH" else labels > 0
+    if not lesion.any():
+        present = (mask.voxels == ICH).any() if recipe.lesion == "ICH" else True
+        why = (
+            f"is lost at {'x'.join(f'{step:g}' for step in recipe.spacing_mm)} mm: smaller than a voxel"
+            if present
+            else "is not in the mask: it has IVH only"
+        )
+        raise ScanError(f"{mask.source}: the lesion ({recipe.lesion}) {why} -> check the mask")
+    index = largest_slice(lesion)
+    one = Box((within.start[0] + index, *within.start[1:]), (1, *within.count[1:]))
+    return Crops(
+        widened(bounding_box(lesion[index : index + 1], one), recipe, (1, 2)),
+        widened(bounding_box(lesion, within), recipe, (0, 1, 2)),
+    )
