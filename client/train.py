@@ -22,7 +22,7 @@ from common.stats.roc import finish_roc, local_roc
 from common.study import CnnModel, StudyPlan
 from common.training.dataset import Samples
 from common.training.loop import Schedule, score, train
-from common.types import FlatWeights
+from common.types import FlatWeights, Pixels
 
 VALIDATION_BINS = 50
 """Coarse, because a validation histogram leaves the site in every round."""
@@ -64,6 +64,10 @@ class Trainer:
         kept = weights if own_norms is None else np.where(self.layout.mask(BATCHNORM), own_norms, weights)
         load_flat(self.network, kept, self.layout)
         return self.network
+
+    def tensor(self, image: Pixels) -> torch.Tensor:
+        """One patient's input as a batch of one."""
+        return torch.from_numpy(np.array(image, dtype=np.float32))[None]
 
     def round(
         self, weights: FlatWeights, samples: Samples, number: int, own_norms: FlatWeights | None
