@@ -54,6 +54,20 @@ def test_maps_are_weighed_by_their_gradients_and_rectified(dimensions):
     np.testing.assert_allclose(against, image[0] * 2, rtol=1e-6)
 
 
+class Rectified(ByHand):
+    def forward(self, images):
+        return self.head(torch.relu_(self.convolution(images)).flatten(2).mean(dim=2))
+
+
+def test_importance_is_the_mean_gradient_and_what_follows_in_place_does_not_disturb():
+    # Maps x and -x, rectified in place afterwards; x is positive at 3 of 4 positions. So the gradients of the
+    # maps average to 1 * 3/16 and 2 * 1/16, and their weighted sum is (3x - 2x)/16.
+    network = Rectified(points(2, [1.0, -1.0]), [1.0, 2.0], stride=1)
+    image = np.array([[[-1.0, 0.5], [0.75, 2.0]]], dtype=np.float32)
+    result = attention(network, image, layer=network.convolution)
+    np.testing.assert_allclose(result, [[0, 0.25], [0.375, 1]], rtol=1e-6)
+
+
 def test_coarse_maps_are_interpolated_to_the_grid_of_the_input_in_2d():
     # A 4 x 4 image averaged over 2 x 2 fields gives the map [[1, 0], [0, 0]]; the inner pixels lie at 1/4 and
     # 3/4 of the way between the fields' centres.

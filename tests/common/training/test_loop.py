@@ -135,6 +135,12 @@ def test_a_network_that_was_used_before_trains_like_a_fresh_one():
     assert flatten(used).tobytes() == trained(AUGMENTED, Schedule(2, seed=11)).tobytes()
 
 
+def test_it_does_not_matter_in_which_mode_the_network_comes():
+    model = network().eval()
+    train(model, patients(), PLAIN, Schedule(2, seed=11))
+    assert flatten(model).tobytes() == trained(PLAIN, Schedule(2, seed=11)).tobytes()
+
+
 def test_augmentation_and_dropout_take_part():
     plain = trained(PLAIN, Schedule(1, seed=1))
     for change in (
