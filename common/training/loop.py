@@ -115,10 +115,11 @@ def train(
         losses = []
         for epoch in range(1, schedule.epochs + 1):
             losses.append(run.epoch(epoch))
+            looked_at = report is not None or epoch == schedule.epochs
+            if looked_at and settings.batch_norm_statistics == "recomputed":
+                run.recompute_statistics()
             if report is not None:
                 report(epoch, losses[-1])
-        if settings.batch_norm_statistics == "recomputed":
-            run.recompute_statistics()
         run.check_state()
     return TrainingLog(tuple(losses), run.steps, len(samples))
 

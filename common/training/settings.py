@@ -31,7 +31,8 @@ class TrainingSettings:
     batch_norm_statistics : {"running", "recomputed"}
         "running" ends with BatchNorm's moving averages, which lag about ten steps behind the weights;
         "recomputed" ends with one more pass over the patients, not augmented, that measures them for the
-        final weights (Wu and Johnson 2021). Worth its time where a round is only a few steps long.
+        final weights, and before every report (Wu and Johnson 2021). Worth its time where a round is only a
+        few steps long.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}

@@ -23,6 +23,7 @@ PLAIN = TrainingSettings(
     learning_rate=0.01, batch_size=4, flip=False, crop_fraction=0.0, translation_fraction=0.0
 )
 AUGMENTED = TrainingSettings(batch_size=4)
+RECOMPUTED = replace(AUGMENTED, batch_norm_statistics="recomputed")
 
 
 def patients(count: int = 10, dimensions: int = 2, seed: int = 0) -> Samples:
@@ -112,7 +113,7 @@ def test_fedprox_pulls_towards_the_given_anchor():
         distance(proximal_mu=1.0, anchor=anchor * np.float32(np.nan))
 
 
-@pytest.mark.parametrize("settings", [AUGMENTED, replace(AUGMENTED, batch_norm_statistics="recomputed")])
+@pytest.mark.parametrize("settings", [AUGMENTED, RECOMPUTED])
 def test_the_same_seed_gives_the_same_bits_whatever_ran_before(settings):
     first = trained(settings, Schedule(2, seed=11))
     torch.rand(7)
@@ -165,7 +166,8 @@ def test_something_that_can_be_learnt_is_learnt(dimensions):
     assert roc_auc_score(unseen.labels, score(model, unseen.images, CPU)) > 0.95
 
 
-def test_the_report_hears_every_epoch_and_may_score_without_changing_the_bits():
+@pytest.mark.parametrize("settings", [AUGMENTED, RECOMPUTED])
+def test_the_report_hears_every_epoch_and_may_score_without_changing_the_bits(settings):
     heard = []
     model = network()
 
@@ -173,9 +175,18 @@ def test_the_report_hears_every_epoch_and_may_score_without_changing_the_bits():
         heard.append((epoch, loss))
         score(model, patients().images, CPU)
 
-    log = train(model, patients(), AUGMENTED, Schedule(3, seed=2), report)
+    log = train(model, patients(), settings, Schedule(3, seed=2), report)
     assert heard == list(enumerate(log.losses, start=1))
-    assert flatten(model).tobytes() == trained(AUGMENTED, Schedule(3, seed=2)).tobytes()
+    assert flatten(model).tobytes() == trained(settings, Schedule(3, seed=2)).tobytes()
+
+
+@pytest.mark.parametrize("settings", [AUGMENTED, RECOMPUTED])
+def test_weights_taken_at_an_epoch_are_those_of_training_that_long(settings):
+    model, taken = network(), []
+    train(
+        model, patients(), settings, Schedule(3, seed=2), lambda _epoch, _loss: taken.append(flatten(model))
+    )
+    assert taken[1].tobytes() == trained(settings, Schedule(2, seed=2)).tobytes()
 
 
 def test_recomputed_statistics_are_those_of_the_final_weights():
