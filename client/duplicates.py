@@ -14,6 +14,9 @@ from pathlib import Path
 
 from common.cohort.table import Patient
 
+_HEADERS = frozenset({".mhd", ".nhdr", ".hdr"})
+"""Files that only describe others beside them, alike for all patients of one scanner."""
+
 _HEAD_BYTES = 8192
 _BLOCK_BYTES = 1 << 20
 
@@ -57,7 +60,10 @@ def _raise(failure: OSError) -> None:
 
 
 def same_scans(uses: Iterable[ScanUse]) -> tuple[tuple[ScanUse, ...], ...]:
-    """Groups of two and more uses whose files hold the same bytes."""
+    """Groups of two and more uses whose files hold the same bytes.
+
+    A header with its data beside it equals only itself; equal voxels are found when scans are read.
+    """
     groups = [tuple(uses)]
     for fingerprint in (_sizes, _heads, _digests):
         groups = [part for group in groups for part in _divide(group, fingerprint)]
@@ -78,6 +84,8 @@ def _divide(
 
 
 def _sizes(path: Path) -> Hashable:
+    if path.suffix.lower() in _HEADERS:
+        return os.path.realpath(path)
     return tuple(sorted(file.stat().st_size for file in files_of(path)))
 
 

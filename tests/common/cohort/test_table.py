@@ -556,6 +556,16 @@ def test_a_workbook_cut_or_tampered_is_refused_or_the_same(tables):
     assert refused > len(content) / 61
 
 
+def test_a_workbook_with_an_encrypted_member_is_refused(tables):
+    path = tables.xlsx(tables.row())
+    content = bytearray(path.read_bytes())
+    for entry in re.finditer(rb"PK\x01\x02", bytes(content)):
+        content[entry.start() + 8] |= 1  # general purpose bit 0 (APPNOTE 4.4.4)
+    path.write_bytes(content)
+
+    assert "is not a readable workbook" in violations(path)[0]
+
+
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.binary(max_size=300))
 def test_no_bytes_crash_the_reader(tmp_path, content):
