@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import version
-from pathlib import Path
 
 import torch
 
+from common.machine import processor
 from common.protocol import SiteFacts
 
 _PACKAGES = ("rhe", "torch", "monai", "numpy", "SimpleITK", "flwr")
@@ -23,15 +23,6 @@ def describe(device: torch.device, *, synthetic: bool) -> SiteFacts:
     synthetic : bool
         Whether its data are declared simulated.
     """
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     versions = {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES}
     return SiteFacts(synthetic=synthetic, device=f"{device.type}: {name}", versions=versions)
-
-
-def _processor() -> str:
-    """The CPU's model name where Linux tells it, else its architecture."""
-    with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
-        for line in file:
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.machine()

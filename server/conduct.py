@@ -1,0 +1,85 @@
+"""Conducting a study from the first site's greeting to the report."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from flwr.serverapp import Grid
+from rich.progress import Progress
+
+from common.machine import processor
+from common.protocol import Reply, SiteFacts
+from server.assembly import Outcome, assemble
+from server.clock import PhaseClock
+from server.exchange import Exchange
+from server.phases.evaluation import cohorts_of, evaluate_models
+from server.phases.explanation import explain_models
+from server.phases.preparation import prepare_sites
+from server.phases.training import train_models
+from server.report import write_report
+from server.results import PhaseTime, Provenance, Results, SiteProvenance, save_results
+from server.run import StudyRun
+
+_PACKAGES = ("rhe", "flwr", "torch", "monai", "numpy", "scipy")
+
+
+def conduct(grid: Grid, run: StudyRun, progress: Progress) -> Results:
+    """The study's results, also written with the report into the run's folder.
+
+    Every phase may be repeated: what was trained or prepared before is found again, so an interrupted study
+    that is conducted once more ends with the same bits.
+
+    Raises
+    ------
+    RheError
+        If a site stays away, refuses or fails, or the folder cannot be written.
+    """
+    clock = PhaseClock()
+    exchange = Exchange(grid, run.plan, run.key)
+    with clock.phase("enrolment"):
+        facts = {site: _facts(reply) for site, reply in exchange.enrol(run.patience_s).items()}
+    with clock.phase("preparation"):
+        preparation = prepare_sites(exchange)
+    with clock.phase("training"):
+        trained = train_models(exchange, run, progress)
+    with clock.phase("evaluation"):
+        judgements = evaluate_models(exchange, trained, cohorts_of(run.plan, preparation.parts()))
+    with clock.phase("explanation"):
+        maps = explain_models(exchange, trained)
+    outcome = Outcome(facts, preparation, trained, judgements, maps)
+    results = assemble(run.plan, outcome, _provenance(run, exchange, clock, facts))
+    save_results(results, run.results)
+    write_report(results, run.report)
+    return results
+
+
+def _facts(reply: Reply) -> SiteFacts:
+    if reply.header.facts is None:
+        raise ValueError("a site described itself without facts")
+    return reply.header.facts
+
+
+def _provenance(
+    run: StudyRun, exchange: Exchange, clock: PhaseClock, facts: dict[str, SiteFacts]
+) -> Provenance:
+    traffic = exchange.traffic
+    return Provenance(
+        started=clock.started.isoformat(timespec="seconds"),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        backend=run.backend,
+        python=platform.python_version(),
+        versions={package: version(package) for package in _PACKAGES},
+        processor=f"{processor()}, {os.cpu_count()} logical processors",
+        sites=tuple(
+            SiteProvenance(name=site, device=known.device, versions=known.versions)
+            for site, known in sorted(facts.items())
+        ),
+        phases=tuple(PhaseTime(phase=name, seconds=round(s, 3)) for name, s in clock.durations_s.items()),
+        message_rounds=traffic.rounds,
+        messages=traffic.messages,
+        bytes_sent=traffic.bytes_sent,
+        bytes_received=traffic.bytes_received,
+    )

@@ -1,0 +1,299 @@
+"""The results file: everything that the report shows, versioned, as canonical JSON.
+
+The same plan on the same patients gives the same bytes, but for `provenance`: when, where and how fast.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from common.errors import ResumeError
+from common.settings import Section
+from common.storage import write_atomically
+
+SCHEMA_VERSION = 1
+
+
+class Standing(Section):
+    """Whether a number is there, and if not, why."""
+
+    kind: Literal["ok", "suppressed", "undefined"] = "ok"
+    """"suppressed": withheld because too few patients stand behind it; "undefined": it does not exist."""
+    reason: str = ""
+    """For the reader."""
+
+
+class Measure(Section):
+    """One number with its interval."""
+
+    value: float | None
+    """None unless it is ok."""
+    low: float | None = None
+    """Lower 95 % bound."""
+    high: float | None = None
+    """Upper 95 % bound."""
+    method: str = ""
+    """Of the interval."""
+    standing: Standing = Standing()
+    """Whether the number is there."""
+
+
+class SiteSummary(Section):
+    """One centre."""
+
+    name: str
+    """As in the plan."""
+    role: Literal["train", "external"]
+    """What it does in the study."""
+    synthetic: bool
+    """Whether it declared its data simulated."""
+    model_release: bool
+    """Whether a model trained on its patients alone was released: hidden by no sum."""
+
+
+class Excluded(Section):
+    """Patients left out for one reason, or for several that were merged because they are rare."""
+
+    reasons: tuple[str, ...]
+    """In the order of application."""
+    patients: int | None
+    """None where it may not be shown."""
+
+
+class FlowChart(Section):
+    """From screened to studied, at one centre or at all together."""
+
+    site: str | None
+    """None for all sites together."""
+    screened: int | None
+    """Everybody in the table."""
+    excluded: tuple[Excluded, ...]
+    """By the first reason that applied."""
+    included: int | None
+    """Everybody studied."""
+    positive: int | None
+    """Of these, with expansion."""
+    negative: int | None
+    """Of these, without."""
+    standing: Standing = Standing()
+    """Suppressed if any number is."""
+
+
+class PartOfCohort(Section):
+    """How many patients of a centre train, choose the round, or test."""
+
+    site: str
+    """Whose."""
+    part: Literal["train", "validation", "test"]
+    """Which."""
+    positive: int | None
+    """With expansion."""
+    negative: int | None
+    """Without."""
+
+
+class CurvePoint(Section):
+    """One line of a learning curve."""
+
+    number: int
+    """Round, or epoch of a local model."""
+    loss: float
+    """Mean training loss."""
+    validation_auc: float | None
+    """None where there is none or it may not be shown."""
+
+
+class LearningCurve(Section):
+    """How one model was trained in one arm."""
+
+    model: str
+    """Name in the plan."""
+    arm: str
+    """Name of the arm."""
+    kind: Literal["federated", "local", "pooled"]
+    """How the arm trains."""
+    sites: tuple[str, ...]
+    """Whose patients trained it."""
+    chosen: int
+    """Round or epoch that was kept."""
+    points: tuple[CurvePoint, ...]
+    """In order."""
+
+
+class RocPoint(Section):
+    """One step of a ROC curve that holds enough patients to be shown."""
+
+    threshold: float
+    """Scores of at least this are called positive."""
+    false_positive_rate: float
+    """1 - specificity."""
+    true_positive_rate: float
+    """Sensitivity."""
+
+
+class ConfusionMatrix(Section):
+    """Calls at the plan's threshold; None where a count may not be shown."""
+
+    true_positive: int | None
+    false_negative: int | None
+    false_positive: int | None
+    true_negative: int | None
+
+
+class Cell(Section):
+    """One cell of the evaluation matrix: one model on one cohort."""
+
+    model: str
+    """Name in the plan."""
+    arm: str
+    """Name of the arm."""
+    kind: Literal["federated", "local", "pooled"]
+    """How the arm trains."""
+    training_sites: tuple[str, ...]
+    """Whose patients trained the model."""
+    cohort_sites: tuple[str, ...]
+    """Whose patients it is judged on."""
+    part: Literal["train", "validation", "test", "whole"]
+    """Which of them."""
+    relation: Literal["apparent", "selection", "internal", "seen centre", "external"]
+    """What the model had seen of them."""
+    positive: int | None
+    """Patients with expansion."""
+    negative: int | None
+    """Patients without."""
+    auc: Measure
+    """Area under the ROC curve."""
+    auc_error_bound: float | None
+    """The AUC of the raw scores lies within this of the value."""
+    roc: tuple[RocPoint, ...]
+    """The curve, empty where it may not be shown."""
+    confusion: ConfusionMatrix
+    """At the threshold."""
+    accuracy: Measure
+    sensitivity: Measure
+    specificity: Measure
+    ppv: Measure
+    npv: Measure
+    f1: Measure
+
+
+class Overlay(Section):
+    """An attention map of a synthetic patient."""
+
+    model: str
+    """Whose attention."""
+    arm: str
+    """In which arm."""
+    site: str
+    """Whose patient."""
+    outcome: bool
+    """Whether the hematoma expanded."""
+    score: float
+    """The model's probability."""
+    png_base64: str
+    """The picture."""
+
+
+class PhaseTime(Section):
+    """How long one phase took."""
+
+    phase: str
+    seconds: float
+
+
+class SiteProvenance(Section):
+    """What one site computed with."""
+
+    name: str
+    device: str
+    versions: dict[str, str]
+
+
+class Provenance(Section):
+    """When, where and how fast: all that may differ between two runs of one plan."""
+
+    started: str
+    """UTC, ISO 8601."""
+    finished: str
+    """UTC, ISO 8601."""
+    backend: str
+    """How the sites were reached."""
+    python: str
+    versions: dict[str, str]
+    """Of the coordinator's packages."""
+    processor: str
+    """Of the coordinator."""
+    sites: tuple[SiteProvenance, ...]
+    phases: tuple[PhaseTime, ...]
+    message_rounds: int
+    messages: int
+    bytes_sent: int
+    bytes_received: int
+
+
+class Study(Section):
+    """What was done."""
+
+    name: str
+    plan_hash: str
+    profile: Literal["standard", "replication", "simulation"]
+    seed: int
+    threshold: float
+    """Operating point."""
+    interval: str
+    """Kind of the AUC's interval."""
+    two_site_ack: bool
+    reference_model: str | None
+    """Named in the plan, or chosen by validation AUC."""
+    plan: dict[str, Any]
+    """Every setting, defaults included."""
+
+
+class Results(Section):
+    """One finished study."""
+
+    schema_version: Literal[1] = 1
+    study: Study
+    sites: tuple[SiteSummary, ...]
+    flow: tuple[FlowChart, ...]
+    """Of each site, then of all together."""
+    parts: tuple[PartOfCohort, ...]
+    training: tuple[LearningCurve, ...]
+    evaluation: tuple[Cell, ...]
+    overlays: tuple[Overlay, ...]
+    notes: tuple[str, ...]
+    """What a reader must know: profile, two sites, releases."""
+    provenance: Provenance
+
+
+def save_results(results: Results, path: Path) -> None:
+    """Writes the file, whole or not at all."""
+    text = json.dumps(results.model_dump(mode="json"), sort_keys=True, indent=1, allow_nan=False)
+    write_atomically(path, text.encode() + b"\n")
+
+
+def load_results(path: Path) -> Results:
+    """The results in a file.
+
+    Raises
+    ------
+    ResumeError
+        If it is missing, damaged or of another version.
+    """
+    try:
+        return Results.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise ResumeError(f"{path}: no such file -> a finished study writes results.json") from None
+    except OSError as failure:
+        raise ResumeError(f"{path}: cannot be read ({failure.strerror})") from None
+    except ValidationError as failure:
+        first = failure.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ResumeError(
+            f"{path}: no results of schema version {SCHEMA_VERSION}: {where}: {first['msg']} "
+            "-> run the study again, or use the rhe that wrote it"
+        ) from None
