@@ -56,9 +56,11 @@ def reproducible(device: torch.device, threads: int, seed: int = 0) -> Iterator[
     Fixes the CPU threads, seeds the global generators (dropout draws from them), and takes deterministic
     algorithms wherever torch has one. It has none for the backward pass of 3D pooling on a GPU and warns.
     """
-    before = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
+    threads_before = torch.get_num_threads()
+    strict = torch.are_deterministic_algorithms_enabled()
     warned = torch.is_deterministic_algorithms_warn_only_enabled()
     filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    rounded = torch.backends.cudnn.allow_tf32
     # cuBLAS reads this when it starts; without it torch refuses deterministic matrix products.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -67,12 +69,15 @@ def reproducible(device: torch.device, threads: int, seed: int = 0) -> Iterator[
         torch.use_deterministic_algorithms(True, warn_only=True)
         # Filling fresh memory with NaN finds bugs in kernels, costs time and changes no result.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        # TensorFloat-32 keeps 10 bits of the mantissa: not what float32 promises.
+        torch.backends.cudnn.allow_tf32 = False
         try:
             yield
         finally:
-            torch.set_num_threads(before[0])
-            torch.use_deterministic_algorithms(before[1], warn_only=warned)
+            torch.set_num_threads(threads_before)
+            torch.use_deterministic_algorithms(strict, warn_only=warned)
             torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
+            torch.backends.cudnn.allow_tf32 = rounded
 
 
 def place(network: nn.Module, device: torch.device) -> None:

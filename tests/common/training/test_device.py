@@ -52,6 +52,7 @@ def test_reproducible_gives_the_same_numbers_and_leaves_no_trace():
         first = torch.rand(3)
         assert torch.get_num_threads() == threads + 1
         assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.backends.cudnn.allow_tf32
         with reproducible(CPU, 1, seed=0):
             torch.rand(5)
         following = torch.rand(3)
@@ -59,6 +60,7 @@ def test_reproducible_gives_the_same_numbers_and_leaves_no_trace():
     assert torch.get_num_threads() == threads
     assert not torch.are_deterministic_algorithms_enabled()
     assert torch.utils.deterministic.fill_uninitialized_memory
+    assert torch.backends.cudnn.allow_tf32
     with reproducible(CPU, 1, seed=9):
         assert torch.equal(torch.rand(3), first)
         assert torch.equal(torch.rand(3), following)
