@@ -1,0 +1,106 @@
+"""The researcher's commands: simulated centres, and whole studies on one machine."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from common.terminal import Terminal, progress_bar
+
+app = Terminal(
+    "rhe-simulate",
+    "Simulate centres, and run a whole study over site folders on this machine.",
+    "what is finished is kept; run the same command with --resume to go on",
+)
+
+
+class Backend(StrEnum):
+    """How the sites are reached."""
+
+    IN_PROCESS = "in-process"
+    FLOWER = "flower"
+
+
+class Signal(StrEnum):
+    """What the simulated patients carry."""
+
+    PAPER = "paper"
+    DEMO = "demo"
+
+
+class ImageFormat(StrEnum):
+    """As what the CT scans are written."""
+
+    MIXED = "mixed"
+    DICOM = "dicom"
+    NIFTI = "nifti"
+
+
+@app.command()
+def centres(
+    out: Annotated[Path, typer.Option(help="Folder that gets one site folder a centre.")],
+    patients: Annotated[
+        list[int], typer.Option(min=6, help="Patients of a centre; once for each centre.")
+    ] = [60, 60],  # noqa: B006 - typer copies its defaults
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 1,
+    signal: Annotated[
+        Signal, typer.Option(help="paper: the printed tables; demo: also a signal that centres share.")
+    ] = Signal.DEMO,
+    image_format: Annotated[
+        ImageFormat, typer.Option("--format", help="mixed: DICOM at odd centres, NIfTI at even ones.")
+    ] = ImageFormat.MIXED,
+) -> None:
+    """Write simulated hospitals: CT scans, masks and a cohort table each."""
+    from simulations.centres import CentresRequest, make_centres
+
+    request = CentresRequest(tuple(patients), seed, signal.value, image_format.value)
+    with progress_bar() as progress:
+        for folder in make_centres(out, request, progress):
+            print(folder)
+
+
+@app.command()
+def run(
+    plan: Annotated[Path, typer.Option(help="The study plan (TOML).")],
+    site: Annotated[list[str], typer.Option(help="NAME=FOLDER, once for each site of the plan.")],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints, results.json and report.html.")],
+    backend: Annotated[
+        Backend, typer.Option(help="in-process, or real Flower processes on this machine.")
+    ] = Backend.IN_PROCESS,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted study.")] = False,
+    pretrained: Annotated[
+        Path | None, typer.Option(help="Torchvision's ImageNet file or its folder, if the plan uses them.")
+    ] = None,
+) -> None:
+    """Run a study over site folders."""
+    from simulations.study import StudyRequest, parse_sites, run_study
+
+    request = StudyRequest(plan, parse_sites(site), out, backend.value, resume=resume, pretrained=pretrained)
+    with progress_bar() as progress:
+        run_study(request, progress)
+    _print_results(out)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for centres, results.json and report.html.")],
+    backend: Annotated[Backend, typer.Option(help="As for `run`.")] = Backend.IN_PROCESS,
+) -> None:
+    """Simulate two centres and run the whole study over them; goes on where an interrupted one stopped."""
+    from simulations.demo import run_demo
+
+    with progress_bar() as progress:
+        run_demo(out, backend.value, progress)
+    _print_results(out)
+
+
+def _print_results(out: Path) -> None:
+    print(out / "results.json")
+    print(out / "report.html")
+
+
+if __name__ == "__main__":
+    app()
