@@ -1,0 +1,271 @@
+import logging
+
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from rich.progress import Progress
+from sites.handmade import make_site, read_rows, write_table
+
+from client.engine import open_engine
+from common.errors import PlanError
+from common.protocol import Operation, Request, RequestHeader, decode_reply, encode_request
+from common.study import StudyPlan
+from server.training import initial_weights
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+
+
+def a_plan(**changes):
+    settings = {
+        "name": "A study",
+        "seed": 7,
+        "threads": 1,
+        "profile": "simulation",
+        "two_site_ack": True,
+        "sites": [
+            {"name": "a", "role": "train", "model_release": True},
+            {"name": "b", "role": "external"},
+        ],
+        "models": [
+            {
+                "name": "m",
+                "family": "resnet10-narrow",
+                "input_size": 16,
+                "training": {"batch_size": 8, "learning_rate": 0.003},
+            }
+        ],
+        "federation": {"rounds": 2},
+        "explanation": {"per_site": 2},
+    }
+    return StudyPlan.model_validate(settings | changes)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_site(tmp_path_factory.mktemp("sites") / "a", "a", patients=18)
+
+
+class Coordinator:
+    """Asks one engine as the coordinator would."""
+
+    def __init__(self, folder, state, plan):
+        self.plan, self.weights = plan, initial_weights(plan, plan.models[0], None)[0]
+        self.engine = open_engine(folder, plan, KEY.public_key(), state, Progress(disable=True))
+
+    def ask(self, operation, weights=None, key=KEY, **fields):
+        settings = {"operation": operation, "plan_hash": self.plan.digest(), "site": "a"} | fields
+        request = Request(RequestHeader.model_validate(settings), weights)
+        return decode_reply(self.engine.handle(encode_request(request, key)))
+
+
+@pytest.fixture
+def coordinator(folder, tmp_path):
+    return Coordinator(folder, tmp_path / "state", a_plan())
+
+
+LOCAL = {"model": "m", "arm": "local-a"}
+
+
+def test_a_site_describes_itself_without_being_named(coordinator):
+    reply = coordinator.ask(Operation.DESCRIBE, site="")
+
+    assert reply.header.site == "a"
+    assert reply.header.facts.synthetic
+    assert reply.header.facts.device.startswith("cpu")
+
+
+def test_the_flow_and_the_parts_add_up(coordinator):
+    summary = coordinator.ask(Operation.PREPARE).summary
+
+    assert summary.counts["flow/screened"] == 18
+    assert summary.counts["parts/patients"].sum() == 18
+    np.testing.assert_array_equal(summary.counts["flow/included"], [12, 6])
+
+
+def test_a_round_answers_with_an_update_weighted_by_patients(coordinator):
+    reply = coordinator.ask(Operation.TRAIN, coordinator.weights, round=1, **LOCAL)
+
+    patients = int(reply.summary.counts["patients"])
+    assert patients == int(coordinator.ask(Operation.PREPARE).summary.counts["parts/patients"][0].sum())
+    assert reply.summary.updates["delta"].shape == coordinator.weights.shape
+    assert np.abs(reply.summary.updates["delta"]).max() > 0
+    assert reply.summary.counts["validation/histogram"].shape == (1, 2, 50)
+
+
+def test_the_same_request_gives_the_same_bits_in_another_process_s_place(folder, tmp_path, coordinator):
+    other = Coordinator(folder, tmp_path / "elsewhere", a_plan())
+    other.ask(Operation.TRAIN, other.weights, round=2, **LOCAL)
+
+    first = coordinator.ask(Operation.TRAIN, coordinator.weights, round=1, **LOCAL)
+    second = other.ask(Operation.TRAIN, other.weights, round=1, **LOCAL)
+
+    assert first.summary.updates["delta"].tobytes() == second.summary.updates["delta"].tobytes()
+
+
+def test_every_part_is_judged_and_the_parts_make_the_whole(coordinator):
+    summary = coordinator.ask(Operation.EVALUATE, coordinator.weights, **LOCAL).summary
+
+    parts = [summary.counts[f"{part}/confusion/table"] for part in ("train", "validation", "test")]
+    np.testing.assert_array_equal(sum(parts), summary.counts["whole/confusion/table"])
+    assert summary.counts["whole/confusion/table"].sum() == 18
+
+
+def test_a_local_model_is_trained_once_and_released_as_declared(coordinator):
+    first = coordinator.ask(Operation.TRAIN_LOCAL, coordinator.weights, **LOCAL)
+    again = coordinator.ask(Operation.TRAIN_LOCAL, coordinator.weights, **LOCAL)
+    released = coordinator.ask(Operation.RELEASE, **LOCAL)
+
+    assert first.weights is None
+    assert again.header == first.header
+    assert [line.number for line in first.header.curve] == [1, 2]
+    assert released.weights.shape == coordinator.weights.shape
+
+
+def test_a_local_model_that_stays_is_judged_at_its_site(coordinator):
+    coordinator.ask(Operation.TRAIN_LOCAL, coordinator.weights, **LOCAL)
+    released = coordinator.ask(Operation.RELEASE, **LOCAL).weights
+
+    stayed = coordinator.ask(Operation.EVALUATE, **LOCAL).summary
+    sent = coordinator.ask(Operation.EVALUATE, released, **LOCAL).summary
+
+    np.testing.assert_array_equal(stayed.counts["whole/roc/histogram"], sent.counts["whole/roc/histogram"])
+
+
+def test_attention_of_synthetic_patients_may_leave(coordinator, tmp_path):
+    reply = coordinator.ask(Operation.EXPLAIN, coordinator.weights, **LOCAL)
+
+    assert [caption.outcome for caption in reply.header.captions] == [True, False]
+    assert all(picture.tobytes().startswith(b"\x89PNG") for picture in reply.pictures)
+    assert len(list((tmp_path / "state" / "attention" / "m" / "local-a").glob("*.png"))) == 2
+
+
+def test_attention_of_patients_stays(tmp_path):
+    folder = make_site(tmp_path / "a", "a", patients=36, synthetic=False)
+    plan = a_plan(profile="standard")
+    coordinator = Coordinator(folder, tmp_path / "state", plan)
+
+    reply = coordinator.ask(Operation.EXPLAIN, coordinator.weights, **LOCAL)
+
+    assert reply.header.code == "OK"
+    assert reply.pictures == ()
+    assert reply.header.captions == ()
+    assert len(list((tmp_path / "state" / "attention" / "m" / "local-a").glob("*.png"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"key": Ed25519PrivateKey.from_private_bytes(bytes(32))}, "E_CONTEXT"),
+        ({"plan_hash": "00" * 32}, "E_PLAN"),
+        ({"site": "b"}, "E_CONTEXT"),
+        ({"site": ""}, "E_CONTEXT"),
+        ({"model": "other"}, "E_PLAN"),
+        ({"arm": "federated"}, "E_PLAN"),
+        ({"weights": np.zeros(3, np.float32)}, "E_MODEL"),
+        ({"weights": None}, "E_CONTEXT"),
+    ],
+)
+def test_a_request_out_of_order_is_refused_with_a_code(coordinator, fields, code):
+    asked = {"weights": coordinator.weights, "round": 1, **LOCAL} | fields
+
+    reply = coordinator.ask(Operation.TRAIN, **asked)
+
+    assert reply.header.code == code
+    assert not reply.summary.updates
+
+
+def test_weights_that_are_not_numbers_are_refused(coordinator):
+    weights = coordinator.weights.copy()
+    weights[5] = np.nan
+
+    assert coordinator.ask(Operation.TRAIN, weights, round=1, **LOCAL).header.code == "E_NONFINITE"
+
+
+def test_another_site_s_arm_is_not_trained_here(coordinator):
+    plan = a_plan(sites=[{"name": "a", "role": "train"}, {"name": "b", "role": "train"}])
+    other = Coordinator(coordinator.engine.folder, coordinator.engine.state, plan)
+
+    reply = other.ask(Operation.TRAIN_LOCAL, other.weights, model="m", arm="local-b")
+
+    assert reply.header.code == "E_POLICY"
+
+
+def test_a_model_that_nobody_trained_is_not_released(coordinator):
+    assert coordinator.ask(Operation.RELEASE, **LOCAL).header.code == "E_CONTEXT"
+
+
+def test_a_model_is_not_released_without_the_plan(folder, tmp_path):
+    plan = a_plan(sites=[{"name": "a", "role": "train"}, {"name": "b", "role": "external"}])
+    coordinator = Coordinator(folder, tmp_path / "state", plan)
+    coordinator.ask(Operation.TRAIN_LOCAL, coordinator.weights, **LOCAL)
+
+    assert coordinator.ask(Operation.RELEASE, **LOCAL).header.code == "E_POLICY"
+
+
+def test_a_site_that_forbids_release_refuses_the_plan(tmp_path):
+    folder = make_site(tmp_path / "a", "a", patients=18, release=False)
+    coordinator = Coordinator(folder, tmp_path / "state", a_plan())
+
+    assert coordinator.ask(Operation.DESCRIBE, site="").header.code == "E_POLICY"
+
+
+def test_patients_take_no_part_in_a_simulation(tmp_path):
+    folder = make_site(tmp_path / "a", "a", patients=18, synthetic=False)
+    coordinator = Coordinator(folder, tmp_path / "state", a_plan())
+
+    assert coordinator.ask(Operation.DESCRIBE, site="").header.code == "E_POLICY"
+
+
+def test_an_error_leaves_as_a_code_and_its_text_stays(tmp_path, caplog):
+    folder = make_site(tmp_path / "a", "a", patients=18)
+    rows = read_rows(folder)
+    rows[3]["age"] = "abc"
+    write_table(folder, rows)
+    coordinator = Coordinator(folder, tmp_path / "state", a_plan())
+
+    with caplog.at_level(logging.WARNING):
+        message = coordinator.engine.handle(
+            encode_request(
+                Request(
+                    RequestHeader(operation=Operation.PREPARE, plan_hash=coordinator.plan.digest(), site="a")
+                ),
+                KEY,
+            )
+        )
+
+    assert decode_reply(message).header.code == "E_COHORT"
+    assert b"abc" not in message
+    assert "abc" in caplog.text
+
+
+def test_a_bug_leaves_as_a_code_too(coordinator, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("patient Smith")
+
+    monkeypatch.setattr("client.engine.evaluate", broken)
+
+    reply = coordinator.ask(Operation.EVALUATE, coordinator.weights, **LOCAL)
+
+    assert reply.header.code == "E_INTERNAL"
+
+
+def test_local_batch_norm_is_kept_by_round(folder, tmp_path):
+    plan = a_plan(
+        federation={"rounds": 2, "batch_norm": "local"},
+        sites=[{"name": "a", "role": "train"}, {"name": "b", "role": "train"}],
+    )
+    arm = {"model": "m", "arm": "federated"}
+    local = Coordinator(folder, tmp_path / "state", plan)
+    local.ask(Operation.TRAIN, local.weights, round=1, **arm)
+    judged_by_own = local.ask(Operation.EVALUATE, local.weights, round=1, **arm).summary
+    judged_by_global = local.ask(Operation.EVALUATE, local.weights, round=0, **arm).summary
+
+    own, shared = (s.counts["whole/roc/histogram"] for s in (judged_by_own, judged_by_global))
+    assert not np.array_equal(own, shared)
+
+
+def test_a_site_that_the_plan_does_not_have_cannot_be_opened(folder, tmp_path):
+    plan = a_plan(sites=[{"name": "c", "role": "train"}])
+
+    with pytest.raises(PlanError, match="no site 'a'"):
+        open_engine(folder, plan, KEY.public_key(), tmp_path, Progress(disable=True))
