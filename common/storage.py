@@ -12,8 +12,16 @@ from pathlib import Path
 from common.errors import StorageError
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, *, private: bool = False) -> None:
     """Writes the file so that a crash leaves the old content or the new one, never a part.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder is made if there is none.
+    content : bytes
+    private : bool
+        Whether only the file's owner may ever read it (keys).
 
     Raises
     ------
@@ -23,7 +31,9 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        mode = 0o600 if private else 0o666
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -60,6 +70,37 @@ def exclusive(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def private_folder(path: Path) -> Path:
+    """The folder, made if there is none, that only its owner may enter.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.chmod(0o700)
+    except OSError as failure:
+        raise StorageError(f"{path}: cannot be made a private folder ({_reason(failure)})") from None
+    return path
+
+
+def is_taken(folder: Path) -> bool:
+    """Whether a process is in `exclusive` for this folder now."""
+    try:
+        handle = os.open(folder / ".lock", os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 def _sync_folder(folder: Path) -> None:

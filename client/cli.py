@@ -1,0 +1,161 @@
+"""The hospital's commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from common.terminal import Terminal
+
+if TYPE_CHECKING:
+    from client.membership import Membership
+
+app = Terminal(
+    "rhe-client",
+    "Take part in a federated study of hematoma expansion: check the data, approve the plan, connect.",
+    "nothing is half-written; run the same command again and it goes on",
+)
+
+Folder = Annotated[Path, typer.Argument(help="The site's folder, which holds site.toml.")]
+State = Annotated[
+    Path | None,
+    typer.Option(help="Where keys, cache and logs are kept; by default .rhe in the site's folder."),
+]
+
+
+@app.command()
+def init(
+    folder: Folder,
+    invitation: Annotated[Path, typer.Option(help="The file that the coordinator sent.")],
+    state: State = None,
+) -> None:
+    """Join a study: make this site's key and the card to send back."""
+    from client.membership import join
+
+    member = join(folder, _state(folder, state), invitation)
+    from common.enrolment import SiteCard, load_handout
+
+    print(f"the invitation's fingerprint, to compare on the phone: {member.invitation.fingerprint()}")
+    print(f"send {member.card} to the coordinator")
+    print(f"its fingerprint, to compare on the phone: {load_handout(member.card, SiteCard).fingerprint()}")
+    print(f"then: rhe-client approve {folder}")
+
+
+@app.command()
+def approve(
+    folder: Folder,
+    yes: Annotated[bool, typer.Option("--yes", help="Approve without being asked.")] = False,
+    state: State = None,
+) -> None:
+    """Show in plain words what the plan makes leave this hospital, and approve it."""
+    from client.enrol import describe_plan
+
+    member = _member(folder, state)
+    plan = member.invitation.study_plan()
+    print(describe_plan(plan, member.settings))
+    if not yes:
+        typer.confirm("\nDo you approve this plan?", abort=True)
+    member.approve()
+    print(f"\napproved: {plan.digest()[:12]}; then: rhe-client start {folder}")
+
+
+@app.command()
+def start(
+    folder: Folder,
+    state: State = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="HOST:PORT of the coordinator, if not as invited (a tunnel, a proxy)."),
+    ] = None,
+) -> None:
+    """Connect to the study and answer its requests, until Ctrl-C."""
+    from client.supervise import keep_site
+
+    keep_site(_member(folder, state), address, lambda line: print(line, flush=True))
+
+
+@app.command(hidden=True)
+def engine(folder: Folder, state: State = None) -> None:
+    """Answer requests at the site's socket; `start` runs this."""
+    import signal
+
+    from rich.progress import Progress
+
+    from client.service import listening, wait_forever
+
+    # Whatever the engine writes is whole or not there, so it need not finish a training before it ends.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    member = _member(folder, state)
+    plan = member.approved_plan()
+    from client.engine import open_engine
+
+    opened = open_engine(
+        folder, plan, member.invitation.coordinator_key(), member.state, Progress(disable=True)
+    )
+    with listening(opened.handle, member.socket):
+        wait_forever()
+
+
+@app.command()
+def check(
+    folder: Folder,
+    pixels: Annotated[bool, typer.Option(help="Decode every scan and mask too.")] = True,
+) -> None:
+    """List everything that is wrong with the folder; exit code 0 if nothing is."""
+    from client.check import check_site
+    from common.errors import SiteError
+    from common.terminal import progress_bar
+
+    with progress_bar() as progress:
+        checkup = check_site(folder, progress, pixels=pixels)
+    for finding in checkup.findings:
+        print(finding)
+    print(f"{folder}: {checkup.screened} patients, {checkup.usable} usable, {len(checkup.findings)} findings")
+    if checkup.findings:
+        raise typer.Exit(SiteError.exit_code)
+
+
+@app.command()
+def prepare(
+    folder: Folder,
+    plan: Annotated[
+        Path | None, typer.Option(help="The study plan; by default the one that was joined.")
+    ] = None,
+    state: State = None,
+) -> None:
+    """Preprocess every scan into the cache and write the page on the data's quality."""
+    from client.prepare import prepare_site
+    from client.quality import write_quality_page
+    from common.storage import private_folder
+    from common.study import load_plan
+    from common.terminal import progress_bar
+
+    root = private_folder(_state(folder, state))
+    study = load_plan(plan) if plan else _member(folder, state).invitation.study_plan()
+    with progress_bar() as progress:
+        prepared = prepare_site(folder, study, root / "cache", progress)
+    page = root / "quality.html"
+    write_quality_page(prepared, page)
+    for finding in prepared.findings:
+        print(finding)
+    print(f"{len(prepared.cases)} patients prepared, {len(prepared.refusals)} findings")
+    print(page)
+
+
+def _state(folder: Path, state: Path | None) -> Path:
+    from client.membership import STATE
+
+    return state or folder / STATE
+
+
+def _member(folder: Path, state: Path | None) -> Membership:
+    from client.membership import Membership
+
+    return Membership(folder.resolve(), _state(folder, state).resolve())
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,160 @@
+"""What coordinator and hospital hand each other before a study: an invitation one way, a card the other."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Literal, Self, TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key, load_ssh_public_key
+from pydantic import Field, ValidationError, field_validator
+
+from common.errors import ProtocolError
+from common.settings import Section
+from common.storage import write_atomically
+from common.study import Name, StudyPlan
+
+
+class Handout(Section):
+    """A file that one party gives to the other."""
+
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that both parties compare on the phone."""
+        digest = hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+        return " ".join(digest[start : start + 4] for start in range(0, 16, 4))
+
+    def save(self, path: Path) -> None:
+        """Writes the file.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be written.
+        """
+        write_atomically(path, self.model_dump_json(indent=1).encode())
+
+
+class Invitation(Handout):
+    """What a hospital needs to take part: nothing in it is secret, all of it must be genuine."""
+
+    kind: Literal["rhe-invitation"] = "rhe-invitation"
+    """Of this file."""
+    version: Literal[1] = 1
+    """Of this format."""
+    address: str = Field(pattern=r"^[A-Za-z0-9.-]+:[0-9]{1,5}$")
+    """The coordinator's host and port."""
+    authority: str
+    """The study's certificate authority, PEM."""
+    coordinator: str
+    """The coordinator's Ed25519 public key, PEM: requests must carry its signature."""
+    plan: str
+    """The study plan as it was written, TOML."""
+
+    @field_validator("authority")
+    @classmethod
+    def _is_certificate(cls, text: str) -> str:
+        x509.load_pem_x509_certificate(text.encode())
+        return text
+
+    @field_validator("coordinator")
+    @classmethod
+    def _is_ed25519(cls, text: str) -> str:
+        if not isinstance(load_pem_public_key(text.encode()), Ed25519PublicKey):
+            raise ValueError("is not an Ed25519 public key")  # noqa: TRY004 - pydantic's
+        return text
+
+    @field_validator("plan")
+    @classmethod
+    def _is_plan(cls, text: str) -> str:
+        StudyPlan.model_validate(tomllib.loads(text))
+        return text
+
+    def study_plan(self) -> StudyPlan:
+        """The plan, validated."""
+        return StudyPlan.model_validate(tomllib.loads(self.plan))
+
+    def coordinator_key(self) -> Ed25519PublicKey:
+        """The coordinator's key.
+
+        Raises
+        ------
+        ProtocolError
+            If it is of another kind.
+        """
+        key = load_pem_public_key(self.coordinator.encode())
+        if not isinstance(key, Ed25519PublicKey):
+            raise ProtocolError("the invitation's coordinator key is not an Ed25519 key")
+        return key
+
+
+class SiteCard(Handout):
+    """What the coordinator needs to let a hospital in: its public key."""
+
+    kind: Literal["rhe-site-card"] = "rhe-site-card"
+    """Of this file."""
+    version: Literal[1] = 1
+    """Of this format."""
+    name: Name
+    """The site's name in the plan."""
+    plan_hash: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Of the plan in the invitation that the site received."""
+    node_key: str
+    """The public key with which the site's node signs in, OpenSSH, on a NIST curve."""
+
+    @field_validator("node_key")
+    @classmethod
+    def _is_nist_curve(cls, text: str) -> str:
+        try:
+            key = load_ssh_public_key(text.encode())
+        except UnsupportedAlgorithm:
+            key = None
+        if not isinstance(key, EllipticCurvePublicKey):
+            raise ValueError("is not an ECDSA public key in OpenSSH's format")  # noqa: TRY004 - pydantic's
+        return text
+
+    def check(self, plan: StudyPlan) -> Self:
+        """The card itself, if it belongs to the plan.
+
+        Raises
+        ------
+        PlanError
+            If the plan has no such site.
+        ProtocolError
+            If the site holds another plan.
+        """
+        plan.site(self.name)
+        if self.plan_hash != plan.digest():
+            raise ProtocolError(
+                f"site {self.name} was invited to plan {self.plan_hash[:12]}, this study's is "
+                f"{plan.digest()[:12]} -> send it this study's invitation"
+            )
+        return self
+
+
+Kind = TypeVar("Kind", bound=Handout)
+
+
+def load_handout(path: Path, kind: type[Kind]) -> Kind:
+    """The invitation or card in a file.
+
+    Raises
+    ------
+    ProtocolError
+        If there is no such file, or it is damaged or of another kind.
+    """
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise ProtocolError(f"{path}: no such file") from None
+    except OSError as failure:
+        raise ProtocolError(f"{path}: cannot be read ({failure.strerror})") from None
+    except ValidationError as failure:
+        reasons = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in failure.errors()[:3])
+        raise ProtocolError(
+            f"{path}: is not a whole {kind.__name__.lower()} ({reasons}) -> ask for the file again"
+        ) from None

@@ -1,0 +1,113 @@
+"""The coordinator's commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from common.terminal import Terminal
+
+app = Terminal(
+    "rhe-server",
+    "Coordinate a federated study of hematoma expansion: invite hospitals, run the study, read the report.",
+    "checkpoints are whole; start again, and go on with rhe-server run … --resume",
+)
+
+Folder = Annotated[Path, typer.Argument(help="The coordinator's folder for this study.")]
+
+
+@app.command()
+def init(
+    folder: Folder,
+    plan: Annotated[Path, typer.Option(help="The study plan that everybody agreed on.")],
+    host: Annotated[str, typer.Option(help="Name or address under which hospitals reach this machine.")],
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the SuperLink.")] = 8443,
+) -> None:
+    """Make keys, certificates and the invitation for hospitals."""
+    from common.enrolment import Invitation, load_handout
+    from server.provision.office import OfficeSettings, found_office
+
+    office = found_office(folder, plan, OfficeSettings(host=host, port=port))
+    invitation = load_handout(office.invitation, Invitation)
+    print(f"plan {office.plan.digest()[:12]}: {office.plan.name}")
+    print(f"hand {office.invitation} to {', '.join(office.plan.site_names)}")
+    print(f"its fingerprint, to compare on the phone: {invitation.fingerprint()}")
+
+
+@app.command()
+def enrol(
+    folder: Folder, card: Annotated[Path, typer.Argument(help="The site card that a hospital sent back.")]
+) -> None:
+    """Let a hospital in."""
+    from common.enrolment import SiteCard, load_handout
+    from server.provision.office import open_office
+
+    office = open_office(folder)
+    site = load_handout(card, SiteCard)
+    print(f"{site.name}: the card's fingerprint, to compare on the phone: {site.fingerprint()}")
+    office.enrol(site)
+    missing = sorted(set(office.plan.site_names) - {known.name for known in office.cards()})
+    print(
+        f"{site.name} is enrolled"
+        + (f"; still missing: {', '.join(missing)}" if missing else "; all sites are")
+    )
+
+
+@app.command()
+def start(folder: Folder) -> None:
+    """Run the SuperLink that hospitals connect to, until Ctrl-C."""
+    from server.provision.office import open_office
+    from server.supervise import keep_superlink
+
+    keep_superlink(open_office(folder), lambda line: print(line, flush=True))
+
+
+@app.command()
+def run(
+    folder: Folder,
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints, results.json and report.html.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted study.")] = False,
+    pretrained: Annotated[
+        Path | None, typer.Option(help="Folder with torchvision's ImageNet files, if the plan uses them.")
+    ] = None,
+    patience: Annotated[float, typer.Option(min=1, help="Seconds to wait for sites to connect.")] = 180.0,
+) -> None:
+    """Run the study on the hospitals that are connected, to its end."""
+    from server.job import Order
+    from server.provision.office import open_office
+    from server.supervise import run_study
+
+    order = Order(
+        out=out.resolve(),
+        resume=resume,
+        pretrained=pretrained.resolve() if pretrained else None,
+        patience_s=patience,
+    )
+    outcome = run_study(open_office(folder), order, lambda line: print(line, flush=True))
+    if outcome.exit_code:
+        print(f"rhe-server: {outcome.message}", flush=True)
+        raise typer.Exit(outcome.exit_code)
+    print(out / "results.json")
+    print(out / "report.html")
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="A study's results.json.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The page; by default report.html beside the results.")
+    ] = None,
+) -> None:
+    """Write the report page of a study's results."""
+    from server.report import write_report
+    from server.results import load_results
+
+    page = out or results.with_name("report.html")
+    write_report(load_results(results), page)
+    print(page)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,48 @@
+"""An engine for tests of processes: it knows no patient, imports no torch, and answers with what it was asked."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from rich.progress import Progress
+
+from client.site import load_site
+from common.protocol import Operation, Reply, ReplyHeader, SiteFacts, decode_request, encode_reply
+from common.stats.contract import Summary
+from common.study import StudyPlan
+
+
+@dataclass
+class SiteEngine:
+    name: str
+    coordinator: Ed25519PublicKey
+    state: Path
+    answered: int = 0
+
+    def handle(self, message: bytes) -> bytes:
+        request = decode_request(message, self.coordinator)
+        while (self.state / "hold").exists():
+            time.sleep(0.05)
+        if request.header.operation is Operation.DESCRIBE:
+            facts = SiteFacts(synthetic=True, device="cpu: fake", versions={"python": "3"})
+            return encode_reply(Reply(ReplyHeader(site=self.name, facts=facts)))
+        self.answered += 1
+        weights = np.zeros(0, np.float32) if request.weights is None else request.weights
+        summary = Summary(
+            {"round": np.array([request.header.round]), "process": np.array([os.getpid()])},
+            {"sum": np.array([weights.sum(dtype=np.float64)])},
+        )
+        return encode_reply(Reply(ReplyHeader(site=self.name), summary))
+
+
+def open_engine(
+    folder: Path, plan: StudyPlan, coordinator: Ed25519PublicKey, state: Path, progress: Progress
+) -> SiteEngine:
+    if (folder / "broken").exists():
+        raise OSError(28, "No space left on device")
+    return SiteEngine(load_site(folder).name, coordinator, state)

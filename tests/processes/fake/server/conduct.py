@@ -1,0 +1,39 @@
+"""A study for tests of processes: rounds of sums with a checkpoint after each, no network is trained."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import numpy as np
+from flwr.serverapp import Grid
+from rich.progress import Progress
+
+from common.errors import SmallNumberError
+from common.protocol import Operation
+from common.stats.contract import total
+from common.storage import write_atomically
+from server.exchange import Exchange
+from server.run import StudyRun
+
+_log = logging.getLogger("server.conduct")
+
+
+def conduct(grid: Grid, run: StudyRun, progress: Progress) -> None:
+    exchange = Exchange(grid, run.plan, run.key)
+    exchange.enrol(run.patience_s)
+    if run.plan.name == "too small":
+        raise SmallNumberError("3 patients -> 20 are needed")
+    if run.plan.name == "bug":
+        raise KeyError("oops")
+    mark = run.out / "rounds.json"
+    done = json.loads(mark.read_text()) if mark.exists() else []
+    weights = np.arange(1000, dtype=np.float32)
+    for number in range(len(done) + 1, run.plan.federation.rounds + 1):
+        replies = exchange.ask(Operation.VALIDATE, run.plan.site_names, weights + number, round=number)
+        summed = total([reply.summary for reply in replies.values()])
+        done.append([int(summed.counts["round"][0]), float(summed.reals["sum"][0])])
+        write_atomically(mark, json.dumps(done).encode())
+        _log.info("round number=%d sum=%s", number, done[-1][1])
+    write_atomically(run.results, json.dumps(done).encode())
+    write_atomically(run.report, b"<!doctype html>")
