@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from common.cohort.outcome import Volumes
 from common.errors import Finding, ScanError
 from common.imaging.geometry import SAME_GRID_MM, Geometry
+from common.imaging.nearest import extent
 from common.imaging.nifti import Volume, read_volume
 from common.imaging.scan import VOLUME_SUFFIXES, Scan
 from common.types import Labels
@@ -85,29 +86,28 @@ def read_mask(path: Path, scan: Scan, labels: MaskLabels) -> Mask:
             f"{path}: a mask must be a NIfTI, NRRD or MetaImage file -> export the segmentation as one"
         )
     volume = read_volume(path)
-    stored = _meanings(path, volume.voxels, labels)
-    if not stored.any():
+    found = extent(volume.voxels)
+    if not found:
         raise ScanError(f"{path}: the mask is empty -> segment the hematoma or exclude the patient")
+    part = tuple(slice(first, last + 1) for first, last in found)
+    stored = np.zeros(volume.voxels.shape, dtype=np.uint8)
+    stored[part] = _meanings(path, volume.voxels[part], labels)
+    if not stored[part].any():
+        raise ScanError(f"{path}: the mask has neither ICH nor IVH -> segment the hematoma")
     voxels, notes, geometry = _on_scan(volume, stored, scan)
-    measured = _volumes(stored, geometry)
-    return Mask(path, voxels, measured, notes + _plausibility(path, voxels, scan))
+    return Mask(path, voxels, _volumes(stored, geometry), notes + _plausibility(path, voxels, scan))
 
 
 def _meanings(path: Path, stored: NDArray[Any], labels: MaskLabels) -> Labels:
     """1 for ICH, 2 for IVH, 0 for everything else."""
-    if stored.dtype == np.uint8:
-        present = np.flatnonzero(np.bincount(stored.ravel(), minlength=256)).tolist()
-    else:
-        present = np.unique(stored).tolist()
-    unknown = [value for value in present if value not in (0, *labels.ich, *labels.ivh, *labels.ignored)]
+    known = (0, *labels.ich, *labels.ivh, *labels.ignored)
+    unknown = [value for value in np.unique(stored).tolist() if value not in known]
     if unknown:
         shown = ", ".join(f"{value:g}" for value in unknown[:5])
         raise ScanError(
             f"{path}: unknown label(s) {shown}; known are ICH {list(labels.ich)}, IVH {list(labels.ivh)} "
             "-> name them in site.toml under [mask] (ich, ivh or ignored), or correct the mask"
         )
-    if stored.dtype == np.uint8 and labels == MaskLabels((ICH,), (IVH,)):
-        return np.ascontiguousarray(stored)
     meaning = np.zeros(stored.shape, dtype=np.uint8)
     meaning[np.isin(stored, labels.ich)] = ICH
     meaning[np.isin(stored, labels.ivh)] = IVH
@@ -115,8 +115,14 @@ def _meanings(path: Path, stored: NDArray[Any], labels: MaskLabels) -> Labels:
 
 
 def _volumes(voxels: Labels, geometry: Geometry) -> Volumes:
-    volumes_ml = geometry.voxel_volumes_ml()
-    ich, ivh = (float(np.count_nonzero(voxels == label, axis=(1, 2)) @ volumes_ml) for label in (ICH, IVH))
+    volumes_ml, found = geometry.voxel_volumes_ml(), extent(voxels)
+    if not found:
+        return Volumes(0.0, 0.0)
+    (z, *_), part = found, voxels[tuple(slice(first, last + 1) for first, last in found)]
+    ich, ivh = (
+        float(np.count_nonzero(part == label, axis=(1, 2)) @ volumes_ml[z[0] : z[1] + 1])
+        for label in (ICH, IVH)
+    )
     return Volumes(ich, ivh)
 
 
@@ -191,7 +197,9 @@ def _nearest(mask: Geometry, stored: Labels, scan: Geometry) -> Labels:
 
 def _plausibility(path: Path, voxels: Labels, scan: Scan) -> tuple[Finding, ...]:
     """A note if what is marked as ICH is not as bright as blood."""
-    marked = scan.voxels[voxels == ICH]
+    found = extent(voxels)
+    part = tuple(slice(first, last + 1) for first, last in found)
+    marked = scan.voxels[part][voxels[part] == ICH]
     if not marked.size:
         return ()
     median_hu = float(np.median(marked))

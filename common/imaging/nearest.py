@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +25,7 @@ def nearest_labels(labels: Labels, grid: Grid) -> tuple[Labels, Box]:
     -------
     Labels of shape `box.count`, Box
     """
-    bounds = _bounds(labels)
+    bounds = extent(labels)
     if not bounds:
         return _NOTHING
     slices = np.floor(grid.slice_positions + (0.5 + TIE)).astype(np.intp)
@@ -62,11 +64,11 @@ def _within(indices: list[Indices], bounds: tuple[int, int]) -> slice:
     return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0, 0)
 
 
-def _bounds(labels: Labels) -> tuple[tuple[int, int], ...]:
-    """First and last index of any label along every axis; empty if there is none."""
+def extent(labels: NDArray[Any]) -> tuple[tuple[int, int], ...]:
+    """First and last index of anything but 0 along every axis; empty if there is nothing."""
     planes = np.flatnonzero(labels.reshape(len(labels), -1).any(axis=1))
     if not len(planes):
         return ()
-    flat = labels[planes[0] : planes[-1] + 1].max(axis=0)
+    flat = np.any(labels[planes[0] : planes[-1] + 1], axis=0)
     rows, columns = np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))
     return tuple((int(one[0]), int(one[-1])) for one in (planes, rows, columns))

@@ -42,6 +42,14 @@ class Volume:
         return self.voxels.astype(np.float32)
 
 
+class _Buffer:
+    """ITK's own buffer for NumPy, uncopied: the array keeps this object, and it keeps the image."""
+
+    def __init__(self, image: Any, view: NDArray[Any]) -> None:
+        self._image = image
+        self.__array_interface__ = view.__array_interface__
+
+
 def read_volume(path: Path) -> Volume:
     """The volume in a file.
 
@@ -69,7 +77,7 @@ def read_volume(path: Path) -> Volume:
         raise ScanError(f"{path}: has one slice only -> export the whole volume")
     steps = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     positions = np.array(image.GetOrigin()) + np.arange(image.GetSize()[2])[:, None] * steps[:, 2]
-    voxels = sitk.GetArrayFromImage(image)
+    voxels: NDArray[Any] = np.asarray(_Buffer(image, sitk.GetArrayViewFromImage(image)))
     oriented, geometry = orient(Stack(path, voxels, steps[:, 0], steps[:, 1], positions))
     return Volume(path, oriented, geometry)
 

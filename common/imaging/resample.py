@@ -21,10 +21,11 @@ from common.types import Flags, Reals
 
 Interpolation = Literal["linear", "bspline"]
 
-SPLINE_MARGIN = 16
+SPLINE_MARGIN = 36
 """Source voxels around a part beyond which the cubic B-spline's coefficients no longer depend on anything.
 
-Each voxel damps an influence by 2 - sqrt(3) = 0.268: to 7e-10 after 16.
+Each voxel damps an influence by 2 - sqrt(3) = 0.268: to 7e-10 after 16, and below the last bit of a float64
+after 36.
 """
 
 

@@ -1,0 +1,122 @@
+"""From .nii.gz to a 112 x 112 x 112 input: parts against the whole, and against MONAI's pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813 - as its own documentation does
+
+from common.imaging.grid import Grid
+from common.imaging.mask import MaskLabels, read_mask
+from common.imaging.preprocess import locate, prepare
+from common.imaging.recipe import InputShape, Recipe
+from common.imaging.resample import resample
+from common.imaging.scan import read_scan
+from common.types import Pixels
+from tests.bench.measurement import Measurement, faster
+
+SHAPE = InputShape(3, 112)
+SPACING_MM = (0.449, 0.449, 5.0)
+
+
+def write_case(folder: Path, size: int = 512, slices: int = 30) -> tuple[Path, Path]:
+    """A noisy head of 230 mm with a hematoma of 50 ml, and its mask, as .nii.gz."""
+    z, y, x = np.mgrid[:slices, :size, :size].astype(np.float32)
+    y, x = (y / size - 0.5) * 2, (x / size - 0.5) * 2
+    radius, noise = np.hypot(x / 0.7, y / 0.85), np.random.default_rng(0).normal(0, 4, z.shape)
+    voxels = np.where(radius < 1, 33 + noise, -1000)
+    voxels[(radius < 1) & (radius > 0.93)] = 1100
+    lesion = ((x + 0.2) / 0.15) ** 2 + ((y - 0.02) / 0.19) ** 2 + ((z / slices - 0.5) / 0.19) ** 2 < 1
+    voxels[lesion] += 30
+    paths = folder / "ct.nii.gz", folder / "mask.nii.gz"
+    spacing = (SPACING_MM[0] * 512 / size, SPACING_MM[1] * 512 / size, SPACING_MM[2])
+    for path, array in zip(paths, (voxels.astype(np.int16), lesion.astype(np.uint8)), strict=True):
+        image = sitk.GetImageFromArray(array)
+        image.SetSpacing(spacing)
+        sitk.WriteImage(image, str(path))
+    return paths
+
+
+def ours(ct: Path, mask: Path, recipe: Recipe) -> Pixels:
+    """This project's way from the files to the 3D input."""
+    scan = read_scan(ct)
+    return prepare(scan, read_mask(mask, scan, MaskLabels()), recipe, (SHAPE,)).inputs[SHAPE]
+
+
+def monai_pipeline(precision: type = np.float32) -> Callable[[Path, Path], Pixels]:
+    """MONAI's dictionary pipeline that does the same, step by step.
+
+    Its last step is float32 by default, whose own rounding reaches 1.1e-6; compare numbers in float64.
+    """
+    from monai import transforms as mt
+
+    keys = ("ct", "mask")
+    steps = mt.Compose(
+        [
+            mt.LoadImaged(keys),
+            mt.EnsureChannelFirstd(keys),
+            mt.Spacingd(keys, pixdim=(1.0, 1.0, 5.0), mode=("bilinear", "nearest")),
+            mt.ScaleIntensityRanged("ct", a_min=0, a_max=80, b_min=0, b_max=1, clip=True),
+            mt.CropForegroundd(keys, source_key="mask"),
+            mt.Resized("ct", (112, 112, 112), mode="trilinear", align_corners=False, dtype=precision),
+        ]
+    )
+    return lambda ct, mask: np.asarray(steps({"ct": str(ct), "mask": str(mask)})["ct"]).transpose(0, 3, 2, 1)
+
+
+def itk_whole(ct: sitk.Image, mask: sitk.Image, size: tuple[int, ...], method: int) -> np.ndarray:
+    """The whole image and the whole mask resampled by ITK, then cropped."""
+    grid = (size, sitk.Transform())
+    rest = (ct.GetOrigin(), (1.0, 1.0, 5.0), ct.GetDirection(), 0.0)
+    labels = sitk.GetArrayFromImage(sitk.Resample(mask, *grid, sitk.sitkNearestNeighbor, *rest))
+    voxels = sitk.GetArrayFromImage(sitk.Resample(sitk.Cast(ct, sitk.sitkFloat32), *grid, method, *rest))
+    found = [np.flatnonzero(labels.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    return voxels[tuple(slice(one[0], one[-1] + 1) for one in found)]
+
+
+def run() -> list[Measurement]:
+    """The specification's four ratios."""
+    import torch
+
+    torch.set_num_threads(1)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    with TemporaryDirectory() as folder:
+        ct, mask = write_case(Path(folder))
+        return [*_parts(ct, mask), _pipeline(ct, mask)]
+
+
+def _parts(ct: Path, mask: Path) -> list[Measurement]:
+    scan, recipe = read_scan(ct), Recipe()
+    segmentation = read_mask(mask, scan, MaskLabels())
+    grid = Grid(scan.geometry, recipe.spacing_mm)
+    images = sitk.ReadImage(str(ct)), sitk.ReadImage(str(mask))
+    results = []
+    for method, itk, bound in (("linear", sitk.sitkLinear, 2.5), ("bspline", sitk.sitkBSpline, 15.0)):
+
+        def part(method=method):
+            return resample(scan.voxels, grid, locate(segmentation, grid, recipe).box, method)
+
+        def whole(method=method):
+            box = locate(segmentation, grid, recipe).box
+            return resample(scan.voxels, grid, grid.whole, method)[box.slices]
+
+        def by_itk(itk=itk):
+            return itk_whole(*images, grid.shape[::-1], itk)
+
+        if not np.array_equal(part(), whole()) or np.abs(part() - by_itk()).max() > 1e-3:
+            raise ArithmeticError(f"{method}: the part is not what the whole has there")
+        results.append(faster(f"{method}: part of the grid against the whole, ours", bound, whole, part))
+        results.append(faster(f"{method}: part of the grid against the whole, ITK", bound, by_itk, part))
+    return results
+
+
+def _pipeline(ct: Path, mask: Path) -> Measurement:
+    monai, recipe = monai_pipeline(), Recipe()
+    difference = np.abs(ours(ct, mask, recipe) - monai_pipeline(np.float64)(ct, mask)).max()
+    if difference > 1e-6:
+        raise ArithmeticError(f"the 3D inputs differ by {difference}")
+    name = f"files to 3D input against MONAI's dictionary pipeline (difference {difference:.0e})"
+    return faster(name, 15.0, lambda: monai(ct, mask), lambda: ours(ct, mask, recipe))
