@@ -124,7 +124,7 @@ def train(
     return TrainingLog(tuple(losses), run.steps, len(samples))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def score(
     network: nn.Module, images: torch.Tensor, device: torch.device, threads: int = 1, batch: int = 16
 ) -> Reals:
@@ -141,7 +141,9 @@ def score(
     network.eval()
     with reproducible(device, threads):
         place(network, device)
-        logits = [network(formatted(part, device)).reshape(-1).cpu() for part in torch.split(images, batch)]
+        logits = [
+            network(formatted(part.to(device))).reshape(-1).cpu() for part in torch.split(images, batch)
+        ]
     network.train(training)
     probabilities: Reals = torch.sigmoid(torch.cat(logits).double()).numpy()
     if not np.isfinite(probabilities).all():
@@ -226,7 +228,7 @@ class _Run:
             norm.train()
         for part in batches(torch.arange(len(self._samples)), self._settings.batch_size):
             with autocast(self._settings, self._device):
-                self._network(self._images(part))
+                self._network(formatted(self._images(part)))
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
 
@@ -243,7 +245,8 @@ class _Run:
         return list(torch.split(drawn.to(self._device), [len(part) for part in parts]))
 
     def _images(self, part: torch.Tensor) -> torch.Tensor:
-        return formatted(self._samples.images[part.to(self._samples.images.device)], self._device)
+        chosen = self._samples.images[part.to(self._samples.images.device)]
+        return chosen.to(self._device, non_blocking=True)
 
     def _step(self, part: torch.Tensor, transforms: torch.Tensor | None) -> torch.Tensor:
         images = self._images(part)
@@ -251,7 +254,7 @@ class _Run:
         if transforms is not None:
             images = warp(images, transforms)
         with autocast(self._settings, self._device):
-            logits = self._network(images)
+            logits = self._network(formatted(images))
         loss = binary_cross_entropy_with_logits(logits.reshape(-1).float(), labels, pos_weight=self._weight)
         self._adam.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

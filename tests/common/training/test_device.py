@@ -5,6 +5,7 @@ import torch
 
 from common.errors import SiteError
 from common.models.spec import NetworkSpec
+from common.models.weights import flatten
 from common.models.zoo import build
 from common.training.dataset import Samples
 from common.training.device import autocast, formatted, pick_device, place, reproducible, resident
@@ -74,12 +75,31 @@ def test_an_error_inside_leaves_no_trace_either():
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_placing_forgets_the_memory_format_that_was_there():
+@pytest.mark.parametrize("before", [torch.channels_last, torch.contiguous_format])
+def test_placing_forgets_the_memory_format_that_was_there(before):
     network = build(NetworkSpec("resnet10-narrow"))
-    network.to(memory_format=torch.channels_last)
+    weights = flatten(network)
+    network.to(memory_format=before)
     place(network, CPU)
-    assert network.layer1[0].conv1.weight.is_contiguous()
-    assert formatted(torch.rand(2, 3, 4, 5).to(memory_format=torch.channels_last), CPU).is_contiguous()
+    fresh = build(NetworkSpec("resnet10-narrow"))
+    place(fresh, CPU)
+    # A kernel of one channel or one pixel has several strides of the same meaning, but not of the same bits.
+    strides = {name: parameter.stride() for name, parameter in network.named_parameters()}
+    assert strides == {name: parameter.stride() for name, parameter in fresh.named_parameters()}
+    assert strides["layer1.0.conv1.weight"] == (16 * 9, 1, 3 * 16, 16)
+    assert strides["conv1.weight"] == (49, 1, 7, 1)
+    assert flatten(network).tobytes() == weights.tobytes()
+
+
+def test_images_follow_the_kernels():
+    images = torch.rand(2, 3, 4, 5)
+    assert formatted(images).is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(formatted(images), images)
+    assert formatted(torch.rand(2, 1, 4, 5)).stride() == (20, 1, 5, 1)
+    ready = formatted(images)
+    assert formatted(ready) is ready
+    solid = torch.rand(2, 3, 4, 5, 6)
+    assert formatted(solid.transpose(1, 2)).is_contiguous()
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,8 @@ def trained(settings: TrainingSettings, schedule: Schedule, samples: Samples | N
 
 def bare_loop(model: nn.Module, samples: Samples, epochs: int, seed: int, mu: float = 0.0) -> list[float]:
     """What everybody writes; FedProx' penalty as part of the loss."""
+    if samples.dimensions == 2:
+        model.to(memory_format=torch.channels_last)
     order = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     start = [parameter.detach().clone() for parameter in model.parameters()]
@@ -57,7 +59,10 @@ def bare_loop(model: nn.Module, samples: Samples, epochs: int, seed: int, mu: fl
         total = 0.0
         for part in torch.randperm(len(samples), generator=order).split(PLAIN.batch_size):
             adam.zero_grad()
-            logits = model(samples.images[part]).squeeze(1)
+            images = samples.images[part]
+            if samples.dimensions == 2:
+                images = images.to(memory_format=torch.channels_last, copy=True)
+            logits = model(images).squeeze(1)
             loss = nn.functional.binary_cross_entropy_with_logits(logits, samples.labels[part])
             total += loss.item() * len(part)
             if mu:
