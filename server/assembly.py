@@ -16,6 +16,7 @@ from server.phases.evaluation import Judgement
 from server.phases.explanation import AttentionMap
 from server.phases.preparation import PARTS, Preparation
 from server.phases.training import TrainedModel
+from server.records import Measure, Standing
 from server.results import (
     Cell,
     ConfusionMatrix,
@@ -23,14 +24,12 @@ from server.results import (
     Excluded,
     FlowChart,
     LearningCurve,
-    Measure,
     Overlay,
     PartOfCohort,
     Provenance,
     Results,
     RocPoint,
     SiteSummary,
-    Standing,
     Study,
 )
 
@@ -98,6 +97,7 @@ def _study(plan: StudyPlan, trained: tuple[TrainedModel, ...]) -> Study:
         name=plan.name,
         plan_hash=plan.digest(),
         profile=plan.profile,
+        endpoint=plan.cohort.outcome.endpoint,
         seed=plan.seed,
         threshold=plan.evaluation.threshold,
         interval=plan.interval,

@@ -9,40 +9,16 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from common.errors import ResumeError
-from common.settings import Section
 from common.storage import write_atomically
+from server.records import CohortRow, Count, Measure, Record, Standing
 
 SCHEMA_VERSION = 1
 
 
-class Standing(Section):
-    """Whether a number is there, and if not, why."""
-
-    kind: Literal["ok", "suppressed", "undefined"] = "ok"
-    """"suppressed": withheld because too few patients stand behind it; "undefined": it does not exist."""
-    reason: str = ""
-    """For the reader."""
-
-
-class Measure(Section):
-    """One number with its interval."""
-
-    value: float | None
-    """None unless it is ok."""
-    low: float | None = None
-    """Lower 95 % bound."""
-    high: float | None = None
-    """Upper 95 % bound."""
-    method: str = ""
-    """Of the interval."""
-    standing: Standing = Standing()
-    """Whether the number is there."""
-
-
-class SiteSummary(Section):
+class SiteSummary(Record):
     """One centre."""
 
     name: str
@@ -55,48 +31,48 @@ class SiteSummary(Section):
     """Whether a model trained on its patients alone was released: hidden by no sum."""
 
 
-class Excluded(Section):
+class Excluded(Record):
     """Patients left out for one reason, or for several that were merged because they are rare."""
 
     reasons: tuple[str, ...]
     """In the order of application."""
-    patients: int | None
+    patients: Count | None
     """None where it may not be shown."""
 
 
-class FlowChart(Section):
+class FlowChart(Record):
     """From screened to studied, at one centre or at all together."""
 
     site: str | None
     """None for all sites together."""
-    screened: int | None
+    screened: Count | None
     """Everybody in the table."""
     excluded: tuple[Excluded, ...]
     """By the first reason that applied."""
-    included: int | None
+    included: Count | None
     """Everybody studied."""
-    positive: int | None
+    positive: Count | None
     """Of these, with expansion."""
-    negative: int | None
+    negative: Count | None
     """Of these, without."""
     standing: Standing = Standing()
     """Suppressed if any number is."""
 
 
-class PartOfCohort(Section):
+class PartOfCohort(Record):
     """How many patients of a centre train, choose the round, or test."""
 
     site: str
     """Whose."""
     part: Literal["train", "validation", "test"]
     """Which."""
-    positive: int | None
+    positive: Count | None
     """With expansion."""
-    negative: int | None
+    negative: Count | None
     """Without."""
 
 
-class CurvePoint(Section):
+class CurvePoint(Record):
     """One line of a learning curve."""
 
     number: int
@@ -107,7 +83,7 @@ class CurvePoint(Section):
     """None where there is none or it may not be shown."""
 
 
-class LearningCurve(Section):
+class LearningCurve(Record):
     """How one model was trained in one arm."""
 
     model: str
@@ -124,7 +100,7 @@ class LearningCurve(Section):
     """In order."""
 
 
-class RocPoint(Section):
+class RocPoint(Record):
     """One step of a ROC curve that holds enough patients to be shown."""
 
     threshold: float
@@ -135,16 +111,16 @@ class RocPoint(Section):
     """Sensitivity."""
 
 
-class ConfusionMatrix(Section):
+class ConfusionMatrix(Record):
     """Calls at the plan's threshold; None where a count may not be shown."""
 
-    true_positive: int | None
-    false_negative: int | None
-    false_positive: int | None
-    true_negative: int | None
+    true_positive: Count | None
+    false_negative: Count | None
+    false_positive: Count | None
+    true_negative: Count | None
 
 
-class Cell(Section):
+class Cell(Record):
     """One cell of the evaluation matrix: one model on one cohort."""
 
     model: str
@@ -161,9 +137,9 @@ class Cell(Section):
     """Which of them."""
     relation: Literal["apparent", "selection", "internal", "seen centre", "external"]
     """What the model had seen of them."""
-    positive: int | None
+    positive: Count | None
     """Patients with expansion."""
-    negative: int | None
+    negative: Count | None
     """Patients without."""
     auc: Measure
     """Area under the ROC curve."""
@@ -181,7 +157,7 @@ class Cell(Section):
     f1: Measure
 
 
-class Overlay(Section):
+class Overlay(Record):
     """An attention map of a synthetic patient."""
 
     model: str
@@ -194,18 +170,18 @@ class Overlay(Section):
     """Whether the hematoma expanded."""
     score: float
     """The model's probability."""
-    png_base64: str
+    png_base64: str = Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$")
     """The picture."""
 
 
-class PhaseTime(Section):
+class PhaseTime(Record):
     """How long one phase took."""
 
     phase: str
     seconds: float
 
 
-class SiteProvenance(Section):
+class SiteProvenance(Record):
     """What one site computed with."""
 
     name: str
@@ -213,7 +189,7 @@ class SiteProvenance(Section):
     versions: dict[str, str]
 
 
-class Provenance(Section):
+class Provenance(Record):
     """When, where and how fast: all that may differ between two runs of one plan."""
 
     started: str
@@ -235,12 +211,14 @@ class Provenance(Section):
     bytes_received: int
 
 
-class Study(Section):
+class Study(Record):
     """What was done."""
 
     name: str
     plan_hash: str
     profile: Literal["standard", "replication", "simulation"]
+    endpoint: Literal["rHE", "cHE"]
+    """Which expansion is predicted: revised or conventional."""
     seed: int
     threshold: float
     """Operating point."""
@@ -253,7 +231,7 @@ class Study(Section):
     """Every setting, defaults included."""
 
 
-class Results(Section):
+class Results(Record):
     """One finished study."""
 
     schema_version: Literal[1] = 1
@@ -262,6 +240,8 @@ class Results(Section):
     flow: tuple[FlowChart, ...]
     """Of each site, then of all together."""
     parts: tuple[PartOfCohort, ...]
+    cohort: tuple[CohortRow, ...] = ()
+    """Who the patients are: of each site, then of all together; empty if the study did not ask."""
     training: tuple[LearningCurve, ...]
     evaluation: tuple[Cell, ...]
     overlays: tuple[Overlay, ...]
