@@ -100,7 +100,10 @@ class Reader:
     def _refuse_text(self, text: str) -> Refused | None:
         """Why this text is no number, or None if it is one."""
         if _DECIMAL_COMMA.fullmatch(text):
-            return Refused(f"{text!r} has a decimal comma", f"write {text.replace(',', '.')}")
+            # "1,245" may be a volume of 1.245 or a thousand and more: only the hospital knows
+            certain = len(text.split(",")[1]) != 3
+            remedy = f"write {text.replace(',', '.')}" if certain else "write it with a decimal point"
+            return Refused(f"{text!r} has a decimal comma", remedy)
         if not _NUMBER.fullmatch(text):
             return Refused(f"{text!r} is not a number", "write digits with a decimal point and no unit")
         if self.typed:

@@ -212,6 +212,17 @@ def test_a_path_out_of_the_folder_refuses_the_table(folder):
         folder.inspect()
 
 
+def test_a_table_in_a_folder_of_its_own_reaches_the_whole_site(folder):
+    folder.inspect()
+    (folder.root / "tables").mkdir()
+    text = (folder.root / "cohort.csv").read_text().replace("images/", "../images/")
+    (folder.root / "tables/cohort.csv").write_text(text)
+    settings = folder.settings.replace("cohort.csv", "tables/cohort.csv")
+    (folder.root / "site.toml").write_text(settings)
+
+    assert inspect_site(folder.root).findings == ()
+
+
 # Two patients with one scan
 
 
@@ -260,8 +271,10 @@ def test_two_patients_with_one_mask_are_refused_but_equal_masks_are_not(folder):
     folder.file("images/p0-mask.nii.gz", b"same")
     folder.file("images/p1-mask.nii.gz", b"same")
     folder.rows[4] |= {"baseline_mask": folder.rows[2]["baseline_mask"]}
+    (folder.root / "images/link.nii.gz").symlink_to("p3-mask.nii.gz")
+    folder.rows[5] |= {"baseline_mask": "images/link.nii.gz"}
 
-    assert [name for name, _ in folder.refused()] == ["p2", "p4"]
+    assert [name for name, _ in folder.refused()] == ["p2", "p4", "p3", "p5"]
 
 
 # What stops the site

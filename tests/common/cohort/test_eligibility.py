@@ -92,3 +92,13 @@ def test_everybody_is_somewhere_once(tables, changes):
     )
     assert sorted(everybody) == sorted(row["patient"] for row in rows)
     assert flow.screened == len(rows) == sum(flow.excluded) + len(flow.undecided) + len(flow.included)
+    fates = [
+        "out" if any(change[c] == INELIGIBLE[c] for c in change) else "?" if None in change.values() else "in"
+        for change in changes
+    ]
+    assert [patient.row - 2 for patient in flow.included] == [
+        i for i, fate in enumerate(fates) if fate == "in"
+    ]
+    assert [one.patient.row - 2 for one in flow.undecided] == [
+        i for i, fate in enumerate(fates) if fate == "?"
+    ]

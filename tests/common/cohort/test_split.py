@@ -34,6 +34,8 @@ def test_the_papers_numbers():
     [
         # 7 of 10, exactly: 0.7 * 10 must not become 6.999...
         (5, 5, Fractions(0.7, 0), (7, 0, 3), (4, 0, 1)),
+        # 0.7 of 15 is 10.5 and rounds up, though the float 0.7 is a little less
+        (5, 10, Fractions(0.7, 0), (11, 0, 4), (4, 0, 1)),
         (10, 20, Fractions(0.7, 0.2), (17, 4, 9), (6, 1, 3)),
         # every part keeps both classes where rounding alone would take the only positive away
         (2, 40, Fractions(0.9, 0), (37, 0, 5), (1, 0, 1)),

@@ -153,6 +153,8 @@ def test_a_line_break_within_a_cell_does_not_shift_the_rows(tables):
 
 CELLS = [
     ("age", "63,5", "has a decimal comma -> write 63.5"),
+    ("ich_volume_ml", "1,245", "has a decimal comma -> write it with a decimal point"),
+    ("ich_volume_ml", "1.234,5", "is not a number"),
     ("age", "63 y", "is not a number"),
     ("age", "1_0", "is not a number"),
     ("age", "\uff16\uff13", "is not a number"),
