@@ -96,9 +96,6 @@ def test_everybody_is_somewhere_once(tables, changes):
         "out" if any(change[c] == INELIGIBLE[c] for c in change) else "?" if None in change.values() else "in"
         for change in changes
     ]
-    assert [patient.row - 2 for patient in flow.included] == [
-        i for i, fate in enumerate(fates) if fate == "in"
-    ]
-    assert [one.patient.row - 2 for one in flow.undecided] == [
-        i for i, fate in enumerate(fates) if fate == "?"
-    ]
+    included, unknown = ([i for i, fate in enumerate(fates) if fate == of] for of in ("in", "?"))
+    assert [patient.row - 2 for patient in flow.included] == included
+    assert [one.patient.row - 2 for one in flow.undecided] == unknown
