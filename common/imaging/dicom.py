@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import struct
+import warnings
+import zlib
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pydicom
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from common.errors import Finding, ScanError
 from common.imaging.hounsfield import AIR_HU
@@ -27,6 +35,13 @@ _MULTI_FRAME_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
 
 _LITTER = frozenset({"dicomdir", "thumbs.db", "desktop.ini", ".ds_store"})
 """Files that CD writers and operating systems leave in folders."""
+
+
+_UNREADABLE = (
+    *(OSError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError),
+    *(RuntimeError, NotImplementedError, BytesLengthException, struct.error, zlib.error),
+)
+"""What damaged files make pydicom and its decoders raise; tags are decoded when they are looked at."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +76,33 @@ def read_series(path: Path) -> Scan:
     ScanError
         If there is none or several, a slice is missing, doubled or unreadable, or pixels are not HU.
     """
+    try:
+        with _quietly():
+            return _read_series(path)
+    except _UNREADABLE as failure:
+        raise ScanError(_unreadable(path, failure)) from None
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without pydicom's warnings of values that stray from the standard, because they quote headers."""
+    logger = logging.getLogger("pydicom")
+    before = logger.level
+    try:
+        logger.setLevel(logging.CRITICAL)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)
+
+
+def _unreadable(path: Path, failure: Exception) -> str:
+    # The failure's own text may quote a header or pixels
+    return f"{path}: unreadable DICOM ({type(failure).__name__}) -> copy or export it again"
+
+
+def _read_series(path: Path) -> Scan:
     folder = _sorted_by_series(path)
     chosen = _chosen(path, folder)
     across, down = _in_plane_steps(path, chosen)
@@ -79,9 +121,6 @@ def read_series(path: Path) -> Scan:
 
 
 def _sorted_by_series(path: Path) -> Folder:
-    import pydicom
-    from pydicom.errors import InvalidDicomError
-
     root = path if path.is_dir() else path.parent
     files = sorted(file for file in root.rglob("*") if file.is_file() and file.name.lower() not in _LITTER)
     series: dict[str, list[Instance]] = defaultdict(list)
@@ -92,16 +131,8 @@ def _sorted_by_series(path: Path) -> Folder:
             reason = _not_a_slice(dataset)
         except InvalidDicomError:
             reason = "not DICOM"
-        except (
-            OSError,
-            EOFError,
-            ValueError,
-            TypeError,
-            KeyError,
-            AttributeError,
-            NotImplementedError,
-        ) as failure:
-            raise ScanError(f"{file}: unreadable DICOM ({failure}) -> copy or export it again") from None
+        except _UNREADABLE as failure:
+            raise ScanError(_unreadable(file, failure)) from None
         if reason:
             dropped[reason] += 1
         else:
@@ -120,7 +151,7 @@ def _not_a_slice(dataset: Dataset) -> str:
     if modality != "CT":
         return f"modality {modality}, not CT"
     if sop_class != CT_IMAGE_STORAGE:
-        return f"not a CT image but {getattr(sop_class, 'name', sop_class) or 'without SOP class'}"
+        return f"not a CT image but {pydicom.uid.UID(sop_class).name or 'without SOP class'}"
     if "LOCALIZER" in image_type:
         return "localizer"
     if not dataset.get("SeriesInstanceUID"):
@@ -209,8 +240,11 @@ def _hounsfield(instance: Instance) -> Reals:
         raise ScanError(f"{path}: pixels are {dataset.get('PhotometricInterpretation')}, not MONOCHROME2")
     try:
         stored = dataset.pixel_array
-    except (ValueError, AttributeError, RuntimeError, NotImplementedError, OSError, EOFError) as failure:
-        raise ScanError(f"{path}: pixels cannot be decoded ({failure}) -> copy or export it again") from None
+    except _UNREADABLE as failure:
+        what = (
+            f"pixels cannot be decoded ({type(failure).__name__}; {dataset.file_meta.TransferSyntaxUID.name})"
+        )
+        raise ScanError(f"{path}: {what} -> copy or export it again") from None
     if stored.ndim != 2:
         raise ScanError(f"{path}: pixels have shape {stored.shape}, not rows and columns")
     values: Reals = stored * float(slope) + float(intercept)
