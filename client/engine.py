@@ -24,6 +24,7 @@ from client.models import ModelStore, StoredModel
 from client.prepare import prepare_site
 from client.samples import TRAINING, VALIDATION, SiteSamples
 from client.site import SiteSettings, attention_maps_may_leave, check_profile, check_release, load_site
+from client.statistics import summarise_cohort
 from client.train import Trainer
 from common.errors import PlanError, PolicyError, ProtocolError, RheError
 from common.protocol import (
@@ -102,6 +103,7 @@ class SiteEngine:
         return {
             Operation.DESCRIBE: self._describe,
             Operation.PREPARE: self._prepare,
+            Operation.COHORT: self._cohort,
             Operation.TRAIN: self._train,
             Operation.VALIDATE: self._validate,
             Operation.TRAIN_LOCAL: self._train_local,
@@ -118,6 +120,9 @@ class SiteEngine:
 
     def _prepare(self, _: Request) -> Reply:
         return Reply(ReplyHeader(site=self.settings.name), summarise_flow(self.patients().prepared))
+
+    def _cohort(self, _: Request) -> Reply:
+        return Reply(ReplyHeader(site=self.settings.name), summarise_cohort(self.patients().prepared))
 
     def _train(self, request: Request) -> Reply:
         """One round: first the pooled validation of the weights that came, then the training from them."""

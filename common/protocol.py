@@ -43,6 +43,7 @@ class Operation(StrEnum):
 
     DESCRIBE = "describe"
     PREPARE = "prepare"
+    COHORT = "cohort"
     TRAIN = "train"
     VALIDATE = "validate"
     TRAIN_LOCAL = "train-local"

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 
 from common.protocol import SiteFacts
 from common.stats.confusion import ConfusionResult
-from common.stats.estimate import Estimate, Status
+from common.stats.estimate import Estimate
 from common.stats.flow import FlowResult
 from common.stats.roc import RocResult
 from common.study import StudyPlan
+from server.description import cohort_rows
+from server.phases.cohort import CohortDescription
 from server.phases.evaluation import Judgement
 from server.phases.explanation import AttentionMap
 from server.phases.preparation import PARTS, Preparation
 from server.phases.training import TrainedModel
-from server.records import Measure, Standing
+from server.records import Measure, standing_of
 from server.results import (
     Cell,
     ConfusionMatrix,
@@ -42,6 +44,7 @@ class Outcome:
     ----------
     facts : mapping of site to SiteFacts
     preparation : Preparation
+    cohort : CohortDescription
     trained : tuple of TrainedModel
     judgements : tuple of Judgement
     maps : tuple of AttentionMap
@@ -49,6 +52,7 @@ class Outcome:
 
     facts: Mapping[str, SiteFacts]
     preparation: Preparation
+    cohort: CohortDescription
     trained: tuple[TrainedModel, ...]
     judgements: tuple[Judgement, ...]
     maps: tuple[AttentionMap, ...]
@@ -65,6 +69,7 @@ def assemble(plan: StudyPlan, outcome: Outcome, provenance: Provenance) -> Resul
             _flow(None, outcome.preparation.together),
         ),
         parts=tuple(_parts(outcome.preparation)),
+        cohort=cohort_rows(outcome.cohort),
         training=tuple(_curve(trained) for trained in outcome.trained),
         evaluation=tuple(_cell(judgement) for judgement in outcome.judgements),
         overlays=tuple(_overlay(found) for found in outcome.maps),
@@ -120,7 +125,7 @@ def _flow(site: str | None, flow: FlowResult) -> FlowChart:
         included=flow.included,
         positive=flow.positive,
         negative=flow.negative,
-        standing=_standing(flow.status),
+        standing=standing_of(flow.status),
     )
 
 
@@ -182,7 +187,7 @@ def _auc(roc: RocResult) -> Measure:
         low=interval.low if interval else None,
         high=interval.high if interval else None,
         method=interval.method if interval else roc.method,
-        standing=_standing(roc.status),
+        standing=standing_of(roc.status),
     )
 
 
@@ -213,12 +218,8 @@ def _measure(estimate: Estimate) -> Measure:
         low=interval.low if interval else None,
         high=interval.high if interval else None,
         method=interval.method if interval else estimate.method,
-        standing=_standing(estimate.status),
+        standing=standing_of(estimate.status),
     )
-
-
-def _standing(status: Status) -> Standing:
-    return Standing(kind=status.kind, reason=status.reason)
 
 
 def _overlay(found: AttentionMap) -> Overlay:

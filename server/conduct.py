@@ -15,6 +15,7 @@ from common.protocol import Reply, SiteFacts
 from server.assembly import Outcome, assemble
 from server.clock import PhaseClock
 from server.exchange import Exchange
+from server.phases.cohort import describe_cohorts
 from server.phases.evaluation import cohorts_of, evaluate_models
 from server.phases.explanation import explain_models
 from server.phases.preparation import prepare_sites
@@ -43,13 +44,15 @@ def conduct(grid: Grid, run: StudyRun, progress: Progress) -> Results:
         facts = {site: _facts(reply) for site, reply in exchange.enrol(run.patience_s).items()}
     with clock.phase("preparation"):
         preparation = prepare_sites(exchange)
+    with clock.phase("cohort"):
+        cohort = describe_cohorts(exchange)
     with clock.phase("training"):
         trained = train_models(exchange, run, progress)
     with clock.phase("evaluation"):
         judgements = evaluate_models(exchange, trained, cohorts_of(run.plan, preparation.parts()))
     with clock.phase("explanation"):
         maps = explain_models(exchange, trained)
-    outcome = Outcome(facts, preparation, trained, judgements, maps)
+    outcome = Outcome(facts, preparation, cohort, trained, judgements, maps)
     results = assemble(run.plan, outcome, _provenance(run, exchange, clock, facts))
     save_results(results, run.results)
     write_report(results, run.report)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from common.settings import Section
+from common.stats.estimate import Status
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -24,6 +25,11 @@ class Standing(Record):
     """"suppressed": withheld because too few patients stand behind it; "undefined": it does not exist."""
     reason: str = ""
     """For the reader."""
+
+
+def standing_of(status: Status) -> Standing:
+    """A statistic's status as the results file holds it."""
+    return Standing(kind=status.kind, reason=status.reason)
 
 
 class Measure(Record):
