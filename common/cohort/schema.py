@@ -101,6 +101,12 @@ def _file(name: str, label: str, meaning: str, *, required: bool) -> Variable:
     return Variable(name, "path", "files", label, meaning, required)
 
 
+def _volume(name: str, group: Group, label: str, where: str) -> Variable:
+    meaning = f"{where}; measured on the mask where blank"
+    possible = Range(0, 400)
+    return Variable(name, "continuous", group, label, meaning, required=False, unit="ml", possible=possible)
+
+
 VARIABLES: tuple[Variable, ...] = (
     Variable(
         "patient", "text", "identity", "Patient", "The site's own pseudonym of the patient; never leaves it"
@@ -166,25 +172,17 @@ VARIABLES: tuple[Variable, ...] = (
     _flag(
         "anticoagulation", "clinical", "Anticoagulation", "Anticoagulation treatment before the hemorrhage"
     ),
-    Variable(
+    _volume(
         "ich_volume_ml",
-        "continuous",
         "radiologic",
         "ICH volume",
         "Intracerebral hemorrhage on the baseline CT; measured on the mask where blank",
-        required=False,
-        unit="ml",
-        possible=Range(0, 400),
     ),
-    Variable(
+    _volume(
         "ivh_volume_ml",
-        "continuous",
         "radiologic",
         "IVH volume",
         "Intraventricular hemorrhage on the baseline CT; measured on the mask where blank",
-        required=False,
-        unit="ml",
-        possible=Range(0, 400),
     ),
     Variable(
         "location",
@@ -271,25 +269,17 @@ VARIABLES: tuple[Variable, ...] = (
         "External ventricular drain or craniotomy before the CT",
     ),
     _flag("artefacts", "eligibility", "Obvious artifacts", "Obvious artifacts on the CT images"),
-    Variable(
+    _volume(
         "followup_ich_volume_ml",
-        "continuous",
         "follow-up",
         "Follow-up ICH volume",
         "Intracerebral hemorrhage on the follow-up CT; measured on its mask where blank",
-        required=False,
-        unit="ml",
-        possible=Range(0, 400),
     ),
-    Variable(
+    _volume(
         "followup_ivh_volume_ml",
-        "continuous",
         "follow-up",
         "Follow-up IVH volume",
         "Intraventricular hemorrhage on the follow-up CT; measured on its mask where blank",
-        required=False,
-        unit="ml",
-        possible=Range(0, 400),
     ),
 )
 """Every column, in the order of the table."""

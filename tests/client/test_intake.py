@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from client import refusals
 from client.intake import class_findings, given_expansion, inspect_site, size_findings
 from client.site import MARKER, load_site
 from common.cohort.outcome import OutcomeDefinition, Reason
@@ -187,6 +188,26 @@ def test_a_file_closed_to_this_user_is_named(folder, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: "p3-ct" not in str(path) and access(path, mode))
 
     assert folder.refused() == [("p3", "'baseline_ct': images/p3-ct.nii.gz may not be read by this user")]
+
+
+def test_a_folder_closed_to_this_user_is_named(folder, monkeypatch):
+    folder.file("images/dicom/1", b"slice")
+    folder.rows[3] |= {"baseline_ct": "images/dicom"}
+
+    def closed(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(refusals, "files_of", closed)
+
+    assert "'baseline_ct': images/dicom cannot be read (Permission denied)" in [
+        what for _, what in folder.refused()
+    ]
+
+
+def test_a_missing_folder_has_no_suggestion(folder):
+    folder.rows[3] |= {"baseline_ct": "gone/p3-ct.nii.gz"}
+
+    assert folder.inspect().refusals[0].finding.remedy == "correct the path, or bring the file"
 
 
 def test_a_link_that_leads_nowhere_is_a_missing_file(folder):

@@ -182,6 +182,7 @@ CELLS = [
     ("baseline_ct", "..\\p1", "leads out of the site's folder"),
     ("baseline_ct", "ct/\x07p1", "holds control characters"),
     ("patient", "", "the patient has no identifier"),
+    ("patient", "p\x071", "holds control characters -> type the pseudonym again"),
 ]
 
 
@@ -207,6 +208,7 @@ def test_a_wrong_cell_is_named(tables, column, cell, message):
         ("age", "63,5", "has a decimal comma"),
         ("age", dt.date(2024, 5, 1), "a date (2024-05-01"),
         ("age", dt.time(3, 15), "a date (03:15"),
+        ("ct_to_followup_h", dt.timedelta(hours=25), "'1 day, 1:00:00' is not a number"),
         ("sah", "1", "number kept as text"),
         ("age", True, "True is not a number"),
         ("patient", dt.datetime(2024, 5, 1), "a date"),  # noqa: DTZ001 - Excel knows no time zones
