@@ -176,13 +176,13 @@ VARIABLES: tuple[Variable, ...] = (
         "ich_volume_ml",
         "radiologic",
         "ICH volume",
-        "Intracerebral hemorrhage on the baseline CT; measured on the mask where blank",
+        "Intracerebral hemorrhage on the baseline CT",
     ),
     _volume(
         "ivh_volume_ml",
         "radiologic",
         "IVH volume",
-        "Intraventricular hemorrhage on the baseline CT; measured on the mask where blank",
+        "Intraventricular hemorrhage on the baseline CT",
     ),
     Variable(
         "location",
@@ -273,13 +273,13 @@ VARIABLES: tuple[Variable, ...] = (
         "followup_ich_volume_ml",
         "follow-up",
         "Follow-up ICH volume",
-        "Intracerebral hemorrhage on the follow-up CT; measured on its mask where blank",
+        "Intracerebral hemorrhage on the follow-up CT",
     ),
     _volume(
         "followup_ivh_volume_ml",
         "follow-up",
         "Follow-up IVH volume",
-        "Intraventricular hemorrhage on the follow-up CT; measured on its mask where blank",
+        "Intraventricular hemorrhage on the follow-up CT",
     ),
 )
 """Every column, in the order of the table."""
