@@ -69,7 +69,7 @@ def test_minima_of_the_policy_count_everywhere(tmp_path):
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
-        (MINIMAL + "sythetic = true\n", 3, "unknown key -> remove it or correct its spelling"),
+        (MINIMAL + "sinthetic = true\n", 3, "unknown key -> remove it or correct its spelling"),
         (MINIMAL + "[policy]\nmin_patient = 3\n", 4, "policy.min_patient: unknown key"),
         ('name = "north"\n', 1, "table: Field required"),
         ('name = "no/rth"\ntable = "t.csv"\n', 1, "name: "),
