@@ -157,5 +157,26 @@ def _member(folder: Path, state: Path | None) -> Membership:
     return Membership(folder.resolve(), _state(folder, state).resolve())
 
 
+@app.command()
+def explain(
+    folder: Folder,
+    model: Annotated[Path, typer.Option(help="A model of the study (.safetensors).")],
+    plan: Annotated[
+        Path | None, typer.Option(help="The study plan; by default the one that was joined.")
+    ] = None,
+    state: State = None,
+) -> None:
+    """Draw what a model looks at (Grad-CAM) over this site's CT slices; the pictures stay here."""
+    from client.explain import explain_site
+    from common.storage import private_folder
+    from common.study import load_plan
+    from common.terminal import progress_bar
+
+    root = private_folder(_state(folder, state))
+    study = load_plan(plan) if plan else _member(folder, state).invitation.study_plan()
+    with progress_bar() as progress:
+        print(explain_site(folder, study, model, root, progress))
+
+
 if __name__ == "__main__":
     app()

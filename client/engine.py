@@ -207,9 +207,12 @@ class SiteEngine:
         return self._samples
 
     def _trainer(self, header: RequestHeader) -> Trainer:
-        model = self.plan.model(header.model)
         if header.arm not in {arm.name for arm in self.plan.all_arms()}:
             raise PlanError(f"the plan has no arm {header.arm!r}")
+        return self.trainer(self.plan.model(header.model))
+
+    def trainer(self, model: CnnModel) -> Trainer:
+        """The model at this site; kept until another is asked for."""
         if self._trainer_kept is None or self._trainer_kept.model != model:
             device = pick_device(self.settings.device)
             self._trainer_kept = Trainer(self.plan, model, self.settings.name, device)

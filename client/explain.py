@@ -9,22 +9,28 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from rich.progress import Progress
 
-from client.prepare import PreparedCase
+from client.prepare import PreparedCase, prepare_site
 from client.samples import TEST, SiteSamples
+from client.scans import mask_labels
 from client.site import SiteSettings
 from client.train import Trainer
+from common.errors import ModelError
 from common.imaging.grid import Box, Grid
-from common.imaging.mask import MaskLabels, read_mask
+from common.imaging.mask import read_mask
 from common.imaging.preprocess import locate
 from common.imaging.recipe import InputShape, Recipe
 from common.imaging.resample import resample
 from common.imaging.scan import read_scan
 from common.imaging.window import window
+from common.models.checkpoint import load
 from common.models.gradcam import attention
 from common.protocol import Caption
 from common.seeds import generator
 from common.storage import write_atomically
+from common.study import StudyPlan
+from common.training.device import pick_device
 from common.training.loop import score
 from common.types import Pixels
 
@@ -64,6 +70,42 @@ class _Slice:
     pixels: Pixels
     extent: tuple[float, float, float, float]
     plane: float
+
+
+def explain_site(folder: Path, plan: StudyPlan, model_file: Path, state: Path, progress: Progress) -> Path:
+    """The folder with the attention maps of a model over this site's patients.
+
+    Parameters
+    ----------
+    folder : Path
+        The site's.
+    plan : StudyPlan
+        Of the study that trained the model.
+    model_file : Path
+        A model of that study, as the coordinator or this site keeps it.
+    state : Path
+        Gets `attention/MODEL/ARM`.
+    progress : Progress
+
+    Raises
+    ------
+    ModelError
+        If the file is damaged, or of another study.
+    """
+    checkpoint = load(model_file)
+    names = [checkpoint.metadata.get(key) for key in ("plan", "model")]
+    if names[0] != plan.digest() or names[1] is None:
+        raise ModelError(
+            f"{model_file}: is no model of plan {plan.digest()[:12]} but of {str(names[0])[:12]} "
+            "-> give the plan that trained it"
+        )
+    prepared = prepare_site(folder, plan, state / "cache", progress)
+    device = pick_device(prepared.settings.device)
+    trainer = Trainer(plan, plan.model(names[1]), prepared.settings.name, device)
+    trainer.load(checkpoint.weights)
+    drawn = state / "attention" / names[1] / checkpoint.metadata.get("arm", "local")
+    draw_attention(trainer, SiteSamples(prepared), drawn)
+    return drawn
 
 
 def draw_attention(trainer: Trainer, samples: SiteSamples, folder: Path) -> tuple[Drawing, ...]:
@@ -114,7 +156,7 @@ def _slice_of(case: PreparedCase, settings: SiteSettings, recipe: Recipe, shape:
     if case.patient.baseline_ct is None or case.patient.baseline_mask is None:
         raise ValueError("a prepared case has a CT and a mask")
     scan = read_scan(case.patient.baseline_ct)
-    mask = read_mask(case.patient.baseline_mask, scan, MaskLabels(settings.mask.ich, settings.mask.ivh))
+    mask = read_mask(case.patient.baseline_mask, scan, mask_labels(settings))
     grid = Grid(scan.geometry, recipe.spacing_mm)
     crops = locate(mask, grid, recipe)
     plane = crops.rectangle.start[0]
