@@ -6,8 +6,8 @@ import os
 import platform
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
-from flwr.serverapp import Grid
 from rich.progress import Progress
 
 from common.machine import processor
@@ -23,6 +23,9 @@ from server.phases.training import train_models
 from server.report import write_report
 from server.results import PhaseTime, Provenance, Results, SiteProvenance, save_results
 from server.run import StudyRun
+
+if TYPE_CHECKING:
+    from flwr.serverapp import Grid
 
 _PACKAGES = ("rhe", "flwr", "torch", "monai", "numpy", "scipy")
 
