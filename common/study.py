@@ -81,6 +81,11 @@ class CnnModel(Section):
                 f"no ImageNet weights exist for {self.family} in {self.dimensions}D -> "
                 'initialisation = "random"'
             )
+        smallest = NetworkSpec(self.family, self.dimensions).smallest_input
+        if self.shape.size < smallest:
+            raise ValueError(
+                f"{self.family} needs inputs of {smallest} pixels, not {self.shape.size} -> raise input_size"
+            )
         return self
 
     @property

@@ -58,6 +58,11 @@ def reproducible(device: torch.device, threads: int, seed: int = 0) -> Iterator[
 
     Fixes the CPU threads, seeds the global generators (dropout draws from them), and takes deterministic
     algorithms wherever torch has one. It has none for the backward pass of 3D pooling on a GPU and warns.
+
+    Raises
+    ------
+    SiteError
+        If the accelerator's memory does not suffice for what is done inside.
     """
     threads_before = torch.get_num_threads()
     strict = torch.are_deterministic_algorithms_enabled()
@@ -76,6 +81,11 @@ def reproducible(device: torch.device, threads: int, seed: int = 0) -> Iterator[
         torch.backends.cudnn.allow_tf32 = False
         try:
             yield
+        except torch.OutOfMemoryError as failure:
+            reason = str(failure).partition(".")[0]
+            raise SiteError(
+                f'{reason} -> free the GPU, plan smaller batches, or set device = "cpu"'
+            ) from None
         finally:
             torch.set_num_threads(threads_before)
             torch.use_deterministic_algorithms(strict, warn_only=warned)

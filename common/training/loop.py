@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from common.errors import NonFiniteError, SmallNumberError
 from common.training.augment import augments, random_transforms, warp
 from common.training.device import autocast, formatted, place, reproducible, resident
+from common.training.normalisation import averaging
 from common.training.proximal import Proximal
 
 if TYPE_CHECKING:
@@ -102,6 +102,8 @@ def train(
         With fewer than two patients, or one class alone where classes are to be balanced.
     NonFiniteError
         At a loss or weight that is NaN or infinite, with epoch and step.
+    SiteError
+        If the accelerator's memory does not suffice.
 
     References
     ----------
@@ -134,17 +136,20 @@ def score(
     ------
     NonFiniteError
         If a probability is not a number.
+    SiteError
+        If the accelerator's memory does not suffice.
     """
     if len(images) == 0:
         return np.zeros(0)
     training = network.training
     network.eval()
-    with reproducible(device, threads):
-        place(network, device)
-        logits = [
-            network(formatted(part.to(device))).reshape(-1).cpu() for part in torch.split(images, batch)
-        ]
-    network.train(training)
+    try:
+        with reproducible(device, threads):
+            place(network, device)
+            parts = torch.split(images, batch)
+            logits = [network(formatted(part.to(device))).reshape(-1).cpu() for part in parts]
+    finally:
+        network.train(training)
     probabilities: Reals = torch.sigmoid(torch.cat(logits).double()).numpy()
     if not np.isfinite(probabilities).all():
         raise NonFiniteError("the network's scores are not numbers -> its weights or inputs are damaged")
@@ -219,18 +224,10 @@ class _Run:
     @torch.no_grad()
     def recompute_statistics(self) -> None:
         """Measures BatchNorm's means and variances anew, for the weights as they are now."""
-        norms = [module for module in self._network.modules() if isinstance(module, _BatchNorm)]
-        momenta = [norm.momentum for norm in norms]
-        self._network.eval()
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # the plain mean over batches
-            norm.train()
-        for part in batches(torch.arange(len(self._samples)), self._settings.batch_size):
-            with autocast(self._settings, self._device):
-                self._network(formatted(self._images(part)))
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        with averaging(self._network):
+            for part in batches(torch.arange(len(self._samples)), self._settings.batch_size):
+                with autocast(self._settings, self._device):
+                    self._network(formatted(self._images(part)))
 
     def check_state(self) -> None:
         """Refuses a network that ended with weights or statistics that are not numbers."""

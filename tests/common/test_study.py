@@ -83,6 +83,7 @@ def test_the_digest_changes_with_any_setting_and_with_nothing_else():
             {"models": [{"name": "m", "family": "resnet18", "dimensions": 3, "initialisation": "imagenet"}]},
             "3D",
         ),
+        ({"models": [{"name": "m", "family": "densenet121", "input_size": 28}]}, "29 pixels, not 28"),
     ],
 )
 def test_contradictions_are_refused(changes, said):

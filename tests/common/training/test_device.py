@@ -75,6 +75,13 @@ def test_an_error_inside_leaves_no_trace_either():
     assert not torch.are_deterministic_algorithms_enabled()
 
 
+def test_a_full_gpu_is_the_sites_matter():
+    message = "CUDA out of memory -> free the GPU, plan smaller batches"
+    with pytest.raises(SiteError, match=message), reproducible(CPU, 1):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB. GPU 0 has ...")
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
 @pytest.mark.parametrize("before", [torch.channels_last, torch.contiguous_format])
 def test_placing_forgets_the_memory_format_that_was_there(before):
     network = build(NetworkSpec("resnet10-narrow"))

@@ -16,7 +16,7 @@ from common.models.spec import NetworkSpec
 from common.models.weights import flatten, load_flat
 from common.models.zoo import build
 from common.training.dataset import Samples
-from common.training.loop import CPU, Schedule, batches, score, train
+from common.training.loop import CPU, Schedule, _Run, batches, score, train
 from common.training.settings import TrainingSettings
 
 PLAIN = TrainingSettings(
@@ -209,6 +209,26 @@ def test_recomputed_statistics_are_those_of_the_final_weights():
     torch.testing.assert_close(model.bn1.running_var, variances, atol=1e-5, rtol=1e-4)
     assert not np.allclose(lagging[layout.slices["bn1.running_mean"]], means.detach().numpy(), rtol=1e-2)
     assert all(module.momentum == 0.1 for module in model.modules() if isinstance(module, nn.BatchNorm2d))
+
+
+def test_a_failure_leaves_the_network_as_it_can_be_used_again():
+    model = network()
+    wrong = Samples(torch.rand(4, 3, 32, 32), torch.tensor([0.0, 1, 0, 1]))
+    model.train()
+    with pytest.raises(RuntimeError, match="channels"):
+        score(model, wrong.images, CPU)
+    assert model.training
+    run = _Run(model, wrong, RECOMPUTED, Schedule(1, seed=1), None)
+    with pytest.raises(RuntimeError, match="channels"):
+        run.recompute_statistics()
+    assert all(module.momentum == 0.1 for module in model.modules() if isinstance(module, nn.BatchNorm2d))
+
+
+def test_three_slices_as_channels_train_and_score():
+    model = build(NetworkSpec("densenet-small", channels=3))
+    samples = Samples(torch.rand(6, 3, 32, 32), torch.tensor([0.0, 1, 0, 1, 0, 1]))
+    assert train(model, samples, AUGMENTED, Schedule(1, seed=1)).steps == 2
+    assert score(model, samples.images, CPU).shape == (6,)
 
 
 @given(st.integers(2, 60), st.integers(1, 20))
