@@ -12,12 +12,14 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from client.connection import EngineLink, socket_link
+from common.processes import end_with_parent
 from common.protocol import from_record, to_record
 
 Connect = Callable[[Context], EngineLink]
 
 
 def _from_node_config(context: Context) -> EngineLink:
+    end_with_parent()
     return socket_link(str(context.node_config["engine"]))
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from rich.progress import Progress
 
 from client.intake import Intake, inspect_site
+from client.scans import mask_labels
 from client.site import SiteSettings
 from common.cohort.patient import Patient
 from common.errors import CohortError, Finding, ScanError, SiteError
-from common.imaging.mask import MaskLabels, read_mask
+from common.imaging.mask import read_mask
 from common.imaging.scan import read_scan
 
 
@@ -69,7 +70,7 @@ def _decode(intake: Intake, progress: Progress) -> Iterator[tuple[Patient, Findi
 
 
 def _unreadable(patient: Patient, settings: SiteSettings) -> Iterator[str]:
-    labels = MaskLabels(settings.mask.ich, settings.mask.ivh)
+    labels = mask_labels(settings)
     pairs = ((patient.baseline_ct, patient.baseline_mask), (patient.followup_ct, patient.followup_mask))
     for ct, mask in pairs:
         if ct is None:

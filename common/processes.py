@@ -95,7 +95,7 @@ def start(
             stderr=None if output is None else subprocess.STDOUT,
             env={**os.environ, **(environment or {})},
             start_new_session=True,
-            preexec_fn=_end_with_parent,  # noqa: PLW1509 - called from one thread only, before any other starts
+            preexec_fn=_end_by_request,  # noqa: PLW1509 - called from one thread only, before any other starts
         )
     _log.info("started name=%s pid=%d", name, process.pid)
     return Child(name, process, log, size)
@@ -173,8 +173,17 @@ def _output(log: Path | None) -> Iterator[int | None]:
         os.close(handle)
 
 
-def _end_with_parent() -> None:
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def end_with_parent(by: signal.Signals = signal.SIGKILL) -> None:
+    """From now on this process is sent a signal when its parent dies.
+
+    Flower's apps watch their parent too, but from a thread that cannot always wake the main one: a ClientApp
+    whose node was killed while it waited for an engine was seen to stay for ever (Flower 1.41).
+    """
+    _prctl(_PR_SET_PDEATHSIG, by)
+
+
+def _end_by_request() -> None:
+    end_with_parent(signal.SIGTERM)
 
 
 def _prctl(option: int, value: int) -> None:

@@ -53,12 +53,12 @@ class Terminal(typer.Typer):
 
     def _run(self, *args: Any, **kwargs: Any) -> int:
         try:
-            return int(super().__call__(*args, **{**kwargs, "standalone_mode": False}) or 0)
+            exit_code = int(super().__call__(*args, **{**kwargs, "standalone_mode": False}) or 0)
         except click.ClickException as failure:
             failure.show()
             return failure.exit_code
         except (KeyboardInterrupt, click.Abort):
-            return self._fail(f"interrupted; {self._after_interrupt}", INTERRUPTED)
+            exit_code = INTERRUPTED
         except RheError as failure:
             return self._fail(f"{failure}  [{failure.code}]", failure.exit_code)
         except OSError as failure:
@@ -69,6 +69,9 @@ class Terminal(typer.Typer):
                 f"with {_keep_traceback()}",
                 UNEXPECTED,
             )
+        if exit_code == INTERRUPTED:
+            return self._fail(f"interrupted; {self._after_interrupt}", INTERRUPTED)
+        return exit_code
 
     def _fail(self, message: str, exit_code: int) -> int:
         sys.stderr.write(f"{self._name}: {message}\n")

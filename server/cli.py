@@ -48,7 +48,7 @@ def enrol(
     site = load_handout(card, SiteCard)
     print(f"{site.name}: the card's fingerprint, to compare on the phone: {site.fingerprint()}")
     office.enrol(site)
-    missing = sorted(set(office.plan.site_names) - {known.name for known in office.cards()})
+    missing = sorted(set(office.plan.site_names) - office.enrolled)
     print(
         f"{site.name} is enrolled"
         + (f"; still missing: {', '.join(missing)}" if missing else "; all sites are")
@@ -56,12 +56,19 @@ def enrol(
 
 
 @app.command()
-def start(folder: Folder) -> None:
+def start(
+    folder: Folder,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="From now on another port; hospitals then need start --address."),
+    ] = None,
+) -> None:
     """Run the SuperLink that hospitals connect to, until Ctrl-C."""
     from server.provision.office import open_office
     from server.supervise import keep_superlink
 
-    keep_superlink(open_office(folder), lambda line: print(line, flush=True))
+    office = open_office(folder)
+    keep_superlink(office.moved(port) if port else office, lambda line: print(line, flush=True))
 
 
 @app.command()
@@ -85,10 +92,7 @@ def run(
         pretrained=pretrained.resolve() if pretrained else None,
         patience_s=patience,
     )
-    outcome = run_study(open_office(folder), order, lambda line: print(line, flush=True))
-    if outcome.exit_code:
-        print(f"rhe-server: {outcome.message}", flush=True)
-        raise typer.Exit(outcome.exit_code)
+    run_study(open_office(folder), order, lambda line: print(line, flush=True)).insist()
     print(out / "results.json")
     print(out / "report.html")
 

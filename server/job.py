@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, ValidationError
 
-from common.errors import ExchangeError, ResumeError, RheError
+from common.errors import CohortError, ExchangeError, ResumeError, RheError
+from common.processes import end_with_parent
 from common.settings import Section
 from common.storage import exclusive, is_taken, write_atomically
 from server.provision.office import Office, open_office
@@ -29,6 +30,7 @@ OFFICE_VARIABLE = "RHE_OFFICE"
 """Environment variable that tells the ServerApp the coordinator's folder."""
 
 _INTERRUPTED = 130
+_TERMINATED = 143
 _UNEXPECTED = 70
 
 
@@ -52,6 +54,26 @@ class Outcome(Section):
     """The process'."""
     message: str = ""
     """What went wrong."""
+
+    def insist(self) -> None:
+        """Raises, in this process, what ended the study in the other.
+
+        Raises
+        ------
+        RheError
+            Of the class that has the exit code.
+        KeyboardInterrupt
+            If the study was stopped.
+        RuntimeError
+            If it ended by an error of the program itself.
+        """
+        if self.exit_code in (_INTERRUPTED, _TERMINATED):
+            raise KeyboardInterrupt
+        kinds = {kind.exit_code: kind for kind in RheError.__subclasses__() if kind is not CohortError}
+        if self.exit_code in kinds:
+            raise kinds[self.exit_code](self.message)
+        if self.exit_code:
+            raise RuntimeError(self.message)
 
 
 @dataclass(frozen=True)
@@ -145,6 +167,7 @@ def perform(grid: Grid, identifier: str) -> None:
         raise ExchangeError("this SuperLink was not started by `rhe-server start` -> start it so")
     office = open_office(Path(folder))
     job = Job(office.jobs / Path(identifier).name)
+    end_with_parent()
     with exclusive(job.folder), _reported(job), _logged(job.log):
         write_atomically(job.folder / "process", str(os.getpid()).encode())
         _conduct(grid, office, job.order())
@@ -178,7 +201,7 @@ def _reported(job: Job) -> Iterator[None]:
         yield
         outcome = Outcome()
     except RheError as failure:
-        outcome = Outcome(exit_code=failure.exit_code, message=f"{failure}  [{failure.code}]")
+        outcome = Outcome(exit_code=failure.exit_code, message=str(failure))
         raise
     except (KeyboardInterrupt, SystemExit):
         outcome = Outcome(exit_code=_INTERRUPTED, message="the run was stopped -> go on with --resume")

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from common.errors import ExchangeError
-from common.processes import household, stop
-from common.storage import exclusive
+from common.processes import Child, household, stop
+from common.storage import exclusive, is_taken
 from server.bundle import write_bundle
 from server.job import Job, Order, Outcome, place
 from server.provision.office import Office
@@ -51,12 +51,7 @@ def keep_superlink(office: Office, say: Say) -> None:
                     f"the SuperLink listens on {office.address}, for hospitals as {office.settings.host}; "
                     "Ctrl-C ends it"
                 )
-                enrolled = {card.name for card in office.cards()}
-                while child.running:
-                    time.sleep(_POLL_S)
-                    if {card.name for card in office.cards()} != enrolled:
-                        enrolled = {card.name for card in office.cards()}
-                        _let_in(office, say)
+                _watch(child, office, say)
             finally:
                 stop(child)
             deaths = [
@@ -86,6 +81,9 @@ def run_study(office: Office, order: Order, say: Say) -> Outcome:
     ExchangeError
         If there is no SuperLink, or the ServerApp vanishes.
     """
+    deadline = time.monotonic() + _BEGIN_S
+    while is_taken(office.state) and not answers(office) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
     if not answers(office):
         raise ExchangeError(
             f"no SuperLink on {office.address} -> rhe-server start {office.folder} in another window"
@@ -99,10 +97,20 @@ def run_study(office: Office, order: Order, say: Say) -> Outcome:
         raise
 
 
+def _watch(child: Child, office: Office, say: Say) -> None:
+    """Until the child ends, lets in every site that is enrolled meanwhile."""
+    enrolled = office.enrolled
+    while child.running:
+        time.sleep(_POLL_S)
+        if office.enrolled != enrolled:
+            enrolled = office.enrolled
+            _let_in(office, say)
+
+
 def _let_in(office: Office, say: Say) -> None:
     for card in office.cards():
         register(office, card)
-    names = {card.name for card in office.cards()}
+    names = office.enrolled
     missing = sorted(set(office.plan.site_names) - names)
     say(
         f"enrolled: {', '.join(sorted(names)) or 'nobody'}"

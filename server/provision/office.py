@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -114,6 +114,11 @@ class Office:
         """Every hospital that was let in, by name."""
         return tuple(load_handout(path, SiteCard) for path in sorted((self.folder / "sites").glob("*.card")))
 
+    @property
+    def enrolled(self) -> frozenset[str]:
+        """Names of the hospitals that were let in."""
+        return frozenset(path.stem for path in (self.folder / "sites").glob("*.card"))
+
     def card_file(self, name: str) -> Path:
         """Where a site's card is kept."""
         return self.folder / "sites" / f"{name}.card"
@@ -121,6 +126,18 @@ class Office:
     def key_file(self, name: str) -> Path:
         """Where a site's public key is kept for Flower."""
         return self.folder / "sites" / f"{name}.pub"
+
+    def moved(self, port: int) -> Office:
+        """The same study's folder with another port in `server.toml`.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be written.
+        """
+        office = replace(self, settings=self.settings.model_copy(update={"port": port}))
+        _save_settings(office)
+        return office
 
     def enrol(self, card: SiteCard) -> None:
         """Lets a hospital in from the next start on.
@@ -175,7 +192,7 @@ def found_office(folder: Path, plan_file: Path, settings: OfficeSettings) -> Off
         plan=text,
     ).save(office.invitation)
     # Last: a folder without it is unfinished and may be made anew.
-    write_atomically(folder / "server.toml", f'host = "{settings.host}"\nport = {settings.port}\n'.encode())
+    _save_settings(office)
     return office
 
 
@@ -191,6 +208,11 @@ def open_office(folder: Path) -> Office:
         raise PlanError(f"{folder} holds no study -> rhe-server init {folder} --plan study.toml --host NAME")
     settings = load_settings(folder / "server.toml", OfficeSettings, PlanError)
     return Office(folder, settings, load_plan(folder / "study.toml"))
+
+
+def _save_settings(office: Office) -> None:
+    text = f'host = "{office.settings.host}"\nport = {office.settings.port}\n'
+    write_atomically(office.folder / "server.toml", text.encode())
 
 
 def _coordinator_key(folder: Path) -> Path:

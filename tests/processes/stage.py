@@ -1,0 +1,169 @@
+"""A coordinator and two hospitals as real processes whose engines know no patient; nothing outlives the stage."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+from client.supervise import free_port
+
+from common.processes import Child, start, stop
+
+FAKE = Path(__file__).with_name("fake")
+
+PLAN = """
+name = "{name}"
+seed = 1
+profile = "simulation"
+two_site_ack = true
+[[sites]]
+name = "A"
+role = "train"
+[[sites]]
+name = "B"
+role = "external"
+[[models]]
+name = "m"
+family = "resnet10-narrow"
+[federation]
+rounds = {rounds}
+timeout_s = 90
+"""
+
+
+def make_site(folder: Path, name: str) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "site.toml").write_text(f'name = "{name}"\ntable = "t.csv"\nsynthetic = true\n')
+    (folder / "SYNTHETIC.json").write_text('{"seed": 1}')
+    return folder
+
+
+def environment() -> dict[str, str]:
+    """The fakes come before the real engine and the real study."""
+    return {"PYTHONPATH": str(FAKE)}
+
+
+def program(name: str) -> str:
+    return str(Path(sys.executable).with_name(name))
+
+
+def command(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [program(str(arguments[0])), *map(str, arguments[1:])],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        timeout=120,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **environment()},
+    )
+
+
+def wait_until(true: Callable[[], object], timeout_s: float = 60.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        if time.monotonic() > deadline:
+            raise TimeoutError("what was waited for did not come")
+        time.sleep(0.1)
+
+
+def family(child: Child) -> list[psutil.Process]:
+    process = psutil.Process(child.process.pid)
+    return [process, *process.children(recursive=True)]
+
+
+def named(child: Child, word: str) -> psutil.Process:
+    """The descendant that runs this program or command."""
+    return next(
+        process for process in family(child) if any(Path(part).name == word for part in process.cmdline())
+    )
+
+
+@dataclass
+class Stage:
+    folder: Path
+    rounds: int = 3
+    name: str = "echo"
+    children: list[Child] = field(default_factory=list)
+
+    @property
+    def office(self) -> Path:
+        return self.folder / "coordinator"
+
+    @property
+    def out(self) -> Path:
+        return self.folder / "out"
+
+    def state(self, name: str) -> Path:
+        return self.folder / name / ".rhe"
+
+    def provision(self) -> None:
+        plan = self.folder / "study.toml"
+        plan.write_text(PLAN.format(name=self.name, rounds=self.rounds))
+        port = str(free_port())
+        self.do("rhe-server", "init", self.office, "--plan", plan, "--host", "127.0.0.1", "--port", port)
+        for name in ("A", "B"):
+            site = make_site(self.folder / name, name)
+            self.do("rhe-client", "init", site, "--invitation", self.office / "study.invitation")
+            self.do("rhe-client", "approve", site, "--yes")
+            self.do("rhe-server", "enrol", self.office, self.state(name) / f"{name}.card")
+
+    def do(self, *arguments: str | Path) -> None:
+        done = command(*arguments)
+        assert done.returncode == 0, done.stderr
+
+    def open(self, name: str, *arguments: str | Path) -> Child:
+        log = self.folder / f"{name}.log"
+        child = start(name, [program(str(arguments[0])), *map(str, arguments[1:])], environment(), log)
+        self.children.append(child)
+        return child
+
+    def coordinator(self) -> Child:
+        child = self.open("coordinator", "rhe-server", "start", self.office)
+        wait_until(lambda: "listens" in child.tail())
+        return child
+
+    def site(self, name: str) -> Child:
+        child = self.open(name, "rhe-client", "start", self.folder / name)
+        wait_until(lambda: "connected" in child.tail())
+        return child
+
+    def study(self, *options: str) -> Child:
+        return self.open("study", "rhe-server", "run", self.office, "--out", self.out, *options)
+
+    def close(self) -> None:
+        for child in reversed(self.children):
+            stop(child, 30.0)
+
+
+def end(child: Child, timeout_s: float = 120.0) -> int:
+    return child.process.wait(timeout_s)
+
+
+def expected(rounds: int) -> list[list[float]]:
+    """Sum over two sites of 0 + … + 999 + 1000 times the round."""
+    return [[2 * number, 2.0 * (499500 + 1000 * number)] for number in range(1, rounds + 1)]
+
+
+def results(stage: Stage) -> list[list[float]]:
+    found: list[list[float]] = json.loads((stage.out / "results.json").read_text())
+    return found
+
+
+@contextmanager
+def staged(folder: Path, rounds: int = 3, name: str = "echo") -> Iterator[Stage]:
+    stage = Stage(folder, rounds, name)
+    try:
+        stage.provision()
+        yield stage
+    finally:
+        stage.close()
