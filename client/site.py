@@ -30,12 +30,17 @@ class MaskSettings(Section):
     """Labels of the intracerebral hemorrhage."""
     ivh: tuple[Label, ...] = (2,)
     """Labels of the intraventricular hemorrhage; empty if the masks hold none."""
+    ignored: tuple[Label, ...] = ()
+    """Known labels that are neither, as edema; any other label refuses the patient."""
 
     @model_validator(mode="after")
     def _disjoint(self) -> Self:
         shared = sorted(set(self.ich) & set(self.ivh))
         if shared:
             raise ValueError(f"labels {shared} stand for both ICH and IVH -> each label has one meaning")
+        lost = sorted({*self.ich, *self.ivh} & set(self.ignored))
+        if lost:
+            raise ValueError(f"labels {lost} are a hemorrhage and ignored -> each label has one meaning")
         return self
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from common.errors import ScanError
 from common.imaging.geometry import Geometry
+from common.imaging.integrity import refuse_damaged
 from common.imaging.orientation import Stack, orient
 from common.imaging.scan import Hounsfield
 
@@ -58,14 +60,12 @@ def read_volume(path: Path) -> Volume:
     ScanError
         If it cannot be read, is no 3D volume of numbers, or its axes are ambiguous.
     """
-    sitk: Any = importlib.import_module("SimpleITK")  # untyped
+    sitk: Any = importlib.import_module("SimpleITK")
 
     if not path.is_file():
         raise ScanError(f"{path}: no such file -> correct the path in the cohort table")
-    try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as failure:
-        raise ScanError(f"{path}: cannot be read ({_cause(failure)}) -> copy or export it again") from None
+    refuse_damaged(path)
+    image = _read(sitk, path)
     if image.GetDimension() == 4 and image.GetSize()[3] == 1:
         image = image[:, :, :, 0]
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
@@ -80,6 +80,19 @@ def read_volume(path: Path) -> Volume:
     voxels: NDArray[Any] = np.asarray(_Buffer(image, sitk.GetArrayViewFromImage(image)))
     oriented, geometry = orient(Stack(path, voxels, steps[:, 0], steps[:, 1], positions))
     return Volume(path, oriented, geometry)
+
+
+def _read(sitk: Any, path: Path) -> Any:
+    """ITK's image; asked for x.nii.gz it takes an x.nii that lies beside it, so it is led away."""
+    try:
+        if not path.name.lower().endswith(".nii.gz") or not path.with_suffix("").exists():
+            return sitk.ReadImage(str(path))
+        with TemporaryDirectory() as folder:
+            alone = Path(folder) / "scan.nii.gz"
+            alone.symlink_to(path.resolve())
+            return sitk.ReadImage(str(alone))
+    except RuntimeError as failure:
+        raise ScanError(f"{path}: cannot be read ({_cause(failure)}) -> copy or export it again") from None
 
 
 def _cause(failure: RuntimeError) -> str:

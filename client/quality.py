@@ -1,0 +1,205 @@
+"""A page that shows a hospital its own data: every prepared scan with its mask, and what was refused and why.
+
+It is one HTML file without links to anything, and names patients: it stays at the site.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from client.prepare import PreparedCase, PreparedSite
+from common.cohort.outcome import Volumes
+from common.imaging.overview import Overview, bin_edges_hu
+from common.storage import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_ICH_COLOUR, _IVH_COLOUR, _TISSUE_COLOUR = "#e4572e", "#2e86de", "#7a869a"
+_SHEET_ROWS, _SHEET_COLUMNS = 4, 6
+_CELL_INCHES = 1.75
+_DPI = 110
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One contact sheet.
+
+    Attributes
+    ----------
+    first, last : int
+        Numbers of its patients, counted from 1 in the page's order.
+    picture : str
+        A data URI.
+    """
+
+    first: int
+    last: int
+    picture: str
+
+
+@dataclass(frozen=True)
+class PatientLine:
+    """One row of the page's table of volumes."""
+
+    number: int
+    identifier: str
+    row: int
+    part: str
+    baseline: Volumes
+    followup: Volumes
+    outcome: str
+    median_hu: float
+
+
+def write_quality_page(prepared: PreparedSite, out: Path) -> None:
+    """Writes the page, whole or not at all.
+
+    Parameters
+    ----------
+    prepared : PreparedSite
+        From `client.prepare`.
+    out : Path
+        The HTML file.
+
+    Raises
+    ------
+    StorageError
+        If the page cannot be written, or the cache was damaged.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    overviews = [case.overview() for case in prepared.cases]
+    page = environment.get_template("quality.html").render(
+        site=prepared.settings,
+        flow=prepared.flow,
+        lines=[_line(n, *pair) for n, pair in enumerate(zip(prepared.cases, overviews, strict=True), 1)],
+        refusals=prepared.refusals,
+        notes=prepared.notes,
+        sheets=_sheets(prepared.cases, overviews),
+        histogram=_histogram(overviews) if overviews else "",
+        volumes=_volumes(prepared.cases) if prepared.cases else "",
+    )
+    write_atomically(out, page.encode())
+
+
+def _line(number: int, case: PreparedCase, seen: Overview) -> PatientLine:
+    reasons = "; ".join(case.expansion.reasons) or "none"
+    return PatientLine(
+        number,
+        case.patient.identifier,
+        case.patient.row,
+        case.part,
+        case.baseline,
+        case.followup,
+        f"{'yes' if case.positive else 'no'} ({reasons})",
+        _median_hu(seen),
+    )
+
+
+def _median_hu(seen: Overview) -> float:
+    """Median density of the lesion, to the histogram's bin."""
+    counts, edges = seen.histogram[0], bin_edges_hu()
+    if not counts.sum():
+        return float("nan")
+    index = int(np.searchsorted(np.cumsum(counts), counts.sum() / 2))
+    return float(edges[index] + edges[index + 1]) / 2
+
+
+def _sheets(cases: tuple[PreparedCase, ...], overviews: list[Overview]) -> list[Sheet]:
+    size = _SHEET_ROWS * _SHEET_COLUMNS
+    return [
+        Sheet(first + 1, min(first + size, len(cases)), _sheet(first, cases, overviews[first : first + size]))
+        for first in range(0, len(cases), size)
+    ]
+
+
+def _sheet(first: int, cases: tuple[PreparedCase, ...], overviews: list[Overview]) -> str:
+    """Slices with the mask's outline, row by row."""
+    rows = -(-len(overviews) // _SHEET_COLUMNS)
+    figure = _figure(_SHEET_COLUMNS * _CELL_INCHES, rows * (_CELL_INCHES + 0.2))
+    for index, seen in enumerate(overviews):
+        case = cases[first + index]
+        axes = figure.add_subplot(rows, _SHEET_COLUMNS, index + 1)
+        axes.imshow(seen.pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        for label, colour in ((1, _ICH_COLOUR), (2, _IVH_COLOUR)):
+            if (seen.labels == label).any():
+                axes.contour(seen.labels == label, levels=[0.5], colors=colour, linewidths=0.8)
+        axes.set_title(
+            f"{first + index + 1}   {case.baseline.ich_ml:.1f} ml", fontsize=7, color="white", pad=2
+        )
+        axes.set_axis_off()
+    figure.subplots_adjust(0.005, 0.005, 0.995, 1 - 0.2 / (rows * (_CELL_INCHES + 0.2)), 0.03, 0.12)
+    return _encoded(figure, "black")
+
+
+def _histogram(overviews: list[Overview]) -> str:
+    """Density of lesions and of everything else, each summing to 1, all patients together."""
+    figure = _figure(5.6, 2.6)
+    axes = figure.add_subplot()
+    edges = bin_edges_hu()
+    total = np.sum([seen.histogram for seen in overviews], axis=0)
+    for counts, colour, name in zip(
+        total, (_ICH_COLOUR, _TISSUE_COLOUR), ("lesion", "rest of the head"), strict=True
+    ):
+        axes.stairs(counts / max(counts.sum(), 1), edges, color=colour, fill=True, alpha=0.55, label=name)
+    for low, high, name in ((20, 45, "brain"), (50, 90, "blood")):
+        axes.axvspan(low, high, color="black", alpha=0.05, lw=0)
+        axes.text((low + high) / 2, 1.01, name, ha="center", fontsize=8, transform=axes.get_xaxis_transform())
+    axes.set_xlabel("HU")
+    axes.set_ylabel("share of voxels")
+    return _finished(figure)
+
+
+def _volumes(cases: tuple[PreparedCase, ...]) -> str:
+    """Baseline against follow-up ICH, one dot a patient."""
+    figure = _figure(5.6, 2.6)
+    axes = figure.add_subplot()
+    largest = max(max(case.baseline.ich_ml, case.followup.ich_ml) for case in cases) * 1.05 + 1
+    axes.plot([0, largest], [0, largest], color="black", lw=0.6, alpha=0.4)
+    for positive, colour, name in ((False, _TISSUE_COLOUR, "no expansion"), (True, _ICH_COLOUR, "expansion")):
+        chosen = [case for case in cases if case.positive == positive]
+        axes.scatter(
+            [case.baseline.ich_ml for case in chosen],
+            [case.followup.ich_ml for case in chosen],
+            *(12, colour),
+            alpha=0.75,
+            label=name,
+        )
+    axes.set_xlabel("baseline ICH (ml)")
+    axes.set_ylabel("follow-up ICH (ml)")
+    return _finished(figure)
+
+
+def _figure(width_inches: float, height_inches: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure((width_inches, height_inches))
+
+
+def _finished(figure: Figure) -> str:
+    axes = figure.axes[0]
+    axes.legend(frameon=False, fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8)
+    figure.tight_layout()
+    return _encoded(figure, "white")
+
+
+def _encoded(figure: Figure, background: str) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=_DPI, facecolor=background, metadata={"Software": None})
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
