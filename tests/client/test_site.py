@@ -77,6 +77,7 @@ def test_minima_of_the_policy_count_everywhere(tmp_path):
         ('name = "north"\ntable = "/data/t.csv"\n', 2, "must be a path inside the site's folder"),
         (MINIMAL + 'device = "gpu"\n', 3, "device: "),
         (MINIMAL + "[mask]\nich = [1, 2]\n", 3, "labels [2] stand for both ICH and IVH"),
+        (MINIMAL + "[mask]\nivh = [3]\nignored = [3]\n", 3, "labels [3] are a hemorrhage and ignored"),
         (MINIMAL + "[mask]\nich = [0]\n", 4, "greater than or equal to 1"),
         (MINIMAL + "[mask]\nich = []\n", 4, "at least 1 item"),
         (MINIMAL + "[policy]\nmin_per_class = 0\n", 4, "greater than or equal to 1"),
