@@ -1,0 +1,136 @@
+"""The report's curves as SVG pictures: the same numbers give the same bytes."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from server.report.palette import ArmStyle
+from server.results import Cell, LearningCurve
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#5f6b76",
+    "axes.labelcolor": "#22303c",
+    "xtick.color": "#3d4a56",
+    "ytick.color": "#3d4a56",
+    "svg.fonttype": "path",
+    "svg.hashsalt": "rhe",
+    "path.simplify": False,
+}
+_WIDTH_IN = 4.2
+_LINE_WIDTH = 1.9
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An SVG as a page holds it.
+
+    Attributes
+    ----------
+    source : str
+        A data URI: nothing has to be fetched, and no two pictures' identifiers can clash.
+    alt : str
+        What it shows, for those who cannot see it.
+    """
+
+    source: str
+    alt: str
+
+
+def roc_picture(cells: Sequence[Cell], styles: Mapping[str, ArmStyle], title: str) -> Picture:
+    """ROC curves of one cohort, one for each arm that has any."""
+
+    def draw(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color="#b8c0c8", linewidth=1, zorder=1)
+        for cell in cells:
+            steps = [(point.false_positive_rate, point.true_positive_rate) for point in cell.roc]
+            _line(axes, steps, styles[cell.arm])
+        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+        axes.set_xlabel("1 − specificity")  # noqa: RUF001 - a minus sign
+        axes.set_ylabel("Sensitivity")
+        axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+        axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+
+    return Picture(_svg(draw, _WIDTH_IN), title)
+
+
+def loss_picture(curves: Sequence[LearningCurve], styles: Mapping[str, ArmStyle], title: str) -> Picture:
+    """Training losses by round or epoch, a dot on the one that was kept."""
+
+    def draw(axes: Axes) -> None:
+        for curve in curves:
+            _curve(axes, curve, [point.loss for point in curve.points], styles[curve.arm])
+        axes.set_ylabel("Training loss")
+        axes.set_ylim(bottom=0)
+        _rounds(axes)
+
+    return Picture(_svg(draw, 2.9), title)
+
+
+def validation_picture(
+    curves: Sequence[LearningCurve], styles: Mapping[str, ArmStyle], title: str
+) -> Picture:
+    """Validation AUCs by round or epoch, a dot on the one that was kept."""
+
+    def draw(axes: Axes) -> None:
+        axes.axhline(0.5, color="#b8c0c8", linewidth=1, zorder=1)
+        for curve in curves:
+            _curve(axes, curve, [point.validation_auc for point in curve.points], styles[curve.arm])
+        axes.set_ylabel("Validation AUC")
+        axes.set_ylim(-0.02, 1.02)
+        _rounds(axes)
+
+    return Picture(_svg(draw, 2.9), title)
+
+
+def _curve(axes: Axes, curve: LearningCurve, values: Iterable[float | None], style: ArmStyle) -> None:
+    shown = [(p.number, value) for p, value in zip(curve.points, values, strict=True) if value is not None]
+    _line(axes, shown, style)
+    kept = [(number, value) for number, value in shown if number == curve.chosen]
+    axes.plot(*_columns(kept), "o", color=style.colour, markeredgecolor="white", markersize=8, zorder=4)
+
+
+def _rounds(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlabel("Round (federated) or epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+    axes.grid(axis="y", color="#e7ebee", linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def _line(axes: Axes, points: Sequence[tuple[float, float]], style: ArmStyle) -> None:
+    dashes = [float(length) / _LINE_WIDTH for length in style.dashes.split()]
+    axes.plot(
+        *_columns(points),
+        color=style.colour,
+        linewidth=_LINE_WIDTH,
+        linestyle=(0, tuple(dashes)) if dashes else "-",
+        zorder=3,
+    )
+
+
+def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [x for x, _ in points], [y for _, y in points]
+
+
+def _svg(draw: Callable[[Axes], None], height_in: float) -> str:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(_WIDTH_IN, height_in), layout="constrained")
+        draw(figure.add_subplot())
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,62 @@
+"""One colour and line style for each arm, the same in every figure and legend.
+
+References
+----------
+Okabe M, Ito K (2008). Color universal design: colours that colour-blind readers tell apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from server.report.words import arm_label
+from server.results import Cell, LearningCurve, Results
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B07800", "#2E9BD6", "#5B4BB7")
+_GREY = "#4A4A4A"
+_DASHES = {"federated": "", "local": "6 3", "pooled": "2 2"}
+
+
+@dataclass(frozen=True)
+class ArmStyle:
+    """How an arm is drawn.
+
+    Attributes
+    ----------
+    label : str
+        In few words.
+    colour : str
+        Hexadecimal.
+    dashes : str
+        SVG's stroke-dasharray, empty for a solid line: the kinds of arm differ in black and white, too.
+    """
+
+    label: str
+    colour: str
+    dashes: str
+
+
+def arm_styles(results: Results) -> Mapping[str, ArmStyle]:
+    """The style of each arm by its name, in the order in which the study lists the arms."""
+    styles: dict[str, ArmStyle] = {}
+    colours = _endless(_COLOURS)
+    arms: tuple[Cell | LearningCurve, ...] = (*results.training, *results.evaluation)
+    for arm in arms:
+        if arm.arm not in styles:
+            colour = _GREY if arm.kind == "pooled" else next(colours)
+            styles[arm.arm] = ArmStyle(arm_label(arm), colour, _DASHES[arm.kind])
+    return styles
+
+
+def auc_tint(auc: float) -> str:
+    """A light background for an AUC: white at 0.5, blue above, orange below; black text stays legible."""
+    share = min(abs(auc - 0.5) / 0.5, 1.0)
+    full = (0x7F, 0xB8, 0xE3) if auc >= 0.5 else (0xF3, 0xA9, 0x6B)
+    red, green, blue = (round(255 + (channel - 255) * share) for channel in full)
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def _endless(colours: tuple[str, ...]) -> Iterator[str]:
+    while True:
+        yield from colours

@@ -1,0 +1,346 @@
+"""Results of studies that never were, as large and as odd as a test needs them."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from server.records import CohortRow, Described, Measure, Standing
+from server.results import (
+    Cell,
+    ConfusionMatrix,
+    CurvePoint,
+    Excluded,
+    FlowChart,
+    LearningCurve,
+    Overlay,
+    PartOfCohort,
+    PhaseTime,
+    Provenance,
+    Results,
+    RocPoint,
+    SiteProvenance,
+    SiteSummary,
+    Study,
+)
+
+PIXEL_PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII="
+)
+SMALL = Standing(kind="suppressed", reason="fewer than 10 patients with or without expansion")
+REASONS = (
+    "Age < 18 years",
+    "Baseline CT > 24 h after onset",
+    "Follow-up CT > 72 h after baseline CT",
+    "Primary IVH",
+    "Previous surgical treatment",
+    "Obvious artifacts",
+    "Eligibility unknown",
+    "Scan or mask refused",
+)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """An arm of a made study."""
+
+    name: str
+    kind: str
+    sites: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Make:
+    """What kind of study to make."""
+
+    training: tuple[str, ...] = ("Chongqing", "Nanjing")
+    external: tuple[str, ...] = ()
+    models: tuple[str, ...] = ("2D-ResNet-18", "3D-DenseNet-S")
+    design: str = "together"
+    pooled: bool = True
+    profile: str = "simulation"
+    synthetic: bool = True
+    suppressed: bool = False
+    rounds: int = 12
+    title: str = "Two simulated centres, one study"
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        return tuple(sorted((*self.training, *self.external)))
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        federated = []
+        if self.design != "together":
+            federated = [
+                Arm(f"federated-without-{left}", "federated", tuple(s for s in self.training if s != left))
+                for left in self.training
+            ]
+        elif len(self.training) > 1:
+            federated = [Arm("federated", "federated", self.training)]
+        local = [Arm(f"local-{site}", "local", (site,)) for site in self.training]
+        pooled = [Arm("pooled", "pooled", self.training)] if self.pooled else []
+        return (*federated, *local, *pooled)
+
+
+def make_study(make: Make = Make()) -> Results:
+    """The results of such a study, the same ones each time."""
+    return Results(
+        study=Study(
+            name=make.title,
+            plan_hash="5f3c" * 16,
+            profile=make.profile,
+            endpoint="rHE",
+            seed=20260301,
+            threshold=0.5,
+            interval="logit-delong",
+            two_site_ack=len(make.sites) == 2,
+            reference_model=make.models[0],
+            plan={"name": make.title, "seed": 20260301, "federation": {"rounds": make.rounds}},
+        ),
+        sites=tuple(_site(make, name) for name in make.sites),
+        flow=(*(_flow(make, site) for site in make.sites), _flow(make, None)),
+        parts=tuple(_parts(make)),
+        cohort=tuple(_cohort(make)),
+        training=tuple(_curve(make, model, arm) for model in make.models for arm in make.arms),
+        evaluation=tuple(
+            _cell(make, model, arm, cohort)
+            for model in make.models
+            for arm in make.arms
+            for cohort in _cohorts(make)
+        ),
+        overlays=tuple(_overlays(make)) if make.synthetic else (),
+        notes=(
+            "Simulated patients: every number here shows that the system works, none describes a patient.",
+            "Sums are not masked in this version: the coordinator sees each site's aggregates.",
+        ),
+        provenance=_provenance(make),
+    )
+
+
+def measure(value: float, patients: int) -> Measure:
+    """A share with Wilson's interval."""
+    middle = (value + 1.92 / patients) / (1 + 3.84 / patients)
+    half = 1.96 * math.sqrt(value * (1 - value) / patients + 0.96 / patients**2) / (1 + 3.84 / patients)
+    return Measure(value=value, low=max(0.0, middle - half), high=min(1.0, middle + half), method="wilson")
+
+
+def absent(standing: Standing = SMALL) -> Measure:
+    """A measure that is not shown."""
+    return Measure(value=None, standing=standing)
+
+
+def _site(make: Make, name: str) -> SiteSummary:
+    role = "train" if name in make.training else "external"
+    return SiteSummary(name=name, role=role, synthetic=make.synthetic, model_release=role == "train")
+
+
+def _flow(make: Make, site: str | None) -> FlowChart:
+    factor = len(make.sites) if site is None else 1
+    excluded = [n * factor for n in (1, 5, 3, 2, 2, 1, 0, 2)]
+    if make.suppressed:
+        return FlowChart(
+            site=site,
+            screened=None,
+            excluded=(Excluded(reasons=REASONS, patients=None),),
+            included=None,
+            positive=None,
+            negative=None,
+            standing=Standing(kind="suppressed", reason="a count below the minimum"),
+        )
+    return FlowChart(
+        site=site,
+        screened=60 * factor + sum(excluded),
+        excluded=tuple(Excluded(reasons=(r,), patients=n) for r, n in zip(REASONS, excluded, strict=True)),
+        included=60 * factor,
+        positive=21 * factor,
+        negative=39 * factor,
+    )
+
+
+_SIZES = {"train": (12, 22), "validation": (3, 5), "test": (6, 12), "whole": (21, 39)}
+
+
+def _parts(make: Make) -> Sequence[PartOfCohort]:
+    return [
+        PartOfCohort(
+            site=site,
+            part=part,
+            positive=None if make.suppressed else _SIZES[part][0],
+            negative=None if make.suppressed else _SIZES[part][1],
+        )
+        for site in make.sites
+        for part in (("train", "validation", "test") if site in make.training else ("test",))
+    ]
+
+
+def _cohort(make: Make) -> Sequence[CohortRow]:
+    hidden = Described(standing=SMALL)
+    rows = []
+    for site in (*make.sites, None):
+        age = {"used": 21, "missing": 0, "mean": 63.03, "sd": 12.2}
+        volume = {"used": 20, "missing": 1, "median": 18.42, "first_quartile": 8.1, "third_quartile": 33.9}
+        sex = {"used": 21, "missing": 0, "patients": 14, "percent": 66.7}
+        for label, unit, level, numbers, p in (
+            ("Sex", "", "male", sex, 0.41),
+            ("Age", "year", "", age, 0.731),
+            ("Baseline ICH volume", "mL", "", volume, 0.0002),
+        ):
+            shown = hidden if make.suppressed else Described(**numbers)
+            rows.append(
+                CohortRow(
+                    site=site,
+                    label=label,
+                    unit=unit,
+                    level=level,
+                    negative=shown,
+                    positive=shown,
+                    p_value=None if make.suppressed else p,
+                    test="" if make.suppressed else "welch",
+                )
+            )
+    return rows
+
+
+def _curve(make: Make, model: str, arm: Arm) -> LearningCurve:
+    random = np.random.default_rng([len(model), *arm.name.encode()])
+    points = [
+        CurvePoint(
+            number=number,
+            loss=0.32 + 0.4 * math.exp(-number / 4) + 0.02 * random.random(),
+            validation_auc=None if make.suppressed else 0.8 - 0.3 / number + 0.05 * random.random(),
+        )
+        for number in range(1, make.rounds + 1)
+    ]
+    return LearningCurve(
+        model=model,
+        arm=arm.name,
+        kind=arm.kind,
+        sites=arm.sites,
+        chosen=min(9, make.rounds),
+        points=tuple(points),
+    )
+
+
+def _cohorts(make: Make) -> Sequence[tuple[tuple[str, ...], str]]:
+    cohorts: list[tuple[tuple[str, ...], str]] = []
+    for site in make.sites:
+        parts = ("train", "validation", "test", "whole") if site in make.training else ("whole",)
+        cohorts += [((site,), part) for part in parts]
+    if len(make.training) > 1:
+        cohorts.append((make.training, "test"))
+    if len(make.sites) > 1:
+        cohorts.append((make.sites, "whole"))
+    return cohorts
+
+
+def _relation(arm: Arm, sites: tuple[str, ...], part: str) -> str:
+    seen = [site in arm.sites for site in sites]
+    if not any(seen):
+        return "external"
+    if not all(seen) or part == "whole":
+        return "seen centre"
+    return {"train": "apparent", "validation": "selection", "test": "internal"}[part]
+
+
+def _cell(make: Make, model: str, arm: Arm, cohort: tuple[tuple[str, ...], str]) -> Cell:
+    sites, part = cohort
+    relation = _relation(arm, sites, part)
+    named = {
+        "model": model,
+        "arm": arm.name,
+        "kind": arm.kind,
+        "training_sites": arm.sites,
+        "cohort_sites": sites,
+        "part": part,
+        "relation": relation,
+    }
+    if make.suppressed:
+        return _hidden_cell(named)
+    positive, negative = (n * len(sites) for n in _SIZES[part])
+    random = np.random.default_rng([len(model), *arm.name.encode(), *"".join(sites).encode(), len(part)])
+    shift = {"apparent": 1.9, "external": 0.6}.get(relation, 1.2)
+    labels = np.repeat([1, 0], [positive, negative])
+    scores = 1 / (1 + np.exp(-random.normal(labels * shift - shift / 2)))
+    false, true, cuts = roc_curve(labels, scores)
+    tp, fp = int((scores[labels == 1] >= 0.5).sum()), int((scores[labels == 0] >= 0.5).sum())
+    fn, tn = positive - tp, negative - fp
+    return Cell(
+        **named,
+        positive=positive,
+        negative=negative,
+        auc=measure(float(roc_auc_score(labels, scores)), positive + negative),
+        auc_error_bound=0.0004,
+        roc=tuple(
+            RocPoint(threshold=min(cut, 1.001), false_positive_rate=x, true_positive_rate=y)
+            for cut, x, y in zip(cuts.tolist(), false.tolist(), true.tolist(), strict=True)
+        ),
+        confusion=ConfusionMatrix(true_positive=tp, false_negative=fn, false_positive=fp, true_negative=tn),
+        accuracy=measure((tp + tn) / (positive + negative), positive + negative),
+        sensitivity=measure(tp / positive, positive),
+        specificity=measure(tn / negative, negative),
+        ppv=measure(tp / (tp + fp), tp + fp) if tp + fp else _nobody("no patient called positive"),
+        npv=measure(tn / (tn + fn), tn + fn) if tn + fn else _nobody("no patient called negative"),
+        f1=measure(2 * tp / (2 * tp + fp + fn), positive),
+    )
+
+
+def _nobody(reason: str) -> Measure:
+    return absent(Standing(kind="undefined", reason=reason))
+
+
+def _hidden_cell(named: dict[str, object]) -> Cell:
+    metrics = ("auc", "accuracy", "sensitivity", "specificity", "ppv", "npv", "f1")
+    nothing = ConfusionMatrix(
+        true_positive=None, false_negative=None, false_positive=None, true_negative=None
+    )
+    return Cell(
+        **named,
+        positive=None,
+        negative=None,
+        auc_error_bound=None,
+        roc=(),
+        confusion=nothing,
+        **dict.fromkeys(metrics, absent()),
+    )
+
+
+def _overlays(make: Make) -> Sequence[Overlay]:
+    arm = make.arms[0]
+    picture = base64.b64encode(PIXEL_PNG).decode()
+    return [
+        Overlay(
+            model=model,
+            arm=arm.name,
+            site=site,
+            outcome=outcome,
+            score=0.71 if outcome else 0.22,
+            png_base64=picture,
+        )
+        for model in make.models
+        for site in make.sites
+        for outcome in (True, False)
+    ]
+
+
+def _provenance(make: Make) -> Provenance:
+    versions = {"rhe": "0.1.0", "torch": "2.13.0", "numpy": "2.2.0"}
+    return Provenance(
+        started="2026-03-01T12:00:00+00:00",
+        finished="2026-03-01T12:03:20+00:00",
+        backend="in-process",
+        python="3.11.9",
+        versions=versions,
+        processor="AMD EPYC, 2 logical processors",
+        sites=tuple(SiteProvenance(name=site, device="cpu", versions=versions) for site in make.sites),
+        phases=(PhaseTime(phase="preparation", seconds=24.1), PhaseTime(phase="training", seconds=131.0)),
+        message_rounds=31,
+        messages=62,
+        bytes_sent=1_310_000_000,
+        bytes_received=655_000_000,
+    )
