@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import pathlib
 import pickle
 
 import pytest
@@ -313,8 +314,12 @@ def test_networks_without_published_weights_are_refused(tmp_path):
 def test_an_unreadable_file_is_a_matter_of_storage(tmp_path, monkeypatch):
     path = publish({"a": torch.zeros(3)}, "resnet18", tmp_path)
 
-    def broken(_path):
-        raise OSError(5, "Input/output error")
+    read = pathlib.Path.read_bytes
 
-    monkeypatch.setattr("pathlib.Path.read_bytes", broken)
+    def broken(self):
+        if self == path:
+            raise OSError(5, "Input/output error")
+        return read(self)
+
+    monkeypatch.setattr(pathlib.Path, "read_bytes", broken)
     refused(path, "cannot be read: Input/output error", StorageError)
