@@ -139,7 +139,7 @@ def finish_roc(
         return RocResult(
             None, None, None, None, None, minima.shown(n1), minima.shown(n0), 0, interval, status
         )
-    auc, bound = _auc(summary, model)
+    auc, bound = auc_of(summary, model)
     variance = delong_variance(negatives, positives)
     chosen = auc_interval(auc, variance, n0 + n1, interval)
     curve = _curve(negatives, positives, minima.cell)
@@ -177,6 +177,16 @@ def delong_variance(negatives: Counts, positives: Counts) -> float | None:
         return None
     v10, v01 = placement_values(negatives, positives)
     return _weighted_variance(v10, positives) / n1 + _weighted_variance(v01, negatives) / n0
+
+
+def auc_of(summary: Summary, model: int) -> tuple[float, float]:
+    """One model's AUC and its error bound; both classes must have patients."""
+    negatives, positives = summary.counts["histogram"][model]
+    doubled_wins, resolved = summary.counts["same_bin"][model]
+    pairs = int(negatives.sum()) * int(positives.sum())
+    across_bins = int(positives @ (np.cumsum(negatives) - negatives))
+    open_pairs = int(positives @ negatives) - int(resolved)
+    return (2 * across_bins + int(doubled_wins) + open_pairs) / (2 * pairs), open_pairs / (2 * pairs)
 
 
 def auc_interval(auc: float, variance: float | None, n: int, kind: AucInterval) -> Interval | None:
@@ -241,15 +251,6 @@ def _status(n0: int, n1: int, minima: Minima) -> Status:
     if min(n0, n1) < minima.per_class:
         return suppressed(f"fewer than {minima.per_class} patients in a class")
     return OK
-
-
-def _auc(summary: Summary, model: int) -> tuple[float, float]:
-    negatives, positives = summary.counts["histogram"][model]
-    doubled_wins, resolved = summary.counts["same_bin"][model]
-    pairs = int(negatives.sum()) * int(positives.sum())
-    across_bins = int(positives @ (np.cumsum(negatives) - negatives))
-    open_pairs = int(positives @ negatives) - int(resolved)
-    return (2 * across_bins + int(doubled_wins) + open_pairs) / (2 * pairs), open_pairs / (2 * pairs)
 
 
 def _weighted_variance(values: Reals, weights: Counts) -> float:

@@ -1,0 +1,128 @@
+"""Comparing sensitivity and specificity of two models on the same patients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal, TypeAlias
+
+import numpy as np
+from scipy import stats
+
+from common.stats.contract import Summary
+from common.stats.estimate import OK, Status, suppressed
+from common.stats.minima import STANDARD, Minima
+from common.types import Flags, Reals
+
+McNemarMethod: TypeAlias = Literal["exact", "chi-squared", "corrected"]
+
+
+@dataclass(frozen=True)
+class McNemarResult:
+    """Two models' calls in one class of patients.
+
+    Attributes
+    ----------
+    only_first, only_second : int or None
+        Patients that only the first, and only the second model called right.
+    statistic : float or None
+        Chi-squared; None for the exact test.
+    p : float or None
+        Two-sided.
+    n_used, n_missing : int or None
+        Patients of the class with a score of all models; patients of both classes without.
+    method : str
+    status : Status
+    """
+
+    only_first: int | None
+    only_second: int | None
+    statistic: float | None
+    p: float | None
+    n_used: int | None
+    n_missing: int | None
+    method: McNemarMethod
+    status: Status
+
+
+def model_pairs(models: int) -> tuple[tuple[int, int], ...]:
+    """The pairs in the order of the summary: (0, 1), (0, 2), ..., (1, 2), ..."""
+    return tuple(combinations(range(models), 2))
+
+
+def local_mcnemar(scores: Reals, labels: Flags, threshold: float) -> Summary:
+    """Discordant calls of every pair of models, by class.
+
+    Parameters
+    ----------
+    scores : float array, shape (models, n)
+        A patient without a score of every model (NaN) is left out and counted.
+    labels : bool array, shape (n,)
+
+    Returns
+    -------
+    Summary
+        Counts "discordant" (pairs, 2, 2), axes (pair, class, who alone is right), negatives first; "n" (2,)
+        and "missing" (1,).
+    """
+    complete = ~np.isnan(scores).any(axis=0)
+    positive = labels[complete]
+    right = (scores[:, complete] >= threshold) == positive
+    discordant = np.zeros((len(model_pairs(len(scores))), 2, 2), dtype=np.int64)
+    for row, (first, second) in enumerate(model_pairs(len(scores))):
+        for label in (False, True):
+            one, other = right[first, positive == label], right[second, positive == label]
+            discordant[row, int(label)] = np.count_nonzero(one & ~other), np.count_nonzero(other & ~one)
+    return Summary(
+        counts={
+            "discordant": discordant,
+            "n": np.array([np.count_nonzero(~positive), np.count_nonzero(positive)]),
+            "missing": np.array([np.count_nonzero(~complete)]),
+        }
+    )
+
+
+def finish_mcnemar(
+    summary: Summary, row: int, method: McNemarMethod = "exact", minima: Minima = STANDARD
+) -> tuple[McNemarResult, McNemarResult]:
+    """The comparison of one pair's specificities, and of their sensitivities.
+
+    Parameters
+    ----------
+    row : int
+        Of the pair, as `model_pairs` orders them.
+
+    References
+    ----------
+    McNemar Q. Psychometrika 1947;12:153-157.
+    """
+    missing = int(summary.counts["missing"][0])
+    negatives, positives = (
+        _finish(table, (int(n), missing), method, minima)
+        for table, n in zip(summary.counts["discordant"][row].tolist(), summary.counts["n"], strict=True)
+    )
+    return negatives, positives
+
+
+def mcnemar(b: int, c: int, method: McNemarMethod = "exact") -> tuple[float | None, float]:
+    """Chi-squared (None for the exact test) and two-sided p of b and c discordant pairs."""
+    if b + c == 0:
+        return (None if method == "exact" else 0.0), 1.0
+    if method == "exact":
+        return None, float(stats.binomtest(b, b + c).pvalue)
+    distance = abs(b - c) - (1 if method == "corrected" and b != c else 0)
+    statistic = distance**2 / (b + c)
+    return statistic, float(stats.chi2.sf(statistic, 1))
+
+
+def _finish(
+    discordant: list[int], numbers: tuple[int, int], method: McNemarMethod, minima: Minima
+) -> McNemarResult:
+    n_missing = minima.shown(numbers[1])
+    n_used = None if n_missing is None else minima.shown(numbers[0])
+    b, c = discordant
+    if minima.shown(b) is None or minima.shown(c) is None:
+        hidden = suppressed("a discordant count below the minimum")
+        return McNemarResult(None, None, None, None, n_used, n_missing, method, hidden)
+    statistic, p = mcnemar(b, c, method)
+    return McNemarResult(b, c, statistic, p, n_used, n_missing, method, OK)

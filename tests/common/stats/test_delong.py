@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from common.stats.contract import total
+from common.stats.delong import (
+    compare,
+    complete_cases,
+    finish_delong,
+    holm,
+    local_delong,
+    omnibus,
+    placements,
+)
+from common.stats.minima import SIMULATION
+from common.stats.roc import finish_roc, local_roc
+
+
+def two_rounds(scores, labels, sites, bins=1000):
+    parts = [(scores[:, site], labels[site]) for site in sites]
+    first = total(local_roc(s[:, complete_cases(s)], y[complete_cases(s)], bins) for s, y in parts)
+    broadcast = placements(first)
+    return first, finish_delong(first, total(local_delong(s, y, broadcast) for s, y in parts))
+
+
+def draw(models=4, n=250, seed=0):
+    random = np.random.default_rng(seed)
+    labels = random.random(n) < 0.4
+    shared = random.normal(size=n)
+    effects = np.linspace(0.2, 1, models)[:, None]
+    raw = effects * labels + 0.6 * shared + random.normal(size=(models, n))
+    return (1 / (1 + np.exp(-raw))).round(3), labels
+
+
+def brute_force(scores, labels):
+    """The covariance from the kernel of every pair of patients."""
+    wins = np.sign(scores[:, labels][:, :, None] - scores[:, ~labels][:, None, :]) / 2 + 0.5
+    return wins.mean(axis=(1, 2)), np.cov(wins.mean(axis=2)) / labels.sum() + np.cov(
+        wins.mean(axis=1)
+    ) / np.sum(~labels)
+
+
+def test_equals_proc_on_asah(rows, reference):
+    expected = reference("roc/roc.csv")
+    scale = {"s100b": 2.1, "ndka": 500.0, "wfns": 5.0}
+    data = rows("roc/asah.csv")
+    scores = np.array([[float(row[name]) / scale[name] for row in data] for name in scale])
+    labels = np.array([row["outcome"] == "Poor" for row in data])
+
+    _, aucs = two_rounds(scores, labels, [np.arange(113)], bins=50_000)
+    results = compare(aucs, ((0, 1), (0, 2), (1, 2)))
+
+    for result, pair in zip(results, ("s100b.ndka", "s100b.wfns", "ndka.wfns"), strict=True):
+        assert result.z == pytest.approx(expected[f"{pair}.z"], rel=1e-10)
+        assert result.p == pytest.approx(expected[f"{pair}.p"], rel=1e-10)
+    assert aucs.covariance[0, 1] == pytest.approx(expected["s100b.ndka.covariance"], rel=1e-10)
+    assert aucs.covariance[0, 2] == pytest.approx(expected["s100b.wfns.covariance"], rel=1e-10)
+    assert results[2].p_adjusted == pytest.approx(3 * results[2].p)
+    assert results[0].p_adjusted == pytest.approx(results[0].p)
+
+
+def test_federated_equals_pooled(federations):
+    scores, labels = draw()
+    auc, covariance = brute_force(scores, labels)
+
+    for sites in federations(labels):
+        first, aucs = two_rounds(scores, labels, sites)
+        np.testing.assert_allclose(aucs.auc, auc, rtol=1e-13)
+        np.testing.assert_allclose(aucs.covariance, covariance, rtol=1e-10, atol=1e-15)
+        for model in range(4):
+            assert finish_roc(first, model=model).variance == pytest.approx(
+                aucs.covariance[model, model], rel=1e-10
+            )
+
+
+def test_difference_by_its_formula():
+    scores, labels = draw()
+    _, aucs = two_rounds(scores, labels, [np.arange(250)])
+    auc, c = brute_force(scores, labels)
+
+    (result,) = compare(aucs, ((3, 0),))
+
+    se = np.sqrt(c[3, 3] + c[0, 0] - 2 * c[3, 0])
+    assert result.difference == pytest.approx(auc[3] - auc[0], rel=1e-12)
+    assert result.interval.low == pytest.approx(auc[3] - auc[0] - 1.959963984540054 * se, rel=1e-9)
+    assert result.interval.high == pytest.approx(auc[3] - auc[0] + 1.959963984540054 * se, rel=1e-9)
+
+
+def test_omnibus_of_two_models_is_the_squared_z_and_ignores_a_repeated_model():
+    scores, labels = draw(2)
+    _, aucs = two_rounds(scores, labels, [np.arange(250)])
+    _, thrice = two_rounds(scores[[0, 1, 1]], labels, [np.arange(250)])
+
+    one, other = omnibus(aucs), omnibus(thrice)
+
+    (pair,) = compare(aucs, ((0, 1),))
+    assert one.chi_squared == pytest.approx(pair.z**2, rel=1e-10)
+    assert one.p == pytest.approx(pair.p, rel=1e-10)
+    assert (one.degrees_of_freedom, other.degrees_of_freedom) == (1, 1)
+    assert other.chi_squared == pytest.approx(pair.z**2, rel=1e-10)
+
+
+def test_omnibus_of_four_models_by_its_formula():
+    scores, labels = draw()
+    _, aucs = two_rounds(scores, labels, [np.arange(250)])
+    contrasts = np.array([[1, -1, 0, 0], [0, 1, -1, 0], [0, 0, 1, -1]])
+    auc, covariance = brute_force(scores, labels)
+    difference = contrasts @ auc
+
+    expected = difference @ np.linalg.solve(contrasts @ covariance @ contrasts.T, difference)
+
+    assert omnibus(aucs).chi_squared == pytest.approx(expected, rel=1e-9)
+    assert omnibus(aucs).degrees_of_freedom == 3
+
+
+def test_a_model_against_itself():
+    scores, labels = draw(1)
+    _, aucs = two_rounds(scores[[0, 0]], labels, [np.arange(250)])
+
+    (result,) = compare(aucs, ((0, 1),))
+
+    assert (result.difference, result.z, result.p, result.interval) == (0.0, 0.0, 1.0, None)
+    assert omnibus(aucs).status.kind == "undefined"
+
+
+def test_two_perfect_curves_that_differ_have_no_test():
+    labels = np.arange(40) >= 20
+    scores = np.array([labels * 0.8, 0.1 + labels * 0.5])
+    _, aucs = two_rounds(scores, labels, [np.arange(40)])
+
+    (result,) = compare(aucs, ((0, 1),))
+
+    assert (result.p, result.p_adjusted, result.status.kind) == (None, None, "undefined")
+
+
+def test_patients_without_all_scores_are_left_out_and_counted():
+    scores, labels = draw(2)
+    scores[1, :7] = np.nan
+
+    _, aucs = two_rounds(scores, labels, np.array_split(np.arange(250), 3))
+    _, without = two_rounds(scores[:, 7:], labels[7:], [np.arange(243)])
+
+    (result,) = compare(aucs, ((0, 1),))
+    assert (result.n_used, result.n_missing) == (243, 7)
+    assert result.z == pytest.approx(compare(without, ((0, 1),))[0].z, rel=1e-10)
+
+
+def test_too_few_are_suppressed_and_few_missing_hidden():
+    scores, labels = draw(2)
+    few = np.flatnonzero(labels)[:9].tolist() + np.flatnonzero(~labels)[:30].tolist()
+    _, aucs = two_rounds(scores[:, few], labels[few], [np.arange(39)])
+
+    (result,) = compare(aucs, ((0, 1),))
+    assert (result.status.kind, result.p, result.difference) == ("suppressed", None, None)
+    assert omnibus(aucs).status.kind == "suppressed"
+    assert compare(aucs, ((0, 1),), SIMULATION)[0].status.ok
+    scores[0, 0] = np.nan
+    _, missing = two_rounds(scores, labels, [np.arange(250)])
+    assert (compare(missing, ((0, 1),))[0].n_used, omnibus(missing).n_missing) == (None, None)
+
+
+def test_one_patient_of_a_class_has_no_variance():
+    scores, labels = draw(2)
+    few = [np.flatnonzero(labels)[0], *np.flatnonzero(~labels)[:30]]
+    _, aucs = two_rounds(scores[:, few], labels[few], [np.arange(31)])
+
+    assert compare(aucs, ((0, 1),), SIMULATION)[0].status.kind == "undefined"
+
+
+def test_single_model_has_no_omnibus():
+    scores, labels = draw(1)
+    _, aucs = two_rounds(scores, labels, [np.arange(250)])
+
+    assert omnibus(aucs).status.kind == "undefined"
+
+
+def test_refuses_rounds_of_different_patients():
+    scores, labels = draw(2)
+    first = local_roc(scores, labels, 1000)
+    broadcast = placements(first)
+
+    with pytest.raises(ValueError, match="same complete cases"):
+        finish_delong(first, local_delong(scores[:, 1:], labels[1:], broadcast))
+    with pytest.raises(ValueError, match="one class"):
+        placements(local_roc(scores, np.ones_like(labels), 1000))
+
+
+def test_holm_by_hand():
+    # The same numbers come from p.adjust of R 4.2.2 with method "holm".
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx((0.03, 0.06, 0.06, 0.02))
+    assert holm([0.6, 0.7]) == (1.0, 1.0)
+    assert holm([]) == ()
