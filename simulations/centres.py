@@ -1,0 +1,237 @@
+"""Simulated hospitals: one site folder a centre, as a hospital would hold it."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rich.progress import Progress
+
+from client.site import MARKER, SITE_FILE
+from common.cohort.schema import VARIABLES
+from common.errors import SiteError, StorageError
+from common.seeds import derive_seed
+from simulations.cohort import MARKERS, CohortRequest, Signal, SimulatedPatient, Value, draw_cohort
+from simulations.dicom import SeriesOrigin, write_series
+from simulations.heads.anatomy import head
+from simulations.heads.images import Image, scan_patient
+from simulations.heads.lesion import Lesion
+from simulations.heads.scanners import Scanner, scanner_of
+from simulations.nifti import write_nifti
+
+_log = logging.getLogger(__name__)
+
+ImageFormat = Literal["mixed", "dicom", "nifti"]
+
+_BUILDS = 2
+"""Heads of different size and gyri at a centre, each at three ages."""
+_AGES = (45, 68)
+"""Bounds in years between narrow, middling and wide ventricles."""
+_STAGES = ("baseline", "followup")
+_SITE = """# Written by rhe-simulate centres: no patient of this folder exists.
+name = "{name}"
+table = "{table}"
+synthetic = true
+
+[mask]
+ich = [1]
+ivh = [2]
+
+[policy]
+profiles = ["simulation"]
+model_release = true
+"""
+
+
+@dataclass(frozen=True)
+class CentresRequest:
+    """Which centres to simulate.
+
+    Attributes
+    ----------
+    patients : tuple of int
+        Included patients of each centre; a few excluded ones come on top.
+    seed : int
+    signal : {"paper", "demo"}
+        Only the differences that the paper printed, or a texture too that the centres share.
+    image_format : {"mixed", "dicom", "nifti"}
+        mixed: DICOM at odd centres, NIfTI at even ones.
+    """
+
+    patients: tuple[int, ...]
+    seed: int
+    signal: Signal
+    image_format: ImageFormat = "mixed"
+
+    def __post_init__(self) -> None:
+        if not self.patients or min(self.patients) < 2:
+            raise ValueError(f"each centre needs at least 2 patients, not {self.patients}")
+
+    def writes_dicom(self, centre: int) -> bool:
+        """Whether a centre's scans are DICOM series."""
+        return self.image_format == "dicom" or (self.image_format == "mixed" and centre % 2 == 1)
+
+
+def make_centres(out: Path, request: CentresRequest, progress: Progress) -> tuple[Path, ...]:
+    """One folder a centre: out/center1, out/center2, ...
+
+    Each is written beside its place under a hidden name and moved there whole, so an interrupted simulation
+    leaves no folder that looks complete.
+
+    Raises
+    ------
+    SiteError
+        If a centre's folder exists already and is not empty.
+    StorageError
+        If the disk is full or cannot be written.
+    """
+    folders = tuple(out / f"center{centre}" for centre in range(1, len(request.patients) + 1))
+    for folder in folders:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise SiteError(f"{folder}: is there already -> remove it, or choose another --out")
+    for centre, folder in enumerate(folders, start=1):
+        with _whole(folder) as partial:
+            _Centre(centre, request, partial).write(progress)
+    return folders
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """A hidden folder that takes the place of `folder` at the end, or vanishes."""
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        yield partial
+        partial.replace(folder)
+    except OSError as failure:
+        raise StorageError(
+            f"{folder}: cannot be written ({failure.strerror or failure}) -> free some space, or choose "
+            "another --out"
+        ) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class _Centre:
+    """One centre being written."""
+
+    number: int
+    request: CentresRequest
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return f"center{self.number}"
+
+    def write(self, progress: Progress) -> None:
+        patients = draw_cohort(
+            CohortRequest(
+                self.number, self.request.patients[self.number - 1], self.request.seed, self.request.signal
+            )
+        )
+        task = progress.add_task(f"{self.name}: simulating patients", total=len(patients))
+        rows = []
+        for patient in patients:
+            rows.append(self._patient(patient))
+            progress.advance(task)
+        progress.remove_task(task)
+        table = "cohort.csv" if self.number % 2 else "cohort.xlsx"
+        (_write_csv if self.number % 2 else _write_xlsx)(self.folder / table, rows)
+        marker = {
+            "made_by": "rhe-simulate centres",
+            "centre": self.number,
+            "seed": self.request.seed,
+            "signal": self.request.signal,
+        }
+        (self.folder / MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
+        (self.folder / SITE_FILE).write_text(_SITE.format(name=self.name, table=table), encoding="utf-8")
+        _log.info("simulated site=%s patients=%d", self.name, len(patients))
+
+    def _patient(self, patient: SimulatedPatient) -> dict[str, Value]:
+        """The patient's row; the images are written on the way."""
+        seed = derive_seed(self.request.seed, self.name, patient.identifier)
+        scanner = scanner_of(self.number)
+        dicom = self.request.writes_dicom(self.number)
+        if patient.excluded:
+            scanner = scanner.coarse()
+        tilted = dicom and (seed % 1000) / 1000 < scanner.tilted_share
+        atrophy = sum(float(patient.values["age"]) > age for age in _AGES)
+        anatomy = head(scanner, seed % _BUILDS, tilted=tilted, atrophy=atrophy)
+        images = scan_patient(anatomy, lesion_of(patient), scanner, seed)
+        row: dict[str, Value] = {"patient": patient.identifier, **patient.values}
+        for stage, image in enumerate(images):
+            paths = self._write_scan(patient, stage, image, scanner)
+            row[f"{_STAGES[stage]}_ct"], row[f"{_STAGES[stage]}_mask"] = paths
+        if self.number % 2:
+            volumes = images[0].volumes
+            row |= {"ich_volume_ml": round(volumes.ich_ml, 3), "ivh_volume_ml": round(volumes.ivh_ml, 3)}
+        return row
+
+    def _write_scan(
+        self, patient: SimulatedPatient, stage: int, image: Image, scanner: Scanner
+    ) -> tuple[str, str]:
+        """Scan and mask as files; their paths from the centre's folder."""
+        place = Path("images", patient.identifier, _STAGES[stage])
+        (self.folder / place).mkdir(parents=True)
+        mask = place / "mask.nii.gz"
+        write_nifti(self.folder / mask, image.labels, image.geometry)
+        if self.request.writes_dicom(self.number):
+            scan = place / "ct"
+            origin = SeriesOrigin(patient.identifier, stage, self.request.seed)
+            write_series(self.folder / scan, image, scanner, origin)
+        else:
+            scan = place / "ct.nii.gz"
+            write_nifti(self.folder / scan, image.hu, image.geometry)
+        return scan.as_posix(), mask.as_posix()
+
+
+def lesion_of(patient: SimulatedPatient) -> Lesion:
+    """What the patient's images must show."""
+    signs = frozenset(sign for sign in (*MARKERS, "sah") if patient.shows(sign))
+    location = str(patient.values["location"])
+    return Lesion(location, patient.baseline, patient.followup, signs, patient.roughness)
+
+
+def _columns(rows: list[dict[str, Value]]) -> list[str]:
+    return [variable.name for variable in VARIABLES if variable.name in rows[0]]
+
+
+def _write_csv(path: Path, rows: list[dict[str, Value]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, _columns(rows))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _write_xlsx(path: Path, rows: list[dict[str, Value]]) -> None:
+    import zipfile
+
+    from openpyxl import Workbook
+
+    book = Workbook()
+    book.properties.creator = "rhe-simulate"
+    book.properties.created = book.properties.modified = dt.datetime(2025, 1, 1)  # noqa: DTZ001 - openpyxl
+    columns = _columns(rows)
+    sheet = book.active
+    sheet.title = "cohort"
+    sheet.append(columns)
+    for row in rows:
+        sheet.append([row[name] for name in columns])
+    written = io.BytesIO()
+    book.save(written)
+    # Excel files are zip archives; without their files' times the same cohort is the same bytes
+    with zipfile.ZipFile(written) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            target.writestr(zipfile.ZipInfo(name), source.read(name), zipfile.ZIP_DEFLATED)

@@ -1,0 +1,142 @@
+"""The hematoma's density in HU, with the NCCT markers drawn as they are defined.
+
+References
+----------
+Ning et al. (2025), Scientific Reports, Methods and Fig. 3.
+Morotti et al. (2019), Lancet Neurology 18:987-996.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from common.types import Pixels
+from simulations.heads.lesion import Site
+
+CLOT_HU = 66.0
+_BLACK_HOLE_HU = -34.0
+"""More than 28 HU darker, even after the kernel."""
+_HYPODENSITY_HU = -20.0
+_BLEND_HU = -25.0
+"""More than 18 HU darker."""
+_SERUM_HU, _SEDIMENT_HU = -26.0, 8.0
+_SWIRL_HU = -25.0
+_FOCUS_HU = -17.0
+_MOTTLE_HU = -30.0
+_SOFT_MM = 0.8
+
+Darkening = tuple[float, Pixels]
+"""How much darker, and where: 1 within, 0 outside, between at a soft edge."""
+Marker = Callable[[Site, Pixels, np.random.Generator], list[Darkening]]
+
+
+def density(site: Site, reach: Pixels, random: np.random.Generator) -> Pixels:
+    """HU of blood at every voxel of the site.
+
+    Parameters
+    ----------
+    site : Site
+    reach : Pixels
+        The shape's score by its threshold: 0 in the middle, 1 at the margin.
+    random : Generator
+    """
+    hu = np.full(reach.shape, CLOT_HU + random.uniform(-3, 3), dtype=np.float32)
+    hu -= 4 * np.clip(reach, 0, 1.2) ** 2
+    hu += np.float32(_MOTTLE_HU * site.lesion.coarseness) * _mottle(site, random) * (reach < 0.93)
+    for name, draw in _MARKERS.items():
+        if name in site.lesion.signs:
+            for darkening, where in draw(site, reach, random):
+                hu += np.float32(darkening) * where
+    blood: Pixels = np.clip(hu, 20, 85)
+    return blood
+
+
+def _mottle(site: Site, random: np.random.Generator) -> Pixels:
+    """Foci of low attenuation, a third of the hematoma, about a quarter of its radius across."""
+    geometry = site.head.geometry
+    size_mm = max(0.16 * site.lesion.radius_mm, 1.2)
+    steps_mm = (geometry.steps_mm[0], geometry.spacing_mm[1], geometry.spacing_mm[0])
+    white = random.standard_normal(site.room.shape, dtype=np.float32)
+    field = gaussian_filter(white, [size_mm / step for step in steps_mm], mode="wrap")
+    foci: Pixels = np.clip((field / field.std() - 0.15) / 0.5, 0, 1).astype(np.float32)
+    return foci
+
+
+def _focus(site: Site, place: tuple[float, float], size: tuple[float, float]) -> Pixels:
+    """An ellipsoid within: where it lies and how large it is, in the hematoma's radii."""
+    radius_mm, local = site.lesion.radius_mm, site.local
+    width, length = (max(half * radius_mm, 1.6) for half in size)
+    distance = np.sqrt(
+        ((local.x - np.float32(place[0] * radius_mm)) / width) ** 2
+        + ((local.y - np.float32(place[1] * radius_mm)) / length) ** 2
+        + (local.z / max(width, 4.0)) ** 2
+    )
+    return _soft((1 - distance) * width)
+
+
+def _soft(inside_mm: Pixels) -> Pixels:
+    """1 within, 0 outside, by the distance from the edge."""
+    edge: Pixels = np.clip(inside_mm / np.float32(_SOFT_MM) + 0.5, 0, 1).astype(np.float32)
+    return edge
+
+
+def _aside(random: np.random.Generator, distance: float) -> tuple[float, float]:
+    """A place at this distance from the middle, in any direction."""
+    angle = random.uniform(0, 2 * math.pi)
+    return distance * math.cos(angle), distance * math.sin(angle)
+
+
+def _black_hole(site: Site, reach: Pixels, random: np.random.Generator) -> list[Darkening]:
+    return [(_BLACK_HOLE_HU, _focus(site, _aside(random, 0.3), (0.24, 0.28)) * (reach < 0.9))]
+
+
+def _hypodensity(site: Site, reach: Pixels, random: np.random.Generator) -> list[Darkening]:
+    if "black_hole_sign" in site.lesion.signs:
+        return []  # the black hole is one
+    return [(_HYPODENSITY_HU, _focus(site, _aside(random, 0.35), (0.2, 0.34)) * (reach < 0.9))]
+
+
+def _blend(site: Site, reach: Pixels, random: np.random.Generator) -> list[Darkening]:
+    """One side darker, up to the margin."""
+    side = random.choice([-1.0, 1.0])
+    everywhere = np.ones_like(reach)
+    return [(_BLEND_HU, _soft(np.float32(side) * site.local.x - 0.2 * site.lesion.radius_mm) * everywhere)]
+
+
+def _fluid_level(site: Site, reach: Pixels, random: np.random.Generator) -> list[Darkening]:
+    """Serum above sediment; the patient lies on the back, so the line runs across the slice."""
+    line_mm = site.lesion.radius_mm * random.uniform(-0.1, 0.15)
+    above = _soft(np.float32(line_mm) - site.backwards_mm) * np.ones_like(reach)
+    return [(_SERUM_HU, above), (_SEDIMENT_HU, 1 - above)]
+
+
+def _swirl(site: Site, reach: Pixels, random: np.random.Generator) -> list[Darkening]:
+    """A band that winds from near the middle to the margin, on every section."""
+    start = random.uniform(0, 2 * math.pi)
+    turn = np.arctan2(site.local.y, site.local.x) - 2.4 * np.clip(reach, 0, 1) - np.float32(start)
+    away = np.abs(np.mod(turn + math.pi, 2 * math.pi) - math.pi)
+    inside_mm = (0.42 - away) * np.clip(reach, 0.25, 1) * site.lesion.radius_mm
+    return [(_SWIRL_HU, _soft(inside_mm) * (reach > 0.25))]
+
+
+def _heterogeneous(site: Site, reach: Pixels, random: np.random.Generator) -> list[Darkening]:
+    """Four foci at four sides."""
+    first = random.uniform(0, 2 * math.pi)
+    angles = [first + quarter * math.pi / 2 for quarter in range(4)]
+    places = [(0.52 * math.cos(angle), 0.52 * math.sin(angle)) for angle in angles]
+    return [(_FOCUS_HU, _focus(site, place, (0.17, 0.21)) * (reach < 0.95)) for place in places]
+
+
+_MARKERS: Mapping[str, Marker] = {
+    "black_hole_sign": _black_hole,
+    "hypodensity": _hypodensity,
+    "blend_sign": _blend,
+    "fluid_level": _fluid_level,
+    "swirl_sign": _swirl,
+    "heterogeneous_density": _heterogeneous,
+}
+"""Markers of density; those of shape are drawn by `simulations.heads.lesion`."""

@@ -1,0 +1,222 @@
+"""What a patient's images must show, and the hematoma's shape: a score of every voxel near it.
+
+The hematoma is the set of voxels with the lowest scores, as many as its volume needs, so a volume is met to
+the voxel and a grown hematoma contains the one from which it grew.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from common.cohort.outcome import Volumes
+from common.types import Flags, Pixels
+from simulations.heads.anatomy import Coordinates, Head, Point, coordinates
+
+SEATS: dict[str, tuple[Point, ...]] = {
+    "deep": ((26, -2, 6), (24, 6, 10), (20, 14, 9)),
+    "lobar": ((34, -42, 26), (34, 34, 34), (44, 4, -8), (28, 58, 14)),
+    "infratentorial": ((20, 46, -42), (26, 50, -38), (3, 14, -38)),
+}
+"""Centres on the patient's left, in mm; mirrored for the right."""
+
+_SATELLITE_GAP_MM = (3.0, 8.0)
+_ISLAND_GAP_MM = (1.8, 4.0)
+_SEPARATION_MM = 1.6
+"""Brain between a small hematoma and the main one, at least."""
+_REACH_MM = 22.0
+"""Around the hematoma, in which it grows and satellites and edema lie."""
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One patient's hemorrhage.
+
+    Attributes
+    ----------
+    location : str
+        lobar, deep or infratentorial.
+    baseline, followup : Volumes
+    signs : frozenset of str
+        Those of the nine NCCT markers that are present, by the cohort table's names, and "sah".
+    roughness : float
+        How irregular its margin and how mottled its density is; about standard normal.
+    """
+
+    location: str
+    baseline: Volumes
+    followup: Volumes
+    signs: frozenset[str] = field(default=frozenset())
+    roughness: float = 0.0
+
+    @property
+    def radius_mm(self) -> float:
+        """Of a sphere with the baseline's volume."""
+        return float(np.cbrt(3 * max(self.baseline.ich_ml, 0.5) * 1000 / (4 * math.pi)))
+
+    @property
+    def coarseness(self) -> float:
+        """Roughness between 0 and 1."""
+        return 1 / (1 + math.exp(-1.5 * self.roughness))
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """The part of a head in which a hematoma lies.
+
+    Attributes
+    ----------
+    head : Head
+    lesion : Lesion
+    seat_mm : Point
+    part : tuple of 3 slices
+        Of the head's grid.
+    local : Coordinates
+        Of that part, from the seat, turned by the hematoma's own angle in the axial plane.
+    """
+
+    head: Head
+    lesion: Lesion
+    seat_mm: Point
+    part: tuple[slice, slice, slice]
+    local: Coordinates
+
+    @cached_property
+    def room(self) -> Flags:
+        """Where the hematoma may lie: its own side and its own side of the tentorium."""
+        below = self.head.infratentorial[self.part]
+        inside = self.head.brain[self.part] | self.head.ventricles[self.part] | self.head.sulci[self.part]
+        if self.lesion.location == "infratentorial":
+            return inside & below
+        across = coordinates(self.head.geometry, self.part).x
+        beside: Flags = across * np.float32(np.sign(self.seat_mm[0])) > 1.5
+        return inside & ~below & beside
+
+    @cached_property
+    def backwards_mm(self) -> Pixels:
+        """Distance behind the seat, whatever the hematoma's own angle."""
+        return coordinates(self.head.geometry, self.part).y - np.float32(self.seat_mm[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """A hematoma before its volume is chosen.
+
+    Attributes
+    ----------
+    score : Pixels
+        Distance from the centre along the lobulated shape, in mm; infinite where it cannot lie.
+    small : Flags
+        Satellites and islands, apart from the main hematoma.
+    """
+
+    score: Pixels
+    small: Flags
+
+    def threshold(self, voxels: int) -> float:
+        """Score below which the main hematoma has what the small ones leave of this many voxels."""
+        rank = max(voxels - int(np.count_nonzero(self.small)), 1)
+        return float(np.partition(self.score.ravel(), rank - 1)[rank - 1])
+
+
+def seat(head: Head, lesion: Lesion, random: np.random.Generator) -> Site:
+    """Where the hematoma lies: one of its location's typical places, on either side."""
+    places = SEATS[lesion.location]
+    side = random.choice([-1.0, 1.0])
+    x, y, z = np.array(places[int(random.integers(len(places)))]) + random.uniform(-2.5, 2.5, 3)
+    # The middle of a slice, so that round things are seen at their widest
+    heights = head.geometry.positions_mm[:, 2] + (y - head.geometry.positions_mm[0, 1]) * math.tan(
+        math.radians(head.geometry.tilt_degrees)
+    )
+    z = float(heights[np.abs(heights - z).argmin()])
+    reach_mm = lesion.radius_mm * 1.9 + _REACH_MM
+    part = _part(head, (float(x * side), float(y), z), reach_mm)
+    angle = random.uniform(0, math.pi)
+    place = coordinates(head.geometry, part)
+    across, back = place.x - np.float32(x * side), place.y - np.float32(y)
+    turned = Coordinates(
+        across * np.float32(math.cos(angle)) + back * np.float32(math.sin(angle)),
+        back * np.float32(math.cos(angle)) - across * np.float32(math.sin(angle)),
+        place.z - np.float32(z),
+    )
+    return Site(head, lesion, (float(x * side), float(y), z), part, turned)
+
+
+def _part(head: Head, centre_mm: Point, reach_mm: float) -> tuple[slice, slice, slice]:
+    geometry = head.geometry
+    middle = geometry.indices_of(np.array(centre_mm))
+    steps = (geometry.steps_mm[0], geometry.spacing_mm[1], geometry.spacing_mm[0])
+    bounds = [
+        (max(int(index - reach_mm / step), 0), min(int(index + reach_mm / step) + 2, size))
+        for index, step, size in zip(middle, steps, geometry.shape, strict=True)
+    ]
+    return slice(*bounds[0]), slice(*bounds[1]), slice(*bounds[2])
+
+
+def shape(site: Site, random: np.random.Generator) -> Shape:
+    """The hematoma's form: an ellipsoid with lobes, and small hematomas where a sign asks for them."""
+    lesion, local = site.lesion, site.local
+    long = random.uniform(1.05, 1.3)
+    distance = np.sqrt((local.x * long) ** 2 + (local.y / long) ** 2 + (local.z * 1.05) ** 2)
+    score = distance / _lobes(lesion, local, random)
+    small = np.zeros(score.shape, dtype=bool)
+    around = np.zeros(score.shape, dtype=bool)
+    for radius_mm, gap_mm in _small_hematomas(lesion, random):
+        near = _beside(site, score, (radius_mm, gap_mm), around, random)
+        small |= (near < radius_mm) & site.room
+        around |= near < radius_mm + _SEPARATION_MM
+    return Shape(np.where(site.room & ~around, score, np.float32(np.inf)).astype(np.float32), small)
+
+
+def _lobes(lesion: Lesion, local: Coordinates, random: np.random.Generator) -> Pixels:
+    """Relative radius in each direction: smooth, or with as many bulges as the shape's signs demand."""
+    direction = np.arctan2(local.y, local.x) + local.z * np.float32(0.03)
+    form = np.ones(direction.shape, dtype=np.float32)
+    waves = [(2, 0.03), (3, 0.02)]
+    waves += [(int(random.integers(4, 6)), 0.14 * lesion.coarseness), (7, 0.09 * lesion.coarseness)]
+    if "irregular_shape" in lesion.signs:
+        waves += [(3, 0.12), (5, 0.08)]
+    if "island_sign" in lesion.signs and "satellite_sign" not in lesion.signs:
+        waves += [(6, 0.22)]
+    for count, height in waves:
+        phase = random.uniform(0, 2 * math.pi)
+        form += np.float32(height) * np.cos(count * direction + np.float32(phase))
+    return np.clip(form, 0.4, None)
+
+
+def _small_hematomas(lesion: Lesion, random: np.random.Generator) -> list[tuple[float, float]]:
+    """Radius and gap in mm of each hematoma apart from the main one."""
+    if "satellite_sign" not in lesion.signs:
+        return []
+    count = 3 if "island_sign" in lesion.signs else 1
+    gap = _ISLAND_GAP_MM if "island_sign" in lesion.signs else _SATELLITE_GAP_MM
+    # All of them together stay small beside the main one
+    largest = min(4.6, lesion.radius_mm * 0.55)
+    return [(random.uniform(0.7, 1.0) * largest, random.uniform(*gap)) for _ in range(count)]
+
+
+def _beside(
+    site: Site,
+    score: Pixels,
+    size_mm: tuple[float, float],
+    taken: Flags,
+    random: np.random.Generator,
+) -> Pixels:
+    """Distance from the centre of a small hematoma that lies in free brain beside the main one."""
+    radius_mm, gap_mm = size_mm
+    level = np.abs(site.local.z) < site.head.geometry.steps_mm[0] / 2
+    wanted = site.lesion.radius_mm + radius_mm + gap_mm
+    brain = site.head.brain[site.part] & site.room & ~taken & level
+    offset = np.where(brain, np.abs(score - wanted), np.inf) + random.uniform(0, 1.0, score.shape)
+    z, y, x = np.unravel_index(int(offset.argmin()), score.shape)
+    local = site.local
+    shifted = (
+        local.x - local.x[0, y, x],
+        local.y - local.y[min(z, local.y.shape[0] - 1), y, x],
+        local.z - local.z[z, y, 0],
+    )
+    distance: Pixels = np.sqrt(sum((axis**2 for axis in shifted), start=np.float32(0)))
+    return distance
