@@ -21,7 +21,7 @@ from client.site import MARKER, SITE_FILE
 from common.cohort.schema import VARIABLES
 from common.errors import SiteError, StorageError
 from common.seeds import derive_seed
-from simulations.cohort import MARKERS, CohortRequest, Signal, SimulatedPatient, Value, draw_cohort
+from simulations.patients import MARKERS, CohortRequest, Signal, SimulatedPatient, Value, draw_cohort
 from simulations.dicom import SeriesOrigin, write_series
 from simulations.heads.anatomy import head
 from simulations.heads.images import Image, scan_patient
