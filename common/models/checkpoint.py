@@ -87,7 +87,15 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         f"{_OWN}layout": checkpoint.layout.to_json(),
         f"{_OWN}digest": _digest(tensors, checkpoint.metadata, checkpoint.layout),
     }
-    write_atomically(path, serialise(tensors, metadata=metadata))
+    write_atomically(path, _sorted_header(serialise(tensors, metadata=metadata)))
+
+
+def _sorted_header(file: bytes) -> bytes:
+    """The same file with its header's keys in order: the library writes metadata in an order of chance."""
+    size = int.from_bytes(file[:8], "little")
+    header = json.dumps(json.loads(file[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + file[8 + size :]
 
 
 def load(path: Path, layout: Layout | None = None) -> Checkpoint:

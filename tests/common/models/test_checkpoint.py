@@ -143,3 +143,16 @@ def test_what_cannot_be_a_checkpoint_is_refused_at_once():
         Checkpoint(WEIGHTS.astype(np.float64), LAYOUT)
     with pytest.raises(ModelError, match="reserved"):
         Checkpoint(WEIGHTS, LAYOUT, {"rhe.digest": "0"})
+
+
+def test_the_same_checkpoint_gives_the_same_bytes(tmp_path):
+    weights = np.array([1.0, 2.0], dtype=np.float32)
+    layout = Layout((Entry("w", (2,), "float32", "weight"),))
+    metadata = {name: name for name in ("plan", "model", "arm", "chosen", "curve", "training_sites")}
+
+    files = set()
+    for number in range(8):
+        save(tmp_path / f"{number}", Checkpoint(weights, layout, metadata))
+        files.add((tmp_path / f"{number}").read_bytes())
+
+    assert len(files) == 1
