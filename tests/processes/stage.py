@@ -1,4 +1,4 @@
-"""A coordinator and two hospitals as real processes whose engines know no patient; nothing outlives the stage."""
+"""A coordinator and two hospitals as real processes whose engines know no patient; none outlives a test."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-from client.supervise import free_port
 
+from client.supervise import free_port
 from common.processes import Child, start, stop
 
 FAKE = Path(__file__).with_name("fake")
@@ -91,7 +91,7 @@ def named(child: Child, word: str) -> psutil.Process:
 @dataclass
 class Stage:
     folder: Path
-    rounds: int = 3
+    rounds: int = 2
     name: str = "echo"
     children: list[Child] = field(default_factory=list)
 
@@ -160,7 +160,7 @@ def results(stage: Stage) -> list[list[float]]:
 
 
 @contextmanager
-def staged(folder: Path, rounds: int = 3, name: str = "echo") -> Iterator[Stage]:
+def staged(folder: Path, rounds: int = 2, name: str = "echo") -> Iterator[Stage]:
     stage = Stage(folder, rounds, name)
     try:
         stage.provision()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import psutil
@@ -27,8 +26,8 @@ def test_a_study_runs_to_its_end_and_ctrl_c_leaves_no_process(stage):
     study = stage.study()
 
     assert end(study) == 0
-    assert results(stage) == expected(3)
-    assert "round number=3" in study.tail()
+    assert results(stage) == expected(2)
+    assert "round number=2" in study.tail()
     again = stage.study()
     assert end(again) == 20
     assert "--resume" in again.tail()
@@ -46,7 +45,7 @@ def test_a_killed_engine_is_started_again_and_the_study_resumed(stage):
     wait_until(lambda: "round number=1" in study.tail())
     hold = stage.state("A") / "hold"
     hold.touch()
-    time.sleep(8.0)
+    wait_until((stage.state("A") / "holding").exists)
     named(site, "engine").kill()
     hold.unlink()
 
@@ -55,7 +54,7 @@ def test_a_killed_engine_is_started_again_and_the_study_resumed(stage):
     wait_until(lambda: "engine was killed" in site.tail())
     resumed = stage.study("--resume")
     assert end(resumed) == 0
-    assert results(stage) == expected(3)
+    assert results(stage) == expected(2)
 
 
 def test_a_killed_superlink_comes_back_with_its_nodes_and_the_study_is_resumed(stage):
@@ -71,7 +70,7 @@ def test_a_killed_superlink_comes_back_with_its_nodes_and_the_study_is_resumed(s
     wait_until(lambda: "died and is started again" in coordinator.tail())
     resumed = stage.study("--resume")
     assert end(resumed) == 0
-    assert results(stage) == expected(3)
+    assert results(stage) == expected(2)
 
 
 def test_a_killed_link_connects_again(stage):
@@ -110,7 +109,7 @@ def test_ctrl_c_stops_the_study_and_its_server_app(stage):
     assert end(study, 30) == 130
     assert "--resume" in study.tail()
     psutil.wait_procs([server_app], timeout=20)
-    assert not server_app.is_running()
+    assert not server_app.is_running() or server_app.status() == psutil.STATUS_ZOMBIE
     resumed = stage.study("--resume")
     assert end(resumed) == 0
-    assert results(stage) == expected(3)
+    assert results(stage) == expected(2)

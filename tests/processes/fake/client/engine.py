@@ -1,4 +1,4 @@
-"""An engine for tests of processes: it knows no patient, imports no torch, and answers with what it was asked."""
+"""An engine for tests of processes: it knows no patient, imports no torch, and answers what it was asked."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class SiteEngine:
     def handle(self, message: bytes) -> bytes:
         request = decode_request(message, self.coordinator)
         while (self.state / "hold").exists():
+            (self.state / "holding").touch()
             time.sleep(0.05)
         if request.header.operation is Operation.DESCRIBE:
             facts = SiteFacts(synthetic=True, device="cpu: fake", versions={"python": "3"})
