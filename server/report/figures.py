@@ -27,7 +27,6 @@ _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "rhe",
     "path.simplify": False,
 }
-_WIDTH_IN = 4.2
 _LINE_WIDTH = 1.9
 
 
@@ -61,7 +60,7 @@ def roc_picture(cells: Sequence[Cell], styles: Mapping[str, ArmStyle], title: st
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
 
-    return Picture(_svg(draw, _WIDTH_IN), title)
+    return Picture(_svg(draw, 3.8, 3.8), title)
 
 
 def loss_picture(curves: Sequence[LearningCurve], styles: Mapping[str, ArmStyle], title: str) -> Picture:
@@ -74,7 +73,7 @@ def loss_picture(curves: Sequence[LearningCurve], styles: Mapping[str, ArmStyle]
         axes.set_ylim(bottom=0)
         _rounds(axes)
 
-    return Picture(_svg(draw, 2.9), title)
+    return Picture(_svg(draw, 5.2, 2.9), title)
 
 
 def validation_picture(
@@ -90,7 +89,7 @@ def validation_picture(
         axes.set_ylim(-0.02, 1.02)
         _rounds(axes)
 
-    return Picture(_svg(draw, 2.9), title)
+    return Picture(_svg(draw, 5.2, 2.9), title)
 
 
 def _curve(axes: Axes, curve: LearningCurve, values: Iterable[float | None], style: ArmStyle) -> None:
@@ -124,12 +123,12 @@ def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[f
     return [x for x, _ in points], [y for _, y in points]
 
 
-def _svg(draw: Callable[[Axes], None], height_in: float) -> str:
+def _svg(draw: Callable[[Axes], None], width_in: float, height_in: float) -> str:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH_IN, height_in), layout="constrained")
+        figure = Figure(figsize=(width_in, height_in), layout="constrained")
         draw(figure.add_subplot())
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})

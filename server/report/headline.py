@@ -8,6 +8,9 @@ from server.report.views import ModelView, is_carried_over
 from server.report.words import absence, arm_label, estimate, join_words, patients
 from server.results import Cell
 
+_INTERNAL, _CARRIED = 3, 6
+"""Sentences of each sort that open the page: more is for the table below them."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -37,6 +40,19 @@ def findings(model: ModelView) -> tuple[Finding, ...]:
     return tuple(
         Finding(arm_label(cell), _whom(cell), _sentence(model, cell), cell) for cell in (*internal, *external)
     )
+
+
+def headline(found: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """The few findings that open the page: the federated models', and what was carried over to a new centre.
+
+    In a study without federation, the local models stand in for it. Models carried over come from the
+    federation where it left a centre out, else from the local models.
+    """
+    kind = "federated" if any(one.cell.kind == "federated" for one in found) else "local"
+    internal = [one for one in found if one.cell.relation == "internal" and one.cell.kind == kind]
+    external = [one for one in found if one.cell.relation == "external"]
+    carried = [one for one in external if one.cell.kind == kind] or external
+    return (*internal[:_INTERNAL], *carried[:_CARRIED])
 
 
 def _held_out(model: ModelView, arm: str) -> tuple[Cell, ...]:

@@ -8,19 +8,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.storage import write_atomically
-from server.records import CohortRow
 from server.report import words
 from server.report.figures import Picture, loss_picture, roc_picture, validation_picture
 from server.report.glossary import GLOSSARY
-from server.report.headline import findings
+from server.report.headline import findings, headline
 from server.report.palette import ArmStyle, arm_styles, auc_tint
-from server.report.views import CohortView, ModelView, fair_cohorts, model_views, printed_cells
+from server.report.views import (
+    CohortView,
+    ModelView,
+    cohort_lines,
+    cohort_sites,
+    fair_cohorts,
+    model_views,
+    printed_cells,
+)
 from server.results import PartOfCohort, Results
 
 _HERE = Path(__file__).parent
 _FILTERS = (
     words.number,
     words.count,
+    words.classes,
     words.interval,
     words.estimate,
     words.absence,
@@ -89,6 +97,7 @@ def render(results: Results) -> str:
     environment.globals.update(words=words, glossary=GLOSSARY)
     styles = arm_styles(results)
     models = model_views(results)
+    found = {model.name: findings(model) for model in models}
     return environment.get_template("page.html").render(
         css=_without_markup((_HERE / "page.css").read_text(encoding="utf-8")),
         results=results,
@@ -97,13 +106,15 @@ def render(results: Results) -> str:
         no_event=words.negative_label(results.study),
         styles=styles,
         models=models,
-        findings={model.name: findings(model) for model in models},
+        findings=found,
+        headline=headline(found[models[0].name]) if models else (),
         learning={model.name: _learning(model, styles) for model in models},
         rocs={model.name: _rocs(model, styles) for model in models},
         fair={model.name: fair_cohorts(model) for model in models},
         printed={model.name: printed_cells(model) for model in models},
         parts=_parts_by_site(results),
-        cohort=_cohort_by_site(results),
+        cohort_sites=cohort_sites(results),
+        cohort_lines=cohort_lines(results),
         all_synthetic=all(site.synthetic for site in results.sites),
         plan=json.dumps(results.study.plan, indent=2, sort_keys=True, ensure_ascii=False),
     )
@@ -149,14 +160,4 @@ def _rocs(model: ModelView, styles: Mapping[str, ArmStyle]) -> tuple[RocPanel, .
 def _parts_by_site(results: Results) -> Mapping[str, tuple[PartOfCohort, ...]]:
     return {
         site.name: tuple(part for part in results.parts if part.site == site.name) for site in results.sites
-    }
-
-
-def _cohort_by_site(results: Results) -> Mapping[str, tuple[CohortRow, ...]]:
-    sites = dict.fromkeys(row.site for row in results.cohort)
-    return {
-        "All centres together" if site is None else site: tuple(
-            row for row in results.cohort if row.site == site
-        )
-        for site in sites
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from server.records import CohortRow
 from server.report.words import arm_label, part_label, sites_label
 from server.results import Cell, LearningCurve, Results
 
@@ -116,6 +117,40 @@ def _rows(cells: Iterable[Cell], arms: tuple[str, ...]) -> Iterable[MatrixRow]:
         yield MatrixRow(sites_label(first), part_label(first), tuple(row.get(arm) for arm in arms))
 
 
+@dataclass(frozen=True)
+class CohortLine:
+    """One variable, or one level of it, at every centre.
+
+    Attributes
+    ----------
+    label : str
+        With unit or level.
+    rows : tuple of CohortRow or None
+        In the order of the centres; None where a centre has no such line.
+    """
+
+    label: str
+    rows: tuple[CohortRow | None, ...]
+
+
+def cohort_sites(results: Results) -> tuple[str | None, ...]:
+    """The columns of the cohort's table: centres, and None for all together."""
+    return tuple(dict.fromkeys(row.site for row in results.cohort))
+
+
+def cohort_lines(results: Results) -> tuple[CohortLine, ...]:
+    """The cohort's table as the paper's Table 1 has it: variables down, centres across."""
+    by_line: dict[str, dict[str | None, CohortRow]] = {}
+    for row in results.cohort:
+        unit = f" ({row.unit})" if row.unit else ""
+        level = f", {row.level}" if row.level else ""
+        by_line.setdefault(f"{row.label}{unit}{level}", {})[row.site] = row
+    sites = cohort_sites(results)
+    return tuple(
+        CohortLine(label, tuple(line.get(site) for site in sites)) for label, line in by_line.items()
+    )
+
+
 def fair_cohorts(model: ModelView) -> tuple[CohortView, ...]:
     """The cohorts of one centre whose patients trained none of the models shown with them."""
     found = []
@@ -123,7 +158,7 @@ def fair_cohorts(model: ModelView) -> tuple[CohortView, ...]:
         fair = tuple(cell for cell in row.cells if cell is not None and _is_fair(cell))
         if fair:
             found.append(CohortView(row.sites, row.part, fair))
-    return tuple(found)
+    return tuple(sorted(found, key=lambda cohort: all(cell.part == "whole" for cell in cohort.cells)))
 
 
 def _is_fair(cell: Cell) -> bool:

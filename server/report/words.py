@@ -100,6 +100,16 @@ def count(value: int | None) -> str:
     return WITHHELD if value is None else f"{value:,}"
 
 
+def pair(first: int | None, second: int | None) -> str:
+    """Two counts, e.g. "21 / 39"."""
+    return WITHHELD if first is None and second is None else f"{count(first)} / {count(second)}"
+
+
+def classes(cell: Cell) -> str:
+    """Patients with and without expansion."""
+    return pair(cell.positive, cell.negative)
+
+
 def interval(measure: Measure) -> str:
     """The interval in brackets, or nothing."""
     if measure.low is None or measure.high is None:
@@ -124,7 +134,7 @@ def absence(measure: Measure) -> str:
 def patients(cell: Cell) -> str:
     """How many patients stand behind a cell."""
     if cell.positive is None or cell.negative is None:
-        return "number withheld"
+        return "number of patients withheld"
     return f"{cell.positive + cell.negative:,} patients"
 
 
