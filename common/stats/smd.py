@@ -1,0 +1,46 @@
+"""Standardised differences of two groups: how large an imbalance is, whatever the number of patients.
+
+References
+----------
+Yang D, Dalton JE. A unified approach to measuring the effect size between two groups. SAS Global Forum 2012.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import numpy as np
+
+from common.stats.moments import Moments
+from common.types import Counts
+
+
+def smd_continuous(first: Moments, second: Moments) -> float | None:
+    """First minus second mean in units of the groups' average SD; None without variance."""
+    if min(first.n, second.n) < 2 or first.m2 + second.m2 == 0:
+        return None
+    return (first.mean - second.mean) / sqrt((first.variance + second.variance) / 2)
+
+
+def smd_categorical(table: Counts) -> float | None:
+    """Mahalanobis distance of the groups' proportions; None where it does not exist.
+
+    Signed (first minus second group, second level) for two levels, else not negative.
+
+    Parameters
+    ----------
+    table : int array, shape (levels, 2)
+        Levels that nobody has are dropped.
+    """
+    kept = table[table.sum(axis=1) > 0]
+    if len(kept) < 2 or (kept.sum(axis=0) == 0).any():
+        return None
+    shares = (kept / kept.sum(axis=0)).T[:, 1:]
+    difference = shares[0] - shares[1]
+    first, second = (np.diag(share) - np.outer(share, share) for share in shares)
+    spread = (first + second) / 2
+    if np.linalg.matrix_rank(spread, hermitian=True) < len(spread):
+        return None
+    if len(kept) == 2:
+        return float(difference[0] / sqrt(spread[0, 0]))
+    return float(sqrt(difference @ np.linalg.solve(spread, difference)))
