@@ -1,0 +1,132 @@
+"""Which covariates a logistic model has, and whether it may and can be fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.stats.collinearity import CONDITION_LIMIT, condition_number
+from common.stats.contract import Summary
+from common.stats.estimate import OK, Status, suppressed, undefined
+from common.stats.minima import Minima
+from common.types import Counts, Flags, Reals
+
+
+@dataclass(frozen=True)
+class Term:
+    """One covariate of a model: a number, a yes/no, or a factor by its dummies.
+
+    Attributes
+    ----------
+    name : str
+    columns : tuple of int
+        Columns of the design matrix; several for a factor, its reference level left out.
+    binary : bool
+        Whether the columns hold 0 and 1 only.
+    """
+
+    name: str
+    columns: tuple[int, ...]
+    binary: bool = False
+
+
+@dataclass(frozen=True)
+class Model:
+    """A logistic model with an intercept."""
+
+    terms: tuple[Term, ...]
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """Of all terms in order."""
+        return tuple(column for term in self.terms for column in term.columns)
+
+
+def local_setup(matrix: Reals, labels: Flags, models: Sequence[Model]) -> Summary:
+    """What one site's patients with all of a model's covariates add to its tables and moments.
+
+    Parameters
+    ----------
+    matrix : float array, shape (n, columns)
+        NaN where missing.
+    labels : bool array, shape (n,)
+
+    Returns
+    -------
+    Summary
+        Counts "classes" (models, 2) and "missing" (models,); reals "gram" (models, d, d), the products of
+        [1, x] with themselves, and "events" (models, d), their sums over the positives. Padded with 0.
+    """
+    width = 1 + max(len(model.columns) for model in models)
+    classes, missing = np.zeros((len(models), 2), dtype=np.int64), np.zeros(len(models), dtype=np.int64)
+    gram, events = np.zeros((len(models), width, width)), np.zeros((len(models), width))
+    for row, model in enumerate(models):
+        values = matrix[:, model.columns]
+        complete = ~np.isnan(values).any(axis=1)
+        x = np.column_stack([np.ones(np.count_nonzero(complete)), values[complete]])
+        y = labels[complete]
+        d = x.shape[1]
+        gram[row, :d, :d] = x.T @ x
+        events[row, :d] = x[y].sum(axis=0)
+        classes[row] = np.count_nonzero(~y), np.count_nonzero(y)
+        missing[row] = np.count_nonzero(~complete)
+    return Summary({"classes": classes, "missing": missing}, {"gram": gram, "events": events})
+
+
+def fittable(setup: Summary, row: int, model: Model, minima: Minima) -> Status:
+    """Whether a model may and can be fitted, from the setup round alone."""
+    n0, n1 = (int(n) for n in setup.counts["classes"][row])
+    if min(n0, n1) == 0:
+        return suppressed("patients of one class only")
+    if min(n0, n1) < minima.model_class or n0 + n1 < minima.model_rows * (len(model.columns) + 1):
+        return suppressed("too few patients for the number of coefficients")
+    if any(not minima.releasable(table).all() for table in binary_tables(setup, row, model)):
+        return suppressed("a cell of a covariate's table below the minimum")
+    if (moments(setup, row, model)[1] == 0).any():
+        return undefined("a covariate is constant")
+    if condition_number(correlation(setup, row, model)) > CONDITION_LIMIT:
+        return undefined(f"collinear covariates among {', '.join(term.name for term in model.terms)}")
+    return OK
+
+
+def binary_tables(setup: Summary, row: int, model: Model) -> list[Counts]:
+    """Level by outcome for each binary term; the reference level is the last row."""
+    n0, n1 = (int(n) for n in setup.counts["classes"][row])
+    gram, events = setup.reals["gram"][row], setup.reals["events"][row]
+    tables = []
+    position = 1
+    for term in model.terms:
+        own = range(position, position + len(term.columns))
+        position += len(term.columns)
+        if not term.binary:
+            continue
+        cells = [(round(gram[0, i] - events[i]), round(events[i])) for i in own]
+        rest = (n0 - sum(cell[0] for cell in cells), n1 - sum(cell[1] for cell in cells))
+        tables.append(np.array([*cells, rest], dtype=np.int64))
+    return tables
+
+
+def zero_cell(setup: Summary, row: int, model: Model) -> bool:
+    """Whether a covariate and the outcome never meet: maximum likelihood would run to infinity."""
+    return any((table == 0).any() for table in binary_tables(setup, row, model))
+
+
+def moments(setup: Summary, row: int, model: Model) -> tuple[Reals, Reals]:
+    """Mean and SD (ddof 0) of the model's columns; an SD that rounding alone explains is 0."""
+    d = len(model.columns) + 1
+    gram = setup.reals["gram"][row, :d, :d]
+    mean = gram[0, 1:] / gram[0, 0]
+    square = np.diag(gram)[1:] / gram[0, 0]
+    variance = square - mean**2
+    return mean, np.sqrt(np.where(variance <= 2.0**-40 * square, 0.0, variance))
+
+
+def correlation(setup: Summary, row: int, model: Model) -> Reals:
+    """Of the model's columns, shape (columns, columns); none may be constant."""
+    d = len(model.columns) + 1
+    gram = setup.reals["gram"][row, :d, :d]
+    mean, sd = moments(setup, row, model)
+    covariance = gram[1:, 1:] / gram[0, 0] - np.outer(mean, mean)
+    return np.asarray(covariance / np.outer(sd, sd))

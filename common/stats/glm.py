@@ -1,0 +1,231 @@
+"""Logistic regression over sites: many univariate models, or one multivariable, in one Newton loop.
+
+`covariates.local_setup` sums once what standardisation, tables and collinearity need; `fit` asks until every
+model is done, first by maximum likelihood, then by Firth's penalised likelihood for those that are separated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from scipy import stats
+
+from common.stats.collinearity import InflationFactor, inflation_factors
+from common.stats.contract import Summary
+from common.stats.covariates import Model, Term, correlation, fittable, moments, zero_cell
+from common.stats.estimate import LEVEL, OK, Interval, Status, undefined
+from common.stats.minima import STANDARD, Minima
+from common.stats.newton import Problem, Query, State, advance, start
+from common.types import Reals
+
+Ask: TypeAlias = Callable[[Problem, Query], Summary]
+"""One round: the query to all sites, the sum of their `local_newton`."""
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """One column's effect.
+
+    Attributes
+    ----------
+    term : str
+    column : int
+    log_odds, standard_error, z, p, odds_ratio : float
+        Wald's; per unit of the covariate.
+    interval : Interval
+        Of the odds ratio.
+    p_likelihood_ratio : float
+        Of leaving the whole term out; penalised if Firth's.
+    """
+
+    term: str
+    column: int
+    log_odds: float
+    standard_error: float
+    z: float
+    p: float
+    odds_ratio: float
+    interval: Interval
+    p_likelihood_ratio: float
+
+
+@dataclass(frozen=True)
+class LogisticResult:
+    """One fitted model.
+
+    Attributes
+    ----------
+    model : Model
+    coefficients : tuple of Coefficient
+        Empty unless the status is ok.
+    intercept, log_likelihood : float or None
+    inflation : tuple of InflationFactor
+        One a term.
+    n_used, n_missing : int or None
+    method : str
+        "maximum likelihood" or "Firth".
+    rounds : int
+    status : Status
+    """
+
+    model: Model
+    coefficients: tuple[Coefficient, ...]
+    intercept: float | None
+    log_likelihood: float | None
+    inflation: tuple[InflationFactor, ...]
+    n_used: int | None
+    n_missing: int | None
+    method: str
+    rounds: int
+    status: Status
+
+
+def fit(
+    ask: Ask, setup: Summary, models: Sequence[Model], minima: Minima = STANDARD
+) -> tuple[LogisticResult, ...]:
+    """Every model fitted, in as many rounds as the slowest needs.
+
+    Parameters
+    ----------
+    ask : callable
+        Puts one query to all sites and returns the sum of their answers.
+    setup : Summary
+        The sum of `covariates.local_setup` over the sites.
+    """
+    states = [fittable(setup, row, model, minima) for row, model in enumerate(models)]
+    fits: dict[int, _Fit] = {}
+    likely = [
+        row for row, status in enumerate(states) if status.ok and not zero_cell(setup, row, models[row])
+    ]
+    fits |= _fit_some(ask, setup, models, likely, firth=False)
+    failed = [row for row, status in enumerate(states) if status.ok and row not in fits]
+    fits |= _fit_some(ask, setup, models, failed, firth=True)
+    return tuple(
+        _result(setup, row, model, fits.get(row), (states[row], minima)) for row, model in enumerate(models)
+    )
+
+
+def entering(results: Sequence[LogisticResult], level: float = 0.05) -> tuple[Term, ...]:
+    """Terms that go on to the multivariable model: those with any column's Wald p below the level."""
+    return tuple(
+        term
+        for result in results
+        for term in result.model.terms
+        if any(c.p < level for c in result.coefficients if c.term == term.name)
+    )
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """One converged model on the covariates' own scale, and the log-likelihoods without each term."""
+
+    coefficients: Reals
+    covariance: Reals
+    log_likelihood: float
+    without: tuple[float, ...]
+    firth: bool
+    rounds: int
+
+
+def _fit_some(
+    ask: Ask, setup: Summary, models: Sequence[Model], rows: Sequence[int], *, firth: bool
+) -> dict[int, _Fit]:
+    """The models of these rows that converge; each travels with itself less each of its terms."""
+    if not rows:
+        return {}
+    jobs = [(row, left) for row in rows for left in (None, *range(len(models[row].terms)))]
+    problem = _problem(setup, models, jobs, firth=firth)
+    state = start(problem)
+    while state.query.active.any():
+        state = advance(state, problem, ask(problem, state.query))
+    fits = {}
+    for row in rows:
+        own = [index for index, (of, _) in enumerate(jobs) if of == row]
+        if state.converged[own].all():
+            fits[row] = _on_own_scale(state, problem, own)
+    return fits
+
+
+def _problem(
+    setup: Summary, models: Sequence[Model], jobs: Sequence[tuple[int, int | None]], *, firth: bool
+) -> Problem:
+    width = setup.reals["events"].shape[1]
+    columns = np.full((len(jobs), width - 1), -1, dtype=np.int64)
+    free = np.zeros((len(jobs), width), dtype=np.bool_)
+    n_columns = 1 + max(column for model in models for column in model.columns)
+    centre, scale = np.zeros(n_columns), np.ones(n_columns)
+    for index, (row, left_out) in enumerate(jobs):
+        model = models[row]
+        own = np.array(model.columns, dtype=np.int64)
+        columns[index, : own.size] = own
+        term_of = np.repeat(np.arange(len(model.terms)), [len(term.columns) for term in model.terms])
+        free[index, 0] = True
+        free[index, 1 : own.size + 1] = term_of != left_out if left_out is not None else True
+        centre[own], scale[own] = moments(setup, row, model)
+    return Problem(columns, free, centre, scale, firth)
+
+
+def _on_own_scale(state: State, problem: Problem, own: Sequence[int]) -> _Fit:
+    full = own[0]
+    present = np.flatnonzero(problem.present[full])
+    columns = problem.columns[full][present[1:] - 1]
+    centre, scale = problem.centre[columns], problem.scale[columns]
+    back = np.diag(np.concatenate([[1.0], 1 / scale]))
+    back[0, 1:] = -centre / scale
+    covariance = np.linalg.inv(state.information[full][np.ix_(present, present)])
+    return _Fit(
+        coefficients=back @ state.accepted[full][present],
+        covariance=back @ covariance @ back.T,
+        log_likelihood=float(state.log_likelihood[full]),
+        without=tuple(float(state.log_likelihood[index]) for index in own[1:]),
+        firth=problem.firth,
+        rounds=state.rounds,
+    )
+
+
+def _result(
+    setup: Summary, row: int, model: Model, fitted: _Fit | None, terms: tuple[Status, Minima]
+) -> LogisticResult:
+    status, minima = terms
+    missing = minima.shown(int(setup.counts["missing"][row]))
+    used = None if missing is None else minima.shown(int(setup.counts["classes"][row].sum()))
+    if fitted is None:
+        status = status if not status.ok else undefined("no convergence, not even penalised")
+        return LogisticResult(model, (), None, None, (), used, missing, "not fitted", 0, status)
+    sizes = [(term.name, len(term.columns)) for term in model.terms]
+    inflation = inflation_factors(correlation(setup, row, model), sizes)
+    return LogisticResult(
+        model=model,
+        coefficients=_coefficients(model, fitted),
+        intercept=float(fitted.coefficients[0]),
+        log_likelihood=fitted.log_likelihood,
+        inflation=inflation,
+        n_used=used,
+        n_missing=missing,
+        method="Firth" if fitted.firth else "maximum likelihood",
+        rounds=fitted.rounds,
+        status=OK,
+    )
+
+
+def _coefficients(model: Model, fitted: _Fit) -> tuple[Coefficient, ...]:
+    quantile = float(stats.norm.isf((1 - LEVEL) / 2))
+    errors = np.sqrt(np.diag(fitted.covariance))
+    found = []
+    position = 1
+    for term, without in zip(model.terms, fitted.without, strict=True):
+        ratio = max(0.0, 2 * (fitted.log_likelihood - without))
+        p_ratio = float(stats.chi2.sf(ratio, len(term.columns)))
+        for column in term.columns:
+            beta, se = float(fitted.coefficients[position]), float(errors[position])
+            low, high = (float(limit) for limit in np.exp([beta - quantile * se, beta + quantile * se]))
+            p = float(2 * stats.norm.sf(abs(beta / se)))
+            interval = Interval(low, high, "Wald")
+            found.append(
+                Coefficient(term.name, column, beta, se, beta / se, p, float(np.exp(beta)), interval, p_ratio)
+            )
+            position += 1
+    return tuple(found)

@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize, special, stats
+
+from common.stats.contract import total
+from common.stats.covariates import Model, Term, local_setup
+from common.stats.glm import entering, fit
+from common.stats.minima import REPLICATION, SIMULATION, STANDARD
+from common.stats.newton import local_newton
+
+AGE, LWT, RACE = Term("age", (0,)), Term("lwt", (1,)), Term("race", (2, 3), binary=True)
+SMOKE, HT, UI = (Term(name, (column,), binary=True) for name, column in (("smoke", 4), ("ht", 5), ("ui", 6)))
+TERMS = (AGE, LWT, RACE, SMOKE, HT, UI)
+R_NAMES = {
+    "age": ["age"],
+    "lwt": ["lwt"],
+    "race": ["race2", "race3"],
+    "smoke": ["smoke"],
+    "ht": ["ht"],
+    "ui": ["ui"],
+}
+
+
+@pytest.fixture(scope="module")
+def birthwt(rows):
+    data = rows("tables/birthwt.csv")
+
+    def column(name):
+        return np.array([float(row[name]) for row in data])
+
+    race = column("race")
+    matrix = np.column_stack(
+        [column("age"), column("lwt"), race == 2, race == 3, column("smoke"), column("ht"), column("ui")]
+    ).astype(float)
+    return matrix, column("low") == 1
+
+
+def federated(matrix, labels, models, sites=None, minima=REPLICATION):
+    parts = [(matrix[site], labels[site]) for site in (sites or [np.arange(len(labels))])]
+    setup = total(local_setup(x, y, models) for x, y in parts)
+    rounds = []
+
+    def ask(problem, query):
+        rounds.append(query)
+        return total(local_newton(x, y, problem, query) for x, y in parts)
+
+    return fit(ask, setup, models, minima), len(rounds)
+
+
+def names_of(result):
+    counted = {}
+    for coefficient in result.coefficients:
+        counted[coefficient.term] = counted.get(coefficient.term, 0) + 1
+        yield R_NAMES[coefficient.term][counted[coefficient.term] - 1], coefficient
+
+
+def test_multivariable_equals_r(birthwt, reference):
+    expected = reference("glm/glm.csv")
+
+    (result,), rounds = federated(*birthwt, (Model(TERMS),))
+
+    assert result.status.ok
+    assert (result.n_used, result.n_missing, result.method) == (189, 0, "maximum likelihood")
+    assert rounds <= 9
+    assert result.log_likelihood == pytest.approx(expected["full.ll"], rel=1e-12)
+    assert result.intercept == pytest.approx(expected["full.(Intercept).beta"], rel=1e-9)
+    for name, coefficient in names_of(result):
+        assert coefficient.log_odds == pytest.approx(expected[f"full.{name}.beta"], rel=1e-9)
+        assert coefficient.standard_error == pytest.approx(expected[f"full.{name}.se"], rel=1e-9)
+        assert coefficient.p == pytest.approx(expected[f"full.{name}.p"], rel=1e-8)
+        assert coefficient.p_likelihood_ratio == pytest.approx(
+            expected[f"full.{coefficient.term}.lr"], rel=1e-8
+        )
+        assert coefficient.odds_ratio == pytest.approx(np.exp(coefficient.log_odds))
+        limits = coefficient.log_odds + np.array([-1, 1]) * 1.959963984540054 * coefficient.standard_error
+        assert (coefficient.interval.low, coefficient.interval.high) == pytest.approx(tuple(np.exp(limits)))
+    inflation = {factor.term: factor for factor in result.inflation}
+    for name in ("age", "race", "ui"):
+        assert inflation[name].value == pytest.approx(expected[f"vif.{name}"], rel=1e-9)
+    assert not any(factor.worrying for factor in result.inflation)
+
+
+def test_all_univariate_models_in_one_loop_equal_r(birthwt, reference):
+    expected = reference("glm/glm.csv")
+
+    results, rounds = federated(*birthwt, tuple(Model((term,)) for term in TERMS))
+
+    assert rounds <= 9
+    for result in results:
+        for name, coefficient in names_of(result):
+            assert coefficient.log_odds == pytest.approx(expected[f"uni.{name}.beta"], rel=1e-9)
+            assert coefficient.standard_error == pytest.approx(expected[f"uni.{name}.se"], rel=1e-9)
+    assert [term.name for term in entering(results)] == [
+        term.name for term in TERMS if any(expected[f"uni.{name}.p"] < 0.05 for name in R_NAMES[term.name])
+    ]
+
+
+def test_firth_equals_brglm2(birthwt, reference):
+    expected = reference("glm/glm.csv")
+    matrix, labels = birthwt
+    sign = (~labels & (matrix[:, 0] > 30)).astype(float)
+    model = Model((Term("sign", (0,), binary=True), Term("lwt", (1,))))
+
+    (result,), rounds = federated(np.column_stack([sign, matrix[:, 1]]), labels, (model,))
+
+    assert (result.method, result.status.ok) == ("Firth", True)
+    assert rounds <= 60
+    for coefficient in result.coefficients:
+        assert coefficient.log_odds == pytest.approx(expected[f"separated.{coefficient.term}.beta"], rel=1e-8)
+        assert coefficient.standard_error == pytest.approx(
+            expected[f"separated.{coefficient.term}.se"], rel=1e-8
+        )
+
+
+def penalised(beta, x, y):
+    eta = x @ beta
+    p = special.expit(eta)
+    information = (x.T * (p * (1 - p))) @ x
+    return np.sum(y * eta - np.logaddexp(0, eta)) + np.linalg.slogdet(information)[1] / 2
+
+
+def test_penalised_likelihood_ratio_by_direct_maximisation(birthwt):
+    matrix, labels = birthwt
+    sign = (~labels & (matrix[:, 0] > 30)).astype(float)
+    data = np.column_stack([sign, matrix[:, 1]])
+    model = Model((Term("sign", (0,), binary=True), Term("lwt", (1,))))
+    x = np.column_stack([np.ones(len(labels)), sign, (matrix[:, 1] - 130) / 30])
+
+    def best(free):
+        start = np.zeros(sum(free))
+
+        def negative(beta):
+            whole = np.zeros(3)
+            whole[free] = beta
+            return -penalised(whole, x, labels)
+
+        return -optimize.minimize(negative, start, method="BFGS", options={"gtol": 1e-9}).fun
+
+    (result,), _ = federated(data, labels, (model,))
+
+    full = best(np.array([True, True, True]))
+    for coefficient, free in zip(
+        result.coefficients, ([True, False, True], [True, True, False]), strict=True
+    ):
+        ratio = 2 * (full - best(np.array(free)))
+        assert coefficient.p_likelihood_ratio == pytest.approx(stats.chi2.sf(ratio, 1), rel=1e-4)
+
+
+def test_saturated_firth_adds_half_to_every_cell():
+    labels = np.repeat([False, True, False], [40, 30, 12])
+    covariate = np.repeat([0.0, 0.0, 1.0], [40, 30, 12])[:, np.newaxis]
+
+    (result,), _ = federated(covariate, labels, (Model((Term("sign", (0,), binary=True),)),))
+
+    assert result.method == "Firth"
+    assert result.coefficients[0].log_odds == pytest.approx(np.log(0.5 * 40.5 / (12.5 * 30.5)), rel=1e-8)
+
+
+def test_federated_equals_pooled(birthwt, federations):
+    matrix, labels = birthwt
+    matrix = matrix.copy()
+    matrix[np.random.default_rng(0).random(189) < 0.1, 1] = np.nan
+    models = (Model(TERMS), Model((LWT,)), Model((RACE,)))
+    pooled, _ = federated(matrix, labels, models)
+
+    assert pooled[0].n_missing == pooled[1].n_missing == np.isnan(matrix[:, 1]).sum()
+    assert pooled[2].n_missing == 0
+    for sites in federations(labels):
+        results, _ = federated(matrix, labels, models, sites)
+        for one, other in zip(results, pooled, strict=True):
+            for a, b in zip(one.coefficients, other.coefficients, strict=True):
+                assert a.log_odds == pytest.approx(b.log_odds, rel=1e-9, abs=1e-10)
+                assert a.standard_error == pytest.approx(b.standard_error, rel=1e-9)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 3), st.floats(-1000, 1000), st.floats(0.01, 100))
+def test_any_data_maximises_the_likelihood(seed, columns, shift, scale):
+    random = np.random.default_rng(seed)
+    z = random.normal(size=(120, columns))
+    labels = random.random(120) < special.expit(z.sum(axis=1) - 0.5)
+    model = Model(tuple(Term(f"x{column}", (column,)) for column in range(columns)))
+
+    (result,), _ = federated(shift + scale * z, labels, (model,), np.array_split(np.arange(120), 3))
+
+    beta = np.array([c.log_odds for c in result.coefficients]) * scale
+    intercept = result.intercept + shift * beta.sum() / scale
+    residual = labels - special.expit(intercept + z @ beta)
+    assert abs(residual.sum()) < 1e-6
+    assert np.abs(z.T @ residual).max() < 1e-6
+
+
+def table_two_cases(rows):
+    """The binary and location rows of Table 2, with the counts of Table 1's training cohort."""
+    counts = {
+        (row["variable"], row["level"]): (int(row["nonrhe_count"]), int(row["rhe_count"]))
+        for row in rows("paper/table1.csv")
+        if row["cohort"] == "training" and row["rhe_count"]
+    }
+    for row in rows("paper/table2.csv"):
+        key = (row["variable"], "male" if row["variable"] == "Sex" else row["level"])
+        if row["uni_or"] and key in counts:
+            yield row, counts
+
+
+def test_twenty_univariate_rows_of_the_source(rows):
+    outcome = np.repeat([False, True], [271, 118])
+    agreeing = 0
+    for row, counts in table_two_cases(rows):
+        if row["variable"] == "Location":
+            levels = [counts["Location", level] for level in ("Lobar", "Deep", "Infratentorial")]
+            code = np.concatenate(
+                [np.repeat([0, 1, 2], [level[group] for level in levels]) for group in (0, 1)]
+            )
+            columns = np.column_stack([code == 1, code == 2]).astype(float)
+            position = 0 if row["level"] == "Deep" else 1
+        else:
+            yes = counts[row["variable"], "male" if row["variable"] == "Sex" else ""]
+            code = np.concatenate([np.arange(271) < yes[0], np.arange(118) < yes[1]])
+            # The source codes sex as female.
+            columns = (~code if row["variable"] == "Sex" else code).astype(float)[:, np.newaxis]
+            position = 0
+        model = Model((Term(row["variable"], tuple(range(columns.shape[1])), binary=True),))
+        (result,), _ = federated(columns, outcome, (model,), np.array_split(np.arange(389), 2))
+        found = result.coefficients[position]
+        printed = [float(row[name]) for name in ("uni_or", "uni_lo", "uni_hi")]
+        assert [found.odds_ratio, found.interval.low, found.interval.high] == pytest.approx(
+            printed, abs=0.00051
+        )
+        if row["uni_p_operator"] == "<":
+            assert found.p < 0.001
+        else:
+            assert found.p == pytest.approx(float(row["uni_p_value"]), abs=0.00051)
+        agreeing += 1
+    assert agreeing == 20
+
+
+def degenerate(columns, labels, minima=SIMULATION, terms=None):
+    matrix = np.column_stack(columns).astype(float)
+    terms = terms or tuple(Term(f"x{column}", (column,)) for column in range(matrix.shape[1]))
+    (result,), rounds = federated(matrix, np.asarray(labels, dtype=bool), (Model(terms),), minima=minima)
+    return result, rounds
+
+
+def test_what_cannot_be_fitted_asks_nothing():
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=60), np.arange(60) % 2
+
+    for result, rounds in (
+        degenerate([x], np.zeros(60)),
+        degenerate([np.full(60, 0.1)], y),
+        degenerate([x, 3 * x + 2], y),
+        degenerate([np.where(np.arange(60) < 60, np.nan, 1)], y),
+    ):
+        assert rounds == 0
+        assert (result.coefficients, result.intercept, result.log_likelihood) == ((), None, None)
+        assert result.status.kind in {"suppressed", "undefined"}
+    assert "x0, x1" in degenerate([x, 3 * x + 2], y)[0].status.reason
+    assert "constant" in degenerate([np.full(60, 0.1)], y)[0].status.reason
+
+
+@pytest.mark.parametrize(
+    ("n", "positives", "columns"),
+    [(60, 9, 1), (40, 20, 8)],
+)
+def test_too_few_patients_are_suppressed(n, positives, columns):
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(n, columns)), np.arange(n) < positives
+
+    assert degenerate(x.T, y, STANDARD)[0].status.kind == "suppressed"
+    assert degenerate(x.T, y, SIMULATION)[0].status.ok
+
+
+def test_small_cell_of_a_binary_covariate_is_suppressed():
+    x = np.repeat([0, 1, 0, 1], [50, 4, 40, 20])
+    y = np.repeat([0, 1], [54, 60])
+    terms = (Term("sign", (0,), binary=True),)
+
+    assert degenerate([x], y, STANDARD, terms)[0].status.kind == "suppressed"
+    assert degenerate([x], y, REPLICATION, terms)[0].status.ok
+
+
+def test_separation_by_a_number_falls_back_to_firth():
+    x = np.arange(60.0)
+
+    result, _ = degenerate([x], x >= 30)
+
+    assert (result.method, result.status.ok) == ("Firth", True)
+    assert np.isfinite(result.coefficients[0].standard_error)
+
+
+def test_a_model_that_never_converges_says_so(monkeypatch):
+    monkeypatch.setattr("common.stats.newton.MAXIMUM_ROUNDS", 1)
+    monkeypatch.setattr("common.stats.newton.MAXIMUM_ROUNDS_FIRTH", 1)
+    random = np.random.default_rng(0)
+
+    result, rounds = degenerate([random.normal(size=60)], np.arange(60) % 2)
+
+    assert str(result.status) == "undefined(no convergence, not even penalised)"
+    assert rounds == 2
+
+
+def test_few_missing_hide_the_number_used():
+    random = np.random.default_rng(0)
+    x = random.normal(size=60)
+    x[3] = np.nan
+
+    result, _ = degenerate([x], np.arange(60) % 2, STANDARD)
+
+    assert (result.status.ok, result.n_used, result.n_missing) == (True, None, None)
