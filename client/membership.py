@@ -124,9 +124,16 @@ class Membership:
             ) from None
 
     def approve(self) -> None:
-        """Records the hospital's consent to the pinned plan."""
-        digest = self.invitation.study_plan().digest()
-        approval = Approval(plan_hash=digest, approved_at=datetime.now(UTC))
+        """Records the hospital's consent to the pinned plan.
+
+        Raises
+        ------
+        PolicyError
+            If site.toml does not allow what the plan asks.
+        """
+        plan = self.invitation.study_plan()
+        self._check_policy(plan)
+        approval = Approval(plan_hash=plan.digest(), approved_at=datetime.now(UTC))
         write_atomically(_consent(self.state), approval.model_dump_json(indent=1).encode(), private=True)
 
     def approved_plan(self) -> StudyPlan:
@@ -149,9 +156,12 @@ class Membership:
                 f"plan {self.approval.plan_hash[:12]} was approved, the invitation has {plan.digest()[:12]} "
                 f"-> rhe-client approve {self.folder}"
             )
+        self._check_policy(plan)
+        return plan
+
+    def _check_policy(self, plan: StudyPlan) -> None:
         check_profile(self.settings, self.folder, plan)
         check_release(self.settings, plan)
-        return plan
 
 
 def join(folder: Path, state: Path, invitation: Path) -> Membership:

@@ -136,7 +136,8 @@ class _Neighbourhood:
         while study.running:
             for site in sites:
                 if not site.running:
-                    raise SiteError(f"{site.name}: {_last_words(site)}")
+                    Outcome(exit_code=site.process.returncode, message=_last_words(site)).insist()
+                    raise SiteError(f"{site.name} went away -> see {site.log}")
             lines = study.tail().splitlines()
             progress.update(task, description=lines[-1] if lines else "federated study")
             time.sleep(_POLL_S)

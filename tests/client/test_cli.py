@@ -1,0 +1,214 @@
+"""The hospital's commands as a user types them."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from sites.handmade import make_site, read_rows, write_table
+
+from common.enrolment import Invitation, SiteCard, load_handout
+from server.provision.office import OfficeSettings, found_office
+
+PLAN = """
+name = "A study"
+seed = 1
+profile = "simulation"
+two_site_ack = true
+[[sites]]
+name = "a"
+role = "train"
+model_release = {release}
+[[sites]]
+name = "b"
+role = "external"
+[[models]]
+name = "m"
+family = "resnet10-narrow"
+input_size = 16
+[federation]
+rounds = 7
+"""
+
+
+def rhe(*arguments: str | Path, answer: str = "") -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("rhe-client")
+    command = [str(program), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, input=answer, timeout=120, check=False)
+
+
+def invite(folder: Path, release: str = "false") -> Path:
+    plan = folder / "study.toml"
+    folder.mkdir(exist_ok=True)
+    plan.write_text(PLAN.format(release=release))
+    return found_office(
+        folder / "office", plan, OfficeSettings(host="study.example.org", port=8443)
+    ).invitation
+
+
+@pytest.fixture(scope="module")
+def invitation(tmp_path_factory) -> Path:
+    return invite(tmp_path_factory.mktemp("coordinator"))
+
+
+@pytest.fixture
+def site(tmp_path) -> Path:
+    return make_site(tmp_path / "a", "a", 6)
+
+
+def test_help_comes_at_once_and_imports_nothing_slow():
+    started = time.perf_counter()
+    done = rhe("--help")
+    assert time.perf_counter() - started < 1.5  # 0.25 s alone; other tests run beside this one
+    assert done.returncode == 0
+    code = "import client.cli, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not {"torch", "monai", "pandas", "scipy", "SimpleITK", "flwr", "numpy"} & set(loaded.split())
+
+
+def test_joining_makes_a_private_key_and_a_card(site, invitation):
+    done = rhe("init", site, "--invitation", invitation)
+    assert done.returncode == 0, done.stderr
+    state = site / ".rhe"
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+    assert stat.S_IMODE((state / "keys" / "node.key").stat().st_mode) == 0o600
+    card = load_handout(state / "a.card", SiteCard)
+    assert card.fingerprint() in done.stdout
+    assert load_handout(invitation, Invitation).fingerprint() in done.stdout
+    assert "PRIVATE" not in (state / "a.card").read_text()
+
+
+def test_joining_twice_keeps_the_key_and_another_study_is_refused(site, invitation, tmp_path):
+    rhe("init", site, "--invitation", invitation)
+    before = (site / ".rhe" / "a.card").read_bytes()
+    assert rhe("init", site, "--invitation", invitation).returncode == 0
+    assert (site / ".rhe" / "a.card").read_bytes() == before
+    done = rhe("init", site, "--invitation", invite(tmp_path / "other"))
+    assert done.returncode == 11
+    assert "another study" in done.stderr
+
+
+def test_a_site_that_the_plan_does_not_have_cannot_join(tmp_path, invitation):
+    stranger = make_site(tmp_path / "c", "c", 1)
+    done = rhe("init", stranger, "--invitation", invitation)
+    assert (done.returncode, done.stdout) == (10, "")
+    assert not (stranger / ".rhe").exists()
+
+
+def test_approval_shows_what_leaves_and_is_asked_for(site, invitation):
+    rhe("init", site, "--invitation", invitation)
+    refused = rhe("approve", site, answer="n\n")
+    assert refused.returncode == 130
+    assert not (site / ".rhe" / "approval.json").exists()
+    for words in ("model updates", "7 rounds", "What never leaves", "CT images", "With: b"):
+        assert words in refused.stdout
+
+    approved = rhe("approve", site, answer="y\n")
+    assert approved.returncode == 0
+    plan = load_handout(invitation, Invitation).study_plan()
+    assert json.loads((site / ".rhe" / "approval.json").read_text())["plan_hash"] == plan.digest()
+
+
+def test_a_release_is_shown_and_needs_the_sites_consent_in_writing(tmp_path):
+    invitation = invite(tmp_path / "co", "true")
+    willing = make_site(tmp_path / "willing" / "a", "a", 1)
+    unwilling = make_site(tmp_path / "unwilling" / "a", "a", 1, release=False)
+    for site, code in ((willing, 0), (unwilling, 17)):
+        rhe("init", site, "--invitation", invitation)
+        done = rhe("approve", site, "--yes")
+        assert done.returncode == code, done.stderr
+        assert "RELEASE" in done.stdout
+    assert "model_release" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["start", "engine"])
+def test_nothing_starts_without_approval(site, invitation, command):
+    done = rhe(command, site)
+    assert done.returncode == 11
+    assert "has not joined" in done.stderr
+    rhe("init", site, "--invitation", invitation)
+    done = rhe(command, site)
+    assert done.returncode == 17
+    assert "is not approved" in done.stderr
+    rhe("approve", site, "--yes")
+    path = site / ".rhe" / "approval.json"
+    path.write_text(path.read_text().replace('"plan_hash": "', '"plan_hash": "0')[:-1])
+    done = rhe(command, site)
+    assert done.returncode == 11
+    assert "approve the plan again" in done.stderr
+    path.write_text(json.dumps({"plan_hash": "0" * 64, "approved_at": "2026-01-01T00:00:00Z"}))
+    done = rhe(command, site)
+    assert done.returncode == 10
+    assert "rhe-client approve" in done.stderr
+
+
+def test_an_exchanged_invitation_is_refused_by_its_approval(site, invitation, tmp_path):
+    rhe("init", site, "--invitation", invitation)
+    rhe("approve", site, "--yes")
+    other = invite(tmp_path / "other", "true")
+    (site / ".rhe" / "study.invitation").write_bytes(other.read_bytes())
+    done = rhe("start", site)
+    assert done.returncode == 10
+    assert "was approved" in done.stderr
+
+
+def test_a_folder_in_order_passes_the_check(site):
+    done = rhe("check", site)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("6 patients, 6 usable, 0 findings\n")
+
+
+def test_every_finding_is_listed_and_scans_only_when_asked(site):
+    rows = read_rows(site)
+    rows[1]["baseline_ct"] = "images/absent.nii.gz"
+    write_table(site, rows)
+    broken = site / "images" / "a-003_ct.nii.gz"
+    broken.write_bytes(broken.read_bytes()[:200])
+    done = rhe("check", site)
+    assert done.returncode == 11
+    assert "row 3" in done.stdout
+    assert "row 5" in done.stdout
+    assert done.stdout.endswith("6 patients, 4 usable, 2 findings\n")
+    quick = rhe("check", site, "--no-pixels")
+    assert quick.stdout.endswith("6 patients, 5 usable, 1 findings\n")
+
+
+def test_an_invalid_table_is_listed_whole(site):
+    rows = read_rows(site)
+    rows[0]["age"], rows[2]["sbp_mmhg"] = "660", "x"
+    write_table(site, rows)
+    done = rhe("check", site)
+    assert done.returncode == 11
+    assert len(re.findall(r"row [24]", done.stdout)) == 2
+
+
+def test_a_folder_without_settings_is_told(tmp_path):
+    done = rhe("check", tmp_path)
+    assert done.returncode == 11
+    assert "site.toml" in done.stdout
+
+
+def test_preparing_leaves_a_cache_and_a_page(invitation, tmp_path):
+    site = make_site(tmp_path / "a", "a", 9)
+    plan = invitation.parent.parent / "study.toml"
+    done = rhe("prepare", site, "--plan", plan, "--state", tmp_path / "state")
+    assert done.returncode == 0, done.stderr
+    assert "9 patients prepared" in done.stdout
+    page = Path(done.stdout.splitlines()[-1])
+    assert page == tmp_path / "state" / "quality.html"
+    assert page.stat().st_size > 1000
+    assert not (site / ".rhe").exists()
+
+
+def test_an_impossible_plan_is_told_with_its_line(site, tmp_path):
+    plan = tmp_path / "study.toml"
+    plan.write_text(PLAN.format(release="false").replace("seed = 1", "sed = 1"))
+    done = rhe("prepare", site, "--plan", plan)
+    assert done.returncode == 10
+    assert f"{plan}:3: sed: unknown key" in done.stderr

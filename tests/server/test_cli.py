@@ -1,0 +1,112 @@
+"""The coordinator's commands as a user types them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from sites.handmade import make_site
+
+from client.membership import join
+from client.supervise import free_port
+from common.enrolment import Invitation, load_handout
+
+PLAN = """
+name = "A study"
+seed = 1
+profile = "simulation"
+two_site_ack = true
+[[sites]]
+name = "a"
+role = "train"
+[[sites]]
+name = "b"
+role = "external"
+[[models]]
+name = "m"
+family = "resnet10-narrow"
+"""
+
+
+def rhe(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("rhe-server")
+    command = [str(program), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture
+def office(tmp_path) -> Path:
+    (tmp_path / "study.toml").write_text(PLAN)
+    port = str(free_port())
+    done = rhe(
+        "init", tmp_path / "office", "--plan", tmp_path / "study.toml", "--host", "h.org", "--port", port
+    )
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "office"
+
+
+def test_help_comes_at_once_and_imports_nothing_slow():
+    started = time.perf_counter()
+    assert rhe("--help").returncode == 0
+    assert time.perf_counter() - started < 1.5  # 0.25 s alone; other tests run beside this one
+    code = "import server.cli, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not {"torch", "monai", "pandas", "scipy", "SimpleITK", "flwr", "numpy"} & set(loaded.split())
+
+
+def test_founding_names_the_sites_and_the_fingerprint(office, tmp_path):
+    plan = tmp_path / "study.toml"
+    again = rhe("init", tmp_path / "two", "--plan", plan, "--host", "h.org")
+    invitation = load_handout(tmp_path / "two" / "study.invitation", Invitation)
+    assert "a, b" in again.stdout
+    assert invitation.fingerprint() in again.stdout
+    taken = rhe("init", office, "--plan", plan, "--host", "h.org")
+    assert taken.returncode == 21
+    assert "already holds a study" in taken.stderr
+
+
+def test_a_broken_plan_founds_nothing(tmp_path):
+    (tmp_path / "study.toml").write_text(PLAN + "x = 1\n")
+    done = rhe("init", tmp_path / "office", "--plan", tmp_path / "study.toml", "--host", "h.org")
+    assert done.returncode == 10
+    assert "study.toml:15" in done.stderr
+    assert not (tmp_path / "office").exists()
+
+
+def test_sites_are_let_in_one_by_one(office, tmp_path):
+    said = []
+    for name in "ab":
+        folder = make_site(tmp_path / name, name, 1)
+        member = join(folder, folder / ".rhe", office / "study.invitation")
+        said.append(rhe("enrol", office, member.card).stdout)
+    assert "still missing: b" in said[0]
+    assert "all sites are" in said[1]
+    wrong = rhe("enrol", office, office / "study.invitation")
+    assert wrong.returncode == 18
+    assert "sitecard" in wrong.stderr
+
+
+@pytest.mark.parametrize("command", ["start", "run", "enrol"])
+def test_a_folder_without_study_is_told(tmp_path, command):
+    more = {"run": ["--out", tmp_path / "out"], "enrol": [tmp_path / "x.card"]}.get(command, [])
+    done = rhe(command, tmp_path / "nothing", *more)
+    assert done.returncode == 10
+    assert "rhe-server init" in done.stderr
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_running_without_a_superlink_is_told(office, tmp_path):
+    done = rhe("run", office, "--out", tmp_path / "out")
+    assert done.returncode == 19
+    assert "rhe-server start" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_report_of_no_results_is_told(tmp_path):
+    done = rhe("report", tmp_path / "results.json")
+    assert done.returncode > 0
+    assert "results.json" in done.stderr
+    assert "Traceback" not in done.stderr
