@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from common.errors import ResumeError
 from common.storage import write_atomically
@@ -248,6 +248,19 @@ class Results(Record):
     notes: tuple[str, ...]
     """What a reader must know: profile, two sites, releases."""
     provenance: Provenance
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        known = {site.name for site in self.sites}
+        named = {site for cell in self.evaluation for site in (*cell.cohort_sites, *cell.training_sites)}
+        named |= {overlay.site for overlay in self.overlays} | {part.site for part in self.parts}
+        if named - known:
+            raise ValueError(f"the study has no site {', '.join(sorted(named - known))}")
+        trained = {(curve.model, curve.arm) for curve in self.training}
+        strangers = {(drawn.model, drawn.arm) for drawn in self.overlays} - trained
+        if strangers:
+            raise ValueError(f"attention maps of models that were not trained: {sorted(strangers)}")
+        return self
 
 
 def save_results(results: Results, path: Path) -> None:

@@ -28,6 +28,8 @@ _STYLE: dict[Any, Any] = {
     "path.simplify": False,
 }
 _LINE_WIDTH = 1.9
+_MARGINS_IN = (0.6, 0.5, 0.1)
+"""Left, below, and on the other two sides: fixed, as fitting a layout costs as much as drawing."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,10 @@ def _svg(draw: Callable[[Axes], None], width_in: float, height_in: float) -> str
     from matplotlib.figure import Figure
 
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width_in, height_in), layout="constrained")
-        draw(figure.add_subplot())
+        figure = Figure(figsize=(width_in, height_in))
+        left, bottom, rest = _MARGINS_IN
+        size = (1 - (left + rest) / width_in, 1 - (bottom + rest) / height_in)
+        draw(figure.add_axes((left / width_in, bottom / height_in, *size)))
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
