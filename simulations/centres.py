@@ -21,13 +21,13 @@ from client.site import MARKER, SITE_FILE
 from common.cohort.schema import VARIABLES
 from common.errors import SiteError, StorageError
 from common.seeds import derive_seed
-from simulations.patients import MARKERS, CohortRequest, Signal, SimulatedPatient, Value, draw_cohort
+from simulations.cohort import MARKERS, CohortRequest, Signal, SimulatedPatient, Value, draw_cohort
 from simulations.dicom import SeriesOrigin, write_series
-from simulations.heads.anatomy import head
-from simulations.heads.images import Image, scan_patient
-from simulations.heads.lesion import Lesion
-from simulations.heads.scanners import Scanner, scanner_of
 from simulations.nifti import write_nifti
+from simulations.phantom.anatomy import head
+from simulations.phantom.images import Image, scan_patient
+from simulations.phantom.lesion import Lesion
+from simulations.phantom.scanners import Scanner, scanner_of
 
 _log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulations.heads.images import Image
-from simulations.heads.scanners import Scanner
+from simulations.phantom.images import Image
+from simulations.phantom.scanners import Scanner
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

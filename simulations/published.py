@@ -1,4 +1,4 @@
-"""The paper's Table 1 as distributions to draw from: `simulations/published.csv`.
+"""The paper's Table 1 as distributions to draw from: `simulations/table1.csv`.
 
 References
 ----------
@@ -81,7 +81,7 @@ class Group:
 def published_groups() -> dict[tuple[Published, bool], Group]:
     """Every group of Table 1 by cohort and outcome."""
     rows: dict[tuple[Published, bool], list[dict[str, str]]] = defaultdict(list)
-    with files("simulations").joinpath("published.csv").open(encoding="utf-8") as file:
+    with files("simulations").joinpath("table1.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(line for line in file if not line.startswith("#")):
             rows[_cohort(row["cohort"]), row["rhe"] == "1"].append(row)
     return {key: _group(of_group) for key, of_group in rows.items()}

@@ -15,9 +15,11 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from common.types import Pixels
-from simulations.heads.lesion import Site
+from simulations.phantom.lesion import Site
 
-CLOT_HU = 66.0
+CLOT_HU = 69.0
+_UNCLOTTED_HU = -8.0
+"""Fresh blood of a rough hematoma is less dense than clot."""
 _BLACK_HOLE_HU = -34.0
 """More than 28 HU darker, even after the kernel."""
 _HYPODENSITY_HU = -20.0
@@ -26,7 +28,7 @@ _BLEND_HU = -25.0
 _SERUM_HU, _SEDIMENT_HU = -26.0, 8.0
 _SWIRL_HU = -25.0
 _FOCUS_HU = -17.0
-_MOTTLE_HU = -30.0
+_MOTTLE_HU = -32.0
 _SOFT_MM = 0.8
 
 Darkening = tuple[float, Pixels]
@@ -44,7 +46,8 @@ def density(site: Site, reach: Pixels, random: np.random.Generator) -> Pixels:
         The shape's score by its threshold: 0 in the middle, 1 at the margin.
     random : Generator
     """
-    hu = np.full(reach.shape, CLOT_HU + random.uniform(-3, 3), dtype=np.float32)
+    clot_hu = CLOT_HU + random.uniform(-2, 2) + _UNCLOTTED_HU * site.lesion.coarseness
+    hu = np.full(reach.shape, clot_hu, dtype=np.float32)
     hu -= 4 * np.clip(reach, 0, 1.2) ** 2
     hu += np.float32(_MOTTLE_HU * site.lesion.coarseness) * _mottle(site, random) * (reach < 0.93)
     for name, draw in _MARKERS.items():
@@ -62,7 +65,7 @@ def _mottle(site: Site, random: np.random.Generator) -> Pixels:
     steps_mm = (geometry.steps_mm[0], geometry.spacing_mm[1], geometry.spacing_mm[0])
     white = random.standard_normal(site.room.shape, dtype=np.float32)
     field = gaussian_filter(white, [size_mm / step for step in steps_mm], mode="wrap")
-    foci: Pixels = np.clip((field / field.std() - 0.15) / 0.5, 0, 1).astype(np.float32)
+    foci: Pixels = np.clip((field / field.std() - 0.05) / 0.5, 0, 1).astype(np.float32)
     return foci
 
 
@@ -139,4 +142,4 @@ _MARKERS: Mapping[str, Marker] = {
     "swirl_sign": _swirl,
     "heterogeneous_density": _heterogeneous,
 }
-"""Markers of density; those of shape are drawn by `simulations.heads.lesion`."""
+"""Markers of density; those of shape are drawn by `simulations.phantom.lesion`."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from common.cohort.outcome import Volumes
 from common.types import Flags, Pixels
-from simulations.heads.anatomy import Coordinates, Head, Point, coordinates
+from simulations.phantom.anatomy import Coordinates, Head, Point, coordinates
 
 SEATS: dict[str, tuple[Point, ...]] = {
     "deep": ((26, -2, 6), (24, 6, 10), (20, 14, 9)),
@@ -25,6 +25,8 @@ SEATS: dict[str, tuple[Point, ...]] = {
 
 _SATELLITE_GAP_MM = (3.0, 8.0)
 _ISLAND_GAP_MM = (1.8, 4.0)
+_BUBBLES = 5
+"""Small hematomas of an island sign that are connected with the main one: at least four."""
 _SEPARATION_MM = 1.6
 """Brain between a small hematoma and the main one, at least."""
 _REACH_MM = 22.0
@@ -60,7 +62,7 @@ class Lesion:
     @property
     def coarseness(self) -> float:
         """Roughness between 0 and 1."""
-        return 1 / (1 + math.exp(-1.5 * self.roughness))
+        return 1 / (1 + math.exp(-2 * self.roughness))
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,12 +181,24 @@ def _lobes(lesion: Lesion, local: Coordinates, random: np.random.Generator) -> P
     waves += [(int(random.integers(4, 6)), 0.14 * lesion.coarseness), (7, 0.09 * lesion.coarseness)]
     if "irregular_shape" in lesion.signs:
         waves += [(3, 0.12), (5, 0.08)]
-    if "island_sign" in lesion.signs and "satellite_sign" not in lesion.signs:
-        waves += [(6, 0.22)]
     for count, height in waves:
         phase = random.uniform(0, 2 * math.pi)
         form += np.float32(height) * np.cos(count * direction + np.float32(phase))
-    return np.clip(form, 0.4, None)
+    if "island_sign" in lesion.signs and "satellite_sign" not in lesion.signs:
+        form += _bubbles(direction, random)
+    lobes: Pixels = np.clip(form, 0.4, None)
+    return lobes
+
+
+def _bubbles(direction: Pixels, random: np.random.Generator) -> Pixels:
+    """What the connected small hematomas of an island sign add to the radius in each direction."""
+    bulges = np.zeros_like(direction)
+    first = random.uniform(0, 2 * math.pi)
+    for bubble in range(_BUBBLES):
+        angle = first + (bubble + random.uniform(-0.2, 0.2)) * 2 * math.pi / _BUBBLES
+        away = np.mod(direction - np.float32(angle) + math.pi, 2 * math.pi) - math.pi
+        bulges += np.float32(random.uniform(0.35, 0.55)) * np.exp(-((away / np.float32(0.3)) ** 2))
+    return bulges
 
 
 def _small_hematomas(lesion: Lesion, random: np.random.Generator) -> list[tuple[float, float]]:

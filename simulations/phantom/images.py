@@ -14,10 +14,10 @@ from common.imaging.geometry import Geometry
 from common.imaging.mask import ICH, IVH
 from common.seeds import generator
 from common.types import Flags, Labels, Pixels
-from simulations.heads.anatomy import AIR_HU, GREY_HU, Head, everywhere
-from simulations.heads.blood import density
-from simulations.heads.lesion import Lesion, Shape, Site, seat, shape
-from simulations.heads.scanners import Scanner
+from simulations.phantom.anatomy import AIR_HU, GREY_HU, Head, everywhere
+from simulations.phantom.blood import density
+from simulations.phantom.lesion import Lesion, Shape, Site, seat, shape
+from simulations.phantom.scanners import Scanner
 
 _EDEMA_HU = -9.0
 _EDEMA_MM = 3.0

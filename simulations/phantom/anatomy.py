@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 from common.imaging.geometry import Geometry
 from common.seeds import generator
 from common.types import Flags, Pixels
-from simulations.heads.scanners import Scanner
+from simulations.phantom.scanners import Scanner
 
 AIR_HU = -1000.0
 FAT_HU = -90.0
@@ -221,8 +221,8 @@ def _any(place: Coordinates, structures: tuple[Ellipsoid, ...], widening: float 
 
 def _tentorium(place: Coordinates) -> Pixels:
     """Height of the tentorium: highest in the midline, falling to the sides and to the back."""
-    behind = np.maximum(place.y - 25, 0)
-    height: Pixels = np.float32(-12) - np.float32(0.28) * np.abs(place.x) - np.float32(0.12) * behind
+    aside, behind = np.abs(place.x), np.maximum(place.y - 25, 0)
+    height: Pixels = (-12 - 0.28 * aside - 0.12 * behind).astype(np.float32)
     return height
 
 
