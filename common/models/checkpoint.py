@@ -93,7 +93,10 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 def _sorted_header(file: bytes) -> bytes:
     """The same file with its header's keys in order: the library writes metadata in an order of chance."""
     size = int.from_bytes(file[:8], "little")
-    header = json.dumps(json.loads(file[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    # Unescaped, so that no letter can be spelt in two ways and every altered bit changes the meaning.
+    header = json.dumps(
+        json.loads(file[8 : 8 + size]), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    ).encode()
     header += b" " * (-len(header) % 8)
     return len(header).to_bytes(8, "little") + header + file[8 + size :]
 

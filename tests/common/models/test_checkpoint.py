@@ -90,6 +90,17 @@ def test_one_altered_bit_anywhere_is_found(path, data):
         load(altered)
 
 
+def test_no_letter_of_the_header_can_be_spelt_in_two_ways(path):
+    # Bit 5 is upper or lower case, and what hexadecimal escapes do not distinguish.
+    content = path.read_bytes()
+    altered = path.with_name("altered")
+    for position in range(8, 8 + struct.unpack("<Q", content[:8])[0]):
+        other = bytes([content[position] ^ 1 << 5])
+        altered.write_bytes(content[:position] + other + content[position + 1 :])
+        with pytest.raises(ModelError):
+            load(altered)
+
+
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_truncated_file_is_refused(path, data):
