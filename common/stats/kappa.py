@@ -1,0 +1,87 @@
+"""Agreement of two readers on categories: Cohen's kappa from the table of their readings."""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import Literal, TypeAlias
+
+import numpy as np
+from scipy import stats
+
+from common.stats.contract import Summary
+from common.stats.estimate import LEVEL, Estimate, Interval, absent, suppressed, undefined
+from common.stats.minima import STANDARD, Minima
+from common.types import Counts, Reals
+
+KappaWeights: TypeAlias = Literal["unweighted", "linear", "quadratic"]
+
+
+def local_kappa(first: Counts, second: Counts, categories: int) -> Summary:
+    """The table of two readers' categories.
+
+    Parameters
+    ----------
+    first, second : int arrays, shape (n,)
+        In 0 ... categories - 1; -1 where a reader gave none.
+
+    Returns
+    -------
+    Summary
+        Counts "table" (categories, categories), first reader by rows, and "missing" (1,).
+
+    Raises
+    ------
+    ValueError
+        If shapes differ or a category is unknown.
+    """
+    if first.shape != second.shape or first.ndim != 1:
+        raise ValueError(f"readings {first.shape} and {second.shape} do not belong together")
+    both = np.concatenate([first, second])
+    if both.size and (both.min() < -1 or both.max() >= categories):
+        raise ValueError(f"categories {both.min()} ... {both.max()} are not all among {categories}")
+    known = (first >= 0) & (second >= 0)
+    table = np.zeros((categories, categories), dtype=np.int64)
+    np.add.at(table, (first[known], second[known]), 1)
+    return Summary(counts={"table": table, "missing": np.array([np.count_nonzero(~known)])})
+
+
+def finish_kappa(
+    summary: Summary, weights: KappaWeights = "unweighted", minima: Minima = STANDARD
+) -> Estimate:
+    """Kappa with the large-sample interval; undefined if all readings are in one category.
+
+    References
+    ----------
+    Cohen J. Psychol Bull 1968;70:213-220. Fleiss JL, Cohen J, Everitt BS. Psychol Bull 1969;72:323-327.
+    """
+    table = summary.counts["table"]
+    n = int(table.sum())
+    method = f"Cohen's kappa, {weights}"
+    missing = minima.shown(int(summary.counts["missing"][0]))
+    used = None if missing is None else minima.shown(n)
+    if n == 0:
+        return absent(undefined("no readings"), method, used, missing)
+    if n < minima.subjects:
+        return absent(suppressed(f"fewer than {minima.subjects} subjects"), method, used, missing)
+    shares = table / n
+    agreement = _weights(len(table), weights)
+    rows, columns = shares.sum(axis=1), shares.sum(axis=0)
+    expected = float(rows @ agreement @ columns)
+    if 1 - expected < 1e-12:
+        return absent(undefined("all readings are in one category"), method, used, missing)
+    observed = float((shares * agreement).sum())
+    kappa = (observed - expected) / (1 - expected)
+    mean = (agreement @ columns)[:, np.newaxis] + (rows @ agreement)[np.newaxis]
+    spread = float((shares * (agreement - mean * (1 - kappa)) ** 2).sum())
+    spread -= (kappa - expected * (1 - kappa)) ** 2
+    half = float(stats.norm.isf((1 - LEVEL) / 2)) * sqrt(max(0.0, spread) / n) / (1 - expected)
+    interval = Interval(max(-1.0, kappa - half), min(1.0, kappa + half), "Fleiss-Cohen-Everitt")
+    return Estimate(kappa, interval, used, missing, method)
+
+
+def _weights(categories: int, kind: KappaWeights) -> Reals:
+    """Agreement given to each pair of categories, 1 on the diagonal."""
+    if kind == "unweighted" or categories == 1:
+        return np.eye(categories)
+    distance = np.abs(np.subtract.outer(np.arange(categories), np.arange(categories))) / (categories - 1)
+    return np.asarray(1 - (distance if kind == "linear" else distance**2), dtype=np.float64)

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from common.errors import NonFiniteError
+from common.stats.contract import total
+from common.stats.icc import finish_icc, local_icc, mean_squares
+from common.stats.minima import SIMULATION, STANDARD
+
+# Shrout and Fleiss 1979, Table 2: six subjects, four raters.
+PUBLISHED = np.array(
+    [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], dtype=float
+)
+FORMS = {
+    "ICC(1,1)": "ICC1",
+    "ICC(2,1)": "ICC2",
+    "ICC(3,1)": "ICC3",
+    "ICC(1,k)": "ICC1k",
+    "ICC(2,k)": "ICC2k",
+    "ICC(3,k)": "ICC3k",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("centre", [0.0, 5.0])
+def test_equals_psych(form, centre, reference):
+    expected = reference("agreement/agreement.csv")
+
+    (result,) = finish_icc(local_icc(PUBLISHED[np.newaxis], np.array([centre])), form, SIMULATION)
+
+    assert result.value == pytest.approx(expected[f"{FORMS[form]}.value"], rel=1e-10)
+    assert result.interval.low == pytest.approx(expected[f"{FORMS[form]}.low"], rel=1e-9)
+    assert result.interval.high == pytest.approx(expected[f"{FORMS[form]}.high"], rel=1e-9)
+
+
+def test_mean_squares_as_published():
+    ms = mean_squares(local_icc(PUBLISHED[np.newaxis], np.zeros(1)), 0)
+
+    assert (round(ms.between, 2), round(ms.within, 2), round(ms.raters, 2), round(ms.error, 2)) == (
+        11.24,
+        6.26,
+        32.49,
+        1.02,
+    )
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_federated_equals_pooled(form, federations):
+    random = np.random.default_rng(0)
+    ratings = random.normal(size=(5, 60, 1)) + 0.4 * random.normal(size=(5, 60, 3)) + 100
+    ratings[2, 7, 1] = np.nan
+    centre = np.full(5, 99.0)
+    pooled = finish_icc(local_icc(ratings, centre), form, SIMULATION)
+
+    assert [result.n_used for result in pooled] == [60, 60, 59, 60, 60]
+    for sites in federations(np.arange(60) % 2):
+        results = finish_icc(total(local_icc(ratings[:, site], centre) for site in sites), form, SIMULATION)
+        for one, other in zip(results, pooled, strict=True):
+            assert one.value == pytest.approx(other.value, rel=1e-10)
+            assert one.interval.low == pytest.approx(other.interval.low, rel=1e-10)
+            assert one.n_missing == other.n_missing
+
+
+def one(ratings, form, minima=SIMULATION):
+    return finish_icc(local_icc(np.asarray(ratings, dtype=float)[np.newaxis], np.zeros(1)), form, minima)[0]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_perfect_agreement_has_no_interval(form):
+    result = one(np.repeat(np.arange(12.0)[:, np.newaxis] / 7, 3, axis=1), form)
+
+    assert (result.value, result.interval) == (1.0, None)
+
+
+def test_constant_offset_between_raters():
+    ratings = np.arange(12.0)[:, np.newaxis] + np.array([0.0, 2.0])
+
+    assert (one(ratings, "ICC(3,1)").value, one(ratings, "ICC(3,1)").interval) == (1.0, None)
+    # MSB 26, MSJ 24, MSE 0: 26 / (26 + 2 * 24 / 12).
+    assert one(ratings, "ICC(2,1)").value == pytest.approx(26 / 30)
+    assert one(ratings, "ICC(2,1)").interval is None
+    assert one(ratings, "ICC(1,1)").interval is not None
+
+
+def test_subjects_that_do_not_differ_are_flagged():
+    ratings = np.array([[1.0, 2.0], [2.0, 1.0]] * 6)
+
+    assert "do not differ" in str(one(ratings, "ICC(2,1)").status)
+    assert "all ratings are equal" in str(one(np.full((12, 2), 0.3), "ICC(2,1)").status)
+    assert "raters" in str(one(np.arange(12.0)[:, np.newaxis], "ICC(1,1)").status)
+    assert "subjects" in str(one([[1.0, 2.0]], "ICC(1,1)").status)
+
+
+def test_few_subjects_are_suppressed_and_few_missing_hide_the_number():
+    random = np.random.default_rng(0)
+    ratings = random.normal(size=(30, 2))
+    ratings[0, 0] = np.nan
+
+    assert one(ratings[:9], "ICC(1,1)", STANDARD).status.kind == "suppressed"
+    assert one(ratings, "ICC(1,1)", STANDARD).n_used is None
+
+
+def test_different_raters_allow_only_the_first_form():
+    summary = local_icc(PUBLISHED[np.newaxis], np.zeros(1))
+
+    assert finish_icc(summary, "ICC(1,k)", SIMULATION, same_raters=False)[0].status.ok
+    with pytest.raises(ValueError, match="same raters"):
+        finish_icc(summary, "ICC(2,1)", SIMULATION, same_raters=False)
+
+
+def test_refuses_infinite_ratings():
+    with pytest.raises(NonFiniteError):
+        local_icc(np.full((1, 2, 2), np.inf), np.zeros(1))

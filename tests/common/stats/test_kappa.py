@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import cohen_kappa_score
+
+from common.stats.contract import Summary, total
+from common.stats.kappa import finish_kappa, local_kappa
+from common.stats.minima import SIMULATION
+
+TABLE = np.array([[22, 2, 2, 0], [5, 7, 14, 0], [0, 2, 36, 0], [0, 1, 17, 10]])
+
+
+def of_table(table, missing=0):
+    return Summary(counts={"table": np.array(table), "missing": np.array([missing])})
+
+
+@pytest.mark.parametrize(
+    ("weights", "name"),
+    [("unweighted", "unweighted"), ("linear", "Equal-Spacing"), ("quadratic", "Fleiss-Cohen")],
+)
+def test_equals_vcd(weights, name, reference):
+    expected = reference("agreement/agreement.csv")
+
+    result = finish_kappa(of_table(TABLE), weights)
+
+    assert result.value == pytest.approx(expected[f"{name}.value"], rel=1e-12)
+    assert result.interval.low == pytest.approx(expected[f"{name}.low"], rel=1e-10)
+    assert result.interval.high == pytest.approx(expected[f"{name}.high"], rel=1e-10)
+    assert (result.n_used, result.n_missing) == (118, 0)
+
+
+@given(
+    st.lists(st.tuples(st.integers(-1, 2), st.integers(-1, 2), st.integers(0, 2)), min_size=1, max_size=40),
+    st.sampled_from(["unweighted", "linear", "quadratic"]),
+)
+def test_federated_equals_sklearn(readings, weights):
+    first, second, site = (np.array(column) for column in zip(*readings, strict=True))
+    summary = total(local_kappa(first[site == s], second[site == s], 3) for s in range(3))
+    known = (first >= 0) & (second >= 0)
+
+    result = finish_kappa(summary, weights, SIMULATION)
+
+    assert result.n_missing == np.sum(~known)
+    if not known.any():
+        assert str(result.status) == "undefined(no readings)"
+    elif len({*first[known], *second[known]}) == 1:
+        assert str(result.status) == "undefined(all readings are in one category)"
+    else:
+        name = None if weights == "unweighted" else weights
+        expected = cohen_kappa_score(first[known], second[known], labels=[0, 1, 2], weights=name)
+        assert result.value == pytest.approx(expected, abs=1e-12)
+
+
+def test_single_category():
+    assert finish_kappa(of_table([[20]]), "linear").status.kind == "undefined"
+
+
+def test_few_subjects_are_suppressed_and_few_missing_hide_the_number():
+    assert finish_kappa(of_table([[4, 1], [2, 2]])).status.kind == "suppressed"
+    result = finish_kappa(of_table([[40, 1], [2, 20]], missing=3))
+    assert (result.n_used, result.n_missing, result.status.ok) == (None, None, True)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [([0, 1], [0], "belong"), ([0, 3], [0, 1], "among"), ([0, -2], [0, 1], "among")],
+)
+def test_refuses(first, second, message):
+    with pytest.raises(ValueError, match=message):
+        local_kappa(np.array(first), np.array(second), 3)
+
+
+def test_empty_site():
+    assert local_kappa(np.empty(0, dtype=int), np.empty(0, dtype=int), 3).counts["table"].sum() == 0
