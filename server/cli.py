@@ -104,12 +104,14 @@ def report(
         Path | None, typer.Option(help="The page; by default report.html beside the results.")
     ] = None,
 ) -> None:
-    """Write the report page of a study's results."""
-    from server.report import write_report
+    """Write the report page of a study's results, and its tables as CSV files beside it."""
+    from server.report import write_report, write_tables
     from server.results import load_results
 
     page = out or results.with_name("report.html")
-    write_report(load_results(results), page)
+    study = load_results(results)
+    write_report(study, page)
+    write_tables(study, page.with_name("tables"))
     print(page)
 
 

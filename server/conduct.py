@@ -20,7 +20,7 @@ from server.phases.evaluation import cohorts_of, evaluate_models
 from server.phases.explanation import explain_models
 from server.phases.preparation import prepare_sites
 from server.phases.training import train_models
-from server.report import write_report
+from server.report import write_report, write_tables
 from server.results import PhaseTime, Provenance, Results, SiteProvenance, save_results
 from server.run import StudyRun
 
@@ -59,6 +59,7 @@ def conduct(grid: Grid, run: StudyRun, progress: Progress) -> Results:
     results = assemble(run.plan, outcome, _provenance(run, exchange, clock, facts))
     save_results(results, run.results)
     write_report(results, run.report)
+    write_tables(results, run.tables)
     return results
 
 

@@ -62,6 +62,11 @@ class StudyRun:
         """The report page."""
         return self.out / "report.html"
 
+    @property
+    def tables(self) -> Path:
+        """Folder of the report's tables as CSV files."""
+        return self.out / "tables"
+
     def claim(self) -> None:
         """Makes the folder this plan's, or finds it so.
 

@@ -352,7 +352,9 @@ def test_a_roc_picture_draws_the_curve_that_it_was_given():
 
     picture = roc_picture([cell], {cell.arm: style}, "title")
 
-    svg = ET.fromstring(base64.b64decode(picture.source.split(",", 1)[1]))  # noqa: S314 - our own picture
+    code = base64.b64decode(picture.source.split(",", 1)[1])
+    assert b"date" not in code
+    svg = ET.fromstring(code)  # noqa: S314 - our own picture
     (path,) = [
         element.get("d")
         for element in svg.iter("{http://www.w3.org/2000/svg}path")
@@ -386,6 +388,14 @@ def test_lines_have_the_contrast_that_wcag_asks_for():
     many = make_study(Make(training=tuple("ABCDEFG"), models=("net",), rounds=1))
 
     assert all(_contrast(style.colour, "#ffffff") >= 3 for style in arm_styles(many).values())
+
+
+def test_kinds_of_arm_differ_without_colour():
+    styles = arm_styles(make_study(SMALL_STUDY))
+
+    dashes = [styles[arm].dashes for arm in ("federated", "local-Nanjing", "pooled")]
+
+    assert len(set(dashes)) == 3
 
 
 def test_tints_tell_above_from_below_chance():
