@@ -148,15 +148,6 @@ def test_numbers_that_are_not_finite_cannot_be_stored(value):
         Described(mean=value)
 
 
-def test_what_is_no_json_is_not_written(tmp_path):
-    plan = STUDY.study.model_copy(update={"plan": {"learning_rate": math.nan}})
-
-    with pytest.raises(ValueError, match="JSON"):
-        save_results(STUDY.model_copy(update={"study": plan}), tmp_path / "results.json")
-
-    assert not list(tmp_path.iterdir())
-
-
 def test_a_picture_is_base64_and_nothing_else():
     with pytest.raises(ValidationError):
         Overlay(model="m", arm="a", site="s", outcome=True, score=0.5, png_base64="AA==\n<script>")
