@@ -97,7 +97,7 @@ def write_quality_page(prepared: PreparedSite, out: Path) -> None:
 
 
 def _line(number: int, case: PreparedCase, seen: Overview) -> PatientLine:
-    reasons = "; ".join(case.expansion.reasons) or "none"
+    reasons = f" ({'; '.join(case.expansion.reasons)})" if case.expansion.reasons else ""
     return PatientLine(
         number,
         case.patient.identifier,
@@ -105,7 +105,7 @@ def _line(number: int, case: PreparedCase, seen: Overview) -> PatientLine:
         case.part,
         case.baseline,
         case.followup,
-        f"{'yes' if case.positive else 'no'} ({reasons})",
+        f"{'yes' if case.positive else 'no'}{reasons}",
         _median_hu(seen),
     )
 

@@ -1,87 +1,113 @@
-"""Whether a volume's file is whole; ITK itself fills what is missing with zeros, without a word.
+"""Voxels of a file of which every byte is there and every checksum holds.
 
-Seen with SimpleITK 2.5: a truncated .nii or .nii.gz ends in zeros, a damaged compressed .mha in noise.
+ITK asks for neither. Seen with SimpleITK 2.5: a truncated .nii or .nii.gz ends in zeros; a flipped bit in
+compressed data becomes other voxels; and asked for x.nii.gz it reads x.nii if that lies in the same folder.
 """
 
 from __future__ import annotations
 
-import gzip
 import struct
 import zlib
+from dataclasses import dataclass
+from importlib import import_module
+from math import isfinite, prod
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from common.errors import ScanError
 
-_TRAILER_BYTES = 4
-_LONGEST_HEADER = 4096
+_TYPES = {
+    2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
+}  # fmt: skip
+"""NumPy's name of each NIfTI datatype that is one number."""
 
 
-def refuse_damaged(path: Path) -> None:
-    """Nothing, if the file has all the bytes that its header announces.
+@dataclass(frozen=True)
+class _Header:
+    """What a NIfTI header says about the voxels behind it."""
+
+    size: tuple[int, ...]
+    dtype: np.dtype[Any]
+    offset: int
+    slope: float
+    intercept: float
+
+
+def nifti_voxels(path: Path) -> NDArray[Any]:
+    """The voxels of a .nii or .nii.gz file, slope and intercept applied, shape (slices, rows, columns).
 
     Raises
     ------
     ScanError
-        If bytes are missing, or compressed data contradict their checksum.
+        If the file is truncated or damaged, or is not one 3D volume with one number a voxel.
     """
-    name = path.name.lower()
     try:
-        if name.endswith(".nii.gz"):
-            whole = _compressed_nifti_is_whole(path)
-        elif name.endswith(".nii"):
-            with path.open("rb") as stream:
-                whole = path.stat().st_size >= _nifti_bytes(stream.read(_LONGEST_HEADER))
-        else:
-            whole = not name.endswith(".mha") or _meta_image_is_whole(path)
-    except (OSError, EOFError, zlib.error, struct.error, ValueError):
-        whole = False
-    if not whole:
-        raise ScanError(f"{path}: the file is truncated or damaged -> copy or export it again")
+        content = path.read_bytes()
+        if path.name.lower().endswith(".gz"):
+            content = _gunzipped(content)
+        header = _nifti_header(content)
+        counts = header.size
+        if len(counts) < 3 or prod(counts[3:]) != 1:
+            raise ScanError(f"{path}: size {counts} -> one 3D volume with one value a voxel is needed")
+        flat = np.frombuffer(content, header.dtype, prod(counts[:3]), header.offset)
+    except (OSError, EOFError, zlib.error, struct.error, ValueError) as failure:
+        raise _damaged(path, failure) from None
+    stored = flat.reshape(counts[2], counts[1], counts[0])
+    if (header.slope, header.intercept) in {(1.0, 0.0), (0.0, 0.0)} or not isfinite(header.slope):
+        return stored
+    scaled: NDArray[Any] = stored * header.slope + header.intercept
+    return scaled
 
 
-def _nifti_bytes(header: bytes) -> int:
-    """Bytes up to the last voxel, from a NIfTI-1 or NIfTI-2 header of either byte order."""
-    for order in "<>":
-        size = struct.unpack_from(f"{order}i", header)[0]
-        if size == 348:
-            dims = struct.unpack_from(f"{order}8h", header, 40)
-            bits, offset = (
-                struct.unpack_from(f"{order}h", header, 72)[0],
-                struct.unpack_from(f"{order}f", header, 108)[0],
-            )
-        elif size == 540:
-            bits, dims = (
-                struct.unpack_from(f"{order}h", header, 14)[0],
-                struct.unpack_from(f"{order}8q", header, 16),
-            )
-            offset = struct.unpack_from(f"{order}q", header, 168)[0]
-        else:
-            continue
-        voxels: int = 1
-        for extent in dims[1 : dims[0] + 1]:
-            voxels *= extent
-        return int(offset) + voxels * int(bits) // 8
-    raise ValueError("not a NIfTI header")
+def _nifti_header(content: bytes) -> _Header:
+    """From a NIfTI-1 header of either byte order."""
+    order = next((order for order in "<>" if content[:4] == struct.pack(f"{order}i", 348)), None)
+    if order is None:
+        raise ValueError("no NIfTI-1 header")
+    size = struct.unpack_from(f"{order}8h", content, 40)
+    datatype = struct.unpack_from(f"{order}h", content, 70)[0]
+    offset, slope, intercept = struct.unpack_from(f"{order}3f", content, 108)
+    if datatype not in _TYPES or min(size) < 0 or not 1 <= size[0] <= 7 or not isfinite(offset):
+        raise ValueError(f"datatype {datatype} or size {size}")
+    return _Header(size[1 : size[0] + 1], np.dtype(order + _TYPES[datatype]), int(offset), slope, intercept)
 
 
-def _compressed_nifti_is_whole(path: Path) -> bool:
-    """By the size in gzip's trailer (RFC 1952); only if it differs, by decompressing everything."""
-    with gzip.open(path) as stream:
-        expected = _nifti_bytes(stream.read(_LONGEST_HEADER))
-    with path.open("rb") as stream:
-        stream.seek(-_TRAILER_BYTES, 2)
-        stated = int.from_bytes(stream.read(), "little")
-    if stated == expected % 2**32:
-        return True
-    with gzip.open(path) as stream:
-        return len(stream.read()) >= expected
+def refuse_damaged(path: Path) -> None:
+    """Nothing, if the compressed data of a .nrrd or .mha file agree with their checksum.
 
-
-def _meta_image_is_whole(path: Path) -> bool:
+    Raises
+    ------
+    ScanError
+        If they do not; ITK itself refuses uncompressed ones that are too short.
+    """
     content = path.read_bytes()
-    header, separator, data = content.partition(b"ElementDataFile = LOCAL")
-    if not separator or b"CompressedData = True" not in header:
-        return True  # ITK refuses uncompressed data that are too short
-    stream = zlib.decompressobj()
-    stream.decompress(data.partition(b"\n")[2])
-    return stream.eof
+    try:
+        if path.suffix.lower() == ".nrrd":
+            end = content.replace(b"\r", b"\n", 1000).find(b"\n\n")
+            if b"encoding: gz" in content[:end]:
+                _gunzipped(content[end:].lstrip(b"\r\n"))
+        elif path.suffix.lower() == ".mha":
+            header, found, data = content.partition(b"ElementDataFile = LOCAL")
+            if found and b"CompressedData = True" in header:
+                zlib.decompress(data.partition(b"\n")[2])
+    except (OSError, EOFError, zlib.error, ValueError) as failure:
+        raise _damaged(path, failure) from None
+
+
+def _gunzipped(content: bytes) -> bytes:
+    """The content decompressed, its checksum and length verified (RFC 1952)."""
+    # Three times as fast as zlib, which matters: reading is most of preprocessing
+    isal: Any = import_module("isal.isal_zlib")
+    try:
+        plain: bytes = import_module("isal.igzip").decompress(content)
+    except isal.IsalError as failure:
+        raise zlib.error(str(failure)) from None
+    return plain
+
+
+def _damaged(path: Path, failure: Exception) -> ScanError:
+    reason = type(failure).__name__
+    return ScanError(f"{path}: the file is truncated or damaged ({reason}) -> copy or export it again")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from common.errors import ScanError
 from common.imaging.geometry import Geometry
-from common.imaging.integrity import refuse_damaged
+from common.imaging.integrity import nifti_voxels, refuse_damaged
 from common.imaging.orientation import Stack, orient
 from common.imaging.scan import Hounsfield
 
@@ -64,35 +64,46 @@ def read_volume(path: Path) -> Volume:
 
     if not path.is_file():
         raise ScanError(f"{path}: no such file -> correct the path in the cohort table")
-    refuse_damaged(path)
-    image = _read(sitk, path)
-    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
-        image = image[:, :, :, 0]
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-        raise ScanError(
-            f"{path}: size {image.GetSize()} with {image.GetNumberOfComponentsPerPixel()} value(s) a voxel "
-            "-> one 3D volume with one value a voxel is needed"
-        )
-    if image.GetSize()[2] < 2:
-        raise ScanError(f"{path}: has one slice only -> export the whole volume")
-    steps = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
-    positions = np.array(image.GetOrigin()) + np.arange(image.GetSize()[2])[:, None] * steps[:, 2]
-    voxels: NDArray[Any] = np.asarray(_Buffer(image, sitk.GetArrayViewFromImage(image)))
-    oriented, geometry = orient(Stack(path, voxels, steps[:, 0], steps[:, 1], positions))
-    return Volume(path, oriented, geometry)
-
-
-def _read(sitk: Any, path: Path) -> Any:
-    """ITK's image; asked for x.nii.gz it takes an x.nii that lies beside it, so it is led away."""
+    name = path.name.lower()
     try:
-        if not path.name.lower().endswith(".nii.gz") or not path.with_suffix("").exists():
-            return sitk.ReadImage(str(path))
-        with TemporaryDirectory() as folder:
-            alone = Path(folder) / "scan.nii.gz"
-            alone.symlink_to(path.resolve())
-            return sitk.ReadImage(str(alone))
+        if name.endswith((".nii", ".nii.gz")):
+            voxels = nifti_voxels(path)
+            header = _nifti_geometry(sitk, path)
+        else:
+            refuse_damaged(path)
+            header = image = sitk.ReadImage(str(path))
+            voxels = np.asarray(_Buffer(image, sitk.GetArrayViewFromImage(image)))
     except RuntimeError as failure:
         raise ScanError(f"{path}: cannot be read ({_cause(failure)}) -> copy or export it again") from None
+    return _volume(path, voxels, header)
+
+
+def _nifti_geometry(sitk: Any, path: Path) -> Any:
+    """ITK's reading of the header; asked for x.nii.gz it would take x.nii beside it, so it is led away."""
+    reader = sitk.ImageFileReader()
+    if not path.name.lower().endswith(".nii.gz") or not path.with_suffix("").exists():
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+        return reader
+    with TemporaryDirectory() as folder:
+        alone = Path(folder) / "scan.nii.gz"
+        alone.symlink_to(path.resolve())
+        reader.SetFileName(str(alone))
+        reader.ReadImageInformation()
+    return reader
+
+
+def _volume(path: Path, voxels: NDArray[Any], header: Any) -> Volume:
+    """The voxels on the grid that ITK's image or reader tells."""
+    if voxels.ndim != 3 or len(header.GetSize()) < 3 or header.GetSize()[:3] != voxels.shape[::-1]:
+        raise ScanError(f"{path}: size {header.GetSize()} -> one 3D volume with one value a voxel is needed")
+    if len(voxels) < 2:
+        raise ScanError(f"{path}: has one slice only -> export the whole volume")
+    count = len(header.GetSize())
+    steps = (np.array(header.GetDirection()).reshape(count, count) * np.array(header.GetSpacing()))[:3, :3]
+    positions = np.array(header.GetOrigin())[:3] + np.arange(len(voxels))[:, None] * steps[:, 2]
+    oriented, geometry = orient(Stack(path, voxels, steps[:, 0], steps[:, 1], positions))
+    return Volume(path, oriented, geometry)
 
 
 def _cause(failure: RuntimeError) -> str:

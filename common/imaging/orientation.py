@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import ScanError
-from common.imaging.geometry import Geometry
+from common.imaging.geometry import SAME_GRID_MM, Geometry
 from common.types import Reals
 
 _UNAMBIGUOUS = 0.75
 """Least cosine between a scan's axis and the patient's axis that it is taken for (41 degrees)."""
 
-_AXIAL_TILT_DEGREES = 0.01
-"""Below this a stack's axes are at right angles, but for the last digit of a header."""
+_SQUARE = 1e-3
+"""Largest cosine between axes that are at right angles, but for the last digit of a header."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,20 +67,20 @@ def orient(stack: Stack) -> tuple[NDArray[Any], Geometry]:
 
 def _transposed(stack: Stack, order: list[int]) -> Stack:
     """Sagittal or coronal slices as axial ones; `order[i]` is the stored axis that is the patient's i."""
-    try:
-        geometry = _geometry(stack)
-    except ValueError as failure:
-        raise ScanError(f"{stack.source}: {failure}") from None
-    if not geometry.evenly_spaced or geometry.tilt_degrees > _AXIAL_TILT_DEGREES:
+    steps = np.diff(stack.positions_mm, axis=0)
+    axes = np.vstack([stack.across_mm, stack.down_mm, steps[0]])
+    axes /= np.linalg.norm(axes, axis=1)[:, None]
+    uneven_mm = np.abs(steps - steps[0]).max()
+    if uneven_mm > SAME_GRID_MM or np.abs(axes @ axes.T - np.eye(3)).max() > _SQUARE:
         raise ScanError(
             f"{stack.source}: not axial, and its slices are oblique or uneven -> use the axial series"
         )
     count = len(stack.positions_mm)
     step = (stack.positions_mm[-1] - stack.positions_mm[0]) / (count - 1)
-    steps = [(stack.across_mm, stack.down_mm, step)[axis] for axis in order]
+    across, down, along = ((stack.across_mm, stack.down_mm, step)[axis] for axis in order)
     voxels = stack.voxels.transpose([2 - axis for axis in reversed(order)])
-    positions = stack.positions_mm[0] + np.arange(len(voxels))[:, None] * steps[2]
-    return Stack(stack.source, voxels, steps[0], steps[1], positions)
+    positions = stack.positions_mm[0] + np.arange(len(voxels))[:, None] * along
+    return Stack(stack.source, voxels, across, down, positions)
 
 
 def _flipped(stack: Stack) -> tuple[NDArray[Any], Geometry]:
