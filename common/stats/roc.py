@@ -219,9 +219,7 @@ def _check_scores(rows: Reals, labels: Flags) -> None:
 def _class_histograms(scores: Reals, positive: Flags, bins: int) -> Counts:
     """Shape (2, bins); every site must bin alike, so in float64 and exactly so."""
     bin_of = np.minimum((scores * bins).astype(np.int64), bins - 1)
-    both = np.bincount(bin_of, minlength=bins)
-    positives = np.bincount(bin_of[positive], minlength=bins)
-    return np.stack([both - positives, positives])
+    return np.bincount(2 * bin_of + positive, minlength=2 * bins).reshape(bins, 2).T
 
 
 def _doubled_wins(scores: Reals, positive: Flags) -> int:
@@ -231,15 +229,16 @@ def _doubled_wins(scores: Reals, positive: Flags) -> int:
     """
     keys = ((scores + 0.0).view(np.int64) << 1) | positive
     keys.sort()
-    is_positive = keys & 1
-    value = keys >> 1
-    negatives_up_to = np.cumsum(1 - is_positive)
-    wins_and_ties = int(is_positive @ negatives_up_to)
-    first = np.flatnonzero(np.diff(value, prepend=-1))
-    if first.size == value.size:
+    is_positive = (keys & 1).astype(np.bool_)
+    n1 = int(np.count_nonzero(is_positive))
+    # Wilcoxon's rank sum; within a tie the negatives come first, so ties count as wins here.
+    wins_and_ties = int(np.flatnonzero(is_positive).sum()) - n1 * (n1 - 1) // 2
+    repeated = (keys[1:] ^ keys[:-1]) <= 1
+    if not repeated.any():
         return 2 * wins_and_ties
-    size = np.diff(first, append=value.size)
-    positives = np.add.reduceat(is_positive, first)
+    first = np.flatnonzero(np.concatenate([[True], ~repeated]))
+    size = np.diff(first, append=keys.size)
+    positives = np.add.reduceat(is_positive.astype(np.int64), first)
     return 2 * wins_and_ties - int(positives @ (size - positives))
 
 

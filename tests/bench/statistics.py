@@ -1,0 +1,105 @@
+"""AUC against sorting, paired DeLong against scikit-learn, and the paper's tables from two sites."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from common.stats.confusion import finish_confusion, local_confusion
+from common.stats.contract import total
+from common.stats.covariates import Model, Term, local_setup
+from common.stats.delong import compare, finish_delong, local_delong, placements
+from common.stats.glm import fit
+from common.stats.grid import Grid
+from common.stats.newton import local_newton
+from common.stats.roc import finish_roc, local_roc
+from common.stats.table_one import Categorical, Continuous, finish_table_one, local_table_one
+from common.types import Flags, Reals
+from tests.bench.measurement import Measurement, faster, seconds
+
+CONTINUOUS = tuple(Continuous(f"c{index}", Grid(0, 0.01, 30_001)) for index in range(7))
+CATEGORICAL = tuple(Categorical(f"b{index}", ("no", "yes")) for index in range(20))
+VARIABLES = (*CONTINUOUS, *CATEGORICAL)
+"""27, as many as the paper screens."""
+
+
+def cohort(n: int, models: int) -> tuple[Reals, Flags]:
+    """Scores of several models, and the outcome."""
+    random = np.random.default_rng(0)
+    labels = random.random(n) < 0.4
+    return np.clip(random.normal(0.4 + 0.2 * labels, 0.2, (models, n)), 0, 1), labels
+
+
+def paired(scores: Reals, labels: Flags) -> object:
+    """All models compared with the first, in two rounds."""
+    first = local_roc(scores, labels, 1000)
+    covariance = finish_delong(first, local_delong(scores, labels, placements(first)))
+    return compare(covariance, tuple((0, other) for other in range(1, len(scores))))
+
+
+def design(n: int) -> tuple[Reals, Flags]:
+    """Seven numbers and twenty signs of n patients, and the outcome."""
+    random = np.random.default_rng(1)
+    labels = random.random(n) < 0.33
+    numbers = random.gamma(4, 20, (n, 7)).round(2)
+    signs = random.random((n, 20)) < 0.3 + 0.15 * labels[:, np.newaxis]
+    return np.column_stack([numbers, signs]).astype(np.float64), labels
+
+
+def univariate(matrix: Reals, labels: Flags, sites: int = 2) -> object:
+    """A logistic model of each column."""
+    models = tuple(Model((Term(f"x{column}", (column,), binary=column >= 7),)) for column in range(27))
+    return _fitted(matrix, labels, models, sites)
+
+
+def _fitted(matrix: Reals, labels: Flags, models: tuple[Model, ...], sites: int) -> object:
+    parts = [(matrix[site::sites], labels[site::sites]) for site in range(sites)]
+    setup = total(local_setup(x, y, models) for x, y in parts)
+    return fit(
+        lambda problem, query: total(local_newton(x, y, problem, query) for x, y in parts), setup, models
+    )
+
+
+def tables(matrix: Reals, labels: Flags, scores: Reals) -> object:
+    """Tables 1, 2 and 3 from two sites."""
+    half = (slice(None, None, 2), slice(1, None, 2))
+    groups = labels.astype(np.int64)
+    columns = [*matrix.T[:7], *matrix.T[7:].astype(np.int64)]
+    one = total(
+        local_table_one([column[site] for column in columns], groups[site], VARIABLES) for site in half
+    )
+    whole = (Model(tuple(Term(f"x{column}", (column,), binary=column >= 7) for column in range(27))),)
+    roc = total(local_roc(scores[:, site], labels[site], 1000) for site in half)
+    counts = total(local_confusion(scores[:, site], labels[site], 0.5) for site in half)
+    return (
+        finish_table_one(one, VARIABLES),
+        univariate(matrix, labels),
+        _fitted(matrix, labels, whole, 2),
+        [(finish_roc(roc, model=m), finish_confusion(counts, model=m)) for m in range(len(scores))],
+    )
+
+
+def run() -> list[Measurement]:
+    """The specification's ratios of the statistics."""
+    scores, labels = cohort(1_000_000, 1)
+    many, outcome = cohort(100_000, 14)
+    matrix, cases = design(775)
+    table_scores, _ = cohort(775, 12)
+    whole_s = min(seconds(lambda: tables(matrix, cases, table_scores)) for _ in range(3))
+    return [
+        faster(
+            "sorting 10^6 scores / AUC with DeLong variance",
+            1 / 1.5,
+            lambda: np.sort(scores[0]),
+            lambda: finish_roc(local_roc(scores, labels, 1000)),
+        ),
+        faster(
+            "scikit-learn's AUC x 14 / paired DeLong of 14 models, 10^5 patients",
+            1.0,
+            lambda: [roc_auc_score(outcome, row) for row in many],
+            lambda: paired(many, outcome),
+        ),
+        Measurement(
+            "Tables 1 to 3, 775 patients, two sites / 2 s", whole_s / 2, 1.0, "at most", f"{whole_s:.2f} s"
+        ),
+    ]
