@@ -35,7 +35,7 @@ class Problem:
     columns : int array, shape (models, d - 1)
         Columns of the design matrix; -1 beyond a model's own.
     free : bool array, shape (models, d)
-        Which coefficients are estimated, the intercept first; the others are 0.
+        Which coefficients are estimated, the intercept first; the others stay as they begin.
     centre, scale : float arrays, shape (columns of the design matrix,)
         For standardisation.
     firth : bool
@@ -99,14 +99,21 @@ class State:
     rounds: int
 
 
-def start(problem: Problem) -> State:
-    """All coefficients 0."""
+def start(problem: Problem, coefficients: Reals | None = None) -> State:
+    """Where to begin: all coefficients 0, or those given; what is not free stays as it begins.
+
+    Parameters
+    ----------
+    coefficients : float array, shape (models, d)
+        On the standardised scale.
+    """
     models, width = problem.free.shape
     nothing = np.zeros((models, width))
+    first = nothing if coefficients is None else coefficients
     no = np.zeros(models, dtype=np.bool_)
     return State(
-        query=Query(nothing, ~no),
-        accepted=nothing,
+        query=Query(first, ~no),
+        accepted=first,
         step=nothing,
         log_likelihood=np.full(models, -np.inf),
         information=np.zeros((models, width, width)),

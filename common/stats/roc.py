@@ -100,7 +100,7 @@ def local_roc(scores: Reals, labels: Flags, bins: int) -> Summary:
     """
     rows = np.atleast_2d(np.asarray(scores, dtype=np.float64))
     positive = np.asarray(labels, dtype=np.bool_)
-    _check_scores(rows, positive)
+    check_scores(rows, positive)
     if bins < 1:
         raise ValueError(f"{bins} bins are no histogram")
     histogram = np.empty((len(rows), 2, bins), dtype=np.int64)
@@ -112,6 +112,32 @@ def local_roc(scores: Reals, labels: Flags, bins: int) -> Summary:
         across_bins = int(positives @ below)
         same_bin[model] = _doubled_wins(row, positive) - 2 * across_bins, positives @ negatives
     return Summary(counts={"histogram": histogram, "same_bin": same_bin})
+
+
+def check_scores(rows: Reals, labels: Flags) -> None:
+    """Whether scores are scores.
+
+    Parameters
+    ----------
+    rows : float array, shape (models, n)
+    labels : bool array, shape (n,)
+
+    Raises
+    ------
+    NonFiniteError
+        If a score is NaN or infinite.
+    ValueError
+        If a score is outside [0, 1], or shapes differ.
+    """
+    if rows.ndim != 2 or labels.shape != rows.shape[1:]:
+        raise ValueError(f"scores {rows.shape} and labels {labels.shape} do not belong together")
+    if rows.size == 0:
+        return
+    low, high = float(rows.min()), float(rows.max())
+    if not (isfinite(low) and isfinite(high)):
+        raise NonFiniteError("a score is NaN or infinite -> find out why the model failed on this patient")
+    if low < 0 or high > 1:
+        raise ValueError(f"scores lie in [{low:g}, {high:g}], not in [0, 1] -> rescale them by their range")
 
 
 def finish_roc(
@@ -202,18 +228,6 @@ def auc_interval(auc: float, variance: float | None, n: int, kind: AucInterval) 
         return Interval(max(0.0, auc - half), min(1.0, auc + half), "delong")
     centre, half = log(auc / (1 - auc)), z * sqrt(variance) / (auc * (1 - auc))
     return Interval(float(expit(centre - half)), float(expit(centre + half)), "logit-delong")
-
-
-def _check_scores(rows: Reals, labels: Flags) -> None:
-    if rows.ndim != 2 or labels.shape != rows.shape[1:]:
-        raise ValueError(f"scores {rows.shape} and labels {labels.shape} do not belong together")
-    if rows.size == 0:
-        return
-    low, high = float(rows.min()), float(rows.max())
-    if not (isfinite(low) and isfinite(high)):
-        raise NonFiniteError("a score is NaN or infinite -> find out why the model failed on this patient")
-    if low < 0 or high > 1:
-        raise ValueError(f"scores lie in [{low:g}, {high:g}], not in [0, 1] -> rescale them by their range")
 
 
 def _class_histograms(scores: Reals, positive: Flags, bins: int) -> Counts:

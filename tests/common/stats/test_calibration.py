@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import special
+from sklearn.calibration import calibration_curve
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import brier_score_loss
+
+from common.stats.calibration import finish_calibration, local_calibration, logits, recalibrate
+from common.stats.contract import total
+from common.stats.minima import SIMULATION, STANDARD
+from common.stats.newton import local_newton
+
+
+def draw(n=400, seed=0):
+    random = np.random.default_rng(seed)
+    scores = random.beta(2, 3, n)
+    return scores, random.random(n) < special.expit(0.3 + 0.8 * special.logit(scores))
+
+
+def rounds_over(scores, labels, sites, minima=STANDARD):
+    parts = [(scores[site], labels[site]) for site in sites]
+    summary = total(local_calibration(s, y) for s, y in parts)
+    return recalibrate(
+        lambda problem, query: total(local_newton(logits(s), y, problem, query) for s, y in parts),
+        summary,
+        minima,
+    )
+
+
+def test_equals_sklearn():
+    scores, labels = draw()
+
+    result = finish_calibration(local_calibration(scores, labels), SIMULATION)
+
+    observed, predicted = calibration_curve(labels, scores, n_bins=10)
+    assert result.brier.value == pytest.approx(brier_score_loss(labels, scores), rel=1e-12)
+    np.testing.assert_allclose([point.observed for point in result.points], observed)
+    np.testing.assert_allclose([point.predicted for point in result.points], predicted)
+    weights = np.array([point.patients for point in result.points]) / 400
+    assert result.expected_calibration_error.value == pytest.approx(
+        np.sum(weights * np.abs(observed - predicted))
+    )
+
+
+def test_intercept_and_slope_solve_their_equations(federations):
+    scores, labels = draw()
+    x = special.logit(scores)
+
+    for sites in federations(labels):
+        result = rounds_over(scores, labels, sites)
+        assert result.rounds <= 8
+        assert abs(np.sum(labels - special.expit(result.intercept.value + x))) < 1e-7
+        slope = result.slope.value
+        assert slope == pytest.approx(0.8, abs=0.35)
+        assert result.slope.interval.low < slope < result.slope.interval.high
+    # The slope is the coefficient of a logistic model without penalty.
+    model = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(x[:, np.newaxis], labels)
+    assert slope == pytest.approx(model.coef_[0, 0], rel=1e-5)
+
+
+def test_federated_equals_pooled(federations):
+    scores, labels = draw(seed=1)
+    pooled = finish_calibration(local_calibration(scores, labels))
+
+    for sites in federations(labels):
+        result = finish_calibration(total(local_calibration(scores[site], labels[site]) for site in sites))
+        assert result.brier.value == pytest.approx(pooled.brier.value, rel=1e-12)
+        assert result.expected_calibration_error.value == pytest.approx(
+            pooled.expected_calibration_error.value, rel=1e-12
+        )
+        assert [p.observed for p in result.points] == [p.observed for p in pooled.points]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_point_may_be_shown(seed):
+    scores, labels = draw(60, seed)
+
+    points = finish_calibration(local_calibration(scores, labels)).points
+
+    assert sum(point.patients for point in points) == 60
+    for point in points:
+        events = round(point.observed * point.patients)
+        assert point.patients >= 10
+        assert events == 0 or events >= 5
+        assert events == point.patients or point.patients - events >= 5
+
+
+def test_perfectly_separated_scores_have_no_slope():
+    labels = np.arange(40) >= 20
+
+    result = rounds_over(np.where(labels, 0.7, 0.3), labels, [np.arange(40)])
+
+    assert "separated" in str(result.slope.status)
+    assert result.intercept.status.ok
+
+
+def test_extreme_scores_are_clipped_and_counted():
+    scores = np.array([0.0, 1.0, 1e-7] * 10 + [0.4] * 10)
+
+    assert finish_calibration(local_calibration(scores, np.arange(40) % 2 == 0)).n_clipped == 30
+    assert np.isfinite(logits(scores)).all()
+
+
+def test_too_few_are_suppressed():
+    for positives, word in ((0, "one class"), (9, "fewer")):
+        labels = np.arange(60) < positives
+        result = finish_calibration(local_calibration(np.linspace(0, 1, 60), labels))
+        again = rounds_over(np.linspace(0, 1, 60), labels, [np.arange(60)])
+        assert word in str(result.status)
+        assert (result.brier.value, result.points) == (None, ())
+        assert (again.slope.value, again.intercept.value, again.rounds) == (None, None, 0)
