@@ -104,6 +104,7 @@ def _study(plan: StudyPlan, trained: tuple[TrainedModel, ...]) -> Study:
         profile=plan.profile,
         endpoint=plan.cohort.outcome.endpoint,
         seed=plan.seed,
+        local_epochs=plan.federation.local_epochs,
         threshold=plan.evaluation.threshold,
         interval=plan.interval,
         two_site_ack=plan.two_site_ack,

@@ -220,6 +220,8 @@ class Study(Record):
     endpoint: Literal["rHE", "cHE"]
     """Which expansion is predicted: revised or conventional."""
     seed: int
+    local_epochs: int = Field(ge=1)
+    """Passes over a centre's training patients in one federated round."""
     threshold: float
     """Operating point."""
     interval: str

@@ -97,6 +97,7 @@ def make_study(make: Make = Make()) -> Results:
             profile=make.profile,
             endpoint="rHE",
             seed=20260301,
+            local_epochs=2,
             threshold=0.5,
             interval="logit-delong",
             two_site_ack=len(make.sites) == 2,

@@ -48,6 +48,21 @@ class Picture:
     alt: str
 
 
+@dataclass(frozen=True)
+class TimedCurve:
+    """A learning curve on the scale on which all arms can be compared.
+
+    Attributes
+    ----------
+    curve : LearningCurve
+    epochs_per_point : int
+        A federated round is several epochs; other arms count epochs.
+    """
+
+    curve: LearningCurve
+    epochs_per_point: int
+
+
 def roc_picture(cells: Sequence[Cell], styles: Mapping[str, ArmStyle], title: str) -> Picture:
     """ROC curves of one cohort, one for each arm that has any."""
 
@@ -65,46 +80,48 @@ def roc_picture(cells: Sequence[Cell], styles: Mapping[str, ArmStyle], title: st
     return Picture(_svg(draw, 3.8, 3.8), title)
 
 
-def loss_picture(curves: Sequence[LearningCurve], styles: Mapping[str, ArmStyle], title: str) -> Picture:
-    """Training losses by round or epoch, a dot on the one that was kept."""
+def loss_picture(curves: Sequence[TimedCurve], styles: Mapping[str, ArmStyle], title: str) -> Picture:
+    """Training losses by epoch, a dot on the one that was kept."""
 
     def draw(axes: Axes) -> None:
         for curve in curves:
-            _curve(axes, curve, [point.loss for point in curve.points], styles[curve.arm])
+            _curve(axes, curve, [point.loss for point in curve.curve.points], styles[curve.curve.arm])
         axes.set_ylabel("Training loss")
         axes.set_ylim(bottom=0)
-        _rounds(axes)
+        _epochs(axes)
 
     return Picture(_svg(draw, 5.2, 2.9), title)
 
 
-def validation_picture(
-    curves: Sequence[LearningCurve], styles: Mapping[str, ArmStyle], title: str
-) -> Picture:
-    """Validation AUCs by round or epoch, a dot on the one that was kept."""
+def validation_picture(curves: Sequence[TimedCurve], styles: Mapping[str, ArmStyle], title: str) -> Picture:
+    """Validation AUCs by epoch, a dot on the one that was kept."""
 
     def draw(axes: Axes) -> None:
         axes.axhline(0.5, color="#b8c0c8", linewidth=1, zorder=1)
         for curve in curves:
-            _curve(axes, curve, [point.validation_auc for point in curve.points], styles[curve.arm])
+            _curve(
+                axes, curve, [point.validation_auc for point in curve.curve.points], styles[curve.curve.arm]
+            )
         axes.set_ylabel("Validation AUC")
         axes.set_ylim(-0.02, 1.02)
-        _rounds(axes)
+        _epochs(axes)
 
     return Picture(_svg(draw, 5.2, 2.9), title)
 
 
-def _curve(axes: Axes, curve: LearningCurve, values: Iterable[float | None], style: ArmStyle) -> None:
-    shown = [(p.number, value) for p, value in zip(curve.points, values, strict=True) if value is not None]
+def _curve(axes: Axes, timed: TimedCurve, values: Iterable[float | None], style: ArmStyle) -> None:
+    curve, scale = timed.curve, timed.epochs_per_point
+    pairs = zip(curve.points, values, strict=True)
+    shown = [(point.number * scale, value) for point, value in pairs if value is not None]
     _line(axes, shown, style)
-    kept = [(number, value) for number, value in shown if number == curve.chosen]
+    kept = [(epoch, value) for epoch, value in shown if epoch == curve.chosen * scale]
     axes.plot(*_columns(kept), "o", color=style.colour, markeredgecolor="white", markersize=8, zorder=4)
 
 
-def _rounds(axes: Axes) -> None:
+def _epochs(axes: Axes) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.set_xlabel("Round (federated) or epoch")
+    axes.set_xlabel("Passes over the training patients (epochs)")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
     axes.grid(axis="y", color="#e7ebee", linewidth=0.8)
     axes.set_axisbelow(True)

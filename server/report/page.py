@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common.storage import write_atomically
 from server.report import words
-from server.report.figures import Picture, loss_picture, roc_picture, validation_picture
+from server.report.figures import Picture, TimedCurve, loss_picture, roc_picture, validation_picture
 from server.report.glossary import GLOSSARY
 from server.report.headline import findings, headline
 from server.report.palette import ArmStyle, arm_styles, auc_tint
@@ -22,7 +22,7 @@ from server.report.views import (
     model_views,
     printed_cells,
 )
-from server.results import PartOfCohort, Results
+from server.results import PartOfCohort, Results, Study
 
 _HERE = Path(__file__).parent
 _FILTERS = (
@@ -108,7 +108,7 @@ def render(results: Results) -> str:
         models=models,
         findings=found,
         headline=headline(found[models[0].name]) if models else (),
-        learning={model.name: _learning(model, styles) for model in models},
+        learning={model.name: _learning(model, results.study, styles) for model in models},
         rocs={model.name: _rocs(model, styles) for model in models},
         fair={model.name: fair_cohorts(model) for model in models},
         printed={model.name: printed_cells(model) for model in models},
@@ -135,12 +135,16 @@ def _without_markup(css: str) -> str:
     return Markup(css)  # noqa: S704 - our own file, checked above
 
 
-def _learning(model: ModelView, styles: Mapping[str, ArmStyle]) -> LearningPanels | None:
-    curves = [curve for curve in model.curves if curve.points]
+def _learning(model: ModelView, study: Study, styles: Mapping[str, ArmStyle]) -> LearningPanels | None:
+    curves = [
+        TimedCurve(curve, study.local_epochs if curve.kind == "federated" else 1)
+        for curve in model.curves
+        if curve.points
+    ]
     if not curves:
         return None
-    validated = [point for curve in curves for point in curve.points if point.validation_auc is not None]
-    alt = f"of {model.name} by round, one line for each of {len(curves)} arms"
+    validated = any(point.validation_auc is not None for timed in curves for point in timed.curve.points)
+    alt = f"of {model.name} by epoch, one line for each of {len(curves)} arms"
     return LearningPanels(
         loss=loss_picture(curves, styles, f"Training loss {alt}"),
         validation=validation_picture(curves, styles, f"Validation AUC {alt}") if validated else None,

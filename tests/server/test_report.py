@@ -18,10 +18,10 @@ from studies import PIXEL_PNG, SMALL, Arm, Make, absent, make_study, measure
 
 from server.records import Described, Standing
 from server.report import words, write_report, write_tables
-from server.report.figures import roc_picture
+from server.report.figures import Picture, TimedCurve, loss_picture, roc_picture
 from server.report.headline import findings, headline
 from server.report.page import render
-from server.report.palette import arm_styles, auc_tint
+from server.report.palette import ArmStyle, arm_styles, auc_tint
 from server.report.views import fair_cohorts, model_views, printed_cells
 from server.results import Cell, Results
 
@@ -313,6 +313,41 @@ def test_a_study_without_anything_says_so():
     assert "Nothing was evaluated." in page.text
 
 
+def test_rounds_and_epochs_are_counted_apart_and_drawn_on_one_scale():
+    results = make_study(Make(models=("net",), rounds=12))
+
+    page = Page(render(results))
+
+    assert "Federated, round 9 of 12; Chongqing alone, epoch 9 of 12" in page.text
+    assert "a round is 2 passes over each centre's" in page.text
+
+
+@pytest.mark.parametrize(("kind", "epochs"), [("federated", [2, 4, 6]), ("local", [1, 2, 3])])
+def test_a_learning_curve_draws_the_losses_at_their_epochs(kind, epochs):
+    results = make_study(SMALL_STUDY)
+    curve = next(curve for curve in results.training if curve.kind == kind)
+    style = arm_styles(results)[curve.arm]
+
+    picture = loss_picture([TimedCurve(curve, 2 if kind == "federated" else 1)], {curve.arm: style}, "title")
+
+    drawn = _drawn(picture, style)
+    (left, bottom), (right, top) = drawn[0], drawn[-1]
+    losses = [point.loss for point in curve.points]
+    for (x, y), epoch, loss in zip(drawn, epochs, losses, strict=True):
+        assert (x - left) / (right - left) == pytest.approx((epoch - epochs[0]) / (epochs[-1] - epochs[0]))
+        assert (y - bottom) / (top - bottom) == pytest.approx(
+            (loss - losses[0]) / (losses[-1] - losses[0]), abs=1e-4
+        )
+
+
+def test_p_values_have_a_column_only_if_there_are_any():
+    results = make_study(SMALL_STUDY)
+    bare = tuple(row.model_copy(update={"p_value": None}) for row in results.cohort)
+
+    assert "< .001" in Page(render(results)).text
+    assert " P " not in Page(render(results.model_copy(update={"cohort": bare}))).text
+
+
 def test_a_model_without_curves_says_so():
     results = make_study(SOMETHING)
     bare = tuple(curve.model_copy(update={"points": ()}) for curve in results.training)
@@ -345,6 +380,19 @@ def test_the_flow_chart_prints_every_reason_and_number():
         assert f"rHE {chart.positive} non-rHE {chart.negative}" in page.text
 
 
+def _drawn(picture: Picture, style: ArmStyle) -> list[tuple[float, float]]:
+    """The vertices of the one line of that colour, in the picture's own units."""
+    code = base64.b64decode(picture.source.split(",", 1)[1])
+    assert b"date" not in code
+    svg = ET.fromstring(code)  # noqa: S314 - our own picture
+    (path,) = [
+        element.get("d")
+        for element in svg.iter("{http://www.w3.org/2000/svg}path")
+        if f"stroke: {style.colour.lower()}" in element.get("style", "").lower() and element.get("clip-path")
+    ]
+    return [(float(x), float(y)) for x, y in re.findall(r"[ML] ([\d.]+) ([\d.]+)", path)]
+
+
 def test_a_roc_picture_draws_the_curve_that_it_was_given():
     results = make_study(SMALL_STUDY)
     cell = next(c for c in results.evaluation if c.arm == "federated" and c.part == "whole")
@@ -352,15 +400,7 @@ def test_a_roc_picture_draws_the_curve_that_it_was_given():
 
     picture = roc_picture([cell], {cell.arm: style}, "title")
 
-    code = base64.b64decode(picture.source.split(",", 1)[1])
-    assert b"date" not in code
-    svg = ET.fromstring(code)  # noqa: S314 - our own picture
-    (path,) = [
-        element.get("d")
-        for element in svg.iter("{http://www.w3.org/2000/svg}path")
-        if style.colour.lower() in element.get("style", "").lower() and element.get("clip-path")
-    ]
-    drawn = [(float(x), float(y)) for x, y in re.findall(r"[ML] ([\d.]+) ([\d.]+)", path)]
+    drawn = _drawn(picture, style)
     assert len(drawn) == len(cell.roc)
     (left, bottom), (right, top) = drawn[0], drawn[-1]
     for (x, y), point in zip(drawn, cell.roc, strict=True):
