@@ -32,6 +32,7 @@ CALCIFICATION_HU = 150.0
 SKIN_MM = (78.0, 98.0, 92.0)
 """Semi-axes of the skin's surface; the skull and the brain lie within at fixed depths."""
 _SCALP_MM, _SKULL_MM, _MENINGES_MM = 6.0, 7.0, 2.0
+_DISTENSION = 1.6
 _GYRUS_MM = 5.5
 _SULCUS_DEPTH_MM = 17.0
 
@@ -93,6 +94,8 @@ class Head:
         Without blur and noise.
     brain, ventricles, sulci, infratentorial : Flags of the same shape
         Parenchyma; CSF spaces that IVH and SAH can fill; what lies below the tentorium.
+    yielding : Flags of the same shape
+        Brain into which a large IVH widens the ventricles.
     """
 
     geometry: Geometry
@@ -101,6 +104,7 @@ class Head:
     ventricles: Flags
     sulci: Flags
     infratentorial: Flags
+    yielding: Flags
 
 
 @dataclass(frozen=True)
@@ -176,7 +180,15 @@ def head(scanner: Scanner, variant: int, *, tilted: bool, atrophy: int) -> Head:
     plexus = ventricles & _any(place, (_PLEXUS,))
     hu[plexus] = CALCIFICATION_HU if atrophy else CSF_HU
     brain = (inner > _MENINGES_MM) & ~(sulci | dura | bone | ventricles)
-    return Head(geometry, hu, brain, ventricles & ~plexus, sulci & ~(dura | bone | ventricles), below & ~bone)
+    return Head(
+        geometry,
+        hu,
+        brain,
+        ventricles & ~plexus,
+        sulci & ~(dura | bone | ventricles),
+        below & ~bone,
+        brain & _any(place, _VENTRICLES, widening * _DISTENSION),
+    )
 
 
 def _depth(place: Coordinates) -> Pixels:

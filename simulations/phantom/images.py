@@ -97,8 +97,7 @@ def acquire(hu: Pixels, head: Head, scanner: Scanner, random: np.random.Generato
     rows, columns = (slice(max(one[0] - 3, 0), one[-1] + 4) for one in found)
     part = hu[:, rows, columns]
     sigma = scanner.blur_mm / scanner.pixel_mm
-    # A Gaussian kernel of this width leaves white noise 1 / (2 sqrt(pi) sigma) of its deviation
-    white_hu = scanner.noise_hu * max(2 * math.sqrt(math.pi) * sigma, 1.0)
+    white_hu = scanner.noise_hu / _kept_noise(sigma)
     height = np.linspace(_NOISE_AT_BASE, 1.0, len(hu), dtype=np.float32)[:, None, None]
     noisy = random.standard_normal(part.shape, dtype=np.float32)
     noisy *= np.float32(white_hu) * height
@@ -108,6 +107,12 @@ def acquire(hu: Pixels, head: Head, scanner: Scanner, random: np.random.Generato
     pixels = np.full(hu.shape, int(AIR_HU), dtype=np.int16)
     pixels[:, rows, columns] = np.rint(np.clip(noisy, -1024, 3071)).astype(np.int16)
     return pixels
+
+
+def _kept_noise(sigma: float) -> float:
+    """What a Gaussian kernel of this width in pixels leaves of white noise's standard deviation."""
+    response = gaussian_filter1d(np.eye(1, 25, 12)[0], sigma, truncate=3.0)
+    return float((response**2).sum())
 
 
 def _count(head: Head, volume_ml: float) -> int:
@@ -128,14 +133,17 @@ def _main(site: Site, form: Shape, volume_ml: float) -> Flags:
 
 
 def _filling(site: Site, hematoma: Flags) -> NDArray[np.intp]:
-    """Ventricular voxels beside the hematoma, nearest first, those at the back before those in front."""
+    """Voxels in the order in which an IVH fills them: ventricles, then brain that yields; near and low first."""
     head = site.head
-    free = head.ventricles.copy()
-    free[site.part] &= ~hematoma
-    inside = np.flatnonzero(free)
-    place = everywhere(head.geometry)
-    order = (np.sqrt(place.distance_squared(site.seat_mm)) - 0.8 * place.y).ravel()[inside]
-    return inside[np.argsort(order, kind="stable")]
+    order = np.sqrt(everywhere(head.geometry).distance_squared(site.seat_mm))
+    order -= np.float32(0.8) * everywhere(head.geometry).y
+    spaces = []
+    for space in (head.ventricles, head.yielding):
+        free = space.copy()
+        free[site.part] &= ~hematoma
+        inside = np.flatnonzero(free)
+        spaces.append(inside[np.argsort(order.ravel()[inside], kind="stable")])
+    return np.concatenate(spaces)
 
 
 def _bled(bleeding: _Bleeding, volumes: Volumes, seed: int) -> tuple[Pixels, Labels]:

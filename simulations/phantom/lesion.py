@@ -25,6 +25,8 @@ SEATS: dict[str, tuple[Point, ...]] = {
 
 _SATELLITE_GAP_MM = (3.0, 8.0)
 _ISLAND_GAP_MM = (1.8, 4.0)
+_LARGEST_SMALL_MM = 4.6
+"""Radius of a satellite: they measure at most 10 mm across."""
 _BUBBLES = 5
 """Small hematomas of an island sign that are connected with the main one: at least four."""
 _SEPARATION_MM = 1.6
@@ -121,6 +123,8 @@ class Shape:
     def threshold(self, voxels: int) -> float:
         """Score below which the main hematoma has what the small ones leave of this many voxels."""
         rank = max(voxels - int(np.count_nonzero(self.small)), 1)
+        if rank > self.score.size:
+            return math.inf
         return float(np.partition(self.score.ravel(), rank - 1)[rank - 1])
 
 
@@ -164,12 +168,12 @@ def shape(site: Site, random: np.random.Generator) -> Shape:
     long = random.uniform(1.05, 1.3)
     distance = np.sqrt((local.x * long) ** 2 + (local.y / long) ** 2 + (local.z * 1.05) ** 2)
     score = distance / _lobes(lesion, local, random)
-    small = np.zeros(score.shape, dtype=bool)
-    around = np.zeros(score.shape, dtype=bool)
+    small, around, taken = (np.zeros(score.shape, dtype=bool) for _ in range(3))
     for radius_mm, gap_mm in _small_hematomas(lesion, random):
-        near = _beside(site, score, (radius_mm, gap_mm), around, random)
+        near = _beside(site, score, (radius_mm, gap_mm), taken, random)
         small |= (near < radius_mm) & site.room
         around |= near < radius_mm + _SEPARATION_MM
+        taken |= near < radius_mm + _SEPARATION_MM + _LARGEST_SMALL_MM
     return Shape(np.where(site.room & ~around, score, np.float32(np.inf)).astype(np.float32), small)
 
 
@@ -208,7 +212,7 @@ def _small_hematomas(lesion: Lesion, random: np.random.Generator) -> list[tuple[
     count = 3 if "island_sign" in lesion.signs else 1
     gap = _ISLAND_GAP_MM if "island_sign" in lesion.signs else _SATELLITE_GAP_MM
     # All of them together stay small beside the main one
-    largest = min(4.6, lesion.radius_mm * 0.55)
+    largest = min(_LARGEST_SMALL_MM, lesion.radius_mm * 0.55)
     return [(random.uniform(0.7, 1.0) * largest, random.uniform(*gap)) for _ in range(count)]
 
 
