@@ -40,9 +40,11 @@ def write_atomically(path: Path, content: bytes, *, private: bool = False) -> No
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as failure:
+        raise StorageError(f"{path}: cannot be written ({_reason(failure)})") from None
+    finally:
+        # Also after Ctrl-C; gone already where the file is whole.
         with suppress(OSError):
             temporary.unlink()
-        raise StorageError(f"{path}: cannot be written ({_reason(failure)})") from None
 
 
 @contextmanager

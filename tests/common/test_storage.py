@@ -56,3 +56,15 @@ def another_process(folder):
     )
     command = [sys.executable, "-c", program, str(folder)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(tmp_path / "file", b"new")
+
+    assert list(tmp_path.iterdir()) == []
