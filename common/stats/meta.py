@@ -1,0 +1,167 @@
+"""How much an AUC differs between sites: random-effects meta-analysis on the logit scale, in two rounds.
+
+Round 1 sums `local_site` over sites; the coordinator broadcasts `between_variance`; round 2 sums
+`local_weighted`. Sums over so few sites nearly tell the sites' own values: below six sites treat the result
+as released site by site.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log, sqrt
+
+import numpy as np
+from scipy import stats
+from scipy.special import expit
+
+from common.stats.contract import Summary
+from common.stats.estimate import LEVEL, OK, Interval, Status, suppressed, undefined
+from common.stats.minima import STANDARD, Minima
+from common.stats.roc import RocResult
+
+_PER_SITE_BELOW = 6
+
+
+@dataclass(frozen=True)
+class Heterogeneity:
+    """One model's AUC over sites.
+
+    Attributes
+    ----------
+    auc : float or None
+        Random-effects mean, back-transformed.
+    interval : Interval or None
+        Hartung and Knapp's, with sites - 1 degrees of freedom.
+    prediction : Interval or None
+        For a new site, with sites - 2 degrees of freedom; None below three sites.
+    q, p, i_squared, tau_squared : float or None
+        Cochran's Q with its p, the share of variation that is between sites, and DerSimonian and Laird's
+        between-site variance on the logit scale.
+    difference_z, difference_p : float or None
+        For exactly two sites: of their difference; nothing else is reported then.
+    sites, sites_excluded : int
+        Used; and left out because their AUC is 0 or 1 or their numbers are too small.
+    per_site : bool
+        Whether so few sites were summed that the result counts as released site by site.
+    method : str
+    status : Status
+    """
+
+    auc: float | None
+    interval: Interval | None
+    prediction: Interval | None
+    q: float | None
+    p: float | None
+    i_squared: float | None
+    tau_squared: float | None
+    difference_z: float | None
+    difference_p: float | None
+    sites: int
+    sites_excluded: int
+    per_site: bool
+    method: str
+    status: Status
+
+
+def local_site(site: RocResult) -> Summary:
+    """A site's AUC by weight; a site that has none counts as excluded.
+
+    Returns
+    -------
+    Summary
+        Counts "sites" (2,): used and excluded. Reals "sums" (4,): of w, w t, w t t and w w, where t is the
+        logit of the AUC and w the inverse of its variance.
+    """
+    point = _logit(site)
+    if point is None:
+        return Summary({"sites": np.array([0, 1])}, {"sums": np.zeros(4)})
+    theta, variance = point
+    w = 1 / variance
+    return Summary({"sites": np.array([1, 0])}, {"sums": np.array([w, w * theta, w * theta**2, w * w])})
+
+
+def between_variance(first: Summary) -> float:
+    """DerSimonian and Laird's tau squared, 0 for fewer than two sites.
+
+    References
+    ----------
+    DerSimonian R, Laird N. Control Clin Trials 1986;7:177-188.
+    """
+    sites = int(first.counts["sites"][0])
+    if sites < 2:
+        return 0.0
+    w, _, _, ww = first.reals["sums"]
+    return max(0.0, (_q(first) - (sites - 1)) / float(w - ww / w))
+
+
+def local_weighted(site: RocResult, tau_squared: float) -> Summary:
+    """A site's AUC by its random-effects weight: reals "sums" (3,) of w, w t and w t t."""
+    point = _logit(site)
+    if point is None:
+        return Summary(reals={"sums": np.zeros(3)})
+    theta, variance = point
+    w = 1 / (variance + tau_squared)
+    return Summary(reals={"sums": np.array([w, w * theta, w * theta**2])})
+
+
+def finish_meta(first: Summary, second: Summary, minima: Minima = STANDARD) -> Heterogeneity:
+    """Mean, interval and heterogeneity.
+
+    References
+    ----------
+    Hartung J, Knapp G. Stat Med 2001;20:3875-3889. Higgins JPT et al. J R Stat Soc A 2009;172:137-159.
+    """
+    sites, excluded = (int(count) for count in first.counts["sites"])
+    few = sites < _PER_SITE_BELOW
+    method = "logit AUC, DerSimonian-Laird, Hartung-Knapp"
+    if sites < 2:
+        missing = undefined("fewer than two sites with an AUC")
+        return Heterogeneity(*_NOTHING, sites, excluded, few, method, missing)
+    if sites == 2:
+        if minima.sites > 2:
+            hidden = suppressed(f"fewer than {minima.sites} sites")
+            return Heterogeneity(*_NOTHING, sites, excluded, few, method, hidden)
+        z = sqrt(max(0.0, _q(first)))
+        p = float(2 * stats.norm.sf(z))
+        return Heterogeneity(*_NOTHING[:7], z, p, sites, excluded, few, method, OK)
+    return _random_effects(first, second, (sites, excluded), method)
+
+
+_NOTHING: tuple[None, None, None, None, None, None, None, None, None] = (None,) * 9
+
+
+def _random_effects(first: Summary, second: Summary, sites: tuple[int, int], method: str) -> Heterogeneity:
+    q, tau_squared, freedom = _q(first), between_variance(first), sites[0] - 1
+    w, wt, wtt = (float(value) for value in second.reals["sums"])
+    mean = wt / w
+    error = sqrt(max(0.0, wtt - wt**2 / w) / (freedom * w))
+    half = float(stats.t.isf((1 - LEVEL) / 2, freedom)) * error
+    new = float(stats.t.isf((1 - LEVEL) / 2, freedom - 1)) * sqrt(tau_squared + error**2)
+    return Heterogeneity(
+        auc=float(expit(mean)),
+        interval=Interval(float(expit(mean - half)), float(expit(mean + half)), "Hartung-Knapp"),
+        prediction=Interval(float(expit(mean - new)), float(expit(mean + new)), "prediction"),
+        q=q,
+        p=float(stats.chi2.sf(q, freedom)),
+        i_squared=max(0.0, 1 - freedom / q) if q > 0 else 0.0,
+        tau_squared=tau_squared,
+        difference_z=None,
+        difference_p=None,
+        sites=sites[0],
+        sites_excluded=sites[1],
+        per_site=sites[0] < _PER_SITE_BELOW,
+        method=method,
+        status=OK,
+    )
+
+
+def _logit(site: RocResult) -> tuple[float, float] | None:
+    """The logit of a site's AUC and its variance (delta method)."""
+    if site.auc is None or not site.variance or site.auc in {0.0, 1.0}:
+        return None
+    return log(site.auc / (1 - site.auc)), site.variance / (site.auc * (1 - site.auc)) ** 2
+
+
+def _q(first: Summary) -> float:
+    w, wt, wtt, _ = (float(value) for value in first.reals["sums"])
+    return max(0.0, wtt - wt**2 / w)
