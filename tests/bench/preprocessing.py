@@ -58,6 +58,7 @@ def monai_pipeline(precision: type = np.float32) -> Callable[[Path, Path], Pixel
         [
             mt.LoadImaged(keys),
             mt.EnsureChannelFirstd(keys),
+            mt.Orientationd(keys, axcodes="LPS", labels=(("L", "R"), ("P", "A"), ("I", "S"))),
             mt.Spacingd(keys, pixdim=(1.0, 1.0, 5.0), mode=("bilinear", "nearest")),
             mt.ScaleIntensityRanged("ct", a_min=0, a_max=80, b_min=0, b_max=1, clip=True),
             mt.CropForegroundd(keys, source_key="mask"),

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from common.errors import ScanError, StorageError
+from common.imaging.cache import Cache, Note, Record, content_key, file_digest
+
+KEY = "ab" * 32
+RECORD = Record(
+    ich_ml=1.5, ivh_ml=0.0, voxels="digest", rectangle=(1, 2), notes=(Note(where="a", what="b", remedy="c"),)
+)
+ARRAYS = {"2d-16": np.arange(6, dtype=np.float32), "labels": np.ones((2, 2), dtype=np.uint8)}
+
+
+def test_what_is_kept_is_found(tmp_path):
+    kept = Cache(tmp_path).keep(KEY, RECORD, ARRAYS)
+    found = Cache(tmp_path).find(KEY)
+
+    assert found == kept
+    assert found.record == RECORD
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(np.load(found.paths[name]), array)
+
+
+def test_what_was_never_kept_is_not_found(tmp_path):
+    Cache(tmp_path).keep(KEY, RECORD, ARRAYS)
+    assert Cache(tmp_path).find("cd" * 32) is None
+    assert Cache(tmp_path / "nowhere").find(KEY) is None
+
+
+@pytest.mark.parametrize("name", ["2d-16", "labels"])
+@pytest.mark.parametrize("place", [0, 60, -1])
+def test_any_changed_byte_of_an_array_is_found(tmp_path, name, place, caplog):
+    path = Cache(tmp_path).keep(KEY, RECORD, ARRAYS).paths[name]
+    content = bytearray(path.read_bytes())
+    content[place] ^= 4
+    path.write_bytes(content)
+
+    assert Cache(tmp_path).find(KEY) is None
+    assert "cache damaged" in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"record": {}, "arrays": {}}', b"\xff\xfe"])
+def test_a_damaged_manifest_is_as_none(tmp_path, content):
+    Cache(tmp_path).keep(KEY, RECORD, ARRAYS)
+    next(tmp_path.rglob("*.json")).write_bytes(content)
+    assert Cache(tmp_path).find(KEY) is None
+
+
+def test_an_entry_without_manifest_does_not_exist(tmp_path):
+    Cache(tmp_path).keep(KEY, RECORD, ARRAYS)
+    next(tmp_path.rglob("*.json")).unlink()
+    assert Cache(tmp_path).find(KEY) is None
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match="cannot be written"):
+        Cache(tmp_path / "file").keep(KEY, RECORD, ARRAYS)
+
+
+def test_only_half_written_files_are_tidied_away(tmp_path):
+    entry = Cache(tmp_path).keep(KEY, RECORD, ARRAYS)
+    partial = entry.paths["labels"].with_name(".labels.npy.77.partial")
+    partial.write_bytes(b"half")
+    Cache(tmp_path).tidy()
+    assert not partial.exists()
+    assert Cache(tmp_path).find(KEY) == entry
+
+
+def test_the_key_depends_on_bytes_and_settings_and_not_on_names(tmp_path):
+    one, same, other = (tmp_path / name for name in ("one", "same", "other"))
+    one.write_bytes(b"CT")
+    same.write_bytes(b"CT")
+    other.write_bytes(b"CT.")
+    settings = {"recipe": {"lesion": "ICH"}}
+
+    key = content_key([one, other], settings)
+
+    assert key == content_key([same, other], dict(settings))
+    assert key != content_key([other, one], settings)
+    assert key != content_key([one], settings)
+    assert key != content_key([one, other], {"recipe": {"lesion": "ICH+IVH"}})
+    assert len(file_digest(one)) == 64
+
+
+def test_a_file_that_cannot_be_read_refuses_its_patient(tmp_path):
+    with pytest.raises(ScanError, match=r"gone\.nii\.gz: cannot be read"):
+        content_key([tmp_path / "gone.nii.gz"], {})
