@@ -1,0 +1,256 @@
+"""The LASSO over sites in two rounds: moments, then fold-wise cross-products; everything else is arithmetic.
+
+Gaussian on 0/1, as the plan's default: it needs no further question for any penalty or fold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from common.errors import NonFiniteError
+from common.stats.contract import Summary
+from common.stats.estimate import OK, Status, suppressed, undefined
+from common.stats.minima import STANDARD, Minima
+from common.types import Counts, Flags, Reals
+
+LassoRule: TypeAlias = Literal["lambda_min", "1se"]
+
+PENALTIES = 100
+_RANGE = 1e-3
+_CONSTANT_SD = 1e-12
+_TOLERANCE = 1e-22
+"""Of the squared move of a coefficient."""
+_SWEEPS = 10_000
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Public constants after round 1.
+
+    Attributes
+    ----------
+    mean, sd : float arrays, shape (features,)
+        Pooled, with n degrees of freedom.
+    kept : bool array, shape (features,)
+        Not constant.
+    """
+
+    mean: Reals
+    sd: Reals
+    kept: Flags
+
+
+@dataclass(frozen=True)
+class LassoResult:
+    """Features selected by cross-validation.
+
+    Attributes
+    ----------
+    coefficients : tuple of float
+        Of all features, standardised; 0 where not selected.
+    intercept : float or None
+    selected : tuple of int
+    penalty : float or None
+        The chosen lambda of (1 / 2n) RSS + lambda |beta|.
+    penalties, losses, standard_errors : tuple of float
+        The path: mean over folds of the validation error, and its standard error.
+    n_used, n_missing : int or None
+    method : str
+    status : Status
+    """
+
+    coefficients: tuple[float, ...]
+    intercept: float | None
+    selected: tuple[int, ...]
+    penalty: float | None
+    penalties: tuple[float, ...]
+    losses: tuple[float, ...]
+    standard_errors: tuple[float, ...]
+    n_used: int | None
+    n_missing: int | None
+    method: str
+    status: Status
+
+
+def local_scaling(features: Reals, shift: Reals) -> Summary:
+    """Round 1: counts "n" (1,); reals "sums" (2, features) of the shifted values and their squares.
+
+    Parameters
+    ----------
+    features : float array, shape (n, features)
+    shift : float array, shape (features,)
+        Public constants near the means.
+
+    Raises
+    ------
+    NonFiniteError
+        If a value is missing or infinite.
+    """
+    if not np.isfinite(features).all():
+        raise NonFiniteError("a feature is missing or infinite -> leave the patient or the feature out")
+    x = features - shift
+    return Summary({"n": np.array([len(x)])}, {"sums": np.stack([x.sum(axis=0), (x**2).sum(axis=0)])})
+
+
+def scaling(summary: Summary, shift: Reals) -> Scaling:
+    """What all sites standardise with.
+
+    Raises
+    ------
+    ValueError
+        If there are no patients.
+    """
+    n = int(summary.counts["n"][0])
+    if n == 0:
+        raise ValueError("no patients to standardise")
+    mean, square = summary.reals["sums"] / n
+    sd = np.sqrt(np.maximum(square - mean**2, 0.0))
+    kept = np.asarray(sd > _CONSTANT_SD * np.maximum(1.0, np.abs(mean)))
+    return Scaling(mean + shift, np.where(kept, sd, 1.0), kept)
+
+
+def local_gram(features: Reals, labels: Flags, folds: Counts, n_folds: int, scale: Scaling) -> Summary:
+    """Round 2: cross-products of [1, z, y] by fold. Never stored, broadcast or released.
+
+    Parameters
+    ----------
+    folds : int array, shape (n,)
+        By a keyed hash of the patient's study pseudonym, in 0 ... n_folds - 1.
+
+    Returns
+    -------
+    Summary
+        Counts "classes" (folds, 2), negatives first; reals "gram" (folds, p + 2, p + 2).
+    """
+    z = np.where(scale.kept, (features - scale.mean) / scale.sd, 0.0)
+    rows = np.column_stack([np.ones(len(z)), z, labels.astype(np.float64)])
+    parts = [rows[folds == fold] for fold in range(n_folds)]
+    classes = [[np.count_nonzero(part[:, -1] == label) for label in (0, 1)] for part in parts]
+    return Summary({"classes": np.array(classes)}, {"gram": np.stack([part.T @ part for part in parts])})
+
+
+def finish_lasso(summary: Summary, rule: LassoRule = "lambda_min", minima: Minima = STANDARD) -> LassoResult:
+    """Features selected at the penalty of least validation error, or within one standard error of it.
+
+    References
+    ----------
+    Tibshirani R. J R Stat Soc B 1996;58:267-288. Friedman J et al. J Stat Softw 2010;33(1).
+    """
+    gram = summary.reals["gram"]
+    n_folds, n = len(gram), int(summary.counts["classes"].sum())
+    method = f"Gaussian LASSO, {n_folds} folds, {rule}"
+    status = _status(summary, minima)
+    if not status.ok:
+        return LassoResult((), None, (), None, (), (), (), minima.shown(n), 0, method, status)
+    whole = _Centred.of(gram.sum(axis=0))
+    largest = float(np.abs(whole.xy).max())
+    penalties = largest * np.logspace(0, np.log10(_RANGE), PENALTIES)
+    losses = np.empty((n_folds, PENALTIES))
+    for fold in range(n_folds):
+        training = _Centred.of(gram.sum(axis=0) - gram[fold])
+        losses[fold] = [_loss(gram[fold], training, beta) for beta in _path(training, penalties)]
+    mean = losses.mean(axis=0)
+    error = losses.std(axis=0, ddof=1) / np.sqrt(n_folds)
+    chosen = int(np.argmin(mean))
+    if rule == "1se":
+        chosen = int(np.argmax(mean <= mean[chosen] + error[chosen]))
+    beta = _path(whole, penalties[: chosen + 1])[-1]
+    return LassoResult(
+        coefficients=tuple(beta.tolist()),
+        intercept=whole.intercept(beta),
+        selected=tuple(np.flatnonzero(beta).tolist()),
+        penalty=float(penalties[chosen]),
+        penalties=tuple(penalties.tolist()),
+        losses=tuple(mean.tolist()),
+        standard_errors=tuple(error.tolist()),
+        n_used=n,
+        n_missing=0,
+        method=method,
+        status=OK,
+    )
+
+
+@dataclass(frozen=True)
+class _Centred:
+    """Cross-products about the means, divided by n."""
+
+    xx: Reals
+    xy: Reals
+    x_mean: Reals
+    y_mean: float
+
+    @classmethod
+    def of(cls, gram: Reals) -> _Centred:
+        n = gram[0, 0]
+        means = gram[0, 1:] / n
+        centred = gram[1:, 1:] / n - np.outer(means, means)
+        return cls(centred[:-1, :-1], centred[:-1, -1], means[:-1], float(means[-1]))
+
+    def intercept(self, beta: Reals) -> float:
+        return float(self.y_mean - self.x_mean @ beta)
+
+
+def _status(summary: Summary, minima: Minima) -> Status:
+    classes = summary.counts["classes"]
+    n_folds, width = summary.reals["gram"].shape[:2]
+    sizes = classes.sum(axis=1)
+    if n_folds < 2 or (sizes.sum() - sizes).min() < 2 or sizes.min() == 0:
+        return undefined("fewer than two folds with patients")
+    if (classes.sum(axis=0) == 0).any():
+        return suppressed("patients of one class only")
+    if sizes.min() < minima.fold or classes.min() < minima.fold_class:
+        return suppressed(f"a fold below {minima.fold} patients or {minima.fold_class} of a class")
+    if minima.fold > 1 and sizes.min() < 2 * (width - 2):
+        return suppressed("a fold with fewer than two patients a feature: prescreen the features")
+    return OK
+
+
+def _path(centred: _Centred, penalties: Reals) -> list[Reals]:
+    """Coefficients at each penalty, each begun where the last ended."""
+    beta = np.zeros(centred.xy.size)
+    path = []
+    for penalty in penalties:
+        beta = _descend(centred, float(penalty), beta.copy())
+        path.append(beta)
+    return path
+
+
+def _descend(centred: _Centred, penalty: float, beta: Reals) -> Reals:
+    """Cyclic coordinate descent: on all features once, then on the active ones until they rest, and again."""
+    diagonal = np.diag(centred.xx)
+    usable = np.flatnonzero(diagonal > _CONSTANT_SD)
+    gradient = centred.xy - centred.xx @ beta
+    for _ in range(_SWEEPS):
+        moved = _sweep(centred, penalty, (beta, gradient), usable)
+        if moved < _TOLERANCE:
+            return beta
+        active = usable[beta[usable] != 0]
+        for _ in range(_SWEEPS):
+            if _sweep(centred, penalty, (beta, gradient), active) < _TOLERANCE:
+                break
+    raise NonFiniteError("the LASSO did not converge -> drop features that repeat each other")
+
+
+def _sweep(centred: _Centred, penalty: float, state: tuple[Reals, Reals], columns: Counts) -> float:
+    """The largest squared move of a coefficient in one pass."""
+    beta, gradient = state
+    largest = 0.0
+    for j in columns:
+        scale = centred.xx[j, j]
+        pull = gradient[j] + scale * beta[j]
+        new = np.sign(pull) * max(abs(pull) - penalty, 0.0) / scale
+        move = new - beta[j]
+        if move != 0:
+            gradient -= centred.xx[j] * move
+            beta[j] = new
+            largest = max(largest, float(scale * move**2))
+    return largest
+
+
+def _loss(gram: Reals, training: _Centred, beta: Reals) -> float:
+    """Mean squared error in a fold, a quadratic form of its cross-products."""
+    weights = np.concatenate([[-training.intercept(beta)], -beta, [1.0]])
+    return float(weights @ gram @ weights / gram[0, 0])

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LassoCV
+
+from common.errors import NonFiniteError
+from common.stats import lasso
+from common.stats.contract import Summary, total
+from common.stats.lasso import finish_lasso, local_gram, local_scaling, scaling
+from common.stats.minima import SIMULATION, STANDARD
+
+
+def draw(n=200, features=8, seed=0):
+    random = np.random.default_rng(seed)
+    x = 50 + 7 * random.normal(size=(n, features)) @ (np.eye(features) + 0.2)
+    x[:, 5] = 3.0
+    labels = random.random(n) < 1 / (1 + np.exp(-(x[:, 0] - x[:, 1]) / 7))
+    folds = random.integers(0, 5, n)
+    return x, labels, folds
+
+
+def two_rounds(x, labels, folds, sites, *, rule="lambda_min", minima=SIMULATION):
+    shift = np.full(x.shape[1], 45.0)
+    scale = scaling(total(local_scaling(x[site], shift) for site in sites), shift)
+    grams = total(local_gram(x[site], labels[site], folds[site], 5, scale) for site in sites)
+    return finish_lasso(grams, rule, minima)
+
+
+def test_equals_sklearns_lasso_cv():
+    x, labels, folds = draw()
+    z = (x - x.mean(axis=0)) / np.where(x.std(axis=0) > 0, x.std(axis=0), 1)
+    splits = [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in range(5)]
+
+    result = two_rounds(x, labels, folds, [np.arange(200)])
+
+    expected = LassoCV(cv=splits, tol=1e-12, max_iter=100_000).fit(z, labels)
+    assert result.penalty == pytest.approx(expected.alpha_, rel=1e-9)
+    np.testing.assert_allclose(result.penalties, expected.alphas_, rtol=1e-9)
+    np.testing.assert_allclose(result.losses, expected.mse_path_.mean(axis=1), rtol=1e-9)
+    np.testing.assert_allclose(result.coefficients, expected.coef_, atol=1e-8)
+    assert result.intercept == pytest.approx(expected.intercept_, abs=1e-8)
+    assert result.selected == tuple(np.flatnonzero(expected.coef_))
+    assert 5 not in result.selected
+
+
+def test_federated_equals_pooled(federations):
+    x, labels, folds = draw(seed=1)
+    pooled = two_rounds(x, labels, folds, [np.arange(200)])
+
+    for sites in list(federations(labels))[1::2]:
+        result = two_rounds(x, labels, folds, sites)
+        assert result.selected == pooled.selected
+        np.testing.assert_allclose(result.losses, pooled.losses, rtol=1e-9)
+        np.testing.assert_allclose(result.coefficients, pooled.coefficients, atol=1e-8)
+
+
+def test_one_standard_error_selects_fewer():
+    x, labels, folds = draw()
+    least = two_rounds(x, labels, folds, [np.arange(200)])
+    simple = two_rounds(x, labels, folds, [np.arange(200)], rule="1se")
+
+    assert simple.penalty > least.penalty
+    assert len(simple.selected) <= len(least.selected)
+    at = int(np.argmin(least.losses))
+    position = simple.penalties.index(simple.penalty)
+    assert simple.losses[position] <= least.losses[at] + least.standard_errors[at]
+    assert simple.losses[position - 1] > least.losses[at] + least.standard_errors[at]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "positives", "features", "reason"),
+    [
+        ((30, 19), (10, 9), 4, "fold below"),
+        ((30, 30), (10, 4), 4, "fold below"),
+        ((30, 30), (10, 10), 16, "two patients a feature"),
+        ((30, 30), (0, 0), 4, "one class"),
+        ((30, 0), (10, 0), 4, "two folds"),
+    ],
+)
+def test_what_would_reveal_patients_is_refused(sizes, positives, features, reason):
+    classes = np.array([[n - p, p] for n, p in zip(sizes, positives, strict=True)])
+    summary = Summary({"classes": classes}, {"gram": np.zeros((2, features + 2, features + 2))})
+
+    result = finish_lasso(summary, minima=STANDARD)
+
+    assert reason in result.status.reason
+    assert (result.coefficients, result.selected, result.penalty) == ((), (), None)
+
+
+def test_refuses_missing_values_and_nobody():
+    with pytest.raises(NonFiniteError):
+        local_scaling(np.array([[np.nan]]), np.zeros(1))
+    with pytest.raises(ValueError, match="no patients"):
+        scaling(local_scaling(np.empty((0, 2)), np.zeros(2)), np.zeros(2))
+
+
+def test_says_so_when_it_does_not_converge(monkeypatch):
+    monkeypatch.setattr(lasso, "_SWEEPS", 2)
+
+    with pytest.raises(NonFiniteError, match="did not converge"):
+        two_rounds(*draw(), [np.arange(200)])
