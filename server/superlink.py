@@ -28,6 +28,17 @@ _COMMAND_S = 60.0
 _ALREADY_REGISTERED = "already in use"
 
 
+class ListedRun(BaseModel):
+    """A run as the SuperLink knows it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    number: str = Field(alias="run-id")
+    """Flower's."""
+    status: str
+    """"running", "finished:completed" and the like."""
+
+
 class Answer(BaseModel):
     """What ``flwr … --format json`` prints, as far as it concerns us."""
 
@@ -39,6 +50,8 @@ class Answer(BaseModel):
     """Why not."""
     run: str = Field(default="", alias="run-id")
     """The new run's number."""
+    runs: tuple[ListedRun, ...] = ()
+    """Every run, if they were asked for."""
 
 
 def start_superlink(office: Office) -> Child:
@@ -121,6 +134,13 @@ def submit(office: Office, bundle: Path, job: str) -> str:
 def cancel(office: Office, run: str) -> None:
     """Ends a run; one that has ended already stays as it is."""
     _command(office, "stop", run, _CONNECTION)
+
+
+def cancel_all(office: Office) -> None:
+    """Ends every run that a killed SuperLink left unfinished, so that no site works for it any more."""
+    for run in _command(office, "list", _CONNECTION).runs:
+        if not run.status.startswith("finished"):
+            cancel(office, run.number)
 
 
 def _command(office: Office, *arguments: str) -> Answer:

@@ -15,7 +15,7 @@ from common.storage import exclusive, is_taken
 from server.bundle import write_bundle
 from server.job import Job, Order, Outcome, place
 from server.provision.office import Office
-from server.superlink import answers, cancel, register, start_superlink, submit
+from server.superlink import answers, cancel, cancel_all, register, start_superlink, submit
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +80,8 @@ def run_study(office: Office, order: Order, say: Say) -> Outcome:
     ------
     ExchangeError
         If there is no SuperLink, or the ServerApp vanishes.
+    StorageError
+        If another run of this study is going on.
     """
     deadline = time.monotonic() + _BEGIN_S
     while is_taken(office.state) and not answers(office) and time.monotonic() < deadline:
@@ -88,13 +90,15 @@ def run_study(office: Office, order: Order, say: Say) -> Outcome:
         raise ExchangeError(
             f"no SuperLink on {office.address} -> rhe-server start {office.folder} in another window"
         )
-    job = place(office, order)
-    number = submit(office, write_bundle(office.state / "bundle"), job.identifier)
-    try:
-        return _follow(office, job, say)
-    except BaseException:
-        _abandon(office, job, number)
-        raise
+    with exclusive(office.jobs):
+        cancel_all(office)
+        job = place(office, order)
+        number = submit(office, write_bundle(office.state / "bundle"), job.identifier)
+        try:
+            return _follow(office, job, say)
+        except BaseException:
+            _abandon(office, job, number)
+            raise
 
 
 def _watch(child: Child, office: Office, say: Say) -> None:

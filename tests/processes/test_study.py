@@ -24,7 +24,11 @@ def test_a_study_runs_to_its_end_and_ctrl_c_leaves_no_process(stage):
     sites = [stage.site(name) for name in "AB"]
     everybody = [process for child in (coordinator, *sites) for process in family(child)]
     study = stage.study()
+    wait_until(lambda: "site connected" in study.tail())
+    second = stage.study("--resume")
 
+    assert end(second) == 21
+    assert "another process is working" in second.tail()
     assert end(study) == 0
     assert results(stage) == expected(2)
     assert "round number=2" in study.tail()
@@ -71,6 +75,27 @@ def test_a_killed_superlink_comes_back_with_its_nodes_and_the_study_is_resumed(s
     resumed = stage.study("--resume")
     assert end(resumed) == 0
     assert results(stage) == expected(2)
+
+
+def test_an_engine_that_cannot_run_ends_its_site_with_the_reason(stage):
+    (stage.folder / "A" / "broken").touch()
+    site = stage.open("A", "rhe-client", "start", stage.folder / "A")
+
+    assert end(site, 60) == 11
+    assert "the engine cannot run" in site.tail()
+    assert "No space left on device" in site.tail()
+    assert "Traceback" not in site.tail()
+
+
+def test_a_study_that_fails_ends_with_its_own_exit_code(tmp_path):
+    with staged(tmp_path, name="too small") as stage:
+        stage.coordinator()
+        for site in "AB":
+            stage.site(site)
+        study = stage.study()
+        assert end(study) == 16
+        assert study.tail().count("rhe-server: 3 patients -> 20 are needed  [E_SMALL_N]") == 1
+        assert "Traceback" not in study.tail()
 
 
 def test_a_killed_link_connects_again(stage):

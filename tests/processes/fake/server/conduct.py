@@ -24,8 +24,6 @@ def conduct(grid: Grid, run: StudyRun, progress: Progress) -> None:
     exchange.enrol(run.patience_s)
     if run.plan.name == "too small":
         raise SmallNumberError("3 patients -> 20 are needed")
-    if run.plan.name == "bug":
-        raise KeyError("oops")
     mark = run.out / "rounds.json"
     done = json.loads(mark.read_text()) if mark.exists() else []
     weights = np.arange(1000, dtype=np.float32)
