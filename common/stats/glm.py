@@ -7,7 +7,7 @@ model is done, first by maximum likelihood, then by Firth's penalised likelihood
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -136,7 +136,13 @@ def _fit_some(
     """The models of these rows that converge; each travels with itself less each of its terms."""
     if not rows:
         return {}
-    jobs = [(row, left) for row in rows for left in (None, *range(len(models[row].terms)))]
+    # Less its only term a model is its intercept, whose likelihood needs no asking.
+    jobs = [
+        (row, left)
+        for row in rows
+        for left in (None, *range(len(models[row].terms)))
+        if left is None or firth or len(models[row].terms) > 1
+    ]
     problem = _problem(setup, models, jobs, firth=firth)
     state = start(problem)
     while state.query.active.any():
@@ -145,8 +151,15 @@ def _fit_some(
     for row in rows:
         own = [index for index, (of, _) in enumerate(jobs) if of == row]
         if state.converged[own].all():
-            fits[row] = _on_own_scale(state, problem, own)
+            fitted = _on_own_scale(state, problem, own)
+            fits[row] = fitted if len(own) > 1 else replace(fitted, without=(_null(setup, row),))
     return fits
+
+
+def _null(setup: Summary, row: int) -> float:
+    """Log-likelihood of the intercept alone."""
+    classes = setup.counts["classes"][row]
+    return float(np.sum(classes * np.log(classes / classes.sum())))
 
 
 def _problem(

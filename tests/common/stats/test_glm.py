@@ -24,6 +24,9 @@ R_NAMES = {
     "ui": ["ui"],
 }
 
+# 59 of the 189 children weigh too little.
+NULL_LOG_LIKELIHOOD = 59 * np.log(59 / 189) + 130 * np.log(130 / 189)
+
 
 @pytest.fixture(scope="module")
 def birthwt(rows):
@@ -94,6 +97,10 @@ def test_all_univariate_models_in_one_loop_equal_r(birthwt, reference):
         for name, coefficient in names_of(result):
             assert coefficient.log_odds == pytest.approx(expected[f"uni.{name}.beta"], rel=1e-9)
             assert coefficient.standard_error == pytest.approx(expected[f"uni.{name}.se"], rel=1e-9)
+            ratio = 2 * (result.log_likelihood - NULL_LOG_LIKELIHOOD)
+            assert coefficient.p_likelihood_ratio == pytest.approx(
+                stats.chi2.sf(ratio, len(result.coefficients))
+            )
     assert [term.name for term in entering(results)] == [
         term.name for term in TERMS if any(expected[f"uni.{name}.p"] < 0.05 for name in R_NAMES[term.name])
     ]
