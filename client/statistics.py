@@ -6,11 +6,11 @@ import numpy as np
 
 from client.prepare import PreparedCase, PreparedSite
 from common.cohort.schema import Variable
-from common.stats.contingency import MISSING, local_contingency
-from common.stats.contract import Summary, join
-from common.stats.descriptive import local_descriptive
-from common.types import Counts
-from common.variables import DESCRIBED, grid_of, levels_of
+from common.stats.contingency import MISSING
+from common.stats.contract import Summary
+from common.stats.table_one import local_table_one
+from common.types import Counts, Reals
+from common.variables import DESCRIBED, TABLE_VARIABLES, levels_of
 
 
 def summarise_cohort(prepared: PreparedSite) -> Summary:
@@ -19,16 +19,15 @@ def summarise_cohort(prepared: PreparedSite) -> Summary:
     Volumes are those on which the outcome rests: the table's, or the masks' where the table gives none.
     """
     groups = np.array([case.positive for case in prepared.cases], dtype=np.int64)
-    return join(_summarise(variable, prepared.cases, groups).under(variable.name) for variable in DESCRIBED)
+    columns = [_column(variable, prepared.cases) for variable in DESCRIBED]
+    return local_table_one(columns, groups, TABLE_VARIABLES)
 
 
-def _summarise(variable: Variable, cases: tuple[PreparedCase, ...], groups: Counts) -> Summary:
+def _column(variable: Variable, cases: tuple[PreparedCase, ...]) -> Reals | Counts:
     if variable.kind == "continuous":
-        values = np.array([_number(variable, case) for case in cases], dtype=np.float64)
-        return local_descriptive(values, groups, 2, grid_of(variable))
+        return np.array([_number(variable, case) for case in cases], dtype=np.float64)
     levels = levels_of(variable)
-    codes = np.array([_code(variable, case, levels) for case in cases], dtype=np.int64)
-    return local_contingency(codes, groups, 2, len(levels))
+    return np.array([_code(variable, case, levels) for case in cases], dtype=np.int64)
 
 
 def _number(variable: Variable, case: PreparedCase) -> float:

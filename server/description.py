@@ -4,50 +4,75 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from common.cohort.schema import Variable
 from common.stats.contingency import Tabulation
 from common.stats.descriptive import Description
 from common.stats.grid import Quantile
-from common.variables import NEGATIVE, POSITIVE, levels_of
-from server.phases.cohort import CohortDescription, DescribedVariable
+from common.stats.table_one import CategoricalRow, ContinuousRow, TableRow
+from common.stats.tests import TestResult
+from common.variables import DESCRIBED, NEGATIVE, POSITIVE, levels_of
+from server.phases.cohort import CohortDescription
 from server.records import CohortRow, Described, Standing, standing_of
 
 
 def cohort_rows(description: CohortDescription) -> tuple[CohortRow, ...]:
     """Every variable, or level of one, of each site and then of all together."""
     cohorts = [*sorted(description.by_site.items()), (None, description.together)]
-    return tuple(row for site, variables in cohorts for one in variables for row in _rows(site, one))
+    return tuple(
+        line
+        for site, rows in cohorts
+        for variable, row in zip(DESCRIBED, rows, strict=True)
+        for line in _lines(site, variable, row)
+    )
 
 
-def _rows(site: str | None, one: DescribedVariable) -> Iterator[CohortRow]:
-    variable = one.variable
-    if one.continuous is not None:
+def _lines(site: str | None, variable: Variable, row: TableRow) -> Iterator[CohortRow]:
+    if isinstance(row, ContinuousRow):
         yield CohortRow(
             site=site,
             label=variable.label,
             unit=variable.unit,
             decimals=variable.decimals,
-            negative=_described(one.continuous[NEGATIVE]),
-            positive=_described(one.continuous[POSITIVE]),
+            negative=_described(row.groups[NEGATIVE], row.test),
+            positive=_described(row.groups[POSITIVE], row.test),
+            p_value=row.test.p,
+            test=_test(row.test),
         )
-    if one.categorical is not None:
-        for index, level in enumerate(levels_of(variable)):
-            if variable.kind == "binary" and index == 0:
-                continue
-            yield CohortRow(
-                site=site,
-                label=variable.label,
-                level="" if variable.kind == "binary" else level,
-                negative=_counted(one.categorical, index, NEGATIVE),
-                positive=_counted(one.categorical, index, POSITIVE),
-            )
+        return
+    yield from _levels(site, variable, row)
 
 
-def _described(description: Description) -> Described:
+def _levels(site: str | None, variable: Variable, row: CategoricalRow) -> Iterator[CohortRow]:
+    """One line a level; of two levels one tells both. The test belongs to the variable: its first line."""
+    levels = levels_of(variable)
+    if variable.kind == "binary":
+        indices: tuple[int, ...] = (1,)
+    else:
+        indices = (0,) if len(levels) == 2 else tuple(range(len(levels)))
+    for place, index in enumerate(indices):
+        yield CohortRow(
+            site=site,
+            label=variable.label,
+            level="" if variable.kind == "binary" else levels[index],
+            negative=_counted(row.tabulation, index, NEGATIVE),
+            positive=_counted(row.tabulation, index, POSITIVE),
+            p_value=row.test.p if place == 0 else None,
+            test=_test(row.test) if place == 0 else "",
+        )
+
+
+def _test(test: TestResult) -> str:
+    return "" if test.p is None else test.method
+
+
+def _described(description: Description, test: TestResult) -> Described:
+    """Mean and SD where a t-test compared them, quartiles where ranks were compared, as the paper prints."""
+    ranked = test.method.startswith("Mann-Whitney")
     return Described(
         used=description.n_used,
         missing=description.n_missing,
-        mean=description.mean,
-        sd=description.sd,
+        mean=None if ranked else description.mean,
+        sd=None if ranked else description.sd,
         first_quartile=_value(description.first_quartile),
         median=_value(description.median),
         third_quartile=_value(description.third_quartile),

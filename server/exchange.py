@@ -33,7 +33,8 @@ _POLL_S = 1.0
 _REASONS = {
     "E_PLAN": "the site approved another plan -> compare the hashes that `rhe-client approve` shows",
     "E_SITE": "the site's folder is unusable -> run `rhe-client check` there",
-    "E_COHORT": "the site's table is faulty, or too few patients of an outcome are left -> run `rhe-client check` there",
+    "E_COHORT": "the site's table is faulty, or too few patients of an outcome are left "
+    "-> run `rhe-client check` there",
     "E_SCAN": "no scan of the site could be used -> run `rhe-client check` there",
     "E_MODEL": "the site could not use the model's weights",
     "E_NONFINITE": "training or weights became NaN or infinite -> lower the learning rate",

@@ -1,52 +1,32 @@
-"""Phase: describe the patients, with and without expansion, at each centre and together."""
+"""Phase: describe the patients, with and without expansion, at each centre and together (Table 1)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from common.cohort.schema import Variable
 from common.protocol import Operation
-from common.stats.contingency import Tabulation, finish_contingency
 from common.stats.contract import Summary, total
-from common.stats.descriptive import Description, finish_descriptive
 from common.stats.grid import QuantileType
 from common.stats.minima import minima_of
+from common.stats.table_one import TableRow, finish_table_one
 from common.study import StudyPlan
-from common.variables import DESCRIBED, grid_of
+from common.variables import TABLE_VARIABLES
 from server.exchange import Exchange
 
 
 @dataclass(frozen=True)
-class DescribedVariable:
-    """One variable of one cohort.
-
-    Attributes
-    ----------
-    variable : Variable
-    continuous : tuple of Description or None
-        Without and with expansion.
-    categorical : Tabulation or None
-        Of a categorical or binary variable.
-    """
-
-    variable: Variable
-    continuous: tuple[Description, ...] | None
-    categorical: Tabulation | None
-
-
-@dataclass(frozen=True)
 class CohortDescription:
-    """Who the patients are.
+    """Who the patients are; rows in the order of `common.variables.DESCRIBED`.
 
     Attributes
     ----------
-    by_site : mapping of str to tuple of DescribedVariable
-    together : tuple of DescribedVariable
+    by_site : mapping of str to tuple of TableRow
+    together : tuple of TableRow
     """
 
-    by_site: Mapping[str, tuple[DescribedVariable, ...]]
-    together: tuple[DescribedVariable, ...]
+    by_site: Mapping[str, tuple[TableRow, ...]]
+    together: tuple[TableRow, ...]
 
 
 def describe_cohorts(exchange: Exchange) -> CohortDescription:
@@ -54,19 +34,12 @@ def describe_cohorts(exchange: Exchange) -> CohortDescription:
     replies = exchange.ask(Operation.COHORT, exchange.plan.site_names)
     summaries = {site: reply.summary for site, reply in replies.items()}
     return CohortDescription(
-        {site: _describe(exchange.plan, summary) for site, summary in summaries.items()},
-        _describe(exchange.plan, total(summaries.values())),
+        {site: _finish(exchange.plan, summary) for site, summary in summaries.items()},
+        _finish(exchange.plan, total(summaries.values())),
     )
 
 
-def _describe(plan: StudyPlan, summary: Summary) -> tuple[DescribedVariable, ...]:
-    return tuple(_finish(plan, variable, summary.part(variable.name)) for variable in DESCRIBED)
-
-
-def _finish(plan: StudyPlan, variable: Variable, summary: Summary) -> DescribedVariable:
-    minima = minima_of(plan.profile)
-    if variable.kind == "continuous":
-        kind: QuantileType = 6 if plan.profile == "replication" else 7
-        described = finish_descriptive(summary, grid_of(variable), minima, kind)
-        return DescribedVariable(variable, described, None)
-    return DescribedVariable(variable, None, finish_contingency(summary, minima))
+def _finish(plan: StudyPlan, summary: Summary) -> tuple[TableRow, ...]:
+    """The paper's quantiles are those of SPSS (type 6)."""
+    kind: QuantileType = 6 if plan.profile == "replication" else 7
+    return finish_table_one(summary, TABLE_VARIABLES, minima_of(plan.profile), kind)
