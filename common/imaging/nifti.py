@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -68,7 +67,9 @@ def read_volume(path: Path) -> Volume:
     try:
         if name.endswith((".nii", ".nii.gz")):
             voxels = nifti_voxels(path)
-            header = _nifti_geometry(sitk, path)
+            header = sitk.ImageFileReader()
+            header.SetFileName(str(path))
+            header.ReadImageInformation()
         else:
             refuse_damaged(path)
             header = image = sitk.ReadImage(str(path))
@@ -76,21 +77,6 @@ def read_volume(path: Path) -> Volume:
     except RuntimeError as failure:
         raise ScanError(f"{path}: cannot be read ({_cause(failure)}) -> copy or export it again") from None
     return _volume(path, voxels, header)
-
-
-def _nifti_geometry(sitk: Any, path: Path) -> Any:
-    """ITK's reading of the header; asked for x.nii.gz it would take x.nii beside it, so it is led away."""
-    reader = sitk.ImageFileReader()
-    if not path.name.lower().endswith(".nii.gz") or not path.with_suffix("").exists():
-        reader.SetFileName(str(path))
-        reader.ReadImageInformation()
-        return reader
-    with TemporaryDirectory() as folder:
-        alone = Path(folder) / "scan.nii.gz"
-        alone.symlink_to(path.resolve())
-        reader.SetFileName(str(alone))
-        reader.ReadImageInformation()
-    return reader
 
 
 def _volume(path: Path, voxels: NDArray[Any], header: Any) -> Volume:

@@ -188,6 +188,15 @@ def test_a_grid_of_the_scans_own_spacing_gives_the_voxels_back(geometry_of, nois
     assert np.array_equal(resample(voxels, grid, grid.whole), voxels)
 
 
+@pytest.mark.parametrize(
+    ("slices", "step_mm", "planes"), [(30, 5.0, 30), (30, 4.9, 29), (31, 2.5, 16), (4, 3.0, 3)]
+)
+def test_the_grid_ends_at_the_voxel_nearest_to_the_scans_last(geometry_of, slices, step_mm, planes):
+    """142.1 mm are 28.4 steps of 5 mm, 9 mm are 1.8: 28 and 2 steps beyond the first."""
+    geometry = geometry_of(shape=(slices, 4, 4), spacing_mm=(1.0, 1.0, step_mm))
+    assert Grid(geometry, (1.0, 1.0, 5.0)).shape == (planes, 4, 4)
+
+
 def test_a_tilted_scan_leaves_air_where_no_slice_reaches(geometry_of):
     geometry = geometry_of(shape=(5, 10, 10), spacing_mm=(1.0, 1.0, 5.0), tilt_degrees=45.0)
     grid = Grid(geometry, (1.0, 1.0, 5.0))

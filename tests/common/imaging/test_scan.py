@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import nibabel
 import numpy as np
 import pytest
@@ -164,9 +166,13 @@ def test_damaged_compressed_data_are_refused_or_unharmed(tmp_path, suffix):
 def test_a_compressed_file_is_never_mistaken_for_its_neighbour(tmp_path):
     """ITK's NIfTI reader, asked for x.nii.gz, takes x.nii if both lie in the folder."""
     sitk.WriteImage(image(head()), str(tmp_path / "ct.nii.gz"))
-    sitk.WriteImage(image(head() + np.int16(1)), str(tmp_path / "ct.nii"))
+    neighbour = image(head() + np.int16(1))
+    neighbour.SetSpacing((0.5, 0.5, 2.0))
+    sitk.WriteImage(neighbour, str(tmp_path / "ct.nii"))
 
-    assert np.array_equal(read_scan(tmp_path / "ct.nii.gz").voxels, head())
+    scan = read_scan(tmp_path / "ct.nii.gz")
+    assert np.array_equal(scan.voxels, head())
+    assert scan.geometry.spacing_mm == pytest.approx(SPACING_MM[:2])
     assert np.array_equal(read_scan(tmp_path / "ct.nii").voxels, head() + 1)
 
 
@@ -195,6 +201,18 @@ def test_padding_outside_the_scanners_circle_becomes_air(tmp_path):
 
     assert (scan.voxels[:, :2] == -1000).all()
     assert np.array_equal(scan.voxels[:, 2:], head()[:, 2:])
+
+
+def test_a_file_of_several_gzip_members_is_read_whole(tmp_path):
+    """As bgzip and parallel compressors write them; the trailer then states the last member's size alone."""
+    sitk.WriteImage(image(head()), str(tmp_path / "plain.nii"))
+    content = (tmp_path / "plain.nii").read_bytes()
+    members = gzip.compress(content[:5000]) + gzip.compress(content[5000:])
+    (tmp_path / "ct.nii.gz").write_bytes(members)
+    assert np.array_equal(read_scan(tmp_path / "ct.nii.gz").voxels, head())
+
+    (tmp_path / "cut.nii.gz").write_bytes(gzip.compress(content[:5000]))
+    assert "truncated or damaged" in refused(tmp_path / "cut.nii.gz")
 
 
 def test_other_integer_types_are_kept_exactly_and_reals_as_float32(tmp_path):
