@@ -8,7 +8,9 @@ import io
 import json
 import logging
 import os
+import re
 import shutil
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -216,13 +218,11 @@ def _write_csv(path: Path, rows: list[dict[str, Value]]) -> None:
 
 
 def _write_xlsx(path: Path, rows: list[dict[str, Value]]) -> None:
-    import zipfile
-
     from openpyxl import Workbook
 
     book = Workbook()
     book.properties.creator = "rhe-simulate"
-    book.properties.created = book.properties.modified = dt.datetime(2025, 1, 1)  # noqa: DTZ001 - openpyxl
+    book.properties.created = dt.datetime(2025, 1, 1)  # noqa: DTZ001 - openpyxl knows no time zones
     columns = _columns(rows)
     sheet = book.active
     sheet.title = "cohort"
@@ -231,7 +231,10 @@ def _write_xlsx(path: Path, rows: list[dict[str, Value]]) -> None:
         sheet.append([row[name] for name in columns])
     written = io.BytesIO()
     book.save(written)
-    # Excel files are zip archives; without their files' times the same cohort is the same bytes
+    # Excel files are zip archives that hold the time twice; without it the same cohort is the same bytes
     with zipfile.ZipFile(written) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
         for name in source.namelist():
-            target.writestr(zipfile.ZipInfo(name), source.read(name), zipfile.ZIP_DEFLATED)
+            timeless = re.sub(
+                rb"(<dcterms:modified[^>]*>)[^<]*", rb"\g<1>2025-01-01T00:00:00Z", source.read(name)
+            )
+            target.writestr(zipfile.ZipInfo(name), timeless, zipfile.ZIP_DEFLATED)

@@ -56,7 +56,6 @@ _ROUGH = {
     "hypodensity": 0.7,
     "swirl_sign": 0.7,
     "island_sign": 0.7,
-    "black_hole_sign": 0.6,
     "blend_sign": 0.6,
     "satellite_sign": 0.4,
 }
@@ -66,6 +65,7 @@ _HISTORY = ("alcohol", "smoking", "diabetes", "hypertension", "antithrombotic", 
 _LARGEST_ML: Mapping[str, float] = {"lobar": 90.0, "deep": 75.0, "infratentorial": 30.0}
 _SMALLEST_ML = 2.0
 _SMALLEST_IVH_ML, _LARGEST_IVH_ML = 0.4, 14.0
+_FEWEST_OF_A_CLASS = 3
 _EXCLUDED_SHARE = 0.14
 _WARFARIN_SHARE = 0.6
 _RECURRENT_SHARE = 0.06
@@ -128,7 +128,7 @@ class CohortRequest:
 def draw_cohort(request: CohortRequest) -> tuple[SimulatedPatient, ...]:
     """A centre's patients in the order of admission, the excluded ones among them."""
     random = generator(request.seed, f"center{request.centre}", "cohort")
-    positives = round(request.patients * prevalence(request.centre))
+    positives = _positives(request)
     outcomes = [True] * positives + [False] * (request.patients - positives)
     roughness = np.concatenate(
         [
@@ -147,6 +147,13 @@ def draw_cohort(request: CohortRequest) -> tuple[SimulatedPatient, ...]:
     drafts = [*included, *left_out]
     order = random.permutation(len(drafts))
     return tuple(drafts[index].patient(number) for number, index in enumerate(order, start=1))
+
+
+def _positives(request: CohortRequest) -> int:
+    """By prevalence, but three of each outcome where there are six patients: a split has three parts."""
+    fewest = min(_FEWEST_OF_A_CLASS, request.patients // 2)
+    expected = round(request.patients * prevalence(request.centre))
+    return min(max(expected, fewest), request.patients - fewest)
 
 
 def prevalence(centre: int) -> float:
@@ -227,17 +234,10 @@ def _radiologic(group: Group, residual: float, random: np.random.Generator) -> d
         tie = _ROUGH.get(name, 0.0)
         propensity = tie * residual + math.sqrt(1 - tie**2) * random.standard_normal()
         signs[name] = int(norm.cdf(propensity) > 1 - group.share(name))
-    signs["hypodensity"] = _enclosing(group, signs, random)
+    # A black hole is a hypodensity, so it is drawn among them
+    within = group.share("black_hole_sign") / group.share("hypodensity")
+    signs["black_hole_sign"] = int(signs["hypodensity"] and random.random() < within)
     return {"location": str(random.choice(levels, p=shares / shares.sum())), **signs}
-
-
-def _enclosing(group: Group, signs: Mapping[str, int], random: np.random.Generator) -> int:
-    """Hypodensity, always there with a black hole and so much rarer without that its share stays."""
-    if signs["black_hole_sign"]:
-        return 1
-    hole, share = group.share("black_hole_sign"), group.share("hypodensity")
-    kept = (share - hole) / (1 - hole) / share
-    return int(signs["hypodensity"] and random.random() < kept)
 
 
 def _baseline(group: Group, values: Mapping[str, Value], random: np.random.Generator) -> Volumes:

@@ -17,8 +17,8 @@ from scipy.ndimage import gaussian_filter
 from common.types import Pixels
 from simulations.phantom.lesion import Site
 
-CLOT_HU = 69.0
-_UNCLOTTED_HU = -8.0
+CLOT_HU = 71.0
+_UNCLOTTED_HU = -14.0
 """Fresh blood of a rough hematoma is less dense than clot."""
 _BLACK_HOLE_HU = -34.0
 """More than 28 HU darker, even after the kernel."""

@@ -133,7 +133,7 @@ def _main(site: Site, form: Shape, volume_ml: float) -> Flags:
 
 
 def _filling(site: Site, hematoma: Flags) -> NDArray[np.intp]:
-    """Voxels in the order in which an IVH fills them: ventricles, then brain that yields; near and low first."""
+    """Voxels in the order in which an IVH fills them: ventricles, then brain; near and low ones first."""
     head = site.head
     order = np.sqrt(everywhere(head.geometry).distance_squared(site.seat_mm))
     order -= np.float32(0.8) * everywhere(head.geometry).y
