@@ -66,12 +66,9 @@ def _handler(answer: EngineLink) -> grpc.GenericRpcHandler[bytes, bytes]:
 
 
 def _bind(server: grpc.Server, socket: Path) -> None:
-    """The socket is made with its final permissions, not narrowed afterwards."""
-    before = os.umask(0o177)
+    """Its folder is private already, so nobody can connect before the socket is."""
     try:
         server.add_insecure_port(f"unix:{socket}")
     except RuntimeError as failure:
         raise StorageError(f"{socket}: the engine cannot listen there ({failure})") from None
-    finally:
-        os.umask(before)
     socket.chmod(0o600)

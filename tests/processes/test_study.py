@@ -127,8 +127,8 @@ def test_ctrl_c_stops_the_study_and_its_server_app(stage):
         stage.site(name)
     study = stage.study()
     wait_until(lambda: "round number=1" in study.tail())
-    job = next((stage.office / "jobs").iterdir())
-    server_app = psutil.Process(int((job / "process").read_text()))
+    (process,) = (stage.office / "jobs").glob("*/process")
+    server_app = psutil.Process(int(process.read_text()))
     study.process.send_signal(signal.SIGINT)
 
     assert end(study, 30) == 130
