@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from common.protocol import SiteFacts
 from common.stats.confusion import ConfusionResult
-from common.stats.estimate import Estimate
+from common.stats.estimate import Estimate, Interval, Status
 from common.stats.flow import FlowResult
 from common.stats.roc import RocResult
 from common.study import StudyPlan
@@ -182,14 +182,7 @@ def _cell(judgement: Judgement) -> Cell:
 
 
 def _auc(roc: RocResult) -> Measure:
-    interval = roc.interval
-    return Measure(
-        value=roc.auc,
-        low=interval.low if interval else None,
-        high=interval.high if interval else None,
-        method=interval.method if interval else roc.method,
-        standing=standing_of(roc.status),
-    )
+    return _number(roc.auc, roc.interval, roc.method, roc.status)
 
 
 def _points(roc: RocResult) -> tuple[RocPoint, ...]:
@@ -213,13 +206,16 @@ def _matrix(confusion: ConfusionResult) -> ConfusionMatrix:
 
 
 def _measure(estimate: Estimate) -> Measure:
-    interval = estimate.interval
+    return _number(estimate.value, estimate.interval, estimate.method, estimate.status)
+
+
+def _number(value: float | None, interval: Interval | None, method: str, status: Status) -> Measure:
     return Measure(
-        value=estimate.value,
+        value=value,
         low=interval.low if interval else None,
         high=interval.high if interval else None,
-        method=interval.method if interval else estimate.method,
-        standing=standing_of(estimate.status),
+        method=interval.method if interval else method,
+        standing=standing_of(status),
     )
 
 
@@ -244,13 +240,20 @@ def _notes(plan: StudyPlan, outcome: Outcome) -> Iterable[str]:
             "Two sites: each can compute the other's sums by subtracting its own from the total; "
             "the plan acknowledges this."
         )
-    for site in plan.sites:
-        if site.model_release:
-            yield (
-                f"Model release: the models trained on {site.name}'s patients alone left it to be evaluated "
-                "elsewhere, by its own permission; no sum hides what one site alone contributes."
-            )
+    released = sorted({model.arm.sites[0] for model in outcome.trained if _was_released(model)})
+    if released:
+        yield (
+            f"Model release: the models trained at {' and at '.join(released)} alone left their site to be "
+            "evaluated elsewhere, as plan and site allow; no sum hides what one site alone contributes."
+        )
     kept = sorted({model.arm.sites[0] for model in outcome.trained if model.path is None})
-    for name in kept:
-        yield f"The models trained at {name} alone stayed there and were evaluated on its own patients only."
+    if kept:
+        yield (
+            f"The models trained at {' and at '.join(kept)} alone stayed there and were evaluated on that "
+            "site's own patients only."
+        )
     yield "Sums are not masked in this version: the coordinator sees each site's aggregates."
+
+
+def _was_released(trained: TrainedModel) -> bool:
+    return trained.arm.kind == "local" and trained.path is not None
