@@ -6,14 +6,21 @@ torch and understands no message; the engine behind the socket verifies and deci
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
-from flwr.app import Context, Message
+from flwr.app import Context, Error, Message
 from flwr.clientapp import ClientApp
 
 from client.connection import EngineLink, socket_link
+from common.errors import RheError
 from common.processes import end_with_parent
 from common.protocol import from_record, to_record
+
+_log = logging.getLogger(__name__)
+
+_RAISED = 2
+"""Flower's code for a ClientApp that failed."""
 
 Connect = Callable[[Context], EngineLink]
 
@@ -27,7 +34,12 @@ def serve(client_app: ClientApp, connect: Connect) -> ClientApp:
     """The app with handlers that pass every message on to the engine that `connect` finds."""
 
     def forward(message: Message, context: Context) -> Message:
-        answer = connect(context)(from_record(message.content))
+        try:
+            answer = connect(context)(from_record(message.content))
+        except RheError as failure:
+            # Flower would send the exception's text, which may name a file, to the coordinator.
+            _log.error("no answer code=%s reason=%s", failure.code, failure)
+            return Message(Error(_RAISED, failure.code), reply_to=message)
         return Message(to_record(answer), reply_to=message)
 
     client_app.train()(forward)
