@@ -68,7 +68,7 @@ def command(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Compl
     )
 
 
-def wait_until(true: Callable[[], object], timeout_s: float = 60.0) -> None:
+def wait_until(true: Callable[[], object], timeout_s: float = 150.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not true():
         if time.monotonic() > deadline:
