@@ -25,10 +25,10 @@ _BLACK_HOLE_HU = -34.0
 _HYPODENSITY_HU = -20.0
 _BLEND_HU = -25.0
 """More than 18 HU darker."""
-_SERUM_HU, _SEDIMENT_HU = -26.0, 8.0
+_SERUM_HU = -34.0
 _SWIRL_HU = -25.0
 _FOCUS_HU = -17.0
-_MOTTLE_HU = -32.0
+_MOTTLE_HU = -27.0
 _SOFT_MM = 0.8
 
 Darkening = tuple[float, Pixels]
@@ -49,24 +49,27 @@ def density(site: Site, reach: Pixels, random: np.random.Generator) -> Pixels:
     clot_hu = CLOT_HU + random.uniform(-2, 2) + _UNCLOTTED_HU * site.lesion.coarseness
     hu = np.full(reach.shape, clot_hu, dtype=np.float32)
     hu -= 4 * np.clip(reach, 0, 1.2) ** 2
-    hu += np.float32(_MOTTLE_HU * site.lesion.coarseness) * _mottle(site, random) * (reach < 0.93)
+    change = np.float32(_MOTTLE_HU * site.lesion.coarseness) * _mottle(site, reach, random)
     for name, draw in _MARKERS.items():
         if name in site.lesion.signs:
             for darkening, where in draw(site, reach, random):
-                hu += np.float32(darkening) * where
+                # Where dark regions overlap the darker one is seen, not their sum, which would not be blood
+                change = np.where(where > 0, np.minimum(change, np.float32(darkening) * where), change)
+    hu += change
     blood: Pixels = np.clip(hu, 20, 85)
     return blood
 
 
-def _mottle(site: Site, random: np.random.Generator) -> Pixels:
+def _mottle(site: Site, reach: Pixels, random: np.random.Generator) -> Pixels:
     """Foci of low attenuation, a third of the hematoma, about a quarter of its radius across."""
     geometry = site.head.geometry
     size_mm = max(0.16 * site.lesion.radius_mm, 1.2)
     steps_mm = (geometry.steps_mm[0], geometry.spacing_mm[1], geometry.spacing_mm[0])
     white = random.standard_normal(site.room.shape, dtype=np.float32)
     field = gaussian_filter(white, [size_mm / step for step in steps_mm], mode="wrap")
-    foci: Pixels = np.clip((field / field.std() - 0.05) / 0.5, 0, 1).astype(np.float32)
-    return foci
+    inside = field[reach <= 1]
+    foci: Pixels = np.clip(((field - inside.mean()) / inside.std() - 0.2) / 0.5, 0, 1).astype(np.float32)
+    return foci * (reach < 0.93)
 
 
 def _focus(site: Site, place: tuple[float, float], size: tuple[float, float]) -> Pixels:
@@ -105,16 +108,14 @@ def _hypodensity(site: Site, reach: Pixels, random: np.random.Generator) -> list
 
 def _blend(site: Site, reach: Pixels, random: np.random.Generator) -> list[Darkening]:
     """One side darker, up to the margin."""
-    side = random.choice([-1.0, 1.0])
-    everywhere = np.ones_like(reach)
-    return [(_BLEND_HU, _soft(np.float32(side) * site.local.x - 0.2 * site.lesion.radius_mm) * everywhere)]
+    towards = np.float32(random.choice([-1.0, 1.0])) * site.local.x * np.ones_like(reach)
+    return [(_BLEND_HU, _soft(towards - np.quantile(towards[reach <= 1], random.uniform(0.6, 0.7))))]
 
 
 def _fluid_level(site: Site, reach: Pixels, random: np.random.Generator) -> list[Darkening]:
     """Serum above sediment; the patient lies on the back, so the line runs across the slice."""
-    line_mm = site.lesion.radius_mm * random.uniform(-0.1, 0.15)
-    above = _soft(np.float32(line_mm) - site.backwards_mm) * np.ones_like(reach)
-    return [(_SERUM_HU, above), (_SEDIMENT_HU, 1 - above)]
+    above = -site.backwards_mm * np.ones_like(reach)
+    return [(_SERUM_HU, _soft(above - np.quantile(above[reach <= 1], random.uniform(0.55, 0.65))))]
 
 
 def _swirl(site: Site, reach: Pixels, random: np.random.Generator) -> list[Darkening]:
