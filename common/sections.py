@@ -20,6 +20,11 @@ Profile = Literal["standard", "replication", "simulation"]
 simulation: minima of 1, accepted only by sites that declare themselves and their data synthetic."""
 
 
+Phase = Literal["cohort", "training", "evaluation", "explanation"]
+"""cohort: who the patients are; training; evaluation: every model on every cohort; explanation: attention
+maps. Preparation with its flow chart comes before all of them and is always done."""
+
+
 class Site(Section):
     """One hospital and what it does in the study."""
 

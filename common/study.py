@@ -11,7 +11,18 @@ from pydantic import Field, model_validator
 
 from common.errors import PlanError
 from common.imaging.recipe import Recipe
-from common.sections import Arms, CnnModel, Cohort, Evaluation, Explanation, Federation, Name, Profile, Site
+from common.sections import (
+    Arms,
+    CnnModel,
+    Cohort,
+    Evaluation,
+    Explanation,
+    Federation,
+    Name,
+    Phase,
+    Profile,
+    Site,
+)
 from common.settings import Section, load_settings
 
 if TYPE_CHECKING:
@@ -54,6 +65,8 @@ class StudyPlan(Section):
     """CPU threads of torch: the same number gives the same bits."""
     profile: Profile = "standard"
     """Defaults and minima of the statistics."""
+    phases: tuple[Phase, ...] = ("cohort", "training", "evaluation", "explanation")
+    """What is done; e.g. ["cohort"] asks first whether there are patients enough."""
     two_site_ack: bool = False
     """With two sites each can compute the other's sums by subtraction; the plan must say so."""
     sites: tuple[Site, ...] = Field(min_length=1)
@@ -92,6 +105,12 @@ class StudyPlan(Section):
             raise ValueError(
                 "with two sites each learns the other's sums by subtraction -> two_site_ack = true says that "
                 "all know"
+            )
+        if len(set(self.phases)) < len(self.phases):
+            raise ValueError(f"phases has one twice: {list(self.phases)} -> name each once")
+        if {"evaluation", "explanation"} & set(self.phases) and "training" not in self.phases:
+            raise ValueError(
+                'evaluation and explanation need the models of training -> add "training" to phases'
             )
         reference = self.evaluation.reference_model
         if reference is not None and reference.lower() not in models:

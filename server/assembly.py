@@ -38,13 +38,13 @@ from server.results import (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the phases of one study gave.
+    """What the phases of one study gave; nothing where the plan leaves a phase out.
 
     Attributes
     ----------
     facts : mapping of site to SiteFacts
     preparation : Preparation
-    cohort : CohortDescription
+    cohort : CohortDescription or None
     trained : tuple of TrainedModel
     judgements : tuple of Judgement
     maps : tuple of AttentionMap
@@ -52,10 +52,10 @@ class Outcome:
 
     facts: Mapping[str, SiteFacts]
     preparation: Preparation
-    cohort: CohortDescription
-    trained: tuple[TrainedModel, ...]
-    judgements: tuple[Judgement, ...]
-    maps: tuple[AttentionMap, ...]
+    cohort: CohortDescription | None = None
+    trained: tuple[TrainedModel, ...] = ()
+    judgements: tuple[Judgement, ...] = ()
+    maps: tuple[AttentionMap, ...] = ()
 
 
 def assemble(plan: StudyPlan, outcome: Outcome, provenance: Provenance) -> Results:
@@ -69,7 +69,7 @@ def assemble(plan: StudyPlan, outcome: Outcome, provenance: Provenance) -> Resul
             _flow(None, outcome.preparation.together),
         ),
         parts=tuple(_parts(outcome.preparation)),
-        cohort=cohort_rows(outcome.cohort),
+        cohort=() if outcome.cohort is None else cohort_rows(outcome.cohort),
         training=tuple(_curve(trained) for trained in outcome.trained),
         evaluation=tuple(_cell(judgement) for judgement in outcome.judgements),
         overlays=tuple(_overlay(found) for found in outcome.maps),

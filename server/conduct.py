@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -47,20 +48,33 @@ def conduct(grid: Grid, run: StudyRun, progress: Progress) -> Results:
         facts = {site: _facts(reply) for site, reply in exchange.enrol(run.patience_s).items()}
     with clock.phase("preparation"):
         preparation = prepare_sites(exchange)
-    with clock.phase("cohort"):
-        cohort = describe_cohorts(exchange)
-    with clock.phase("training"):
-        trained = train_models(exchange, run, progress)
-    with clock.phase("evaluation"):
-        judgements = evaluate_models(exchange, trained, cohorts_of(run.plan, preparation.parts()))
-    with clock.phase("explanation"):
-        maps = explain_models(exchange, trained)
-    outcome = Outcome(facts, preparation, cohort, trained, judgements, maps)
+    outcome = _carry_out(exchange, run, progress, clock, Outcome(facts, preparation))
     results = assemble(run.plan, outcome, _provenance(run, exchange, clock, facts))
     save_results(results, run.results)
     write_report(results, run.report)
     write_tables(results, run.tables)
     return results
+
+
+def _carry_out(
+    exchange: Exchange, run: StudyRun, progress: Progress, clock: PhaseClock, outcome: Outcome
+) -> Outcome:
+    """What the plan's phases give."""
+    phases = run.plan.phases
+    if "cohort" in phases:
+        with clock.phase("cohort"):
+            outcome = replace(outcome, cohort=describe_cohorts(exchange))
+    if "training" in phases:
+        with clock.phase("training"):
+            outcome = replace(outcome, trained=train_models(exchange, run, progress))
+    if "evaluation" in phases:
+        cohorts = cohorts_of(run.plan, outcome.preparation.parts())
+        with clock.phase("evaluation"):
+            outcome = replace(outcome, judgements=evaluate_models(exchange, outcome.trained, cohorts))
+    if "explanation" in phases:
+        with clock.phase("explanation"):
+            outcome = replace(outcome, maps=explain_models(exchange, outcome.trained))
+    return outcome
 
 
 def _facts(reply: Reply) -> SiteFacts:

@@ -24,7 +24,7 @@ _Curve = TypeAdapter(tuple[Epoch, ...])
 def train_pooled(run: StudyRun, engines: Mapping[str, SiteEngine], progress: Progress) -> None:
     """Trains the plan's pooled models, if it has any, and leaves them where the study looks for them."""
     for arm in run.plan.all_arms():
-        if arm.kind == "pooled":
+        if arm.kind == "pooled" and "training" in run.plan.phases:
             for model in run.plan.models:
                 _train(run, model, arm, engines, progress)
 

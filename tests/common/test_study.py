@@ -78,6 +78,8 @@ def test_the_digest_changes_with_any_setting_and_with_nothing_else():
         ({"arms": {"pooled_model": True}}, "simulation"),
         ({"arms": {"design": "leave-one-centre-out"}, "sites": sites("a")}, "at least two"),
         ({"evaluation": {"reference_model": "x"}}, "none of the models"),
+        ({"phases": ["cohort", "evaluation"]}, "need the models of training"),
+        ({"phases": ["cohort", "cohort"]}, "one twice"),
         ({"models": [{"name": "m", "family": "resnet18"}, {"name": "M", "family": "resnet18"}]}, "one name"),
         (
             {"models": [{"name": "m", "family": "resnet18", "dimensions": 3, "initialisation": "imagenet"}]},

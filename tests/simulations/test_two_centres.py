@@ -246,6 +246,30 @@ def test_real_minima_suppress_what_few_patients_stand_behind(tmp_path):
     assert results.overlays == ()
 
 
+def test_a_plan_may_ask_only_who_the_patients_are(sites, tmp_path):
+    plan = write_plan(tmp_path)
+    plan.write_text('phases = ["cohort"]\n' + plan.read_text(encoding="utf-8"), encoding="utf-8")
+
+    results = run(plan, sites, tmp_path / "out")
+
+    assert {row.site for row in results.cohort} == {"a", "b", None}
+    assert (results.training, results.evaluation, results.overlays) == ((), (), ())
+    assert not (tmp_path / "out" / "models").exists()
+
+
+def test_a_third_centre_and_leaving_one_out_need_no_change_of_code(sites, tmp_path):
+    third = make_site(tmp_path / "c", "c", 18, seed=2)
+    plan = write_plan(tmp_path, rounds=1, pooled="false")
+    text = plan.read_text(encoding="utf-8").replace("two_site_ack = true", "")
+    text = text.replace("[arms]", '[arms]\ndesign = "leave-one-centre-out"\nlocal_models = false')
+    plan.write_text(text.replace("[[models]]", '[[sites]]\nname = "c"\nrole = "train"\n[[models]]', 1))
+
+    results = run(plan, sites | {"c": third}, tmp_path / "out")
+
+    external = {(one.arm, one.cohort_sites) for one in results.evaluation if one.relation == "external"}
+    assert external == {(f"federated-without-{left}", (left,)) for left in "abc"}
+
+
 def test_patients_are_no_part_of_a_simulation(sites, tmp_path):
     real = make_site(tmp_path / "b", "b", 36, synthetic=False)
 
