@@ -190,7 +190,10 @@ def _lobes(lesion: Lesion, local: Coordinates, random: np.random.Generator) -> P
         form += np.float32(height) * np.cos(count * direction + np.float32(phase))
     if "island_sign" in lesion.signs and "satellite_sign" not in lesion.signs:
         form += _bubbles(direction, random)
-    lobes: Pixels = np.clip(form, 0.4, None)
+    # Towards the poles lobes flatten, or the lowest and highest slices would show stars
+    across = local.x**2 + local.y**2
+    flattened = across / (across + local.z**2 + np.float32(1))
+    lobes: Pixels = np.clip(1 + (form - 1) * flattened, 0.4, None)
     return lobes
 
 
