@@ -95,9 +95,9 @@ class Exchange:
         found: dict[str, Reply] = {}
         asked: set[int] = set()
         while len(found) < len(self.plan.sites):
-            for node in sorted(set(self.grid.get_node_ids()) - asked):
-                asked.add(node)
-                self._meet(node, found)
+            newcomers = sorted(set(self.grid.get_node_ids()) - asked)
+            asked.update(newcomers)
+            self._meet(newcomers, found)
             if len(found) == len(self.plan.sites):
                 break
             if time.monotonic() > deadline:
@@ -148,19 +148,21 @@ class Exchange:
             _insist(site, operation, reply)
         return answers
 
-    def _meet(self, node: int, found: dict[str, Reply]) -> None:
-        """Asks one node which site it is; the plan names are tried by the site itself."""
+    def _meet(self, nodes: Sequence[int], found: dict[str, Reply]) -> None:
+        """Asks nodes, all at once, which sites they are."""
+        if not nodes:
+            return
         header = RequestHeader(operation=Operation.DESCRIBE, plan_hash=self.plan.digest(), site="")
-        reply = self._send({node: Request(header)})[node]
-        name = reply.header.site
-        if name not in self.plan.site_names:
-            raise ExchangeError(f"a node calls itself {name!r}, which the plan does not have")
-        if name in found:
-            raise ExchangeError(f"two nodes call themselves {name!r} -> stop one of them")
-        _insist(name, Operation.DESCRIBE, reply)
-        found[name] = reply
-        self._nodes[name] = node
-        _log.info("site connected name=%s", name)
+        for node, reply in sorted(self._send({node: Request(header) for node in nodes}).items()):
+            name = reply.header.site
+            if name not in self.plan.site_names:
+                raise ExchangeError(f"a node calls itself {name!r}, which the plan does not have")
+            if name in found:
+                raise ExchangeError(f"two nodes call themselves {name!r} -> stop one of them")
+            _insist(name, Operation.DESCRIBE, reply)
+            found[name] = reply
+            self._nodes[name] = node
+            _log.info("site connected name=%s", name)
 
     def _send(self, requests: Mapping[int, Request]) -> dict[int, Reply]:
         """One reply a node; Flower's error replies carry no sender, so replies are matched by message."""

@@ -139,7 +139,7 @@ def test_traffic_is_counted():
 
     exchange.ask(Operation.PREPARE, ["a", "b"])
 
-    assert (exchange.traffic.rounds, exchange.traffic.messages) == (3, 4)
+    assert (exchange.traffic.rounds, exchange.traffic.messages) == (2, 4)
     assert exchange.traffic.bytes_sent > before
     assert exchange.traffic.bytes_received > 0
 
