@@ -48,7 +48,9 @@ class Terminal(typer.Typer):
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Runs the command line and exits."""
         signal.signal(signal.SIGTERM, _terminate)
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        # A person sees progress bars and messages; a log file gets every event.
+        level = logging.WARNING if sys.stderr.isatty() else logging.INFO
+        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
         sys.exit(self._run(*args, **kwargs))
 
     def _run(self, *args: Any, **kwargs: Any) -> int:
