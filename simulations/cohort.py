@@ -274,14 +274,15 @@ def _stable(baseline: Volumes, random: np.random.Generator) -> Volumes:
 
 def _left_out(drawn: SimulatedPatient, criterion: str, random: np.random.Generator) -> SimulatedPatient:
     """The patient with what makes one criterion exclude, and no other."""
-    change: dict[str, Value] = {
+    changes: dict[str, dict[str, Value]] = {
         "age": {"age": int(random.integers(8, 18))},
         "onset": {"onset_to_ct_h": round(random.uniform(24.5, 90), 1)},
         "followup": {"ct_to_followup_h": round(random.uniform(72.5, 240), 1)},
         "primary_ivh": {"primary_ivh": 1, "ivh": 1, **dict.fromkeys(MARKERS, 0)},
         "prior_surgery": {"prior_surgery": 1},
         "artefacts": {"artefacts": 1},
-    }[criterion]
+    }
+    change = changes[criterion]
     if criterion == "primary_ivh":
         bled = Volumes(0.0, max(drawn.baseline.ivh_ml, 5.0))
         return replace(drawn, values={**drawn.values, **change}, baseline=bled, followup=bled)

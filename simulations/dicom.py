@@ -57,12 +57,13 @@ def write_series(folder: Path, image: Image, scanner: Scanner, origin: SeriesOri
         If the folder exists already or cannot be written.
     """
     from pydicom import dcmwrite
+    from pydicom.uid import UID
 
     folder.mkdir(parents=True)
     dataset = _common(image, scanner, origin)
     stored = (image.hu.astype(np.int32) - _INTERCEPT).astype("<u2")
     for index, pixels in enumerate(stored):
-        uid = origin.uid("slice", index)
+        uid = UID(origin.uid("slice", index))
         position = image.geometry.positions_mm[index]
         dataset.file_meta.MediaStorageSOPInstanceUID = uid
         dataset.SOPInstanceUID = uid
@@ -76,11 +77,12 @@ def write_series(folder: Path, image: Image, scanner: Scanner, origin: SeriesOri
 def _common(image: Image, scanner: Scanner, origin: SeriesOrigin) -> Dataset:
     """What all slices share."""
     from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import UID
 
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.MediaStorageSOPClassUID = _CT_IMAGE_STORAGE
-    dataset.file_meta.TransferSyntaxUID = _EXPLICIT_LITTLE_ENDIAN
+    dataset.file_meta.MediaStorageSOPClassUID = UID(_CT_IMAGE_STORAGE)
+    dataset.file_meta.TransferSyntaxUID = UID(_EXPLICIT_LITTLE_ENDIAN)
     _identify(dataset, origin)
     _describe_scanner(dataset, scanner, tilt_degrees=image.geometry.tilt_degrees)
     _describe_pixels(dataset, image)
