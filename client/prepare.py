@@ -20,7 +20,7 @@ from common.cohort.eligibility import Flow
 from common.cohort.outcome import Expansion, Volumes, classify
 from common.cohort.split import Fractions, Part, split_cohort
 from common.cohort.table import Patient
-from common.errors import CohortError, Finding, StorageError
+from common.errors import CohortError, Finding, SmallNumberError, StorageError
 from common.imaging.cache import Cache, Entry
 from common.imaging.overview import Overview
 from common.imaging.recipe import InputShape
@@ -113,6 +113,8 @@ def prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress)
         If the plan has no such site.
     CohortError
         If the table violates its schema, or too few patients of either outcome are left.
+    SmallNumberError
+        If a training site has too few patients of an outcome for its parts, with every refusal.
     StorageError
         If the disk is full.
     """
@@ -126,7 +128,11 @@ def prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress)
     positives = [expansion.positive(plan.cohort.outcome) for expansion in expansions]
     findings = (*size_findings(intake.settings, len(measured)), *class_findings(intake.settings, positives))
     _refuse_site(findings, refusals)
-    parts = _parts(plan, intake.settings.name, measured, positives) if role == "train" else {}
+    try:
+        parts = _parts(plan, intake.settings.name, measured, positives) if role == "train" else {}
+    except SmallNumberError as failure:
+        causes = (f"{intake.settings.table}: {failure}", *(str(refusal.finding) for refusal in refusals))
+        raise SmallNumberError("\n".join(causes)) from None
     cases = tuple(
         PreparedCase(
             patient=one.patient,

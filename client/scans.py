@@ -79,7 +79,7 @@ class SitePreparation:
                 refusals.append(_refusal(intake, patient, str(refusal)))
             progress.advance(task)
         progress.remove_task(task)
-        doubled = _same_voxels(intake, measured)
+        doubled = same_voxels(intake, [(one.patient, one.scans) for one in measured])
         twice = {refusal.patient.identifier for refusal in doubled}
         kept = [one for one in measured if one.patient.identifier not in twice]
         return kept, (*refusals, *doubled)
@@ -110,7 +110,7 @@ class SitePreparation:
         record = Record(
             ich_ml=volumes.ich_ml,
             ivh_ml=volumes.ivh_ml,
-            voxels=_voxel_digest(scan),
+            voxels=voxel_digest(scan),
             notes=tuple(
                 Note(where=note.where, what=note.what, remedy=note.remedy)
                 for note in (*scan.notes, *segmentation.notes)
@@ -162,7 +162,8 @@ def input_shapes(plan: StudyPlan) -> tuple[InputShape, ...]:
     )
 
 
-def _voxel_digest(scan: Scan) -> str:
+def voxel_digest(scan: Scan) -> str:
+    """Equal for scans of equal voxels, whatever files they lie in."""
     return hashlib.sha256(np.ascontiguousarray(scan.voxels, dtype=np.float32).data).hexdigest()
 
 
@@ -171,12 +172,19 @@ def _refusal(intake: Intake, patient: Patient, what: str) -> Refusal:
     return Refusal(patient, Finding(where, what, fatal=False))
 
 
-def _same_voxels(intake: Intake, measured: Sequence[MeasuredPatient]) -> tuple[Refusal, ...]:
-    """Patients with one scan in different files, as DICOM and NIfTI; equal files were found at intake."""
+def same_voxels(intake: Intake, scans: Sequence[tuple[Patient, tuple[str, ...]]]) -> tuple[Refusal, ...]:
+    """Patients with one scan in different files, as DICOM and NIfTI; equal files were found at intake.
+
+    Parameters
+    ----------
+    intake : Intake
+    scans : sequence of (Patient, tuple of str)
+        Digests of the voxels of each patient's scans.
+    """
     users: defaultdict[str, list[Patient]] = defaultdict(list)
-    for one in measured:
-        for scan in one.scans:
-            users[scan].append(one.patient)
+    for patient, digests in scans:
+        for digest in digests:
+            users[digest].append(patient)
     doubled = {}
     for patients in users.values():
         names = sorted({patient.identifier for patient in patients})

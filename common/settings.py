@@ -37,8 +37,10 @@ def load_settings(path: Path, model: type[Settings], error: type[RheError]) -> S
         return model.model_validate(tomllib.loads(text))
     except FileNotFoundError:
         raise error(f"{path}: no such file -> check the path; deploy/ has examples") from None
-    except (OSError, UnicodeDecodeError) as failure:
-        raise error(f"{path}: cannot be read ({failure})") from None
+    except UnicodeDecodeError:
+        raise error(f"{path}: is not UTF-8 text -> give a TOML file, saved as UTF-8") from None
+    except OSError as failure:
+        raise error(f"{path}: cannot be read ({failure.strerror}) -> correct path or permissions") from None
     except tomllib.TOMLDecodeError as failure:
         raise error(f"{path}: not valid TOML: {failure}") from None
     except ValidationError as failure:

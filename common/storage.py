@@ -115,5 +115,7 @@ def _sync_folder(folder: Path) -> None:
 
 def _reason(failure: OSError) -> str:
     if failure.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return "the disk is full -> free some space and run again with --resume"
-    return failure.strerror or type(failure).__name__
+        return "the disk is full -> free some space and run again, a study with --resume"
+    return (
+        f"{failure.strerror or type(failure).__name__} -> correct its permissions, or choose another folder"
+    )

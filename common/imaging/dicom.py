@@ -107,9 +107,13 @@ def _read_series(path: Path) -> Scan:
     chosen = _chosen(path, folder)
     across, down = _in_plane_steps(path, chosen)
     positions = [_position(instance) for instance in chosen]
-    order, notes = order_slices(
-        path, positions, np.cross(across, down) / np.linalg.norm(np.cross(across, down))
-    )
+    normal = np.cross(across, down) / np.linalg.norm(np.cross(across, down))
+    try:
+        order, notes = order_slices(path, positions, normal)
+    except ScanError as refusal:
+        # A damaged file that is no longer DICOM is the likeliest missing slice
+        left_out = f" ({'; '.join(folder.dropped)})" if folder.dropped else ""
+        raise ScanError(f"{refusal}{left_out}") from None
     ordered = [chosen[index] for index in order]
     voxels = _common_type([_hounsfield(instance) for instance in ordered])
     places = np.array([positions[index].position_mm for index in order])

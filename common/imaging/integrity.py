@@ -119,5 +119,6 @@ def _gunzipped(content: bytes) -> bytes:
 
 
 def _damaged(path: Path, failure: Exception) -> ScanError:
-    reason = type(failure).__name__
+    compressed = isinstance(failure, EOFError | zlib.error)
+    reason = "its compressed data are cut or fail their checksum" if compressed else type(failure).__name__
     return ScanError(f"{path}: the file is truncated or damaged ({reason}) -> copy or export it again")

@@ -173,9 +173,11 @@ def _refuse_outside(volume: Volume, stored: Labels, scan: Scan) -> None:
     indices = scan.geometry.indices_of(points)
     inside = ((indices > -0.5) & (indices < np.array(scan.geometry.shape) - 0.5)).all(axis=1)
     if np.mean(~inside) > _LOST:
+        apart_mm = float(np.linalg.norm(mask.positions_mm[0] - scan.geometry.positions_mm[0]))
         raise ScanError(
             f"{volume.source}: {np.mean(~inside):.0%} of the mask lies outside its CT "
-            f"({_described(mask)}; CT {_described(scan.geometry)}) -> find the mask of this CT"
+            f"({_described(mask)}; CT {_described(scan.geometry)}; their first voxels are {apart_mm:.0f} mm "
+            "apart) -> find the mask of this CT"
         )
 
 

@@ -18,7 +18,7 @@ from rich.progress import Progress
 
 from client.prepare import prepare_site, stack
 from common.cohort.outcome import Reason, Volumes
-from common.errors import CohortError, PlanError, StorageError
+from common.errors import CohortError, PlanError, SmallNumberError, StorageError
 from common.imaging.recipe import InputShape
 from common.storage import exclusive
 
@@ -167,6 +167,16 @@ def test_a_class_that_is_lost_to_bad_scans_stops_the_site(scans_folder, prepared
         prepared(scans_folder)
     assert "none is with expansion" in str(caught.value)
     assert "P6" in str(caught.value)
+
+
+def test_too_few_of_a_class_for_the_parts_are_told_with_the_patients_who_were_refused(scans_folder, prepared):
+    for number in (0, 2):
+        (scans_folder.root / f"P{number}/ct.nii.gz").write_bytes(b"nothing")
+    with pytest.raises(SmallNumberError) as caught:
+        prepared(scans_folder)
+    first, *causes = str(caught.value).splitlines()
+    assert first.startswith("cohort.csv: 2 patients with expansion cannot be divided into 3 parts")
+    assert ["row 2" in causes[0], "row 4" in causes[1]] == [True, True]
 
 
 def test_a_second_run_takes_everything_from_the_cache(scans_folder, prepared, monkeypatch, tmp_path):

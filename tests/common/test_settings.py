@@ -90,5 +90,8 @@ def test_a_file_that_is_not_text_is_refused(tmp_path):
     path = tmp_path / "study.toml"
     path.write_bytes(b"\xff\xfe\x00")
 
-    with pytest.raises(PlanError, match="cannot be read"):
+    with pytest.raises(PlanError, match="is not UTF-8 text -> "):
         load_plan(path)
+
+    with pytest.raises(PlanError, match=r"cannot be read \(Is a directory\) -> "):
+        load_plan(tmp_path)

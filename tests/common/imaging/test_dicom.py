@@ -197,6 +197,13 @@ def test_a_missing_slice_is_refused_with_its_neighbours(tmp_path):
     assert "1 slice(s) are missing: 10.000 mm between a-21.dcm and a-28.dcm, 5.000 mm elsewhere" in message
 
 
+def test_a_slice_that_is_missing_because_its_file_is_no_longer_dicom_is_told_so(tmp_path):
+    folder = write_series(tmp_path / "ct", upright(9))
+    next(path for path in folder.iterdir() if path.name == "a-28.dcm").write_bytes(b"overwritten" * 20)
+
+    assert refused(folder).endswith("(1 file(s) left out: not DICOM)")
+
+
 def test_a_spacing_that_varies_by_more_than_a_hundredth_is_refused(tmp_path):
     within = [(0, 0, 5 * i + (0.02 if i == 3 else 0)) for i in range(8)]
     beyond = [(0, 0, 5 * i + (0.05 if i == 3 else 0)) for i in range(8)]
