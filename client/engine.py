@@ -203,7 +203,7 @@ class SiteEngine:
         """The site's prepared patients; prepared now if this is the first question about them."""
         if self._samples is None:
             prepared = prepare_site(self.folder, self.plan, self.state / "cache", self.progress)
-            self._samples = SiteSamples(prepared)
+            self._samples = SiteSamples(prepared, pick_device(self.settings.device))
         return self._samples
 
     def _trainer(self, header: RequestHeader) -> Trainer:

@@ -27,7 +27,7 @@ def evaluate(trainer: Trainer, samples: SiteSamples) -> Summary:
         if samples.cases(part):
             patients = samples.of(trainer.model, part)
             scores[part] = score(trainer.network, patients.images, trainer.device, plan.threads)
-            labels[part] = patients.labels.numpy() > 0
+            labels[part] = patients.labels.cpu().numpy() > 0
     scores["whole"] = np.concatenate([scores[part] for part in PARTS])
     labels["whole"] = np.concatenate([labels[part] for part in PARTS])
     return join(_summarise(scores[part], labels[part], plan).under(part) for part in scores)

@@ -104,7 +104,7 @@ def explain_site(folder: Path, plan: StudyPlan, model_file: Path, state: Path, p
     trainer = Trainer(plan, plan.model(names[1]), prepared.settings.name, device)
     trainer.load(checkpoint.weights)
     drawn = state / "attention" / names[1] / checkpoint.metadata.get("arm", "local")
-    draw_attention(trainer, SiteSamples(prepared), drawn)
+    draw_attention(trainer, SiteSamples(prepared, device), drawn)
     return drawn
 
 

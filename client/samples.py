@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from torch import cat
+import torch
 
 from client.prepare import PreparedCase, PreparedSite, stack
 from common.errors import SmallNumberError
 from common.imaging.recipe import InputShape
 from common.study import CnnModel
 from common.training.dataset import Samples
+from common.training.device import resident
 
 TRAINING = "train"
 VALIDATION = "validation"
@@ -28,9 +29,12 @@ class SiteSamples:
     ----------
     prepared : PreparedSite
         From `client.prepare`.
+    device : torch.device
+        Where they are kept if they fit there, so that a round moves no image.
     """
 
     prepared: PreparedSite
+    device: torch.device
     _shape: InputShape | None = None
     _parts: dict[str, Samples] = field(default_factory=dict)
 
@@ -53,10 +57,10 @@ class SiteSamples:
             if not cases:
                 raise SmallNumberError(f"no patient is in the part {part!r} of this site's cohort")
             positives = np.array([case.positive for case in cases])
-            self._parts[part] = Samples.of(stack(cases, model.shape), positives)
+            self._parts[part] = resident(Samples.of(stack(cases, model.shape), positives), self.device)
         return self._parts[part]
 
 
 def pool(samples: list[Samples]) -> Samples:
     """The patients of several sites one after the other; exists for simulations, where data may meet."""
-    return Samples(cat([one.images for one in samples]), cat([one.labels for one in samples]))
+    return Samples(torch.cat([one.images for one in samples]), torch.cat([one.labels for one in samples]))

@@ -114,7 +114,7 @@ class Trainer:
         if samples is None:
             return local_roc(np.empty(0), np.empty(0, dtype=np.bool_), VALIDATION_BINS)
         scores = score(self.network, samples.images, self.device, self.plan.threads)
-        return local_roc(scores, samples.labels.numpy() > 0, VALIDATION_BINS)
+        return local_roc(scores, samples.labels.cpu().numpy() > 0, VALIDATION_BINS)
 
     def alone(
         self,
