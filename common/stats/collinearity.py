@@ -61,6 +61,8 @@ def inflation_factors(correlation: Reals, terms: Sequence[tuple[str, int]]) -> t
     terms : sequence of (name, number of columns)
         In the order of the columns.
     """
+    if len(terms) == 1:
+        return (InflationFactor(terms[0][0], 1.0, terms[0][1]),)
     whole = np.linalg.slogdet(correlation).logabsdet
     factors = []
     position = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from common.stats.collinearity import CONDITION_LIMIT, condition_number
 from common.stats.contract import Summary
 from common.stats.estimate import OK, Status, suppressed, undefined
 from common.stats.minima import Minima
+from common.stats.newton import Problem, designs
 from common.types import Counts, Flags, Reals
 
 
@@ -59,20 +60,27 @@ def local_setup(matrix: Reals, labels: Flags, models: Sequence[Model]) -> Summar
         Counts "classes" (models, 2) and "missing" (models,); reals "gram" (models, d, d), the products of
         [1, x] with themselves, and "events" (models, d), their sums over the positives. Padded with 0.
     """
-    width = 1 + max(len(model.columns) for model in models)
-    classes, missing = np.zeros((len(models), 2), dtype=np.int64), np.zeros(len(models), dtype=np.int64)
-    gram, events = np.zeros((len(models), width, width)), np.zeros((len(models), width))
-    for row, model in enumerate(models):
-        values = matrix[:, model.columns]
-        complete = ~np.isnan(values).any(axis=1)
-        x = np.column_stack([np.ones(np.count_nonzero(complete)), values[complete]])
-        y = labels[complete]
-        d = x.shape[1]
-        gram[row, :d, :d] = x.T @ x
-        events[row, :d] = x[y].sum(axis=0)
-        classes[row] = np.count_nonzero(~y), np.count_nonzero(y)
-        missing[row] = np.count_nonzero(~complete)
+    problem = as_they_are(models)
+    classes = np.zeros((len(models), 2), dtype=np.int64)
+    gram, events = np.zeros((*problem.free.shape, problem.free.shape[1])), np.zeros(problem.free.shape)
+    for x, sign in designs(matrix, labels, problem, np.arange(len(models))):
+        positive = sign > 0
+        gram += np.matmul(x, x.transpose(0, 2, 1))
+        events += x @ positive
+        classes += np.stack([x[:, 0] @ ~positive, x[:, 0] @ positive], axis=1).astype(np.int64)
+    missing = len(labels) - classes.sum(axis=1)
     return Summary({"classes": classes, "missing": missing}, {"gram": gram, "events": events})
+
+
+def as_they_are(models: Sequence[Model]) -> Problem:
+    """The models' columns padded to one width, not standardised; all coefficients of a model are free."""
+    width = 1 + max(len(model.columns) for model in models)
+    columns = np.full((len(models), width - 1), -1, dtype=np.int64)
+    for row, model in enumerate(models):
+        columns[row, : len(model.columns)] = model.columns
+    used = int(columns.max(initial=-1)) + 1
+    problem = Problem(columns, np.zeros((0, 0), dtype=np.bool_), np.zeros(used), np.ones(used), firth=False)
+    return replace(problem, free=problem.present)
 
 
 def fittable(setup: Summary, row: int, model: Model, minima: Minima) -> Status:
@@ -86,7 +94,7 @@ def fittable(setup: Summary, row: int, model: Model, minima: Minima) -> Status:
         return suppressed("a cell of a covariate's table below the minimum")
     if (moments(setup, row, model)[1] == 0).any():
         return undefined("a covariate is constant")
-    if condition_number(correlation(setup, row, model)) > CONDITION_LIMIT:
+    if len(model.columns) > 1 and condition_number(correlation(setup, row, model)) > CONDITION_LIMIT:
         return undefined(f"collinear covariates among {', '.join(term.name for term in model.terms)}")
     return OK
 

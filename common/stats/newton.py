@@ -10,10 +10,10 @@ Firth D. Biometrika 1993;80:27-38. Heinze G, Schemper M. Stat Med 2002;21:2409-2
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
 from common.stats.contract import Summary
 from common.types import Counts, Flags, Reals
@@ -24,6 +24,10 @@ MAXIMUM_ROUNDS = 25
 MAXIMUM_ROUNDS_FIRTH = 60
 _SEPARATED = 10.0
 """A standardised coefficient beyond this is taken to run to infinity."""
+_SLACK = 1e-13
+"""Share by which rounding alone may lower a log-likelihood."""
+_BLOCK = 2**18
+"""Numbers of a stacked design worked on at a time: memory stays bounded, and mostly in the cache."""
 
 
 @dataclass(frozen=True)
@@ -123,25 +127,6 @@ def start(problem: Problem, coefficients: Reals | None = None) -> State:
     )
 
 
-def design_of(matrix: Reals, problem: Problem, model: int) -> tuple[Reals, Flags]:
-    """One model's standardised covariates, an intercept first, and which patients have all of them.
-
-    Returns
-    -------
-    design : float array, shape (patients with all, d)
-        0 where the model has no coefficient.
-    complete : bool array, shape (n,)
-    """
-    columns = problem.columns[model]
-    own = columns[columns >= 0]
-    values = (matrix[:, own] - problem.centre[own]) / problem.scale[own]
-    complete = np.asarray(~np.isnan(values).any(axis=1))
-    design = np.zeros((np.count_nonzero(complete), columns.size + 1))
-    design[:, 0] = 1
-    design[:, 1 : own.size + 1] = values[complete]
-    return design, complete
-
-
 def local_newton(matrix: Reals, labels: Flags, problem: Problem, query: Query) -> Summary:
     """Score, information and log-likelihood of every active model at one site.
 
@@ -158,72 +143,123 @@ def local_newton(matrix: Reals, labels: Flags, problem: Problem, query: Query) -
         penalty "third" (models, d, d, d), the sums of w (1/2 - p) x x x.
     """
     models, width = problem.free.shape
+    asked = np.flatnonzero(query.active)
     score, information = np.zeros((models, width)), np.zeros((models, width, width))
     log_likelihood = np.zeros(models)
     third = np.zeros((models, width, width, width))
-    for model in np.flatnonzero(query.active):
-        x, complete = design_of(matrix, problem, int(model))
-        y = labels[complete].astype(np.float64)
-        eta = x @ query.coefficients[model]
-        p = expit(eta)
-        weight = p * (1 - p)
-        score[model] = x.T @ (y - p)
-        information[model] = (x.T * weight) @ x
-        log_likelihood[model] = np.sum(y * eta - np.logaddexp(0, eta))
+    for x, sign in designs(matrix, labels, problem, asked):
+        patients = _weigh(x, sign, query.coefficients[asked])
+        weighted = x * patients.weight[:, np.newaxis]
+        score[asked] += np.matmul(x, patients.residual[:, :, np.newaxis])[:, :, 0]
+        information[asked] += np.matmul(weighted, x.transpose(0, 2, 1))
+        # The intercept's 1 is 0 where a covariate is missing.
+        log_likelihood[asked] += np.sum(x[:, 0] * patients.log_likelihood, axis=1)
         if problem.firth:
-            third[model] = np.einsum("n,nr,ns,nt->rst", weight * (0.5 - p), x, x, x, optimize=True)
+            weighted *= (patients.residual - sign / 2)[:, np.newaxis]
+            third[asked] += np.einsum("mrn,msn,mtn->mrst", weighted, x, x, optimize=True)
     reals = {"score": score, "information": information, "log_likelihood": log_likelihood}
     return Summary(reals=reals | ({"third": third} if problem.firth else {}))
 
 
+def designs(matrix: Reals, labels: Flags, problem: Problem, models: Counts) -> Iterator[tuple[Reals, Reals]]:
+    """Several models' standardised covariates at once, block of patients by block.
+
+    Yields
+    ------
+    x : float array, shape (models, d, patients of the block)
+        An intercept first; all 0 for a patient without all of the model's covariates, 0 where a model has no
+        coefficient.
+    sign : float array, shape (patients of the block,)
+        1 for a positive, -1 for a negative.
+    """
+    columns = problem.columns[models]
+    width = problem.free.shape[1]
+    used = problem.centre.size
+    step = max(1, _BLOCK // (max(1, models.size) * width ** (3 if problem.firth else 1)))
+    for begin in range(0, len(matrix), step):
+        block = matrix[begin : begin + step, :used]
+        # One more row of zeros: the column -1 of a model that has fewer.
+        z = np.zeros((used + 1, len(block)))
+        z[:-1] = ((block - problem.centre) / problem.scale).T
+        x = np.ones((models.size, width, len(block)))
+        x[:, 1:] = z[columns]
+        missing = np.isnan(z)
+        if missing.any():
+            x.transpose(0, 2, 1)[missing[columns].any(axis=1)] = 0
+        yield x, np.where(labels[begin : begin + step], 1.0, -1.0)
+
+
+@dataclass(frozen=True)
+class _Weighed:
+    """Every patient under every model, shape (models, patients)."""
+
+    residual: Reals
+    weight: Reals
+    log_likelihood: Reals
+
+
+def _weigh(x: Reals, sign: Reals, coefficients: Reals) -> _Weighed:
+    """Outcome minus probability p, p (1 - p) and log-likelihood, by one exponential, free of overflow."""
+    margin = np.matmul(coefficients[:, np.newaxis], x)[:, 0] * sign
+    small = np.exp(-np.abs(margin))
+    whole = 1 + small
+    # log(1 + e) rather than log1p: three times faster, and as exact beside the sum's other terms.
+    log_likelihood = np.minimum(margin, 0) - np.log(whole)
+    residual = sign * np.where(margin > 0, small, 1.0) / whole
+    return _Weighed(residual, small / whole**2, log_likelihood)
+
+
 def advance(state: State, problem: Problem, answer: Summary) -> State:
     """The next question: a step, half a step if the likelihood fell, or none if a model is done."""
-    accepted, step = state.accepted.copy(), state.step.copy()
-    likelihood, information = state.log_likelihood.copy(), state.information.copy()
-    converged, separated = state.converged.copy(), state.separated.copy()
-    trial = state.query.coefficients.copy()
-    for model in np.flatnonzero(state.query.active):
-        value, score, matrix = _evaluate(problem, answer, int(model))
-        if value < likelihood[model] - _SLACK * max(1.0, abs(value)):
-            step[model] /= 2
-            trial[model] = accepted[model] + step[model]
-            continue
-        accepted[model], likelihood[model], information[model] = trial[model], value, matrix
-        step[model] = 0
-        free = np.flatnonzero(problem.free[model])
-        step[model, free] = np.linalg.solve(matrix[np.ix_(free, free)], score[free])
-        converged[model] = score[free] @ step[model, free] < CONVERGED
-        beyond = np.abs(accepted[model, 1:]).max(initial=0.0) > _SEPARATED
-        separated[model] = beyond and not problem.firth
-        if not converged[model]:
-            trial[model] = accepted[model] + step[model]
+    asked = state.query.active
+    trial = state.query.coefficients
+    value, score, information = _evaluate(problem, answer, asked)
+    fell = asked & (value < state.log_likelihood - _SLACK * np.maximum(1.0, np.abs(value)))
+    rose = asked & ~fell
+    newton, decrement = _newton_step(problem.free, score, information, rose)
+    accepted = np.where(rose[:, np.newaxis], trial, state.accepted)
+    step = np.where(rose[:, np.newaxis], newton, np.where(fell[:, np.newaxis], state.step / 2, state.step))
+    converged = state.converged | (rose & (decrement < CONVERGED))
+    beyond = np.abs(accepted[:, 1:]).max(axis=1, initial=0.0) > _SEPARATED
+    separated = state.separated | (rose & beyond & (not problem.firth))
     limit = MAXIMUM_ROUNDS_FIRTH if problem.firth else MAXIMUM_ROUNDS
     rounds = state.rounds + 1
-    active = state.query.active & ~converged & ~separated & (rounds < limit)
-    return replace(
-        state,
-        query=Query(trial, active),
+    moving = asked & ~converged
+    return State(
+        query=Query(
+            np.where(moving[:, np.newaxis], accepted + step, trial),
+            moving & ~separated & (rounds < limit),
+        ),
         accepted=accepted,
         step=step,
-        log_likelihood=likelihood,
-        information=information,
+        log_likelihood=np.where(rose, value, state.log_likelihood),
+        information=np.where(rose[:, np.newaxis, np.newaxis], information, state.information),
         converged=converged,
         separated=separated,
         rounds=rounds,
     )
 
 
-_SLACK = 1e-13
+def _newton_step(free: Flags, score: Reals, information: Reals, models: Flags) -> tuple[Reals, Reals]:
+    """Steps, 0 where a coefficient is not free, and squared decrements; 0 and infinite for other models."""
+    step, decrement = np.zeros(score.shape), np.full(len(score), np.inf)
+    own = free[models]
+    both = own[:, :, np.newaxis] & own[:, np.newaxis]
+    matrix = np.where(both, information[models], np.eye(own.shape[1]))
+    right = np.where(own, score[models], 0.0)
+    step[models] = np.linalg.solve(matrix, right[:, :, np.newaxis])[:, :, 0]
+    decrement[models] = np.sum(right * step[models], axis=1)
+    return step, decrement
 
 
-def _evaluate(problem: Problem, answer: Summary, model: int) -> tuple[float, Reals, Reals]:
-    """Log-likelihood, score and information, penalised if the problem says so."""
-    present = problem.present[model]
-    information = answer.reals["information"][model] + np.diag(~present)
-    score = answer.reals["score"][model]
-    value = float(answer.reals["log_likelihood"][model])
+def _evaluate(problem: Problem, answer: Summary, asked: Flags) -> tuple[Reals, Reals, Reals]:
+    """Log-likelihood, score and information of the models asked, penalised if the problem says so."""
+    absent = np.eye(problem.free.shape[1]) * ~problem.present[:, np.newaxis]
+    information = answer.reals["information"] + absent
+    score, value = answer.reals["score"], answer.reals["log_likelihood"]
     if problem.firth:
-        inverse = np.linalg.inv(information)
-        score = score + np.einsum("rst,st->r", answer.reals["third"][model], inverse)
-        value += float(np.linalg.slogdet(information).logabsdet) / 2
+        score, value = score.copy(), value.copy()
+        inverse = np.linalg.inv(information[asked])
+        score[asked] += np.einsum("mrst,mst->mr", answer.reals["third"][asked], inverse)
+        value[asked] += np.linalg.slogdet(information[asked]).logabsdet / 2
     return value, score, information

@@ -247,13 +247,16 @@ def _doubled_wins(scores: Reals, positive: Flags) -> int:
     n1 = int(np.count_nonzero(is_positive))
     # Wilcoxon's rank sum; within a tie the negatives come first, so ties count as wins here.
     wins_and_ties = int(np.flatnonzero(is_positive).sum()) - n1 * (n1 - 1) // 2
-    repeated = (keys[1:] ^ keys[:-1]) <= 1
-    if not repeated.any():
+    # Where a score equals the one before it; a run of such places is a tie, short of its first patient.
+    repeats = np.flatnonzero((keys[1:] ^ keys[:-1]) <= 1) + 1
+    if not repeats.size:
         return 2 * wins_and_ties
-    first = np.flatnonzero(np.concatenate([[True], ~repeated]))
-    size = np.diff(first, append=keys.size)
-    positives = np.add.reduceat(is_positive.astype(np.int64), first)
-    return 2 * wins_and_ties - int(positives @ (size - positives))
+    opens = np.flatnonzero(np.diff(repeats, prepend=-1) > 1)
+    last = repeats[np.append(opens[1:], repeats.size) - 1]
+    first = repeats[opens] - 1
+    up_to = np.concatenate([[0], np.cumsum(is_positive, dtype=np.int64)])
+    positives = up_to[last + 1] - up_to[first]
+    return 2 * wins_and_ties - int(positives @ (last + 1 - first - positives))
 
 
 def _status(n0: int, n1: int, minima: Minima) -> Status:

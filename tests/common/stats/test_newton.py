@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from common.stats.newton import MAXIMUM_ROUNDS, Problem, advance, local_newton, start
+from common.stats.newton import MAXIMUM_ROUNDS, Problem, Query, advance, local_newton, start
 
 PROBLEM = Problem(np.array([[0]]), np.ones((1, 2), dtype=bool), np.zeros(1), np.ones(1), firth=False)
 X = np.array([[-1.0], [0.0], [1.0], [2.0], [np.nan]])
@@ -41,6 +41,48 @@ def test_finished_models_are_not_asked_again():
     assert not last.converged.any()
     answer = local_newton(X, Y, PROBLEM, last.query)
     assert not answer.reals["information"].any()
+
+
+@pytest.mark.parametrize("firth", [False, True])
+@pytest.mark.parametrize("block", [1, 40, 2**18])
+def test_models_of_several_widths_with_their_own_patients_by_definition(monkeypatch, firth, block):
+    monkeypatch.setattr("common.stats.newton._BLOCK", block)
+    random = np.random.default_rng(3)
+    matrix, labels = random.normal(2, 3, (60, 4)), random.random(60) < 0.4
+    matrix[random.random((60, 4)) < 0.1] = np.nan
+    models = np.array([[0, -1, -1], [1, 2, 3], [2, 0, -1], [3, -1, -1]])
+    problem = Problem(models, models[:, :1].repeat(4, axis=1) >= 0, np.full(4, 2.0), np.full(4, 3.0), firth)
+    beta = random.normal(size=(4, 4))
+    query = Query(beta, np.array([True, True, True, False]))
+
+    answer = local_newton(matrix, labels, problem, query)
+
+    for row, columns in enumerate(models[:3]):
+        own = columns[columns >= 0]
+        known = ~np.isnan(matrix[:, own]).any(axis=1)
+        assert 0 < known.sum() < 60
+        x = np.zeros((known.sum(), 4))
+        x[:, 0] = 1
+        x[:, 1 : own.size + 1] = (matrix[known][:, own] - 2) / 3
+        y, eta = labels[known], x @ beta[row]
+        p = 1 / (1 + np.exp(-eta))
+        np.testing.assert_allclose(answer.reals["score"][row], x.T @ (y - p), atol=1e-12)
+        np.testing.assert_allclose(answer.reals["information"][row], (x.T * p * (1 - p)) @ x, atol=1e-12)
+        assert answer.reals["log_likelihood"][row] == pytest.approx(np.log(np.where(y, p, 1 - p)).sum())
+        if firth:
+            third = np.einsum("n,nr,ns,nt->rst", p * (1 - p) * (0.5 - p), x, x, x)
+            np.testing.assert_allclose(answer.reals["third"][row], third, atol=1e-12)
+    assert not any(array[3].any() for array in answer.reals.values())
+
+
+def test_far_coefficients_do_not_overflow():
+    query = Query(np.array([[0.0, 5000.0]]), np.array([True]))
+
+    answer = local_newton(X, Y, PROBLEM, query)
+
+    # Only the negative at 1 is wrong, and by 5000; the positive at 0 does not know.
+    assert answer.reals["log_likelihood"][0] == pytest.approx(-5000 - np.log(2))
+    np.testing.assert_allclose(answer.reals["score"], [[-0.5, -1.0]])
 
 
 @pytest.mark.parametrize("direction", [1, -1])
