@@ -31,6 +31,7 @@ _FORMAT = "rhe-checkpoint-1"
 _OWN = "rhe."
 """Prefix of the metadata that this module adds."""
 _MODEL = "model/"
+_REMEDY = "restore it from a copy; a study run with --resume trains anew what was removed from its folder"
 _EXTRA = "extra/"
 
 
@@ -124,12 +125,12 @@ def load(path: Path, layout: Layout | None = None) -> Checkpoint:
     found = Layout.from_json(metadata[f"{_OWN}layout"]) if f"{_OWN}layout" in metadata else None
     own = {key: value for key, value in metadata.items() if not key.startswith(_OWN)}
     if found is None or _digest(tensors, own, found) != metadata.get(f"{_OWN}digest"):
-        raise ModelError(f"{path} has been altered since it was written -> restore it from a copy")
+        raise ModelError(f"{path} has been altered since it was written -> {_REMEDY}")
     if layout is not None and found != layout:
         raise ModelError(f"{path} holds a model of layout {found.digest[:8]}, needed is {layout.digest[:8]}")
     names = [f"{_MODEL}{entry.name}" for entry in found.entries]
     if any(name not in tensors for name in names):
-        raise ModelError(f"{path} lacks tensors of its own layout -> restore it from a copy")
+        raise ModelError(f"{path} lacks tensors of its own layout -> {_REMEDY}")
     weights = np.concatenate([tensors[name].reshape(-1) for name in names])
     extras = {name.removeprefix(_EXTRA): array for name, array in tensors.items() if name.startswith(_EXTRA)}
     return Checkpoint(weights, found, own, extras)
@@ -160,8 +161,6 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
             names = list(file.keys())
             return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in names}
     except (SafetensorError, UnicodeDecodeError) as failure:
-        raise ModelError(
-            f"{path} is damaged or no safetensors file ({failure}) -> restore it from a copy"
-        ) from None
+        raise ModelError(f"{path} is damaged or no safetensors file ({failure}) -> {_REMEDY}") from None
     except OSError as failure:
         raise StorageError(f"{path} cannot be read: {failure}") from None

@@ -107,7 +107,7 @@ def test_a_truncated_file_is_refused(path, data):
     content = path.read_bytes()
     cut = path.with_name("cut")
     cut.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
-    with pytest.raises(ModelError, match="damaged or no safetensors file"):
+    with pytest.raises(ModelError, match="damaged or no safetensors file .* -> .*--resume"):
         load(cut)
 
 
