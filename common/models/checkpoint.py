@@ -99,7 +99,7 @@ def _sorted_header(file: bytes) -> bytes:
         json.loads(file[8 : 8 + size]), sort_keys=True, separators=(",", ":"), ensure_ascii=False
     ).encode()
     header += b" " * (-len(header) % 8)
-    return len(header).to_bytes(8, "little") + header + file[8 + size :]
+    return b"".join((len(header).to_bytes(8, "little"), header, memoryview(file)[8 + size :]))
 
 
 def load(path: Path, layout: Layout | None = None) -> Checkpoint:
