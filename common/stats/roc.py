@@ -160,7 +160,7 @@ def finish_roc(
     """
     negatives, positives = summary.counts["histogram"][model]
     n0, n1 = int(negatives.sum()), int(positives.sum())
-    status = _status(n0, n1, minima)
+    status = class_status(n0, n1, minima)
     if not status.ok:
         return RocResult(
             None, None, None, None, None, minima.shown(n1), minima.shown(n0), 0, interval, status
@@ -170,6 +170,17 @@ def finish_roc(
     chosen = auc_interval(auc, variance, n0 + n1, interval)
     curve = _curve(negatives, positives, minima.cell)
     return RocResult(auc, bound, variance, chosen, curve, n1, n0, 0, interval, OK)
+
+
+def class_status(n0: int, n1: int, minima: Minima) -> Status:
+    """Whether n0 negatives and n1 positives are enough for a discrimination."""
+    if n0 + n1 == 0:
+        return undefined("no patients")
+    if min(n0, n1) == 0:
+        return suppressed("patients of one class only")
+    if min(n0, n1) < minima.per_class:
+        return suppressed(f"fewer than {minima.per_class} patients in a class")
+    return OK
 
 
 def placement_values(negatives: Counts, positives: Counts) -> tuple[Reals, Reals]:
@@ -257,16 +268,6 @@ def _doubled_wins(scores: Reals, positive: Flags) -> int:
     up_to = np.concatenate([[0], np.cumsum(is_positive, dtype=np.int64)])
     positives = up_to[last + 1] - up_to[first]
     return 2 * wins_and_ties - int(positives @ (last + 1 - first - positives))
-
-
-def _status(n0: int, n1: int, minima: Minima) -> Status:
-    if n0 + n1 == 0:
-        return undefined("no patients")
-    if min(n0, n1) == 0:
-        return suppressed("patients of one class only")
-    if min(n0, n1) < minima.per_class:
-        return suppressed(f"fewer than {minima.per_class} patients in a class")
-    return OK
 
 
 def _weighted_variance(values: Reals, weights: Counts) -> float:

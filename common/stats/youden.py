@@ -1,0 +1,70 @@
+"""The operating point that a training cohort chooses; frozen before any test, never chosen on test data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.stats.contract import Summary
+from common.stats.estimate import OK, Status
+from common.stats.minima import STANDARD, Minima
+from common.stats.roc import class_status
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """The threshold that separates the classes best.
+
+    Attributes
+    ----------
+    threshold : float or None
+        A patient is called positive whose score is at least this; an edge of the histogram's bins, to a
+        float's rounding.
+    index : float or None
+        Youden's, sensitivity + specificity - 1; None where it would give few patients away.
+    n_used : int or None
+    n_missing : int
+        Always 0: a site refuses to answer with a score missing.
+    method : str
+    status : Status
+    """
+
+    threshold: float | None
+    index: float | None
+    n_used: int | None
+    n_missing: int
+    method: str
+    status: Status
+
+
+def finish_youden(training: Summary, minima: Minima = STANDARD, model: int = 0) -> OperatingPoint:
+    """The edge of greatest index; among equals the nearest to 0.5, then the larger.
+
+    Parameters
+    ----------
+    training : Summary
+        The sum of `roc.local_roc` over the sites' training patients.
+    model : int
+        Which row of the summary.
+
+    References
+    ----------
+    Youden WJ. Cancer 1950;3:32-35.
+    """
+    negatives, positives = training.counts["histogram"][model]
+    n0, n1, bins = int(negatives.sum()), int(positives.sum()), negatives.size
+    method = "Youden's index on the training histogram"
+    status = class_status(n0, n1, minima)
+    if not status.ok:
+        return OperatingPoint(None, None, minima.shown(n0 + n1), 0, method, status)
+    true_negative = np.cumsum(negatives) - negatives
+    false_negative = np.cumsum(positives) - positives
+    # Times n0 n1, so that equal indices are equal integers.
+    index = (n1 - false_negative) * n0 + true_negative * n1 - n0 * n1
+    edges = np.arange(bins)
+    best = int(np.lexsort((-edges, np.abs(2 * edges - bins), -index))[0])
+    cells = np.array([true_negative[best], false_negative[best]])
+    shown = minima.releasable(np.concatenate([cells, [n0, n1] - cells])).all()
+    value = float(index[best]) / (n0 * n1) if shown else None
+    return OperatingPoint(best / bins, value, n0 + n1, 0, method, OK)

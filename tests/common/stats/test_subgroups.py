@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from common.stats.contract import total
+from common.stats.minima import SIMULATION, STANDARD
+from common.stats.roc import finish_roc, local_roc
+from common.stats.subgroups import compare_unpaired, finish_subgroups, local_subgroups
+
+
+def draw(sizes, seed=0):
+    """`sizes`: negatives and positives of each part."""
+    random = np.random.default_rng(seed)
+    parts = np.concatenate([np.full(n0 + n1, part) for part, (n0, n1) in enumerate(sizes)])
+    labels = np.concatenate([np.arange(n0 + n1) >= n0 for n0, n1 in sizes])
+    return np.clip(random.normal(0.4 + 0.2 * labels, 0.2), 0, 1).round(2), labels, parts
+
+
+def kernel(scores, labels):
+    wins = np.sign(scores[labels][:, None] - scores[~labels]) / 2 + 0.5
+    v = wins.mean(axis=1).var(ddof=1) / labels.sum() + wins.mean(axis=0).var(ddof=1) / np.sum(~labels)
+    return wins.mean(), v
+
+
+def test_each_part_as_if_alone_however_the_patients_are_spread(federations):
+    scores, labels, parts = draw([(60, 30), (50, 40), (30, 25)])
+
+    for sites in federations(labels):
+        summary = total(local_subgroups(scores[s], labels[s], parts[s], 3, 1000) for s in sites)
+        results = finish_subgroups(summary)
+        for part, result in enumerate(results):
+            auc, variance = kernel(scores[parts == part], labels[parts == part])
+            assert result.auc == pytest.approx(auc, abs=result.error_bound + 1e-14)
+            assert result.variance == pytest.approx(variance, rel=1e-10)
+        assert len(results) == 3
+
+
+def test_the_next_smallest_is_hidden_too():
+    scores, labels, parts = draw([(60, 30), (50, 40), (30, 25), (8, 3)])
+
+    results = finish_subgroups(local_subgroups(scores, labels, parts, 4, 1000))
+
+    assert [result.status.kind for result in results] == ["ok", "ok", "suppressed", "suppressed"]
+    assert "another subgroup" in results[2].status.reason
+    assert "fewer than 10" in results[3].status.reason
+    for result in results[2:]:
+        assert (result.auc, result.variance, result.interval, result.curve) == (None,) * 4
+        assert (result.n_positive, result.n_negative) == (None, None)
+    assert finish_subgroups(local_subgroups(scores, labels, parts, 4, 1000), minima=SIMULATION)[3].status.ok
+
+
+def test_two_that_are_small_together_hide_a_third():
+    results = finish_subgroups(local_subgroups(*draw([(60, 30), (40, 20), (4, 3), (5, 4)]), 4, 100))
+
+    assert [result.status.ok for result in results] == [True, False, False, False]
+
+
+def test_two_that_are_enough_together_hide_no_third():
+    results = finish_subgroups(local_subgroups(*draw([(60, 30), (40, 20), (30, 9), (50, 8)]), 4, 100))
+
+    assert [result.status.ok for result in results] == [True, True, False, False]
+
+
+def test_a_missing_part_counts_as_a_part():
+    scores, labels, parts = draw([(60, 30), (40, 20), (2, 1)])
+
+    results = finish_subgroups(local_subgroups(scores, labels, np.where(parts == 2, -1, parts), 2, 100))
+
+    assert [result.status.ok for result in results] == [True, False]
+
+
+def test_an_empty_part_hides_nothing():
+    results = finish_subgroups(local_subgroups(*draw([(60, 30), (40, 20), (0, 0)]), 3, 100))
+
+    assert [result.status.kind for result in results] == ["ok", "ok", "undefined"]
+
+
+def test_refuses_a_part_that_is_none():
+    with pytest.raises(ValueError, match="parts lie outside"):
+        local_subgroups(np.array([0.5]), np.array([True]), np.array([2]), 2, 10)
+
+
+def test_unpaired_difference_by_its_formula():
+    scores, labels, parts = draw([(60, 30), (50, 40)])
+    one, two = (finish_roc(local_roc(scores[parts == p], labels[parts == p], 1000)) for p in (0, 1))
+    (a, v), (b, w) = (kernel(scores[parts == p], labels[parts == p]) for p in (0, 1))
+
+    result = compare_unpaired(one, two)
+
+    assert result.difference == pytest.approx(a - b)
+    assert result.z == pytest.approx((a - b) / (v + w) ** 0.5)
+    assert result.p == pytest.approx(2 * stats.norm.sf(abs(result.z)))
+    assert result.interval.low == pytest.approx(a - b - 1.959963984540054 * (v + w) ** 0.5)
+    assert (result.n_used, result.n_missing, result.method) == (180, 0, "DeLong, unpaired")
+
+
+def test_unpaired_with_nothing_to_compare():
+    good = finish_roc(local_roc(*draw([(60, 30)])[:2], 100), minima=STANDARD)
+    small = finish_roc(local_roc(*draw([(30, 3)])[:2], 100), minima=STANDARD)
+    perfect = finish_roc(local_roc(np.repeat([0.2, 0.8], 20), np.arange(40) >= 20, 100))
+
+    hidden = compare_unpaired(good, small)
+    assert (hidden.difference, hidden.p, hidden.status, hidden.n_used) == (None, None, small.status, None)
+    for first, second in ((perfect, perfect), (good, replace(good, variance=None))):
+        result = compare_unpaired(first, second)
+        assert (result.z, result.status.kind) == (None, "undefined")
