@@ -11,7 +11,7 @@ from common.stats.collinearity import CONDITION_LIMIT, condition_number
 from common.stats.contract import Summary
 from common.stats.estimate import OK, Status, suppressed, undefined
 from common.stats.minima import Minima
-from common.stats.newton import Problem, designs
+from common.stats.stack import Problem, designs
 from common.types import Counts, Flags, Reals
 
 

@@ -14,11 +14,12 @@ import numpy as np
 from scipy.special import chdtrc, ndtr, ndtri
 
 from common.stats.collinearity import InflationFactor, inflation_factors
-from common.stats.contract import Summary
+from common.stats.contract import Summary, join
 from common.stats.covariates import Model, Term, correlation, fittable, moments, zero_cell
 from common.stats.estimate import LEVEL, OK, Interval, Status, undefined
 from common.stats.minima import STANDARD, Minima
-from common.stats.newton import Problem, Query, State, advance, start
+from common.stats.newton import Query, State, advance, second_round, start
+from common.stats.stack import Problem
 from common.types import Reals
 
 Ask: TypeAlias = Callable[[Problem, Query], Summary]
@@ -148,7 +149,10 @@ def _fit_some(
     problem = _problem(setup, models, jobs, firth=firth)
     state = start(problem)
     while state.query.active.any():
-        state = advance(state, problem, ask(problem, state.query))
+        answer = ask(problem, state.query)
+        if problem.two_rounds:
+            answer = join([answer, ask(problem, second_round(problem, state.query, answer))])
+        state = advance(state, problem, answer)
     fits = {}
     for row in rows:
         own = [index for index, (of, _) in enumerate(jobs) if of == row]
@@ -197,7 +201,7 @@ def _on_own_scale(state: State, problem: Problem, own: Sequence[int]) -> _Fit:
         log_likelihood=float(state.log_likelihood[full]),
         without=tuple(float(state.log_likelihood[index]) for index in own[1:]),
         firth=problem.firth,
-        rounds=state.rounds,
+        rounds=state.rounds * (2 if problem.two_rounds else 1),
     )
 
 

@@ -10,12 +10,12 @@ Firth D. Biometrika 1993;80:27-38. Heinze G, Schemper M. Stat Med 2002;21:2409-2
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from common.stats.contract import Summary
+from common.stats.stack import Problem, designs
 from common.types import Counts, Flags, Reals
 
 CONVERGED = 1e-18
@@ -26,36 +26,6 @@ _SEPARATED = 10.0
 """A standardised coefficient beyond this is taken to run to infinity."""
 _SLACK = 1e-13
 """Share by which rounding alone may lower a log-likelihood."""
-_BLOCK = 2**18
-"""Numbers of a stacked design worked on at a time: memory stays bounded, and mostly in the cache."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Several models on the columns of one design matrix, padded to one width.
-
-    Attributes
-    ----------
-    columns : int array, shape (models, d - 1)
-        Columns of the design matrix; -1 beyond a model's own.
-    free : bool array, shape (models, d)
-        Which coefficients are estimated, the intercept first; the others stay as they begin.
-    centre, scale : float arrays, shape (columns of the design matrix,)
-        For standardisation.
-    firth : bool
-        Whether the likelihood is penalised.
-    """
-
-    columns: Counts
-    free: Flags
-    centre: Reals
-    scale: Reals
-    firth: bool
-
-    @property
-    def present(self) -> Flags:
-        """Which of the d coefficients a model has at all, shape (models, d)."""
-        return np.concatenate([np.ones((len(self.columns), 1), dtype=np.bool_), self.columns >= 0], axis=1)
 
 
 @dataclass(frozen=True)
@@ -68,10 +38,13 @@ class Query:
         On the standardised scale.
     active : bool array, shape (models,)
         Models not finished yet.
+    inverse : float array, shape (models, d, d), or None
+        Of the pooled information: asks for the penalty of the score alone, a step's second round.
     """
 
     coefficients: Reals
     active: Flags
+    inverse: Reals | None = None
 
 
 @dataclass(frozen=True)
@@ -140,13 +113,16 @@ def local_newton(matrix: Reals, labels: Flags, problem: Problem, query: Query) -
     -------
     Summary
         Reals "score" (models, d), "information" (models, d, d), "log_likelihood" (models,), and with Firth's
-        penalty "third" (models, d, d, d), the sums of w (1/2 - p) x x x.
+        penalty in one round "third" (models, d, d, d), the sums of w (1/2 - p) x x x. To a query with an
+        inverse, "penalty" (models, d) alone: the sums of h (1/2 - p) x, h being the leverage.
     """
+    if query.inverse is not None:
+        return _local_penalty(matrix, labels, problem, query, query.inverse)
     models, width = problem.free.shape
     asked = np.flatnonzero(query.active)
     score, information = np.zeros((models, width)), np.zeros((models, width, width))
     log_likelihood = np.zeros(models)
-    third = np.zeros((models, width, width, width))
+    third = np.zeros((models, width, width, width) if problem.third else 0)
     for x, sign in designs(matrix, labels, problem, asked):
         patients = _weigh(x, sign, query.coefficients[asked])
         weighted = x * patients.weight[:, np.newaxis]
@@ -154,39 +130,33 @@ def local_newton(matrix: Reals, labels: Flags, problem: Problem, query: Query) -
         information[asked] += np.matmul(weighted, x.transpose(0, 2, 1))
         # The intercept's 1 is 0 where a covariate is missing.
         log_likelihood[asked] += np.sum(x[:, 0] * patients.log_likelihood, axis=1)
-        if problem.firth:
+        if problem.third:
             weighted *= (patients.residual - sign / 2)[:, np.newaxis]
             third[asked] += np.einsum("mrn,msn,mtn->mrst", weighted, x, x, optimize=True)
     reals = {"score": score, "information": information, "log_likelihood": log_likelihood}
-    return Summary(reals=reals | ({"third": third} if problem.firth else {}))
+    return Summary(reals=reals | ({"third": third} if problem.third else {}))
 
 
-def designs(matrix: Reals, labels: Flags, problem: Problem, models: Counts) -> Iterator[tuple[Reals, Reals]]:
-    """Several models' standardised covariates at once, block of patients by block.
+def second_round(problem: Problem, query: Query, first: Summary) -> Query:
+    """A step's second question, from the pooled answer to the first."""
+    inverse = np.zeros((*problem.free.shape, problem.free.shape[1]))
+    inverse[query.active] = np.linalg.inv((first.reals["information"] + _absent(problem))[query.active])
+    return replace(query, inverse=inverse)
 
-    Yields
-    ------
-    x : float array, shape (models, d, patients of the block)
-        An intercept first; all 0 for a patient without all of the model's covariates, 0 where a model has no
-        coefficient.
-    sign : float array, shape (patients of the block,)
-        1 for a positive, -1 for a negative.
-    """
-    columns = problem.columns[models]
-    width = problem.free.shape[1]
-    used = problem.centre.size
-    step = max(1, _BLOCK // (max(1, models.size) * width ** (3 if problem.firth else 1)))
-    for begin in range(0, len(matrix), step):
-        block = matrix[begin : begin + step, :used]
-        # One more row of zeros: the column -1 of a model that has fewer.
-        z = np.zeros((used + 1, len(block)))
-        z[:-1] = ((block - problem.centre) / problem.scale).T
-        x = np.ones((models.size, width, len(block)))
-        x[:, 1:] = z[columns]
-        missing = np.isnan(z)
-        if missing.any():
-            x.transpose(0, 2, 1)[missing[columns].any(axis=1)] = 0
-        yield x, np.where(labels[begin : begin + step], 1.0, -1.0)
+
+def _local_penalty(matrix: Reals, labels: Flags, problem: Problem, query: Query, inverse: Reals) -> Summary:
+    penalty = np.zeros(problem.free.shape)
+    asked = np.flatnonzero(query.active)
+    for x, sign in designs(matrix, labels, problem, asked):
+        patients = _weigh(x, sign, query.coefficients[asked])
+        leverage = patients.weight * np.sum(x * np.matmul(inverse[asked], x), axis=1)
+        penalty[asked] += np.matmul(x, (leverage * (patients.residual - sign / 2))[:, :, np.newaxis])[:, :, 0]
+    return Summary(reals={"penalty": penalty})
+
+
+def _absent(problem: Problem) -> Reals:
+    """1 on the diagonal where a model has no coefficient, shape (models, d, d)."""
+    return np.asarray(np.eye(problem.free.shape[1]) * ~problem.present[:, np.newaxis])
 
 
 @dataclass(frozen=True)
@@ -254,12 +224,14 @@ def _newton_step(free: Flags, score: Reals, information: Reals, models: Flags) -
 
 def _evaluate(problem: Problem, answer: Summary, asked: Flags) -> tuple[Reals, Reals, Reals]:
     """Log-likelihood, score and information of the models asked, penalised if the problem says so."""
-    absent = np.eye(problem.free.shape[1]) * ~problem.present[:, np.newaxis]
-    information = answer.reals["information"] + absent
+    information = answer.reals["information"] + _absent(problem)
     score, value = answer.reals["score"], answer.reals["log_likelihood"]
     if problem.firth:
         score, value = score.copy(), value.copy()
-        inverse = np.linalg.inv(information[asked])
-        score[asked] += np.einsum("mrst,mst->mr", answer.reals["third"][asked], inverse)
+        if problem.two_rounds:
+            score += answer.reals["penalty"]
+        else:
+            inverse = np.linalg.inv(information[asked])
+            score[asked] += np.einsum("mrst,mst->mr", answer.reals["third"][asked], inverse)
         value[asked] += np.linalg.slogdet(information[asked]).logabsdet / 2
     return value, score, information

@@ -97,7 +97,7 @@ def _hidden(classes: Counts, shown: Sequence[bool], minima: Minima) -> frozenset
     sizes = classes.sum(axis=1)
     hidden = {row for row, size in enumerate(sizes) if size > 0 and not shown[row]}
     larger = sorted((int(size), row) for row, size in enumerate(sizes) if size > 0 and row not in hidden)
-    while hidden and larger and (len(hidden) < 2 or not _enough(classes[sorted(hidden)], minima)):
+    while hidden and larger and not _enough(classes[sorted(hidden)], minima):
         hidden.add(larger.pop(0)[1])
     return frozenset(hidden)
 

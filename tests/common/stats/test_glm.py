@@ -123,6 +123,48 @@ def test_firth_equals_brglm2(birthwt, reference):
         )
 
 
+def test_two_rounds_of_firth_equal_one(birthwt, monkeypatch, federations):
+    matrix, labels = birthwt
+    sign = (~labels & (matrix[:, 0] > 30)).astype(float)
+    data = np.column_stack([sign, matrix[:, 1:]])
+    models = (Model((Term("sign", (0,), binary=True), LWT, SMOKE)), Model((Term("sign", (0,), binary=True),)))
+    once, rounds = federated(data, labels, models)
+    monkeypatch.setattr("common.stats.stack.WIDEST_THIRD", 3)
+
+    for sites in federations(labels):
+        twice, more = federated(data, labels, models, sites)
+        assert (more, twice[0].rounds) == (2 * rounds, 2 * once[0].rounds)
+        for one, two in zip(once, twice, strict=True):
+            assert two.method == "Firth"
+            assert two.log_likelihood == pytest.approx(one.log_likelihood, rel=1e-12)
+            for a, b in zip(one.coefficients, two.coefficients, strict=True):
+                assert b.log_odds == pytest.approx(a.log_odds, rel=1e-8)
+                assert b.standard_error == pytest.approx(a.standard_error, rel=1e-8)
+                assert b.p_likelihood_ratio == pytest.approx(a.p_likelihood_ratio, rel=1e-8)
+
+
+def test_wide_firth_discloses_no_third_moments():
+    random = np.random.default_rng(0)
+    x = random.normal(size=(300, 16))
+    x[:, 0] = x[:, 0] > 1
+    labels = (x[:, 0] == 0) & (random.random(300) < 0.5)
+    asked = []
+
+    def ask(problem, query):
+        answer = local_newton(x, labels, problem, query)
+        asked.append(set(answer.reals))
+        return answer
+
+    model = Model((Term("sign", (0,), binary=True), *(Term(f"x{c}", (c,)) for c in range(1, 16))))
+    (result,) = fit(ask, local_setup(x, labels, (model,)), (model,), REPLICATION)
+
+    assert (result.method, result.status.ok) == ("Firth", True)
+    assert {frozenset(names) for names in asked} == {
+        frozenset({"score", "information", "log_likelihood"}),
+        frozenset({"penalty"}),
+    }
+
+
 def penalised(beta, x, y):
     eta = x @ beta
     p = special.expit(eta)

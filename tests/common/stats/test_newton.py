@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from common.stats.newton import MAXIMUM_ROUNDS, Problem, Query, advance, local_newton, start
+from common.stats.newton import MAXIMUM_ROUNDS, Query, advance, local_newton, start
+from common.stats.stack import Problem
 
 PROBLEM = Problem(np.array([[0]]), np.ones((1, 2), dtype=bool), np.zeros(1), np.ones(1), firth=False)
 X = np.array([[-1.0], [0.0], [1.0], [2.0], [np.nan]])
@@ -46,7 +47,7 @@ def test_finished_models_are_not_asked_again():
 @pytest.mark.parametrize("firth", [False, True])
 @pytest.mark.parametrize("block", [1, 40, 2**18])
 def test_models_of_several_widths_with_their_own_patients_by_definition(monkeypatch, firth, block):
-    monkeypatch.setattr("common.stats.newton._BLOCK", block)
+    monkeypatch.setattr("common.stats.stack._BLOCK", block)
     random = np.random.default_rng(3)
     matrix, labels = random.normal(2, 3, (60, 4)), random.random(60) < 0.4
     matrix[random.random((60, 4)) < 0.1] = np.nan
