@@ -12,9 +12,10 @@ from common.stats.contract import Summary
 from common.stats.estimate import LEVEL, OK, Estimate, Interval, Status, absent, suppressed, undefined
 from common.stats.glm import Ask
 from common.stats.minima import STANDARD, Minima
-from common.stats.newton import Problem, advance, start
+from common.stats.newton import advance, start
 from common.stats.proportion import wilson
 from common.stats.roc import check_scores
+from common.stats.stack import Problem
 from common.types import Counts, Flags, Reals
 
 BINS = 10

@@ -16,7 +16,7 @@ import numpy as np
 
 from common.stats.contract import Summary
 from common.stats.stack import Problem, designs
-from common.types import Counts, Flags, Reals
+from common.types import Flags, Reals
 
 CONVERGED = 1e-18
 """Of the squared Newton decrement."""

@@ -1,0 +1,125 @@
+"""Whether acting on one model does more good than acting on another, on the same patients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from scipy.special import ndtri
+
+from common.stats.contract import Summary
+from common.stats.decision import check_thresholds, finish_decision
+from common.stats.estimate import LEVEL, OK, Interval, Status
+from common.stats.minima import STANDARD, Minima
+from common.stats.roc import check_scores
+from common.types import Counts, Flags, Reals
+
+
+@dataclass(frozen=True)
+class BenefitDifference:
+    """At one threshold: net benefit of the first model minus that of the second, with its interval."""
+
+    threshold: float
+    difference: float
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class DecisionDifference:
+    """Two models in one cohort.
+
+    Attributes
+    ----------
+    points : tuple of BenefitDifference
+        Thresholds are left out where either model's point is, or where the models disagree on few patients.
+    n_used : int or None
+    n_missing : int
+        Always 0: a site refuses to answer with a score missing.
+    method : str
+    status : Status
+    """
+
+    points: tuple[BenefitDifference, ...]
+    n_used: int | None
+    n_missing: int
+    method: str
+    status: Status
+
+
+def local_decision_difference(scores: Reals, labels: Flags, thresholds: Sequence[float]) -> Summary:
+    """Patients called positive by each of two models, and by both, at each threshold.
+
+    Parameters
+    ----------
+    scores : float array, shape (2, n)
+        In [0, 1].
+    labels : bool array, shape (n,)
+
+    Returns
+    -------
+    Summary
+        Counts "called" (3, 2, thresholds): by the first, the second, both; negatives first; and "classes"
+        (2,).
+
+    Raises
+    ------
+    NonFiniteError
+        If a score is NaN or infinite.
+    ValueError
+        If there are not two models, or as `decision.local_decision`.
+    """
+    check_scores(scores, labels)
+    check_thresholds(thresholds)
+    if len(scores) != 2:
+        raise ValueError(f"{len(scores)} models are no pair")
+    # Both call a patient positive whose lower score reaches the threshold.
+    rows = np.concatenate([scores, scores.min(axis=0, keepdims=True)])
+    reached = rows[:, :, np.newaxis] >= np.asarray(thresholds)
+    called = np.stack([reached[:, labels == label].sum(axis=1) for label in (False, True)], axis=1)
+    classes = np.array([np.count_nonzero(~labels), np.count_nonzero(labels)])
+    return Summary(counts={"called": called, "classes": classes})
+
+
+def finish_decision_difference(
+    summary: Summary, thresholds: Sequence[float], minima: Minima = STANDARD
+) -> DecisionDifference:
+    """Differences with normal intervals from the variance of the patients' differences.
+
+    References
+    ----------
+    Vickers AJ, Cronin AM, Elkin EB, Gonen M. BMC Med Inform Decis Mak 2008;8:53.
+    """
+    called, classes = summary.counts["called"], summary.counts["classes"]
+    curves = [
+        finish_decision(Summary({"called": rows, "classes": classes}), thresholds, minima)
+        for rows in called[:2]
+    ]
+    method = "difference of net benefit, paired"
+    if not curves[0].status.ok:
+        return DecisionDifference((), curves[0].n_used, 0, method, curves[0].status)
+    shown = [{point.threshold for point in curve.points} for curve in curves]
+    points = tuple(
+        _difference(float(threshold), called[:, :, index], int(classes.sum()))
+        for index, threshold in enumerate(thresholds)
+        if threshold in shown[0] & shown[1]
+        and minima.releasable(called[:2, :, index] - called[2, :, index]).all()
+    )
+    return DecisionDifference(points, curves[0].n_used, 0, method, OK)
+
+
+def _difference(threshold: float, called: Counts, n: int) -> BenefitDifference:
+    """From the discordant patients alone: whom both models call alike gains nothing by either.
+
+    Parameters
+    ----------
+    called : int array, shape (3, 2)
+    """
+    weight = threshold / (1 - threshold)
+    first, second = (called[model] - called[2] for model in (0, 1))
+    worth = np.array([-weight, 1.0])
+    difference = float((first - second) @ worth) / n
+    variance = (float((first + second) @ worth**2) / n - difference**2) / n
+    half = float(ndtri((1 + LEVEL) / 2)) * sqrt(max(0.0, variance))
+    return BenefitDifference(threshold, difference, Interval(difference - half, difference + half, "normal"))
