@@ -132,8 +132,19 @@ def local_gram(features: Reals, labels: Flags, folds: Counts, n_folds: int, scal
     return Summary({"classes": np.array(classes)}, {"gram": np.stack([part.T @ part for part in parts])})
 
 
-def finish_lasso(summary: Summary, rule: LassoRule = "lambda_min", minima: Minima = STANDARD) -> LassoResult:
+def finish_lasso(
+    summary: Summary,
+    rule: LassoRule = "lambda_min",
+    minima: Minima = STANDARD,
+    *,
+    wide_gram_accepted: bool = False,
+) -> LassoResult:
     """Features selected at the penalty of least validation error, or within one standard error of it.
+
+    Parameters
+    ----------
+    wide_gram_accepted : bool
+        The plan's waiver, see `gram_status`.
 
     References
     ----------
@@ -142,7 +153,10 @@ def finish_lasso(summary: Summary, rule: LassoRule = "lambda_min", minima: Minim
     gram = summary.reals["gram"]
     n_folds, n = len(gram), int(summary.counts["classes"].sum())
     method = f"Gaussian LASSO, {n_folds} folds, {rule}"
-    status = _status(summary, minima)
+    if wide_gram_accepted:
+        method += ", wide cross-products accepted by the plan"
+    classes = summary.counts["classes"]
+    status = gram_status(classes, gram.shape[1] - 2, minima, wide_gram_accepted=wide_gram_accepted)
     if not status.ok:
         return LassoResult((), None, (), None, (), (), (), minima.shown(n), 0, method, status)
     whole = _Centred.of(gram.sum(axis=0))
@@ -173,6 +187,31 @@ def finish_lasso(summary: Summary, rule: LassoRule = "lambda_min", minima: Minim
     )
 
 
+def gram_status(
+    classes: Counts, features: int, minima: Minima = STANDARD, *, wide_gram_accepted: bool = False
+) -> Status:
+    """Whether cross-products of so many features may be asked for; to be settled before round 2.
+
+    With fewer than two patients a feature, a fold's cross-products tell its patients up to a rotation.
+
+    Parameters
+    ----------
+    classes : int array, shape (folds, 2)
+    wide_gram_accepted : bool
+        The plan waives that one rule, after a privacy review from outside; no other.
+    """
+    sizes = classes.sum(axis=1)
+    if len(classes) < 2 or (sizes.sum() - sizes).min() < 2 or sizes.min() == 0:
+        return undefined("fewer than two folds with patients")
+    if (classes.sum(axis=0) == 0).any():
+        return suppressed("patients of one class only")
+    if sizes.min() < minima.fold or classes.min() < minima.fold_class:
+        return suppressed(f"a fold below {minima.fold} patients or {minima.fold_class} of a class")
+    if minima.fold > 1 and not wide_gram_accepted and sizes.min() < 2 * features:
+        return suppressed("a fold with fewer than two patients a feature: prescreen the features")
+    return OK
+
+
 @dataclass(frozen=True)
 class _Centred:
     """Cross-products about the means, divided by n."""
@@ -191,21 +230,6 @@ class _Centred:
 
     def intercept(self, beta: Reals) -> float:
         return float(self.y_mean - self.x_mean @ beta)
-
-
-def _status(summary: Summary, minima: Minima) -> Status:
-    classes = summary.counts["classes"]
-    n_folds, width = summary.reals["gram"].shape[:2]
-    sizes = classes.sum(axis=1)
-    if n_folds < 2 or (sizes.sum() - sizes).min() < 2 or sizes.min() == 0:
-        return undefined("fewer than two folds with patients")
-    if (classes.sum(axis=0) == 0).any():
-        return suppressed("patients of one class only")
-    if sizes.min() < minima.fold or classes.min() < minima.fold_class:
-        return suppressed(f"a fold below {minima.fold} patients or {minima.fold_class} of a class")
-    if minima.fold > 1 and sizes.min() < 2 * (width - 2):
-        return suppressed("a fold with fewer than two patients a feature: prescreen the features")
-    return OK
 
 
 def _path(centred: _Centred, penalties: Reals) -> list[Reals]:

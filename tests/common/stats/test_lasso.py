@@ -7,7 +7,7 @@ from sklearn.linear_model import LassoCV
 from common.errors import NonFiniteError
 from common.stats import lasso
 from common.stats.contract import Summary, total
-from common.stats.lasso import finish_lasso, local_gram, local_scaling, scaling
+from common.stats.lasso import finish_lasso, gram_status, local_gram, local_scaling, scaling
 from common.stats.minima import SIMULATION, STANDARD
 
 
@@ -86,6 +86,20 @@ def test_what_would_reveal_patients_is_refused(sizes, positives, features, reaso
 
     assert reason in result.status.reason
     assert (result.coefficients, result.selected, result.penalty) == ((), (), None)
+
+
+def test_plan_may_waive_the_wide_gram_and_nothing_else():
+    random = np.random.default_rng(0)
+    x, labels, folds = random.normal(size=(200, 30)), np.arange(200) % 2 == 0, np.arange(200) // 4 % 5
+    scale = scaling(local_scaling(x, np.zeros(30)), np.zeros(30))
+    grams = local_gram(x, labels, folds, 5, scale)
+
+    assert "two patients a feature" in finish_lasso(grams).status.reason
+    waived = finish_lasso(grams, wide_gram_accepted=True)
+    assert waived.status.ok
+    assert "accepted by the plan" in waived.method
+    few = np.array([[30, 4], [30, 30]])
+    assert "fold below" in gram_status(few, 4, STANDARD, wide_gram_accepted=True).reason
 
 
 def test_refuses_missing_values_and_nobody():
