@@ -98,6 +98,18 @@ def test_unpaired_difference_by_its_formula():
     assert (result.n_used, result.n_missing, result.method) == (180, 0, "DeLong, unpaired")
 
 
+def test_unpaired_equals_proc_on_two_halves_of_asah(rows, reference):
+    data = rows("roc/asah.csv")
+    scores = np.array([float(row["s100b"]) / 2.1 for row in data])
+    labels = np.array([row["outcome"] == "Poor" for row in data])
+
+    odd, even = finish_subgroups(
+        local_subgroups(scores, labels, np.arange(113) % 2, 2, 50_000), minima=SIMULATION
+    )
+
+    assert compare_unpaired(odd, even).z == pytest.approx(reference("roc/roc.csv")["odd.even.z"], rel=1e-10)
+
+
 def test_unpaired_with_nothing_to_compare():
     good = finish_roc(local_roc(*draw([(60, 30)])[:2], 100), minima=STANDARD)
     small = finish_roc(local_roc(*draw([(30, 3)])[:2], 100), minima=STANDARD)

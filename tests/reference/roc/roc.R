@@ -29,4 +29,7 @@ for (case in list(c(15, 80), c(0, 20), c(20, 20), c(51, 219))) {
   put(paste0(key, ".exact.low"), b[1]); put(paste0(key, ".exact.high"), b[2])
   put(paste0(key, ".wilson.low"), w[1]); put(paste0(key, ".wilson.high"), w[2])
 }
+odd <- seq_along(y) %% 2 == 1
+halves <- lapply(list(odd, !odd), function(h) roc(y[h], a$s100b[h], levels = c(0, 1), direction = "<"))
+put("odd.even.z", as.numeric(roc.test(halves[[1]], halves[[2]], method = "delong", paired = FALSE)$statistic))
 writeLines(c("name,value", out), "roc.csv")
