@@ -20,6 +20,8 @@ PATIENTS = (60, 60)
 def run_demo(out: Path, backend: str, progress: Progress) -> None:
     """Makes the centres unless they are there, then runs the study anew, or goes on with an interrupted one.
 
+    What an older demonstration with another plan left is removed, but for its centres.
+
     Parameters
     ----------
     out : Path
@@ -31,7 +33,9 @@ def run_demo(out: Path, backend: str, progress: Progress) -> None:
     centres = out / "centres"
     if not centres.exists():
         make_centres(centres, CentresRequest(PATIENTS, plan.seed, "demo"), progress)
-    if (out / "results.json").exists():
+    mark = out / "study.json"
+    of_another_plan = mark.exists() and plan.digest() not in mark.read_text(encoding="utf-8")
+    if (out / "results.json").exists() or of_another_plan:
         _clear(out, keep=centres)
     sites = {name: centres / name for name in plan.site_names}
     run_study(StudyRequest(PLAN, sites, out, backend, resume=True), progress)

@@ -1,0 +1,77 @@
+import json
+
+import pytest
+from rich.progress import Progress
+from sites.handmade import make_site
+
+from common.study import load_plan
+from simulations import demo
+
+PLAN = """\
+name = "A small demonstration"
+seed = 5
+threads = 1
+profile = "simulation"
+two_site_ack = true
+phases = ["cohort"]
+[[sites]]
+name = "center1"
+role = "train"
+[[sites]]
+name = "center2"
+role = "train"
+[[models]]
+name = "m"
+family = "resnet10-narrow"
+input_size = 16
+"""
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A demonstration whose centres are made by hand, with a plan that asks only who the patients are."""
+    plan = tmp_path / "demo.toml"
+    plan.write_text(PLAN, encoding="utf-8")
+    made = []
+
+    def make_centres(out, request, _):
+        made.append(request)
+        for name in ("center1", "center2"):
+            make_site(out / name, name, 9)
+
+    monkeypatch.setattr(demo, "PLAN", plan)
+    monkeypatch.setattr(demo, "make_centres", make_centres)
+    return plan, tmp_path / "out", made
+
+
+def run(out):
+    demo.run_demo(out, "in-process", Progress(disable=True))
+    return json.loads((out / "results.json").read_text(encoding="utf-8"))
+
+
+def test_the_demonstration_s_own_plan_is_valid_and_trains_in_2d_and_3d():
+    plan = load_plan(demo.PLAN)
+
+    assert {model.dimensions for model in plan.models} == {2, 3}
+    assert plan.profile == "simulation"
+    assert all(site.model_release for site in plan.sites)
+
+
+def test_a_second_demonstration_is_a_new_study_with_the_same_bits(small):
+    _, out, made = small
+
+    first, second = run(out), run(out)
+
+    assert len(made) == 1
+    assert first.pop("provenance") != second.pop("provenance")
+    assert first == second
+
+
+def test_what_another_plan_left_is_no_obstacle(small):
+    plan, out, made = small
+    run(out)
+    (out / "results.json").unlink()
+    plan.write_text(PLAN.replace("seed = 5", "seed = 6"), encoding="utf-8")
+
+    assert run(out)["study"]["seed"] == 6
+    assert len(made) == 1
