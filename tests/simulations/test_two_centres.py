@@ -156,11 +156,23 @@ def test_the_same_plan_gives_the_same_bits(finished, sites, tmp_path):
         assert first == second
 
 
-def start(plan, sites, out, *more):
-    command = [sys.executable, "-m", "simulations.cli", "run", "--plan", str(plan), "--out", str(out), *more]
-    for name, folder in sites.items():
-        command += ["--site", f"{name}={folder}"]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+@pytest.fixture
+def start():
+    """Starts studies as processes of their own, which do not outlive the test."""
+    started = []
+
+    def begin(plan, sites, out):
+        command = [sys.executable, "-m", "simulations.cli", "run", "--plan", str(plan), "--out", str(out)]
+        for name, folder in sites.items():
+            command += ["--site", f"{name}={folder}"]
+        started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stderr.close()
 
 
 def wait_for(path, process):
@@ -177,7 +189,7 @@ def wait_for(path, process):
 @pytest.mark.parametrize(
     "kept", ["models/flat/pooled.safetensors", "checkpoints/flat/federated.safetensors", "checkpoints/solid"]
 )
-def test_a_killed_study_is_resumed_to_the_same_bits(finished, sites, tmp_path, kept):
+def test_a_killed_study_is_resumed_to_the_same_bits(finished, sites, tmp_path, start, kept):
     out, _ = finished
     plan = write_plan(tmp_path)
     process = start(plan, sites, tmp_path / "out")
@@ -192,7 +204,7 @@ def test_a_killed_study_is_resumed_to_the_same_bits(finished, sites, tmp_path, k
 
 
 @pytest.mark.slow
-def test_ctrl_c_says_how_to_go_on(sites, tmp_path):
+def test_ctrl_c_says_how_to_go_on(sites, tmp_path, start):
     process = start(write_plan(tmp_path, rounds=50), sites, tmp_path / "out")
     wait_for(tmp_path / "out" / "study.json", process)
 
