@@ -25,7 +25,7 @@ class StudyRun:
     key : Ed25519PrivateKey
         The coordinator's; signs every request.
     backend : str
-        For the report: "in-process", "flower" or "ray".
+        For the report: "in-process" or "flower".
     patience_s : float
         How long to wait for sites to connect.
     pretrained : Path or None

@@ -68,3 +68,14 @@ def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
         write_atomically(tmp_path / "file", b"new")
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_whoever_reads_the_old_file_keeps_it_whole(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old content")
+    with path.open("rb") as reader:
+        write_atomically(path, b"new")
+
+        assert reader.read() == b"old content"
+
+    assert path.read_bytes() == b"new"
