@@ -209,7 +209,7 @@ class SiteEngine:
     def _trainer(self, header: RequestHeader) -> Trainer:
         if header.arm not in {arm.name for arm in self.plan.all_arms()}:
             raise PlanError(f"the plan has no arm {header.arm!r}")
-        return self.trainer(self.plan.model(header.model))
+        return self.trainer(self.plan.network(header.model))
 
     def trainer(self, model: CnnModel) -> Trainer:
         """The model at this site; kept until another is asked for."""

@@ -101,7 +101,7 @@ def explain_site(folder: Path, plan: StudyPlan, model_file: Path, state: Path, p
         )
     prepared = prepare_site(folder, plan, state / "cache", progress)
     device = pick_device(prepared.settings.device)
-    trainer = Trainer(plan, plan.model(names[1]), prepared.settings.name, device)
+    trainer = Trainer(plan, plan.network(names[1]), prepared.settings.name, device)
     trainer.load(checkpoint.weights)
     drawn = state / "attention" / names[1] / checkpoint.metadata.get("arm", "local")
     draw_attention(trainer, SiteSamples(prepared, device), drawn)

@@ -158,7 +158,7 @@ def array_name(shape: InputShape) -> str:
 def input_shapes(plan: StudyPlan) -> tuple[InputShape, ...]:
     """Every grid that a network of the plan takes, once."""
     return tuple(
-        sorted({model.shape for model in plan.models}, key=lambda shape: (shape.dimensions, shape.size))
+        sorted({model.shape for model in plan.networks}, key=lambda shape: (shape.dimensions, shape.size))
     )
 
 

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
 from common.cohort.outcome import OutcomeDefinition
-from common.imaging.recipe import InputShape, Recipe
-from common.models.spec import IMAGENET_FAMILIES, Family, NetworkSpec
+from common.cohort.schema import BY_NAME, TABLE_ONE
 from common.settings import Section
-from common.training.settings import TrainingSettings
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]{0,39}$")]
-"""Letters, digits, dot, plus and hyphen: safe in file names, messages and pages."""
+from common.study_models import Name, known_covariates
 
 Profile = Literal["standard", "replication", "simulation"]
 """standard: the specification's defaults and minima; replication: the paper's choices, minima of 1;
 simulation: minima of 1, accepted only by sites that declare themselves and their data synthetic."""
 
 
-Phase = Literal["cohort", "training", "evaluation", "explanation"]
-"""cohort: who the patients are; training; evaluation: every model on every cohort; explanation: attention
-maps. Preparation with its flow chart comes before all of them and is always done."""
+Phase = Literal["cohort", "regression", "training", "evaluation", "explanation"]
+"""cohort: who the patients are (Table 1); regression: what predicts expansion (Table 2); training; evaluation:
+every model on every cohort, and the models compared (Table 3); explanation: attention maps. Preparation with
+its flow chart comes before all of them and is always done."""
 
 
 class Site(Section):
@@ -45,58 +42,8 @@ class Cohort(Section):
     """Share of a training site's patients that trains (the paper's 7:3, stratified by outcome)."""
     validation_fraction: float = Field(default=0.2, ge=0, lt=1)
     """Share of the training patients held out at each site to choose the round; 0 takes the last round."""
-
-
-class CnnModel(Section):
-    """One convolutional network of the study."""
-
-    kind: Literal["cnn"] = "cnn"
-    """A network on the CT."""
-    name: Name
-    """As printed in tables, e.g. "2D-ResNet-101"."""
-    family: Family
-    """The architecture."""
-    dimensions: Literal[2, 3] = 2
-    """2: largest slice; 3: the lesion's box."""
-    input_size: int | None = Field(default=None, ge=8)
-    """Pixels along each axis; by default the paper's 224 in 2D and 112 in 3D."""
-    dropout: float = Field(default=0.5, ge=0, lt=1)
-    """Rate before the head."""
-    initialisation: Literal["random", "imagenet"] = "random"
-    """"imagenet": torchvision's published weights, given to the coordinator as files (2D only)."""
-    training: TrainingSettings | None = None
-    """By default the paper's: batches of 128 in 2D and 16 in 3D."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.initialisation == "imagenet" and (
-            self.dimensions == 3 or self.family not in IMAGENET_FAMILIES
-        ):
-            raise ValueError(
-                f"no ImageNet weights exist for {self.family} in {self.dimensions}D -> "
-                'initialisation = "random"'
-            )
-        smallest = NetworkSpec(self.family, self.dimensions).smallest_input
-        if self.shape.size < smallest:
-            raise ValueError(
-                f"{self.family} needs inputs of {smallest} pixels, not {self.shape.size} -> raise input_size"
-            )
-        return self
-
-    @property
-    def shape(self) -> InputShape:
-        """The input grid."""
-        return InputShape(self.dimensions, self.input_size or (224 if self.dimensions == 2 else 112))
-
-    @property
-    def settings(self) -> TrainingSettings:
-        """The training settings, the paper's where the plan gives none."""
-        return self.training or TrainingSettings(batch_size=128 if self.dimensions == 2 else 16)
-
-    def network(self, recipe: Recipe) -> NetworkSpec:
-        """The network to build for inputs of this recipe."""
-        channels = recipe.slices if self.dimensions == 2 else 1
-        return NetworkSpec(self.family, self.dimensions, channels, self.dropout)
+    maximum_releases: int = Field(default=200, ge=1)
+    """How many cohorts, over all runs, a site lets statistics be released of: differences of many tell."""
 
 
 class Federation(Section):
@@ -129,17 +76,63 @@ class Arms(Section):
     """Also a model of all training patients in one place (simulation only, for comparison)."""
 
 
+class Regression(Section):
+    """What is screened as a predictor of expansion, and what enters the multivariable model (Table 2)."""
+
+    candidates: tuple[str, ...] = tuple(variable.name for variable in TABLE_ONE)
+    """Variables of Table 1 or "brain_score", each with a univariate model; the paper's are all of Table 1."""
+    entry_p: float = Field(default=0.05, gt=0, le=1)
+    """A variable enters the multivariable model if any of its levels has a p below this."""
+    missing: Literal["complete-case", "level"] = "complete-case"
+    """"level": a missing binary or categorical value is a level of its own, its patients stay."""
+
+    @field_validator("candidates")
+    @classmethod
+    def _known(cls, candidates: tuple[str, ...]) -> tuple[str, ...]:
+        return known_covariates(candidates)
+
+
 class Evaluation(Section):
-    """How models are judged."""
+    """How models are judged and compared."""
 
     threshold: float = Field(default=0.5, gt=0, lt=1)
     """Operating point (the paper: 0.5)."""
+    operating_point: Literal["fixed", "youden"] = "fixed"
+    """"youden": each model's threshold is chosen on its training patients, before any test."""
     bins: int = Field(default=1000, ge=10, le=100_000)
     """Bins of the score histogram on [0, 1]."""
     interval: Literal["logit-delong", "delong", "mc_binomial"] | None = None
     """Of the AUC; by default logit-DeLong, in the replication profile the paper's mc_binomial."""
+    proportions: Literal["wilson", "clopper-pearson"] = "wilson"
+    """Interval of accuracy, sensitivity, specificity and predictive values."""
     reference_model: Name | None = None
     """The model that others are compared with; by default chosen by validation AUC, never by a test."""
+    mcnemar: Literal["exact", "chi-squared", "corrected"] = "exact"
+    """Test of sensitivities and specificities; the paper's p-values are those of the exact one."""
+    adjustment: Literal["none", "holm"] = "none"
+    """Whether p-values of a cohort's comparisons are adjusted for their number (the paper: not)."""
+    decision_thresholds: tuple[float, ...] = tuple(step / 20 for step in range(1, 20))
+    """Threshold probabilities of the decision curve."""
+    subgroups: tuple[str, ...] = ()
+    """Binary or categorical variables within whose levels discrimination is reported, too."""
+
+    @field_validator("decision_thresholds")
+    @classmethod
+    def _few(cls, thresholds: tuple[float, ...]) -> tuple[float, ...]:
+        from common.stats.decision import check_thresholds
+
+        check_thresholds(thresholds)
+        return thresholds
+
+    @field_validator("subgroups")
+    @classmethod
+    def _levelled(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        levelled = [v.name for v in TABLE_ONE if v.kind in {"binary", "categorical"}]
+        unknown = [name for name in names if name not in levelled]
+        if unknown:
+            kinds = {name: BY_NAME[name].kind for name in unknown if name in BY_NAME}
+            raise ValueError(f"no subgroups by {unknown} {kinds or ''} -> choose among {', '.join(levelled)}")
+        return names
 
 
 class Explanation(Section):

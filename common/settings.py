@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 Location = tuple[str | int, ...]
 
+TAG = "kind="
+"""How the tag of a union begins: pydantic puts it into a violation's location, no file has it."""
+
 
 class Section(BaseModel):
     """A table of a TOML file: frozen, and no key but those documented."""
@@ -55,9 +58,10 @@ def _follows(problem: dict[str, object]) -> bool:
 
 
 def _describe(text: str, problem: dict[str, object]) -> str:
-    location = problem["loc"]
-    if not isinstance(location, tuple):
+    found = problem["loc"]
+    if not isinstance(found, tuple):
         raise TypeError(f"pydantic gave no location: {problem}")
+    location = tuple(part for part in found if not str(part).startswith(TAG))
     name = ".".join(str(part) for part in location) or "the whole file"
     message = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":

@@ -13,22 +13,35 @@ from common.errors import PlanError
 from common.imaging.recipe import Recipe
 from common.sections import (
     Arms,
-    CnnModel,
     Cohort,
     Evaluation,
     Explanation,
     Federation,
-    Name,
     Phase,
     Profile,
+    Regression,
     Site,
 )
 from common.settings import Section, load_settings
+from common.study_models import AnyModel, CnnModel, LogisticModel, Name, ScoresModel
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FEDERATED", "POOLED", "Arm", "CnnModel", "Name", "Profile", "StudyPlan", "load_plan"]
+__all__ = [
+    "FEDERATED",
+    "GIVEN",
+    "POOLED",
+    "AnyModel",
+    "Arm",
+    "CnnModel",
+    "LogisticModel",
+    "Name",
+    "Profile",
+    "ScoresModel",
+    "StudyPlan",
+    "load_plan",
+]
 
 POOLED = "pooled"
 FEDERATED = "federated"
@@ -41,15 +54,20 @@ class Arm:
     Attributes
     ----------
     name : str
-        "federated", "federated-without-NAME", "local-NAME" or "pooled".
-    kind : {"federated", "local", "pooled"}
+        "federated", "federated-without-NAME", "local-NAME", "pooled" or "given".
+    kind : {"federated", "local", "pooled", "given"}
+        "given": a score that came with the table; what it was made from is not known.
     sites : tuple of str
         Whose patients train it, sorted.
     """
 
     name: str
-    kind: Literal["federated", "local", "pooled"]
+    kind: Literal["federated", "local", "pooled", "given"]
     sites: tuple[str, ...]
+
+
+GIVEN = Arm("given", "given", ())
+"""Of every score that is not trained here."""
 
 
 class StudyPlan(Section):
@@ -65,7 +83,7 @@ class StudyPlan(Section):
     """CPU threads of torch: the same number gives the same bits."""
     profile: Profile = "standard"
     """Defaults and minima of the statistics."""
-    phases: tuple[Phase, ...] = ("cohort", "training", "evaluation", "explanation")
+    phases: tuple[Phase, ...] = ("cohort", "regression", "training", "evaluation", "explanation")
     """What is done; e.g. ["cohort"] asks first whether there are patients enough."""
     two_site_ack: bool = False
     """With two sites each can compute the other's sums by subtraction; the plan must say so."""
@@ -75,7 +93,9 @@ class StudyPlan(Section):
     """The patients."""
     preprocessing: Recipe = Recipe()
     """From CT to network input."""
-    models: tuple[CnnModel, ...] = Field(min_length=1)
+    regression: Regression = Regression()
+    """Predictors of expansion."""
+    models: tuple[AnyModel, ...] = Field(min_length=1)
     """What is trained and compared."""
     federation: Federation = Federation()
     """How sites train together."""
@@ -108,7 +128,8 @@ class StudyPlan(Section):
             )
         if len(set(self.phases)) < len(self.phases):
             raise ValueError(f"phases has one twice: {list(self.phases)} -> name each once")
-        if {"evaluation", "explanation"} & set(self.phases) and "training" not in self.phases:
+        needs_training = {"evaluation", "explanation"} & set(self.phases) and self.trained_models
+        if needs_training and "training" not in self.phases:
             raise ValueError(
                 'evaluation and explanation need the models of training -> add "training" to phases'
             )
@@ -147,7 +168,53 @@ class StudyPlan(Section):
                 return site
         raise PlanError(f"the plan has no site {name!r}; it has {', '.join(self.site_names)}")
 
-    def model(self, name: str) -> CnnModel:
+    @property
+    def networks(self) -> tuple[CnnModel, ...]:
+        """The models that look at the CT; without any, no image is read."""
+        return tuple(model for model in self.models if isinstance(model, CnnModel))
+
+    @property
+    def regressions(self) -> tuple[LogisticModel, ...]:
+        """The models that look at the table."""
+        return tuple(model for model in self.models if isinstance(model, LogisticModel))
+
+    @property
+    def scores(self) -> tuple[ScoresModel, ...]:
+        """The models that stand in the table."""
+        return tuple(model for model in self.models if isinstance(model, ScoresModel))
+
+    @property
+    def trained_models(self) -> tuple[CnnModel | LogisticModel, ...]:
+        """The models that the study itself makes."""
+        return (*self.networks, *self.regressions)
+
+    def network(self, name: str) -> CnnModel:
+        """The network of that name.
+
+        Raises
+        ------
+        PlanError
+            If the plan has no such network.
+        """
+        model = self.model(name)
+        if not isinstance(model, CnnModel):
+            raise PlanError(f"the plan's model {name!r} is no network")
+        return model
+
+    def regression_model(self, name: str) -> LogisticModel:
+        """The logistic model of that name.
+
+        Raises
+        ------
+        PlanError
+            If the plan has no such logistic model.
+        """
+        model = self.model(name)
+        if not isinstance(model, LogisticModel):
+            raise PlanError(f"the plan's model {name!r} is no logistic model")
+        return model
+
+    def model(self, name: str) -> AnyModel:
         """The model of that name.
 
         Raises
@@ -159,6 +226,13 @@ class StudyPlan(Section):
             if model.name == name:
                 return model
         raise PlanError(f"the plan has no model {name!r}")
+
+    def arms_of(self, model: AnyModel) -> tuple[Arm, ...]:
+        """In which arms a model exists: a regression on pooled data is the federated one, to the digit."""
+        if isinstance(model, ScoresModel):
+            return (GIVEN,)
+        arms = self.all_arms()
+        return arms if isinstance(model, CnnModel) else tuple(arm for arm in arms if arm.kind != "pooled")
 
     def all_arms(self) -> tuple[Arm, ...]:
         """Every arm of the design, federated ones first."""

@@ -18,6 +18,7 @@ from server.phases.evaluation import Judgement
 from server.phases.explanation import AttentionMap
 from server.phases.preparation import PARTS, Preparation
 from server.phases.training import TrainedModel
+from server.provenance import Provenance
 from server.records import Measure, standing_of
 from server.results import (
     Cell,
@@ -28,7 +29,6 @@ from server.results import (
     LearningCurve,
     Overlay,
     PartOfCohort,
-    Provenance,
     Results,
     RocPoint,
     SiteSummary,

@@ -21,8 +21,9 @@ from server.phases.evaluation import cohorts_of, evaluate_models
 from server.phases.explanation import explain_models
 from server.phases.preparation import prepare_sites
 from server.phases.training import train_models
+from server.provenance import PhaseTime, Provenance, SiteProvenance
 from server.report import write_report, write_tables
-from server.results import PhaseTime, Provenance, Results, SiteProvenance, save_results
+from server.results import Results, save_results
 from server.run import StudyRun
 
 if TYPE_CHECKING:

@@ -80,6 +80,8 @@ class CohortRow(Record):
 
     site: str | None
     """None for all sites together."""
+    part: Literal["training", "internal", "external", "whole"] = "whole"
+    """Whose patients: the paper's three cohorts over all sites, or everybody."""
     label: str
     """As the paper prints the variable."""
     unit: str = ""
@@ -96,3 +98,9 @@ class CohortRow(Record):
     """Of the difference; None where there is none."""
     test: str = ""
     """Which gave the p-value."""
+    statistic: float | None = None
+    """Of the test; None for an exact one."""
+    note: str = ""
+    """For a footnote, e.g. that expected counts are small."""
+    smd: float | None = None
+    """Standardised difference, with expansion minus without."""

@@ -13,6 +13,17 @@ from pydantic import Field, ValidationError, model_validator
 
 from common.errors import ResumeError
 from common.storage import write_atomically
+from server.analyses import (
+    Calibration,
+    Comparisons,
+    FittedModel,
+    Heterogeneity,
+    NetBenefitPoint,
+    Part,
+    Regression,
+    Subgroup,
+)
+from server.provenance import Provenance
 from server.records import CohortRow, Count, Measure, Record, Standing
 
 SCHEMA_VERSION = 1
@@ -109,6 +120,10 @@ class RocPoint(Record):
     """1 - specificity."""
     true_positive_rate: float
     """Sensitivity."""
+    low: float | None = None
+    """Lower 95 % bound of the sensitivity (Wilson)."""
+    high: float | None = None
+    """Upper 95 % bound of the sensitivity."""
 
 
 class ConfusionMatrix(Record):
@@ -127,20 +142,22 @@ class Cell(Record):
     """Name in the plan."""
     arm: str
     """Name of the arm."""
-    kind: Literal["federated", "local", "pooled"]
-    """How the arm trains."""
+    kind: Literal["federated", "local", "pooled", "given"]
+    """How the arm trains; "given" is a score of the table."""
     training_sites: tuple[str, ...]
     """Whose patients trained the model."""
     cohort_sites: tuple[str, ...]
     """Whose patients it is judged on."""
-    part: Literal["train", "validation", "test", "whole"]
+    part: Part
     """Which of them."""
-    relation: Literal["apparent", "selection", "internal", "seen centre", "external"]
+    relation: Literal["apparent", "selection", "internal", "seen centre", "external", "given"]
     """What the model had seen of them."""
     positive: Count | None
     """Patients with expansion."""
     negative: Count | None
     """Patients without."""
+    missing: Count | None = 0
+    """Patients without a score."""
     auc: Measure
     """Area under the ROC curve."""
     auc_error_bound: float | None
@@ -155,6 +172,12 @@ class Cell(Record):
     ppv: Measure
     npv: Measure
     f1: Measure
+    threshold: float | None = None
+    """Scores of at least this were called positive; in the column's unit for a score of the table."""
+    calibration: Calibration | None = None
+    """None for scores that are no predicted risks, and for patients who trained the model."""
+    decision: tuple[NetBenefitPoint, ...] = ()
+    """The decision curve, of the same."""
 
 
 class Overlay(Record):
@@ -172,43 +195,6 @@ class Overlay(Record):
     """The model's probability."""
     png_base64: str = Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$")
     """The picture."""
-
-
-class PhaseTime(Record):
-    """How long one phase took."""
-
-    phase: str
-    seconds: float
-
-
-class SiteProvenance(Record):
-    """What one site computed with."""
-
-    name: str
-    device: str
-    versions: dict[str, str]
-
-
-class Provenance(Record):
-    """When, where and how fast: all that may differ between two runs of one plan."""
-
-    started: str
-    """UTC, ISO 8601."""
-    finished: str
-    """UTC, ISO 8601."""
-    backend: str
-    """How the sites were reached."""
-    python: str
-    versions: dict[str, str]
-    """Of the coordinator's packages."""
-    processor: str
-    """Of the coordinator."""
-    sites: tuple[SiteProvenance, ...]
-    phases: tuple[PhaseTime, ...]
-    message_rounds: int
-    messages: int
-    bytes_sent: int
-    bytes_received: int
 
 
 class Study(Record):
@@ -243,9 +229,17 @@ class Results(Record):
     """Of each site, then of all together."""
     parts: tuple[PartOfCohort, ...]
     cohort: tuple[CohortRow, ...] = ()
-    """Who the patients are: of each site, then of all together; empty if the study did not ask."""
+    """Who the patients are: the paper's cohorts, each site, and all together; empty if not asked."""
+    regression: Regression | None = None
+    """What predicts expansion; None if the study did not ask."""
     training: tuple[LearningCurve, ...]
+    fitted: tuple[FittedModel, ...] = ()
+    """The logistic models."""
     evaluation: tuple[Cell, ...]
+    comparisons: tuple[Comparisons, ...] = ()
+    """Of models on the same patients, cohort by cohort."""
+    subgroups: tuple[Subgroup, ...] = ()
+    heterogeneity: tuple[Heterogeneity, ...] = ()
     overlays: tuple[Overlay, ...]
     notes: tuple[str, ...]
     """What a reader must know: profile, two sites, releases."""

@@ -25,7 +25,7 @@ def train_pooled(run: StudyRun, engines: Mapping[str, SiteEngine], progress: Pro
     """Trains the plan's pooled models, if it has any, and leaves them where the study looks for them."""
     for arm in run.plan.all_arms():
         if arm.kind == "pooled" and "training" in run.plan.phases:
-            for model in run.plan.models:
+            for model in run.plan.networks:
                 _train(run, model, arm, engines, progress)
 
 

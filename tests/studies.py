@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from server.provenance import PhaseTime, Provenance, SiteProvenance
 from server.records import CohortRow, Described, Measure, Standing
 from server.results import (
     Cell,
@@ -20,11 +21,8 @@ from server.results import (
     LearningCurve,
     Overlay,
     PartOfCohort,
-    PhaseTime,
-    Provenance,
     Results,
     RocPoint,
-    SiteProvenance,
     SiteSummary,
     Study,
 )

@@ -68,7 +68,7 @@ def train_models(exchange: Exchange, run: StudyRun, progress: Progress) -> tuple
         If a site fails or stays away; what is trained by then is kept for --resume.
     """
     trained = []
-    for model in run.plan.models:
+    for model in run.plan.networks:
         weights, layout = initial_weights(run.plan, model, run.pretrained)
         for arm in run.plan.all_arms():
             assignment = _Assignment(model, arm, weights, layout)

@@ -1,0 +1,165 @@
+"""What a study compares: networks, logistic models and scores; the paper's settings as defaults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from common.cohort.schema import BY_NAME, TABLE_ONE
+from common.imaging.recipe import InputShape, Recipe
+from common.models.spec import IMAGENET_FAMILIES, Family, NetworkSpec
+from common.settings import TAG, Section
+from common.training.settings import TrainingSettings
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]{0,39}$")]
+"""Letters, digits, dot, plus and hyphen: safe in file names, messages and pages."""
+
+BRAIN = "brain_score"
+"""The covariate that is computed from others (`common.models.brain_score`)."""
+
+COVARIATES: tuple[str, ...] = (*(variable.name for variable in TABLE_ONE), BRAIN)
+"""What a logistic model may take: every variable of the paper's Table 1, and the BRAIN score."""
+
+
+class CnnModel(Section):
+    """One convolutional network of the study."""
+
+    kind: Literal["cnn"] = "cnn"
+    """A network on the CT."""
+    name: Name
+    """As printed in tables, e.g. "2D-ResNet-101"."""
+    family: Family
+    """The architecture."""
+    dimensions: Literal[2, 3] = 2
+    """2: largest slice; 3: the lesion's box."""
+    input_size: int | None = Field(default=None, ge=8)
+    """Pixels along each axis; by default the paper's 224 in 2D and 112 in 3D."""
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    """Rate before the head."""
+    initialisation: Literal["random", "imagenet"] = "random"
+    """"imagenet": torchvision's published weights, given to the coordinator as files (2D only)."""
+    training: TrainingSettings | None = None
+    """By default the paper's: batches of 128 in 2D and 16 in 3D."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.initialisation == "imagenet" and (
+            self.dimensions == 3 or self.family not in IMAGENET_FAMILIES
+        ):
+            raise ValueError(
+                f"no ImageNet weights exist for {self.family} in {self.dimensions}D -> "
+                'initialisation = "random"'
+            )
+        smallest = NetworkSpec(self.family, self.dimensions).smallest_input
+        if self.shape.size < smallest:
+            raise ValueError(
+                f"{self.family} needs inputs of {smallest} pixels, not {self.shape.size} -> raise input_size"
+            )
+        return self
+
+    @property
+    def shape(self) -> InputShape:
+        """The input grid."""
+        return InputShape(self.dimensions, self.input_size or (224 if self.dimensions == 2 else 112))
+
+    @property
+    def settings(self) -> TrainingSettings:
+        """The training settings, the paper's where the plan gives none."""
+        return self.training or TrainingSettings(batch_size=128 if self.dimensions == 2 else 16)
+
+    def network(self, recipe: Recipe) -> NetworkSpec:
+        """The network to build for inputs of this recipe."""
+        channels = recipe.slices if self.dimensions == 2 else 1
+        return NetworkSpec(self.family, self.dimensions, channels, self.dropout)
+
+
+class LogisticModel(Section):
+    """One logistic regression on variables of the cohort table, fitted by Newton's method over the sites."""
+
+    kind: Literal["logistic"]
+    """A regression on the table."""
+    name: Name
+    """As printed in tables, e.g. "BRAIN"."""
+    covariates: tuple[str, ...] = Field(min_length=1)
+    """Variables of the paper's Table 1, or "brain_score"; factors enter by their levels."""
+
+    @field_validator("covariates")
+    @classmethod
+    def _known(cls, covariates: tuple[str, ...]) -> tuple[str, ...]:
+        return known_covariates(covariates)
+
+
+class ScoresModel(Section):
+    """A score that stands in the cohort table: another vendor's model, a scale, a radiologist's estimate."""
+
+    kind: Literal["scores"]
+    """A column of the table."""
+    name: Name
+    """As printed in tables."""
+    column: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,59}$")
+    """The column's heading: a continuous variable of the schema, or one of the hospitals' own."""
+    low: float = Field(default=0.0, allow_inf_nan=False)
+    """Smallest possible value; a cell below it is a mistake of writing."""
+    high: float = Field(default=1.0, allow_inf_nan=False)
+    """Largest possible value."""
+    step: float | None = Field(default=None, gt=0)
+    """Distance of neighbouring values where the score takes few, e.g. 1 for points: ties are then exact."""
+    risk: Literal["rises", "falls"] = "rises"
+    """Whether a larger value means more risk, or less."""
+    threshold: float | None = Field(default=None, allow_inf_nan=False)
+    """Operating point in the column's unit; by default the plan's, on the range from low to high."""
+    probability: bool = False
+    """Whether it is a predicted risk: only then are calibration and net benefit computed."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError(f"low = {self.low:g} is not below high = {self.high:g}")
+        if self.threshold is not None and not self.low < self.threshold <= self.high:
+            raise ValueError(f"threshold = {self.threshold:g} lies outside {self.low:g} to {self.high:g}")
+        if self.probability and (self.low, self.high, self.risk) != (0.0, 1.0, "rises"):
+            raise ValueError("a probability runs from 0 to 1 and rises with the risk -> probability = false")
+        known = BY_NAME.get(self.column)
+        if known is not None and known.kind != "continuous":
+            raise ValueError(f"column {self.column!r} is {known.kind}, no number -> name another column")
+        return self
+
+    def scaled(self, value: float) -> float:
+        """A value of the column as a score in [0, 1] that rises with the risk."""
+        share = (value - self.low) / (self.high - self.low)
+        return share if self.risk == "rises" else 1 - share
+
+
+def kind_of(model: Any) -> str:
+    """What tells the three kinds apart; a network where the plan names none."""
+    kind = model.get("kind", "cnn") if isinstance(model, dict) else getattr(model, "kind", "")
+    return f"{TAG}{kind}"
+
+
+AnyModel: TypeAlias = Annotated[
+    Annotated[CnnModel, Tag(f"{TAG}cnn")]
+    | Annotated[LogisticModel, Tag(f"{TAG}logistic")]
+    | Annotated[ScoresModel, Tag(f"{TAG}scores")],
+    Discriminator(
+        kind_of,
+        custom_error_type="kind",
+        custom_error_message='kind must be "cnn", "logistic" or "scores"',
+    ),
+]
+
+
+def known_covariates(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names, if each is a variable that a regression may take, and stands there once.
+
+    Raises
+    ------
+    ValueError
+        If not.
+    """
+    unknown = [name for name in names if name not in COVARIATES]
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)}: no such covariate -> choose among {', '.join(COVARIATES)}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"{list(names)} has a covariate twice -> name each once")
+    return names

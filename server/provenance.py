@@ -1,0 +1,44 @@
+"""When, where and how fast a study ran: all of the results that may differ between two runs of one plan."""
+
+from __future__ import annotations
+
+from server.records import Record
+
+
+class PhaseTime(Record):
+    """How long one phase took."""
+
+    phase: str
+    seconds: float
+    rounds: int = 0
+    """Of messages to the sites."""
+
+
+class SiteProvenance(Record):
+    """What one site computed with."""
+
+    name: str
+    device: str
+    versions: dict[str, str]
+
+
+class Provenance(Record):
+    """When, where and how fast: all that may differ between two runs of one plan."""
+
+    started: str
+    """UTC, ISO 8601."""
+    finished: str
+    """UTC, ISO 8601."""
+    backend: str
+    """How the sites were reached."""
+    python: str
+    versions: dict[str, str]
+    """Of the coordinator's packages."""
+    processor: str
+    """Of the coordinator."""
+    sites: tuple[SiteProvenance, ...]
+    phases: tuple[PhaseTime, ...]
+    message_rounds: int
+    messages: int
+    bytes_sent: int
+    bytes_received: int
