@@ -92,7 +92,7 @@ def cohorts_of(plan: StudyPlan) -> tuple[Cohort, ...]:
 
 
 def is_available(plan: StudyPlan, scorer: Scorer, cohort: Cohort) -> bool:
-    """Whether the score can be computed wherever the cohort's patients are: a local model may stay at home."""
+    """Whether the score can be had wherever the patients are: a local model may stay at its site."""
     if scorer.arm.kind != "local":
         return True
     (home,) = scorer.arm.sites
