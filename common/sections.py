@@ -17,9 +17,9 @@ simulation: minima of 1, accepted only by sites that declare themselves and thei
 
 
 Phase = Literal["cohort", "regression", "training", "evaluation", "explanation"]
-"""cohort: who the patients are (Table 1); regression: what predicts expansion (Table 2); training; evaluation:
-every model on every cohort, and models compared (Table 3); explanation: attention maps. Preparation with its
-flow chart comes before all of them and is always done."""
+"""cohort: who the patients are (Table 1); regression: what predicts expansion (Table 2); training;
+evaluation: every model on every cohort, and models compared (Table 3); explanation: attention maps.
+Preparation with its flow chart comes before all of them and is always done."""
 
 
 class Site(Section):
