@@ -10,37 +10,30 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from rich.progress import Progress
 
-from client.environment import describe
-from client.evaluate import evaluate
+from client.analyses import SiteAnalyses
+from client.environment import describe as describe_environment
 from client.explain import draw_attention
 from client.flow import summarise_flow
-from client.models import ModelStore, StoredModel
 from client.prepare import prepare_site
-from client.samples import TRAINING, VALIDATION, SiteSamples
+from client.registry import ReleaseRegistry
+from client.samples import SiteSamples
+from client.score_store import ScoreStore
 from client.site import SiteSettings, attention_maps_may_leave, check_profile, check_release, load_site
-from client.statistics import summarise_cohort
-from client.train import Trainer
-from common.errors import PlanError, PolicyError, ProtocolError, RheError
-from common.protocol import (
-    Operation,
-    Reply,
-    ReplyHeader,
-    Request,
-    RequestHeader,
-    decode_request,
-    encode_reply,
-)
+from client.trainings import SiteTrainings
+from common.errors import PlanError, ProtocolError, RheError
+from common.headers import Operation, ReplyHeader, RequestHeader
+from common.protocol import Parameters, Reply, Request, decode_request, encode_reply
 from common.stats.contract import Summary
-from common.study import CnnModel, StudyPlan
-from common.training.dataset import Samples
+from common.stats.minima import minima_of
+from common.study import StudyPlan
 from common.training.device import pick_device
-from common.types import FlatWeights
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +65,6 @@ class SiteEngine:
     state: Path
     progress: Progress
     _samples: SiteSamples | None = field(default=None, repr=False)
-    _trainer_kept: Trainer | None = field(default=None, repr=False)
 
     def handle(self, message: bytes) -> bytes:
         """The reply to one request; never raises but for Ctrl-C, because this is the process' boundary."""
@@ -97,92 +89,28 @@ class SiteEngine:
         if header.site != self.settings.name and not anyone:
             raise ProtocolError(f"a request for {header.site!r} reached the site {self.settings.name!r}")
         _log.info("request operation=%s model=%s arm=%s", header.operation, header.model, header.arm)
-        return self._operations()[header.operation](request)
+        operation = header.operation
+        if operation in _TRAINING:
+            return _TRAINING[operation](self.trainings, request)
+        if operation in _STATISTICS:
+            summary = _STATISTICS[operation](self._analyses, header, request.parameters)
+            return Reply(ReplyHeader(site=self.settings.name), summary)
+        return _OTHERS[operation](self, request)
 
-    def _operations(self) -> dict[Operation, Callable[[Request], Reply]]:
-        return {
-            Operation.DESCRIBE: self._describe,
-            Operation.PREPARE: self._prepare,
-            Operation.COHORT: self._cohort,
-            Operation.TRAIN: self._train,
-            Operation.VALIDATE: self._validate,
-            Operation.TRAIN_LOCAL: self._train_local,
-            Operation.RELEASE: self._release,
-            Operation.EVALUATE: self._evaluate,
-            Operation.EXPLAIN: self._explain,
-        }
-
-    def _describe(self, _: Request) -> Reply:
+    def describe(self, _: Request) -> Reply:
+        """What software and hardware this site has, once policy and plan agree."""
         check_profile(self.settings, self.folder, self.plan)
         check_release(self.settings, self.plan)
         device = pick_device(self.settings.device)
-        return self._reply(facts=describe(device, synthetic=self.settings.synthetic))
+        return self._reply(facts=describe_environment(device, synthetic=self.settings.synthetic))
 
-    def _prepare(self, _: Request) -> Reply:
+    def prepare(self, _: Request) -> Reply:
+        """The flow chart of this site's patients, and how they are divided."""
         return Reply(ReplyHeader(site=self.settings.name), summarise_flow(self.patients().prepared))
 
-    def _cohort(self, _: Request) -> Reply:
-        return Reply(ReplyHeader(site=self.settings.name), summarise_cohort(self.patients().prepared))
-
-    def _train(self, request: Request) -> Reply:
-        """One round: first the pooled validation of the weights that came, then the training from them."""
-        header, weights = request.header, _weights(request)
-        trainer = self._trainer(header)
-        own = self._own_norms(header, header.round - 1)
-        validated = self._validation_summary(trainer, weights, own)
-        trained, after = trainer.round(weights, self._part(trainer.model, TRAINING), header.round, own)
-        if self.plan.federation.batch_norm == "local":
-            self._store.keep_round(header.model, header.arm, header.round, after, trainer.layout)
-        summary = Summary(
-            {**trained.counts, **validated.counts},
-            {**trained.reals, **validated.reals},
-            trained.updates,
-        )
-        return Reply(ReplyHeader(site=self.settings.name), summary)
-
-    def _validate(self, request: Request) -> Reply:
-        trainer = self._trainer(request.header)
-        own = self._own_norms(request.header, request.header.round)
-        summary = self._validation_summary(trainer, _weights(request), own)
-        return Reply(ReplyHeader(site=self.settings.name), summary)
-
-    def _train_local(self, request: Request) -> Reply:
-        header = request.header
-        trainer = self._trainer(header)
-        if header.arm != f"local-{self.settings.name}":
-            raise PolicyError(f"the arm {header.arm!r} is not this site's own")
-        stored = self._store.find(header.model)
-        if stored is None:
-            epochs = self.plan.federation.rounds * self.plan.federation.local_epochs
-            task = self.progress.add_task(f"{self.settings.name}: {header.model} alone", total=epochs)
-            local = trainer.alone(
-                _weights(request),
-                self._part(trainer.model, TRAINING),
-                self._optional_part(trainer.model, VALIDATION),
-                lambda epoch: self.progress.update(task, completed=epoch),
-            )
-            stored = StoredModel(local.weights, trainer.layout, local.curve, local.chosen)
-            self._store.keep(header.model, stored)
-            self.progress.remove_task(task)
-        return self._reply(curve=stored.curve, chosen=stored.chosen)
-
-    def _release(self, request: Request) -> Reply:
-        """A model trained here alone leaves only if plan and site both say so (a declared model release)."""
-        name = self.settings.name
-        if not self.plan.site(name).model_release:
-            raise PolicyError(f"the plan declares no release of the local model {request.header.model!r}")
-        check_release(self.settings, self.plan)
-        stored = self._stored(request.header.model)
-        _log.info("model release model=%s arm=%s", request.header.model, request.header.arm)
-        return Reply(ReplyHeader(site=name, chosen=stored.chosen), weights=stored.weights)
-
-    def _evaluate(self, request: Request) -> Reply:
-        trainer = self._loaded(request)
-        summary = evaluate(trainer, self.patients())
-        return Reply(ReplyHeader(site=self.settings.name), summary)
-
-    def _explain(self, request: Request) -> Reply:
-        trainer = self._loaded(request)
+    def explain(self, request: Request) -> Reply:
+        """Attention maps, which leave synthetic sites alone."""
+        trainer = self.trainings.loaded(request)
         folder = self.state / "attention" / request.header.model / request.header.arm
         drawings = draw_attention(trainer, self.patients(), folder)
         if not attention_maps_may_leave(self.settings, self.folder):
@@ -195,10 +123,6 @@ class SiteEngine:
     def _reply(self, **fields: object) -> Reply:
         return Reply(ReplyHeader.model_validate({"site": self.settings.name, **fields}))
 
-    @property
-    def _store(self) -> ModelStore:
-        return ModelStore(self.state / "models", self.plan.digest())
-
     def patients(self) -> SiteSamples:
         """The site's prepared patients; prepared now if this is the first question about them."""
         if self._samples is None:
@@ -206,55 +130,40 @@ class SiteEngine:
             self._samples = SiteSamples(prepared, pick_device(self.settings.device))
         return self._samples
 
-    def _trainer(self, header: RequestHeader) -> Trainer:
-        if header.arm not in {arm.name for arm in self.plan.all_arms()}:
-            raise PlanError(f"the plan has no arm {header.arm!r}")
-        return self.trainer(self.plan.network(header.model))
+    @cached_property
+    def trainings(self) -> SiteTrainings:
+        """The questions of training."""
+        return SiteTrainings(self.plan, self.settings, self.patients(), self.state, self.progress)
 
-    def trainer(self, model: CnnModel) -> Trainer:
-        """The model at this site; kept until another is asked for."""
-        if self._trainer_kept is None or self._trainer_kept.model != model:
-            device = pick_device(self.settings.device)
-            self._trainer_kept = Trainer(self.plan, model, self.settings.name, device)
-        return self._trainer_kept
-
-    def _part(self, model: CnnModel, part: str) -> Samples:
-        return self.patients().of(model, part)
-
-    def _optional_part(self, model: CnnModel, part: str) -> Samples | None:
-        return self._part(model, part) if self.patients().cases(part) else None
-
-    def _validation_summary(self, trainer: Trainer, weights: FlatWeights, own: FlatWeights | None) -> Summary:
-        trainer.load(weights, own)
-        validation = self._optional_part(trainer.model, VALIDATION)
-        return trainer.validation(validation).under("validation")
-
-    def _own_norms(self, header: RequestHeader, number: int) -> FlatWeights | None:
-        """The site's own weights after a round, where BatchNorm stays local and it trains in the arm."""
-        if self.plan.federation.batch_norm != "local" or number == 0:
-            return None
-        return self._store.find_round(header.model, header.arm, number)
-
-    def _stored(self, model: str) -> StoredModel:
-        stored = self._store.find(model)
-        if stored is None:
-            raise ProtocolError(f"no local model {model!r} was trained here under this plan")
-        return stored
-
-    def _loaded(self, request: Request) -> Trainer:
-        """The model that a request is about: the weights that came, or the one that stays at this site."""
-        header, trainer = request.header, self._trainer(request.header)
-        if request.weights is None:
-            trainer.load(self._stored(header.model).weights)
-        else:
-            trainer.load(request.weights, self._own_norms(header, header.round))
-        return trainer
+    @cached_property
+    def _analyses(self) -> SiteAnalyses:
+        minima = minima_of(self.plan.profile)
+        registry = ReleaseRegistry(self.state / "released.json", self.plan.cohort.maximum_releases, minima)
+        store = ScoreStore(self.state / "scores", self.plan.digest())
+        return SiteAnalyses(self.plan, self.settings.name, self.patients().prepared.cases, store, registry)
 
 
-def _weights(request: Request) -> FlatWeights:
-    if request.weights is None:
-        raise ProtocolError(f"a request to {request.header.operation} came without weights")
-    return request.weights
+_TRAINING: dict[Operation, Callable[[SiteTrainings, Request], Reply]] = {
+    Operation.TRAIN: SiteTrainings.train,
+    Operation.VALIDATE: SiteTrainings.validate,
+    Operation.TRAIN_LOCAL: SiteTrainings.train_alone,
+    Operation.RELEASE: SiteTrainings.release,
+    Operation.SCORE: SiteTrainings.score,
+}
+_STATISTICS: dict[Operation, Callable[[SiteAnalyses, RequestHeader, Parameters], Summary]] = {
+    Operation.GUARD: SiteAnalyses.guard,
+    Operation.COHORT: SiteAnalyses.cohort,
+    Operation.SETUP: SiteAnalyses.setup,
+    Operation.NEWTON: SiteAnalyses.newton,
+    Operation.EVALUATE: SiteAnalyses.evaluate,
+    Operation.CALIBRATE: SiteAnalyses.calibrate,
+    Operation.COMPARE: SiteAnalyses.compare,
+}
+_OTHERS: dict[Operation, Callable[[SiteEngine, Request], Reply]] = {
+    Operation.DESCRIBE: SiteEngine.describe,
+    Operation.PREPARE: SiteEngine.prepare,
+    Operation.EXPLAIN: SiteEngine.explain,
+}
 
 
 def open_engine(

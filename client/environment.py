@@ -7,8 +7,8 @@ from importlib.metadata import version
 
 import torch
 
+from common.headers import SiteFacts
 from common.machine import processor
-from common.protocol import SiteFacts
 
 _PACKAGES = ("rhe", "torch", "monai", "numpy", "SimpleITK", "flwr")
 

@@ -1,42 +1,159 @@
-"""Scoring a site's patients with a model, answered as histograms and counts."""
+"""How good every score of a site's patients is, as sums: first who stands behind each, then what they add."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from client.samples import PARTS, SiteSamples
-from client.train import Trainer
+from client.covariates import codes_of
+from client.scoreboard import Scoreboard
+from common.cohort.schema import BY_NAME
+from common.errors import ProtocolError, SmallNumberError
+from common.matrix import FAIR, PARTS, Cohort, Part, compared_cohorts, is_available, own_test, relation_of, scorers_of
+from common.protocol import Parameters
+from common.questions import flags, reals
+from common.stats.calibration import local_calibration
 from common.stats.confusion import local_confusion
 from common.stats.contract import Summary, join
-from common.stats.roc import local_roc
-from common.study import StudyPlan
-from common.training.loop import score
-from common.types import Flags, Reals
+from common.stats.decision import local_decision
+from common.stats.guard import Demand, local_guard, short_at_site
+from common.stats.meta import local_site
+from common.stats.minima import minima_of
+from common.stats.roc import RocResult, finish_roc, local_roc
+from common.stats.subgroups import local_subgroups
+from common.types import Counts, Flags, Reals
+from common.variables import levels_of
+
+JUDGED: tuple[Part, ...] = ("test", "whole")
+"""Parts on which calibration, net benefit and subgroups are looked at."""
 
 
-def evaluate(trainer: Trainer, samples: SiteSamples) -> Summary:
-    """Histograms and counts of the loaded model on every part of the site's cohort and on the whole.
+def guard_scores(board: Scoreboard, close: Flags) -> Summary:
+    """R0: patients behind each score on each part, and behind each cohort's comparisons.
 
-    Each under the part's name; parts without patients are there with zeros, so that all sites can be added.
+    Parameters
+    ----------
+    close : bool array, shape (parts,)
+        Whether a part differs too little from a cohort already released.
     """
-    plan = trainer.plan
-    scores: dict[str, Reals] = {}
-    labels: dict[str, Flags] = {}
-    for part in PARTS:
-        scores[part], labels[part] = np.empty(0), np.empty(0, dtype=np.bool_)
-        if samples.cases(part):
-            patients = samples.of(trainer.model, part)
-            scores[part] = score(trainer.network, patients.images, trainer.device, plan.threads)
-            labels[part] = patients.labels.cpu().numpy() > 0
-    scores["whole"] = np.concatenate([scores[part] for part in PARTS])
-    labels["whole"] = np.concatenate([labels[part] for part in PARTS])
-    return join(_summarise(scores[part], labels[part], plan).under(part) for part in scores)
+    parts = [
+        _guard(board, board.members(part), board.scores, bool(near)).under(part)
+        for part, near in zip(PARTS, close, strict=True)
+    ]
+    paired = [
+        _guard(
+            board,
+            board.of_cohort(cohort),
+            board.scores[list(scorers)].sum(axis=0, keepdims=True),
+            bool(close[PARTS.index(cohort.part)]),
+        ).under(f"paired/{index}")
+        for index, cohort, scorers in compared_cohorts(board.plan)
+    ]
+    return join([*parts, *paired])
 
 
-def _summarise(scores: Reals, labels: Flags, plan: StudyPlan) -> Summary:
-    return join(
-        [
-            local_roc(scores, labels, plan.evaluation.bins).under("roc"),
-            local_confusion(scores, labels, plan.evaluation.threshold).under("confusion"),
+def evaluate_scores(board: Scoreboard, parameters: Parameters) -> Summary:
+    """Discrimination, calls, calibration and net benefit of every score on every part that was asked.
+
+    What was not asked is there with zeros, so that all sites can be added.
+
+    Raises
+    ------
+    SmallNumberError
+        If a minimum is not reached at this site where each of two sites must reach it.
+    """
+    asked = flags(parameters, "asked", (len(PARTS), len(board.scores)))
+    thresholds = thresholds_of(board, parameters)
+    cells = []
+    for part, of_part in zip(PARTS, asked, strict=True):
+        members = board.members(part)
+        _insist(board, members, of_part)
+        for scorer, wanted in enumerate(of_part.tolist()):
+            own = members[~np.isnan(board.scores[scorer, members])] if wanted else members[:0]
+            missing = len(members) - len(own) if wanted else 0
+            cell = _cell(board, own, scorer, (part, float(thresholds[scorer])))
+            cells.append(join([cell, Summary({"missing": np.array([missing])})]).under(f"{part}/{scorer}"))
+    paired = flags(parameters, "paired", (len(compared_cohorts(board.plan)),))
+    together = [
+        local_roc(*complete(board, cohort if wanted else None, scorers), board.plan.evaluation.bins).under(
+            f"paired/{index}"
+        )
+        for (index, cohort, scorers), wanted in zip(compared_cohorts(board.plan), paired.tolist(), strict=True)
+    ]
+    own_part = PARTS.index(own_test(board.plan, board.site))
+    centres = [
+        local_site(centre_roc(board, scorer, wanted=bool(asked[own_part, scorer]))).under(f"centre/{scorer}")
+        for scorer in range(len(board.scores))
+    ]
+    return join([*cells, *together, *centres])
+
+
+def thresholds_of(board: Scoreboard, parameters: Parameters) -> Reals:
+    """The operating point of each score, shape (scorers,)."""
+    thresholds = reals(parameters, "thresholds", 1)
+    if thresholds.shape != (len(board.scores),):
+        raise ProtocolError(f"{thresholds.size} thresholds came for {len(board.scores)} scores")
+    return thresholds
+
+
+def complete(board: Scoreboard, cohort: Cohort | None, scorers: tuple[int, ...]) -> tuple[Reals, Flags]:
+    """Scores, shape (scorers, n), and outcomes of a cohort's patients here who have all of these scores."""
+    members = board.members("whole")[:0] if cohort is None else board.of_cohort(cohort)
+    scores = board.scores[list(scorers)][:, members]
+    kept = ~np.isnan(scores).any(axis=0)
+    return scores[:, kept], board.labels[members[kept]]
+
+
+def centre_roc(board: Scoreboard, scorer: int, *, wanted: bool) -> RocResult:
+    """The site's own discrimination, for heterogeneity between centres; suppressed where it must be."""
+    part = own_test(board.plan, board.site)
+    here, of_scorer = Cohort((board.site,), part), scorers_of(board.plan)[scorer]
+    fair = is_available(board.plan, of_scorer, here) and relation_of(of_scorer, here) in FAIR
+    members = board.members(part) if wanted and fair else board.members(part)[:0]
+    own = members[~np.isnan(board.scores[scorer, members])]
+    summary = local_roc(board.scores[scorer, own], board.labels[own], board.plan.evaluation.bins)
+    return finish_roc(summary, minima=minima_of(board.plan.profile))
+
+
+def _guard(board: Scoreboard, members: Counts, scores: Reals, close: bool) -> Summary:  # noqa: FBT001
+    present, labels = ~np.isnan(scores[:, members]), board.labels[members]
+    return local_guard(present, labels, _short(board, present, labels), np.full(len(present), close))
+
+
+def _short(board: Scoreboard, present: Flags, labels: Flags) -> Flags | None:
+    """Of two sites each can tell the other's numbers: then every minimum holds at each of them."""
+    if not board.plan.two_site_ack:
+        return None
+    demands = (Demand("discrimination"),) * len(present)
+    return short_at_site(present, labels, demands, minima_of(board.plan.profile))
+
+
+def _insist(board: Scoreboard, members: Counts, asked: Flags) -> None:
+    short = _short(board, ~np.isnan(board.scores[:, members]), board.labels[members])
+    if short is not None and (short & asked).any():
+        raise SmallNumberError("an evaluation was asked for with too few patients at this site")
+
+
+def _cell(board: Scoreboard, own: Counts, scorer: int, terms: tuple[Part, float]) -> Summary:
+    """One score on one part: calibration and net benefit of predicted risks alone, where they are judged."""
+    part, threshold = terms
+    evaluation = board.plan.evaluation
+    scores, labels = board.scores[scorer, own], board.labels[own]
+    found = [
+        local_roc(scores, labels, evaluation.bins).under("roc"),
+        local_confusion(scores, labels, threshold).under("confusion"),
+    ]
+    if part in JUDGED:
+        if scorers_of(board.plan)[scorer].probability:
+            found.append(local_calibration(scores, labels).under("calibration"))
+            found.append(local_decision(scores, labels, evaluation.decision_thresholds).under("decision"))
+        found += [
+            _subgroups(board, own, scorer, name).under(f"subgroups/{name}") for name in evaluation.subgroups
         ]
-    )
+    return join(found)
+
+
+def _subgroups(board: Scoreboard, own: Counts, scorer: int, name: str) -> Summary:
+    variable = BY_NAME[name]
+    parts = codes_of([board.cases[index] for index in own], variable)
+    scores, labels = board.scores[scorer, own], board.labels[own]
+    return local_subgroups(scores, labels, parts, len(levels_of(variable)), board.plan.evaluation.bins)

@@ -17,6 +17,7 @@ from client.scans import mask_labels
 from client.site import SiteSettings
 from client.train import Trainer
 from common.errors import ModelError
+from common.headers import Caption
 from common.imaging.grid import Box, Grid
 from common.imaging.mask import read_mask
 from common.imaging.preprocess import locate
@@ -26,7 +27,6 @@ from common.imaging.scan import read_scan
 from common.imaging.window import window
 from common.models.checkpoint import load
 from common.models.gradcam import attention
-from common.protocol import Caption
 from common.seeds import generator
 from common.storage import write_atomically
 from common.study import StudyPlan

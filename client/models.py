@@ -7,9 +7,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from common.headers import Epoch
 from common.models.checkpoint import Checkpoint, load, save
 from common.models.layout import Layout
-from common.protocol import Epoch
 from common.types import FlatWeights
 
 _Curve = TypeAdapter(tuple[Epoch, ...])

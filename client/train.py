@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from common.errors import NonFiniteError
+from common.headers import Epoch
 from common.models.layout import BATCHNORM, Layout
 from common.models.weights import flatten, load_flat
 from common.models.zoo import build
-from common.protocol import Epoch
 from common.seeds import derive_seed
 from common.stats.contract import Summary
 from common.stats.minima import SIMULATION, minima_of

@@ -20,6 +20,10 @@ SPLITS: tuple[Part, ...] = ("train", "validation", "test")
 """Disjoint; an external centre has only tests."""
 PARTS: tuple[Part, ...] = (*SPLITS, "whole")
 
+TablePart: TypeAlias = Literal["training", "test", "whole"]
+TABLE_PARTS: tuple[TablePart, ...] = ("training", "test", "whole")
+"""Of the paper's tables: its training set is whoever is not tested, validation patients among them."""
+
 
 @dataclass(frozen=True)
 class Cohort:
@@ -91,6 +95,11 @@ def cohorts_of(plan: StudyPlan) -> tuple[Cohort, ...]:
     return tuple(cohorts)
 
 
+def own_test(plan: StudyPlan, site: str) -> Part:
+    """Whom a site judges models trained together on: its test patients, or all if it is external."""
+    return "test" if site in plan.training_sites else "whole"
+
+
 def is_available(plan: StudyPlan, scorer: Scorer, cohort: Cohort) -> bool:
     """Whether the score can be had wherever the patients are: a local model may stay at its site."""
     if scorer.arm.kind != "local":
@@ -128,3 +137,9 @@ def comparable(plan: StudyPlan, cohort: Cohort) -> tuple[int, ...]:
         for index, scorer in enumerate(scorers_of(plan))
         if is_available(plan, scorer, cohort) and relation_of(scorer, cohort) in FAIR
     )
+
+
+def compared_cohorts(plan: StudyPlan) -> tuple[tuple[int, Cohort, tuple[int, ...]], ...]:
+    """Cohorts with at least two scores to compare: number in `cohorts_of`, cohort, numbers of the scores."""
+    found = [(index, cohort, comparable(plan, cohort)) for index, cohort in enumerate(cohorts_of(plan))]
+    return tuple(one for one in found if len(one[2]) > 1)

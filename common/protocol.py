@@ -10,114 +10,35 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 import safetensors.numpy
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError
 
 from common.errors import ProtocolError
+from common.headers import ReplyHeader, RequestHeader
 from common.settings import Section
 from common.stats.contract import Summary
-from common.types import FlatWeights
+from common.types import Counts, Flags, FlatWeights, Reals
 
 if TYPE_CHECKING:
     from flwr.app import RecordDict
 
 Arrays = Mapping[str, NDArray[np.generic]]
+Parameters: TypeAlias = Mapping[str, Counts | Reals | Flags]
+"""What the coordinator broadcasts for one question: known to all sites."""
 
-OK = "OK"
 SIGNATURE_BYTES = 64
 _DOMAIN = b"rhe/request/1\x00"
 _HEADER = "header"
 _WEIGHTS = "weights"
+_PARAMETERS = "parameters/"
 _RECORD = "message"
-
-
-class Operation(StrEnum):
-    """Everything that a coordinator can ask of a site; an engine refuses whatever is not listed."""
-
-    DESCRIBE = "describe"
-    PREPARE = "prepare"
-    COHORT = "cohort"
-    TRAIN = "train"
-    VALIDATE = "validate"
-    TRAIN_LOCAL = "train-local"
-    RELEASE = "release"
-    EVALUATE = "evaluate"
-    EXPLAIN = "explain"
-
-
-class RequestHeader(Section):
-    """What is asked, under which plan."""
-
-    operation: Operation
-    """The phase's question."""
-    plan_hash: str = Field(pattern=r"^[0-9a-f]{64}$")
-    """Of the plan that the site approved."""
-    site: str
-    """Whom it is for, so that a request to one site cannot be replayed to another."""
-    model: str = ""
-    """Name of the plan's model, where one is concerned."""
-    arm: str = ""
-    """Name of the arm, where one is concerned."""
-    round: int = Field(default=0, ge=0)
-    """Training round, from 1; 0 outside training."""
-    has_weights: bool = False
-    """Whether the global model's weights travel with it."""
-
-
-class SiteFacts(Section):
-    """What a site tells about itself: software and hardware, no patient."""
-
-    synthetic: bool
-    """Whether site.toml and the folder declare the data simulated."""
-    device: str
-    """What torch computes on, with the hardware's name."""
-    versions: dict[str, str]
-    """Of python and the packages that decide the bits."""
-
-
-class Epoch(Section):
-    """One line of a learning curve at one site."""
-
-    number: int
-    """Epoch or round, from 1."""
-    loss: float
-    """Mean training loss."""
-    validation_auc: float | None = None
-    """On the site's validation split, where it has both classes."""
-
-
-class Caption(Section):
-    """What is written under an attention map: nothing that names a patient."""
-
-    outcome: bool
-    """Whether the hematoma expanded."""
-    score: float
-    """The model's probability."""
-
-
-class ReplyHeader(Section):
-    """How it went, and whatever is not an array."""
-
-    site: str
-    """Who answers."""
-    code: str = OK
-    """"OK", or the code of the error whose text stays at the site."""
-    facts: SiteFacts | None = None
-    """Answer to DESCRIBE."""
-    curve: tuple[Epoch, ...] = ()
-    """Answer to TRAIN_LOCAL."""
-    chosen: int = 0
-    """Epoch whose weights were kept, answer to TRAIN_LOCAL."""
-    captions: tuple[Caption, ...] = ()
-    """Answer to EXPLAIN, in the order of the pictures."""
 
 
 @dataclass(frozen=True)
@@ -129,10 +50,13 @@ class Request:
     header : RequestHeader
     weights : float32 vector or None
         A global model.
+    parameters : mapping of str to int64, float64 or bool arrays
+        Public parameters of a statistic: see `common.questions`.
     """
 
     header: RequestHeader
     weights: FlatWeights | None = None
+    parameters: Parameters = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -158,8 +82,13 @@ class Reply:
 
 def encode_request(request: Request, key: Ed25519PrivateKey) -> bytes:
     """The signed bytes of a request."""
-    arrays: Arrays = {} if request.weights is None else {_WEIGHTS: request.weights}
-    header = request.header.model_copy(update={"has_weights": request.weights is not None})
+    arrays: dict[str, NDArray[np.generic]] = {
+        f"{_PARAMETERS}{name}": array for name, array in request.parameters.items()
+    }
+    if request.weights is not None:
+        arrays[_WEIGHTS] = request.weights
+    announced = {"has_weights": request.weights is not None, "parameters": tuple(sorted(request.parameters))}
+    header = request.header.model_copy(update=announced)
     body = _pack(header, arrays)
     return b"".join((key.sign(_digest(body)), body))
 
@@ -179,9 +108,11 @@ def decode_request(message: bytes, coordinator: Ed25519PublicKey) -> Request:
         raise ProtocolError("a request that the study's coordinator did not sign was refused") from None
     header, arrays = _unpack(body, RequestHeader)
     weights = arrays.pop(_WEIGHTS, None)
-    if arrays or header.has_weights != (weights is not None):
+    announced = [f"{_PARAMETERS}{name}" for name in header.parameters]
+    if sorted(arrays) != announced or header.has_weights != (weights is not None):
         raise ProtocolError(f"a request carries arrays that its header does not announce: {sorted(arrays)}")
-    return Request(header, None if weights is None else _as_weights(weights))
+    parameters = {name.removeprefix(_PARAMETERS): _as_parameter(array) for name, array in arrays.items()}
+    return Request(header, None if weights is None else _as_weights(weights), parameters)
 
 
 def encode_reply(reply: Reply) -> bytes:
@@ -276,3 +207,13 @@ def _as_weights(array: NDArray[np.generic]) -> FlatWeights:
     if array.dtype != np.float32 or array.ndim != 1:
         raise ProtocolError(f"weights must be one float32 vector, not {array.dtype} of shape {array.shape}")
     return array.astype(np.float32, copy=False)
+
+
+def _as_parameter(array: NDArray[np.generic]) -> Counts | Reals | Flags:
+    if array.dtype == np.int64:
+        return array.astype(np.int64, copy=False)
+    if array.dtype == np.bool_:
+        return array.astype(np.bool_, copy=False)
+    if array.dtype != np.float64 or not np.isfinite(array.astype(np.float64, copy=False)).all():
+        raise ProtocolError(f"a parameter must be finite float64, int64 or bool, not {array.dtype}")
+    return array.astype(np.float64, copy=False)

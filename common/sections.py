@@ -42,8 +42,19 @@ class Cohort(Section):
     """Share of a training site's patients that trains (the paper's 7:3, stratified by outcome)."""
     validation_fraction: float = Field(default=0.2, ge=0, lt=1)
     """Share of the training patients held out at each site to choose the round; 0 takes the last round."""
+    tests: dict[str, Literal["student", "welch", "mann-whitney", "auto"]] = Field(default_factory=dict)
+    """Test of a continuous variable of Table 1 by its name; by default normality decides ("auto")."""
     maximum_releases: int = Field(default=200, ge=1)
     """How many cohorts, over all runs, a site lets statistics be released of: differences of many tell."""
+
+    @field_validator("tests")
+    @classmethod
+    def _continuous(cls, tests: dict[str, str]) -> dict[str, str]:
+        known = [variable.name for variable in TABLE_ONE if variable.kind == "continuous"]
+        unknown = [name for name in tests if name not in known]
+        if unknown:
+            raise ValueError(f"no tests of {', '.join(unknown)} -> choose among {', '.join(known)}")
+        return tests
 
 
 class Federation(Section):

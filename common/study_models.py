@@ -130,6 +130,11 @@ class ScoresModel(Section):
         share = (value - self.low) / (self.high - self.low)
         return share if self.risk == "rises" else 1 - share
 
+    def unscaled(self, score: float) -> float:
+        """The value of the column that a score in [0, 1] stands for."""
+        share = score if self.risk == "rises" else 1 - score
+        return self.low + share * (self.high - self.low)
+
 
 def kind_of(model: Any) -> str:
     """What tells the three kinds apart; a network where the plan names none."""

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from common.cohort.schema import TABLE_ONE, Variable
 from common.stats.grid import Grid
 from common.stats.table_one import Categorical, Continuous, TableVariable
+from common.stats.tests import ContinuousTest
+
+if TYPE_CHECKING:
+    from common.study import StudyPlan
 
 NEGATIVE, POSITIVE = 0, 1
 """Groups: without and with expansion."""
@@ -26,14 +32,21 @@ def levels_of(variable: Variable) -> tuple[str, ...]:
     return variable.levels or ("no", "yes")
 
 
-def _in_table_one(variable: Variable) -> TableVariable:
-    if variable.kind == "continuous":
-        return Continuous(variable.name, _GRIDS[variable.name])
-    return Categorical(variable.name, levels_of(variable))
+def table_variables(plan: StudyPlan) -> tuple[TableVariable, ...]:
+    """`DESCRIBED` as statistics sees them, each with the plan's test.
+
+    Where the plan names none, normality decides between a t-test and ranks; the t-test is Student's in the
+    replication profile, as in the paper, else Welch's.
+    """
+    rule: ContinuousTest = "auto-student" if plan.profile == "replication" else "auto"
+    tests = plan.cohort.tests
+    return tuple(
+        Continuous(variable.name, _GRIDS[variable.name], tests.get(variable.name, rule))
+        if variable.kind == "continuous"
+        else Categorical(variable.name, levels_of(variable))
+        for variable in DESCRIBED
+    )
 
 
 DESCRIBED: tuple[Variable, ...] = TABLE_ONE
 """The paper's Table 1, in its order."""
-
-TABLE_VARIABLES: tuple[TableVariable, ...] = tuple(_in_table_one(variable) for variable in DESCRIBED)
-"""The same variables as statistics sees them."""

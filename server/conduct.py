@@ -11,17 +11,23 @@ from typing import TYPE_CHECKING
 
 from rich.progress import Progress
 
+from common.headers import SiteFacts
 from common.machine import processor
-from common.protocol import Reply, SiteFacts
+from common.protocol import Reply
 from server.assembly import Outcome, assemble
 from server.clock import PhaseClock
 from server.exchange import Exchange
 from server.phases.cohort import describe_cohorts
-from server.phases.evaluation import cohorts_of, evaluate_models
+from server.phases.comparison import compare_models
+from server.phases.evaluation import evaluate_models
 from server.phases.explanation import explain_models
+from server.phases.fitting import fit_models
 from server.phases.preparation import prepare_sites
+from server.phases.regression import screen_predictors
+from server.phases.scoring import score_patients
 from server.phases.training import train_models
 from server.provenance import PhaseTime, Provenance, SiteProvenance
+from server.reference import reference_model
 from server.report import write_report, write_tables
 from server.results import Results, save_results
 from server.run import StudyRun
@@ -43,8 +49,8 @@ def conduct(grid: Grid, run: StudyRun, progress: Progress) -> Results:
     RheError
         If a site stays away, refuses or fails, or the folder cannot be written.
     """
-    clock = PhaseClock()
     exchange = Exchange(grid, run.plan, run.key)
+    clock = PhaseClock(lambda: exchange.traffic.rounds)
     with clock.phase("enrolment"):
         facts = {site: _facts(reply) for site, reply in exchange.enrol(run.patience_s).items()}
     with clock.phase("preparation"):
@@ -65,17 +71,31 @@ def _carry_out(
     if "cohort" in phases:
         with clock.phase("cohort"):
             outcome = replace(outcome, cohort=describe_cohorts(exchange))
+    if "regression" in phases:
+        with clock.phase("regression"):
+            outcome = replace(outcome, screening=screen_predictors(exchange))
     if "training" in phases:
         with clock.phase("training"):
-            outcome = replace(outcome, trained=train_models(exchange, run, progress))
+            trained, fitted = train_models(exchange, run, progress), fit_models(exchange, run)
+            outcome = replace(outcome, trained=trained, fitted=fitted)
     if "evaluation" in phases:
-        cohorts = cohorts_of(run.plan, outcome.preparation.parts())
-        with clock.phase("evaluation"):
-            outcome = replace(outcome, judgements=evaluate_models(exchange, outcome.trained, cohorts))
+        outcome = _evaluate(exchange, clock, outcome)
     if "explanation" in phases:
         with clock.phase("explanation"):
             outcome = replace(outcome, maps=explain_models(exchange, outcome.trained))
     return outcome
+
+
+def _evaluate(exchange: Exchange, clock: PhaseClock, outcome: Outcome) -> Outcome:
+    """Score, judge, compare: the scores stay at the sites throughout."""
+    reference = reference_model(exchange.plan, outcome.trained)
+    with clock.phase("scoring"):
+        score_patients(exchange, outcome.trained, outcome.fitted)
+    with clock.phase("evaluation"):
+        evaluated = evaluate_models(exchange)
+    with clock.phase("comparison"):
+        compared = compare_models(exchange, evaluated, reference)
+    return replace(outcome, reference=reference, evaluated=evaluated, compared=compared)
 
 
 def _facts(reply: Reply) -> SiteFacts:
@@ -99,7 +119,10 @@ def _provenance(
             SiteProvenance(name=site, device=known.device, versions=known.versions)
             for site, known in sorted(facts.items())
         ),
-        phases=tuple(PhaseTime(phase=name, seconds=round(s, 3)) for name, s in clock.durations_s.items()),
+        phases=tuple(
+            PhaseTime(phase=name, seconds=round(spent.seconds, 3), rounds=spent.rounds)
+            for name, spent in clock.spent.items()
+        ),
         message_rounds=traffic.rounds,
         messages=traffic.messages,
         bytes_sent=traffic.bytes_sent,

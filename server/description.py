@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from common.cohort.schema import Variable
 from common.stats.contingency import Tabulation
@@ -11,38 +12,38 @@ from common.stats.grid import Quantile
 from common.stats.table_one import CategoricalRow, ContinuousRow, TableRow
 from common.stats.tests import TestResult
 from common.variables import DESCRIBED, NEGATIVE, POSITIVE, levels_of
-from server.phases.cohort import CohortDescription
+from server.phases.cohort import DescribedColumn, TableColumn
 from server.records import CohortRow, Described, Standing, standing_of
 
 
-def cohort_rows(description: CohortDescription) -> tuple[CohortRow, ...]:
-    """Every variable, or level of one, of each site and then of all together."""
-    cohorts = [*sorted(description.by_site.items()), (None, description.together)]
+def cohort_rows(described: Sequence[DescribedColumn]) -> tuple[CohortRow, ...]:
+    """Every variable, or level of one, of each cohort in turn."""
     return tuple(
         line
-        for site, rows in cohorts
-        for variable, row in zip(DESCRIBED, rows, strict=True)
-        for line in _lines(site, variable, row)
+        for one in described
+        for variable, row in zip(DESCRIBED, one.rows, strict=True)
+        for line in _lines(one.column, variable, row)
     )
 
 
-def _lines(site: str | None, variable: Variable, row: TableRow) -> Iterator[CohortRow]:
+def _lines(column: TableColumn, variable: Variable, row: TableRow) -> Iterator[CohortRow]:
     if isinstance(row, ContinuousRow):
         yield CohortRow(
-            site=site,
+            site=column.site,
+            part=column.part,
             label=variable.label,
             unit=variable.unit,
             decimals=variable.decimals,
             negative=_described(row.groups[NEGATIVE], row.test),
             positive=_described(row.groups[POSITIVE], row.test),
-            p_value=row.test.p,
-            test=_test(row.test),
+            smd=row.smd,
+            **_tested(row.test),
         )
         return
-    yield from _levels(site, variable, row)
+    yield from _levels(column, variable, row)
 
 
-def _levels(site: str | None, variable: Variable, row: CategoricalRow) -> Iterator[CohortRow]:
+def _levels(column: TableColumn, variable: Variable, row: CategoricalRow) -> Iterator[CohortRow]:
     """One line a level; of two levels one tells both. The test belongs to the variable: its first line."""
     levels = levels_of(variable)
     if variable.kind == "binary":
@@ -51,18 +52,22 @@ def _levels(site: str | None, variable: Variable, row: CategoricalRow) -> Iterat
         indices = (0,) if len(levels) == 2 else tuple(range(len(levels)))
     for place, index in enumerate(indices):
         yield CohortRow(
-            site=site,
+            site=column.site,
+            part=column.part,
             label=variable.label,
             level="" if variable.kind == "binary" else levels[index],
             negative=_counted(row.tabulation, index, NEGATIVE),
             positive=_counted(row.tabulation, index, POSITIVE),
-            p_value=row.test.p if place == 0 else None,
-            test=_test(row.test) if place == 0 else "",
+            smd=row.smd if place == 0 else None,
+            **(_tested(row.test) if place == 0 else {}),
         )
 
 
-def _test(test: TestResult) -> str:
-    return "" if test.p is None else test.method
+def _tested(test: TestResult) -> dict[str, Any]:
+    """The fields of a row that its test fills; nothing where there is no p-value."""
+    if test.p is None:
+        return {}
+    return {"p_value": test.p, "test": test.method, "statistic": test.statistic, "note": test.note}
 
 
 def _described(description: Description, test: TestResult) -> Described:

@@ -12,17 +12,9 @@ from flwr.app import Message, MessageType
 from flwr.serverapp import Grid
 
 from common.errors import ExchangeError, RheError
-from common.protocol import (
-    OK,
-    Operation,
-    Reply,
-    Request,
-    RequestHeader,
-    decode_reply,
-    encode_request,
-    from_record,
-    to_record,
-)
+from common.headers import OK, Operation, RequestHeader
+from common.protocol import Parameters, Reply, Request, decode_reply, encode_request, from_record, to_record
+from common.stats.contract import Summary, total
 from common.study import StudyPlan
 from common.types import FlatWeights
 
@@ -114,7 +106,8 @@ class Exchange:
         operation: Operation,
         sites: Sequence[str],
         weights: FlatWeights | None = None,
-        **context: str | int,
+        parameters: Parameters | None = None,
+        **context: object,
     ) -> dict[str, Reply]:
         """The answers of all these sites, sorted by name.
 
@@ -126,8 +119,10 @@ class Exchange:
             Who must answer.
         weights : float32 vector, optional
             A global model that travels along.
+        parameters : mapping of str to arrays, optional
+            Public parameters of a statistic.
         **context
-            Further fields of `RequestHeader`: model, arm, round.
+            Further fields of `RequestHeader`: model, arm, round, stage, regressions.
 
         Raises
         ------
@@ -141,12 +136,36 @@ class Exchange:
             for site in sorted(sites)
         }
         replies = self._send(
-            {self._nodes[site]: Request(header, weights) for site, header in headers.items()}
+            {
+                self._nodes[site]: Request(header, weights, parameters or {})
+                for site, header in headers.items()
+            }
         )
         answers = {site: replies[self._nodes[site]] for site in headers}
         for site, reply in answers.items():
             _insist(site, operation, reply)
         return answers
+
+    def summaries(
+        self,
+        operation: Operation,
+        sites: Sequence[str],
+        parameters: Parameters | None = None,
+        **context: object,
+    ) -> dict[str, Summary]:
+        """What each of these sites adds, sorted by name; raises as `ask`."""
+        replies = self.ask(operation, sites, None, parameters, **context)
+        return {site: reply.summary for site, reply in replies.items()}
+
+    def sum(
+        self,
+        operation: Operation,
+        sites: Sequence[str],
+        parameters: Parameters | None = None,
+        **context: object,
+    ) -> Summary:
+        """What these sites add up to; raises as `ask`."""
+        return total(self.summaries(operation, sites, parameters, **context).values())
 
     def _meet(self, nodes: Sequence[int], found: dict[str, Reply]) -> None:
         """Asks nodes, all at once, which sites they are."""

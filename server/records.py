@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from common.settings import Section
-from common.stats.estimate import Status
+from common.stats.estimate import Interval, Status
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -53,6 +53,18 @@ class Measure(Record):
         if self.value is None and (self.low is not None or self.high is not None):
             raise ValueError(f"a measure that is {self.standing.kind} cannot have an interval")
         return self
+
+
+def measure_of(value: float | None, interval: Interval | None, method: str, status: Status) -> Measure:
+    """A number of `common.stats` as the results file holds it."""
+    missing = value is None and status.ok
+    return Measure(
+        value=value,
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
+        method=interval.method if interval else method,
+        standing=Standing(kind="undefined", reason="not estimated") if missing else standing_of(status),
+    )
 
 
 class Described(Record):

@@ -15,9 +15,9 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from common.errors import ModelError, ResumeError
+from common.headers import Operation
 from common.models.checkpoint import Checkpoint, load, save
 from common.models.layout import TRAINED, Layout
-from common.protocol import Operation
 from common.seeds import derive_seed
 from common.settings import Section
 from common.stats.contract import Summary, total

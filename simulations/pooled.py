@@ -10,8 +10,8 @@ from rich.progress import Progress
 from client.engine import SiteEngine
 from client.samples import TRAINING, VALIDATION, pool
 from client.train import Trainer
+from common.headers import Epoch
 from common.models.checkpoint import Checkpoint, load, save
-from common.protocol import Epoch
 from common.study import Arm, CnnModel
 from common.training.dataset import Samples
 from common.training.device import pick_device

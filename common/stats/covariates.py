@@ -138,3 +138,28 @@ def correlation(setup: Summary, row: int, model: Model) -> Reals:
     mean, sd = moments(setup, row, model)
     covariance = gram[1:, 1:] / gram[0, 0] - np.outer(mean, mean)
     return np.asarray(covariance / np.outer(sd, sd))
+
+
+def drop_empty_levels(setup: Summary, models: Sequence[Model]) -> tuple[Summary, tuple[Model, ...]]:
+    """The setup and the models without a factor's levels that none of the patients has.
+
+    A variable of which nobody has any level but the reference stays: it is constant, and the model says so.
+    """
+    gram, events = np.zeros(setup.reals["gram"].shape), np.zeros(setup.reals["events"].shape)
+    reduced = []
+    for row, model in enumerate(models):
+        used = setup.reals["gram"][row].diagonal() > 0
+        kept, terms = [0], []
+        position = 1
+        for term in model.terms:
+            places = range(position, position + len(term.columns))
+            position += len(term.columns)
+            present = [place for place in places if used[place]]
+            own = present if term.binary and present else list(places)
+            kept += own
+            terms.append(replace(term, columns=tuple(term.columns[place - places[0]] for place in own)))
+        size = len(kept)
+        gram[row, :size, :size] = setup.reals["gram"][row][np.ix_(kept, kept)]
+        events[row, :size] = setup.reals["events"][row][kept]
+        reduced.append(Model(tuple(terms)))
+    return Summary(setup.counts, {"gram": gram, "events": events}), tuple(reduced)

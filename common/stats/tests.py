@@ -13,7 +13,8 @@ from common.stats.estimate import OK, Status, undefined
 from common.stats.moments import Moments
 from common.types import Counts
 
-ContinuousTest: TypeAlias = Literal["student", "welch", "mann-whitney", "auto"]
+ContinuousTest: TypeAlias = Literal["student", "welch", "mann-whitney", "auto", "auto-student"]
+"""auto: Welch's t-test if both groups look normal, else ranks; auto-student: with Student's t-test."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +124,10 @@ def both_normal(first: Moments, second: Moments) -> bool:
 def compare_continuous(
     moments: tuple[Moments, Moments], histograms: tuple[Counts, Counts], test: ContinuousTest
 ) -> TestResult:
-    """The chosen test, first group minus second; "auto" is Welch if both are normal, else Mann-Whitney."""
-    if test == "auto":
-        test = "welch" if both_normal(*moments) else "mann-whitney"
+    """The chosen test, first group minus second; "auto" is a t-test if both are normal, else Mann-Whitney."""
+    if test in {"auto", "auto-student"}:
+        t_test: ContinuousTest = "welch" if test == "auto" else "student"
+        test = t_test if both_normal(*moments) else "mann-whitney"
     if test == "student":
         return student(*moments)
     if test == "welch":

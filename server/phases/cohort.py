@@ -1,45 +1,132 @@
-"""Phase: describe the patients, with and without expansion, at each centre and together (Table 1)."""
+"""Phase: describe the patients, with and without expansion, in the paper's cohorts and at each centre (Table 1)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
-from common.protocol import Operation
+import numpy as np
+
+from common.headers import Operation
+from common.matrix import TABLE_PARTS, TablePart
 from common.stats.contract import Summary, total
+from common.stats.estimate import Status
 from common.stats.grid import QuantileType
+from common.stats.guard import Demand, finish_guard
 from common.stats.minima import minima_of
+from common.stats.partition import fully_shown, protect_parts, withhold, withheld_row
 from common.stats.table_one import TableRow, finish_table_one
 from common.study import StudyPlan
-from common.variables import TABLE_VARIABLES
+from common.variables import DESCRIBED, table_variables
 from server.exchange import Exchange
+
+ColumnPart: TypeAlias = Literal["training", "internal", "external", "whole"]
 
 
 @dataclass(frozen=True)
-class CohortDescription:
-    """Who the patients are; rows in the order of `common.variables.DESCRIBED`.
+class TableColumn:
+    """One cohort of the table.
 
     Attributes
     ----------
-    by_site : mapping of str to tuple of TableRow
-    together : tuple of TableRow
+    site : str or None
+        None for a cohort of several centres, or of whichever holds it.
+    part : {"training", "internal", "external", "whole"}
+        The paper's three cohorts, or everybody.
+    sites : tuple of str
+        Whose patients.
+    taken : {"training", "test", "whole"}
+        Which of them.
     """
 
-    by_site: Mapping[str, tuple[TableRow, ...]]
-    together: tuple[TableRow, ...]
+    site: str | None
+    part: ColumnPart
+    sites: tuple[str, ...]
+    taken: TablePart
 
 
-def describe_cohorts(exchange: Exchange) -> CohortDescription:
-    """Every variable of the paper's Table 1, at each site and over all of them."""
-    replies = exchange.ask(Operation.COHORT, exchange.plan.site_names)
-    summaries = {site: reply.summary for site, reply in replies.items()}
-    return CohortDescription(
-        {site: _finish(exchange.plan, summary) for site, summary in summaries.items()},
-        _finish(exchange.plan, total(summaries.values())),
+@dataclass(frozen=True)
+class DescribedColumn:
+    """One cohort with its rows, in the order of `common.variables.DESCRIBED`."""
+
+    column: TableColumn
+    rows: tuple[TableRow, ...]
+
+
+def describe_cohorts(exchange: Exchange) -> tuple[DescribedColumn, ...]:
+    """Every variable of the paper's Table 1, in two rounds: who stands behind it, then its sums."""
+    plan = exchange.plan
+    columns = table_columns(plan)
+    counted = exchange.summaries(Operation.GUARD, plan.site_names, stage="cohort")
+    permitted = [_permitted(plan, column, counted) for column in columns]
+    asked = np.zeros((len(TABLE_PARTS), len(DESCRIBED)), dtype=np.bool_)
+    for column, statuses in zip(columns, permitted, strict=True):
+        asked[TABLE_PARTS.index(column.taken)] |= [status.ok for status in statuses]
+    summaries = exchange.summaries(Operation.COHORT, plan.site_names, {"asked": asked})
+    described = [
+        DescribedColumn(column, _rows(plan, column, statuses, summaries))
+        for column, statuses in zip(columns, permitted, strict=True)
+    ]
+    return _protected(described)
+
+
+def table_columns(plan: StudyPlan) -> tuple[TableColumn, ...]:
+    """The paper's cohorts, then each centre, then all together where there are several."""
+    training = plan.training_sites
+    external = tuple(site for site in plan.site_names if site not in training)
+    columns = [
+        TableColumn(None, "training", training, "training"),
+        TableColumn(None, "internal", training, "test"),
+    ]
+    if external:
+        columns.append(TableColumn(None, "external", external, "test"))
+    columns += [TableColumn(site, "whole", (site,), "whole") for site in plan.site_names]
+    if len(plan.site_names) > 1:
+        columns.append(TableColumn(None, "whole", plan.site_names, "whole"))
+    return tuple(columns)
+
+
+def _permitted(plan: StudyPlan, column: TableColumn, counted: Mapping[str, Summary]) -> tuple[Status, ...]:
+    demand = Demand("description", one_site=len(column.sites) == 1)
+    found = finish_guard(
+        total(counted[site].part(column.taken) for site in column.sites),
+        (demand,) * len(DESCRIBED),
+        minima_of(plan.profile),
+        two_site_ack=plan.two_site_ack,
+    )
+    return tuple(result.status for result in found)
+
+
+def _rows(
+    plan: StudyPlan, column: TableColumn, statuses: Sequence[Status], summaries: Mapping[str, Summary]
+) -> tuple[TableRow, ...]:
+    """The paper's quantiles are those of SPSS (type 6)."""
+    kind: QuantileType = 6 if plan.profile == "replication" else 7
+    pooled = total(summaries[site].part(column.taken) for site in column.sites)
+    rows = finish_table_one(pooled, table_variables(plan), minima_of(plan.profile), kind)
+    return tuple(
+        row if status.ok else withheld_row(row, status) for row, status in zip(rows, statuses, strict=True)
     )
 
 
-def _finish(plan: StudyPlan, summary: Summary) -> tuple[TableRow, ...]:
-    """The paper's quantiles are those of SPSS (type 6)."""
-    kind: QuantileType = 6 if plan.profile == "replication" else 7
-    return finish_table_one(summary, TABLE_VARIABLES, minima_of(plan.profile), kind)
+def _protected(described: Sequence[DescribedColumn]) -> tuple[DescribedColumn, ...]:
+    """No hidden number can be had by subtracting what is shown from all together.
+
+    The paper's cohorts add up to all patients, and so do the centres. A variable with anything hidden in one
+    of the cohorts is shown in the cohorts alone; one with anything hidden at a centre, at no centre.
+    """
+    cohorts = [one for one in described if one.column.part != "whole"]
+    centres = [one for one in described if one.column.site is not None]
+    together = [one for one in described if one.column.part == "whole" and one.column.site is None]
+    open_rows = [
+        all(fully_shown(one.rows[index]) for one in cohorts) for index in range(len(cohorts[0].rows))
+    ]
+    whole = [withhold(one.rows, open_rows) for one in together]
+    kept = [withhold(one.rows, open_rows) for one in centres]
+    if whole:
+        kept = list(protect_parts(kept, whole[0]))
+    rows = [*(one.rows for one in cohorts), *kept, *whole]
+    return tuple(
+        DescribedColumn(one.column, of) for one, of in zip((*cohorts, *centres, *together), rows, strict=True)
+    )

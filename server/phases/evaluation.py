@@ -1,41 +1,46 @@
-"""Phase: judge every trained model on every cohort, and say which cohorts it had never seen."""
+"""Phase: judge every score on every cohort, and say what its model had seen of it (Table 3)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from common.protocol import Operation
-from common.stats.confusion import ConfusionResult, finish_confusion
+import numpy as np
+
+from common.headers import Operation
+from common.matrix import (
+    FAIR,
+    PARTS,
+    Cohort,
+    Relation,
+    Scorer,
+    cohorts_of,
+    compared_cohorts,
+    is_available,
+    relation_of,
+    scorers_of,
+)
+from common.questions import write_newton, write_pairs
+from common.stats.calibration import (
+    CalibrationResult,
+    Recalibration,
+    finish_calibration,
+    recalibrate,
+)
+from common.stats.confusion import ConfusionResult, finish_confusion, withheld_confusion
 from common.stats.contract import Summary, total
+from common.stats.decision import DecisionCurve, finish_decision
+from common.stats.estimate import Status
+from common.stats.guard import Demand, finish_guard
 from common.stats.minima import minima_of
-from common.stats.roc import RocResult, finish_roc
-from common.study import Arm, StudyPlan
+from common.stats.newton import Query
+from common.stats.roc import RocResult, finish_roc, withheld_roc
+from common.stats.stack import Problem
+from common.stats.subgroups import finish_subgroups
+from common.study import ScoresModel, StudyPlan
+from common.types import Reals
 from server.exchange import Exchange
-from server.phases.training import TrainedModel
-
-Part = Literal["train", "validation", "test", "whole"]
-Relation = Literal["apparent", "selection", "internal", "seen centre", "external"]
-"""apparent: patients that trained the model; selection: patients that chose its round; internal: a held-out
-split of a centre that trained it; seen centre: some of the patients or centres trained it; external: a centre
-absent from its training and validation."""
-
-
-@dataclass(frozen=True)
-class Cohort:
-    """Whom a model is judged on.
-
-    Attributes
-    ----------
-    sites : tuple of str
-        Whose patients, sorted.
-    part : {"train", "validation", "test", "whole"}
-        Which of them; "whole" is everybody included.
-    """
-
-    sites: tuple[str, ...]
-    part: Part
+from server.phases.operating_point import operating_points
 
 
 @dataclass(frozen=True)
@@ -44,102 +49,186 @@ class Judgement:
 
     Attributes
     ----------
-    trained : TrainedModel
+    scorer : Scorer
     cohort : Cohort
     relation : Relation
         How far the cohort is from what the model has seen.
+    threshold : float
+        Operating point, on the scale of [0, 1].
     roc : RocResult
     confusion : ConfusionResult
-        At the plan's threshold.
+    calibration : CalibrationResult or None
+        Of predicted risks, where nobody judged trained the model.
+    recalibration : Recalibration or None
+        Intercept and slope, of the same.
+    decision : DecisionCurve or None
+        Net benefit, of the same.
+    subgroups : mapping of str to tuple of RocResult
+        By variable, one result a level.
     """
 
-    trained: TrainedModel
+    scorer: Scorer
     cohort: Cohort
     relation: Relation
+    threshold: float
     roc: RocResult
     confusion: ConfusionResult
+    calibration: CalibrationResult | None = None
+    recalibration: Recalibration | None = None
+    decision: DecisionCurve | None = None
+    subgroups: Mapping[str, tuple[RocResult, ...]] | None = None
 
 
-def evaluate_models(
-    exchange: Exchange, trained: tuple[TrainedModel, ...], cohorts: tuple[Cohort, ...]
-) -> tuple[Judgement, ...]:
-    """The evaluation matrix: one message per model and arm, answered for all of a site's cohorts at once."""
-    return tuple(judgement for model in trained for judgement in _evaluate(exchange, model, cohorts))
+@dataclass(frozen=True)
+class Evaluated:
+    """What the sites answered, and what was made of it.
+
+    Attributes
+    ----------
+    judgements : tuple of Judgement
+    answers : mapping of str to Summary
+        By site; with what comparisons need.
+    thresholds : float array, shape (scorers,)
+    unchosen : tuple of Scorer
+        For whom the plan's threshold stands because none could be chosen.
+    paired : tuple of Status
+        Whether the scores of each cohort may be compared, in the order of `compared_cohorts`.
+    """
+
+    judgements: tuple[Judgement, ...]
+    answers: Mapping[str, Summary]
+    thresholds: Reals
+    unchosen: tuple[Scorer, ...]
+    paired: tuple[Status, ...]
 
 
-def _evaluate(exchange: Exchange, trained: TrainedModel, cohorts: tuple[Cohort, ...]) -> Iterator[Judgement]:
-    weights = trained.weights()
-    sites = trained.arm.sites if weights is None else exchange.plan.site_names
-    replies = exchange.ask(
+def evaluate_models(exchange: Exchange) -> Evaluated:
+    """The evaluation matrix: who stands behind each cell, then all cells in one message, then calibration."""
+    plan = exchange.plan
+    counted = exchange.summaries(Operation.GUARD, plan.site_names, stage="evaluation")
+    scorers, cohorts = scorers_of(plan), cohorts_of(plan)
+    permitted = {cohort: _permitted(plan, cohort, counted) for cohort in cohorts}
+    paired = tuple(_may_compare(plan, index, cohort, counted) for index, cohort, _ in compared_cohorts(plan))
+    asked = np.zeros((len(PARTS), len(scorers)), dtype=np.bool_)
+    for cohort, statuses in permitted.items():
+        asked[PARTS.index(cohort.part)] |= [status.ok for status in statuses]
+    thresholds, unchosen = operating_points(exchange, asked)
+    answers = exchange.summaries(
         Operation.EVALUATE,
-        sites,
-        weights,
-        model=trained.model.name,
-        arm=trained.arm.name,
-        round=trained.chosen,
+        plan.site_names,
+        {"asked": asked, "paired": np.array([status.ok for status in paired]), "thresholds": thresholds},
     )
-    summaries = {site: reply.summary for site, reply in replies.items()}
-    for cohort in cohorts:
-        if summaries.keys() >= set(cohort.sites):
-            yield _judge(exchange.plan, trained, cohort, summaries)
+    judgements = [
+        _judge(plan, (index, scorer), cohort, (permitted[cohort][index], thresholds[index]), answers)
+        for index, scorer in enumerate(scorers)
+        for cohort in cohorts
+        if is_available(plan, scorer, cohort) and _has_patients(counted, cohort)
+    ]
+    return Evaluated(
+        _recalibrated(exchange, judgements, answers), answers, thresholds, unchosen, paired
+    )
+
+
+def _permitted(plan: StudyPlan, cohort: Cohort, counted: Mapping[str, Summary]) -> tuple[Status, ...]:
+    """Whether each score may be judged on the cohort."""
+    demands = (Demand("discrimination", one_site=cohort.one_site),) * len(scorers_of(plan))
+    found = finish_guard(
+        total(counted[site].part(cohort.part) for site in cohort.sites),
+        demands,
+        minima_of(plan.profile),
+        two_site_ack=plan.two_site_ack,
+    )
+    return tuple(result.status for result in found)
+
+
+def _may_compare(plan: StudyPlan, index: int, cohort: Cohort, counted: Mapping[str, Summary]) -> Status:
+    (found,) = finish_guard(
+        total(counted[site].part(f"paired/{index}") for site in cohort.sites),
+        (Demand("discrimination", one_site=cohort.one_site),),
+        minima_of(plan.profile),
+        two_site_ack=plan.two_site_ack,
+    )
+    return found.status
+
+
+def _has_patients(counted: Mapping[str, Summary], cohort: Cohort) -> bool:
+    """Whether anybody is in the cohort, with a score or without."""
+    parts = [counted[site].part(cohort.part).counts for site in cohort.sites]
+    return any(bool(part["classes"].sum() + part["missing"].sum()) for part in parts)
 
 
 def _judge(
-    plan: StudyPlan, trained: TrainedModel, cohort: Cohort, summaries: Mapping[str, Summary]
+    plan: StudyPlan,
+    scored: tuple[int, Scorer],
+    cohort: Cohort,
+    terms: tuple[Status, float],
+    answers: Mapping[str, Summary],
 ) -> Judgement:
-    pooled = total(summaries[site] for site in cohort.sites).part(cohort.part)
-    minima = minima_of(plan.profile)
-    return Judgement(
-        trained,
+    (index, scorer), (status, threshold) = scored, terms
+    minima, evaluation = minima_of(plan.profile), plan.evaluation
+    relation = relation_of(scorer, cohort)
+    if not status.ok:
+        return Judgement(
+            scorer,
+            cohort,
+            relation,
+            threshold,
+            withheld_roc(plan.interval, status),
+            withheld_confusion(evaluation.proportions, status),
+        )
+    pooled = total(answers[site].part(f"{cohort.part}/{index}") for site in cohort.sites)
+    exact = isinstance(scorer.model, ScoresModel) and scorer.model.step is not None
+    judged = Judgement(
+        scorer,
         cohort,
-        relation_of(trained.arm, cohort),
-        finish_roc(pooled.part("roc"), plan.interval, minima),
-        finish_confusion(pooled.part("confusion"), minima=minima),
+        relation,
+        threshold,
+        finish_roc(pooled.part("roc"), plan.interval, minima, exact=exact),
+        finish_confusion(pooled.part("confusion"), evaluation.proportions, minima),
+    )
+    if relation not in FAIR or cohort.part not in {"test", "whole"}:
+        return judged
+    subgroups = {
+        name: finish_subgroups(pooled.part(f"subgroups/{name}"), plan.interval, minima)
+        for name in evaluation.subgroups
+    }
+    if not scorer.probability:
+        return replace(judged, subgroups=subgroups)
+    return replace(
+        judged,
+        subgroups=subgroups,
+        calibration=finish_calibration(pooled.part("calibration"), minima),
+        decision=finish_decision(pooled.part("decision"), evaluation.decision_thresholds, minima),
     )
 
 
-def cohorts_of(plan: StudyPlan, parts: Mapping[str, frozenset[Part]]) -> tuple[Cohort, ...]:
-    """Every cohort that a model can be judged on.
+def _recalibrated(
+    exchange: Exchange, judgements: Sequence[Judgement], answers: Mapping[str, Summary]
+) -> tuple[Judgement, ...]:
+    """With intercepts and slopes, all in one Newton loop."""
+    plan = exchange.plan
+    places = [
+        index
+        for index, judged in enumerate(judgements)
+        if judged.calibration is not None and judged.calibration.status.ok
+    ]
+    if not places:
+        return tuple(judgements)
+    scorers, cohorts = scorers_of(plan), cohorts_of(plan)
+    pairs = [
+        (scorers.index(judgements[index].scorer), cohorts.index(judgements[index].cohort)) for index in places
+    ]
+    sums = [
+        total(answers[site].part(f"{cohorts[cohort].part}/{scorer}") for site in cohorts[cohort].sites)
+        for scorer, cohort in pairs
+    ]
 
-    Parameters
-    ----------
-    plan : StudyPlan
-    parts : mapping of site to the parts that have patients there
-        "whole" is always one of them.
+    def ask(problem: Problem, query: Query) -> Summary:
+        parameters = {**write_newton(problem, query), "pairs": write_pairs(pairs)}
+        return exchange.sum(Operation.CALIBRATE, plan.site_names, parameters)
 
-    Returns
-    -------
-    tuple of Cohort
-        Each part of each training site, the whole of each site, all internal tests, and all patients.
-    """
-    cohorts = []
-    for site in plan.site_names:
-        if site in plan.training_sites:
-            cohorts += [Cohort((site,), part) for part in _SPLITS if part in parts[site]]
-        cohorts.append(Cohort((site,), "whole"))
-    tested = tuple(site for site in plan.training_sites if "test" in parts[site])
-    if len(tested) > 1:
-        cohorts.append(Cohort(tested, "test"))
-    if len(plan.sites) > 1:
-        cohorts.append(Cohort(plan.site_names, "whole"))
-    return tuple(cohorts)
-
-
-def relation_of(arm: Arm, cohort: Cohort) -> Relation:
-    """What the model of this arm has seen of this cohort.
-
-    Examples
-    --------
-    >>> relation_of(Arm("local-a", "local", ("a",)), Cohort(("b",), "whole"))
-    'external'
-    """
-    seen = [site in arm.sites for site in cohort.sites]
-    if not any(seen):
-        return "external"
-    if not all(seen):
-        return "seen centre"
-    relations: dict[Part, Relation] = {"train": "apparent", "validation": "selection", "test": "internal"}
-    return relations.get(cohort.part, "seen centre")
-
-
-_SPLITS: tuple[Part, ...] = ("train", "validation", "test")
+    found = recalibrate(ask, [one.part("calibration") for one in sums], minima_of(plan.profile))
+    by_place = dict(zip(places, found, strict=True))
+    return tuple(
+        replace(judged, recalibration=by_place.get(index)) for index, judged in enumerate(judgements)
+    )

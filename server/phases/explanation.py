@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from common.protocol import Caption, Operation
+from common.headers import Caption, Operation
 from server.exchange import Exchange
 from server.phases.training import TrainedModel
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from common.protocol import Operation
+from common.headers import Operation
 from common.stats.contract import Summary, total
 from common.stats.flow import FlowResult, finish_flow
 from common.stats.minima import minima_of

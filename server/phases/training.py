@@ -9,9 +9,9 @@ from pydantic import TypeAdapter
 from rich.progress import Progress
 
 from common.errors import ExchangeError, ResumeError
+from common.headers import Epoch, Operation
 from common.models.checkpoint import Checkpoint, load, save
 from common.models.layout import Layout
-from common.protocol import Epoch, Operation
 from common.study import Arm, CnnModel
 from common.types import FlatWeights
 from server.exchange import Exchange

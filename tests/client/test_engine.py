@@ -8,7 +8,8 @@ from sites.handmade import make_site, read_rows, write_table
 
 from client.engine import open_engine
 from common.errors import PlanError
-from common.protocol import Operation, Request, RequestHeader, decode_reply, encode_request
+from common.headers import Operation, RequestHeader
+from common.protocol import Request, decode_reply, encode_request
 from common.study import StudyPlan
 from server.training import initial_weights
 

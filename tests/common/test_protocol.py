@@ -7,13 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import NonFiniteError, ProtocolError
+from common.headers import Caption, Operation, ReplyHeader, RequestHeader
 from common.protocol import (
-    Caption,
-    Operation,
     Reply,
-    ReplyHeader,
     Request,
-    RequestHeader,
     decode_reply,
     decode_request,
     encode_reply,

@@ -3,7 +3,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from common.errors import ExchangeError
-from common.protocol import Operation, Reply, ReplyHeader, decode_request, encode_reply
+from common.headers import Operation, ReplyHeader
+from common.protocol import Reply, decode_request, encode_reply
 from common.stats.contract import Summary
 from common.study import StudyPlan
 from server.exchange import Exchange

@@ -3,8 +3,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from common.errors import ExchangeError, ResumeError
+from common.headers import Operation, ReplyHeader
 from common.models.layout import Entry, Layout
-from common.protocol import Operation, Reply, ReplyHeader, decode_request, encode_reply
+from common.protocol import Reply, decode_request, encode_reply
 from common.stats.contract import Summary, join
 from common.stats.minima import SIMULATION, STANDARD
 from common.stats.roc import local_roc

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from rich.progress import Progress
 
 from client.site import load_site
-from common.protocol import Operation, Reply, ReplyHeader, SiteFacts, decode_request, encode_reply
+from common.headers import Operation, ReplyHeader, SiteFacts
+from common.protocol import Reply, decode_request, encode_reply
 from common.stats.contract import Summary
 from common.study import StudyPlan
 

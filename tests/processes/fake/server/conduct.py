@@ -10,7 +10,7 @@ from flwr.serverapp import Grid
 from rich.progress import Progress
 
 from common.errors import SmallNumberError
-from common.protocol import Operation
+from common.headers import Operation
 from common.stats.contract import total
 from common.storage import write_atomically
 from server.exchange import Exchange

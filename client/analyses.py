@@ -1,0 +1,186 @@
+"""A site's answers to the questions of statistics: each a sum over its patients that is added to others'."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from client.compare import calibrate_scores, compare_scores
+from client.covariates import column_of, design_matrix, labels_of
+from client.evaluate import evaluate_scores, guard_scores
+from client.prepare import PreparedCase
+from client.registry import ReleaseRegistry
+from client.score_store import ScoreStore
+from client.scoreboard import Scoreboard, cases_of, open_scoreboard
+from common.cohort.schema import Variable
+from common.design import Design, design_of
+from common.errors import ProtocolError, SmallNumberError
+from common.headers import RequestHeader
+from common.matrix import PARTS, TABLE_PARTS, Part, TablePart
+from common.protocol import Parameters
+from common.questions import flags, read_newton
+from common.stats.contract import Summary, join
+from common.stats.covariates import Model, local_setup
+from common.stats.guard import Demand, local_guard, short_at_site
+from common.stats.minima import Minima, minima_of
+from common.stats.newton import local_newton
+from common.stats.table_one import local_table_one
+from common.study import StudyPlan
+from common.types import Counts, Flags, Reals
+from common.variables import DESCRIBED, table_variables
+
+_DESCRIPTION = (Demand("description"),) * len(DESCRIBED)
+
+
+@dataclass(frozen=True)
+class SiteAnalyses:
+    """What statistics may ask of one site.
+
+    Attributes
+    ----------
+    plan : StudyPlan
+    site : str
+        Its name.
+    cases : tuple of PreparedCase
+        Its patients.
+    store : ScoreStore
+        What the study's models gave them.
+    registry : ReleaseRegistry
+        Of the cohorts that numbers were released of.
+    """
+
+    plan: StudyPlan
+    site: str
+    cases: tuple[PreparedCase, ...]
+    store: ScoreStore
+    registry: ReleaseRegistry
+
+    def guard(self, header: RequestHeader, _: Parameters) -> Summary:
+        """R0: who stands behind each number of the stage that comes; nothing else of them."""
+        if header.stage == "cohort":
+            return join(self._guard_table(part).under(part) for part in TABLE_PARTS)
+        if header.stage == "evaluation":
+            return guard_scores(self._board(), np.array([self._too_close(part) for part in PARTS]))
+        if header.stage == "regression":
+            return self._guard_regressions(self._models(header))
+        raise ProtocolError(f"a guard round for no known stage: {header.stage!r}")
+
+    def cohort(self, _: RequestHeader, parameters: Parameters) -> Summary:
+        """Table 1 of each part, of the variables that were asked for; the others are empty."""
+        asked = flags(parameters, "asked", (len(TABLE_PARTS), len(DESCRIBED)))
+        return join(
+            self._table(part, wanted).under(part) for part, wanted in zip(TABLE_PARTS, asked, strict=True)
+        )
+
+    def evaluate(self, _: RequestHeader, parameters: Parameters) -> Summary:
+        """Every score on every part that was asked for."""
+        answer = evaluate_scores(self._board(), parameters)
+        for part, asked in zip(PARTS, parameters["asked"], strict=True):
+            if asked.any():
+                self._remember(part)
+        return answer
+
+    def calibrate(self, _: RequestHeader, parameters: Parameters) -> Summary:
+        """One round of calibration intercepts and slopes."""
+        return calibrate_scores(self._board(), parameters)
+
+    def compare(self, _: RequestHeader, parameters: Parameters) -> Summary:
+        """Models compared on the same patients."""
+        return compare_scores(self._board(), parameters)
+
+    def setup(self, header: RequestHeader, _: Parameters) -> Summary:
+        """Moments and tables of the covariates of each regression, over the training patients."""
+        self._remember("training")
+        return local_setup(self._matrix, labels_of(self._training), self._models(header))
+
+    def newton(self, _: RequestHeader, parameters: Parameters) -> Summary:
+        """One round of Newton's method over the training patients."""
+        problem, query = read_newton(parameters, len(self._design.columns))
+        return local_newton(self._matrix, labels_of(self._training), problem, query)
+
+    @property
+    def _minima(self) -> Minima:
+        return minima_of(self.plan.profile)
+
+    @cached_property
+    def _design(self) -> Design:
+        return design_of(self.plan)
+
+    @cached_property
+    def _training(self) -> tuple[PreparedCase, ...]:
+        return cases_of(self.cases, "training")
+
+    @cached_property
+    def _matrix(self) -> Reals:
+        return design_matrix(self._training, self._design)
+
+    def _models(self, header: RequestHeader) -> tuple[Model, ...]:
+        try:
+            models = tuple(self._design.model(names) for names in header.regressions)
+        except ValueError as failure:
+            raise ProtocolError(str(failure)) from None
+        if not models or not all(model.terms for model in models):
+            raise ProtocolError("a regression was asked for without covariates")
+        return models
+
+    def _guard_regressions(self, models: tuple[Model, ...]) -> Summary:
+        labels = labels_of(self._training)
+        complete = np.stack([~np.isnan(self._matrix[:, list(model.columns)]).any(axis=1) for model in models])
+        demands = tuple(Demand("regression", len(model.columns)) for model in models)
+        short = self._short(complete, labels, demands)
+        close = np.full(len(models), self._too_close("training"))
+        return local_guard(complete, labels, short, close)
+
+    def _guard_table(self, part: TablePart) -> Summary:
+        cases = cases_of(self.cases, part)
+        complete, labels = _complete(cases, DESCRIBED), labels_of(cases)
+        short = self._short(complete, labels, _DESCRIPTION)
+        close = np.full(len(complete), self._too_close(part))
+        return local_guard(complete, labels, short, close)
+
+    def _short(self, complete: Flags, labels: Flags, demands: tuple[Demand, ...]) -> Flags | None:
+        """Of two sites each can tell the other's numbers: then every minimum holds at each of them."""
+        if not self.plan.two_site_ack:
+            return None
+        return short_at_site(complete, labels, demands, self._minima)
+
+    def _table(self, part: TablePart, asked: Flags) -> Summary:
+        cases = cases_of(self.cases, part)
+        short = self._short(_complete(cases, DESCRIBED), labels_of(cases), _DESCRIPTION)
+        if short is not None and (short & asked).any():
+            raise SmallNumberError(f"Table 1, {part}: asked for with too few patients at this site")
+        if asked.any():
+            self._remember(part)
+        columns = [
+            column_of(cases if wanted else (), variable)
+            for variable, wanted in zip(DESCRIBED, asked.tolist(), strict=True)
+        ]
+        groups = [labels_of(cases if wanted else ()).astype(np.int64) for wanted in asked.tolist()]
+        return join(
+            local_table_one([column], group, [variable])
+            for column, group, variable in zip(columns, groups, table_variables(self.plan), strict=True)
+        )
+
+    def _definition(self, part: str) -> str:
+        return f"{self.plan.cohort.outcome.endpoint}, {part}"
+
+    def _too_close(self, part: Part | TablePart) -> bool:
+        return self.registry.too_close(self._definition(part), cases_of(self.cases, part))
+
+    def _remember(self, part: Part | TablePart) -> None:
+        self.registry.remember(self._definition(part), cases_of(self.cases, part))
+
+    def _board(self) -> Scoreboard:
+        return open_scoreboard(self.plan, self.site, self.cases, self.store)
+
+
+def _complete(cases: Sequence[PreparedCase], variables: Sequence[Variable]) -> Flags:
+    """Who has a value of each variable, shape (variables, n)."""
+    return np.stack([_present(column_of(cases, variable)) for variable in variables])
+
+
+def _present(column: Reals | Counts) -> Flags:
+    return np.asarray(column >= 0 if column.dtype == np.int64 else ~np.isnan(column))

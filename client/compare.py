@@ -1,0 +1,80 @@
+"""Models compared on the same patients of a site, and their risks calibrated, as sums."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from client.evaluate import centre_roc, complete, thresholds_of
+from client.scoreboard import Scoreboard
+from common.errors import ProtocolError
+from common.matrix import Cohort, cohorts_of, comparable, compared_cohorts, scorers_of
+from common.protocol import Parameters
+from common.questions import read_newton, read_pairs, read_placements, reals
+from common.stats.calibration import logits
+from common.stats.contract import Summary, join
+from common.stats.decision_difference import local_decision_difference
+from common.stats.delong import local_delong
+from common.stats.mcnemar import local_mcnemar
+from common.stats.meta import local_weighted
+from common.stats.newton import local_newton
+
+_CALLED = 0.5
+"""Between the 0 and the 1 that stand for a call."""
+
+
+def calibrate_scores(board: Scoreboard, parameters: Parameters) -> Summary:
+    """One round of Newton's method for the intercepts and slopes of many scores on many cohorts."""
+    cohorts = cohorts_of(board.plan)
+    pairs = read_pairs(parameters, "pairs", (len(board.scores), len(cohorts)))
+    matrix = np.full((len(board.cases), len(pairs)), np.nan)
+    for column, (scorer, index) in enumerate(pairs):
+        if scorer not in comparable(board.plan, cohorts[index]):
+            raise ProtocolError(f"score {scorer} was asked to be calibrated on cohort {index}")
+        own = board.of_cohort(cohorts[index])
+        own = own[~np.isnan(board.scores[scorer, own])]
+        matrix[own, column] = logits(board.scores[scorer, own])[:, 0]
+    problem, query = read_newton(parameters, len(pairs))
+    return local_newton(matrix, board.labels, problem, query)
+
+
+def compare_scores(board: Scoreboard, parameters: Parameters) -> Summary:
+    """DeLong's second round, discordant calls and net benefit by pairs, and the second round over centres."""
+    spread = reals(parameters, "tau_squared", 1)
+    if spread.shape != (len(board.scores),):
+        raise ProtocolError(f"{spread.size} variances came for {len(board.scores)} scores")
+    paired = [
+        _compare(board, (index, cohort, scorers), parameters).under(f"paired/{index}")
+        for index, cohort, scorers in compared_cohorts(board.plan)
+        if f"{index}.auc" in parameters
+    ]
+    centres = [
+        local_weighted(centre_roc(board, scorer, wanted=True), float(spread[scorer])).under(
+            f"centre/{scorer}"
+        )
+        for scorer in range(len(board.scores))
+    ]
+    return join([*paired, *centres])
+
+
+def _compare(
+    board: Scoreboard, compared: tuple[int, Cohort, tuple[int, ...]], parameters: Parameters
+) -> Summary:
+    index, cohort, scorers = compared
+    scores, labels = complete(board, cohort, scorers)
+    calls = scores >= thresholds_of(board, parameters)[list(scorers), np.newaxis]
+    pairs = read_pairs(parameters, f"{index}.pairs", (len(scorers), len(scorers)))
+    thresholds = board.plan.evaluation.decision_thresholds
+    risks = [scorers_of(board.plan)[scorer].probability for scorer in scorers]
+    return join(
+        [
+            local_delong(scores, labels, read_placements(parameters, index, len(scorers))).under("delong"),
+            local_mcnemar(calls.astype(np.float64), labels, _CALLED).under("mcnemar"),
+            *(
+                local_decision_difference(scores[[first, second]], labels, thresholds).under(
+                    f"benefit/{pair}"
+                )
+                for pair, (first, second) in enumerate(pairs)
+                if risks[first] and risks[second]
+            ),
+        ]
+    )

@@ -1,0 +1,98 @@
+"""The variables of a site's patients as arrays: for Table 1, for regressions, for subgroups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from client.prepare import PreparedCase
+from common.cohort.schema import BY_NAME, Variable
+from common.design import MISSING, Column, Design
+from common.models.brain_score import BrainInputs, brain_score
+from common.stats.contingency import MISSING as NO_LEVEL
+from common.study_models import BRAIN
+from common.types import Counts, Flags, Reals
+from common.variables import levels_of
+
+
+def labels_of(cases: Sequence[PreparedCase]) -> Flags:
+    """Who reached the plan's endpoint, shape (n,)."""
+    return np.array([case.positive for case in cases], dtype=np.bool_)
+
+
+def numbers_of(cases: Sequence[PreparedCase], name: str) -> Reals:
+    """A continuous variable, NaN where missing, shape (n,).
+
+    Volumes are those on which the outcome rests: the table's, or the masks' where the table gives none.
+    """
+    return np.array([_number(case, name) for case in cases], dtype=np.float64)
+
+
+def codes_of(cases: Sequence[PreparedCase], variable: Variable) -> Counts:
+    """A binary or categorical variable as positions in `levels_of`, -1 where missing, shape (n,)."""
+    levels = levels_of(variable)
+    return np.array([_code(case, variable, levels) for case in cases], dtype=np.int64)
+
+
+def column_of(cases: Sequence[PreparedCase], variable: Variable) -> Reals | Counts:
+    """A variable as Table 1 takes it."""
+    if variable.kind == "continuous":
+        return numbers_of(cases, variable.name)
+    return codes_of(cases, variable)
+
+
+def design_matrix(cases: Sequence[PreparedCase], design: Design) -> Reals:
+    """All columns of the plan's design, NaN where a patient has no value, shape (n, columns)."""
+    levelled = {column.variable for column in design.columns if column.level == MISSING}
+    matrix = np.empty((len(cases), len(design.columns)))
+    for index, column in enumerate(design.columns):
+        matrix[:, index] = _column(cases, column, missing_is_level=column.variable in levelled)
+    return matrix
+
+
+def _column(cases: Sequence[PreparedCase], column: Column, *, missing_is_level: bool) -> Reals:
+    if column.variable == BRAIN:
+        return _brain_points(cases)
+    variable = BY_NAME[column.variable]
+    if variable.kind == "continuous":
+        return numbers_of(cases, column.variable)
+    codes = codes_of(cases, variable)
+    if column.level == MISSING:
+        return np.asarray(codes == NO_LEVEL, dtype=np.float64)
+    wanted = 1 if variable.kind == "binary" else levels_of(variable).index(column.level)
+    found = np.asarray(codes == wanted, dtype=np.float64)
+    return found if missing_is_level else np.where(codes == NO_LEVEL, np.nan, found)
+
+
+def _brain_points(cases: Sequence[PreparedCase]) -> Reals:
+    def flags(name: str) -> Reals:
+        found = [case.patient.flag(name) for case in cases]
+        return np.array([np.nan if flag is None else float(flag) for flag in found], dtype=np.float64)
+
+    return brain_score(
+        BrainInputs(
+            ich_volume_ml=numbers_of(cases, "ich_volume_ml"),
+            recurrent_ich=flags("recurrent_ich"),
+            warfarin=flags("warfarin"),
+            ivh=flags("ivh"),
+            onset_to_ct_h=numbers_of(cases, "onset_to_ct_h"),
+        )
+    )
+
+
+def _number(case: PreparedCase, name: str) -> float:
+    if name == "ich_volume_ml":
+        return case.baseline.ich_ml
+    if name == "ivh_volume_ml":
+        return case.baseline.ivh_ml
+    value = case.patient.number(name)
+    return np.nan if value is None else value
+
+
+def _code(case: PreparedCase, variable: Variable, levels: tuple[str, ...]) -> int:
+    if variable.kind == "binary":
+        flag = case.patient.flag(variable.name)
+        return NO_LEVEL if flag is None else int(flag)
+    level = case.patient.level(variable.name)
+    return NO_LEVEL if level is None else levels.index(level)

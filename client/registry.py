@@ -1,0 +1,111 @@
+"""Which cohorts of a site statistics were released of: no two may differ in so few patients that it tells.
+
+The registry outlives a study's run and its plan; it holds digests of rows, which never leave the site.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from client.prepare import PreparedCase
+from common.errors import PolicyError, StorageError
+from common.settings import Section
+from common.stats.differencing import Cohort, Registry, local_differences
+from common.stats.minima import Minima
+from common.storage import write_atomically
+
+
+class Released(Section):
+    """One cohort of which numbers left the site, in one state of the data."""
+
+    definition: str
+    """Endpoint and part, e.g. "rHE, test"."""
+    rows: tuple[str, ...]
+    """Digests of its patients' rows, sorted."""
+
+
+class _File(Section):
+    version: int = Field(default=1, ge=1, le=1)
+    released: tuple[Released, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReleaseRegistry:
+    """The file in which a site remembers.
+
+    Attributes
+    ----------
+    path : Path
+    maximum : int
+        How many releases the plan allows.
+    minima : Minima
+        Of the plan's profile.
+    """
+
+    path: Path
+    maximum: int
+    minima: Minima
+
+    def too_close(self, definition: str, cases: Sequence[PreparedCase]) -> bool:
+        """Whether the cohort differs from one already released in too few patients.
+
+        Raises
+        ------
+        PolicyError
+            If it is a new cohort and the plan allows no more.
+        StorageError
+            If the registry is damaged.
+        """
+        known = self._read()
+        cohort = Released(definition=definition, rows=row_digests(cases))
+        if not cases or cohort in known:
+            return False
+        if len(known) >= self.maximum:
+            raise PolicyError(
+                f"statistics of {len(known)} cohorts were released, cohort.maximum_releases is "
+                f"{self.maximum} -> ask for fewer cohorts, or agree on a plan that allows more"
+            )
+        differences = local_differences(set(cohort.rows), [set(one.rows) for one in known])
+        registry = Registry((definition,), self.maximum, tuple(Cohort(one.definition, "") for one in known))
+        return not registry.judge(Cohort(definition, ""), differences, self.minima).ok
+
+    def remember(self, definition: str, cases: Sequence[PreparedCase]) -> None:
+        """Adds the cohort, before anything of it leaves."""
+        known = self._read()
+        cohort = Released(definition=definition, rows=row_digests(cases))
+        if not cases or cohort in known:
+            return
+        text = _File(released=(*known, cohort)).model_dump_json(indent=1)
+        write_atomically(self.path, text.encode(), private=True)
+
+    def _read(self) -> tuple[Released, ...]:
+        try:
+            return _File.model_validate_json(self.path.read_bytes()).released
+        except FileNotFoundError:
+            return ()
+        except (OSError, ValidationError):
+            raise StorageError(
+                f"{self.path}: the registry of released cohorts is damaged -> restore it from a backup; "
+                "without it nothing more may be released"
+            ) from None
+
+
+def row_digests(cases: Sequence[PreparedCase]) -> tuple[str, ...]:
+    """One digest a patient, sorted: of the identifier and every value that statistics see."""
+    return tuple(sorted(_digest(case) for case in cases))
+
+
+def _digest(case: PreparedCase) -> str:
+    row = {
+        "patient": case.patient.identifier,
+        "positive": case.positive,
+        "values": dict(case.patient.values),
+        "volumes": [asdict(case.baseline), asdict(case.followup)],
+    }
+    return hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()

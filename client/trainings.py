@@ -1,0 +1,221 @@
+"""A site's answers to the questions of training: rounds, models of its own, releases, and scores."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from rich.progress import Progress
+
+from client.models import ModelStore, StoredModel
+from client.regressions import SiteRegressions
+from client.samples import PARTS, TRAINING, VALIDATION, SiteSamples
+from client.score_store import ScoreStore
+from client.site import SiteSettings, check_release
+from client.train import Trainer
+from common.design import design_of
+from common.errors import NonFiniteError, PlanError, PolicyError, ProtocolError
+from common.fitted import coefficients_of
+from common.headers import ReplyHeader, RequestHeader
+from common.protocol import Reply, Request
+from common.questions import reals
+from common.stats.contract import Summary
+from common.study import CnnModel, LogisticModel, ScoresModel, StudyPlan
+from common.training.dataset import Samples
+from common.training.device import pick_device
+from common.training.loop import score
+from common.types import FlatWeights, Reals
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class SiteTrainings:
+    """What a plan's training may ask of one site.
+
+    Attributes
+    ----------
+    plan : StudyPlan
+    settings : SiteSettings
+    patients : SiteSamples
+    state : Path
+        Where models and scores are kept.
+    progress : Progress
+        Shows what takes long.
+    """
+
+    plan: StudyPlan
+    settings: SiteSettings
+    patients: SiteSamples
+    state: Path
+    progress: Progress
+    _kept: Trainer | None = field(default=None, repr=False)
+
+    def train(self, request: Request) -> Reply:
+        """One round: first the pooled validation of the weights that came, then the training from them."""
+        header, weights = request.header, _weights(request)
+        trainer = self._network(header)
+        own = self._own_norms(header, header.round - 1)
+        validated = self._validation_summary(trainer, weights, own)
+        trained, after = trainer.round(weights, self._part(trainer.model, TRAINING), header.round, own)
+        if self.plan.federation.batch_norm == "local":
+            self._store.keep_round(header.model, header.arm, header.round, after, trainer.layout)
+        summary = Summary(
+            {**trained.counts, **validated.counts},
+            {**trained.reals, **validated.reals},
+            trained.updates,
+        )
+        return Reply(ReplyHeader(site=self.settings.name), summary)
+
+    def validate(self, request: Request) -> Reply:
+        """The pooled validation of the weights that came."""
+        trainer = self._network(request.header)
+        own = self._own_norms(request.header, request.header.round)
+        summary = self._validation_summary(trainer, _weights(request), own)
+        return Reply(ReplyHeader(site=self.settings.name), summary)
+
+    def train_alone(self, request: Request) -> Reply:
+        """A model of this site's patients alone, which stays here."""
+        header = request.header
+        model = self._model(header)
+        if header.arm != f"local-{self.settings.name}":
+            raise PolicyError(f"the arm {header.arm!r} is not this site's own")
+        if isinstance(model, LogisticModel):
+            self._regressions.fit_alone(model)
+            return Reply(ReplyHeader(site=self.settings.name))
+        stored = self._store.find(header.model)
+        if stored is None:
+            stored = self._train_alone(model, _weights(request))
+        return Reply(ReplyHeader(site=self.settings.name, curve=stored.curve, chosen=stored.chosen))
+
+    def release(self, request: Request) -> Reply:
+        """A model trained here alone leaves only if plan and site both say so (a declared model release)."""
+        name, model = self.settings.name, self._model(request.header)
+        if not self.plan.site(name).model_release:
+            raise PolicyError(f"the plan declares no release of the local model {model.name!r}")
+        check_release(self.settings, self.plan)
+        _log.info("model release model=%s arm=%s", request.header.model, request.header.arm)
+        if isinstance(model, LogisticModel):
+            return Reply(ReplyHeader(site=name, fitted=self._regressions.alone(model)))
+        stored = self._stored(model.name)
+        return Reply(ReplyHeader(site=name, chosen=stored.chosen), weights=stored.weights)
+
+    def score(self, request: Request) -> Reply:
+        """Every patient here scored by a model; the scores stay, evaluations sum over them."""
+        header, model = request.header, self._model(request.header)
+        if isinstance(model, LogisticModel):
+            scores = self._risks(model, request)
+        else:
+            scores = self._outputs(self.loaded(request))
+        cases = self.patients.prepared.cases
+        ScoreStore(self.state / "scores", self.plan.digest()).keep(header.model, header.arm, cases, scores)
+        return Reply(ReplyHeader(site=self.settings.name))
+
+    def loaded(self, request: Request) -> Trainer:
+        """The network that a request is about: the weights that came, or the one that stays at this site."""
+        header, trainer = request.header, self._network(request.header)
+        if request.weights is None:
+            trainer.load(self._stored(header.model).weights)
+        else:
+            trainer.load(request.weights, self._own_norms(header, header.round))
+        return trainer
+
+    def trainer(self, model: CnnModel) -> Trainer:
+        """The network at this site; kept until another is asked for."""
+        if self._kept is None or self._kept.model != model:
+            device = pick_device(self.settings.device)
+            self._kept = Trainer(self.plan, model, self.settings.name, device)
+        return self._kept
+
+    @property
+    def _store(self) -> ModelStore:
+        return ModelStore(self.state / "models", self.plan.digest())
+
+    @property
+    def _regressions(self) -> SiteRegressions:
+        return SiteRegressions(self.plan, self.patients.prepared.cases, self.state / "models")
+
+    def _model(self, header: RequestHeader) -> CnnModel | LogisticModel:
+        model = self.plan.model(header.model)
+        if isinstance(model, ScoresModel):
+            raise PlanError(f"the scores {header.model!r} stand in the table, they are not trained")
+        if header.arm not in {arm.name for arm in self.plan.arms_of(model)}:
+            raise PlanError(f"the plan has no arm {header.arm!r} of {header.model!r}")
+        return model
+
+    def _network(self, header: RequestHeader) -> Trainer:
+        model = self._model(header)
+        if not isinstance(model, CnnModel):
+            raise PlanError(f"{header.model!r} is no network")
+        return self.trainer(model)
+
+    def _train_alone(self, model: CnnModel, weights: FlatWeights) -> StoredModel:
+        trainer = self.trainer(model)
+        epochs = self.plan.federation.rounds * self.plan.federation.local_epochs
+        task = self.progress.add_task(f"{self.settings.name}: {model.name} alone", total=epochs)
+        local = trainer.alone(
+            weights,
+            self._part(model, TRAINING),
+            self._optional_part(model, VALIDATION),
+            lambda epoch: self.progress.update(task, completed=epoch),
+        )
+        stored = StoredModel(local.weights, trainer.layout, local.curve, local.chosen)
+        self._store.keep(model.name, stored)
+        self.progress.remove_task(task)
+        return stored
+
+    def _outputs(self, trainer: Trainer) -> Reals:
+        """The loaded network's probabilities, in the order of the cases."""
+        cases = self.patients.prepared.cases
+        place = {case.patient.identifier: index for index, case in enumerate(cases)}
+        scores = np.full(len(cases), np.nan)
+        for part in PARTS:
+            own = self.patients.cases(part)
+            if own:
+                images = self.patients.of(trainer.model, part).images
+                found = score(trainer.network, images, trainer.device, self.plan.threads)
+                scores[[place[case.patient.identifier] for case in own]] = found
+        if not np.isfinite(scores).all():
+            raise NonFiniteError(
+                f"{trainer.model.name}: a score is NaN or infinite -> lower the learning rate"
+            )
+        return scores
+
+    def _risks(self, model: LogisticModel, request: Request) -> Reals:
+        if "coefficients" in request.parameters:
+            return self._regressions.score(model, reals(request.parameters, "coefficients", 1))
+        own = self._regressions.alone(model)
+        if own.intercept is None:
+            return np.full(len(self.patients.prepared.cases), np.nan)
+        return self._regressions.score(model, coefficients_of(own, design_of(self.plan)))
+
+    def _part(self, model: CnnModel, part: str) -> Samples:
+        return self.patients.of(model, part)
+
+    def _optional_part(self, model: CnnModel, part: str) -> Samples | None:
+        return self._part(model, part) if self.patients.cases(part) else None
+
+    def _validation_summary(self, trainer: Trainer, weights: FlatWeights, own: FlatWeights | None) -> Summary:
+        trainer.load(weights, own)
+        validation = self._optional_part(trainer.model, VALIDATION)
+        return trainer.validation(validation).under("validation")
+
+    def _own_norms(self, header: RequestHeader, number: int) -> FlatWeights | None:
+        """The site's own weights after a round, where BatchNorm stays local and it trains in the arm."""
+        if self.plan.federation.batch_norm != "local" or number == 0:
+            return None
+        return self._store.find_round(header.model, header.arm, number)
+
+    def _stored(self, model: str) -> StoredModel:
+        stored = self._store.find(model)
+        if stored is None:
+            raise ProtocolError(f"no local model {model!r} was trained here under this plan")
+        return stored
+
+
+def _weights(request: Request) -> FlatWeights:
+    if request.weights is None:
+        raise ProtocolError(f"a request to {request.header.operation} came without weights")
+    return request.weights

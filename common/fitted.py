@@ -1,0 +1,72 @@
+"""A fitted logistic model as it is kept, released and reported, and the risks that it predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import expit
+
+from common.design import Design
+from common.headers import Effect, Fitted
+from common.stats.glm import LogisticResult
+from common.types import Reals
+
+
+def fitted_of(result: LogisticResult, design: Design) -> Fitted:
+    """The model in the words of the design."""
+    inflation = {factor.term: factor.comparable for factor in result.inflation}
+    effects = tuple(
+        Effect(
+            variable=design.columns[found.column].variable,
+            level=design.columns[found.column].level,
+            log_odds=found.log_odds,
+            standard_error=found.standard_error,
+            p=found.p,
+            p_likelihood_ratio=found.p_likelihood_ratio,
+            inflation=inflation.get(found.term),
+        )
+        for found in result.coefficients
+    )
+    return Fitted(
+        effects=effects,
+        intercept=result.intercept,
+        log_likelihood=result.log_likelihood,
+        used=result.n_used,
+        missing=result.n_missing,
+        method=result.method,
+        status=result.status.kind,
+        reason=result.status.reason,
+    )
+
+
+def coefficients_of(fitted: Fitted, design: Design) -> Reals:
+    """Intercept, then one coefficient a column of the design, 0 where the model has none.
+
+    Raises
+    ------
+    ValueError
+        If there is no model.
+    """
+    if fitted.intercept is None:
+        raise ValueError(f"no coefficients: {fitted.reason}")
+    by_column = {(effect.variable, effect.level): effect.log_odds for effect in fitted.effects}
+    own = [by_column.get((column.variable, column.level), 0.0) for column in design.columns]
+    return np.array([fitted.intercept, *own])
+
+
+def predict(coefficients: Reals, matrix: Reals, columns: Sequence[int]) -> Reals:
+    """Predicted risks, NaN for a patient without one of the model's covariates, shape (n,).
+
+    Parameters
+    ----------
+    coefficients : float array, shape (1 + design columns,)
+        As `coefficients_of` gives them.
+    matrix : float array, shape (n, design columns)
+        NaN where missing.
+    columns : sequence of int
+        Those of the model.
+    """
+    own = list(columns)
+    linear = coefficients[0] + matrix[:, own] @ coefficients[1:][own]
+    return np.asarray(expit(linear), dtype=np.float64)

@@ -1,0 +1,143 @@
+"""What is asked and how it went, without the arrays: the JSON part of every message."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from common.settings import Section
+
+OK = "OK"
+
+
+class Operation(StrEnum):
+    """Everything that a coordinator can ask of a site; an engine refuses whatever is not listed."""
+
+    DESCRIBE = "describe"
+    PREPARE = "prepare"
+    GUARD = "guard"
+    COHORT = "cohort"
+    SETUP = "setup"
+    NEWTON = "newton"
+    TRAIN = "train"
+    VALIDATE = "validate"
+    TRAIN_LOCAL = "train-local"
+    RELEASE = "release"
+    SCORE = "score"
+    EVALUATE = "evaluate"
+    CALIBRATE = "calibrate"
+    COMPARE = "compare"
+    EXPLAIN = "explain"
+
+
+class RequestHeader(Section):
+    """What is asked, under which plan."""
+
+    operation: Operation
+    """The phase's question."""
+    plan_hash: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Of the plan that the site approved."""
+    site: str
+    """Whom it is for, so that a request to one site cannot be replayed to another."""
+    model: str = ""
+    """Name of the plan's model, where one is concerned."""
+    arm: str = ""
+    """Name of the arm, where one is concerned."""
+    round: int = Field(default=0, ge=0)
+    """Training round, from 1; 0 outside training."""
+    stage: Literal["", "cohort", "regression", "evaluation"] = ""
+    """Whose payload a guard round comes before."""
+    regressions: tuple[tuple[str, ...], ...] = ()
+    """Covariates of each logistic model, where its guard round or setup is asked."""
+    has_weights: bool = False
+    """Whether the global model's weights travel with it."""
+    parameters: tuple[str, ...] = ()
+    """Names of the public parameters that travel with it."""
+
+
+class SiteFacts(Section):
+    """What a site tells about itself: software and hardware, no patient."""
+
+    synthetic: bool
+    """Whether site.toml and the folder declare the data simulated."""
+    device: str
+    """What torch computes on, with the hardware's name."""
+    versions: dict[str, str]
+    """Of python and the packages that decide the bits."""
+
+
+class Epoch(Section):
+    """One line of a learning curve at one site."""
+
+    number: int
+    """Epoch or round, from 1."""
+    loss: float
+    """Mean training loss."""
+    validation_auc: float | None = None
+    """On the site's validation split, where it has both classes."""
+
+
+class Caption(Section):
+    """What is written under an attention map: nothing that names a patient."""
+
+    outcome: bool
+    """Whether the hematoma expanded."""
+    score: float
+    """The model's probability."""
+
+
+class Effect(Section):
+    """One column of a fitted logistic model."""
+
+    variable: str
+    """The covariate."""
+    level: str = ""
+    """Of a factor, against its first level."""
+    log_odds: float
+    standard_error: float
+    p: float
+    """Wald's."""
+    p_likelihood_ratio: float
+    """Of leaving the whole covariate out."""
+    inflation: float | None = None
+    """Of its variance by the other covariates; for a factor brought to one degree of freedom."""
+
+
+class Fitted(Section):
+    """A fitted logistic model: what a site keeps, or releases, of one trained on its patients alone."""
+
+    effects: tuple[Effect, ...] = ()
+    """In the order of the design; empty unless the status is ok."""
+    intercept: float | None = None
+    log_likelihood: float | None = None
+    used: int | None = None
+    """Patients; None where the number may not be shown."""
+    missing: int | None = None
+    """Patients without a value of a covariate."""
+    method: str = ""
+    """"maximum likelihood", or "Firth" where it is separated."""
+    status: Literal["ok", "suppressed", "undefined"] = "ok"
+    """Whether there is a model."""
+    reason: str = ""
+    """Why there is none."""
+
+
+class ReplyHeader(Section):
+    """How it went, and whatever is not an array."""
+
+    site: str
+    """Who answers."""
+    code: str = OK
+    """"OK", or the code of the error whose text stays at the site."""
+    facts: SiteFacts | None = None
+    """Answer to DESCRIBE."""
+    curve: tuple[Epoch, ...] = ()
+    """Answer to TRAIN_LOCAL."""
+    chosen: int = 0
+    """Epoch whose weights were kept, answer to TRAIN_LOCAL."""
+    captions: tuple[Caption, ...] = ()
+    """Answer to EXPLAIN, in the order of the pictures."""
+    fitted: Fitted | None = None
+    """Answer to RELEASE of a logistic model."""

@@ -1,0 +1,214 @@
+"""Phase: compare models on the same patients (Fig. 7), and one model between centres."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from common.headers import Operation
+from common.matrix import Cohort, Scorer, compared_cohorts, scorers_of
+from common.protocol import Parameters
+from common.questions import write_pairs, write_placements
+from common.stats.contract import Summary, total
+from common.stats.decision_difference import DecisionDifference, finish_decision_difference
+from common.stats.delong import (
+    AucCovariance,
+    AucDifference,
+    OmnibusResult,
+    compare,
+    finish_delong,
+    omnibus,
+    placements,
+)
+from common.stats.mcnemar import McNemarResult, finish_mcnemar, model_pairs
+from common.stats.meta import Heterogeneity, between_variance, finish_meta
+from common.stats.minima import minima_of
+from common.study import StudyPlan
+from server.exchange import Exchange
+from server.phases.evaluation import Evaluated
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class PairResult:
+    """The reference model and another on the same patients.
+
+    Attributes
+    ----------
+    first, second : Scorer
+        The first is of the reference model.
+    auc : AucDifference
+    specificity, sensitivity : McNemarResult
+    benefit : DecisionDifference or None
+        Of two predicted risks.
+    """
+
+    first: Scorer
+    second: Scorer
+    auc: AucDifference
+    specificity: McNemarResult
+    sensitivity: McNemarResult
+    benefit: DecisionDifference | None
+
+
+@dataclass(frozen=True)
+class CohortComparison:
+    """All comparisons on one cohort.
+
+    Attributes
+    ----------
+    cohort : Cohort
+    omnibus : OmnibusResult
+        Over all scores that are fair on the cohort.
+    pairs : tuple of PairResult
+    """
+
+    cohort: Cohort
+    omnibus: OmnibusResult
+    pairs: tuple[PairResult, ...]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What comparing gave.
+
+    Attributes
+    ----------
+    cohorts : tuple of CohortComparison
+        Those where enough patients stand behind it.
+    centres : mapping of Scorer to Heterogeneity
+        Of models that more than one centre judges fairly.
+    """
+
+    cohorts: tuple[CohortComparison, ...]
+    centres: Mapping[Scorer, Heterogeneity]
+
+
+def compare_models(exchange: Exchange, evaluated: Evaluated, reference: str) -> Compared:
+    """Every comparison of the reference model, in one message.
+
+    Parameters
+    ----------
+    evaluated : Evaluated
+        Its answers hold DeLong's first round.
+    reference : str
+        The model that others are compared with.
+    """
+    plan = exchange.plan
+    scorers = scorers_of(plan)
+    asked = [
+        (index, cohort, members, _pairs(plan, members, reference))
+        for (index, cohort, members), status in zip(compared_cohorts(plan), evaluated.paired, strict=True)
+        if status.ok
+    ]
+    firsts = {index: _first_round(evaluated, index, cohort) for index, cohort, _, _ in asked}
+    between = [_between_centres(evaluated, scorer) for scorer in range(len(scorers))]
+    spread = np.array([between_variance(first) for first in between])
+    parameters: Parameters = {
+        "thresholds": evaluated.thresholds,
+        "tau_squared": spread,
+        **write_placements({index: placements(first) for index, first in firsts.items()}),
+        **{f"{index}.pairs": write_pairs(pairs) for index, _, _, pairs in asked},
+    }
+    answers = exchange.summaries(Operation.COMPARE, plan.site_names, parameters)
+    cohorts = tuple(
+        _finish(plan, (cohort, members, pairs), firsts[index], _pooled(answers, cohort, f"paired/{index}"))
+        for index, cohort, members, pairs in asked
+    )
+    minima = minima_of(plan.profile)
+    centres = {
+        scorer: finish_meta(first, _pooled(answers, None, f"centre/{number}"), minima)
+        for number, (scorer, first) in enumerate(zip(scorers, between, strict=True))
+        if int(first.counts["sites"][0]) > 1
+    }
+    return Compared(cohorts, centres)
+
+
+def _pairs(plan: StudyPlan, members: Sequence[int], reference: str) -> tuple[Pair, ...]:
+    """Positions among the members: the reference against other models of its arm, and against its own arms."""
+    scorers = scorers_of(plan)
+    of_reference = [place for place, scorer in enumerate(members) if scorers[scorer].model.name == reference]
+    return tuple(
+        (first, second)
+        for place, first in enumerate(of_reference)
+        for second in range(len(members))
+        if _are_compared(scorers[members[first]], scorers[members[second]], is_lead=place == 0)
+    )
+
+
+def _are_compared(first: Scorer, second: Scorer, *, is_lead: bool) -> bool:
+    """Models trained on the same patients; scores from elsewhere; the lead arm with its model's other arms."""
+    if first == second:
+        return False
+    if second.model.name == first.model.name:
+        return is_lead
+    return "given" in {first.arm.kind, second.arm.kind} or first.arm == second.arm
+
+
+def _first_round(evaluated: Evaluated, index: int, cohort: Cohort) -> Summary:
+    return _pooled(evaluated.answers, cohort, f"paired/{index}")
+
+
+def _between_centres(evaluated: Evaluated, scorer: int) -> Summary:
+    return _pooled(evaluated.answers, None, f"centre/{scorer}")
+
+
+def _pooled(answers: Mapping[str, Summary], cohort: Cohort | None, part: str) -> Summary:
+    sites = answers if cohort is None else cohort.sites
+    return total(answers[site].part(part) for site in sites)
+
+
+def _finish(
+    plan: StudyPlan,
+    compared: tuple[Cohort, Sequence[int], tuple[Pair, ...]],
+    first: Summary,
+    second: Summary,
+) -> CohortComparison:
+    cohort, members, pairs = compared
+    minima = minima_of(plan.profile)
+    covariance = finish_delong(first, second.part("delong"))
+    return CohortComparison(
+        cohort,
+        omnibus(covariance, minima),
+        tuple(_pair_results(plan, (members, pairs), covariance, second)),
+    )
+
+
+def _pair_results(
+    plan: StudyPlan,
+    compared: tuple[Sequence[int], tuple[Pair, ...]],
+    covariance: AucCovariance,
+    second: Summary,
+) -> Iterator[PairResult]:
+    members, pairs = compared
+    minima, evaluation, scorers = minima_of(plan.profile), plan.evaluation, scorers_of(plan)
+    order = model_pairs(len(members))
+    for number, ((one, other), auc) in enumerate(
+        zip(pairs, compare(covariance, pairs, minima), strict=True)
+    ):
+        row = order.index((min(one, other), max(one, other)))
+        specificity, sensitivity = (
+            _facing(result, swapped=one > other)
+            for result in finish_mcnemar(second.part("mcnemar"), row, evaluation.mcnemar, minima)
+        )
+        benefit = second.part(f"benefit/{number}")
+        yield PairResult(
+            scorers[members[one]],
+            scorers[members[other]],
+            auc,
+            specificity,
+            sensitivity,
+            finish_decision_difference(benefit, evaluation.decision_thresholds, minima)
+            if benefit.counts
+            else None,
+        )
+
+
+def _facing(result: McNemarResult, *, swapped: bool) -> McNemarResult:
+    """The result with the reference as the first of the two."""
+    if not swapped:
+        return result
+    return replace(result, only_first=result.only_second, only_second=result.only_first)

@@ -1,0 +1,46 @@
+"""Phase: what predicts expansion in the training patients (Table 2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from common.stats.glm import LogisticResult, entering
+from server.exchange import Exchange
+from server.regressions import fit_over_sites
+
+
+@dataclass(frozen=True)
+class Screening:
+    """The candidates one by one, then those that entered together.
+
+    Attributes
+    ----------
+    sites : tuple of str
+        Whose training patients.
+    candidates : tuple of str
+        Names of the covariates, in the plan's order.
+    univariate : tuple of LogisticResult
+        One a candidate.
+    entered : tuple of str
+        Candidates with a p below the plan's.
+    multivariable : LogisticResult or None
+        None if none entered.
+    """
+
+    sites: tuple[str, ...]
+    candidates: tuple[str, ...]
+    univariate: tuple[LogisticResult, ...]
+    entered: tuple[str, ...]
+    multivariable: LogisticResult | None
+
+
+def screen_predictors(exchange: Exchange) -> Screening:
+    """A univariate model of every candidate in one Newton loop, then the multivariable model of those that enter."""
+    plan = exchange.plan
+    sites, candidates = plan.training_sites, plan.regression.candidates
+    univariate = fit_over_sites(exchange, sites, [(name,) for name in candidates])
+    entered = tuple(term.name for term in entering(univariate, plan.regression.entry_p))
+    multivariable = None
+    if entered:
+        (multivariable,) = fit_over_sites(exchange, sites, [entered])
+    return Screening(sites, candidates, univariate, entered, multivariable)

@@ -1,0 +1,58 @@
+"""Logistic models over sites: who stands behind each, then moments and tables, then Newton's method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from common.design import design_of
+from common.headers import Operation
+from common.questions import write_newton
+from common.stats.contract import Summary
+from common.stats.covariates import drop_empty_levels
+from common.stats.glm import LogisticResult, fit
+from common.stats.guard import Demand, GuardResult, finish_guard
+from common.stats.minima import minima_of
+from common.stats.newton import Query
+from common.stats.stack import Problem
+from server.exchange import Exchange
+
+
+def fit_over_sites(
+    exchange: Exchange, sites: Sequence[str], regressions: Sequence[tuple[str, ...]]
+) -> tuple[LogisticResult, ...]:
+    """Every model fitted to these sites' training patients, all in one Newton loop.
+
+    Parameters
+    ----------
+    regressions : sequence of tuples of str
+        The covariates of each model.
+    """
+    plan, design = exchange.plan, design_of(exchange.plan)
+    minima = minima_of(plan.profile)
+    counted = exchange.sum(Operation.GUARD, sites, stage="regression", regressions=tuple(regressions))
+    demands = tuple(
+        Demand("regression", len(design.model(names).columns), one_site=len(sites) == 1)
+        for names in regressions
+    )
+    guards = finish_guard(counted, demands, minima, two_site_ack=plan.two_site_ack)
+    permitted = tuple(names for names, guard in zip(regressions, guards, strict=True) if guard.status.ok)
+    fitted: dict[tuple[str, ...], LogisticResult] = {}
+    if permitted:
+        setup = exchange.sum(Operation.SETUP, sites, regressions=permitted)
+        setup, models = drop_empty_levels(setup, [design.model(names) for names in permitted])
+
+        def ask(problem: Problem, query: Query) -> Summary:
+            return exchange.sum(Operation.NEWTON, sites, write_newton(problem, query))
+
+        fitted = dict(zip(permitted, fit(ask, setup, models, minima), strict=True))
+    return tuple(
+        fitted[names] if names in fitted else _not_asked(guard, exchange, names)
+        for names, guard in zip(regressions, guards, strict=True)
+    )
+
+
+def _not_asked(guard: GuardResult, exchange: Exchange, names: tuple[str, ...]) -> LogisticResult:
+    model = design_of(exchange.plan).model(names)
+    return LogisticResult(
+        model, (), None, None, (), guard.n_used, guard.n_missing, "not fitted", 0, guard.status
+    )
