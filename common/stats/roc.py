@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite, log, sqrt
+from math import isinf, log, sqrt
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -51,11 +51,11 @@ class RocResult:
         DeLong's; None with fewer than two patients in a class.
     interval : Interval or None
     curve : RocCurve or None
-        Steps of at least the cell minimum.
+        Steps of at least the cell minimum; None where its steps would give hidden numbers away.
     n_positive, n_negative : int or None
-        None where the count may not be shown.
-    n_missing : int
-        Always 0: a site refuses to answer with a score missing.
+        Patients with a score; None where the count may not be shown, or would give `n_missing` away.
+    n_missing : int or None
+        Patients without a score.
     method : str
     status : Status
     """
@@ -67,7 +67,7 @@ class RocResult:
     curve: RocCurve | None
     n_positive: int | None
     n_negative: int | None
-    n_missing: int
+    n_missing: int | None
     method: str
     status: Status
 
@@ -78,7 +78,7 @@ def local_roc(scores: Reals, labels: Flags, bins: int) -> Summary:
     Parameters
     ----------
     scores : float array, shape (n,) or (models, n)
-        In [0, 1].
+        In [0, 1]; NaN for a patient without a score, who is left out and counted.
     labels : bool array, shape (n,)
         True for the positive class.
     bins : int
@@ -87,14 +87,14 @@ def local_roc(scores: Reals, labels: Flags, bins: int) -> Summary:
     Returns
     -------
     Summary
-        Counts "histogram" (models, 2, K), negatives first, and "same_bin" (models, 2): twice the pairs of
+        Counts "histogram" (models, 2, K), negatives first; "same_bin" (models, 2): twice the pairs of
         one positive and one negative in one bin that the positive wins (a tie is half a win), and all such
-        pairs.
+        pairs; and "missing" (models,).
 
     Raises
     ------
     NonFiniteError
-        If a score is NaN or infinite.
+        If a score is infinite.
     ValueError
         If a score is outside [0, 1], or shapes differ.
     """
@@ -105,27 +105,43 @@ def local_roc(scores: Reals, labels: Flags, bins: int) -> Summary:
         raise ValueError(f"{bins} bins are no histogram")
     histogram = np.empty((len(rows), 2, bins), dtype=np.int64)
     same_bin = np.empty((len(rows), 2), dtype=np.int64)
+    missing = np.count_nonzero(np.isnan(rows), axis=1)
     for model, row in enumerate(rows):
-        histogram[model] = _class_histograms(row, positive, bins)
+        known, own = (row, positive) if not missing[model] else with_score(row, positive)
+        histogram[model] = _class_histograms(known, own, bins)
         negatives, positives = histogram[model]
         below = np.cumsum(negatives) - negatives
         across_bins = int(positives @ below)
-        same_bin[model] = _doubled_wins(row, positive) - 2 * across_bins, positives @ negatives
-    return Summary(counts={"histogram": histogram, "same_bin": same_bin})
+        same_bin[model] = _doubled_wins(known, own) - 2 * across_bins, positives @ negatives
+    return Summary(counts={"histogram": histogram, "same_bin": same_bin, "missing": missing})
+
+
+def with_score(scores: Reals, labels: Flags) -> tuple[Reals, Flags]:
+    """The scores and labels of those who have a score.
+
+    Parameters
+    ----------
+    scores : float array, shape (n,)
+        NaN where missing.
+    labels : bool array, shape (n,)
+    """
+    known = ~np.isnan(scores)
+    return scores[known], labels[known]
 
 
 def check_scores(rows: Reals, labels: Flags) -> None:
-    """Whether scores are scores.
+    """Whether scores are scores, or missing.
 
     Parameters
     ----------
     rows : float array, shape (models, n)
+        NaN where missing.
     labels : bool array, shape (n,)
 
     Raises
     ------
     NonFiniteError
-        If a score is NaN or infinite.
+        If a score is infinite.
     ValueError
         If a score is outside [0, 1], or shapes differ.
     """
@@ -133,9 +149,9 @@ def check_scores(rows: Reals, labels: Flags) -> None:
         raise ValueError(f"scores {rows.shape} and labels {labels.shape} do not belong together")
     if rows.size == 0:
         return
-    low, high = float(rows.min()), float(rows.max())
-    if not (isfinite(low) and isfinite(high)):
-        raise NonFiniteError("a score is NaN or infinite -> find out why the model failed on this patient")
+    low, high = float(np.fmin.reduce(rows, axis=None)), float(np.fmax.reduce(rows, axis=None))
+    if isinf(low) or isinf(high):
+        raise NonFiniteError("a score is infinite -> find out why the model failed on this patient")
     if low < 0 or high > 1:
         raise ValueError(f"scores lie in [{low:g}, {high:g}], not in [0, 1] -> rescale them by their range")
 
@@ -160,16 +176,17 @@ def finish_roc(
     """
     negatives, positives = summary.counts["histogram"][model]
     n0, n1 = int(negatives.sum()), int(positives.sum())
+    missing = minima.shown(int(summary.counts["missing"][model]))
+    # The sizes of the classes are known: the numbers used would give the number missing away.
+    used = (None, None) if missing is None else (minima.shown(n1), minima.shown(n0))
     status = class_status(n0, n1, minima)
     if not status.ok:
-        return RocResult(
-            None, None, None, None, None, minima.shown(n1), minima.shown(n0), 0, interval, status
-        )
+        return RocResult(None, None, None, None, None, *used, missing, interval, status)
     auc, bound = auc_of(summary, model)
     variance = delong_variance(negatives, positives)
     chosen = auc_interval(auc, variance, n0 + n1, interval)
-    curve = _curve(negatives, positives, minima.cell)
-    return RocResult(auc, bound, variance, chosen, curve, n1, n0, 0, interval, OK)
+    curve = None if missing is None else _curve(negatives, positives, minima.cell)
+    return RocResult(auc, bound, variance, chosen, curve, *used, missing, interval, OK)
 
 
 def class_status(n0: int, n1: int, minima: Minima) -> Status:

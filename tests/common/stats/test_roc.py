@@ -233,7 +233,8 @@ def test_variance_needs_two_of_each():
 @pytest.mark.parametrize(
     ("scores", "labels", "bins", "error", "message"),
     [
-        ([0.1, np.nan], [True, False], 10, NonFiniteError, "NaN"),
+        ([np.nan, -np.inf], [True, False], 10, NonFiniteError, "infinite"),
+        ([np.nan, 1.1], [True, False], 10, ValueError, "1.1"),
         ([0.1, np.inf], [True, False], 10, NonFiniteError, "infinite"),
         ([0.1, 1.1], [True, False], 10, ValueError, "1.1"),
         ([-0.1, 1.0], [True, False], 10, ValueError, "-0.1"),
@@ -245,6 +246,38 @@ def test_variance_needs_two_of_each():
 def test_refuses_what_is_no_score(scores, labels, bins, error, message):
     with pytest.raises(error, match=message):
         local_roc(np.array(scores), np.array(labels), bins)
+
+
+def test_patients_without_a_score_are_left_out_and_counted(federations):
+    scores, labels = draw(6)
+    two = np.stack([scores, scores])
+    two[0, ::20], two[1, 1::30] = np.nan, np.nan
+
+    for sites in federations(labels):
+        summary = total(local_roc(two[:, site], labels[site], 1000) for site in sites)
+        assert summary.counts["missing"].tolist() == [11, 8]
+        for model, known in enumerate(~np.isnan(two)):
+            result = finish_roc(summary, model=model)
+            alone = finish_roc(local_roc(scores[known], labels[known], 1000))
+            assert (result.n_missing, result.n_positive) == ((11, 8)[model], labels[known].sum())
+            assert (result.auc, result.variance, result.curve) == (alone.auc, alone.variance, alone.curve)
+
+
+def test_few_without_a_score_hide_what_would_tell_how_many_have_one():
+    scores, labels = draw(6)
+    scores[:4] = np.nan
+
+    hidden = finish_roc(local_roc(scores, labels, 100))
+    shown = finish_roc(local_roc(scores, labels, 100), minima=SIMULATION)
+
+    assert (hidden.n_missing, hidden.n_positive, hidden.n_negative, hidden.curve) == (None,) * 4
+    assert (hidden.auc, hidden.status.ok, shown.n_missing) == (shown.auc, True, 4)
+
+
+def test_nobody_with_a_score():
+    result = finish_roc(local_roc(np.full(6, np.nan), np.arange(6) < 3, 10))
+
+    assert (result.status.kind, result.n_missing) == ("undefined", 6)
 
 
 def test_a_million_scores_match_sklearn():
