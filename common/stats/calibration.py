@@ -14,7 +14,7 @@ from common.stats.glm import Ask
 from common.stats.minima import STANDARD, Minima
 from common.stats.newton import advance, start
 from common.stats.proportion import wilson
-from common.stats.roc import check_scores, with_score
+from common.stats.scores import check_scores, with_score
 from common.stats.stack import Problem
 from common.types import Counts, Flags, Reals
 

@@ -12,7 +12,7 @@ from scipy import stats
 from common.stats.contract import Summary
 from common.stats.estimate import LEVEL, OK, Interval, Status, suppressed
 from common.stats.minima import STANDARD, Minima
-from common.stats.roc import check_scores, with_score
+from common.stats.scores import check_scores, with_score
 from common.types import Flags, Reals
 
 MAXIMUM_THRESHOLDS = 50

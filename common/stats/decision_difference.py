@@ -14,7 +14,7 @@ from common.stats.decision import check_thresholds, finish_decision
 from common.stats.delong import complete_cases
 from common.stats.estimate import LEVEL, OK, Interval, Status
 from common.stats.minima import STANDARD, Minima
-from common.stats.roc import check_scores
+from common.stats.scores import check_scores
 from common.types import Counts, Flags, Reals
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isinf, log, sqrt
+from math import log, sqrt
 from typing import Literal, TypeAlias
 
 import numpy as np
 from scipy import stats
 from scipy.special import expit
 
-from common.errors import NonFiniteError
 from common.stats.contract import Summary
 from common.stats.estimate import LEVEL, OK, Interval, Status, suppressed, undefined
 from common.stats.minima import STANDARD, Minima
-from common.stats.proportion import clopper_pearson
+from common.stats.proportion import clopper_pearson, wilson_limits
+from common.stats.scores import check_scores, class_histograms, doubled_wins, with_score
 from common.types import Counts, Flags, Reals
 
 AucInterval: TypeAlias = Literal["logit-delong", "delong", "mc_binomial"]
@@ -30,11 +30,15 @@ class RocCurve:
     ----------
     threshold, false_positive_rate, true_positive_rate : tuples of the same length
         A patient is called positive whose score is at least the threshold; the first lies above 1.
+    low, high : tuples of the same length
+        Wilson's interval of the true positive rate at each threshold; pointwise, no band for the whole curve.
     """
 
     threshold: tuple[float, ...]
     false_positive_rate: tuple[float, ...]
     true_positive_rate: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -108,56 +112,21 @@ def local_roc(scores: Reals, labels: Flags, bins: int) -> Summary:
     missing = np.count_nonzero(np.isnan(rows), axis=1)
     for model, row in enumerate(rows):
         known, own = (row, positive) if not missing[model] else with_score(row, positive)
-        histogram[model] = _class_histograms(known, own, bins)
+        histogram[model] = class_histograms(known, own, bins)
         negatives, positives = histogram[model]
         below = np.cumsum(negatives) - negatives
         across_bins = int(positives @ below)
-        same_bin[model] = _doubled_wins(known, own) - 2 * across_bins, positives @ negatives
+        same_bin[model] = doubled_wins(known, own) - 2 * across_bins, positives @ negatives
     return Summary(counts={"histogram": histogram, "same_bin": same_bin, "missing": missing})
 
 
-def with_score(scores: Reals, labels: Flags) -> tuple[Reals, Flags]:
-    """The scores and labels of those who have a score.
-
-    Parameters
-    ----------
-    scores : float array, shape (n,)
-        NaN where missing.
-    labels : bool array, shape (n,)
-    """
-    known = ~np.isnan(scores)
-    return scores[known], labels[known]
-
-
-def check_scores(rows: Reals, labels: Flags) -> None:
-    """Whether scores are scores, or missing.
-
-    Parameters
-    ----------
-    rows : float array, shape (models, n)
-        NaN where missing.
-    labels : bool array, shape (n,)
-
-    Raises
-    ------
-    NonFiniteError
-        If a score is infinite.
-    ValueError
-        If a score is outside [0, 1], or shapes differ.
-    """
-    if rows.ndim != 2 or labels.shape != rows.shape[1:]:
-        raise ValueError(f"scores {rows.shape} and labels {labels.shape} do not belong together")
-    if rows.size == 0:
-        return
-    low, high = float(np.fmin.reduce(rows, axis=None)), float(np.fmax.reduce(rows, axis=None))
-    if isinf(low) or isinf(high):
-        raise NonFiniteError("a score is infinite -> find out why the model failed on this patient")
-    if low < 0 or high > 1:
-        raise ValueError(f"scores lie in [{low:g}, {high:g}], not in [0, 1] -> rescale them by their range")
-
-
 def finish_roc(
-    summary: Summary, interval: AucInterval = "logit-delong", minima: Minima = STANDARD, model: int = 0
+    summary: Summary,
+    interval: AucInterval = "logit-delong",
+    minima: Minima = STANDARD,
+    model: int = 0,
+    *,
+    exact: bool = False,
 ) -> RocResult:
     """AUC, interval and curve of one model of the pooled histograms.
 
@@ -168,6 +137,8 @@ def finish_roc(
         but no valid interval of an AUC. It stands in where DeLong's variance is 0 because the AUC is 0 or 1.
     model : int
         Which row of the summary.
+    exact : bool
+        Scores take so few values that those in one bin are equal: the AUC of the bins is that of the scores.
 
     References
     ----------
@@ -183,6 +154,7 @@ def finish_roc(
     if not status.ok:
         return RocResult(None, None, None, None, None, *used, missing, interval, status)
     auc, bound = auc_of(summary, model)
+    bound = 0.0 if exact else bound
     variance = delong_variance(negatives, positives)
     chosen = auc_interval(auc, variance, n0 + n1, interval)
     curve = None if missing is None else _curve(negatives, positives, minima.cell)
@@ -258,35 +230,6 @@ def auc_interval(auc: float, variance: float | None, n: int, kind: AucInterval) 
     return Interval(float(expit(centre - half)), float(expit(centre + half)), "logit-delong")
 
 
-def _class_histograms(scores: Reals, positive: Flags, bins: int) -> Counts:
-    """Shape (2, bins); every site must bin alike, so in float64 and exactly so."""
-    bin_of = np.minimum((scores * bins).astype(np.int64), bins - 1)
-    return np.bincount(2 * bin_of + positive, minlength=2 * bins).reshape(bins, 2).T
-
-
-def _doubled_wins(scores: Reals, positive: Flags) -> int:
-    """Twice the Mann-Whitney U of the positives, an exact integer.
-
-    One sort of integers: the bits of a float in [0, 1] order as the float does, the label fits below them.
-    """
-    keys = ((scores + 0.0).view(np.int64) << 1) | positive
-    keys.sort()
-    is_positive = (keys & 1).astype(np.bool_)
-    n1 = int(np.count_nonzero(is_positive))
-    # Wilcoxon's rank sum; within a tie the negatives come first, so ties count as wins here.
-    wins_and_ties = int(np.flatnonzero(is_positive).sum()) - n1 * (n1 - 1) // 2
-    # Where a score equals the one before it; a run of such places is a tie, short of its first patient.
-    repeats = np.flatnonzero((keys[1:] ^ keys[:-1]) <= 1) + 1
-    if not repeats.size:
-        return 2 * wins_and_ties
-    opens = np.flatnonzero(np.diff(repeats, prepend=-1) > 1)
-    last = repeats[np.append(opens[1:], repeats.size) - 1]
-    first = repeats[opens] - 1
-    up_to = np.concatenate([[0], np.cumsum(is_positive, dtype=np.int64)])
-    positives = up_to[last + 1] - up_to[first]
-    return 2 * wins_and_ties - int(positives @ (last + 1 - first - positives))
-
-
 def _weighted_variance(values: Reals, weights: Counts) -> float:
     """Sample variance (ddof 1) of values that occur `weights` times."""
     n = weights.sum()
@@ -307,8 +250,14 @@ def _curve(negatives: Counts, positives: Counts, cell: int) -> RocCurve:
             left -= pending
             pending = 0
     above = np.array(edges, dtype=np.int64)
-    share = [
-        (0.0, *((counts.sum() - (np.cumsum(counts) - counts)[above]) / counts.sum()).tolist())
-        for counts in (negatives, positives)
+    called = [
+        np.append(0, counts.sum() - (np.cumsum(counts) - counts)[above]) for counts in (negatives, positives)
     ]
-    return RocCurve(((bins + 1) / bins, *(above / bins).tolist()), share[NEGATIVE], share[POSITIVE])
+    low, high = wilson_limits(called[POSITIVE], int(positives.sum()))
+    return RocCurve(
+        threshold=((bins + 1) / bins, *(above / bins).tolist()),
+        false_positive_rate=tuple((called[NEGATIVE] / negatives.sum()).tolist()),
+        true_positive_rate=tuple((called[POSITIVE] / positives.sum()).tolist()),
+        low=tuple(low.tolist()),
+        high=tuple(high.tolist()),
+    )

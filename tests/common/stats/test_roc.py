@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from common.errors import NonFiniteError
 from common.stats.contract import total
 from common.stats.minima import REPLICATION, SIMULATION, STANDARD
+from common.stats.proportion import wilson
 from common.stats.roc import auc_interval, delong_variance, finish_roc, local_roc
 
 HAND_SCORES = np.array([0.1, 0.3, 0.35, 0.8, 0.35, 0.9])
@@ -61,6 +62,33 @@ def test_equals_proc_on_asah(asah, reference):
         assert (result.n_positive, result.n_negative, result.error_bound) == (41, 72, 0)
 
 
+@pytest.mark.parametrize("threshold", [0.1, 0.2, 0.3, 0.5])
+def test_band_equals_r_on_asah(asah, reference, threshold):
+    _, scores, labels = asah
+    curve = finish_roc(local_roc(scores[:1], labels, 50_000), minima=SIMULATION).curve
+
+    # The last step whose patients all have at least the threshold (in ng/ml, of 2.1).
+    step = int(np.flatnonzero(np.array(curve.threshold) >= threshold / 2.1 - 1 / 50_000)[-1])
+
+    expected = reference("roc/roc.csv")
+    assert curve.low[step] == pytest.approx(expected[f"band.{threshold}.low"], rel=1e-10)
+    assert curve.high[step] == pytest.approx(expected[f"band.{threshold}.high"], rel=1e-10)
+
+
+def test_band_is_wilsons_at_every_step_and_holds_the_curve():
+    scores, labels = draw(5, n=300)
+
+    curve = finish_roc(local_roc(scores, labels, 100)).curve
+
+    n = int(labels.sum())
+    for rate, low, high in zip(curve.true_positive_rate, curve.low, curve.high, strict=True):
+        limits = wilson(round(rate * n), n)
+        assert (low, high) == (limits.low, limits.high)
+        assert low <= rate <= high
+    assert (curve.low[0], curve.high[-1]) == (0.0, 1.0)
+    assert len(curve.low) == len(curve.threshold)
+
+
 @pytest.mark.parametrize("bins", [1, 7, 100, 1000])
 def test_one_site_is_exact_however_coarse_the_bins(bins):
     scores, labels = draw(1, decimals=6)
@@ -102,6 +130,15 @@ def test_true_auc_lies_within_the_bound(patients, bins):
         return
     value, _ = brute_force(scores, labels)
     assert abs(result.auc - value) <= result.error_bound + 1e-12
+
+
+def test_few_values_leave_nothing_open():
+    scores, labels = np.array([0.5, 0.5, 0.2, 0.2]), np.array([True, False, True, False])
+    summary = total([local_roc(scores[::2], labels[::2], 10), local_roc(scores[1::2], labels[1::2], 10)])
+
+    assert finish_roc(summary, minima=SIMULATION).error_bound == 0.25
+    exact = finish_roc(summary, minima=SIMULATION, exact=True)
+    assert (exact.auc, exact.error_bound) == (0.5, 0.0)
 
 
 def test_bound_shrinks_to_what_sites_leave_open():
