@@ -14,7 +14,7 @@ from common.stats.glm import Ask
 from common.stats.minima import STANDARD, Minima
 from common.stats.newton import advance, start
 from common.stats.proportion import wilson
-from common.stats.roc import check_scores
+from common.stats.scores import check_scores, with_score
 from common.stats.stack import Problem
 from common.types import Counts, Flags, Reals
 
@@ -51,12 +51,12 @@ class CalibrationResult:
     brier, expected_calibration_error : Estimate
         The latter over ten equal bins, before any are merged.
     points : tuple of ReliabilityPoint
-        Bins merged with their neighbours until each may be shown.
+        Bins merged with their neighbours until each may be shown; empty where their sizes would give the
+        number missing away.
     n_clipped : int or None
         Scores so near to 0 or 1 that logits are taken of 1e-6 from there.
-    n_used : int or None
-    n_missing : int
-        Always 0: a site refuses to answer with a score missing.
+    n_used, n_missing : int or None
+        Patients with a score, and those without.
     method : str
     status : Status
     """
@@ -66,7 +66,7 @@ class CalibrationResult:
     points: tuple[ReliabilityPoint, ...]
     n_clipped: int | None
     n_used: int | None
-    n_missing: int
+    n_missing: int | None
     method: str
     status: Status
 
@@ -95,32 +95,35 @@ def local_calibration(scores: Reals, labels: Flags) -> Summary:
     Parameters
     ----------
     scores : float array, shape (n,)
-        In [0, 1].
+        In [0, 1]; NaN for a patient without a score, who is left out and counted.
     labels : bool array, shape (n,)
 
     Returns
     -------
     Summary
-        Counts "patients" and "events" (10,), "clipped" (1,); reals "scores" (10,) and "brier" (1,).
+        Counts "patients" and "events" (10,), "clipped" and "missing" (1,); reals "scores" (10,) and
+        "brier" (1,).
 
     Raises
     ------
     NonFiniteError
-        If a score is NaN or infinite.
+        If a score is infinite.
     ValueError
         If a score is outside [0, 1], or shapes differ.
     """
     check_scores(scores[np.newaxis], labels)
-    bin_of = np.minimum((scores * BINS).astype(np.int64), BINS - 1)
+    known, own = with_score(scores, labels)
+    bin_of = np.minimum((known * BINS).astype(np.int64), BINS - 1)
     return Summary(
         counts={
             "patients": np.bincount(bin_of, minlength=BINS),
-            "events": np.bincount(bin_of[labels], minlength=BINS),
-            "clipped": np.array([np.count_nonzero((scores < CLIP) | (scores > 1 - CLIP))]),
+            "events": np.bincount(bin_of[own], minlength=BINS),
+            "clipped": np.array([np.count_nonzero((known < CLIP) | (known > 1 - CLIP))]),
+            "missing": np.array([scores.size - known.size]),
         },
         reals={
-            "scores": np.asarray(np.bincount(bin_of, weights=scores, minlength=BINS), dtype=np.float64),
-            "brier": np.array([np.sum((scores - labels) ** 2)]),
+            "scores": np.asarray(np.bincount(bin_of, weights=known, minlength=BINS), dtype=np.float64),
+            "brier": np.array([np.sum((known - own) ** 2)]),
         },
     )
 
@@ -134,20 +137,21 @@ def finish_calibration(summary: Summary, minima: Minima = STANDARD) -> Calibrati
     """
     patients, events = summary.counts["patients"], summary.counts["events"]
     n, positive = int(patients.sum()), int(events.sum())
-    clipped, used = minima.shown(int(summary.counts["clipped"][0])), minima.shown(n)
+    clipped, (used, missing) = minima.shown(int(summary.counts["clipped"][0])), _numbers(summary, minima)
     names = ("mean squared difference", f"{BINS} equal bins")
     status = _status(n - positive, positive, minima)
     if not status.ok:
-        brier, error = (absent(status, name, used, 0) for name in names)
-        return CalibrationResult(brier, error, (), clipped, used, 0, names[1], status)
+        brier, error = (absent(status, name, used, missing) for name in names)
+        return CalibrationResult(brier, error, (), clipped, used, missing, names[1], status)
     gaps = float(np.abs(events - summary.reals["scores"]).sum())
-    brier = Estimate(float(summary.reals["brier"][0]) / n, None, n, 0, names[0])
-    error = Estimate(gaps / n, None, n, 0, names[1])
-    return CalibrationResult(brier, error, _points(summary, minima), clipped, used, 0, names[1], OK)
+    brier = Estimate(float(summary.reals["brier"][0]) / n, None, used, missing, names[0])
+    error = Estimate(gaps / n, None, used, missing, names[1])
+    points = () if missing is None else _points(summary, minima)
+    return CalibrationResult(brier, error, points, clipped, used, missing, names[1], OK)
 
 
 def logits(scores: Reals) -> Reals:
-    """The design matrix of `recalibrate`: clipped scores' logits, shape (n, 1)."""
+    """The design matrix of `recalibrate`: clipped scores' logits, shape (n, 1); NaN where missing."""
     clipped = np.clip(scores, CLIP, 1 - CLIP)
     return np.asarray(np.log(clipped / (1 - clipped))[:, np.newaxis])
 
@@ -167,10 +171,11 @@ def recalibrate(ask: Ask, calibration: Summary, minima: Minima = STANDARD) -> Re
     Cox DR. Biometrika 1958;45:562-565. Van Calster B et al. J Clin Epidemiol 2016;74:167-176.
     """
     n, positive = int(calibration.counts["patients"].sum()), int(calibration.counts["events"].sum())
+    numbers = _numbers(calibration, minima)
     status = _status(n - positive, positive, minima)
     methods = ("logistic, slope 1", "logistic")
     if not status.ok:
-        intercept, slope = (absent(status, method, minima.shown(n), 0) for method in methods)
+        intercept, slope = (absent(status, method, *numbers) for method in methods)
         return Recalibration(intercept, slope, 0)
     free = np.array([[True, False], [True, True]])
     problem = Problem(np.zeros((2, 1), dtype=np.int64), free, np.zeros(1), np.ones(1), firth=False)
@@ -180,14 +185,20 @@ def recalibrate(ask: Ask, calibration: Summary, minima: Minima = STANDARD) -> Re
     found = []
     for model, method in enumerate(methods):
         if not state.converged[model]:
-            found.append(absent(undefined("separated: no finite value"), method, n, 0))
+            found.append(absent(undefined("separated: no finite value"), method, *numbers))
             continue
         own = np.flatnonzero(free[model])
         covariance = np.linalg.inv(state.information[model][np.ix_(own, own)])
         value, half = float(state.accepted[model, own[-1]]), sqrt(covariance[-1, -1])
         half *= float(stats.norm.isf((1 - LEVEL) / 2))
-        found.append(Estimate(value, Interval(value - half, value + half, "Wald"), n, 0, method))
+        found.append(Estimate(value, Interval(value - half, value + half, "Wald"), *numbers, method))
     return Recalibration(found[0], found[1], state.rounds)
+
+
+def _numbers(summary: Summary, minima: Minima) -> tuple[int | None, int | None]:
+    """Patients with and without a score; the former would give the latter away."""
+    missing = minima.shown(int(summary.counts["missing"][0]))
+    return (None if missing is None else minima.shown(int(summary.counts["patients"].sum()))), missing
 
 
 def _status(negative: int, positive: int, minima: Minima) -> Status:

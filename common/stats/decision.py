@@ -12,7 +12,7 @@ from scipy import stats
 from common.stats.contract import Summary
 from common.stats.estimate import LEVEL, OK, Interval, Status, suppressed
 from common.stats.minima import STANDARD, Minima
-from common.stats.roc import check_scores
+from common.stats.scores import check_scores, with_score
 from common.types import Flags, Reals
 
 MAXIMUM_THRESHOLDS = 50
@@ -46,16 +46,15 @@ class DecisionCurve:
     ----------
     points : tuple of NetBenefit
         Thresholds between which too few patients lie are left out.
-    n_used : int or None
-    n_missing : int
-        Always 0: a site refuses to answer with a score missing.
+    n_used, n_missing : int or None
+        Patients with a score, and those without.
     method : str
     status : Status
     """
 
     points: tuple[NetBenefit, ...]
     n_used: int | None
-    n_missing: int
+    n_missing: int | None
     method: str
     status: Status
 
@@ -81,31 +80,33 @@ def local_decision(scores: Reals, labels: Flags, thresholds: Sequence[float]) ->
     Parameters
     ----------
     scores : float array, shape (n,)
-        In [0, 1].
+        In [0, 1]; NaN for a patient without a score, who is left out and counted.
     labels : bool array, shape (n,)
 
     Returns
     -------
     Summary
-        Counts "called" (2, thresholds), negatives first, and "classes" (2,).
+        Counts "called" (2, thresholds), negatives first, "classes" (2,) and "missing" (1,).
 
     Raises
     ------
     NonFiniteError
-        If a score is NaN or infinite.
+        If a score is infinite.
     ValueError
         If a score is outside [0, 1], shapes differ, or the thresholds are not as `check_thresholds` says.
     """
     check_scores(scores[np.newaxis], labels)
     check_thresholds(thresholds)
+    known, own = with_score(scores, labels)
     called = [
-        [np.count_nonzero(scores[labels == label] >= threshold) for threshold in thresholds]
+        [np.count_nonzero(known[own == label] >= threshold) for threshold in thresholds]
         for label in (False, True)
     ]
     return Summary(
         counts={
             "called": np.array(called, dtype=np.int64),
-            "classes": np.array([np.count_nonzero(~labels), np.count_nonzero(labels)]),
+            "classes": np.array([np.count_nonzero(~own), np.count_nonzero(own)]),
+            "missing": np.array([scores.size - known.size]),
         }
     )
 
@@ -120,11 +121,12 @@ def finish_decision(
     Vickers AJ, Elkin EB. Med Decis Making 2006;26:565-574.
     """
     negatives, positives = (int(n) for n in summary.counts["classes"])
-    n = negatives + positives
+    missing = minima.shown(int(summary.counts["missing"][0]))
+    used = None if missing is None else minima.shown(negatives + positives)
+    status = _status(negatives, positives, missing, minima)
     method = "net benefit"
-    if min(negatives, positives) < minima.per_class:
-        reason = suppressed(f"fewer than {minima.per_class} patients in a class")
-        return DecisionCurve((), minima.shown(n), 0, method, reason)
+    if not status.ok:
+        return DecisionCurve((), used, missing, method, status)
     shown = _shown(summary, minima)
     points = tuple(
         _benefit(
@@ -132,7 +134,14 @@ def finish_decision(
         )
         for index in shown
     )
-    return DecisionCurve(points, n, 0, method, OK)
+    return DecisionCurve(points, used, missing, method, OK)
+
+
+def _status(negatives: int, positives: int, missing: int | None, minima: Minima) -> Status:
+    if min(negatives, positives) < minima.per_class:
+        return suppressed(f"fewer than {minima.per_class} patients in a class")
+    # Treating all is the prevalence among those with a score, and the intervals tell how many they are.
+    return OK if missing is not None else suppressed("few patients without a score could be counted")
 
 
 def _benefit(threshold: float, called: list[int], classes: tuple[int, int]) -> NetBenefit:

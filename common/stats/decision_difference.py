@@ -11,9 +11,10 @@ from scipy.special import ndtri
 
 from common.stats.contract import Summary
 from common.stats.decision import check_thresholds, finish_decision
+from common.stats.delong import complete_cases
 from common.stats.estimate import LEVEL, OK, Interval, Status
 from common.stats.minima import STANDARD, Minima
-from common.stats.roc import check_scores
+from common.stats.scores import check_scores
 from common.types import Counts, Flags, Reals
 
 
@@ -34,16 +35,15 @@ class DecisionDifference:
     ----------
     points : tuple of BenefitDifference
         Thresholds are left out where either model's point is, or where the models disagree on few patients.
-    n_used : int or None
-    n_missing : int
-        Always 0: a site refuses to answer with a score missing.
+    n_used, n_missing : int or None
+        Patients with both scores, and the others.
     method : str
     status : Status
     """
 
     points: tuple[BenefitDifference, ...]
     n_used: int | None
-    n_missing: int
+    n_missing: int | None
     method: str
     status: Status
 
@@ -54,14 +54,14 @@ def local_decision_difference(scores: Reals, labels: Flags, thresholds: Sequence
     Parameters
     ----------
     scores : float array, shape (2, n)
-        In [0, 1].
+        In [0, 1]; a patient with a score missing (NaN) is left out of both models and counted.
     labels : bool array, shape (n,)
 
     Returns
     -------
     Summary
-        Counts "called" (3, 2, thresholds): by the first, the second, both; negatives first; and "classes"
-        (2,).
+        Counts "called" (3, 2, thresholds): by the first, the second, both; negatives first; "classes" (2,)
+        and "missing" (1,).
 
     Raises
     ------
@@ -74,12 +74,15 @@ def local_decision_difference(scores: Reals, labels: Flags, thresholds: Sequence
     check_thresholds(thresholds)
     if len(scores) != 2:
         raise ValueError(f"{len(scores)} models are no pair")
+    complete = complete_cases(scores)
+    known, own = scores[:, complete], labels[complete]
     # Both call a patient positive whose lower score reaches the threshold.
-    rows = np.concatenate([scores, scores.min(axis=0, keepdims=True)])
+    rows = np.concatenate([known, known.min(axis=0, keepdims=True)])
     reached = rows[:, :, np.newaxis] >= np.asarray(thresholds)
-    called = np.stack([reached[:, labels == label].sum(axis=1) for label in (False, True)], axis=1)
-    classes = np.array([np.count_nonzero(~labels), np.count_nonzero(labels)])
-    return Summary(counts={"called": called, "classes": classes})
+    called = np.stack([reached[:, own == label].sum(axis=1) for label in (False, True)], axis=1)
+    classes = np.array([np.count_nonzero(~own), np.count_nonzero(own)])
+    missing = np.array([np.count_nonzero(~complete)])
+    return Summary(counts={"called": called, "classes": classes, "missing": missing})
 
 
 def finish_decision_difference(
@@ -93,12 +96,13 @@ def finish_decision_difference(
     """
     called, classes = summary.counts["called"], summary.counts["classes"]
     curves = [
-        finish_decision(Summary({"called": rows, "classes": classes}), thresholds, minima)
+        finish_decision(Summary({**summary.counts, "called": rows}), thresholds, minima)
         for rows in called[:2]
     ]
+    numbers = (curves[0].n_used, curves[0].n_missing)
     method = "difference of net benefit, paired"
     if not curves[0].status.ok:
-        return DecisionDifference((), curves[0].n_used, 0, method, curves[0].status)
+        return DecisionDifference((), *numbers, method, curves[0].status)
     shown = [{point.threshold for point in curve.points} for curve in curves]
     points = tuple(
         _difference(float(threshold), called[:, :, index], int(classes.sum()))
@@ -106,7 +110,7 @@ def finish_decision_difference(
         if threshold in shown[0] & shown[1]
         and minima.releasable(called[:2, :, index] - called[2, :, index]).all()
     )
-    return DecisionDifference(points, curves[0].n_used, 0, method, OK)
+    return DecisionDifference(points, *numbers, method, OK)
 
 
 def _difference(threshold: float, called: Counts, n: int) -> BenefitDifference:

@@ -13,6 +13,8 @@ from common.stats.contract import Summary
 from common.stats.estimate import OK, Status, suppressed
 from common.stats.minima import STANDARD, Minima
 
+TOO_CLOSE = "too few patients more or less than in a cohort already released"
+
 
 @dataclass(frozen=True)
 class Cohort:
@@ -69,7 +71,7 @@ class Registry:
         if len(self.released) >= self.maximum:
             return suppressed("the plan allows no more releases")
         if not _far_enough(differences, minima):
-            return suppressed("too few patients more or less than in a cohort already released")
+            return suppressed(TOO_CLOSE)
         return OK
 
     def release(self, cohort: Cohort) -> Registry:
@@ -94,6 +96,16 @@ def local_differences(candidate: AbstractSet[str], earlier: Sequence[AbstractSet
     """
     only = [[len(before - candidate), len(candidate - before)] for before in earlier]
     return Summary({"only": np.array(only, dtype=np.int64).reshape(-1, 2)})
+
+
+def too_close(
+    candidate: AbstractSet[str], earlier: Sequence[AbstractSet[str]], minima: Minima = STANDARD
+) -> bool:
+    """Whether a cohort differs from one already released in too few of this site's patients.
+
+    The arguments are those of `local_differences`.
+    """
+    return not _far_enough(local_differences(candidate, earlier), minima)
 
 
 def check_site_differences(differences: Summary, minima: Minima = STANDARD) -> None:

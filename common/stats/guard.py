@@ -12,6 +12,7 @@ import numpy as np
 
 from common.errors import SmallNumberError
 from common.stats.contract import Summary
+from common.stats.differencing import TOO_CLOSE
 from common.stats.estimate import OK, Status, suppressed, undefined
 from common.stats.minima import Minima
 from common.types import Flags
@@ -21,10 +22,20 @@ Purpose: TypeAlias = Literal["description", "discrimination", "regression", "agr
 
 @dataclass(frozen=True)
 class Demand:
-    """What an analysis is for, and for a regression how many columns it has."""
+    """What an analysis is for.
+
+    Attributes
+    ----------
+    purpose : {"description", "discrimination", "regression", "agreement"}
+    columns : int
+        Of a regression.
+    one_site : bool
+        One site holds the cohort alone: its sum hides nothing, so the minima of a site's own release hold.
+    """
 
     purpose: Purpose
     columns: int = 0
+    one_site: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,20 +57,25 @@ class GuardResult:
     status: Status
 
 
-def local_guard(complete: Flags, labels: Flags) -> Summary:
-    """One site's patients in each analysis.
+def local_guard(
+    complete: Flags, labels: Flags, short: Flags | None = None, close: Flags | None = None
+) -> Summary:
+    """One site's patients in each analysis, and what the site itself objects to.
 
     Parameters
     ----------
     complete : bool array, shape (analyses, n)
         Who has all that an analysis needs.
     labels : bool array, shape (n,)
+    short, close : bool arrays, shape (analyses,), or None
+        Where this site has too few patients by `short_at_site`, and where they are too nearly those of a
+        cohort already released by `differencing.too_close`; None: nowhere.
 
     Returns
     -------
     Summary
-        Counts "classes" (analyses, 2), negatives first, "missing" (analyses,), and "sites" (analyses,): 1
-        where the site has a patient.
+        Counts "classes" (analyses, 2), negatives first, "missing" (analyses,), and of (analyses,) each
+        "sites": 1 where the site has a patient; "short" and "close": 1 where the site objects.
 
     Raises
     ------
@@ -68,6 +84,14 @@ def local_guard(complete: Flags, labels: Flags) -> Summary:
     """
     if complete.ndim != 2 or complete.shape[1:] != labels.shape:
         raise ValueError(f"analyses {complete.shape} and labels {labels.shape} do not belong together")
+    nowhere = np.zeros(len(complete), dtype=np.bool_)
+    objections = {
+        "short": nowhere if short is None else short,
+        "close": nowhere if close is None else close,
+    }
+    for name, flags in objections.items():
+        if flags.shape != nowhere.shape:
+            raise ValueError(f"{name!r} is of {flags.shape} analyses, not of {nowhere.shape}")
     classes = np.stack([(complete & ~labels).sum(axis=1), (complete & labels).sum(axis=1)], axis=1)
     return Summary(
         {
@@ -75,6 +99,7 @@ def local_guard(complete: Flags, labels: Flags) -> Summary:
             "missing": (~complete).sum(axis=1),
             "sites": (classes.sum(axis=1) > 0).astype(np.int64),
         }
+        | {name: flags.astype(np.int64) for name, flags in objections.items()}
     )
 
 
@@ -89,7 +114,7 @@ def finish_guard(
         One an analysis.
     two_site_ack : bool
         The plan accepts that each of two sites can tell the other's summary from the sum; then every site
-        must have passed `check_site`.
+        must have judged its own numbers: `short_at_site`, or `check_site` to refuse altogether.
 
     Raises
     ------
@@ -102,14 +127,42 @@ def finish_guard(
     found = []
     for row, demand in enumerate(demands):
         n0, n1 = (int(n) for n in summary.counts["classes"][row])
-        sites = int(summary.counts["sites"][row])
         status = breach(n0, n1, demand, minima)
-        if status.ok and sites < needed:
-            status = suppressed(f"fewer than {needed} sites with patients")
+        if status.ok:
+            status = _objection(summary, row, 1 if demand.one_site else needed)
         missing = minima.shown(int(summary.counts["missing"][row]))
         used = None if missing is None else minima.shown(n0 + n1)
-        found.append(GuardResult(used, missing, sites, status))
+        found.append(GuardResult(used, missing, int(summary.counts["sites"][row]), status))
     return tuple(found)
+
+
+def short_at_site(complete: Flags, labels: Flags, demands: tuple[Demand, ...], minima: Minima) -> Flags:
+    """Which analyses fall below a minimum at this site alone; none in which it has no patient.
+
+    Parameters
+    ----------
+    complete : bool array, shape (analyses, n)
+    labels : bool array, shape (n,)
+    demands : tuple of Demand
+        One an analysis.
+
+    Returns
+    -------
+    bool array, shape (analyses,)
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, or there is not one demand an analysis.
+    """
+    classes = local_guard(complete, labels).counts["classes"].tolist()
+    return np.array(
+        [
+            n0 + n1 > 0 and not breach(n0, n1, demand, minima).ok
+            for (n0, n1), demand in zip(classes, demands, strict=True)
+        ],
+        dtype=np.bool_,
+    )
 
 
 def check_site(summary: Summary, demands: tuple[Demand, ...], minima: Minima) -> None:
@@ -133,14 +186,37 @@ def breach(negatives: int, positives: int, demand: Demand, minima: Minima) -> St
     n, smaller = negatives + positives, min(negatives, positives)
     if n == 0:
         return undefined("no patients")
-    group = {"description": minima.group, "agreement": minima.subjects}.get(demand.purpose)
-    if group is not None:
-        return OK if n >= group else suppressed(f"fewer than {group} patients")
-    if smaller == 0:
+    group, per_class = _least(demand, minima)
+    if n < group:
+        return suppressed(f"fewer than {group} patients")
+    if smaller == 0 < per_class:
         return suppressed("patients of one class only")
-    per_class = minima.per_class if demand.purpose == "discrimination" else minima.model_class
     if smaller < per_class:
         return suppressed(f"fewer than {per_class} patients in a class")
     if demand.purpose == "regression" and n < minima.model_rows * (demand.columns + 1):
         return suppressed("too few patients for the number of coefficients")
+    return OK
+
+
+def _least(demand: Demand, minima: Minima) -> tuple[int, int]:
+    """Patients, and patients of each class, that an analysis needs."""
+    group, per_class = {
+        "description": (minima.group, 0),
+        "agreement": (minima.subjects, 0),
+        "discrimination": (1, minima.per_class),
+        "regression": (1, minima.model_class),
+    }[demand.purpose]
+    if not demand.one_site:
+        return group, per_class
+    return max(group, minima.site_patients), max(per_class, minima.site_per_class) if per_class else 0
+
+
+def _objection(summary: Summary, row: int, needed: int) -> Status:
+    """Which rule about the sites an analysis breaks."""
+    if summary.counts["sites"][row] < needed:
+        return suppressed(f"fewer than {needed} sites with patients")
+    if summary.counts["short"][row] > 0:
+        return suppressed("a site has too few patients for it")
+    if summary.counts["close"][row] > 0:
+        return suppressed(TOO_CLOSE)
     return OK

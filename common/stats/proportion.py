@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from math import sqrt
 from typing import Literal, TypeAlias
 
+import numpy as np
 from scipy import stats
+from scipy.special import ndtri
 
 from common.stats.estimate import LEVEL, Interval
+from common.types import Counts, Reals
 
 ProportionInterval: TypeAlias = Literal["wilson", "clopper-pearson"]
 
@@ -25,14 +27,26 @@ def wilson(successes: int, trials: int, level: float = LEVEL) -> Interval:
     Wilson EB. J Am Stat Assoc 1927;22:209-212.
     """
     _check(successes, trials)
-    z = float(stats.norm.isf((1 - level) / 2))
+    low, high = wilson_limits(np.array([successes]), trials, level)
+    return Interval(float(low[0]), float(high[0]), "wilson", level)
+
+
+def wilson_limits(successes: Counts, trials: int, level: float = LEVEL) -> tuple[Reals, Reals]:
+    """The limits of many score intervals of proportions with one denominator, each as `wilson` has them.
+
+    Parameters
+    ----------
+    successes : int array, shape (k,)
+        Each in 0 ... trials; trials > 0.
+    """
+    z = float(ndtri((1 + level) / 2))
     p = successes / trials
     centre = p + z**2 / (2 * trials)
-    half = z * sqrt(p * (1 - p) / trials + (z / (2 * trials)) ** 2)
+    half = z * np.sqrt(p * (1 - p) / trials + (z / (2 * trials)) ** 2)
     scale = 1 + z**2 / trials
-    low = 0.0 if successes == 0 else (centre - half) / scale
-    high = 1.0 if successes == trials else (centre + half) / scale
-    return Interval(low, high, "wilson", level)
+    low = np.where(successes == 0, 0.0, (centre - half) / scale)
+    high = np.where(successes == trials, 1.0, (centre + half) / scale)
+    return low, high
 
 
 def clopper_pearson(successes: float, trials: int, level: float = LEVEL) -> Interval:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite, log, sqrt
+from math import log, sqrt
 from typing import Literal, TypeAlias
 
 import numpy as np
 from scipy import stats
 from scipy.special import expit
 
-from common.errors import NonFiniteError
 from common.stats.contract import Summary
 from common.stats.estimate import LEVEL, OK, Interval, Status, suppressed, undefined
 from common.stats.minima import STANDARD, Minima
-from common.stats.proportion import clopper_pearson
+from common.stats.proportion import clopper_pearson, wilson_limits
+from common.stats.scores import check_scores, class_histograms, doubled_wins, with_score
 from common.types import Counts, Flags, Reals
 
 AucInterval: TypeAlias = Literal["logit-delong", "delong", "mc_binomial"]
@@ -30,11 +30,15 @@ class RocCurve:
     ----------
     threshold, false_positive_rate, true_positive_rate : tuples of the same length
         A patient is called positive whose score is at least the threshold; the first lies above 1.
+    low, high : tuples of the same length
+        Wilson's interval of the true positive rate at each threshold; pointwise, no band for the whole curve.
     """
 
     threshold: tuple[float, ...]
     false_positive_rate: tuple[float, ...]
     true_positive_rate: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,11 @@ class RocResult:
         DeLong's; None with fewer than two patients in a class.
     interval : Interval or None
     curve : RocCurve or None
-        Steps of at least the cell minimum.
+        Steps of at least the cell minimum; None where its steps would give hidden numbers away.
     n_positive, n_negative : int or None
-        None where the count may not be shown.
-    n_missing : int
-        Always 0: a site refuses to answer with a score missing.
+        Patients with a score; None where the count may not be shown, or would give `n_missing` away.
+    n_missing : int or None
+        Patients without a score.
     method : str
     status : Status
     """
@@ -67,7 +71,7 @@ class RocResult:
     curve: RocCurve | None
     n_positive: int | None
     n_negative: int | None
-    n_missing: int
+    n_missing: int | None
     method: str
     status: Status
 
@@ -78,7 +82,7 @@ def local_roc(scores: Reals, labels: Flags, bins: int) -> Summary:
     Parameters
     ----------
     scores : float array, shape (n,) or (models, n)
-        In [0, 1].
+        In [0, 1]; NaN for a patient without a score, who is left out and counted.
     labels : bool array, shape (n,)
         True for the positive class.
     bins : int
@@ -87,14 +91,14 @@ def local_roc(scores: Reals, labels: Flags, bins: int) -> Summary:
     Returns
     -------
     Summary
-        Counts "histogram" (models, 2, K), negatives first, and "same_bin" (models, 2): twice the pairs of
+        Counts "histogram" (models, 2, K), negatives first; "same_bin" (models, 2): twice the pairs of
         one positive and one negative in one bin that the positive wins (a tie is half a win), and all such
-        pairs.
+        pairs; and "missing" (models,).
 
     Raises
     ------
     NonFiniteError
-        If a score is NaN or infinite.
+        If a score is infinite.
     ValueError
         If a score is outside [0, 1], or shapes differ.
     """
@@ -105,43 +109,24 @@ def local_roc(scores: Reals, labels: Flags, bins: int) -> Summary:
         raise ValueError(f"{bins} bins are no histogram")
     histogram = np.empty((len(rows), 2, bins), dtype=np.int64)
     same_bin = np.empty((len(rows), 2), dtype=np.int64)
+    missing = np.count_nonzero(np.isnan(rows), axis=1)
     for model, row in enumerate(rows):
-        histogram[model] = _class_histograms(row, positive, bins)
+        known, own = (row, positive) if not missing[model] else with_score(row, positive)
+        histogram[model] = class_histograms(known, own, bins)
         negatives, positives = histogram[model]
         below = np.cumsum(negatives) - negatives
         across_bins = int(positives @ below)
-        same_bin[model] = _doubled_wins(row, positive) - 2 * across_bins, positives @ negatives
-    return Summary(counts={"histogram": histogram, "same_bin": same_bin})
-
-
-def check_scores(rows: Reals, labels: Flags) -> None:
-    """Whether scores are scores.
-
-    Parameters
-    ----------
-    rows : float array, shape (models, n)
-    labels : bool array, shape (n,)
-
-    Raises
-    ------
-    NonFiniteError
-        If a score is NaN or infinite.
-    ValueError
-        If a score is outside [0, 1], or shapes differ.
-    """
-    if rows.ndim != 2 or labels.shape != rows.shape[1:]:
-        raise ValueError(f"scores {rows.shape} and labels {labels.shape} do not belong together")
-    if rows.size == 0:
-        return
-    low, high = float(rows.min()), float(rows.max())
-    if not (isfinite(low) and isfinite(high)):
-        raise NonFiniteError("a score is NaN or infinite -> find out why the model failed on this patient")
-    if low < 0 or high > 1:
-        raise ValueError(f"scores lie in [{low:g}, {high:g}], not in [0, 1] -> rescale them by their range")
+        same_bin[model] = doubled_wins(known, own) - 2 * across_bins, positives @ negatives
+    return Summary(counts={"histogram": histogram, "same_bin": same_bin, "missing": missing})
 
 
 def finish_roc(
-    summary: Summary, interval: AucInterval = "logit-delong", minima: Minima = STANDARD, model: int = 0
+    summary: Summary,
+    interval: AucInterval = "logit-delong",
+    minima: Minima = STANDARD,
+    model: int = 0,
+    *,
+    exact: bool = False,
 ) -> RocResult:
     """AUC, interval and curve of one model of the pooled histograms.
 
@@ -152,6 +137,8 @@ def finish_roc(
         but no valid interval of an AUC. It stands in where DeLong's variance is 0 because the AUC is 0 or 1.
     model : int
         Which row of the summary.
+    exact : bool
+        Scores take so few values that those in one bin are equal: the AUC of the bins is that of the scores.
 
     References
     ----------
@@ -160,16 +147,18 @@ def finish_roc(
     """
     negatives, positives = summary.counts["histogram"][model]
     n0, n1 = int(negatives.sum()), int(positives.sum())
+    missing = minima.shown(int(summary.counts["missing"][model]))
+    # The sizes of the classes are known: the numbers used would give the number missing away.
+    used = (None, None) if missing is None else (minima.shown(n1), minima.shown(n0))
     status = class_status(n0, n1, minima)
     if not status.ok:
-        return RocResult(
-            None, None, None, None, None, minima.shown(n1), minima.shown(n0), 0, interval, status
-        )
+        return RocResult(None, None, None, None, None, *used, missing, interval, status)
     auc, bound = auc_of(summary, model)
+    bound = 0.0 if exact else bound
     variance = delong_variance(negatives, positives)
     chosen = auc_interval(auc, variance, n0 + n1, interval)
-    curve = _curve(negatives, positives, minima.cell)
-    return RocResult(auc, bound, variance, chosen, curve, n1, n0, 0, interval, OK)
+    curve = None if missing is None else _curve(negatives, positives, minima.cell)
+    return RocResult(auc, bound, variance, chosen, curve, *used, missing, interval, OK)
 
 
 def class_status(n0: int, n1: int, minima: Minima) -> Status:
@@ -241,35 +230,6 @@ def auc_interval(auc: float, variance: float | None, n: int, kind: AucInterval) 
     return Interval(float(expit(centre - half)), float(expit(centre + half)), "logit-delong")
 
 
-def _class_histograms(scores: Reals, positive: Flags, bins: int) -> Counts:
-    """Shape (2, bins); every site must bin alike, so in float64 and exactly so."""
-    bin_of = np.minimum((scores * bins).astype(np.int64), bins - 1)
-    return np.bincount(2 * bin_of + positive, minlength=2 * bins).reshape(bins, 2).T
-
-
-def _doubled_wins(scores: Reals, positive: Flags) -> int:
-    """Twice the Mann-Whitney U of the positives, an exact integer.
-
-    One sort of integers: the bits of a float in [0, 1] order as the float does, the label fits below them.
-    """
-    keys = ((scores + 0.0).view(np.int64) << 1) | positive
-    keys.sort()
-    is_positive = (keys & 1).astype(np.bool_)
-    n1 = int(np.count_nonzero(is_positive))
-    # Wilcoxon's rank sum; within a tie the negatives come first, so ties count as wins here.
-    wins_and_ties = int(np.flatnonzero(is_positive).sum()) - n1 * (n1 - 1) // 2
-    # Where a score equals the one before it; a run of such places is a tie, short of its first patient.
-    repeats = np.flatnonzero((keys[1:] ^ keys[:-1]) <= 1) + 1
-    if not repeats.size:
-        return 2 * wins_and_ties
-    opens = np.flatnonzero(np.diff(repeats, prepend=-1) > 1)
-    last = repeats[np.append(opens[1:], repeats.size) - 1]
-    first = repeats[opens] - 1
-    up_to = np.concatenate([[0], np.cumsum(is_positive, dtype=np.int64)])
-    positives = up_to[last + 1] - up_to[first]
-    return 2 * wins_and_ties - int(positives @ (last + 1 - first - positives))
-
-
 def _weighted_variance(values: Reals, weights: Counts) -> float:
     """Sample variance (ddof 1) of values that occur `weights` times."""
     n = weights.sum()
@@ -290,8 +250,14 @@ def _curve(negatives: Counts, positives: Counts, cell: int) -> RocCurve:
             left -= pending
             pending = 0
     above = np.array(edges, dtype=np.int64)
-    share = [
-        (0.0, *((counts.sum() - (np.cumsum(counts) - counts)[above]) / counts.sum()).tolist())
-        for counts in (negatives, positives)
+    called = [
+        np.append(0, counts.sum() - (np.cumsum(counts) - counts)[above]) for counts in (negatives, positives)
     ]
-    return RocCurve(((bins + 1) / bins, *(above / bins).tolist()), share[NEGATIVE], share[POSITIVE])
+    low, high = wilson_limits(called[POSITIVE], int(positives.sum()))
+    return RocCurve(
+        threshold=((bins + 1) / bins, *(above / bins).tolist()),
+        false_positive_rate=tuple((called[NEGATIVE] / negatives.sum()).tolist()),
+        true_positive_rate=tuple((called[POSITIVE] / positives.sum()).tolist()),
+        low=tuple(low.tolist()),
+        high=tuple(high.tolist()),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.special import ndtr, ndtri
 from common.stats.contract import Summary
 from common.stats.delong import AucDifference
 from common.stats.estimate import LEVEL, OK, Interval, Status, suppressed, undefined
-from common.stats.minima import STANDARD, Minima
+from common.stats.minima import STANDARD, Minima, hidden_cells
 from common.stats.roc import AucInterval, RocResult, finish_roc, local_roc
 from common.types import Counts, Flags, Reals
 
@@ -24,7 +25,7 @@ def local_subgroups(scores: Reals, labels: Flags, parts: Counts, n_parts: int, b
     Parameters
     ----------
     scores : float array, shape (n,)
-        In [0, 1].
+        In [0, 1]; NaN for a patient without a score, who is left out and counted.
     labels : bool array, shape (n,)
     parts : int array, shape (n,)
         0 ... n_parts - 1; -1 where missing.
@@ -32,7 +33,8 @@ def local_subgroups(scores: Reals, labels: Flags, parts: Counts, n_parts: int, b
     Returns
     -------
     Summary
-        Counts "histogram" (n_parts + 1, 2, bins) and "same_bin" (n_parts + 1, 2); the last for the missing.
+        Counts "histogram" (n_parts + 1, 2, bins), "same_bin" (n_parts + 1, 2) and "missing" (n_parts + 1,);
+        the last row for those whose part is missing.
 
     Raises
     ------
@@ -46,7 +48,7 @@ def local_subgroups(scores: Reals, labels: Flags, parts: Counts, n_parts: int, b
     return Summary(
         {
             name: np.concatenate([summary.counts[name] for summary in summaries])
-            for name in ("histogram", "same_bin")
+            for name in ("histogram", "same_bin", "missing")
         }
     )
 
@@ -58,13 +60,17 @@ def finish_subgroups(
 
     The whole cohort's result is taken to be known. One part hidden would be the whole less the others: the
     next smallest are hidden too, until what is hidden together could itself be shown. Patients whose part is
-    missing are such a part.
+    missing are such a part. Likewise where the number without a score is hidden, another part's is too.
     """
     rows = range(len(summary.counts["histogram"]))
     results = [finish_roc(summary, interval, minima, row) for row in rows]
     classes = summary.counts["histogram"].sum(axis=2)
     hidden = _hidden(classes, [result.status.ok for result in results], minima)
-    return tuple(_withheld(result) if row in hidden else result for row, result in enumerate(results[:-1]))
+    uncounted = hidden_cells(np.stack([classes.sum(axis=1), summary.counts["missing"]], axis=1), minima)
+    return tuple(
+        _withheld(result) if row in hidden else _uncounted(result) if uncounted[row].any() else result
+        for row, result in enumerate(results[:-1])
+    )
 
 
 def compare_unpaired(first: RocResult, second: RocResult) -> AucDifference:
@@ -77,7 +83,7 @@ def compare_unpaired(first: RocResult, second: RocResult) -> AucDifference:
     """
     method = "DeLong, unpaired"
     used = _sum(first.n_positive, first.n_negative, second.n_positive, second.n_negative)
-    missing = first.n_missing + second.n_missing
+    missing = _sum(first.n_missing, second.n_missing)
     worse = next((result.status for result in (first, second) if not result.status.ok), OK)
     if first.auc is None or second.auc is None:
         return AucDifference(None, None, None, None, None, used, missing, method, worse)
@@ -111,7 +117,12 @@ def _withheld(result: RocResult) -> RocResult:
     status: Status = suppressed("the whole cohort's result would give another subgroup's away")
     if not result.status.ok:
         status = result.status
-    return RocResult(None, None, None, None, None, None, None, 0, result.method, status)
+    return RocResult(None, None, None, None, None, None, None, None, result.method, status)
+
+
+def _uncounted(result: RocResult) -> RocResult:
+    """Without what tells how many patients have a score."""
+    return replace(result, curve=None, n_positive=None, n_negative=None, n_missing=None)
 
 
 def _sum(*numbers: int | None) -> int | None:

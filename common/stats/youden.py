@@ -23,9 +23,8 @@ class OperatingPoint:
         float's rounding.
     index : float or None
         Youden's, sensitivity + specificity - 1; None where it would give few patients away.
-    n_used : int or None
-    n_missing : int
-        Always 0: a site refuses to answer with a score missing.
+    n_used, n_missing : int or None
+        Patients with a score, and those without.
     method : str
     status : Status
     """
@@ -33,7 +32,7 @@ class OperatingPoint:
     threshold: float | None
     index: float | None
     n_used: int | None
-    n_missing: int
+    n_missing: int | None
     method: str
     status: Status
 
@@ -55,9 +54,11 @@ def finish_youden(training: Summary, minima: Minima = STANDARD, model: int = 0) 
     negatives, positives = training.counts["histogram"][model]
     n0, n1, bins = int(negatives.sum()), int(positives.sum()), negatives.size
     method = "Youden's index on the training histogram"
+    missing = minima.shown(int(training.counts["missing"][model]))
+    used = None if missing is None else minima.shown(n0 + n1)
     status = class_status(n0, n1, minima)
     if not status.ok:
-        return OperatingPoint(None, None, minima.shown(n0 + n1), 0, method, status)
+        return OperatingPoint(None, None, used, missing, method, status)
     true_negative = np.cumsum(negatives) - negatives
     false_negative = np.cumsum(positives) - positives
     # Times n0 n1, so that equal indices are equal integers.
@@ -67,4 +68,4 @@ def finish_youden(training: Summary, minima: Minima = STANDARD, model: int = 0) 
     cells = np.array([true_negative[best], false_negative[best]])
     shown = minima.releasable(np.concatenate([cells, [n0, n1] - cells])).all()
     value = float(index[best]) / (n0 * n1) if shown else None
-    return OperatingPoint(best / bins, value, n0 + n1, 0, method, OK)
+    return OperatingPoint(best / bins, value, used, missing, method, OK)

@@ -7,6 +7,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 
+from common.errors import NonFiniteError
 from common.stats.calibration import finish_calibration, local_calibration, logits, recalibrate
 from common.stats.contract import total
 from common.stats.minima import SIMULATION, STANDARD
@@ -101,6 +102,39 @@ def test_extreme_scores_are_clipped_and_counted():
 
     assert finish_calibration(local_calibration(scores, np.arange(40) % 2 == 0)).n_clipped == 30
     assert np.isfinite(logits(scores)).all()
+
+
+def test_patients_without_a_score_are_left_out_and_counted(federations):
+    scores, labels = draw()
+    absent = np.where(np.arange(400) % 20 == 0, np.nan, scores)
+    known = ~np.isnan(absent)
+    alone = finish_calibration(local_calibration(scores[known], labels[known]))
+    recalibrated = rounds_over(scores[known], labels[known], [np.arange(380)])
+
+    for sites in federations(labels):
+        result = finish_calibration(total(local_calibration(absent[site], labels[site]) for site in sites))
+        again = rounds_over(absent, labels, sites)
+        assert (result.n_used, result.n_missing, result.brier.n_missing) == (380, 20, 20)
+        assert result.brier.value == pytest.approx(alone.brier.value, rel=1e-12)
+        assert again.slope.value == pytest.approx(recalibrated.slope.value, rel=1e-8)
+        assert (again.slope.n_used, again.intercept.n_missing) == (380, 20)
+
+
+def test_few_without_a_score_hide_what_would_tell_how_many_have_one():
+    scores, labels = draw()
+    scores[:4] = np.nan
+
+    result = finish_calibration(local_calibration(scores, labels))
+    again = rounds_over(scores, labels, [np.arange(400)])
+
+    assert (result.n_used, result.n_missing, result.points, result.brier.n_used) == (None, None, (), None)
+    assert (again.slope.n_used, again.slope.n_missing, result.status.ok) == (None, None, True)
+    assert finish_calibration(local_calibration(scores, labels), SIMULATION).n_missing == 4
+
+
+def test_refuses_what_is_no_score():
+    with pytest.raises(NonFiniteError, match="infinite"):
+        local_calibration(np.array([0.1, np.inf]), np.array([True, False]))
 
 
 def test_too_few_are_suppressed():

@@ -72,6 +72,29 @@ def test_too_few_are_suppressed():
     assert (result.points, result.status.kind, result.n_used) == ((), "suppressed", 40)
 
 
+def test_patients_without_a_score_are_left_out_and_counted():
+    scores, labels = draw()
+    absent = np.where(np.arange(200) % 20 == 0, np.nan, scores)
+    known = ~np.isnan(absent)
+
+    result = finish_decision(local_decision(absent, labels, THRESHOLDS), THRESHOLDS)
+
+    alone = finish_decision(local_decision(scores[known], labels[known], THRESHOLDS), THRESHOLDS)
+    assert (result.points, result.n_used, result.n_missing) == (alone.points, 190, 10)
+
+
+def test_few_without_a_score_hide_the_curve():
+    scores, labels = draw()
+    scores[:4] = np.nan
+    summary = local_decision(scores, labels, THRESHOLDS)
+
+    result = finish_decision(summary, THRESHOLDS)
+
+    assert (result.points, result.n_used, result.n_missing) == ((), None, None)
+    assert "without a score" in result.status.reason
+    assert finish_decision(summary, THRESHOLDS, SIMULATION).n_missing == 4
+
+
 @pytest.mark.parametrize(
     "thresholds", [(0.1, 0.105), (0.2, 0.1), (0.0, 0.5), (0.5, 1.0), tuple(np.arange(1, 60) / 60)]
 )

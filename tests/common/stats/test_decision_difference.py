@@ -72,11 +72,34 @@ def test_too_few_are_suppressed():
     assert (result.points, result.status.kind) == ((), "suppressed")
 
 
+def test_only_patients_with_both_scores_are_compared():
+    scores, labels = draw()
+    absent = scores.copy()
+    absent[0, ::30], absent[1, 1::30] = np.nan, np.nan
+    known = ~np.isnan(absent).any(axis=0)
+
+    result = finish_decision_difference(local_decision_difference(absent, labels, THRESHOLDS), THRESHOLDS)
+
+    alone = local_decision_difference(scores[:, known], labels[known], THRESHOLDS)
+    assert result.points == finish_decision_difference(alone, THRESHOLDS).points
+    assert (result.n_used, result.n_missing) == (280, 20)
+
+
+def test_few_without_both_scores_hide_the_difference():
+    scores, labels = draw()
+    scores[0, :3] = np.nan
+
+    result = finish_decision_difference(local_decision_difference(scores, labels, THRESHOLDS), THRESHOLDS)
+
+    assert (result.points, result.n_used, result.n_missing) == ((), None, None)
+    assert result.status.kind == "suppressed"
+
+
 def test_refuses_what_is_no_pair():
     scores, labels = draw()
     with pytest.raises(ValueError, match="no pair"):
         local_decision_difference(scores[:1], labels, THRESHOLDS)
     with pytest.raises(NonFiniteError):
-        local_decision_difference(np.where(scores > 0.9, np.nan, scores), labels, THRESHOLDS)
+        local_decision_difference(np.where(scores > 0.9, np.inf, scores), labels, THRESHOLDS)
     with pytest.raises(ValueError, match="thresholds"):
         local_decision_difference(scores, labels, (0.5, 0.2))

@@ -4,7 +4,7 @@ import pytest
 
 from common.errors import SmallNumberError
 from common.stats.contract import total
-from common.stats.differencing import Cohort, Registry, check_site_differences, local_differences
+from common.stats.differencing import Cohort, Registry, check_site_differences, local_differences, too_close
 from common.stats.minima import SIMULATION, STANDARD
 
 ALL = Cohort("all", "1")
@@ -45,6 +45,9 @@ def test_pooled_difference_counts_however_spread():
     with pytest.raises(SmallNumberError, match="fewer than 10"):
         check_site_differences(local_differences(*parts[0]))
     check_site_differences(local_differences(*parts[2]))
+    assert too_close(*parts[0])
+    assert not too_close(*parts[0], SIMULATION)
+    assert not any(too_close(*part) for part in parts[2:])
 
 
 @pytest.mark.parametrize(("changed", "ok"), [(0, True), (9, False), (10, True)])

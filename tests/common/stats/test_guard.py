@@ -1,20 +1,24 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from common.errors import SmallNumberError
 from common.stats.contract import Summary, total
-from common.stats.guard import Demand, check_site, finish_guard, local_guard
+from common.stats.guard import Demand, check_site, finish_guard, local_guard, short_at_site
 from common.stats.minima import SIMULATION, STANDARD
 
 
-def counted(negatives, positives, missing=0, sites=3):
+def counted(negatives, positives, missing=0, sites=3, *, short=0, close=0):
     return Summary(
         {
             "classes": np.array([[negatives, positives]]),
             "missing": np.array([missing]),
             "sites": np.array([sites]),
+            "short": np.array([short]),
+            "close": np.array([close]),
         }
     )
 
@@ -27,6 +31,69 @@ def test_counts_by_hand():
     assert counts["classes"].tolist() == [[2, 1], [0, 0]]
     assert counts["missing"].tolist() == [1, 4]
     assert counts["sites"].tolist() == [1, 0]
+    assert counts["short"].tolist() == counts["close"].tolist() == [0, 0]
+
+
+def test_objections_of_the_sites_are_counted():
+    complete, labels = np.ones((2, 3), dtype=bool), np.array([True, False, True])
+    one, other = np.array([True, False]), np.array([True, True])
+
+    counts = total([local_guard(complete, labels, one, other), local_guard(complete, labels, one)]).counts
+
+    assert (counts["short"].tolist(), counts["close"].tolist()) == ([2, 0], [1, 1])
+
+
+@pytest.mark.parametrize(
+    ("objection", "reason"),
+    [
+        ({"short": 1}, "a site has too few patients for it"),
+        ({"close": 1}, "too few patients more or less than in a cohort already released"),
+        ({"short": 1, "close": 1}, "a site has too few patients for it"),
+    ],
+)
+def test_one_site_that_objects_stops_the_payload(objection, reason):
+    (result,) = finish_guard(counted(40, 40, **objection), (Demand("description"),), STANDARD)
+
+    assert (result.status.kind, result.status.reason, result.n_used) == ("suppressed", reason, 80)
+
+
+def test_what_a_site_has_too_few_for():
+    labels = np.arange(30) < 9
+    complete = np.stack([np.ones(30, dtype=bool), np.ones(30, dtype=bool), labels, np.zeros(30, dtype=bool)])
+    demands = tuple(map(Demand, ("description", "discrimination", "description", "description")))
+
+    assert short_at_site(complete, labels, demands, STANDARD).tolist() == [False, True, True, False]
+    assert not short_at_site(complete, labels, demands, SIMULATION).any()
+    with pytest.raises(ValueError, match="zip"):
+        short_at_site(complete, labels, demands[:1], STANDARD)
+
+
+@pytest.mark.parametrize(
+    ("purpose", "least", "below"),
+    [
+        ("description", (20, 0), (19, 0)),
+        ("agreement", (10, 10), (10, 9)),
+        ("discrimination", (10, 10), (60, 9)),
+        ("regression", (10, 10), (9, 60)),
+    ],
+)
+def test_a_cohort_of_one_site_is_a_release_of_that_site(purpose, least, below):
+    (alone,) = finish_guard(counted(*least, sites=1), (Demand(purpose, one_site=True),), STANDARD)
+    (few,) = finish_guard(counted(*below, sites=1), (Demand(purpose, one_site=True),), STANDARD)
+    (several,) = finish_guard(counted(*least, sites=1), (Demand(purpose),), STANDARD)
+
+    assert alone.status.ok
+    assert "fewer than" in few.status.reason
+    assert "sites with patients" in several.status.reason
+
+
+def test_classes_of_one_site_have_their_own_minimum():
+    demands = (Demand("discrimination", one_site=True),)
+    strict = replace(STANDARD, site_per_class=15)
+
+    assert finish_guard(counted(15, 15, sites=1), demands, strict)[0].status.ok
+    assert not finish_guard(counted(15, 14, sites=1), demands, strict)[0].status.ok
+    assert finish_guard(counted(15, 14), (Demand("discrimination"),), strict)[0].status.ok
 
 
 def test_federated_equals_pooled_and_counts_only_sites_with_patients(federations):
@@ -97,5 +164,7 @@ def test_two_sites_check_themselves():
 def test_refuses_what_does_not_belong_together():
     with pytest.raises(ValueError, match="belong"):
         local_guard(np.ones((2, 3), dtype=bool), np.ones(4, dtype=bool))
+    with pytest.raises(ValueError, match="'short' is of"):
+        local_guard(np.ones((2, 4), dtype=bool), np.ones(4, dtype=bool), np.ones(3, dtype=bool))
     with pytest.raises(ValueError, match="demanded"):
         finish_guard(counted(10, 10), (), STANDARD)

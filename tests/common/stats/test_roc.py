@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from common.errors import NonFiniteError
 from common.stats.contract import total
 from common.stats.minima import REPLICATION, SIMULATION, STANDARD
+from common.stats.proportion import wilson
 from common.stats.roc import auc_interval, delong_variance, finish_roc, local_roc
 
 HAND_SCORES = np.array([0.1, 0.3, 0.35, 0.8, 0.35, 0.9])
@@ -61,6 +62,33 @@ def test_equals_proc_on_asah(asah, reference):
         assert (result.n_positive, result.n_negative, result.error_bound) == (41, 72, 0)
 
 
+@pytest.mark.parametrize("threshold", [0.1, 0.2, 0.3, 0.5])
+def test_band_equals_r_on_asah(asah, reference, threshold):
+    _, scores, labels = asah
+    curve = finish_roc(local_roc(scores[:1], labels, 50_000), minima=SIMULATION).curve
+
+    # The last step whose patients all have at least the threshold (in ng/ml, of 2.1).
+    step = int(np.flatnonzero(np.array(curve.threshold) >= threshold / 2.1 - 1 / 50_000)[-1])
+
+    expected = reference("roc/roc.csv")
+    assert curve.low[step] == pytest.approx(expected[f"band.{threshold}.low"], rel=1e-10)
+    assert curve.high[step] == pytest.approx(expected[f"band.{threshold}.high"], rel=1e-10)
+
+
+def test_band_is_wilsons_at_every_step_and_holds_the_curve():
+    scores, labels = draw(5, n=300)
+
+    curve = finish_roc(local_roc(scores, labels, 100)).curve
+
+    n = int(labels.sum())
+    for rate, low, high in zip(curve.true_positive_rate, curve.low, curve.high, strict=True):
+        limits = wilson(round(rate * n), n)
+        assert (low, high) == (limits.low, limits.high)
+        assert low <= rate <= high
+    assert (curve.low[0], curve.high[-1]) == (0.0, 1.0)
+    assert len(curve.low) == len(curve.threshold)
+
+
 @pytest.mark.parametrize("bins", [1, 7, 100, 1000])
 def test_one_site_is_exact_however_coarse_the_bins(bins):
     scores, labels = draw(1, decimals=6)
@@ -102,6 +130,15 @@ def test_true_auc_lies_within_the_bound(patients, bins):
         return
     value, _ = brute_force(scores, labels)
     assert abs(result.auc - value) <= result.error_bound + 1e-12
+
+
+def test_few_values_leave_nothing_open():
+    scores, labels = np.array([0.5, 0.5, 0.2, 0.2]), np.array([True, False, True, False])
+    summary = total([local_roc(scores[::2], labels[::2], 10), local_roc(scores[1::2], labels[1::2], 10)])
+
+    assert finish_roc(summary, minima=SIMULATION).error_bound == 0.25
+    exact = finish_roc(summary, minima=SIMULATION, exact=True)
+    assert (exact.auc, exact.error_bound) == (0.5, 0.0)
 
 
 def test_bound_shrinks_to_what_sites_leave_open():
@@ -233,7 +270,8 @@ def test_variance_needs_two_of_each():
 @pytest.mark.parametrize(
     ("scores", "labels", "bins", "error", "message"),
     [
-        ([0.1, np.nan], [True, False], 10, NonFiniteError, "NaN"),
+        ([np.nan, -np.inf], [True, False], 10, NonFiniteError, "infinite"),
+        ([np.nan, 1.1], [True, False], 10, ValueError, "1.1"),
         ([0.1, np.inf], [True, False], 10, NonFiniteError, "infinite"),
         ([0.1, 1.1], [True, False], 10, ValueError, "1.1"),
         ([-0.1, 1.0], [True, False], 10, ValueError, "-0.1"),
@@ -245,6 +283,38 @@ def test_variance_needs_two_of_each():
 def test_refuses_what_is_no_score(scores, labels, bins, error, message):
     with pytest.raises(error, match=message):
         local_roc(np.array(scores), np.array(labels), bins)
+
+
+def test_patients_without_a_score_are_left_out_and_counted(federations):
+    scores, labels = draw(6)
+    two = np.stack([scores, scores])
+    two[0, ::20], two[1, 1::30] = np.nan, np.nan
+
+    for sites in federations(labels):
+        summary = total(local_roc(two[:, site], labels[site], 1000) for site in sites)
+        assert summary.counts["missing"].tolist() == [11, 8]
+        for model, known in enumerate(~np.isnan(two)):
+            result = finish_roc(summary, model=model)
+            alone = finish_roc(local_roc(scores[known], labels[known], 1000))
+            assert (result.n_missing, result.n_positive) == ((11, 8)[model], labels[known].sum())
+            assert (result.auc, result.variance, result.curve) == (alone.auc, alone.variance, alone.curve)
+
+
+def test_few_without_a_score_hide_what_would_tell_how_many_have_one():
+    scores, labels = draw(6)
+    scores[:4] = np.nan
+
+    hidden = finish_roc(local_roc(scores, labels, 100))
+    shown = finish_roc(local_roc(scores, labels, 100), minima=SIMULATION)
+
+    assert (hidden.n_missing, hidden.n_positive, hidden.n_negative, hidden.curve) == (None,) * 4
+    assert (hidden.auc, hidden.status.ok, shown.n_missing) == (shown.auc, True, 4)
+
+
+def test_nobody_with_a_score():
+    result = finish_roc(local_roc(np.full(6, np.nan), np.arange(6) < 3, 10))
+
+    assert (result.status.kind, result.n_missing) == ("undefined", 6)
 
 
 def test_a_million_scores_match_sklearn():

@@ -79,6 +79,30 @@ def test_an_empty_part_hides_nothing():
     assert [result.status.kind for result in results] == ["ok", "ok", "undefined"]
 
 
+def test_patients_without_a_score_are_counted_in_each_part():
+    scores, labels, parts = draw([(60, 30), (50, 40), (30, 25)])
+    scores[np.flatnonzero(parts == 1)[:6]] = np.nan
+
+    summary = local_subgroups(scores, labels, parts, 3, 100)
+
+    assert summary.counts["missing"].tolist() == [0, 6, 0, 0]
+    assert [result.n_missing for result in finish_subgroups(summary)] == [0, 6, 0]
+    assert finish_subgroups(summary)[1].n_positive == 40
+
+
+def test_few_without_a_score_cannot_be_worked_out_from_the_other_parts():
+    scores, labels, parts = draw([(60, 30), (50, 40), (30, 25)])
+    for part, absent in ((0, 9), (1, 3), (2, 7)):
+        scores[np.flatnonzero(parts == part)[:absent]] = np.nan
+
+    results = finish_subgroups(local_subgroups(scores, labels, parts, 3, 100))
+
+    assert [result.n_missing for result in results] == [9, None, None]
+    assert [result.n_positive for result in results] == [30, None, None]
+    assert [result.curve is None for result in results] == [False, True, True]
+    assert all(result.status.ok for result in results)
+
+
 def test_refuses_a_part_that_is_none():
     with pytest.raises(ValueError, match="parts lie outside"):
         local_subgroups(np.array([0.5]), np.array([True]), np.array([2]), 2, 10)

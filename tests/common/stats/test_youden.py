@@ -60,6 +60,18 @@ def test_index_that_gives_few_patients_away_is_hidden():
     assert finish_youden(local_roc(scores, labels, 10), SIMULATION).index == pytest.approx(0.9)
 
 
+@pytest.mark.parametrize(("absent", "numbers"), [(0, (300, 0)), (3, (None, None)), (30, (270, 30))])
+def test_patients_without_a_score_are_counted(absent, numbers):
+    scores, labels = draw(0)
+    scores[:absent] = np.nan
+
+    point = finish_youden(local_roc(scores, labels, 100))
+
+    assert (point.n_used, point.n_missing) == numbers
+    alone = finish_youden(local_roc(scores[absent:], labels[absent:], 100))
+    assert (point.threshold, point.index) == (alone.threshold, alone.index)
+
+
 @pytest.mark.parametrize(
     ("n", "positives", "kind"), [(40, 9, "suppressed"), (40, 0, "suppressed"), (0, 0, "undefined")]
 )

@@ -32,4 +32,11 @@ for (case in list(c(15, 80), c(0, 20), c(20, 20), c(51, 219))) {
 odd <- seq_along(y) %% 2 == 1
 halves <- lapply(list(odd, !odd), function(h) roc(y[h], a$s100b[h], levels = c(0, 1), direction = "<"))
 put("odd.even.z", as.numeric(roc.test(halves[[1]], halves[[2]], method = "delong", paired = FALSE)$statistic))
+# The pointwise band of s100b's curve at some thresholds: prop.test is Wilson's interval.
+for (threshold in c(0.1, 0.2, 0.3, 0.5)) {
+  hits <- sum(a$s100b[y == 1] >= threshold)
+  w <- prop.test(hits, sum(y), correct = FALSE)$conf.int
+  put(sprintf("band.%.1f.low", threshold), w[1])
+  put(sprintf("band.%.1f.high", threshold), w[2])
+}
 writeLines(c("name,value", out), "roc.csv")
