@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
+from common.cohort.score_columns import score_columns
 from common.errors import PlanError
 from common.imaging.recipe import Recipe
 from common.sections import (
@@ -114,6 +115,7 @@ class StudyPlan(Section):
         models = [model.name.lower() for model in self.models]
         if len(set(models)) < len(models):
             raise ValueError(f"two models have one name: {sorted(models)} -> rename one")
+        score_columns((model.column, model.low, model.high) for model in self.scores)
         training = self.training_sites
         if not training:
             raise ValueError('no site has role = "train" -> give at least one site that role')

@@ -16,6 +16,29 @@ _RESEMBLES = 0.75
 _MAY_BE_MEANT = 0.5
 """The same for a heading that could stand for a required column that is not there ("sbp")."""
 
+_IMAGES = frozenset(variable.name for variable in VARIABLES if variable.group == "files")
+_BASELINE = frozenset({"baseline_ct", "baseline_mask"})
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a study needs of a table beyond the schema.
+
+    Attributes
+    ----------
+    scores : tuple of Variable
+        Columns of its own, from `common.cohort.score_columns`.
+    images : bool or None
+        Whether the columns of baseline CT and mask must be there; None: if the table has any for images.
+    """
+
+    scores: tuple[Variable, ...] = ()
+    images: bool | None = True
+
+
+SCHEMA_ALONE = Wanted()
+"""No scores, and images for networks."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -44,16 +67,19 @@ class Columns:
     Attributes
     ----------
     found : tuple of Column
-        Those of the schema, in the table's order.
+        Those of the schema and of the study, in the table's order.
     width : int
         Cells a row should have.
     ignored : tuple of str
         Headings that resemble none of the schema's.
+    images : bool
+        Whether every patient needs CT and mask.
     """
 
     found: tuple[Column, ...]
     width: int
     ignored: tuple[str, ...]
+    images: bool
 
 
 def column_letter(index: int) -> str:
@@ -72,7 +98,7 @@ def column_letter(index: int) -> str:
     return letters
 
 
-def match_columns(table: str, grid: Grid) -> tuple[Columns, list[Finding]]:
+def match_columns(table: str, grid: Grid, wanted: Wanted) -> tuple[Columns, list[Finding]]:
     """The table's columns, and whatever is wrong with its headings.
 
     Parameters
@@ -81,10 +107,13 @@ def match_columns(table: str, grid: Grid) -> tuple[Columns, list[Finding]]:
         The file's name, for messages.
     grid : Grid
         The table.
+    wanted : Wanted
+        What the study needs beyond the schema.
     """
     header = grid.header
+    known = BY_NAME | {variable.name: variable for variable in wanted.scores}
     absent = [variable for variable in VARIABLES if variable.name not in header]
-    unknown = [heading for heading in header if heading and heading not in BY_NAME]
+    unknown = [heading for heading in header if heading and heading not in known]
     misspelt = {heading: near for heading in unknown if (near := _resembling(heading, absent)) is not None}
     findings = [*_duplicates(table, header), *_unnamed(table, grid)]
     findings += [
@@ -95,16 +124,19 @@ def match_columns(table: str, grid: Grid) -> tuple[Columns, list[Finding]]:
         )
         for heading, near in misspelt.items()
     ]
-    findings += [
-        _missing(table, variable, unknown)
-        for variable in absent
-        if variable.required and variable.name not in misspelt.values()
-    ]
+    meant = {*header, *misspelt.values()}
+    images = bool(_IMAGES & meant) if wanted.images is None else wanted.images
+    lacking = [v for v in (*VARIABLES, *wanted.scores) if v.required and v.name not in meant]
+    if images and not _BASELINE & meant:
+        findings.append(_no_images(table))
+    elif images:
+        findings += [_missing(table, variable, unknown) for variable in lacking if variable.name in _BASELINE]
+    findings += [_missing(table, variable, unknown) for variable in lacking if variable.name not in _BASELINE]
     places = {heading: index for index, heading in reversed(list(enumerate(header)))}
-    found = tuple(Column(BY_NAME[name], index) for name, index in places.items() if name in BY_NAME)
+    found = tuple(Column(known[name], index) for name, index in places.items() if name in known)
     ignored = tuple(heading for heading in unknown if heading not in misspelt)
     ordered = tuple(sorted(found, key=lambda column: column.index))
-    return Columns(ordered, len(header), ignored), findings
+    return Columns(ordered, len(header), ignored, images), findings
 
 
 def _resembling(heading: str, absent: list[Variable]) -> str | None:
@@ -142,6 +174,15 @@ def _unnamed(table: str, grid: Grid) -> list[Finding]:
         for index, heading in enumerate(grid.header)
         if not heading and any(index < len(row.cells) and row.cells[index] is not None for row in grid.rows)
     ]
+
+
+def _no_images(table: str) -> Finding:
+    """One finding for a whole site without images in a study of networks."""
+    return Finding(
+        f"{table}, row 1",
+        "columns 'baseline_ct' and 'baseline_mask' are missing: the study's networks look at CTs",
+        "add both columns; a site without images can take part in a study without networks",
+    )
 
 
 def _missing(table: str, variable: Variable, unknown: list[str]) -> Finding:

@@ -25,6 +25,8 @@ class Patient:
         Absolute; a file or a DICOM folder; None where the cell is blank.
     values : mapping of str to float or str
         By the column's name, binary variables as 0.0 or 1.0; blank cells are absent.
+    scores : mapping of str to float or None
+        The columns of a plan's own that the table was read for; None where the cell is blank.
     """
 
     identifier: str
@@ -34,6 +36,7 @@ class Patient:
     followup_ct: Path | None
     followup_mask: Path | None
     values: Mapping[str, float | str] = field(hash=False)
+    scores: Mapping[str, float | None] = field(default_factory=dict, hash=False)
 
     def number(self, name: str) -> float | None:
         """A continuous variable, None where it is missing.
@@ -66,6 +69,16 @@ class Patient:
         """
         value = self._of_kind(name, "categorical")
         return None if value is None else str(value)
+
+    def score(self, column: str) -> float | None:
+        """A score that the table holds: a column of the plan's own, or a continuous variable of the schema.
+
+        Raises
+        ------
+        KeyError
+            If the column is neither, or was not read.
+        """
+        return self.number(column) if column in BY_NAME else self.scores[column]
 
     def value(self, name: str) -> float | str | None:
         """A variable of any kind, None where it is missing."""

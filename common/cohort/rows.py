@@ -39,7 +39,7 @@ def read_row(row: Row, columns: Columns, reader: Reader) -> tuple[Patient | None
         Finding(f"row {row.number}, {found.where}", found.what, found.remedy)
         for found in contradictions(values)
     ]
-    return _patient(row.number, values), findings
+    return _patient(row.number, values, columns), findings
 
 
 def _width(row: Row, columns: Columns) -> list[Finding]:
@@ -53,11 +53,12 @@ def _width(row: Row, columns: Columns) -> list[Finding]:
     return [Finding(f"row {row.number}", f"{cells} cells for {columns.width} headings", remedy)]
 
 
-def _patient(number: int, values: dict[str, Value]) -> Patient | None:
+def _patient(number: int, values: dict[str, Value], columns: Columns) -> Patient | None:
     identifier = values.get("patient")
     if not isinstance(identifier, str):
         return None
     paths = {name: value for name, value in values.items() if isinstance(value, Path)}
+    own = {column.variable.name for column in columns.found if column.variable.group == "scores"}
     return Patient(
         identifier=identifier,
         row=number,
@@ -66,6 +67,9 @@ def _patient(number: int, values: dict[str, Value]) -> Patient | None:
         followup_ct=paths.get("followup_ct"),
         followup_mask=paths.get("followup_mask"),
         values={
-            name: value for name, value in values.items() if name != "patient" and not isinstance(value, Path)
+            name: value
+            for name, value in values.items()
+            if name != "patient" and name not in own and not isinstance(value, Path)
         },
+        scores={name: value if isinstance(value := values.get(name), float) else None for name in own},
     )

@@ -14,7 +14,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["binary", "categorical", "continuous", "path", "text"]
-Group = Literal["identity", "files", "clinical", "radiologic", "BRAIN score", "eligibility", "follow-up"]
+Group = Literal[
+    "identity",
+    "files",
+    "clinical",
+    "radiologic",
+    "BRAIN score",
+    "eligibility",
+    "follow-up",
+    "study",
+    "scores",
+]
+"""scores: columns of a plan's own, which are not in `VARIABLES`."""
 
 
 @dataclass(frozen=True)
@@ -172,18 +183,8 @@ VARIABLES: tuple[Variable, ...] = (
     _flag(
         "anticoagulation", "clinical", "Anticoagulation", "Anticoagulation treatment before the hemorrhage"
     ),
-    _volume(
-        "ich_volume_ml",
-        "radiologic",
-        "ICH volume",
-        "Intracerebral hemorrhage on the baseline CT",
-    ),
-    _volume(
-        "ivh_volume_ml",
-        "radiologic",
-        "IVH volume",
-        "Intraventricular hemorrhage on the baseline CT",
-    ),
+    _volume("ich_volume_ml", "radiologic", "ICH volume", "Intracerebral hemorrhage on the baseline CT"),
+    _volume("ivh_volume_ml", "radiologic", "IVH volume", "Intraventricular hemorrhage on the baseline CT"),
     Variable(
         "location",
         "categorical",
@@ -280,6 +281,15 @@ VARIABLES: tuple[Variable, ...] = (
         "follow-up",
         "Follow-up IVH volume",
         "Intraventricular hemorrhage on the follow-up CT",
+    ),
+    Variable(
+        "split",
+        "categorical",
+        "study",
+        "Part of the cohort",
+        "A division made beforehand, used at a training site instead of the plan's random one",
+        required=False,
+        levels=("train", "validation", "test"),
     ),
 )
 """Every column, in the order of the table."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.cohort.cells import Reader
-from common.cohort.columns import match_columns
+from common.cohort.columns import SCHEMA_ALONE, Wanted, match_columns
 from common.cohort.grid import read_grid
 from common.cohort.patient import Patient
 from common.cohort.rows import read_row
@@ -38,11 +38,14 @@ class CohortTable:
         In the table's order.
     ignored : tuple of str
         Headings that are none of the schema's and resemble none; their cells were not looked at.
+    images : bool
+        Whether every patient needs CT and mask: as was asked, or as the table's own columns say.
     """
 
     path: Path
     patients: tuple[Patient, ...]
     ignored: tuple[str, ...] = ()
+    images: bool = True
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -64,7 +67,7 @@ class CohortTable:
         return pd.DataFrame(columns, index=index)
 
 
-def read_table(path: Path, root: Path | None = None) -> CohortTable:
+def read_table(path: Path, root: Path | None = None, wanted: Wanted = SCHEMA_ALONE) -> CohortTable:
     """The cohort in a CSV or XLSX file.
 
     Parameters
@@ -73,6 +76,8 @@ def read_table(path: Path, root: Path | None = None) -> CohortTable:
         Relative paths in its cells start from its folder.
     root : Path, optional
         The folder that no path may leave; by default the table's own.
+    wanted : Wanted
+        What a study needs of it beyond the schema.
 
     Raises
     ------
@@ -80,7 +85,7 @@ def read_table(path: Path, root: Path | None = None) -> CohortTable:
         With every violation: file, row, column, value, and what to do.
     """
     grid = read_grid(path)
-    columns, findings = match_columns(path.name, grid)
+    columns, findings = match_columns(path.name, grid, wanted)
     reader = Reader(grid.typed, folder=_absolute(path.parent), root=_absolute(root or path.parent))
     patients: list[Patient] = []
     for row in grid.rows:
@@ -93,7 +98,7 @@ def read_table(path: Path, root: Path | None = None) -> CohortTable:
         findings.append(Finding(path.name, "the table has headings but no patients", "add one row a patient"))
     if findings:
         raise CohortError(tuple(findings))
-    return CohortTable(path, tuple(patients), columns.ignored)
+    return CohortTable(path, tuple(patients), columns.ignored, columns.images)
 
 
 def _absolute(folder: Path) -> Path:

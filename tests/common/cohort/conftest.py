@@ -8,7 +8,8 @@ import pytest
 
 from common.cohort.schema import VARIABLES
 
-HEADINGS = [variable.name for variable in VARIABLES]
+HEADINGS = [variable.name for variable in VARIABLES if variable.group != "study"]
+"""Of a hospital that leaves the split to the plan."""
 
 ORDINARY = {
     "patient": "p1",

@@ -20,7 +20,7 @@ from common.cohort.schema import BY_NAME, VARIABLES
 from common.cohort.table import read_table
 from common.errors import CohortError
 
-HEADINGS = [variable.name for variable in VARIABLES]
+HEADINGS = [variable.name for variable in VARIABLES if variable.group != "study"]
 
 
 def violations(path: Path, **arguments) -> list[str]:
@@ -61,9 +61,10 @@ def test_a_workbook_and_a_csv_give_the_same(tables):
 def test_the_frame_equals_what_pandas_reads_by_itself(tables):
     rows = [
         tables.row(patient=f"p{i}", age=20 + i / 7, sah=i % 2, location=["deep", "lobar", None][i % 3])
+        | {"split": ["train", None, "test"][i % 3]}
         for i in range(9)
     ]
-    path = tables.csv(*rows)
+    path = tables.csv(*rows, headings=[*HEADINGS, "split"])
 
     frame = read_table(path).frame
 
