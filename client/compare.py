@@ -31,8 +31,7 @@ def calibrate_scores(board: Scoreboard, parameters: Parameters) -> Summary:
         if scorer not in comparable(board.plan, cohorts[index]):
             raise ProtocolError(f"score {scorer} was asked to be calibrated on cohort {index}")
         own = board.of_cohort(cohorts[index])
-        own = own[~np.isnan(board.scores[scorer, own])]
-        matrix[own, column] = logits(board.scores[scorer, own])[:, 0]
+        matrix[own, column] = logits(board.scores[scorer, own])
     problem, query = read_newton(parameters, len(pairs))
     return local_newton(matrix, board.labels, problem, query)
 

@@ -8,7 +8,17 @@ from client.covariates import codes_of
 from client.scoreboard import Scoreboard
 from common.cohort.schema import BY_NAME
 from common.errors import ProtocolError, SmallNumberError
-from common.matrix import FAIR, PARTS, Cohort, Part, compared_cohorts, is_available, own_test, relation_of, scorers_of
+from common.matrix import (
+    FAIR,
+    PARTS,
+    Cohort,
+    Part,
+    compared_cohorts,
+    is_available,
+    own_test,
+    relation_of,
+    scorers_of,
+)
 from common.protocol import Parameters
 from common.questions import flags, reals
 from common.stats.calibration import local_calibration
@@ -68,16 +78,17 @@ def evaluate_scores(board: Scoreboard, parameters: Parameters) -> Summary:
         members = board.members(part)
         _insist(board, members, of_part)
         for scorer, wanted in enumerate(of_part.tolist()):
-            own = members[~np.isnan(board.scores[scorer, members])] if wanted else members[:0]
-            missing = len(members) - len(own) if wanted else 0
+            own = members if wanted else members[:0]
             cell = _cell(board, own, scorer, (part, float(thresholds[scorer])))
-            cells.append(join([cell, Summary({"missing": np.array([missing])})]).under(f"{part}/{scorer}"))
+            cells.append(cell.under(f"{part}/{scorer}"))
     paired = flags(parameters, "paired", (len(compared_cohorts(board.plan)),))
     together = [
         local_roc(*complete(board, cohort if wanted else None, scorers), board.plan.evaluation.bins).under(
             f"paired/{index}"
         )
-        for (index, cohort, scorers), wanted in zip(compared_cohorts(board.plan), paired.tolist(), strict=True)
+        for (index, cohort, scorers), wanted in zip(
+            compared_cohorts(board.plan), paired.tolist(), strict=True
+        )
     ]
     own_part = PARTS.index(own_test(board.plan, board.site))
     centres = [
@@ -108,8 +119,7 @@ def centre_roc(board: Scoreboard, scorer: int, *, wanted: bool) -> RocResult:
     part = own_test(board.plan, board.site)
     here, of_scorer = Cohort((board.site,), part), scorers_of(board.plan)[scorer]
     fair = is_available(board.plan, of_scorer, here) and relation_of(of_scorer, here) in FAIR
-    members = board.members(part) if wanted and fair else board.members(part)[:0]
-    own = members[~np.isnan(board.scores[scorer, members])]
+    own = board.members(part) if wanted and fair else board.members(part)[:0]
     summary = local_roc(board.scores[scorer, own], board.labels[own], board.plan.evaluation.bins)
     return finish_roc(summary, minima=minima_of(board.plan.profile))
 

@@ -190,8 +190,7 @@ def _notes(plan: StudyPlan, outcome: Outcome) -> Iterable[str]:
     if outcome.evaluated is not None and outcome.evaluated.unchosen:
         names = sorted({scorer.model.name for scorer in outcome.evaluated.unchosen})
         yield (
-            f"Too few training patients to choose an operating point by Youden's index for {', '.join(names)}: "
-            f"there the plan's {plan.evaluation.threshold:g} stands."
+            f"Operating point of {', '.join(names)}: the plan's {plan.evaluation.threshold:g}, because too "
+            "few training patients may be counted to choose it by Youden's index."
         )
     yield "Sums are not masked in this version: the coordinator sees each site's aggregates."
-

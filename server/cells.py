@@ -96,7 +96,12 @@ def _points(roc: RocResult) -> tuple[RocPoint, ...]:
         return ()
     curve = roc.curve
     steps = zip(
-        curve.threshold, curve.false_positive_rate, curve.true_positive_rate, curve.low, curve.high, strict=True
+        curve.threshold,
+        curve.false_positive_rate,
+        curve.true_positive_rate,
+        curve.low,
+        curve.high,
+        strict=True,
     )
     return tuple(
         RocPoint(threshold=cut, false_positive_rate=false, true_positive_rate=true, low=low, high=high)

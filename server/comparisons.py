@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from common.matrix import Scorer
 from common.stats.decision_difference import DecisionDifference
+from common.stats.estimate import undefined
 from common.stats.mcnemar import McNemarResult
 from common.stats.meta import Heterogeneity as CentreResult
 from common.study import StudyPlan
@@ -35,9 +36,7 @@ def _cohort(plan: StudyPlan, found: CohortComparison) -> Comparisons:
         degrees_of_freedom=test.degrees_of_freedom,
         p_value=test.p,
         standing=standing_of(test.status),
-        pairs=tuple(
-            _pair(pair, adjusted=plan.evaluation.adjustment == "holm") for pair in found.pairs
-        ),
+        pairs=tuple(_pair(pair, adjusted=plan.evaluation.adjustment == "holm") for pair in found.pairs),
     )
 
 
@@ -81,12 +80,13 @@ def _benefit(found: DecisionDifference | None) -> tuple[NetBenefitDifference, ..
 
 def _centres(scorer: Scorer, found: CentreResult) -> Heterogeneity:
     two = found.difference_p is not None
+    status = undefined("fewer than three centres have no mean") if two else found.status
     return Heterogeneity(
         model=scorer.model.name,
         arm=scorer.arm.name,
         sites=found.sites,
         sites_excluded=found.sites_excluded,
-        auc=measure_of(found.auc, found.interval, found.method, found.status),
+        auc=measure_of(found.auc, found.interval, found.method, status),
         prediction_low=found.prediction.low if found.prediction else None,
         prediction_high=found.prediction.high if found.prediction else None,
         q=found.q,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -12,7 +13,7 @@ from common.stats.contract import Summary
 from common.stats.estimate import LEVEL, OK, Estimate, Interval, Status, absent, suppressed, undefined
 from common.stats.glm import Ask
 from common.stats.minima import STANDARD, Minima
-from common.stats.newton import advance, start
+from common.stats.newton import State, advance, start
 from common.stats.proportion import wilson
 from common.stats.scores import check_scores, with_score
 from common.stats.stack import Problem
@@ -151,48 +152,69 @@ def finish_calibration(summary: Summary, minima: Minima = STANDARD) -> Calibrati
 
 
 def logits(scores: Reals) -> Reals:
-    """The design matrix of `recalibrate`: clipped scores' logits, shape (n, 1); NaN where missing."""
+    """A column of the design of `recalibrate`: clipped scores' logits, NaN where missing, shape (n,)."""
     clipped = np.clip(scores, CLIP, 1 - CLIP)
-    return np.asarray(np.log(clipped / (1 - clipped))[:, np.newaxis])
+    return np.asarray(np.log(clipped / (1 - clipped)))
 
 
-def recalibrate(ask: Ask, calibration: Summary, minima: Minima = STANDARD) -> Recalibration:
-    """Intercept and slope, asked of the sites together.
+def recalibrate(
+    ask: Ask, calibrations: Sequence[Summary], minima: Minima = STANDARD
+) -> tuple[Recalibration, ...]:
+    """Intercept and slope of many scores on many cohorts, asked of the sites together in one Newton loop.
 
     Parameters
     ----------
     ask : callable
-        One round of `local_newton` on `logits`.
-    calibration : Summary
-        The sum of `local_calibration`.
+        One round of `local_newton` on a matrix with one column of `logits` a calibration, NaN for patients
+        who are not in its cohort.
+    calibrations : sequence of Summary
+        Sums of `local_calibration`, in the order of the columns.
 
     References
     ----------
     Cox DR. Biometrika 1958;45:562-565. Van Calster B et al. J Clin Epidemiol 2016;74:167-176.
     """
-    n, positive = int(calibration.counts["patients"].sum()), int(calibration.counts["events"].sum())
-    numbers = _numbers(calibration, minima)
-    status = _status(n - positive, positive, minima)
-    methods = ("logistic, slope 1", "logistic")
-    if not status.ok:
-        intercept, slope = (absent(status, method, *numbers) for method in methods)
-        return Recalibration(intercept, slope, 0)
-    free = np.array([[True, False], [True, True]])
-    problem = Problem(np.zeros((2, 1), dtype=np.int64), free, np.zeros(1), np.ones(1), firth=False)
-    state = start(problem, np.array([[0.0, 1.0], [0.0, 1.0]]))
+    statuses = [_enough(one, minima) for one in calibrations]
+    asked = [column for column, status in enumerate(statuses) if status.ok]
+    free = np.tile([[True, False], [True, True]], (len(asked), 1))
+    columns = np.repeat(np.array(asked, dtype=np.int64), 2)[:, np.newaxis]
+    nothing = np.zeros(len(calibrations))
+    problem = Problem(columns, free, nothing, nothing + 1, firth=False)
+    state = start(problem, np.tile([0.0, 1.0], (len(free), 1)))
     while state.query.active.any():
         state = advance(state, problem, ask(problem, state.query))
     found = []
-    for model, method in enumerate(methods):
-        if not state.converged[model]:
-            found.append(absent(undefined("separated: no finite value"), method, *numbers))
-            continue
-        own = np.flatnonzero(free[model])
-        covariance = np.linalg.inv(state.information[model][np.ix_(own, own)])
-        value, half = float(state.accepted[model, own[-1]]), sqrt(covariance[-1, -1])
-        half *= float(stats.norm.isf((1 - LEVEL) / 2))
-        found.append(Estimate(value, Interval(value - half, value + half, "Wald"), *numbers, method))
-    return Recalibration(found[0], found[1], state.rounds)
+    for column, (summary, status) in enumerate(zip(calibrations, statuses, strict=True)):
+        first = 2 * asked.index(column) if status.ok else 0
+        numbers = _numbers(summary, minima)
+        intercept, slope = (
+            _refitted(state, problem, first + row, numbers)
+            if status.ok
+            else absent(status, _METHODS[row], *numbers)
+            for row in (0, 1)
+        )
+        found.append(Recalibration(intercept, slope, state.rounds if status.ok else 0))
+    return tuple(found)
+
+
+_METHODS = ("logistic, slope 1", "logistic")
+
+
+def _refitted(state: State, problem: Problem, row: int, numbers: tuple[int | None, int | None]) -> Estimate:
+    """The last free coefficient of one model."""
+    method = _METHODS[row % 2]
+    if not state.converged[row]:
+        return absent(undefined("separated: no finite value"), method, *numbers)
+    own = np.flatnonzero(problem.free[row])
+    covariance = np.linalg.inv(state.information[row][np.ix_(own, own)])
+    value, half = float(state.accepted[row, own[-1]]), sqrt(covariance[-1, -1])
+    half *= float(stats.norm.isf((1 - LEVEL) / 2))
+    return Estimate(value, Interval(value - half, value + half, "Wald"), *numbers, method)
+
+
+def _enough(summary: Summary, minima: Minima) -> Status:
+    n, positive = int(summary.counts["patients"].sum()), int(summary.counts["events"].sum())
+    return _status(n - positive, positive, minima)
 
 
 def _numbers(summary: Summary, minima: Minima) -> tuple[int | None, int | None]:

@@ -118,6 +118,12 @@ def finish_confusion(
     )
 
 
+def withheld_confusion(interval: ProportionInterval, status: Status) -> ConfusionResult:
+    """A matrix of which not even the sums were asked."""
+    nothing = absent(status, interval)
+    return ConfusionResult(None, None, None, None, *(nothing,) * 6, None, None, interval, status)
+
+
 _HIDDEN = suppressed("a count below the minimum")
 
 

@@ -161,6 +161,11 @@ def finish_roc(
     return RocResult(auc, bound, variance, chosen, curve, *used, missing, interval, OK)
 
 
+def withheld_roc(interval: AucInterval, status: Status) -> RocResult:
+    """Discrimination of which not even the sums were asked."""
+    return RocResult(None, None, None, None, None, None, None, None, interval, status)
+
+
 def class_status(n0: int, n1: int, minima: Minima) -> Status:
     """Whether n0 negatives and n1 positives are enough for a discrimination."""
     if n0 + n1 == 0:

@@ -1,4 +1,4 @@
-"""Phase: describe the patients, with and without expansion, in the paper's cohorts and at each centre (Table 1)."""
+"""Phase: describe the patients, with and without expansion, by cohort and by centre (Table 1)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 from common.headers import Operation
 from common.matrix import TABLE_PARTS, TablePart
 from common.stats.contract import Summary, total
-from common.stats.estimate import Status
+from common.stats.estimate import Status, suppressed
 from common.stats.grid import QuantileType
 from common.stats.guard import Demand, finish_guard
 from common.stats.minima import minima_of
-from common.stats.partition import fully_shown, protect_parts, withhold, withheld_row
-from common.stats.table_one import TableRow, finish_table_one
+from common.stats.partition import hides, protect_parts
+from common.stats.table_one import TableRow, finish_table_one, withheld_row
 from common.study import StudyPlan
 from common.variables import DESCRIBED, table_variables
 from server.exchange import Exchange
@@ -119,14 +119,23 @@ def _protected(described: Sequence[DescribedColumn]) -> tuple[DescribedColumn, .
     cohorts = [one for one in described if one.column.part != "whole"]
     centres = [one for one in described if one.column.site is not None]
     together = [one for one in described if one.column.part == "whole" and one.column.site is None]
-    open_rows = [
-        all(fully_shown(one.rows[index]) for one in cohorts) for index in range(len(cohorts[0].rows))
+    closed = [
+        any(map(hides, of_variable)) for of_variable in zip(*(one.rows for one in cohorts), strict=True)
     ]
-    whole = [withhold(one.rows, open_rows) for one in together]
-    kept = [withhold(one.rows, open_rows) for one in centres]
+    whole = [_withhold(one.rows, closed) for one in together]
+    kept = [_withhold(one.rows, closed) for one in centres]
     if whole:
         kept = list(protect_parts(kept, whole[0]))
     rows = [*(one.rows for one in cohorts), *kept, *whole]
     return tuple(
         DescribedColumn(one.column, of) for one, of in zip((*cohorts, *centres, *together), rows, strict=True)
+    )
+
+
+_SUBTRACTED = suppressed("a hidden number of one of the cohorts could be worked out")
+
+
+def _withhold(rows: Sequence[TableRow], closed: Sequence[bool]) -> tuple[TableRow, ...]:
+    return tuple(
+        withheld_row(row, _SUBTRACTED) if hide else row for row, hide in zip(rows, closed, strict=True)
     )

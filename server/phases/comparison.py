@@ -128,7 +128,7 @@ def compare_models(exchange: Exchange, evaluated: Evaluated, reference: str) -> 
 
 
 def _pairs(plan: StudyPlan, members: Sequence[int], reference: str) -> tuple[Pair, ...]:
-    """Positions among the members: the reference against other models of its arm, and against its own arms."""
+    """Positions among the members: the reference against its arm's models, its lead arm against others."""
     scorers = scorers_of(plan)
     of_reference = [place for place, scorer in enumerate(members) if scorers[scorer].model.name == reference]
     return tuple(
@@ -140,7 +140,7 @@ def _pairs(plan: StudyPlan, members: Sequence[int], reference: str) -> tuple[Pai
 
 
 def _are_compared(first: Scorer, second: Scorer, *, is_lead: bool) -> bool:
-    """Models trained on the same patients; scores from elsewhere; the lead arm with its model's other arms."""
+    """Models trained on the same patients, scores from elsewhere, and the lead arm with its other arms."""
     if first == second:
         return False
     if second.model.name == first.model.name:
@@ -186,9 +186,7 @@ def _pair_results(
     members, pairs = compared
     minima, evaluation, scorers = minima_of(plan.profile), plan.evaluation, scorers_of(plan)
     order = model_pairs(len(members))
-    for number, ((one, other), auc) in enumerate(
-        zip(pairs, compare(covariance, pairs, minima), strict=True)
-    ):
+    for number, ((one, other), auc) in enumerate(zip(pairs, compare(covariance, pairs, minima), strict=True)):
         row = order.index((min(one, other), max(one, other)))
         specificity, sensitivity = (
             _facing(result, swapped=one > other)

@@ -124,9 +124,7 @@ def evaluate_models(exchange: Exchange) -> Evaluated:
         for cohort in cohorts
         if is_available(plan, scorer, cohort) and _has_patients(counted, cohort)
     ]
-    return Evaluated(
-        _recalibrated(exchange, judgements, answers), answers, thresholds, unchosen, paired
-    )
+    return Evaluated(_recalibrated(exchange, judgements, answers), answers, thresholds, unchosen, paired)
 
 
 def _permitted(plan: StudyPlan, cohort: Cohort, counted: Mapping[str, Summary]) -> tuple[Status, ...]:

@@ -62,4 +62,3 @@ def fixed_threshold(plan: StudyPlan, scorer: Scorer) -> float:
     if isinstance(model, ScoresModel) and model.threshold is not None:
         return model.scaled(model.threshold)
     return plan.evaluation.threshold
-

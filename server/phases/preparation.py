@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from common.headers import Operation
+from common.matrix import Part
 from common.stats.contract import Summary, total
 from common.stats.flow import FlowResult, finish_flow
 from common.stats.minima import minima_of
 from common.study import StudyPlan
 from server.exchange import Exchange
-from server.phases.evaluation import Part
 
 REASONS = (
     "Age < 18 years",

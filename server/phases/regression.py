@@ -35,7 +35,7 @@ class Screening:
 
 
 def screen_predictors(exchange: Exchange) -> Screening:
-    """A univariate model of every candidate in one Newton loop, then the multivariable model of those that enter."""
+    """A univariate model of every candidate in one Newton loop, then one model of those that enter."""
     plan = exchange.plan
     sites, candidates = plan.training_sites, plan.regression.candidates
     univariate = fit_over_sites(exchange, sites, [(name,) for name in candidates])

@@ -8,7 +8,8 @@ from sites.handmade import make_site, read_rows, write_table
 
 from client.engine import open_engine
 from common.errors import PlanError
-from common.headers import Operation, RequestHeader
+from common.headers import OK, Operation, RequestHeader
+from common.matrix import PARTS, compared_cohorts, scorers_of
 from common.protocol import Request, decode_reply, encode_request
 from common.study import StudyPlan
 from server.training import initial_weights
@@ -53,10 +54,23 @@ class Coordinator:
         self.plan, self.weights = plan, initial_weights(plan, plan.models[0], None)[0]
         self.engine = open_engine(folder, plan, KEY.public_key(), state, Progress(disable=True))
 
-    def ask(self, operation, weights=None, key=KEY, **fields):
+    def ask(self, operation, weights=None, key=KEY, parameters=None, **fields):
         settings = {"operation": operation, "plan_hash": self.plan.digest(), "site": "a"} | fields
-        request = Request(RequestHeader.model_validate(settings), weights)
+        request = Request(RequestHeader.model_validate(settings), weights, parameters or {})
         return decode_reply(self.engine.handle(encode_request(request, key)))
+
+    def judge(self, weights=None, **fields):
+        """The sums of the plan's first score, once the model has scored here."""
+        assert self.ask(Operation.SCORE, weights, **fields).header.code == OK
+        scorers = len(scorers_of(self.plan))
+        parameters = {
+            "asked": np.ones((len(PARTS), scorers), dtype=bool),
+            "paired": np.ones(len(compared_cohorts(self.plan)), dtype=bool),
+            "thresholds": np.full(scorers, 0.5),
+        }
+        reply = self.ask(Operation.EVALUATE, parameters=parameters)
+        assert reply.header.code == OK
+        return reply.summary
 
 
 @pytest.fixture
@@ -104,11 +118,45 @@ def test_the_same_request_gives_the_same_bits_in_another_process_s_place(folder,
 
 
 def test_every_part_is_judged_and_the_parts_make_the_whole(coordinator):
-    summary = coordinator.ask(Operation.EVALUATE, coordinator.weights, **LOCAL).summary
+    summary = coordinator.judge(coordinator.weights, **LOCAL)
 
-    parts = [summary.counts[f"{part}/confusion/table"] for part in ("train", "validation", "test")]
-    np.testing.assert_array_equal(sum(parts), summary.counts["whole/confusion/table"])
-    assert summary.counts["whole/confusion/table"].sum() == 18
+    parts = [summary.counts[f"{part}/0/confusion/table"] for part in ("train", "validation", "test")]
+    np.testing.assert_array_equal(sum(parts), summary.counts["whole/0/confusion/table"])
+    assert summary.counts["whole/0/confusion/table"].sum() == 18
+
+
+def test_what_is_not_asked_is_zero(coordinator):
+    coordinator.ask(Operation.SCORE, coordinator.weights, **LOCAL)
+    asked = np.zeros((len(PARTS), 1), dtype=bool)
+    asked[PARTS.index("test")] = True
+
+    parameters = {"asked": asked, "paired": np.zeros(0, dtype=bool), "thresholds": np.array([0.5])}
+    summary = coordinator.ask(Operation.EVALUATE, parameters=parameters).summary
+
+    assert summary.counts["test/0/roc/histogram"].sum() > 0
+    assert all(summary.counts[f"{part}/0/roc/histogram"].sum() == 0 for part in ("train", "whole"))
+
+
+def test_a_model_that_has_not_scored_is_not_evaluated(coordinator):
+    parameters = {
+        "asked": np.ones((len(PARTS), 1), dtype=bool),
+        "paired": np.zeros(0, dtype=bool),
+        "thresholds": np.array([0.5]),
+    }
+    assert coordinator.ask(Operation.EVALUATE, parameters=parameters).header.code == "E_CONTEXT"
+
+
+@pytest.mark.parametrize("name", ["asked", "paired", "thresholds"])
+def test_a_parameter_of_another_shape_is_refused(coordinator, name):
+    coordinator.ask(Operation.SCORE, coordinator.weights, **LOCAL)
+    parameters = {
+        "asked": np.ones((len(PARTS), 1), dtype=bool),
+        "paired": np.zeros(0, dtype=bool),
+        "thresholds": np.array([0.5]),
+    }
+    wrong = np.ones(7, dtype=parameters[name].dtype)
+
+    assert coordinator.ask(Operation.EVALUATE, parameters=parameters | {name: wrong}).header.code == "E_CONTEXT"
 
 
 def test_a_local_model_is_trained_once_and_released_as_declared(coordinator):
@@ -126,10 +174,11 @@ def test_a_local_model_that_stays_is_judged_at_its_site(coordinator):
     coordinator.ask(Operation.TRAIN_LOCAL, coordinator.weights, **LOCAL)
     released = coordinator.ask(Operation.RELEASE, **LOCAL).weights
 
-    stayed = coordinator.ask(Operation.EVALUATE, **LOCAL).summary
-    sent = coordinator.ask(Operation.EVALUATE, released, **LOCAL).summary
+    stayed, sent = coordinator.judge(**LOCAL), coordinator.judge(released, **LOCAL)
 
-    np.testing.assert_array_equal(stayed.counts["whole/roc/histogram"], sent.counts["whole/roc/histogram"])
+    np.testing.assert_array_equal(
+        stayed.counts["whole/0/roc/histogram"], sent.counts["whole/0/roc/histogram"]
+    )
 
 
 def test_attention_of_synthetic_patients_may_leave(coordinator, tmp_path):
@@ -243,9 +292,9 @@ def test_a_bug_leaves_as_a_code_too(coordinator, monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("patient Smith")
 
-    monkeypatch.setattr("client.engine.evaluate", broken)
+    monkeypatch.setattr("client.trainings.score", broken)
 
-    reply = coordinator.ask(Operation.EVALUATE, coordinator.weights, **LOCAL)
+    reply = coordinator.ask(Operation.SCORE, coordinator.weights, **LOCAL)
 
     assert reply.header.code == "E_INTERNAL"
 
@@ -254,14 +303,15 @@ def test_local_batch_norm_is_kept_by_round(folder, tmp_path):
     plan = a_plan(
         federation={"rounds": 2, "batch_norm": "local"},
         sites=[{"name": "a", "role": "train"}, {"name": "b", "role": "train"}],
+        arms={"local_models": False},
     )
     arm = {"model": "m", "arm": "federated"}
     local = Coordinator(folder, tmp_path / "state", plan)
     local.ask(Operation.TRAIN, local.weights, round=1, **arm)
-    judged_by_own = local.ask(Operation.EVALUATE, local.weights, round=1, **arm).summary
-    judged_by_global = local.ask(Operation.EVALUATE, local.weights, round=0, **arm).summary
+    judged_by_own = local.judge(local.weights, round=1, **arm)
+    judged_by_global = local.judge(local.weights, round=0, **arm)
 
-    own, shared = (s.counts["whole/roc/histogram"] for s in (judged_by_own, judged_by_global))
+    own, shared = (s.counts["whole/0/roc/histogram"] for s in (judged_by_own, judged_by_global))
     assert not np.array_equal(own, shared)
 
 
