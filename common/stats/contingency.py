@@ -100,5 +100,12 @@ def finish_contingency(summary: Summary, minima: Minima = STANDARD) -> Tabulatio
     )
 
 
+def withheld_tabulation(tabulation: Tabulation, status: Status) -> Tabulation:
+    """A table of the same shape without any number."""
+    nothing = tuple(tuple(None for _ in row) for row in tabulation.counts)
+    groups = tuple(None for _ in tabulation.n_used)
+    return Tabulation(nothing, nothing, groups, groups, tabulation.method, status)
+
+
 def _where_shown(values: list[Number], hidden: Flags) -> tuple[Number | None, ...]:
     return tuple(None if mark else value for value, mark in zip(values, hidden, strict=True))

@@ -115,6 +115,11 @@ def finish_descriptive(
     )
 
 
+def withheld_description(method: str, status: Status) -> Description:
+    """A group without any number."""
+    return Description(None, None, *_NOTHING, method, status)
+
+
 @dataclass(frozen=True)
 class _Terms:
     grid: Grid

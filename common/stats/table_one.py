@@ -8,9 +8,20 @@ from typing import TypeAlias
 
 import numpy as np
 
-from common.stats.contingency import Tabulation, finish_contingency, local_contingency
+from common.stats.contingency import (
+    Tabulation,
+    finish_contingency,
+    local_contingency,
+    withheld_tabulation,
+)
 from common.stats.contract import Summary, join
-from common.stats.descriptive import Description, finish_descriptive, group_moments, local_descriptive
+from common.stats.descriptive import (
+    Description,
+    finish_descriptive,
+    group_moments,
+    local_descriptive,
+    withheld_description,
+)
 from common.stats.estimate import Status
 from common.stats.grid import Grid, QuantileType
 from common.stats.minima import STANDARD, Minima
@@ -121,6 +132,14 @@ def finish_table_one(
         else _categorical_row(summary.part(variable.name), variable, minima)
         for variable in variables
     )
+
+
+def withheld_row(row: TableRow, status: Status) -> TableRow:
+    """The same row without any number, each part of it with the same reason."""
+    if isinstance(row, ContinuousRow):
+        groups = tuple(withheld_description(group.method, status) for group in row.groups)
+        return ContinuousRow(row.variable, groups, _withheld(status), None)
+    return CategoricalRow(row.variable, withheld_tabulation(row.tabulation, status), _withheld(status), None)
 
 
 def _local(column: Reals | Counts, groups: Counts, variable: TableVariable) -> Summary:
