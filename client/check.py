@@ -9,9 +9,10 @@ from pathlib import Path
 from rich.progress import Progress
 
 from client.intake import Intake, class_findings, inspect_site, size_findings
+from client.refusals import needed_files
 from client.scans import mask_labels, same_voxels, voxel_digest
 from client.site import SITE_FILE, SiteSettings
-from common.cohort.outcome import OutcomeDefinition, Volumes, classify
+from common.cohort.outcome import Volumes, classify
 from common.cohort.patient import Patient
 from common.errors import CohortError, Finding, ScanError, SiteError
 from common.imaging.mask import read_mask
@@ -114,19 +115,17 @@ def _refusals(intake: Intake, decoded: Sequence[_Decoded]) -> tuple[tuple[Patien
 def _decode_all(intake: Intake, progress: Progress) -> Iterator[_Decoded]:
     task = progress.add_task("reading scans", total=len(intake.usable))
     for patient in intake.usable:
-        yield _decode(patient, intake.settings)
+        yield _decode(patient, intake)
         progress.advance(task)
     progress.remove_task(task)
 
 
-def _decode(patient: Patient, settings: SiteSettings) -> _Decoded:
+def _decode(patient: Patient, intake: Intake) -> _Decoded:
     problems, scans, volumes = [], [], []
-    for ct, mask in (
-        (patient.baseline_ct, patient.baseline_mask),
-        (patient.followup_ct, patient.followup_mask),
-    ):
+    definition, files = intake.definition, dict(needed_files(patient, images=intake.table.images))
+    for time in ("baseline", "followup"):
         try:
-            scan, measured = _read(ct, mask, settings)
+            scan, measured = _read(files.get(f"{time}_ct"), files.get(f"{time}_mask"), intake.settings)
             scans += scan
             volumes.append(measured)
         except ScanError as refusal:
@@ -134,7 +133,6 @@ def _decode(patient: Patient, settings: SiteSettings) -> _Decoded:
             volumes.append(None)
     baseline = patient.baseline_volumes or volumes[0]
     followup = patient.followup_volumes or volumes[1]
-    definition = OutcomeDefinition()
     positive = (
         classify(baseline, followup, definition).positive(definition) if baseline and followup else None
     )

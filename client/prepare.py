@@ -15,6 +15,7 @@ from rich.progress import Progress
 from client.intake import class_findings, inspect_site, size_findings
 from client.refusals import Refusal
 from client.scans import MeasuredPatient, SitePreparation, array_name, input_shapes, notes_on
+from client.scores import range_findings
 from client.site import SiteSettings
 from common.cohort.eligibility import Flow
 from common.cohort.outcome import Expansion, Volumes, classify
@@ -45,11 +46,11 @@ class PreparedCase:
         Whether the plan's endpoint was reached.
     part : {"train", "validation", "test"}
     inputs : mapping of InputShape to Path
-        .npy files, each of shape (channels, [z,] y, x).
+        .npy files, each of shape (channels, [z,] y, x); one for each grid of the plan's networks.
     baseline, followup : Volumes
         On which the outcome rests.
-    entry : Entry
-        The baseline scan in the cache.
+    entry : Entry or None
+        The baseline scan in the cache; None if no network and no volume asked for it.
     """
 
     patient: Patient
@@ -59,16 +60,18 @@ class PreparedCase:
     inputs: Mapping[InputShape, Path] = field(hash=False)
     baseline: Volumes
     followup: Volumes
-    entry: Entry
+    entry: Entry | None
 
-    def overview(self) -> Overview:
-        """The slice with the largest lesion, its labels and the scan's histogram.
+    def overview(self) -> Overview | None:
+        """The slice with the largest lesion, its labels and the scan's histogram; None without networks.
 
         Raises
         ------
         StorageError
             If the cache was damaged since it was checked.
         """
+        if self.entry is None or not self.inputs:
+            return None
         arrays = (_load(self.entry.paths[name]) for name in ("pixels", "labels", "histogram"))
         return Overview(*arrays)
 
@@ -118,7 +121,7 @@ def prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress)
     StorageError
         If the disk is full.
     """
-    intake = inspect_site(folder, plan.cohort.outcome)
+    intake = inspect_site(folder, plan)
     role = plan.site(intake.settings.name).role
     _refuse_site(intake.site_findings, intake.refusals)
     with exclusive(cache):
@@ -126,7 +129,12 @@ def prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress)
     refusals = (*intake.refusals, *refusals)
     expansions = [classify(one.baseline, one.followup, plan.cohort.outcome) for one in measured]
     positives = [expansion.positive(plan.cohort.outcome) for expansion in expansions]
-    findings = (*size_findings(intake.settings, len(measured)), *class_findings(intake.settings, positives))
+    studied = [(one.patient, one.baseline) for one in measured]
+    findings = (
+        *size_findings(intake.settings, len(measured)),
+        *class_findings(intake.settings, positives),
+        *range_findings(intake.settings.table, plan.scores, studied),
+    )
     _refuse_site(findings, refusals)
     try:
         parts = _parts(plan, intake.settings.name, measured, positives) if role == "train" else {}
@@ -139,7 +147,7 @@ def prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress)
             expansion=expansion,
             positive=expansion.positive(plan.cohort.outcome),
             part=parts.get(one.patient.identifier, "test"),
-            inputs={shape: one.entry.paths[array_name(shape)] for shape in input_shapes(plan)},
+            inputs=_inputs(one, plan),
             baseline=one.baseline,
             followup=one.followup,
             entry=one.entry,
@@ -149,6 +157,13 @@ def prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress)
     _log.info("prepared site=%s patients=%d refused=%d", intake.settings.name, len(cases), len(refusals))
     notes = tuple(note for one in measured for note in notes_on(one, intake))
     return PreparedSite(intake.settings, intake.flow, cases, refusals, notes)
+
+
+def _inputs(one: MeasuredPatient, plan: StudyPlan) -> dict[InputShape, Path]:
+    shapes = input_shapes(plan)
+    if one.entry is None or not shapes:
+        return {}
+    return {shape: one.entry.paths[array_name(shape)] for shape in shapes}
 
 
 def stack(cases: Sequence[PreparedCase], shape: InputShape) -> Pixels:
