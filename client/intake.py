@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from client.parts import split_findings
 from client.refusals import Refusal, refuse_patients
 from client.scores import range_findings
 from client.site import MARKER, SITE_FILE, SiteSettings, is_marked_synthetic, load_site
@@ -124,6 +125,7 @@ def _site_findings(intake: Intake) -> Iterator[Finding]:
     if intake.plan:
         given = [(patient, patient.baseline_volumes) for patient in usable]
         yield from range_findings(settings.table, intake.plan.scores, given)
+        yield from split_findings(intake.plan, settings.name, settings.table, usable)
 
 
 def given_expansion(patient: Patient, definition: OutcomeDefinition) -> Expansion | None:

@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from client.intake import class_findings, inspect_site, size_findings
+from client.parts import assign_parts, split_notes
 from client.refusals import Refusal
 from client.scans import MeasuredPatient, SitePreparation, array_name, input_shapes, notes_on
 from client.scores import range_findings
 from client.site import SiteSettings
 from common.cohort.eligibility import Flow
 from common.cohort.outcome import Expansion, Volumes, classify
-from common.cohort.split import Fractions, Part, split_cohort
+from common.cohort.split import Part
 from common.cohort.table import Patient
 from common.errors import CohortError, Finding, SmallNumberError, StorageError
 from common.imaging.cache import Cache, Entry
 from common.imaging.overview import Overview
 from common.imaging.recipe import InputShape
-from common.seeds import derive_seed
 from common.storage import exclusive
 from common.study import StudyPlan
 from common.types import Pixels
@@ -122,7 +122,6 @@ def prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress)
         If the disk is full.
     """
     intake = inspect_site(folder, plan)
-    role = plan.site(intake.settings.name).role
     _refuse_site(intake.site_findings, intake.refusals)
     with exclusive(cache):
         measured, refusals = SitePreparation(plan, intake.settings, Cache(cache)).run(intake, progress)
@@ -136,17 +135,14 @@ def prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress)
         *range_findings(intake.settings.table, plan.scores, studied),
     )
     _refuse_site(findings, refusals)
-    try:
-        parts = _parts(plan, intake.settings.name, measured, positives) if role == "train" else {}
-    except SmallNumberError as failure:
-        causes = (f"{intake.settings.table}: {failure}", *(str(refusal.finding) for refusal in refusals))
-        raise SmallNumberError("\n".join(causes)) from None
+    patients = [one.patient for one in measured]
+    parts = _parts(intake.settings, plan, patients, positives, refusals)
     cases = tuple(
         PreparedCase(
             patient=one.patient,
             expansion=expansion,
             positive=expansion.positive(plan.cohort.outcome),
-            part=parts.get(one.patient.identifier, "test"),
+            part=parts[one.patient.identifier],
             inputs=_inputs(one, plan),
             baseline=one.baseline,
             followup=one.followup,
@@ -155,8 +151,26 @@ def prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress)
         for one, expansion in zip(measured, expansions, strict=True)
     )
     _log.info("prepared site=%s patients=%d refused=%d", intake.settings.name, len(cases), len(refusals))
-    notes = tuple(note for one in measured for note in notes_on(one, intake))
+    notes = (
+        *split_notes(plan, intake.settings.name, intake.settings.table, patients),
+        *(note for one in measured for note in notes_on(one, intake)),
+    )
     return PreparedSite(intake.settings, intake.flow, cases, refusals, notes)
+
+
+def _parts(
+    settings: SiteSettings,
+    plan: StudyPlan,
+    patients: Sequence[Patient],
+    positives: Sequence[bool],
+    refusals: Sequence[Refusal],
+) -> dict[str, Part]:
+    """The part of each patient; if there are too few, the refused ones are named too."""
+    try:
+        return assign_parts(plan, settings.name, patients, positives)
+    except SmallNumberError as failure:
+        causes = (f"{settings.table}: {failure}", *(str(refusal.finding) for refusal in refusals))
+        raise SmallNumberError("\n".join(causes)) from None
 
 
 def _inputs(one: MeasuredPatient, plan: StudyPlan) -> dict[InputShape, Path]:
@@ -184,16 +198,6 @@ def stack(cases: Sequence[PreparedCase], shape: InputShape) -> Pixels:
 def _refuse_site(findings: Sequence[Finding], refusals: Sequence[Refusal]) -> None:
     if findings:
         raise CohortError((*findings, *(refusal.finding for refusal in refusals)))
-
-
-def _parts(
-    plan: StudyPlan, site: str, measured: Sequence[MeasuredPatient], positives: Sequence[bool]
-) -> dict[str, Part]:
-    """The part of each patient of a training site; depends on identifiers and outcomes alone."""
-    identifiers = [one.patient.identifier for one in measured]
-    fractions = Fractions(plan.cohort.training_fraction, plan.cohort.validation_fraction)
-    split = split_cohort(identifiers, positives, fractions, derive_seed(plan.seed, site, "split"))
-    return {identifier: split.part_of(identifier) for identifier in identifiers}
 
 
 def _load(path: Path) -> NDArray[Any]:
