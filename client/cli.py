@@ -103,16 +103,27 @@ def engine(folder: Folder, state: State = None) -> None:
 def check(
     folder: Folder,
     pixels: Annotated[bool, typer.Option(help="Decode every scan and mask too.")] = True,
+    plan: Annotated[
+        Path | None,
+        typer.Option(help="The study plan; by default the one that was joined, if any."),
+    ] = None,
+    state: State = None,
 ) -> None:
     """List everything that is wrong with the folder; exit code 0 if nothing is."""
     from client.check import check_site
     from common.errors import SiteError
+    from common.study import load_plan
     from common.terminal import progress_bar
 
+    study, member = load_plan(plan) if plan else None, _member(folder, state)
+    if study is None and member.joined:
+        study = member.invitation.study_plan()
     with progress_bar() as progress:
-        checkup = check_site(folder, progress, pixels=pixels)
-    for finding in checkup.findings:
+        checkup = check_site(folder, progress, pixels=pixels, plan=study)
+    for finding in (*checkup.findings, *checkup.notes):
         print(finding)
+    if study:
+        print(f"{folder}: checked for the study {study.name!r}")
     print(f"{folder}: {checkup.screened} patients, {checkup.usable} usable, {len(checkup.findings)} findings")
     if checkup.findings:
         raise typer.Exit(SiteError.exit_code)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from client.parts import split_findings
 from client.refusals import Refusal, refuse_patients
+from client.scores import range_findings
 from client.site import MARKER, SITE_FILE, SiteSettings, is_marked_synthetic, load_site
+from common.cohort.columns import Wanted
 from common.cohort.eligibility import Flow, apply_exclusions
 from common.cohort.outcome import Expansion, OutcomeDefinition, classify
+from common.cohort.score_columns import score_columns
 from common.cohort.table import CohortTable, Patient, read_table
 from common.errors import Finding
+from common.study import StudyPlan
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,8 @@ class Intake:
         The site's folder.
     settings : SiteSettings
         Its site.toml.
+    plan : StudyPlan or None
+        The study for which it was checked, if any.
     table : CohortTable
         Its patients.
     flow : Flow
@@ -37,10 +44,16 @@ class Intake:
 
     folder: Path
     settings: SiteSettings
+    plan: StudyPlan | None
     table: CohortTable
     flow: Flow
     refusals: tuple[Refusal, ...]
     site_findings: tuple[Finding, ...]
+
+    @property
+    def definition(self) -> OutcomeDefinition:
+        """What counts as expansion: as the plan says, or the paper."""
+        return self.plan.cohort.outcome if self.plan else OutcomeDefinition()
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -63,36 +76,56 @@ class Intake:
         )
 
 
-def inspect_site(folder: Path, definition: OutcomeDefinition | None = None) -> Intake:
+def inspect_site(folder: Path, plan: StudyPlan | None = None) -> Intake:
     """The site's folder, checked.
+
+    Without a plan the paper's outcome is taken, and images are needed if the table has columns for them.
 
     Parameters
     ----------
     folder : Path
         Holds site.toml, the table and the images.
-    definition : OutcomeDefinition, optional
-        What counts as expansion where the table gives all volumes; the paper's by default.
+    plan : StudyPlan, optional
+        Says whether images are needed, which scores the table must hold, and what counts as expansion.
 
     Raises
     ------
     SiteError
         If site.toml is missing or violates its model.
+    PlanError
+        If the plan has no such site.
     CohortError
         If the table violates its schema, with every violation.
     """
     settings = load_site(folder)
-    table = read_table(folder / settings.table, root=folder)
+    if plan:
+        plan.site(settings.name)
+    table = read_table(folder / settings.table, root=folder, wanted=_wanted(plan))
     flow = apply_exclusions(table)
     refusals = tuple(refuse_patients(table, flow))
-    intake = Intake(folder, settings, table, flow, refusals, site_findings=())
-    known = [given_expansion(patient, definition or OutcomeDefinition()) for patient in intake.usable]
-    positives = [expansion.positive(definition or OutcomeDefinition()) for expansion in known if expansion]
-    findings = (
-        *_marker_findings(settings, folder),
-        *size_findings(settings, len(known)),
-        *(class_findings(settings, positives) if len(positives) == len(known) else ()),
-    )
-    return Intake(folder, settings, table, flow, refusals, findings)
+    intake = Intake(folder, settings, plan, table, flow, refusals, site_findings=())
+    return replace(intake, site_findings=tuple(_site_findings(intake)))
+
+
+def _wanted(plan: StudyPlan | None) -> Wanted:
+    if plan is None:
+        return Wanted(images=None)
+    scores = score_columns((model.column, model.low, model.high) for model in plan.scores)
+    return Wanted(scores, images=bool(plan.networks))
+
+
+def _site_findings(intake: Intake) -> Iterator[Finding]:
+    settings, usable = intake.settings, intake.usable
+    known = [given_expansion(patient, intake.definition) for patient in usable]
+    positives = [expansion.positive(intake.definition) for expansion in known if expansion]
+    yield from _marker_findings(settings, intake.folder)
+    yield from size_findings(settings, len(known))
+    if len(positives) == len(known):
+        yield from class_findings(settings, positives)
+    if intake.plan:
+        given = [(patient, patient.baseline_volumes) for patient in usable]
+        yield from range_findings(settings.table, intake.plan.scores, given)
+        yield from split_findings(intake.plan, settings.name, settings.table, usable)
 
 
 def given_expansion(patient: Patient, definition: OutcomeDefinition) -> Expansion | None:

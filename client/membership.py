@@ -96,6 +96,11 @@ class Membership:
         return Path(tempfile.gettempdir()) / f"rhe-{name}" / "engine.sock"
 
     @property
+    def joined(self) -> bool:
+        """Whether the site has joined a study."""
+        return _pinned(self.state).exists()
+
+    @property
     def invitation(self) -> Invitation:
         """The pinned invitation.
 
@@ -105,7 +110,7 @@ class Membership:
             If the site has not joined a study.
         """
         path = _pinned(self.state)
-        if not path.exists():
+        if not self.joined:
             raise SiteError(
                 f"{self.folder} has not joined a study -> rhe-client init {self.folder} --invitation FILE"
             )
@@ -181,7 +186,7 @@ def join(folder: Path, state: Path, invitation: Path) -> Membership:
     plan = received.study_plan()
     plan.site(settings.name)
     member = Membership(folder, state)
-    if _pinned(state).exists() and member.invitation != received:
+    if member.joined and member.invitation != received:
         raise SiteError(
             f"{folder} has joined another study ({_pinned(state)}) -> give this one its own --state"
         )

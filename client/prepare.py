@@ -13,18 +13,19 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from client.intake import class_findings, inspect_site, size_findings
+from client.parts import assign_parts, split_notes
 from client.refusals import Refusal
 from client.scans import MeasuredPatient, SitePreparation, array_name, input_shapes, notes_on
+from client.scores import range_findings
 from client.site import SiteSettings
 from common.cohort.eligibility import Flow
 from common.cohort.outcome import Expansion, Volumes, classify
-from common.cohort.split import Fractions, Part, split_cohort
+from common.cohort.split import Part
 from common.cohort.table import Patient
 from common.errors import CohortError, Finding, SmallNumberError, StorageError
 from common.imaging.cache import Cache, Entry
 from common.imaging.overview import Overview
 from common.imaging.recipe import InputShape
-from common.seeds import derive_seed
 from common.storage import exclusive
 from common.study import StudyPlan
 from common.types import Pixels
@@ -45,11 +46,11 @@ class PreparedCase:
         Whether the plan's endpoint was reached.
     part : {"train", "validation", "test"}
     inputs : mapping of InputShape to Path
-        .npy files, each of shape (channels, [z,] y, x).
+        .npy files, each of shape (channels, [z,] y, x); one for each grid of the plan's networks.
     baseline, followup : Volumes
         On which the outcome rests.
-    entry : Entry
-        The baseline scan in the cache.
+    entry : Entry or None
+        The baseline scan in the cache; None if no network and no volume asked for it.
     """
 
     patient: Patient
@@ -59,16 +60,18 @@ class PreparedCase:
     inputs: Mapping[InputShape, Path] = field(hash=False)
     baseline: Volumes
     followup: Volumes
-    entry: Entry
+    entry: Entry | None
 
-    def overview(self) -> Overview:
-        """The slice with the largest lesion, its labels and the scan's histogram.
+    def overview(self) -> Overview | None:
+        """The slice with the largest lesion, its labels and the scan's histogram; None without networks.
 
         Raises
         ------
         StorageError
             If the cache was damaged since it was checked.
         """
+        if self.entry is None or not self.inputs:
+            return None
         arrays = (_load(self.entry.paths[name]) for name in ("pixels", "labels", "histogram"))
         return Overview(*arrays)
 
@@ -118,28 +121,29 @@ def prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress)
     StorageError
         If the disk is full.
     """
-    intake = inspect_site(folder, plan.cohort.outcome)
-    role = plan.site(intake.settings.name).role
+    intake = inspect_site(folder, plan)
     _refuse_site(intake.site_findings, intake.refusals)
     with exclusive(cache):
         measured, refusals = SitePreparation(plan, intake.settings, Cache(cache)).run(intake, progress)
     refusals = (*intake.refusals, *refusals)
     expansions = [classify(one.baseline, one.followup, plan.cohort.outcome) for one in measured]
     positives = [expansion.positive(plan.cohort.outcome) for expansion in expansions]
-    findings = (*size_findings(intake.settings, len(measured)), *class_findings(intake.settings, positives))
+    studied = [(one.patient, one.baseline) for one in measured]
+    findings = (
+        *size_findings(intake.settings, len(measured)),
+        *class_findings(intake.settings, positives),
+        *range_findings(intake.settings.table, plan.scores, studied),
+    )
     _refuse_site(findings, refusals)
-    try:
-        parts = _parts(plan, intake.settings.name, measured, positives) if role == "train" else {}
-    except SmallNumberError as failure:
-        causes = (f"{intake.settings.table}: {failure}", *(str(refusal.finding) for refusal in refusals))
-        raise SmallNumberError("\n".join(causes)) from None
+    patients = [one.patient for one in measured]
+    parts = _parts(intake.settings, plan, patients, positives, refusals)
     cases = tuple(
         PreparedCase(
             patient=one.patient,
             expansion=expansion,
             positive=expansion.positive(plan.cohort.outcome),
-            part=parts.get(one.patient.identifier, "test"),
-            inputs={shape: one.entry.paths[array_name(shape)] for shape in input_shapes(plan)},
+            part=parts[one.patient.identifier],
+            inputs=_inputs(one, plan),
             baseline=one.baseline,
             followup=one.followup,
             entry=one.entry,
@@ -147,8 +151,33 @@ def prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress)
         for one, expansion in zip(measured, expansions, strict=True)
     )
     _log.info("prepared site=%s patients=%d refused=%d", intake.settings.name, len(cases), len(refusals))
-    notes = tuple(note for one in measured for note in notes_on(one, intake))
+    notes = (
+        *split_notes(plan, intake.settings.name, intake.settings.table, patients),
+        *(note for one in measured for note in notes_on(one, intake)),
+    )
     return PreparedSite(intake.settings, intake.flow, cases, refusals, notes)
+
+
+def _parts(
+    settings: SiteSettings,
+    plan: StudyPlan,
+    patients: Sequence[Patient],
+    positives: Sequence[bool],
+    refusals: Sequence[Refusal],
+) -> dict[str, Part]:
+    """The part of each patient; if there are too few, the refused ones are named too."""
+    try:
+        return assign_parts(plan, settings.name, patients, positives)
+    except SmallNumberError as failure:
+        causes = (f"{settings.table}: {failure}", *(str(refusal.finding) for refusal in refusals))
+        raise SmallNumberError("\n".join(causes)) from None
+
+
+def _inputs(one: MeasuredPatient, plan: StudyPlan) -> dict[InputShape, Path]:
+    shapes = input_shapes(plan)
+    if one.entry is None or not shapes:
+        return {}
+    return {shape: one.entry.paths[array_name(shape)] for shape in shapes}
 
 
 def stack(cases: Sequence[PreparedCase], shape: InputShape) -> Pixels:
@@ -169,16 +198,6 @@ def stack(cases: Sequence[PreparedCase], shape: InputShape) -> Pixels:
 def _refuse_site(findings: Sequence[Finding], refusals: Sequence[Refusal]) -> None:
     if findings:
         raise CohortError((*findings, *(refusal.finding for refusal in refusals)))
-
-
-def _parts(
-    plan: StudyPlan, site: str, measured: Sequence[MeasuredPatient], positives: Sequence[bool]
-) -> dict[str, Part]:
-    """The part of each patient of a training site; depends on identifiers and outcomes alone."""
-    identifiers = [one.patient.identifier for one in measured]
-    fractions = Fractions(plan.cohort.training_fraction, plan.cohort.validation_fraction)
-    split = split_cohort(identifiers, positives, fractions, derive_seed(plan.seed, site, "split"))
-    return {identifier: split.part_of(identifier) for identifier in identifiers}
 
 
 def _load(path: Path) -> NDArray[Any]:

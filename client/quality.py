@@ -1,4 +1,4 @@
-"""A page that shows a hospital its own data: every prepared scan with its mask, and what was refused and why.
+"""A page that shows a hospital its own data: scans with masks, the table, and what was refused and why.
 
 It is one HTML file without links to anything, and names patients: it stays at the site.
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from client.completeness import column_lines
 from client.prepare import PreparedCase, PreparedSite
 from common.cohort.outcome import Volumes
 from common.imaging.overview import Overview, bin_edges_hu
@@ -46,7 +47,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class PatientLine:
-    """One row of the page's table of volumes."""
+    """One row of the page's table of volumes; the median is None where no scan was read."""
 
     number: int
     identifier: str
@@ -55,7 +56,7 @@ class PatientLine:
     baseline: Volumes
     followup: Volumes
     outcome: str
-    median_hu: float
+    median_hu: float | None
 
 
 def write_quality_page(prepared: PreparedSite, out: Path) -> None:
@@ -82,21 +83,23 @@ def write_quality_page(prepared: PreparedSite, out: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    overviews = [case.overview() for case in prepared.cases]
+    looks = [case.overview() for case in prepared.cases]
+    overviews = [seen for seen in looks if seen is not None]
     page = environment.get_template("quality.html").render(
         site=prepared.settings,
         flow=prepared.flow,
-        lines=[_line(n, *pair) for n, pair in enumerate(zip(prepared.cases, overviews, strict=True), 1)],
+        lines=[_line(n, *pair) for n, pair in enumerate(zip(prepared.cases, looks, strict=True), 1)],
+        columns=column_lines(prepared.cases),
         refusals=prepared.refusals,
         notes=prepared.notes,
-        sheets=_sheets(prepared.cases, overviews),
+        sheets=_sheets(prepared.cases, overviews) if overviews else [],
         histogram=_histogram(overviews) if overviews else "",
         volumes=_volumes(prepared.cases) if prepared.cases else "",
     )
     write_atomically(out, page.encode())
 
 
-def _line(number: int, case: PreparedCase, seen: Overview) -> PatientLine:
+def _line(number: int, case: PreparedCase, seen: Overview | None) -> PatientLine:
     reasons = f" ({'; '.join(case.expansion.reasons)})" if case.expansion.reasons else ""
     return PatientLine(
         number,
@@ -106,7 +109,7 @@ def _line(number: int, case: PreparedCase, seen: Overview) -> PatientLine:
         case.baseline,
         case.followup,
         f"{'yes' if case.positive else 'no'}{reasons}",
-        _median_hu(seen),
+        None if seen is None else _median_hu(seen),
     )
 
 

@@ -8,11 +8,15 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from client.duplicates import ScanUse, files_of, same_scans
 from common.cohort.eligibility import Flow
 from common.cohort.table import CohortTable, Patient
 from common.errors import Finding
+
+Files: TypeAlias = tuple[tuple[str, Path], ...]
+"""Columns of one patient's row with their paths."""
 
 _SCANS = frozenset({"baseline_ct", "followup_ct"})
 
@@ -40,7 +44,9 @@ def refuse_patients(table: CohortTable, flow: Flow) -> Iterator[Refusal]:
         what = f"{columns} blank: the patient's eligibility is unknown"
         yield _refusal(name, undecided.patient, what, "write the values (last seen well counts as onset)")
     for patient in flow.included:
-        for what, remedy in (*_incomplete(patient), *_unreadable(patient), *_own_file_twice(patient)):
+        files = needed_files(patient, images=table.images)
+        incomplete = _incomplete(patient) if table.images else _unmeasurable(patient)
+        for what, remedy in (*incomplete, *_unreadable(files), *_own_file_twice(files)):
             yield _refusal(name, patient, what, remedy)
     included = {patient.identifier for patient in flow.included}
     for group in (*same_scans(_scans(table)), *_same_masks(table)):
@@ -58,37 +64,60 @@ def _incomplete(patient: Patient) -> Iterator[tuple[str, str]]:
         yield "'baseline_ct' is blank: there is no CT", "write the path of the CT"
     if patient.baseline_mask is None:
         yield "'baseline_mask' is blank: a CT without mask", "segment the hematoma and write the mask's path"
-    if patient.followup_volumes is None and (patient.followup_ct is None or patient.followup_mask is None):
-        blank = [
-            repr(column)
-            for column, path in (
-                ("followup_ct", patient.followup_ct),
-                ("followup_mask", patient.followup_mask),
-            )
-            if path is None
-        ]
+    if patient.followup_volumes is None:
+        yield from _unknown_volumes(patient, "followup", "follow-up")
+
+
+def _unmeasurable(patient: Patient) -> Iterator[tuple[str, str]]:
+    """Volumes that neither stand in the table nor can be measured, where no network needs the CT."""
+    if patient.baseline_volumes is None:
+        yield from _unknown_volumes(patient, "baseline", "baseline")
+    if patient.followup_volumes is None:
+        yield from _unknown_volumes(patient, "followup", "follow-up")
+
+
+def _unknown_volumes(patient: Patient, time: str, name: str) -> Iterator[tuple[str, str]]:
+    named = dict(patient.files)
+    blank = [repr(column) for column in (f"{time}_ct", f"{time}_mask") if column not in named]
+    if blank:
         yield (
-            f"no follow-up volumes, and {' and '.join(blank)} blank: the outcome cannot be determined",
-            "give follow-up CT and mask, or both follow-up volumes",
+            f"no {name} volumes, and {' and '.join(blank)} blank: the outcome cannot be determined",
+            f"give {name} CT and mask, or both {name} volumes",
         )
 
 
-def _unreadable(patient: Patient) -> Iterator[tuple[str, str]]:
+def needed_files(patient: Patient, *, images: bool) -> Files:
+    """Columns and paths of the files that a study reads, or could read, of a patient.
+
+    Parameters
+    ----------
+    patient : Patient
+    images : bool
+        Whether networks look at the CT; without any, files are read only where the table lacks volumes.
+    """
+    if images:
+        return patient.files
+    given = (("baseline", patient.baseline_volumes), ("followup", patient.followup_volumes))
+    lacking = {time for time, volumes in given if volumes is None}
+    return tuple((column, path) for column, path in patient.files if column.split("_")[0] in lacking)
+
+
+def _unreadable(files: Files) -> Iterator[tuple[str, str]]:
     """Files that are not there, empty, or closed to this user."""
-    for column, path in patient.files:
+    for column, path in files:
         if not path.exists():
             near = _resembling(path)
             remedy = f"is {near!r} meant?" if near else "correct the path, or bring the file"
             yield f"{column!r}: {path} does not exist", remedy
             continue
         try:
-            files = files_of(path)
-            empty = [file for file in files if file.stat().st_size == 0]
+            parts = files_of(path)
+            empty = [file for file in parts if file.stat().st_size == 0]
         except OSError as failure:
             yield f"{column!r}: {path} cannot be read ({failure.strerror})", "check permissions and links"
             continue
-        closed = [file for file in files if not os.access(file, os.R_OK)]
-        if not files:
+        closed = [file for file in parts if not os.access(file, os.R_OK)]
+        if not parts:
             yield f"{column!r}: the folder {path} is empty", "bring the DICOM files"
         if empty:
             yield f"{column!r}: {empty[0]} is empty (0 bytes)", "copy the file again"
@@ -104,10 +133,10 @@ def _resembling(path: Path) -> str | None:
     return near[0] if near else None
 
 
-def _own_file_twice(patient: Patient) -> Iterator[tuple[str, str]]:
+def _own_file_twice(files: Files) -> Iterator[tuple[str, str]]:
     """One file in two columns of one patient, such as a CT as its own mask (two CTs: `same_scans`)."""
     columns: defaultdict[str, list[str]] = defaultdict(list)
-    for column, path in patient.files:
+    for column, path in files:
         columns[os.path.realpath(path)].append(column)
     for names in columns.values():
         if len(names) > 1 and not _SCANS.issuperset(names):
@@ -115,9 +144,9 @@ def _own_file_twice(patient: Patient) -> Iterator[tuple[str, str]]:
 
 
 def _scans(table: CohortTable) -> Iterator[ScanUse]:
-    """Every CT of the table that exists, of excluded patients too."""
+    """Every CT of the table that is needed and exists, of excluded patients too."""
     for patient in table.patients:
-        for column, path in patient.files:
+        for column, path in needed_files(patient, images=table.images):
             if column in _SCANS and path.exists():
                 yield ScanUse(patient, column, path)
 
@@ -126,7 +155,7 @@ def _same_masks(table: CohortTable) -> Iterator[tuple[ScanUse, ...]]:
     """Masks that several patients name; equal bytes alone prove nothing, because empty masks are alike."""
     uses: defaultdict[str, list[ScanUse]] = defaultdict(list)
     for patient in table.patients:
-        for column, path in patient.files:
+        for column, path in needed_files(patient, images=table.images):
             if column not in _SCANS:
                 uses[os.path.realpath(path)].append(ScanUse(patient, column, path))
     for group in uses.values():

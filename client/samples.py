@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from client.prepare import PreparedCase, PreparedSite, stack
 from common.errors import SmallNumberError
 from common.imaging.recipe import InputShape
 from common.study import CnnModel
-from common.training.dataset import Samples
-from common.training.device import resident
+
+if TYPE_CHECKING:
+    import torch
+
+    from common.training.dataset import Samples
 
 TRAINING = "train"
 VALIDATION = "validation"
@@ -50,6 +53,9 @@ class SiteSamples:
         SmallNumberError
             If the part has no patient.
         """
+        from common.training.dataset import Samples
+        from common.training.device import resident
+
         if model.shape != self._shape:
             self._shape, self._parts = model.shape, {}
         if part not in self._parts:
@@ -63,4 +69,8 @@ class SiteSamples:
 
 def pool(samples: list[Samples]) -> Samples:
     """The patients of several sites one after the other; exists for simulations, where data may meet."""
+    import torch
+
+    from common.training.dataset import Samples
+
     return Samples(torch.cat([one.images for one in samples]), torch.cat([one.labels for one in samples]))

@@ -32,21 +32,21 @@ _DISAGREEMENT = 0.2
 
 @dataclass(frozen=True)
 class MeasuredPatient:
-    """A patient whose scans could be read.
+    """A patient of known volumes, with what the study's networks need.
 
     Attributes
     ----------
     patient : Patient
-    entry : Entry
-        The baseline scan in the cache.
+    entry : Entry or None
+        The baseline scan in the cache; None if nothing asked for it.
     baseline, followup : Volumes
         Of the table where it gives both, else of the masks.
     scans : tuple of str
-        Digests of the scans' voxels.
+        Digests of the voxels of the scans that were read.
     """
 
     patient: Patient
-    entry: Entry
+    entry: Entry | None
     baseline: Volumes
     followup: Volumes
     scans: tuple[str, ...]
@@ -85,15 +85,21 @@ class SitePreparation:
         return kept, (*refusals, *doubled)
 
     def _measure(self, patient: Patient) -> MeasuredPatient:
-        entry = self._entry(patient.baseline_ct, patient.baseline_mask, self.plan.preprocessing)
-        baseline = patient.baseline_volumes or Volumes(entry.record.ich_ml, entry.record.ivh_ml)
-        scans = [entry.record.voxels]
-        followup = patient.followup_volumes
+        """The table's volumes where it gives them; scans are read where it does not, and for networks."""
+        recipe = self.plan.preprocessing if self.plan.networks else None
+        given, followup = patient.baseline_volumes, patient.followup_volumes
+        entry = later = None
+        if given is None or recipe is not None:
+            entry = self._entry(patient.baseline_ct, patient.baseline_mask, recipe)
         if followup is None:
             later = self._entry(patient.followup_ct, patient.followup_mask, None)
-            followup = Volumes(later.record.ich_ml, later.record.ivh_ml)
-            scans.append(later.record.voxels)
-        return MeasuredPatient(patient, entry, baseline, followup, tuple(scans))
+        return MeasuredPatient(
+            patient,
+            entry,
+            baseline=given or _volumes(entry),
+            followup=followup or _volumes(later),
+            scans=tuple(one.record.voxels for one in (entry, later) if one is not None),
+        )
 
     def _entry(self, ct: Path | None, mask: Path | None, recipe: Recipe | None) -> Entry:
         """A scan and its mask in the cache: with inputs where there is a recipe, else the volumes alone."""
@@ -127,6 +133,12 @@ class SitePreparation:
             record.model_copy(update={"rectangle": (*rectangle.start, *rectangle.count)}),
             {**arrays, "pixels": seen.pixels, "labels": seen.labels, "histogram": seen.histogram},
         )
+
+
+def _volumes(entry: Entry | None) -> Volumes:
+    if entry is None:
+        raise ValueError("a patient without volumes in the table was not measured")
+    return Volumes(entry.record.ich_ml, entry.record.ivh_ml)
 
 
 def mask_labels(settings: SiteSettings) -> MaskLabels:
@@ -197,6 +209,8 @@ def same_voxels(intake: Intake, scans: Sequence[tuple[Patient, tuple[str, ...]]]
 def notes_on(one: MeasuredPatient, intake: Intake) -> list[Finding]:
     """The scan's notes, and a table's volume that its mask contradicts."""
     where = f"{intake.table.path.name}, row {one.patient.row}, patient {one.patient.identifier!r}"
+    if one.entry is None:
+        return []
     record = one.entry.record
     notes = [Finding(where, f"{note.where}: {note.what}", note.remedy, fatal=False) for note in record.notes]
     for name, given_ml, seen_ml in (

@@ -1,6 +1,7 @@
-"""The seeded division of one site's patients into training, validation and test, stratified by outcome.
+"""The division of one site's patients into training, validation and test: drawn, or made beforehand.
 
-Each patient's place is drawn from (seed, identifier) alone, so the order of the table's rows does not matter.
+What is drawn is stratified by outcome. Each patient's place depends on (seed, identifier) alone, so the order
+of the table's rows does not matter.
 """
 
 from __future__ import annotations
@@ -117,6 +118,46 @@ def split_cohort(
         return Split(_together(training), (), _together(test))
     fitting, validation = _divide(training, 1 - Fraction(repr(fractions.validation)), least=1)
     return Split(_together(fitting), _together(validation), _together(test))
+
+
+def given_split(identifiers: Sequence[str], positives: Sequence[bool], parts: Sequence[Part]) -> Split:
+    """A division that the hospital made beforehand.
+
+    Parameters
+    ----------
+    identifiers : sequence of str
+        One for each patient.
+    positives : sequence of bool
+        Whether the patient's hematoma expanded, in the same order.
+    parts : sequence of {"train", "validation", "test"}
+        Where each patient is, in the same order.
+
+    Raises
+    ------
+    SmallNumberError
+        If training or test lack a class; validation may lack both, then it chooses no round.
+    ValueError
+        If an identifier stands twice, or the sequences differ in length.
+    """
+    if not len(identifiers) == len(positives) == len(parts) or len(set(identifiers)) < len(identifiers):
+        raise ValueError("identifiers must be unique, with one outcome and one part for each")
+    members: dict[Part, tuple[str, ...]] = {}
+    for part in ("train", "validation", "test"):
+        chosen = [index for index, other in enumerate(parts) if other == part]
+        expanded = sum(bool(positives[index]) for index in chosen)
+        if part != "validation":
+            _refuse_one_class(part, expanded, len(chosen) - expanded)
+        members[part] = tuple(sorted(identifiers[index] for index in chosen))
+    return Split(**members)
+
+
+def _refuse_one_class(part: Part, positives: int, negatives: int) -> None:
+    for number, name in ((positives, "with"), (negatives, "without")):
+        if not number:
+            raise SmallNumberError(
+                f"0 patients {name} expansion are in the part {part!r} of the table's column 'split' "
+                "-> at least 1 of each class is needed there"
+            )
 
 
 def _shuffled(stratum: list[str], seed: int) -> tuple[str, ...]:

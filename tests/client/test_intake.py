@@ -12,6 +12,7 @@ from client.site import MARKER, load_site
 from common.cohort.outcome import OutcomeDefinition, Reason
 from common.cohort.schema import VARIABLES
 from common.errors import CohortError, SiteError
+from common.sections import Cohort
 
 
 class Folder:
@@ -341,14 +342,17 @@ def test_classes_are_not_judged_before_all_volumes_are_known(folder):
     assert folder.inspect().site_findings == ()
 
 
-def test_the_plans_definition_decides_the_classes(folder):
+def test_the_plans_definition_decides_the_classes(folder, small_plan):
     folder.rows = [
         row | {"followup_ich_volume_ml": 10, "followup_ivh_volume_ml": i % 2}
         for i, row in enumerate(folder.rows)
     ]
 
     assert folder.inspect().site_findings == ()
-    assert len(folder.inspect(definition=OutcomeDefinition(endpoint="cHE")).site_findings) == 1
+    conventional = small_plan().model_copy(
+        update={"cohort": Cohort(outcome=OutcomeDefinition(endpoint="cHE"))}
+    )
+    assert len(folder.inspect(plan=conventional).site_findings) == 1
 
 
 def test_nobody_left_stops_the_site_once(folder):
