@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import study_analyses as analyses
 from sklearn.metrics import roc_auc_score, roc_curve
+from study_analyses import SMALL, absent
 
 from server.provenance import PhaseTime, Provenance, SiteProvenance
 from server.records import CohortRow, Described, Measure, Standing
@@ -30,7 +32,6 @@ from server.results import (
 PIXEL_PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII="
 )
-SMALL = Standing(kind="suppressed", reason="fewer than 10 patients with or without expansion")
 REASONS = (
     "Age < 18 years",
     "Baseline CT > 24 h after onset",
@@ -65,6 +66,9 @@ class Make:
     synthetic: bool = True
     suppressed: bool = False
     rounds: int = 12
+    logistic: tuple[str, ...] = ()
+    scores: tuple[str, ...] = ()
+    full: bool = False
     title: str = "Two simulated centres, one study"
 
     @property
@@ -85,9 +89,19 @@ class Make:
         pooled = [Arm("pooled", "pooled", self.training)] if self.pooled else []
         return (*federated, *local, *pooled)
 
+    @property
+    def scorers(self) -> tuple[tuple[str, Arm], ...]:
+        """Every model in every arm that it has."""
+        networks = [(model, arm) for model in self.models for arm in self.arms]
+        fitted = [(model, arm) for model in self.logistic for arm in self.arms if arm.kind != "pooled"]
+        return (*networks, *fitted, *((model, Arm("given", "given", ())) for model in self.scores))
+
 
 def make_study(make: Make = Make()) -> Results:
     """The results of such a study, the same ones each time."""
+    cells = tuple(_cell(make, model, arm, cohort) for model, arm in make.scorers for cohort in _cohorts(make))
+    names = (*make.models, *make.logistic, *make.scores)
+    extra = _analyses(make, cells, names) if make.full else {}
     return Results(
         study=Study(
             name=make.title,
@@ -99,7 +113,7 @@ def make_study(make: Make = Make()) -> Results:
             threshold=0.5,
             interval="logit-delong",
             two_site_ack=len(make.sites) == 2,
-            reference_model=make.models[0],
+            reference_model=next(iter(make.models), None),
             plan={"name": make.title, "seed": 20260301, "federation": {"rounds": make.rounds}},
         ),
         sites=tuple(_site(make, name) for name in make.sites),
@@ -107,13 +121,14 @@ def make_study(make: Make = Make()) -> Results:
         parts=tuple(_parts(make)),
         cohort=tuple(_cohort(make)),
         training=tuple(_curve(make, model, arm) for model in make.models for arm in make.arms),
-        evaluation=tuple(
-            _cell(make, model, arm, cohort)
-            for model in make.models
-            for arm in make.arms
-            for cohort in _cohorts(make)
+        fitted=tuple(
+            analyses.fitted(model, (arm.name, arm.kind, arm.sites), suppressed=make.suppressed)
+            for model, arm in make.scorers
+            if model in make.logistic
         ),
-        overlays=tuple(_overlays(make)) if make.synthetic else (),
+        evaluation=cells,
+        **extra,
+        overlays=tuple(_overlays(make)) if make.synthetic and make.models else (),
         notes=(
             "Simulated patients: every number here shows that the system works, none describes a patient.",
             "Sums are not masked in this version: the coordinator sees each site's aggregates.",
@@ -122,16 +137,23 @@ def make_study(make: Make = Make()) -> Results:
     )
 
 
+def _analyses(make: Make, cells: Sequence[Cell], names: Sequence[str]) -> dict[str, object]:
+    arm = make.arms[0].name if make.models or make.logistic else "given"
+    return {
+        "regression": analyses.regression(make.training, suppressed=make.suppressed),
+        "comparisons": tuple(analyses.comparisons(cells, names[0], suppressed=make.suppressed)),
+        "subgroups": tuple(analyses.subgroups(cells)),
+        "heterogeneity": tuple(
+            analyses.heterogeneity(names[:1], arm, len(make.sites), suppressed=make.suppressed)
+        ),
+    }
+
+
 def measure(value: float, patients: int) -> Measure:
     """A share with Wilson's interval."""
     middle = (value + 1.92 / patients) / (1 + 3.84 / patients)
     half = 1.96 * math.sqrt(value * (1 - value) / patients + 0.96 / patients**2) / (1 + 3.84 / patients)
     return Measure(value=value, low=max(0.0, middle - half), high=min(1.0, middle + half), method="wilson")
-
-
-def absent(standing: Standing = SMALL) -> Measure:
-    """A measure that is not shown."""
-    return Measure(value=None, standing=standing)
 
 
 def _site(make: Make, name: str) -> SiteSummary:
@@ -179,30 +201,59 @@ def _parts(make: Make) -> Sequence[PartOfCohort]:
 
 
 def _cohort(make: Make) -> Sequence[CohortRow]:
-    hidden = Described(standing=SMALL)
+    """At each site and together; of a full study the paper's cohorts, too."""
+    wholes = [(site, "whole") for site in (*make.sites, None)]
+    papers = [(None, part) for part in ("training", "internal", "external")] if make.full else []
+    return [row for site, part in (*papers, *wholes) for row in _described(make, site, part)]
+
+
+_AGE = {"used": 21, "missing": 0, "mean": 63.03, "sd": 12.2}
+_VOLUME = {"used": 20, "missing": 1, "median": 18.42, "first_quartile": 8.1, "third_quartile": 33.9}
+_MEN = {"used": 21, "missing": 0, "patients": 14, "percent": 66.7}
+_LOBAR = {"used": 21, "missing": 0, "patients": None, "standing": SMALL}
+_DEEP = {"used": 21, "missing": 0, "patients": 12, "percent": 57.1}
+# label, unit, level, numbers, p, test, note, smd
+_LINES = (
+    ("Sex", "", "male", _MEN, 0.41, "Pearson chi-squared", "", -0.1723),
+    ("Age", "year", "", _AGE, 0.731, "Welch t", "", 0.4051),
+    ("Baseline ICH volume", "ml", "", _VOLUME, 0.0002, "Mann-Whitney U", "", 0.5),
+)
+_LOCATIONS = (
+    (
+        "Location",
+        "",
+        "Deep",
+        _DEEP,
+        0.0312,
+        "Pearson chi-squared",
+        "more than 20 % of expected counts are below 5",
+        0.3,
+    ),
+    ("Location", "", "Infratentorial", _DEEP, None, "", "", None),
+    ("SAH", "", "", _LOBAR, None, "", "", None),
+)
+
+
+def _described(make: Make, site: str | None, part: str) -> Sequence[CohortRow]:
     rows = []
-    for site in (*make.sites, None):
-        age = {"used": 21, "missing": 0, "mean": 63.03, "sd": 12.2}
-        volume = {"used": 20, "missing": 1, "median": 18.42, "first_quartile": 8.1, "third_quartile": 33.9}
-        sex = {"used": 21, "missing": 0, "patients": 14, "percent": 66.7}
-        for label, unit, level, numbers, p in (
-            ("Sex", "", "male", sex, 0.41),
-            ("Age", "year", "", age, 0.731),
-            ("Baseline ICH volume", "mL", "", volume, 0.0002),
-        ):
-            shown = hidden if make.suppressed else Described(**numbers)
-            rows.append(
-                CohortRow(
-                    site=site,
-                    label=label,
-                    unit=unit,
-                    level=level,
-                    negative=shown,
-                    positive=shown,
-                    p_value=None if make.suppressed else p,
-                    test="" if make.suppressed else "welch",
-                )
+    for label, unit, level, numbers, p, test, note, smd in (*_LINES, *(_LOCATIONS if make.full else ())):
+        shown = Described(standing=SMALL) if make.suppressed else Described(**numbers)
+        tested = not make.suppressed and p is not None
+        rows.append(
+            CohortRow(
+                site=site,
+                part=part,
+                label=label,
+                unit=unit,
+                level=level,
+                negative=shown,
+                positive=shown,
+                p_value=p if tested else None,
+                test=test if tested else "",
+                note=note if tested else "",
+                smd=smd if tested and make.full else None,
             )
+        )
     return rows
 
 
@@ -232,13 +283,18 @@ def _cohorts(make: Make) -> Sequence[tuple[tuple[str, ...], str]]:
         parts = ("train", "validation", "test", "whole") if site in make.training else ("whole",)
         cohorts += [((site,), part) for part in parts]
     if len(make.training) > 1:
+        cohorts += [(make.training, "train")] if make.full else []
         cohorts.append((make.training, "test"))
+    if len(make.external) > 1:
+        cohorts.append((make.external, "whole"))
     if len(make.sites) > 1:
         cohorts.append((make.sites, "whole"))
     return cohorts
 
 
 def _relation(arm: Arm, sites: tuple[str, ...], part: str) -> str:
+    if arm.kind == "given":
+        return "given"
     seen = [site in arm.sites for site in sites]
     if not any(seen):
         return "external"
@@ -262,11 +318,13 @@ def _cell(make: Make, model: str, arm: Arm, cohort: tuple[tuple[str, ...], str])
     if make.suppressed:
         return _hidden_cell(named)
     positive, negative = (n * len(sites) for n in _SIZES[part])
-    random = np.random.default_rng([len(model), *arm.name.encode(), *"".join(sites).encode(), len(part)])
+    random = np.random.default_rng([*model.encode(), *arm.name.encode(), *"".join(sites).encode(), len(part)])
     shift = {"apparent": 1.9, "external": 0.6}.get(relation, 1.2)
     labels = np.repeat([1, 0], [positive, negative])
     scores = 1 / (1 + np.exp(-random.normal(labels * shift - shift / 2)))
     false, true, cuts = roc_curve(labels, scores)
+    given = arm.kind == "given"
+    risk = make.full and not given and relation != "apparent"
     tp, fp = int((scores[labels == 1] >= 0.5).sum()), int((scores[labels == 0] >= 0.5).sum())
     fn, tn = positive - tp, negative - fp
     return Cell(
@@ -276,7 +334,13 @@ def _cell(make: Make, model: str, arm: Arm, cohort: tuple[tuple[str, ...], str])
         auc=measure(float(roc_auc_score(labels, scores)), positive + negative),
         auc_error_bound=0.0004,
         roc=tuple(
-            RocPoint(threshold=min(cut, 1.001), false_positive_rate=x, true_positive_rate=y)
+            RocPoint(
+                threshold=min(cut, 1.001),
+                false_positive_rate=x,
+                true_positive_rate=y,
+                low=measure(y, positive).low,
+                high=measure(y, positive).high,
+            )
             for cut, x, y in zip(cuts.tolist(), false.tolist(), true.tolist(), strict=True)
         ),
         confusion=ConfusionMatrix(true_positive=tp, false_negative=fn, false_positive=fp, true_negative=tn),
@@ -286,6 +350,10 @@ def _cell(make: Make, model: str, arm: Arm, cohort: tuple[tuple[str, ...], str])
         ppv=measure(tp / (tp + fp), tp + fp) if tp + fp else _nobody("no patient called positive"),
         npv=measure(tn / (tn + fn), tn + fn) if tn + fn else _nobody("no patient called negative"),
         f1=measure(2 * tp / (2 * tp + fp + fn), positive),
+        missing=2 if given else 0,
+        threshold=9.0 if given else 0.5,
+        calibration=analyses.calibration(scores, labels) if risk else None,
+        decision=tuple(analyses.decision(scores, labels)) if risk else (),
     )
 
 
@@ -337,7 +405,10 @@ def _provenance(make: Make) -> Provenance:
         versions=versions,
         processor="AMD EPYC, 2 logical processors",
         sites=tuple(SiteProvenance(name=site, device="cpu", versions=versions) for site in make.sites),
-        phases=(PhaseTime(phase="preparation", seconds=24.1), PhaseTime(phase="training", seconds=131.0)),
+        phases=(
+            PhaseTime(phase="preparation", seconds=24.1),
+            PhaseTime(phase="training", seconds=131.0, rounds=26),
+        ),
         message_rounds=31,
         messages=62,
         bytes_sent=1_310_000_000,

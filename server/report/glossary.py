@@ -31,6 +31,7 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     *(
         (RELATIONS[relation].capitalize(), f"{meaning[0].upper()}{meaning[1:]}.")
         for relation, meaning in RELATION_MEANINGS.items()
+        if relation != "given"
     ),
     (
         "Chosen round",
@@ -51,6 +52,39 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
+        "P-value",
+        (
+            "How often chance alone would give a difference at least as large as the one seen, if there were "
+            "none. Below 0.05 is called significant."
+        ),
+    ),
+    (
+        "SMD, standardised mean difference",
+        (
+            "Difference of two groups in units of their standard deviation, whatever the number of patients; "
+            "above 0.1 is noticeable, above 0.5 large."
+        ),
+    ),
+    (
+        "Odds ratio (OR)",
+        (
+            "By which factor the odds of expansion change for each unit of a variable, or against the "
+            "reference: above 1 more risk, below 1 less. Univariate: the variable alone; multivariable: the "
+            "others held constant."
+        ),
+    ),
+    (
+        "Firth's penalised likelihood",
+        (
+            "A logistic regression that still gives an odds ratio where a finding occurs in one group only; "
+            "the ordinary one would run to infinity."
+        ),
+    ),
+    (
+        "Variance inflation factor (VIF)",
+        "How much a variable repeats what others in the model tell; above 5 its odds ratio is unstable.",
+    ),
+    (
         "Binning bound",
         (
             "Scores are counted in bins so that no single score leaves a centre; "
@@ -66,6 +100,64 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "Share of positive calls that expand, and of negative calls that do not; both depend on prevalence.",
     ),
     ("F1", "Harmonic mean of PPV and sensitivity."),
+    (
+        "Given score",
+        (
+            "A score that stood in the hospitals' tables: a clinical scale, another vendor's model, a "
+            "radiologist's estimate. It is judged here as it came."
+        ),
+    ),
+    (
+        "DeLong test",
+        "Whether two AUCs of the same patients differ by more than chance. The omnibus test asks it of all at once.",
+    ),
+    (
+        "McNemar's test",
+        (
+            "Whether two models' sensitivities (or specificities) differ, from the patients whom only one of "
+            "the two called right."
+        ),
+    ),
+    (
+        "Holm's correction",
+        "Makes several P-values stricter together, so that chance alone seldom makes any of them small.",
+    ),
+    (
+        "Calibration",
+        (
+            "Whether predicted risks are true: of 100 patients with a predicted risk of 30%, 30 should "
+            "expand. Intercept: 0 if risks are right on average, positive if they are too low. Slope: 1 if "
+            "they spread as they should, below 1 if they are too extreme."
+        ),
+    ),
+    (
+        "Brier score, calibration error (ECE)",
+        (
+            "Mean squared distance of predicted risk and outcome; mean distance of predicted risk and "
+            "observed share over groups of similar risk. 0 is perfect."
+        ),
+    ),
+    (
+        "Net benefit, decision curve",
+        (
+            "True positives a patient, less the false positives weighed by what a needless treatment costs. "
+            "The threshold probability is the risk from which one would act; a useful model lies above both "
+            "treating everybody and treating nobody."
+        ),
+    ),
+    (
+        "P for interaction",
+        "Whether a model's AUC differs between subgroups by more than chance.",
+    ),
+    (
+        "Q, I\N{SUPERSCRIPT TWO}, \N{GREEK SMALL LETTER TAU}\N{SUPERSCRIPT TWO}, prediction interval",
+        (
+            "How much a model's AUC differs between centres: Q tests whether by more than chance, "
+            "I\N{SUPERSCRIPT TWO} is the share of the differences that is not chance, "
+            "\N{GREEK SMALL LETTER TAU}\N{SUPERSCRIPT TWO} their variance; the prediction interval holds the AUC "
+            "at 95 of 100 further centres."
+        ),
+    ),
     (
         "Withheld",
         "A number that too few patients stand behind; it is not shown so that nobody can be recognised.",

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from common.storage import write_atomically
 from server.report import words
-from server.report.figures import Picture, TimedCurve, loss_picture, roc_picture, validation_picture
+from server.report.characteristics import characteristics
+from server.report.comparing import comparisons
+from server.report.curves import curves
 from server.report.glossary import GLOSSARY
-from server.report.headline import findings, headline
-from server.report.palette import ArmStyle, arm_styles, auc_tint
-from server.report.views import (
-    CohortView,
-    ModelView,
-    cohort_lines,
-    cohort_sites,
-    fair_cohorts,
-    model_views,
-    printed_cells,
-)
-from server.results import PartOfCohort, Results, Study
+from server.report.headline import summary
+from server.report.learning import training
+from server.report.matrix import matrices
+from server.report.palette import auc_tint
+from server.report.performance import performance
+from server.report.predictors import predictors
+from server.report.risks import calibration, decision
+from server.report.subgroups import heterogeneity, subgroups
+from server.report.subject import Subject, subject_of
+from server.report.views import CohortView, fair_cohorts
+from server.results import PartOfCohort, Results
 
-_HERE = Path(__file__).parent
+if TYPE_CHECKING:
+    import jinja2
+
+_HERE = Path(__file__).parent / "templates"
 _FILTERS = (
     words.number,
     words.count,
@@ -32,7 +37,6 @@ _FILTERS = (
     words.interval,
     words.estimate,
     words.absence,
-    words.described,
     words.p_value,
     words.data_volume,
     words.duration,
@@ -42,33 +46,66 @@ _FILTERS = (
 
 
 @dataclass(frozen=True)
-class RocPanel:
-    """One cohort's curves.
+class Chapter:
+    """One part of the page; its template has its name.
 
     Attributes
     ----------
-    cohort : CohortView
-    picture : Picture or None
-        None where no curve may be shown.
+    name : str
+    title : str
+        In the contents.
+    view : callable
+        What its template shows; something empty if the study has nothing to say in it.
     """
 
-    cohort: CohortView
-    picture: Picture | None
+    name: str
+    title: str
+    view: Callable[[Subject], object]
 
 
-@dataclass(frozen=True)
-class LearningPanels:
-    """One model's learning curves.
+def _patients(subject: Subject) -> Mapping[str, tuple[PartOfCohort, ...]]:
+    results = subject.results
+    return {
+        site.name: tuple(part for part in results.parts if part.site == site.name) for site in results.sites
+    }
 
-    Attributes
-    ----------
-    loss : Picture
-    validation : Picture or None
-        None where no AUC was measured or may be shown.
-    """
 
-    loss: Picture
-    validation: Picture | None
+def _confusion(subject: Subject) -> tuple[CohortView, ...]:
+    return fair_cohorts(subject.models[0]) if subject.models else ()
+
+
+def _if_judged(view: Callable[[Subject], object]) -> Callable[[Subject], object]:
+    return lambda subject: view(subject) if subject.results.evaluation else None
+
+
+def _attention(subject: Subject) -> object:
+    """Only networks have attention."""
+    return subject.results.training
+
+
+def _always(subject: Subject) -> object:
+    return subject
+
+
+CHAPTERS = (
+    Chapter("summary", "Findings", summary),
+    Chapter("patients", "Patients", _patients),
+    Chapter("characteristics", "Table 1: characteristics", characteristics),
+    Chapter("predictors", "Table 2: predictors", predictors),
+    Chapter("training", "Training", training),
+    Chapter("matrix", "Evaluation matrix", matrices),
+    Chapter("roc", "ROC curves", _if_judged(curves)),
+    Chapter("confusion", "Confusion matrices", _if_judged(_confusion)),
+    Chapter("performance", "Table 3: performance", _if_judged(performance)),
+    Chapter("comparisons", "Comparisons", comparisons),
+    Chapter("calibration", "Calibration", calibration),
+    Chapter("decision", "Decision curves", decision),
+    Chapter("subgroups", "Subgroups", subgroups),
+    Chapter("centres", "Differences between centres", heterogeneity),
+    Chapter("attention", "Attention maps", _attention),
+    Chapter("run", "What was run", _always),
+    Chapter("glossary", "Glossary", _always),
+)
 
 
 def write_report(results: Results, path: Path) -> None:
@@ -84,6 +121,30 @@ def write_report(results: Results, path: Path) -> None:
 
 def render(results: Results) -> str:
     """The page as text."""
+    subject = subject_of(results)
+    views = {chapter.name: chapter.view(subject) for chapter in CHAPTERS}
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            css=_without_markup((_HERE / "page.css").read_text(encoding="utf-8")),
+            chapters=[chapter for chapter in CHAPTERS if views[chapter.name]],
+            views=views,
+            subject=subject,
+            results=results,
+            study=results.study,
+            event=subject.event,
+            no_event=subject.no_event,
+            styles=subject.arm_styles,
+            model_styles=subject.model_styles,
+            models=subject.models,
+            all_synthetic=all(site.synthetic for site in results.sites),
+            plan=json.dumps(results.study.plan, indent=2, sort_keys=True, ensure_ascii=False),
+        )
+    )
+
+
+def _environment() -> jinja2.Environment:
     import jinja2
 
     environment = jinja2.Environment(
@@ -95,29 +156,7 @@ def render(results: Results) -> str:
     )
     environment.filters.update({word.__name__: word for word in _FILTERS}, tint=auc_tint)
     environment.globals.update(words=words, glossary=GLOSSARY)
-    styles = arm_styles(results)
-    models = model_views(results)
-    found = {model.name: findings(model) for model in models}
-    return environment.get_template("page.html").render(
-        css=_without_markup((_HERE / "page.css").read_text(encoding="utf-8")),
-        results=results,
-        study=results.study,
-        event=words.positive_label(results.study),
-        no_event=words.negative_label(results.study),
-        styles=styles,
-        models=models,
-        findings=found,
-        headline=headline(found[models[0].name]) if models else (),
-        learning={model.name: _learning(model, results.study, styles) for model in models},
-        rocs={model.name: _rocs(model, styles) for model in models},
-        fair={model.name: fair_cohorts(model) for model in models},
-        printed={model.name: printed_cells(model) for model in models},
-        parts=_parts_by_site(results),
-        cohort_sites=cohort_sites(results),
-        cohort_lines=cohort_lines(results),
-        all_synthetic=all(site.synthetic for site in results.sites),
-        plan=json.dumps(results.study.plan, indent=2, sort_keys=True, ensure_ascii=False),
-    )
+    return environment
 
 
 def _without_markup(css: str) -> str:
@@ -133,35 +172,3 @@ def _without_markup(css: str) -> str:
     if "<" in css:
         raise ValueError("page.css must not contain '<'")
     return Markup(css)  # noqa: S704 - our own file, checked above
-
-
-def _learning(model: ModelView, study: Study, styles: Mapping[str, ArmStyle]) -> LearningPanels | None:
-    curves = [
-        TimedCurve(curve, study.local_epochs if curve.kind == "federated" else 1)
-        for curve in model.curves
-        if curve.points
-    ]
-    if not curves:
-        return None
-    validated = any(point.validation_auc is not None for timed in curves for point in timed.curve.points)
-    alt = f"of {model.name} by epoch, one line for each of {len(curves)} arms"
-    return LearningPanels(
-        loss=loss_picture(curves, styles, f"Training loss {alt}"),
-        validation=validation_picture(curves, styles, f"Validation AUC {alt}") if validated else None,
-    )
-
-
-def _rocs(model: ModelView, styles: Mapping[str, ArmStyle]) -> tuple[RocPanel, ...]:
-    panels = []
-    for cohort in fair_cohorts(model):
-        drawn = [cell for cell in cohort.cells if cell.roc]
-        areas = "; ".join(f"{styles[cell.arm].label} {words.estimate(cell.auc)}" for cell in drawn)
-        alt = f"ROC curves of {model.name}, {cohort.sites}, {cohort.part}. AUC: {areas}"
-        panels.append(RocPanel(cohort, roc_picture(drawn, styles, alt) if drawn else None))
-    return tuple(panels)
-
-
-def _parts_by_site(results: Results) -> Mapping[str, tuple[PartOfCohort, ...]]:
-    return {
-        site.name: tuple(part for part in results.parts if part.site == site.name) for site in results.sites
-    }

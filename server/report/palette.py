@@ -1,4 +1,4 @@
-"""One colour and line style for each arm, the same in every figure and legend.
+"""One colour and line style for each arm and each model, the same in every figure and legend.
 
 References
 ----------
@@ -7,20 +7,22 @@ Okabe M, Ito K (2008). Color universal design: colours that colour-blind readers
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from server.analyses import FittedModel
 from server.report.words import arm_label
 from server.results import Cell, LearningCurve, Results
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B07800", "#2E9BD6", "#5B4BB7")
 _GREY = "#4A4A4A"
-_DASHES = {"federated": "", "local": "6 3", "pooled": "2 2"}
+_DASHES = {"federated": "", "local": "6 3", "pooled": "2 2", "given": "9 2 2 2"}
+_MODEL_DASHES = ("", "6 3", "2 2", "9 2 2 2")
 
 
 @dataclass(frozen=True)
-class ArmStyle:
-    """How an arm is drawn.
+class LineStyle:
+    """How an arm, or a model among others, is drawn.
 
     Attributes
     ----------
@@ -37,15 +39,26 @@ class ArmStyle:
     dashes: str
 
 
-def arm_styles(results: Results) -> Mapping[str, ArmStyle]:
+def arm_styles(results: Results) -> Mapping[str, LineStyle]:
     """The style of each arm by its name, in the order in which the study lists the arms."""
-    styles: dict[str, ArmStyle] = {}
+    styles: dict[str, LineStyle] = {}
     colours = _endless(_COLOURS)
-    arms: tuple[Cell | LearningCurve, ...] = (*results.training, *results.evaluation)
+    arms: tuple[LearningCurve | FittedModel | Cell, ...]
+    arms = (*results.training, *results.fitted, *results.evaluation)
     for arm in arms:
         if arm.arm not in styles:
             colour = _GREY if arm.kind == "pooled" else next(colours)
-            styles[arm.arm] = ArmStyle(arm_label(arm), colour, _DASHES[arm.kind])
+            styles[arm.arm] = LineStyle(arm_label(arm), colour, _DASHES[arm.kind])
+    return styles
+
+
+def model_styles(models: Sequence[str]) -> Mapping[str, LineStyle]:
+    """The style of each model by its name: another colour first, then other dashes."""
+    styles = {}
+    for place, model in enumerate(models):
+        turn, colour = divmod(place, len(_COLOURS))
+        dashes = _MODEL_DASHES[turn % len(_MODEL_DASHES)]
+        styles[model] = LineStyle(model, _COLOURS[colour], dashes)
     return styles
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from server.records import Described, Measure
+from server.analyses import FittedModel, Part
+from server.records import Described, Measure, Standing
 from server.results import Cell, LearningCurve, Study
 
 MISSING = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
 WITHHELD = "withheld"
+UNDEFINED = "not defined"
+ALPHA = 0.05
+"""A p-value below this is called significant, as in the paper."""
 
-Relation = Literal["apparent", "selection", "internal", "seen centre", "external"]
+Relation = Literal["apparent", "selection", "internal", "seen centre", "external", "given"]
 
 RELATIONS: dict[Relation, str] = {
     "apparent": "apparent performance",
@@ -19,19 +24,21 @@ RELATIONS: dict[Relation, str] = {
     "internal": "internal test",
     "seen centre": "seen centre",
     "external": "external",
+    "given": "given score",
 }
 """What stands in the table."""
 
 RELATION_MEANINGS: dict[Relation, str] = {
     "external": "the centre took no part in training or in choosing the round: the model is carried over",
     "internal": "patients held out of training, of a centre that trained the model",
+    "given": "a score that came with the hospitals' tables; on whom it was made is not known here",
     "seen centre": "some of these patients or centres trained the model, so the number is too good",
     "selection": "patients on whom the best round was chosen, so the number is slightly too good",
     "apparent": "the very patients who trained the model: no evidence that it works on others",
 }
 """What it means, from the strongest evidence to the weakest."""
 
-_PARTS = {
+PARTS: dict[Part, str] = {
     "train": "training patients",
     "validation": "validation patients",
     "test": "internal test",
@@ -52,8 +59,10 @@ def join_words(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def arm_label(arm: Cell | LearningCurve) -> str:
+def arm_label(arm: Cell | LearningCurve | FittedModel) -> str:
     """The arm in few words, e.g. "Federated", "Chongqing alone"."""
+    if arm.kind == "given":
+        return "Given score"
     if arm.kind == "local":
         sites = arm.training_sites if isinstance(arm, Cell) else arm.sites
         return f"{join_words(sites)} alone"
@@ -61,23 +70,6 @@ def arm_label(arm: Cell | LearningCurve) -> str:
         return "Pooled data"
     _, _, left = arm.arm.partition("-without-")
     return f"Federated without {left}" if left else "Federated"
-
-
-def part_label(cell: Cell) -> str:
-    """Which patients of the cohort's sites, in words."""
-    return _PARTS[cell.part]
-
-
-def sites_label(cell: Cell) -> str:
-    """Whose patients, in few words."""
-    if len(cell.cohort_sites) == 1:
-        return cell.cohort_sites[0]
-    return " + ".join(cell.cohort_sites) if len(cell.cohort_sites) <= 3 else "All centres together"
-
-
-def cohort_label(cell: Cell) -> str:
-    """Whose and which patients, in one line."""
-    return f"{sites_label(cell)}, {part_label(cell)}"
 
 
 def positive_label(study: Study) -> str:
@@ -91,8 +83,42 @@ def negative_label(study: Study) -> str:
 
 
 def number(value: float | None, decimals: int = 3) -> str:
-    """The number as the paper prints it, or a dash."""
-    return MISSING if value is None else f"{value:.{decimals}f}"
+    """The number as the paper prints it, or a dash.
+
+    Examples
+    --------
+    >>> number(0.7771), number(-0.0001)
+    ('0.777', '0.000')
+    """
+    if value is None:
+        return MISSING
+    digits = f"{abs(value):.{decimals}f}"
+    return f"{MINUS}{digits}" if value < 0 and float(digits) > 0 else digits
+
+
+def ratio(value: float) -> str:
+    """An odds ratio, which may be huge or tiny where few patients stand behind it.
+
+    Examples
+    --------
+    >>> ratio(1.0307), ratio(0.00002), ratio(51234.6)
+    ('1.031', '< 0.001', '51,235')
+    """
+    if value < 0.0005:
+        return "< 0.001"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3f}"
+
+
+def between(low: str, high: str) -> str:
+    r"""Two bounds of an interval; a dash beside a minus sign would be misread.
+
+    Examples
+    --------
+    >>> between("\N{MINUS SIGN}0.1", "0.2")
+    '\N{MINUS SIGN}0.1 to 0.2'
+    """
+    plain = low[:1].isdigit() and high[:1].isdigit()
+    return f"{low}{MISSING}{high}" if plain else f"{low} to {high}"
 
 
 def count(value: int | None) -> str:
@@ -110,11 +136,11 @@ def classes(cell: Cell) -> str:
     return pair(cell.positive, cell.negative)
 
 
-def interval(measure: Measure) -> str:
-    """The interval in brackets, or nothing."""
+def interval(measure: Measure, decimals: int = 3) -> str:
+    """The interval, or nothing."""
     if measure.low is None or measure.high is None:
         return ""
-    return f"{measure.low:.3f}{MISSING}{measure.high:.3f}"
+    return between(number(measure.low, decimals), number(measure.high, decimals))
 
 
 def estimate(measure: Measure) -> str:
@@ -125,10 +151,20 @@ def estimate(measure: Measure) -> str:
     return f"{number(measure.value)} (95% CI {bounds})" if bounds else number(measure.value)
 
 
+def standing_word(standing: Standing) -> str:
+    """Whether a number that is not there is withheld or does not exist."""
+    return WITHHELD if standing.kind == "suppressed" else UNDEFINED
+
+
+def why(standing: Standing) -> str:
+    """Why a number is not there, with the reason if one is known."""
+    word = standing_word(standing)
+    return f"{word}: {standing.reason}" if standing.reason else word
+
+
 def absence(measure: Measure) -> str:
     """Why there is no number."""
-    word = WITHHELD if measure.standing.kind == "suppressed" else "not defined"
-    return f"{word}: {measure.standing.reason}" if measure.standing.reason else word
+    return why(measure.standing)
 
 
 def patients(cell: Cell) -> str:
@@ -141,15 +177,17 @@ def patients(cell: Cell) -> str:
 def described(group: Described, decimals: int) -> str:
     """One group's entry in the cohort's table, as the paper's Table 1 prints it."""
     if group.standing.kind != "ok":
-        word = WITHHELD if group.standing.kind == "suppressed" else "not defined"
-        return f"{word}: {group.standing.reason}" if group.standing.reason else word
+        return why(group.standing)
     if group.patients is not None:
-        share = "" if group.percent is None else f" ({group.percent:.1f})"
+        share = "" if group.percent is None else f" ({number(group.percent, 1)})"
         return f"{group.patients:,}{share}"
     if group.mean is not None:
         return f"{number(group.mean, decimals)} ± {number(group.sd, decimals)}"
-    first, third = number(group.first_quartile, decimals), number(group.third_quartile, decimals)
-    return f"{number(group.median, decimals)} ({first}, {third})"
+    quartiles = (group.first_quartile, group.median, group.third_quartile)
+    if quartiles == (None, None, None):
+        return MISSING
+    first, median, third = (number(value, decimals) for value in quartiles)
+    return f"{median} ({first}, {third})"
 
 
 def p_value(value: float | None) -> str:
