@@ -45,7 +45,7 @@ def protect_parts(
 
 def _tells(whole: TableRow, parts: Sequence[TableRow]) -> bool:
     """Whether the whole's row and the others' would tell what a part hides."""
-    if not any(_hides(row) for row in parts):
+    if not any(hides(row) for row in parts):
         return False
     if _shows_values(whole):
         return True
@@ -57,7 +57,7 @@ def _tells(whole: TableRow, parts: Sequence[TableRow]) -> bool:
     )
 
 
-def _hides(row: TableRow) -> bool:
+def hides(row: TableRow) -> bool:
     """Whether a number is withheld; one that does not exist is not."""
     if None in _numbers(row):
         return True

@@ -156,7 +156,9 @@ def test_a_parameter_of_another_shape_is_refused(coordinator, name):
     }
     wrong = np.ones(7, dtype=parameters[name].dtype)
 
-    assert coordinator.ask(Operation.EVALUATE, parameters=parameters | {name: wrong}).header.code == "E_CONTEXT"
+    assert (
+        coordinator.ask(Operation.EVALUATE, parameters=parameters | {name: wrong}).header.code == "E_CONTEXT"
+    )
 
 
 def test_a_local_model_is_trained_once_and_released_as_declared(coordinator):
