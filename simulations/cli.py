@@ -97,6 +97,33 @@ def demo(
     _print_results(out)
 
 
+@app.command()
+def paper_tables(
+    out: Annotated[
+        Path, typer.Option(help="Folder for the sites, results.json and comparison.csv; an earlier run goes.")
+    ] = Path("runs/paper-tables"),
+) -> None:
+    """Compute the paper's Tables 1 to 3 over sites that share only sums, and compare every printed number."""
+    from rich.console import Console
+
+    from simulations.paper.comparison import failures
+    from simulations.paper.study import reproduce_paper
+    from simulations.paper.tables import comparison_tables
+    from simulations.paper.tally import summary_lines
+
+    with progress_bar() as progress:
+        found = reproduce_paper(out, progress)
+    console = Console()
+    for table in comparison_tables(found.cells):
+        console.print(table)
+    for line in summary_lines(found.cells):
+        console.print(line, highlight=False, soft_wrap=True)
+    _print_results(out)
+    print(found.table)
+    if failures(found.cells):
+        raise typer.Exit(1)
+
+
 def _print_results(out: Path) -> None:
     print(out / "results.json")
     print(out / "report.html")

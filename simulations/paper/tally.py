@@ -1,0 +1,111 @@
+"""How many of the printed numbers came out, in a few lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from common.cohort.schema import TABLE_ONE
+from simulations.paper.comparison import ComparedCell, Verdict
+from simulations.paper.printed import CellName, Claim
+
+_CONTINUOUS = frozenset(variable.label for variable in TABLE_ONE if variable.kind == "continuous")
+
+_CLAIMS: Mapping[str, Callable[[Claim], bool]] = {
+    "computed over the sites": lambda claim: claim is Claim.COMPUTED,
+    "by construction": lambda claim: claim is Claim.INPUT,
+    "not reproducible, because the paper does not print what it takes": lambda claim: not claim.checked,
+}
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of the numbers of one kind; the limits of an interval are one number.
+
+    Attributes
+    ----------
+    kind : str
+    reproduced, errata, wrong, not_reproducible : int
+    """
+
+    kind: str
+    reproduced: int
+    errata: int
+    wrong: int
+    not_reproducible: int
+
+    def __str__(self) -> str:
+        """E.g. "33/36 AUC intervals (3 errata)"."""
+        if self.not_reproducible:
+            return f"{self.not_reproducible} {self.kind}"
+        total = self.reproduced + self.errata + self.wrong
+        notes = [f"{self.errata} {'erratum' if self.errata == 1 else 'errata'}"] if self.errata else []
+        notes += [f"{self.wrong} WRONG"] if self.wrong else []
+        return f"{self.reproduced}/{total} {self.kind}" + (f" ({', '.join(notes)})" if notes else "")
+
+
+def summary_lines(cells: Sequence[ComparedCell]) -> tuple[str, ...]:
+    """One line for each table and claim: computed, by construction, or not reproducible."""
+    lines = []
+    for table in (1, 2, 3):
+        for claimed, belongs in _CLAIMS.items():
+            chosen = [c for c in cells if c.printed.name.table == table and belongs(c.printed.claim)]
+            if chosen:
+                lines.append(
+                    f"Table {table}, {claimed}: " + ", ".join(str(tally) for tally in tallies(chosen))
+                )
+    return tuple(lines)
+
+
+def tallies(cells: Iterable[ComparedCell]) -> tuple[Tally, ...]:
+    """How many numbers of each kind came out, in the order of the cells."""
+    kinds: dict[str, dict[CellName, list[Verdict]]] = {}
+    for cell in cells:
+        kind, number = _number(cell.printed.name, cell.printed.claim)
+        kinds.setdefault(kind, {}).setdefault(number, []).append(cell.verdict)
+    return tuple(_tally(kind, list(numbers.values())) for kind, numbers in kinds.items())
+
+
+def _tally(kind: str, numbers: Sequence[Sequence[Verdict]]) -> Tally:
+    wrong = sum(any(verdict.wrong for verdict in number) for number in numbers)
+    unknown = sum(Verdict.NOT_REPRODUCIBLE in number for number in numbers)
+    errata = sum(
+        Verdict.ERRATUM in number and not any(verdict.wrong for verdict in number) for number in numbers
+    )
+    return Tally(kind, len(numbers) - wrong - unknown - errata, errata, wrong, unknown)
+
+
+def _number(name: CellName, claim: Claim) -> tuple[str, CellName]:
+    """Which kind of number a cell belongs to, and of which number it is a part."""
+    return {1: _of_table_one, 2: _of_table_two, 3: _of_table_three}[name.table](name, claim)
+
+
+def _of_table_one(name: CellName, claim: Claim) -> tuple[str, CellName]:
+    group, _, cell = name.cell.partition("_")
+    if name.cell == "p":
+        continuous = "p-values of medians" if claim is Claim.RANKS else "p-values of means"
+        return continuous if name.row in _CONTINUOUS else "categorical p-values", name
+    if cell in {"count", "percent"}:
+        return "counts" if cell == "count" else "percentages", name
+    kind = "means with SDs" if cell in {"mean", "sd"} else "medians with IQRs"
+    return kind, _part(name, group)
+
+
+def _of_table_two(name: CellName, claim: Claim) -> tuple[str, CellName]:
+    model, _, _ = name.cell.partition("_")
+    of = "continuous variables" if name.row in _CONTINUOUS else "binary variables and location"
+    whose = "" if model == "multivariable" else f" of {of}"
+    limits = " with both limits and p" if claim.checked else ""
+    return f"{model} odds ratios{whose}{limits}", _part(name, model)
+
+
+def _of_table_three(name: CellName, claim: Claim) -> tuple[str, CellName]:
+    if claim is Claim.INPUT:
+        return "AUCs (each model's number of rightly ranked pairs is the nearest to its printed AUC)", name
+    if name.cell in {"auc_low", "auc_high"}:
+        return "AUC intervals", _part(name, "interval")
+    return "metrics of 36 confusion matrices", name
+
+
+def _part(name: CellName, number: str) -> CellName:
+    return CellName(name.table, name.row, name.level, name.cohort, number)
