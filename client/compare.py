@@ -59,15 +59,19 @@ def _compare(
     board: Scoreboard, compared: tuple[int, Cohort, tuple[int, ...]], parameters: Parameters
 ) -> Summary:
     index, cohort, scorers = compared
+    members = board.of_cohort(cohort)
+    rows, outcomes = board.scores[list(scorers)][:, members], board.labels[members]
+    calls = np.where(
+        np.isnan(rows), np.nan, rows >= thresholds_of(board, parameters)[list(scorers), np.newaxis]
+    )
     scores, labels = complete(board, cohort, scorers)
-    calls = scores >= thresholds_of(board, parameters)[list(scorers), np.newaxis]
     pairs = read_pairs(parameters, f"{index}.pairs", (len(scorers), len(scorers)))
     thresholds = board.plan.evaluation.decision_thresholds
     risks = [scorers_of(board.plan)[scorer].probability for scorer in scorers]
     return join(
         [
-            local_delong(scores, labels, read_placements(parameters, index, len(scorers))).under("delong"),
-            local_mcnemar(calls.astype(np.float64), labels, _CALLED).under("mcnemar"),
+            local_delong(rows, outcomes, read_placements(parameters, index, len(scorers))).under("delong"),
+            local_mcnemar(calls, outcomes, _CALLED).under("mcnemar"),
             *(
                 local_decision_difference(scores[[first, second]], labels, thresholds).under(
                     f"benefit/{pair}"

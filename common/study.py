@@ -117,7 +117,7 @@ class StudyPlan(Section):
             raise ValueError(f"two models have one name: {sorted(models)} -> rename one")
         score_columns((model.column, model.low, model.high) for model in self.scores)
         training = self.training_sites
-        if not training:
+        if not training and (self.trained_models or "regression" in self.phases):
             raise ValueError('no site has role = "train" -> give at least one site that role')
         if self.arms.design == "leave-one-centre-out" and len(training) < 2:
             raise ValueError("leave-one-centre-out needs at least two training sites")

@@ -75,10 +75,10 @@ def table_columns(plan: StudyPlan) -> tuple[TableColumn, ...]:
     """The paper's cohorts, then each centre, then all together where there are several."""
     training = plan.training_sites
     external = tuple(site for site in plan.site_names if site not in training)
-    columns = [
-        TableColumn(None, "training", training, "training"),
-        TableColumn(None, "internal", training, "test"),
-    ]
+    columns = []
+    if training:
+        columns.append(TableColumn(None, "training", training, "training"))
+        columns.append(TableColumn(None, "internal", training, "test"))
     if external:
         columns.append(TableColumn(None, "external", external, "test"))
     columns += [TableColumn(site, "whole", (site,), "whole") for site in plan.site_names]

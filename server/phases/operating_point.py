@@ -36,7 +36,7 @@ def operating_points(exchange: Exchange, permitted: Flags) -> tuple[Reals, tuple
     fixed = np.array([fixed_threshold(plan, scorer) for scorer in scorers])
     if plan.evaluation.operating_point == "fixed":
         return fixed, ()
-    if not permitted[_TRAIN].any():
+    if not plan.training_sites or not permitted[_TRAIN].any():
         return fixed, scorers
     asked = np.zeros_like(permitted)
     asked[_TRAIN] = permitted[_TRAIN]
