@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from client.site import SiteSettings
 from common.study import StudyPlan
 
@@ -41,23 +43,50 @@ _STAYING = (
 
 def _leaving(plan: StudyPlan, settings: SiteSettings) -> list[str]:
     site = plan.site(settings.name)
-    models = ", ".join(model.name for model in plan.models)
-    evaluation = plan.evaluation
     items = [
         "counts: patients screened, excluded per reason, included, with and without expansion",
-        f"counts per model: scores in {evaluation.bins} bins, and who is above {evaluation.threshold:g}",
+        *_statistics(plan, trains=site.role == "train"),
         "software versions and the name of the processor that computes",
     ]
-    if site.role == "train":
+    if site.role == "train" and plan.networks and "training" in plan.phases:
+        networks = ", ".join(model.name for model in plan.networks)
         items.insert(
             0,
-            f"model updates: the weights of {models} after training on this site's patients, once in each of "
-            f"{plan.federation.rounds} rounds. Weights can hold traces of the patients they were trained on",
+            f"model updates: the weights of {networks} after training on this site's patients, once in each "
+            f"of {plan.federation.rounds} rounds. Weights can hold traces of the patients they were trained on",
         )
-    if site.model_release:
+    if site.model_release and plan.trained_models:
+        models = ", ".join(model.name for model in plan.trained_models)
         items.append(
             f"RELEASE: the models trained on this hospital's patients alone ({models}), tested elsewhere"
         )
     if settings.synthetic:
         items.append("attention maps over CT slices (this folder declares its patients synthetic)")
     return items
+
+
+def _statistics(plan: StudyPlan, *, trains: bool) -> Iterator[str]:
+    """What each phase of statistics asks; before each, who stands behind it is counted."""
+    yield (
+        "before every table: how many patients stand behind each number, and whether this hospital has too few "
+        "or released a cohort that differs in too few"
+    )
+    if "cohort" in plan.phases:
+        yield (
+            "Table 1: sums and histograms of every variable with and without expansion, of all patients here, "
+            "and of those who train and test. Numbers of this hospital alone are shown where it has enough"
+        )
+    if "regression" in plan.phases and trains:
+        yield (
+            f"regressions of {len(plan.regression.candidates)} variables: sums of the covariates' products, "
+            "and in each of some twenty rounds the gradient and curvature of the likelihood"
+        )
+    if "evaluation" in plan.phases:
+        evaluation = plan.evaluation
+        scores = [model.column for model in plan.scores]
+        named = f" (among them the table's columns {', '.join(scores)})" if scores else ""
+        yield (
+            f"for each of {len(plan.models)} models{named}: scores counted in {evaluation.bins} bins by "
+            "outcome - with one hospital these are nearly its patients' scores, without their names -, calls at "
+            "the operating point, calibration, net benefit, and how two models' calls differ"
+        )

@@ -42,3 +42,8 @@ class Provenance(Record):
     messages: int
     bytes_sent: int
     bytes_received: int
+
+    def rounds(self) -> str:
+        """How many rounds of messages the study took, in one line."""
+        phases = ", ".join(f"{phase.phase} {phase.rounds}" for phase in self.phases if phase.rounds)
+        return f"{self.message_rounds} rounds of messages: {phases}"

@@ -125,6 +125,9 @@ def paper_tables(
 
 
 def _print_results(out: Path) -> None:
+    from server.results import load_results
+
+    print(load_results(out / "results.json").provenance.rounds())
     print(out / "results.json")
     print(out / "report.html")
 

@@ -52,7 +52,7 @@ def run(out):
 def test_the_demonstration_s_own_plan_is_valid_and_trains_in_2d_and_3d():
     plan = load_plan(demo.PLAN)
 
-    assert {model.dimensions for model in plan.models} == {2, 3}
+    assert {model.dimensions for model in plan.networks} == {2, 3}
     assert plan.profile == "simulation"
     assert all(site.model_release for site in plan.sites)
 
