@@ -138,16 +138,7 @@ def prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress)
     patients = [one.patient for one in measured]
     parts = _parts(intake.settings, plan, patients, positives, refusals)
     cases = tuple(
-        PreparedCase(
-            patient=one.patient,
-            expansion=expansion,
-            positive=expansion.positive(plan.cohort.outcome),
-            part=parts[one.patient.identifier],
-            inputs=_inputs(one, plan),
-            baseline=one.baseline,
-            followup=one.followup,
-            entry=one.entry,
-        )
+        _case(plan, one, expansion, parts[one.patient.identifier])
         for one, expansion in zip(measured, expansions, strict=True)
     )
     _log.info("prepared site=%s patients=%d refused=%d", intake.settings.name, len(cases), len(refusals))
@@ -171,6 +162,19 @@ def _parts(
     except SmallNumberError as failure:
         causes = (f"{settings.table}: {failure}", *(str(refusal.finding) for refusal in refusals))
         raise SmallNumberError("\n".join(causes)) from None
+
+
+def _case(plan: StudyPlan, one: MeasuredPatient, expansion: Expansion, part: Part) -> PreparedCase:
+    return PreparedCase(
+        patient=one.patient,
+        expansion=expansion,
+        positive=expansion.positive(plan.cohort.outcome),
+        part=part,
+        inputs=_inputs(one, plan),
+        baseline=one.baseline,
+        followup=one.followup,
+        entry=one.entry,
+    )
 
 
 def _inputs(one: MeasuredPatient, plan: StudyPlan) -> dict[InputShape, Path]:

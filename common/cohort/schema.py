@@ -25,7 +25,6 @@ Group = Literal[
     "study",
     "scores",
 ]
-"""scores: columns of a plan's own, which are not in `VARIABLES`."""
 
 
 @dataclass(frozen=True)
@@ -294,9 +293,7 @@ VARIABLES: tuple[Variable, ...] = (
 )
 """Every column, in the order of the table."""
 
-TABLE_ONE: tuple[Variable, ...] = tuple(
-    variable for variable in VARIABLES if variable.group in {"clinical", "radiologic"}
-)
+TABLE_ONE: tuple[Variable, ...] = tuple(v for v in VARIABLES if v.group in {"clinical", "radiologic"})
 """The baseline features of the paper's Table 1, in its order."""
 
 BY_NAME: dict[str, Variable] = {variable.name: variable for variable in VARIABLES}

@@ -182,7 +182,7 @@ def test_a_measured_volume_beyond_the_plans_range_is_found(scans_folder, progres
     folder = scans_folder.finish()
 
     (finding,), _ = checked(folder, progress, scores_plan(models=volume))
-    assert finding.startswith("cohort.csv, row 6, column 'ich_volume_ml': 24 lies outside 0 to 20")
+    assert finding.startswith("cohort.csv, row 6, column 'ich_volume_ml': 28 lies outside 0 to 20")
     assert checked(folder, progress, scores_plan(models=volume), pixels=False)[0] == []
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from sites.handmade import make_site, read_rows, write_table
+from sites.tables import table_only_hospital
 
 from common.enrolment import Invitation, SiteCard, load_handout
 from server.provision.office import OfficeSettings, found_office
@@ -177,6 +178,37 @@ def test_every_finding_is_listed_and_scans_only_when_asked(site):
     assert done.stdout.endswith("6 patients, 4 usable, 2 findings\n")
     quick = rhe("check", site, "--no-pixels")
     assert quick.stdout.endswith("6 patients, 5 usable, 1 findings\n")
+
+
+def test_a_check_knows_the_plan_that_is_given_or_was_joined(site, invitation):
+    """2 of 6 patients expand: enough for the site's minima, too few for a training site's three parts."""
+    plan = invitation.parent.parent / "study.toml"
+    given = rhe("check", site, "--plan", plan)
+    assert given.returncode == 11
+    assert "2 patients with expansion cannot be divided into 3 parts" in given.stdout
+    assert "checked for the study 'A study'" in given.stdout
+    rhe("init", site, "--invitation", invitation, "--state", site / "elsewhere")
+    assert rhe("check", site).returncode == 0
+    joined = rhe("check", site, "--state", site / "elsewhere")
+    assert (joined.returncode, joined.stdout) == (11, given.stdout)
+
+
+def test_a_check_of_a_table_alone_says_what_it_takes_it_for(tmp_path):
+    site = table_only_hospital(tmp_path / "a", "a", 30)
+    done = rhe("check", site)
+    assert done.returncode == 0, done.stdout
+    assert "taken for a site without images" in done.stdout
+    assert done.stdout.endswith("30 patients, 30 usable, 0 findings\n")
+
+
+def test_a_table_alone_is_prepared(tmp_path):
+    site, plan = table_only_hospital(tmp_path / "a", "a", 30), tmp_path / "study.toml"
+    before, after = PLAN.format(release="false").split("[[models]]")
+    score = '[[models]]\nkind = "scores"\nname = "A"\ncolumn = "score_a"\n'
+    plan.write_text(before + score + "[federation]" + after.split("[federation]")[1])
+    done = rhe("prepare", site, "--plan", plan)
+    assert done.returncode == 0, done.stderr
+    assert "30 patients prepared, 0 findings" in done.stdout
 
 
 def test_an_invalid_table_is_listed_whole(site):

@@ -20,6 +20,10 @@ def a_plan(**changes):
     return StudyPlan.model_validate(settings | changes)
 
 
+def score(name, column="vendor", **changes):
+    return {"kind": "scores", "name": name, "column": column, **changes}
+
+
 def sites(*names):
     return [{"name": name, "role": "train"} for name in names]
 
@@ -87,6 +91,11 @@ def test_the_digest_changes_with_any_setting_and_with_nothing_else():
             "3D",
         ),
         ({"models": [{"name": "m", "family": "densenet121", "input_size": 28}]}, "29 pixels, not 28"),
+        (
+            {"models": [score("A", high=1.0), score("B", high=2.0)]},
+            "'vendor' with the ranges 0 to 1 and 0 to 2",
+        ),
+        ({"models": [score("A", column="Age")]}, "'Age' and 'age' differ in capitals only"),
     ],
 )
 def test_contradictions_are_refused(changes, said):

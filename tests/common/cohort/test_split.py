@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from common.cohort.split import Fractions, split_cohort
+from common.cohort.split import Fractions, Split, given_split, split_cohort
 from common.errors import SmallNumberError
 
 
@@ -150,3 +150,37 @@ def test_two_patients_of_one_name_are_refused():
 def test_senseless_fractions_are_refused(fractions):
     with pytest.raises(ValueError, match="fraction"):
         Fractions(*fractions)
+
+
+# Made beforehand
+
+
+def test_a_given_split_is_taken_as_it_is():
+    split = given_split(
+        ["d", "c", "b", "a", "e"],
+        [True, False, True, False, True],
+        ["train", "train", "test", "test", "validation"],
+    )
+
+    assert split == Split(train=("c", "d"), validation=("e",), test=("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        (("train", "train", "train", "train"), "0 patients with expansion are in the part 'test'"),
+        (("test", "test", "test", "test"), "0 patients with expansion are in the part 'train'"),
+        (("train", "train", "test", "train"), "0 patients without expansion are in the part 'test'"),
+        (("train", "validation", "test", "test"), "0 patients without expansion are in the part 'train'"),
+    ],
+)
+def test_a_given_split_needs_both_classes_where_models_are_trained_and_tested(parts, said):
+    with pytest.raises(SmallNumberError, match=said):
+        given_split("abcd", [True, False, True, False], parts)
+
+
+def test_a_given_split_names_everybody_once():
+    with pytest.raises(ValueError, match="unique"):
+        given_split("aa", [True, False], ["train", "test"])
+    with pytest.raises(ValueError, match="one part for each"):
+        given_split("ab", [True, False], ["train"])
