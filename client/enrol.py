@@ -52,8 +52,8 @@ def _leaving(plan: StudyPlan, settings: SiteSettings) -> list[str]:
         networks = ", ".join(model.name for model in plan.networks)
         items.insert(
             0,
-            f"model updates: the weights of {networks} after training on this site's patients, once in each "
-            f"of {plan.federation.rounds} rounds. Weights can hold traces of the patients they were trained on",
+            f"model updates: the weights of {networks} after training on this site's patients, in each of "
+            f"{plan.federation.rounds} rounds. Weights can hold traces of the patients they were trained on",
         )
     if site.model_release and plan.trained_models:
         models = ", ".join(model.name for model in plan.trained_models)
@@ -68,13 +68,13 @@ def _leaving(plan: StudyPlan, settings: SiteSettings) -> list[str]:
 def _statistics(plan: StudyPlan, *, trains: bool) -> Iterator[str]:
     """What each phase of statistics asks; before each, who stands behind it is counted."""
     yield (
-        "before every table: how many patients stand behind each number, and whether this hospital has too few "
-        "or released a cohort that differs in too few"
+        "before every table: how many patients stand behind each number, and whether this hospital has too "
+        "few or released a cohort that differs in too few"
     )
     if "cohort" in plan.phases:
         yield (
-            "Table 1: sums and histograms of every variable with and without expansion, of all patients here, "
-            "and of those who train and test. Numbers of this hospital alone are shown where it has enough"
+            "Table 1: sums and histograms of every variable with and without expansion, of all patients "
+            "here, and of those who train and test. This hospital's own are shown where it has enough"
         )
     if "regression" in plan.phases and trains:
         yield (
@@ -87,6 +87,6 @@ def _statistics(plan: StudyPlan, *, trains: bool) -> Iterator[str]:
         named = f" (among them the table's columns {', '.join(scores)})" if scores else ""
         yield (
             f"for each of {len(plan.models)} models{named}: scores counted in {evaluation.bins} bins by "
-            "outcome - with one hospital these are nearly its patients' scores, without their names -, calls at "
-            "the operating point, calibration, net benefit, and how two models' calls differ"
+            "outcome - of one hospital alone these are nearly its patients' scores, without their names -, "
+            "calls at the operating point, calibration, net benefit, and how two models' calls differ"
         )
