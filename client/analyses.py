@@ -12,7 +12,7 @@ from client.compare import calibrate_scores, compare_scores
 from client.covariates import column_of, design_matrix, labels_of
 from client.evaluate import evaluate_scores, guard_scores
 from client.prepare import PreparedCase
-from client.registry import ReleaseRegistry
+from client.registry import ReleaseRegistry, row_digest
 from client.score_store import ScoreStore
 from client.scoreboard import Scoreboard, cases_of, open_scoreboard
 from common.cohort.schema import Variable
@@ -168,10 +168,17 @@ class SiteAnalyses:
         return f"{self.plan.cohort.outcome.endpoint}, {part}"
 
     def _too_close(self, part: Part | TablePart) -> bool:
-        return self.registry.too_close(self._definition(part), cases_of(self.cases, part))
+        return self.registry.too_close(self._definition(part), self._digests(part))
 
     def _remember(self, part: Part | TablePart) -> None:
-        self.registry.remember(self._definition(part), cases_of(self.cases, part))
+        self.registry.remember(self._definition(part), self._digests(part))
+
+    def _digests(self, part: Part | TablePart) -> tuple[str, ...]:
+        return tuple(self._digest[case.patient.identifier] for case in cases_of(self.cases, part))
+
+    @cached_property
+    def _digest(self) -> dict[str, str]:
+        return {case.patient.identifier: row_digest(case) for case in self.cases}
 
     def _board(self) -> Scoreboard:
         return open_scoreboard(self.plan, self.site, self.cases, self.store)

@@ -52,8 +52,14 @@ class ReleaseRegistry:
     maximum: int
     minima: Minima
 
-    def too_close(self, definition: str, cases: Sequence[PreparedCase]) -> bool:
+    def too_close(self, definition: str, rows: Sequence[str]) -> bool:
         """Whether the cohort differs from one already released in too few patients.
+
+        Parameters
+        ----------
+        definition : str
+        rows : sequence of str
+            Its patients' `row_digest`.
 
         Raises
         ------
@@ -63,8 +69,8 @@ class ReleaseRegistry:
             If the registry is damaged.
         """
         known = self._read()
-        cohort = Released(definition=definition, rows=row_digests(cases))
-        if not cases or cohort in known:
+        cohort = Released(definition=definition, rows=tuple(sorted(rows)))
+        if not rows or cohort in known:
             return False
         if len(known) >= self.maximum:
             raise PolicyError(
@@ -75,11 +81,11 @@ class ReleaseRegistry:
         registry = Registry((definition,), self.maximum, tuple(Cohort(one.definition, "") for one in known))
         return not registry.judge(Cohort(definition, ""), differences, self.minima).ok
 
-    def remember(self, definition: str, cases: Sequence[PreparedCase]) -> None:
+    def remember(self, definition: str, rows: Sequence[str]) -> None:
         """Adds the cohort, before anything of it leaves."""
         known = self._read()
-        cohort = Released(definition=definition, rows=row_digests(cases))
-        if not cases or cohort in known:
+        cohort = Released(definition=definition, rows=tuple(sorted(rows)))
+        if not rows or cohort in known:
             return
         text = _File(released=(*known, cohort)).model_dump_json(indent=1)
         write_atomically(self.path, text.encode(), private=True)
@@ -96,12 +102,8 @@ class ReleaseRegistry:
             ) from None
 
 
-def row_digests(cases: Sequence[PreparedCase]) -> tuple[str, ...]:
-    """One digest a patient, sorted: of the identifier and every value that statistics see."""
-    return tuple(sorted(_digest(case) for case in cases))
-
-
-def _digest(case: PreparedCase) -> str:
+def row_digest(case: PreparedCase) -> str:
+    """Of the identifier and of every value that statistics see: another value is another row."""
     row = {
         "patient": case.patient.identifier,
         "positive": case.positive,

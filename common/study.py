@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
@@ -257,6 +258,11 @@ class StudyPlan(Section):
 
     def digest(self) -> str:
         """SHA-256 of the canonical JSON of every setting, defaults included."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
+        """Kept, because every message carries it; a plan never changes."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-
-from scipy.special import ndtri
+from math import exp
 
 from common.design import Column, Design, covariate_label, covariate_unit, design_of, reference_of
 from common.fitted import fitted_of
 from common.headers import Effect as FittedEffect
 from common.headers import Fitted
-from common.stats.estimate import LEVEL, Interval, Status
+from common.stats.estimate import Interval, Status, Z
 from common.study import StudyPlan
 from server.analyses import Effect, FittedModel, Regression, RegressionRow
 from server.phases.fitting import FittedRegression
 from server.phases.regression import Screening
 from server.records import Standing, measure_of
-
-_QUANTILE = float(ndtri((1 + LEVEL) / 2))
 
 
 def regression_of(plan: StudyPlan, screening: Screening) -> Regression:
@@ -114,9 +111,7 @@ def _effect(fitted: Fitted | None, column: Column) -> Effect | None:
 
 
 def _of(effect: FittedEffect, method: str) -> Effect:
-    from math import exp
-
-    half = _QUANTILE * effect.standard_error
+    half = Z * effect.standard_error
     interval = Interval(exp(effect.log_odds - half), exp(effect.log_odds + half), f"Wald, {method}")
     return Effect(
         odds_ratio=measure_of(exp(effect.log_odds), interval, method, Status("ok")),

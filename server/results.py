@@ -5,7 +5,6 @@ The same plan on the same patients gives the same bytes, but for `provenance`: w
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -261,8 +260,7 @@ class Results(Record):
 
 def save_results(results: Results, path: Path) -> None:
     """Writes the file, whole or not at all."""
-    text = json.dumps(results.model_dump(mode="json"), sort_keys=True, indent=1, allow_nan=False)
-    write_atomically(path, text.encode() + b"\n")
+    write_atomically(path, results.model_dump_json(indent=1).encode() + b"\n")
 
 
 def load_results(path: Path) -> Results:

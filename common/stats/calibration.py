@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-from scipy import stats
 
 from common.stats.contract import Summary
-from common.stats.estimate import LEVEL, OK, Estimate, Interval, Status, absent, suppressed, undefined
+from common.stats.estimate import OK, Estimate, Interval, Status, Z, absent, suppressed, undefined
 from common.stats.glm import Ask
 from common.stats.minima import STANDARD, Minima
 from common.stats.newton import State, advance, start
@@ -208,7 +207,7 @@ def _refitted(state: State, problem: Problem, row: int, numbers: tuple[int | Non
     own = np.flatnonzero(problem.free[row])
     covariance = np.linalg.inv(state.information[row][np.ix_(own, own)])
     value, half = float(state.accepted[row, own[-1]]), sqrt(covariance[-1, -1])
-    half *= float(stats.norm.isf((1 - LEVEL) / 2))
+    half *= Z
     return Estimate(value, Interval(value - half, value + half, "Wald"), *numbers, method)
 
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
-from scipy.special import chdtrc, ndtr, ndtri
+from scipy.special import chdtrc, ndtr
 
 from common.stats.collinearity import InflationFactor, inflation_factors
 from common.stats.contract import Summary, join
 from common.stats.covariates import Model, Term, correlation, fittable, moments, zero_cell
-from common.stats.estimate import LEVEL, OK, Interval, Status, undefined
+from common.stats.estimate import OK, Interval, Status, Z, undefined
 from common.stats.minima import STANDARD, Minima
 from common.stats.newton import Query, State, advance, second_round, start
 from common.stats.stack import Problem
@@ -24,8 +24,6 @@ from common.types import Reals
 
 Ask: TypeAlias = Callable[[Problem, Query], Summary]
 """One round: the query to all sites, the sum of their `local_newton`."""
-
-_QUANTILE = float(ndtri((1 + LEVEL) / 2))
 
 
 @dataclass(frozen=True)
@@ -236,7 +234,7 @@ def _coefficients(model: Model, fitted: _Fit) -> tuple[Coefficient, ...]:
     z = beta / errors
     # scipy.special rather than scipy.stats: the same numbers without a distribution's overhead a call.
     p = 2 * ndtr(-np.abs(z))
-    low, high = np.exp(beta - _QUANTILE * errors), np.exp(beta + _QUANTILE * errors)
+    low, high = np.exp(beta - Z * errors), np.exp(beta + Z * errors)
     numbers = np.stack([beta, errors, z, p, np.exp(beta), low, high], axis=1).tolist()
     found: list[Coefficient] = []
     for term, without in zip(model.terms, fitted.without, strict=True):

@@ -7,11 +7,10 @@ from math import log, sqrt
 from typing import Literal, TypeAlias
 
 import numpy as np
-from scipy import stats
 from scipy.special import expit
 
 from common.stats.contract import Summary
-from common.stats.estimate import LEVEL, OK, Interval, Status, suppressed, undefined
+from common.stats.estimate import OK, Interval, Status, Z, suppressed, undefined
 from common.stats.minima import STANDARD, Minima
 from common.stats.proportion import clopper_pearson, wilson_limits
 from common.stats.scores import check_scores, class_histograms, doubled_wins, with_score
@@ -227,7 +226,7 @@ def auc_interval(auc: float, variance: float | None, n: int, kind: AucInterval) 
         return Interval(exact.low, exact.high, "mc_binomial")
     if not variance:
         return None
-    z = float(stats.norm.isf((1 - LEVEL) / 2))
+    z = Z
     if kind == "delong":
         half = z * sqrt(variance)
         return Interval(max(0.0, auc - half), min(1.0, auc + half), "delong")
