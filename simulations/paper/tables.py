@@ -50,8 +50,8 @@ _COLUMNS = {
 def comparison_tables(cells: Sequence[ComparedCell]) -> tuple[Table, ...]:
     """Tables 1 to 3 as printed, each number in the colour of what became of it.
 
-    Green: reproduced; yellow: a known misprint, followed by the computed number; red: wrong, likewise; dim: not
-    reproducible.
+    Green: reproduced; yellow: a known misprint, then the computed number; red: wrong, then the computed
+    number; dim: not reproducible.
     """
     return tuple(_table(number, cells) for number in _TITLES)
 

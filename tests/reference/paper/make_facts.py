@@ -2,7 +2,7 @@
 
     python tests/reference/paper/make_facts.py simulations/paper
 
-`printed.csv`: every printed cell of Tables 1 to 3, and what can be claimed of it; read by the comparison alone.
+`printed.csv`: every printed cell of Tables 1 to 3, and what can be claimed of it; for the comparison alone.
 `wins.csv`: per model and cohort the confusion matrix, and the doubled number of pairs that the patient with
 expansion wins (a tie is half a win): of those that the matrix allows, the nearest to the printed AUC.
 """
