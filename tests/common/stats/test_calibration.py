@@ -23,11 +23,39 @@ def draw(n=400, seed=0):
 def rounds_over(scores, labels, sites, minima=STANDARD):
     parts = [(scores[site], labels[site]) for site in sites]
     summary = total(local_calibration(s, y) for s, y in parts)
-    return recalibrate(
-        lambda problem, query: total(local_newton(logits(s), y, problem, query) for s, y in parts),
-        summary,
+    (found,) = recalibrate(
+        lambda problem, query: total(
+            local_newton(logits(s)[:, np.newaxis], y, problem, query) for s, y in parts
+        ),
+        [summary],
         minima,
     )
+    return found
+
+
+def test_many_cohorts_in_one_loop_are_each_alone():
+    (first, y1), (second, y2) = draw(300, 1), draw(200, 2)
+    few, y3 = np.array([0.2, 0.7]), np.array([False, True])
+    scores, labels = np.concatenate([first, few, second]), np.concatenate([y1, y3, y2])
+    # Nobody is in two cohorts; the middle one is too small to be asked.
+    matrix = np.full((502, 3), np.nan)
+    for column, own in enumerate((slice(0, 300), slice(300, 302), slice(302, 502))):
+        matrix[own, column] = logits(scores[own])
+    asked = []
+
+    def ask(problem, query):
+        asked.append(problem.columns.ravel().tolist())
+        return local_newton(matrix, labels, problem, query)
+
+    parts = ((first, y1), (few, y3), (second, y2))
+    found = recalibrate(ask, [local_calibration(s, y) for s, y in parts])
+
+    assert asked[0] == [0, 0, 2, 2]
+    assert found[0].slope.value == pytest.approx(rounds_over(first, y1, [slice(None)]).slope.value, rel=1e-9)
+    assert found[2].intercept.value == pytest.approx(
+        rounds_over(second, y2, [slice(None)]).intercept.value, rel=1e-9
+    )
+    assert found[1].slope.status.kind == "suppressed"
 
 
 def test_equals_sklearn():
