@@ -121,6 +121,11 @@ def between(low: str, high: str) -> str:
     return f"{low}{MISSING}{high}" if plain else f"{low} to {high}"
 
 
+def threshold(cell: Cell, study: Study) -> str:
+    """From which score on patients are called positive: the cell's own threshold, else the plan's."""
+    return f"{study.threshold if cell.threshold is None else cell.threshold:g}"
+
+
 def count(value: int | None) -> str:
     """The count, or the word for a count that is not shown."""
     return WITHHELD if value is None else f"{value:,}"
