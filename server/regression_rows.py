@@ -74,7 +74,13 @@ def _lines(
     design: Design, name: str, univariate: Fitted | None, multivariable: Fitted | None
 ) -> Iterator[RegressionRow]:
     """One line a column; a categorical variable's reference level has a line without effect."""
-    common = {"variable": name, "label": covariate_label(name), "unit": covariate_unit(name)}
+    common = {
+        "variable": name,
+        "label": covariate_label(name),
+        "unit": covariate_unit(name),
+        "used": None if univariate is None else univariate.used,
+        "missing": None if univariate is None else univariate.missing,
+    }
     reference = reference_of(name)
     columns = [column for column in design.columns if column.variable == name]
     if reference and len(columns) > 1:
@@ -85,8 +91,6 @@ def _lines(
         yield RegressionRow(
             **common,
             level=column.level,
-            used=None if univariate is None else univariate.used,
-            missing=None if univariate is None else univariate.missing,
             univariate=None if univariate is None else alone,
             multivariable=together,
             method="" if univariate is None else univariate.method,
