@@ -184,11 +184,15 @@ class SiteTrainings:
         return scores
 
     def _risks(self, model: LogisticModel, request: Request) -> Reals:
+        """By the coefficients that came, or by the model that stays here; none by one that was not fitted."""
         if "coefficients" in request.parameters:
             return self._regressions.score(model, reals(request.parameters, "coefficients", 1))
+        nobody = np.full(len(self.patients.prepared.cases), np.nan)
+        if request.header.arm != f"local-{self.settings.name}":
+            return nobody
         own = self._regressions.alone(model)
         if own.intercept is None:
-            return np.full(len(self.patients.prepared.cases), np.nan)
+            return nobody
         return self._regressions.score(model, coefficients_of(own, design_of(self.plan)))
 
     def _part(self, model: CnnModel, part: str) -> Samples:
