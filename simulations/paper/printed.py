@@ -27,6 +27,7 @@ class Claim(StrEnum):
     COMPUTED = "computed"
     INPUT = "input"
     RANKS = "ranks"
+    VALUES = "values"
     JOINT = "joint"
 
     @property
@@ -35,8 +36,9 @@ class Claim(StrEnum):
         return {
             Claim.COMPUTED: "computed over the sites",
             Claim.INPUT: "by construction: the rows were made from it",
-            Claim.RANKS: "not reproducible: needs the ranks of the values, which are not printed",
-            Claim.JOINT: "not reproducible: needs values or a joint distribution that are not printed",
+            Claim.RANKS: "ranks not printed",
+            Claim.VALUES: "values not printed",
+            Claim.JOINT: "joint distribution not printed",
         }[self]
 
     @property
