@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 
 import numpy as np
@@ -180,10 +180,18 @@ def recalibrate(ask: Ask, calibration: Summary, minima: Minima = STANDARD) -> Re
     free = np.array([[True, False], [True, True]])
     problem = Problem(np.zeros((2, 1), dtype=np.int64), free, np.zeros(1), np.ones(1), firth=False)
     state = start(problem, np.array([[0.0, 1.0], [0.0, 1.0]]))
+    answer = ask(problem, state.query)
+    constant = _constant(answer.reals["information"][1])
+    if constant:
+        problem = replace(problem, free=free[[0, 0]])
+    state = advance(state, problem, answer)
     while state.query.active.any():
         state = advance(state, problem, ask(problem, state.query))
     found = []
     for model, method in enumerate(methods):
+        if constant and method == methods[1]:
+            found.append(absent(undefined("all scores are equal"), method, *numbers))
+            continue
         if not state.converged[model]:
             found.append(absent(undefined("separated: no finite value"), method, *numbers))
             continue
@@ -193,6 +201,12 @@ def recalibrate(ask: Ask, calibration: Summary, minima: Minima = STANDARD) -> Re
         half *= float(stats.norm.isf((1 - LEVEL) / 2))
         found.append(Estimate(value, Interval(value - half, value + half, "Wald"), *numbers, method))
     return Recalibration(found[0], found[1], state.rounds)
+
+
+def _constant(information: Reals) -> bool:
+    """Whether intercept and slope cannot be told apart, shape (2, 2)."""
+    product = information[0, 0] * information[1, 1]
+    return bool(product - information[0, 1] ** 2 <= 1e-12 * product)
 
 
 def _numbers(summary: Summary, minima: Minima) -> tuple[int | None, int | None]:
