@@ -125,6 +125,17 @@ def test_perfectly_separated_scores_have_no_slope():
     assert result.intercept.status.ok
 
 
+@pytest.mark.parametrize("score", [0.3, 0.5])
+def test_constant_score_has_no_slope(score):
+    labels = np.arange(40) % 4 == 0
+
+    result = rounds_over(np.full(40, score), labels, [np.arange(25), np.arange(25, 40)])
+
+    assert str(result.slope.status) == "undefined(all scores are equal)"
+    # The intercept takes the mean prediction to the prevalence.
+    assert result.intercept.value == pytest.approx(special.logit(0.25) - special.logit(score))
+
+
 def test_extreme_scores_are_clipped_and_counted():
     scores = np.array([0.0, 1.0, 1e-7] * 10 + [0.4] * 10)
 
