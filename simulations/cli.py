@@ -17,7 +17,7 @@ app = Terminal(
 )
 
 
-_WIDTH = 125
+_WIDTH = 130
 """Of the paper's tables, in characters."""
 
 

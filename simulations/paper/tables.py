@@ -20,7 +20,7 @@ _STYLES = {
 }
 _TITLES = {
     1: "Table 1: who the patients are",
-    2: "Table 2: what predicts expansion",
+    2: "Table 2: what predicts expansion (training cohort)",
     3: "Table 3: how well models predict",
 }
 _GROUP = ("count", "percent", "mean", "sd", "median", "iqr")
@@ -71,9 +71,10 @@ def remarks(cells: Iterable[ComparedCell]) -> tuple[str, ...]:
 
 def _table(number: int, cells: Sequence[ComparedCell]) -> Table:
     table = Table(title=_TITLES[number], title_justify="left", box=SIMPLE)
-    for heading in ("", "Cohort", *_COLUMNS[number]):
+    several = len({cell.printed.name.cohort for cell in cells if cell.printed.name.table == number}) > 1
+    for heading in ("", *(["Cohort"] if several else []), *_COLUMNS[number]):
         table.add_column(heading, no_wrap=True)
-    table.add_column("Remark", min_width=16)
+    table.add_column("Remark")
     lines: dict[tuple[str, str, str], list[ComparedCell]] = {}
     for cell in cells:
         name = cell.printed.name
@@ -81,7 +82,8 @@ def _table(number: int, cells: Sequence[ComparedCell]) -> Table:
             lines.setdefault((name.row, name.level, name.cohort), []).append(cell)
     for (row, level, cohort), line in lines.items():
         shown = [_shown(line, names) for names in _COLUMNS[number].values()]
-        table.add_row(f"{row}, {level}" if level else row, cohort, *shown, _remark(line))
+        which = [f"{row}, {level}" if level else row, *([cohort] if several else [])]
+        table.add_row(*which, *shown, _remark(line))
     return table
 
 
