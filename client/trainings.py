@@ -186,10 +186,16 @@ class SiteTrainings:
     def _risks(self, model: LogisticModel, request: Request) -> Reals:
         if "coefficients" in request.parameters:
             return self._regressions.score(model, reals(request.parameters, "coefficients", 1))
+        nobody = np.full(len(self.patients.prepared.cases), np.nan)
+        if request.header.arm != f"local-{self.settings.name}":
+            # Of other arms, or from another site, only a model that could not be fitted comes without any.
+            return nobody
         own = self._regressions.alone(model)
-        if own.intercept is None:
-            return np.full(len(self.patients.prepared.cases), np.nan)
-        return self._regressions.score(model, coefficients_of(own, design_of(self.plan)))
+        return (
+            nobody
+            if own.intercept is None
+            else self._regressions.score(model, coefficients_of(own, design_of(self.plan)))
+        )
 
     def _part(self, model: CnnModel, part: str) -> Samples:
         return self.patients.of(model, part)
