@@ -143,6 +143,8 @@ class Evaluation(Section):
         if unknown:
             kinds = {name: BY_NAME[name].kind for name in unknown if name in BY_NAME}
             raise ValueError(f"no subgroups by {unknown} {kinds or ''} -> choose among {', '.join(levelled)}")
+        if len(set(names)) < len(names):
+            raise ValueError(f"subgroups has one twice: {list(names)} -> name each once")
         return names
 
 

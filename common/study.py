@@ -137,9 +137,23 @@ class StudyPlan(Section):
                 'evaluation and explanation need the models of training -> add "training" to phases'
             )
         reference = self.evaluation.reference_model
-        if reference is not None and reference.lower() not in models:
-            raise ValueError(f"evaluation.reference_model {reference!r} is none of the models")
+        names = [model.name for model in self.models]
+        if reference is not None and reference not in names:
+            raise ValueError(
+                f"evaluation.reference_model {reference!r} is none of the models -> choose among "
+                f"{', '.join(names)}"
+            )
+        self._insist_on_bins()
         return self
+
+    def _insist_on_bins(self) -> None:
+        """Ties of a score of few values are exact only if no two of its values share a bin."""
+        for model in self.scores:
+            if model.values is not None and model.values > self.evaluation.bins:
+                raise ValueError(
+                    f"the score {model.name!r} can take {model.values} values, more than evaluation.bins = "
+                    f"{self.evaluation.bins} -> more bins, or no step"
+                )
 
     @property
     def training_sites(self) -> tuple[str, ...]:

@@ -115,15 +115,31 @@ class ScoresModel(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not self.low < self.high:
-            raise ValueError(f"low = {self.low:g} is not below high = {self.high:g}")
-        if self.threshold is not None and not self.low < self.threshold <= self.high:
-            raise ValueError(f"threshold = {self.threshold:g} lies outside {self.low:g} to {self.high:g}")
+            raise ValueError(f"low = {self.low:g} is not below high = {self.high:g} -> exchange them")
+        if self.threshold is not None and not 0 < self.scaled(self.threshold) <= 1:
+            everybody = self.low if self.risk == "rises" else self.high
+            raise ValueError(
+                f"threshold = {self.threshold:g} lies outside {self.low:g} to {self.high:g}, or is "
+                f"{everybody:g}, which calls everybody positive -> choose one within"
+            )
+        if self.step is not None and not _divides(self.step, self.high - self.low):
+            raise ValueError(
+                f"step = {self.step:g} does not lead from {self.low:g} to {self.high:g} -> correct one"
+            )
         if self.probability and (self.low, self.high, self.risk) != (0.0, 1.0, "rises"):
-            raise ValueError("a probability runs from 0 to 1 and rises with the risk -> probability = false")
+            raise ValueError(
+                f"a probability runs from 0 to 1 and rises with the risk, this one from {self.low:g} to "
+                f"{self.high:g} and {self.risk} -> probability = false, or give the hospitals' column so"
+            )
         known = BY_NAME.get(self.column)
         if known is not None and known.kind != "continuous":
             raise ValueError(f"column {self.column!r} is {known.kind}, no number -> name another column")
         return self
+
+    @property
+    def values(self) -> int | None:
+        """How many it can take; None where that is not declared."""
+        return None if self.step is None else round((self.high - self.low) / self.step) + 1
 
     def scaled(self, value: float) -> float:
         """A value of the column as a score in [0, 1] that rises with the risk."""
@@ -134,6 +150,15 @@ class ScoresModel(Section):
         """The value of the column that a score in [0, 1] stands for."""
         share = score if self.risk == "rises" else 1 - score
         return self.low + share * (self.high - self.low)
+
+
+def _divides(step: float, distance: float) -> bool:
+    """Whether some steps make the distance, but for rounding."""
+    steps = distance / step
+    return round(steps) > 0 and abs(steps - round(steps)) < _ROUNDING
+
+
+_ROUNDING = 1e-6
 
 
 def kind_of(model: Any) -> str:

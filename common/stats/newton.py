@@ -201,7 +201,7 @@ def advance(state: State, problem: Problem, answer: Summary) -> State:
     accepted = np.where(rose[:, np.newaxis], trial, state.accepted)
     step = np.where(rose[:, np.newaxis], newton, np.where(fell[:, np.newaxis], state.step / 2, state.step))
     converged = state.converged | (rose & (decrement < CONVERGED))
-    beyond = np.abs(accepted[:, 1:]).max(axis=1, initial=0.0) > _SEPARATED
+    beyond = np.abs(accepted * problem.free)[:, 1:].max(axis=1, initial=0.0) > _SEPARATED
     separated = state.separated | (rose & beyond & (not problem.firth))
     limit = MAXIMUM_ROUNDS_FIRTH if problem.firth else MAXIMUM_ROUNDS
     rounds = state.rounds + 1

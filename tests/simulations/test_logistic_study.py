@@ -204,6 +204,31 @@ def test_a_separated_regression_is_firth_s_and_one_on_a_constant_says_so(hospita
     assert all(c.auc.value is None for c in judged)
 
 
+def test_a_model_that_too_few_sites_train_scores_nobody_anywhere(tmp_path):
+    """Nor does a site take its own model in its stead."""
+    real = Habits(synthetic=False, split=SPLIT.split)
+    folders = {
+        name: table_only_hospital(tmp_path / name, name, 160, seed, ("alpha", "beta"), habits=habits)
+        for seed, (name, habits) in enumerate(
+            {"east": real, "west": real, "north": Habits(synthetic=False)}.items()
+        )
+    }
+    models = [
+        {"kind": "logistic", "name": "Volume", "covariates": ["ich_volume_ml"]},
+        *({"kind": "scores", "name": name, "column": name} for name in ("alpha", "beta")),
+    ]
+    sites = [{"name": name, "role": "external" if name == "north" else "train"} for name in folders]
+    plan = a_plan(models, profile="standard", two_site_ack=False, sites=sites, evaluation={})
+
+    results = study(plan, folders, tmp_path / "out")
+
+    fitted = {one.arm: one for one in results.fitted}
+    assert fitted["federated"].standing.reason == "fewer than 3 sites with patients"
+    judged = [cell for cell in results.evaluation if (cell.model, cell.arm) == ("Volume", "federated")]
+    assert {cell.cohort_sites for cell in judged} > {("north",), ("west",)}
+    assert all(cell.auc.value is None for cell in judged)
+
+
 def test_a_level_that_nobody_has_leaves_the_model(hospitals, tmp_path):
     folders = {}
     for name, folder in hospitals.items():

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import special
+from scipy import optimize, special
 from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
@@ -184,3 +184,31 @@ def test_too_few_are_suppressed():
         assert word in str(result.status)
         assert (result.brier.value, result.points) == (None, ())
         assert (again.slope.value, again.intercept.value, again.rounds) == (None, None, 0)
+
+
+@pytest.mark.parametrize(
+    "narrowed",
+    [lambda scores: 0.5 + 0.02 * (scores - 0.5), np.round, lambda scores: scores**8],
+    ids=["hardly spread", "zero or one", "near to zero"],
+)
+def test_any_spread_of_scores_has_the_slope_and_intercept_of_scikit_learn_and_scipy(narrowed):
+    scores, labels = draw(400, 3)
+    odd = narrowed(scores)
+    logit = logits(odd)
+
+    found = rounds_over(odd, labels, [np.arange(150), np.arange(150, 400)])
+
+    z = (logit - logit.mean()) / logit.std()
+    fitted = LogisticRegression(C=np.inf, tol=1e-12, max_iter=10_000).fit(z[:, np.newaxis], labels)
+    assert found.slope.value == pytest.approx(fitted.coef_[0, 0] / logit.std(), rel=1e-5)
+    large = optimize.brentq(lambda a: np.sum(labels - special.expit(a + logit)), -30, 30, xtol=1e-13)
+    assert found.intercept.value == pytest.approx(large, rel=1e-8)
+
+
+def test_equal_scores_have_an_intercept_but_no_slope():
+    labels = np.arange(60) % 3 == 0
+
+    found = rounds_over(np.full(60, 0.25), labels, [np.arange(20), np.arange(20, 60)])
+
+    assert found.intercept.value == pytest.approx(special.logit(1 / 3) - special.logit(0.25), rel=1e-9)
+    assert found.slope.status.reason == "all scores are equal"
