@@ -80,8 +80,7 @@ class SiteTrainings:
         """A model of this site's patients alone, which stays here."""
         header = request.header
         model = self._model(header)
-        if header.arm != f"local-{self.settings.name}":
-            raise PolicyError(f"the arm {header.arm!r} is not this site's own")
+        self._insist_own(header)
         if isinstance(model, LogisticModel):
             self._regressions.fit_alone(model)
             return Reply(ReplyHeader(site=self.settings.name))
@@ -95,6 +94,7 @@ class SiteTrainings:
         name, model = self.settings.name, self._model(request.header)
         if not self.plan.site(name).model_release:
             raise PolicyError(f"the plan declares no release of the local model {model.name!r}")
+        self._insist_own(request.header)
         check_release(self.settings, self.plan)
         _log.info("model release model=%s arm=%s", request.header.model, request.header.arm)
         if isinstance(model, LogisticModel):
@@ -117,6 +117,7 @@ class SiteTrainings:
         """The network that a request is about: the weights that came, or the one that stays at this site."""
         header, trainer = request.header, self._network(request.header)
         if request.weights is None:
+            self._insist_own(header)
             trainer.load(self._stored(header.model).weights)
         else:
             trainer.load(request.weights, self._own_norms(header, header.round))
@@ -144,6 +145,13 @@ class SiteTrainings:
         if header.arm not in {arm.name for arm in self.plan.arms_of(model)}:
             raise PlanError(f"the plan has no arm {header.arm!r} of {header.model!r}")
         return model
+
+    def _is_own(self, header: RequestHeader) -> bool:
+        return header.arm == f"local-{self.settings.name}"
+
+    def _insist_own(self, header: RequestHeader) -> None:
+        if not self._is_own(header):
+            raise PolicyError(f"the arm {header.arm!r} is not this site's own")
 
     def _network(self, header: RequestHeader) -> Trainer:
         model = self._model(header)
@@ -188,7 +196,8 @@ class SiteTrainings:
         if "coefficients" in request.parameters:
             return self._regressions.score(model, reals(request.parameters, "coefficients", 1))
         nobody = np.full(len(self.patients.prepared.cases), np.nan)
-        if request.header.arm != f"local-{self.settings.name}":
+        if not self._is_own(request.header):
+            # Nothing came because nothing could be fitted; a model of this site alone is another model.
             return nobody
         own = self._regressions.alone(model)
         if own.intercept is None:

@@ -229,6 +229,25 @@ def test_a_model_that_too_few_sites_train_scores_nobody_anywhere(tmp_path):
     assert all(cell.auc.value is None for cell in judged)
 
 
+def test_a_regression_that_could_not_be_fitted_stops_no_study_with_an_external_centre(hospitals, tmp_path):
+    folders = {"north": table_only_hospital(tmp_path / "north", "north", 40, 9, ("alpha",))}
+    for name, folder in hospitals.items():
+        folders[name] = table_only_hospital(tmp_path / name, name, 3, 0, ("alpha",), habits=SPLIT)
+        write_cohort(folders[name], [row | {"sah": 0} for row in read_cohort(folder)])
+    plan = a_plan(
+        [{"kind": "logistic", "name": "Constant", "covariates": ["sah"]}],
+        sites=[{"name": name, "role": "train"} for name in hospitals]
+        + [{"name": "north", "role": "external"}],
+        evaluation={},
+    )
+
+    results = study(plan, folders, tmp_path / "out")
+
+    external = [c for c in results.evaluation if c.cohort_sites == ("north",)]
+    assert external
+    assert all(c.auc.value is None for c in external)
+
+
 def test_a_level_that_nobody_has_leaves_the_model(hospitals, tmp_path):
     folders = {}
     for name, folder in hospitals.items():
