@@ -136,9 +136,12 @@ def regression(parts):
 
 def recalibration(parts):
     def ask(problem, query):
-        return total(local_newton(logits(p.scores[0]), p.labels, problem, query) for p in parts)
+        return total(
+            local_newton(logits(p.scores[0])[:, np.newaxis], p.labels, problem, query) for p in parts
+        )
 
-    return recalibrate(ask, total(local_calibration(p.scores[0], p.labels) for p in parts), SIMULATION)
+    summary = total(local_calibration(p.scores[0], p.labels) for p in parts)
+    return recalibrate(ask, [summary], SIMULATION)
 
 
 def scaled(parts):
