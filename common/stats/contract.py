@@ -141,8 +141,9 @@ def _as_counts(name: str, array: Counts) -> Counts:
     values = np.asarray(array)
     if values.dtype.kind not in "iu":
         raise TypeError(f"counts {name!r} must be integers, not {values.dtype}")
-    if values.size and not (-_LARGEST < values.min() and values.max() < _LARGEST):
-        raise NonFiniteError(f"counts {name!r} reach {values.max()}: 2^62 and more cannot be added safely")
+    low, high = int(values.min(initial=0)), int(values.max(initial=0))
+    if max(-low, high) >= _LARGEST:
+        raise NonFiniteError(f"counts {name!r} lie in [{low}, {high}]: 2^62 and more cannot be added safely")
     return _frozen(values.astype(np.int64))
 
 

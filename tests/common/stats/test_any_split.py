@@ -1,4 +1,4 @@
-"""Every statistic on any patients over 1, 2, 3 and 7 sites, permuted, one empty, one of one class, as pooled."""
+"""Every statistic is as pooled over 1, 2, 3 and 7 sites, permuted, one empty, one of one class."""
 
 from __future__ import annotations
 
