@@ -143,6 +143,36 @@ def test_table_one_and_the_odds_ratio_of_a_sign_are_those_of_its_two_by_two_tabl
     assert described.p_value == pytest.approx(chi2_contingency(table, correction=False).pvalue, rel=1e-9)
 
 
+def test_a_standardised_difference_is_that_of_the_level_that_is_printed(federated, hospitals):
+    training = [row for row in rows_of(hospitals) if row["split"] == "train"]
+    (described,) = [r for r in federated.cohort if (r.part, r.label) == ("training", "Sex")]
+    without, with_outcome = (
+        np.mean([row["sex"] == described.level for row in training if grows(row) == expands])
+        for expands in (False, True)
+    )
+
+    spread = np.sqrt((without * (1 - without) + with_outcome * (1 - with_outcome)) / 2)
+
+    assert described.level == "male"
+    assert described.smd == pytest.approx((with_outcome - without) / spread, rel=1e-9)
+
+
+def test_a_variable_that_nobody_has_is_said_to_be_missing_not_hidden(hospitals, tmp_path):
+    for name, folder in hospitals.items():
+        rows = read_cohort(folder)
+        write_cohort(
+            table_only_hospital(tmp_path / name, name, 3, 0, SCORES, habits=SPLIT),
+            [row | {"smoking": ""} for row in rows],
+        )
+    plan = a_plan({"east": "train", "west": "train"}, phases=["cohort"])
+
+    results = study(plan, {name: tmp_path / name for name in hospitals}, tmp_path / "out")
+
+    found = [row.positive for row in results.cohort if row.label.startswith("Smoking")]
+    assert found
+    assert {one.standing.kind for one in found} == {"undefined"}
+
+
 def numbers(value, path="") -> Iterator[tuple[str, float]]:
     """Every number of a record, with its place."""
     if isinstance(value, dict):
