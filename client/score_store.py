@@ -49,7 +49,7 @@ class ScoreStore:
         """
         path = self._path(model, arm)
         try:
-            with np.load(path, allow_pickle=False) as kept:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as kept:
                 scores, patients = kept["scores"], kept["patients"]
         except FileNotFoundError:
             raise ProtocolError(
