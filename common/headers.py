@@ -98,7 +98,7 @@ class Effect(Section):
     log_odds: float
     standard_error: float
     p: float
-    """Wald's."""
+    """Wald's; of the penalised likelihood ratio if Firth's."""
     p_likelihood_ratio: float
     """Of leaving the whole covariate out."""
     inflation: float | None = None

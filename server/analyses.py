@@ -17,7 +17,7 @@ class Effect(Record):
     odds_ratio: Measure
     """Per unit of the covariate, or against the reference level."""
     p_value: float | None = None
-    """Wald's; None where there is no odds ratio."""
+    """Wald's, of the penalised likelihood ratio if Firth's; None where there is no odds ratio."""
     p_likelihood_ratio: float | None = None
     """Of leaving the whole variable out."""
     inflation: float | None = None

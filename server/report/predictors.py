@@ -28,7 +28,7 @@ _INFLATED = 5.0
 """A variance inflation factor above this is warned of."""
 _FIRTH = (
     "Firth's penalised likelihood: a combination of the variable and the outcome hardly occurs, so that "
-    "the ordinary estimate does not exist."
+    "the ordinary estimate does not exist; P is of the penalised likelihood ratio."
 )
 
 
