@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - as its own documentation does
+from scipy.ndimage import gaussian_filter
 
 from common.cohort.outcome import Volumes
 from common.imaging.geometry import Geometry
@@ -19,6 +20,8 @@ from common.imaging.resample import resample
 from common.imaging.scan import Scan
 from common.radiomics.features import FEATURES
 from common.radiomics.settings import ExtractionSettings
+
+PAPER = ExtractionSettings()
 
 
 def make_case(voxels, labels, spacing_mm=(1.0, 1.0, 5.0)) -> tuple[Scan, Mask]:
@@ -38,27 +41,45 @@ def textured(shape, lesion, seed=0, blood_hu=30.0) -> np.ndarray:
     return np.round(random.normal(33, 9, shape) + blood_hu * (lesion > 0) * random.normal(1, 0.5, shape))
 
 
-def default_call(scan: Scan, mask: Mask, settings=None) -> np.ndarray:
-    """PyRadiomics' default call with Wavelet, on the whole resampled volume."""
-    from radiomics.featureextractor import RadiomicsFeatureExtractor
+def head_with_lesion(volume_ml: float) -> tuple[Scan, Mask]:
+    """Brain with noise of a CT's grain, and a lobulated hematoma in it."""
+    random, shape = np.random.default_rng(0), (30, 230, 230)
+    z, y, x = np.indices(shape)
+    radius_mm = (3 * volume_ml * 1000 / (4 * np.pi)) ** (1 / 3)
+    lobes_mm = gaussian_filter(random.normal(0, 60, shape), (1, 4, 4))
+    lesion = np.sqrt(((z - 15) * 5) ** 2 + (y - 110) ** 2 + (x - 90) ** 2) + lobes_mm < radius_mm
+    hu = 33 + gaussian_filter(random.normal(0, 12, shape), (0, 0.7, 0.7)) + 30 * lesion
+    return make_case(np.round(hu).astype(np.int16), np.where(lesion, ICH, 0))
 
-    settings = settings or ExtractionSettings()
-    logging.getLogger("radiomics").setLevel(logging.CRITICAL)
+
+def whole_volume(scan: Scan, mask: Mask, settings: ExtractionSettings) -> tuple[sitk.Image, sitk.Image]:
+    """All of the CT and of its mask, resampled, as PyRadiomics takes them."""
     grid = Grid(scan.geometry, settings.spacing_mm)
     labels, within = nearest_labels(mask.voxels, grid)
     whole = np.zeros(grid.shape, dtype=np.uint8)
     whole[within.slices] = labels == ICH if settings.voi == "ICH" else labels > 0
-    images = [
-        sitk.GetImageFromArray(array)
-        for array in (resample(scan.voxels, grid, grid.whole, settings.interpolation), whole)
-    ]
-    for image in images:
-        image.SetSpacing(settings.spacing_mm)
+    hu = resample(scan.voxels, grid, grid.whole, settings.interpolation)
+    image, lesion = sitk.GetImageFromArray(hu), sitk.GetImageFromArray(whole)
+    for one in (image, lesion):
+        one.SetSpacing(settings.spacing_mm)
+    return image, lesion
+
+
+def default_call(scan: Scan, mask: Mask, settings: ExtractionSettings = PAPER) -> np.ndarray:
+    """PyRadiomics' default call with Wavelet, on the whole resampled volume."""
+    return executed(*whole_volume(scan, mask, settings))
+
+
+def executed(image: sitk.Image, lesion: sitk.Image) -> np.ndarray:
+    """The default call itself."""
+    from radiomics.featureextractor import RadiomicsFeatureExtractor
+
+    logging.getLogger("radiomics").setLevel(logging.CRITICAL)
     extractor = RadiomicsFeatureExtractor()
     extractor.enableImageTypeByName("Wavelet")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = extractor.execute(*images)
+        found = extractor.execute(image, lesion)
     return np.array([float(found[name]) for name in FEATURES])
 
 
