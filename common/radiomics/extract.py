@@ -1,0 +1,79 @@
+"""The 851 features of a lesion: PyRadiomics' own numbers, without its work outside the lesion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.errors import ScanError
+from common.imaging.mask import Mask
+from common.imaging.scan import Scan
+from common.radiomics.features import FEATURES
+from common.radiomics.pyradiomics import features_of
+from common.radiomics.settings import ExtractionSettings
+from common.radiomics.volume import lesion_volume
+from common.types import Reals
+
+
+@dataclass(frozen=True, eq=False)
+class Extracted:
+    """The features of one lesion, and what a reader should know about it.
+
+    Attributes
+    ----------
+    values : Reals of shape (851,)
+        In the order of `FEATURES`; NaN where a feature does not exist for this lesion.
+    voxels : int
+        Of the lesion on the extraction's grid.
+    components : int
+        Parts that are not connected: satellites, islands, or ICH and IVH. All are extracted as one.
+    touches_border : bool
+        Whether the lesion reaches an end of the scan.
+    """
+
+    values: Reals
+    voxels: int
+    components: int
+    touches_border: bool
+
+    def __post_init__(self) -> None:
+        if self.values.shape != (len(FEATURES),):
+            raise ValueError(f"{self.values.shape} features, not {len(FEATURES)}")
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Features that do not exist for this lesion."""
+        return tuple(name for name, value in zip(FEATURES, self.values, strict=True) if np.isnan(value))
+
+
+def extract(scan: Scan, mask: Mask, settings: ExtractionSettings | None = None) -> Extracted:
+    """The features of a lesion, equal to PyRadiomics' of the whole resampled CT.
+
+    Parameters
+    ----------
+    scan : Scan
+        In HU.
+    mask : Mask
+        On the scan's grid.
+    settings : ExtractionSettings, optional
+        The paper's by default.
+
+    Raises
+    ------
+    ScanError
+        If there is no lesion, or PyRadiomics cannot work on it: one voxel, or a line of voxels.
+
+    References
+    ----------
+    van Griethuysen JJM et al. Cancer Res 2017;77:e104-e107. Ning Y et al. 2025, Methods.
+    """
+    volume = lesion_volume(scan, mask, settings or ExtractionSettings())
+    try:
+        values = features_of(volume)
+    except ValueError as refusal:
+        raise ScanError(
+            f"{mask.source}: PyRadiomics refuses the lesion of {volume.voxels} voxels: {refusal} "
+            "-> correct the mask"
+        ) from None
+    return Extracted(values, volume.voxels, volume.components, volume.touches_border)

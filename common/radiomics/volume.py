@@ -1,0 +1,129 @@
+"""The lesion and as much around it as its wavelets depend on, cut out so that no number changes.
+
+PyRadiomics' stationary wavelet is periodic over the whole volume, whose odd sizes it first makes even by
+repeating the first voxel. So a lesion at one end sees the other end, and what is cut out has to hold it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import label
+
+from common.errors import ScanError
+from common.imaging.crop import bounding_box
+from common.imaging.grid import Box, Grid
+from common.imaging.mask import ICH, Mask
+from common.imaging.nearest import nearest_labels
+from common.imaging.resample import resample
+from common.imaging.scan import Scan
+from common.radiomics.settings import ExtractionSettings
+from common.types import Flags, Reals
+
+MARGIN = 3
+"""Voxels beside the lesion on which its wavelets (coif1, six taps) depend."""
+
+_NEIGHBOURS = np.ones((3, 3, 3), dtype=np.intp)
+"""Voxels that share a corner are connected, as in PyRadiomics' matrices."""
+
+
+@dataclass(frozen=True, eq=False)
+class LesionVolume:
+    """A lesion on the extraction's grid.
+
+    Attributes
+    ----------
+    hu : Reals of shape (z, y, x)
+        Never windowed.
+    lesion : Flags of the same shape
+    spacing_mm : tuple of 3 floats
+        Of (x, y, z).
+    touches_border : bool
+        Whether the lesion reaches an end of the scan: some of it may lie beyond.
+    """
+
+    hu: Reals
+    lesion: Flags
+    spacing_mm: tuple[float, float, float]
+    touches_border: bool
+
+    @property
+    def voxels(self) -> int:
+        """Of the lesion."""
+        return int(np.count_nonzero(self.lesion))
+
+    @property
+    def components(self) -> int:
+        """Parts of the lesion that share no face, edge or corner."""
+        return int(label(self.lesion, _NEIGHBOURS)[1])
+
+
+def lesion_volume(scan: Scan, mask: Mask, settings: ExtractionSettings) -> LesionVolume:
+    """The lesion with the voxels around it on which any of its features depends.
+
+    Raises
+    ------
+    ScanError
+        If the mask is not on the scan's grid or has no voxel of the lesion.
+    """
+    if mask.voxels.shape != scan.voxels.shape:
+        raise ScanError(
+            f"{mask.source}: the mask has {mask.voxels.shape} voxels, its CT {scan.voxels.shape} "
+            "-> read it with its own CT"
+        )
+    grid = Grid(scan.geometry, settings.spacing_mm)
+    lesion, box = _lesion(mask, grid, settings)
+    indices = [
+        periodic(first, count, size)
+        for first, count, size in zip(box.start, box.count, grid.shape, strict=True)
+    ]
+    hu = _picked(scan, grid, settings, indices)
+    around = np.zeros(hu.shape, dtype=bool)
+    around[tuple(slice(MARGIN, MARGIN + count) for count in box.count)] = lesion
+    touches = 0 in box.start or any(stop == size for stop, size in zip(box.stop, grid.shape, strict=True))
+    return LesionVolume(hu, around, settings.spacing_mm, touches)
+
+
+def periodic(first: int, count: int, size: int) -> NDArray[np.intp]:
+    """Indices along one axis of the lesion and its margins, an even number, as the wavelet sees the axis.
+
+    Parameters
+    ----------
+    first, count : int
+        Of the lesion.
+    size : int
+        Of the whole volume.
+    """
+    even = size + size % 2
+    length = count + 2 * MARGIN
+    indices = np.arange(first - MARGIN, first - MARGIN + length + length % 2) % even
+    return np.where(indices == size, 0, indices)
+
+
+def _lesion(mask: Mask, grid: Grid, settings: ExtractionSettings) -> tuple[Flags, Box]:
+    labels, within = nearest_labels(mask.voxels, grid)
+    lesion = labels == ICH if settings.voi == "ICH" else labels > 0
+    if not lesion.any():
+        spacing = "x".join(f"{step:g}" for step in settings.spacing_mm)
+        raise ScanError(
+            f"{mask.source}: no voxel of {settings.voi} at {spacing} mm "
+            "-> check the mask, or which labels form the volume of interest"
+        )
+    box = bounding_box(lesion, within)
+    inner = Box(
+        (box.start[0] - within.start[0], box.start[1] - within.start[1], box.start[2] - within.start[2]),
+        box.count,
+    )
+    return lesion[inner.slices], box
+
+
+def _picked(scan: Scan, grid: Grid, settings: ExtractionSettings, indices: list[NDArray[np.intp]]) -> Reals:
+    """HU at these planes, rows and columns of the grid; one that spans both ends is resampled whole."""
+    start = [int(one.min()) for one in indices]
+    count = [int(one.max()) - first + 1 for one, first in zip(indices, start, strict=True)]
+    hull = Box((start[0], start[1], start[2]), (count[0], count[1], count[2]))
+    part = resample(scan.voxels, grid, hull, settings.interpolation)
+    picked: Reals = part[np.ix_(*(one - first for one, first in zip(indices, start, strict=True)))]
+    return picked
