@@ -19,6 +19,7 @@ from server.phases.explanation import AttentionMap
 from server.phases.fitting import FittedRegression
 from server.phases.preparation import PARTS, Preparation
 from server.phases.regression import Screening
+from server.phases.selection import ArmSelection
 from server.phases.training import TrainedModel
 from server.provenance import Provenance
 from server.records import standing_of
@@ -48,6 +49,8 @@ class Outcome:
     screening : Screening or None
     trained : tuple of TrainedModel
     fitted : tuple of FittedRegression
+    selections : tuple of ArmSelection
+        Of the federated arms.
     reference : str or None
         The model that others are compared with.
     evaluated : Evaluated or None
@@ -61,6 +64,7 @@ class Outcome:
     screening: Screening | None = None
     trained: tuple[TrainedModel, ...] = ()
     fitted: tuple[FittedRegression, ...] = ()
+    selections: tuple[ArmSelection, ...] = ()
     reference: str | None = None
     evaluated: Evaluated | None = None
     compared: Compared | None = None
