@@ -23,7 +23,7 @@ from server.phases.selection import ArmSelection
 from server.phases.training import TrainedModel
 from server.provenance import Provenance
 from server.records import standing_of
-from server.regression_rows import fitted_model_of, regression_of
+from server.regression_rows import fitted_model_of, regression_of, selection_of
 from server.results import (
     CurvePoint,
     Excluded,
@@ -86,6 +86,11 @@ def assemble(plan: StudyPlan, outcome: Outcome, provenance: Provenance) -> Resul
         cohort=cohort_rows(outcome.cohort),
         regression=None if outcome.screening is None else regression_of(plan, outcome.screening),
         training=tuple(_curve(trained) for trained in outcome.trained),
+        selections=tuple(
+            selection_of(found.arm, found.selection)
+            for found in outcome.selections
+            if found.selection is not None
+        ),
         fitted=tuple(fitted_model_of(plan, fitted) for fitted in outcome.fitted),
         evaluation=tuple(cell_of(judgement) for judgement in judgements),
         comparisons=() if outcome.compared is None else tuple(comparisons_of(plan, outcome.compared)),

@@ -109,14 +109,11 @@ def test_tints_tell_above_from_below_chance():
     assert auc_tint(0.0) == "#f3a96b"
 
 
-def _shapes(picture: Picture, colour: str, kind: str) -> list[str]:
-    """Paths of one kind ("stroke" or "fill") in one colour."""
+def _shapes(picture: Picture, colour: str, kind: str) -> list[ET.Element]:
+    """What is drawn with that "stroke" or "fill"."""
     svg = ET.fromstring(base64.b64decode(picture.source.split(",", 1)[1]))  # noqa: S314 - our own picture
-    return [
-        element.get("d", "")
-        for element in svg.iter("{http://www.w3.org/2000/svg}path")
-        if f"{kind}: {colour.lower()}" in element.get("style", "").lower()
-    ]
+    wanted = f"{kind}: {colour.lower()}"
+    return [element for element in svg.iter() if wanted in element.get("style", "").lower()]
 
 
 def test_a_roc_band_is_drawn_only_where_asked():

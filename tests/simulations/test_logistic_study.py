@@ -9,8 +9,11 @@ from sites.tables import Habits, read_cohort, table_only_hospital, write_cohort
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from common.design import design_of
 from common.errors import ExchangeError
 from common.models.brain_score import BrainInputs, brain_score
+from common.stats.estimate import suppressed
+from common.stats.glm import LogisticResult
 from common.study import StudyPlan
 from server.run import StudyRun
 from simulations.two_centres import run_in_process, simulated_key
@@ -236,3 +239,21 @@ def test_a_missing_value_can_be_a_level(hospitals, tmp_path):
     assert levels == ["lobar", "deep", "infratentorial", "missing"]
     assert found.missing == 0
     assert found.used == len(rows_of(hospitals))
+
+
+def test_a_federation_s_unfitted_model_does_not_borrow_a_local_one(hospitals, tmp_path, monkeypatch):
+    """Each hospital can fit it alone; together they are told that they cannot."""
+
+    def refused(exchange, sites, regressions, _):
+        model = design_of(exchange.plan).model(regressions[0])
+        status = suppressed("a test")
+        return (LogisticResult(model, (), None, None, (), None, None, "not fitted", 0, status),)
+
+    monkeypatch.setattr("server.phases.fitting.fit_over_sites", refused)
+    results = study(a_plan(release=False), hospitals, tmp_path / "out")
+
+    judged = [c for c in results.evaluation if (c.model, c.arm) == ("Clinical", "federated")]
+    alone = [c for c in results.evaluation if (c.model, c.arm) == ("Clinical", "local-east")]
+    assert judged
+    assert all(cell.auc.value is None for cell in judged)
+    assert any(cell.auc.value is not None for cell in alone)
