@@ -9,12 +9,13 @@ from functools import cached_property
 import numpy as np
 
 from client.compare import calibrate_scores, compare_scores
-from client.covariates import column_of, design_matrix, labels_of
+from client.covariates import arm_matrix, column_of, feature_matrix, labels_of
 from client.evaluate import evaluate_scores, guard_scores
 from client.prepare import PreparedCase
 from client.registry import ReleaseRegistry, row_digest
 from client.score_store import ScoreStore
 from client.scoreboard import Scoreboard, cases_of, open_scoreboard
+from client.selection import FeatureSums, answer_gram, answer_prescreen
 from common.cohort.schema import Variable
 from common.design import Design, design_of
 from common.errors import ProtocolError, SmallNumberError
@@ -22,6 +23,7 @@ from common.headers import RequestHeader
 from common.matrix import PARTS, TABLE_PARTS, Part, TablePart
 from common.protocol import Parameters
 from common.questions import flags, read_newton
+from common.radiomics.selection import complete_features
 from common.stats.contract import Summary, join
 from common.stats.covariates import Model, local_setup
 from common.stats.guard import Demand, local_guard, short_at_site
@@ -65,7 +67,9 @@ class SiteAnalyses:
         if header.stage == "evaluation":
             return guard_scores(self._board(), np.array([self._too_close(part) for part in PARTS]))
         if header.stage == "regression":
-            return self._guard_regressions(self._models(header))
+            return self._guard_regressions(self._models(header), header.arm)
+        if header.stage == "selection":
+            return self._guard_selection()
         raise ProtocolError(f"a guard round for no known stage: {header.stage!r}")
 
     def cohort(self, _: RequestHeader, parameters: Parameters) -> Summary:
@@ -94,12 +98,25 @@ class SiteAnalyses:
     def setup(self, header: RequestHeader, _: Parameters) -> Summary:
         """Moments and tables of the covariates of each regression, over the training patients."""
         self._remember("training")
-        return local_setup(self._matrix, labels_of(self._training), self._models(header))
+        return local_setup(self._matrix(header.arm), labels_of(self._training), self._models(header))
 
-    def newton(self, _: RequestHeader, parameters: Parameters) -> Summary:
+    def newton(self, header: RequestHeader, parameters: Parameters) -> Summary:
         """One round of Newton's method over the training patients."""
         problem, query = read_newton(parameters, len(self._design.columns))
-        return local_newton(self._matrix, labels_of(self._training), problem, query)
+        return local_newton(self._matrix(header.arm), labels_of(self._training), problem, query)
+
+    def scaling(self, _: RequestHeader, __: Parameters) -> Summary:
+        """Moments of the training patients' radiomics features."""
+        self._remember("training")
+        return self._features.scaling()
+
+    def prescreen(self, _: RequestHeader, parameters: Parameters) -> Summary:
+        """Their products with the outcome."""
+        return answer_prescreen(self._features, parameters)
+
+    def gram(self, _: RequestHeader, parameters: Parameters) -> Summary:
+        """Cross-products of some of them, by fold."""
+        return answer_gram(self._features, parameters)
 
     @property
     def _minima(self) -> Minima:
@@ -114,8 +131,18 @@ class SiteAnalyses:
         return cases_of(self.cases, "training")
 
     @cached_property
-    def _matrix(self) -> Reals:
-        return design_matrix(self._training, self._design)
+    def _features(self) -> FeatureSums:
+        return FeatureSums.of(self.plan, self.site, self._training)
+
+    @cached_property
+    def _matrices(self) -> dict[str, Reals]:
+        return {}
+
+    def _matrix(self, arm: str) -> Reals:
+        """The training patients' design; of an arm, because its networks' scores may be covariates."""
+        if arm not in self._matrices:
+            self._matrices[arm] = arm_matrix(self.plan, self.store, self.cases, (arm, self._training))
+        return self._matrices[arm]
 
     def _models(self, header: RequestHeader) -> tuple[Model, ...]:
         try:
@@ -126,9 +153,16 @@ class SiteAnalyses:
             raise ProtocolError("a regression was asked for without covariates")
         return models
 
-    def _guard_regressions(self, models: tuple[Model, ...]) -> Summary:
+    def _guard_selection(self) -> Summary:
+        complete = complete_features(feature_matrix(self._training))[np.newaxis]
+        demands = (Demand("regression"),)
         labels = labels_of(self._training)
-        complete = np.stack([~np.isnan(self._matrix[:, list(model.columns)]).any(axis=1) for model in models])
+        short = self._short(complete, labels, demands)
+        return local_guard(complete, labels, short, np.array([self._too_close("training")]))
+
+    def _guard_regressions(self, models: tuple[Model, ...], arm: str) -> Summary:
+        labels, matrix = labels_of(self._training), self._matrix(arm)
+        complete = np.stack([~np.isnan(matrix[:, list(model.columns)]).any(axis=1) for model in models])
         demands = tuple(Demand("regression", len(model.columns)) for model in models)
         short = self._short(complete, labels, demands)
         close = np.full(len(models), self._too_close("training"))

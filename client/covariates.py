@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from client.prepare import PreparedCase
+from client.score_store import ScoreStore
 from common.cohort.schema import BY_NAME, Variable
-from common.design import MISSING, Column, Design
+from common.design import MISSING, Column, Design, design_of
 from common.models.brain_score import BrainInputs, brain_score
+from common.radiomics.features import FEATURES
+from common.stats.calibration import logits
 from common.stats.contingency import MISSING as NO_LEVEL
-from common.study_models import BRAIN
+from common.study import StudyPlan
+from common.study_models import BRAIN, SCORE_OF
 from common.types import Counts, Flags, Reals
 from common.variables import levels_of
 
@@ -42,13 +46,58 @@ def column_of(cases: Sequence[PreparedCase], variable: Variable) -> Reals | Coun
     return codes_of(cases, variable)
 
 
-def design_matrix(cases: Sequence[PreparedCase], design: Design) -> Reals:
-    """All columns of the plan's design, NaN where a patient has no value, shape (n, columns)."""
+def design_matrix(
+    cases: Sequence[PreparedCase], design: Design, scores: Callable[[str], Reals] | None = None
+) -> Reals:
+    """All columns of the plan's design, NaN where a patient has no value, shape (n, columns).
+
+    Parameters
+    ----------
+    scores : callable, optional
+        A network's scores of the cases by its name; needed where the design has the logit of one.
+    """
     levelled = {column.variable for column in design.columns if column.level == MISSING}
+    features = feature_matrix(cases) if FEATURES[0] in {c.variable for c in design.columns} else None
     matrix = np.empty((len(cases), len(design.columns)))
     for index, column in enumerate(design.columns):
-        matrix[:, index] = _column(cases, column, missing_is_level=column.variable in levelled)
+        if column.variable.startswith(SCORE_OF):
+            name = column.variable.removeprefix(SCORE_OF)
+            matrix[:, index] = np.nan if scores is None else logits(scores(name))
+        elif features is not None and column.variable in _PLACES:
+            matrix[:, index] = features[:, _PLACES[column.variable]]
+        else:
+            matrix[:, index] = _column(cases, column, missing_is_level=column.variable in levelled)
     return matrix
+
+
+def arm_matrix(
+    plan: StudyPlan,
+    store: ScoreStore,
+    everybody: Sequence[PreparedCase],
+    wanted: tuple[str, Sequence[PreparedCase]],
+) -> Reals:
+    """The design matrix of some cases, with the scores that the arm's networks gave them.
+
+    Parameters
+    ----------
+    everybody : sequence of PreparedCase
+        As they were scored.
+    wanted : tuple of (arm, cases)
+    """
+    arm, cases = wanted
+    place = {case.patient.identifier: index for index, case in enumerate(everybody)}
+    own = [place[case.patient.identifier] for case in cases]
+    return design_matrix(cases, design_of(plan), lambda name: store.find(name, arm, everybody)[own])
+
+
+def feature_matrix(cases: Sequence[PreparedCase]) -> Reals:
+    """The radiomics features, NaN where a case has none, shape (n, 851)."""
+    nothing = np.full(len(FEATURES), np.nan)
+    rows = [nothing if case.features is None else case.features for case in cases]
+    return np.array(rows, dtype=np.float64).reshape(len(cases), len(FEATURES))
+
+
+_PLACES = {name: place for place, name in enumerate(FEATURES)}
 
 
 def _column(cases: Sequence[PreparedCase], column: Column, *, missing_is_level: bool) -> Reals:

@@ -28,7 +28,7 @@ from common.imaging.overview import Overview
 from common.imaging.recipe import InputShape
 from common.storage import exclusive
 from common.study import StudyPlan
-from common.types import Pixels
+from common.types import Pixels, Reals
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +51,8 @@ class PreparedCase:
         On which the outcome rests.
     entry : Entry or None
         The baseline scan in the cache; None if no network and no volume asked for it.
+    features : float array, shape (851,), or None
+        Radiomics of the lesion; None where no model of the plan takes them, or the lesion has none.
     """
 
     patient: Patient
@@ -61,6 +63,7 @@ class PreparedCase:
     baseline: Volumes
     followup: Volumes
     entry: Entry | None
+    features: Reals | None = field(default=None, hash=False, compare=False)
 
     def overview(self) -> Overview | None:
         """The slice with the largest lesion, its labels and the scan's histogram; None without networks.

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from client.covariates import design_matrix, labels_of
+from client.covariates import arm_matrix, labels_of
 from client.prepare import PreparedCase
+from client.score_store import ScoreStore
 from client.scoreboard import cases_of
-from common.design import design_of
+from client.selection import select_alone
+from common.design import Design, design_of
 from common.errors import ModelError, ProtocolError
-from common.fitted import fitted_of, predict
+from common.fitted import NOTHING_TO_FIT, fitted_of, predict
 from common.headers import Fitted
-from common.stats.covariates import local_setup
-from common.stats.glm import fit
+from common.predictors import Predictors
+from common.stats.covariates import drop_empty_levels, local_setup
+from common.stats.glm import LogisticResult, entering, fit
 from common.stats.minima import minima_of
 from common.stats.newton import local_newton
 from common.storage import write_atomically
 from common.study import LogisticModel, StudyPlan
+from common.study_models import INDEPENDENT, RADIOMICS
 from common.types import Reals
 
 
@@ -30,28 +36,30 @@ class SiteRegressions:
     Attributes
     ----------
     plan : StudyPlan
+    site : str
     cases : tuple of PreparedCase
     folder : Path
         Where models of these patients alone are kept.
+    store : ScoreStore
+        Of the networks' scores, where a model takes one.
+    arm : str
+        Whose networks' scores these are.
     """
 
     plan: StudyPlan
+    site: str
     cases: tuple[PreparedCase, ...]
     folder: Path
+    store: ScoreStore
+    arm: str
 
     def fit_alone(self, model: LogisticModel) -> Fitted:
-        """The model on this site's training patients alone, kept here."""
-        design = design_of(self.plan)
-        training = cases_of(self.cases, "training")
-        matrix, labels = design_matrix(training, design), labels_of(training)
-        models = (design.model(model.covariates),)
-        (result,) = fit(
-            lambda problem, query: local_newton(matrix, labels, problem, query),
-            local_setup(matrix, labels, models),
-            models,
-            minima_of(self.plan.profile),
-        )
-        fitted = fitted_of(result, design)
+        """The model on this site's training patients alone, kept here.
+
+        What stands for "independent" and "radiomics" in it is found on these patients, too.
+        """
+        names = self._predictors(model).of(model)
+        fitted = fitted_of(self._fit((names,))[0], self._design) if names else NOTHING_TO_FIT
         write_atomically(self._path(model), fitted.model_dump_json(indent=1).encode(), private=True)
         return fitted
 
@@ -72,20 +80,58 @@ class SiteRegressions:
         except (OSError, ValidationError) as failure:
             raise ModelError(f"{self._path(model)}: damaged ({failure}) -> delete it, run again") from None
 
-    def score(self, model: LogisticModel, coefficients: Reals) -> Reals:
-        """Every patient's predicted risk, shape (n,).
+    def score(self, coefficients: Reals, names: Sequence[str]) -> Reals:
+        """Every patient's predicted risk, shape (n,), NaN where a covariate is missing.
+
+        Parameters
+        ----------
+        coefficients : float array, shape (1 + columns,)
+            As `common.fitted.coefficients_of` gives them.
+        names : sequence of str
+            The model's covariates.
 
         Raises
         ------
         ProtocolError
-            If there is not one coefficient a column, and an intercept.
+            If there is not one coefficient a column, and an intercept, or a covariate is unknown.
         """
-        design = design_of(self.plan)
-        if coefficients.shape != (1 + len(design.columns),):
-            raise ProtocolError(f"{coefficients.size} coefficients came for {len(design.columns)} columns")
-        return predict(
-            coefficients, design_matrix(self.cases, design), design.model(model.covariates).columns
-        )
+        if coefficients.shape != (1 + len(self._design.columns),):
+            raise ProtocolError(
+                f"{coefficients.size} coefficients came for {len(self._design.columns)} columns"
+            )
+        try:
+            columns = self._design.model(names).columns
+        except ValueError as failure:
+            raise ProtocolError(str(failure)) from None
+        return predict(coefficients, self._matrix(self.cases), columns)
+
+    def _predictors(self, model: LogisticModel) -> Predictors:
+        independent: tuple[str, ...] = ()
+        if INDEPENDENT in model.covariates:
+            level = self.plan.regression.entry_p
+            alone = self._fit([(name,) for name in self.plan.regression.candidates])
+            entered = tuple(term.name for term in entering(alone, level))
+            together = self._fit([entered]) if entered else ()
+            independent = tuple(term.name for term in entering(together, level))
+        radiomics: tuple[str, ...] = ()
+        if RADIOMICS in model.covariates:
+            radiomics = select_alone(self.plan, self.site, cases_of(self.cases, "training")).names
+        return Predictors(independent, radiomics)
+
+    def _fit(self, regressions: Sequence[tuple[str, ...]]) -> tuple[LogisticResult, ...]:
+        training = cases_of(self.cases, "training")
+        matrix, labels = self._matrix(training), labels_of(training)
+        models = tuple(self._design.model(names) for names in regressions)
+        setup, models = drop_empty_levels(local_setup(matrix, labels, models), models)
+        minima = minima_of(self.plan.profile)
+        return fit(lambda problem, query: local_newton(matrix, labels, problem, query), setup, models, minima)
+
+    def _matrix(self, cases: Sequence[PreparedCase]) -> Reals:
+        return arm_matrix(self.plan, self.store, self.cases, (self.arm, cases))
+
+    @cached_property
+    def _design(self) -> Design:
+        return design_of(self.plan)
 
     def _path(self, model: LogisticModel) -> Path:
         return self.folder / self.plan.digest()[:16] / model.name / "local.json"

@@ -17,7 +17,7 @@ from client.site import SiteSettings, check_release
 from client.train import Trainer
 from common.design import design_of
 from common.errors import NonFiniteError, PlanError, PolicyError, ProtocolError
-from common.fitted import coefficients_of
+from common.fitted import coefficients_of, covariates_of
 from common.headers import ReplyHeader, RequestHeader
 from common.protocol import Reply, Request
 from common.questions import reals
@@ -82,7 +82,7 @@ class SiteTrainings:
         model = self._model(header)
         self._insist_own(header)
         if isinstance(model, LogisticModel):
-            self._regressions.fit_alone(model)
+            self._regressions(header.arm).fit_alone(model)
             return Reply(ReplyHeader(site=self.settings.name))
         stored = self._store.find(header.model)
         if stored is None:
@@ -98,7 +98,7 @@ class SiteTrainings:
         check_release(self.settings, self.plan)
         _log.info("model release model=%s arm=%s", request.header.model, request.header.arm)
         if isinstance(model, LogisticModel):
-            return Reply(ReplyHeader(site=name, fitted=self._regressions.alone(model)))
+            return Reply(ReplyHeader(site=name, fitted=self._regressions(request.header.arm).alone(model)))
         stored = self._stored(model.name)
         return Reply(ReplyHeader(site=name, chosen=stored.chosen), weights=stored.weights)
 
@@ -110,7 +110,7 @@ class SiteTrainings:
         else:
             scores = self._outputs(self.loaded(request))
         cases = self.patients.prepared.cases
-        ScoreStore(self.state / "scores", self.plan.digest()).keep(header.model, header.arm, cases, scores)
+        self._scores.keep(header.model, header.arm, cases, scores)
         return Reply(ReplyHeader(site=self.settings.name))
 
     def loaded(self, request: Request) -> Trainer:
@@ -135,8 +135,12 @@ class SiteTrainings:
         return ModelStore(self.state / "models", self.plan.digest())
 
     @property
-    def _regressions(self) -> SiteRegressions:
-        return SiteRegressions(self.plan, self.patients.prepared.cases, self.state / "models")
+    def _scores(self) -> ScoreStore:
+        return ScoreStore(self.state / "scores", self.plan.digest())
+
+    def _regressions(self, arm: str) -> SiteRegressions:
+        cases, folder = self.patients.prepared.cases, self.state / "models"
+        return SiteRegressions(self.plan, self.settings.name, cases, folder, self._scores, arm)
 
     def _model(self, header: RequestHeader) -> CnnModel | LogisticModel:
         model = self.plan.model(header.model)
@@ -193,16 +197,18 @@ class SiteTrainings:
 
     def _risks(self, model: LogisticModel, request: Request) -> Reals:
         """By the coefficients that came, or by the model that stays here; none by one that was not fitted."""
+        regressions = self._regressions(request.header.arm)
         if "coefficients" in request.parameters:
-            return self._regressions.score(model, reals(request.parameters, "coefficients", 1))
+            (names,) = request.header.regressions or ((),)
+            return regressions.score(reals(request.parameters, "coefficients", 1), names)
         nobody = np.full(len(self.patients.prepared.cases), np.nan)
         if not self._is_own(request.header):
             # Nothing came because nothing could be fitted; a model of this site alone is another model.
             return nobody
-        own = self._regressions.alone(model)
+        own = regressions.alone(model)
         if own.intercept is None:
             return nobody
-        return self._regressions.score(model, coefficients_of(own, design_of(self.plan)))
+        return regressions.score(coefficients_of(own, design_of(self.plan)), covariates_of(own))
 
     def _part(self, model: CnnModel, part: str) -> Samples:
         return self.patients.of(model, part)

@@ -12,6 +12,11 @@ from common.headers import Effect, Fitted
 from common.stats.glm import LogisticResult
 from common.types import Reals
 
+NOTHING_TO_FIT = Fitted(
+    method="not fitted", status="undefined", reason="no covariate was found independent or selected"
+)
+"""Of a model whose placeholders stand for nothing."""
+
 
 def fitted_of(result: LogisticResult, design: Design) -> Fitted:
     """The model in the words of the design."""
@@ -70,3 +75,8 @@ def predict(coefficients: Reals, matrix: Reals, columns: Sequence[int]) -> Reals
     own = list(columns)
     linear = coefficients[0] + matrix[:, own] @ coefficients[1:][own]
     return np.asarray(expit(linear), dtype=np.float64)
+
+
+def covariates_of(fitted: Fitted) -> tuple[str, ...]:
+    """The covariates of a model that was fitted, each once."""
+    return tuple(dict.fromkeys(effect.variable for effect in fitted.effects))

@@ -21,6 +21,9 @@ class Operation(StrEnum):
     COHORT = "cohort"
     SETUP = "setup"
     NEWTON = "newton"
+    SCALING = "scaling"
+    PRESCREEN = "prescreen"
+    GRAM = "gram"
     TRAIN = "train"
     VALIDATE = "validate"
     TRAIN_LOCAL = "train-local"
@@ -47,7 +50,7 @@ class RequestHeader(Section):
     """Name of the arm, where one is concerned."""
     round: int = Field(default=0, ge=0)
     """Training round, from 1; 0 outside training."""
-    stage: Literal["", "cohort", "regression", "evaluation"] = ""
+    stage: Literal["", "cohort", "regression", "selection", "evaluation"] = ""
     """Whose payload a guard round comes before."""
     regressions: tuple[tuple[str, ...], ...] = ()
     """Covariates of each logistic model, where its guard round or setup is asked."""

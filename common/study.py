@@ -21,11 +21,12 @@ from common.sections import (
     Federation,
     Phase,
     Profile,
+    Radiomics,
     Regression,
     Site,
 )
 from common.settings import Section, load_settings
-from common.study_models import AnyModel, CnnModel, LogisticModel, Name, ScoresModel
+from common.study_models import RADIOMICS, AnyModel, CnnModel, LogisticModel, Name, ScoresModel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,6 +98,8 @@ class StudyPlan(Section):
     """From CT to network input."""
     regression: Regression = Regression()
     """Predictors of expansion."""
+    radiomics: Radiomics = Radiomics()
+    """Handcrafted features, where a model takes them."""
     models: tuple[AnyModel, ...] = Field(min_length=1)
     """What is trained and compared."""
     federation: Federation = Federation()
@@ -135,6 +138,12 @@ class StudyPlan(Section):
         if needs_training and "training" not in self.phases:
             raise ValueError(
                 'evaluation and explanation need the models of training -> add "training" to phases'
+            )
+        networks = {model.name for model in self.networks}
+        strangers = {name for model in self.regressions for name in model.networks} - networks
+        if strangers:
+            raise ValueError(
+                f"a logistic model takes the score of {', '.join(sorted(strangers))}: no network of the plan"
             )
         reference = self.evaluation.reference_model
         names = [model.name for model in self.models]
@@ -194,6 +203,16 @@ class StudyPlan(Section):
     def regressions(self) -> tuple[LogisticModel, ...]:
         """The models that look at the table."""
         return tuple(model for model in self.models if isinstance(model, LogisticModel))
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether the study needs CT and masks for anything but missing volumes."""
+        return bool(self.networks) or self.takes_radiomics
+
+    @property
+    def takes_radiomics(self) -> bool:
+        """Whether a model of the plan takes radiomics features."""
+        return any(RADIOMICS in model.covariates for model in self.regressions)
 
     @property
     def scores(self) -> tuple[ScoresModel, ...]:

@@ -19,7 +19,14 @@ BRAIN = "brain_score"
 """The covariate that is computed from others (`common.models.brain_score`)."""
 
 COVARIATES: tuple[str, ...] = (*(variable.name for variable in TABLE_ONE), BRAIN)
-"""What a logistic model may take: every variable of the paper's Table 1, and the BRAIN score."""
+"""What a regression may take: every variable of the paper's Table 1, and the BRAIN score."""
+
+INDEPENDENT = "independent"
+"""Stands for the covariates that a multivariable model of the arm's training patients finds independent."""
+RADIOMICS = "radiomics"
+"""Stands for the radiomics features that the LASSO selects in the arm's training patients."""
+SCORE_OF = "score:"
+"""Begins a covariate that is the logit of a network's score, e.g. "score:2D-ResNet-101"."""
 
 
 class CnnModel(Section):
@@ -82,12 +89,23 @@ class LogisticModel(Section):
     name: Name
     """As printed in tables, e.g. "BRAIN"."""
     covariates: tuple[str, ...] = Field(min_length=1)
-    """Variables of the paper's Table 1, or "brain_score"; factors enter by their levels."""
+    """Variables of the paper's Table 1 (factors enter by their levels) or "brain_score"; "independent": those
+    that the plan's regression finds independent; "radiomics": the features that the LASSO selects;
+    "score:NAME": the logit of the network NAME's score."""
 
     @field_validator("covariates")
     @classmethod
     def _known(cls, covariates: tuple[str, ...]) -> tuple[str, ...]:
-        return known_covariates(covariates)
+        named = tuple(name for name in covariates if name in COVARIATES or not _stands_for_others(name))
+        known_covariates(named)
+        if len(set(covariates)) < len(covariates):
+            raise ValueError(f"{list(covariates)} has a covariate twice -> name each once")
+        return covariates
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Names of the networks whose scores it takes."""
+        return tuple(name.removeprefix(SCORE_OF) for name in self.covariates if name.startswith(SCORE_OF))
 
 
 class ScoresModel(Section):
@@ -177,6 +195,10 @@ AnyModel: TypeAlias = Annotated[
         custom_error_message='kind must be "cnn", "logistic" or "scores"',
     ),
 ]
+
+
+def _stands_for_others(name: str) -> bool:
+    return name in {INDEPENDENT, RADIOMICS} or name.startswith(SCORE_OF)
 
 
 def known_covariates(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -19,10 +19,11 @@ from server.phases.explanation import AttentionMap
 from server.phases.fitting import FittedRegression
 from server.phases.preparation import PARTS, Preparation
 from server.phases.regression import Screening
+from server.phases.selection import ArmSelection
 from server.phases.training import TrainedModel
 from server.provenance import Provenance
 from server.records import standing_of
-from server.regression_rows import fitted_model_of, regression_of
+from server.regression_rows import fitted_model_of, regression_of, selection_of
 from server.results import (
     CurvePoint,
     Excluded,
@@ -48,6 +49,8 @@ class Outcome:
     screening : Screening or None
     trained : tuple of TrainedModel
     fitted : tuple of FittedRegression
+    selections : tuple of ArmSelection
+        Of the federated arms.
     reference : str or None
         The model that others are compared with.
     evaluated : Evaluated or None
@@ -61,6 +64,7 @@ class Outcome:
     screening: Screening | None = None
     trained: tuple[TrainedModel, ...] = ()
     fitted: tuple[FittedRegression, ...] = ()
+    selections: tuple[ArmSelection, ...] = ()
     reference: str | None = None
     evaluated: Evaluated | None = None
     compared: Compared | None = None
@@ -82,6 +86,11 @@ def assemble(plan: StudyPlan, outcome: Outcome, provenance: Provenance) -> Resul
         cohort=cohort_rows(outcome.cohort),
         regression=None if outcome.screening is None else regression_of(plan, outcome.screening),
         training=tuple(_curve(trained) for trained in outcome.trained),
+        selections=tuple(
+            selection_of(found.arm, found.selection)
+            for found in outcome.selections
+            if found.selection is not None
+        ),
         fitted=tuple(fitted_model_of(plan, fitted) for fitted in outcome.fitted),
         evaluation=tuple(cell_of(judgement) for judgement in judgements),
         comparisons=() if outcome.compared is None else tuple(comparisons_of(plan, outcome.compared)),

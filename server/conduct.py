@@ -24,7 +24,7 @@ from server.phases.explanation import explain_models
 from server.phases.fitting import fit_models
 from server.phases.preparation import prepare_sites
 from server.phases.regression import screen_predictors
-from server.phases.scoring import score_patients
+from server.phases.scoring import score_by_networks, score_by_regressions
 from server.phases.training import train_models
 from server.provenance import PhaseTime, Provenance, SiteProvenance
 from server.reference import reference_model
@@ -76,8 +76,8 @@ def _carry_out(
             outcome = replace(outcome, screening=screen_predictors(exchange))
     if "training" in phases:
         with clock.phase("training"):
-            trained, fitted = train_models(exchange, run, progress), fit_models(exchange, run)
-            outcome = replace(outcome, trained=trained, fitted=fitted)
+            outcome = replace(outcome, trained=train_models(exchange, run, progress))
+        outcome = _fit(exchange, run, clock, outcome)
     if "evaluation" in phases:
         outcome = _evaluate(exchange, clock, outcome)
     if "explanation" in phases:
@@ -86,11 +86,19 @@ def _carry_out(
     return outcome
 
 
-def _evaluate(exchange: Exchange, clock: PhaseClock, outcome: Outcome) -> Outcome:
-    """Score, judge, compare: the scores stay at the sites throughout."""
-    reference = reference_model(exchange.plan, outcome.trained)
+def _fit(exchange: Exchange, run: StudyRun, clock: PhaseClock, outcome: Outcome) -> Outcome:
+    """Networks score first: their scores may be covariates of logistic models."""
     with clock.phase("scoring"):
-        score_patients(exchange, outcome.trained, outcome.fitted)
+        score_by_networks(exchange, outcome.trained)
+    with clock.phase("fitting"):
+        fitting = fit_models(exchange, run, outcome.screening)
+        score_by_regressions(exchange, fitting.models)
+    return replace(outcome, fitted=fitting.models, selections=fitting.selections)
+
+
+def _evaluate(exchange: Exchange, clock: PhaseClock, outcome: Outcome) -> Outcome:
+    """Judge and compare the scores, which stay at the sites throughout."""
+    reference = reference_model(exchange.plan, outcome.trained)
     with clock.phase("evaluation"):
         evaluated = evaluate_models(exchange)
     with clock.phase("comparison"):

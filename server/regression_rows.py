@@ -9,12 +9,21 @@ from common.design import Column, Design, covariate_label, covariate_unit, desig
 from common.fitted import fitted_of
 from common.headers import Effect as FittedEffect
 from common.headers import Fitted
+from common.radiomics.selection import Selection
 from common.stats.estimate import Interval, Status, Z
-from common.study import StudyPlan
-from server.analyses import Effect, FittedModel, Regression, RegressionRow
+from common.study import Arm, StudyPlan
+from server.analyses import (
+    Effect,
+    FeatureSelection,
+    FittedModel,
+    PathPoint,
+    Regression,
+    RegressionRow,
+    SelectedFeature,
+)
 from server.phases.fitting import FittedRegression
 from server.phases.regression import Screening
-from server.records import Standing, measure_of
+from server.records import Standing, measure_of, standing_of
 
 
 def regression_of(plan: StudyPlan, screening: Screening) -> Regression:
@@ -63,6 +72,30 @@ def fitted_model_of(plan: StudyPlan, regression: FittedRegression) -> FittedMode
         missing=None if fitted is None else fitted.missing,
         method="" if fitted is None else fitted.method,
         standing=_STAYED if fitted is None else _standing(fitted),
+    )
+
+
+def selection_of(arm: Arm, found: Selection) -> FeatureSelection:
+    """The LASSO's features with the path and the cross-validation that chose them."""
+    lasso = found.lasso
+    selected = zip(found.names, found.coefficients, found.mean, found.sd, strict=True)
+    path = () if lasso is None else zip(lasso.penalties, lasso.losses, lasso.standard_errors, strict=True)
+    return FeatureSelection(
+        arm=arm.name,
+        sites=arm.sites,
+        candidates=found.candidates,
+        prescreened=found.prescreened,
+        features=tuple(
+            SelectedFeature(name=name, coefficient=coefficient, mean=mean, sd=sd)
+            for name, coefficient, mean, sd in selected
+        ),
+        penalty=None if lasso is None else lasso.penalty,
+        path=tuple(
+            PathPoint(penalty=penalty, loss=loss, standard_error=error) for penalty, loss, error in path
+        ),
+        used=None if lasso is None else lasso.n_used,
+        method="" if lasso is None else lasso.method,
+        standing=standing_of(found.status),
     )
 
 

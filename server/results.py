@@ -15,6 +15,7 @@ from common.storage import write_atomically
 from server.analyses import (
     Calibration,
     Comparisons,
+    FeatureSelection,
     FittedModel,
     Heterogeneity,
     NetBenefitPoint,
@@ -232,6 +233,8 @@ class Results(Record):
     regression: Regression | None = None
     """What predicts expansion; None if the study did not ask."""
     training: tuple[LearningCurve, ...]
+    selections: tuple[FeatureSelection, ...] = ()
+    """Radiomics features of each federated arm."""
     fitted: tuple[FittedModel, ...] = ()
     """The logistic models."""
     evaluation: tuple[Cell, ...]

@@ -288,7 +288,7 @@ def test_a_missing_value_can_be_a_level(hospitals, tmp_path):
 def test_a_federation_s_unfitted_model_does_not_borrow_a_local_one(hospitals, tmp_path, monkeypatch):
     """Each hospital can fit it alone; together they are told that they cannot."""
 
-    def refused(exchange, sites, regressions):
+    def refused(exchange, sites, regressions, _):
         model = design_of(exchange.plan).model(regressions[0])
         status = suppressed("a test")
         return (LogisticResult(model, (), None, None, (), None, None, "not fitted", 0, status),)
