@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
-from common.cohort.score_columns import score_columns
 from common.errors import PlanError
 from common.imaging.recipe import Recipe
 from common.sections import (
@@ -113,56 +112,11 @@ class StudyPlan(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        names = [site.name.lower() for site in self.sites]
-        if len(set(names)) < len(names):
-            raise ValueError(f"two sites have one name: {sorted(names)} -> rename one")
-        models = [model.name.lower() for model in self.models]
-        if len(set(models)) < len(models):
-            raise ValueError(f"two models have one name: {sorted(models)} -> rename one")
-        score_columns((model.column, model.low, model.high) for model in self.scores)
-        training = self.training_sites
-        if not training and (self.trained_models or "regression" in self.phases):
-            raise ValueError('no site has role = "train" -> give at least one site that role')
-        if self.arms.design == "leave-one-centre-out" and len(training) < 2:
-            raise ValueError("leave-one-centre-out needs at least two training sites")
-        if self.arms.pooled_model and self.profile != "simulation":
-            raise ValueError('pooled_model moves patients and exists only with profile = "simulation"')
-        if len(self.sites) == 2 and not self.two_site_ack:
-            raise ValueError(
-                "with two sites each learns the other's sums by subtraction -> two_site_ack = true says that "
-                "all know"
-            )
-        if len(set(self.phases)) < len(self.phases):
-            raise ValueError(f"phases has one twice: {list(self.phases)} -> name each once")
-        needs_training = {"evaluation", "explanation"} & set(self.phases) and self.trained_models
-        if needs_training and "training" not in self.phases:
-            raise ValueError(
-                'evaluation and explanation need the models of training -> add "training" to phases'
-            )
-        networks = {model.name for model in self.networks}
-        strangers = {name for model in self.regressions for name in model.networks} - networks
-        if strangers:
-            raise ValueError(
-                f"a logistic model takes the score of {', '.join(sorted(strangers))}: no network of the plan"
-            )
-        reference = self.evaluation.reference_model
-        names = [model.name for model in self.models]
-        if reference is not None and reference not in names:
-            raise ValueError(
-                f"evaluation.reference_model {reference!r} is none of the models -> choose among "
-                f"{', '.join(names)}"
-            )
-        self._insist_on_bins()
-        return self
+        from common.plan_checks import check_design, check_models
 
-    def _insist_on_bins(self) -> None:
-        """Ties of a score of few values are exact only if no two of its values share a bin."""
-        for model in self.scores:
-            if model.values is not None and model.values > self.evaluation.bins:
-                raise ValueError(
-                    f"the score {model.name!r} can take {model.values} values, more than evaluation.bins = "
-                    f"{self.evaluation.bins} -> more bins, or no step"
-                )
+        check_design(self)
+        check_models(self)
+        return self
 
     @property
     def training_sites(self) -> tuple[str, ...]:

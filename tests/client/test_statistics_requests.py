@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.progress import Progress
-from sites.tables import Habits, read_cohort, table_only_hospital, write_cohort
+from sites.tables import Habits, table_only_hospital
 
 from client.engine import open_engine
 from common.headers import OK, Operation, RequestHeader
