@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import exp
+
+import numpy as np
 
 from common.design import Column, Design, covariate_label, covariate_unit, design_of, reference_of
-from common.fitted import fitted_of
+from common.fitted import covariates_of, fitted_of
 from common.headers import Effect as FittedEffect
 from common.headers import Fitted
 from common.radiomics.selection import Selection
 from common.stats.estimate import Interval, Status, Z
-from common.study import Arm, StudyPlan
+from common.stats.glm import odds
+from common.study import Arm, LogisticModel, StudyPlan
+from common.study_models import INDEPENDENT, RADIOMICS
 from server.analyses import (
     Effect,
     FeatureSelection,
@@ -63,7 +66,7 @@ def fitted_model_of(plan: StudyPlan, regression: FittedRegression) -> FittedMode
         sites=arm.sites,
         rows=tuple(
             line
-            for name in model.covariates
+            for name in _covariates(model, fitted)
             for line in _lines(design_of(plan), name, None, fitted)
             if fitted is not None
         ),
@@ -97,6 +100,13 @@ def selection_of(arm: Arm, found: Selection) -> FeatureSelection:
         method="" if lasso is None else lasso.method,
         standing=standing_of(found.status),
     )
+
+
+def _covariates(model: LogisticModel, fitted: Fitted | None) -> tuple[str, ...]:
+    """Those that were fitted; where none were, those that the plan names itself."""
+    if fitted is not None and fitted.effects:
+        return covariates_of(fitted)
+    return tuple(name for name in model.covariates if name not in {INDEPENDENT, RADIOMICS})
 
 
 _NOBODY_ENTERED = Standing(kind="undefined", reason="no variable had a p below the plan's")
@@ -149,9 +159,10 @@ def _effect(fitted: Fitted | None, column: Column) -> Effect | None:
 
 def _of(effect: FittedEffect, method: str) -> Effect:
     half = Z * effect.standard_error
-    interval = Interval(exp(effect.log_odds - half), exp(effect.log_odds + half), f"Wald, {method}")
+    low, ratio, high = odds(effect.log_odds + np.array([-half, 0.0, half])).tolist()
+    interval = Interval(low, high, f"Wald, {method}")
     return Effect(
-        odds_ratio=measure_of(exp(effect.log_odds), interval, method, Status("ok")),
+        odds_ratio=measure_of(ratio, interval, method, Status("ok")),
         p_value=effect.p,
         p_likelihood_ratio=effect.p_likelihood_ratio,
         inflation=effect.inflation,

@@ -28,6 +28,15 @@ Places: TypeAlias = tuple[int, ...]
 """Of columns among a model's."""
 
 
+LARGEST = 700.0
+"""Of log odds, either way: beyond it their odds leave a float's range, and stand at its end."""
+
+
+def odds(log_odds: Reals) -> Reals:
+    """The odds, or odds ratios, of log odds."""
+    return np.asarray(np.exp(np.clip(log_odds, -LARGEST, LARGEST)))
+
+
 @dataclass(frozen=True)
 class Coefficient:
     """One column's effect.
@@ -249,17 +258,17 @@ def _coefficients(model: Model, fitted: _Fit) -> tuple[Coefficient, ...]:
     z = beta / errors
     # scipy.special rather than scipy.stats: the same numbers without a distribution's overhead a call.
     p = 2 * ndtr(-np.abs(z))
-    low, high = np.exp(beta - Z * errors), np.exp(beta + Z * errors)
-    numbers = np.stack([beta, errors, z, p, np.exp(beta), low, high], axis=1).tolist()
+    low, high = odds(beta - Z * errors), odds(beta + Z * errors)
+    numbers = np.stack([beta, errors, z, p, odds(beta), low, high], axis=1).tolist()
     found: list[Coefficient] = []
     for term, places in zip(model.terms, _places(model), strict=True):
         p_ratio = _p_without(fitted, places)
         for place, column in zip(places, term.columns, strict=True):
-            log_odds, error, wald, p_wald, odds, lower, upper = numbers[place]
+            log_odds, error, wald, p_wald, ratio_of_odds, lower, upper = numbers[place]
             p_own = _p_without(fitted, (place,)) if fitted.firth else p_wald
             interval = Interval(lower, upper, "Wald")
             found.append(
-                Coefficient(term.name, column, log_odds, error, wald, p_own, odds, interval, p_ratio)
+                Coefficient(term.name, column, log_odds, error, wald, p_own, ratio_of_odds, interval, p_ratio)
             )
     return tuple(found)
 

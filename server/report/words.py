@@ -101,11 +101,13 @@ def ratio(value: float) -> str:
 
     Examples
     --------
-    >>> ratio(1.0307), ratio(0.00002), ratio(51234.6)
-    ('1.031', '< 0.001', '51,235')
+    >>> ratio(1.0307), ratio(0.00002), ratio(51234.6), ratio(1e300)
+    ('1.031', '< 0.001', '51,235', '> 1,000,000')
     """
     if value < 0.0005:
         return "< 0.001"
+    if value > 1_000_000:
+        return "> 1,000,000"
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3f}"
 
 

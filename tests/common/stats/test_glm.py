@@ -361,3 +361,17 @@ def test_few_missing_hide_the_number_used():
     result, _ = degenerate([x], np.arange(60) % 2, STANDARD)
 
     assert (result.status.ok, result.n_used, result.n_missing) == (True, None, None)
+
+
+def test_odds_beyond_a_float_s_range_stand_at_its_end():
+    """A covariate that varies little has huge odds per unit: no overflow, no infinite limit."""
+    random = np.random.default_rng(5)
+    labels = random.random(80) < 0.4
+    column = 1e-4 * (labels * 0.4 + random.normal(size=80))
+
+    (result,), _ = federated(column[:, np.newaxis], labels, (Model((Term("x", (0,)),)),))
+
+    (found,) = result.coefficients
+    assert found.log_odds > 700
+    assert np.isfinite([found.odds_ratio, found.interval.low, found.interval.high]).all()
+    assert found.interval.low <= found.odds_ratio <= found.interval.high
