@@ -20,7 +20,7 @@ from common.errors import NonFiniteError, PlanError, PolicyError, ProtocolError
 from common.fitted import coefficients_of
 from common.headers import ReplyHeader, RequestHeader
 from common.protocol import Reply, Request
-from common.questions import reals
+from common.questions import read_coefficients
 from common.stats.contract import Summary
 from common.study import CnnModel, LogisticModel, ScoresModel, StudyPlan
 from common.training.dataset import Samples
@@ -185,7 +185,7 @@ class SiteTrainings:
 
     def _risks(self, model: LogisticModel, request: Request) -> Reals:
         if "coefficients" in request.parameters:
-            return self._regressions.score(model, reals(request.parameters, "coefficients", 1))
+            return self._regressions.score(model, read_coefficients(request.parameters))
         nobody = np.full(len(self.patients.prepared.cases), np.nan)
         if request.header.arm != f"local-{self.settings.name}":
             # Of other arms, or from another site, only a model that could not be fitted comes without any.

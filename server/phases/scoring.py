@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from common.design import design_of
 from common.fitted import coefficients_of
 from common.headers import Operation
+from common.protocol import Parameters
+from common.questions import write_coefficients
 from server.exchange import Exchange
 from server.phases.fitting import FittedRegression
 from server.phases.training import TrainedModel
@@ -34,9 +36,9 @@ def _score(exchange: Exchange, regression: FittedRegression) -> None:
     """A model that could not be fitted scores nobody: its cells say why."""
     found = regression.fitted
     sites = regression.arm.sites if found is None else exchange.plan.site_names
-    parameters = {}
+    parameters: Parameters = {}
     if found is not None and found.intercept is not None:
-        parameters = {"coefficients": coefficients_of(found, design_of(exchange.plan))}
+        parameters = write_coefficients(coefficients_of(found, design_of(exchange.plan)))
     exchange.ask(
         Operation.SCORE,
         sites,
