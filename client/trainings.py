@@ -20,7 +20,7 @@ from common.errors import NonFiniteError, PlanError, PolicyError, ProtocolError
 from common.fitted import coefficients_of, covariates_of
 from common.headers import ReplyHeader, RequestHeader
 from common.protocol import Reply, Request
-from common.questions import reals
+from common.questions import read_coefficients
 from common.stats.contract import Summary
 from common.study import CnnModel, LogisticModel, ScoresModel, StudyPlan
 from common.training.dataset import Samples
@@ -200,7 +200,7 @@ class SiteTrainings:
         regressions = self._regressions(request.header.arm)
         if "coefficients" in request.parameters:
             (names,) = request.header.regressions or ((),)
-            return regressions.score(reals(request.parameters, "coefficients", 1), names)
+            return regressions.score(read_coefficients(request.parameters), names)
         nobody = np.full(len(self.patients.prepared.cases), np.nan)
         if not self._is_own(request.header):
             # Nothing came because nothing could be fitted; a model of this site alone is another model.

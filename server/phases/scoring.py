@@ -8,6 +8,7 @@ from common.design import design_of
 from common.fitted import coefficients_of, covariates_of
 from common.headers import Operation
 from common.protocol import Parameters
+from common.questions import write_coefficients
 from server.exchange import Exchange
 from server.phases.fitting import FittedRegression
 from server.phases.training import TrainedModel
@@ -34,7 +35,7 @@ def score_by_regressions(exchange: Exchange, fitted: Sequence[FittedRegression])
         parameters: Parameters = {}
         names: tuple[tuple[str, ...], ...] = ()
         if found is not None and found.intercept is not None:
-            parameters = {"coefficients": coefficients_of(found, design_of(exchange.plan))}
+            parameters = write_coefficients(coefficients_of(found, design_of(exchange.plan)))
             names = (covariates_of(found),)
         exchange.ask(
             Operation.SCORE,

@@ -256,9 +256,15 @@ def test_a_level_that_nobody_has_leaves_the_model(hospitals, tmp_path):
             row["location"] = "deep" if row["location"] == "infratentorial" else row["location"]
         folders[name] = table_only_hospital(tmp_path / name, name, 3, 0, ("alpha",), habits=SPLIT)
         write_cohort(folders[name], rows)
+        # A patient of a level of which nobody trained the model has no score.
+        tested = [row for row in rows if row["split"] == "test"]
+        tested[0]["location"] = "infratentorial"
+        write_cohort(folders[name], rows)
     models = [{"kind": "logistic", "name": "Place", "covariates": ["location"]}]
     results = study(a_plan(models, release=False, evaluation={}), folders, tmp_path / "out")
 
+    judged = next(c for c in results.evaluation if (c.arm, c.part) == ("federated", "test"))
+    assert judged.missing == len(judged.cohort_sites)
     (found,) = [one for one in results.fitted if one.arm == "federated"]
     by_level = {row.level: row for row in found.rows}
     assert by_level["lobar"].reference
