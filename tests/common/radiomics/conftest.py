@@ -49,6 +49,7 @@ def head_with_lesion(volume_ml: float) -> tuple[Scan, Mask]:
     lobes_mm = gaussian_filter(random.normal(0, 60, shape), (1, 4, 4))
     lesion = np.sqrt(((z - 15) * 5) ** 2 + (y - 110) ** 2 + (x - 90) ** 2) + lobes_mm < radius_mm
     hu = 33 + gaussian_filter(random.normal(0, 12, shape), (0, 0.7, 0.7)) + 30 * lesion
+    hu[:, :20] = -1000
     return make_case(np.round(hu).astype(np.int16), np.where(lesion, ICH, 0))
 
 

@@ -2,9 +2,10 @@
 
     python tests/reference/radiomics/pyradiomics.py FOLDER
 
-FOLDER is the unpacked source distribution of pyradiomics 3.0.1, which has both in `data` (BSD licence, Copyright
-2017 Harvard Medical School). Its baselines were made by its authors with earlier releases and numpy 1.14. Of the
-images only the lesions' voxels are kept: no feature of the original image depends on any other.
+FOLDER is the unpacked source distribution of pyradiomics 3.0.1, which has both in `data` (BSD licence,
+Copyright 2017 Harvard Medical School). Its baselines were made by its authors with earlier releases and
+numpy 1.14. Of the images only the lesions' voxels are kept: no feature of the original image depends on any
+other.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813 - as its own documentation does
 
 CASES = ("brain1", "brain2", "breast1", "lung1", "lung2")
 CLASSES = ("shape", "firstorder", "glcm", "gldm", "glrlm", "glszm", "ngtdm")
