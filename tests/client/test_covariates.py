@@ -12,7 +12,9 @@ from common.design import design_of
 
 CASES = (
     a_case("P0", volumes_ml=(9.5, 0.0), age=50.0, sex="male", location="lobar", ivh=0.0),
-    a_case("P1", grows=True, volumes_ml=(15.0, 2.5), age=61.5, sex="female", location="infratentorial", ivh=1.0),
+    a_case(
+        "P1", grows=True, volumes_ml=(15.0, 2.5), age=61.5, sex="female", location="infratentorial", ivh=1.0
+    ),
     a_case("P2", volumes_ml=(25.0, 0.0), location="deep"),
 )
 

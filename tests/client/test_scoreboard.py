@@ -68,7 +68,9 @@ def test_every_score_in_the_plan_s_order_and_nan_where_there_is_none(plan, store
 
 
 def test_a_model_that_should_have_scored_and_has_not_is_named(plan, store):
-    with pytest.raises(ProtocolError, match="Net, local-a: asked to evaluate a model that has not scored yet"):
+    with pytest.raises(
+        ProtocolError, match="Net, local-a: asked to evaluate a model that has not scored yet"
+    ):
         open_scoreboard(plan, "a", CASES, store)
 
 

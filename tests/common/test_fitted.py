@@ -85,9 +85,7 @@ def test_a_patient_without_a_covariate_of_the_model_has_no_risk_and_of_another_h
     matrix = np.array([[60.0, 1, 0, np.nan], [np.nan, 0, 0, 1], [50, 0, 1, 0]])
     coefficients = np.array([0.0, 0.1, 0, 0, np.log(3)])
 
-    np.testing.assert_array_equal(
-        np.isnan(predict(coefficients, matrix, (0, 1, 2, 3))), [True, True, False]
-    )
+    np.testing.assert_array_equal(np.isnan(predict(coefficients, matrix, (0, 1, 2, 3))), [True, True, False])
     risks = predict(coefficients, matrix, (3,))
     np.testing.assert_allclose(risks, [np.nan, 0.75, 0.5], rtol=1e-15)
 

@@ -13,7 +13,9 @@ def refuses(said, *models, sites=None, **changes):
         plan_of(sites or {"a": "train"}, *models, **changes)
 
 
-@pytest.mark.parametrize("name", ["sex", "ivh", "brain_score", "recurrent_ich", "followup_ich_volume_ml", "bp"])
+@pytest.mark.parametrize(
+    "name", ["sex", "ivh", "brain_score", "recurrent_ich", "followup_ich_volume_ml", "bp"]
+)
 def test_only_continuous_variables_of_table_1_have_a_test_of_their_own(name):
     refuses(f"no tests of {name} -> choose among age, onset", cohort={"tests": {name: "welch"}})
 

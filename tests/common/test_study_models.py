@@ -77,10 +77,25 @@ def test_one_plan_may_have_models_of_all_kinds(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "line", "said"),
     [
-        ("learning_rate = 0.01", "learning_rate = -1", 17, "models.0.training: learning_rate must be positive"),
-        ('kind = "logistic"', 'kind = "logisitc"', 20, 'models.1: kind must be "cnn", "logistic" or "scores"'),
+        (
+            "learning_rate = 0.01",
+            "learning_rate = -1",
+            17,
+            "models.0.training: learning_rate must be positive",
+        ),
+        (
+            'kind = "logistic"',
+            'kind = "logisitc"',
+            20,
+            'models.1: kind must be "cnn", "logistic" or "scores"',
+        ),
         ('name = "Clinical"', 'name = "Cli nical"', 22, "models.1.name: "),
-        ('"age", "brain_score"', '"agee"', 23, "models.1.covariates: agee: no such covariate -> choose among"),
+        (
+            '"age", "brain_score"',
+            '"agee"',
+            23,
+            "models.1.covariates: agee: no such covariate -> choose among",
+        ),
         ('"age", "brain_score"', '"age", "age"', 23, "has a covariate twice"),
         ('["age", "brain_score"]', "[]", 23, "models.1.covariates: "),
         ('covariates = ["age", "brain_score"]', 'family = "resnet18"', 23, "models.1.family: unknown key"),
@@ -180,7 +195,8 @@ def test_a_value_is_scaled_to_rise_with_the_risk_and_back(changes, value, score)
 
 
 @pytest.mark.parametrize(
-    ("name", "network", "regression"), [("Net", True, False), ("Clinical", False, True), ("Scale", False, False)]
+    ("name", "network", "regression"),
+    [("Net", True, False), ("Clinical", False, True), ("Scale", False, False)],
 )
 def test_a_model_is_found_by_its_kind(name, network, regression):
     plan = plan_of({"a": "train"}, NETWORK, LOGISTIC, SCALE)
