@@ -10,7 +10,7 @@ import numpy as np
 
 from client.compare import calibrate_scores, compare_scores
 from client.covariates import arm_matrix, column_of, feature_matrix, labels_of
-from client.evaluate import evaluate_scores, guard_scores
+from client.evaluate import asked_here, evaluate_scores, guard_scores
 from client.prepare import PreparedCase
 from client.registry import ReleaseRegistry, row_digest
 from client.score_store import ScoreStore
@@ -35,6 +35,7 @@ from common.types import Counts, Flags, Reals
 from common.variables import DESCRIBED, table_variables
 
 _DESCRIPTION = (Demand("description"),) * len(DESCRIBED)
+_SELECTION = (Demand("regression"),)
 
 
 @dataclass(frozen=True)
@@ -67,22 +68,26 @@ class SiteAnalyses:
         if header.stage == "evaluation":
             return guard_scores(self._board(), np.array([self._too_close(part) for part in PARTS]))
         if header.stage == "regression":
-            return self._guard_regressions(self._models(header), header.arm)
+            columns = [model.columns for model in self._models(header)]
+            return self._guard_regressions(columns, header.arm)
         if header.stage == "selection":
             return self._guard_selection()
         raise ProtocolError(f"a guard round for no known stage: {header.stage!r}")
 
     def cohort(self, _: RequestHeader, parameters: Parameters) -> Summary:
-        """Table 1 of each part, of the variables that were asked for; the others are empty."""
-        asked = flags(parameters, "asked", (len(TABLE_PARTS), len(DESCRIBED)))
+        """Table 1 of each part, of the variables that this site was asked for; the others are empty."""
+        sites = self.plan.site_names
+        of_sites = flags(parameters, "asked", (len(sites), len(TABLE_PARTS), len(DESCRIBED)))
+        asked = of_sites[sites.index(self.site)]
         return join(
             self._table(part, wanted).under(part) for part, wanted in zip(TABLE_PARTS, asked, strict=True)
         )
 
     def evaluate(self, _: RequestHeader, parameters: Parameters) -> Summary:
         """Every score on every part that was asked for."""
-        answer = evaluate_scores(self._board(), parameters)
-        for part, asked in zip(PARTS, parameters["asked"], strict=True):
+        board = self._board()
+        answer = evaluate_scores(board, parameters)
+        for part, asked in zip(PARTS, asked_here(board, parameters), strict=True):
             if asked.any():
                 self._remember(part)
         return answer
@@ -97,25 +102,31 @@ class SiteAnalyses:
 
     def setup(self, header: RequestHeader, _: Parameters) -> Summary:
         """Moments and tables of the covariates of each regression, over the training patients."""
+        models = self._models(header)
+        self._insist([model.columns for model in models], header.arm)
         self._remember("training")
-        return local_setup(self._matrix(header.arm), labels_of(self._training), self._models(header))
+        return local_setup(self._matrix(header.arm), labels_of(self._training), models)
 
     def newton(self, header: RequestHeader, parameters: Parameters) -> Summary:
         """One round of Newton's method over the training patients."""
         problem, query = read_newton(parameters, len(self._design.columns))
+        self._insist([tuple(own[own >= 0].tolist()) for own in problem.columns], header.arm)
         return local_newton(self._matrix(header.arm), labels_of(self._training), problem, query)
 
     def scaling(self, _: RequestHeader, __: Parameters) -> Summary:
         """Moments of the training patients' radiomics features."""
+        self._insist_on_selection()
         self._remember("training")
         return self._features.scaling()
 
     def prescreen(self, _: RequestHeader, parameters: Parameters) -> Summary:
         """Their products with the outcome."""
+        self._insist_on_selection()
         return answer_prescreen(self._features, parameters)
 
     def gram(self, _: RequestHeader, parameters: Parameters) -> Summary:
         """Cross-products of some of them, by fold."""
+        self._insist_on_selection()
         return answer_gram(self._features, parameters)
 
     @property
@@ -154,19 +165,35 @@ class SiteAnalyses:
         return models
 
     def _guard_selection(self) -> Summary:
-        complete = complete_features(feature_matrix(self._training))[np.newaxis]
-        demands = (Demand("regression"),)
-        labels = labels_of(self._training)
-        short = self._short(complete, labels, demands)
+        complete, labels = self._with_features(), labels_of(self._training)
+        short = self._short(complete, labels, _SELECTION)
         return local_guard(complete, labels, short, np.array([self._too_close("training")]))
 
-    def _guard_regressions(self, models: tuple[Model, ...], arm: str) -> Summary:
-        labels, matrix = labels_of(self._training), self._matrix(arm)
-        complete = np.stack([~np.isnan(matrix[:, list(model.columns)]).any(axis=1) for model in models])
-        demands = tuple(Demand("regression", len(model.columns)) for model in models)
-        short = self._short(complete, labels, demands)
-        close = np.full(len(models), self._too_close("training"))
+    def _insist_on_selection(self) -> None:
+        short = self._short(self._with_features(), labels_of(self._training), _SELECTION)
+        if short is not None and short.any():
+            raise SmallNumberError("features were asked for with too few patients at this site")
+
+    def _with_features(self) -> Flags:
+        return complete_features(feature_matrix(self._training))[np.newaxis]
+
+    def _guard_regressions(self, regressions: Sequence[tuple[int, ...]], arm: str) -> Summary:
+        complete, labels = self._complete_for(regressions, arm), labels_of(self._training)
+        short = self._short(complete, labels, _demands(regressions))
+        close = np.full(len(regressions), self._too_close("training"))
         return local_guard(complete, labels, short, close)
+
+    def _insist(self, regressions: Sequence[tuple[int, ...]], arm: str) -> None:
+        """Refuses what the guard round would have objected to, whatever the coordinator made of it."""
+        complete, labels = self._complete_for(regressions, arm), labels_of(self._training)
+        short = self._short(complete, labels, _demands(regressions))
+        if short is not None and short.any():
+            raise SmallNumberError("a regression was asked for with too few patients at this site")
+
+    def _complete_for(self, regressions: Sequence[tuple[int, ...]], arm: str) -> Flags:
+        """Who has all columns of each model, shape (models, n)."""
+        matrix = self._matrix(arm)
+        return np.stack([~np.isnan(matrix[:, list(columns)]).any(axis=1) for columns in regressions])
 
     def _guard_table(self, part: TablePart) -> Summary:
         cases = cases_of(self.cases, part)
@@ -216,6 +243,10 @@ class SiteAnalyses:
 
     def _board(self) -> Scoreboard:
         return open_scoreboard(self.plan, self.site, self.cases, self.store)
+
+
+def _demands(regressions: Sequence[tuple[int, ...]]) -> tuple[Demand, ...]:
+    return tuple(Demand("regression", len(columns)) for columns in regressions)
 
 
 def _complete(cases: Sequence[PreparedCase], variables: Sequence[Variable]) -> Flags:

@@ -60,9 +60,10 @@ def describe_cohorts(exchange: Exchange) -> tuple[DescribedColumn, ...]:
     columns = table_columns(plan)
     counted = exchange.summaries(Operation.GUARD, plan.site_names, stage="cohort")
     permitted = [_permitted(plan, column, counted) for column in columns]
-    asked = np.zeros((len(TABLE_PARTS), len(DESCRIBED)), dtype=np.bool_)
+    asked = np.zeros((len(plan.site_names), len(TABLE_PARTS), len(DESCRIBED)), dtype=np.bool_)
     for column, statuses in zip(columns, permitted, strict=True):
-        asked[TABLE_PARTS.index(column.taken)] |= [status.ok for status in statuses]
+        own = [plan.site_names.index(site) for site in column.sites]
+        asked[own, TABLE_PARTS.index(column.taken)] |= [status.ok for status in statuses]
     summaries = exchange.summaries(Operation.COHORT, plan.site_names, {"asked": asked})
     described = [
         DescribedColumn(column, _rows(plan, column, statuses, summaries))

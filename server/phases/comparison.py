@@ -108,6 +108,7 @@ def compare_models(exchange: Exchange, evaluated: Evaluated, reference: str) -> 
     between = [_between_centres(evaluated, scorer) for scorer in range(len(scorers))]
     spread = np.array([between_variance(first) for first in between])
     parameters: Parameters = {
+        "asked": evaluated.asked,
         "thresholds": evaluated.thresholds,
         "tau_squared": spread,
         **write_placements({index: placements(first) for index, first in firsts.items()}),

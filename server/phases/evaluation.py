@@ -38,7 +38,7 @@ from common.stats.roc import RocResult, finish_roc, withheld_roc
 from common.stats.stack import Problem
 from common.stats.subgroups import finish_subgroups
 from common.study import ScoresModel, StudyPlan
-from common.types import Reals
+from common.types import Flags, Reals
 from server.exchange import Exchange
 from server.phases.operating_point import operating_points
 
@@ -88,6 +88,8 @@ class Evaluated:
     judgements : tuple of Judgement
     answers : mapping of str to Summary
         By site; with what comparisons need.
+    asked : bool array, shape (sites, parts, scorers)
+        What was asked of each site; nothing of a part that stands in none of its cohorts that may be judged.
     thresholds : float array, shape (scorers,)
     unchosen : tuple of Scorer
         For whom the plan's threshold stands because none could be chosen.
@@ -97,6 +99,7 @@ class Evaluated:
 
     judgements: tuple[Judgement, ...]
     answers: Mapping[str, Summary]
+    asked: Flags
     thresholds: Reals
     unchosen: tuple[Scorer, ...]
     paired: tuple[Status, ...]
@@ -109,14 +112,16 @@ def evaluate_models(exchange: Exchange) -> Evaluated:
     scorers, cohorts = scorers_of(plan), cohorts_of(plan)
     permitted = {cohort: _permitted(plan, cohort, counted) for cohort in cohorts}
     paired = tuple(_may_compare(plan, index, cohort, counted) for index, cohort, _ in compared_cohorts(plan))
-    asked = np.zeros((len(PARTS), len(scorers)), dtype=np.bool_)
+    asked = np.zeros((len(plan.site_names), len(PARTS), len(scorers)), dtype=np.bool_)
     for cohort, statuses in permitted.items():
-        asked[PARTS.index(cohort.part)] |= [status.ok for status in statuses]
+        own = [plan.site_names.index(site) for site in cohort.sites]
+        asked[own, PARTS.index(cohort.part)] |= [status.ok for status in statuses]
     thresholds, unchosen = operating_points(exchange, asked)
+    together = np.array([status.ok for status in paired], dtype=np.bool_)
     answers = exchange.summaries(
         Operation.EVALUATE,
         plan.site_names,
-        {"asked": asked, "paired": np.array([status.ok for status in paired]), "thresholds": thresholds},
+        {"asked": asked, "paired": together, "thresholds": thresholds},
     )
     judgements = [
         _judge(plan, (index, scorer), cohort, (permitted[cohort][index], thresholds[index]), answers)
@@ -124,7 +129,8 @@ def evaluate_models(exchange: Exchange) -> Evaluated:
         for cohort in cohorts
         if is_available(plan, scorer, cohort) and _has_patients(counted, cohort)
     ]
-    return Evaluated(_recalibrated(exchange, judgements, answers), answers, thresholds, unchosen, paired)
+    recalibrated = _recalibrated(exchange, judgements, answers)
+    return Evaluated(recalibrated, answers, asked, thresholds, unchosen, paired)
 
 
 def _permitted(plan: StudyPlan, cohort: Cohort, counted: Mapping[str, Summary]) -> tuple[Status, ...]:

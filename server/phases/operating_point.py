@@ -21,8 +21,8 @@ def operating_points(exchange: Exchange, permitted: Flags) -> tuple[Reals, tuple
 
     Parameters
     ----------
-    permitted : bool array, shape (parts, scorers)
-        What may be asked for.
+    permitted : bool array, shape (sites, parts, scorers)
+        What each site may be asked for.
 
     Returns
     -------
@@ -36,10 +36,10 @@ def operating_points(exchange: Exchange, permitted: Flags) -> tuple[Reals, tuple
     fixed = np.array([fixed_threshold(plan, scorer) for scorer in scorers])
     if plan.evaluation.operating_point == "fixed":
         return fixed, ()
-    if not plan.training_sites or not permitted[_TRAIN].any():
+    if not plan.training_sites or not permitted[:, _TRAIN].any():
         return fixed, scorers
     asked = np.zeros_like(permitted)
-    asked[_TRAIN] = permitted[_TRAIN]
+    asked[:, _TRAIN] = permitted[:, _TRAIN]
     nothing = np.zeros(len(compared_cohorts(plan)), dtype=np.bool_)
     answers = exchange.summaries(
         Operation.EVALUATE, plan.site_names, {"asked": asked, "paired": nothing, "thresholds": fixed}

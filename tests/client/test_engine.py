@@ -64,7 +64,7 @@ class Coordinator:
         assert self.ask(Operation.SCORE, weights, **fields).header.code == OK
         scorers = len(scorers_of(self.plan))
         parameters = {
-            "asked": np.ones((len(PARTS), scorers), dtype=bool),
+            "asked": np.ones((2, len(PARTS), scorers), dtype=bool),
             "paired": np.ones(len(compared_cohorts(self.plan)), dtype=bool),
             "thresholds": np.full(scorers, 0.5),
         }
@@ -127,8 +127,9 @@ def test_every_part_is_judged_and_the_parts_make_the_whole(coordinator):
 
 def test_what_is_not_asked_is_zero(coordinator):
     coordinator.ask(Operation.SCORE, coordinator.weights, **LOCAL)
-    asked = np.zeros((len(PARTS), 1), dtype=bool)
-    asked[PARTS.index("test")] = True
+    asked = np.zeros((2, len(PARTS), 1), dtype=bool)
+    asked[0, PARTS.index("test")] = True
+    asked[1] = True  # of the other site
 
     parameters = {"asked": asked, "paired": np.zeros(0, dtype=bool), "thresholds": np.array([0.5])}
     summary = coordinator.ask(Operation.EVALUATE, parameters=parameters).summary
@@ -139,7 +140,7 @@ def test_what_is_not_asked_is_zero(coordinator):
 
 def test_a_model_that_has_not_scored_is_not_evaluated(coordinator):
     parameters = {
-        "asked": np.ones((len(PARTS), 1), dtype=bool),
+        "asked": np.ones((2, len(PARTS), 1), dtype=bool),
         "paired": np.zeros(0, dtype=bool),
         "thresholds": np.array([0.5]),
     }
@@ -150,7 +151,7 @@ def test_a_model_that_has_not_scored_is_not_evaluated(coordinator):
 def test_a_parameter_of_another_shape_is_refused(coordinator, name):
     coordinator.ask(Operation.SCORE, coordinator.weights, **LOCAL)
     parameters = {
-        "asked": np.ones((len(PARTS), 1), dtype=bool),
+        "asked": np.ones((2, len(PARTS), 1), dtype=bool),
         "paired": np.zeros(0, dtype=bool),
         "thresholds": np.array([0.5]),
     }

@@ -50,14 +50,18 @@ def names(plan, numbers):
     [
         (
             "together",
-            ("Net@federated Net@local-a Net@local-b Net@pooled "
-            "Clinical@federated Clinical@local-a Clinical@local-b Scale@given"),
+            (
+                "Net@federated Net@local-a Net@local-b Net@pooled "
+                "Clinical@federated Clinical@local-a Clinical@local-b Scale@given"
+            ),
         ),
         (
             "leave-one-out",
-            ("Net@federated-without-a Net@federated-without-b Net@federated-without-c "
-            "Clinical@federated-without-a Clinical@federated-without-b Clinical@federated-without-c "
-            "Scale@given"),
+            (
+                "Net@federated-without-a Net@federated-without-b Net@federated-without-c "
+                "Clinical@federated-without-a Clinical@federated-without-b Clinical@federated-without-c "
+                "Scale@given"
+            ),
         ),
         ("paper", "Net@local-a Clinical@local-a Scale@given"),
         ("scores alone", "Scale@given"),
@@ -75,13 +79,17 @@ def test_every_score_of_the_plan_in_its_order(design, written):
     [
         (
             "together",
-            ("a:train a:validation a:test a:whole b:train b:validation b:test b:whole c:whole "
-            "a+b:train a+b:test a+b+c:whole"),
+            (
+                "a:train a:validation a:test a:whole b:train b:validation b:test b:whole c:whole "
+                "a+b:train a+b:test a+b+c:whole"
+            ),
         ),
         (
             "leave-one-out",
-            ("a:train a:validation a:test a:whole b:train b:validation b:test b:whole "
-            "c:train c:validation c:test c:whole a+b+c:train a+b+c:test a+b+c:whole"),
+            (
+                "a:train a:validation a:test a:whole b:train b:validation b:test b:whole "
+                "c:train c:validation c:test c:whole a+b+c:train a+b+c:test a+b+c:whole"
+            ),
         ),
         ("paper", "a:train a:validation a:test a:whole b:whole a+b:whole"),
         ("scores alone", "a:whole b:whole a+b:whole"),
@@ -174,8 +182,10 @@ def test_what_a_score_has_seen_of_a_cohort(design, of, on, expected):
         (
             "together",
             "b:test",
-            ("Net@federated Net@local-a Net@local-b Net@pooled "
-            "Clinical@federated Clinical@local-a Clinical@local-b Scale@given"),
+            (
+                "Net@federated Net@local-a Net@local-b Net@pooled "
+                "Clinical@federated Clinical@local-a Clinical@local-b Scale@given"
+            ),
         ),
         ("together", "a+b:test", "Net@federated Net@pooled Clinical@federated Scale@given"),
         (
