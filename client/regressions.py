@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from client.covariates import arm_matrix, labels_of
+from client.environment import software_versions
 from client.prepare import PreparedCase
 from client.score_store import ScoreStore
 from client.scoreboard import cases_of
 from client.selection import select_alone
+from common.card import LogisticContent, local_card, logistic_content, training_centre
+from common.card_file import load_card, save_card
 from common.design import Design, design_of
 from common.errors import ModelError, ProtocolError
 from common.fitted import NOTHING_TO_FIT, fitted_of, predict
@@ -23,7 +24,6 @@ from common.stats.covariates import drop_empty_levels, local_setup
 from common.stats.glm import LogisticResult, entering, fit
 from common.stats.minima import minima_of
 from common.stats.newton import local_newton
-from common.storage import write_atomically
 from common.study import LogisticModel, StudyPlan
 from common.study_models import INDEPENDENT, RADIOMICS
 from common.types import Reals
@@ -60,7 +60,10 @@ class SiteRegressions:
         """
         names = self._predictors(model).of(model)
         fitted = fitted_of(self._fit((names,))[0], self._design) if names else NOTHING_TO_FIT
-        write_atomically(self._path(model), fitted.model_dump_json(indent=1).encode(), private=True)
+        patients = len(cases_of(self.cases, "training"))
+        centre = training_centre(self.plan, self.site, patients)
+        card = local_card(self.plan, model.name, centre, software_versions(), logistic_content(fitted))
+        save_card(self._path(model), card, private=True)
         return fitted
 
     def alone(self, model: LogisticModel) -> Fitted:
@@ -73,12 +76,13 @@ class SiteRegressions:
         ModelError
             If its file is damaged.
         """
-        try:
-            return Fitted.model_validate_json(self._path(model).read_bytes())
-        except FileNotFoundError:
-            raise ProtocolError(f"no local model {model.name!r} was fitted here under this plan") from None
-        except (OSError, ValidationError) as failure:
-            raise ModelError(f"{self._path(model)}: damaged ({failure}) -> delete it, run again") from None
+        path = self._path(model)
+        if not path.exists():
+            raise ProtocolError(f"no local model {model.name!r} was fitted here under this plan")
+        content = load_card(path).card.content
+        if not isinstance(content, LogisticContent):
+            raise ModelError(f"{path}: is no logistic model -> delete it, run again")
+        return content.fitted
 
     def score(self, coefficients: Reals, names: Sequence[str]) -> Reals:
         """Every patient's predicted risk, shape (n,), NaN where a covariate is missing.

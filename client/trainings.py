@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 from rich.progress import Progress
 
+from client.environment import software_versions
 from client.models import ModelStore, StoredModel
 from client.regressions import SiteRegressions
 from client.samples import PARTS, TRAINING, VALIDATION, SiteSamples
 from client.score_store import ScoreStore
 from client.site import SiteSettings, check_release
 from client.train import Trainer
+from common.card import local_card, network_content, training_centre
 from common.design import design_of
 from common.errors import NonFiniteError, PlanError, PolicyError, ProtocolError
 from common.fitted import coefficients_of, covariates_of
@@ -174,7 +176,10 @@ class SiteTrainings:
             lambda epoch: self.progress.update(task, completed=epoch),
         )
         stored = StoredModel(local.weights, trainer.layout, local.curve, local.chosen)
-        self._store.keep(model.name, stored)
+        centre = training_centre(self.plan, self.settings.name, len(self.patients.cases(TRAINING)))
+        content = network_content(self.plan, model, stored.chosen)
+        card = local_card(self.plan, model.name, centre, software_versions(), content)
+        self._store.keep(model.name, stored, card)
         self.progress.remove_task(task)
         return stored
 

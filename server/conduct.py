@@ -15,6 +15,7 @@ from common.headers import SiteFacts
 from common.machine import processor
 from common.protocol import Reply
 from server.assembly import Outcome, assemble
+from server.cards import write_cards
 from server.clock import PhaseClock
 from server.exchange import Exchange
 from server.phases.cohort import describe_cohorts
@@ -57,6 +58,7 @@ def conduct(grid: Grid, run: StudyRun, progress: Progress) -> Results:
         preparation = prepare_sites(exchange)
     outcome = _carry_out(exchange, run, progress, clock, Outcome(facts, preparation))
     results = assemble(run.plan, outcome, _provenance(run, exchange, clock, facts))
+    write_cards(run, outcome, results)
     save_results(results, run.results)
     write_report(results, run.report)
     write_tables(results, run.tables)

@@ -166,7 +166,7 @@ def test_fitted_models_are_kept_as_files(results, hospitals, tmp_path):
 
     kept = json.loads((tmp_path / "out/models/BRAIN/federated.json").read_text())
     (found,) = [one for one in results.fitted if (one.model, one.arm) == ("BRAIN", "federated")]
-    assert kept["intercept"] == found.intercept
+    assert kept["card"]["content"]["fitted"]["intercept"] == found.intercept
     assert not (tmp_path / "out/models/BRAIN/local-west.json").exists()
 
 
