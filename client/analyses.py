@@ -16,6 +16,7 @@ from client.registry import ReleaseRegistry, row_digest
 from client.score_store import ScoreStore
 from client.scoreboard import Scoreboard, cases_of, open_scoreboard
 from client.selection import FeatureSums, answer_gram, answer_prescreen
+from client.svm_sums import SvmSums
 from common.cohort.schema import Variable
 from common.design import Design, design_of
 from common.errors import ProtocolError, SmallNumberError
@@ -72,6 +73,8 @@ class SiteAnalyses:
             return self._guard_regressions(columns, header.arm)
         if header.stage == "selection":
             return self._guard_selection()
+        if header.stage == "svm":
+            return self._guard_svm(header)
         raise ProtocolError(f"a guard round for no known stage: {header.stage!r}")
 
     def cohort(self, _: RequestHeader, parameters: Parameters) -> Summary:
@@ -129,6 +132,15 @@ class SiteAnalyses:
         self._insist_on_selection()
         return answer_gram(self._features, parameters)
 
+    def ridge(self, header: RequestHeader, parameters: Parameters) -> Summary:
+        """One round of a support vector machine's ridge regressions over the training patients."""
+        self._remember("training")
+        return self._svm(header).ridge(parameters)
+
+    def held_out(self, header: RequestHeader, parameters: Parameters) -> Summary:
+        """How well each of them predicts the fold that it left out."""
+        return self._svm(header).held_out(parameters)
+
     @property
     def _minima(self) -> Minima:
         return minima_of(self.plan.profile)
@@ -168,6 +180,21 @@ class SiteAnalyses:
         complete, labels = self._with_features(), labels_of(self._training)
         short = self._short(complete, labels, _SELECTION)
         return local_guard(complete, labels, short, np.array([self._too_close("training")]))
+
+    def _svm(self, header: RequestHeader) -> SvmSums:
+        return SvmSums.of(self.plan, self.site, self._training, header, self._matrix(header.arm))
+
+    def _guard_svm(self, header: RequestHeader) -> Summary:
+        """Of the whole machine, then of each fold of its cross-validation."""
+        sums = self._svm(header)
+        (model,) = self._models(header)
+        members = sums.members()
+        demands = (Demand("ridge", len(model.columns)),)
+        short = np.zeros(len(members), dtype=np.bool_)
+        alone = self._short(members[:1], sums.labels, demands)
+        short[:1] = False if alone is None else alone
+        close = np.full(len(members), self._too_close("training"))
+        return local_guard(members, sums.labels, short, close)
 
     def _insist_on_selection(self) -> None:
         short = self._short(self._with_features(), labels_of(self._training), _SELECTION)

@@ -110,7 +110,7 @@ class Predictor:
         self, patients: Sequence[NewPatient], done: Callable[[], None] = lambda: None
     ) -> tuple[Prediction | Declined, ...]:
         """Each patient's risk, or why there is none; in the order of the patients."""
-        ready = []
+        ready: list[NewPatient | Declined] = []
         for one in patients:
             try:
                 ready.append(self._ready(one))

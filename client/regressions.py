@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
 
 from client.covariates import arm_matrix, labels_of
 from client.environment import software_versions
@@ -20,13 +23,17 @@ from common.errors import ModelError, ProtocolError
 from common.fitted import NOTHING_TO_FIT, fitted_of, predict
 from common.headers import Fitted
 from common.predictors import Predictors
+from common.settings import Section
 from common.stats.covariates import drop_empty_levels, local_setup
 from common.stats.glm import LogisticResult, entering, fit
 from common.stats.minima import minima_of
 from common.stats.newton import local_newton
+from common.storage import write_atomically
 from common.study import LogisticModel, StudyPlan
-from common.study_models import INDEPENDENT, RADIOMICS
+from common.study_models import INDEPENDENT, RADIOMICS, TableModel
 from common.types import Reals
+
+Kept = TypeVar("Kept", bound=Section)
 
 
 @dataclass(frozen=True)
@@ -58,8 +65,8 @@ class SiteRegressions:
 
         What stands for "independent" and "radiomics" in it is found on these patients, too.
         """
-        names = self._predictors(model).of(model)
-        fitted = fitted_of(self._fit((names,))[0], self._design) if names else NOTHING_TO_FIT
+        names = self.predictors(model).of(model)
+        fitted = fitted_of(self._fit((names,))[0], self.design) if names else NOTHING_TO_FIT
         patients = len(cases_of(self.cases, "training"))
         centre = training_centre(self.plan, self.site, patients)
         card = local_card(self.plan, model.name, centre, software_versions(), logistic_content(fitted))
@@ -67,7 +74,21 @@ class SiteRegressions:
         return fitted
 
     def alone(self, model: LogisticModel) -> Fitted:
-        """The model that was fitted here.
+        """The model that was fitted here; raises as `kept`."""
+        path = self._path(model)
+        if not path.exists():
+            raise ProtocolError(f"no local model {model.name!r} was fitted here under this plan")
+        content = load_card(path).card.content
+        if not isinstance(content, LogisticContent):
+            raise ModelError(f"{path}: is no logistic model -> delete it, run again")
+        return content.fitted
+
+    def keep(self, model: TableModel, fitted: Section) -> None:
+        """Saves a model of these patients alone."""
+        write_atomically(self._path(model), fitted.model_dump_json(indent=1).encode(), private=True)
+
+    def kept(self, model: TableModel, kind: type[Kept]) -> Kept:
+        """What `keep` saved of a model.
 
         Raises
         ------
@@ -76,13 +97,12 @@ class SiteRegressions:
         ModelError
             If its file is damaged.
         """
-        path = self._path(model)
-        if not path.exists():
-            raise ProtocolError(f"no local model {model.name!r} was fitted here under this plan")
-        content = load_card(path).card.content
-        if not isinstance(content, LogisticContent):
-            raise ModelError(f"{path}: is no logistic model -> delete it, run again")
-        return content.fitted
+        try:
+            return kind.model_validate_json(self._path(model).read_bytes())
+        except FileNotFoundError:
+            raise ProtocolError(f"no local model {model.name!r} was fitted here under this plan") from None
+        except (OSError, ValidationError) as failure:
+            raise ModelError(f"{self._path(model)}: damaged ({failure}) -> delete it, run again") from None
 
     def score(self, coefficients: Reals, names: Sequence[str]) -> Reals:
         """Every patient's predicted risk, shape (n,), NaN where a covariate is missing.
@@ -99,17 +119,18 @@ class SiteRegressions:
         ProtocolError
             If there is not one coefficient a column, and an intercept, or a covariate is unknown.
         """
-        if coefficients.shape != (1 + len(self._design.columns),):
+        if coefficients.shape != (1 + len(self.design.columns),):
             raise ProtocolError(
-                f"{coefficients.size} coefficients came for {len(self._design.columns)} columns"
+                f"{coefficients.size} coefficients came for {len(self.design.columns)} columns"
             )
         try:
-            columns = self._design.model(names).columns
+            columns = self.design.model(names).columns
         except ValueError as failure:
             raise ProtocolError(str(failure)) from None
-        return predict(coefficients, self._matrix(self.cases), columns)
+        return predict(coefficients, self.matrix(self.cases), columns)
 
-    def _predictors(self, model: LogisticModel) -> Predictors:
+    def predictors(self, model: TableModel) -> Predictors:
+        """What stands for "independent" and "radiomics" in a model of this site's training patients alone."""
         independent: tuple[str, ...] = ()
         if INDEPENDENT in model.covariates:
             level = self.plan.regression.entry_p
@@ -122,20 +143,22 @@ class SiteRegressions:
             radiomics = select_alone(self.plan, self.site, cases_of(self.cases, "training")).names
         return Predictors(independent, radiomics)
 
+    def matrix(self, cases: Sequence[PreparedCase]) -> Reals:
+        """The design matrix of some of the cases, shape (n, columns of the design)."""
+        return arm_matrix(self.plan, self.store, self.cases, (self.arm, cases))
+
+    @cached_property
+    def design(self) -> Design:
+        """Of the plan's models."""
+        return design_of(self.plan)
+
     def _fit(self, regressions: Sequence[tuple[str, ...]]) -> tuple[LogisticResult, ...]:
         training = cases_of(self.cases, "training")
-        matrix, labels = self._matrix(training), labels_of(training)
-        models = tuple(self._design.model(names) for names in regressions)
+        matrix, labels = self.matrix(training), labels_of(training)
+        models = tuple(self.design.model(names) for names in regressions)
         setup, models = drop_empty_levels(local_setup(matrix, labels, models), models)
         minima = minima_of(self.plan.profile)
         return fit(lambda problem, query: local_newton(matrix, labels, problem, query), setup, models, minima)
 
-    def _matrix(self, cases: Sequence[PreparedCase]) -> Reals:
-        return arm_matrix(self.plan, self.store, self.cases, (self.arm, cases))
-
-    @cached_property
-    def _design(self) -> Design:
-        return design_of(self.plan)
-
-    def _path(self, model: LogisticModel) -> Path:
+    def _path(self, model: TableModel) -> Path:
         return self.folder / self.plan.digest()[:16] / model.name / "local.json"

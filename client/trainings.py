@@ -15,6 +15,7 @@ from client.regressions import SiteRegressions
 from client.samples import PARTS, TRAINING, VALIDATION, SiteSamples
 from client.score_store import ScoreStore
 from client.site import SiteSettings, check_release
+from client.svm import SiteSvms
 from client.train import Trainer
 from common.card import local_card, network_content, training_centre
 from common.design import design_of
@@ -25,6 +26,7 @@ from common.protocol import Reply, Request
 from common.questions import read_coefficients
 from common.stats.contract import Summary
 from common.study import CnnModel, LogisticModel, ScoresModel, StudyPlan
+from common.study_models import SvmModel
 from common.training.dataset import Samples
 from common.training.device import pick_device
 from common.training.loop import score
@@ -86,6 +88,9 @@ class SiteTrainings:
         if isinstance(model, LogisticModel):
             self._regressions(header.arm).fit_alone(model)
             return Reply(ReplyHeader(site=self.settings.name))
+        if isinstance(model, SvmModel):
+            self._svms(header.arm).fit_alone(model)
+            return Reply(ReplyHeader(site=self.settings.name))
         stored = self._store.find(header.model)
         if stored is None:
             stored = self._train_alone(model, _weights(request))
@@ -101,6 +106,8 @@ class SiteTrainings:
         _log.info("model release model=%s arm=%s", request.header.model, request.header.arm)
         if isinstance(model, LogisticModel):
             return Reply(ReplyHeader(site=name, fitted=self._regressions(request.header.arm).alone(model)))
+        if isinstance(model, SvmModel):
+            return Reply(ReplyHeader(site=name, svm=self._svms(request.header.arm).alone(model)))
         stored = self._stored(model.name)
         return Reply(ReplyHeader(site=name, chosen=stored.chosen), weights=stored.weights)
 
@@ -109,6 +116,8 @@ class SiteTrainings:
         header, model = request.header, self._model(request.header)
         if isinstance(model, LogisticModel):
             scores = self._risks(model, request)
+        elif isinstance(model, SvmModel):
+            scores = self._svm_risks(model, request)
         else:
             scores = self._outputs(self.loaded(request))
         cases = self.patients.prepared.cases
@@ -144,7 +153,10 @@ class SiteTrainings:
         cases, folder = self.patients.prepared.cases, self.state / "models"
         return SiteRegressions(self.plan, self.settings.name, cases, folder, self._scores, arm)
 
-    def _model(self, header: RequestHeader) -> CnnModel | LogisticModel:
+    def _svms(self, arm: str) -> SiteSvms:
+        return SiteSvms(self._regressions(arm))
+
+    def _model(self, header: RequestHeader) -> CnnModel | LogisticModel | SvmModel:
         model = self.plan.model(header.model)
         if isinstance(model, ScoresModel):
             raise PlanError(f"the scores {header.model!r} stand in the table, they are not trained")
@@ -214,6 +226,15 @@ class SiteTrainings:
         if own.intercept is None:
             return nobody
         return regressions.score(coefficients_of(own, design_of(self.plan)), covariates_of(own))
+
+    def _svm_risks(self, model: SvmModel, request: Request) -> Reals:
+        """By the linear form that came, or by the exact machine that stays here; none if there is neither."""
+        machines = self._svms(request.header.arm)
+        if request.parameters:
+            return machines.score(model, request.parameters)
+        if request.header.arm != f"local-{self.settings.name}":
+            return np.full(len(self.patients.prepared.cases), np.nan)
+        return machines.score_exactly(model)
 
     def _part(self, model: CnnModel, part: str) -> Samples:
         return self.patients.of(model, part)

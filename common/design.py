@@ -1,4 +1,4 @@
-"""The columns of the design matrix of a plan's logistic models, the same at every site."""
+"""The columns of the design matrix of a plan's models of the table, the same at every site."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ class Design:
 
 
 def design_of(plan: StudyPlan) -> Design:
-    """The design of every covariate that the plan's regressions and logistic models can come to take.
+    """The design of every covariate that the plan's regressions and models of the table can come to take.
 
     Variables of Table 1 and the BRAIN score, then the scores of networks, then radiomics features.
     """
     used = set(plan.regression.candidates) if "regression" in plan.phases else set()
-    for model in plan.regressions:
+    for model in plan.table_models:
         used |= set(plan.regression.candidates if INDEPENDENT in model.covariates else ())
         used |= set(model.covariates)
     names = [name for name in COVARIATES if name in used]

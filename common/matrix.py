@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from common.study import AnyModel, Arm, LogisticModel, StudyPlan
+from common.study import AnyModel, Arm, StudyPlan
+from common.study_models import TableModel
 
 Part: TypeAlias = Literal["train", "validation", "test", "whole"]
 Relation: TypeAlias = Literal["apparent", "selection", "internal", "seen centre", "external", "given"]
@@ -52,7 +53,7 @@ class Scorer:
 
     Attributes
     ----------
-    model : CnnModel, LogisticModel or ScoresModel
+    model : CnnModel, LogisticModel, SvmModel or ScoresModel
     arm : Arm
     """
 
@@ -118,8 +119,8 @@ def relation_of(scorer: Scorer, cohort: Cohort) -> Relation:
     if not all(seen):
         return "seen centre"
     relations: dict[Part, Relation] = {"train": "apparent", "validation": "selection", "test": "internal"}
-    if isinstance(scorer.model, LogisticModel):
-        # A regression has no round to choose: all patients that are not tested train it.
+    if isinstance(scorer.model, TableModel):
+        # A model of the table has no round to choose: all patients that are not tested train it.
         relations["validation"] = "apparent"
     return relations.get(cohort.part, "seen centre")
 

@@ -53,10 +53,10 @@ def check_models(plan: StudyPlan) -> None:
         raise ValueError(f"two models have one name: {sorted(lowered)} -> rename one")
     score_columns((model.column, model.low, model.high) for model in plan.scores)
     networks = {model.name for model in plan.networks}
-    strangers = {name for model in plan.regressions for name in model.networks} - networks
+    strangers = {name for model in plan.table_models for name in model.networks} - networks
     if strangers:
         raise ValueError(
-            f"a logistic model takes the score of {', '.join(sorted(strangers))}: no network of the plan -> "
+            f"a model takes the score of {', '.join(sorted(strangers))}: no network of the plan -> "
             f"choose among {', '.join(sorted(networks)) or 'none'}"
         )
     reference, names = plan.evaluation.reference_model, [model.name for model in plan.models]

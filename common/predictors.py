@@ -1,10 +1,10 @@
-"""Which covariates a logistic model really takes, once its arm's predictors are known."""
+"""Which covariates a model of the table really takes, once its arm's predictors are known."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from common.study_models import INDEPENDENT, RADIOMICS, LogisticModel
+from common.study_models import INDEPENDENT, RADIOMICS, TableModel
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Predictors:
     independent: tuple[str, ...] = ()
     radiomics: tuple[str, ...] = ()
 
-    def of(self, model: LogisticModel) -> tuple[str, ...]:
+    def of(self, model: TableModel) -> tuple[str, ...]:
         """The model's covariates by their own names, each once."""
         stands_for = {INDEPENDENT: self.independent, RADIOMICS: self.radiomics}
         names = [name for given in model.covariates for name in stands_for.get(given, (given,))]

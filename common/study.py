@@ -25,7 +25,15 @@ from common.sections import (
     Site,
 )
 from common.settings import Section, load_settings
-from common.study_models import RADIOMICS, AnyModel, CnnModel, LogisticModel, Name, ScoresModel
+from common.study_models import (
+    RADIOMICS,
+    AnyModel,
+    CnnModel,
+    LogisticModel,
+    Name,
+    ScoresModel,
+    SvmModel,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,8 +163,13 @@ class StudyPlan(Section):
 
     @property
     def regressions(self) -> tuple[LogisticModel, ...]:
-        """The models that look at the table."""
+        """The logistic models."""
         return tuple(model for model in self.models if isinstance(model, LogisticModel))
+
+    @property
+    def table_models(self) -> tuple[LogisticModel | SvmModel, ...]:
+        """The models that look at the table."""
+        return tuple(model for model in self.models if isinstance(model, LogisticModel | SvmModel))
 
     @property
     def reads_images(self) -> bool:
@@ -166,7 +179,7 @@ class StudyPlan(Section):
     @property
     def takes_radiomics(self) -> bool:
         """Whether a model of the plan takes radiomics features."""
-        return any(RADIOMICS in model.covariates for model in self.regressions)
+        return any(RADIOMICS in model.covariates for model in self.table_models)
 
     @property
     def scores(self) -> tuple[ScoresModel, ...]:
@@ -174,9 +187,9 @@ class StudyPlan(Section):
         return tuple(model for model in self.models if isinstance(model, ScoresModel))
 
     @property
-    def trained_models(self) -> tuple[CnnModel | LogisticModel, ...]:
+    def trained_models(self) -> tuple[CnnModel | LogisticModel | SvmModel, ...]:
         """The models that the study itself makes."""
-        return (*self.networks, *self.regressions)
+        return (*self.networks, *self.table_models)
 
     def network(self, name: str) -> CnnModel:
         """The network of that name.
@@ -189,19 +202,6 @@ class StudyPlan(Section):
         model = self.model(name)
         if not isinstance(model, CnnModel):
             raise PlanError(f"the plan's model {name!r} is no network")
-        return model
-
-    def regression_model(self, name: str) -> LogisticModel:
-        """The logistic model of that name.
-
-        Raises
-        ------
-        PlanError
-            If the plan has no such logistic model.
-        """
-        model = self.model(name)
-        if not isinstance(model, LogisticModel):
-            raise PlanError(f"the plan's model {name!r} is no logistic model")
         return model
 
     def model(self, name: str) -> AnyModel:
@@ -218,7 +218,7 @@ class StudyPlan(Section):
         raise PlanError(f"the plan has no model {name!r}")
 
     def arms_of(self, model: AnyModel) -> tuple[Arm, ...]:
-        """In which arms a model exists: a regression on pooled data is the federated one, to the digit."""
+        """In which arms a model exists: of the table, the pooled one is the federated one, to the digit."""
         if isinstance(model, ScoresModel):
             return (GIVEN,)
         arms = self.all_arms()

@@ -1,7 +1,8 @@
-"""What a study compares: networks, logistic models and scores; the paper's settings as defaults."""
+"""What a study compares: networks, models of the table, and scores; the paper's settings as defaults."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
@@ -81,11 +82,9 @@ class CnnModel(Section):
         return NetworkSpec(self.family, self.dimensions, channels, self.dropout)
 
 
-class LogisticModel(Section):
-    """One logistic regression on variables of the cohort table, fitted by Newton's method over the sites."""
+class TableModel(Section):
+    """What the models of the cohort table have in common."""
 
-    kind: Literal["logistic"]
-    """A regression on the table."""
     name: Name
     """As printed in tables, e.g. "BRAIN"."""
     covariates: tuple[str, ...] = Field(min_length=1)
@@ -106,6 +105,45 @@ class LogisticModel(Section):
     def networks(self) -> tuple[str, ...]:
         """Names of the networks whose scores it takes."""
         return tuple(name.removeprefix(SCORE_OF) for name in self.covariates if name.startswith(SCORE_OF))
+
+
+class LogisticModel(TableModel):
+    """One logistic regression on variables of the cohort table, fitted by Newton's method over the sites."""
+
+    kind: Literal["logistic"]
+    """A regression on the table."""
+
+
+Grid = Annotated[
+    tuple[Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)], ...], Field(min_length=1, max_length=20)
+]
+
+
+class SvmModel(TableModel):
+    """One support vector machine with Gaussian kernel: exact at a site, by random Fourier features beyond it.
+
+    Its risks are Platt's at a site, and those of a ridge-penalised logistic regression over sites.
+    """
+
+    kind: Literal["svm"]
+    """A support vector machine on the table."""
+    c_grid: Grid = (0.1, 1.0, 10.0, 100.0)
+    """Costs C among which cross-validation chooses; 1 / C is the ridge penalty over sites."""
+    gamma_grid: Grid = (0.003, 0.01, 0.03, 0.1)
+    """Widths gamma of the kernel exp(-gamma |x - y|^2) of z-scores, among which it chooses."""
+    folds: int = Field(default=5, ge=2, le=20)
+    """Of the cross-validation inside the training patients."""
+    fourier_features: int = Field(default=128, ge=2, le=512)
+    """Random Fourier features; over sites no more than half the patients of the smallest fold."""
+    wide_gram_accepted: bool = False
+    """Waives that limit over sites, after a privacy review from outside."""
+
+    @field_validator("c_grid", "gamma_grid")
+    @classmethod
+    def _rising(cls, grid: tuple[float, ...]) -> tuple[float, ...]:
+        if any(left >= right for left, right in itertools.pairwise(grid)):
+            raise ValueError(f"{list(grid)} does not rise -> write each value once, the smallest first")
+        return grid
 
 
 class ScoresModel(Section):
@@ -180,7 +218,7 @@ _ROUNDING = 1e-6
 
 
 def kind_of(model: Any) -> str:
-    """What tells the three kinds apart; a network where the plan names none."""
+    """What tells the kinds apart; a network where the plan names none."""
     kind = model.get("kind", "cnn") if isinstance(model, dict) else getattr(model, "kind", "")
     return f"{TAG}{kind}"
 
@@ -188,11 +226,12 @@ def kind_of(model: Any) -> str:
 AnyModel: TypeAlias = Annotated[
     Annotated[CnnModel, Tag(f"{TAG}cnn")]
     | Annotated[LogisticModel, Tag(f"{TAG}logistic")]
+    | Annotated[SvmModel, Tag(f"{TAG}svm")]
     | Annotated[ScoresModel, Tag(f"{TAG}scores")],
     Discriminator(
         kind_of,
         custom_error_type="kind",
-        custom_error_message='kind must be "cnn", "logistic" or "scores"',
+        custom_error_message='kind must be "cnn", "logistic", "svm" or "scores"',
     ),
 ]
 

@@ -20,10 +20,11 @@ from server.phases.fitting import FittedRegression
 from server.phases.preparation import PARTS, Preparation
 from server.phases.regression import Screening
 from server.phases.selection import ArmSelection
+from server.phases.svm import TrainedSvm
 from server.phases.training import TrainedModel
 from server.provenance import Provenance
 from server.records import standing_of
-from server.regression_rows import fitted_model_of, regression_of, selection_of
+from server.regression_rows import fitted_model_of, machine_of, regression_of, selection_of
 from server.results import (
     CurvePoint,
     Excluded,
@@ -49,6 +50,7 @@ class Outcome:
     screening : Screening or None
     trained : tuple of TrainedModel
     fitted : tuple of FittedRegression
+    machines : tuple of TrainedSvm
     selections : tuple of ArmSelection
         Of the federated arms.
     reference : str or None
@@ -64,6 +66,7 @@ class Outcome:
     screening: Screening | None = None
     trained: tuple[TrainedModel, ...] = ()
     fitted: tuple[FittedRegression, ...] = ()
+    machines: tuple[TrainedSvm, ...] = ()
     selections: tuple[ArmSelection, ...] = ()
     reference: str | None = None
     evaluated: Evaluated | None = None
@@ -92,6 +95,7 @@ def assemble(plan: StudyPlan, outcome: Outcome, provenance: Provenance) -> Resul
             if found.selection is not None
         ),
         fitted=tuple(fitted_model_of(plan, fitted) for fitted in outcome.fitted),
+        machines=tuple(machine_of(machine) for machine in outcome.machines),
         evaluation=tuple(cell_of(judgement) for judgement in judgements),
         comparisons=() if outcome.compared is None else tuple(comparisons_of(plan, outcome.compared)),
         subgroups=tuple(subgroups_of(judgements)),
@@ -184,6 +188,7 @@ def _notes(plan: StudyPlan, outcome: Outcome) -> Iterable[str]:
         )
     local = [(one.arm, one.path is not None) for one in outcome.trained if one.arm.kind == "local"]
     local += [(one.arm, one.fitted is not None) for one in outcome.fitted if one.arm.kind == "local"]
+    local += [(one.arm, one.fitted is not None) for one in outcome.machines if one.arm.kind == "local"]
     released = sorted({arm.sites[0] for arm, left in local if left})
     if released:
         yield (

@@ -26,8 +26,8 @@ def write_cards(run: StudyRun, outcome: Outcome, results: Results) -> None:
     """
     for network in outcome.trained:
         if network.path is not None:
-            content = network_content(run.plan, network.model, network.chosen)
-            add_card(network.path, _card(run, outcome, results, (network.model, network.arm, content)))
+            seen = network_content(run.plan, network.model, network.chosen)
+            add_card(network.path, _card(run, outcome, results, (network.model, network.arm, seen)))
     moments = {found.arm: _moments(results, found.arm.name) for found in outcome.selections}
     for regression in outcome.fitted:
         if regression.fitted is not None:

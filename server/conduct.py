@@ -26,6 +26,7 @@ from server.phases.fitting import fit_models
 from server.phases.preparation import prepare_sites
 from server.phases.regression import screen_predictors
 from server.phases.scoring import score_by_networks, score_by_regressions
+from server.phases.svm import fit_svms, score_by_svms
 from server.phases.training import train_models
 from server.provenance import PhaseTime, Provenance, SiteProvenance
 from server.reference import reference_model
@@ -89,13 +90,15 @@ def _carry_out(
 
 
 def _fit(exchange: Exchange, run: StudyRun, clock: PhaseClock, outcome: Outcome) -> Outcome:
-    """Networks score first: their scores may be covariates of logistic models."""
+    """Networks score first: their scores may be covariates of models of the table."""
     with clock.phase("scoring"):
         score_by_networks(exchange, outcome.trained)
     with clock.phase("fitting"):
         fitting = fit_models(exchange, run, outcome.screening)
         score_by_regressions(exchange, fitting.models)
-    return replace(outcome, fitted=fitting.models, selections=fitting.selections)
+        machines = fit_svms(exchange, run, fitting.selections)
+        score_by_svms(exchange, machines)
+    return replace(outcome, fitted=fitting.models, machines=machines, selections=fitting.selections)
 
 
 def _evaluate(exchange: Exchange, clock: PhaseClock, outcome: Outcome) -> Outcome:

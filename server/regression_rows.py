@@ -26,7 +26,8 @@ from server.analyses import (
 )
 from server.phases.fitting import FittedRegression
 from server.phases.regression import Screening
-from server.records import Standing, measure_of, standing_of
+from server.phases.svm import TrainedSvm
+from server.records import Standing, SupportVectorMachine, measure_of, standing_of
 
 
 def regression_of(plan: StudyPlan, screening: Screening) -> Regression:
@@ -75,6 +76,32 @@ def fitted_model_of(plan: StudyPlan, regression: FittedRegression) -> FittedMode
         missing=None if fitted is None else fitted.missing,
         method="" if fitted is None else fitted.method,
         standing=_STAYED if fitted is None else _standing(fitted),
+    )
+
+
+def machine_of(machine: TrainedSvm) -> SupportVectorMachine:
+    """One support vector machine of the plan in one arm."""
+    fitted, arm = machine.fitted, machine.arm
+    common = {
+        "model": machine.model.name,
+        "arm": arm.name,
+        "kind": "local" if arm.kind == "local" else "federated",
+        "sites": arm.sites,
+    }
+    if fitted is None:
+        return SupportVectorMachine(**common, standing=_STAYED)
+    return SupportVectorMachine(
+        **common,
+        covariates=fitted.covariates,
+        c=fitted.c,
+        gamma=fitted.gamma,
+        features=len(fitted.weights),
+        criterion=fitted.criterion,
+        deviation=fitted.deviation,
+        used=fitted.used,
+        missing=fitted.missing,
+        method=fitted.method,
+        standing=Standing(kind=fitted.status, reason=fitted.reason),
     )
 
 

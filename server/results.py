@@ -24,7 +24,7 @@ from server.analyses import (
     Subgroup,
 )
 from server.provenance import Provenance
-from server.records import CohortRow, Count, Measure, Record, Standing
+from server.records import CohortRow, Count, Measure, Record, Standing, SupportVectorMachine
 
 SCHEMA_VERSION = 1
 
@@ -237,6 +237,8 @@ class Results(Record):
     """Radiomics features of each federated arm."""
     fitted: tuple[FittedModel, ...] = ()
     """The logistic models."""
+    machines: tuple[SupportVectorMachine, ...] = ()
+    """The support vector machines."""
     evaluation: tuple[Cell, ...]
     comparisons: tuple[Comparisons, ...] = ()
     """Of models on the same patients, cohort by cohort."""

@@ -37,7 +37,7 @@ class FittedRegression:
 
 @dataclass(frozen=True)
 class Fitting:
-    """All logistic models, and what was selected for those of the federated arms.
+    """All logistic models, and what was selected for the models of the federated arms.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ def fit_models(exchange: Exchange, run: StudyRun, known: Screening | None) -> Fi
     known : Screening or None
         Table 2, if the study made it.
     """
-    if not run.plan.regressions:
+    if not run.plan.table_models:
         return Fitting((), ())
     federated = [arm for arm in run.plan.all_arms() if arm.kind == "federated"]
     selections = {arm: find_predictors(exchange, arm, known) for arm in federated}

@@ -48,7 +48,7 @@ def find_predictors(exchange: Exchange, arm: Arm, known: Screening | None) -> Ar
         Table 2, which serves if it was made on the same patients.
     """
     plan = exchange.plan
-    taken = {name for model in plan.regressions for name in model.covariates}
+    taken = {name for model in plan.table_models for name in model.covariates}
     independent: tuple[str, ...] = ()
     if INDEPENDENT in taken:
         found = known if known is not None and known.sites == arm.sites else screen(exchange, arm.sites)
