@@ -284,7 +284,7 @@ def test_one_bad_patient_costs_only_itself_and_the_exit_code_says_so(imaged, tmp
 
 
 def test_a_mask_without_the_lesion_is_refused(imaged, tmp_path):
-    import SimpleITK as sitk
+    import SimpleITK as sitk  # noqa: N813 - the library's own abbreviation
 
     ct, mask = (imaged[0]["b"] / f"images/b-004_{what}.nii.gz" for what in ("ct", "mask"))
     sitk.WriteImage(sitk.ReadImage(str(mask)) * 2, str(tmp_path / "ivh.nii.gz"))
