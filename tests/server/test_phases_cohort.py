@@ -57,8 +57,10 @@ def reasons(described, name):
         (TWO, ":training=a+b:training :internal=a+b:test a:whole=a:whole b:whole=b:whole :whole=a+b:whole"),
         (
             {"a": "train", "b": "external"},
-            ":training=a:training :internal=a:test :external=b:test a:whole=a:whole b:whole=b:whole "
-            ":whole=a+b:whole",
+            (
+                ":training=a:training :internal=a:test :external=b:test a:whole=a:whole b:whole=b:whole "
+                ":whole=a+b:whole"
+            ),
         ),
         (
             {"b": "external", "a": "external"},
@@ -236,7 +238,7 @@ def test_nothing_hidden_closes_nothing(exchange):
 
 
 def test_quantiles_are_those_of_the_profile(exchange):
-    cases = {"a": cases_with(["train"], 3, 3, age=60.0) + (a_case("x", age=70.0),)}
+    cases = {"a": (*cases_with(["train"], 3, 3, age=60.0), a_case("x", age=70.0))}
     kinds = {
         profile: rows(describe_cohorts(exchange({"a": "train"}, cases, profile=profile)), "age")["a:whole"]
         for profile in ("simulation", "replication")
