@@ -6,11 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from sites.patients import a_case
+
 from client.analyses import SiteAnalyses
 from client.prepare import PreparedCase
 from client.registry import ReleaseRegistry
 from client.score_store import ScoreStore
 from common.headers import Operation, RequestHeader
+from common.matrix import scorers_of
 from common.protocol import Parameters
 from common.stats.contract import Summary, total
 from common.stats.minima import minima_of
@@ -79,3 +83,33 @@ class NearExchange:
         self.asked.append((operation, site, parameters))
         fields = {"operation": operation, "plan_hash": self.plan.digest(), "site": site, **context}
         return _ANSWERS[operation](self.sites[site], RequestHeader.model_validate(fields), parameters)
+
+
+def make_scored_cases(seed: int, patients: int) -> tuple[PreparedCase, ...]:
+    """Two of five with expansion; a third train, the others are tested; the table has a score."""
+    random = np.random.default_rng(seed)
+    return tuple(
+        a_case(
+            f"P{n:02d}",
+            grows=n % 5 < 2,
+            part="train" if n % 3 == 0 else "test",
+            scores={"vendor": float(random.integers(0, 13) + 8 * (n % 5 < 2)) / 20},
+        )
+        for n in range(patients)
+    )
+
+
+def scored_exchange(
+    plan: StudyPlan, cases: Mapping[str, Sequence[PreparedCase]], folder: Path
+) -> NearExchange:
+    """Sites at which every model has scored: multiples of 1/20, so that histograms are exact."""
+    sites = {}
+    for seed, (name, own) in enumerate(cases.items()):
+        analyses = analyses_of(plan, name, own, folder / name)
+        for number, scorer in enumerate(scorers_of(plan)):
+            random = np.random.default_rng([seed, number])
+            signal = np.array([case.positive for case in own]) * (4 + 2 * number)
+            scores = np.clip(random.integers(1, 12, len(own)) + signal, 1, 19) / 20
+            analyses.store.keep(scorer.model.name, scorer.arm.name, own, scores)
+        sites[name] = analyses
+    return NearExchange(plan, sites)
