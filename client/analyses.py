@@ -8,11 +8,12 @@ from functools import cached_property
 
 import numpy as np
 
-from client.compare import calibrate_scores, compare_scores
+from client.compare import calibrate_scores, calibrated_parts, compare_scores, compared_parts
 from client.covariates import arm_matrix, column_of, feature_matrix, labels_of
 from client.evaluate import asked_here, evaluate_scores, guard_scores
 from client.prepare import PreparedCase
-from client.registry import ReleaseRegistry, row_digest
+from client.registry import ReleaseRegistry
+from client.releases import SiteReleases
 from client.score_store import ScoreStore
 from client.scoreboard import Scoreboard, cases_of, open_scoreboard
 from client.selection import FeatureSums, answer_gram, answer_prescreen
@@ -21,7 +22,7 @@ from common.cohort.schema import Variable
 from common.design import Design, design_of
 from common.errors import ProtocolError, SmallNumberError
 from common.headers import RequestHeader
-from common.matrix import PARTS, TABLE_PARTS, Part, TablePart
+from common.matrix import PARTS, TABLE_PARTS, TablePart
 from common.protocol import Parameters
 from common.questions import flags, read_newton
 from common.radiomics.selection import complete_features
@@ -65,9 +66,12 @@ class SiteAnalyses:
     def guard(self, header: RequestHeader, _: Parameters) -> Summary:
         """R0: who stands behind each number of the stage that comes; nothing else of them."""
         if header.stage == "cohort":
-            return join(self._guard_table(part).under(part) for part in TABLE_PARTS)
+            close = self._releases.too_close(*TABLE_PARTS)
+            return join(
+                self._guard_table(part, close[index]).under(part) for index, part in enumerate(TABLE_PARTS)
+            )
         if header.stage == "evaluation":
-            return guard_scores(self._board(), np.array([self._too_close(part) for part in PARTS]))
+            return guard_scores(self._board(), np.array(self._releases.too_close(*PARTS)))
         if header.stage == "regression":
             columns = [model.columns for model in self._models(header)]
             return self._guard_regressions(columns, header.arm)
@@ -92,34 +96,41 @@ class SiteAnalyses:
         answer = evaluate_scores(board, parameters)
         for part, asked in zip(PARTS, asked_here(board, parameters), strict=True):
             if asked.any():
-                self._remember(part)
+                self._releases.remember(part)
         return answer
 
     def calibrate(self, _: RequestHeader, parameters: Parameters) -> Summary:
         """One round of calibration intercepts and slopes."""
-        return calibrate_scores(self._board(), parameters)
+        board = self._board()
+        answer = calibrate_scores(board, parameters)
+        self._releases.remember(*calibrated_parts(board, parameters))
+        return answer
 
     def compare(self, _: RequestHeader, parameters: Parameters) -> Summary:
         """Models compared on the same patients."""
-        return compare_scores(self._board(), parameters)
+        board = self._board()
+        answer = compare_scores(board, parameters)
+        self._releases.remember(*compared_parts(board, parameters))
+        return answer
 
     def setup(self, header: RequestHeader, _: Parameters) -> Summary:
         """Moments and tables of the covariates of each regression, over the training patients."""
         models = self._models(header)
         self._insist([model.columns for model in models], header.arm)
-        self._remember("training")
+        self._releases.remember("training")
         return local_setup(self._matrix(header.arm), labels_of(self._training), models)
 
     def newton(self, header: RequestHeader, parameters: Parameters) -> Summary:
         """One round of Newton's method over the training patients."""
         problem, query = read_newton(parameters, len(self._design.columns))
         self._insist([tuple(own[own >= 0].tolist()) for own in problem.columns], header.arm)
+        self._releases.remember("training")
         return local_newton(self._matrix(header.arm), labels_of(self._training), problem, query)
 
     def scaling(self, _: RequestHeader, __: Parameters) -> Summary:
         """Moments of the training patients' radiomics features."""
         self._insist_on_selection()
-        self._remember("training")
+        self._releases.remember("training")
         return self._features.scaling()
 
     def prescreen(self, _: RequestHeader, parameters: Parameters) -> Summary:
@@ -134,11 +145,12 @@ class SiteAnalyses:
 
     def ridge(self, header: RequestHeader, parameters: Parameters) -> Summary:
         """One round of a support vector machine's ridge regressions over the training patients."""
-        self._remember("training")
+        self._releases.remember("training")
         return self._svm(header).ridge(parameters)
 
     def held_out(self, header: RequestHeader, parameters: Parameters) -> Summary:
         """How well each of them predicts the fold that it left out."""
+        self._releases.remember("training")
         return self._svm(header).held_out(parameters)
 
     @property
@@ -179,7 +191,7 @@ class SiteAnalyses:
     def _guard_selection(self) -> Summary:
         complete, labels = self._with_features(), labels_of(self._training)
         short = self._short(complete, labels, _SELECTION)
-        return local_guard(complete, labels, short, np.array([self._too_close("training")]))
+        return local_guard(complete, labels, short, np.array([self._releases.too_close("training")[0]]))
 
     def _svm(self, header: RequestHeader) -> SvmSums:
         return SvmSums.of(self.plan, self.site, self._training, header, self._matrix(header.arm))
@@ -193,7 +205,7 @@ class SiteAnalyses:
         short = np.zeros(len(members), dtype=np.bool_)
         alone = self._short(members[:1], sums.labels, demands)
         short[:1] = False if alone is None else alone
-        close = np.full(len(members), self._too_close("training"))
+        close = np.full(len(members), self._releases.too_close("training")[0])
         return local_guard(members, sums.labels, short, close)
 
     def _insist_on_selection(self) -> None:
@@ -207,7 +219,7 @@ class SiteAnalyses:
     def _guard_regressions(self, regressions: Sequence[tuple[int, ...]], arm: str) -> Summary:
         complete, labels = self._complete_for(regressions, arm), labels_of(self._training)
         short = self._short(complete, labels, _demands(regressions))
-        close = np.full(len(regressions), self._too_close("training"))
+        close = np.full(len(regressions), self._releases.too_close("training")[0])
         return local_guard(complete, labels, short, close)
 
     def _insist(self, regressions: Sequence[tuple[int, ...]], arm: str) -> None:
@@ -222,11 +234,11 @@ class SiteAnalyses:
         matrix = self._matrix(arm)
         return np.stack([~np.isnan(matrix[:, list(columns)]).any(axis=1) for columns in regressions])
 
-    def _guard_table(self, part: TablePart) -> Summary:
+    def _guard_table(self, part: TablePart, near: bool) -> Summary:  # noqa: FBT001
         cases = cases_of(self.cases, part)
         complete, labels = _complete(cases, DESCRIBED), labels_of(cases)
         short = self._short(complete, labels, _DESCRIPTION)
-        close = np.full(len(complete), self._too_close(part))
+        close = np.full(len(complete), near)
         return local_guard(complete, labels, short, close)
 
     def _short(self, complete: Flags, labels: Flags, demands: tuple[Demand, ...]) -> Flags | None:
@@ -241,7 +253,7 @@ class SiteAnalyses:
         if short is not None and (short & asked).any():
             raise SmallNumberError(f"Table 1, {part}: asked for with too few patients at this site")
         if asked.any():
-            self._remember(part)
+            self._releases.remember(part)
         columns = [
             column_of(cases if wanted else (), variable)
             for variable, wanted in zip(DESCRIBED, asked.tolist(), strict=True)
@@ -252,21 +264,9 @@ class SiteAnalyses:
             for column, group, variable in zip(columns, groups, table_variables(self.plan), strict=True)
         )
 
-    def _definition(self, part: str) -> str:
-        return f"{self.plan.cohort.outcome.endpoint}, {part}"
-
-    def _too_close(self, part: Part | TablePart) -> bool:
-        return self.registry.too_close(self._definition(part), self._digests(part))
-
-    def _remember(self, part: Part | TablePart) -> None:
-        self.registry.remember(self._definition(part), self._digests(part))
-
-    def _digests(self, part: Part | TablePart) -> tuple[str, ...]:
-        return tuple(self._digest[case.patient.identifier] for case in cases_of(self.cases, part))
-
     @cached_property
-    def _digest(self) -> dict[str, str]:
-        return {case.patient.identifier: row_digest(case) for case in self.cases}
+    def _releases(self) -> SiteReleases:
+        return SiteReleases(self.plan, self.cases, self.registry)
 
     def _board(self) -> Scoreboard:
         return open_scoreboard(self.plan, self.site, self.cases, self.store)

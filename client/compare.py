@@ -7,7 +7,16 @@ import numpy as np
 from client.evaluate import asked_here, centre_roc, complete, insist, thresholds_of
 from client.scoreboard import Scoreboard
 from common.errors import ProtocolError
-from common.matrix import PARTS, Cohort, cohorts_of, comparable, compared_cohorts, own_test, scorers_of
+from common.matrix import (
+    PARTS,
+    Cohort,
+    Part,
+    cohorts_of,
+    comparable,
+    compared_cohorts,
+    own_test,
+    scorers_of,
+)
 from common.protocol import Parameters
 from common.questions import read_newton, read_pairs, read_placements, reals
 from common.stats.calibration import logits
@@ -84,3 +93,24 @@ def _compare(
             ),
         ]
     )
+
+
+def calibrated_parts(board: Scoreboard, parameters: Parameters) -> tuple[Part, ...]:
+    """The parts of this site's patients that a calibration is about."""
+    cohorts = cohorts_of(board.plan)
+    pairs = read_pairs(parameters, "pairs", (len(board.scores), len(cohorts)))
+    asked = {cohorts[index].part for _, index in pairs if board.site in cohorts[index].sites}
+    return tuple(part for part in PARTS if part in asked)
+
+
+def compared_parts(board: Scoreboard, parameters: Parameters) -> tuple[Part, ...]:
+    """The parts of this site's patients that a comparison is about."""
+    asked = {
+        cohort.part
+        for index, cohort, _ in compared_cohorts(board.plan)
+        if f"{index}.auc" in parameters and board.site in cohort.sites
+    }
+    own = own_test(board.plan, board.site)
+    if asked_here(board, parameters)[PARTS.index(own)].any():
+        asked.add(own)
+    return tuple(part for part in PARTS if part in asked)

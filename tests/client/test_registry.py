@@ -9,7 +9,7 @@ from sites.patients import a_case
 
 from client.registry import ReleaseRegistry, row_digest
 from common.cohort.outcome import Volumes
-from common.errors import PolicyError, StorageError
+from common.errors import PolicyError, SmallNumberError, StorageError
 from common.stats.minima import SIMULATION, STANDARD
 
 FORTY = tuple(f"{number:02d}" for number in range(40))
@@ -165,3 +165,19 @@ def test_what_statistics_do_not_see_leaves_the_row():
 
     assert row_digest(replace(same, patient=replace(same.patient, row=77))) == row_digest(CASE)
     assert "P1" not in row_digest(CASE)
+
+
+def test_a_cohort_too_close_is_not_released_whatever_was_made_of_the_guard_round(registry):
+    with pytest.raises(SmallNumberError, match="too few patients more or less"):
+        registry.remember("rHE, test", FORTY[1:])
+
+    assert not registry.too_close("rHE, whole", FORTY)
+
+
+def test_parts_of_one_stage_are_held_against_each_other(tmp_path):
+    """The whole less its first part would be nine patients; a part that is forbidden forbids none after it."""
+    registry = ReleaseRegistry(tmp_path / "released.json", 10, STANDARD)
+
+    close = registry.too_close_together([("a", FORTY[:31]), ("whole", FORTY), ("b", FORTY[:20])])
+
+    assert close == (False, True, False)
