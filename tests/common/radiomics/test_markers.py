@@ -10,7 +10,7 @@ from common.errors import ScanError
 from common.imaging.mask import ICH, IVH
 from common.radiomics.hematoma import Hematoma, hematoma
 from common.radiomics.markers import LABEL, SUGGESTIONS, suggested_markers
-from tests.common.radiomics.conftest import make_case
+from tests.common.radiomics.lesions import make_case
 
 BRAIN_HU, CLOT_HU = 35.0, 70.0
 SHAPE = (8, 96, 96)
