@@ -74,7 +74,7 @@ def lesion_volume(scan: Scan, mask: Mask, settings: ExtractionSettings) -> Lesio
             "-> read it with its own CT"
         )
     grid = Grid(scan.geometry, settings.spacing_mm)
-    lesion, box = _lesion(mask, grid, settings)
+    lesion, box = located(mask, grid, settings)
     indices = [
         periodic(first, count, size)
         for first, count, size in zip(box.start, box.count, grid.shape, strict=True)
@@ -102,7 +102,14 @@ def periodic(first: int, count: int, size: int) -> NDArray[np.intp]:
     return np.where(indices == size, 0, indices)
 
 
-def _lesion(mask: Mask, grid: Grid, settings: ExtractionSettings) -> tuple[Flags, Box]:
+def located(mask: Mask, grid: Grid, settings: ExtractionSettings) -> tuple[Flags, Box]:
+    """The lesion in the smallest box around it, and where that lies on the grid.
+
+    Raises
+    ------
+    ScanError
+        If the mask has no voxel of the lesion.
+    """
     labels, within = nearest_labels(mask.voxels, grid)
     lesion = labels == ICH if settings.voi == "ICH" else labels > 0
     if not lesion.any():

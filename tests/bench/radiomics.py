@@ -13,7 +13,7 @@ from common.imaging.mask import MaskLabels
 from common.radiomics.batch import Extractor, Job, extract_cases
 from common.radiomics.extract import extract
 from tests.bench.measurement import Measurement, faster, seconds
-from tests.common.radiomics.conftest import PAPER, difference, executed, head_with_lesion, whole_volume
+from tests.common.radiomics.lesions import PAPER, difference, executed, head_with_lesion, whole_volume
 
 SIZES = ((5, 4.0), (20, 3.0), (60, 1.5))
 """Volume in ml, and how many times faster at least."""

@@ -18,7 +18,7 @@ from common.imaging.scan import read_scan
 from common.radiomics.batch import Extractor, Job, extract_cases
 from common.radiomics.extract import extract
 from common.radiomics.settings import ExtractionSettings
-from tests.common.radiomics.conftest import textured
+from tests.common.radiomics.lesions import textured
 
 ROOT = Path(__file__).parents[3]
 LABELS = MaskLabels()

@@ -8,7 +8,7 @@ from common.imaging.mask import ICH, IVH
 from common.radiomics.extract import extract
 from common.radiomics.features import FEATURES
 from common.radiomics.settings import ExtractionSettings
-from tests.common.radiomics.conftest import default_call, difference, make_case, textured
+from tests.common.radiomics.lesions import default_call, difference, make_case, textured
 
 EXACT = 1e-9
 

@@ -16,7 +16,7 @@ from simulations.phantom.anatomy import head
 from simulations.phantom.images import scan_patient
 from simulations.phantom.lesion import Lesion
 from simulations.phantom.scanners import SCANNERS
-from tests.common.radiomics.conftest import default_call, difference, head_with_lesion
+from tests.common.radiomics.lesions import default_call, difference, head_with_lesion
 
 REFERENCE = Path(__file__).parents[2] / "reference" / "radiomics"
 SHIFTED = ("_Energy", "_TotalEnergy", "_RootMeanSquared")
