@@ -63,7 +63,7 @@ class SiteAnalyses:
     store: ScoreStore
     registry: ReleaseRegistry
 
-    def guard(self, header: RequestHeader, _: Parameters) -> Summary:
+    def guard(self, header: RequestHeader, parameters: Parameters) -> Summary:
         """R0: who stands behind each number of the stage that comes; nothing else of them."""
         if header.stage == "cohort":
             close = self._releases.too_close(*TABLE_PARTS)
@@ -71,7 +71,8 @@ class SiteAnalyses:
                 self._guard_table(part, close[index]).under(part) for index, part in enumerate(TABLE_PARTS)
             )
         if header.stage == "evaluation":
-            return guard_scores(self._board(), np.array(self._releases.too_close(*PARTS)))
+            near = np.array(self._releases.too_close(*PARTS))
+            return guard_scores(self._board(), near, parameters)
         if header.stage == "regression":
             columns = [model.columns for model in self._models(header)]
             return self._guard_regressions(columns, header.arm)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from client.evaluate import asked_here, centre_roc, complete, insist, thresholds_of
+from client.evaluate import asked_here, centre_roc, compared_here, complete, insist, thresholds_of
 from client.scoreboard import Scoreboard
 from common.errors import ProtocolError
 from common.matrix import (
@@ -13,7 +13,6 @@ from common.matrix import (
     Part,
     cohorts_of,
     comparable,
-    compared_cohorts,
     own_test,
     scorers_of,
 )
@@ -54,7 +53,7 @@ def compare_scores(board: Scoreboard, parameters: Parameters) -> Summary:
     asked, own_part = asked_here(board, parameters), PARTS.index(own_test(board.plan, board.site))
     paired = [
         _compare(board, (index, cohort, scorers), parameters).under(f"paired/{index}")
-        for index, cohort, scorers in compared_cohorts(board.plan)
+        for index, cohort, scorers in compared_here(board, parameters)
         if f"{index}.auc" in parameters
     ]
     centres = [
@@ -107,7 +106,7 @@ def compared_parts(board: Scoreboard, parameters: Parameters) -> tuple[Part, ...
     """The parts of this site's patients that a comparison is about."""
     asked = {
         cohort.part
-        for index, cohort, _ in compared_cohorts(board.plan)
+        for index, cohort, _ in compared_here(board, parameters)
         if f"{index}.auc" in parameters and board.site in cohort.sites
     }
     own = own_test(board.plan, board.site)

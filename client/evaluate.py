@@ -37,7 +37,7 @@ JUDGED: tuple[Part, ...] = ("test", "whole")
 """Parts on which calibration, net benefit and subgroups are looked at."""
 
 
-def guard_scores(board: Scoreboard, close: Flags) -> Summary:
+def guard_scores(board: Scoreboard, close: Flags, parameters: Parameters) -> Summary:
     """R0: patients behind each score on each part, and behind each cohort's comparisons.
 
     Parameters
@@ -56,7 +56,7 @@ def guard_scores(board: Scoreboard, close: Flags) -> Summary:
             board.scores[list(scorers)].sum(axis=0, keepdims=True),
             bool(close[PARTS.index(cohort.part)]),
         ).under(f"paired/{index}")
-        for index, cohort, scorers in compared_cohorts(board.plan)
+        for index, cohort, scorers in compared_here(board, parameters)
     ]
     return join([*parts, *paired])
 
@@ -81,12 +81,11 @@ def evaluate_scores(board: Scoreboard, parameters: Parameters) -> Summary:
             own = members if wanted else members[:0]
             cell = _cell(board, own, scorer, (part, float(thresholds[scorer])))
             cells.append(cell.under(f"{part}/{scorer}"))
-    paired = flags(parameters, "paired", (len(compared_cohorts(board.plan)),))
+    compared = compared_here(board, parameters)
+    paired = flags(parameters, "paired", (len(compared),))
     together = [
         _paired(board, cohort if wanted else None, scorers).under(f"paired/{index}")
-        for (index, cohort, scorers), wanted in zip(
-            compared_cohorts(board.plan), paired.tolist(), strict=True
-        )
+        for (index, cohort, scorers), wanted in zip(compared, paired.tolist(), strict=True)
     ]
     own_part = PARTS.index(own_test(board.plan, board.site))
     centres = [
@@ -101,6 +100,14 @@ def asked_here(board: Scoreboard, parameters: Parameters) -> Flags:
     sites = board.plan.site_names
     asked = flags(parameters, "asked", (len(sites), len(PARTS), len(board.scores)))
     return np.asarray(asked[sites.index(board.site)], dtype=np.bool_)
+
+
+def compared_here(
+    board: Scoreboard, parameters: Parameters
+) -> tuple[tuple[int, Cohort, tuple[int, ...]], ...]:
+    """The cohorts of `compared_cohorts`, given which models exist."""
+    scored = flags(parameters, "scored", (len(board.scores),))
+    return compared_cohorts(board.plan, scored.tolist())
 
 
 def thresholds_of(board: Scoreboard, parameters: Parameters) -> Reals:

@@ -5,6 +5,7 @@ Both sides of a study read it from the plan, so no request can ask for a cohort 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -140,7 +141,19 @@ def comparable(plan: StudyPlan, cohort: Cohort) -> tuple[int, ...]:
     )
 
 
-def compared_cohorts(plan: StudyPlan) -> tuple[tuple[int, Cohort, tuple[int, ...]], ...]:
-    """Cohorts with at least two scores to compare: number in `cohorts_of`, cohort, numbers of the scores."""
-    found = [(index, cohort, comparable(plan, cohort)) for index, cohort in enumerate(cohorts_of(plan))]
+def compared_cohorts(
+    plan: StudyPlan, scored: Sequence[bool]
+) -> tuple[tuple[int, Cohort, tuple[int, ...]], ...]:
+    """Cohorts with at least two scores to compare: number in `cohorts_of`, cohort, numbers of the scores.
+
+    Parameters
+    ----------
+    scored : sequence of bool
+        Which of `scorers_of` exist: a model that could not be fitted scores nobody, and nobody would be left
+        whom all models score.
+    """
+    found = [
+        (index, cohort, tuple(scorer for scorer in comparable(plan, cohort) if scored[scorer]))
+        for index, cohort in enumerate(cohorts_of(plan))
+    ]
     return tuple(one for one in found if len(one[2]) > 1)

@@ -74,6 +74,17 @@ class Outcome:
     maps: tuple[AttentionMap, ...] = ()
 
 
+def unfitted(outcome: Outcome) -> frozenset[tuple[str, str]]:
+    """Model and arm of what could not be fitted; of a model that stays at its site nothing is known."""
+    regressions = [(one.model.name, one.arm.name, one.fitted) for one in outcome.fitted]
+    machines = [(one.model.name, one.arm.name, one.fitted) for one in outcome.machines]
+    return frozenset(
+        (model, arm)
+        for model, arm, fitted in (*regressions, *machines)
+        if fitted is not None and fitted.status != "ok"
+    )
+
+
 def assemble(plan: StudyPlan, outcome: Outcome, provenance: Provenance) -> Results:
     """The study's results, in an order that depends on the plan alone."""
     flows = outcome.preparation.flows

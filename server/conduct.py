@@ -14,7 +14,7 @@ from rich.progress import Progress
 from common.headers import SiteFacts
 from common.machine import processor
 from common.protocol import Reply
-from server.assembly import Outcome, assemble
+from server.assembly import Outcome, assemble, unfitted
 from server.cards import write_cards
 from server.clock import PhaseClock
 from server.exchange import Exchange
@@ -105,7 +105,7 @@ def _evaluate(exchange: Exchange, clock: PhaseClock, outcome: Outcome) -> Outcom
     """Judge and compare the scores, which stay at the sites throughout."""
     reference = reference_model(exchange.plan, outcome.trained)
     with clock.phase("evaluation"):
-        evaluated = evaluate_models(exchange)
+        evaluated = evaluate_models(exchange, unfitted(outcome))
     with clock.phase("comparison"):
         compared = compare_models(exchange, evaluated, reference)
     return replace(outcome, reference=reference, evaluated=evaluated, compared=compared)

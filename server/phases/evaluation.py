@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -95,6 +95,8 @@ class Evaluated:
         For whom the plan's threshold stands because none could be chosen.
     paired : tuple of Status
         Whether the scores of each cohort may be compared, in the order of `compared_cohorts`.
+    scored : bool array, shape (scorers,)
+        Whose model exists.
     """
 
     judgements: tuple[Judgement, ...]
@@ -103,25 +105,34 @@ class Evaluated:
     thresholds: Reals
     unchosen: tuple[Scorer, ...]
     paired: tuple[Status, ...]
+    scored: Flags
 
 
-def evaluate_models(exchange: Exchange) -> Evaluated:
-    """The evaluation matrix: who stands behind each cell, then all cells in one message, then calibration."""
+def evaluate_models(exchange: Exchange, unfitted: Collection[tuple[str, str]] = ()) -> Evaluated:
+    """The evaluation matrix: who stands behind each cell, then all cells in one message, then calibration.
+
+    Parameters
+    ----------
+    unfitted : collection of (model, arm)
+        Names of models that could not be fitted: they are compared with nothing.
+    """
     plan = exchange.plan
-    counted = exchange.summaries(Operation.GUARD, plan.site_names, stage="evaluation")
     scorers, cohorts = scorers_of(plan), cohorts_of(plan)
+    scored = np.array([(scorer.model.name, scorer.arm.name) not in unfitted for scorer in scorers])
+    counted = exchange.summaries(Operation.GUARD, plan.site_names, {"scored": scored}, stage="evaluation")
     permitted = {cohort: _permitted(plan, cohort, counted) for cohort in cohorts}
-    paired = tuple(_may_compare(plan, index, cohort, counted) for index, cohort, _ in compared_cohorts(plan))
+    compared = compared_cohorts(plan, scored.tolist())
+    paired = tuple(_may_compare(plan, index, cohort, counted) for index, cohort, _ in compared)
     asked = np.zeros((len(plan.site_names), len(PARTS), len(scorers)), dtype=np.bool_)
     for cohort, statuses in permitted.items():
         own = [plan.site_names.index(site) for site in cohort.sites]
         asked[own, PARTS.index(cohort.part)] |= [status.ok for status in statuses]
-    thresholds, unchosen = operating_points(exchange, asked)
+    thresholds, unchosen = operating_points(exchange, asked, scored)
     together = np.array([status.ok for status in paired], dtype=np.bool_)
     answers = exchange.summaries(
         Operation.EVALUATE,
         plan.site_names,
-        {"asked": asked, "paired": together, "thresholds": thresholds},
+        {"asked": asked, "paired": together, "thresholds": thresholds, "scored": scored},
     )
     judgements = [
         _judge(plan, (index, scorer), cohort, (permitted[cohort][index], thresholds[index]), answers)
@@ -130,7 +141,7 @@ def evaluate_models(exchange: Exchange) -> Evaluated:
         if is_available(plan, scorer, cohort) and _has_patients(counted, cohort)
     ]
     recalibrated = _recalibrated(exchange, judgements, answers)
-    return Evaluated(recalibrated, answers, asked, thresholds, unchosen, paired)
+    return Evaluated(recalibrated, answers, asked, thresholds, unchosen, paired, scored)
 
 
 def _permitted(plan: StudyPlan, cohort: Cohort, counted: Mapping[str, Summary]) -> tuple[Status, ...]:

@@ -13,7 +13,7 @@ from client.prepare import prepare_site
 from common.design import design_of
 from common.errors import ProtocolError, SmallNumberError
 from common.headers import Operation, RequestHeader
-from common.matrix import PARTS, TABLE_PARTS, compared_cohorts
+from common.matrix import PARTS, TABLE_PARTS, compared_cohorts, scorers_of
 from common.questions import write_newton, write_pairs
 from common.stats.covariates import as_they_are
 from common.stats.newton import Query
@@ -87,7 +87,9 @@ def test_who_stands_behind_each_variable_of_table_1(analyses, folder, part):
 @pytest.mark.parametrize("part", PARTS)
 def test_who_stands_behind_each_score(analyses, folder, part):
     plan = plan_of({"north": "train", "south": "train"}, *SCORES, profile="standard", phases=["evaluation"])
-    summary = analyses(plan).guard(header(stage="evaluation"), {})
+    summary = analyses(plan).guard(
+        header(stage="evaluation"), {"scored": np.ones(len(scorers_of(plan)), dtype=bool)}
+    )
     numbers = counted(folder, ["score_a"], MEMBERS[part])
 
     assert found(summary.part(part), 0) == found(summary.part(part), 1) == numbers
@@ -97,9 +99,11 @@ def test_who_stands_behind_each_score(analyses, folder, part):
 
 def test_who_stands_behind_each_comparison(analyses, folder):
     plan = plan_of({"north": "train", "south": "train"}, *SCORES, profile="standard", phases=["evaluation"])
-    summary = analyses(plan).guard(header(stage="evaluation"), {})
+    summary = analyses(plan).guard(
+        header(stage="evaluation"), {"scored": np.ones(len(scorers_of(plan)), dtype=bool)}
+    )
 
-    for index, cohort, _ in compared_cohorts(plan):
+    for index, cohort, _ in compared_cohorts(plan, [True] * len(scorers_of(plan))):
         expected = counted(folder, [], MEMBERS[cohort.part]) if "north" in cohort.sites else [0, 0, 0]
         assert found(summary.part(f"paired/{index}"), 0) == expected
 
@@ -193,8 +197,16 @@ def of_scores(plan, part=None, paired=None):
     asked = np.zeros((2, len(PARTS), 2), dtype=bool)
     if part is not None:
         asked[NORTH, PARTS.index(part)] = True
-    together = [(cohort.sites, cohort.part) == paired for _, cohort, _ in compared_cohorts(plan)]
-    return {"asked": asked, "paired": np.array(together), "thresholds": np.full(2, 0.5)}
+    together = [
+        (cohort.sites, cohort.part) == paired
+        for _, cohort, _ in compared_cohorts(plan, [True] * len(scorers_of(plan)))
+    ]
+    return {
+        "asked": asked,
+        "paired": np.array(together),
+        "thresholds": np.full(2, 0.5),
+        "scored": np.ones(2, dtype=bool),
+    }
 
 
 def test_an_evaluation_below_the_minima_is_refused_though_asked(small):

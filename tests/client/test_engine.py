@@ -65,8 +65,9 @@ class Coordinator:
         scorers = len(scorers_of(self.plan))
         parameters = {
             "asked": np.ones((2, len(PARTS), scorers), dtype=bool),
-            "paired": np.ones(len(compared_cohorts(self.plan)), dtype=bool),
+            "paired": np.ones(len(compared_cohorts(self.plan, [True] * scorers)), dtype=bool),
             "thresholds": np.full(scorers, 0.5),
+            "scored": np.ones(scorers, dtype=bool),
         }
         reply = self.ask(Operation.EVALUATE, parameters=parameters)
         assert reply.header.code == OK
@@ -131,7 +132,12 @@ def test_what_is_not_asked_is_zero(coordinator):
     asked[0, PARTS.index("test")] = True
     asked[1] = True  # of the other site
 
-    parameters = {"asked": asked, "paired": np.zeros(0, dtype=bool), "thresholds": np.array([0.5])}
+    parameters = {
+        "asked": asked,
+        "paired": np.zeros(0, dtype=bool),
+        "thresholds": np.array([0.5]),
+        "scored": np.ones(1, dtype=bool),
+    }
     summary = coordinator.ask(Operation.EVALUATE, parameters=parameters).summary
 
     assert summary.counts["test/0/roc/histogram"].sum() > 0
@@ -143,6 +149,7 @@ def test_a_model_that_has_not_scored_is_not_evaluated(coordinator):
         "asked": np.ones((2, len(PARTS), 1), dtype=bool),
         "paired": np.zeros(0, dtype=bool),
         "thresholds": np.array([0.5]),
+        "scored": np.ones(1, dtype=bool),
     }
     assert coordinator.ask(Operation.EVALUATE, parameters=parameters).header.code == "E_CONTEXT"
 
@@ -154,6 +161,7 @@ def test_a_parameter_of_another_shape_is_refused(coordinator, name):
         "asked": np.ones((2, len(PARTS), 1), dtype=bool),
         "paired": np.zeros(0, dtype=bool),
         "thresholds": np.array([0.5]),
+        "scored": np.ones(1, dtype=bool),
     }
     wrong = np.ones(7, dtype=parameters[name].dtype)
 

@@ -175,7 +175,7 @@ def test_a_cohort_too_close_is_not_released_whatever_was_made_of_the_guard_round
 
 
 def test_parts_of_one_stage_are_held_against_each_other(tmp_path):
-    """The whole less its first part would be nine patients; a part that is forbidden forbids none after it."""
+    """The whole less its first part would be nine patients; what is forbidden forbids nothing after it."""
     registry = ReleaseRegistry(tmp_path / "released.json", 10, STANDARD)
 
     close = registry.too_close_together([("a", FORTY[:31]), ("whole", FORTY), ("b", FORTY[:20])])

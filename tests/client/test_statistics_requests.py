@@ -46,13 +46,17 @@ class Coordinator:
         return decode_reply(self.engine.handle(encode_request(request, KEY)))
 
     def evaluate(self, *parts, paired=False):
-        scorers, cohorts = len(scorers_of(self.plan)), len(compared_cohorts(self.plan))
-        asked = np.zeros((len(PARTS), scorers), dtype=bool)
-        asked[[PARTS.index(part) for part in parts]] = True
+        scorers, cohorts = (
+            len(scorers_of(self.plan)),
+            len(compared_cohorts(self.plan, [True] * len(scorers_of(self.plan)))),
+        )
+        asked = np.zeros((len(self.plan.sites), len(PARTS), scorers), dtype=bool)
+        asked[:, [PARTS.index(part) for part in parts]] = True
         parameters = {
             "asked": asked,
             "paired": np.full(cohorts, paired),
             "thresholds": np.full(scorers, 0.5),
+            "scored": np.ones(scorers, dtype=bool),
         }
         return self.ask(Operation.EVALUATE, parameters)
 

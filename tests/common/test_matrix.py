@@ -221,7 +221,7 @@ def test_only_scores_that_saw_none_of_the_patients_are_comparable(design, on, wr
 )
 def test_cohorts_with_at_least_two_scores_to_compare(design, written):
     plan = DESIGNS[design]
-    found = compared_cohorts(plan)
+    found = compared_cohorts(plan, [True] * len(scorers_of(plan)))
 
     assert all(scorers == comparable(plan, on) and len(scorers) > 1 for _, on, scorers in found)
     assert "|".join(f"{index} {'+'.join(on.sites)}:{on.part}" for index, on, _ in found) == written

@@ -218,7 +218,9 @@ def test_a_model_that_too_few_sites_train_scores_nobody_anywhere(tmp_path):
         *({"kind": "scores", "name": name, "column": name} for name in ("alpha", "beta")),
     ]
     sites = [{"name": name, "role": "external" if name == "north" else "train"} for name in folders]
-    plan = a_plan(models, profile="standard", two_site_ack=False, sites=sites, evaluation={})
+    plan = a_plan(
+        models, profile="standard", two_site_ack=False, sites=sites, evaluation={"reference_model": "alpha"}
+    )
 
     results = study(plan, folders, tmp_path / "out")
 
@@ -227,6 +229,10 @@ def test_a_model_that_too_few_sites_train_scores_nobody_anywhere(tmp_path):
     judged = [cell for cell in results.evaluation if (cell.model, cell.arm) == ("Volume", "federated")]
     assert {cell.cohort_sites for cell in judged} > {("north",), ("west",)}
     assert all(cell.auc.value is None for cell in judged)
+    # The others are compared as if the plan had no such model.
+    (compared,) = [one for one in results.comparisons if one.cohort_sites == ("north",)]
+    assert compared.used == 160
+    assert [(pair.first_model, pair.second_model) for pair in compared.pairs] == [("alpha", "beta")]
 
 
 def test_a_regression_that_could_not_be_fitted_stops_no_study_with_an_external_centre(hospitals, tmp_path):

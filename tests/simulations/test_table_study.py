@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.progress import Progress
-from scipy.stats import binomtest, chi2_contingency
+from scipy.special import logit
+from scipy.stats import binomtest, chi2_contingency, norm
 from sites.tables import Habits, read_cohort, table_only_hospital, write_cohort
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -387,3 +388,17 @@ def _evaluate(board, parameters):
     from client.evaluate import evaluate_scores
 
     return evaluate_scores(board, parameters)
+
+
+def test_two_hospitals_that_accept_it_learn_whether_their_aucs_differ(standard):
+    (found,) = [one for one in standard.heterogeneity if one.model == "alpha"]
+    points, errors = [], []
+    for site in ("east", "west"):
+        auc = cell(standard, "alpha", "test", (site,)).auc
+        points.append(logit(auc.value))
+        errors.append((logit(auc.high) - logit(auc.low)) / (2 * norm.isf(0.025)))
+
+    z = (points[0] - points[1]) / np.hypot(*errors)
+
+    assert found.p_value == pytest.approx(2 * norm.sf(abs(z)), rel=1e-9)
+    assert (found.auc.value, found.q, found.i_squared) == (None, None, None)
