@@ -9,7 +9,7 @@ from math import sqrt
 import numpy as np
 
 from common.stats.contract import Summary
-from common.stats.estimate import OK, Estimate, Interval, Status, Z, absent, suppressed, undefined
+from common.stats.estimate import OK, Estimate, Interval, Status, Z, absent, coarse, suppressed, undefined
 from common.stats.glm import Ask
 from common.stats.minima import STANDARD, Minima
 from common.stats.newton import State, advance, start
@@ -145,8 +145,13 @@ def finish_calibration(summary: Summary, minima: Minima = STANDARD) -> Calibrati
         brier, error = (absent(status, name, used, missing) for name in names)
         return CalibrationResult(brier, error, (), clipped, used, missing, names[1], status)
     gaps = float(np.abs(events - summary.reals["scores"]).sum())
-    brier = Estimate(float(summary.reals["brier"][0]) / n, None, used, missing, names[0])
-    error = Estimate(gaps / n, None, used, missing, names[1])
+    values = (float(summary.reals["brier"][0]) / n, gaps / n)
+    if missing is None:
+        # Scores have few decimals: in full, the means would tell of how many they are.
+        values = (coarse(values[0])[0], coarse(values[1])[0])
+    brier, error = (
+        Estimate(value, None, used, missing, name) for value, name in zip(values, names, strict=True)
+    )
     points = () if missing is None else _points(summary, minima)
     return CalibrationResult(brier, error, points, clipped, used, missing, names[1], OK)
 

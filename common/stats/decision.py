@@ -44,7 +44,8 @@ class DecisionCurve:
     Attributes
     ----------
     points : tuple of NetBenefit
-        Thresholds between which too few patients lie are left out.
+        Thresholds between which too few patients lie, or whose table of class and call has a small count, are
+        left out.
     n_used, n_missing : int or None
         Patients with a score, and those without.
     method : str
@@ -155,12 +156,17 @@ def _benefit(threshold: float, called: list[int], classes: tuple[int, int]) -> N
 
 
 def _shown(summary: Summary, minima: Minima) -> list[int]:
-    """Thresholds between which, and beyond which, nobody lies or at least the cell minimum does."""
-    called = summary.counts["called"].sum(axis=0).tolist()
-    last = int(summary.counts["classes"].sum())
+    """Thresholds between which, and beyond which, nobody lies or at least the cell minimum does.
+
+    Net benefit and its interval are two equations for the true and the false positives.
+    """
+    called, classes = summary.counts["called"], summary.counts["classes"]
+    cells = np.stack([called, classes[:, np.newaxis] - called])
+    releasable: Flags = np.all(minima.releasable(cells), axis=(0, 1), keepdims=True)[0, 0]
+    last = int(classes.sum())
     shown = []
-    for index, count in enumerate(called):
-        if minima.shown(last - count) is not None and minima.shown(count) is not None:
+    for index, count in enumerate(called.sum(axis=0).tolist()):
+        if releasable[index] and minima.shown(last - count) is not None:
             shown.append(index)
             last = count
     return shown

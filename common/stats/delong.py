@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from common.stats.contract import Summary
-from common.stats.estimate import OK, Interval, Status, Z, suppressed, undefined
+from common.stats.estimate import OK, Interval, Status, Z, coarse, suppressed, undefined
 from common.stats.minima import STANDARD, Minima
 from common.stats.roc import NEGATIVE, POSITIVE, auc_of, placement_values
 from common.types import Flags, Reals
@@ -289,4 +289,6 @@ def _difference(
     half = Z * sqrt(variance)
     interval = Interval(max(-1.0, difference - half), min(1.0, difference + half), method)
     p = float(2 * stats.norm.sf(abs(z)))
+    if numbers[1] is None:
+        return AucDifference(*coarse(difference, interval), z, p, None, *numbers, method, OK)
     return AucDifference(difference, interval, z, p, None, *numbers, method, OK)

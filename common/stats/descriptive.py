@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,7 +24,7 @@ class Description:
     Attributes
     ----------
     n_used, n_missing : int or None
-        None where the number may not be shown.
+        None where the number may not be shown; then the others are rounded to where they do not tell it.
     mean, sd : float or None
         SD with n - 1 degrees of freedom.
     first_quartile, median, third_quartile : Quantile or None
@@ -139,8 +139,20 @@ def _describe(moments: Moments, missing: int, histogram: Counts, terms: _Terms) 
         reason = suppressed(f"fewer than {minima.group} values")
         return Description(n_used, n_missing, *_NOTHING, method, reason)
     lower, median, upper = (quantile(histogram, p, terms.grid, terms.kind) for p in QUARTILES)
-    sd = moments.sd if moments.n > 1 else None
-    return Description(n_used, n_missing, moments.mean, sd, lower, median, upper, method, OK)
+    mean, sd = moments.mean, moments.sd if moments.n > 1 else None
+    if n_missing is None:
+        # In full, a mean of whole numbers tells its denominator, a quartile's fraction its last bits.
+        step = terms.grid.resolution
+        mean, sd = _to(mean, step / 10), None if sd is None else _to(sd, step / 10)
+        lower, median, upper = (
+            replace(found, value=_to(found.value, step), error_bound=step) for found in (lower, median, upper)
+        )
+    return Description(n_used, n_missing, mean, sd, lower, median, upper, method, OK)
+
+
+def _to(value: float, step: float) -> float:
+    """The nearest multiple of a step."""
+    return round(round(value / step) * step, 12)
 
 
 _NOTHING = (None, None, None, None, None)

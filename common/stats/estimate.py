@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from scipy.special import ndtri
@@ -60,6 +60,18 @@ class Interval:
     high: float
     method: str
     level: float = LEVEL
+
+
+_COARSE = 3
+"""Decimals that are left of a number whose further ones would tell how many patients it is made from."""
+
+
+def coarse(value: float, interval: Interval | None = None) -> tuple[float, Interval | None]:
+    """A share and its interval without the decimals that tell the denominator, e.g. of an AUC its pairs."""
+    if interval is not None:
+        low, high = round(interval.low, _COARSE), round(interval.high, _COARSE)
+        interval = replace(interval, low=low, high=high)
+    return round(value, _COARSE), interval
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from common.stats.contract import Summary
+from common.stats.contract import Summary, total
 from common.stats.estimate import OK, Status, suppressed
 from common.stats.minima import STANDARD, Minima
 
@@ -83,8 +83,44 @@ def local_flow(screened: int, excluded: Sequence[int], positive: int, negative: 
     )
 
 
-def finish_flow(summary: Summary, reasons: Sequence[str], minima: Minima = STANDARD) -> FlowResult:
+def finish_flows(
+    summaries: Mapping[str, Summary], reasons: Sequence[str], minima: Minima = STANDARD
+) -> tuple[dict[str, FlowResult], FlowResult]:
+    """Each site's flow chart, and that of all together, from which no other can be subtracted.
+
+    What one site merges is merged in the sum, too; what one site hides is hidden there.
+    """
+    flows = {site: finish_flow(summary, reasons, minima) for site, summary in summaries.items()}
+    together = frozenset(
+        reasons.index(reason)
+        for flow in flows.values()
+        for one in flow.excluded
+        for reason in one.reasons
+        if len(one.reasons) > 1 or one.patients is None
+    )
+    whole = finish_flow(total(summaries.values()), reasons, minima, together)
+    if any(flow.excluded and flow.excluded[-1].patients is None for flow in flows.values()):
+        whole = replace(whole, screened=None, excluded=_without_numbers(whole, together, reasons))
+    if any(flow.included is None for flow in flows.values()):
+        whole = replace(whole, included=None)
+    if any(flow.positive is None for flow in flows.values()):
+        whole = replace(whole, positive=None, negative=None)
+    hidden = None in {whole.screened, whole.included, whole.positive}
+    return flows, replace(whole, status=suppressed("a count below the minimum")) if hidden else whole
+
+
+def finish_flow(
+    summary: Summary,
+    reasons: Sequence[str],
+    minima: Minima = STANDARD,
+    together: frozenset[int] = frozenset(),
+) -> FlowResult:
     """The flow chart; reasons with too few patients are merged, with the next smallest if need be.
+
+    Parameters
+    ----------
+    together : frozenset of int
+        Places of reasons that may only be shown as one number.
 
     Raises
     ------
@@ -94,7 +130,7 @@ def finish_flow(summary: Summary, reasons: Sequence[str], minima: Minima = STAND
     counts = summary.counts["excluded"].tolist()
     if len(reasons) != len(counts):
         raise ValueError(f"{len(counts)} numbers of excluded patients, but the reasons {list(reasons)}")
-    merged = _merged(counts, minima)
+    merged = _merged(counts, minima, together)
     shown = [
         Excluded((reason,), count)
         for index, (reason, count) in enumerate(zip(reasons, counts, strict=True))
@@ -117,10 +153,22 @@ def finish_flow(summary: Summary, reasons: Sequence[str], minima: Minima = STAND
     )
 
 
-def _merged(counts: Sequence[int], minima: Minima) -> frozenset[int]:
+def _without_numbers(
+    flow: FlowResult, together: frozenset[int], reasons: Sequence[str]
+) -> tuple[Excluded, ...]:
+    """The exclusions, those that belong together without their number."""
+    own = {reasons[index] for index in together}
+    return tuple(
+        replace(one, patients=None) if own.intersection(one.reasons) else one for one in flow.excluded
+    )
+
+
+def _merged(counts: Sequence[int], minima: Minima, together: frozenset[int]) -> frozenset[int]:
     """Which reasons to merge: all small ones, and more, smallest first, until their sum may be shown."""
-    merged = {index for index, count in enumerate(counts) if minima.shown(count) is None}
-    larger = sorted((count, index) for index, count in enumerate(counts) if count >= minima.cell)
+    merged = set(together) | {index for index, count in enumerate(counts) if minima.shown(count) is None}
+    larger = sorted(
+        (count, index) for index, count in enumerate(counts) if count >= minima.cell and index not in merged
+    )
     while larger and minima.shown(sum(counts[index] for index in merged)) is None:
         merged.add(larger.pop(0)[1])
     return frozenset(merged)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log, sqrt
+from math import ceil, log, sqrt
 from typing import Literal, TypeAlias
 
 import numpy as np
 from scipy.special import expit
 
 from common.stats.contract import Summary
-from common.stats.estimate import OK, Interval, Status, Z, suppressed, undefined
+from common.stats.estimate import OK, Interval, Status, Z, coarse, suppressed, undefined
 from common.stats.minima import STANDARD, Minima
 from common.stats.proportion import clopper_pearson, wilson_limits
 from common.stats.scores import check_scores, ranked, with_score
@@ -156,6 +156,9 @@ def finish_roc(
     bound = 0.0 if exact else bound
     variance = delong_variance(negatives, positives)
     chosen = auc_interval(auc, variance, n0 + n1, interval)
+    if missing is None:
+        # The pairs of patients are an AUC's denominator: in full it would tell their number.
+        (auc, chosen), bound = coarse(auc, chosen), ceil(1000 * bound) / 1000
     curve = None if missing is None else _curve(negatives, positives, minima.cell)
     return RocResult(auc, bound, variance, chosen, curve, *used, missing, interval, OK)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -22,7 +22,7 @@ from common.stats.descriptive import (
     local_descriptive,
     withheld_description,
 )
-from common.stats.estimate import Status
+from common.stats.estimate import Status, coarse, suppressed
 from common.stats.grid import Grid, QuantileType
 from common.stats.minima import STANDARD, Minima
 from common.stats.smd import smd_categorical, smd_continuous
@@ -158,9 +158,11 @@ def _continuous_row(
     for group in groups:
         if not group.status.ok:
             return ContinuousRow(variable, groups, _withheld(group.status), None)
+    smd = smd_continuous(with_outcome, without)
     if any(group.n_used is None for group in groups):
-        test = replace(test, n_used=None)
-    return ContinuousRow(variable, groups, test, smd_continuous(with_outcome, without))
+        # With the means and SDs, statistic and p would be equations for the numbers.
+        return ContinuousRow(variable, groups, _withheld(_FEW), None if smd is None else coarse(smd)[0])
+    return ContinuousRow(variable, groups, test, smd)
 
 
 def _categorical_row(summary: Summary, variable: Categorical, minima: Minima) -> CategoricalRow:
@@ -170,6 +172,9 @@ def _categorical_row(summary: Summary, variable: Categorical, minima: Minima) ->
     if not tabulation.status.ok:
         return CategoricalRow(variable, tabulation, _withheld(tabulation.status), None)
     return CategoricalRow(variable, tabulation, test, smd_categorical(table[:, ::-1]))
+
+
+_FEW = suppressed("few values are missing or known")
 
 
 def _withheld(status: Status) -> TestResult:

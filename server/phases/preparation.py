@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from common.headers import Operation
 from common.matrix import Part
-from common.stats.contract import Summary, total
-from common.stats.flow import FlowResult, finish_flow
-from common.stats.minima import minima_of
+from common.stats.contract import Summary
+from common.stats.flow import FlowResult, finish_flows
+from common.stats.minima import Minima, hidden_cells, minima_of
 from common.study import StudyPlan
+from common.types import Counts, Flags
 from server.exchange import Exchange
 
 REASONS = (
@@ -64,17 +67,26 @@ def prepare_sites(exchange: Exchange) -> Preparation:
     replies = exchange.ask(Operation.PREPARE, exchange.plan.site_names)
     minima = minima_of(exchange.plan.profile)
     summaries = {site: reply.summary for site, reply in replies.items()}
-    flows = {site: finish_flow(summary.part("flow"), REASONS, minima) for site, summary in summaries.items()}
-    together = finish_flow(total(summaries.values()).part("flow"), REASONS, minima)
+    charts = {site: summary.part("flow") for site, summary in summaries.items()}
+    flows, together = finish_flows(charts, REASONS, minima)
     sizes = {site: _sizes(exchange.plan, summary) for site, summary in summaries.items()}
     return Preparation(flows, together, sizes)
 
 
 def _sizes(plan: StudyPlan, summary: Summary) -> dict[Part, PartSize]:
-    minima = minima_of(plan.profile)
+    """What the flow chart tells of the site, less the other parts, must not be a hidden part."""
     table = summary.counts["parts/patients"]
+    hidden = np.stack([_hidden(column, minima_of(plan.profile)) for column in table.T], axis=1)
     return {
-        part: PartSize(minima.shown(int(row[0])), minima.shown(int(row[1])))
-        for part, row in zip(PARTS, table, strict=True)
+        part: PartSize(*(None if mark else int(count) for count, mark in zip(row, marks, strict=True)))
+        for part, row, marks in zip(PARTS, table, hidden, strict=True)
         if row.sum() > 0
     }
+
+
+def _hidden(column: Counts, minima: Minima) -> Flags:
+    """Of one class, by part; Table 1 tells training and validation together, and the tested alone."""
+    trained, tested = column[:2], column[2:]
+    if not (minima.releasable(tested) & minima.releasable(trained.sum())).all():
+        return np.ones(column.shape, dtype=np.bool_)
+    return np.append(hidden_cells(trained[:, np.newaxis], minima)[:, 0], [False])

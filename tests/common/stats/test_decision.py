@@ -64,6 +64,17 @@ def test_neighbouring_points_do_not_give_few_patients_away(seed):
     assert all(step == 0 or step >= STANDARD.cell for step in -np.diff(called))
 
 
+def test_a_point_does_not_solve_for_a_small_cell():
+    """Two true positives among twelve called: net benefit and variance would be two equations for them."""
+    scores = np.repeat([0.6, 0.2, 0.6, 0.2], [2, 28, 10, 60])
+    labels = np.repeat([True, False], [30, 70])
+
+    summary = local_decision(scores, labels, (0.1, 0.5))
+
+    assert [point.threshold for point in finish_decision(summary, (0.1, 0.5)).points] == [0.1]
+    assert len(finish_decision(summary, (0.1, 0.5), SIMULATION).points) == 2
+
+
 def test_too_few_are_suppressed():
     scores = np.linspace(0, 1, 40)
 

@@ -33,7 +33,10 @@ def test_by_hand():
 
 def test_equals_the_mean_of_patients_differences_however_spread(federations):
     scores, labels = draw()
-    curves = [finish_decision(local_decision(row, labels, THRESHOLDS), THRESHOLDS).points for row in scores]
+    curves = [
+        finish_decision(local_decision(row, labels, THRESHOLDS), THRESHOLDS, SIMULATION).points
+        for row in scores
+    ]
 
     for sites in federations(labels):
         summary = total(local_decision_difference(scores[:, s], labels[s], THRESHOLDS) for s in sites)
@@ -52,13 +55,19 @@ def test_equals_the_mean_of_patients_differences_however_spread(federations):
 def test_few_patients_on_whom_models_disagree_are_hidden():
     scores, labels = draw()
     scores[1] = scores[0]
+    same = local_decision_difference(scores, labels, THRESHOLDS)
+    assert [point.threshold for point in finish_decision_difference(same, THRESHOLDS).points] == [
+        0.3,
+        0.4,
+        0.5,
+    ]
     alike = np.flatnonzero((scores[0] > 0.31) & (scores[0] < 0.39))[:4]
     scores[1, alike] = 0.25
     summary = local_decision_difference(scores, labels, THRESHOLDS)
 
     shown = [point.threshold for point in finish_decision_difference(summary, THRESHOLDS).points]
 
-    assert shown == [0.2, 0.4, 0.5]
+    assert shown == [0.4, 0.5]
     assert len(finish_decision_difference(summary, THRESHOLDS, SIMULATION).points) == 4
 
 

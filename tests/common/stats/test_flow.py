@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.stats.contract import total
-from common.stats.flow import finish_flow, local_flow
+from common.stats.flow import finish_flow, finish_flows, local_flow
 from common.stats.minima import REPLICATION, STANDARD
 
 REASONS = ("age", "onset", "follow-up", "primary IVH", "surgery", "artefacts")
@@ -60,6 +60,36 @@ def test_a_small_class_hides_both():
 
     assert (result.positive, result.negative, result.included) == (None, None, 64)
     assert result.status.kind == "suppressed"
+
+
+def test_no_centre_s_small_reason_is_what_is_left_of_all_together():
+    flows, whole = finish_flows({"a": flow([3, 0, 8, 0, 0, 9]), "b": flow([7, 0, 6, 0, 0, 5])}, REASONS)
+
+    assert shown(flows["a"])["age", "follow-up"] == 11
+    assert shown(flows["b"])[("age",)] == 7
+    assert ("age",) not in shown(whole)
+    assert shown(whole)["age", "follow-up"] == 24
+    assert (whole.screened, whole.status.ok) == (218, True)
+
+
+def test_what_one_centre_hides_is_hidden_of_all_together():
+    charts = {"a": flow([3, 0, 0, 0, 0, 0], positive=4), "b": flow([7, 0, 6, 0, 0, 5])}
+
+    flows, whole = finish_flows(charts, REASONS)
+
+    assert (flows["a"].screened, shown(flows["a"])[("age",)]) == (None, None)
+    assert (whole.screened, whole.positive, whole.negative) == (None, None, None)
+    assert not any(patients for reasons, patients in shown(whole).items() if "age" in reasons)
+    assert whole.included == 154
+    assert whole.status.kind == "suppressed"
+
+
+def test_where_nothing_is_hidden_all_together_is_as_it_was():
+    charts = {"a": flow([3, 0, 8, 0, 0, 9]), "b": flow([7, 0, 6, 0, 0, 5])}
+
+    assert finish_flows(charts, REASONS, REPLICATION)[1] == finish_flow(
+        total(charts.values()), REASONS, REPLICATION
+    )
 
 
 @given(st.lists(st.integers(0, 12), min_size=6, max_size=6))

@@ -308,7 +308,24 @@ def test_few_without_a_score_hide_what_would_tell_how_many_have_one():
     shown = finish_roc(local_roc(scores, labels, 100), minima=SIMULATION)
 
     assert (hidden.n_missing, hidden.n_positive, hidden.n_negative, hidden.curve) == (None,) * 4
-    assert (hidden.auc, hidden.status.ok, shown.n_missing) == (shown.auc, True, 4)
+    assert (hidden.auc, hidden.status.ok, shown.n_missing) == (round(shown.auc, 3), True, 4)
+    assert hidden.interval.low == round(hidden.interval.low, 3)
+    assert 0 <= hidden.error_bound - shown.error_bound < 0.001
+
+
+def test_an_auc_does_not_tell_how_few_have_no_score():
+    """In full, few numbers of patients make a whole number of won pairs of it."""
+    scores, labels = draw(6)
+    scores[:3] = np.nan
+    summary = local_roc(scores, labels, 100)
+    shown, full = finish_roc(summary).auc, finish_roc(summary, minima=SIMULATION).auc
+
+    def possible(auc, precision):
+        pairs = [2 * (labels.sum() - i) * ((~labels).sum() - j) for i in range(5) for j in range(5)]
+        return sum(abs(auc * n - round(auc * n)) <= precision * n for n in pairs)
+
+    assert possible(full, 1e-12) < 5
+    assert possible(shown, 0.0005) == 25
 
 
 def test_nobody_with_a_score():

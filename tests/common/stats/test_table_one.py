@@ -98,15 +98,25 @@ def test_a_small_group_hides_test_and_smd():
     assert row.groups[0].mean is not None
 
 
-def test_few_missing_hide_the_number_tested():
-    age = np.arange(20.0, 80.0)
-    age[0] = np.nan
-    outcome = np.arange(60) % 2
+def test_few_missing_hide_the_test_and_what_tells_how_many_they_are():
+    """An SMD or t in full, or a quartile's fraction, would be one equation more for the numbers."""
+    age = np.arange(20.0, 82.0)
+    age[[0, 31]] = np.nan
+    outcome = np.arange(62) % 2
 
     (row,) = finish_table_one(local_table_one([age], outcome, VARIABLES[:1]), VARIABLES[:1])
 
-    assert row.test.n_used is None
-    assert row.test.p is not None
+    assert (row.test.n_used, row.test.p, row.test.statistic, row.test.status.kind) == (
+        None,
+        None,
+        None,
+        "suppressed",
+    )
+    assert row.smd == round(row.smd, 3)
+    assert (row.groups[0].mean, row.groups[1].mean) == (51.0, 51.0)
+    first = np.quantile(age[outcome == 0][1:], 0.25)
+    assert first % 1
+    assert row.groups[0].first_quartile.value == round(first)
 
 
 def test_names_must_differ():
