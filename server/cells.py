@@ -36,7 +36,7 @@ def cell_of(judged: Judgement) -> Cell:
         missing=judged.roc.n_missing,
         auc=auc_of(judged.roc),
         auc_error_bound=judged.roc.error_bound,
-        roc=_points(judged.roc),
+        roc=_points(judged),
         confusion=_matrix(confusion),
         accuracy=estimate(confusion.accuracy),
         sensitivity=estimate(confusion.sensitivity),
@@ -45,6 +45,7 @@ def cell_of(judged: Judgement) -> Cell:
         npv=estimate(confusion.npv),
         f1=estimate(confusion.f1),
         threshold=_in_own_unit(judged.scorer, judged.threshold),
+        falling=isinstance(judged.scorer.model, ScoresModel) and judged.scorer.model.risk == "falls",
         calibration=_calibration(judged.calibration, judged.recalibration),
         decision=_decision(judged.decision),
     )
@@ -91,12 +92,12 @@ def _in_own_unit(scorer: Scorer, threshold: float) -> float:
     return model.unscaled(threshold) if isinstance(model, ScoresModel) else threshold
 
 
-def _points(roc: RocResult) -> tuple[RocPoint, ...]:
-    if roc.curve is None:
+def _points(judged: Judgement) -> tuple[RocPoint, ...]:
+    curve = judged.roc.curve
+    if curve is None:
         return ()
-    curve = roc.curve
     steps = zip(
-        curve.threshold,
+        (_in_own_unit(judged.scorer, cut) for cut in curve.threshold),
         curve.false_positive_rate,
         curve.true_positive_rate,
         curve.low,

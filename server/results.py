@@ -115,7 +115,7 @@ class RocPoint(Record):
     """One step of a ROC curve that holds enough patients to be shown."""
 
     threshold: float
-    """Scores of at least this are called positive."""
+    """Called positive from here on, in the score's own unit; the first lies beyond every score."""
     false_positive_rate: float
     """1 - specificity."""
     true_positive_rate: float
@@ -174,6 +174,8 @@ class Cell(Record):
     f1: Measure
     threshold: float | None = None
     """Scores of at least this were called positive; in the column's unit for a score of the table."""
+    falling: bool = False
+    """Whether a smaller score means more risk: then those up to the threshold are called positive."""
     calibration: Calibration | None = None
     """None for scores that are no predicted risks, and for patients who trained the model."""
     decision: tuple[NetBenefitPoint, ...] = ()

@@ -90,9 +90,9 @@ def _entries(subject: Subject, cell: Cell, notes: Footnotes) -> tuple[Entry, ...
 
 def _operating_point(subject: Subject, cell: Cell) -> str:
     """A threshold that is not the plan's, in words."""
-    if cell.threshold is None or cell.threshold == subject.results.study.threshold:
+    if cell.threshold is None or (cell.threshold == subject.results.study.threshold and not cell.falling):
         return ""
-    return f"Called positive from {cell.threshold:g}."
+    return f"Called positive {'up to' if cell.falling else 'from'} {cell.threshold:g}."
 
 
 def _arms(subject: Subject, model: ModelView) -> tuple[tuple[str, tuple[Cell, ...]], ...]:

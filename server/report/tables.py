@@ -100,6 +100,7 @@ def _performance(results: Results) -> Iterable[Row]:
     yield (
         *("model", "arm", "cohort", "part", "relation", "positive", "negative", "missing"),
         *(
+            "called",
             "threshold",
             "auc_error_bound",
             "true_positive",
@@ -118,6 +119,7 @@ def _performance(results: Results) -> Iterable[Row]:
                 cell.positive,
                 cell.negative,
                 cell.missing,
+                "up to" if cell.falling else "from",
                 cell.threshold,
                 cell.auc_error_bound,
             ),

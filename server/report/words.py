@@ -124,8 +124,9 @@ def between(low: str, high: str) -> str:
 
 
 def threshold(cell: Cell, study: Study) -> str:
-    """From which score on patients are called positive: the cell's own threshold, else the plan's."""
-    return f"{study.threshold if cell.threshold is None else cell.threshold:g}"
+    """From, or up to, which score patients are called positive: the cell's own threshold, else the plan's."""
+    value = f"{study.threshold if cell.threshold is None else cell.threshold:g}"
+    return f"\N{LESS-THAN OR EQUAL TO} {value}" if cell.falling else value
 
 
 def count(value: int | None) -> str:

@@ -7,6 +7,7 @@ import pytest
 from studies import SMALL, Make, make_study
 
 from server.report import write_tables
+from server.report.page import render
 from server.results import Results
 
 SMALL_STUDY = Make(models=("2D-ResNet-18",), rounds=3)
@@ -48,6 +49,22 @@ def test_the_tables_hold_every_number_in_full(tmp_path):
     assert len(_rows(files["training"])) == sum(len(curve.points) for curve in results.training)
     assert len(_rows(files["cohort"])) == 2 * len(results.cohort)
     assert sum(row["step"] == "included" for row in _rows(files["flow"])) == 3
+
+
+def test_a_score_of_falling_risk_is_called_positive_up_to_its_threshold(tmp_path):
+    results = make_study(Make(models=(), scores=("Points",)))
+    falling = tuple(
+        cell.model_copy(update={"threshold": 11.0, "falling": True}) for cell in results.evaluation
+    )
+    results = results.model_copy(update={"evaluation": falling})
+
+    page = render(results)
+    (row, *_) = _rows(next(path for path in write_tables(results, tmp_path) if path.stem == "performance"))
+
+    assert "Called positive up to 11." in page
+    assert "Calls at a score of \N{LESS-THAN OR EQUAL TO} 11." in page
+    assert "11 or more" not in page
+    assert (row["called"], row["threshold"]) == ("up to", "11.0")
 
 
 def test_hidden_numbers_are_blank_in_the_tables(tmp_path):

@@ -4,6 +4,7 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +12,13 @@ from pydantic import ValidationError
 from studies import Make, make_study
 
 from common.errors import ResumeError
+from common.matrix import Cohort, Scorer
+from common.stats.confusion import finish_confusion, local_confusion
+from common.stats.minima import SIMULATION
+from common.stats.roc import finish_roc, local_roc
+from common.study import GIVEN, ScoresModel
+from server.cells import cell_of
+from server.phases.evaluation import Judgement
 from server.records import Described, Measure, Standing
 from server.results import CurvePoint, Overlay, Results, load_results, save_results
 
@@ -31,6 +39,32 @@ def _tampered(*steps: str | int, value: object) -> str:
         place = place[step]
     place[steps[-1]] = value
     return json.dumps(content)
+
+
+def test_a_cell_is_in_the_score_s_own_unit():
+    model = ScoresModel(kind="scores", name="Points", column="points", high=24, step=1, risk="falls")
+    points = np.arange(25.0)
+    scores, labels = np.array([model.scaled(value) for value in points]), points < 10
+    threshold = model.scaled(11)
+
+    cell = cell_of(
+        Judgement(
+            scorer=Scorer(model, GIVEN),
+            cohort=Cohort(("a",), "whole"),
+            relation="given",
+            threshold=threshold,
+            roc=finish_roc(local_roc(scores, labels, 1000), minima=SIMULATION),
+            confusion=finish_confusion(local_confusion(scores, labels, threshold), minima=SIMULATION),
+        )
+    )
+
+    assert cell.falling
+    assert cell.threshold == pytest.approx(11)
+    assert cell.confusion.false_positive == 2
+    # An edge of the histogram lies within a bin of the points; whoever has up to as many is called positive.
+    for step in cell.roc[1:]:
+        called = np.floor(step.threshold + 0.024)
+        assert step.true_positive_rate == pytest.approx(np.mean(points[labels] <= called))
 
 
 def test_what_is_saved_is_loaded(tmp_path):
