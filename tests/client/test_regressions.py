@@ -8,10 +8,11 @@ from sklearn.linear_model import LogisticRegression
 
 from client.covariates import labels_of
 from client.regressions import SiteRegressions
+from client.score_store import ScoreStore
+from common.card_file import load_card
 from common.design import design_of
 from common.errors import ModelError, ProtocolError
 from common.fitted import coefficients_of
-from common.headers import Fitted
 
 COVARIATES = ("ivh", "age")
 
@@ -28,6 +29,11 @@ def a_plan(seed=7):
 
 PLAN = a_plan()
 MODEL, OTHER = PLAN.regressions
+
+
+def at_a(plan, cases, folder):
+    """Of site a alone, which has scored nobody by a network."""
+    return SiteRegressions(plan, "a", cases, folder, ScoreStore(folder / "scores", plan.digest()), "local-a")
 
 
 def make_cases(patients=120, seed=1):
@@ -48,7 +54,7 @@ def cases():
 
 @pytest.fixture
 def regressions(cases, tmp_path):
-    return SiteRegressions(PLAN, cases, tmp_path)
+    return at_a(PLAN, cases, tmp_path)
 
 
 def columns(cases):
@@ -68,18 +74,18 @@ def test_alone_is_scikit_learn_s_fit_on_training_and_validation_patients(regress
     assert (fitted.used, fitted.missing) == (80, 0)
     # The design: age, INR, IVH
     np.testing.assert_allclose(coefficients[[1, 3]], expected.coef_[0], rtol=1e-4)
-    assert coefficients[2] == 0
-    risks = regressions.score(MODEL, coefficients)
+    assert np.isnan(coefficients[2])
+    risks = regressions.score(coefficients, MODEL.covariates)
     np.testing.assert_allclose(risks, expected.predict_proba(columns(cases))[:, 1], rtol=1e-5)
 
 
 def test_what_was_fitted_is_kept_privately_and_found_by_another_process(regressions, cases, tmp_path):
     fitted = regressions.fit_alone(MODEL)
 
-    assert SiteRegressions(PLAN, cases, tmp_path).alone(MODEL) == fitted
+    assert at_a(PLAN, cases, tmp_path).alone(MODEL) == fitted
     (path,) = tmp_path.rglob("local.json")
     assert path.stat().st_mode & 0o077 == 0
-    assert Fitted.model_validate_json(path.read_text()) == fitted
+    assert load_card(path).card.content.fitted == fitted
 
 
 def test_another_model_or_plan_was_not_fitted(regressions, cases, tmp_path):
@@ -88,7 +94,7 @@ def test_another_model_or_plan_was_not_fitted(regressions, cases, tmp_path):
     with pytest.raises(ProtocolError, match="no local model 'Other' was fitted here"):
         regressions.alone(OTHER)
     with pytest.raises(ProtocolError, match="no local model 'Clinical' was fitted here"):
-        SiteRegressions(a_plan(seed=8), cases, tmp_path).alone(MODEL)
+        at_a(a_plan(seed=8), cases, tmp_path).alone(MODEL)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"effects": 3}', b'{"intercept": 1, "bias": 2}', b"\xff"])
@@ -97,23 +103,23 @@ def test_a_damaged_file_is_named(regressions, tmp_path, content):
     (path,) = tmp_path.rglob("local.json")
     path.write_bytes(content)
 
-    with pytest.raises(ModelError, match=r"(?s)local.json: damaged .* -> delete it, run again"):
+    with pytest.raises(ModelError, match=r"local.json: (is truncated|has no model card).* -> "):
         regressions.alone(MODEL)
 
 
 @pytest.mark.parametrize("coefficients", [np.zeros(3), np.zeros(5), np.zeros(0), np.zeros((4, 1))])
 def test_coefficients_of_another_design_are_refused(regressions, coefficients):
     with pytest.raises(ProtocolError, match=f"{coefficients.size} coefficients came for 3 columns"):
-        regressions.score(MODEL, coefficients)
+        regressions.score(coefficients, MODEL.covariates)
 
 
 def test_a_patient_without_a_covariate_has_no_risk_and_does_not_train(tmp_path):
     blank = (a_case("Q0", grows=True, age=99.0), a_case("Q1", part="test", ivh=1.0))
-    alone = SiteRegressions(PLAN, make_cases(), tmp_path / "complete").fit_alone(MODEL)
-    regressions = SiteRegressions(PLAN, (*make_cases(), *blank), tmp_path / "blank")
+    alone = at_a(PLAN, make_cases(), tmp_path / "complete").fit_alone(MODEL)
+    regressions = at_a(PLAN, (*make_cases(), *blank), tmp_path / "blank")
 
     fitted = regressions.fit_alone(MODEL)
-    risks = regressions.score(MODEL, coefficients_of(fitted, design_of(PLAN)))
+    risks = regressions.score(coefficients_of(fitted, design_of(PLAN)), MODEL.covariates)
 
     assert fitted == alone.model_copy(update={"missing": 1})
     assert np.flatnonzero(np.isnan(risks)).tolist() == [120, 121]
@@ -123,6 +129,6 @@ def test_too_few_patients_have_no_model_in_the_standard_profile(tmp_path):
     plan = plan_of({"a": "train"}, LOGISTIC, profile="standard", phases=["training"])
     cases = tuple(a_case(f"P{n}", grows=n < 9, age=50.0 + n % 7) for n in range(60))
 
-    fitted = SiteRegressions(plan, cases, tmp_path).fit_alone(plan.regressions[0])
+    fitted = at_a(plan, cases, tmp_path).fit_alone(plan.regressions[0])
 
     assert (fitted.status, fitted.intercept, fitted.effects) == ("suppressed", None, ())

@@ -87,7 +87,7 @@ def test_one_plan_may_have_models_of_all_kinds(tmp_path):
             'kind = "logistic"',
             'kind = "logisitc"',
             20,
-            'models.1: kind must be "cnn", "logistic" or "scores"',
+            'models.1: kind must be "cnn", "logistic", "svm" or "scores"',
         ),
         ('name = "Clinical"', 'name = "Cli nical"', 22, "models.1.name: "),
         (
@@ -194,21 +194,18 @@ def test_a_value_is_scaled_to_rise_with_the_risk_and_back(changes, value, score)
     assert model.unscaled(score) == value
 
 
-@pytest.mark.parametrize(
-    ("name", "network", "regression"),
-    [("Net", True, False), ("Clinical", False, True), ("Scale", False, False)],
-)
-def test_a_model_is_found_by_its_kind(name, network, regression):
+@pytest.mark.parametrize(("name", "network"), [("Net", True), ("Clinical", False), ("Scale", False)])
+def test_a_model_is_found_by_its_name_and_a_network_by_its_kind(name, network):
     plan = plan_of({"a": "train"}, NETWORK, LOGISTIC, SCALE)
 
-    for find, allowed in ((plan.network, network), (plan.regression_model, regression)):
-        if allowed:
-            assert find(name).name == name
-        else:
-            with pytest.raises(PlanError, match=f"the plan's model '{name}' is no"):
-                find(name)
+    assert plan.model(name).name == name
+    if network:
+        assert plan.network(name).name == name
+    else:
+        with pytest.raises(PlanError, match=f"the plan's model '{name}' is no"):
+            plan.network(name)
 
 
 def test_a_kind_that_is_no_word_is_refused():
-    with pytest.raises(ValueError, match='kind must be "cnn", "logistic" or "scores"'):
+    with pytest.raises(ValueError, match='kind must be "cnn", "logistic", "svm" or "scores"'):
         plan_of({"a": "train"}, NETWORK | {"kind": 3})
