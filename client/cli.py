@@ -189,5 +189,38 @@ def explain(
         print(explain_site(folder, study, model, root, progress))
 
 
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="A model of a finished study (.safetensors or .json).")],
+    folder: Annotated[Path | None, typer.Option(help="A site folder: every patient of its table.")] = None,
+    ct: Annotated[Path | None, typer.Option(help="One patient's CT.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="Its segmentation: 1 is ICH, 2 is IVH.")] = None,
+    table: Annotated[Path | None, typer.Option(help="A table with the patient's covariates.")] = None,
+    patient: Annotated[str | None, typer.Option(help="Whom of the table or the folder.")] = None,
+    values: Annotated[
+        list[str] | None, typer.Option("--set", help="NAME=VALUE of a covariate, feature or score:NETWORK.")
+    ] = None,
+    plan: Annotated[Path | None, typer.Option(help="Refuse a model of any other study plan.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write a CSV file.")] = None,
+) -> None:
+    """Give a model's risk of expansion for one patient, or for every patient of a folder."""
+    from rich.console import Console
+
+    from client.predict_request import RESEARCH_USE, PredictRequest, answer, as_table, write_csv
+    from common.terminal import progress_bar
+
+    request = PredictRequest(model, folder, ct, mask, table, patient, tuple(values or ()), plan)
+    with progress_bar() as progress:
+        found = answer(request, progress)
+    if out:
+        write_csv(found, out)
+    if len(found.outcomes) == 1 and found.failure:
+        raise found.failure
+    Console().print(as_table(found))
+    print(RESEARCH_USE)
+    if found.failure:
+        raise typer.Exit(found.failure.exit_code)
+
+
 if __name__ == "__main__":
     app()

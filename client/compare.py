@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from client.evaluate import centre_roc, complete, thresholds_of
+from client.evaluate import asked_here, centre_roc, compared_here, complete, insist, thresholds_of
 from client.scoreboard import Scoreboard
 from common.errors import ProtocolError
-from common.matrix import Cohort, cohorts_of, comparable, compared_cohorts, scorers_of
+from common.matrix import (
+    PARTS,
+    Cohort,
+    Part,
+    cohorts_of,
+    comparable,
+    own_test,
+    scorers_of,
+)
 from common.protocol import Parameters
 from common.questions import read_newton, read_pairs, read_placements, reals
 from common.stats.calibration import logits
@@ -31,6 +39,7 @@ def calibrate_scores(board: Scoreboard, parameters: Parameters) -> Summary:
         if scorer not in comparable(board.plan, cohorts[index]):
             raise ProtocolError(f"score {scorer} was asked to be calibrated on cohort {index}")
         own = board.of_cohort(cohorts[index])
+        insist(board, board.scores[[scorer]][:, own], board.labels[own])
         matrix[own, column] = logits(board.scores[scorer, own])
     problem, query = read_newton(parameters, len(pairs))
     return local_newton(matrix, board.labels, problem, query)
@@ -41,15 +50,16 @@ def compare_scores(board: Scoreboard, parameters: Parameters) -> Summary:
     spread = reals(parameters, "tau_squared", 1)
     if spread.shape != (len(board.scores),):
         raise ProtocolError(f"{spread.size} variances came for {len(board.scores)} scores")
+    asked, own_part = asked_here(board, parameters), PARTS.index(own_test(board.plan, board.site))
     paired = [
         _compare(board, (index, cohort, scorers), parameters).under(f"paired/{index}")
-        for index, cohort, scorers in compared_cohorts(board.plan)
+        for index, cohort, scorers in compared_here(board, parameters)
         if f"{index}.auc" in parameters
     ]
     centres = [
-        local_weighted(centre_roc(board, scorer, wanted=True), float(spread[scorer])).under(
-            f"centre/{scorer}"
-        )
+        local_weighted(
+            centre_roc(board, scorer, wanted=bool(asked[own_part, scorer])), float(spread[scorer])
+        ).under(f"centre/{scorer}")
         for scorer in range(len(board.scores))
     ]
     return join([*paired, *centres])
@@ -65,6 +75,7 @@ def _compare(
         np.isnan(rows), np.nan, rows >= thresholds_of(board, parameters)[list(scorers), np.newaxis]
     )
     scores, labels = complete(board, cohort, scorers)
+    insist(board, scores[:1], labels)
     pairs = read_pairs(parameters, f"{index}.pairs", (len(scorers), len(scorers)))
     thresholds = board.plan.evaluation.decision_thresholds
     risks = [scorers_of(board.plan)[scorer].probability for scorer in scorers]
@@ -81,3 +92,24 @@ def _compare(
             ),
         ]
     )
+
+
+def calibrated_parts(board: Scoreboard, parameters: Parameters) -> tuple[Part, ...]:
+    """The parts of this site's patients that a calibration is about."""
+    cohorts = cohorts_of(board.plan)
+    pairs = read_pairs(parameters, "pairs", (len(board.scores), len(cohorts)))
+    asked = {cohorts[index].part for _, index in pairs if board.site in cohorts[index].sites}
+    return tuple(part for part in PARTS if part in asked)
+
+
+def compared_parts(board: Scoreboard, parameters: Parameters) -> tuple[Part, ...]:
+    """The parts of this site's patients that a comparison is about."""
+    asked = {
+        cohort.part
+        for index, cohort, _ in compared_here(board, parameters)
+        if f"{index}.auc" in parameters and board.site in cohort.sites
+    }
+    own = own_test(board.plan, board.site)
+    if asked_here(board, parameters)[PARTS.index(own)].any():
+        asked.add(own)
+    return tuple(part for part in PARTS if part in asked)

@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 
 from client.prepare import PreparedCase
+from client.score_store import ScoreStore
+from common.cohort.outcome import Volumes
+from common.cohort.patient import Patient
 from common.cohort.schema import BY_NAME, Variable
-from common.design import MISSING, Column, Design
+from common.design import MISSING, Column, Design, design_of
 from common.models.brain_score import BrainInputs, brain_score
+from common.radiomics.features import FEATURES
+from common.stats.calibration import logits
 from common.stats.contingency import MISSING as NO_LEVEL
-from common.study_models import BRAIN
+from common.study import StudyPlan
+from common.study_models import BRAIN, SCORE_OF
 from common.types import Counts, Flags, Reals
 from common.variables import levels_of
+
+
+class Described(Protocol):
+    """Whoever has covariates: a patient of the study, or a new one whose outcome is not known."""
+
+    @property
+    def patient(self) -> Patient:
+        """The row of the table."""
+        ...
+
+    @property
+    def baseline(self) -> Volumes | None:
+        """Volumes that stand in the table or were measured; None if there are none."""
+        ...
+
+    @property
+    def features(self) -> Reals | None:
+        """Radiomics, shape (851,), NaN where one is not known."""
+        ...
 
 
 def labels_of(cases: Sequence[PreparedCase]) -> Flags:
@@ -21,7 +47,7 @@ def labels_of(cases: Sequence[PreparedCase]) -> Flags:
     return np.array([case.positive for case in cases], dtype=np.bool_)
 
 
-def numbers_of(cases: Sequence[PreparedCase], name: str) -> Reals:
+def numbers_of(cases: Sequence[Described], name: str) -> Reals:
     """A continuous variable, NaN where missing, shape (n,).
 
     Volumes are those on which the outcome rests: the table's, or the masks' where the table gives none.
@@ -29,7 +55,7 @@ def numbers_of(cases: Sequence[PreparedCase], name: str) -> Reals:
     return np.array([_number(case, name) for case in cases], dtype=np.float64)
 
 
-def codes_of(cases: Sequence[PreparedCase], variable: Variable) -> Counts:
+def codes_of(cases: Sequence[Described], variable: Variable) -> Counts:
     """A binary or categorical variable as positions in `levels_of`, -1 where missing, shape (n,)."""
     levels = levels_of(variable)
     return np.array([_code(case, variable, levels) for case in cases], dtype=np.int64)
@@ -42,16 +68,62 @@ def column_of(cases: Sequence[PreparedCase], variable: Variable) -> Reals | Coun
     return codes_of(cases, variable)
 
 
-def design_matrix(cases: Sequence[PreparedCase], design: Design) -> Reals:
-    """All columns of the plan's design, NaN where a patient has no value, shape (n, columns)."""
+def design_matrix(
+    cases: Sequence[Described], design: Design, scores: Callable[[str], Reals] | None = None
+) -> Reals:
+    """All columns of the plan's design, NaN where a patient has no value, shape (n, columns).
+
+    Parameters
+    ----------
+    scores : callable, optional
+        A network's scores of the cases by its name; needed where the design has the logit of one.
+    """
     levelled = {column.variable for column in design.columns if column.level == MISSING}
+    takes_features = any(column.variable in _PLACES for column in design.columns)
+    features = feature_matrix(cases) if takes_features else None
     matrix = np.empty((len(cases), len(design.columns)))
     for index, column in enumerate(design.columns):
-        matrix[:, index] = _column(cases, column, missing_is_level=column.variable in levelled)
+        if column.variable.startswith(SCORE_OF):
+            name = column.variable.removeprefix(SCORE_OF)
+            matrix[:, index] = np.nan if scores is None else logits(scores(name))
+        elif features is not None and column.variable in _PLACES:
+            matrix[:, index] = features[:, _PLACES[column.variable]]
+        else:
+            matrix[:, index] = _column(cases, column, missing_is_level=column.variable in levelled)
     return matrix
 
 
-def _column(cases: Sequence[PreparedCase], column: Column, *, missing_is_level: bool) -> Reals:
+def arm_matrix(
+    plan: StudyPlan,
+    store: ScoreStore,
+    everybody: Sequence[PreparedCase],
+    wanted: tuple[str, Sequence[PreparedCase]],
+) -> Reals:
+    """The design matrix of some cases, with the scores that the arm's networks gave them.
+
+    Parameters
+    ----------
+    everybody : sequence of PreparedCase
+        As they were scored.
+    wanted : tuple of (arm, cases)
+    """
+    arm, cases = wanted
+    place = {case.patient.identifier: index for index, case in enumerate(everybody)}
+    own = [place[case.patient.identifier] for case in cases]
+    return design_matrix(cases, design_of(plan), lambda name: store.find(name, arm, everybody)[own])
+
+
+def feature_matrix(cases: Sequence[Described]) -> Reals:
+    """The radiomics features, NaN where a case has none, shape (n, 851)."""
+    nothing = np.full(len(FEATURES), np.nan)
+    rows = [nothing if case.features is None else case.features for case in cases]
+    return np.array(rows, dtype=np.float64).reshape(len(cases), len(FEATURES))
+
+
+_PLACES = {name: place for place, name in enumerate(FEATURES)}
+
+
+def _column(cases: Sequence[Described], column: Column, *, missing_is_level: bool) -> Reals:
     if column.variable == BRAIN:
         return _brain_points(cases)
     variable = BY_NAME[column.variable]
@@ -65,7 +137,7 @@ def _column(cases: Sequence[PreparedCase], column: Column, *, missing_is_level: 
     return found if missing_is_level else np.where(codes == NO_LEVEL, np.nan, found)
 
 
-def _brain_points(cases: Sequence[PreparedCase]) -> Reals:
+def _brain_points(cases: Sequence[Described]) -> Reals:
     def flags(name: str) -> Reals:
         found = [case.patient.flag(name) for case in cases]
         return np.array([np.nan if flag is None else float(flag) for flag in found], dtype=np.float64)
@@ -81,16 +153,16 @@ def _brain_points(cases: Sequence[PreparedCase]) -> Reals:
     )
 
 
-def _number(case: PreparedCase, name: str) -> float:
-    if name == "ich_volume_ml":
+def _number(case: Described, name: str) -> float:
+    if case.baseline is not None and name == "ich_volume_ml":
         return case.baseline.ich_ml
-    if name == "ivh_volume_ml":
+    if case.baseline is not None and name == "ivh_volume_ml":
         return case.baseline.ivh_ml
     value = case.patient.number(name)
     return np.nan if value is None else value
 
 
-def _code(case: PreparedCase, variable: Variable, levels: tuple[str, ...]) -> int:
+def _code(case: Described, variable: Variable, levels: tuple[str, ...]) -> int:
     if variable.kind == "binary":
         flag = case.patient.flag(variable.name)
         return NO_LEVEL if flag is None else int(flag)

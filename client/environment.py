@@ -24,5 +24,9 @@ def describe(device: torch.device, *, synthetic: bool) -> SiteFacts:
         Whether its data are declared simulated.
     """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
-    versions = {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES}
-    return SiteFacts(synthetic=synthetic, device=f"{device.type}: {name}", versions=versions)
+    return SiteFacts(synthetic=synthetic, device=f"{device.type}: {name}", versions=software_versions())
+
+
+def software_versions() -> dict[str, str]:
+    """Of Python and the packages that decide the bits."""
+    return {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES}

@@ -37,7 +37,7 @@ JUDGED: tuple[Part, ...] = ("test", "whole")
 """Parts on which calibration, net benefit and subgroups are looked at."""
 
 
-def guard_scores(board: Scoreboard, close: Flags) -> Summary:
+def guard_scores(board: Scoreboard, close: Flags, parameters: Parameters) -> Summary:
     """R0: patients behind each score on each part, and behind each cohort's comparisons.
 
     Parameters
@@ -56,7 +56,7 @@ def guard_scores(board: Scoreboard, close: Flags) -> Summary:
             board.scores[list(scorers)].sum(axis=0, keepdims=True),
             bool(close[PARTS.index(cohort.part)]),
         ).under(f"paired/{index}")
-        for index, cohort, scorers in compared_cohorts(board.plan)
+        for index, cohort, scorers in compared_here(board, parameters)
     ]
     return join([*parts, *paired])
 
@@ -71,24 +71,21 @@ def evaluate_scores(board: Scoreboard, parameters: Parameters) -> Summary:
     SmallNumberError
         If a minimum is not reached at this site where each of two sites must reach it.
     """
-    asked = flags(parameters, "asked", (len(PARTS), len(board.scores)))
+    asked = asked_here(board, parameters)
     thresholds = thresholds_of(board, parameters)
     cells = []
     for part, of_part in zip(PARTS, asked, strict=True):
         members = board.members(part)
-        _insist(board, members, of_part)
+        insist(board, board.scores[of_part][:, members], board.labels[members])
         for scorer, wanted in enumerate(of_part.tolist()):
             own = members if wanted else members[:0]
             cell = _cell(board, own, scorer, (part, float(thresholds[scorer])))
             cells.append(cell.under(f"{part}/{scorer}"))
-    paired = flags(parameters, "paired", (len(compared_cohorts(board.plan)),))
+    compared = compared_here(board, parameters)
+    paired = flags(parameters, "paired", (len(compared),))
     together = [
-        local_roc(*complete(board, cohort if wanted else None, scorers), board.plan.evaluation.bins).under(
-            f"paired/{index}"
-        )
-        for (index, cohort, scorers), wanted in zip(
-            compared_cohorts(board.plan), paired.tolist(), strict=True
-        )
+        _paired(board, cohort if wanted else None, scorers).under(f"paired/{index}")
+        for (index, cohort, scorers), wanted in zip(compared, paired.tolist(), strict=True)
     ]
     own_part = PARTS.index(own_test(board.plan, board.site))
     centres = [
@@ -96,6 +93,21 @@ def evaluate_scores(board: Scoreboard, parameters: Parameters) -> Summary:
         for scorer in range(len(board.scores))
     ]
     return join([*cells, *together, *centres])
+
+
+def asked_here(board: Scoreboard, parameters: Parameters) -> Flags:
+    """What is asked of this site, shape (parts, scorers); others' cohorts may be judged where its may not."""
+    sites = board.plan.site_names
+    asked = flags(parameters, "asked", (len(sites), len(PARTS), len(board.scores)))
+    return np.asarray(asked[sites.index(board.site)], dtype=np.bool_)
+
+
+def compared_here(
+    board: Scoreboard, parameters: Parameters
+) -> tuple[tuple[int, Cohort, tuple[int, ...]], ...]:
+    """The cohorts of `compared_cohorts`, given which models exist."""
+    scored = flags(parameters, "scored", (len(board.scores),))
+    return compared_cohorts(board.plan, scored.tolist())
 
 
 def thresholds_of(board: Scoreboard, parameters: Parameters) -> Reals:
@@ -112,6 +124,24 @@ def complete(board: Scoreboard, cohort: Cohort | None, scorers: tuple[int, ...])
     scores = board.scores[list(scorers)][:, members]
     kept = ~np.isnan(scores).any(axis=0)
     return scores[:, kept], board.labels[members[kept]]
+
+
+def insist(board: Scoreboard, scores: Reals, labels: Flags) -> None:
+    """Refuses what the guard round would have objected to, whatever the coordinator made of it.
+
+    Parameters
+    ----------
+    scores : float array, shape (scorers, n)
+        Of those that are asked for; NaN for a patient without.
+
+    Raises
+    ------
+    SmallNumberError
+        If a minimum is not reached at this site where each of two sites must reach it.
+    """
+    short = _short(board, ~np.isnan(scores), labels)
+    if short is not None and short.any():
+        raise SmallNumberError("an evaluation was asked for with too few patients at this site")
 
 
 def centre_roc(board: Scoreboard, scorer: int, *, wanted: bool) -> RocResult:
@@ -137,10 +167,10 @@ def _short(board: Scoreboard, present: Flags, labels: Flags) -> Flags | None:
     return short_at_site(present, labels, demands, minima_of(board.plan.profile))
 
 
-def _insist(board: Scoreboard, members: Counts, asked: Flags) -> None:
-    short = _short(board, ~np.isnan(board.scores[:, members]), board.labels[members])
-    if short is not None and (short & asked).any():
-        raise SmallNumberError("an evaluation was asked for with too few patients at this site")
+def _paired(board: Scoreboard, cohort: Cohort | None, scorers: tuple[int, ...]) -> Summary:
+    scores, labels = complete(board, cohort, scorers)
+    insist(board, scores[:1], labels)
+    return local_roc(scores, labels, board.plan.evaluation.bins)
 
 
 def _cell(board: Scoreboard, own: Counts, scorer: int, terms: tuple[Part, float]) -> Summary:

@@ -111,7 +111,7 @@ def _wanted(plan: StudyPlan | None) -> Wanted:
     if plan is None:
         return Wanted(images=None)
     scores = score_columns((model.column, model.low, model.high) for model in plan.scores)
-    return Wanted(scores, images=bool(plan.networks))
+    return Wanted(scores, images=plan.reads_images)
 
 
 def _site_findings(intake: Intake) -> Iterator[Finding]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from common.card import ModelCard
+from common.card_file import CARD_KEY, card_text
 from common.headers import Epoch
 from common.models.checkpoint import Checkpoint, load, save
 from common.models.layout import Layout
@@ -50,13 +52,14 @@ class ModelStore:
     folder: Path
     plan_hash: str
 
-    def keep(self, model: str, stored: StoredModel) -> None:
-        """Saves the local model, atomically."""
+    def keep(self, model: str, stored: StoredModel, card: ModelCard) -> None:
+        """Saves the local model with its card, atomically."""
         metadata = {
             "model": model,
             "plan": self.plan_hash,
             "curve": _Curve.dump_json(stored.curve).decode(),
             "chosen": str(stored.chosen),
+            CARD_KEY: card_text(card),
         }
         save(self._path(model, "local"), Checkpoint(stored.weights, stored.layout, metadata))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from rich.progress import Progress
 
 from client.intake import class_findings, inspect_site, size_findings
 from client.parts import assign_parts, split_notes
+from client.radiomics import extract_site
 from client.refusals import Refusal
 from client.scans import MeasuredPatient, SitePreparation, array_name, input_shapes, notes_on
 from client.scores import range_findings
@@ -28,7 +29,7 @@ from common.imaging.overview import Overview
 from common.imaging.recipe import InputShape
 from common.storage import exclusive
 from common.study import StudyPlan
-from common.types import Pixels
+from common.types import Pixels, Reals
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ class PreparedCase:
         On which the outcome rests.
     entry : Entry or None
         The baseline scan in the cache; None if no network and no volume asked for it.
+    features : float array, shape (851,), or None
+        Radiomics of the lesion; None where no model of the plan takes them, or the lesion has none.
     """
 
     patient: Patient
@@ -61,6 +64,7 @@ class PreparedCase:
     baseline: Volumes
     followup: Volumes
     entry: Entry | None
+    features: Reals | None = field(default=None, hash=False, compare=False)
 
     def overview(self) -> Overview | None:
         """The slice with the largest lesion, its labels and the scan's histogram; None without networks.
@@ -137,14 +141,20 @@ def prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress)
     _refuse_site(findings, refusals)
     patients = [one.patient for one in measured]
     parts = _parts(intake.settings, plan, patients, positives, refusals)
+    with exclusive(cache):
+        features = extract_site(plan, intake.settings, measured, Cache(cache), progress)
     cases = tuple(
-        _case(plan, one, expansion, parts[one.patient.identifier])
+        replace(
+            _case(plan, one, expansion, parts[one.patient.identifier]),
+            features=features.by_patient.get(one.patient.identifier),
+        )
         for one, expansion in zip(measured, expansions, strict=True)
     )
     _log.info("prepared site=%s patients=%d refused=%d", intake.settings.name, len(cases), len(refusals))
     notes = (
         *split_notes(plan, intake.settings.name, intake.settings.table, patients),
         *(note for one in measured for note in notes_on(one, intake)),
+        *features.notes,
     )
     return PreparedSite(intake.settings, intake.flow, cases, refusals, notes)
 

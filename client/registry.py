@@ -14,9 +14,9 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from client.prepare import PreparedCase
-from common.errors import PolicyError, StorageError
+from common.errors import PolicyError, SmallNumberError, StorageError
 from common.settings import Section
-from common.stats.differencing import Cohort, Registry, local_differences
+from common.stats.differencing import too_close
 from common.stats.minima import Minima
 from common.storage import write_atomically
 
@@ -52,8 +52,14 @@ class ReleaseRegistry:
     maximum: int
     minima: Minima
 
-    def too_close(self, definition: str, cases: Sequence[PreparedCase]) -> bool:
+    def too_close(self, definition: str, rows: Sequence[str]) -> bool:
         """Whether the cohort differs from one already released in too few patients.
+
+        Parameters
+        ----------
+        definition : str
+        rows : sequence of str
+            Its patients' `row_digest`.
 
         Raises
         ------
@@ -62,27 +68,54 @@ class ReleaseRegistry:
         StorageError
             If the registry is damaged.
         """
+        return self.too_close_together([(definition, rows)])[0]
+
+    def too_close_together(self, cohorts: Sequence[tuple[str, Sequence[str]]]) -> tuple[bool, ...]:
+        """Which cohorts are too close to one released, or to one before them that may be released.
+
+        Parameters
+        ----------
+        cohorts : sequence of (definition, rows)
+            What one stage asks of together, in order of precedence; raises as `too_close`.
+        """
+        known, close = list(self._read()), []
+        for definition, rows in cohorts:
+            cohort = Released(definition=definition, rows=tuple(sorted(rows)))
+            new = bool(rows) and cohort not in known
+            close.append(new and self._is_close(cohort, known))
+            if new and not close[-1]:
+                known.append(cohort)
+        return tuple(close)
+
+    def remember(self, definition: str, rows: Sequence[str]) -> None:
+        """Adds the cohort, before anything of it leaves.
+
+        Raises
+        ------
+        SmallNumberError
+            If it is too close to one already released, whatever was made of the guard round.
+        PolicyError, StorageError
+            As `too_close`.
+        """
         known = self._read()
-        cohort = Released(definition=definition, rows=row_digests(cases))
-        if not cases or cohort in known:
-            return False
+        cohort = Released(definition=definition, rows=tuple(sorted(rows)))
+        if not rows or cohort in known:
+            return
+        if self._is_close(cohort, known):
+            raise SmallNumberError(
+                f"{definition}: too few patients more or less than in a cohort already released, "
+                "as the guard round said"
+            )
+        text = _File(released=(*known, cohort)).model_dump_json(indent=1)
+        write_atomically(self.path, text.encode(), private=True)
+
+    def _is_close(self, cohort: Released, known: Sequence[Released]) -> bool:
         if len(known) >= self.maximum:
             raise PolicyError(
                 f"statistics of {len(known)} cohorts were released, cohort.maximum_releases is "
                 f"{self.maximum} -> ask for fewer cohorts, or agree on a plan that allows more"
             )
-        differences = local_differences(set(cohort.rows), [set(one.rows) for one in known])
-        registry = Registry((definition,), self.maximum, tuple(Cohort(one.definition, "") for one in known))
-        return not registry.judge(Cohort(definition, ""), differences, self.minima).ok
-
-    def remember(self, definition: str, cases: Sequence[PreparedCase]) -> None:
-        """Adds the cohort, before anything of it leaves."""
-        known = self._read()
-        cohort = Released(definition=definition, rows=row_digests(cases))
-        if not cases or cohort in known:
-            return
-        text = _File(released=(*known, cohort)).model_dump_json(indent=1)
-        write_atomically(self.path, text.encode(), private=True)
+        return too_close(set(cohort.rows), [set(one.rows) for one in known], self.minima)
 
     def _read(self) -> tuple[Released, ...]:
         try:
@@ -96,12 +129,8 @@ class ReleaseRegistry:
             ) from None
 
 
-def row_digests(cases: Sequence[PreparedCase]) -> tuple[str, ...]:
-    """One digest a patient, sorted: of the identifier and every value that statistics see."""
-    return tuple(sorted(_digest(case) for case in cases))
-
-
-def _digest(case: PreparedCase) -> str:
+def row_digest(case: PreparedCase) -> str:
+    """Of the identifier and of every value that statistics see: another value is another row."""
     row = {
         "patient": case.patient.identifier,
         "positive": case.positive,

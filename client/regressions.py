@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
-from client.covariates import design_matrix, labels_of
+from client.covariates import arm_matrix, labels_of
+from client.environment import software_versions
 from client.prepare import PreparedCase
+from client.score_store import ScoreStore
 from client.scoreboard import cases_of
-from common.design import design_of
+from client.selection import select_alone
+from common.card import LogisticContent, local_card, logistic_content, training_centre
+from common.card_file import load_card, save_card
+from common.design import Design, design_of
 from common.errors import ModelError, ProtocolError
-from common.fitted import fitted_of, predict
+from common.fitted import NOTHING_TO_FIT, fitted_of, predict
 from common.headers import Fitted
-from common.stats.covariates import local_setup
-from common.stats.glm import fit
+from common.predictors import Predictors
+from common.settings import Section
+from common.stats.covariates import drop_empty_levels, local_setup
+from common.stats.glm import LogisticResult, entering, fit
 from common.stats.minima import minima_of
 from common.stats.newton import local_newton
 from common.storage import write_atomically
 from common.study import LogisticModel, StudyPlan
+from common.study_models import INDEPENDENT, RADIOMICS, TableModel
 from common.types import Reals
+
+Kept = TypeVar("Kept", bound=Section)
 
 
 @dataclass(frozen=True)
@@ -30,33 +43,52 @@ class SiteRegressions:
     Attributes
     ----------
     plan : StudyPlan
+    site : str
     cases : tuple of PreparedCase
     folder : Path
         Where models of these patients alone are kept.
+    store : ScoreStore
+        Of the networks' scores, where a model takes one.
+    arm : str
+        Whose networks' scores these are.
     """
 
     plan: StudyPlan
+    site: str
     cases: tuple[PreparedCase, ...]
     folder: Path
+    store: ScoreStore
+    arm: str
 
     def fit_alone(self, model: LogisticModel) -> Fitted:
-        """The model on this site's training patients alone, kept here."""
-        design = design_of(self.plan)
-        training = cases_of(self.cases, "training")
-        matrix, labels = design_matrix(training, design), labels_of(training)
-        models = (design.model(model.covariates),)
-        (result,) = fit(
-            lambda problem, query: local_newton(matrix, labels, problem, query),
-            local_setup(matrix, labels, models),
-            models,
-            minima_of(self.plan.profile),
-        )
-        fitted = fitted_of(result, design)
-        write_atomically(self._path(model), fitted.model_dump_json(indent=1).encode(), private=True)
+        """The model on this site's training patients alone, kept here.
+
+        What stands for "independent" and "radiomics" in it is found on these patients, too.
+        """
+        names = self.predictors(model).of(model)
+        fitted = fitted_of(self._fit((names,))[0], self.design) if names else NOTHING_TO_FIT
+        patients = len(cases_of(self.cases, "training"))
+        centre = training_centre(self.plan, self.site, patients)
+        card = local_card(self.plan, model.name, centre, software_versions(), logistic_content(fitted))
+        save_card(self._path(model), card, private=True)
         return fitted
 
     def alone(self, model: LogisticModel) -> Fitted:
-        """The model that was fitted here.
+        """The model that was fitted here; raises as `kept`."""
+        path = self._path(model)
+        if not path.exists():
+            raise ProtocolError(f"no local model {model.name!r} was fitted here under this plan")
+        content = load_card(path).card.content
+        if not isinstance(content, LogisticContent):
+            raise ModelError(f"{path}: is no logistic model -> delete it, run again")
+        return content.fitted
+
+    def keep(self, model: TableModel, fitted: Section) -> None:
+        """Saves a model of these patients alone."""
+        write_atomically(self._path(model), fitted.model_dump_json(indent=1).encode(), private=True)
+
+    def kept(self, model: TableModel, kind: type[Kept]) -> Kept:
+        """What `keep` saved of a model.
 
         Raises
         ------
@@ -66,26 +98,67 @@ class SiteRegressions:
             If its file is damaged.
         """
         try:
-            return Fitted.model_validate_json(self._path(model).read_bytes())
+            return kind.model_validate_json(self._path(model).read_bytes())
         except FileNotFoundError:
             raise ProtocolError(f"no local model {model.name!r} was fitted here under this plan") from None
         except (OSError, ValidationError) as failure:
             raise ModelError(f"{self._path(model)}: damaged ({failure}) -> delete it, run again") from None
 
-    def score(self, model: LogisticModel, coefficients: Reals) -> Reals:
-        """Every patient's predicted risk, shape (n,).
+    def score(self, coefficients: Reals, names: Sequence[str]) -> Reals:
+        """Every patient's predicted risk, shape (n,), NaN where a covariate is missing.
+
+        Parameters
+        ----------
+        coefficients : float array, shape (1 + columns,)
+            As `common.fitted.coefficients_of` gives them.
+        names : sequence of str
+            The model's covariates.
 
         Raises
         ------
         ProtocolError
-            If there is not one coefficient a column, and an intercept.
+            If there is not one coefficient a column, and an intercept, or a covariate is unknown.
         """
-        design = design_of(self.plan)
-        if coefficients.shape != (1 + len(design.columns),):
-            raise ProtocolError(f"{coefficients.size} coefficients came for {len(design.columns)} columns")
-        return predict(
-            coefficients, design_matrix(self.cases, design), design.model(model.covariates).columns
-        )
+        if coefficients.shape != (1 + len(self.design.columns),):
+            raise ProtocolError(
+                f"{coefficients.size} coefficients came for {len(self.design.columns)} columns"
+            )
+        try:
+            columns = self.design.model(names).columns
+        except ValueError as failure:
+            raise ProtocolError(str(failure)) from None
+        return predict(coefficients, self.matrix(self.cases), columns)
 
-    def _path(self, model: LogisticModel) -> Path:
+    def predictors(self, model: TableModel) -> Predictors:
+        """What stands for "independent" and "radiomics" in a model of this site's training patients alone."""
+        independent: tuple[str, ...] = ()
+        if INDEPENDENT in model.covariates:
+            level = self.plan.regression.entry_p
+            alone = self._fit([(name,) for name in self.plan.regression.candidates])
+            entered = tuple(term.name for term in entering(alone, level))
+            together = self._fit([entered]) if entered else ()
+            independent = tuple(term.name for term in entering(together, level))
+        radiomics: tuple[str, ...] = ()
+        if RADIOMICS in model.covariates:
+            radiomics = select_alone(self.plan, self.site, cases_of(self.cases, "training")).names
+        return Predictors(independent, radiomics)
+
+    def matrix(self, cases: Sequence[PreparedCase]) -> Reals:
+        """The design matrix of some of the cases, shape (n, columns of the design)."""
+        return arm_matrix(self.plan, self.store, self.cases, (self.arm, cases))
+
+    @cached_property
+    def design(self) -> Design:
+        """Of the plan's models."""
+        return design_of(self.plan)
+
+    def _fit(self, regressions: Sequence[tuple[str, ...]]) -> tuple[LogisticResult, ...]:
+        training = cases_of(self.cases, "training")
+        matrix, labels = self.matrix(training), labels_of(training)
+        models = tuple(self.design.model(names) for names in regressions)
+        setup, models = drop_empty_levels(local_setup(matrix, labels, models), models)
+        minima = minima_of(self.plan.profile)
+        return fit(lambda problem, query: local_newton(matrix, labels, problem, query), setup, models, minima)
+
+    def _path(self, model: TableModel) -> Path:
         return self.folder / self.plan.digest()[:16] / model.name / "local.json"

@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -48,13 +49,13 @@ class ScoreStore:
         """
         path = self._path(model, arm)
         try:
-            with np.load(path, allow_pickle=False) as kept:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as kept:
                 scores, patients = kept["scores"], kept["patients"]
         except FileNotFoundError:
             raise ProtocolError(
                 f"{model}, {arm}: asked to evaluate a model that has not scored yet"
             ) from None
-        except (OSError, ValueError, KeyError, EOFError) as failure:
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as failure:
             raise StorageError(
                 f"{path}: the scores are damaged ({failure}) -> delete it, run again"
             ) from None

@@ -9,20 +9,24 @@ from pathlib import Path
 import numpy as np
 from rich.progress import Progress
 
+from client.environment import software_versions
 from client.models import ModelStore, StoredModel
 from client.regressions import SiteRegressions
 from client.samples import PARTS, TRAINING, VALIDATION, SiteSamples
 from client.score_store import ScoreStore
 from client.site import SiteSettings, check_release
+from client.svm import SiteSvms
 from client.train import Trainer
+from common.card import local_card, network_content, training_centre
 from common.design import design_of
 from common.errors import NonFiniteError, PlanError, PolicyError, ProtocolError
-from common.fitted import coefficients_of
+from common.fitted import coefficients_of, covariates_of
 from common.headers import ReplyHeader, RequestHeader
 from common.protocol import Reply, Request
-from common.questions import reals
+from common.questions import read_coefficients
 from common.stats.contract import Summary
 from common.study import CnnModel, LogisticModel, ScoresModel, StudyPlan
+from common.study_models import SvmModel
 from common.training.dataset import Samples
 from common.training.device import pick_device
 from common.training.loop import score
@@ -80,10 +84,12 @@ class SiteTrainings:
         """A model of this site's patients alone, which stays here."""
         header = request.header
         model = self._model(header)
-        if header.arm != f"local-{self.settings.name}":
-            raise PolicyError(f"the arm {header.arm!r} is not this site's own")
+        self._insist_own(header)
         if isinstance(model, LogisticModel):
-            self._regressions.fit_alone(model)
+            self._regressions(header.arm).fit_alone(model)
+            return Reply(ReplyHeader(site=self.settings.name))
+        if isinstance(model, SvmModel):
+            self._svms(header.arm).fit_alone(model)
             return Reply(ReplyHeader(site=self.settings.name))
         stored = self._store.find(header.model)
         if stored is None:
@@ -95,10 +101,13 @@ class SiteTrainings:
         name, model = self.settings.name, self._model(request.header)
         if not self.plan.site(name).model_release:
             raise PolicyError(f"the plan declares no release of the local model {model.name!r}")
+        self._insist_own(request.header)
         check_release(self.settings, self.plan)
         _log.info("model release model=%s arm=%s", request.header.model, request.header.arm)
         if isinstance(model, LogisticModel):
-            return Reply(ReplyHeader(site=name, fitted=self._regressions.alone(model)))
+            return Reply(ReplyHeader(site=name, fitted=self._regressions(request.header.arm).alone(model)))
+        if isinstance(model, SvmModel):
+            return Reply(ReplyHeader(site=name, svm=self._svms(request.header.arm).alone(model)))
         stored = self._stored(model.name)
         return Reply(ReplyHeader(site=name, chosen=stored.chosen), weights=stored.weights)
 
@@ -107,16 +116,19 @@ class SiteTrainings:
         header, model = request.header, self._model(request.header)
         if isinstance(model, LogisticModel):
             scores = self._risks(model, request)
+        elif isinstance(model, SvmModel):
+            scores = self._svm_risks(model, request)
         else:
             scores = self._outputs(self.loaded(request))
         cases = self.patients.prepared.cases
-        ScoreStore(self.state / "scores", self.plan.digest()).keep(header.model, header.arm, cases, scores)
+        self._scores.keep(header.model, header.arm, cases, scores)
         return Reply(ReplyHeader(site=self.settings.name))
 
     def loaded(self, request: Request) -> Trainer:
         """The network that a request is about: the weights that came, or the one that stays at this site."""
         header, trainer = request.header, self._network(request.header)
         if request.weights is None:
+            self._insist_own(header)
             trainer.load(self._stored(header.model).weights)
         else:
             trainer.load(request.weights, self._own_norms(header, header.round))
@@ -134,16 +146,30 @@ class SiteTrainings:
         return ModelStore(self.state / "models", self.plan.digest())
 
     @property
-    def _regressions(self) -> SiteRegressions:
-        return SiteRegressions(self.plan, self.patients.prepared.cases, self.state / "models")
+    def _scores(self) -> ScoreStore:
+        return ScoreStore(self.state / "scores", self.plan.digest())
 
-    def _model(self, header: RequestHeader) -> CnnModel | LogisticModel:
+    def _regressions(self, arm: str) -> SiteRegressions:
+        cases, folder = self.patients.prepared.cases, self.state / "models"
+        return SiteRegressions(self.plan, self.settings.name, cases, folder, self._scores, arm)
+
+    def _svms(self, arm: str) -> SiteSvms:
+        return SiteSvms(self._regressions(arm))
+
+    def _model(self, header: RequestHeader) -> CnnModel | LogisticModel | SvmModel:
         model = self.plan.model(header.model)
         if isinstance(model, ScoresModel):
             raise PlanError(f"the scores {header.model!r} stand in the table, they are not trained")
         if header.arm not in {arm.name for arm in self.plan.arms_of(model)}:
             raise PlanError(f"the plan has no arm {header.arm!r} of {header.model!r}")
         return model
+
+    def _is_own(self, header: RequestHeader) -> bool:
+        return header.arm == f"local-{self.settings.name}"
+
+    def _insist_own(self, header: RequestHeader) -> None:
+        if not self._is_own(header):
+            raise PolicyError(f"the arm {header.arm!r} is not this site's own")
 
     def _network(self, header: RequestHeader) -> Trainer:
         model = self._model(header)
@@ -162,7 +188,10 @@ class SiteTrainings:
             lambda epoch: self.progress.update(task, completed=epoch),
         )
         stored = StoredModel(local.weights, trainer.layout, local.curve, local.chosen)
-        self._store.keep(model.name, stored)
+        centre = training_centre(self.plan, self.settings.name, len(self.patients.cases(TRAINING)))
+        content = network_content(self.plan, model, stored.chosen)
+        card = local_card(self.plan, model.name, centre, software_versions(), content)
+        self._store.keep(model.name, stored, card)
         self.progress.remove_task(task)
         return stored
 
@@ -184,12 +213,28 @@ class SiteTrainings:
         return scores
 
     def _risks(self, model: LogisticModel, request: Request) -> Reals:
+        """By the coefficients that came, or by the model that stays here; none by one that was not fitted."""
+        regressions = self._regressions(request.header.arm)
         if "coefficients" in request.parameters:
-            return self._regressions.score(model, reals(request.parameters, "coefficients", 1))
-        own = self._regressions.alone(model)
+            (names,) = request.header.regressions or ((),)
+            return regressions.score(read_coefficients(request.parameters), names)
+        nobody = np.full(len(self.patients.prepared.cases), np.nan)
+        if not self._is_own(request.header):
+            # Nothing came because nothing could be fitted; a model of this site alone is another model.
+            return nobody
+        own = regressions.alone(model)
         if own.intercept is None:
+            return nobody
+        return regressions.score(coefficients_of(own, design_of(self.plan)), covariates_of(own))
+
+    def _svm_risks(self, model: SvmModel, request: Request) -> Reals:
+        """By the linear form that came, or by the exact machine that stays here; none if there is neither."""
+        machines = self._svms(request.header.arm)
+        if request.parameters:
+            return machines.score(model, request.parameters)
+        if request.header.arm != f"local-{self.settings.name}":
             return np.full(len(self.patients.prepared.cases), np.nan)
-        return self._regressions.score(model, coefficients_of(own, design_of(self.plan)))
+        return machines.score_exactly(model)
 
     def _part(self, model: CnnModel, part: str) -> Samples:
         return self.patients.of(model, part)

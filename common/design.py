@@ -1,14 +1,16 @@
-"""The columns of the design matrix of a plan's logistic models, the same at every site."""
+"""The columns of the design matrix of a plan's models of the table, the same at every site."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from common.cohort.schema import BY_NAME, Variable
+from common.radiomics.features import FEATURES
 from common.stats.covariates import Model, Term
 from common.study import StudyPlan
-from common.study_models import BRAIN, COVARIATES
+from common.study_models import BRAIN, COVARIATES, INDEPENDENT, SCORE_OF
 from common.variables import levels_of
 
 MISSING = "missing"
@@ -37,6 +39,13 @@ class Design:
 
     columns: tuple[Column, ...]
 
+    @cached_property
+    def _places(self) -> dict[str, tuple[int, ...]]:
+        found: dict[str, tuple[int, ...]] = {}
+        for index, column in enumerate(self.columns):
+            found[column.variable] = (*found.get(column.variable, ()), index)
+        return found
+
     def term(self, name: str) -> Term:
         """A covariate as a model takes it.
 
@@ -45,7 +54,7 @@ class Design:
         ValueError
             If the plan has no such covariate.
         """
-        own = tuple(index for index, column in enumerate(self.columns) if column.variable == name)
+        own = self._places.get(name, ())
         if not own:
             raise ValueError(f"the plan's models have no covariate {name!r}")
         return Term(name, own, binary=is_factor(name))
@@ -56,37 +65,42 @@ class Design:
 
 
 def design_of(plan: StudyPlan) -> Design:
-    """The design of every candidate of the plan's regression and every covariate of its logistic models."""
+    """The design of every covariate that the plan's regressions and models of the table can come to take.
+
+    Variables of Table 1 and the BRAIN score, then the scores of networks, then radiomics features.
+    """
     used = set(plan.regression.candidates) if "regression" in plan.phases else set()
-    used |= {name for model in plan.regressions for name in model.covariates}
-    columns = [
-        Column(name, level)
-        for name in COVARIATES
-        if name in used
-        for level in _levels(name, missing=plan.regression.missing == "level")
-    ]
-    return Design(tuple(columns))
+    for model in plan.table_models:
+        used |= set(plan.regression.candidates if INDEPENDENT in model.covariates else ())
+        used |= set(model.covariates)
+    names = [name for name in COVARIATES if name in used]
+    names += sorted(name for name in used if name.startswith(SCORE_OF))
+    names += FEATURES if plan.takes_radiomics else ()
+    missing = plan.regression.missing == "level"
+    return Design(tuple(Column(name, level) for name in names for level in _levels(name, missing=missing)))
 
 
 def is_factor(name: str) -> bool:
     """Whether a covariate has levels: it is binary or categorical."""
-    return name != BRAIN and BY_NAME[name].kind != "continuous"
+    return name in BY_NAME and BY_NAME[name].kind != "continuous"
 
 
 def reference_of(name: str) -> str:
     """The level that a categorical covariate's others are compared with; empty for any other covariate."""
-    variable = None if name == BRAIN else BY_NAME[name]
+    variable = BY_NAME.get(name)
     return levels_of(variable)[0] if variable is not None and variable.kind == "categorical" else ""
 
 
 def covariate_label(name: str) -> str:
-    """As the paper prints it."""
-    return "BRAIN score" if name == BRAIN else BY_NAME[name].label
+    """As the paper prints it; features and scores by their own names."""
+    if name.startswith(SCORE_OF):
+        return f"{name.removeprefix(SCORE_OF)} (logit of the score)"
+    return "BRAIN score" if name == BRAIN else BY_NAME[name].label if name in BY_NAME else name
 
 
 def covariate_unit(name: str) -> str:
     """Of a number; empty for others."""
-    return "point" if name == BRAIN else BY_NAME[name].unit
+    return "point" if name == BRAIN else BY_NAME[name].unit if name in BY_NAME else ""
 
 
 def _levels(name: str, *, missing: bool) -> tuple[str, ...]:

@@ -12,6 +12,11 @@ from common.headers import Effect, Fitted
 from common.stats.glm import LogisticResult
 from common.types import Reals
 
+NOTHING_TO_FIT = Fitted(
+    method="not fitted", status="undefined", reason="no covariate was found independent or selected"
+)
+"""Of a model whose placeholders stand for nothing."""
+
 
 def fitted_of(result: LogisticResult, design: Design) -> Fitted:
     """The model in the words of the design."""
@@ -41,7 +46,7 @@ def fitted_of(result: LogisticResult, design: Design) -> Fitted:
 
 
 def coefficients_of(fitted: Fitted, design: Design) -> Reals:
-    """Intercept, then one coefficient a column of the design, 0 where the model has none.
+    """Intercept, then one coefficient a column of the design, NaN where the model has none.
 
     Raises
     ------
@@ -51,12 +56,15 @@ def coefficients_of(fitted: Fitted, design: Design) -> Reals:
     if fitted.intercept is None:
         raise ValueError(f"no coefficients: {fitted.reason}")
     by_column = {(effect.variable, effect.level): effect.log_odds for effect in fitted.effects}
-    own = [by_column.get((column.variable, column.level), 0.0) for column in design.columns]
+    own = [by_column.get((column.variable, column.level), np.nan) for column in design.columns]
     return np.array([fitted.intercept, *own])
 
 
 def predict(coefficients: Reals, matrix: Reals, columns: Sequence[int]) -> Reals:
-    """Predicted risks, NaN for a patient without one of the model's covariates, shape (n,).
+    """Predicted risks, shape (n,).
+
+    NaN for a patient without one of the covariates, or with a level that no training patient had: such a
+    patient is not taken for one of the reference level.
 
     Parameters
     ----------
@@ -67,6 +75,12 @@ def predict(coefficients: Reals, matrix: Reals, columns: Sequence[int]) -> Reals
     columns : sequence of int
         Those of the model.
     """
-    own = list(columns)
-    linear = coefficients[0] + matrix[:, own] @ coefficients[1:][own]
-    return np.asarray(expit(linear), dtype=np.float64)
+    own, effects = matrix[:, list(columns)], coefficients[1:][list(columns)]
+    known = ~np.isnan(effects)
+    risks = expit(coefficients[0] + own[:, known] @ effects[known])
+    return np.where((own[:, ~known] != 0).any(axis=1), np.nan, risks)
+
+
+def covariates_of(fitted: Fitted) -> tuple[str, ...]:
+    """The covariates of a model that was fitted, each once."""
+    return tuple(dict.fromkeys(effect.variable for effect in fitted.effects))

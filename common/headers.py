@@ -21,6 +21,11 @@ class Operation(StrEnum):
     COHORT = "cohort"
     SETUP = "setup"
     NEWTON = "newton"
+    SCALING = "scaling"
+    PRESCREEN = "prescreen"
+    GRAM = "gram"
+    RIDGE = "ridge"
+    HELD_OUT = "held-out"
     TRAIN = "train"
     VALIDATE = "validate"
     TRAIN_LOCAL = "train-local"
@@ -47,7 +52,7 @@ class RequestHeader(Section):
     """Name of the arm, where one is concerned."""
     round: int = Field(default=0, ge=0)
     """Training round, from 1; 0 outside training."""
-    stage: Literal["", "cohort", "regression", "evaluation"] = ""
+    stage: Literal["", "cohort", "regression", "selection", "svm", "evaluation"] = ""
     """Whose payload a guard round comes before."""
     regressions: tuple[tuple[str, ...], ...] = ()
     """Covariates of each logistic model, where its guard round or setup is asked."""
@@ -98,7 +103,7 @@ class Effect(Section):
     log_odds: float
     standard_error: float
     p: float
-    """Wald's."""
+    """Wald's; of the penalised likelihood ratio if Firth's."""
     p_likelihood_ratio: float
     """Of leaving the whole covariate out."""
     inflation: float | None = None
@@ -124,6 +129,56 @@ class Fitted(Section):
     """Why there is none."""
 
 
+class Standardised(Section):
+    """One column of a model of z-scores."""
+
+    variable: str
+    """The covariate."""
+    level: str = ""
+    """Of a factor, against its first level."""
+    mean: float
+    """Of the training patients."""
+    sd: float = Field(gt=0)
+    """Of the training patients."""
+
+
+class FittedSvm(Section):
+    """A support vector machine as its linear form in random Fourier features: no patient's row is in it.
+
+    The features derive from the plan's seed; risk = expit(slope (intercept + weights . features) + offset).
+    """
+
+    covariates: tuple[str, ...] = ()
+    """All of them, those that turned out constant included; empty unless the status is ok."""
+    columns: tuple[Standardised, ...] = ()
+    """In the order of the design, constant ones left out; empty unless the status is ok."""
+    c: float | None = None
+    """The chosen cost."""
+    gamma: float | None = None
+    """The chosen width of the kernel."""
+    weights: tuple[float, ...] = ()
+    """One a feature."""
+    intercept: float = 0.0
+    slope: float = 1.0
+    """Of Platt's scaling."""
+    offset: float = 0.0
+    """Of Platt's scaling."""
+    criterion: float | None = None
+    """Of the chosen C and gamma in cross-validation: AUC at a site, mean log-likelihood over sites."""
+    deviation: float | None = None
+    """Root mean square difference of its risks and the exact machine's, over a site's training patients."""
+    used: int | None = None
+    """Patients; None where the number may not be shown."""
+    missing: int | None = None
+    """Patients without a value of a covariate."""
+    method: str = ""
+    """How it was fitted."""
+    status: Literal["ok", "suppressed", "undefined"] = "ok"
+    """Whether there is a model."""
+    reason: str = ""
+    """Why there is none."""
+
+
 class ReplyHeader(Section):
     """How it went, and whatever is not an array."""
 
@@ -141,3 +196,5 @@ class ReplyHeader(Section):
     """Answer to EXPLAIN, in the order of the pictures."""
     fitted: Fitted | None = None
     """Answer to RELEASE of a logistic model."""
+    svm: FittedSvm | None = None
+    """Answer to RELEASE of a support vector machine."""

@@ -5,10 +5,12 @@ Both sides of a study read it from the plan, so no request can ask for a cohort 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from common.study import AnyModel, Arm, LogisticModel, StudyPlan
+from common.study import AnyModel, Arm, StudyPlan
+from common.study_models import TableModel
 
 Part: TypeAlias = Literal["train", "validation", "test", "whole"]
 Relation: TypeAlias = Literal["apparent", "selection", "internal", "seen centre", "external", "given"]
@@ -52,7 +54,7 @@ class Scorer:
 
     Attributes
     ----------
-    model : CnnModel, LogisticModel or ScoresModel
+    model : CnnModel, LogisticModel, SvmModel or ScoresModel
     arm : Arm
     """
 
@@ -118,8 +120,8 @@ def relation_of(scorer: Scorer, cohort: Cohort) -> Relation:
     if not all(seen):
         return "seen centre"
     relations: dict[Part, Relation] = {"train": "apparent", "validation": "selection", "test": "internal"}
-    if isinstance(scorer.model, LogisticModel):
-        # A regression has no round to choose: all patients that are not tested train it.
+    if isinstance(scorer.model, TableModel):
+        # A model of the table has no round to choose: all patients that are not tested train it.
         relations["validation"] = "apparent"
     return relations.get(cohort.part, "seen centre")
 
@@ -139,7 +141,19 @@ def comparable(plan: StudyPlan, cohort: Cohort) -> tuple[int, ...]:
     )
 
 
-def compared_cohorts(plan: StudyPlan) -> tuple[tuple[int, Cohort, tuple[int, ...]], ...]:
-    """Cohorts with at least two scores to compare: number in `cohorts_of`, cohort, numbers of the scores."""
-    found = [(index, cohort, comparable(plan, cohort)) for index, cohort in enumerate(cohorts_of(plan))]
+def compared_cohorts(
+    plan: StudyPlan, scored: Sequence[bool]
+) -> tuple[tuple[int, Cohort, tuple[int, ...]], ...]:
+    """Cohorts with at least two scores to compare: number in `cohorts_of`, cohort, numbers of the scores.
+
+    Parameters
+    ----------
+    scored : sequence of bool
+        Which of `scorers_of` exist: a model that could not be fitted scores nobody, and nobody would be left
+        whom all models score.
+    """
+    found = [
+        (index, cohort, tuple(scorer for scorer in comparable(plan, cohort) if scored[scorer]))
+        for index, cohort in enumerate(cohorts_of(plan))
+    ]
     return tuple(one for one in found if len(one[2]) > 1)

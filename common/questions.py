@@ -61,6 +61,24 @@ def read_newton(parameters: Parameters, columns: int) -> tuple[Problem, Query]:
     return problem, Query(coefficients, flags(parameters, "active", shape[:1]), inverse)
 
 
+def write_coefficients(coefficients: Reals) -> Parameters:
+    """A logistic model's, NaN where it has none; no number of a message may be NaN."""
+    estimated = ~np.isnan(coefficients)
+    return {"coefficients": np.where(estimated, coefficients, 0.0), "estimated": estimated}
+
+
+def read_coefficients(parameters: Parameters) -> Reals:
+    """What `write_coefficients` wrote.
+
+    Raises
+    ------
+    ProtocolError
+        If an array is missing or has another shape.
+    """
+    coefficients = reals(parameters, "coefficients", 1)
+    return np.where(flags(parameters, "estimated", coefficients.shape), coefficients, np.nan)
+
+
 def write_placements(of_cohorts: Mapping[int, Placements]) -> Parameters:
     """DeLong's second round for several cohorts, by the cohort's number in the plan's list."""
     return {

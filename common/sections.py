@@ -103,6 +103,20 @@ class Regression(Section):
         return known_covariates(candidates)
 
 
+class Radiomics(Section):
+    """Handcrafted features of the lesion and how the LASSO selects among them."""
+
+    voi: Literal["ICH", "ICH+IVH"] = "ICH"
+    """Which labels of the mask form the volume of interest."""
+    folds: int = Field(default=10, ge=3, le=20)
+    """Of the cross-validation that chooses the penalty."""
+    rule: Literal["lambda_min", "1se"] = "lambda_min"
+    """The penalty of least validation error, or the largest within one standard error of it."""
+    wide_gram_accepted: bool = False
+    """Waives the rule that a fold needs two patients a feature, after a privacy review from outside;
+    otherwise features are prescreened by their correlation with the outcome, to as many as it allows."""
+
+
 class Evaluation(Section):
     """How models are judged and compared."""
 
@@ -143,6 +157,8 @@ class Evaluation(Section):
         if unknown:
             kinds = {name: BY_NAME[name].kind for name in unknown if name in BY_NAME}
             raise ValueError(f"no subgroups by {unknown} {kinds or ''} -> choose among {', '.join(levelled)}")
+        if len(set(names)) < len(names):
+            raise ValueError(f"subgroups has one twice: {list(names)} -> name each once")
         return names
 
 

@@ -18,6 +18,10 @@ TAG = "kind="
 """How the tag of a union begins: pydantic puts it into a violation's location, no file has it."""
 
 
+_UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
+"""Of a pydantic model, and of a dataclass."""
+
+
 class Section(BaseModel):
     """A table of a TOML file: frozen, and no key but those documented."""
 
@@ -64,7 +68,7 @@ def _describe(text: str, problem: dict[str, object]) -> str:
     location = tuple(part for part in found if not str(part).startswith(TAG))
     name = ".".join(str(part) for part in location) or "the whole file"
     message = str(problem["msg"]).removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
+    if problem["type"] in _UNKNOWN_KEY:
         message = "unknown key -> remove it or correct its spelling"
     value = problem.get("input")
     shown = f" (found {value!r})" if isinstance(value, str | int | float | bool) else ""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
-from common.cohort.score_columns import score_columns
 from common.errors import PlanError
 from common.imaging.recipe import Recipe
 from common.sections import (
@@ -20,11 +20,20 @@ from common.sections import (
     Federation,
     Phase,
     Profile,
+    Radiomics,
     Regression,
     Site,
 )
 from common.settings import Section, load_settings
-from common.study_models import AnyModel, CnnModel, LogisticModel, Name, ScoresModel
+from common.study_models import (
+    RADIOMICS,
+    AnyModel,
+    CnnModel,
+    LogisticModel,
+    Name,
+    ScoresModel,
+    SvmModel,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,6 +105,8 @@ class StudyPlan(Section):
     """From CT to network input."""
     regression: Regression = Regression()
     """Predictors of expansion."""
+    radiomics: Radiomics = Radiomics()
+    """Handcrafted features, where a model takes them."""
     models: tuple[AnyModel, ...] = Field(min_length=1)
     """What is trained and compared."""
     federation: Federation = Federation()
@@ -109,35 +120,10 @@ class StudyPlan(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        names = [site.name.lower() for site in self.sites]
-        if len(set(names)) < len(names):
-            raise ValueError(f"two sites have one name: {sorted(names)} -> rename one")
-        models = [model.name.lower() for model in self.models]
-        if len(set(models)) < len(models):
-            raise ValueError(f"two models have one name: {sorted(models)} -> rename one")
-        score_columns((model.column, model.low, model.high) for model in self.scores)
-        training = self.training_sites
-        if not training and (self.trained_models or "regression" in self.phases):
-            raise ValueError('no site has role = "train" -> give at least one site that role')
-        if self.arms.design == "leave-one-centre-out" and len(training) < 2:
-            raise ValueError("leave-one-centre-out needs at least two training sites")
-        if self.arms.pooled_model and self.profile != "simulation":
-            raise ValueError('pooled_model moves patients and exists only with profile = "simulation"')
-        if len(self.sites) == 2 and not self.two_site_ack:
-            raise ValueError(
-                "with two sites each learns the other's sums by subtraction -> two_site_ack = true says that "
-                "all know"
-            )
-        if len(set(self.phases)) < len(self.phases):
-            raise ValueError(f"phases has one twice: {list(self.phases)} -> name each once")
-        needs_training = {"evaluation", "explanation"} & set(self.phases) and self.trained_models
-        if needs_training and "training" not in self.phases:
-            raise ValueError(
-                'evaluation and explanation need the models of training -> add "training" to phases'
-            )
-        reference = self.evaluation.reference_model
-        if reference is not None and reference.lower() not in models:
-            raise ValueError(f"evaluation.reference_model {reference!r} is none of the models")
+        from common.plan_checks import check_design, check_models
+
+        check_design(self)
+        check_models(self)
         return self
 
     @property
@@ -177,8 +163,23 @@ class StudyPlan(Section):
 
     @property
     def regressions(self) -> tuple[LogisticModel, ...]:
-        """The models that look at the table."""
+        """The logistic models."""
         return tuple(model for model in self.models if isinstance(model, LogisticModel))
+
+    @property
+    def table_models(self) -> tuple[LogisticModel | SvmModel, ...]:
+        """The models that look at the table."""
+        return tuple(model for model in self.models if isinstance(model, LogisticModel | SvmModel))
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether the study needs CT and masks for anything but missing volumes."""
+        return bool(self.networks) or self.takes_radiomics
+
+    @property
+    def takes_radiomics(self) -> bool:
+        """Whether a model of the plan takes radiomics features."""
+        return any(RADIOMICS in model.covariates for model in self.table_models)
 
     @property
     def scores(self) -> tuple[ScoresModel, ...]:
@@ -186,9 +187,9 @@ class StudyPlan(Section):
         return tuple(model for model in self.models if isinstance(model, ScoresModel))
 
     @property
-    def trained_models(self) -> tuple[CnnModel | LogisticModel, ...]:
+    def trained_models(self) -> tuple[CnnModel | LogisticModel | SvmModel, ...]:
         """The models that the study itself makes."""
-        return (*self.networks, *self.regressions)
+        return (*self.networks, *self.table_models)
 
     def network(self, name: str) -> CnnModel:
         """The network of that name.
@@ -201,19 +202,6 @@ class StudyPlan(Section):
         model = self.model(name)
         if not isinstance(model, CnnModel):
             raise PlanError(f"the plan's model {name!r} is no network")
-        return model
-
-    def regression_model(self, name: str) -> LogisticModel:
-        """The logistic model of that name.
-
-        Raises
-        ------
-        PlanError
-            If the plan has no such logistic model.
-        """
-        model = self.model(name)
-        if not isinstance(model, LogisticModel):
-            raise PlanError(f"the plan's model {name!r} is no logistic model")
         return model
 
     def model(self, name: str) -> AnyModel:
@@ -230,7 +218,7 @@ class StudyPlan(Section):
         raise PlanError(f"the plan has no model {name!r}")
 
     def arms_of(self, model: AnyModel) -> tuple[Arm, ...]:
-        """In which arms a model exists: a regression on pooled data is the federated one, to the digit."""
+        """In which arms a model exists: of the table, the pooled one is the federated one, to the digit."""
         if isinstance(model, ScoresModel):
             return (GIVEN,)
         arms = self.all_arms()
@@ -257,6 +245,11 @@ class StudyPlan(Section):
 
     def digest(self) -> str:
         """SHA-256 of the canonical JSON of every setting, defaults included."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
+        """Kept, because every message carries it; a plan never changes."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -1,7 +1,8 @@
-"""What a study compares: networks, logistic models and scores; the paper's settings as defaults."""
+"""What a study compares: networks, models of the table, and scores; the paper's settings as defaults."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
@@ -19,7 +20,14 @@ BRAIN = "brain_score"
 """The covariate that is computed from others (`common.models.brain_score`)."""
 
 COVARIATES: tuple[str, ...] = (*(variable.name for variable in TABLE_ONE), BRAIN)
-"""What a logistic model may take: every variable of the paper's Table 1, and the BRAIN score."""
+"""What a regression may take: every variable of the paper's Table 1, and the BRAIN score."""
+
+INDEPENDENT = "independent"
+"""Stands for the covariates that a multivariable model of the arm's training patients finds independent."""
+RADIOMICS = "radiomics"
+"""Stands for the radiomics features that the LASSO selects in the arm's training patients."""
+SCORE_OF = "score:"
+"""Begins a covariate that is the logit of a network's score, e.g. "score:2D-ResNet-101"."""
 
 
 class CnnModel(Section):
@@ -74,20 +82,68 @@ class CnnModel(Section):
         return NetworkSpec(self.family, self.dimensions, channels, self.dropout)
 
 
-class LogisticModel(Section):
-    """One logistic regression on variables of the cohort table, fitted by Newton's method over the sites."""
+class TableModel(Section):
+    """What the models of the cohort table have in common."""
 
-    kind: Literal["logistic"]
-    """A regression on the table."""
     name: Name
     """As printed in tables, e.g. "BRAIN"."""
     covariates: tuple[str, ...] = Field(min_length=1)
-    """Variables of the paper's Table 1, or "brain_score"; factors enter by their levels."""
+    """Variables of the paper's Table 1 (factors enter by their levels) or "brain_score"; "independent": those
+    that the plan's regression finds independent; "radiomics": the features that the LASSO selects;
+    "score:NAME": the logit of the network NAME's score."""
 
     @field_validator("covariates")
     @classmethod
     def _known(cls, covariates: tuple[str, ...]) -> tuple[str, ...]:
-        return known_covariates(covariates)
+        named = tuple(name for name in covariates if name in COVARIATES or not _stands_for_others(name))
+        known_covariates(named)
+        if len(set(covariates)) < len(covariates):
+            raise ValueError(f"{list(covariates)} has a covariate twice -> name each once")
+        return covariates
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Names of the networks whose scores it takes."""
+        return tuple(name.removeprefix(SCORE_OF) for name in self.covariates if name.startswith(SCORE_OF))
+
+
+class LogisticModel(TableModel):
+    """One logistic regression on variables of the cohort table, fitted by Newton's method over the sites."""
+
+    kind: Literal["logistic"]
+    """A regression on the table."""
+
+
+Grid = Annotated[
+    tuple[Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)], ...], Field(min_length=1, max_length=20)
+]
+
+
+class SvmModel(TableModel):
+    """One support vector machine with Gaussian kernel: exact at a site, by random Fourier features beyond it.
+
+    Its risks are Platt's at a site, and those of a ridge-penalised logistic regression over sites.
+    """
+
+    kind: Literal["svm"]
+    """A support vector machine on the table."""
+    c_grid: Grid = (0.1, 1.0, 10.0, 100.0)
+    """Costs C among which cross-validation chooses; 1 / C is the ridge penalty over sites."""
+    gamma_grid: Grid = (0.003, 0.01, 0.03, 0.1)
+    """Widths gamma of the kernel exp(-gamma |x - y|^2) of z-scores, among which it chooses."""
+    folds: int = Field(default=5, ge=2, le=20)
+    """Of the cross-validation inside the training patients."""
+    fourier_features: int = Field(default=128, ge=2, le=512)
+    """Random Fourier features; over sites no more than half the patients of the smallest fold."""
+    wide_gram_accepted: bool = False
+    """Waives that limit over sites, after a privacy review from outside."""
+
+    @field_validator("c_grid", "gamma_grid")
+    @classmethod
+    def _rising(cls, grid: tuple[float, ...]) -> tuple[float, ...]:
+        if any(left >= right for left, right in itertools.pairwise(grid)):
+            raise ValueError(f"{list(grid)} does not rise -> write each value once, the smallest first")
+        return grid
 
 
 class ScoresModel(Section):
@@ -115,15 +171,31 @@ class ScoresModel(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not self.low < self.high:
-            raise ValueError(f"low = {self.low:g} is not below high = {self.high:g}")
-        if self.threshold is not None and not self.low < self.threshold <= self.high:
-            raise ValueError(f"threshold = {self.threshold:g} lies outside {self.low:g} to {self.high:g}")
+            raise ValueError(f"low = {self.low:g} is not below high = {self.high:g} -> exchange them")
+        if self.threshold is not None and not 0 < self.scaled(self.threshold) <= 1:
+            everybody = self.low if self.risk == "rises" else self.high
+            raise ValueError(
+                f"threshold = {self.threshold:g} lies outside {self.low:g} to {self.high:g}, or is "
+                f"{everybody:g}, which calls everybody positive -> choose one within"
+            )
+        if self.step is not None and not _divides(self.step, self.high - self.low):
+            raise ValueError(
+                f"step = {self.step:g} does not lead from {self.low:g} to {self.high:g} -> correct one"
+            )
         if self.probability and (self.low, self.high, self.risk) != (0.0, 1.0, "rises"):
-            raise ValueError("a probability runs from 0 to 1 and rises with the risk -> probability = false")
+            raise ValueError(
+                f"a probability runs from 0 to 1 and rises with the risk, this one from {self.low:g} to "
+                f"{self.high:g} and {self.risk} -> probability = false, or give the hospitals' column so"
+            )
         known = BY_NAME.get(self.column)
         if known is not None and known.kind != "continuous":
             raise ValueError(f"column {self.column!r} is {known.kind}, no number -> name another column")
         return self
+
+    @property
+    def values(self) -> int | None:
+        """How many it can take; None where that is not declared."""
+        return None if self.step is None else round((self.high - self.low) / self.step) + 1
 
     def scaled(self, value: float) -> float:
         """A value of the column as a score in [0, 1] that rises with the risk."""
@@ -136,8 +208,17 @@ class ScoresModel(Section):
         return self.low + share * (self.high - self.low)
 
 
+def _divides(step: float, distance: float) -> bool:
+    """Whether some steps make the distance, but for rounding."""
+    steps = distance / step
+    return round(steps) > 0 and abs(steps - round(steps)) < _ROUNDING
+
+
+_ROUNDING = 1e-6
+
+
 def kind_of(model: Any) -> str:
-    """What tells the three kinds apart; a network where the plan names none."""
+    """What tells the kinds apart; a network where the plan names none."""
     kind = model.get("kind", "cnn") if isinstance(model, dict) else getattr(model, "kind", "")
     return f"{TAG}{kind}"
 
@@ -145,13 +226,18 @@ def kind_of(model: Any) -> str:
 AnyModel: TypeAlias = Annotated[
     Annotated[CnnModel, Tag(f"{TAG}cnn")]
     | Annotated[LogisticModel, Tag(f"{TAG}logistic")]
+    | Annotated[SvmModel, Tag(f"{TAG}svm")]
     | Annotated[ScoresModel, Tag(f"{TAG}scores")],
     Discriminator(
         kind_of,
         custom_error_type="kind",
-        custom_error_message='kind must be "cnn", "logistic" or "scores"',
+        custom_error_message='kind must be "cnn", "logistic", "svm" or "scores"',
     ),
 ]
+
+
+def _stands_for_others(name: str) -> bool:
+    return name in {INDEPENDENT, RADIOMICS} or name.startswith(SCORE_OF)
 
 
 def known_covariates(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ class Effect(Record):
     odds_ratio: Measure
     """Per unit of the covariate, or against the reference level."""
     p_value: float | None = None
-    """Wald's; None where there is no odds ratio."""
+    """Wald's, of the penalised likelihood ratio if Firth's; None where there is no odds ratio."""
     p_likelihood_ratio: float | None = None
     """Of leaving the whole variable out."""
     inflation: float | None = None
@@ -89,6 +89,51 @@ class FittedModel(Record):
     """None if it was not fitted, or stays at its site."""
     used: Count | None
     missing: Count | None
+    method: str
+    standing: Standing = Standing()
+
+
+class SelectedFeature(Record):
+    """One radiomics feature that the LASSO selected."""
+
+    name: str
+    """As PyRadiomics calls it."""
+    coefficient: float
+    """The LASSO's, per standard deviation."""
+    mean: float
+    """Of the arm's training patients."""
+    sd: float
+    """Of the arm's training patients."""
+
+
+class PathPoint(Record):
+    """One penalty of the LASSO's path."""
+
+    penalty: float
+    """Lambda of (1 / 2n) RSS + lambda |beta|."""
+    loss: float
+    """Mean over folds of the validation error."""
+    standard_error: float
+    """Of that mean."""
+
+
+class FeatureSelection(Record):
+    """Which radiomics features went into the models of one arm (the paper's Table S3 and Fig. S2)."""
+
+    arm: str
+    sites: tuple[str, ...]
+    """Whose training patients."""
+    candidates: Count
+    """Features to begin with."""
+    prescreened: Count
+    """Features that went into the LASSO."""
+    features: tuple[SelectedFeature, ...]
+    penalty: float | None
+    """The chosen one."""
+    path: tuple[PathPoint, ...]
+    """From the largest penalty to the smallest."""
+    used: Count | None
+    """Training patients with all features."""
     method: str
     standing: Standing = Standing()
 

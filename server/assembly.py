@@ -19,10 +19,12 @@ from server.phases.explanation import AttentionMap
 from server.phases.fitting import FittedRegression
 from server.phases.preparation import PARTS, Preparation
 from server.phases.regression import Screening
+from server.phases.selection import ArmSelection
+from server.phases.svm import TrainedSvm
 from server.phases.training import TrainedModel
 from server.provenance import Provenance
 from server.records import standing_of
-from server.regression_rows import fitted_model_of, regression_of
+from server.regression_rows import fitted_model_of, machine_of, regression_of, selection_of
 from server.results import (
     CurvePoint,
     Excluded,
@@ -48,6 +50,9 @@ class Outcome:
     screening : Screening or None
     trained : tuple of TrainedModel
     fitted : tuple of FittedRegression
+    machines : tuple of TrainedSvm
+    selections : tuple of ArmSelection
+        Of the federated arms.
     reference : str or None
         The model that others are compared with.
     evaluated : Evaluated or None
@@ -61,10 +66,23 @@ class Outcome:
     screening: Screening | None = None
     trained: tuple[TrainedModel, ...] = ()
     fitted: tuple[FittedRegression, ...] = ()
+    machines: tuple[TrainedSvm, ...] = ()
+    selections: tuple[ArmSelection, ...] = ()
     reference: str | None = None
     evaluated: Evaluated | None = None
     compared: Compared | None = None
     maps: tuple[AttentionMap, ...] = ()
+
+
+def unfitted(outcome: Outcome) -> frozenset[tuple[str, str]]:
+    """Model and arm of what could not be fitted; of a model that stays at its site nothing is known."""
+    regressions = [(one.model.name, one.arm.name, one.fitted) for one in outcome.fitted]
+    machines = [(one.model.name, one.arm.name, one.fitted) for one in outcome.machines]
+    return frozenset(
+        (model, arm)
+        for model, arm, fitted in (*regressions, *machines)
+        if fitted is not None and fitted.status != "ok"
+    )
 
 
 def assemble(plan: StudyPlan, outcome: Outcome, provenance: Provenance) -> Results:
@@ -82,7 +100,13 @@ def assemble(plan: StudyPlan, outcome: Outcome, provenance: Provenance) -> Resul
         cohort=cohort_rows(outcome.cohort),
         regression=None if outcome.screening is None else regression_of(plan, outcome.screening),
         training=tuple(_curve(trained) for trained in outcome.trained),
+        selections=tuple(
+            selection_of(found.arm, found.selection)
+            for found in outcome.selections
+            if found.selection is not None
+        ),
         fitted=tuple(fitted_model_of(plan, fitted) for fitted in outcome.fitted),
+        machines=tuple(machine_of(machine) for machine in outcome.machines),
         evaluation=tuple(cell_of(judgement) for judgement in judgements),
         comparisons=() if outcome.compared is None else tuple(comparisons_of(plan, outcome.compared)),
         subgroups=tuple(subgroups_of(judgements)),
@@ -175,6 +199,7 @@ def _notes(plan: StudyPlan, outcome: Outcome) -> Iterable[str]:
         )
     local = [(one.arm, one.path is not None) for one in outcome.trained if one.arm.kind == "local"]
     local += [(one.arm, one.fitted is not None) for one in outcome.fitted if one.arm.kind == "local"]
+    local += [(one.arm, one.fitted is not None) for one in outcome.machines if one.arm.kind == "local"]
     released = sorted({arm.sites[0] for arm, left in local if left})
     if released:
         yield (

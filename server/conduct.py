@@ -14,7 +14,8 @@ from rich.progress import Progress
 from common.headers import SiteFacts
 from common.machine import processor
 from common.protocol import Reply
-from server.assembly import Outcome, assemble
+from server.assembly import Outcome, assemble, unfitted
+from server.cards import write_cards
 from server.clock import PhaseClock
 from server.exchange import Exchange
 from server.phases.cohort import describe_cohorts
@@ -24,7 +25,8 @@ from server.phases.explanation import explain_models
 from server.phases.fitting import fit_models
 from server.phases.preparation import prepare_sites
 from server.phases.regression import screen_predictors
-from server.phases.scoring import score_patients
+from server.phases.scoring import score_by_networks, score_by_regressions
+from server.phases.svm import fit_svms, score_by_svms
 from server.phases.training import train_models
 from server.provenance import PhaseTime, Provenance, SiteProvenance
 from server.reference import reference_model
@@ -57,6 +59,7 @@ def conduct(grid: Grid, run: StudyRun, progress: Progress) -> Results:
         preparation = prepare_sites(exchange)
     outcome = _carry_out(exchange, run, progress, clock, Outcome(facts, preparation))
     results = assemble(run.plan, outcome, _provenance(run, exchange, clock, facts))
+    write_cards(run, outcome, results)
     save_results(results, run.results)
     write_report(results, run.report)
     write_tables(results, run.tables)
@@ -76,8 +79,8 @@ def _carry_out(
             outcome = replace(outcome, screening=screen_predictors(exchange))
     if "training" in phases:
         with clock.phase("training"):
-            trained, fitted = train_models(exchange, run, progress), fit_models(exchange, run)
-            outcome = replace(outcome, trained=trained, fitted=fitted)
+            outcome = replace(outcome, trained=train_models(exchange, run, progress))
+        outcome = _fit(exchange, run, clock, outcome)
     if "evaluation" in phases:
         outcome = _evaluate(exchange, clock, outcome)
     if "explanation" in phases:
@@ -86,13 +89,23 @@ def _carry_out(
     return outcome
 
 
-def _evaluate(exchange: Exchange, clock: PhaseClock, outcome: Outcome) -> Outcome:
-    """Score, judge, compare: the scores stay at the sites throughout."""
-    reference = reference_model(exchange.plan, outcome.trained)
+def _fit(exchange: Exchange, run: StudyRun, clock: PhaseClock, outcome: Outcome) -> Outcome:
+    """Networks score first: their scores may be covariates of models of the table."""
     with clock.phase("scoring"):
-        score_patients(exchange, outcome.trained, outcome.fitted)
+        score_by_networks(exchange, outcome.trained)
+    with clock.phase("fitting"):
+        fitting = fit_models(exchange, run, outcome.screening)
+        score_by_regressions(exchange, fitting.models)
+        machines = fit_svms(exchange, run, fitting.selections)
+        score_by_svms(exchange, machines)
+    return replace(outcome, fitted=fitting.models, machines=machines, selections=fitting.selections)
+
+
+def _evaluate(exchange: Exchange, clock: PhaseClock, outcome: Outcome) -> Outcome:
+    """Judge and compare the scores, which stay at the sites throughout."""
+    reference = reference_model(exchange.plan, outcome.trained)
     with clock.phase("evaluation"):
-        evaluated = evaluate_models(exchange)
+        evaluated = evaluate_models(exchange, unfitted(outcome))
     with clock.phase("comparison"):
         compared = compare_models(exchange, evaluated, reference)
     return replace(outcome, reference=reference, evaluated=evaluated, compared=compared)

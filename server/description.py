@@ -50,6 +50,8 @@ def _levels(column: TableColumn, variable: Variable, row: CategoricalRow) -> Ite
         indices: tuple[int, ...] = (1,)
     else:
         indices = (0,) if len(levels) == 2 else tuple(range(len(levels)))
+    # Of two levels it is signed for the second.
+    smd = -row.smd if row.smd is not None and indices == (0,) else row.smd
     for place, index in enumerate(indices):
         yield CohortRow(
             site=column.site,
@@ -58,7 +60,7 @@ def _levels(column: TableColumn, variable: Variable, row: CategoricalRow) -> Ite
             level="" if variable.kind == "binary" else levels[index],
             negative=_counted(row.tabulation, index, NEGATIVE),
             positive=_counted(row.tabulation, index, POSITIVE),
-            smd=row.smd if place == 0 else None,
+            smd=smd if place == 0 else None,
             **(_tested(row.test) if place == 0 else {}),
         )
 
@@ -87,13 +89,12 @@ def _described(description: Description, test: TestResult) -> Described:
 
 def _counted(table: Tabulation, level: int, group: int) -> Described:
     patients, percent = table.counts[level][group], table.percentages[level][group]
-    hidden = Standing(kind="suppressed", reason="a count below the minimum")
     return Described(
         used=table.n_used[group],
         missing=table.n_missing[group],
         patients=patients,
         percent=percent,
-        standing=hidden if patients is None else Standing(),
+        standing=standing_of(table.status) if patients is None else Standing(),
     )
 
 

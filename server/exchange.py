@@ -204,7 +204,8 @@ class Exchange:
         waiting = set(messages)
         pause_s = 0.0
         while waiting:
-            for answer in self.grid.pull_messages(sorted(waiting)):
+            answers = list(self.grid.pull_messages(sorted(waiting)))
+            for answer in answers:
                 identifier = answer.metadata.reply_to_message_id
                 waiting.discard(identifier)
                 replies[messages[identifier]] = self._read(answer, messages[identifier])
@@ -214,9 +215,9 @@ class Exchange:
                     f"no answer within {self.plan.federation.timeout_s:.0f} s from {names} -> "
                     "see that the site is running, then run the study again with --resume"
                 )
-            if waiting:
+            pause_s = 0.0 if answers else min(_POLL_S, pause_s + 0.05)
+            if waiting and pause_s:
                 time.sleep(pause_s)
-                pause_s = min(_POLL_S, pause_s + 0.05)
         return replies
 
     def _read(self, answer: Message, node: int) -> Reply:

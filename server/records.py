@@ -116,3 +116,32 @@ class CohortRow(Record):
     """For a footnote, e.g. that expected counts are small."""
     smd: float | None = None
     """Standardised difference, with expansion minus without."""
+
+
+class SupportVectorMachine(Record):
+    """One support vector machine that the study trained."""
+
+    model: str
+    """Name in the plan."""
+    arm: str
+    """Name of the arm."""
+    kind: Literal["federated", "local"]
+    """How the arm trains."""
+    sites: tuple[str, ...]
+    """Whose patients trained it."""
+    covariates: tuple[str, ...] = ()
+    """By their own names."""
+    c: float | None = None
+    """Chosen by cross-validation; None if it was not fitted, or stays at its site."""
+    gamma: float | None = None
+    """Chosen by cross-validation; of z-scores."""
+    features: int = 0
+    """Random Fourier features of its linear form."""
+    criterion: float | None = None
+    """Of the chosen in cross-validation: AUC at a site, mean log-likelihood over sites."""
+    deviation: float | None = None
+    """Root mean square difference of its risks and the exact machine's, where a site compared them."""
+    used: Count | None = None
+    missing: Count | None = None
+    method: str = ""
+    standing: Standing = Standing()

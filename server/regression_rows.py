@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scipy.special import ndtri
+import numpy as np
 
 from common.design import Column, Design, covariate_label, covariate_unit, design_of, reference_of
-from common.fitted import fitted_of
+from common.fitted import covariates_of, fitted_of
 from common.headers import Effect as FittedEffect
 from common.headers import Fitted
-from common.stats.estimate import LEVEL, Interval, Status
-from common.study import StudyPlan
-from server.analyses import Effect, FittedModel, Regression, RegressionRow
+from common.radiomics.selection import Selection
+from common.stats.estimate import Interval, Status, Z
+from common.stats.glm import odds
+from common.study import Arm, LogisticModel, StudyPlan
+from common.study_models import INDEPENDENT, RADIOMICS
+from server.analyses import (
+    Effect,
+    FeatureSelection,
+    FittedModel,
+    PathPoint,
+    Regression,
+    RegressionRow,
+    SelectedFeature,
+)
 from server.phases.fitting import FittedRegression
 from server.phases.regression import Screening
-from server.records import Standing, measure_of
-
-_QUANTILE = float(ndtri((1 + LEVEL) / 2))
+from server.phases.svm import TrainedSvm
+from server.records import Standing, SupportVectorMachine, measure_of, standing_of
 
 
 def regression_of(plan: StudyPlan, screening: Screening) -> Regression:
@@ -57,7 +67,7 @@ def fitted_model_of(plan: StudyPlan, regression: FittedRegression) -> FittedMode
         sites=arm.sites,
         rows=tuple(
             line
-            for name in model.covariates
+            for name in _covariates(model, fitted)
             for line in _lines(design_of(plan), name, None, fitted)
             if fitted is not None
         ),
@@ -69,6 +79,63 @@ def fitted_model_of(plan: StudyPlan, regression: FittedRegression) -> FittedMode
     )
 
 
+def machine_of(machine: TrainedSvm) -> SupportVectorMachine:
+    """One support vector machine of the plan in one arm."""
+    fitted, arm = machine.fitted, machine.arm
+    common = {
+        "model": machine.model.name,
+        "arm": arm.name,
+        "kind": "local" if arm.kind == "local" else "federated",
+        "sites": arm.sites,
+    }
+    if fitted is None:
+        return SupportVectorMachine(**common, standing=_STAYED)
+    return SupportVectorMachine(
+        **common,
+        covariates=fitted.covariates,
+        c=fitted.c,
+        gamma=fitted.gamma,
+        features=len(fitted.weights),
+        criterion=fitted.criterion,
+        deviation=fitted.deviation,
+        used=fitted.used,
+        missing=fitted.missing,
+        method=fitted.method,
+        standing=Standing(kind=fitted.status, reason=fitted.reason),
+    )
+
+
+def selection_of(arm: Arm, found: Selection) -> FeatureSelection:
+    """The LASSO's features with the path and the cross-validation that chose them."""
+    lasso = found.lasso
+    selected = zip(found.names, found.coefficients, found.mean, found.sd, strict=True)
+    path = () if lasso is None else zip(lasso.penalties, lasso.losses, lasso.standard_errors, strict=True)
+    return FeatureSelection(
+        arm=arm.name,
+        sites=arm.sites,
+        candidates=found.candidates,
+        prescreened=found.prescreened,
+        features=tuple(
+            SelectedFeature(name=name, coefficient=coefficient, mean=mean, sd=sd)
+            for name, coefficient, mean, sd in selected
+        ),
+        penalty=None if lasso is None else lasso.penalty,
+        path=tuple(
+            PathPoint(penalty=penalty, loss=loss, standard_error=error) for penalty, loss, error in path
+        ),
+        used=None if lasso is None else lasso.n_used,
+        method="" if lasso is None else lasso.method,
+        standing=standing_of(found.status),
+    )
+
+
+def _covariates(model: LogisticModel, fitted: Fitted | None) -> tuple[str, ...]:
+    """Those that were fitted; where none were, those that the plan names itself."""
+    if fitted is not None and fitted.effects:
+        return covariates_of(fitted)
+    return tuple(name for name in model.covariates if name not in {INDEPENDENT, RADIOMICS})
+
+
 _NOBODY_ENTERED = Standing(kind="undefined", reason="no variable had a p below the plan's")
 _STAYED = Standing(kind="suppressed", reason="the model stayed at its centre")
 
@@ -77,7 +144,13 @@ def _lines(
     design: Design, name: str, univariate: Fitted | None, multivariable: Fitted | None
 ) -> Iterator[RegressionRow]:
     """One line a column; a categorical variable's reference level has a line without effect."""
-    common = {"variable": name, "label": covariate_label(name), "unit": covariate_unit(name)}
+    common = {
+        "variable": name,
+        "label": covariate_label(name),
+        "unit": covariate_unit(name),
+        "used": None if univariate is None else univariate.used,
+        "missing": None if univariate is None else univariate.missing,
+    }
     reference = reference_of(name)
     columns = [column for column in design.columns if column.variable == name]
     if reference and len(columns) > 1:
@@ -88,8 +161,6 @@ def _lines(
         yield RegressionRow(
             **common,
             level=column.level,
-            used=None if univariate is None else univariate.used,
-            missing=None if univariate is None else univariate.missing,
             univariate=None if univariate is None else alone,
             multivariable=together,
             method="" if univariate is None else univariate.method,
@@ -114,12 +185,11 @@ def _effect(fitted: Fitted | None, column: Column) -> Effect | None:
 
 
 def _of(effect: FittedEffect, method: str) -> Effect:
-    from math import exp
-
-    half = _QUANTILE * effect.standard_error
-    interval = Interval(exp(effect.log_odds - half), exp(effect.log_odds + half), f"Wald, {method}")
+    half = Z * effect.standard_error
+    low, ratio, high = odds(effect.log_odds + np.array([-half, 0.0, half])).tolist()
+    interval = Interval(low, high, f"Wald, {method}")
     return Effect(
-        odds_ratio=measure_of(exp(effect.log_odds), interval, method, Status("ok")),
+        odds_ratio=measure_of(ratio, interval, method, Status("ok")),
         p_value=effect.p,
         p_likelihood_ratio=effect.p_likelihood_ratio,
         inflation=effect.inflation,

@@ -18,7 +18,7 @@ from server.exchange import Exchange
 
 
 def fit_over_sites(
-    exchange: Exchange, sites: Sequence[str], regressions: Sequence[tuple[str, ...]]
+    exchange: Exchange, sites: Sequence[str], regressions: Sequence[tuple[str, ...]], arm: str = ""
 ) -> tuple[LogisticResult, ...]:
     """Every model fitted to these sites' training patients, all in one Newton loop.
 
@@ -26,10 +26,14 @@ def fit_over_sites(
     ----------
     regressions : sequence of tuples of str
         The covariates of each model.
+    arm : str
+        Whose networks' scores are covariates, if any are.
     """
     plan, design = exchange.plan, design_of(exchange.plan)
     minima = minima_of(plan.profile)
-    counted = exchange.sum(Operation.GUARD, sites, stage="regression", regressions=tuple(regressions))
+    counted = exchange.sum(
+        Operation.GUARD, sites, stage="regression", arm=arm, regressions=tuple(regressions)
+    )
     demands = tuple(
         Demand("regression", len(design.model(names).columns), one_site=len(sites) == 1)
         for names in regressions
@@ -38,11 +42,11 @@ def fit_over_sites(
     permitted = tuple(names for names, guard in zip(regressions, guards, strict=True) if guard.status.ok)
     fitted: dict[tuple[str, ...], LogisticResult] = {}
     if permitted:
-        setup = exchange.sum(Operation.SETUP, sites, regressions=permitted)
+        setup = exchange.sum(Operation.SETUP, sites, arm=arm, regressions=permitted)
         setup, models = drop_empty_levels(setup, [design.model(names) for names in permitted])
 
         def ask(problem: Problem, query: Query) -> Summary:
-            return exchange.sum(Operation.NEWTON, sites, write_newton(problem, query))
+            return exchange.sum(Operation.NEWTON, sites, write_newton(problem, query), arm=arm)
 
         fitted = dict(zip(permitted, fit(ask, setup, models, minima), strict=True))
     return tuple(

@@ -5,7 +5,6 @@ The same plan on the same patients gives the same bytes, but for `provenance`: w
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -16,6 +15,7 @@ from common.storage import write_atomically
 from server.analyses import (
     Calibration,
     Comparisons,
+    FeatureSelection,
     FittedModel,
     Heterogeneity,
     NetBenefitPoint,
@@ -24,7 +24,7 @@ from server.analyses import (
     Subgroup,
 )
 from server.provenance import Provenance
-from server.records import CohortRow, Count, Measure, Record, Standing
+from server.records import CohortRow, Count, Measure, Record, Standing, SupportVectorMachine
 
 SCHEMA_VERSION = 1
 
@@ -233,8 +233,12 @@ class Results(Record):
     regression: Regression | None = None
     """What predicts expansion; None if the study did not ask."""
     training: tuple[LearningCurve, ...]
+    selections: tuple[FeatureSelection, ...] = ()
+    """Radiomics features of each federated arm."""
     fitted: tuple[FittedModel, ...] = ()
     """The logistic models."""
+    machines: tuple[SupportVectorMachine, ...] = ()
+    """The support vector machines."""
     evaluation: tuple[Cell, ...]
     comparisons: tuple[Comparisons, ...] = ()
     """Of models on the same patients, cohort by cohort."""
@@ -261,8 +265,7 @@ class Results(Record):
 
 def save_results(results: Results, path: Path) -> None:
     """Writes the file, whole or not at all."""
-    text = json.dumps(results.model_dump(mode="json"), sort_keys=True, indent=1, allow_nan=False)
-    write_atomically(path, text.encode() + b"\n")
+    write_atomically(path, results.model_dump_json(indent=1).encode() + b"\n")
 
 
 def load_results(path: Path) -> Results:

@@ -17,6 +17,10 @@ app = Terminal(
 )
 
 
+_WIDTH = 130
+"""Of the paper's tables, in characters."""
+
+
 class Backend(StrEnum):
     """How the sites are reached."""
 
@@ -108,16 +112,17 @@ def paper_tables(
 
     from simulations.paper.comparison import failures
     from simulations.paper.study import reproduce_paper
-    from simulations.paper.tables import comparison_tables
+    from simulations.paper.tables import comparison_tables, remarks
     from simulations.paper.tally import summary_lines
 
     with progress_bar() as progress:
         found = reproduce_paper(out, progress)
-    console = Console()
+    # Wider than a narrow terminal, which wraps lines: numbers cut into pieces could not be read.
+    console = Console(width=max(Console().width, _WIDTH))
     for table in comparison_tables(found.cells):
         console.print(table)
-    for line in summary_lines(found.cells):
-        console.print(line, highlight=False, soft_wrap=True)
+    for line in (*remarks(found.cells), "", *summary_lines(found.cells)):
+        print(line)
     _print_results(out)
     print(found.table)
     if failures(found.cells):

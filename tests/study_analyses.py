@@ -260,7 +260,7 @@ def _pair(first: Cell, second: Cell, place: int) -> Comparison:
 def subgroups(cells: Sequence[Cell]) -> Iterator[Subgroup]:
     """By sex and location, of every fair cell of several sites."""
     for cell in cells:
-        if cell.relation not in FAIR or len(cell.cohort_sites) < 2:
+        if cell.relation not in FAIR or cell.part in {"train", "validation"} or len(cell.cohort_sites) < 2:
             continue
         levels = (
             ("sex", "Sex", ("male", "female")),

@@ -30,10 +30,13 @@ class Wanted:
         Columns of its own, from `common.cohort.score_columns`.
     images : bool or None
         Whether the columns of baseline CT and mask must be there; None: if the table has any for images.
+    complete : bool
+        Whether every column that the schema requires must be there, not the identifier alone.
     """
 
     scores: tuple[Variable, ...] = ()
     images: bool | None = True
+    complete: bool = True
 
 
 SCHEMA_ALONE = Wanted()
@@ -127,6 +130,8 @@ def match_columns(table: str, grid: Grid, wanted: Wanted) -> tuple[Columns, list
     meant = {*header, *misspelt.values()}
     images = bool(_IMAGES & meant) if wanted.images is None else wanted.images
     lacking = [v for v in (*VARIABLES, *wanted.scores) if v.required and v.name not in meant]
+    if not wanted.complete:
+        lacking = [variable for variable in lacking if variable.name in {"patient", *_BASELINE}]
     if images and not _BASELINE & meant:
         findings.append(_no_images(table))
     elif images:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-from scipy import stats
 
 from common.stats.contract import Summary
-from common.stats.estimate import LEVEL, OK, Estimate, Interval, Status, absent, suppressed, undefined
+from common.stats.estimate import OK, Estimate, Interval, Status, Z, absent, suppressed, undefined
 from common.stats.glm import Ask
 from common.stats.minima import STANDARD, Minima
 from common.stats.newton import State, advance, start
@@ -102,8 +101,8 @@ def local_calibration(scores: Reals, labels: Flags) -> Summary:
     Returns
     -------
     Summary
-        Counts "patients" and "events" (10,), "clipped" and "missing" (1,); reals "scores" (10,) and
-        "brier" (1,).
+        Counts "patients" and "events" (10,), "clipped" and "missing" (1,); reals "scores" (10,), "brier" (1,)
+        and "logits" (2,): the sums of the logits and of their squares.
 
     Raises
     ------
@@ -125,6 +124,7 @@ def local_calibration(scores: Reals, labels: Flags) -> Summary:
         reals={
             "scores": np.asarray(np.bincount(bin_of, weights=known, minlength=BINS), dtype=np.float64),
             "brier": np.array([np.sum((known - own) ** 2)]),
+            "logits": np.array([np.sum(logits(known)), np.sum(logits(known) ** 2)]),
         },
     )
 
@@ -176,39 +176,56 @@ def recalibrate(
     """
     statuses = [_enough(one, minima) for one in calibrations]
     asked = [column for column, status in enumerate(statuses) if status.ok]
-    free = np.tile([[True, False], [True, True]], (len(asked), 1))
-    columns = np.repeat(np.array(asked, dtype=np.int64), 2)[:, np.newaxis]
-    nothing = np.zeros(len(calibrations))
-    problem = Problem(columns, free, nothing, nothing + 1, firth=False)
-    state = start(problem, np.tile([0.0, 1.0], (len(free), 1)))
+    centre, scale = _moments(calibrations)
+    rows = [(column, free) for column in asked for free in _FREE if not free[1] or scale[column] > 0]
+    columns = np.array([[column] for column, _ in rows], dtype=np.int64).reshape(-1, 1)
+    free = np.array([free for _, free in rows], dtype=np.bool_).reshape(-1, 2)
+    problem = Problem(columns, free, centre, np.where(scale > 0, scale, 1.0), firth=False)
+    # The slope that is fixed is 1 on the logits' own scale; the free one begins where no step can overshoot.
+    own_scale = np.concatenate([centre[columns], problem.scale[columns]], axis=1)
+    state = start(problem, np.where(free[:, 1:], 0.0, own_scale))
     while state.query.active.any():
         state = advance(state, problem, ask(problem, state.query))
     found = []
     for column, (summary, status) in enumerate(zip(calibrations, statuses, strict=True)):
-        first = 2 * asked.index(column) if status.ok else 0
         numbers = _numbers(summary, minima)
         intercept, slope = (
-            _refitted(state, problem, first + row, numbers)
-            if status.ok
-            else absent(status, _METHODS[row], *numbers)
-            for row in (0, 1)
+            _refitted(state, problem, rows.index((column, free)), numbers)
+            if (column, free) in rows
+            else absent(_CONSTANT if status.ok else status, method, *numbers)
+            for free, method in zip(_FREE, _METHODS, strict=True)
         )
         found.append(Recalibration(intercept, slope, state.rounds if status.ok else 0))
     return tuple(found)
 
 
 _METHODS = ("logistic, slope 1", "logistic")
+_FREE = ((True, False), (True, True))
+"""Whether intercept and slope are estimated, for each of the two."""
+_CONSTANT = undefined("all scores are equal")
+
+
+def _moments(calibrations: Sequence[Summary]) -> tuple[Reals, Reals]:
+    """Mean and SD of each cohort's logits; an SD that rounding alone explains is 0."""
+    numbers = np.array([max(1, int(one.counts["patients"].sum())) for one in calibrations])
+    mean, square = np.array([one.reals["logits"] for one in calibrations]).T / numbers
+    variance = square - mean**2
+    return mean, np.sqrt(np.where(variance <= 2.0**-40 * square, 0.0, variance))
 
 
 def _refitted(state: State, problem: Problem, row: int, numbers: tuple[int | None, int | None]) -> Estimate:
-    """The last free coefficient of one model."""
-    method = _METHODS[row % 2]
+    """The last free coefficient of one model, back on the scale of the logits."""
+    slope = bool(problem.free[row, 1])
+    method = _METHODS[int(slope)]
     if not state.converged[row]:
         return absent(undefined("separated: no finite value"), method, *numbers)
-    own = np.flatnonzero(problem.free[row])
+    own, column = np.flatnonzero(problem.free[row]), problem.columns[row, 0]
     covariance = np.linalg.inv(state.information[row][np.ix_(own, own)])
-    value, half = float(state.accepted[row, own[-1]]), sqrt(covariance[-1, -1])
-    half *= float(stats.norm.isf((1 - LEVEL) / 2))
+    value, half = float(state.accepted[row, own[-1]]), Z * sqrt(covariance[-1, -1])
+    if slope:
+        value, half = value / float(problem.scale[column]), half / float(problem.scale[column])
+    else:
+        value -= float(problem.centre[column])
     return Estimate(value, Interval(value - half, value + half, "Wald"), *numbers, method)
 
 

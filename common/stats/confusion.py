@@ -88,13 +88,15 @@ def finish_confusion(
     """The matrix of one model and its metrics.
 
     A class with a count below the cell minimum is hidden whole, because the size of the class is known; what
-    needs that class' counts goes with it. The interval of F1 is that of Jaccard's index TP / (TP + FP + FN),
+    needs that class' counts goes with it. Where the number without a score is hidden, so is everything: the
+    size of the cohort is known, too. The interval of F1 is that of Jaccard's index TP / (TP + FP + FN),
     mapped by F1 = 2 J / (1 + J).
     """
     (tn, fp), (fn, tp) = summary.counts["table"][model].tolist()
     missing = int(summary.counts["missing"][model])
     shown = minima.releasable(summary.counts["table"][model])
-    negatives, positives = bool(shown[0].all()), bool(shown[1].all())
+    known = minima.shown(missing) is not None
+    negatives, positives = known and bool(shown[0].all()), known and bool(shown[1].all())
     both = negatives and positives
 
     def rate(successes: int, trials: int, *, visible: bool) -> Estimate:
@@ -111,7 +113,7 @@ def finish_confusion(
         ppv=rate(tp, tp + fp, visible=both),
         npv=rate(tn, tn + fn, visible=both),
         f1=_f1_of(rate(tp, tp + fp + fn, visible=both)),
-        n_used=minima.shown(tn + fp + fn + tp),
+        n_used=minima.shown(tn + fp + fn + tp) if known else None,
         n_missing=minima.shown(missing),
         method=interval,
         status=OK if both else _HIDDEN,

@@ -21,6 +21,9 @@ from common.types import Counts, FlatWeights, Reals
 Scalars = TypeVar("Scalars", Counts, Reals)
 Numbers = TypeVar("Numbers", Counts, Reals, FlatWeights)
 
+_LARGEST = 2**62
+"""Two counts below this add without a wrap in 64 bits."""
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -40,7 +43,7 @@ class Summary:
     TypeError
         If a count is not integer.
     NonFiniteError
-        If a real is NaN or infinite: a site refuses rather than poison the sum.
+        If a real is NaN or infinite, or a count beyond 2^62: a site refuses rather than poison the sum.
     """
 
     counts: Mapping[str, Counts] = field(default_factory=dict)
@@ -138,6 +141,9 @@ def _as_counts(name: str, array: Counts) -> Counts:
     values = np.asarray(array)
     if values.dtype.kind not in "iu":
         raise TypeError(f"counts {name!r} must be integers, not {values.dtype}")
+    low, high = int(values.min(initial=0)), int(values.max(initial=0))
+    if max(-low, high) >= _LARGEST:
+        raise NonFiniteError(f"counts {name!r} lie in [{low}, {high}]: 2^62 and more cannot be added safely")
     return _frozen(values.astype(np.int64))
 
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-from scipy import stats
 
 from common.stats.contract import Summary
-from common.stats.estimate import LEVEL, OK, Interval, Status, suppressed
+from common.stats.estimate import OK, Interval, Status, Z, suppressed
 from common.stats.minima import STANDARD, Minima
 from common.stats.scores import check_scores, with_score
 from common.types import Flags, Reals
@@ -150,7 +149,7 @@ def _benefit(threshold: float, called: list[int], classes: tuple[int, int]) -> N
     weight = threshold / (1 - threshold)
     benefit = (true_positive - weight * false_positive) / n
     variance = ((true_positive + weight**2 * false_positive) / n - benefit**2) / n
-    half = float(stats.norm.isf((1 - LEVEL) / 2)) * sqrt(max(0.0, variance))
+    half = Z * sqrt(max(0.0, variance))
     interval = Interval(benefit - half, benefit + half, "normal")
     return NetBenefit(threshold, benefit, (positives - weight * negatives) / n, interval)
 

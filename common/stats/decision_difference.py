@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-from scipy.special import ndtri
 
 from common.stats.contract import Summary
 from common.stats.decision import check_thresholds, finish_decision
 from common.stats.delong import complete_cases
-from common.stats.estimate import LEVEL, OK, Interval, Status
+from common.stats.estimate import OK, Interval, Status, Z
 from common.stats.minima import STANDARD, Minima
 from common.stats.scores import check_scores
 from common.types import Counts, Flags, Reals
@@ -125,5 +124,5 @@ def _difference(threshold: float, called: Counts, n: int) -> BenefitDifference:
     worth = np.array([-weight, 1.0])
     difference = float((first - second) @ worth) / n
     variance = (float((first + second) @ worth**2) / n - difference**2) / n
-    half = float(ndtri((1 + LEVEL) / 2)) * sqrt(max(0.0, variance))
+    half = Z * sqrt(max(0.0, variance))
     return BenefitDifference(threshold, difference, Interval(difference - half, difference + half, "normal"))

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from common.stats.contract import Summary
-from common.stats.estimate import LEVEL, OK, Interval, Status, suppressed, undefined
+from common.stats.estimate import OK, Interval, Status, Z, suppressed, undefined
 from common.stats.minima import STANDARD, Minima
 from common.stats.roc import NEGATIVE, POSITIVE, auc_of, placement_values
 from common.types import Flags, Reals
@@ -286,7 +286,7 @@ def _difference(
             None, None, None, None, None, *numbers, method, undefined("the difference has no variance")
         )
     z = difference / sqrt(variance)
-    half = float(stats.norm.isf((1 - LEVEL) / 2)) * sqrt(variance)
+    half = Z * sqrt(variance)
     interval = Interval(max(-1.0, difference - half), min(1.0, difference + half), method)
     p = float(2 * stats.norm.sf(abs(z)))
     return AucDifference(difference, interval, z, p, None, *numbers, method, OK)

@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from scipy.special import ndtri
+
 LEVEL = 0.95
 """Confidence level of every interval."""
+
+Z = float(ndtri((1 + LEVEL) / 2))
+"""The standard normal's quantile that belongs to it, two-sided: 1.96."""
 
 
 @dataclass(frozen=True)

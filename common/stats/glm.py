@@ -6,17 +6,17 @@ model is done, first by maximum likelihood, then by Firth's penalised likelihood
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from scipy.special import chdtrc, ndtr, ndtri
+from scipy.special import chdtrc, ndtr
 
 from common.stats.collinearity import InflationFactor, inflation_factors
 from common.stats.contract import Summary, join
 from common.stats.covariates import Model, Term, correlation, fittable, moments, zero_cell
-from common.stats.estimate import LEVEL, OK, Interval, Status, undefined
+from common.stats.estimate import OK, Interval, Status, Z, undefined
 from common.stats.minima import STANDARD, Minima
 from common.stats.newton import Query, State, advance, second_round, start
 from common.stats.stack import Problem
@@ -24,8 +24,17 @@ from common.types import Reals
 
 Ask: TypeAlias = Callable[[Problem, Query], Summary]
 """One round: the query to all sites, the sum of their `local_newton`."""
+Places: TypeAlias = tuple[int, ...]
+"""Of columns among a model's."""
 
-_QUANTILE = float(ndtri((1 + LEVEL) / 2))
+
+LARGEST = 700.0
+"""Of log odds, either way: beyond it their odds leave a float's range, and stand at its end."""
+
+
+def odds(log_odds: Reals) -> Reals:
+    """The odds, or odds ratios, of log odds."""
+    return np.asarray(np.exp(np.clip(log_odds, -LARGEST, LARGEST)))
 
 
 @dataclass(frozen=True)
@@ -36,8 +45,10 @@ class Coefficient:
     ----------
     term : str
     column : int
-    log_odds, standard_error, z, p, odds_ratio : float
-        Wald's; per unit of the covariate.
+    log_odds, standard_error, z, odds_ratio : float
+        Per unit of the covariate.
+    p : float
+        Wald's; if Firth's, of the penalised likelihood ratio without this column.
     interval : Interval
         Of the odds ratio.
     p_likelihood_ratio : float
@@ -112,7 +123,7 @@ def fit(
 
 
 def entering(results: Sequence[LogisticResult], level: float = 0.05) -> tuple[Term, ...]:
-    """Terms that go on to the multivariable model: those with any column's Wald p below the level."""
+    """Terms that go on to the multivariable model: those with any column's p below the level."""
     return tuple(
         term
         for result in results
@@ -123,12 +134,12 @@ def entering(results: Sequence[LogisticResult], level: float = 0.05) -> tuple[Te
 
 @dataclass(frozen=True)
 class _Fit:
-    """One converged model on the covariates' own scale, and the log-likelihoods without each term."""
+    """One converged model on the covariates' own scale, and the log-likelihoods without some columns."""
 
     coefficients: Reals
     covariance: Reals
     log_likelihood: float
-    without: tuple[float, ...]
+    without: Mapping[Places, float]
     firth: bool
     rounds: int
 
@@ -136,16 +147,10 @@ class _Fit:
 def _fit_some(
     ask: Ask, setup: Summary, models: Sequence[Model], rows: Sequence[int], *, firth: bool
 ) -> dict[int, _Fit]:
-    """The models of these rows that converge; each travels with itself less each of its terms."""
+    """The models of these rows that converge; each travels with itself less some of its columns."""
     if not rows:
         return {}
-    # Less its only term a model is its intercept, whose likelihood needs no asking.
-    jobs = [
-        (row, left)
-        for row in rows
-        for left in (None, *range(len(models[row].terms)))
-        if left is None or firth or len(models[row].terms) > 1
-    ]
+    jobs = [(row, left) for row in rows for left in ((), *_left_out(models[row], firth=firth))]
     problem = _problem(setup, models, jobs, firth=firth)
     state = start(problem)
     while state.query.active.any():
@@ -157,9 +162,28 @@ def _fit_some(
     for row in rows:
         own = [index for index, (of, _) in enumerate(jobs) if of == row]
         if state.converged[own].all():
-            fitted = _on_own_scale(state, problem, own)
-            fits[row] = fitted if len(own) > 1 else replace(fitted, without=(_null(setup, row),))
+            without = {jobs[index][1]: float(state.log_likelihood[index]) for index in own[1:]}
+            if len(own) == 1:
+                without = {_places(models[row])[0]: _null(setup, row)}
+            fits[row] = _on_own_scale(state, problem, own[0], without)
     return fits
+
+
+def _left_out(model: Model, *, firth: bool) -> tuple[Places, ...]:
+    """Without which columns a model is fitted, too: each term's, and each column of a factor if Firth's."""
+    terms = _places(model)
+    if firth:
+        return (*terms, *((place,) for places in terms for place in places if len(places) > 1))
+    # Less its only term a model is its intercept, whose likelihood needs no asking.
+    return terms if len(terms) > 1 else ()
+
+
+def _places(model: Model) -> tuple[Places, ...]:
+    """The places of each term's columns among the model's."""
+    ends = np.cumsum([len(term.columns) for term in model.terms]).tolist()
+    return tuple(
+        tuple(range(end - len(term.columns), end)) for term, end in zip(model.terms, ends, strict=True)
+    )
 
 
 def _null(setup: Summary, row: int) -> float:
@@ -169,7 +193,7 @@ def _null(setup: Summary, row: int) -> float:
 
 
 def _problem(
-    setup: Summary, models: Sequence[Model], jobs: Sequence[tuple[int, int | None]], *, firth: bool
+    setup: Summary, models: Sequence[Model], jobs: Sequence[tuple[int, Places]], *, firth: bool
 ) -> Problem:
     width = setup.reals["events"].shape[1]
     columns = np.full((len(jobs), width - 1), -1, dtype=np.int64)
@@ -180,15 +204,13 @@ def _problem(
         model = models[row]
         own = np.array(model.columns, dtype=np.int64)
         columns[index, : own.size] = own
-        term_of = np.repeat(np.arange(len(model.terms)), [len(term.columns) for term in model.terms])
         free[index, 0] = True
-        free[index, 1 : own.size + 1] = term_of != left_out if left_out is not None else True
+        free[index, 1 : own.size + 1] = ~np.isin(np.arange(own.size), left_out)
         centre[own], scale[own] = moments(setup, row, model)
     return Problem(columns, free, centre, scale, firth)
 
 
-def _on_own_scale(state: State, problem: Problem, own: Sequence[int]) -> _Fit:
-    full = own[0]
+def _on_own_scale(state: State, problem: Problem, full: int, without: Mapping[Places, float]) -> _Fit:
     present = np.flatnonzero(problem.present[full])
     columns = problem.columns[full][present[1:] - 1]
     centre, scale = problem.centre[columns], problem.scale[columns]
@@ -199,7 +221,7 @@ def _on_own_scale(state: State, problem: Problem, own: Sequence[int]) -> _Fit:
         coefficients=back @ state.accepted[full][present],
         covariance=back @ covariance @ back.T,
         log_likelihood=float(state.log_likelihood[full]),
-        without=tuple(float(state.log_likelihood[index]) for index in own[1:]),
+        without=without,
         firth=problem.firth,
         rounds=state.rounds * (2 if problem.two_rounds else 1),
     )
@@ -236,16 +258,22 @@ def _coefficients(model: Model, fitted: _Fit) -> tuple[Coefficient, ...]:
     z = beta / errors
     # scipy.special rather than scipy.stats: the same numbers without a distribution's overhead a call.
     p = 2 * ndtr(-np.abs(z))
-    low, high = np.exp(beta - _QUANTILE * errors), np.exp(beta + _QUANTILE * errors)
-    numbers = np.stack([beta, errors, z, p, np.exp(beta), low, high], axis=1).tolist()
+    low, high = odds(beta - Z * errors), odds(beta + Z * errors)
+    numbers = np.stack([beta, errors, z, p, odds(beta), low, high], axis=1).tolist()
     found: list[Coefficient] = []
-    for term, without in zip(model.terms, fitted.without, strict=True):
-        ratio = max(0.0, 2 * (fitted.log_likelihood - without))
-        p_ratio = float(chdtrc(len(term.columns), ratio))
-        for column in term.columns:
-            log_odds, error, wald, p_wald, odds, lower, upper = numbers[len(found)]
+    for term, places in zip(model.terms, _places(model), strict=True):
+        p_ratio = _p_without(fitted, places)
+        for place, column in zip(places, term.columns, strict=True):
+            log_odds, error, wald, p_wald, ratio_of_odds, lower, upper = numbers[place]
+            p_own = _p_without(fitted, (place,)) if fitted.firth else p_wald
             interval = Interval(lower, upper, "Wald")
             found.append(
-                Coefficient(term.name, column, log_odds, error, wald, p_wald, odds, interval, p_ratio)
+                Coefficient(term.name, column, log_odds, error, wald, p_own, ratio_of_odds, interval, p_ratio)
             )
     return tuple(found)
+
+
+def _p_without(fitted: _Fit, places: Places) -> float:
+    """Of the likelihood ratio of the model and itself without these columns."""
+    ratio = max(0.0, 2 * (fitted.log_likelihood - fitted.without[places]))
+    return float(chdtrc(len(places), ratio))

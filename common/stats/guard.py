@@ -17,7 +17,7 @@ from common.stats.estimate import OK, Status, suppressed, undefined
 from common.stats.minima import Minima
 from common.types import Flags
 
-Purpose: TypeAlias = Literal["description", "discrimination", "regression", "agreement"]
+Purpose: TypeAlias = Literal["description", "discrimination", "regression", "ridge", "agreement"]
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Demand:
 
     Attributes
     ----------
-    purpose : {"description", "discrimination", "regression", "agreement"}
+    purpose : {"description", "discrimination", "regression", "ridge", "agreement"}
     columns : int
-        Of a regression.
+        Of a regression, penalised ("ridge") or not.
     one_site : bool
         One site holds the cohort alone: its sum hides nothing, so the minima of a site's own release hold.
     """
@@ -193,8 +193,15 @@ def breach(negatives: int, positives: int, demand: Demand, minima: Minima) -> St
         return suppressed("patients of one class only")
     if smaller < per_class:
         return suppressed(f"fewer than {per_class} patients in a class")
+    return _for_columns(n, demand, minima)
+
+
+def _for_columns(n: int, demand: Demand, minima: Minima) -> Status:
+    """Whether there are patients enough for the columns: for their estimate, or for hiding their products."""
     if demand.purpose == "regression" and n < minima.model_rows * (demand.columns + 1):
         return suppressed("too few patients for the number of coefficients")
+    if demand.purpose == "ridge" and n < min(2, minima.model_rows) * demand.columns:
+        return suppressed("fewer than two patients a covariate")
     return OK
 
 
@@ -205,6 +212,7 @@ def _least(demand: Demand, minima: Minima) -> tuple[int, int]:
         "agreement": (minima.subjects, 0),
         "discrimination": (1, minima.per_class),
         "regression": (1, minima.model_class),
+        "ridge": (1, minima.model_class),
     }[demand.purpose]
     if not demand.one_site:
         return group, per_class

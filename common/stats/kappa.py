@@ -6,10 +6,9 @@ from math import sqrt
 from typing import Literal, TypeAlias
 
 import numpy as np
-from scipy import stats
 
 from common.stats.contract import Summary
-from common.stats.estimate import LEVEL, Estimate, Interval, absent, suppressed, undefined
+from common.stats.estimate import Estimate, Interval, Z, absent, suppressed, undefined
 from common.stats.minima import STANDARD, Minima
 from common.types import Counts, Reals
 
@@ -74,7 +73,7 @@ def finish_kappa(
     mean = (agreement @ columns)[:, np.newaxis] + (rows @ agreement)[np.newaxis]
     spread = float((shares * (agreement - mean * (1 - kappa)) ** 2).sum())
     spread -= (kappa - expected * (1 - kappa)) ** 2
-    half = float(stats.norm.isf((1 - LEVEL) / 2)) * sqrt(max(0.0, spread) / n) / (1 - expected)
+    half = Z * sqrt(max(0.0, spread) / n) / (1 - expected)
     interval = Interval(max(-1.0, kappa - half), min(1.0, kappa + half), "Fleiss-Cohen-Everitt")
     return Estimate(kappa, interval, used, missing, method)
 

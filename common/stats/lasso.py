@@ -12,6 +12,7 @@ import numpy as np
 
 from common.errors import NonFiniteError
 from common.stats.contract import Summary
+from common.stats.coordinate_descent import descend
 from common.stats.estimate import OK, Status, suppressed, undefined
 from common.stats.minima import STANDARD, Minima
 from common.types import Counts, Flags, Reals
@@ -19,11 +20,9 @@ from common.types import Counts, Flags, Reals
 LassoRule: TypeAlias = Literal["lambda_min", "1se"]
 
 PENALTIES = 100
+"""How many the path has, log-spaced from the smallest that selects nothing to a thousandth of it."""
 _RANGE = 1e-3
 _CONSTANT_SD = 1e-12
-_TOLERANCE = 1e-22
-"""Of the squared move of a coefficient."""
-_SWEEPS = 10_000
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,10 @@ class Scaling:
     sd: Reals
     kept: Flags
 
+    def standardise(self, features: Reals) -> Reals:
+        """Mean 0 and SD 1 over the federation, shape (n, features); 0 where constant."""
+        return np.asarray(np.where(self.kept, (features - self.mean) / self.sd, 0.0))
+
 
 @dataclass(frozen=True)
 class LassoResult:
@@ -54,9 +57,9 @@ class LassoResult:
     intercept : float or None
     selected : tuple of int
     penalty : float or None
-        The chosen lambda of (1 / 2n) RSS + lambda |beta|.
+        The chosen lambda of (1 / 2n) RSS + lambda |beta|, or of -(1 / n) log-likelihood + lambda |beta|.
     penalties, losses, standard_errors : tuple of float
-        The path: mean over folds of the validation error, and its standard error.
+        The path: mean over folds of the validation error or deviance, and its standard error.
     n_used, n_missing : int or None
     method : str
     status : Status
@@ -125,11 +128,18 @@ def local_gram(features: Reals, labels: Flags, folds: Counts, n_folds: int, scal
     Summary
         Counts "classes" (folds, 2), negatives first; reals "gram" (folds, p + 2, p + 2).
     """
-    z = np.where(scale.kept, (features - scale.mean) / scale.sd, 0.0)
+    z = scale.standardise(features)
     rows = np.column_stack([np.ones(len(z)), z, labels.astype(np.float64)])
     parts = [rows[folds == fold] for fold in range(n_folds)]
-    classes = [[np.count_nonzero(part[:, -1] == label) for label in (0, 1)] for part in parts]
-    return Summary({"classes": np.array(classes)}, {"gram": np.stack([part.T @ part for part in parts])})
+    classes = fold_classes(labels, folds, n_folds)
+    return Summary({"classes": classes}, {"gram": np.stack([part.T @ part for part in parts])})
+
+
+def fold_classes(labels: Flags, folds: Counts, n_folds: int) -> Counts:
+    """Patients of each fold by class, shape (folds, 2), negatives first."""
+    return np.stack(
+        [np.bincount(folds[labels == label], minlength=n_folds) for label in (False, True)], axis=1
+    )
 
 
 def finish_lasso(
@@ -161,16 +171,14 @@ def finish_lasso(
         return LassoResult((), None, (), None, (), (), (), minima.shown(n), 0, method, status)
     whole = _Centred.of(gram.sum(axis=0))
     largest = float(np.abs(whole.xy).max())
-    penalties = largest * np.logspace(0, np.log10(_RANGE), PENALTIES)
+    penalties = penalty_path(largest)
     losses = np.empty((n_folds, PENALTIES))
     for fold in range(n_folds):
         training = _Centred.of(gram.sum(axis=0) - gram[fold])
         losses[fold] = [_loss(gram[fold], training, beta) for beta in _path(training, penalties)]
     mean = losses.mean(axis=0)
     error = losses.std(axis=0, ddof=1) / np.sqrt(n_folds)
-    chosen = int(np.argmin(mean))
-    if rule == "1se":
-        chosen = int(np.argmax(mean <= mean[chosen] + error[chosen]))
+    chosen = choose(mean, error, rule)
     beta = _path(whole, penalties[: chosen + 1])[-1]
     return LassoResult(
         coefficients=tuple(beta.tolist()),
@@ -185,6 +193,17 @@ def finish_lasso(
         method=method,
         status=OK,
     )
+
+
+def penalty_path(largest: float, penalties: int = PENALTIES) -> Reals:
+    """Penalties from the largest down, shape (penalties,)."""
+    return np.asarray(largest * np.logspace(0, np.log10(_RANGE), penalties))
+
+
+def choose(losses: Reals, errors: Reals, rule: LassoRule) -> int:
+    """The penalty's position: of least loss, or the largest within one standard error of that."""
+    least = int(np.argmin(losses))
+    return least if rule == "lambda_min" else int(np.argmax(losses <= losses[least] + errors[least]))
 
 
 def gram_status(
@@ -237,41 +256,9 @@ def _path(centred: _Centred, penalties: Reals) -> list[Reals]:
     beta = np.zeros(centred.xy.size)
     path = []
     for penalty in penalties:
-        beta = _descend(centred, float(penalty), beta.copy())
+        beta = descend(centred.xx, centred.xy, float(penalty), beta)
         path.append(beta)
     return path
-
-
-def _descend(centred: _Centred, penalty: float, beta: Reals) -> Reals:
-    """Cyclic coordinate descent: on all features once, then on the active ones until they rest, and again."""
-    diagonal = np.diag(centred.xx)
-    usable = np.flatnonzero(diagonal > _CONSTANT_SD)
-    gradient = centred.xy - centred.xx @ beta
-    for _ in range(_SWEEPS):
-        moved = _sweep(centred, penalty, (beta, gradient), usable)
-        if moved < _TOLERANCE:
-            return beta
-        active = usable[beta[usable] != 0]
-        for _ in range(_SWEEPS):
-            if _sweep(centred, penalty, (beta, gradient), active) < _TOLERANCE:
-                break
-    raise NonFiniteError("the LASSO did not converge -> drop features that repeat each other")
-
-
-def _sweep(centred: _Centred, penalty: float, state: tuple[Reals, Reals], columns: Counts) -> float:
-    """The largest squared move of a coefficient in one pass."""
-    beta, gradient = state
-    largest = 0.0
-    for j in columns:
-        scale = centred.xx[j, j]
-        pull = gradient[j] + scale * beta[j]
-        new = np.sign(pull) * max(abs(pull) - penalty, 0.0) / scale
-        move = new - beta[j]
-        if move != 0:
-            gradient -= centred.xx[j] * move
-            beta[j] = new
-            largest = max(largest, float(scale * move**2))
-    return largest
 
 
 def _loss(gram: Reals, training: _Centred, beta: Reals) -> float:

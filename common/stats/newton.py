@@ -124,7 +124,7 @@ def local_newton(matrix: Reals, labels: Flags, problem: Problem, query: Query) -
     log_likelihood = np.zeros(models)
     third = np.zeros((models, width, width, width) if problem.third else 0)
     for x, sign in designs(matrix, labels, problem, asked):
-        patients = _weigh(x, sign, query.coefficients[asked])
+        patients = weigh(x, sign, query.coefficients[asked])
         weighted = x * patients.weight[:, np.newaxis]
         score[asked] += np.matmul(x, patients.residual[:, :, np.newaxis])[:, :, 0]
         information[asked] += np.matmul(weighted, x.transpose(0, 2, 1))
@@ -148,7 +148,7 @@ def _local_penalty(matrix: Reals, labels: Flags, problem: Problem, query: Query,
     penalty = np.zeros(problem.free.shape)
     asked = np.flatnonzero(query.active)
     for x, sign in designs(matrix, labels, problem, asked):
-        patients = _weigh(x, sign, query.coefficients[asked])
+        patients = weigh(x, sign, query.coefficients[asked])
         leverage = patients.weight * np.sum(x * np.matmul(inverse[asked], x), axis=1)
         penalty[asked] += np.matmul(x, (leverage * (patients.residual - sign / 2))[:, :, np.newaxis])[:, :, 0]
     return Summary(reals={"penalty": penalty})
@@ -160,23 +160,34 @@ def _absent(problem: Problem) -> Reals:
 
 
 @dataclass(frozen=True)
-class _Weighed:
-    """Every patient under every model, shape (models, patients)."""
+class Weighed:
+    """Every patient under every model: outcome less probability p, p (1 - p), log-likelihood.
+
+    Float arrays, shape (models, patients).
+    """
 
     residual: Reals
     weight: Reals
     log_likelihood: Reals
 
 
-def _weigh(x: Reals, sign: Reals, coefficients: Reals) -> _Weighed:
-    """Outcome minus probability p, p (1 - p) and log-likelihood, by one exponential, free of overflow."""
+def weigh(x: Reals, sign: Reals, coefficients: Reals) -> Weighed:
+    """What each patient adds to a logistic likelihood, by one exponential, free of overflow.
+
+    Parameters
+    ----------
+    x : float array, shape (models, d, patients), or (1, d, patients) for all models
+    sign : float array, shape (patients,)
+        1 for a positive, -1 for a negative.
+    coefficients : float array, shape (models, d)
+    """
     margin = np.matmul(coefficients[:, np.newaxis], x)[:, 0] * sign
     small = np.exp(-np.abs(margin))
     whole = 1 + small
     # log(1 + e) rather than log1p: three times faster, and as exact beside the sum's other terms.
     log_likelihood = np.minimum(margin, 0) - np.log(whole)
     residual = sign * np.where(margin > 0, small, 1.0) / whole
-    return _Weighed(residual, small / whole**2, log_likelihood)
+    return Weighed(residual, small / whole**2, log_likelihood)
 
 
 def advance(state: State, problem: Problem, answer: Summary) -> State:
@@ -190,7 +201,7 @@ def advance(state: State, problem: Problem, answer: Summary) -> State:
     accepted = np.where(rose[:, np.newaxis], trial, state.accepted)
     step = np.where(rose[:, np.newaxis], newton, np.where(fell[:, np.newaxis], state.step / 2, state.step))
     converged = state.converged | (rose & (decrement < CONVERGED))
-    beyond = np.abs(accepted[:, 1:]).max(axis=1, initial=0.0) > _SEPARATED
+    beyond = np.abs(accepted * problem.free)[:, 1:].max(axis=1, initial=0.0) > _SEPARATED
     separated = state.separated | (rose & beyond & (not problem.firth))
     limit = MAXIMUM_ROUNDS_FIRTH if problem.firth else MAXIMUM_ROUNDS
     rounds = state.rounds + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from common.stats.estimate import suppressed
+from common.stats.estimate import Status, suppressed
 from common.stats.table_one import ContinuousRow, TableRow, withheld_row
 
 _SUBTRACTED = suppressed("another part's hidden number could be worked out")
@@ -59,6 +59,8 @@ def _tells(whole: TableRow, parts: Sequence[TableRow]) -> bool:
 
 def hides(row: TableRow) -> bool:
     """Whether a number is withheld; one that does not exist is not."""
+    if all(status.kind == "undefined" for status in _statuses(row)):
+        return False
     if None in _numbers(row):
         return True
     if isinstance(row, ContinuousRow):
@@ -71,6 +73,12 @@ def _shows_values(row: TableRow) -> bool:
     if isinstance(row, ContinuousRow):
         return any(group.status.ok for group in row.groups)
     return any(count is not None for counts in row.tabulation.counts for count in counts)
+
+
+def _statuses(row: TableRow) -> tuple[Status, ...]:
+    if isinstance(row, ContinuousRow):
+        return tuple(group.status for group in row.groups)
+    return (row.tabulation.status,)
 
 
 def _numbers(row: TableRow) -> tuple[int | None, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from common.stats.contract import Summary
 from common.stats.estimate import OK, Status, suppressed, undefined
-from common.stats.lasso import Scaling
+from common.stats.lasso import Scaling, fold_classes
 from common.stats.minima import STANDARD, Minima
 from common.types import Counts, Flags, Reals
 
@@ -57,9 +57,8 @@ def local_prescreen(features: Reals, labels: Flags, folds: Counts, n_folds: int,
     Summary
         Counts "classes" (n_folds, 2), negatives first; reals "products" (features,).
     """
-    z = np.where(scale.kept, (features - scale.mean) / scale.sd, 0.0)
-    classes = [np.bincount(folds[labels == label], minlength=n_folds) for label in (False, True)]
-    return Summary({"classes": np.stack(classes, axis=1)}, {"products": z[labels].sum(axis=0)})
+    products = scale.standardise(features)[labels].sum(axis=0)
+    return Summary({"classes": fold_classes(labels, folds, n_folds)}, {"products": products})
 
 
 def finish_prescreen(summary: Summary, scale: Scaling, minima: Minima = STANDARD) -> Prescreen:

@@ -7,14 +7,13 @@ from math import log, sqrt
 from typing import Literal, TypeAlias
 
 import numpy as np
-from scipy import stats
 from scipy.special import expit
 
 from common.stats.contract import Summary
-from common.stats.estimate import LEVEL, OK, Interval, Status, suppressed, undefined
+from common.stats.estimate import OK, Interval, Status, Z, suppressed, undefined
 from common.stats.minima import STANDARD, Minima
 from common.stats.proportion import clopper_pearson, wilson_limits
-from common.stats.scores import check_scores, class_histograms, doubled_wins, with_score
+from common.stats.scores import check_scores, ranked, with_score
 from common.types import Counts, Flags, Reals
 
 AucInterval: TypeAlias = Literal["logit-delong", "delong", "mc_binomial"]
@@ -112,11 +111,11 @@ def local_roc(scores: Reals, labels: Flags, bins: int) -> Summary:
     missing = np.count_nonzero(np.isnan(rows), axis=1)
     for model, row in enumerate(rows):
         known, own = (row, positive) if not missing[model] else with_score(row, positive)
-        histogram[model] = class_histograms(known, own, bins)
+        histogram[model], doubled_wins = ranked(known, own, bins)
         negatives, positives = histogram[model]
         below = np.cumsum(negatives) - negatives
         across_bins = int(positives @ below)
-        same_bin[model] = doubled_wins(known, own) - 2 * across_bins, positives @ negatives
+        same_bin[model] = doubled_wins - 2 * across_bins, positives @ negatives
     return Summary(counts={"histogram": histogram, "same_bin": same_bin, "missing": missing})
 
 
@@ -227,7 +226,7 @@ def auc_interval(auc: float, variance: float | None, n: int, kind: AucInterval) 
         return Interval(exact.low, exact.high, "mc_binomial")
     if not variance:
         return None
-    z = float(stats.norm.isf((1 - LEVEL) / 2))
+    z = Z
     if kind == "delong":
         half = z * sqrt(variance)
         return Interval(max(0.0, auc - half), min(1.0, auc + half), "delong")

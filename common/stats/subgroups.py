@@ -7,11 +7,11 @@ from dataclasses import replace
 from math import sqrt
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr
 
 from common.stats.contract import Summary
 from common.stats.delong import AucDifference
-from common.stats.estimate import LEVEL, OK, Interval, Status, suppressed, undefined
+from common.stats.estimate import OK, Interval, Status, Z, suppressed, undefined
 from common.stats.minima import STANDARD, Minima, hidden_cells
 from common.stats.roc import AucInterval, RocResult, finish_roc, local_roc
 from common.types import Counts, Flags, Reals
@@ -92,7 +92,7 @@ def compare_unpaired(first: RocResult, second: RocResult) -> AucDifference:
         return AucDifference(None, None, None, None, None, used, missing, method, none)
     difference = first.auc - second.auc
     error = sqrt(first.variance + second.variance)
-    half = float(ndtri((1 + LEVEL) / 2)) * error
+    half = Z * error
     interval = Interval(max(-1.0, difference - half), min(1.0, difference + half), method)
     z = difference / error
     return AucDifference(difference, interval, z, float(2 * ndtr(-abs(z))), None, used, missing, method, OK)

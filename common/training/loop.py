@@ -128,9 +128,12 @@ def train(
 
 @torch.no_grad()
 def score(
-    network: nn.Module, images: torch.Tensor, device: torch.device, threads: int = 1, batch: int = 16
+    network: nn.Module, images: torch.Tensor, device: torch.device, threads: int = 1, batch: int = 4
 ) -> Reals:
     """Probability of expansion of every patient, shape (n,), in float32 arithmetic without dropout.
+
+    The last batch is filled up, because the number of patients in a batch decides the bits: a patient's score
+    is the same whoever is scored beside.
 
     Raises
     ------
@@ -146,14 +149,20 @@ def score(
     try:
         with reproducible(device, threads):
             place(network, device)
-            parts = torch.split(images, batch)
+            parts = torch.split(_filled(images, batch), batch)
             logits = [network(formatted(part.to(device))).reshape(-1).cpu() for part in parts]
     finally:
         network.train(training)
-    probabilities: Reals = torch.sigmoid(torch.cat(logits).double()).numpy()
+    probabilities: Reals = torch.sigmoid(torch.cat(logits)[: len(images)].double()).numpy()
     if not np.isfinite(probabilities).all():
         raise NonFiniteError("the network's scores are not numbers -> its weights or inputs are damaged")
     return probabilities
+
+
+def _filled(images: torch.Tensor, batch: int) -> torch.Tensor:
+    """The images, the last one repeated until every batch is whole."""
+    lacking = -len(images) % batch
+    return torch.cat([images, images[-1:].expand(lacking, *images.shape[1:])]) if lacking else images
 
 
 def batches(order: torch.Tensor, size: int) -> list[torch.Tensor]:

@@ -13,7 +13,7 @@ from common.matrix import TABLE_PARTS, TablePart
 from common.stats.contract import Summary, total
 from common.stats.estimate import Status, suppressed
 from common.stats.grid import QuantileType
-from common.stats.guard import Demand, finish_guard
+from common.stats.guard import Demand, GuardResult, finish_guard
 from common.stats.minima import minima_of
 from common.stats.partition import hides, protect_parts
 from common.stats.table_one import TableRow, finish_table_one, withheld_row
@@ -59,16 +59,18 @@ def describe_cohorts(exchange: Exchange) -> tuple[DescribedColumn, ...]:
     plan = exchange.plan
     columns = table_columns(plan)
     counted = exchange.summaries(Operation.GUARD, plan.site_names, stage="cohort")
-    permitted = [_permitted(plan, column, counted) for column in columns]
-    asked = np.zeros((len(TABLE_PARTS), len(DESCRIBED)), dtype=np.bool_)
+    guards = [_guard(plan, column, counted) for column in columns]
+    permitted = [tuple(result.status for result in found) for found in guards]
+    asked = np.zeros((len(plan.site_names), len(TABLE_PARTS), len(DESCRIBED)), dtype=np.bool_)
     for column, statuses in zip(columns, permitted, strict=True):
-        asked[TABLE_PARTS.index(column.taken)] |= [status.ok for status in statuses]
+        own = [plan.site_names.index(site) for site in column.sites]
+        asked[own, TABLE_PARTS.index(column.taken)] |= [status.ok for status in statuses]
     summaries = exchange.summaries(Operation.COHORT, plan.site_names, {"asked": asked})
     described = [
         DescribedColumn(column, _rows(plan, column, statuses, summaries))
         for column, statuses in zip(columns, permitted, strict=True)
     ]
-    return _protected(described)
+    return _protected(described, [_is_empty(found) for found in guards])
 
 
 def table_columns(plan: StudyPlan) -> tuple[TableColumn, ...]:
@@ -87,15 +89,19 @@ def table_columns(plan: StudyPlan) -> tuple[TableColumn, ...]:
     return tuple(columns)
 
 
-def _permitted(plan: StudyPlan, column: TableColumn, counted: Mapping[str, Summary]) -> tuple[Status, ...]:
+def _guard(plan: StudyPlan, column: TableColumn, counted: Mapping[str, Summary]) -> tuple[GuardResult, ...]:
     demand = Demand("description", one_site=len(column.sites) == 1)
-    found = finish_guard(
+    return finish_guard(
         total(counted[site].part(column.taken) for site in column.sites),
         (demand,) * len(DESCRIBED),
         minima_of(plan.profile),
         two_site_ack=plan.two_site_ack,
     )
-    return tuple(result.status for result in found)
+
+
+def _is_empty(found: Sequence[GuardResult]) -> bool:
+    """Whether the cohort has nobody, with a value or without: then nothing of it is hidden."""
+    return all(result.n_used == 0 and result.n_missing == 0 for result in found)
 
 
 def _rows(
@@ -110,18 +116,21 @@ def _rows(
     )
 
 
-def _protected(described: Sequence[DescribedColumn]) -> tuple[DescribedColumn, ...]:
+def _protected(described: Sequence[DescribedColumn], empty: Sequence[bool]) -> tuple[DescribedColumn, ...]:
     """No hidden number can be had by subtracting what is shown from all together.
 
     The paper's cohorts add up to all patients, and so do the centres. A variable with anything hidden in one
     of the cohorts is shown in the cohorts alone; one with anything hidden at a centre, at no centre.
     """
     cohorts = [one for one in described if one.column.part != "whole"]
+    peopled = [
+        one.rows
+        for one, nobody in zip(described, empty, strict=True)
+        if one.column.part != "whole" and not nobody
+    ]
     centres = [one for one in described if one.column.site is not None]
     together = [one for one in described if one.column.part == "whole" and one.column.site is None]
-    closed = [
-        any(map(hides, of_variable)) for of_variable in zip(*(one.rows for one in cohorts), strict=True)
-    ]
+    closed = [any(hides(rows[index]) for rows in peopled) for index in range(len(DESCRIBED))]
     whole = [_withhold(one.rows, closed) for one in together]
     kept = [_withhold(one.rows, closed) for one in centres]
     if whole:

@@ -101,14 +101,18 @@ def compare_models(exchange: Exchange, evaluated: Evaluated, reference: str) -> 
     scorers = scorers_of(plan)
     asked = [
         (index, cohort, members, _pairs(plan, members, reference))
-        for (index, cohort, members), status in zip(compared_cohorts(plan), evaluated.paired, strict=True)
+        for (index, cohort, members), status in zip(
+            compared_cohorts(plan, evaluated.scored.tolist()), evaluated.paired, strict=True
+        )
         if status.ok
     ]
     firsts = {index: _first_round(evaluated, index, cohort) for index, cohort, _, _ in asked}
     between = [_between_centres(evaluated, scorer) for scorer in range(len(scorers))]
     spread = np.array([between_variance(first) for first in between])
     parameters: Parameters = {
+        "asked": evaluated.asked,
         "thresholds": evaluated.thresholds,
+        "scored": evaluated.scored,
         "tau_squared": spread,
         **write_placements({index: placements(first) for index, first in firsts.items()}),
         **{f"{index}.pairs": write_pairs(pairs) for index, _, _, pairs in asked},
@@ -119,6 +123,8 @@ def compare_models(exchange: Exchange, evaluated: Evaluated, reference: str) -> 
         for index, cohort, members, pairs in asked
     )
     minima = minima_of(plan.profile)
+    if plan.two_site_ack:
+        minima = replace(minima, sites=min(minima.sites, 2))
     centres = {
         scorer: finish_meta(first, _pooled(answers, None, f"centre/{number}"), minima)
         for number, (scorer, first) in enumerate(zip(scorers, between, strict=True))

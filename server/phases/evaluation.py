@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,7 +38,7 @@ from common.stats.roc import RocResult, finish_roc, withheld_roc
 from common.stats.stack import Problem
 from common.stats.subgroups import finish_subgroups
 from common.study import ScoresModel, StudyPlan
-from common.types import Reals
+from common.types import Flags, Reals
 from server.exchange import Exchange
 from server.phases.operating_point import operating_points
 
@@ -88,35 +88,51 @@ class Evaluated:
     judgements : tuple of Judgement
     answers : mapping of str to Summary
         By site; with what comparisons need.
+    asked : bool array, shape (sites, parts, scorers)
+        What was asked of each site; nothing of a part that stands in none of its cohorts that may be judged.
     thresholds : float array, shape (scorers,)
     unchosen : tuple of Scorer
         For whom the plan's threshold stands because none could be chosen.
     paired : tuple of Status
         Whether the scores of each cohort may be compared, in the order of `compared_cohorts`.
+    scored : bool array, shape (scorers,)
+        Whose model exists.
     """
 
     judgements: tuple[Judgement, ...]
     answers: Mapping[str, Summary]
+    asked: Flags
     thresholds: Reals
     unchosen: tuple[Scorer, ...]
     paired: tuple[Status, ...]
+    scored: Flags
 
 
-def evaluate_models(exchange: Exchange) -> Evaluated:
-    """The evaluation matrix: who stands behind each cell, then all cells in one message, then calibration."""
+def evaluate_models(exchange: Exchange, unfitted: Collection[tuple[str, str]] = ()) -> Evaluated:
+    """The evaluation matrix: who stands behind each cell, then all cells in one message, then calibration.
+
+    Parameters
+    ----------
+    unfitted : collection of (model, arm)
+        Names of models that could not be fitted: they are compared with nothing.
+    """
     plan = exchange.plan
-    counted = exchange.summaries(Operation.GUARD, plan.site_names, stage="evaluation")
     scorers, cohorts = scorers_of(plan), cohorts_of(plan)
+    scored = np.array([(scorer.model.name, scorer.arm.name) not in unfitted for scorer in scorers])
+    counted = exchange.summaries(Operation.GUARD, plan.site_names, {"scored": scored}, stage="evaluation")
     permitted = {cohort: _permitted(plan, cohort, counted) for cohort in cohorts}
-    paired = tuple(_may_compare(plan, index, cohort, counted) for index, cohort, _ in compared_cohorts(plan))
-    asked = np.zeros((len(PARTS), len(scorers)), dtype=np.bool_)
+    compared = compared_cohorts(plan, scored.tolist())
+    paired = tuple(_may_compare(plan, index, cohort, counted) for index, cohort, _ in compared)
+    asked = np.zeros((len(plan.site_names), len(PARTS), len(scorers)), dtype=np.bool_)
     for cohort, statuses in permitted.items():
-        asked[PARTS.index(cohort.part)] |= [status.ok for status in statuses]
-    thresholds, unchosen = operating_points(exchange, asked)
+        own = [plan.site_names.index(site) for site in cohort.sites]
+        asked[own, PARTS.index(cohort.part)] |= [status.ok for status in statuses]
+    thresholds, unchosen = operating_points(exchange, asked, scored)
+    together = np.array([status.ok for status in paired], dtype=np.bool_)
     answers = exchange.summaries(
         Operation.EVALUATE,
         plan.site_names,
-        {"asked": asked, "paired": np.array([status.ok for status in paired]), "thresholds": thresholds},
+        {"asked": asked, "paired": together, "thresholds": thresholds, "scored": scored},
     )
     judgements = [
         _judge(plan, (index, scorer), cohort, (permitted[cohort][index], thresholds[index]), answers)
@@ -124,7 +140,8 @@ def evaluate_models(exchange: Exchange) -> Evaluated:
         for cohort in cohorts
         if is_available(plan, scorer, cohort) and _has_patients(counted, cohort)
     ]
-    return Evaluated(_recalibrated(exchange, judgements, answers), answers, thresholds, unchosen, paired)
+    recalibrated = _recalibrated(exchange, judgements, answers)
+    return Evaluated(recalibrated, answers, asked, thresholds, unchosen, paired, scored)
 
 
 def _permitted(plan: StudyPlan, cohort: Cohort, counted: Mapping[str, Summary]) -> tuple[Status, ...]:

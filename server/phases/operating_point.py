@@ -16,13 +16,15 @@ from server.exchange import Exchange
 _TRAIN = PARTS.index("train")
 
 
-def operating_points(exchange: Exchange, permitted: Flags) -> tuple[Reals, tuple[Scorer, ...]]:
+def operating_points(exchange: Exchange, permitted: Flags, scored: Flags) -> tuple[Reals, tuple[Scorer, ...]]:
     """One threshold a score, on the scale of [0, 1], before any test patient is looked at.
 
     Parameters
     ----------
-    permitted : bool array, shape (parts, scorers)
-        What may be asked for.
+    permitted : bool array, shape (sites, parts, scorers)
+        What each site may be asked for.
+    scored : bool array, shape (scorers,)
+        Whose model exists.
 
     Returns
     -------
@@ -36,13 +38,15 @@ def operating_points(exchange: Exchange, permitted: Flags) -> tuple[Reals, tuple
     fixed = np.array([fixed_threshold(plan, scorer) for scorer in scorers])
     if plan.evaluation.operating_point == "fixed":
         return fixed, ()
-    if not plan.training_sites or not permitted[_TRAIN].any():
+    if not plan.training_sites or not permitted[:, _TRAIN].any():
         return fixed, scorers
     asked = np.zeros_like(permitted)
-    asked[_TRAIN] = permitted[_TRAIN]
-    nothing = np.zeros(len(compared_cohorts(plan)), dtype=np.bool_)
+    asked[:, _TRAIN] = permitted[:, _TRAIN]
+    nothing = np.zeros(len(compared_cohorts(plan, scored.tolist())), dtype=np.bool_)
     answers = exchange.summaries(
-        Operation.EVALUATE, plan.site_names, {"asked": asked, "paired": nothing, "thresholds": fixed}
+        Operation.EVALUATE,
+        plan.site_names,
+        {"asked": asked, "paired": nothing, "thresholds": fixed, "scored": scored},
     )
     chosen, unchosen = fixed.copy(), []
     for index, scorer in enumerate(scorers):

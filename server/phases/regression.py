@@ -35,9 +35,14 @@ class Screening:
 
 
 def screen_predictors(exchange: Exchange) -> Screening:
+    """Table 2: the training patients of all training sites."""
+    return screen(exchange, exchange.plan.training_sites)
+
+
+def screen(exchange: Exchange, sites: tuple[str, ...]) -> Screening:
     """A univariate model of every candidate in one Newton loop, then one model of those that enter."""
     plan = exchange.plan
-    sites, candidates = plan.training_sites, plan.regression.candidates
+    candidates = plan.regression.candidates
     univariate = fit_over_sites(exchange, sites, [(name,) for name in candidates])
     entered = tuple(term.name for term in entering(univariate, plan.regression.entry_p))
     multivariable = None

@@ -77,7 +77,7 @@ def _table(subject: Subject, groups: _Groups) -> PrintedTable:
     extra = [
         name
         for name, any_there in (
-            ("P", any(row.p_value is not None for row in everything)),
+            ("P", any(row.p_value is not None for row in everything) or _any_hidden(everything)),
             ("SMD", any(row.smd is not None for row in everything)),
         )
         if any_there
@@ -171,12 +171,14 @@ def _missing(group: Described) -> str:
     return f"missing: {count(group.missing)}"
 
 
+def _any_hidden(rows: Sequence[CohortRow]) -> bool:
+    return any(group.standing.kind == "suppressed" for row in rows for group in (row.negative, row.positive))
+
+
 def _difference(rows: Sequence[CohortRow], extra: Sequence[str], notes: Footnotes) -> list[Entry]:
     """P-value and standardised difference, of the variable as a whole."""
     tested = next((row for row in rows if row.p_value is not None), rows[0])
-    hidden = any(
-        group.standing.kind == "suppressed" for row in rows for group in (row.negative, row.positive)
-    )
+    hidden = _any_hidden(rows)
     found = []
     for name in extra:
         value = tested.p_value if name == "P" else tested.smd

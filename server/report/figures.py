@@ -62,11 +62,11 @@ class StyledCell:
 
 
 def roc_picture(drawn: Sequence[StyledCell], alt: str) -> Picture:
-    """ROC curves of one cohort; a band holds the sensitivity's 95 % bounds."""
+    """ROC curves of one cohort, the first on top; a band holds the sensitivity's 95 % bounds."""
 
     def draw(axes: Axes) -> None:
         unit_square(axes, "1 − specificity", "Sensitivity")  # noqa: RUF001 - a minus sign
-        for one in drawn:
+        for one in reversed(drawn):
             if one.band:
                 _roc_band(axes, one)
             steps = [(point.false_positive_rate, point.true_positive_rate) for point in one.cell.roc]

@@ -109,7 +109,10 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ),
     (
         "DeLong test",
-        "Whether two AUCs of the same patients differ by more than chance. The omnibus test asks it of all at once.",
+        (
+            "Whether two AUCs of the same patients differ by more than chance; the omnibus test asks it of "
+            "all models at once."
+        ),
     ),
     (
         "McNemar's test",
@@ -154,8 +157,8 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         (
             "How much a model's AUC differs between centres: Q tests whether by more than chance, "
             "I\N{SUPERSCRIPT TWO} is the share of the differences that is not chance, "
-            "\N{GREEK SMALL LETTER TAU}\N{SUPERSCRIPT TWO} their variance; the prediction interval holds the AUC "
-            "at 95 of 100 further centres."
+            "\N{GREEK SMALL LETTER TAU}\N{SUPERSCRIPT TWO} their variance; the prediction interval holds the "
+            "AUC at 95 of 100 further centres."
         ),
     ),
     (

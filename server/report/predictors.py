@@ -28,7 +28,7 @@ _INFLATED = 5.0
 """A variance inflation factor above this is warned of."""
 _FIRTH = (
     "Firth's penalised likelihood: a combination of the variable and the outcome hardly occurs, so that "
-    "the ordinary estimate does not exist."
+    "the ordinary estimate does not exist; P is of the penalised likelihood ratio."
 )
 
 
@@ -97,13 +97,12 @@ def _lines(found: Regression, notes: Footnotes) -> Iterator[Line]:
     for rows in _by_variable(found.rows):
         first = rows[0]
         label = variable_label(first)
-        entered = first.variable in found.entered
         if not first.level:
-            yield Line(label, (_patients(first), *_effects(first, entered=entered, notes=notes)))
+            yield Line(label, (_patients(first), *_effects(first, found, notes)))
             continue
         yield Line(label, (_patients(first), BLANK, BLANK, BLANK, BLANK))
         for row in rows:
-            yield Line(row.level, (BLANK, *_effects(row, entered=entered, notes=notes)), parent=label)
+            yield Line(row.level, (BLANK, *_effects(row, found, notes)), parent=label)
 
 
 def _by_variable(rows: Sequence[RegressionRow]) -> list[tuple[RegressionRow, ...]]:
@@ -112,15 +111,22 @@ def _by_variable(rows: Sequence[RegressionRow]) -> list[tuple[RegressionRow, ...
 
 
 def _patients(row: RegressionRow) -> Entry:
-    below = "" if row.missing == 0 else f"missing: {count(row.missing)}"
+    below = "" if row.missing == 0 or row.used is None else f"missing: {count(row.missing)}"
     return Entry(count(row.used), below=below, absent=row.used is None)
 
 
-def _effects(row: RegressionRow, *, entered: bool, notes: Footnotes) -> tuple[Entry, ...]:
+def _effects(row: RegressionRow, found: Regression, notes: Footnotes) -> tuple[Entry, ...]:
+    """The univariate and the multivariable columns."""
+    entered, standing = row.variable in found.entered, found.standing
+    together = _effect(row.multivariable, notes)
+    if standing.kind == "suppressed" or (standing.kind == "undefined" and entered):
+        absent = absent_entry(standing, notes)
+        together = (absent, Entry(absent.text, absent=True))
+    elif row.reference and entered:
+        together = (_REFERENCE, BLANK)
     if row.reference:
-        return (_REFERENCE, BLANK, *((_REFERENCE, BLANK) if entered else (NOT_APPLICABLE, BLANK)))
-    univariate = _effect(row.univariate, notes, _FIRTH if row.method == "Firth" else "")
-    return (*univariate, *_effect(row.multivariable, notes))
+        return (_REFERENCE, BLANK, *together)
+    return (*_effect(row.univariate, notes, _FIRTH if row.method == "Firth" else ""), *together)
 
 
 def _effect(effect: Effect | None, notes: Footnotes, remark: str = "") -> tuple[Entry, Entry]:
@@ -135,7 +141,7 @@ def _effect(effect: Effect | None, notes: Footnotes, remark: str = "") -> tuple[
         else ""
     )
     if effect.odds_ratio.value is None:
-        return entry, BLANK
+        return entry, Entry(entry.text, absent=True)
     marks = notes.marks(remark, warning)
     return Entry(entry.text, marks), p_entry(effect.p_value)
 
@@ -144,7 +150,9 @@ def _entry(found: Regression) -> str:
     labels = {row.variable: row.label for row in found.rows}
     names = ", ".join(labels.get(name, name) for name in found.entered)
     rule = f"A variable enters the multivariable model if any of its levels has P < {found.entry_p:g} alone"
-    return f"{rule}: {names}." if names else f"{rule}; none did."
+    if names:
+        return f"{rule}: {names}."
+    return f"{rule}." if found.standing.kind == "suppressed" else f"{rule}; none did."
 
 
 def _model(found: Regression) -> str:

@@ -122,10 +122,12 @@ def _differing(one: Heterogeneity, notes: Footnotes) -> tuple[Entry, ...]:
         if bounds[0] is None or bounds[1] is None
         else Entry(between(number(bounds[0]), number(bounds[1])))
     )
+    counted = Entry(str(one.sites), notes.mark(_FEW if one.per_site else ""), left_out)
+    mean = measure_entry(one.auc, notes)
     two = notes.mark(_TWO) if one.p_value is not None and one.q is None else ""
     return (
-        Entry(str(one.sites), notes.mark(_FEW if one.per_site else ""), left_out),
-        measure_entry(one.auc, notes),
+        counted,
+        mean,
         predicted,
         Entry(number(one.q, 2)),
         p_entry(one.p_value, two),

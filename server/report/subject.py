@@ -43,7 +43,7 @@ class Subject:
 
     def model(self, name: str) -> ModelView:
         """The model of that name."""
-        return next(model for model in self.models if model.name == name)
+        return {model.name: model for model in self.models}[name]
 
     def is_reference(self, model: str) -> bool:
         """Whether others are compared with it; the first model where none was named."""

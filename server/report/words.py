@@ -101,24 +101,31 @@ def ratio(value: float) -> str:
 
     Examples
     --------
-    >>> ratio(1.0307), ratio(0.00002), ratio(51234.6)
-    ('1.031', '< 0.001', '51,235')
+    >>> ratio(1.0307), ratio(0.00002), ratio(51234.6), ratio(1e300)
+    ('1.031', '< 0.001', '51,235', '> 1,000,000')
     """
     if value < 0.0005:
         return "< 0.001"
+    if value > 1_000_000:
+        return "> 1,000,000"
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3f}"
 
 
 def between(low: str, high: str) -> str:
-    r"""Two bounds of an interval; a dash beside a minus sign would be misread.
+    """Two bounds of an interval; a dash beside a minus sign would be misread.
 
     Examples
     --------
-    >>> between("\N{MINUS SIGN}0.1", "0.2")
-    '\N{MINUS SIGN}0.1 to 0.2'
+    >>> between("-0.1", "0.2")
+    '-0.1 to 0.2'
     """
     plain = low[:1].isdigit() and high[:1].isdigit()
     return f"{low}{MISSING}{high}" if plain else f"{low} to {high}"
+
+
+def threshold(cell: Cell, study: Study) -> str:
+    """From which score on patients are called positive: the cell's own threshold, else the plan's."""
+    return f"{study.threshold if cell.threshold is None else cell.threshold:g}"
 
 
 def count(value: int | None) -> str:

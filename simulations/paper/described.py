@@ -58,10 +58,17 @@ def values_of(printed: MeanSd | MedianIqr, n: int, recording: Recording, zeros: 
     ValueError
         If no such values exist.
     """
-    if isinstance(printed, MeanSd):
-        units = _with_mean_sd(printed.mean / recording.resolution, printed.sd / recording.resolution, n)
-    else:
-        units = _with_median_iqr(printed, n, recording, zeros)
+    if isinstance(printed, MedianIqr):
+        return _recorded(_with_median_iqr(printed, n, recording, zeros), recording)
+    units = _with_mean_sd(printed.mean / recording.resolution, printed.sd / recording.resolution, n)
+    values = _recorded(units, recording)
+    for found, wanted in ((values.mean(), printed.mean), (values.std(ddof=1), printed.sd)):
+        if abs(Decimal(float(found)) - wanted) > Decimal(5).scaleb(int(wanted.as_tuple().exponent) - 1):
+            raise ValueError(f"{n} values with a resolution of {recording.resolution} cannot have {printed}")
+    return values
+
+
+def _recorded(units: Counts, recording: Recording) -> Reals:
     values: Reals = np.round(units * float(recording.resolution), 6)
     return values
 
@@ -80,12 +87,11 @@ def _with_mean_sd(mean: Decimal, sd: Decimal, n: int) -> Counts:
     units[middle : middle + abs(lacking)] += np.sign(lacking)
     squares = float(sd) ** 2 * (n - 1) + total**2 / n
     for _ in range(n):
-        half = (squares - int((units**2).sum())) / 2
-        if abs(half) <= 0.5:
-            units.sort()
-            return units
-        _widen(units, round(half))
-    raise ValueError(f"no {n} whole numbers have mean {mean} and SD {sd}")
+        half = round((squares - int((units**2).sum())) / 2)
+        if half == 0:
+            break
+        _widen(units, half)
+    return np.sort(units)
 
 
 def _widen(units: Counts, half: int) -> None:

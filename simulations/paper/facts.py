@@ -15,10 +15,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from importlib.resources import files
+from pathlib import Path
 from typing import Literal, cast
 
 Cohort = Literal["training", "internal", "external"]
+HERE = Path(__file__).parent
+"""Where facts and printed cells lie."""
+
 COHORTS: tuple[Cohort, ...] = ("training", "internal", "external")
 
 
@@ -108,20 +111,20 @@ class Facts:
 def published_facts() -> Facts:
     """The paper's."""
     of_group: dict[tuple[Cohort, bool], list[dict[str, str]]] = defaultdict(list)
-    for row in rows_of("table1.csv"):
+    for row in rows_of(HERE.parent / "table1.csv"):
         of_group[cast("Cohort", row["cohort"]), row["rhe"] == "1"].append(row)
     rankings = {
         (row["model"], cast("Cohort", row["cohort"])): Ranking(
             int(row["tp"]), int(row["fn"]), int(row["tn"]), int(row["fp"]), int(row["doubled_wins"])
         )
-        for row in rows_of("paper/wins.csv")
+        for row in rows_of(HERE / "wins.csv")
     }
     return Facts({key: _group(rows) for key, rows in of_group.items()}, rankings)
 
 
-def rows_of(name: str) -> Iterator[dict[str, str]]:
-    """Lines of a CSV file of this package, without its comments."""
-    with files("simulations").joinpath(name).open(encoding="utf-8") as file:
+def rows_of(path: Path) -> Iterator[dict[str, str]]:
+    """Lines of a CSV file, without its comments."""
+    with path.open(newline="", encoding="utf-8") as file:
         yield from csv.DictReader(line for line in file if not line.startswith("#"))
 
 
@@ -132,6 +135,5 @@ def _group(rows: list[dict[str, str]]) -> Group:
 
 
 def _described(row: dict[str, str]) -> MeanSd | MedianIqr:
-    kind = {"mean_sd": MeanSd, "median_iqr": MedianIqr}[row["summary"]]
-    described: MeanSd | MedianIqr = kind(Decimal(row["value"]), Decimal(row["spread"]))
-    return described
+    centre, spread = Decimal(row["value"]), Decimal(row["spread"])
+    return MeanSd(centre, spread) if row["summary"] == "mean_sd" else MedianIqr(centre, spread)

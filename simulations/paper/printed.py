@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import cast
 
-from simulations.paper.facts import Cohort, rows_of
+from simulations.paper.facts import HERE, Cohort, rows_of
 
 _ROUNDED_AUC = frozenset({"auc_low", "auc_high"})
 _SLACK = 1e-9
@@ -27,6 +27,7 @@ class Claim(StrEnum):
     COMPUTED = "computed"
     INPUT = "input"
     RANKS = "ranks"
+    VALUES = "values"
     JOINT = "joint"
 
     @property
@@ -35,8 +36,9 @@ class Claim(StrEnum):
         return {
             Claim.COMPUTED: "computed over the sites",
             Claim.INPUT: "by construction: the rows were made from it",
-            Claim.RANKS: "not reproducible: needs the ranks of the values, which are not printed",
-            Claim.JOINT: "not reproducible: needs values or a joint distribution that are not printed",
+            Claim.RANKS: "ranks not printed",
+            Claim.VALUES: "values not printed",
+            Claim.JOINT: "joint distribution not printed",
         }[self]
 
     @property
@@ -113,13 +115,13 @@ class PrintedCell:
 def printed_cells() -> tuple[PrintedCell, ...]:
     """Every cell in the paper's order."""
     return tuple(
-        PrintedCell(_name(row), row["printed"], Claim(row["claim"])) for row in rows_of("paper/printed.csv")
+        PrintedCell(_name(row), row["printed"], Claim(row["claim"])) for row in rows_of(HERE / "printed.csv")
     )
 
 
 def known_errata() -> Mapping[CellName, str]:
     """Why a printed cell cannot be right."""
-    return {_name(row): row["reason"] for row in rows_of("paper/errata.csv")}
+    return {_name(row): row["reason"] for row in rows_of(HERE / "errata.csv")}
 
 
 def _name(row: Mapping[str, str]) -> CellName:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 
+from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
@@ -18,7 +20,7 @@ _STYLES = {
 }
 _TITLES = {
     1: "Table 1: who the patients are",
-    2: "Table 2: what predicts expansion",
+    2: "Table 2: what predicts expansion (training cohort)",
     3: "Table 3: how well models predict",
 }
 _GROUP = ("count", "percent", "mean", "sd", "median", "iqr")
@@ -35,59 +37,83 @@ _COLUMNS = {
         "P ": ("multivariable_p",),
     },
     3: {
-        "AUC": ("auc",),
-        "95 % CI": ("auc_low", "auc_high"),
-        "Accuracy": ("accuracy",),
-        "Sensitivity": ("sensitivity",),
-        "Specificity": ("specificity",),
+        "AUC (95 % CI)": ("auc", "auc_low", "auc_high"),
+        "Acc.": ("accuracy",),
+        "Sens.": ("sensitivity",),
+        "Spec.": ("specificity",),
         "PPV": ("ppv",),
         "NPV": ("npv",),
         "F1": ("f1",),
     },
 }
+_BETWEEN = {1: (), 2: (" (", ")"), 3: (" (", " to ", ")")}
+"""What stands between and after the numbers of one column, by how many there are."""
 
 
 def comparison_tables(cells: Sequence[ComparedCell]) -> tuple[Table, ...]:
     """Tables 1 to 3 as printed, each number in the colour of what became of it.
 
-    Green: reproduced; yellow: a known misprint, followed by the computed number; red: wrong, likewise; dim: not
+    Green: reproduced; yellow: a known misprint, followed by an unequal sign; red: wrong, likewise; dim: not
     reproducible.
     """
     return tuple(_table(number, cells) for number in _TITLES)
 
 
+def remarks(cells: Iterable[ComparedCell]) -> tuple[str, ...]:
+    """A line for each erratum and each number that is wrong."""
+    return tuple(
+        f"{cell.verdict.value}: {cell.printed.name}: printed {cell.printed.text}, computed {_value(cell)}; "
+        f"{cell.reason}"
+        for cell in cells
+        if cell.verdict not in {Verdict.REPRODUCED, Verdict.NOT_REPRODUCIBLE}
+    )
+
+
 def _table(number: int, cells: Sequence[ComparedCell]) -> Table:
-    table = Table(title=_TITLES[number], title_justify="left")
-    for heading in ("", "Cohort", *_COLUMNS[number], "Remark"):
-        table.add_column(heading, overflow="fold")
+    table = Table(title=_TITLES[number], title_justify="left", box=SIMPLE)
+    several = len({cell.printed.name.cohort for cell in cells if cell.printed.name.table == number}) > 1
+    for heading in ("", *(["Cohort"] if several else []), *_COLUMNS[number]):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("Remark")
     lines: dict[tuple[str, str, str], list[ComparedCell]] = {}
     for cell in cells:
         name = cell.printed.name
         if name.table == number:
             lines.setdefault((name.row, name.level, name.cohort), []).append(cell)
-    for (row, level, cohort), of_line in lines.items():
-        shown = [_shown(of_line, names) for names in _COLUMNS[number].values()]
-        table.add_row(f"{row}, {level}" if level else row, cohort, *shown, _remark(of_line))
+    for (row, level, cohort), line in lines.items():
+        shown = [_shown(line, names) for names in _COLUMNS[number].values()]
+        which = [f"{row}, {level}" if level else row, *([cohort] if several else [])]
+        table.add_row(*which, *shown, _remark(line))
     return table
 
 
 def _shown(line: Iterable[ComparedCell], names: Sequence[str]) -> Text:
+    """The numbers of one column, e.g. "203 (74.9)" or "1.064 (0.649 to 1.742)"."""
     chosen = [cell for cell in line if cell.printed.name.cell in names]
-    return Text(" ").join(_number(cell) for cell in chosen)
+    text = Text()
+    for cell, after in zip_longest(chosen, _BETWEEN[len(chosen)] if chosen else (), fillvalue=None):
+        if cell is not None:
+            text.append(_number(cell))
+        text.append(after or "")
+    return text
 
 
 def _number(cell: ComparedCell) -> Text:
     text = cell.printed.text
     if cell.verdict is Verdict.ERRATUM or cell.verdict.wrong:
-        text += " (none)" if cell.value is None else f" ({cell.value:.4g})"
+        text += "≠"
     return Text(text, style=_STYLES[cell.verdict])
 
 
+def _value(cell: ComparedCell) -> str:
+    return "missing" if cell.value is None else f"{cell.value:.4g}"
+
+
 def _remark(line: Iterable[ComparedCell]) -> str:
-    """Why numbers are not as printed."""
-    reasons = dict.fromkeys(
-        f"{cell.verdict}: {cell.reason}" if cell.verdict.wrong else cell.reason
+    """What is not as printed, or why it cannot be computed."""
+    told = dict.fromkeys(
+        cell.reason if cell.verdict is Verdict.NOT_REPRODUCIBLE else cell.verdict.value
         for cell in line
         if cell.verdict is not Verdict.REPRODUCED
     )
-    return "; ".join(reasons)
+    return "; ".join(told)

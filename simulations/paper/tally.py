@@ -35,13 +35,13 @@ class Tally:
     not_reproducible: int
 
     def __str__(self) -> str:
-        """E.g. "33/36 AUC intervals (3 errata)"."""
+        """E.g. "4/5 + 1 erratum p-values of means"."""
         if self.not_reproducible:
             return f"{self.not_reproducible} {self.kind}"
         total = self.reproduced + self.errata + self.wrong
         notes = [f"{self.errata} {'erratum' if self.errata == 1 else 'errata'}"] if self.errata else []
         notes += [f"{self.wrong} WRONG"] if self.wrong else []
-        return f"{self.reproduced}/{total} {self.kind}" + (f" ({', '.join(notes)})" if notes else "")
+        return " + ".join([f"{self.reproduced}/{total}", *notes]) + f" {self.kind}"
 
 
 def summary_lines(cells: Sequence[ComparedCell]) -> tuple[str, ...]:
@@ -103,7 +103,7 @@ def _of_table_three(name: CellName, claim: Claim) -> tuple[str, CellName]:
     if claim is Claim.INPUT:
         return "AUCs (each model's number of rightly ranked pairs is the nearest to its printed AUC)", name
     if name.cell in {"auc_low", "auc_high"}:
-        return "AUC intervals", _part(name, "interval")
+        return "AUC intervals (limits to 0.001, because the AUC is rounded)", _part(name, "interval")
     return "metrics of 36 confusion matrices", name
 
 

@@ -64,9 +64,10 @@ class Coordinator:
         assert self.ask(Operation.SCORE, weights, **fields).header.code == OK
         scorers = len(scorers_of(self.plan))
         parameters = {
-            "asked": np.ones((len(PARTS), scorers), dtype=bool),
-            "paired": np.ones(len(compared_cohorts(self.plan)), dtype=bool),
+            "asked": np.ones((2, len(PARTS), scorers), dtype=bool),
+            "paired": np.ones(len(compared_cohorts(self.plan, [True] * scorers)), dtype=bool),
             "thresholds": np.full(scorers, 0.5),
+            "scored": np.ones(scorers, dtype=bool),
         }
         reply = self.ask(Operation.EVALUATE, parameters=parameters)
         assert reply.header.code == OK
@@ -127,10 +128,16 @@ def test_every_part_is_judged_and_the_parts_make_the_whole(coordinator):
 
 def test_what_is_not_asked_is_zero(coordinator):
     coordinator.ask(Operation.SCORE, coordinator.weights, **LOCAL)
-    asked = np.zeros((len(PARTS), 1), dtype=bool)
-    asked[PARTS.index("test")] = True
+    asked = np.zeros((2, len(PARTS), 1), dtype=bool)
+    asked[0, PARTS.index("test")] = True
+    asked[1] = True  # of the other site
 
-    parameters = {"asked": asked, "paired": np.zeros(0, dtype=bool), "thresholds": np.array([0.5])}
+    parameters = {
+        "asked": asked,
+        "paired": np.zeros(0, dtype=bool),
+        "thresholds": np.array([0.5]),
+        "scored": np.ones(1, dtype=bool),
+    }
     summary = coordinator.ask(Operation.EVALUATE, parameters=parameters).summary
 
     assert summary.counts["test/0/roc/histogram"].sum() > 0
@@ -139,9 +146,10 @@ def test_what_is_not_asked_is_zero(coordinator):
 
 def test_a_model_that_has_not_scored_is_not_evaluated(coordinator):
     parameters = {
-        "asked": np.ones((len(PARTS), 1), dtype=bool),
+        "asked": np.ones((2, len(PARTS), 1), dtype=bool),
         "paired": np.zeros(0, dtype=bool),
         "thresholds": np.array([0.5]),
+        "scored": np.ones(1, dtype=bool),
     }
     assert coordinator.ask(Operation.EVALUATE, parameters=parameters).header.code == "E_CONTEXT"
 
@@ -150,9 +158,10 @@ def test_a_model_that_has_not_scored_is_not_evaluated(coordinator):
 def test_a_parameter_of_another_shape_is_refused(coordinator, name):
     coordinator.ask(Operation.SCORE, coordinator.weights, **LOCAL)
     parameters = {
-        "asked": np.ones((len(PARTS), 1), dtype=bool),
+        "asked": np.ones((2, len(PARTS), 1), dtype=bool),
         "paired": np.zeros(0, dtype=bool),
         "thresholds": np.array([0.5]),
+        "scored": np.ones(1, dtype=bool),
     }
     wrong = np.ones(7, dtype=parameters[name].dtype)
 

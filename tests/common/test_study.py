@@ -82,7 +82,15 @@ def test_the_digest_changes_with_any_setting_and_with_nothing_else():
     [
         ({"arms": {"pooled_model": True}}, "simulation"),
         ({"arms": {"design": "leave-one-centre-out"}, "sites": sites("a")}, "at least two"),
-        ({"evaluation": {"reference_model": "x"}}, "none of the models"),
+        ({"evaluation": {"reference_model": "x"}}, "none of the models -> choose among m"),
+        ({"evaluation": {"reference_model": "M"}}, "none of the models"),
+        ({"evaluation": {"subgroups": ["ivh", "ivh"]}}, "subgroups has one twice"),
+        ({"models": [score("A", high=5000, step=1)]}, "5001 values, more than evaluation.bins = 1000"),
+        ({"models": [score("A", high=24, step=7)]}, "step = 7 does not lead from 0 to 24"),
+        ({"models": [score("A", high=24, step=60)]}, "step = 60 does not lead from 0 to 24"),
+        ({"models": [score("A", high=24, threshold=0)]}, "0, which calls everybody positive"),
+        ({"models": [score("A", high=24, risk="falls", threshold=24)]}, "24, which calls everybody positive"),
+        ({"models": [score("A", high=100, probability=True)]}, "this one from 0 to 100 and rises"),
         ({"phases": ["cohort", "evaluation"]}, "need the models of training"),
         ({"phases": ["cohort", "cohort"]}, "one twice"),
         ({"models": [{"name": "m", "family": "resnet18"}, {"name": "M", "family": "resnet18"}]}, "one name"),
@@ -101,6 +109,14 @@ def test_the_digest_changes_with_any_setting_and_with_nothing_else():
 def test_contradictions_are_refused(changes, said):
     with pytest.raises(ValueError, match=said):
         a_plan(**changes)
+
+
+def test_a_score_of_falling_risk_calls_those_at_its_lowest_value_positive():
+    (model,) = a_plan(models=[score("A", high=24, step=1, risk="falls", threshold=0)]).scores
+
+    called = [value for value in range(25) if model.scaled(value) >= model.scaled(model.threshold)]
+
+    assert called == [0]
 
 
 def test_an_unknown_site_or_model_is_named():

@@ -1,31 +1,26 @@
 from __future__ import annotations
 
 import base64
-import csv
 import json
 import os
 import re
 import subprocess
 import sys
-import xml.etree.ElementTree as ET
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from pages import Page
 from studies import PIXEL_PNG, SMALL, Arm, Make, absent, make_study, measure
 
-from server.records import Described, Standing
-from server.report import words, write_report, write_tables
-from server.report.figures import Picture, TimedCurve, loss_picture, roc_picture
+from server.records import Described, Measure, Standing
+from server.report import words, write_report
+from server.report.cohorts import places_of
 from server.report.headline import findings, headline
 from server.report.page import render
-from server.report.palette import ArmStyle, arm_styles, auc_tint
+from server.report.palette import arm_styles
 from server.report.views import fair_cohorts, model_views, printed_cells
 from server.results import Cell, Results
 
-VOID = {"meta", "img", "br", "line", "rect"}
 SMALL_STUDY = Make(models=("2D-ResNet-18",), rounds=3)
 PAPER = Make(training=("center-1",), external=("center-2",), models=("2D-ResNet-101",), pooled=False)
 LEAVE_OUT = Make(
@@ -36,44 +31,6 @@ LEAVE_OUT = Make(
     rounds=2,
 )
 SOMETHING = Make(training=("Solo",), pooled=False, models=("net",), rounds=2)
-
-
-class Page(HTMLParser):
-    """A page taken apart; refuses unbalanced tags."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.words: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if not self.open or self.open[-1] != "style":
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
-
-    def all(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.elements if name == tag]
-
-    def of_class(self, name: str) -> list[dict[str, str]]:
-        return [found for _, found in self.elements if name in found.get("class", "").split()]
 
 
 @pytest.fixture(scope="module")
@@ -103,13 +60,14 @@ def test_links_lead_somewhere_and_identifiers_are_unique(page):
 
     assert len(set(identifiers)) == len(identifiers)
     assert set(targets) <= set(identifiers)
-    assert len(page.all("section")) == 10
+    assert len(page.all("section")) == 11
 
 
 def test_every_picture_says_what_it_shows(page):
     pictures = page.all("img")
 
-    assert len(pictures) == 2 * 2 + 2 * 4 + 8  # learning curves, ROC panels, attention maps
+    # learning curves, ROC of all models, ROC of each model's arms, attention maps
+    assert len(pictures) == 2 * 2 + 3 + 2 * 5 + 8
     assert all(len(picture["alt"]) > 20 for picture in pictures)
 
 
@@ -282,16 +240,70 @@ def test_curves_are_compared_only_on_patients_that_trained_none_of_them():
 
 
 def test_the_papers_design_gives_the_rows_of_its_table_3():
-    (model,) = model_views(make_study(PAPER))
+    results = make_study(PAPER)
+    (model,) = model_views(results)
 
-    ((label, cells),) = printed_cells(model)
+    printed = printed_cells(model, "local-center-1", places_of(results))
 
-    assert label == "center-1 alone"
-    assert [(cell.relation, cell.cohort_sites) for cell in cells] == [
-        ("apparent", ("center-1",)),
-        ("internal", ("center-1",)),
-        ("external", ("center-2",)),
+    assert [(one.label, one.cell.relation, one.cell.cohort_sites) for one in printed] == [
+        ("Training", "apparent", ("center-1",)),
+        ("Internal test", "internal", ("center-1",)),
+        ("External", "external", ("center-2",)),
     ]
+
+
+def test_centres_together_stand_for_each_of_them_in_table_3():
+    results = make_study(Make(external=("Wuhan", "Yongchuan"), models=("net",), rounds=2, full=True))
+    (model,) = model_views(results)
+
+    printed = printed_cells(model, "federated", places_of(results))
+
+    assert [(one.label, one.cell.cohort_sites) for one in printed] == [
+        ("Training", ("Chongqing", "Nanjing")),
+        ("Internal test", ("Chongqing", "Nanjing")),
+        ("External", ("Wuhan", "Yongchuan")),
+    ]
+
+
+def test_centres_that_are_nowhere_together_are_named_in_table_3():
+    results = make_study(LEAVE_OUT)
+    (model,) = model_views(results)
+
+    printed = printed_cells(model, "federated-without-Beta", places_of(results))
+
+    assert [one.label for one in printed if one.role == "external"] == ["External, Beta", "External, Delta"]
+
+
+def test_a_model_carried_over_to_several_centres_opens_the_page_with_all_of_them():
+    results = make_study(Make(external=("Wuhan", "Yongchuan"), models=("net",), rounds=2, full=True))
+
+    found = headline(findings(model_views(results)[0]))
+
+    carried = [one for one in found if one.cell.relation == "external"]
+    assert [one.cell.cohort_sites for one in carried] == [("Wuhan", "Yongchuan"), ("Wuhan",), ("Yongchuan",)]
+    assert "carried over to Wuhan and Yongchuan, centres that it had never seen" in carried[0].sentence
+
+
+def test_a_study_of_given_scores_reads_as_one():
+    scores = Make(models=(), scores=("BRAIN", "Radiologist"), full=True, pooled=False, profile="standard")
+    page = Page(render(make_study(scores)))
+
+    assert "BRAIN, a score that came with the hospitals' tables, reached an AUC of" in page.text
+    assert "on all patients of Chongqing and Nanjing" in page.text
+    assert "Nothing was trained: every score came with the hospitals' tables." in page.text
+    links = {found["href"] for found in page.all("a")}
+    assert not links & {"#training", "#attention", "#calibration", "#decision"}
+    assert "Given scores" in page.text
+
+
+def test_a_study_that_only_describes_its_patients_says_so():
+    results = make_study(SOMETHING).model_copy(update={"training": (), "evaluation": (), "overlays": ()})
+    page = Page(render(results))
+
+    assert "The study describes its patients" in page.text
+    assert {found["href"] for found in page.all("a")} == {
+        *("#summary", "#patients", "#characteristics", "#run", "#glossary")
+    }
 
 
 @pytest.mark.parametrize("make", [PAPER, SOMETHING, LEAVE_OUT])
@@ -322,30 +334,13 @@ def test_rounds_and_epochs_are_counted_apart_and_drawn_on_one_scale():
     assert "a round is 2 passes over each centre's" in page.text
 
 
-@pytest.mark.parametrize(("kind", "epochs"), [("federated", [2, 4, 6]), ("local", [1, 2, 3])])
-def test_a_learning_curve_draws_the_losses_at_their_epochs(kind, epochs):
-    results = make_study(SMALL_STUDY)
-    curve = next(curve for curve in results.training if curve.kind == kind)
-    style = arm_styles(results)[curve.arm]
-
-    picture = loss_picture([TimedCurve(curve, 2 if kind == "federated" else 1)], {curve.arm: style}, "title")
-
-    drawn = _drawn(picture, style)
-    (left, bottom), (right, top) = drawn[0], drawn[-1]
-    losses = [point.loss for point in curve.points]
-    for (x, y), epoch, loss in zip(drawn, epochs, losses, strict=True):
-        assert (x - left) / (right - left) == pytest.approx((epoch - epochs[0]) / (epochs[-1] - epochs[0]))
-        assert (y - bottom) / (top - bottom) == pytest.approx(
-            (loss - losses[0]) / (losses[-1] - losses[0]), abs=1e-4
-        )
-
-
 def test_p_values_have_a_column_only_if_there_are_any():
     results = make_study(SMALL_STUDY)
     bare = tuple(row.model_copy(update={"p_value": None}) for row in results.cohort)
 
     assert "< .001" in Page(render(results)).text
-    assert " P " not in Page(render(results.model_copy(update={"cohort": bare}))).text
+    assert ">P</th>" in render(results)
+    assert ">P</th>" not in render(results.model_copy(update={"cohort": bare}))
 
 
 def test_a_model_without_curves_says_so():
@@ -380,70 +375,6 @@ def test_the_flow_chart_prints_every_reason_and_number():
         assert f"rHE {chart.positive} non-rHE {chart.negative}" in page.text
 
 
-def _drawn(picture: Picture, style: ArmStyle) -> list[tuple[float, float]]:
-    """The vertices of the one line of that colour, in the picture's own units."""
-    code = base64.b64decode(picture.source.split(",", 1)[1])
-    assert b"date" not in code
-    svg = ET.fromstring(code)  # noqa: S314 - our own picture
-    (path,) = [
-        element.get("d")
-        for element in svg.iter("{http://www.w3.org/2000/svg}path")
-        if f"stroke: {style.colour.lower()}" in element.get("style", "").lower() and element.get("clip-path")
-    ]
-    return [(float(x), float(y)) for x, y in re.findall(r"[ML] ([\d.]+) ([\d.]+)", path)]
-
-
-def test_a_roc_picture_draws_the_curve_that_it_was_given():
-    results = make_study(SMALL_STUDY)
-    cell = next(c for c in results.evaluation if c.arm == "federated" and c.part == "whole")
-    style = arm_styles(results)[cell.arm]
-
-    picture = roc_picture([cell], {cell.arm: style}, "title")
-
-    drawn = _drawn(picture, style)
-    assert len(drawn) == len(cell.roc)
-    (left, bottom), (right, top) = drawn[0], drawn[-1]
-    for (x, y), point in zip(drawn, cell.roc, strict=True):
-        assert (x - left) / (right - left) == pytest.approx(point.false_positive_rate, abs=1e-5)
-        assert (bottom - y) / (bottom - top) == pytest.approx(point.true_positive_rate, abs=1e-5)
-
-
-def _luminance(colour: str) -> float:
-    channels = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def _contrast(one: str, other: str) -> float:
-    dark, light = sorted((_luminance(one), _luminance(other)))
-    return (light + 0.05) / (dark + 0.05)
-
-
-@given(st.floats(min_value=0, max_value=1))
-def test_text_on_every_tint_has_the_contrast_that_wcag_asks_for(auc):
-    assert _contrast(auc_tint(auc), "#2a3742") >= 4.5
-
-
-def test_lines_have_the_contrast_that_wcag_asks_for():
-    many = make_study(Make(training=tuple("ABCDEFG"), models=("net",), rounds=1))
-
-    assert all(_contrast(style.colour, "#ffffff") >= 3 for style in arm_styles(many).values())
-
-
-def test_kinds_of_arm_differ_without_colour():
-    styles = arm_styles(make_study(SMALL_STUDY))
-
-    dashes = [styles[arm].dashes for arm in ("federated", "local-Nanjing", "pooled")]
-
-    assert len(set(dashes)) == 3
-
-
-def test_tints_tell_above_from_below_chance():
-    assert auc_tint(0.5) == "#ffffff"
-    assert auc_tint(1.0) == "#7fb8e3"
-    assert auc_tint(0.0) == "#f3a96b"
-
-
 @pytest.mark.parametrize(
     ("arm", "label"),
     [
@@ -472,6 +403,12 @@ def test_numbers_in_words():
     assert words.p_value(0.0312) == ".031"
     assert words.duration(59.9) == "59.9 s"
     assert words.duration(3725) == "1 h 2 min"
+    assert words.number(-0.1234) == "\N{MINUS SIGN}0.123"
+    assert words.number(-0.0004) == "0.000"
+    assert words.ratio(0.0002) == "< 0.001"
+    assert words.ratio(21034.4) == "21,034"
+    assert words.interval(Measure(value=0.1, low=0.0, high=0.2)) == "0.000\N{EN DASH}0.200"
+    assert words.interval(Measure(value=0.1, low=-0.1, high=0.2)) == "\N{MINUS SIGN}0.100 to 0.200"
     assert words.data_volume(999) == "999 B"
     assert words.data_volume(12_345_678) == "12.3 MB"
     assert words.clock("2026-03-01T12:03:20+00:00") == "2026-03-01 12:03 UTC"
@@ -484,39 +421,4 @@ def test_groups_as_the_papers_table_1_prints_them():
     assert words.described(volume, 1) == "18.4 (8.1, 33.9)"
     assert words.described(Described(standing=SMALL), 2) == f"withheld: {SMALL.reason}"
     assert words.described(Described(standing=Standing(kind="undefined")), 2) == "not defined"
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def test_the_tables_hold_every_number_in_full(tmp_path):
-    results = make_study(SMALL_STUDY)
-
-    files = {path.stem: path for path in write_tables(results, tmp_path / "tables")}
-
-    assert set(files) == {"flow", "parts", "cohort", "training", "performance", "roc"}
-    performance = _rows(files["performance"])
-    assert len(performance) == len(results.evaluation)
-    for row, cell in zip(performance, results.evaluation, strict=True):
-        assert float(row["auc"]) == cell.auc.value
-        assert float(row["f1_high"]) == cell.f1.high
-        assert int(row["true_negative"]) == cell.confusion.true_negative
-        assert row["relation"] == cell.relation
-        assert row["cohort"] == " + ".join(cell.cohort_sites)
-    assert len(_rows(files["roc"])) == sum(len(cell.roc) for cell in results.evaluation)
-    assert len(_rows(files["training"])) == sum(len(curve.points) for curve in results.training)
-    assert len(_rows(files["cohort"])) == 2 * len(results.cohort)
-    assert sum(row["step"] == "included" for row in _rows(files["flow"])) == 3
-
-
-def test_hidden_numbers_are_blank_in_the_tables(tmp_path):
-    results = make_study(Make(suppressed=True, models=("net",)))
-
-    files = {path.stem: path for path in write_tables(results, tmp_path)}
-
-    for row in _rows(files["performance"]):
-        assert row["auc"] == row["positive"] == row["true_positive"] == ""
-        assert row["auc_status"] == f"suppressed: {SMALL.reason}"
-    assert {row["patients"] for row in _rows(files["flow"])} == {""}
+    assert words.described(Described(used=0, missing=0), 2) == words.MISSING

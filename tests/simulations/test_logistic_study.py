@@ -9,8 +9,11 @@ from sites.tables import Habits, read_cohort, table_only_hospital, write_cohort
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from common.design import design_of
 from common.errors import ExchangeError
 from common.models.brain_score import BrainInputs, brain_score
+from common.stats.estimate import suppressed
+from common.stats.glm import LogisticResult
 from common.study import StudyPlan
 from server.run import StudyRun
 from simulations.two_centres import run_in_process, simulated_key
@@ -163,7 +166,7 @@ def test_fitted_models_are_kept_as_files(results, hospitals, tmp_path):
 
     kept = json.loads((tmp_path / "out/models/BRAIN/federated.json").read_text())
     (found,) = [one for one in results.fitted if (one.model, one.arm) == ("BRAIN", "federated")]
-    assert kept["intercept"] == found.intercept
+    assert kept["card"]["content"]["fitted"]["intercept"] == found.intercept
     assert not (tmp_path / "out/models/BRAIN/local-west.json").exists()
 
 
@@ -201,6 +204,56 @@ def test_a_separated_regression_is_firth_s_and_one_on_a_constant_says_so(hospita
     assert all(c.auc.value is None for c in judged)
 
 
+def test_a_model_that_too_few_sites_train_scores_nobody_anywhere(tmp_path):
+    """Nor does a site take its own model in its stead."""
+    real = Habits(synthetic=False, split=SPLIT.split)
+    folders = {
+        name: table_only_hospital(tmp_path / name, name, 160, seed, ("alpha", "beta"), habits=habits)
+        for seed, (name, habits) in enumerate(
+            {"east": real, "west": real, "north": Habits(synthetic=False)}.items()
+        )
+    }
+    models = [
+        {"kind": "logistic", "name": "Volume", "covariates": ["ich_volume_ml"]},
+        *({"kind": "scores", "name": name, "column": name} for name in ("alpha", "beta")),
+    ]
+    sites = [{"name": name, "role": "external" if name == "north" else "train"} for name in folders]
+    plan = a_plan(
+        models, profile="standard", two_site_ack=False, sites=sites, evaluation={"reference_model": "alpha"}
+    )
+
+    results = study(plan, folders, tmp_path / "out")
+
+    fitted = {one.arm: one for one in results.fitted}
+    assert fitted["federated"].standing.reason == "fewer than 3 sites with patients"
+    judged = [cell for cell in results.evaluation if (cell.model, cell.arm) == ("Volume", "federated")]
+    assert {cell.cohort_sites for cell in judged} > {("north",), ("west",)}
+    assert all(cell.auc.value is None for cell in judged)
+    # The others are compared as if the plan had no such model.
+    (compared,) = [one for one in results.comparisons if one.cohort_sites == ("north",)]
+    assert compared.used == 160
+    assert [(pair.first_model, pair.second_model) for pair in compared.pairs] == [("alpha", "beta")]
+
+
+def test_a_regression_that_could_not_be_fitted_stops_no_study_with_an_external_centre(hospitals, tmp_path):
+    folders = {"north": table_only_hospital(tmp_path / "north", "north", 40, 9, ("alpha",))}
+    for name, folder in hospitals.items():
+        folders[name] = table_only_hospital(tmp_path / name, name, 3, 0, ("alpha",), habits=SPLIT)
+        write_cohort(folders[name], [row | {"sah": 0} for row in read_cohort(folder)])
+    plan = a_plan(
+        [{"kind": "logistic", "name": "Constant", "covariates": ["sah"]}],
+        sites=[{"name": name, "role": "train"} for name in hospitals]
+        + [{"name": "north", "role": "external"}],
+        evaluation={},
+    )
+
+    results = study(plan, folders, tmp_path / "out")
+
+    external = [c for c in results.evaluation if c.cohort_sites == ("north",)]
+    assert external
+    assert all(c.auc.value is None for c in external)
+
+
 def test_a_level_that_nobody_has_leaves_the_model(hospitals, tmp_path):
     folders = {}
     for name, folder in hospitals.items():
@@ -209,9 +262,15 @@ def test_a_level_that_nobody_has_leaves_the_model(hospitals, tmp_path):
             row["location"] = "deep" if row["location"] == "infratentorial" else row["location"]
         folders[name] = table_only_hospital(tmp_path / name, name, 3, 0, ("alpha",), habits=SPLIT)
         write_cohort(folders[name], rows)
+        # A patient of a level of which nobody trained the model has no score.
+        tested = [row for row in rows if row["split"] == "test"]
+        tested[0]["location"] = "infratentorial"
+        write_cohort(folders[name], rows)
     models = [{"kind": "logistic", "name": "Place", "covariates": ["location"]}]
     results = study(a_plan(models, release=False, evaluation={}), folders, tmp_path / "out")
 
+    judged = next(c for c in results.evaluation if (c.arm, c.part) == ("federated", "test"))
+    assert judged.missing == len(judged.cohort_sites)
     (found,) = [one for one in results.fitted if one.arm == "federated"]
     by_level = {row.level: row for row in found.rows}
     assert by_level["lobar"].reference
@@ -236,3 +295,21 @@ def test_a_missing_value_can_be_a_level(hospitals, tmp_path):
     assert levels == ["lobar", "deep", "infratentorial", "missing"]
     assert found.missing == 0
     assert found.used == len(rows_of(hospitals))
+
+
+def test_a_federation_s_unfitted_model_does_not_borrow_a_local_one(hospitals, tmp_path, monkeypatch):
+    """Each hospital can fit it alone; together they are told that they cannot."""
+
+    def refused(exchange, sites, regressions, _):
+        model = design_of(exchange.plan).model(regressions[0])
+        status = suppressed("a test")
+        return (LogisticResult(model, (), None, None, (), None, None, "not fitted", 0, status),)
+
+    monkeypatch.setattr("server.phases.fitting.fit_over_sites", refused)
+    results = study(a_plan(release=False), hospitals, tmp_path / "out")
+
+    judged = [c for c in results.evaluation if (c.model, c.arm) == ("Clinical", "federated")]
+    alone = [c for c in results.evaluation if (c.model, c.arm) == ("Clinical", "local-east")]
+    assert judged
+    assert all(cell.auc.value is None for cell in judged)
+    assert any(cell.auc.value is not None for cell in alone)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.progress import Progress
-from scipy.stats import binomtest, chi2_contingency
+from scipy.special import logit
+from scipy.stats import binomtest, chi2_contingency, norm
 from sites.tables import Habits, read_cohort, table_only_hospital, write_cohort
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -141,6 +142,36 @@ def test_table_one_and_the_odds_ratio_of_a_sign_are_those_of_its_two_by_two_tabl
     assert line.univariate.odds_ratio.value == pytest.approx(odds, rel=1e-8)
     assert (described.negative.patients, described.positive.patients) == (table[1, 0], table[1, 1])
     assert described.p_value == pytest.approx(chi2_contingency(table, correction=False).pvalue, rel=1e-9)
+
+
+def test_a_standardised_difference_is_that_of_the_level_that_is_printed(federated, hospitals):
+    training = [row for row in rows_of(hospitals) if row["split"] == "train"]
+    (described,) = [r for r in federated.cohort if (r.part, r.label) == ("training", "Sex")]
+    without, with_outcome = (
+        np.mean([row["sex"] == described.level for row in training if grows(row) == expands])
+        for expands in (False, True)
+    )
+
+    spread = np.sqrt((without * (1 - without) + with_outcome * (1 - with_outcome)) / 2)
+
+    assert described.level == "male"
+    assert described.smd == pytest.approx((with_outcome - without) / spread, rel=1e-9)
+
+
+def test_a_variable_that_nobody_has_is_said_to_be_missing_not_hidden(hospitals, tmp_path):
+    for name, folder in hospitals.items():
+        rows = read_cohort(folder)
+        write_cohort(
+            table_only_hospital(tmp_path / name, name, 3, 0, SCORES, habits=SPLIT),
+            [row | {"smoking": ""} for row in rows],
+        )
+    plan = a_plan({"east": "train", "west": "train"}, phases=["cohort"])
+
+    results = study(plan, {name: tmp_path / name for name in hospitals}, tmp_path / "out")
+
+    found = [row.positive for row in results.cohort if row.label.startswith("Smoking")]
+    assert found
+    assert {one.standing.kind for one in found} == {"undefined"}
 
 
 def numbers(value, path="") -> Iterator[tuple[str, float]]:
@@ -349,7 +380,7 @@ def test_too_few_patients_are_not_even_asked(tmp_path, monkeypatch):
     # 20 test patients a hospital, 7 with expansion: below 10 of a class.
     found = cell(results, "alpha", "test", ("east", "west"))
     assert found.auc.standing.kind == "suppressed"
-    assert not asked[0][2].any()
+    assert not asked[0][:, 2].any()
     assert not [c for c in results.comparisons if c.part == "test"]
 
 
@@ -357,3 +388,17 @@ def _evaluate(board, parameters):
     from client.evaluate import evaluate_scores
 
     return evaluate_scores(board, parameters)
+
+
+def test_two_hospitals_that_accept_it_learn_whether_their_aucs_differ(standard):
+    (found,) = [one for one in standard.heterogeneity if one.model == "alpha"]
+    points, errors = [], []
+    for site in ("east", "west"):
+        auc = cell(standard, "alpha", "test", (site,)).auc
+        points.append(logit(auc.value))
+        errors.append((logit(auc.high) - logit(auc.low)) / (2 * norm.isf(0.025)))
+
+    z = (points[0] - points[1]) / np.hypot(*errors)
+
+    assert found.p_value == pytest.approx(2 * norm.sf(abs(z)), rel=1e-9)
+    assert (found.auc.value, found.q, found.i_squared) == (None, None, None)

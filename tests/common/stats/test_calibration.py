@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import special
+from scipy import optimize, special
 from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
@@ -23,11 +23,39 @@ def draw(n=400, seed=0):
 def rounds_over(scores, labels, sites, minima=STANDARD):
     parts = [(scores[site], labels[site]) for site in sites]
     summary = total(local_calibration(s, y) for s, y in parts)
-    return recalibrate(
-        lambda problem, query: total(local_newton(logits(s), y, problem, query) for s, y in parts),
-        summary,
+    (found,) = recalibrate(
+        lambda problem, query: total(
+            local_newton(logits(s)[:, np.newaxis], y, problem, query) for s, y in parts
+        ),
+        [summary],
         minima,
     )
+    return found
+
+
+def test_many_cohorts_in_one_loop_are_each_alone():
+    (first, y1), (second, y2) = draw(300, 1), draw(200, 2)
+    few, y3 = np.array([0.2, 0.7]), np.array([False, True])
+    scores, labels = np.concatenate([first, few, second]), np.concatenate([y1, y3, y2])
+    # Nobody is in two cohorts; the middle one is too small to be asked.
+    matrix = np.full((502, 3), np.nan)
+    for column, own in enumerate((slice(0, 300), slice(300, 302), slice(302, 502))):
+        matrix[own, column] = logits(scores[own])
+    asked = []
+
+    def ask(problem, query):
+        asked.append(problem.columns.ravel().tolist())
+        return local_newton(matrix, labels, problem, query)
+
+    parts = ((first, y1), (few, y3), (second, y2))
+    found = recalibrate(ask, [local_calibration(s, y) for s, y in parts])
+
+    assert asked[0] == [0, 0, 2, 2]
+    assert found[0].slope.value == pytest.approx(rounds_over(first, y1, [slice(None)]).slope.value, rel=1e-9)
+    assert found[2].intercept.value == pytest.approx(
+        rounds_over(second, y2, [slice(None)]).intercept.value, rel=1e-9
+    )
+    assert found[1].slope.status.kind == "suppressed"
 
 
 def test_equals_sklearn():
@@ -97,6 +125,17 @@ def test_perfectly_separated_scores_have_no_slope():
     assert result.intercept.status.ok
 
 
+@pytest.mark.parametrize("score", [0.3, 0.5])
+def test_constant_score_has_no_slope(score):
+    labels = np.arange(40) % 4 == 0
+
+    result = rounds_over(np.full(40, score), labels, [np.arange(25), np.arange(25, 40)])
+
+    assert str(result.slope.status) == "undefined(all scores are equal)"
+    # The intercept takes the mean prediction to the prevalence.
+    assert result.intercept.value == pytest.approx(special.logit(0.25) - special.logit(score))
+
+
 def test_extreme_scores_are_clipped_and_counted():
     scores = np.array([0.0, 1.0, 1e-7] * 10 + [0.4] * 10)
 
@@ -145,3 +184,31 @@ def test_too_few_are_suppressed():
         assert word in str(result.status)
         assert (result.brier.value, result.points) == (None, ())
         assert (again.slope.value, again.intercept.value, again.rounds) == (None, None, 0)
+
+
+@pytest.mark.parametrize(
+    "narrowed",
+    [lambda scores: 0.5 + 0.02 * (scores - 0.5), np.round, lambda scores: scores**8],
+    ids=["hardly spread", "zero or one", "near to zero"],
+)
+def test_any_spread_of_scores_has_the_slope_and_intercept_of_scikit_learn_and_scipy(narrowed):
+    scores, labels = draw(400, 3)
+    odd = narrowed(scores)
+    logit = logits(odd)
+
+    found = rounds_over(odd, labels, [np.arange(150), np.arange(150, 400)])
+
+    z = (logit - logit.mean()) / logit.std()
+    fitted = LogisticRegression(C=np.inf, tol=1e-12, max_iter=10_000).fit(z[:, np.newaxis], labels)
+    assert found.slope.value == pytest.approx(fitted.coef_[0, 0] / logit.std(), rel=1e-5)
+    large = optimize.brentq(lambda a: np.sum(labels - special.expit(a + logit)), -30, 30, xtol=1e-13)
+    assert found.intercept.value == pytest.approx(large, rel=1e-8)
+
+
+def test_equal_scores_have_an_intercept_but_no_slope():
+    labels = np.arange(60) % 3 == 0
+
+    found = rounds_over(np.full(60, 0.25), labels, [np.arange(20), np.arange(20, 60)])
+
+    assert found.intercept.value == pytest.approx(special.logit(1 / 3) - special.logit(0.25), rel=1e-9)
+    assert found.slope.status.reason == "all scores are equal"

@@ -120,3 +120,13 @@ def test_clopper_pearson_on_request():
 def test_refuses_shapes_that_differ():
     with pytest.raises(ValueError, match="belong"):
         local_confusion(np.zeros(3), np.zeros(2, dtype=bool), 0.5)
+
+
+def test_few_without_a_score_hide_the_matrix_that_would_tell_how_many():
+    scores = np.concatenate([np.linspace(0.01, 0.99, 60), [np.nan, np.nan]])
+    labels = np.arange(62) % 2 == 0
+
+    result = finish_confusion(local_confusion(scores, labels, 0.5))
+
+    assert (result.n_missing, result.n_used, result.true_positive, result.true_negative) == (None,) * 4
+    assert result.sensitivity.status.kind == "suppressed"

@@ -58,6 +58,22 @@ def test_refuses_what_is_not_finite(value):
         summary(update=value)
 
 
+@pytest.mark.parametrize(
+    "value", [2**62, -(2**62), np.uint64(2**63), np.iinfo(np.int64).max, np.iinfo(np.int64).min]
+)
+def test_refuses_counts_whose_sum_could_wrap(value):
+    with pytest.raises(NonFiniteError, match="2\\^62"):
+        Summary({"n": np.array([value])})
+
+
+def test_refuses_a_sum_that_overflows():
+    with pytest.raises(NonFiniteError, match="2\\^62"):
+        summary(count=2**61) + summary(count=2**61)
+    with np.errstate(over="ignore"), pytest.raises(NonFiniteError, match="not finite"):
+        summary(real=1.7e308) + summary(real=1.7e308)
+    assert (summary(count=2**61) + summary(count=2**61 - 1)).counts["n"].tolist() == [2**62 - 1]
+
+
 def test_refuses_the_wrong_kind():
     with pytest.raises(TypeError, match="integers"):
         Summary({"n": np.array([1.0])})

@@ -41,6 +41,31 @@ def brute_force(scores, labels):
     ) / np.sum(~labels)
 
 
+def test_equals_the_paper_that_introduced_it(rows, reference, federations):
+    expected = reference("roc/roc.csv")
+    data = rows("roc/delong1988.csv")
+    scores = np.array(
+        [
+            [float(row["albumin"]) / 10 for row in data],
+            [float(row["protein"]) / 10 for row in data],
+            [1 - float(row["kg"]) / 10 for row in data],
+        ]
+    )
+    labels = np.array([row["benefit"] == "1" for row in data])
+
+    for sites in federations(labels):
+        _, aucs = two_rounds(scores, labels, sites)
+        result = omnibus(aucs, SIMULATION)
+        for model, name in enumerate(("albumin", "protein", "kg")):
+            assert aucs.auc[model] == pytest.approx(expected[f"delong1988.{name}.auc"], rel=1e-10)
+            error = aucs.covariance[model, model] ** 0.5
+            assert error == pytest.approx(expected[f"delong1988.{name}.se"], rel=1e-10)
+        assert result.chi_squared == pytest.approx(expected["delong1988.chi"], rel=1e-10)
+        assert (result.p, result.degrees_of_freedom) == (pytest.approx(expected["delong1988.p"]), 2)
+    # Printed by SAS, PROC LOGISTIC: 2.5340 and 0.2817.
+    assert (round(result.chi_squared, 4), round(result.p, 4)) == (2.534, 0.2817)
+
+
 def test_equals_proc_on_asah(rows, reference):
     expected = reference("roc/roc.csv")
     scale = {"s100b": 2.1, "ndka": 500.0, "wfns": 5.0}

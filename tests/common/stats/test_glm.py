@@ -172,31 +172,31 @@ def penalised(beta, x, y):
     return np.sum(y * eta - np.logaddexp(0, eta)) + np.linalg.slogdet(information)[1] / 2
 
 
-def test_penalised_likelihood_ratio_by_direct_maximisation(birthwt):
+def test_penalised_likelihood_ratios_by_direct_maximisation(birthwt):
     matrix, labels = birthwt
     sign = (~labels & (matrix[:, 0] > 30)).astype(float)
-    data = np.column_stack([sign, matrix[:, 1]])
-    model = Model((Term("sign", (0,), binary=True), Term("lwt", (1,))))
-    x = np.column_stack([np.ones(len(labels)), sign, (matrix[:, 1] - 130) / 30])
+    race = matrix[:, list(RACE.columns)]
+    model = Model((Term("sign", (0,), binary=True), Term("race", (1, 2), binary=True)))
+    x = np.column_stack([np.ones(len(labels)), sign, race])
 
-    def best(free):
-        start = np.zeros(sum(free))
+    def best(*left_out):
+        free = ~np.isin(np.arange(4), left_out)
 
         def negative(beta):
-            whole = np.zeros(3)
+            whole = np.zeros(4)
             whole[free] = beta
             return -penalised(whole, x, labels)
 
-        return -optimize.minimize(negative, start, method="BFGS", options={"gtol": 1e-9}).fun
+        return -optimize.minimize(negative, np.zeros(free.sum()), method="BFGS", options={"gtol": 1e-9}).fun
 
-    (result,), _ = federated(data, labels, (model,))
+    (result,), _ = federated(np.column_stack([sign, race]), labels, (model,))
 
-    full = best(np.array([True, True, True]))
-    for coefficient, free in zip(
-        result.coefficients, ([True, False, True], [True, True, False]), strict=True
-    ):
-        ratio = 2 * (full - best(np.array(free)))
-        assert coefficient.p_likelihood_ratio == pytest.approx(stats.chi2.sf(ratio, 1), rel=1e-4)
+    assert result.method == "Firth"
+    for column, coefficient in enumerate(result.coefficients, start=1):
+        term = (1,) if column == 1 else (2, 3)
+        own, whole = 2 * (best() - best(column)), 2 * (best() - best(*term))
+        assert coefficient.p == pytest.approx(stats.chi2.sf(own, 1), rel=1e-4)
+        assert coefficient.p_likelihood_ratio == pytest.approx(stats.chi2.sf(whole, len(term)), rel=1e-4)
 
 
 def test_saturated_firth_adds_half_to_every_cell():
@@ -361,3 +361,17 @@ def test_few_missing_hide_the_number_used():
     result, _ = degenerate([x], np.arange(60) % 2, STANDARD)
 
     assert (result.status.ok, result.n_used, result.n_missing) == (True, None, None)
+
+
+def test_odds_beyond_a_float_s_range_stand_at_its_end():
+    """A covariate that varies little has huge odds per unit: no overflow, no infinite limit."""
+    random = np.random.default_rng(5)
+    labels = random.random(80) < 0.4
+    column = 1e-4 * (labels * 0.4 + random.normal(size=80))
+
+    (result,), _ = federated(column[:, np.newaxis], labels, (Model((Term("x", (0,)),)),))
+
+    (found,) = result.coefficients
+    assert found.log_odds > 700
+    assert np.isfinite([found.odds_ratio, found.interval.low, found.interval.high]).all()
+    assert found.interval.low <= found.odds_ratio <= found.interval.high

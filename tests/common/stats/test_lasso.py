@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LassoCV
 
 from common.errors import NonFiniteError
-from common.stats import lasso
+from common.stats import coordinate_descent
 from common.stats.contract import Summary, total
 from common.stats.lasso import finish_lasso, gram_status, local_gram, local_scaling, scaling
 from common.stats.minima import SIMULATION, STANDARD
@@ -110,7 +110,7 @@ def test_refuses_missing_values_and_nobody():
 
 
 def test_says_so_when_it_does_not_converge(monkeypatch):
-    monkeypatch.setattr(lasso, "_SWEEPS", 2)
+    monkeypatch.setattr(coordinate_descent, "_SWEEPS", 2)
 
     with pytest.raises(NonFiniteError, match="did not converge"):
         two_rounds(*draw(), [np.arange(200)])

@@ -2,7 +2,7 @@
 
     python tests/reference/paper/make_facts.py simulations/paper
 
-`printed.csv`: every printed cell of Tables 1 to 3, and what can be claimed of it; read by the comparison alone.
+`printed.csv`: every printed cell of Tables 1 to 3, and what can be claimed of it; for the comparison alone.
 `wins.csv`: per model and cohort the confusion matrix, and the doubled number of pairs that the patient with
 expansion wins (a tie is half a win): of those that the matrix allows, the nearest to the printed AUC.
 """
@@ -60,7 +60,7 @@ def table_two() -> Iterator[tuple[str, ...]]:
         key = ("2", row["variable"], row["level"].lower(), "training")
         univariate = (row["uni_or"], row["uni_lo"], row["uni_hi"], row["uni_p_printed"])
         multivariable = (row["multi_or"], row["multi_lo"], row["multi_hi_printed"], row["multi_p_printed"])
-        claims = ("joint" if row["variable"] in CONTINUOUS else "computed", "joint")
+        claims = ("values" if row["variable"] in CONTINUOUS else "computed", "joint")
         for model, cells, claim in zip(
             ("univariate", "multivariable"), (univariate, multivariable), claims, strict=True
         ):
@@ -101,7 +101,7 @@ def main(folder: Path) -> None:
     write(
         folder / "printed.csv",
         "Tables 1 to 3 as printed. claim: computed, input (rows are made from it), "
-        "ranks or joint (needs what is not printed).",
+        "ranks, values or joint (needs these, which are not printed).",
         KEY,
         (cell for table in (table_one(), table_two(), table_three()) for cell in table),
     )

@@ -39,4 +39,20 @@ for (threshold in c(0.1, 0.2, 0.3, 0.5)) {
   put(sprintf("band.%.1f.low", threshold), w[1])
   put(sprintf("band.%.1f.high", threshold), w[2])
 }
+# delong1988.csv: the 43 complete patients of DeLong et al., Biometrics 1988;44:837-845, as SAS/STAT's manual has
+# them (PROC LOGISTIC, "Comparing Receiver Operating Characteristic Curves"); a low K-G score is good.
+d <- read.csv("delong1988.csv")
+d$kg <- 10 - d$kg
+names <- c("albumin", "protein", "kg")
+rocs <- lapply(names, function(v) roc(d$benefit, d[[v]], levels = c(0, 1), direction = "<"))
+area <- sapply(rocs, function(r) as.numeric(auc(r)))
+covariance <- outer(1:3, 1:3, Vectorize(function(i, j)
+  if (i == j) var(rocs[[i]], method = "delong") else cov(rocs[[i]], rocs[[j]], method = "delong")))
+for (i in 1:3) {
+  put(paste0("delong1988.", names[i], ".auc"), area[i])
+  put(paste0("delong1988.", names[i], ".se"), sqrt(covariance[i, i]))
+}
+contrast <- rbind(c(1, 0, -1), c(0, 1, -1))
+chi <- t(contrast %*% area) %*% solve(contrast %*% covariance %*% t(contrast)) %*% (contrast %*% area)
+put("delong1988.chi", chi); put("delong1988.p", pchisq(chi, 2, lower.tail = FALSE))
 writeLines(c("name,value", out), "roc.csv")

@@ -1,0 +1,102 @@
+"""A site's part in the selection of radiomics features, and the selection on its patients alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from client.covariates import feature_matrix, labels_of
+from client.prepare import PreparedCase
+from common.errors import ProtocolError
+from common.protocol import Parameters
+from common.questions import flags, integers, reals
+from common.radiomics.features import FEATURES
+from common.radiomics.selection import (
+    Selection,
+    SelectionSettings,
+    complete_features,
+    fold_of,
+    select_features,
+)
+from common.stats.contract import Summary
+from common.stats.lasso import Scaling, local_gram, local_scaling
+from common.stats.minima import minima_of
+from common.stats.prescreen import local_prescreen
+from common.study import StudyPlan
+from common.types import Counts, Flags, Reals
+
+
+@dataclass(frozen=True)
+class FeatureSums:
+    """The sums of one site's training patients who have every feature.
+
+    Attributes
+    ----------
+    features : float array, shape (n, features)
+    labels : bool array, shape (n,)
+    folds : int array, shape (n,)
+    n_folds : int
+    """
+
+    features: Reals
+    labels: Flags
+    folds: Counts
+    n_folds: int
+
+    @classmethod
+    def of(cls, plan: StudyPlan, site: str, training: Sequence[PreparedCase]) -> FeatureSums:
+        """Of a site's training patients."""
+        features = feature_matrix(training)
+        kept = np.flatnonzero(complete_features(features))
+        n_folds = plan.radiomics.folds
+        names = [training[index].patient.identifier for index in kept.tolist()]
+        folds = [fold_of(plan.seed, site, name, n_folds) for name in names]
+        return cls(features[kept], labels_of(training)[kept], np.array(folds, dtype=np.int64), n_folds)
+
+    def scaling(self) -> Summary:
+        """Moments of every feature."""
+        return local_scaling(self.features, np.zeros(self.features.shape[1]))
+
+    def prescreen(self, scale: Scaling) -> Summary:
+        """Products of every feature with the outcome."""
+        return local_prescreen(self.features, self.labels, self.folds, self.n_folds, scale)
+
+    def gram(self, scale: Scaling, kept: Counts) -> Summary:
+        """Cross-products of the kept features, by fold."""
+        own = Scaling(scale.mean[kept], scale.sd[kept], scale.kept[kept])
+        return local_gram(self.features[:, kept], self.labels, self.folds, self.n_folds, own)
+
+
+def select_alone(plan: StudyPlan, site: str, training: Sequence[PreparedCase]) -> Selection:
+    """The features that the LASSO selects on these patients alone."""
+    return select_features(
+        FeatureSums.of(plan, site, training), FEATURES, settings_of(plan), minima_of(plan.profile)
+    )
+
+
+def settings_of(plan: StudyPlan) -> SelectionSettings:
+    """How the plan selects features."""
+    return SelectionSettings(plan.radiomics.rule, plan.radiomics.wide_gram_accepted)
+
+
+def answer_prescreen(sums: FeatureSums, parameters: Parameters) -> Summary:
+    """Answer to PRESCREEN."""
+    return sums.prescreen(_scaling(parameters))
+
+
+def answer_gram(sums: FeatureSums, parameters: Parameters) -> Summary:
+    """Answer to GRAM."""
+    kept = integers(parameters, "chosen", 1)
+    if kept.size == 0 or kept.min() < 0 or kept.max() >= len(FEATURES) or len(set(kept.tolist())) < kept.size:
+        raise ProtocolError(f"{kept.size} features were asked for, not each one of {len(FEATURES)} once")
+    return sums.gram(_scaling(parameters), kept)
+
+
+def _scaling(parameters: Parameters) -> Scaling:
+    shape = (len(FEATURES),)
+    mean, sd = reals(parameters, "mean", 1), reals(parameters, "sd", 1)
+    if mean.shape != shape or sd.shape != shape or (sd <= 0).any():
+        raise ProtocolError(f"{mean.size} means and {sd.size} SDs came for {len(FEATURES)} features")
+    return Scaling(mean, sd, flags(parameters, "kept", shape))

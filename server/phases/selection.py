@@ -1,0 +1,92 @@
+"""Phase: what stands for "independent" and "radiomics" in the models of one federated arm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from common.headers import Operation
+from common.predictors import Predictors
+from common.protocol import Parameters
+from common.radiomics.features import FEATURES
+from common.radiomics.selection import Selection, SelectionSettings, select_features
+from common.stats.contract import Summary
+from common.stats.glm import entering
+from common.stats.guard import Demand, finish_guard
+from common.stats.lasso import Scaling
+from common.stats.minima import minima_of
+from common.study import Arm
+from common.study_models import INDEPENDENT, RADIOMICS
+from common.types import Counts
+from server.exchange import Exchange
+from server.phases.regression import Screening, screen
+
+
+@dataclass(frozen=True)
+class ArmSelection:
+    """What was found on an arm's training patients.
+
+    Attributes
+    ----------
+    arm : Arm
+    predictors : Predictors
+    selection : Selection or None
+        None where no model takes radiomics.
+    """
+
+    arm: Arm
+    predictors: Predictors
+    selection: Selection | None
+
+
+def find_predictors(exchange: Exchange, arm: Arm, known: Screening | None) -> ArmSelection:
+    """The arm's independent covariates, and the features that the LASSO selects, each if a model takes them.
+
+    Parameters
+    ----------
+    known : Screening or None
+        Table 2, which serves if it was made on the same patients.
+    """
+    plan = exchange.plan
+    taken = {name for model in plan.table_models for name in model.covariates}
+    independent: tuple[str, ...] = ()
+    if INDEPENDENT in taken:
+        found = known if known is not None and known.sites == arm.sites else screen(exchange, arm.sites)
+        together = () if found.multivariable is None else (found.multivariable,)
+        independent = tuple(term.name for term in entering(together, plan.regression.entry_p))
+    selection = select_over_sites(exchange, arm.sites) if RADIOMICS in taken else None
+    return ArmSelection(arm, Predictors(independent, selection.names if selection else ()), selection)
+
+
+def select_over_sites(exchange: Exchange, sites: Sequence[str]) -> Selection:
+    """The LASSO over the sites: who has all features, then moments, products with the outcome, Grams."""
+    plan = exchange.plan
+    minima = minima_of(plan.profile)
+    counted = exchange.sum(Operation.GUARD, sites, stage="selection")
+    demand = Demand("regression", one_site=len(sites) == 1)
+    (guard,) = finish_guard(counted, (demand,), minima, two_site_ack=plan.two_site_ack)
+    if not guard.status.ok:
+        return Selection((), (), (), (), len(FEATURES), 0, None, guard.status)
+    settings = SelectionSettings(plan.radiomics.rule, plan.radiomics.wide_gram_accepted)
+    return select_features(_Sums(exchange, tuple(sites)), FEATURES, settings, minima)
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """The sites as whoever answers a selection."""
+
+    exchange: Exchange
+    sites: tuple[str, ...]
+
+    def scaling(self) -> Summary:
+        return self.exchange.sum(Operation.SCALING, self.sites)
+
+    def prescreen(self, scale: Scaling) -> Summary:
+        return self.exchange.sum(Operation.PRESCREEN, self.sites, _parameters(scale))
+
+    def gram(self, scale: Scaling, kept: Counts) -> Summary:
+        return self.exchange.sum(Operation.GRAM, self.sites, {**_parameters(scale), "chosen": kept})
+
+
+def _parameters(scale: Scaling) -> Parameters:
+    return {"mean": scale.mean, "sd": scale.sd, "kept": scale.kept}

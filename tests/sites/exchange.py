@@ -1,0 +1,115 @@
+"""A coordinator's line to sites in this process: no message, no key, no file but registries and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from sites.patients import a_case
+
+from client.analyses import SiteAnalyses
+from client.prepare import PreparedCase
+from client.registry import ReleaseRegistry
+from client.score_store import ScoreStore
+from common.headers import Operation, RequestHeader
+from common.matrix import scorers_of
+from common.protocol import Parameters
+from common.stats.contract import Summary, total
+from common.stats.minima import minima_of
+from common.study import StudyPlan
+
+_ANSWERS: dict[Operation, Callable[[SiteAnalyses, RequestHeader, Parameters], Summary]] = {
+    Operation.GUARD: SiteAnalyses.guard,
+    Operation.COHORT: SiteAnalyses.cohort,
+    Operation.SETUP: SiteAnalyses.setup,
+    Operation.NEWTON: SiteAnalyses.newton,
+    Operation.EVALUATE: SiteAnalyses.evaluate,
+    Operation.CALIBRATE: SiteAnalyses.calibrate,
+    Operation.COMPARE: SiteAnalyses.compare,
+}
+
+
+def analyses_of(plan: StudyPlan, site: str, cases: Sequence[PreparedCase], folder: Path) -> SiteAnalyses:
+    """One site's answers about these patients; its registry and scores lie in the folder."""
+    minima = minima_of(plan.profile)
+    registry = ReleaseRegistry(folder / "released.json", plan.cohort.maximum_releases, minima)
+    return SiteAnalyses(plan, site, tuple(cases), ScoreStore(folder / "scores", plan.digest()), registry)
+
+
+@dataclass
+class NearExchange:
+    """Asks sites as `server.exchange.Exchange` does.
+
+    Attributes
+    ----------
+    plan : StudyPlan
+    sites : dict of SiteAnalyses
+    asked : list
+        Operation, site and parameters of every question, in their order.
+    rounds : int
+    """
+
+    plan: StudyPlan
+    sites: Mapping[str, SiteAnalyses]
+    asked: list[tuple[Operation, str, Parameters]] = field(default_factory=list)
+    rounds: int = 0
+
+    def summaries(
+        self,
+        operation: Operation,
+        sites: Sequence[str],
+        parameters: Parameters | None = None,
+        **context: object,
+    ) -> dict[str, Summary]:
+        """What each of these sites adds, sorted by name."""
+        self.rounds += 1
+        return {site: self._answer(operation, site, parameters or {}, context) for site in sorted(sites)}
+
+    def sum(
+        self,
+        operation: Operation,
+        sites: Sequence[str],
+        parameters: Parameters | None = None,
+        **context: object,
+    ) -> Summary:
+        """What these sites add up to."""
+        return total(self.summaries(operation, sites, parameters, **context).values())
+
+    def _answer(
+        self, operation: Operation, site: str, parameters: Parameters, context: Mapping[str, object]
+    ) -> Summary:
+        self.asked.append((operation, site, parameters))
+        fields = {"operation": operation, "plan_hash": self.plan.digest(), "site": site, **context}
+        return _ANSWERS[operation](self.sites[site], RequestHeader.model_validate(fields), parameters)
+
+
+def make_scored_cases(seed: int, patients: int) -> tuple[PreparedCase, ...]:
+    """Two of five with expansion; a third train, the others are tested; the table has a score."""
+    random = np.random.default_rng(seed)
+    return tuple(
+        a_case(
+            f"P{n:02d}",
+            grows=n % 5 < 2,
+            part="train" if n % 3 == 0 else "test",
+            scores={"vendor": float(random.integers(0, 13) + 8 * (n % 5 < 2)) / 20},
+        )
+        for n in range(patients)
+    )
+
+
+def scored_exchange(
+    plan: StudyPlan, cases: Mapping[str, Sequence[PreparedCase]], folder: Path
+) -> NearExchange:
+    """Sites at which every model has scored: multiples of 1/20, so that histograms are exact."""
+    sites = {}
+    for seed, (name, own) in enumerate(cases.items()):
+        analyses = analyses_of(plan, name, own, folder / name)
+        for number, scorer in enumerate(scorers_of(plan)):
+            random = np.random.default_rng([seed, number])
+            signal = np.array([case.positive for case in own]) * (4 + 2 * number)
+            scores = np.clip(random.integers(1, 12, len(own)) + signal, 1, 19) / 20
+            analyses.store.keep(scorer.model.name, scorer.arm.name, own, scores)
+        sites[name] = analyses
+    return NearExchange(plan, sites)
