@@ -57,7 +57,8 @@ class LesionVolume:
         # Not by scipy.ndimage: to import it takes a worker longer than two lesions do
         import SimpleITK as sitk  # noqa: N813 - as its own documentation does
 
-        neighbours: Any = sitk.ConnectedComponentImageFilter()
+        component_filter: Any = sitk.ConnectedComponentImageFilter
+        neighbours = component_filter()
         neighbours.SetFullyConnected(True)
         neighbours.Execute(sitk.GetImageFromArray(self.lesion.astype(np.uint8)))
         return int(neighbours.GetObjectCount())
