@@ -7,10 +7,10 @@ repeating the first voxel. So a lesion at one end sees the other end, and what i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import label
 
 from common.errors import ScanError
 from common.imaging.crop import bounding_box
@@ -24,9 +24,6 @@ from common.types import Flags, Reals
 
 MARGIN = 3
 """Voxels beside the lesion on which its wavelets (coif1, six taps) depend."""
-
-_NEIGHBOURS = np.ones((3, 3, 3), dtype=np.intp)
-"""Voxels that share a corner are connected, as in PyRadiomics' matrices."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +53,15 @@ class LesionVolume:
 
     @property
     def components(self) -> int:
-        """Parts of the lesion that share no face, edge or corner."""
-        return int(label(self.lesion, _NEIGHBOURS)[1])
+        """Parts of the lesion that share no face, edge or corner, as in PyRadiomics' matrices."""
+        # Not by scipy.ndimage: to import it takes a worker longer than two lesions do
+        import SimpleITK as sitk  # noqa: N813 - as its own documentation does
+
+        component_filter: Any = sitk.ConnectedComponentImageFilter
+        neighbours = component_filter()
+        neighbours.SetFullyConnected(True)
+        neighbours.Execute(sitk.GetImageFromArray(self.lesion.astype(np.uint8)))
+        return int(neighbours.GetObjectCount())
 
 
 def lesion_volume(scan: Scan, mask: Mask, settings: ExtractionSettings) -> LesionVolume:

@@ -118,7 +118,7 @@ def test_blend(pixels, value, expected):
 
 def test_blend_needs_a_clear_margin():
     lesion = plain()
-    hu = np.where(lesion, CLOT_HU - 1.3 * np.clip(X - 40, 0, None), BRAIN_HU)
+    hu = np.where(lesion, CLOT_HU - 2.2 * np.clip(X - 40, 0, None), BRAIN_HU)
 
     assert not suggested("blend_sign", Hematoma(hu, lesion))
     assert suggested("blend_sign", density((RIGHT, CLOT_HU - 25, [2, 3, 4])))
