@@ -14,7 +14,7 @@ from common.design import design_of
 from common.errors import ProtocolError, SmallNumberError
 from common.headers import Operation, RequestHeader
 from common.matrix import PARTS, TABLE_PARTS, compared_cohorts, scorers_of
-from common.questions import write_newton, write_pairs
+from common.questions import write_newton
 from common.stats.covariates import as_they_are
 from common.stats.newton import Query
 from common.variables import DESCRIBED
@@ -253,26 +253,3 @@ def test_a_regression_below_the_minima_is_refused_though_asked(small, ack):
                 ask()
         else:
             assert ask().reals
-
-
-def test_calibration_below_the_minima_is_refused_though_asked(small):
-    plan = plan_of(
-        {"north": "train", "south": "train"},
-        *(score | {"probability": True} for score in SCORES),
-        profile="standard",
-        phases=["evaluation"],
-    )
-    problem = as_they_are([design_of(a_plan()).model(("age",))])
-    query = Query(np.zeros(problem.free.shape), np.array([True]))
-    tests = {"pairs": write_pairs([(0, 2)]), **write_newton(problem, query)}
-
-    with pytest.raises(SmallNumberError, match="too few patients at this site"):
-        small(plan).calibrate(header(), tests)
-
-
-def test_scores_are_not_calibrated_on_patients_who_trained(tmp_path):
-    """Cohort 0 is the training patients of the site."""
-    site = analyses_of(plan_of({"north": "train"}, phases=["evaluation"]), "north", (), tmp_path)
-
-    with pytest.raises(ProtocolError, match="score 0 was asked to be calibrated on cohort 0"):
-        site.calibrate(header(), {"pairs": write_pairs([(0, 0)])})

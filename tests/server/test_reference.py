@@ -28,6 +28,7 @@ PLAN = plan_of({"a": "train"}, NETWORK, NETWORK | {"name": "Second"}, NETWORK | 
         ([trained("Net", [0.7]), trained("Second", [0.8]), trained("Third", [0.75])], "Second"),
         # The AUC of the round that was chosen, not of the best one
         ([trained("Net", [0.6, 0.99]), trained("Second", [0.7, 0.5])], "Second"),
+        ([trained("Net", [0.9, 0.6], chosen=2), trained("Second", [0.5, 0.7], chosen=2)], "Second"),
         # Local models count only where there is no federation
         ([trained("Net", [0.6]), trained("Second", [0.9], kind="local")], "Net"),
         ([trained("Net", [0.6], kind="local"), trained("Third", [0.9], kind="local")], "Third"),
