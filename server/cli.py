@@ -84,7 +84,6 @@ def run(
     """Run the study on the hospitals that are connected, to its end."""
     from server.job import Order
     from server.provision.office import open_office
-    from server.results import load_results
     from server.supervise import run_study
 
     order = Order(
@@ -94,7 +93,6 @@ def run(
         patience_s=patience,
     )
     run_study(open_office(folder), order, lambda line: print(line, flush=True)).insist()
-    print(load_results(out / "results.json").provenance.rounds())
     print(out / "results.json")
     print(out / "report.html")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 from dataclasses import replace
@@ -37,6 +38,7 @@ from server.run import StudyRun
 if TYPE_CHECKING:
     from flwr.serverapp import Grid
 
+_log = logging.getLogger(__name__)
 _PACKAGES = ("rhe", "flwr", "torch", "monai", "numpy", "scipy")
 
 
@@ -58,11 +60,13 @@ def conduct(grid: Grid, run: StudyRun, progress: Progress) -> Results:
     with clock.phase("preparation"):
         preparation = prepare_sites(exchange)
     outcome = _carry_out(exchange, run, progress, clock, Outcome(facts, preparation))
-    results = assemble(run.plan, outcome, _provenance(run, exchange, clock, facts))
+    provenance = _provenance(run, exchange, clock, facts)
+    results = assemble(run.plan, outcome, provenance)
     write_cards(run, outcome, results)
     save_results(results, run.results)
     write_report(results, run.report)
     write_tables(results, run.tables)
+    _log.info("%s", provenance.rounds())
     return results
 
 

@@ -8,7 +8,7 @@ from sites.plans import SCALE, plan_of
 
 from common.errors import ProtocolError, SmallNumberError
 from common.headers import Operation, RequestHeader
-from common.matrix import PARTS, cohorts_of, compared_cohorts
+from common.matrix import PARTS, cohorts_of, compared_cohorts, scorers_of
 from common.questions import write_newton, write_pairs, write_placements
 from common.stats.delong import Placements
 from common.stats.newton import Query
@@ -38,7 +38,7 @@ def number_of(plan, part):
     """Of the cohort of both sites' tests, or of everybody."""
     (found,) = [
         index
-        for index, cohort, _ in compared_cohorts(plan)
+        for index, cohort, _ in compared_cohorts(plan, [True] * len(scorers_of(plan)))
         if (cohort.sites, cohort.part) == (("a", "b"), part)
     ]
     return found

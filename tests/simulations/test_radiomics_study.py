@@ -7,7 +7,7 @@ from sites.handmade import make_site
 from sklearn.linear_model import Lasso, LogisticRegression
 
 from client.prepare import prepare_site
-from common.headers import Fitted
+from common.card_file import load_card
 from common.radiomics.features import FEATURES
 from common.radiomics.selection import fold_of
 from common.study import StudyPlan
@@ -113,7 +113,7 @@ def test_a_fusion_is_the_regression_on_the_network_s_logits(results, folders, ou
             if case.part != "test":
                 rows.append([case.baseline.ich_ml, np.log(score / (1 - score))])
                 labels.append(case.positive)
-    kept = Fitted.model_validate_json((out / "models/Fusion/federated.json").read_text())
+    kept = load_card(out / "models/Fusion/federated.json").card.content.fitted
     assert kept.method == "maximum likelihood"
     expected = LogisticRegression(C=np.inf, tol=1e-12, max_iter=100_000, solver="newton-cholesky")
     expected.fit(np.array(rows), labels)

@@ -90,15 +90,19 @@ def test_training_is_the_bare_loop_bit_for_bit(dimensions):
 
 
 def test_fedprox_is_the_penalty_in_the_loss():
+    # In a smooth network: Adam turns the rounding of a gradient near zero into a whole step.
+    def smooth() -> nn.Module:
+        torch.manual_seed(1)
+        return nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(64, 8), nn.Tanh(), nn.Linear(8, 1))
+
     samples = patients()
-    ours, bare, free = network(), network(), network()
+    ours, bare, free = smooth(), smooth(), smooth()
     train(ours, samples, PLAIN, Schedule(epochs=2, seed=5, proximal_mu=5.0))
     train(free, samples, PLAIN, Schedule(epochs=2, seed=5))
     with torch.random.fork_rng(devices=[]):
         bare_loop(bare, samples, epochs=2, seed=5, mu=5.0)
-    effect = np.abs(flatten(ours) - flatten(free)).max()
-    assert effect > 1e-2
-    np.testing.assert_allclose(flatten(ours), flatten(bare), atol=effect / 50)
+    assert np.abs(flatten(ours) - flatten(free)).max() > 1e-2
+    np.testing.assert_allclose(flatten(ours), flatten(bare), atol=1e-6)
 
 
 def test_fedprox_pulls_towards_the_given_anchor():
