@@ -49,6 +49,7 @@ def question(plan, part="whole", *, asked=True):
     placements = Placements(np.zeros((2, bins)), np.zeros((2, bins)), np.zeros(2))
     return {
         "asked": np.full((2, len(PARTS), len(SCORES)), asked),
+        "scored": np.ones(2, dtype=bool),
         "thresholds": np.full(2, 0.5),
         "tau_squared": np.zeros(2),
         f"{number}.pairs": write_pairs([(0, 1)]),
