@@ -22,11 +22,13 @@ from common.stats.delong import (
     omnibus,
     placements,
 )
+from common.stats.estimate import suppressed
 from common.stats.mcnemar import McNemarResult, finish_mcnemar, model_pairs
 from common.stats.meta import Heterogeneity, between_variance, finish_meta
 from common.stats.minima import minima_of
 from common.study import StudyPlan
 from server.exchange import Exchange
+from server.overlap import shown_beside
 from server.phases.evaluation import Evaluated
 
 Pair = tuple[int, int]
@@ -130,7 +132,47 @@ def compare_models(exchange: Exchange, evaluated: Evaluated, reference: str) -> 
         for number, (scorer, first) in enumerate(zip(scorers, between, strict=True))
         if int(first.counts["sites"][0]) > 1
     }
-    return Compared(cohorts, centres)
+    return Compared(_protected(plan, cohorts), centres)
+
+
+def _protected(plan: StudyPlan, compared: Sequence[CohortComparison]) -> tuple[CohortComparison, ...]:
+    """Without discordant calls that would tell, by subtraction, the few of another cohort."""
+    pairs = {
+        (place, number): pair for place, one in enumerate(compared) for number, pair in enumerate(one.pairs)
+    }
+    for models in {(pair.first, pair.second): None for pair in pairs.values()}:
+        for positive in (False, True):
+            counts = {
+                key: found
+                for key, pair in pairs.items()
+                if (pair.first, pair.second) == models
+                and (found := _discordant(pair, positive=positive)) is not None
+            }
+            cohorts = [compared[place].cohort for place, _ in counts]
+            for key, may in zip(counts, shown_beside(plan, cohorts, list(counts.values())), strict=True):
+                if not may:
+                    pairs[key] = _without(pairs[key], positive=positive)
+    return tuple(
+        replace(one, pairs=tuple(pairs[place, number] for number in range(len(one.pairs))))
+        for place, one in enumerate(compared)
+    )
+
+
+def _discordant(pair: PairResult, *, positive: bool) -> tuple[int, int] | None:
+    found = pair.sensitivity if positive else pair.specificity
+    if found.only_first is None or found.only_second is None:
+        return None
+    return found.only_first, found.only_second
+
+
+def _without(pair: PairResult, *, positive: bool) -> PairResult:
+    """Without one class' discordant calls, which differences of net benefit tell, too."""
+    found = pair.sensitivity if positive else pair.specificity
+    status = suppressed("few patients of another cohort could be worked out")
+    hidden = McNemarResult(None, None, None, None, found.n_used, found.n_missing, found.method, status)
+    if positive:
+        return replace(pair, sensitivity=hidden, benefit=None)
+    return replace(pair, specificity=hidden, benefit=None)
 
 
 def _pairs(plan: StudyPlan, members: Sequence[int], reference: str) -> tuple[Pair, ...]:

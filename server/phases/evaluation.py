@@ -12,7 +12,6 @@ from common.matrix import (
     FAIR,
     PARTS,
     Cohort,
-    Relation,
     Scorer,
     cohorts_of,
     compared_cohorts,
@@ -22,61 +21,24 @@ from common.matrix import (
 )
 from common.questions import write_newton, write_pairs
 from common.stats.calibration import (
-    CalibrationResult,
-    Recalibration,
     finish_calibration,
     recalibrate,
 )
-from common.stats.confusion import ConfusionResult, finish_confusion, withheld_confusion
+from common.stats.confusion import finish_confusion, withheld_confusion
 from common.stats.contract import Summary, total
-from common.stats.decision import DecisionCurve, finish_decision
+from common.stats.decision import finish_decision
 from common.stats.estimate import Status
 from common.stats.guard import Demand, finish_guard
 from common.stats.minima import minima_of
 from common.stats.newton import Query
-from common.stats.roc import RocResult, finish_roc, withheld_roc
+from common.stats.roc import finish_roc, withheld_roc
 from common.stats.stack import Problem
 from common.stats.subgroups import finish_subgroups
 from common.study import ScoresModel, StudyPlan
 from common.types import Flags, Reals
 from server.exchange import Exchange
+from server.phases.judgement import Judgement, protect
 from server.phases.operating_point import operating_points
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """One cell of the evaluation matrix.
-
-    Attributes
-    ----------
-    scorer : Scorer
-    cohort : Cohort
-    relation : Relation
-        How far the cohort is from what the model has seen.
-    threshold : float
-        Operating point, on the scale of [0, 1].
-    roc : RocResult
-    confusion : ConfusionResult
-    calibration : CalibrationResult or None
-        Of predicted risks, where nobody judged trained the model.
-    recalibration : Recalibration or None
-        Intercept and slope, of the same.
-    decision : DecisionCurve or None
-        Net benefit, of the same.
-    subgroups : mapping of str to tuple of RocResult
-        By variable, one result a level.
-    """
-
-    scorer: Scorer
-    cohort: Cohort
-    relation: Relation
-    threshold: float
-    roc: RocResult
-    confusion: ConfusionResult
-    calibration: CalibrationResult | None = None
-    recalibration: Recalibration | None = None
-    decision: DecisionCurve | None = None
-    subgroups: Mapping[str, tuple[RocResult, ...]] | None = None
 
 
 @dataclass(frozen=True)
@@ -140,7 +102,7 @@ def evaluate_models(exchange: Exchange, unfitted: Collection[tuple[str, str]] = 
         for cohort in cohorts
         if is_available(plan, scorer, cohort) and _has_patients(counted, cohort)
     ]
-    recalibrated = _recalibrated(exchange, judgements, answers)
+    recalibrated = _recalibrated(exchange, protect(plan, judgements), answers)
     return Evaluated(recalibrated, answers, asked, thresholds, unchosen, paired, scored)
 
 
