@@ -75,6 +75,14 @@ class Summary:
             {name: array + other.updates[name] for name, array in self.updates.items()},
         )
 
+    def layout(self) -> tuple[tuple[str, str, tuple[int, ...]], ...]:
+        """Kind, name and shape of every array, sorted: two summaries add only where these agree."""
+        return (
+            *(("counts", name, array.shape) for name, array in sorted(self.counts.items())),
+            *(("reals", name, array.shape) for name, array in sorted(self.reals.items())),
+            *(("updates", name, array.shape) for name, array in sorted(self.updates.items())),
+        )
+
     def under(self, prefix: str) -> Summary:
         """The same arrays named ``prefix/name``, so that several summaries travel as one."""
         return Summary(

@@ -1,0 +1,82 @@
+"""Whose answers are added: nothing that the plan does not list, and everything that it does."""
+
+import numpy as np
+import pytest
+from sites.plans import SCALE, plan_of
+
+from common.columns import table_columns
+from common.groups import Group, groups_of
+from common.headers import Operation
+from common.matrix import cohorts_of
+from common.stats.contract import Summary
+
+ROLES = {"a": "train", "b": "train", "c": "external", "d": "external"}
+
+
+def a_plan(**changes):
+    return plan_of(ROLES, SCALE | {"name": "S", "column": "s"}, **changes)
+
+
+def by_sites(plan, operation, stage=""):
+    return {group.sites: set(group.parts) for group in groups_of(plan, operation, stage)}
+
+
+def test_every_column_of_table_one_is_a_group_and_nothing_else():
+    plan = a_plan()
+
+    assert by_sites(plan, Operation.COHORT) == by_sites(plan, Operation.GUARD, "cohort")
+    assert by_sites(plan, Operation.COHORT) == {
+        ("a", "b"): {"training", "test"},
+        ("c", "d"): {"test"},
+        **{(site,): {"whole"} for site in "abcd"},
+        ("a", "b", "c", "d"): {"whole"},
+    }
+    assert all(
+        column.taken in by_sites(plan, Operation.COHORT)[column.sites] for column in table_columns(plan)
+    )
+
+
+@pytest.mark.parametrize("operation", [Operation.EVALUATE, Operation.COMPARE])
+def test_every_cohort_of_the_evaluation_is_a_group(operation):
+    plan = a_plan()
+    groups = by_sites(plan, operation)
+
+    assert groups == by_sites(plan, Operation.GUARD, "evaluation")
+    for index, cohort in enumerate(cohorts_of(plan)):
+        assert {cohort.part, f"paired/{index}"} <= groups[cohort.sites]
+    assert "centre" in groups[plan.site_names]
+    assert not any("train" in parts for sites, parts in groups.items() if set(sites) & {"c", "d"})
+
+
+def test_training_scores_are_added_over_an_arm_only_where_a_threshold_is_chosen_on_them():
+    left_out = {"arms": {"design": "leave-one-centre-out"}}
+    three = {"a": "train", "b": "train", "e": "train"}
+    scores = SCALE | {"name": "S", "column": "s"}
+    fixed, youden = (
+        plan_of(three, scores, evaluation={"operating_point": point}, **left_out)
+        for point in ("fixed", "youden")
+    )
+
+    assert ("a", "b") not in by_sites(fixed, Operation.EVALUATE)
+    assert by_sites(youden, Operation.EVALUATE)["a", "b"] == {"train"}
+
+
+def test_a_question_about_one_set_of_sites_has_no_groups():
+    with pytest.raises(ValueError, match="'newton' is of one group"):
+        groups_of(a_plan(), Operation.NEWTON)
+
+
+def test_a_group_takes_whole_names_alone():
+    summary = Summary(
+        {"test/n": np.array([1]), "tested/n": np.array([2]), "test": np.array([3])},
+        {"test/x": np.array([0.5]), "train/x": np.array([0.25])},
+        {"test/w": np.zeros(2, dtype=np.float32)},
+    )
+
+    taken = Group(("a",), ("test",)).of(summary)
+
+    assert taken.layout() == (
+        ("counts", "test/n", (1,)),
+        ("reals", "test/x", (1,)),
+        ("updates", "test/w", (2,)),
+    )
