@@ -169,6 +169,26 @@ def _member(folder: Path, state: Path | None) -> Membership:
 
 
 @app.command()
+def audit(
+    folder: Folder,
+    verify: Annotated[bool, typer.Option("--verify", help="Only check that no line was altered.")] = False,
+    state: State = None,
+) -> None:
+    """Answer what has left this hospital: when, in which phase, how much, and with whom it was summed."""
+    from rich.console import Console
+
+    from client.audit import audit_tables
+    from client.ledger import Ledger
+
+    ledger = Ledger(_state(folder, state) / "ledger")
+    lines = ledger.lines()
+    if not verify:
+        for table in audit_tables(lines):
+            Console().print(table)
+    print(f"{ledger.path}: {len(lines)} lines, every one follows from the one before it")
+
+
+@app.command()
 def explain(
     folder: Folder,
     model: Annotated[Path, typer.Option(help="A model of the study (.safetensors).")],
