@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from common.secagg.errors import SecAggError
 from common.secagg.limbs import read_reals, write_reals
-from common.secagg.vectors import CANARY_WORDS, Ring, Segment, Vector, Words
+from common.secagg.vectors import CANARY_WORDS, Ring, Segment, Vector, Words, is_clip
 from common.types import Counts, FlatWeights, Reals
 
 __all__ = [
@@ -53,14 +53,14 @@ def scale_bits_for(sites: int, clip: float) -> int:
     Raises
     ------
     ValueError
-        If the bound is not positive and finite, or the sites are fewer than one or too many for any b.
+        If the bound is not positive or out of range, or the sites are fewer than one or too many for any b.
 
     Examples
     --------
     >>> scale_bits_for(50, 1.0)
     25
     """
-    if not 0 < clip < math.inf or not 0 < sites < _INT32_MAX:
+    if not is_clip(clip) or not 0 < sites < _INT32_MAX:
         raise ValueError(f"no scale for {sites} sites and clip bound {clip}")
     ratio = (Fraction(_INT32_MAX, sites) - 1) / Fraction(clip)
     bits = ratio.numerator.bit_length() - ratio.denominator.bit_length()
@@ -106,10 +106,12 @@ def encode(
         is too large for a sum of `sites`; E_WEIGHT if alpha is outside (0, 1]; E_VECTOR if the scale lets
         the sum overflow.
     ValueError
-        If the numbers are of another shape.
+        If the numbers are of another shape, or there are no sites.
     TypeError
         If they are of another type.
     """
+    if sites < 1:
+        raise ValueError(f"{sites} sites")
     flat = _flat(vector, values)
     words = np.zeros(vector.words, vector.dtype)
     body = words[:-CANARY_WORDS]

@@ -71,7 +71,7 @@ def fingerprint(public: bytes) -> str:
     Examples
     --------
     >>> fingerprint(bytes(32))
-    'TZTI 7Z7S GUKI 54UH WKLS A5M3 RCWQ WQKM'
+    'PKXY 4SNS QLLH 7HZ2 ZAKO KGV4 ZPDI QLDJ'
     """
     digest = hashlib.sha256(b"SA1/fp" + public).digest()[:_FINGERPRINT_BYTES]
     text = base64.b32encode(digest).decode("ascii")

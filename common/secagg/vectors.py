@@ -16,6 +16,16 @@ Words: TypeAlias = NDArray[np.unsignedinteger]
 CANARY_WORDS = 4
 """Zero words at a vector's end; anything else in the sum says that keys or sets did not agree."""
 
+_LOWEST_CLIP, _GREATEST_CLIP = 2.0**-100, 2.0**100
+"""Beyond these no network's numbers lie, and the scale would leave float64's range."""
+_MOST_SCALE_BITS = 131
+"""31 bits beyond the clip bounds."""
+
+
+def is_clip(bound: float) -> bool:
+    """Whether a model delta can be clipped to plus and minus this."""
+    return _LOWEST_CLIP <= bound <= _GREATEST_CLIP
+
 
 class Ring(StrEnum):
     """Modulo what a vector's elements are added."""
@@ -82,7 +92,8 @@ class Vector:
     Raises
     ------
     ValueError
-        If an axis is negative, segments do not cover the vector, or clip and ring do not go together.
+        If an axis is negative, a bound or scale is out of range, segments do not cover the vector, or clip
+        and ring do not go together.
     """
 
     name: str
@@ -98,8 +109,10 @@ class Vector:
             if self.clip is not None or self.scale_bits:
                 raise ValueError(f"vector {self.name!r}: only model deltas are clipped and scaled")
             return
-        if not all(0 < segment.clip < math.inf and segment.length > 0 for segment in self.segments):
-            raise ValueError(f"vector {self.name!r}: clip bounds and lengths must be positive and finite")
+        if abs(self.scale_bits) > _MOST_SCALE_BITS:
+            raise ValueError(f"vector {self.name!r}: a scale of 2^{self.scale_bits} is out of range")
+        if not all(is_clip(segment.clip) and segment.length > 0 for segment in self.segments):
+            raise ValueError(f"vector {self.name!r}: a clip bound or length is not positive, or out of range")
         if sum(segment.length for segment in self.segments) != self.size:
             raise ValueError(f"vector {self.name!r}: its segments do not cover its {self.size} elements")
 
