@@ -46,18 +46,25 @@ def init(
 @app.command()
 def approve(
     folder: Folder,
+    roster: Annotated[
+        Path | None, typer.Option(help="Who takes part, signed by the study's authority; needed once.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Approve without being asked.")] = False,
     state: State = None,
 ) -> None:
     """Show in plain words what the plan makes leave this hospital, and approve it."""
-    from client.enrol import describe_plan
+    from client.enrol import describe_plan, describe_roster
+    from client.roster import offered_roster
 
     member = _member(folder, state)
     plan = member.invitation.study_plan()
+    offered = offered_roster(member, roster)
     print(describe_plan(plan, member.settings))
+    if offered is not None:
+        print(describe_roster(offered[0], member.invitation.signer))
     if not yes:
         typer.confirm("\nDo you approve this plan?", abort=True)
-    member.approve()
+    member.approve(roster)
     print(f"\napproved: {plan.digest()[:12]}; then: rhe-client start {folder}")
 
 
