@@ -212,7 +212,7 @@ class Iterate(Header):
 
 
 class Iteration(Header):
-    """The answer: the payload is the layout, zeros up to a multiple of 16, and the masked words."""
+    """The answer: the payload is the layout (payload.py) and the masked words."""
 
     hdr: Digest
     set: Digest

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, hmac
 from common.secagg.encoding import Values
 from common.secagg.masks import Suite
 from common.secagg.messages import Iterate, Mode, RoundRequest
-from common.secagg.vectors import Vector, Words
+from common.secagg.vectors import Vector
 
 if TYPE_CHECKING:
     from common.secagg.releases import History
@@ -84,15 +84,15 @@ class Part:
         The site's weight of a model delta.
     definition : str
         SHA-256 of what a static statistic is, of which the study has one release; empty if it is none.
-    noise : callable, optional
-        Adds the site's share of the noise to the encoded words, in place.
+    variance : float
+        Of the site's share of the noise, in squared integer units (noise.py); 0 for none.
     """
 
     vector: Vector
     values: Values
     alpha: float = 1.0
     definition: str = ""
-    noise: Callable[[Words], None] | None = None
+    variance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def system_randomness(size: int, _purpose: str) -> bytes:
 
 @dataclass(frozen=True)
 class SimulatedRandomness:
-    """Secrets that derive from a seed, so that a simulated study has the same bits twice: never with patients.
+    """Secrets derived from a seed, so that a simulated study has the same bits twice: never with patients.
 
     Attributes
     ----------

@@ -253,6 +253,55 @@ def is_allowed(earlier: Iterable[int], members: int, waived: frozenset[int], col
     return len(known) < 2 and all((one ^ candidate).bit_count() >= colluders + 2 for one in known)
 
 
+def choose_set(earlier: Iterable[int], ready: int, waived: frozenset[int], rules: tuple[int, int]) -> int:
+    """The largest set of the sites that are ready which `check_sets` lets pass.
+
+    Where one site is missing, further ones rest with it, those of the highest numbers: a sum less one site
+    would isolate it.
+
+    Parameters
+    ----------
+    earlier : bitmaps
+    ready : bitmap
+    waived : frozenset of int
+    rules : (int, int)
+        The smallest set m, and t.
+
+    Raises
+    ------
+    SecAggError
+        E_MIN if fewer than m are ready; E_SET_CHANGE if no set of m of them is allowed.
+
+    Examples
+    --------
+    >>> bin(choose_set([0b1111110], 0b1111010, frozenset(), (4, 0)))
+    '0b111010'
+    """
+    minimum, colluders = rules
+    if ready.bit_count() < minimum:
+        raise SecAggError("fewer sites than the roster's minimum are ready", code="E_MIN")
+    known = list(dict.fromkeys(earlier))
+    back = ready & sum(1 << site for site in waived)
+    candidates = [ready, *(without(one, waived) | back for one in known)]
+    resting = ready
+    while resting.bit_count() > minimum:
+        resting &= ~(1 << resting.bit_length() - 1)
+        candidates.append(resting)
+    for members in candidates:
+        if (
+            members & ~ready == 0
+            and members.bit_count() >= minimum
+            and is_allowed(known, members, waived, colluders)
+        ):
+            return members
+    raise SecAggError("no set is allowed without the missing sites", code="E_SET_CHANGE")
+
+
+def sites_of(members: int) -> tuple[int, ...]:
+    """The set's numbers, in ascending order."""
+    return tuple(site for site in range(members.bit_length()) if members >> site & 1)
+
+
 def without(members: int, sites: Iterable[int]) -> int:
     """The set less these sites."""
     return members & ~sum(1 << site for site in frozenset(sites))
