@@ -255,6 +255,19 @@ class StudyPlan(Section):
         pooled = [Arm(POOLED, "pooled", sites)] if self.arms.pooled_model else []
         return (*federated, *local, *pooled)
 
+    def arm(self, name: str) -> Arm:
+        """The arm of that name.
+
+        Raises
+        ------
+        PlanError
+            If the plan has no such arm.
+        """
+        for arm in self.all_arms():
+            if arm.name == name:
+                return arm
+        raise PlanError(f"the plan has no arm {name!r}")
+
     def digest(self) -> str:
         """SHA-256 of the canonical JSON of every setting, defaults included."""
         return self._digest
