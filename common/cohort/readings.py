@@ -18,6 +18,11 @@ Reading: TypeAlias = Literal["intra", "inter"]
 
 READINGS: tuple[Reading, ...] = ("intra", "inter")
 
+Reader: TypeAlias = Literal["first"] | Reading
+"""Whose reading: the first, or a repeated one."""
+
+READERS: tuple[Reader, ...] = ("first", *READINGS)
+
 WHO: Mapping[Reading, str] = MappingProxyType({"intra": "second session", "inter": "second reader"})
 """In words."""
 
