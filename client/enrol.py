@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from client.site import SiteSettings
+from common.cohort.readings import WHO
 from common.secagg.keys import fingerprint, public_bytes
 from common.secagg.roster import Roster
 from common.study import StudyPlan
@@ -91,6 +92,17 @@ def _statistics(plan: StudyPlan, *, trains: bool) -> Iterator[str]:
         "before every table: how many patients stand behind each number, and whether this hospital has too "
         "few or released a cohort that differs in too few"
     )
+    if "agreement" in plan.phases:
+        yield (
+            "agreement of repeated readings: sums of the volumes that two masks of one CT measure, and how "
+            "often two readers, or a reader and a computed suggestion, see each of nine markers or not"
+        )
+    if plan.takes_radiomics and plan.radiomics.readings and "training" in plan.phases and trains:
+        yield (
+            "reproducible radiomics: of 851 features of patients who were read twice, sums and sums of "
+            f"squares in both readings ({', '.join(WHO[one] for one in plan.radiomics.readings)})"
+            + ("" if plan.agreement.same_readers else "; this hospital's own are judged by themselves")
+        )
     if "cohort" in plan.phases:
         yield (
             "Table 1: sums and histograms of every variable with and without expansion, of all patients "

@@ -19,6 +19,9 @@ class Operation(StrEnum):
     DESCRIBE = "describe"
     PREPARE = "prepare"
     GUARD = "guard"
+    AGREEMENT = "agreement"
+    READING_MEANS = "reading-means"
+    READING_SUMS = "reading-sums"
     COHORT = "cohort"
     SETUP = "setup"
     NEWTON = "newton"
@@ -55,7 +58,9 @@ class RequestHeader(Section):
     """Name of the arm, where one is concerned."""
     round: int = Field(default=0, ge=0)
     """Training round, from 1; 0 outside training."""
-    stage: Literal["", "cohort", "regression", "selection", "svm", "evaluation"] = ""
+    stage: Literal[
+        "", "agreement", "cohort", "regression", "reproducibility", "selection", "svm", "evaluation"
+    ] = ""
     """Whose payload a guard round comes before."""
     regressions: tuple[tuple[str, ...], ...] = ()
     """Covariates of each logistic model, where its guard round or setup is asked."""

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
+from common.cohort.readings import READINGS, Reading
 from common.errors import PlanError
 from common.imaging.recipe import Recipe
 from common.sections import (
+    Agreement,
     Arms,
     Cohort,
     Evaluation,
@@ -106,6 +108,8 @@ class StudyPlan(Section):
     """From CT to network input."""
     regression: Regression = Regression()
     """Predictors of expansion."""
+    agreement: Agreement = Agreement()
+    """Repeated readings, where they are asked for."""
     radiomics: Radiomics = Radiomics()
     """Handcrafted features, where a model takes them."""
     models: tuple[AnyModel, ...] = Field(min_length=1)
@@ -192,6 +196,13 @@ class StudyPlan(Section):
     def takes_radiomics(self) -> bool:
         """Whether a model of the plan takes radiomics features."""
         return any(RADIOMICS in model.covariates for model in self.table_models)
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """Repeated readings whose masks the study reads."""
+        if "agreement" in self.phases:
+            return READINGS
+        return self.radiomics.readings if self.takes_radiomics else ()
 
     @property
     def scores(self) -> tuple[ScoresModel, ...]:

@@ -19,6 +19,7 @@ from server.assembly import Outcome, assemble, unfitted
 from server.cards import write_cards
 from server.clock import PhaseClock
 from server.exchange import Exchange
+from server.phases.agreement import compare_readings
 from server.phases.cohort import describe_cohorts
 from server.phases.comparison import compare_models
 from server.phases.evaluation import evaluate_models
@@ -75,6 +76,9 @@ def _carry_out(
 ) -> Outcome:
     """What the plan's phases give."""
     phases = run.plan.phases
+    if "agreement" in phases:
+        with clock.phase("agreement"):
+            outcome = replace(outcome, readings=compare_readings(exchange))
     if "cohort" in phases:
         with clock.phase("cohort"):
             outcome = replace(outcome, cohort=describe_cohorts(exchange))

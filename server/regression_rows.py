@@ -115,6 +115,7 @@ def selection_of(arm: Arm, found: Selection) -> FeatureSelection:
         sites=arm.sites,
         candidates=found.candidates,
         prescreened=found.prescreened,
+        reproducible=found.reproducible,
         features=tuple(
             SelectedFeature(name=name, coefficient=coefficient, mean=mean, sd=sd)
             for name, coefficient, mean, sd in selected

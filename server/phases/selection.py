@@ -9,7 +9,7 @@ from common.headers import Operation
 from common.predictors import Predictors
 from common.protocol import Parameters
 from common.radiomics.features import FEATURES
-from common.radiomics.selection import Selection, SelectionSettings, select_features
+from common.radiomics.selection import Selection, SelectionSettings, nothing_judged, select_features
 from common.stats.contract import Summary
 from common.stats.glm import entering
 from common.stats.guard import Demand, finish_guard
@@ -20,6 +20,7 @@ from common.study_models import INDEPENDENT, RADIOMICS
 from common.types import Counts
 from server.exchange import Exchange
 from server.phases.regression import Screening, screen
+from server.phases.reproducibility import JudgedFeatures, judge_features
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,14 @@ class ArmSelection:
     predictors : Predictors
     selection : Selection or None
         None where no model takes radiomics.
+    judged : JudgedFeatures or None
+        On which features repeated readings agree; None where the plan does not ask.
     """
 
     arm: Arm
     predictors: Predictors
     selection: Selection | None
+    judged: JudgedFeatures | None = None
 
 
 def find_predictors(exchange: Exchange, arm: Arm, known: Screening | None) -> ArmSelection:
@@ -54,13 +58,26 @@ def find_predictors(exchange: Exchange, arm: Arm, known: Screening | None) -> Ar
         found = known if known is not None and known.sites == arm.sites else screen(exchange, arm.sites)
         together = () if found.multivariable is None else (found.multivariable,)
         independent = tuple(term.name for term in entering(together, plan.regression.entry_p))
-    selection = select_over_sites(exchange, arm.sites) if RADIOMICS in taken else None
-    return ArmSelection(arm, Predictors(independent, selection.names if selection else ()), selection)
+    if RADIOMICS not in taken:
+        return ArmSelection(arm, Predictors(independent), None)
+    judged = judge_features(exchange, arm.sites) if plan.radiomics.readings else None
+    selection = select_over_sites(exchange, arm.sites, judged)
+    return ArmSelection(arm, Predictors(independent, selection.names), selection, judged)
 
 
-def select_over_sites(exchange: Exchange, sites: Sequence[str]) -> Selection:
-    """The LASSO over the sites: who has all features, then moments, products with the outcome, Grams."""
+def select_over_sites(
+    exchange: Exchange, sites: Sequence[str], judged: JudgedFeatures | None = None
+) -> Selection:
+    """The LASSO over the sites: who has all features, then moments, products with the outcome, Grams.
+
+    Parameters
+    ----------
+    judged : JudgedFeatures or None
+        Whose retained features alone may be selected; None: any.
+    """
     plan = exchange.plan
+    if judged is not None and not judged.status.ok:
+        return nothing_judged(len(FEATURES), judged.status)
     minima = minima_of(plan.profile)
     counted = exchange.sum(Operation.GUARD, sites, stage="selection")
     demand = Demand("regression", one_site=len(sites) == 1)
@@ -68,7 +85,8 @@ def select_over_sites(exchange: Exchange, sites: Sequence[str]) -> Selection:
     if not guard.status.ok:
         return Selection((), (), (), (), len(FEATURES), 0, None, guard.status)
     settings = SelectionSettings(plan.radiomics.rule, plan.radiomics.wide_gram_accepted)
-    return select_features(_Sums(exchange, tuple(sites)), FEATURES, settings, minima)
+    retained = None if judged is None else judged.retained
+    return select_features(_Sums(exchange, tuple(sites)), FEATURES, settings, minima, retained)
 
 
 @dataclass(frozen=True)
