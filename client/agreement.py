@@ -75,14 +75,18 @@ class SiteAgreement:
         """One round of the stage that the guard round came before."""
         if header.operation == Operation.AGREEMENT:
             return self._agreement(parameters)
-        self._insist()
+        sites = self.plan.site_names
+        asked = bool(flags(parameters, "asked", (len(sites),))[sites.index(self.site)])
+        if asked:
+            self._insist()
+        read = {name: ratings if asked else ratings[:0] for name, ratings in self._features.items()}
         if header.operation == Operation.READING_MEANS:
-            return join(local_location(_by_feature(one)).under(name) for name, one in self._features.items())
+            return join(local_location(_by_feature(one)).under(name) for name, one in read.items())
         return join(
             local_icc(_location(parameters, name).applied(_by_feature(one)), np.zeros(len(FEATURES))).under(
                 name
             )
-            for name, one in self._features.items()
+            for name, one in read.items()
         )
 
     def _agreement(self, parameters: Parameters) -> Summary:

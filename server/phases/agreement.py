@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from common.agreement import PAIRINGS, Pairing
 from common.headers import Operation
-from common.stats.contract import Summary, total
+from common.stats.contract import Summary
 from common.stats.estimate import Estimate, absent
 from common.stats.guard import Demand, GuardResult, finish_guard
 from common.stats.icc import IccForm, finish_icc
@@ -17,6 +16,7 @@ from common.stats.kappa import finish_kappa
 from common.stats.minima import minima_of
 from common.study import StudyPlan
 from server.exchange import Exchange
+from server.gathered import Gathered
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class ComparedReadings:
 def compare_readings(exchange: Exchange) -> tuple[ComparedReadings, ...]:
     """Every comparison of `common.agreement.PAIRINGS`, in two rounds: who was read twice, then the sums."""
     plan = exchange.plan
-    counted = exchange.summaries(Operation.GUARD, plan.site_names, stage="agreement")
-    sites = [_contributing(counted, index) for index in range(len(PAIRINGS))]
+    counted = exchange.gather(Operation.GUARD, stage="agreement")
+    sites = [_contributing(plan, counted, index) for index in range(len(PAIRINGS))]
     guards = [_guard(plan, counted, index, len(found)) for index, found in enumerate(sites)]
     permitted = np.array([guard.status.ok for guard in guards], dtype=np.bool_)
     asked = np.tile(permitted, (len(plan.site_names), 1))
@@ -54,13 +54,14 @@ def compare_readings(exchange: Exchange) -> tuple[ComparedReadings, ...]:
     )
 
 
-def _contributing(counted: Mapping[str, Summary], index: int) -> tuple[str, ...]:
-    return tuple(site for site, found in counted.items() if found.part(str(index)).counts["sites"][0])
+def _contributing(plan: StudyPlan, counted: Gathered, index: int) -> tuple[str, ...]:
+    own = {site: counted.of((site,)).part(str(index)) for site in plan.site_names}
+    return tuple(site for site, found in own.items() if found.counts["sites"][0])
 
 
-def _guard(plan: StudyPlan, counted: Mapping[str, Summary], index: int, sites: int) -> GuardResult:
+def _guard(plan: StudyPlan, counted: Gathered, index: int, sites: int) -> GuardResult:
     (found,) = finish_guard(
-        total(one.part(str(index)) for one in counted.values()),
+        counted.of(plan.site_names).part(str(index)),
         # Readings of one site alone are hidden by no sum
         (Demand("agreement", one_site=sites == 1),),
         minima_of(plan.profile),
