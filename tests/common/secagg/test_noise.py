@@ -12,9 +12,10 @@ from hypothesis.extra import numpy as hnp
 from scipy.stats import chisquare
 
 from common.secagg import noise
-from common.secagg.encoding import CANARY_WORDS, Ring, Vector, norm
+from common.secagg.encoding import norm
 from common.secagg.errors import SecAggError
 from common.secagg.noise import DiscreteGaussian, add_noise, clip_norm, is_below
+from common.secagg.vectors import CANARY_WORDS, Ring, Vector
 
 KEY = bytes(range(32))
 
