@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from common.secagg.errors import SecAggError
 from common.secagg.limbs import read_reals, write_reals
-from common.secagg.vectors import CANARY_WORDS, Ring, Segment, Vector, Words, is_clip
+from common.secagg.vectors import CANARY_WORDS, Ring, Vector, Words, is_clip
 from common.types import Counts, FlatWeights, Reals
 
 Values: TypeAlias = NDArray[np.number]
