@@ -88,7 +88,8 @@ def epsilon(rho: float, delta: float) -> float:
     """The smallest epsilon with which rho-zCDP implies (epsilon, delta)-DP by CKS proposition 12.
 
     rho of several releases is the sum of theirs. The proposition holds for every order alpha above one; the
-    best is found on a grid that is refined once, so the result is valid and within 10^-6 of the smallest.
+    best is found on a grid that is refined once, so the result is always valid, and the smallest to six
+    digits for rho from 10^-8 to 10^6.
 
     Raises
     ------
