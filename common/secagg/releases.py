@@ -283,16 +283,14 @@ def choose_set(earlier: Iterable[int], ready: int, waived: frozenset[int], rules
     known = list(dict.fromkeys(earlier))
     back = ready & sum(1 << site for site in waived)
     candidates = [ready, *(without(one, waived) | back for one in known)]
-    resting = ready
-    while resting.bit_count() > minimum:
-        resting &= ~(1 << resting.bit_length() - 1)
-        candidates.append(resting)
+    members = ready
+    # Only a site that was in the earlier sum adds to the difference when it rests
+    for site in reversed(sites_of(ready & without(known[0] if known else 0, waived))):
+        members &= ~(1 << site)
+        candidates.append(members)
     for members in candidates:
-        if (
-            members & ~ready == 0
-            and members.bit_count() >= minimum
-            and is_allowed(known, members, waived, colluders)
-        ):
+        enough = members & ~ready == 0 and members.bit_count() >= minimum
+        if enough and is_allowed(known, members, waived, colluders):
             return members
     raise SecAggError("no set is allowed without the missing sites", code="E_SET_CHANGE")
 

@@ -114,6 +114,8 @@ class SiteMachine:
             raise SecAggError("the site was restored -> a waiver is needed to go on", code="E_RESTORED")
         party = self._party()
         if not frame.is_signed_by(bytes.fromhex(party.roster.coordinator)):
+            # Its bytes are anybody's, so the audit keeps no more than their digest
+            party.audit("REFUSED", None, code="E_COORD_SIG", hdr=frame.digest)
             raise SecAggError("the coordinator did not sign this", code="E_COORD_SIG")
         try:
             return self._dispatched(party, frame)
