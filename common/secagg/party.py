@@ -56,14 +56,16 @@ class Party:
         Raises
         ------
         SecAggError
-            E_NO_STATE if there is none; E_CONTEXT if it is another; E_EXPIRED, and everything is erased, if
-            its deadline is past.
+            E_NO_STATE if there is none; E_CONTEXT if it is another, or of an earlier roster; E_EXPIRED, and
+            everything is erased, if its deadline is past.
         """
         state = self.files.read(phase)
         if state is None:
             raise SecAggError("nothing is open in this phase", code="E_NO_STATE")
         if state.hdr != hdr or not isinstance(state, kind):
             raise SecAggError("another round or session is open", code="E_CONTEXT")
+        if state.asked.roster != self.roster.digest:
+            raise SecAggError("the round is of an earlier roster", code="E_CONTEXT")
         if state.asked.deadline < self.clock():
             self.erase(state.asked, "deadline")
             raise SecAggError("the deadline is past", code="E_EXPIRED")

@@ -288,11 +288,16 @@ def choose_set(earlier: Iterable[int], ready: int, waived: frozenset[int], rules
     for site in reversed(sites_of(ready & without(known[0] if known else 0, waived))):
         members &= ~(1 << site)
         candidates.append(members)
-    for members in candidates:
-        enough = members & ~ready == 0 and members.bit_count() >= minimum
-        if enough and is_allowed(known, members, waived, colluders):
-            return members
-    raise SecAggError("no set is allowed without the missing sites", code="E_SET_CHANGE")
+    allowed = [
+        members
+        for members in candidates
+        if members & ~ready == 0
+        and members.bit_count() >= minimum
+        and is_allowed(known, members, waived, colluders)
+    ]
+    if not allowed:
+        raise SecAggError("no set is allowed without the missing sites", code="E_SET_CHANGE")
+    return max(allowed, key=int.bit_count)
 
 
 def sites_of(members: int) -> tuple[int, ...]:
