@@ -13,9 +13,9 @@ from common.secagg.conduct import run_round
 from common.secagg.coordinator import Coordinator, Question
 from common.secagg.errors import SecAggError
 from common.secagg.files import SiteFiles
+from common.secagg.history import History
 from common.secagg.messages import Iterate, Refusal, RoundRequest, read
 from common.secagg.policy import Computed, Part, PhaseRules
-from common.secagg.releases import History
 from common.secagg.roster import Identity, Member, Pin, Roster, minimum_sites, sign_roster
 from common.secagg.server import ServerRound
 from common.secagg.server_session import ServerSession

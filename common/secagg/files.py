@@ -26,8 +26,8 @@ from pydantic import ValidationError
 from common.errors import RheError
 from common.secagg.audit import Chain
 from common.secagg.errors import SecAggError
+from common.secagg.history import Burned, History, LedgerEntry
 from common.secagg.messages import Count, Header
-from common.secagg.releases import Burned, History, LedgerEntry
 from common.secagg.state import State, read_state
 from common.secagg.vectors import Words
 from common.secagg.wire import Bytes, sha256

@@ -8,12 +8,13 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from common.secagg.encoding import Encoded, encode, norm
 from common.secagg.errors import SecAggError
+from common.secagg.history import Begun
 from common.secagg.keys import KEY_BYTES, sign
 from common.secagg.messages import Join, RoundRequest, SignedJoin, VectorSpec, input_digest, read
 from common.secagg.noise import add_noise
 from common.secagg.party import Party
 from common.secagg.policy import Computed, Part, PhaseRules
-from common.secagg.releases import Begun, check_definitions, check_inputs
+from common.secagg.releases import check_definitions, check_inputs
 from common.secagg.state import RoundState, SessionState, State
 from common.secagg.vectors import Ring
 from common.secagg.wire import Frame, Kind, repack, sha256

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from common.secagg.errors import SecAggError
+from common.secagg.history import Release
 from common.secagg.messages import (
     NO_DIGEST,
     Admitted,
@@ -23,7 +24,6 @@ from common.secagg.pairing import Pairing, pair_up, session_context
 from common.secagg.party import Party, read_contribute
 from common.secagg.payload import layout_of, payload_bytes, read_layout, views
 from common.secagg.policy import Computed, PhaseRules
-from common.secagg.releases import Release
 from common.secagg.state import SessionState
 from common.secagg.vectors import Words
 from common.secagg.wire import Bytes, Frame, Kind, blank, pack, seal, sha256, unpack

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from common.errors import RheError
 from common.secagg.errors import SecAggError
 from common.secagg.files import SiteFiles
+from common.secagg.history import Ended, Waived
 from common.secagg.messages import Close, Closed, Refusal, RoundRequest, read
 from common.secagg.opening import answer_request
 from common.secagg.party import Party, read_contribute
 from common.secagg.policy import Clock, Compute, Policy, Randomness, system_randomness
-from common.secagg.releases import Ended, Waived
 from common.secagg.roster import Identity, Pin, Roster, check_roster, read_roster, read_waiver
 from common.secagg.session import admit, forget_keys, iterate
 from common.secagg.site_round import contribute, reveal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from common.secagg.errors import SecAggError
+from common.secagg.history import Release
 from common.secagg.keys import KEY_BYTES, sign
 from common.secagg.masks import add_stream
 from common.secagg.messages import (
@@ -19,7 +20,6 @@ from common.secagg.messages import (
 from common.secagg.pairing import Pairing, pair_up, round_context, self_stream
 from common.secagg.party import Party, read_contribute
 from common.secagg.payload import payload_bytes, views
-from common.secagg.releases import Release
 from common.secagg.state import RoundState
 from common.secagg.vectors import Vector
 from common.secagg.wire import Bytes, Frame, Kind, blank, pack, seal, sha256

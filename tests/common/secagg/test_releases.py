@@ -6,19 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.secagg.errors import SecAggError
+from common.secagg.history import Begun, Burned, Ended, History, Release, Waived
 from common.secagg.messages import bitmap
-from common.secagg.releases import (
-    Begun,
-    Burned,
-    Ended,
-    History,
-    Release,
-    Waived,
-    check_sets,
-    choose_set,
-    is_allowed,
-    sites_of,
-)
+from common.secagg.releases import check_sets, choose_set, is_allowed, sites_of
 
 ALL = bitmap((1, 2, 3, 4, 5, 6))
 
