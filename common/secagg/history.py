@@ -123,7 +123,7 @@ class History:
 
     def results(self) -> frozenset[str]:
         """Digests of what became of opened sums, such as the next global model."""
-        return frozenset(entry.result for entry in self._ended.values())
+        return frozenset(entry.result for entry in self._ended.values() if entry.status == "opened")
 
     def has_waiver(self, digest: str) -> bool:
         """Whether this waiver was approved before."""

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from common.secagg.errors import SecAggError
 from common.secagg.files import SiteFiles
+from common.secagg.keys import KEY_BYTES
 from common.secagg.messages import ContributeRequest, RoundRequest, bitmap, read
 from common.secagg.policy import Clock, Compute, PhaseRules, Policy, Randomness
 from common.secagg.releases import check_definitions, check_inputs, check_model, check_sets
@@ -49,6 +50,10 @@ class Party:
     def rules(self, state: State) -> PhaseRules:
         """What holds in the phase that is open."""
         return self.policy.rules(state.asked.phase)
+
+    def draw(self, purpose: str) -> bytes:
+        """A secret of 32 bytes; in a simulation every site has its own, whatever they share."""
+        return self.randomness(KEY_BYTES, f"site {self.site}/{purpose}")
 
     def opened(self, phase: str, hdr: str, kind: type[StateKind]) -> StateKind:
         """The open round or session that a message belongs to.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common.secagg.errors import SecAggError
 from common.secagg.history import Release
-from common.secagg.keys import KEY_BYTES, sign
+from common.secagg.keys import sign
 from common.secagg.masks import add_stream
 from common.secagg.messages import (
     NO_DIGEST,
@@ -91,7 +91,7 @@ def _check_attempt(party: Party, request: ContributeRequest, state: RoundState) 
 
 def _attempted(party: Party, request: ContributeRequest, state: RoundState) -> RoundState:
     """The state in a new attempt: the old seed is forgotten, so the old sum can never be opened."""
-    seed = party.randomness(KEY_BYTES, f"self-mask/{state.hdr}/{request.attempt}")
+    seed = party.draw(f"self-mask/{state.hdr}/{request.attempt}")
     update = {
         "attempt": request.attempt,
         "joins": request.joins,

@@ -2,7 +2,7 @@
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from secagg_attacker import Attacker, codes
+from secagg_attacker import Attacker, codes, signed_contribution
 from secagg_world import AUTHORITY, COORDINATOR, ROUNDS, UPDATE, VECTORS, World, code_of, key
 
 from common.secagg.errors import SecAggError
@@ -93,6 +93,27 @@ def test_attack_13_join_of_another_round(world):
     answer = attack.send(1, attack.m3([*attack.members(), *earlier.members(3)]))
 
     assert code_of(answer) == "E_CONTEXT"
+
+
+def test_attack_13_messages_in_the_name_of_another_round(world):
+    attack = Attacker(world).join()
+    other = Attacker(world, 2)
+    other.joins = attack.joins
+    answers = attack.contribute()
+
+    assert codes(other.contribute()) == {"E_CONTEXT"}
+    assert codes(other.reveal(answers)) == {"E_CONTEXT"}
+    assert codes(attack.reveal(answers)) == {"OK"}
+
+
+def test_attack_13_round_s_messages_in_a_session_and_reversed(world):
+    session = Attacker(world, mode="session").join()
+    attack = Attacker(world).join()
+    answers = attack.contribute()
+    session.contribute()
+
+    assert code_of(attack.send(1, attack.iterate(1, b"beta"))) == "E_CONTEXT"
+    assert code_of(session.send(1, session.m5([signed_contribution(answers[1])]))) == "E_CONTEXT"
 
 
 def test_attack_13_join_of_another_study(world, tmp_path):

@@ -127,7 +127,7 @@ def kept_seed(machine, seed):
         honest = machine(self, site)
 
         def draw(size, purpose):
-            return seed if purpose.startswith("self-mask") else honest.randomness(size, purpose)
+            return seed if "self-mask" in purpose else honest.randomness(size, purpose)
 
         return replace(honest, randomness=draw)
 

@@ -192,7 +192,7 @@ def test_simulated_study_has_the_same_bits_twice(tmp_path):
         def machine(site):
             honest = made(world, site)
             fields = {name: getattr(honest, name) for name in honest.__dataclass_fields__}
-            return SiteMachine(**(fields | {"randomness": SimulatedRandomness(bytes([site]))}))
+            return SiteMachine(**(fields | {"randomness": SimulatedRandomness(b"study")}))
 
         world.machine = machine
         return Attacker(world).join().contribute()
