@@ -11,7 +11,7 @@ import numpy as np
 from client.agreement import AGREEMENT, REPRODUCIBILITY, SiteAgreement
 from client.compare import calibrate_scores, calibrated_parts, compare_scores, compared_parts
 from client.covariates import arm_matrix, column_of, feature_matrix, labels_of
-from client.evaluate import asked_here, evaluate_scores, guard_scores
+from client.evaluate import evaluate_scores, evaluated_parts, guard_scores
 from client.prepare import PreparedCase
 from client.registry import ReleaseRegistry
 from client.releases import SiteReleases
@@ -98,9 +98,7 @@ class SiteAnalyses:
         """Every score on every part that was asked for."""
         board = self._board()
         answer = evaluate_scores(board, parameters)
-        for part, asked in zip(PARTS, asked_here(board, parameters), strict=True):
-            if asked.any():
-                self._releases.remember(part)
+        self._releases.remember(*evaluated_parts(board, parameters))
         return answer
 
     def calibrate(self, _: RequestHeader, parameters: Parameters) -> Summary:

@@ -42,6 +42,8 @@ def calibrate_scores(board: Scoreboard, parameters: Parameters) -> Summary:
         insist(board, board.scores[[scorer]][:, own], board.labels[own])
         matrix[own, column] = logits(board.scores[scorer, own])
     problem, query = read_newton(parameters, len(pairs))
+    if problem.columns.shape[1] != 1:
+        raise ProtocolError(f"a calibration is of one score, not of {problem.columns.shape[1]}")
     return local_newton(matrix, board.labels, problem, query)
 
 
@@ -81,7 +83,9 @@ def _compare(
     risks = [scorers_of(board.plan)[scorer].probability for scorer in scorers]
     return join(
         [
-            local_delong(rows, outcomes, read_placements(parameters, index, len(scorers))).under("delong"),
+            local_delong(
+                rows, outcomes, read_placements(parameters, index, (len(scorers), board.plan.evaluation.bins))
+            ).under("delong"),
             local_mcnemar(calls, outcomes, _CALLED).under("mcnemar"),
             *(
                 local_decision_difference(scores[[first, second]], labels, thresholds).under(

@@ -18,16 +18,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from rich.progress import Progress
 
 from client.analyses import SiteAnalyses
+from client.egress import departure_of
 from client.environment import describe as describe_environment
 from client.explain import draw_attention
 from client.flow import summarise_flow
+from client.ledger import Ledger
 from client.prepare import prepare_site
 from client.registry import ReleaseRegistry
 from client.samples import SiteSamples
 from client.score_store import ScoreStore
 from client.site import SiteSettings, attention_maps_may_leave, check_profile, check_release, load_site
 from client.trainings import SiteTrainings
-from common.errors import PlanError, ProtocolError, RheError
+from common.errors import PlanError, ProtocolError, RheError, StorageError
 from common.headers import Operation, ReplyHeader, RequestHeader
 from common.protocol import Parameters, Reply, Request, decode_request, encode_reply
 from common.stats.contract import Summary
@@ -68,15 +70,39 @@ class SiteEngine:
 
     def handle(self, message: bytes) -> bytes:
         """The reply to one request; never raises but for Ctrl-C, because this is the process' boundary."""
+        header = None
         try:
-            reply = self._answer(decode_request(message, self.coordinator))
+            request = decode_request(message, self.coordinator)
+            header = request.header
+            reply = self._answer(request)
+            return self._recorded(header, reply)
         except RheError as refusal:
             _log.warning("refused code=%s reason=%s", refusal.code, refusal)
-            reply = Reply(ReplyHeader(site=self.settings.name, code=refusal.code))
+            code = refusal.code
         except Exception:  # noqa: BLE001 - the process' boundary: no text of an exception leaves the site
             _log.exception("failed code=E_INTERNAL")
-            reply = Reply(ReplyHeader(site=self.settings.name, code="E_INTERNAL"))
-        return encode_reply(reply)
+            code = "E_INTERNAL"
+        return self._refused(header, code)
+
+    def _recorded(self, header: RequestHeader | None, reply: Reply) -> bytes:
+        """The reply's bytes, once they stand in the ledger."""
+        body = encode_reply(reply)
+        self.ledger.record(departure_of(header, reply, body))
+        return body
+
+    def _refused(self, header: RequestHeader | None, code: str) -> bytes:
+        reply = Reply(ReplyHeader(site=self.settings.name, code=code))
+        try:
+            return self._recorded(header, reply)
+        except StorageError as failure:
+            # A refusal has no number in it: it leaves without its line.
+            _log.error("not in the ledger code=%s reason=%s", code, failure)
+            return encode_reply(reply)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """What has left this site."""
+        return Ledger(self.state / "ledger")
 
     def _answer(self, request: Request) -> Reply:
         header = request.header

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from client.site import SiteSettings
 from common.cohort.readings import WHO
+from common.secagg.keys import fingerprint, public_bytes
+from common.secagg.roster import Roster
 from common.study import StudyPlan
 
 
@@ -32,6 +34,24 @@ def describe_plan(plan: StudyPlan, settings: SiteSettings) -> str:
             "The plan says that all know this."
         )
     return "\n\n".join(paragraphs)
+
+
+def describe_roster(roster: Roster, signer: str) -> str:
+    """Who takes part, with the fingerprints that people read to each other.
+
+    Parameters
+    ----------
+    roster : Roster
+    signer : str
+        The authority's raw key, hexadecimal.
+    """
+    lines = [
+        f"\nRoster {roster.version}, to compare on the phone or on paper: {roster.fingerprint}",
+        f"  signed by the authority {fingerprint(public_bytes(signer))}",
+        *(f"  {member.name}: {fingerprint(public_bytes(member.key))}" for member in roster.sites),
+        f"  No number is opened but the sum of at least {roster.minimum} of these {len(roster.sites)} sites.",
+    ]
+    return "\n".join(lines)
 
 
 _ROLES = {"train": "its patients train and test models", "external": "its patients only test models"}

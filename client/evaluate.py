@@ -95,6 +95,21 @@ def evaluate_scores(board: Scoreboard, parameters: Parameters) -> Summary:
     return join([*cells, *together, *centres])
 
 
+def evaluated_parts(board: Scoreboard, parameters: Parameters) -> tuple[Part, ...]:
+    """The parts of this site's patients that an evaluation is about, alone or in pairs of scores."""
+    asked = {
+        part for part, of_part in zip(PARTS, asked_here(board, parameters), strict=True) if of_part.any()
+    }
+    compared = compared_here(board, parameters)
+    paired = flags(parameters, "paired", (len(compared),)).tolist()
+    asked |= {
+        cohort.part
+        for (_, cohort, _), wanted in zip(compared, paired, strict=True)
+        if wanted and board.site in cohort.sites
+    }
+    return tuple(part for part in PARTS if part in asked)
+
+
 def asked_here(board: Scoreboard, parameters: Parameters) -> Flags:
     """What is asked of this site, shape (parts, scorers); others' cohorts may be judged where its may not."""
     sites = board.plan.site_names

@@ -12,6 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from client.prepare import PreparedCase
+from client.registry import row_digest
 from common.errors import ProtocolError, StorageError
 from common.storage import write_atomically
 from common.types import Reals
@@ -72,6 +73,6 @@ class ScoreStore:
 
 
 def _fingerprint(cases: Sequence[PreparedCase]) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    """Of the patients and their order."""
-    names = "\n".join(case.patient.identifier for case in cases)
+    """Of the patients' rows and their order: a corrected value is scored anew."""
+    names = "\n".join(row_digest(case) for case in cases)
     return np.frombuffer(hashlib.sha256(names.encode()).digest(), dtype=np.uint8)

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from common.settings import Section
+from common.stats.contract import Layout
 
 OK = "OK"
 
@@ -37,6 +38,7 @@ class Operation(StrEnum):
     EVALUATE = "evaluate"
     CALIBRATE = "calibrate"
     COMPARE = "compare"
+    WEIGHT = "weight"
     EXPLAIN = "explain"
 
 
@@ -48,7 +50,8 @@ class RequestHeader(Section):
     plan_hash: str = Field(pattern=r"^[0-9a-f]{64}$")
     """Of the plan that the site approved."""
     site: str
-    """Whom it is for, so that a request to one site cannot be replayed to another."""
+    """Whom it is for, so that a request to one site cannot be replayed to another; empty where all that
+    take part in a hidden sum are asked the same."""
     model: str = ""
     """Name of the plan's model, where one is concerned."""
     arm: str = ""
@@ -191,6 +194,8 @@ class ReplyHeader(Section):
     """Who answers."""
     code: str = OK
     """"OK", or the code of the error whose text stays at the site."""
+    layout: Layout = ()
+    """Of a hidden summary: names and shapes, no numbers."""
     facts: SiteFacts | None = None
     """Answer to DESCRIBE."""
     curve: tuple[Epoch, ...] = ()

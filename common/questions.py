@@ -88,21 +88,26 @@ def write_placements(of_cohorts: Mapping[int, Placements]) -> Parameters:
     }
 
 
-def read_placements(parameters: Parameters, cohort: int, scorers: int) -> Placements:
+def read_placements(parameters: Parameters, cohort: int, shape: tuple[int, int]) -> Placements:
     """What was broadcast for one cohort.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Scores and bins: finer bins than the plan's would tell single patients.
 
     Raises
     ------
     ProtocolError
-        If an array is missing or is not of so many scorers.
+        If an array is missing or of another shape.
     """
     found = Placements(
         reals(parameters, f"{cohort}.v10", 2),
         reals(parameters, f"{cohort}.v01", 2),
         reals(parameters, f"{cohort}.auc", 1),
     )
-    if not found.v10.shape == found.v01.shape or len(found.v10) != scorers or found.auc.shape != (scorers,):
-        raise ProtocolError(f"placement values of {found.v10.shape} came for {scorers} scores")
+    if not found.v10.shape == found.v01.shape == shape or found.auc.shape != shape[:1]:
+        raise ProtocolError(f"placement values of {found.v10.shape} came for scores and bins {shape}")
     return found
 
 

@@ -15,7 +15,7 @@ from common.stats.subgroups import compare_unpaired
 from common.study import ScoresModel
 from common.variables import levels_of
 from server.analyses import Calibration, NetBenefitPoint, ReliabilityPoint, Subgroup
-from server.phases.evaluation import Judgement
+from server.phases.judgement import Judgement
 from server.records import Measure, measure_of
 from server.results import Cell, ConfusionMatrix, RocPoint
 

@@ -12,11 +12,13 @@ from flwr.app import Message, MessageType
 from flwr.serverapp import Grid
 
 from common.errors import ExchangeError, RheError
+from common.groups import groups_of
 from common.headers import OK, Operation, RequestHeader
 from common.protocol import Parameters, Reply, Request, decode_reply, encode_request, from_record, to_record
-from common.stats.contract import Summary, total
+from common.stats.contract import Summary
 from common.study import StudyPlan
 from common.types import FlatWeights
+from server.gathered import Gathered, added, gathered
 
 _log = logging.getLogger(__name__)
 
@@ -146,16 +148,11 @@ class Exchange:
             _insist(site, operation, reply)
         return answers
 
-    def summaries(
-        self,
-        operation: Operation,
-        sites: Sequence[str],
-        parameters: Parameters | None = None,
-        **context: object,
-    ) -> dict[str, Summary]:
-        """What each of these sites adds, sorted by name; raises as `ask`."""
-        replies = self.ask(operation, sites, None, parameters, **context)
-        return {site: reply.summary for site, reply in replies.items()}
+    def gather(self, operation: Operation, parameters: Parameters | None = None, stage: str = "") -> Gathered:
+        """What every group of sites adds up to that the question is about; raises as `ask`."""
+        replies = self.ask(operation, self.plan.site_names, None, parameters, stage=stage)
+        groups = groups_of(self.plan, operation, stage)
+        return gathered(operation, groups, {site: reply.summary for site, reply in replies.items()})
 
     def sum(
         self,
@@ -165,7 +162,8 @@ class Exchange:
         **context: object,
     ) -> Summary:
         """What these sites add up to; raises as `ask`."""
-        return total(self.summaries(operation, sites, parameters, **context).values())
+        replies = self.ask(operation, sites, None, parameters, **context)
+        return added(operation, {site: reply.summary for site, reply in replies.items()})
 
     def _meet(self, nodes: Sequence[int], found: dict[str, Reply]) -> None:
         """Asks nodes, all at once, which sites they are."""

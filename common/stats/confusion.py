@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -118,6 +118,15 @@ def finish_confusion(
         method=interval,
         status=OK if both else _HIDDEN,
     )
+
+
+def withhold_class(found: ConfusionResult, *, positive: bool) -> ConfusionResult:
+    """Without the counts of one class and what needs them: other cohorts' would tell a small one by them."""
+    hidden = absent(_HIDDEN, found.method)
+    left = replace(found, accuracy=hidden, ppv=hidden, npv=hidden, f1=hidden, status=_HIDDEN)
+    if positive:
+        return replace(left, true_positive=None, false_negative=None, sensitivity=hidden)
+    return replace(left, true_negative=None, false_positive=None, specificity=hidden)
 
 
 def withheld_confusion(interval: ProportionInterval, status: Status) -> ConfusionResult:

@@ -11,7 +11,7 @@ from common.headers import Operation
 from common.matrix import Cohort, Scorer, compared_cohorts, scorers_of
 from common.protocol import Parameters
 from common.questions import write_pairs, write_placements
-from common.stats.contract import Summary, total
+from common.stats.contract import Summary
 from common.stats.decision_difference import DecisionDifference, finish_decision_difference
 from common.stats.delong import (
     AucCovariance,
@@ -22,11 +22,13 @@ from common.stats.delong import (
     omnibus,
     placements,
 )
+from common.stats.estimate import suppressed
 from common.stats.mcnemar import McNemarResult, finish_mcnemar, model_pairs
 from common.stats.meta import Heterogeneity, between_variance, finish_meta
 from common.stats.minima import minima_of
 from common.study import StudyPlan
 from server.exchange import Exchange
+from server.overlap import shown_beside
 from server.phases.evaluation import Evaluated
 
 Pair = tuple[int, int]
@@ -106,8 +108,9 @@ def compare_models(exchange: Exchange, evaluated: Evaluated, reference: str) -> 
         )
         if status.ok
     ]
-    firsts = {index: _first_round(evaluated, index, cohort) for index, cohort, _, _ in asked}
-    between = [_between_centres(evaluated, scorer) for scorer in range(len(scorers))]
+    judged = evaluated.answers
+    firsts = {index: judged.of(cohort.sites).part(f"paired/{index}") for index, cohort, _, _ in asked}
+    between = [judged.of(plan.site_names).part(f"centre/{scorer}") for scorer in range(len(scorers))]
     spread = np.array([between_variance(first) for first in between])
     parameters: Parameters = {
         "asked": evaluated.asked,
@@ -117,20 +120,62 @@ def compare_models(exchange: Exchange, evaluated: Evaluated, reference: str) -> 
         **write_placements({index: placements(first) for index, first in firsts.items()}),
         **{f"{index}.pairs": write_pairs(pairs) for index, _, _, pairs in asked},
     }
-    answers = exchange.summaries(Operation.COMPARE, plan.site_names, parameters)
+    answers = exchange.gather(Operation.COMPARE, parameters)
     cohorts = tuple(
-        _finish(plan, (cohort, members, pairs), firsts[index], _pooled(answers, cohort, f"paired/{index}"))
+        _finish(
+            plan, (cohort, members, pairs), (firsts[index], answers.of(cohort.sites).part(f"paired/{index}"))
+        )
         for index, cohort, members, pairs in asked
     )
     minima = minima_of(plan.profile)
     if plan.two_site_ack:
         minima = replace(minima, sites=min(minima.sites, 2))
     centres = {
-        scorer: finish_meta(first, _pooled(answers, None, f"centre/{number}"), minima)
+        scorer: finish_meta(first, answers.of(plan.site_names).part(f"centre/{number}"), minima)
         for number, (scorer, first) in enumerate(zip(scorers, between, strict=True))
         if int(first.counts["sites"][0]) > 1
     }
-    return Compared(cohorts, centres)
+    return Compared(_protected(plan, cohorts), centres)
+
+
+def _protected(plan: StudyPlan, compared: Sequence[CohortComparison]) -> tuple[CohortComparison, ...]:
+    """Without discordant calls that would tell, by subtraction, the few of another cohort."""
+    pairs = {
+        (place, number): pair for place, one in enumerate(compared) for number, pair in enumerate(one.pairs)
+    }
+    for models in {(pair.first, pair.second): None for pair in pairs.values()}:
+        for positive in (False, True):
+            counts = {
+                key: found
+                for key, pair in pairs.items()
+                if (pair.first, pair.second) == models
+                and (found := _discordant(pair, positive=positive)) is not None
+            }
+            cohorts = [compared[place].cohort for place, _ in counts]
+            for key, may in zip(counts, shown_beside(plan, cohorts, list(counts.values())), strict=True):
+                if not may:
+                    pairs[key] = _without(pairs[key], positive=positive)
+    return tuple(
+        replace(one, pairs=tuple(pairs[place, number] for number in range(len(one.pairs))))
+        for place, one in enumerate(compared)
+    )
+
+
+def _discordant(pair: PairResult, *, positive: bool) -> tuple[int, int] | None:
+    found = pair.sensitivity if positive else pair.specificity
+    if found.only_first is None or found.only_second is None:
+        return None
+    return found.only_first, found.only_second
+
+
+def _without(pair: PairResult, *, positive: bool) -> PairResult:
+    """Without one class' discordant calls, which differences of net benefit tell, too."""
+    found = pair.sensitivity if positive else pair.specificity
+    status = suppressed("few patients of another cohort could be worked out")
+    hidden = McNemarResult(None, None, None, None, found.n_used, found.n_missing, found.method, status)
+    if positive:
+        return replace(pair, sensitivity=hidden, benefit=None)
+    return replace(pair, specificity=hidden, benefit=None)
 
 
 def _pairs(plan: StudyPlan, members: Sequence[int], reference: str) -> tuple[Pair, ...]:
@@ -154,26 +199,12 @@ def _are_compared(first: Scorer, second: Scorer, *, is_lead: bool) -> bool:
     return "given" in {first.arm.kind, second.arm.kind} or first.arm == second.arm
 
 
-def _first_round(evaluated: Evaluated, index: int, cohort: Cohort) -> Summary:
-    return _pooled(evaluated.answers, cohort, f"paired/{index}")
-
-
-def _between_centres(evaluated: Evaluated, scorer: int) -> Summary:
-    return _pooled(evaluated.answers, None, f"centre/{scorer}")
-
-
-def _pooled(answers: Mapping[str, Summary], cohort: Cohort | None, part: str) -> Summary:
-    sites = answers if cohort is None else cohort.sites
-    return total(answers[site].part(part) for site in sites)
-
-
 def _finish(
     plan: StudyPlan,
     compared: tuple[Cohort, Sequence[int], tuple[Pair, ...]],
-    first: Summary,
-    second: Summary,
+    rounds: tuple[Summary, Summary],
 ) -> CohortComparison:
-    cohort, members, pairs = compared
+    (cohort, members, pairs), (first, second) = compared, rounds
     minima = minima_of(plan.profile)
     covariance = finish_delong(first, second.part("delong"))
     return CohortComparison(

@@ -73,7 +73,7 @@ def test_placements_arrive_as_they_were_written(data):
     parameters = write_placements(of_cohorts)
 
     for cohort, expected in of_cohorts.items():
-        assert as_lists(read_placements(parameters, cohort, scorers)) == as_lists(expected)
+        assert as_lists(read_placements(parameters, cohort, (scorers, bins))) == as_lists(expected)
     assert len(parameters) == 3 * len(of_cohorts)
 
 
@@ -163,9 +163,10 @@ def test_a_round_that_contradicts_itself_is_refused(changes, said):
         ({"4.v10": None}, "'4.v10' is missing"),
         ({"4.v01": None}, "'4.v01' is missing"),
         ({"4.auc": None}, "'4.auc' is missing"),
-        ({"4.v10": np.zeros((2, 4))}, "came for 2 scores"),
-        ({"4.v10": np.zeros((3, 5)), "4.v01": np.zeros((3, 5))}, "came for 2 scores"),
-        ({"4.auc": np.zeros(3)}, "came for 2 scores"),
+        ({"4.v10": np.zeros((2, 4))}, "came for scores and bins"),
+        ({"4.v10": np.zeros((3, 5)), "4.v01": np.zeros((3, 5))}, "came for scores and bins"),
+        ({"4.v10": np.zeros((2, 9)), "4.v01": np.zeros((2, 9))}, "came for scores and bins"),
+        ({"4.auc": np.zeros(3)}, "came for scores and bins"),
         ({"4.auc": np.zeros((2, 1))}, "'4.auc' is float64 of shape"),
         ({"4.v01": np.zeros((2, 5), dtype=np.int64)}, "'4.v01' is int64"),
     ],
@@ -174,7 +175,7 @@ def test_placements_of_another_shape_are_refused(changes, said):
     written = write_placements({4: Placements(np.zeros((2, 5)), np.zeros((2, 5)), np.zeros(2))}) | changes
 
     with pytest.raises(ProtocolError, match=said):
-        read_placements({name: array for name, array in written.items() if array is not None}, 4, 2)
+        read_placements({name: array for name, array in written.items() if array is not None}, 4, (2, 5))
 
 
 @pytest.mark.parametrize(

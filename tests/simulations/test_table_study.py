@@ -363,6 +363,27 @@ def test_no_hidden_number_is_what_is_left_of_the_whole(standard):
                 assert of_sites == [None, None]
 
 
+def test_no_small_count_is_what_some_cohorts_leave_of_others(tmp_path):
+    """Calls of the validation patients, by class: everybody's less those in training and test."""
+    folders = {
+        name: table_only_hospital(tmp_path / name, name, n, i + 1, SCORES, habits=Habits(synthetic=False))
+        for i, (name, n) in enumerate((("east", 170), ("west", 230)))
+    }
+    plan = a_plan(dict.fromkeys(folders, "train"), profile="standard", cohort={}, phases=["evaluation"])
+
+    results = study(plan, folders, tmp_path / "out")
+
+    shown = 0
+    for name in SCORES:
+        for site in folders:
+            parts = [cell(results, name, part, (site,)).confusion for part in ("whole", "train", "test")]
+            for whole, trained, tested in zip(*(dict(one).values() for one in parts), strict=True):
+                shown += whole is not None
+                if None not in {whole, trained, tested}:
+                    assert whole - trained - tested == 0 or whole - trained - tested >= 5
+    assert shown > 12
+
+
 def test_too_few_patients_are_not_even_asked(tmp_path, monkeypatch):
     habits = Habits(synthetic=False, split=("train", "train", "test"))
     folders = {

@@ -13,12 +13,14 @@ from client.analyses import SiteAnalyses
 from client.prepare import PreparedCase
 from client.registry import ReleaseRegistry
 from client.score_store import ScoreStore
+from common.groups import groups_of
 from common.headers import Operation, RequestHeader
 from common.matrix import scorers_of
 from common.protocol import Parameters
 from common.stats.contract import Summary, total
 from common.stats.minima import minima_of
 from common.study import StudyPlan
+from server.gathered import Gathered, gathered
 
 _ANSWERS: dict[Operation, Callable[[SiteAnalyses, RequestHeader, Parameters], Summary]] = {
     Operation.GUARD: SiteAnalyses.guard,
@@ -69,6 +71,11 @@ class NearExchange:
         """What each of these sites adds, sorted by name."""
         self.rounds += 1
         return {site: self._answer(operation, site, parameters or {}, context) for site in sorted(sites)}
+
+    def gather(self, operation: Operation, parameters: Parameters | None = None, stage: str = "") -> Gathered:
+        """What every group of sites adds up to."""
+        summaries = self.summaries(operation, self.plan.site_names, parameters, stage=stage)
+        return gathered(operation, groups_of(self.plan, operation, stage), summaries)
 
     def sum(
         self,
