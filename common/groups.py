@@ -51,6 +51,10 @@ class Group:
         )
 
 
+_READ_TWICE = {"reproducibility", Operation.READING_MEANS, Operation.READING_SUMS}
+"""Of readers' features: readings of other readers are not added."""
+
+
 def groups_of(plan: StudyPlan, operation: Operation, stage: str = "", arm: str = "") -> tuple[Group, ...]:
     """The groups of sites that a question is about.
 
@@ -75,9 +79,12 @@ def groups_of(plan: StudyPlan, operation: Operation, stage: str = "", arm: str =
         return _merged((column.sites, (f"{column.taken}",)) for column in table_columns(plan))
     if asked in {"evaluation", Operation.EVALUATE, Operation.COMPARE}:
         return _of_scores(plan)
-    if asked == Operation.CALIBRATE:
+    if asked in {Operation.CALIBRATE, Operation.AGREEMENT}:
         return (Group(plan.site_names, ()),)
-    return (Group(plan.arm(arm).sites if arm else plan.training_sites, ()),)
+    sites = plan.arm(arm).sites if arm else plan.training_sites
+    if asked in _READ_TWICE and not plan.agreement.same_readers:
+        return tuple(Group((site,), ()) for site in sites)
+    return (Group(sites, ()),)
 
 
 def own_of(groups: Sequence[Group], site: str, summary: Summary) -> Summary:

@@ -148,10 +148,13 @@ class Exchange:
             _insist(site, operation, reply)
         return answers
 
-    def gather(self, operation: Operation, parameters: Parameters | None = None, stage: str = "") -> Gathered:
+    def gather(
+        self, operation: Operation, parameters: Parameters | None = None, stage: str = "", arm: str = ""
+    ) -> Gathered:
         """What every group of sites adds up to that the question is about; raises as `ask`."""
-        replies = self.ask(operation, self.plan.site_names, None, parameters, stage=stage)
-        groups = groups_of(self.plan, operation, stage)
+        groups = groups_of(self.plan, operation, stage, arm)
+        sites = sorted({site for group in groups for site in group.sites})
+        replies = self.ask(operation, sites, None, parameters, stage=stage, arm=arm)
         return gathered(operation, groups, {site: reply.summary for site, reply in replies.items()})
 
     def sum(

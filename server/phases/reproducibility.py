@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+import numpy as np
+
 from common.agreement import criterion_of, feature_demand
-from common.cohort.readings import Reading
 from common.headers import Operation
-from common.protocol import Parameters
 from common.radiomics.reproducibility import FeatureAgreement, agreement, retained
 from common.stats.contract import Summary, total
 from common.stats.estimate import OK, Status, suppressed
 from common.stats.guard import finish_guard
 from common.stats.icc import location_of
 from common.stats.minima import minima_of
-from common.study import StudyPlan
-from common.types import Flags
+from common.study import Arm, StudyPlan
+from common.types import Counts, Flags, Reals
 from server.exchange import Exchange
+from server.gathered import Gathered
 
 
 @dataclass(frozen=True)
@@ -43,66 +45,55 @@ class JudgedFeatures:
         return retained(tuple(self.agreements.values()))
 
 
-def judge_features(exchange: Exchange, sites: Sequence[str]) -> JudgedFeatures:
+def judge_features(exchange: Exchange, arm: Arm) -> JudgedFeatures:
     """In three rounds: who was read twice, means near which all sites shift, then the sums of the ICCs.
 
     Where the same readers read, sites are summed; else each stands for itself, and a feature must prove
     reproducible at every site with readings enough.
     """
     plan = exchange.plan
-    counted = exchange.summaries(Operation.GUARD, sites, stage="reproducibility")
-    with_readings = [site for site in sites if _has_all(plan, counted[site])]
-    together = plan.agreement.same_readers and len(with_readings) > 1
-    groups = [tuple(with_readings)] if together else [(site,) for site in with_readings]
-    statuses = {group: _permitted(plan, [counted[site] for site in group]) for group in groups}
-    left_out = {site: suppressed("no patient was read again") for site in sites if site not in with_readings}
-    left_out |= {site: status for group, status in statuses.items() if not status.ok for site in group}
-    asked = [group for group, status in statuses.items() if status.ok]
-    if not asked:
-        reason = next((status for status in left_out.values()), suppressed("no site"))
-        return JudgedFeatures({}, left_out, reason)
-    sums = _sums(exchange, sorted(site for group in asked for site in group))
+    counted = exchange.gather(Operation.GUARD, stage="reproducibility", arm=arm.name)
+    statuses = {sites: _permitted(plan, found) for sites, found in counted.sums.items()}
+    left_out = {site: status for sites, status in statuses.items() if not status.ok for site in sites}
+    permitted = [sites for sites, status in statuses.items() if status.ok]
+    if not permitted:
+        return JudgedFeatures({}, left_out, next(iter(left_out.values())))
+    found = _sums(exchange, arm, {site for sites in permitted for site in sites})
     minima, criterion = minima_of(plan.profile), criterion_of(plan)
-    found = {
-        group: agreement(
-            {
-                reading: total(sums[site].part(reading) for site in group)
-                for reading in plan.radiomics.readings
-            },
-            criterion,
-            minima,
+    agreements = {
+        sites: agreement(
+            {reading: found.of(sites).part(reading) for reading in plan.radiomics.readings}, criterion, minima
         )
-        for group in asked
+        for sites in permitted
     }
-    return JudgedFeatures(found, left_out, OK)
+    return JudgedFeatures(agreements, left_out, OK)
 
 
-def _has_all(plan: StudyPlan, counted: Summary) -> bool:
-    return all(counted.part(reading).counts["sites"][0] for reading in plan.radiomics.readings)
-
-
-def _permitted(plan: StudyPlan, counted: Sequence[Summary]) -> Status:
+def _permitted(plan: StudyPlan, counted: Summary) -> Status:
     """Whether readings may be asked for; OK only if every reading may."""
     for reading in plan.radiomics.readings:
+        sums = counted.part(reading)
         (guard,) = finish_guard(
-            total(one.part(reading) for one in counted),
-            (feature_demand(plan, len(counted)),),
+            sums,
+            (feature_demand(plan, int(sums.counts["sites"][0])),),
             minima_of(plan.profile),
             two_site_ack=plan.two_site_ack,
         )
+        if guard.sites == 0:
+            return suppressed("no patient was read again")
         if not guard.status.ok:
             return guard.status
     return OK
 
 
-def _sums(exchange: Exchange, sites: Sequence[str]) -> Mapping[str, Summary]:
-    """Each site's, all about the same means."""
-    readings: tuple[Reading, ...] = exchange.plan.radiomics.readings
-    means = exchange.sum(Operation.READING_MEANS, sites)
-    locations = {reading: location_of(means.part(reading)) for reading in readings}
-    parameters: Parameters = {
-        f"{name}.{reading}": array
-        for reading, found in locations.items()
-        for name, array in (("centre", found.centre), ("scale", found.scale))
-    }
-    return exchange.summaries(Operation.READING_SUMS, sites, parameters)
+def _sums(exchange: Exchange, arm: Arm, sites: AbstractSet[str]) -> Gathered:
+    """Of these sites, all about the same means; the others of the arm answer with nothing."""
+    plan = exchange.plan
+    asked = np.array([site in sites for site in plan.site_names], dtype=np.bool_)
+    means = exchange.gather(Operation.READING_MEANS, {"asked": asked}, arm=arm.name)
+    together = total(means.sums.values())
+    parameters: dict[str, Counts | Reals | Flags] = {"asked": asked}
+    for reading in plan.radiomics.readings:
+        location = location_of(together.part(reading))
+        parameters |= {f"centre.{reading}": location.centre, f"scale.{reading}": location.scale}
+    return exchange.gather(Operation.READING_SUMS, parameters, arm=arm.name)

@@ -60,7 +60,7 @@ def find_predictors(exchange: Exchange, arm: Arm, known: Screening | None) -> Ar
         independent = tuple(term.name for term in entering(together, plan.regression.entry_p))
     if RADIOMICS not in taken:
         return ArmSelection(arm, Predictors(independent), None)
-    judged = judge_features(exchange, arm.sites) if plan.radiomics.readings else None
+    judged = judge_features(exchange, arm) if plan.radiomics.readings else None
     selection = select_over_sites(exchange, arm.sites, judged)
     return ArmSelection(arm, Predictors(independent, selection.names), selection, judged)
 

@@ -34,6 +34,10 @@ def exchange(tmp_path):
     return make
 
 
+def judge(near):
+    return judge_features(near, near.plan.arm("federated"))
+
+
 def cases(**read):
     return {site: cases_read_twice(site, 45, 3, read=number) for site, number in read.items()}
 
@@ -52,7 +56,7 @@ def test_every_feature_s_icc_over_sites_is_that_of_all_readings_together(exchang
     of_sites = cases(a=30, b=22, c=12)
 
     near = exchange(of_sites)
-    found = judge_features(near, ("a", "b", "c"))
+    found = judge(near)
 
     assert near.rounds == 3
     ((sites, judged),) = found.agreements.items()
@@ -69,7 +73,7 @@ def test_every_feature_s_icc_over_sites_is_that_of_all_readings_together(exchang
 def test_sites_with_readers_of_their_own_are_judged_apart_and_intersected(exchange):
     of_sites = cases(a=30, b=22)
 
-    found = judge_features(exchange(of_sites, same_readers=False), ("a", "b"))
+    found = judge(exchange(of_sites, same_readers=False))
 
     assert list(found.agreements) == [("a",), ("b",)]
     for (site,), judged in found.agreements.items():
@@ -81,7 +85,7 @@ def test_sites_with_readers_of_their_own_are_judged_apart_and_intersected(exchan
 
 
 def test_a_site_below_a_release_of_its_own_is_left_out_and_named(exchange):
-    found = judge_features(exchange(cases(a=30, b=19, c=0), same_readers=False), ("a", "b", "c"))
+    found = judge(exchange(cases(a=30, b=19, c=0), same_readers=False))
 
     assert list(found.agreements) == [("a",)]
     assert "too few" in found.left_out["b"].reason or "fewer than 20" in found.left_out["b"].reason
@@ -89,7 +93,7 @@ def test_a_site_below_a_release_of_its_own_is_left_out_and_named(exchange):
 
 
 def test_without_readings_enough_there_is_no_filter_and_no_silent_pass(exchange):
-    found = judge_features(exchange(cases(a=9, b=9), same_readers=True), ("a", "b"))
+    found = judge(exchange(cases(a=9, b=9), same_readers=True))
 
     assert found.status.kind == "suppressed"
     assert found.agreements == {}
@@ -99,7 +103,7 @@ def test_a_tested_patient_decides_nothing(exchange):
     of_sites = cases(a=30, b=25)
     of_sites["b"] += cases_read_twice("tested", 20, 1, read=20, part="test")
 
-    ((_, judged),) = judge_features(exchange(of_sites), ("a", "b")).agreements.items()
+    ((_, judged),) = judge(exchange(of_sites)).agreements.items()
 
     assert {one.n_used for one in judged.estimates["inter"]} == {55}
 
@@ -107,7 +111,7 @@ def test_a_tested_patient_decides_nothing(exchange):
 def test_one_reading_and_its_lower_bound_as_the_plan_says(exchange):
     of_sites = cases(a=30, b=25)
 
-    found = judge_features(exchange(of_sites, readings=["inter"], icc_judged="low"), ("a", "b"))
+    found = judge(exchange(of_sites, readings=["inter"], icc_judged="low"))
 
     ((_, judged),) = found.agreements.items()
     assert set(judged.estimates) == {"inter"}
@@ -120,12 +124,13 @@ def test_a_site_refuses_sums_below_its_minima_whatever_the_coordinator_made_of_t
 
     for operation in (Operation.READING_MEANS, Operation.READING_SUMS):
         with pytest.raises(SmallNumberError, match="too few patients"):
-            near.summaries(operation, ["b"])
+            near.summaries(operation, ["b"], {"asked": np.array([True, True])})
 
 
 @pytest.mark.parametrize(
     "change",
     [
+        lambda p: p.pop("asked"),
         lambda p: p.pop("centre.inter"),
         lambda p: p.update({"scale.inter": np.zeros(len(FEATURES))}),
         lambda p: p.update({"centre.inter": np.zeros(3)}),
@@ -135,7 +140,19 @@ def test_malformed_means_are_refused(exchange, change):
     near = exchange(cases(a=30, b=25))
     arrays = {"centre": np.zeros(len(FEATURES)), "scale": np.ones(len(FEATURES))}
     parameters = {f"{name}.{reading}": a for reading in ("intra", "inter") for name, a in arrays.items()}
+    parameters["asked"] = np.array([True, True])
     change(parameters)
 
     with pytest.raises(ProtocolError):
         near.summaries(Operation.READING_SUMS, ["a"], parameters)
+
+
+def test_a_site_that_is_not_asked_adds_nothing(exchange):
+    near = exchange(cases(a=30, b=19), same_readers=False)
+    judge(near)
+
+    answer = near.summaries(Operation.READING_MEANS, ["b"], {"asked": np.array([True, False])})["b"]
+
+    assert all(not array.any() for array in (*answer.counts.values(), *answer.reals.values()))
+    asked = [parameters["asked"].tolist() for _, _, parameters in near.asked if "asked" in parameters]
+    assert asked[:4] == [[True, False]] * 4

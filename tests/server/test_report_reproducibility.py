@@ -36,7 +36,7 @@ def agreements(**changes):
             name=one.name,
             label=BY_NAME[one.name].label,
             reader=one.reader,
-            sites=("Chongqing", "Nanjing"),
+            sites=2,
             used=USED,
             missing=0,
             method="ICC(2,1)" if one.kind == "volume" else "Cohen's kappa, unweighted",

@@ -72,10 +72,14 @@ class NearExchange:
         self.rounds += 1
         return {site: self._answer(operation, site, parameters or {}, context) for site in sorted(sites)}
 
-    def gather(self, operation: Operation, parameters: Parameters | None = None, stage: str = "") -> Gathered:
+    def gather(
+        self, operation: Operation, parameters: Parameters | None = None, stage: str = "", arm: str = ""
+    ) -> Gathered:
         """What every group of sites adds up to."""
-        summaries = self.summaries(operation, self.plan.site_names, parameters, stage=stage)
-        return gathered(operation, groups_of(self.plan, operation, stage), summaries)
+        groups = groups_of(self.plan, operation, stage, arm)
+        sites = sorted({site for group in groups for site in group.sites})
+        summaries = self.summaries(operation, sites, parameters, stage=stage, arm=arm)
+        return gathered(operation, groups, summaries)
 
     def sum(
         self,
