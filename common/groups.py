@@ -6,7 +6,7 @@ group of one site holds is that site's own, hidden by no sum: a per-site release
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +51,7 @@ class Group:
         )
 
 
-_READ_TWICE = {"reproducibility", Operation.READING_MEANS, Operation.READING_SUMS}
+_READ_TWICE = {"reproducibility", Operation.READING_SUMS}
 """Of readers' features: readings of other readers are not added."""
 
 
@@ -73,18 +73,12 @@ def groups_of(plan: StudyPlan, operation: Operation, stage: str = "", arm: str =
         If the plan has no such arm.
     """
     asked = stage if operation is Operation.GUARD else operation
-    if asked == Operation.PREPARE:
-        return tuple(Group((site,), ("flow", "parts")) for site in plan.site_names)
-    if asked == Operation.COHORT:
-        return _merged((column.sites, (f"{column.taken}",)) for column in table_columns(plan))
-    if asked in {"evaluation", Operation.EVALUATE, Operation.COMPARE}:
-        return _of_scores(plan)
-    if asked in {Operation.CALIBRATE, Operation.AGREEMENT}:
-        return (Group(plan.site_names, ()),)
-    sites = plan.arm(arm).sites if arm else plan.training_sites
+    if asked in _OF_PLAN:
+        return _OF_PLAN[asked](plan)
+    fitted = plan.arm(arm).sites if arm else plan.training_sites
     if asked in _READ_TWICE and not plan.agreement.same_readers:
-        return tuple(Group((site,), ()) for site in sites)
-    return (Group(sites, ()),)
+        return tuple(Group((site,), ()) for site in fitted)
+    return (Group(fitted, ()),)
 
 
 def own_of(groups: Sequence[Group], site: str, summary: Summary) -> Summary:
@@ -147,3 +141,26 @@ def _merged(found: Iterable[tuple[tuple[str, ...], tuple[str, ...]]]) -> tuple[G
     for sites, own in found:
         parts.setdefault(sites, {}).update(dict.fromkeys(own))
     return tuple(Group(sites, tuple(own)) for sites, own in parts.items())
+
+
+def _everybody(plan: StudyPlan) -> tuple[Group, ...]:
+    return (Group(plan.site_names, ()),)
+
+
+def _of_flow(plan: StudyPlan) -> tuple[Group, ...]:
+    return tuple(Group((site,), ("flow", "parts")) for site in plan.site_names)
+
+
+def _of_table(plan: StudyPlan) -> tuple[Group, ...]:
+    return _merged((column.sites, (f"{column.taken}",)) for column in table_columns(plan))
+
+
+_OF_PLAN: dict[str, Callable[[StudyPlan], tuple[Group, ...]]] = {
+    Operation.PREPARE: _of_flow,
+    Operation.COHORT: _of_table,
+    "evaluation": _of_scores,
+    Operation.EVALUATE: _of_scores,
+    Operation.COMPARE: _of_scores,
+    Operation.AGREEMENT: _everybody,
+    Operation.CALIBRATE: _everybody,
+}

@@ -18,7 +18,7 @@ from common.protocol import Parameters, Reply, Request, decode_reply, encode_req
 from common.stats.contract import Summary
 from common.study import StudyPlan
 from common.types import FlatWeights
-from server.gathered import Gathered, added, gathered
+from server.gathered import Gathered, gathered
 
 _log = logging.getLogger(__name__)
 
@@ -149,12 +149,13 @@ class Exchange:
         return answers
 
     def gather(
-        self, operation: Operation, parameters: Parameters | None = None, stage: str = "", arm: str = ""
+        self, operation: Operation, parameters: Parameters | None = None, **context: object
     ) -> Gathered:
         """What every group of sites adds up to that the question is about; raises as `ask`."""
+        stage, arm = str(context.get("stage", "")), str(context.get("arm", ""))
         groups = groups_of(self.plan, operation, stage, arm)
         sites = sorted({site for group in groups for site in group.sites})
-        replies = self.ask(operation, sites, None, parameters, stage=stage, arm=arm)
+        replies = self.ask(operation, sites, None, parameters, **context)
         return gathered(operation, groups, {site: reply.summary for site, reply in replies.items()})
 
     def sum(
@@ -165,8 +166,7 @@ class Exchange:
         **context: object,
     ) -> Summary:
         """What these sites add up to; raises as `ask`."""
-        replies = self.ask(operation, sites, None, parameters, **context)
-        return added(operation, {site: reply.summary for site, reply in replies.items()})
+        return self.gather(operation, parameters, **context).of(sites)
 
     def _meet(self, nodes: Sequence[int], found: dict[str, Reply]) -> None:
         """Asks nodes, all at once, which sites they are."""

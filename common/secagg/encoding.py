@@ -13,22 +13,8 @@ from numpy.typing import NDArray
 
 from common.secagg.errors import SecAggError
 from common.secagg.limbs import read_reals, write_reals
-from common.secagg.vectors import CANARY_WORDS, Ring, Segment, Vector, Words, is_clip
+from common.secagg.vectors import CANARY_WORDS, Ring, Vector, Words, is_clip
 from common.types import Counts, FlatWeights, Reals
-
-__all__ = [
-    "CANARY_WORDS",
-    "Encoded",
-    "Ring",
-    "Segment",
-    "Vector",
-    "Words",
-    "check_overflow",
-    "decode",
-    "encode",
-    "norm",
-    "scale_bits_for",
-]
 
 Values: TypeAlias = NDArray[np.number]
 """A site's numbers: integers for COUNTS, float32 or float64 otherwise."""

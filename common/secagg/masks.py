@@ -65,7 +65,7 @@ def add_streams(
         If `words` are not the ring's, or a key is not 32 bytes.
     """
     ring.check(words)
-    streams = [(_keystream(key, suite), sign) for key, sign in keys_and_signs]
+    streams = [(keystream(key, suite), sign) for key, sign in keys_and_signs]
     buffer = memoryview(bytearray(min(words.nbytes, _CHUNK_BYTES)))
     for chunk in _chunks(words):
         _mask(words[chunk], streams, ring, buffer)
@@ -95,7 +95,14 @@ def _combine(into: Words, words: Words, ring: Ring, sign: Sign) -> None:
         np.subtract(into, words, out=into)
 
 
-def _keystream(key: bytes, suite: Suite) -> CipherContext:
+def keystream(key: bytes, suite: Suite = "aes-256-ctr") -> CipherContext:
+    """A cipher at counter zero, which turns zeros into the key stream of a 32-byte key.
+
+    Raises
+    ------
+    ValueError
+        If the key is not 32 bytes.
+    """
     if len(key) != 32:
         raise ValueError(f"a mask key of {len(key)} bytes, 32 are needed")
     if suite == "chacha20":

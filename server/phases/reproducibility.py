@@ -11,7 +11,7 @@ import numpy as np
 from common.agreement import criterion_of, feature_demand
 from common.headers import Operation
 from common.radiomics.reproducibility import FeatureAgreement, agreement, retained
-from common.stats.contract import Summary, total
+from common.stats.contract import Summary
 from common.stats.estimate import OK, Status, suppressed
 from common.stats.guard import finish_guard
 from common.stats.icc import location_of
@@ -90,10 +90,9 @@ def _sums(exchange: Exchange, arm: Arm, sites: AbstractSet[str]) -> Gathered:
     """Of these sites, all about the same means; the others of the arm answer with nothing."""
     plan = exchange.plan
     asked = np.array([site in sites for site in plan.site_names], dtype=np.bool_)
-    means = exchange.gather(Operation.READING_MEANS, {"asked": asked}, arm=arm.name)
-    together = total(means.sums.values())
+    means = exchange.sum(Operation.READING_MEANS, arm.sites, {"asked": asked}, arm=arm.name)
     parameters: dict[str, Counts | Reals | Flags] = {"asked": asked}
     for reading in plan.radiomics.readings:
-        location = location_of(together.part(reading))
+        location = location_of(means.part(reading))
         parameters |= {f"centre.{reading}": location.centre, f"scale.{reading}": location.scale}
     return exchange.gather(Operation.READING_SUMS, parameters, arm=arm.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from common.headers import Operation
@@ -61,13 +60,11 @@ def find_predictors(exchange: Exchange, arm: Arm, known: Screening | None) -> Ar
     if RADIOMICS not in taken:
         return ArmSelection(arm, Predictors(independent), None)
     judged = judge_features(exchange, arm) if plan.radiomics.readings else None
-    selection = select_over_sites(exchange, arm.sites, judged)
+    selection = select_over_sites(exchange, arm, judged)
     return ArmSelection(arm, Predictors(independent, selection.names), selection, judged)
 
 
-def select_over_sites(
-    exchange: Exchange, sites: Sequence[str], judged: JudgedFeatures | None = None
-) -> Selection:
+def select_over_sites(exchange: Exchange, arm: Arm, judged: JudgedFeatures | None = None) -> Selection:
     """The LASSO over the sites: who has all features, then moments, products with the outcome, Grams.
 
     Parameters
@@ -79,14 +76,14 @@ def select_over_sites(
     if judged is not None and not judged.status.ok:
         return nothing_judged(len(FEATURES), judged.status)
     minima = minima_of(plan.profile)
-    counted = exchange.sum(Operation.GUARD, sites, stage="selection")
-    demand = Demand("regression", one_site=len(sites) == 1)
+    counted = exchange.sum(Operation.GUARD, arm.sites, stage="selection", arm=arm.name)
+    demand = Demand("regression", one_site=len(arm.sites) == 1)
     (guard,) = finish_guard(counted, (demand,), minima, two_site_ack=plan.two_site_ack)
     if not guard.status.ok:
         return Selection((), (), (), (), len(FEATURES), 0, None, guard.status)
     settings = SelectionSettings(plan.radiomics.rule, plan.radiomics.wide_gram_accepted)
     retained = None if judged is None else judged.retained
-    return select_features(_Sums(exchange, tuple(sites)), FEATURES, settings, minima, retained)
+    return select_features(_Sums(exchange, arm), FEATURES, settings, minima, retained)
 
 
 @dataclass(frozen=True)
@@ -94,16 +91,19 @@ class _Sums:
     """The sites as whoever answers a selection."""
 
     exchange: Exchange
-    sites: tuple[str, ...]
+    arm: Arm
 
     def scaling(self) -> Summary:
-        return self.exchange.sum(Operation.SCALING, self.sites)
+        return self._sum(Operation.SCALING, {})
 
     def prescreen(self, scale: Scaling) -> Summary:
-        return self.exchange.sum(Operation.PRESCREEN, self.sites, _parameters(scale))
+        return self._sum(Operation.PRESCREEN, _parameters(scale))
 
     def gram(self, scale: Scaling, kept: Counts) -> Summary:
-        return self.exchange.sum(Operation.GRAM, self.sites, {**_parameters(scale), "chosen": kept})
+        return self._sum(Operation.GRAM, {**_parameters(scale), "chosen": kept})
+
+    def _sum(self, operation: Operation, parameters: Parameters) -> Summary:
+        return self.exchange.sum(operation, self.arm.sites, parameters, arm=self.arm.name)
 
 
 def _parameters(scale: Scaling) -> Parameters:

@@ -27,9 +27,10 @@ from flwr.common.secure_aggregation.quantization import quantize
 from flwr.common.secure_aggregation.secaggplus_utils import pseudo_rand_gen
 
 from common.secagg.canonical import canonical
-from common.secagg.encoding import Ring, Vector, encode, scale_bits_for
+from common.secagg.encoding import encode, scale_bits_for
 from common.secagg.keys import ephemeral, pair_key, self_key, shared_secret, sign, verify
 from common.secagg.masks import Sign, add_stream, add_streams
+from common.secagg.vectors import Ring, Vector
 from common.types import FlatWeights
 from tests.bench.measurement import Measurement
 

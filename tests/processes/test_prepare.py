@@ -1,4 +1,4 @@
-"""`rhe-client prepare` as a hospital runs it: progress on a terminal; a kill -9 costs one lesion at most."""
+"""`rhe-client prepare` as a hospital runs it: progress on its terminal; kill -9 costs one lesion at most."""
 
 from __future__ import annotations
 

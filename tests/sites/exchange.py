@@ -17,7 +17,7 @@ from common.groups import groups_of
 from common.headers import Operation, RequestHeader
 from common.matrix import scorers_of
 from common.protocol import Parameters
-from common.stats.contract import Summary, total
+from common.stats.contract import Summary
 from common.stats.minima import minima_of
 from common.study import StudyPlan
 from server.gathered import Gathered, gathered
@@ -73,12 +73,13 @@ class NearExchange:
         return {site: self._answer(operation, site, parameters or {}, context) for site in sorted(sites)}
 
     def gather(
-        self, operation: Operation, parameters: Parameters | None = None, stage: str = "", arm: str = ""
+        self, operation: Operation, parameters: Parameters | None = None, **context: object
     ) -> Gathered:
         """What every group of sites adds up to."""
+        stage, arm = str(context.get("stage", "")), str(context.get("arm", ""))
         groups = groups_of(self.plan, operation, stage, arm)
-        sites = sorted({site for group in groups for site in group.sites})
-        summaries = self.summaries(operation, sites, parameters, stage=stage, arm=arm)
+        sites = {site for group in groups for site in group.sites}
+        summaries = self.summaries(operation, tuple(sites), parameters, **context)
         return gathered(operation, groups, summaries)
 
     def sum(
@@ -89,7 +90,7 @@ class NearExchange:
         **context: object,
     ) -> Summary:
         """What these sites add up to."""
-        return total(self.summaries(operation, sites, parameters, **context).values())
+        return self.gather(operation, parameters, **context).of(sites)
 
     def _answer(
         self, operation: Operation, site: str, parameters: Parameters, context: Mapping[str, object]

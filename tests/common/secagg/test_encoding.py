@@ -9,19 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from common.secagg.encoding import (
-    CANARY_WORDS,
-    Ring,
-    Segment,
-    Vector,
-    check_overflow,
-    decode,
-    encode,
-    norm,
-    scale_bits_for,
-)
+from common.secagg.encoding import check_overflow, decode, encode, norm, scale_bits_for
 from common.secagg.errors import SecAggError
 from common.secagg.masks import add
+from common.secagg.vectors import CANARY_WORDS, Ring, Segment, Vector
 
 SITES = st.integers(1, 50)
 CLIPS = st.floats(1e-6, 1e6)

@@ -6,9 +6,10 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.secagg.encoding import CANARY_WORDS, Ring, Vector, decode, encode, scale_bits_for
+from common.secagg.encoding import decode, encode, scale_bits_for
 from common.secagg.errors import SecAggError
 from common.secagg.masks import add, add_stream, add_streams
+from common.secagg.vectors import CANARY_WORDS, Ring, Vector
 
 SUITES = ["aes-256-ctr", "chacha20"]
 MODULUS = {Ring.UPDATES: 2**32, Ring.COUNTS: 2**64, Ring.REALS: 2**128}
