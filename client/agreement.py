@@ -58,14 +58,14 @@ class SiteAgreement:
         """
         if stage == AGREEMENT:
             self._insist_on_phase()
-            close = dict(zip(READERS, self.releases.too_close_cases(self._cohorts), strict=True))
+            close = dict(zip(READERS, self.releases.too_close_readings(self._cohorts), strict=True))
             return join(
                 self._counted(
                     _complete(self._ratings(one)), Demand("agreement"), near=close[one.reader]
                 ).under(str(index))
                 for index, one in enumerate(PAIRINGS)
             )
-        near = self.releases.too_close_cases(self._feature_cohorts)
+        near = self.releases.too_close_readings(self._feature_cohorts)
         return join(
             self._counted(np.ones(len(ratings), dtype=np.bool_), self._demand, near=close).under(reading)
             for (reading, ratings), close in zip(self._features.items(), near, strict=True)
@@ -97,7 +97,9 @@ class SiteAgreement:
                 )
             answers.append(_summary(one, ratings).under(str(index)))
         wanted = {one.reader for one, use in zip(PAIRINGS, asked, strict=True) if use}
-        self.releases.remember_cases([self._cohorts[READERS.index(one)] for one in READERS if one in wanted])
+        self.releases.remember_readings(
+            [self._cohorts[READERS.index(one)] for one in READERS if one in wanted]
+        )
         return join(answers)
 
     def _insist_on_phase(self) -> None:
@@ -120,7 +122,7 @@ class SiteAgreement:
                 raise SmallNumberError(
                     "features of repeated readings were asked for with too few patients here"
                 )
-        self.releases.remember_cases(self._feature_cohorts)
+        self.releases.remember_readings(self._feature_cohorts)
         return self._features
 
     def _counted(self, complete: Flags, demand: Demand, *, near: bool) -> Summary:

@@ -1,5 +1,7 @@
 """How far readers agree over sites in one process: as on pooled readings, and only where enough were read."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sites.exchange import NearExchange, analyses_of
@@ -8,6 +10,7 @@ from sites.readings import cases_read_twice, icc_1_1, icc_2_1
 from sklearn.metrics import cohen_kappa_score
 
 from common.agreement import PAIRINGS, Pairing
+from common.cohort.outcome import Volumes
 from common.cohort.readings import repeated_column
 from common.errors import PlanError, SmallNumberError
 from common.headers import Operation
@@ -137,6 +140,27 @@ def test_a_cohort_of_readings_too_near_to_a_released_one_is_not_read_out(exchang
         assert (one.estimate.value is None) is (pairing.reader != "first" or pairing.kind == "volume")
     reason = found[Pairing("marker", "hypodensity", "inter")].estimate.status.reason
     assert "too few patients more or less" in reason
+
+
+@pytest.mark.parametrize("changed", [0, 3, 10])
+def test_few_corrected_masks_are_a_cohort_too_near_to_the_one_before(exchange, changed):
+    """Nothing in the table differs, but sums would tell of the patients whose second masks were redrawn."""
+    before = cases(a=25, b=20, c=20)
+    compare_readings(exchange(THREE, before))
+    after = {
+        site: tuple(redrawn(case) if site == "a" and n < changed else case for n, case in enumerate(own))
+        for site, own in before.items()
+    }
+
+    found = by_pairing(compare_readings(exchange(THREE, after)))
+
+    shown = found[Pairing("volume", "ich_volume_ml", "inter")].estimate.value is not None
+    assert shown is (changed != 3)
+
+
+def redrawn(case):
+    repeated = {name: Volumes(one.ich_ml + 1, one.ivh_ml) for name, one in case.readings.repeated.items()}
+    return replace(case, readings=replace(case.readings, repeated=repeated))
 
 
 @pytest.mark.parametrize("operation", [Operation.GUARD, Operation.AGREEMENT])
