@@ -98,10 +98,12 @@ def engine(folder: Folder, state: State = None) -> None:
     member = _member(folder, state)
     plan = member.approved_plan()
     from client.engine import open_engine
+    from client.roster import hiding_party
 
     opened = open_engine(
         folder, plan, member.invitation.coordinator_key(), member.state, Progress(disable=True)
     )
+    opened.party = hiding_party(member)
     with listening(opened.handle, member.socket):
         wait_forever()
 

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator
+from dataclasses import replace
 
-from client.ledger import Departure, Kind
+from client.ledger import Departure, Sort
 from common.headers import OK, RequestHeader
-from common.protocol import Reply
+from common.phases import phase_of
+from common.protocol import Reply, encode_reply, question_of
+from common.secagg.canonical import parse
+from common.secagg.messages import Refusal, read
+from common.secagg.wire import Frame, Kind, unpack
+from common.study import StudyPlan
 
 
 def departure_of(header: RequestHeader | None, reply: Reply, body: bytes) -> Departure:
@@ -34,13 +41,66 @@ def departure_of(header: RequestHeader | None, reply: Reply, body: bytes) -> Dep
     )
 
 
+def sealed_departures(plan: StudyPlan, message: bytes, reply: Reply) -> Iterator[Departure]:
+    """The lines of an answer to a message of the protocol that hides sums: masked, and beside it the own.
+
+    Parameters
+    ----------
+    plan : StudyPlan
+    message : bytes
+        What was asked.
+    reply : Reply
+    """
+    if reply.sealed is None:
+        return
+    body = reply.sealed.tobytes()
+    asked, answer = unpack(message), unpack(body)
+    phase, sites = _sealed_phase(plan, asked, reply.header.site)
+    kinds: dict[Kind, Sort] = {
+        Kind.ITERATION: "statistics",
+        Kind.CONTRIBUTION: "model update",
+        Kind.REFUSAL: "refusal",
+    }
+    told = {
+        Kind.ITERATION: sum(math.prod(shape) for _, _, shape in reply.header.layout),
+        Kind.CONTRIBUTION: len(answer.payload) // 4,
+    }
+    line = Departure(
+        plan_hash=plan.digest(),
+        phase=phase,
+        what=kinds.get(answer.kind, "protocol"),
+        numbers=told.get(answer.kind, 0),
+        size=len(body),
+        digest=hashlib.sha256(body).hexdigest(),
+        summed_with=sites,
+        hidden=True,
+        code=read(answer, Kind.REFUSAL, Refusal).code if answer.kind is Kind.REFUSAL else OK,
+    )
+    yield line
+    own = replace(reply, sealed=None)
+    if own.summary.layout():
+        plain = encode_reply(own)
+        update = {"hidden": False, "summed_with": (), "numbers": _numbers(own), "size": len(plain)}
+        yield line.model_copy(update={**update, "digest": hashlib.sha256(plain).hexdigest()})
+
+
+def _sealed_phase(plan: StudyPlan, asked: Frame, site: str) -> tuple[str, tuple[str, ...]]:
+    """The question in an iteration, else the protocol's phase; and with whom the answer is summed."""
+    fields = parse(asked.header, len(asked.header))
+    name = str(fields.get("phase", ""))
+    sites = tuple(one for one in phase_of(plan, name).sites if one != site) if name else ()
+    if asked.kind is Kind.ITERATE:
+        return _phase(question_of(bytes(asked.payload))), sites
+    return name or asked.kind.name.lower(), sites
+
+
 def _phase(header: RequestHeader | None) -> str:
     if header is None:
         return "unreadable"
     return f"{header.operation} {header.stage}".strip()
 
 
-def _kind(reply: Reply) -> Kind:
+def _kind(reply: Reply) -> Sort:
     header = reply.header
     if header.code != OK:
         return "refusal"

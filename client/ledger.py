@@ -20,7 +20,7 @@ from common.errors import StorageError
 from common.settings import Section
 from common.storage import exclusive, private_folder, write_atomically
 
-Kind = Literal["statistics", "model update", "model", "pictures", "description", "refusal", "protocol"]
+Sort = Literal["statistics", "model update", "model", "pictures", "description", "refusal", "protocol"]
 _START = "0" * 64
 
 
@@ -31,7 +31,7 @@ class Departure(Section):
     """Of the study; empty of a message that could not be read."""
     phase: str
     """The question, e.g. "evaluate" or "guard cohort"."""
-    what: Kind
+    what: Sort
     """Of what the answer is made."""
     subject: str = ""
     """Model and arm, where one is concerned."""

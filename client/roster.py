@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from client.party import HidingParty
 from common.enrolment import study_name
 from common.errors import PolicyError, ProtocolError, SiteError
 from common.secagg.roster import Identity, Pin, Roster, check_roster
@@ -76,6 +77,26 @@ def approved_roster(member: Membership) -> Roster:
         raise PolicyError(f"no roster is approved -> rhe-client approve {member.folder} --roster FILE")
     pin = replace(_pin(member, plan), version=member.approval.roster - 1)
     return check_roster(_contents(member.roster_file), pin)
+
+
+def hiding_party(member: Membership) -> HidingParty | None:
+    """Who the site is in the protocol; None where the plan hides no sum.
+
+    Raises
+    ------
+    PolicyError
+        If it approved no roster.
+    SecAggError
+        If the file is not the one that was approved.
+    """
+    plan = member.approved_plan()
+    if not plan.hides_sums:
+        return None
+    approved_roster(member)
+    signer = bytes.fromhex(member.invitation.signer)
+    return HidingParty(
+        identity_of(member, plan), signer, _contents(member.roster_file), member.protocol_files
+    )
 
 
 def new_identity() -> bytes:

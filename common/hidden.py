@@ -16,7 +16,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from common.secagg.encoding import Ring, Segment, Vector, scale_bits_for
+from common.secagg.encoding import scale_bits_for
+from common.secagg.vectors import Ring, Segment, Vector
 from common.stats.contract import Layout, Summary
 from common.types import Counts, FlatWeights, Reals
 

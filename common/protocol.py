@@ -119,6 +119,17 @@ def decode_request(message: bytes, coordinator: Ed25519PublicKey) -> Request:
     return Request(header, None if weights is None else _as_weights(weights), parameters)
 
 
+def question_of(message: bytes) -> RequestHeader:
+    """What a signed request asks; the signature is for whoever answers it.
+
+    Raises
+    ------
+    ProtocolError
+        If the bytes are malformed.
+    """
+    return _unpack(message[SIGNATURE_BYTES:], RequestHeader)[0]
+
+
 def encode_reply(reply: Reply) -> bytes:
     """The bytes of a reply."""
     arrays: dict[str, NDArray[np.generic]] = {}

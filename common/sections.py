@@ -197,11 +197,11 @@ class Privacy(Section):
     weights: Literal["frozen", "per-round", "equal"] = "frozen"
     """How sites weigh in a federated training. "frozen": by patients, whose total is released once;
     "per-round": with their total in each round, whose change would tell a site's; "equal": each alike."""
-    largest_site: int = Field(default=10_000, ge=1, le=2**31)
+    largest_site: int = Field(default=1000, ge=1, le=2**31)
     """Training patients above which a site is refused: weights are shares of it."""
     clip: float = Field(default=4.0, gt=0, le=2.0**20)
     """Bound of a weight's change in one round; a larger one is clipped."""
-    clip_buffers: float = Field(default=4096.0, gt=0, le=2.0**20)
+    clip_buffers: float = Field(default=256.0, gt=0, le=2.0**20)
     """The same of BatchNorm's running means and variances."""
     clip_fraction: float = Field(default=0.0, ge=0, lt=1)
     """Share of a site's changes that may be clipped; more is an error."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rich.progress import Progress
 
+from common.errors import PlanError
 from common.headers import SiteFacts
 from common.machine import processor
 from common.protocol import Reply
@@ -54,13 +55,14 @@ def conduct(grid: Grid, run: StudyRun, progress: Progress) -> Results:
     RheError
         If a site stays away, refuses or fails, or the folder cannot be written.
     """
-    exchange = Exchange(grid, run.plan, run.key)
+    exchange = _line(grid, run)
     clock = PhaseClock(lambda: exchange.traffic.rounds)
     with clock.phase("enrolment"):
         facts = {site: _facts(reply) for site, reply in exchange.enrol(run.patience_s).items()}
     with clock.phase("preparation"):
         preparation = prepare_sites(exchange)
     outcome = _carry_out(exchange, run, progress, clock, Outcome(facts, preparation))
+    exchange.close()
     provenance = _provenance(run, exchange, clock, facts)
     results = assemble(run.plan, outcome, provenance)
     write_cards(run, outcome, results)
@@ -69,6 +71,16 @@ def conduct(grid: Grid, run: StudyRun, progress: Progress) -> Results:
     write_tables(results, run.tables)
     _log.info("%s", provenance.rounds())
     return results
+
+
+def _line(grid: Grid, run: StudyRun) -> Exchange:
+    """To the sites; what several of them add up to goes through the protocol if the plan hides it."""
+    exchange = Exchange(grid, run.plan, run.key)
+    if run.plan.hides_sums:
+        if run.roster is None:
+            raise PlanError("the plan hides sums, and no roster says among whom -> rhe-server roster")
+        exchange.hide(run.roster, run.protocol)
+    return exchange
 
 
 def _carry_out(

@@ -20,7 +20,8 @@ from common.study import load_plan
 from server.job import Outcome
 from server.provision.office import open_office
 from server.run import StudyRun
-from simulations.two_centres import check_sites, open_engines, simulated_key
+from simulations.parties import simulated_key
+from simulations.two_centres import check_sites, open_engines
 
 if TYPE_CHECKING:
     from rich.progress import Progress

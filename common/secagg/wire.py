@@ -81,6 +81,11 @@ class Frame:
         return sha256(self.header)
 
 
+def is_sealed(message: Bytes) -> bool:
+    """Whether the bytes are a message of this protocol, well-formed or not."""
+    return bytes(message[: len(_MAGIC)]) == _MAGIC
+
+
 def sha256(*parts: Bytes) -> str:
     """64 hexadecimal digits."""
     digest = hashlib.sha256()

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from common.hidden import Hiding
-from common.secagg.encoding import Segment, decode, encode
+from common.secagg.encoding import decode, encode
 from common.secagg.masks import add
+from common.secagg.vectors import Segment
 from common.stats.contract import Summary, total
 
 SITES = 50

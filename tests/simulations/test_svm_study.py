@@ -23,7 +23,8 @@ from common.seeds import derive_seed
 from common.study import StudyPlan
 from common.svm import map_of
 from server.run import StudyRun
-from simulations.two_centres import run_in_process, simulated_key
+from simulations.parties import simulated_key
+from simulations.two_centres import run_in_process
 
 NUMBERS = ("onset_to_ct_h", "ich_volume_ml", "ivh")
 C_GRID, GAMMA_GRID, FEATURES = (0.1, 10.0), (0.02, 0.1), 16
