@@ -1,6 +1,7 @@
 """A whole study with an ICC filter: features that a second mask changes never reach the LASSO."""
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
@@ -17,13 +18,14 @@ from common.radiomics.features import FEATURES
 from common.radiomics.selection import fold_of
 from common.study import StudyPlan
 from server.run import StudyRun
-from simulations.two_centres import run_in_process, simulated_key
+from simulations.parties import simulated_key
+from simulations.two_centres import run_in_process
 
 PATIENTS = 18
 SEED = 11
 
 
-def a_plan():
+def a_plan(**changes):
     return StudyPlan.model_validate(
         {
             "name": "Reproducible radiomics",
@@ -39,6 +41,7 @@ def a_plan():
             "radiomics": {"folds": 3, "readings": ["inter"]},
             "phases": ["agreement", "training", "evaluation"],
         }
+        | changes
     )
 
 
@@ -182,3 +185,25 @@ def test_the_tables_hold_every_feature(results, out):
     with (out / "tables/agreement.csv").open(newline="") as file:
         kinds = [row["kind"] for row in csv.DictReader(file)]
     assert (kinds.count("volume"), kinds.count("marker"), kinds.count("suggestion")) == (4, 18, 18)
+
+
+def test_readers_of_their_own_judge_features_centre_by_centre(results, training, folders, out, tmp_path):
+    """Sums of other readers' readings are never added; each centre's own leave it in the clear."""
+    plan = a_plan(agreement={"same_readers": False}, phases=["training"])
+    for name in folders:
+        shutil.copytree(out / "sites" / name / "cache", tmp_path / "out" / "sites" / name / "cache")
+
+    found = run_in_process(
+        StudyRun(plan, tmp_path / "out", simulated_key(plan)), folders, Progress(disable=True)
+    )
+
+    (judged,) = found.reproducibility.filters
+    own = {site: reproducible([case for name, case in training if name == site]) for site in folders}
+    assert [(one.sites, one.used) for one in judged.readings] == [
+        ((site,), sum(name == site for name, _ in training)) for site in folders
+    ]
+    assert set(judged.retained) == own["a"] & own["b"]
+    assert own["a"] != own["b"]
+    (selection,) = found.selections
+    assert {one.name for one in selection.features} <= set(judged.retained)
+    assert selection.reproducible == len(judged.retained)
