@@ -11,10 +11,10 @@ from rich.progress import Progress
 from client.scans import MeasuredPatient, mask_labels
 from client.site import SiteSettings
 from common.errors import Finding
+from common.extraction import extraction_of
 from common.imaging.cache import Cache
 from common.radiomics.batch import Extractor, Job, extract_cases
 from common.radiomics.extract import Extracted
-from common.radiomics.settings import ExtractionSettings
 from common.study import StudyPlan
 from common.types import Reals
 
@@ -58,7 +58,7 @@ def extract_site(
         for one in measured
         if one.patient.baseline_ct is not None and one.patient.baseline_mask is not None
     ]
-    extractor = Extractor(cache, ExtractionSettings(voi=plan.radiomics.voi, spacing_mm=_spacing(plan)))
+    extractor = Extractor(cache, extraction_of(plan))
     task = progress.add_task(f"{settings.name}: extracting radiomics", total=len(jobs))
     found = extract_cases(
         jobs, extractor, _workers(plan), lambda done, _: progress.update(task, completed=done)
@@ -70,11 +70,6 @@ def extract_site(
         for note in _notes(one, found.cases.get(one.patient.identifier), found.refused, settings.table)
     ]
     return SiteFeatures({name: case.values for name, case in found.cases.items()}, tuple(notes))
-
-
-def _spacing(plan: StudyPlan) -> tuple[float, float, float]:
-    x, y, z = plan.preprocessing.spacing_mm
-    return (x, y, z)
 
 
 def _workers(plan: StudyPlan) -> int:

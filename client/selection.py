@@ -10,17 +10,14 @@ import numpy as np
 from client.covariates import feature_matrix, labels_of
 from client.prepare import PreparedCase
 from common.errors import ProtocolError
+from common.headers import LassoSelection
 from common.protocol import Parameters
 from common.questions import flags, integers, reals
 from common.radiomics.features import FEATURES
-from common.radiomics.selection import (
-    Selection,
-    SelectionSettings,
-    complete_features,
-    fold_of,
-    select_features,
-)
+from common.radiomics.selection import SelectionSettings, complete_features, fold_of, select_features
+from common.selected import not_selected, summary_of
 from common.stats.contract import Summary
+from common.stats.guard import Demand, breach
 from common.stats.lasso import Scaling, local_gram, local_scaling
 from common.stats.minima import minima_of
 from common.stats.prescreen import local_prescreen
@@ -69,11 +66,18 @@ class FeatureSums:
         return local_gram(self.features[:, kept], self.labels, self.folds, self.n_folds, own)
 
 
-def select_alone(plan: StudyPlan, site: str, training: Sequence[PreparedCase]) -> Selection:
-    """The features that the LASSO selects on these patients alone."""
-    return select_features(
-        FeatureSums.of(plan, site, training), FEATURES, settings_of(plan), minima_of(plan.profile)
-    )
+def select_alone(plan: StudyPlan, site: str, training: Sequence[PreparedCase]) -> LassoSelection:
+    """The features that the LASSO selects on these patients alone.
+
+    With the minima of a release where the plan declares one: the features' moments leave with the models.
+    """
+    sums, minima = FeatureSums.of(plan, site, training), minima_of(plan.profile)
+    positives = int(sums.labels.sum())
+    demand = Demand("regression", one_site=plan.site(site).model_release)
+    status = breach(len(sums.labels) - positives, positives, demand, minima)
+    if not status.ok:
+        return not_selected(status)
+    return summary_of(select_features(sums, FEATURES, settings_of(plan), minima))
 
 
 def settings_of(plan: StudyPlan) -> SelectionSettings:

@@ -236,7 +236,7 @@ class Results(Record):
     """What predicts expansion; None if the study did not ask."""
     training: tuple[LearningCurve, ...]
     selections: tuple[FeatureSelection, ...] = ()
-    """Radiomics features of each federated arm."""
+    """Radiomics features of each federated arm, and of each local one whose models were released."""
     fitted: tuple[FittedModel, ...] = ()
     """The logistic models."""
     machines: tuple[SupportVectorMachine, ...] = ()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from common.headers import Operation
+from common.headers import LassoSelection, Operation
 from common.predictors import Predictors
 from common.protocol import Parameters
 from common.radiomics.features import FEATURES
-from common.radiomics.selection import Selection, SelectionSettings, select_features
+from common.radiomics.selection import SelectionSettings, select_features
+from common.selected import not_selected, summary_of
 from common.stats.contract import Summary
 from common.stats.glm import entering
 from common.stats.guard import Demand, finish_guard
@@ -30,13 +31,13 @@ class ArmSelection:
     ----------
     arm : Arm
     predictors : Predictors
-    selection : Selection or None
+    selection : LassoSelection or None
         None where no model takes radiomics.
     """
 
     arm: Arm
     predictors: Predictors
-    selection: Selection | None
+    selection: LassoSelection | None
 
 
 def find_predictors(exchange: Exchange, arm: Arm, known: Screening | None) -> ArmSelection:
@@ -58,7 +59,7 @@ def find_predictors(exchange: Exchange, arm: Arm, known: Screening | None) -> Ar
     return ArmSelection(arm, Predictors(independent, selection.names if selection else ()), selection)
 
 
-def select_over_sites(exchange: Exchange, sites: Sequence[str]) -> Selection:
+def select_over_sites(exchange: Exchange, sites: Sequence[str]) -> LassoSelection:
     """The LASSO over the sites: who has all features, then moments, products with the outcome, Grams."""
     plan = exchange.plan
     minima = minima_of(plan.profile)
@@ -66,9 +67,9 @@ def select_over_sites(exchange: Exchange, sites: Sequence[str]) -> Selection:
     demand = Demand("regression", one_site=len(sites) == 1)
     (guard,) = finish_guard(counted, (demand,), minima, two_site_ack=plan.two_site_ack)
     if not guard.status.ok:
-        return Selection((), (), (), (), len(FEATURES), 0, None, guard.status)
+        return not_selected(guard.status)
     settings = SelectionSettings(plan.radiomics.rule, plan.radiomics.wide_gram_accepted)
-    return select_features(_Sums(exchange, tuple(sites)), FEATURES, settings, minima)
+    return summary_of(select_features(_Sums(exchange, tuple(sites)), FEATURES, settings, minima))
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,8 @@ def a_plan(**changes):
         ],
         "radiomics": {"folds": 3},
         "federation": {"rounds": 1},
-        "phases": ["training", "evaluation"],
+        "phases": ["regression", "training", "evaluation"],
+        "regression": {"candidates": ["ich_volume_ml"]},
         "evaluation": {"reference_model": "net"},
     }
     return StudyPlan.model_validate(settings | changes)

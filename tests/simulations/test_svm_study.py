@@ -1,7 +1,6 @@
 """Support vector machines of a study: exact where they stay, in random Fourier features where they travel."""
 
 import itertools
-import json
 import re
 
 import numpy as np
@@ -18,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from client.engine import SiteEngine
+from common.card_file import load_card
 from common.radiomics.selection import fold_of
 from common.seeds import derive_seed
 from common.study import StudyPlan
@@ -135,7 +135,11 @@ def ridge(rows, training, c, gamma):
 
 
 def kept_by(out, arm):
-    return json.loads((out / f"models/SVM/{arm}.json").read_text())
+    return fitted_in(out / f"models/SVM/{arm}.json")
+
+
+def fitted_in(path):
+    return load_card(path).card.content.fitted.model_dump(mode="json")
 
 
 def cell_of(results, arm, site, part):
@@ -262,7 +266,7 @@ def test_constant_covariates_are_left_out_and_of_them_alone_there_is_no_machine(
     )
 
     assert all(one.features == 8 and one.used for one in some)
-    kept = json.loads((tmp_path / "out/models/Some/federated.json").read_text())
+    kept = fitted_in(tmp_path / "out/models/Some/federated.json")
     assert [column["variable"] for column in kept["columns"]] == ["onset_to_ct_h"]
     assert [one.standing.reason for one in none] == ["every covariate is constant"] * 2
     judged = [c for c in results.evaluation if c.model == "None"]
