@@ -21,6 +21,7 @@ from server.report.palette import auc_tint
 from server.report.performance import performance
 from server.report.predictors import predictors
 from server.report.risks import calibration, decision
+from server.report.selections import selections
 from server.report.subgroups import heterogeneity, subgroups
 from server.report.subject import Subject, subject_of
 from server.report.views import CohortView, fair_cohorts
@@ -92,6 +93,7 @@ CHAPTERS = (
     Chapter("patients", "Patients", _patients),
     Chapter("characteristics", "Table 1: characteristics", characteristics),
     Chapter("predictors", "Table 2: predictors", predictors),
+    Chapter("selections", "Radiomics features", selections),
     Chapter("training", "Training", training),
     Chapter("matrix", "Evaluation matrix", matrices),
     Chapter("roc", "ROC curves", _if_judged(curves)),
