@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil, floor, log10
 from typing import TYPE_CHECKING
 
 from server.analyses import FeatureSelection
@@ -18,6 +19,8 @@ _GAP = 0.95
 _COUNTS = 6
 """Numbers of features that are written above the cross-validation's curve."""
 _ERROR = "#00598c"
+_MARGIN = 1.25
+"""Between the path's ends and the frame, a factor."""
 _X_LABEL = "Penalty \N{GREEK SMALL LETTER LAMDA}, logarithmic axis"
 
 
@@ -34,15 +37,25 @@ def lasso_picture(found: FeatureSelection, chosen: float, styles: Sequence[LineS
 
     def draw(figure: Figure) -> None:
         path, validation = _FRAME.columns(figure, 2, _GAP)
+        for axes in (path, validation):
+            _by_penalty(axes, found, chosen)
         _profiles(path, found, styles)
         _validation(validation, found)
-        for axes in (path, validation):
-            axes.axvline(chosen, color=INK, linewidth=1.2, linestyle=(0, (4, 2)), zorder=2)
-            axes.set(xscale="log", xlabel=_X_LABEL)
-            axes.grid(axis="y", color=GRID, linewidth=0.8)
-            axes.set_axisbelow(True)
 
     return draw_picture(draw, _FRAME, alt)
+
+
+def _by_penalty(axes: Axes, found: FeatureSelection, chosen: float) -> None:
+    """A logarithmic axis of penalties with its ticks in plain digits, and the chosen one."""
+    high, low = found.path[0].penalty, found.path[-1].penalty
+    axes.set(xscale="log", xlim=(low / _MARGIN, high * _MARGIN), xlabel=_X_LABEL)
+    decades = [10.0**power for power in range(floor(log10(low)), ceil(log10(high)) + 1)]
+    ticks = [tick for tick in decades if low / _MARGIN <= tick <= high * _MARGIN]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.xaxis.set_minor_formatter("")
+    axes.axvline(chosen, color=INK, linewidth=1.2, linestyle=(0, (4, 2)), zorder=2)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
 
 
 def _profiles(axes: Axes, found: FeatureSelection, styles: Sequence[LineStyle]) -> None:
