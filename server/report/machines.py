@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from common.design import covariate_label
 from server.records import SupportVectorMachine
 from server.report.printed import BLANK, Entry, Footnotes, Group, Line, PrintedTable, absent_entry
 from server.report.subject import Subject
@@ -55,11 +56,11 @@ def _entries(machine: SupportVectorMachine, notes: Footnotes) -> tuple[Entry, ..
         Entry(str(len(machine.covariates)), notes.mark(_named(machine))),
         Entry(f"{machine.c:g}"),
         Entry(f"{machine.gamma:g}"),
-        Entry(f"{kind} {number(machine.criterion)}", notes.mark(machine.method)),
+        Entry(f"{kind} {number(machine.criterion)}", notes.mark(f"{machine.method[:1].upper()}{machine.method[1:]}.")),
         Entry(str(machine.features)),
         Entry("no exact one exists") if machine.deviation is None else Entry(number(machine.deviation)),
     )
 
 
 def _named(machine: SupportVectorMachine) -> str:
-    return f"{', '.join(machine.covariates)}."
+    return f"{', '.join(covariate_label(name) for name in machine.covariates)}."
