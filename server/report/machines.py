@@ -56,7 +56,10 @@ def _entries(machine: SupportVectorMachine, notes: Footnotes) -> tuple[Entry, ..
         Entry(str(len(machine.covariates)), notes.mark(_named(machine))),
         Entry(f"{machine.c:g}"),
         Entry(f"{machine.gamma:g}"),
-        Entry(f"{kind} {number(machine.criterion)}", notes.mark(f"{machine.method[:1].upper()}{machine.method[1:]}.")),
+        Entry(
+            f"{kind} {number(machine.criterion)}",
+            notes.mark(f"{machine.method[:1].upper()}{machine.method[1:]}."),
+        ),
         Entry(str(machine.features)),
         Entry("no exact one exists") if machine.deviation is None else Entry(number(machine.deviation)),
     )

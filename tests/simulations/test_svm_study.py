@@ -17,7 +17,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from client.engine import SiteEngine
+from client.kernel import Choice, exact_machine
 from common.card_file import load_card
+from common.errors import ExchangeError
 from common.radiomics.selection import fold_of
 from common.seeds import derive_seed
 from common.study import StudyPlan
@@ -272,3 +274,59 @@ def test_constant_covariates_are_left_out_and_of_them_alone_there_is_no_machine(
     judged = [c for c in results.evaluation if c.model == "None"]
     assert judged
     assert all(cell.auc.value is None for cell in judged)
+
+
+def test_support_vectors_are_among_the_numbers_that_are_looked_for(results, hospitals):
+    """And they leave neither in a message nor in a card: see the test above."""
+    training = rows_of(hospitals, ("west",))
+    x, labels = design(training)
+    machine = exact_machine(x, labels, PLAN.table_models[0], Choice(10.0, 0.1, 0.5), 3)
+    (calibrated,) = machine.calibrated_classifiers_
+
+    vectors = calibrated.estimator.named_steps["svc"].support_vectors_
+
+    assert len(vectors) > 5
+    looked_for = numbers_of_patients(training)
+    nearest = np.abs(looked_for[:, np.newaxis] - vectors[:, :2].ravel()).min(axis=0)
+    assert nearest.max() < 1e-12
+
+
+def one_class(hospitals, tmp_path, change):
+    """The hospitals with west's rows changed."""
+    folders = {"east": hospitals["east"]}
+    folders["west"] = table_only_hospital(
+        tmp_path / "west", "west", 3, habits=Habits(split=("train", "test"))
+    )
+    write_cohort(folders["west"], [change(row) for row in read_cohort(hospitals["west"])])
+    settings = folders["west"] / "site.toml"
+    settings.write_text(settings.read_text() + "model_release = true\n")
+    return folders
+
+
+SMALL_GRID = {"c_grid": [1.0], "gamma_grid": [0.1], "fourier_features": 8}
+
+
+def test_a_site_whose_training_patients_are_of_one_class_is_refused_with_the_remedy(
+    hospitals, tmp_path, caplog
+):
+    folders = one_class(hospitals, tmp_path, lambda row: row | ({"split": "test"} if grows(row) else {}))
+
+    with pytest.raises(ExchangeError, match="west: prepare failed with E_SMALL_N"):
+        study(a_plan(MODEL | SMALL_GRID), folders, tmp_path / "out")
+
+    assert "0 patients with expansion are in the part 'train'" in caplog.text
+
+
+def test_a_site_that_lacks_a_covariate_in_one_class_costs_what_it_would_train(hospitals, tmp_path):
+    """Of complete patients west has one class; nothing of them may be told from east's sums."""
+    folders = one_class(hospitals, tmp_path, lambda row: row | ({"ivh": ""} if grows(row) else {}))
+    logistic = {"kind": "logistic", "name": "Logistic", "covariates": list(NUMBERS)}
+
+    results = study(a_plan(MODEL | SMALL_GRID, logistic), folders, tmp_path / "out")
+
+    for fits in (results.machines, results.fitted):
+        standing = {one.arm: one.standing.reason for one in fits}
+        assert standing["federated"] == "a site has too few patients for it"
+        assert standing["local-east"] == ""
+    shown = {(c.model, c.arm) for c in results.evaluation if c.auc.value is not None}
+    assert shown == {("SVM", "local-east"), ("Logistic", "local-east")}
