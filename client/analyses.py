@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from client.agreement import AGREEMENT, REPRODUCIBILITY, SiteAgreement
 from client.compare import calibrate_scores, calibrated_parts, compare_scores, compared_parts
 from client.covariates import arm_matrix, column_of, feature_matrix, labels_of
 from client.evaluate import evaluate_scores, evaluated_parts, guard_scores
@@ -80,6 +81,8 @@ class SiteAnalyses:
             return self._guard_selection()
         if header.stage == "svm":
             return self._guard_svm(header)
+        if header.stage in {AGREEMENT, REPRODUCIBILITY}:
+            return self._agreement.guard(header.stage)
         raise ProtocolError(f"a guard round for no known stage: {header.stage!r}")
 
     def cohort(self, _: RequestHeader, parameters: Parameters) -> Summary:
@@ -141,6 +144,10 @@ class SiteAnalyses:
         """Cross-products of some of them, by fold."""
         self._insist_on_selection()
         return answer_gram(self._features, parameters)
+
+    def readings(self, header: RequestHeader, parameters: Parameters) -> Summary:
+        """How far repeated readings agree."""
+        return self._agreement.answer(header, parameters)
 
     def ridge(self, header: RequestHeader, parameters: Parameters) -> Summary:
         """One round of a support vector machine's ridge regressions over the training patients."""
@@ -266,6 +273,10 @@ class SiteAnalyses:
     @cached_property
     def _releases(self) -> SiteReleases:
         return SiteReleases(self.plan, self.cases, self.registry)
+
+    @cached_property
+    def _agreement(self) -> SiteAgreement:
+        return SiteAgreement(self.plan, self.site, self.cases, self._releases)
 
     def _board(self) -> Scoreboard:
         return open_scoreboard(self.plan, self.site, self.cases, self.store)

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from client.intake import Intake, class_findings, given_expansion, inspect_site, size_findings
+from client.lost_readings import LostReading, lost
 from client.parts import assign_parts, split_notes
 from client.refusals import needed_files
 from client.scans import mask_labels, same_voxels, voxel_digest
@@ -16,6 +17,7 @@ from client.scores import range_findings
 from client.site import SITE_FILE, SiteSettings
 from common.cohort.outcome import Volumes, classify
 from common.cohort.patient import Patient
+from common.cohort.readings import READINGS
 from common.errors import CohortError, Finding, ScanError, SiteError, SmallNumberError
 from common.imaging.mask import read_mask
 from common.imaging.scan import read_scan
@@ -57,6 +59,8 @@ class _Seen:
         Digests of the voxels of the scans that can be read.
     problems : tuple of str
         Why scans or masks cannot be used.
+    lost : tuple of LostReading
+        Further masks that cannot be used.
     """
 
     patient: Patient
@@ -64,6 +68,7 @@ class _Seen:
     baseline: Volumes | None
     scans: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    lost: tuple[LostReading, ...] = ()
 
 
 def check_site(folder: Path, progress: Progress, *, pixels: bool, plan: StudyPlan | None = None) -> Checkup:
@@ -102,6 +107,8 @@ def check_site(folder: Path, progress: Progress, *, pixels: bool, plan: StudyPla
         *(finding for finding in cohort if finding not in intake.site_findings),
         *(refusal.finding for refusal in intake.refusals),
         *(finding for _, finding in refused),
+        *(one.finding for one in intake.lost),
+        *(one.finding for found in seen for one in found.lost),
     )
     return Checkup(len(intake.table.patients), len(usable), findings, tuple(_notes(intake, usable)))
 
@@ -190,7 +197,21 @@ def _decode(patient: Patient, intake: Intake) -> _Seen:
     positive = (
         classify(baseline, followup, definition).positive(definition) if baseline and followup else None
     )
-    return _Seen(patient, positive, baseline, tuple(scans), tuple(problems))
+    return _Seen(patient, positive, baseline, tuple(scans), tuple(problems), tuple(_lost(patient, intake)))
+
+
+def _lost(patient: Patient, intake: Intake) -> Iterator[LostReading]:
+    """Further masks that the table did not tell to be of no use, read on their CT."""
+    readings = intake.plan.readings if intake.plan else READINGS
+    gone = {one.reading for one in intake.lost if one.patient is patient}
+    ct = patient.baseline_ct
+    for reading, path in patient.repeated_masks.items():
+        if reading not in readings or reading in gone or ct is None:
+            continue
+        try:
+            read_mask(path, read_scan(ct), mask_labels(intake.settings))
+        except ScanError as refusal:
+            yield lost(intake.table.path.name, patient, reading, str(refusal))
 
 
 def _read(ct: Path | None, mask: Path | None, settings: SiteSettings) -> tuple[list[str], Volumes | None]:

@@ -46,18 +46,25 @@ def init(
 @app.command()
 def approve(
     folder: Folder,
+    roster: Annotated[
+        Path | None, typer.Option(help="Who takes part, signed by the study's authority; needed once.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Approve without being asked.")] = False,
     state: State = None,
 ) -> None:
     """Show in plain words what the plan makes leave this hospital, and approve it."""
-    from client.enrol import describe_plan
+    from client.enrol import describe_plan, describe_roster
+    from client.roster import offered_roster
 
     member = _member(folder, state)
     plan = member.invitation.study_plan()
+    offered = offered_roster(member, roster)
     print(describe_plan(plan, member.settings))
+    if offered is not None:
+        print(describe_roster(offered[0], member.invitation.signer))
     if not yes:
         typer.confirm("\nDo you approve this plan?", abort=True)
-    member.approve()
+    member.approve(roster)
     print(f"\napproved: {plan.digest()[:12]}; then: rhe-client start {folder}")
 
 
@@ -91,10 +98,12 @@ def engine(folder: Folder, state: State = None) -> None:
     member = _member(folder, state)
     plan = member.approved_plan()
     from client.engine import open_engine
+    from client.roster import hiding_party
 
     opened = open_engine(
         folder, plan, member.invitation.coordinator_key(), member.state, Progress(disable=True)
     )
+    opened.party = hiding_party(member)
     with listening(opened.handle, member.socket):
         wait_forever()
 
@@ -166,6 +175,26 @@ def _member(folder: Path, state: Path | None) -> Membership:
     from client.membership import Membership
 
     return Membership(folder.resolve(), _state(folder, state).resolve())
+
+
+@app.command()
+def audit(
+    folder: Folder,
+    verify: Annotated[bool, typer.Option("--verify", help="Only check that no line was altered.")] = False,
+    state: State = None,
+) -> None:
+    """Answer what has left this hospital: when, in which phase, how much, and with whom it was summed."""
+    from rich.console import Console
+
+    from client.audit import audit_tables
+    from client.ledger import Ledger
+
+    ledger = Ledger(_state(folder, state) / "ledger")
+    lines = ledger.lines()
+    if not verify:
+        for table in audit_tables(lines):
+            Console().print(table)
+    print(f"{ledger.path}: {len(lines)} lines, every one follows from the one before it")
 
 
 @app.command()

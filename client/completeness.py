@@ -31,11 +31,16 @@ class ColumnLine:
 
 
 def column_lines(cases: Sequence[PreparedCase]) -> tuple[ColumnLine, ...]:
-    """Every column but identifiers and paths, in the schema's order, then the plan's scores."""
+    """Every column but identifiers and paths, in the schema's order, then the plan's scores.
+
+    Columns of repeated readings are left out where nobody was read again.
+    """
     lines = []
     for variable in VARIABLES:
         cells = [case.patient.value(variable.name) for case in cases]
         given = [cell for cell in cells if cell is not None]
+        if variable.group == "repeated readings" and not given:
+            continue
         if variable.kind == "continuous":
             lines.append(_number_line(variable.name, cells))
         elif variable.kind == "binary":

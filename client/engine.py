@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,18 +18,25 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from rich.progress import Progress
 
 from client.analyses import SiteAnalyses
+from client.egress import departure_of, sealed_departures
 from client.environment import describe as describe_environment
 from client.explain import draw_attention
 from client.flow import summarise_flow
+from client.hidden import HiddenAnswers
+from client.ledger import Ledger
+from client.party import HidingParty
 from client.prepare import prepare_site
 from client.registry import ReleaseRegistry
 from client.samples import SiteSamples
 from client.score_store import ScoreStore
 from client.site import SiteSettings, attention_maps_may_leave, check_profile, check_release, load_site
 from client.trainings import SiteTrainings
-from common.errors import PlanError, ProtocolError, RheError
+from common.errors import PlanError, PolicyError, ProtocolError, RheError, StorageError
+from common.groups import groups_of
 from common.headers import Operation, ReplyHeader, RequestHeader
 from common.protocol import Parameters, Reply, Request, decode_request, encode_reply
+from common.rounds import nobody_validated
+from common.secagg.wire import is_sealed
 from common.stats.contract import Summary
 from common.stats.minima import minima_of
 from common.study import StudyPlan
@@ -56,6 +63,8 @@ class SiteEngine:
         Where cache, models and pictures of this site are kept.
     progress : Progress
         Shows what takes long.
+    party : HidingParty, optional
+        Who the site is in the protocol that hides sums.
     """
 
     folder: Path
@@ -64,19 +73,106 @@ class SiteEngine:
     coordinator: Ed25519PublicKey
     state: Path
     progress: Progress
+    party: HidingParty | None = None
     _samples: SiteSamples | None = field(default=None, repr=False)
 
     def handle(self, message: bytes) -> bytes:
         """The reply to one request; never raises but for Ctrl-C, because this is the process' boundary."""
+        header = None
         try:
-            reply = self._answer(decode_request(message, self.coordinator))
+            if is_sealed(message):
+                return self._told(message, self._sealed(message))
+            request = decode_request(message, self.coordinator)
+            header = request.header
+            reply = self._answer(request)
+            return self._recorded(header, reply)
         except RheError as refusal:
             _log.warning("refused code=%s reason=%s", refusal.code, refusal)
-            reply = Reply(ReplyHeader(site=self.settings.name, code=refusal.code))
+            code = refusal.code
         except Exception:  # noqa: BLE001 - the process' boundary: no text of an exception leaves the site
             _log.exception("failed code=E_INTERNAL")
-            reply = Reply(ReplyHeader(site=self.settings.name, code="E_INTERNAL"))
-        return encode_reply(reply)
+            code = "E_INTERNAL"
+        return self._refused(header, code)
+
+    def _recorded(self, header: RequestHeader | None, reply: Reply) -> bytes:
+        """The reply's bytes, once they stand in the ledger."""
+        body = encode_reply(reply)
+        self.ledger.record(departure_of(header, reply, body))
+        return body
+
+    def _told(self, message: bytes, reply: Reply) -> bytes:
+        """A masked answer's bytes, once it and what is the site's own beside it stand in the ledger."""
+        body = encode_reply(reply)
+        for departure in sealed_departures(self.plan, message, reply):
+            self.ledger.record(departure)
+        return body
+
+    def _refused(self, header: RequestHeader | None, code: str) -> bytes:
+        reply = Reply(ReplyHeader(site=self.settings.name, code=code))
+        try:
+            return self._recorded(header, reply)
+        except StorageError as failure:
+            # A refusal has no number in it: it leaves without its line.
+            _log.error("not in the ledger code=%s reason=%s", code, failure)
+            return encode_reply(reply)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """What has left this site."""
+        return Ledger(self.state / "ledger")
+
+    def _sealed(self, message: bytes) -> Reply:
+        if self._hidden is None:
+            raise ProtocolError("a sum was asked to be hidden, which the plan does not do")
+        return self._hidden.handle(message)
+
+    @cached_property
+    def _hidden(self) -> HiddenAnswers | None:
+        if self.party is None or not self.plan.hides_sums:
+            return None
+        return HiddenAnswers(
+            self.plan,
+            self.settings.name,
+            self.coordinator,
+            self.party,
+            self.summarise,
+            lambda model: self.trainings.trainer(model).layout,
+            self.trainings.initial,
+        )
+
+    def summarise(self, request: Request, member: bool) -> Summary:  # noqa: FBT001
+        """What this site adds to a sum: its patients', or nothing in the same arrays.
+
+        Raises
+        ------
+        RheError
+            If it may not, or cannot, be computed.
+        """
+        header, operation = request.header, request.header.operation
+        if operation is Operation.VALIDATE:
+            return self.trainings.validate(request).summary if member else nobody_validated()
+        if operation is Operation.TRAIN and member:
+            return self.trainings.train(request).summary
+        if operation is Operation.WEIGHT:
+            return self.trainings.weigh() if member else Summary({"patients": np.array(0)})
+        if operation not in _STATISTICS:
+            raise ProtocolError(f"{operation} is no sum")
+        analyses = self._analyses if member else replace(self._analyses, cases=())
+        return _STATISTICS[operation](analyses, header, request.parameters)
+
+    def _insist_on_own(self, header: RequestHeader) -> None:
+        """In the clear, only what is this site's own: every sum of several sites is hidden.
+
+        Raises
+        ------
+        PolicyError
+            If it is not.
+        """
+        groups = groups_of(self.plan, header.operation, header.stage, header.arm)
+        if not all(group.alone for group in groups):
+            raise PolicyError(
+                f"{header.operation} {header.stage}: the plan hides this sum, it was asked bare"
+            )
 
     def _answer(self, request: Request) -> Reply:
         header = request.header
@@ -90,6 +186,8 @@ class SiteEngine:
             raise ProtocolError(f"a request for {header.site!r} reached the site {self.settings.name!r}")
         _log.info("request operation=%s model=%s arm=%s", header.operation, header.model, header.arm)
         operation = header.operation
+        if self.plan.hides_sums and operation in _SUMMED:
+            self._insist_on_own(header)
         if operation in _TRAINING:
             return _TRAINING[operation](self.trainings, request)
         if operation in _STATISTICS:
@@ -158,12 +256,17 @@ _STATISTICS: dict[Operation, Callable[[SiteAnalyses, RequestHeader, Parameters],
     Operation.SCALING: SiteAnalyses.scaling,
     Operation.PRESCREEN: SiteAnalyses.prescreen,
     Operation.GRAM: SiteAnalyses.gram,
+    Operation.AGREEMENT: SiteAnalyses.readings,
+    Operation.READING_MEANS: SiteAnalyses.readings,
+    Operation.READING_SUMS: SiteAnalyses.readings,
     Operation.RIDGE: SiteAnalyses.ridge,
     Operation.HELD_OUT: SiteAnalyses.held_out,
     Operation.EVALUATE: SiteAnalyses.evaluate,
     Operation.CALIBRATE: SiteAnalyses.calibrate,
     Operation.COMPARE: SiteAnalyses.compare,
 }
+_SUMMED = frozenset({*_STATISTICS, Operation.TRAIN, Operation.VALIDATE, Operation.WEIGHT})
+"""What is added over sites."""
 _OTHERS: dict[Operation, Callable[[SiteEngine, Request], Reply]] = {
     Operation.DESCRIBE: SiteEngine.describe,
     Operation.PREPARE: SiteEngine.prepare,

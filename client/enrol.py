@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from client.site import SiteSettings
+from common.cohort.readings import WHO
+from common.secagg.keys import fingerprint, public_bytes
+from common.secagg.roster import Roster
 from common.study import StudyPlan
 from common.study_models import SvmModel
 
@@ -32,6 +35,24 @@ def describe_plan(plan: StudyPlan, settings: SiteSettings) -> str:
             "The plan says that all know this."
         )
     return "\n\n".join(paragraphs)
+
+
+def describe_roster(roster: Roster, signer: str) -> str:
+    """Who takes part, with the fingerprints that people read to each other.
+
+    Parameters
+    ----------
+    roster : Roster
+    signer : str
+        The authority's raw key, hexadecimal.
+    """
+    lines = [
+        f"\nRoster {roster.version}, to compare on the phone or on paper: {roster.fingerprint}",
+        f"  signed by the authority {fingerprint(public_bytes(signer))}",
+        *(f"  {member.name}: {fingerprint(public_bytes(member.key))}" for member in roster.sites),
+        f"  No number is opened but the sum of at least {roster.minimum} of these {len(roster.sites)} sites.",
+    ]
+    return "\n".join(lines)
 
 
 _ROLES = {"train": "its patients train and test models", "external": "its patients only test models"}
@@ -73,6 +94,17 @@ def _statistics(plan: StudyPlan, *, trains: bool) -> Iterator[str]:
         "before every table: how many patients stand behind each number, and whether this hospital has too "
         "few or released a cohort that differs in too few"
     )
+    if "agreement" in plan.phases:
+        yield (
+            "agreement of repeated readings: sums of the volumes that two masks of one CT measure, and how "
+            "often two readers, or a reader and a computed suggestion, see each of nine markers or not"
+        )
+    if plan.takes_radiomics and plan.radiomics.readings and "training" in plan.phases and trains:
+        yield (
+            "reproducible radiomics: of 851 features of patients who were read twice, sums and sums of "
+            f"squares in both readings ({', '.join(WHO[one] for one in plan.radiomics.readings)})"
+            + ("" if plan.agreement.same_readers else "; this hospital's own are judged by themselves")
+        )
     if "cohort" in plan.phases:
         yield (
             "Table 1: sums and histograms of every variable with and without expansion, of all patients "

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from client.lost_readings import LostReading, lost_by_table
 from client.parts import split_findings
 from client.refusals import Refusal, refuse_patients
 from client.scores import range_findings
@@ -40,6 +41,8 @@ class Intake:
         several.
     site_findings : tuple of Finding
         What stops the whole site (fatal).
+    lost : tuple of LostReading
+        Repeated readings that cannot be used; their patients can.
     """
 
     folder: Path
@@ -49,6 +52,7 @@ class Intake:
     flow: Flow
     refusals: tuple[Refusal, ...]
     site_findings: tuple[Finding, ...]
+    lost: tuple[LostReading, ...] = ()
 
     @property
     def definition(self) -> OutcomeDefinition:
@@ -57,8 +61,9 @@ class Intake:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What stops the site, then what refuses single patients."""
-        return (*self.site_findings, *(refusal.finding for refusal in self.refusals))
+        """What stops the site, then what refuses single patients, then what costs a reading."""
+        refused = (refusal.finding for refusal in self.refusals)
+        return (*self.site_findings, *refused, *(one.finding for one in self.lost))
 
     @property
     def usable(self) -> tuple[Patient, ...]:
@@ -104,7 +109,8 @@ def inspect_site(folder: Path, plan: StudyPlan | None = None) -> Intake:
     flow = apply_exclusions(table)
     refusals = tuple(refuse_patients(table, flow))
     intake = Intake(folder, settings, plan, table, flow, refusals, site_findings=())
-    return replace(intake, site_findings=tuple(_site_findings(intake)))
+    lost = tuple(lost_by_table(table, intake.usable)) if plan is None or plan.readings else ()
+    return replace(intake, site_findings=tuple(_site_findings(intake)), lost=lost)
 
 
 def _wanted(plan: StudyPlan | None) -> Wanted:

@@ -18,9 +18,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from pydantic import Field, ValidationError
 
+from client.roster import identity_of, new_identity, offered_roster
 from client.site import SiteSettings, check_profile, check_release, load_site
 from common.enrolment import Invitation, SiteCard, load_handout
 from common.errors import PlanError, PolicyError, SiteError
+from common.secagg.roster import make_card
 from common.settings import Section
 from common.storage import private_folder, write_atomically
 from common.study import StudyPlan
@@ -39,6 +41,8 @@ class Approval(Section):
     """Of the plan that was shown."""
     approved_at: datetime
     """When."""
+    roster: int = -1
+    """Number of the roster that was shown; -1 where the plan hides no sum."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,21 @@ class Membership:
     def link_key(self) -> Path:
         """The node's private key."""
         return self.state / "keys" / "node.key"
+
+    @property
+    def identity_key(self) -> Path:
+        """The site's private key of the protocol that hides sums; it never leaves."""
+        return self.state / "keys" / "identity.key"
+
+    @property
+    def roster_file(self) -> Path:
+        """The roster that the hospital approved."""
+        return self.state / "study.roster"
+
+    @property
+    def protocol_files(self) -> Path:
+        """What the site remembers of the protocol; the hospital's backup leaves it out."""
+        return self.state / "sa1"
 
     @property
     def authority(self) -> Path:
@@ -128,17 +147,29 @@ class Membership:
                 f"{_consent(self.state)} is damaged ({failure}) -> approve the plan again"
             ) from None
 
-    def approve(self) -> None:
-        """Records the hospital's consent to the pinned plan.
+    def approve(self, roster: Path | None = None) -> None:
+        """Records the hospital's consent to the pinned plan, and to who takes part.
+
+        Parameters
+        ----------
+        roster : Path, optional
+            The file that the authority signed; needed once, where the plan hides sums.
 
         Raises
         ------
         PolicyError
-            If site.toml does not allow what the plan asks.
+            If site.toml does not allow what the plan asks, or a roster is missing.
+        SecAggError
+            If the roster may not be approved.
         """
         plan = self.invitation.study_plan()
         self._check_policy(plan)
-        approval = Approval(plan_hash=plan.digest(), approved_at=datetime.now(UTC))
+        offered = offered_roster(self, roster)
+        number = -1
+        if offered is not None:
+            number = offered[0].version
+            write_atomically(self.roster_file, offered[1], private=True)
+        approval = Approval(plan_hash=plan.digest(), approved_at=datetime.now(UTC), roster=number)
         write_atomically(_consent(self.state), approval.model_dump_json(indent=1).encode(), private=True)
 
     def approved_plan(self) -> StudyPlan:
@@ -195,9 +226,14 @@ def join(folder: Path, state: Path, invitation: Path) -> Membership:
     if not member.link_key.exists():
         write_atomically(member.link_key, _new_key(), private=True)
     write_atomically(member.authority, received.authority.encode())
-    SiteCard(name=settings.name, plan_hash=plan.digest(), node_key=_public_key(member.link_key)).save(
-        member.card
-    )
+    if plan.hides_sums and not member.identity_key.exists():
+        write_atomically(member.identity_key, new_identity(), private=True)
+    SiteCard(
+        name=settings.name,
+        plan_hash=plan.digest(),
+        node_key=_public_key(member.link_key),
+        identity=make_card(identity_of(member, plan), settings.name).hex() if plan.hides_sums else "",
+    ).save(member.card)
     received.save(_pinned(state))
     return member
 

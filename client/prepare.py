@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from client.intake import class_findings, inspect_site, size_findings
+from client.lost_readings import LostReading
 from client.parts import assign_parts, split_notes
-from client.radiomics import extract_site
+from client.readings import NOT_READ_AGAIN, CaseReadings, read_site
 from client.refusals import Refusal
 from client.scans import MeasuredPatient, SitePreparation, array_name, input_shapes, notes_on
 from client.scores import range_findings
@@ -54,6 +55,8 @@ class PreparedCase:
         The baseline scan in the cache; None if no network and no volume asked for it.
     features : float array, shape (851,), or None
         Radiomics of the lesion; None where no model of the plan takes them, or the lesion has none.
+    readings : CaseReadings
+        Further masks and suggested markers, where the plan asks for them.
     """
 
     patient: Patient
@@ -65,6 +68,7 @@ class PreparedCase:
     followup: Volumes
     entry: Entry | None
     features: Reals | None = field(default=None, hash=False, compare=False)
+    readings: CaseReadings = field(default=NOT_READ_AGAIN, hash=False, compare=False)
 
     def overview(self) -> Overview | None:
         """The slice with the largest lesion, its labels and the scan's histogram; None without networks.
@@ -95,6 +99,8 @@ class PreparedSite:
         Patients who were refused, and why.
     notes : tuple of Finding
         What is worth knowing about patients who are used.
+    lost : tuple of LostReading
+        Further masks of patients who are used that cannot be used, and why.
     """
 
     settings: SiteSettings
@@ -102,11 +108,12 @@ class PreparedSite:
     cases: tuple[PreparedCase, ...]
     refusals: tuple[Refusal, ...]
     notes: tuple[Finding, ...]
+    lost: tuple[LostReading, ...] = ()
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Why patients were refused."""
-        return tuple(refusal.finding for refusal in self.refusals)
+        """Why patients were refused, then why readings were."""
+        return (*(one.finding for one in self.refusals), *(one.finding for one in self.lost))
 
 
 def prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress) -> PreparedSite:
@@ -142,11 +149,12 @@ def prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress)
     patients = [one.patient for one in measured]
     parts = _parts(intake.settings, plan, patients, positives, refusals)
     with exclusive(cache):
-        features = extract_site(plan, intake.settings, measured, Cache(cache), progress)
+        readings = read_site(plan, intake, measured, Cache(cache), progress)
     cases = tuple(
         replace(
             _case(plan, one, expansion, parts[one.patient.identifier]),
-            features=features.by_patient.get(one.patient.identifier),
+            features=readings.features.get(one.patient.identifier),
+            readings=readings.by_patient[one.patient.identifier],
         )
         for one, expansion in zip(measured, expansions, strict=True)
     )
@@ -154,9 +162,9 @@ def prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress)
     notes = (
         *split_notes(plan, intake.settings.name, intake.settings.table, patients),
         *(note for one in measured for note in notes_on(one, intake)),
-        *features.notes,
+        *readings.notes,
     )
-    return PreparedSite(intake.settings, intake.flow, cases, refusals, notes)
+    return PreparedSite(intake.settings, intake.flow, cases, refusals, notes, readings.lost)
 
 
 def _parts(

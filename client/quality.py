@@ -91,6 +91,7 @@ def write_quality_page(prepared: PreparedSite, out: Path) -> None:
         lines=[_line(n, *pair) for n, pair in enumerate(zip(prepared.cases, looks, strict=True), 1)],
         columns=column_lines(prepared.cases),
         refusals=prepared.refusals,
+        lost=prepared.lost,
         notes=prepared.notes,
         sheets=_sheets(prepared.cases, overviews) if overviews else [],
         histogram=_histogram(overviews) if overviews else "",

@@ -46,7 +46,7 @@ def refuse_patients(table: CohortTable, flow: Flow) -> Iterator[Refusal]:
     for patient in flow.included:
         files = needed_files(patient, images=table.images)
         incomplete = _incomplete(patient) if table.images else _unmeasurable(patient)
-        for what, remedy in (*incomplete, *_unreadable(files), *_own_file_twice(files)):
+        for what, remedy in (*incomplete, *unreadable_files(files), *_own_file_twice(files)):
             yield _refusal(name, patient, what, remedy)
     included = {patient.identifier for patient in flow.included}
     for group in (*same_scans(_scans(table)), *_same_masks(table)):
@@ -102,7 +102,7 @@ def needed_files(patient: Patient, *, images: bool) -> Files:
     return tuple((column, path) for column, path in patient.files if column.split("_")[0] in lacking)
 
 
-def _unreadable(files: Files) -> Iterator[tuple[str, str]]:
+def unreadable_files(files: Files) -> Iterator[tuple[str, str]]:
     """Files that are not there, empty, or closed to this user."""
     for column, path in files:
         if not path.exists():

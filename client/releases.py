@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -45,6 +46,18 @@ class SiteReleases:
             if part not in self._remembered:
                 self.registry.remember(self._definition(part), self._digests(part))
                 self._remembered.add(part)
+
+    def too_close_cases(self, cohorts: Sequence[tuple[str, Sequence[PreparedCase]]]) -> tuple[bool, ...]:
+        """The same of cohorts that are no part of the plan's, each with its definition."""
+        return self.registry.too_close_together([self._released(*cohort) for cohort in cohorts])
+
+    def remember_cases(self, cohorts: Sequence[tuple[str, Sequence[PreparedCase]]]) -> None:
+        """The same of cohorts that are no part of the plan's; raises as `remember`."""
+        for cohort in cohorts:
+            self.registry.remember(*self._released(*cohort))
+
+    def _released(self, name: str, cases: Sequence[PreparedCase]) -> tuple[str, tuple[str, ...]]:
+        return self._definition(name), tuple(self._digest[case.patient.identifier] for case in cases)
 
     @cached_property
     def _remembered(self) -> set[Part | TablePart]:

@@ -84,6 +84,19 @@ class SitePreparation:
         kept = [one for one in measured if one.patient.identifier not in twice]
         return kept, (*refusals, *doubled)
 
+    def measure_mask(self, ct: Path | None, mask: Path | None) -> tuple[Volumes, tuple[Note, ...]]:
+        """What a mask of this CT measures, and notes on it; from the cache if it was read before.
+
+        Raises
+        ------
+        ScanError
+            If one of them is not named, or cannot be used.
+        StorageError
+            If the cache cannot be written.
+        """
+        entry = self._entry(ct, mask, None)
+        return _volumes(entry), tuple(note for note in entry.record.notes if note.where == str(mask))
+
     def _measure(self, patient: Patient) -> MeasuredPatient:
         """The table's volumes where it gives them; scans are read where it does not, and for networks."""
         recipe = self.plan.preprocessing if self.plan.networks else None

@@ -7,17 +7,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from client.agreement import features_twice, training_twice
 from client.covariates import feature_matrix, labels_of
 from client.prepare import PreparedCase
+from common.agreement import criterion_of, feature_demand
 from common.errors import ProtocolError
 from common.headers import LassoSelection
 from common.protocol import Parameters
 from common.questions import flags, integers, reals
 from common.radiomics.features import FEATURES
-from common.radiomics.selection import SelectionSettings, complete_features, fold_of, select_features
+from common.radiomics.reproducibility import agreement
+from common.radiomics.selection import (
+    Selection,
+    SelectionSettings,
+    complete_features,
+    fold_of,
+    nothing_judged,
+    select_features,
+)
 from common.selected import not_selected, summary_of
 from common.stats.contract import Summary
 from common.stats.guard import Demand, breach
+from common.stats.icc import local_icc, local_location, location_of
 from common.stats.lasso import Scaling, local_gram, local_scaling
 from common.stats.minima import minima_of
 from common.stats.prescreen import local_prescreen
@@ -67,7 +78,7 @@ class FeatureSums:
 
 
 def select_alone(plan: StudyPlan, site: str, training: Sequence[PreparedCase]) -> LassoSelection:
-    """The features that the LASSO selects on these patients alone.
+    """The features that the LASSO selects on these patients alone, of those on which their readings agree.
 
     With the minima of a release where the plan declares one: the features' moments leave with the models.
     """
@@ -75,9 +86,28 @@ def select_alone(plan: StudyPlan, site: str, training: Sequence[PreparedCase]) -
     positives = int(sums.labels.sum())
     demand = Demand("regression", one_site=plan.site(site).model_release)
     status = breach(len(sums.labels) - positives, positives, demand, minima)
-    if not status.ok:
-        return not_selected(status)
-    return summary_of(select_features(sums, FEATURES, settings_of(plan), minima))
+    return summary_of(_selected(plan, sums, training)) if status.ok else not_selected(status)
+
+
+def _selected(plan: StudyPlan, sums: FeatureSums, training: Sequence[PreparedCase]) -> Selection:
+    settings, minima = settings_of(plan), minima_of(plan.profile)
+    if not plan.radiomics.readings:
+        return select_features(sums, FEATURES, settings, minima)
+    twice = {reading: training_twice(training, reading) for reading in plan.radiomics.readings}
+    for cases in twice.values():
+        status = breach(len(cases), 0, feature_demand(plan, 1), minima)
+        if not status.ok:
+            return nothing_judged(len(FEATURES), status)
+    readings = {reading: _icc_sums(features_twice(cases, reading)) for reading, cases in twice.items()}
+    retained = agreement(readings, criterion_of(plan), minima).retained
+    return select_features(sums, FEATURES, settings, minima, retained)
+
+
+def _icc_sums(ratings: Reals) -> Summary:
+    """Of features, shape (n, 851, 2), about their own means."""
+    by_feature = ratings.transpose(1, 0, 2)
+    location = location_of(local_location(by_feature))
+    return local_icc(location.applied(by_feature), np.zeros(len(by_feature)))
 
 
 def settings_of(plan: StudyPlan) -> SelectionSettings:

@@ -15,6 +15,7 @@ from common.headers import Epoch
 from common.models.layout import BATCHNORM, Layout
 from common.models.weights import flatten, load_flat
 from common.models.zoo import build
+from common.rounds import VALIDATION_BINS, nobody_validated, weight_of
 from common.seeds import derive_seed
 from common.stats.contract import Summary
 from common.stats.minima import SIMULATION, minima_of
@@ -23,9 +24,6 @@ from common.study import CnnModel, StudyPlan
 from common.training.dataset import Samples
 from common.training.loop import Schedule, score, train
 from common.types import FlatWeights, Pixels
-
-VALIDATION_BINS = 50
-"""Coarse, because a validation histogram leaves the site in every round."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,8 @@ class Trainer:
         Returns
         -------
         Summary
-            `delta`: patients x (new - old weights); `patients`; `loss`: patients x mean loss.
+            `delta`: weight x (new - old weights); `patients`: the weight, which is 1 where all sites weigh
+            alike; `loss`: weight x mean loss.
         """
         network = self.load(weights, own_norms)
         federation = self.plan.federation
@@ -101,18 +100,18 @@ class Trainer:
         )
         log = train(network, samples, self.model.settings, schedule)
         after = flatten(network)
-        patients = len(samples)
+        weight = weight_of(self.plan, len(samples))
         summary = Summary(
-            {"patients": np.array(patients)},
-            {"loss": np.array(patients * log.losses[-1])},
-            {"delta": (after - weights) * np.float32(patients)},
+            {"patients": np.array(weight)},
+            {"loss": np.array(weight * log.losses[-1])},
+            {"delta": (after - weights) * np.float32(weight)},
         )
         return summary, after
 
     def validation(self, samples: Samples | None) -> Summary:
         """Class histograms of the loaded network's scores on the validation split, or zeros."""
         if samples is None:
-            return local_roc(np.empty(0), np.empty(0, dtype=np.bool_), VALIDATION_BINS)
+            return nobody_validated()
         scores = score(self.network, samples.images, self.device, self.plan.threads)
         return local_roc(scores, samples.labels.cpu().numpy() > 0, VALIDATION_BINS)
 

@@ -22,8 +22,12 @@ from common.design import design_of
 from common.errors import NonFiniteError, PlanError, PolicyError, ProtocolError
 from common.fitted import coefficients_of, covariates_of
 from common.headers import ReplyHeader, RequestHeader
+from common.models.weights import flatten
+from common.models.zoo import build
 from common.protocol import Reply, Request
 from common.questions import read_coefficients
+from common.rounds import weight_of
+from common.seeds import derive_seed
 from common.stats.contract import Summary
 from common.study import CnnModel, LogisticModel, ScoresModel, StudyPlan
 from common.study_models import SvmModel
@@ -80,6 +84,18 @@ class SiteTrainings:
         own = self._own_norms(request.header, request.header.round)
         summary = self._validation_summary(trainer, _weights(request), own)
         return Reply(ReplyHeader(site=self.settings.name), summary)
+
+    def weigh(self) -> Summary:
+        """What this site's updates weigh: told once, so that no later set of sites tells it."""
+        patients = len(self.patients.cases(TRAINING))
+        return Summary({"patients": np.array(weight_of(self.plan, patients))})
+
+    def initial(self, model: CnnModel) -> FlatWeights | None:
+        """The weights with which the plan lets a network start; None if they come from ImageNet."""
+        if model.initialisation == "imagenet":
+            return None
+        spec = model.network(self.plan.preprocessing)
+        return flatten(build(spec, derive_seed(self.plan.seed, "initial-weights", model.name)))
 
     def train_alone(self, request: Request) -> Reply:
         """A model of this site's patients alone, which stays here."""

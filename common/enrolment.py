@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key, load_ssh_public_key
 from pydantic import Field, ValidationError, field_validator
 
-from common.errors import ProtocolError
+from common.errors import PlanError, ProtocolError
+from common.secagg.roster import Member, Roster, minimum_sites, read_card
 from common.settings import Section
 from common.storage import write_atomically
 from common.study import Name, StudyPlan
@@ -52,6 +53,8 @@ class Invitation(Handout):
     """The study's certificate authority, PEM."""
     coordinator: str
     """The coordinator's Ed25519 public key, PEM: requests must carry its signature."""
+    signer: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    """Raw Ed25519 key of whoever signs the roster, never the coordinator; empty if no sum is hidden."""
     plan: str
     """The study plan as it was written, TOML."""
 
@@ -105,6 +108,8 @@ class SiteCard(Handout):
     """Of the plan in the invitation that the site received."""
     node_key: str
     """The public key with which the site's node signs in, OpenSSH, on a NIST curve."""
+    identity: str = Field(default="", pattern=r"^([0-9a-f]{2})*$")
+    """The site's card of the protocol that hides sums, signed by its own key; empty if no sum is hidden."""
 
     @field_validator("node_key")
     @classmethod
@@ -128,12 +133,82 @@ class SiteCard(Handout):
             If the site holds another plan.
         """
         plan.site(self.name)
+        if plan.hides_sums:
+            self.member(plan)
         if self.plan_hash != plan.digest():
             raise ProtocolError(
                 f"site {self.name} was invited to plan {self.plan_hash[:12]}, this study's is "
                 f"{plan.digest()[:12]} -> send it this study's invitation"
             )
         return self
+
+    def member(self, plan: StudyPlan) -> Member:
+        """The site as the roster names it.
+
+        Raises
+        ------
+        ProtocolError
+            If the card has no identity of this site that its own key signed.
+        """
+        try:
+            member = read_card(bytes.fromhex(self.identity))
+        except ProtocolError as failure:
+            raise ProtocolError(
+                f"the card of {self.name} proves no identity ({failure}) -> let the site make it again with "
+                "rhe-client init"
+            ) from None
+        if (member.id, member.name) != (plan.number_of(self.name), self.name):
+            raise ProtocolError(f"the card of {self.name} proves the identity of {member.name!r}")
+        return member
+
+
+class Proposal(Handout):
+    """What the coordinator asks the authority to sign: who takes part, by their own cards."""
+
+    kind: Literal["rhe-roster-proposal"] = "rhe-roster-proposal"
+    """Of this file."""
+    version: Literal[1] = 1
+    """Of this format."""
+    number: int = Field(ge=1)
+    """Of the roster: sites refuse an earlier one than they approved."""
+    plan: str
+    """The study plan as it was written, TOML."""
+    coordinator: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """The coordinator's raw Ed25519 key."""
+    cards: tuple[SiteCard, ...]
+    """One of each site of the plan."""
+
+    def roster(self) -> Roster:
+        """The roster that the cards and the plan give.
+
+        Raises
+        ------
+        PlanError
+            If the plan does not hide sums, or a card is of no site of it.
+        ProtocolError
+            If a site has no card, or a card does not prove its identity.
+        """
+        plan = StudyPlan.model_validate(tomllib.loads(self.plan))
+        if not plan.hides_sums:
+            raise PlanError("the plan hides no sum (privacy.secure, or one site alone) -> it needs no roster")
+        missing = set(plan.site_names) - {card.name for card in self.cards}
+        if missing:
+            raise ProtocolError(f"these sites have sent no card: {', '.join(sorted(missing))}")
+        members = tuple(card.check(plan).member(plan) for card in self.cards)
+        return Roster(
+            study=study_name(plan),
+            version=self.number,
+            plan=plan.digest(),
+            minimum=minimum_sites(len(members), plan.privacy.colluders),
+            colluders=plan.privacy.colluders,
+            sites=tuple(sorted(members, key=lambda member: member.id)),
+            coordinator=self.coordinator,
+        )
+
+
+def study_name(plan: StudyPlan) -> str:
+    """What messages of the protocol call the study."""
+    return f"rhe {plan.digest()[:16]}"
 
 
 Kind = TypeVar("Kind", bound=Handout)

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from common.settings import Section
+from common.stats.contract import Layout
 
 OK = "OK"
 
@@ -18,6 +19,9 @@ class Operation(StrEnum):
     DESCRIBE = "describe"
     PREPARE = "prepare"
     GUARD = "guard"
+    AGREEMENT = "agreement"
+    READING_MEANS = "reading-means"
+    READING_SUMS = "reading-sums"
     COHORT = "cohort"
     SETUP = "setup"
     NEWTON = "newton"
@@ -34,6 +38,7 @@ class Operation(StrEnum):
     EVALUATE = "evaluate"
     CALIBRATE = "calibrate"
     COMPARE = "compare"
+    WEIGHT = "weight"
     EXPLAIN = "explain"
 
 
@@ -45,14 +50,17 @@ class RequestHeader(Section):
     plan_hash: str = Field(pattern=r"^[0-9a-f]{64}$")
     """Of the plan that the site approved."""
     site: str
-    """Whom it is for, so that a request to one site cannot be replayed to another."""
+    """Whom it is for, so that a request to one site cannot be replayed to another; empty where all that
+    take part in a hidden sum are asked the same."""
     model: str = ""
     """Name of the plan's model, where one is concerned."""
     arm: str = ""
     """Name of the arm, where one is concerned."""
     round: int = Field(default=0, ge=0)
     """Training round, from 1; 0 outside training."""
-    stage: Literal["", "cohort", "regression", "selection", "svm", "evaluation"] = ""
+    stage: Literal[
+        "", "agreement", "cohort", "regression", "reproducibility", "selection", "svm", "evaluation"
+    ] = ""
     """Whose payload a guard round comes before."""
     regressions: tuple[tuple[str, ...], ...] = ()
     """Covariates of each logistic model, where its guard round or setup is asked."""
@@ -214,6 +222,8 @@ class LassoSelection(Section):
     """Features to begin with."""
     prescreened: int
     """Features that went into the LASSO."""
+    reproducible: int | None = None
+    """Candidates on which repeated readings agree; None where the plan does not ask."""
     features: tuple[SelectedFeature, ...] = ()
     """In the order of the candidates."""
     penalty: float | None = None
@@ -247,6 +257,8 @@ class ReplyHeader(Section):
     """Who answers."""
     code: str = OK
     """"OK", or the code of the error whose text stays at the site."""
+    layout: Layout = ()
+    """Of a hidden summary: names and shapes, no numbers."""
     facts: SiteFacts | None = None
     """Answer to DESCRIBE."""
     curve: tuple[Epoch, ...] = ()

@@ -38,6 +38,7 @@ _DOMAIN = b"rhe/request/1\x00"
 _HEADER = "header"
 _WEIGHTS = "weights"
 _PARAMETERS = "parameters/"
+_SEALED = "sealed"
 _RECORD = "message"
 
 
@@ -72,12 +73,15 @@ class Reply:
         A model that its site releases.
     pictures : tuple of uint8 vectors
         PNG files; only ever from synthetic sites.
+    sealed : uint8 vector or None
+        A message of the protocol that hides sums.
     """
 
     header: ReplyHeader
     summary: Summary = field(default_factory=Summary)
     weights: FlatWeights | None = None
     pictures: tuple[NDArray[np.uint8], ...] = ()
+    sealed: NDArray[np.uint8] | None = None
 
 
 def encode_request(request: Request, key: Ed25519PrivateKey) -> bytes:
@@ -115,6 +119,17 @@ def decode_request(message: bytes, coordinator: Ed25519PublicKey) -> Request:
     return Request(header, None if weights is None else _as_weights(weights), parameters)
 
 
+def question_of(message: bytes) -> RequestHeader:
+    """What a signed request asks; the signature is for whoever answers it.
+
+    Raises
+    ------
+    ProtocolError
+        If the bytes are malformed.
+    """
+    return _unpack(message[SIGNATURE_BYTES:], RequestHeader)[0]
+
+
 def encode_reply(reply: Reply) -> bytes:
     """The bytes of a reply."""
     arrays: dict[str, NDArray[np.generic]] = {}
@@ -124,6 +139,8 @@ def encode_reply(reply: Reply) -> bytes:
     arrays |= {f"pictures/{number:04d}": picture for number, picture in enumerate(reply.pictures)}
     if reply.weights is not None:
         arrays[_WEIGHTS] = reply.weights
+    if reply.sealed is not None:
+        arrays[_SEALED] = reply.sealed
     return _pack(reply.header, arrays)
 
 
@@ -139,6 +156,7 @@ def decode_reply(body: bytes) -> Reply:
     kinds = {"counts": np.int64, "reals": np.float64, "updates": np.float32, "pictures": np.uint8}
     sorted_out: dict[str, dict[str, NDArray[np.generic]]] = {kind: {} for kind in kinds}
     weights = arrays.pop(_WEIGHTS, None)
+    sealed = arrays.pop(_SEALED, None)
     for name, array in arrays.items():
         kind, _, rest = name.partition("/")
         if kind not in kinds or array.dtype != kinds[kind]:
@@ -150,7 +168,13 @@ def decode_reply(body: bytes) -> Reply:
         {name: array.astype(np.float32, copy=False) for name, array in sorted_out["updates"].items()},
     )
     pictures = tuple(array.astype(np.uint8) for _, array in sorted(sorted_out["pictures"].items()))
-    return Reply(header, summary, None if weights is None else _as_weights(weights), pictures)
+    return Reply(
+        header,
+        summary,
+        None if weights is None else _as_weights(weights),
+        pictures,
+        None if sealed is None else _as_sealed(sealed),
+    )
 
 
 def to_record(body: bytes) -> RecordDict:
@@ -201,6 +225,12 @@ def _unpack(body: bytes, model: type[Header]) -> tuple[Header, dict[str, NDArray
         raise ProtocolError(
             "a message is truncated or malformed -> both sides must run one rhe version"
         ) from None
+
+
+def _as_sealed(array: NDArray[np.generic]) -> NDArray[np.uint8]:
+    if array.dtype != np.uint8 or array.ndim != 1:
+        raise ProtocolError(f"a sealed message must be bytes, not {array.dtype} of shape {array.shape}")
+    return array.astype(np.uint8, copy=False)
 
 
 def _as_weights(array: NDArray[np.generic]) -> FlatWeights:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from common.cohort.outcome import OutcomeDefinition
+from common.cohort.readings import Reading
 from common.cohort.schema import BY_NAME, TABLE_ONE
 from common.settings import Section
 from common.study_models import Name, known_covariates
@@ -16,8 +17,9 @@ Profile = Literal["standard", "replication", "simulation"]
 simulation: minima of 1, accepted only by sites that declare themselves and their data synthetic."""
 
 
-Phase = Literal["cohort", "regression", "training", "evaluation", "explanation"]
-"""cohort: who the patients are (Table 1); regression: what predicts expansion (Table 2); training;
+Phase = Literal["agreement", "cohort", "regression", "training", "evaluation", "explanation"]
+"""agreement: how far readers agree with themselves, with each other and with computed suggestions (Fig. 3);
+cohort: who the patients are (Table 1); regression: what predicts expansion (Table 2); training;
 evaluation: every model on every cohort, and models compared (Table 3); explanation: attention maps.
 Preparation with its flow chart comes before all of them and is always done."""
 
@@ -103,11 +105,27 @@ class Regression(Section):
         return known_covariates(candidates)
 
 
+class Agreement(Section):
+    """Repeated readings of the same CT."""
+
+    same_readers: bool = False
+    """Whether the same persons read at all sites; if not, two-way intraclass correlations are not pooled."""
+
+
 class Radiomics(Section):
     """Handcrafted features of the lesion and how the LASSO selects among them."""
 
     voi: Literal["ICH", "ICH+IVH"] = "ICH"
     """Which labels of the mask form the volume of interest."""
+    readings: tuple[Reading, ...] = ()
+    """Repeated readings in which a feature must be reproducible before the LASSO sees it: "intra" (a second
+    session of the first reader), "inter" (a second reader); the paper's are both. None: no feature must."""
+    icc_form: Literal["ICC(1,1)", "ICC(2,1)", "ICC(3,1)"] = "ICC(2,1)"
+    """Intraclass correlation of single readings; see `common.radiomics.reproducibility.Criterion`."""
+    icc_threshold: float = Field(default=0.80, ge=0, lt=1)
+    """What it must exceed in each of these readings (the paper: 0.80)."""
+    icc_judged: Literal["value", "low"] = "value"
+    """Its estimate (the paper's), or the lower end of its 95 % confidence interval."""
     folds: int = Field(default=10, ge=3, le=20)
     """Of the cross-validation that chooses the penalty."""
     rule: Literal["lambda_min", "1se"] = "lambda_min"
@@ -115,6 +133,13 @@ class Radiomics(Section):
     wide_gram_accepted: bool = False
     """Waives the rule that a fold needs two patients a feature, after a privacy review from outside;
     otherwise features are prescreened by their correlation with the outcome, to as many as it allows."""
+
+    @field_validator("readings")
+    @classmethod
+    def _once(cls, readings: tuple[Reading, ...]) -> tuple[Reading, ...]:
+        if len(set(readings)) < len(readings):
+            raise ValueError(f"readings has one twice: {list(readings)} -> name each once")
+        return readings
 
 
 class Evaluation(Section):
@@ -160,6 +185,26 @@ class Evaluation(Section):
         if len(set(names)) < len(names):
             raise ValueError(f"subgroups has one twice: {list(names)} -> name each once")
         return names
+
+
+class Privacy(Section):
+    """How what several sites add up to is hidden from everybody but for the sum (protocol SA1)."""
+
+    secure: bool = True
+    """Whether sums are masked; false shows every site's own numbers to the coordinator."""
+    colluders: int = Field(default=0, ge=0)
+    """How many sites may collude with the coordinator without learning another's numbers."""
+    weights: Literal["frozen", "per-round", "equal"] = "frozen"
+    """How sites weigh in a federated training. "frozen": by patients, whose total is released once;
+    "per-round": with their total in each round, whose change would tell a site's; "equal": each alike."""
+    largest_site: int = Field(default=1000, ge=1, le=2**31)
+    """Training patients above which a site is refused: weights are shares of it."""
+    clip: float = Field(default=4.0, gt=0, le=2.0**20)
+    """Bound of a weight's change in one round; a larger one is clipped."""
+    clip_buffers: float = Field(default=256.0, gt=0, le=2.0**20)
+    """The same of BatchNorm's running means and variances."""
+    clip_fraction: float = Field(default=0.0, ge=0, lt=1)
+    """Share of a site's changes that may be clipped; more is an error."""
 
 
 class Explanation(Section):

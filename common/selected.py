@@ -17,6 +17,7 @@ def summary_of(found: Selection) -> LassoSelection:
     return LassoSelection(
         candidates=found.candidates,
         prescreened=found.prescreened,
+        reproducible=found.reproducible,
         features=tuple(
             SelectedFeature(name=name, coefficient=coefficient, mean=mean, sd=sd, profile=profile)
             for name, coefficient, mean, sd, profile in rows

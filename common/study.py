@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
+from common.cohort.readings import READINGS, Reading
 from common.errors import PlanError
 from common.imaging.recipe import Recipe
 from common.sections import (
+    Agreement,
     Arms,
     Cohort,
     Evaluation,
     Explanation,
     Federation,
     Phase,
+    Privacy,
     Profile,
     Radiomics,
     Regression,
@@ -105,6 +108,8 @@ class StudyPlan(Section):
     """From CT to network input."""
     regression: Regression = Regression()
     """Predictors of expansion."""
+    agreement: Agreement = Agreement()
+    """Repeated readings, where they are asked for."""
     radiomics: Radiomics = Radiomics()
     """Handcrafted features, where a model takes them."""
     models: tuple[AnyModel, ...] = Field(min_length=1)
@@ -115,6 +120,8 @@ class StudyPlan(Section):
     """On whom models are trained."""
     evaluation: Evaluation = Evaluation()
     """How models are judged."""
+    privacy: Privacy = Privacy()
+    """How sums are hidden."""
     explanation: Explanation = Explanation()
     """What is drawn."""
 
@@ -135,6 +142,15 @@ class StudyPlan(Section):
     def site_names(self) -> tuple[str, ...]:
         """Names of all sites, sorted."""
         return tuple(sorted(site.name for site in self.sites))
+
+    @property
+    def hides_sums(self) -> bool:
+        """Whether what several sites add up to is masked; one site alone has nobody to hide among."""
+        return self.privacy.secure and len(self.sites) > 1
+
+    def number_of(self, name: str) -> int:
+        """The site's number in the roster: from 1, in the order of the names."""
+        return self.site_names.index(name) + 1
 
     @property
     def interval(self) -> Literal["logit-delong", "delong", "mc_binomial"]:
@@ -180,6 +196,13 @@ class StudyPlan(Section):
     def takes_radiomics(self) -> bool:
         """Whether a model of the plan takes radiomics features."""
         return any(RADIOMICS in model.covariates for model in self.table_models)
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """Repeated readings whose masks the study reads."""
+        if "agreement" in self.phases:
+            return READINGS
+        return self.radiomics.readings if self.takes_radiomics else ()
 
     @property
     def scores(self) -> tuple[ScoresModel, ...]:
@@ -242,6 +265,19 @@ class StudyPlan(Section):
         ]
         pooled = [Arm(POOLED, "pooled", sites)] if self.arms.pooled_model else []
         return (*federated, *local, *pooled)
+
+    def arm(self, name: str) -> Arm:
+        """The arm of that name.
+
+        Raises
+        ------
+        PlanError
+            If the plan has no such arm.
+        """
+        for arm in self.all_arms():
+            if arm.name == name:
+                return arm
+        raise PlanError(f"the plan has no arm {name!r}")
 
     def digest(self) -> str:
         """SHA-256 of the canonical JSON of every setting, defaults included."""

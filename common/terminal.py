@@ -83,9 +83,10 @@ class Terminal(typer.Typer):
 def progress_bar() -> Progress:
     """Shows on the terminal what takes long; silent where there is no terminal."""
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import MofNCompleteColumn, Progress
 
-    return Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -134,6 +134,8 @@ class FeatureSelection(Record):
     """Features to begin with."""
     prescreened: Count
     """Features that went into the LASSO."""
+    reproducible: Count | None = None
+    """Candidates on which repeated readings agree; None where that was not asked."""
     features: tuple[SelectedFeature, ...]
     penalty: float | None
     """The chosen one."""

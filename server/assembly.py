@@ -13,6 +13,7 @@ from server.analyses import FeatureSelection
 from server.cells import cell_of, subgroups_of
 from server.comparisons import comparisons_of, heterogeneity_of
 from server.description import cohort_rows
+from server.phases.agreement import ComparedReadings
 from server.phases.cohort import DescribedColumn
 from server.phases.comparison import Compared
 from server.phases.evaluation import Evaluated
@@ -24,6 +25,7 @@ from server.phases.selection import ArmSelection
 from server.phases.svm import TrainedSvm
 from server.phases.training import TrainedModel
 from server.provenance import Provenance
+from server.readings import reproducibility_of
 from server.records import standing_of
 from server.regression_rows import fitted_model_of, machine_of, regression_of, selection_of
 from server.results import (
@@ -47,6 +49,7 @@ class Outcome:
     ----------
     facts : mapping of site to SiteFacts
     preparation : Preparation
+    readings : tuple of ComparedReadings
     cohort : tuple of DescribedColumn
     screening : Screening or None
     trained : tuple of TrainedModel
@@ -63,6 +66,7 @@ class Outcome:
 
     facts: Mapping[str, SiteFacts]
     preparation: Preparation
+    readings: tuple[ComparedReadings, ...] = ()
     cohort: tuple[DescribedColumn, ...] = ()
     screening: Screening | None = None
     trained: tuple[TrainedModel, ...] = ()
@@ -101,6 +105,7 @@ def assemble(plan: StudyPlan, outcome: Outcome, provenance: Provenance) -> Resul
         cohort=cohort_rows(outcome.cohort),
         regression=None if outcome.screening is None else regression_of(plan, outcome.screening),
         training=tuple(_curve(trained) for trained in outcome.trained),
+        reproducibility=reproducibility_of(plan, outcome.readings, outcome.selections),
         selections=tuple(_selections(outcome)),
         fitted=tuple(fitted_model_of(plan, fitted) for fitted in outcome.fitted),
         machines=tuple(machine_of(machine) for machine in outcome.machines),

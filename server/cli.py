@@ -24,12 +24,18 @@ def init(
     plan: Annotated[Path, typer.Option(help="The study plan that everybody agreed on.")],
     host: Annotated[str, typer.Option(help="Name or address under which hospitals reach this machine.")],
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the SuperLink.")] = 8443,
+    authority: Annotated[
+        Path | None,
+        typer.Option(help="authority.pub of whoever signs the roster."),
+    ] = None,
 ) -> None:
     """Make keys, certificates and the invitation for hospitals."""
     from common.enrolment import Invitation, load_handout
     from server.provision.office import OfficeSettings, found_office
+    from server.provision.signing import read_public_key
 
-    office = found_office(folder, plan, OfficeSettings(host=host, port=port))
+    signer = read_public_key(authority) if authority else ""
+    office = found_office(folder, plan, OfficeSettings(host=host, port=port), signer)
     invitation = load_handout(office.invitation, Invitation)
     print(f"plan {office.plan.digest()[:12]}: {office.plan.name}")
     print(f"hand {office.invitation} to {', '.join(office.plan.site_names)}")
@@ -53,6 +59,29 @@ def enrol(
         f"{site.name} is enrolled"
         + (f"; still missing: {', '.join(missing)}" if missing else "; all sites are")
     )
+
+
+@app.command()
+def roster(
+    folder: Folder,
+    out: Annotated[Path | None, typer.Option(help="The proposal; by default in the folder.")] = None,
+    signed: Annotated[Path | None, typer.Option(help="Take in the roster that the authority signed.")] = None,
+) -> None:
+    """Ask the authority to sign who takes part, or take its answer in."""
+    from server.provision.office import open_office
+    from server.provision.rosters import install_roster, propose_roster
+
+    office = open_office(folder)
+    if signed is None:
+        path = out or folder / "study.proposal"
+        proposal = propose_roster(office, path)
+        print(f"hand {path} to the authority: rhe-authority sign FOLDER {path.name}")
+        print(f"its fingerprint, to compare on the phone: {proposal.fingerprint()}")
+        return
+    taken = install_roster(office, signed)
+    print(f"roster {taken.version} of {len(taken.sites)} sites; a sum needs {taken.minimum} of them")
+    print(f"hand {office.roster_file} to every site: rhe-client approve FOLDER --roster study.roster")
+    print(f"its fingerprint, to compare on the phone: {taken.fingerprint}")
 
 
 @app.command()

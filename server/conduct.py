@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rich.progress import Progress
 
+from common.errors import PlanError
 from common.headers import SiteFacts
 from common.machine import processor
 from common.protocol import Reply
@@ -19,6 +20,7 @@ from server.assembly import Outcome, assemble, unfitted
 from server.cards import write_cards
 from server.clock import PhaseClock
 from server.exchange import Exchange
+from server.phases.agreement import compare_readings
 from server.phases.cohort import describe_cohorts
 from server.phases.comparison import compare_models
 from server.phases.evaluation import evaluate_models
@@ -53,13 +55,14 @@ def conduct(grid: Grid, run: StudyRun, progress: Progress) -> Results:
     RheError
         If a site stays away, refuses or fails, or the folder cannot be written.
     """
-    exchange = Exchange(grid, run.plan, run.key)
+    exchange = _line(grid, run)
     clock = PhaseClock(lambda: exchange.traffic.rounds)
     with clock.phase("enrolment"):
         facts = {site: _facts(reply) for site, reply in exchange.enrol(run.patience_s).items()}
     with clock.phase("preparation"):
         preparation = prepare_sites(exchange)
     outcome = _carry_out(exchange, run, progress, clock, Outcome(facts, preparation))
+    exchange.close()
     provenance = _provenance(run, exchange, clock, facts)
     results = assemble(run.plan, outcome, provenance)
     write_cards(run, outcome, results)
@@ -70,11 +73,24 @@ def conduct(grid: Grid, run: StudyRun, progress: Progress) -> Results:
     return results
 
 
+def _line(grid: Grid, run: StudyRun) -> Exchange:
+    """To the sites; what several of them add up to goes through the protocol if the plan hides it."""
+    exchange = Exchange(grid, run.plan, run.key)
+    if run.plan.hides_sums:
+        if run.roster is None:
+            raise PlanError("the plan hides sums, and no roster says among whom -> rhe-server roster")
+        exchange.hide(run.roster, run.protocol)
+    return exchange
+
+
 def _carry_out(
     exchange: Exchange, run: StudyRun, progress: Progress, clock: PhaseClock, outcome: Outcome
 ) -> Outcome:
     """What the plan's phases give."""
     phases = run.plan.phases
+    if "agreement" in phases:
+        with clock.phase("agreement"):
+            outcome = replace(outcome, readings=compare_readings(exchange))
     if "cohort" in phases:
         with clock.phase("cohort"):
             outcome = replace(outcome, cohort=describe_cohorts(exchange))

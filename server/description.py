@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from common.cohort.schema import Variable
+from common.columns import TableColumn
 from common.stats.contingency import Tabulation
 from common.stats.descriptive import Description
 from common.stats.grid import Quantile
 from common.stats.table_one import CategoricalRow, ContinuousRow, TableRow
 from common.stats.tests import TestResult
 from common.variables import DESCRIBED, NEGATIVE, POSITIVE, levels_of
-from server.phases.cohort import DescribedColumn, TableColumn
+from server.phases.cohort import DescribedColumn
 from server.records import CohortRow, Described, Standing, standing_of
 
 

@@ -6,36 +6,28 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flwr.app import Message, MessageType
 from flwr.serverapp import Grid
 
 from common.errors import ExchangeError, RheError
+from common.groups import groups_of
 from common.headers import OK, Operation, RequestHeader
 from common.protocol import Parameters, Reply, Request, decode_reply, encode_request, from_record, to_record
-from common.stats.contract import Summary, total
+from common.secagg.coordinator import Coordinator
+from common.secagg.roster import Roster
+from common.stats.contract import Summary
 from common.study import StudyPlan
 from common.types import FlatWeights
+from server.gathered import Gathered, gathered
+from server.hidden import HiddenSums
+from server.reasons import reason_of
 
 _log = logging.getLogger(__name__)
 
 _POLL_S = 1.0
-
-_REASONS = {
-    "E_PLAN": "the site approved another plan -> compare the hashes that `rhe-client approve` shows",
-    "E_SITE": "the site's folder is unusable -> run `rhe-client check` there",
-    "E_COHORT": "the site's table is faulty, or too few patients of an outcome are left "
-    "-> run `rhe-client check` there",
-    "E_SCAN": "no scan of the site could be used -> run `rhe-client check` there",
-    "E_MODEL": "the site could not use the model's weights",
-    "E_NONFINITE": "training or weights became NaN or infinite -> lower the learning rate",
-    "E_SMALL_N": "the site has too few patients for what was asked",
-    "E_POLICY": "the site's policy does not allow it -> agree with the site, then change plan or site.toml",
-    "E_CONTEXT": "the site refused the message as malformed, forged or out of context",
-    "E_STORAGE": "the site's disk is full or cannot be written",
-    "E_INTERNAL": "an unexpected error at the site -> its engine's log has the text",
-}
 
 
 @dataclass
@@ -62,12 +54,15 @@ class Exchange:
         The coordinator's, which signs every request.
     traffic : Traffic
         Counted as it happens.
+    hidden : HiddenSums or None
+        Through which sums of several sites go, where the plan hides them.
     """
 
     grid: Grid
     plan: StudyPlan
     key: Ed25519PrivateKey
     traffic: Traffic = field(default_factory=Traffic)
+    hidden: HiddenSums | None = None
     _nodes: dict[str, int] = field(default_factory=dict)
 
     def enrol(self, patience_s: float) -> dict[str, Reply]:
@@ -129,12 +124,7 @@ class Exchange:
         ExchangeError
             If one of them does not answer in the plan's time, or answers with an error code.
         """
-        headers = {
-            site: RequestHeader.model_validate(
-                {"operation": operation, "plan_hash": self.plan.digest(), "site": site, **context}
-            )
-            for site in sorted(sites)
-        }
+        headers = {site: self._header(operation, site, context) for site in sorted(sites)}
         replies = self._send(
             {
                 self._nodes[site]: Request(header, weights, parameters or {})
@@ -146,16 +136,26 @@ class Exchange:
             _insist(site, operation, reply)
         return answers
 
-    def summaries(
+    def hide(self, roster: Roster, folder: Path) -> None:
+        """From now on, what several sites add up to is opened by all of them together."""
+        coordinator = Coordinator(self.key, roster)
+        self.hidden = HiddenSums(self.plan, coordinator, folder, self.carry)
+
+    def gather(
         self,
         operation: Operation,
-        sites: Sequence[str],
         parameters: Parameters | None = None,
+        weights: FlatWeights | None = None,
         **context: object,
-    ) -> dict[str, Summary]:
-        """What each of these sites adds, sorted by name; raises as `ask`."""
-        replies = self.ask(operation, sites, None, parameters, **context)
-        return {site: reply.summary for site, reply in replies.items()}
+    ) -> Gathered:
+        """What every group of sites adds up to that the question is about; raises as `ask`."""
+        stage, arm = str(context.get("stage", "")), str(context.get("arm", ""))
+        groups = groups_of(self.plan, operation, stage, arm)
+        if self.hidden is not None and not all(group.alone for group in groups):
+            return self.hidden.gather(groups, self.signed(operation, parameters, weights, **context))
+        sites = sorted({site for group in groups for site in group.sites})
+        replies = self.ask(operation, sites, weights, parameters, **context)
+        return gathered(operation, groups, {site: reply.summary for site, reply in replies.items()})
 
     def sum(
         self,
@@ -165,7 +165,33 @@ class Exchange:
         **context: object,
     ) -> Summary:
         """What these sites add up to; raises as `ask`."""
-        return total(self.summaries(operation, sites, parameters, **context).values())
+        return self.gather(operation, parameters, None, **context).of(sites)
+
+    def signed(
+        self,
+        operation: Operation,
+        parameters: Parameters | None = None,
+        weights: FlatWeights | None = None,
+        **context: object,
+    ) -> bytes:
+        """A question that all sites of a hidden sum are asked alike."""
+        header = self._header(operation, "", context)
+        return encode_request(Request(header, weights, parameters or {}), self.key)
+
+    def carry(self, messages: Mapping[str, bytes]) -> dict[str, Reply]:
+        """Takes a message of the protocol that hides sums to each site; who stays away is left out."""
+        asked = {self._nodes[site]: message for site, message in messages.items()}
+        replies = self._post(asked, insist=False)
+        return {site: replies[self._nodes[site]] for site in messages if self._nodes[site] in replies}
+
+    def close(self) -> None:
+        """Lets the sites forget what hidden sums needed."""
+        if self.hidden is not None:
+            self.hidden.close()
+
+    def _header(self, operation: Operation, site: str, context: Mapping[str, object]) -> RequestHeader:
+        fields = {"operation": operation, "plan_hash": self.plan.digest(), "site": site, **context}
+        return RequestHeader.model_validate(fields)
 
     def _meet(self, nodes: Sequence[int], found: dict[str, Reply]) -> None:
         """Asks nodes, all at once, which sites they are."""
@@ -184,22 +210,32 @@ class Exchange:
             _log.info("site connected name=%s", name)
 
     def _send(self, requests: Mapping[int, Request]) -> dict[int, Reply]:
-        """One reply a node; Flower's error replies carry no sender, so replies are matched by message."""
+        """One reply a node."""
+        return self._post({node: encode_request(request, self.key) for node, request in requests.items()})
+
+    def _post(self, bodies: Mapping[int, bytes], *, insist: bool = True) -> dict[int, Reply]:
+        """Replies by node; Flower's error replies carry no sender, so replies are matched by message.
+
+        Parameters
+        ----------
+        bodies : mapping of int to bytes
+            By node.
+        insist : bool
+            Whether a node that fails or stays away is an error; else it is left out.
+        """
         timeout_s = self.plan.federation.timeout_s
-        messages: dict[str, int] = {}
         outgoing = []
-        for node, request in requests.items():
-            body = encode_request(request, self.key)
+        for node, body in bodies.items():
             self.traffic.bytes_sent += len(body)
-            kind = MessageType.TRAIN if request.header.operation is Operation.TRAIN else MessageType.QUERY
-            outgoing.append(Message(to_record(body), dst_node_id=node, message_type=kind, ttl=timeout_s))
+            record = to_record(body)
+            outgoing.append(Message(record, dst_node_id=node, message_type=MessageType.QUERY, ttl=timeout_s))
         self.traffic.rounds += 1
         self.traffic.messages += len(outgoing)
         identifiers = list(self.grid.push_messages(outgoing))
-        messages = dict(zip(identifiers, requests, strict=True))
-        return self._collect(messages, time.monotonic() + timeout_s)
+        messages = dict(zip(identifiers, bodies, strict=True))
+        return self._collect(messages, time.monotonic() + timeout_s, insist=insist)
 
-    def _collect(self, messages: Mapping[str, int], deadline: float) -> dict[int, Reply]:
+    def _collect(self, messages: Mapping[str, int], deadline: float, *, insist: bool) -> dict[int, Reply]:
         replies: dict[int, Reply] = {}
         waiting = set(messages)
         pause_s = 0.0
@@ -208,8 +244,10 @@ class Exchange:
             for answer in answers:
                 identifier = answer.metadata.reply_to_message_id
                 waiting.discard(identifier)
-                replies[messages[identifier]] = self._read(answer, messages[identifier])
+                self._take(replies, answer, messages[identifier], insist=insist)
             if waiting and time.monotonic() > deadline:
+                if not insist:
+                    break
                 names = ", ".join(sorted(self._name(messages[identifier]) for identifier in waiting))
                 raise ExchangeError(
                     f"no answer within {self.plan.federation.timeout_s:.0f} s from {names} -> "
@@ -219,6 +257,14 @@ class Exchange:
             if waiting and pause_s:
                 time.sleep(pause_s)
         return replies
+
+    def _take(self, replies: dict[int, Reply], answer: Message, node: int, *, insist: bool) -> None:
+        try:
+            replies[node] = self._read(answer, node)
+        except ExchangeError as failure:
+            if insist:
+                raise
+            _log.warning("left out: %s", failure)
 
     def _read(self, answer: Message, node: int) -> Reply:
         if answer.has_error():
@@ -241,5 +287,5 @@ def _insist(site: str, operation: Operation, reply: Reply) -> None:
     if reply.header.site != site:
         raise ExchangeError(f"{site}: the answer to {operation} claims to be from {reply.header.site!r}")
     if reply.header.code != OK:
-        reason = _REASONS.get(reply.header.code, "an error that this coordinator does not know")
+        reason = reason_of(reply.header.code)
         raise ExchangeError(f"{site}: {operation} failed with {reply.header.code}: {reason}")

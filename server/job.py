@@ -177,12 +177,14 @@ def _conduct(grid: Grid, office: Office, order: Order) -> None:
     from rich.progress import Progress
 
     from server.conduct import conduct
+    from server.provision.rosters import signed_roster
     from server.run import StudyRun
 
     run = StudyRun(
         plan=office.plan,
         out=order.out,
         key=office.key(),
+        roster=signed_roster(office) if office.plan.hides_sums else None,
         backend="flower",
         patience_s=order.patience_s,
         pretrained=order.pretrained,

@@ -112,6 +112,7 @@ def selection_of(arm: Arm, found: LassoSelection) -> FeatureSelection:
         sites=arm.sites,
         candidates=found.candidates,
         prescreened=found.prescreened,
+        reproducible=found.reproducible,
         features=tuple(SelectedFeature(**feature.model_dump()) for feature in found.features),
         penalty=found.penalty,
         path=tuple(PathPoint(**point.model_dump()) for point in found.path),

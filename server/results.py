@@ -24,6 +24,7 @@ from server.analyses import (
     Subgroup,
 )
 from server.provenance import Provenance
+from server.reading_records import Reproducibility
 from server.records import CohortRow, Count, Measure, Record, Standing, SupportVectorMachine
 
 SCHEMA_VERSION = 1
@@ -235,6 +236,8 @@ class Results(Record):
     regression: Regression | None = None
     """What predicts expansion; None if the study did not ask."""
     training: tuple[LearningCurve, ...]
+    reproducibility: Reproducibility | None = None
+    """How far readings agree; None if the study did not ask."""
     selections: tuple[FeatureSelection, ...] = ()
     """Radiomics features of each federated arm, and of each local one whose models were released."""
     fitted: tuple[FittedModel, ...] = ()

@@ -9,6 +9,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from common.errors import ResumeError
+from common.secagg.roster import Roster
 from common.storage import write_atomically
 from common.study import StudyPlan
 
@@ -24,6 +25,8 @@ class StudyRun:
         Where checkpoints, models, results and report go.
     key : Ed25519PrivateKey
         The coordinator's; signs every request.
+    roster : Roster or None
+        Who takes part, as the authority signed it; needed where the plan hides sums.
     backend : str
         For the report: "in-process" or "flower".
     patience_s : float
@@ -37,6 +40,7 @@ class StudyRun:
     plan: StudyPlan
     out: Path
     key: Ed25519PrivateKey
+    roster: Roster | None = None
     backend: str = "in-process"
     patience_s: float = 120.0
     pretrained: Path | None = None
@@ -66,6 +70,11 @@ class StudyRun:
     def tables(self) -> Path:
         """Folder of the report's tables as CSV files."""
         return self.out / "tables"
+
+    @property
+    def protocol(self) -> Path:
+        """Folder of what hidden sums need to be resumed."""
+        return self.out / "sa1"
 
     def claim(self) -> None:
         """Makes the folder this plan's, or finds it so.

@@ -18,15 +18,17 @@ from common.errors import ModelError, ResumeError
 from common.headers import Operation
 from common.models.checkpoint import Checkpoint, load, save
 from common.models.layout import TRAINED, Layout
+from common.rounds import from_hidden
 from common.seeds import derive_seed
 from common.settings import Section
-from common.stats.contract import Summary, total
+from common.stats.contract import Summary
 from common.stats.minima import SIMULATION, Minima, minima_of
 from common.stats.roc import finish_roc
 from common.study import Arm, CnnModel, StudyPlan
 from common.training.server_optimiser import PseudoGradientStep
 from common.types import FlatWeights
 from server.exchange import Exchange
+from server.hidden import HiddenRound
 
 
 class Round(Section):
@@ -114,22 +116,43 @@ class FederatedTraining:
         state = self._restore(stepper) or Progressed(initial, initial)
         plan = self.exchange.plan
         while state.rounds < plan.federation.rounds:
-            sums = self._ask(Operation.TRAIN, state.weights, state.rounds + 1)
+            sums, hidden = self._trained(state)
             state = judged(state, sums, self._minima)
             state = self._aggregated(state, sums, stepper)
+            if hidden is not None:
+                # Before the checkpoint: a resumed study asks for the same round, and has it on its disk
+                hidden.close(state.weights)
             self._keep(state, stepper)
+            if hidden is not None:
+                hidden.forget()
             self.report(state.rounds)
         if state.curve[-1].validation_auc is None:
-            sums = self._ask(Operation.VALIDATE, state.weights, state.rounds)
+            sums = self._validated(state)
             state = judged(state, sums, self._minima)
             self._keep(state, stepper)
         return state
 
-    def _ask(self, operation: Operation, weights: FlatWeights, number: int) -> Summary:
-        replies = self.exchange.ask(
-            operation, self.arm.sites, weights, model=self.model.name, arm=self.arm.name, round=number
-        )
-        return total(reply.summary for reply in replies.values())
+    def _trained(self, state: Progressed) -> tuple[Summary, HiddenRound | None]:
+        """The next round's sums, and the round where it is hidden and has to be closed."""
+        exchange, arm, plan, number = self.exchange, self.arm, self.exchange.plan, state.rounds + 1
+        context = {"model": self.model.name, "arm": arm.name, "round": number}
+        if exchange.hidden is None or len(arm.sites) == 1:
+            return exchange.gather(Operation.TRAIN, None, state.weights, **context).of(arm.sites), None
+        question = exchange.signed(Operation.TRAIN, None, None, **context)
+        training = self.model, arm, self.layout
+        opened, hidden = exchange.hidden.train(training, number, state.weights, question)
+        return from_hidden(plan, self.layout, opened, self._weight()), hidden
+
+    def _weight(self) -> int:
+        """Of all the arm's sites: told once, before any set of sites can change."""
+        if self.exchange.plan.privacy.weights == "equal":
+            return len(self.arm.sites)
+        told = self.exchange.sum(Operation.WEIGHT, self.arm.sites, arm=self.arm.name)
+        return int(told.counts["patients"])
+
+    def _validated(self, state: Progressed) -> Summary:
+        context = {"model": self.model.name, "arm": self.arm.name, "round": state.rounds}
+        return self.exchange.gather(Operation.VALIDATE, None, state.weights, **context).of(self.arm.sites)
 
     def _aggregated(self, state: Progressed, sums: Summary, stepper: PseudoGradientStep | None) -> Progressed:
         patients = int(sums.counts["patients"])

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +20,18 @@ from typing import Literal
 from rich.progress import Progress
 
 from client.site import MARKER, SITE_FILE
+from common.cohort.readings import MARKERS, MASK, repeated_column
 from common.cohort.schema import VARIABLES
 from common.errors import SiteError, StorageError
-from common.seeds import derive_seed
-from simulations.cohort import MARKERS, CohortRequest, Signal, SimulatedPatient, Value, draw_cohort
+from common.seeds import derive_seed, generator
+from simulations.cohort import CohortRequest, Signal, SimulatedPatient, Value, draw_cohort
 from simulations.dicom import SeriesOrigin, write_series
 from simulations.nifti import write_nifti
 from simulations.phantom.anatomy import head
 from simulations.phantom.images import Image, scan_patient
 from simulations.phantom.lesion import Lesion
 from simulations.phantom.scanners import Scanner, scanner_of
+from simulations.readings import HABITS, markers_read_again, patients_read_again, read_again
 
 _log = logging.getLogger(__name__)
 
@@ -144,9 +146,11 @@ class _Centre:
             )
         )
         task = progress.add_task(f"{self.name}: simulating patients", total=len(patients))
+        again = patients_read_again(patients)
+        shares = {name: sum(int(one.shows(name)) for one in patients) / len(patients) for name in MARKERS}
         rows = []
         for patient in patients:
-            rows.append(self._patient(patient))
+            rows.append(self._patient(patient, shares if patient.identifier in again else None))
             progress.advance(task)
         progress.remove_task(task)
         table = "cohort.csv" if self.number % 2 else "cohort.xlsx"
@@ -161,8 +165,8 @@ class _Centre:
         (self.folder / SITE_FILE).write_text(_SITE.format(name=self.name, table=table), encoding="utf-8")
         _log.info("simulated site=%s patients=%d", self.name, len(patients))
 
-    def _patient(self, patient: SimulatedPatient) -> dict[str, Value]:
-        """The patient's row; the images are written on the way."""
+    def _patient(self, patient: SimulatedPatient, shares: Mapping[str, float] | None) -> dict[str, Value]:
+        """The patient's row, with further readings if shares are given; images are written on the way."""
         seed = derive_seed(self.request.seed, self.name, patient.identifier)
         scanner = scanner_of(self.number)
         dicom = self.request.writes_dicom(self.number)
@@ -179,7 +183,21 @@ class _Centre:
         if self.number % 2:
             volumes = images[0].volumes
             row |= {"ich_volume_ml": round(volumes.ich_ml, 3), "ivh_volume_ml": round(volumes.ivh_ml, 3)}
+        if shares is not None:
+            row |= markers_read_again(patient, shares, seed) | self._read_again(patient, images[0], seed)
         return row
+
+    def _read_again(self, patient: SimulatedPatient, image: Image, seed: int) -> dict[str, Value]:
+        """Further segmentations as files; their paths by column."""
+        paths: dict[str, Value] = {}
+        for reading, habit in HABITS.items():
+            labels = read_again(image.labels, image.geometry, habit, generator(seed, "mask", reading))
+            mask = Path(
+                "images", patient.identifier, _STAGES[0], f"{repeated_column('mask', reading)}.nii.gz"
+            )
+            write_nifti(self.folder / mask, labels, image.geometry)
+            paths[repeated_column(MASK, reading)] = mask.as_posix()
+        return paths
 
     def _write_scan(
         self, patient: SimulatedPatient, stage: int, image: Image, scanner: Scanner
@@ -207,7 +225,8 @@ def lesion_of(patient: SimulatedPatient) -> Lesion:
 
 
 def _columns(rows: list[dict[str, Value]]) -> list[str]:
-    return [variable.name for variable in VARIABLES if variable.name in rows[0]]
+    filled = {name for row in rows for name in row}
+    return [variable.name for variable in VARIABLES if variable.name in filled]
 
 
 def _write_csv(path: Path, rows: list[dict[str, Value]]) -> None:
@@ -228,7 +247,7 @@ def _write_xlsx(path: Path, rows: list[dict[str, Value]]) -> None:
     sheet.title = "cohort"
     sheet.append(columns)
     for row in rows:
-        sheet.append([row[name] for name in columns])
+        sheet.append([row.get(name) for name in columns])
     written = io.BytesIO()
     book.save(written)
     # Excel files are zip archives that hold the time twice; without it the same cohort is the same bytes

@@ -28,6 +28,7 @@ from scipy.stats import norm
 
 from common.cohort.eligibility import CRITERIA
 from common.cohort.outcome import OutcomeDefinition, Volumes
+from common.cohort.readings import MARKERS
 from common.seeds import generator
 from simulations.published import Group, Published, published_groups
 
@@ -36,19 +37,6 @@ Value = float | int | str
 
 SHIFT: Mapping[Signal, float] = {"paper": 0.0, "demo": 2.4}
 """Between the roughness of growing and of stable hematomas, in standard deviations."""
-
-MARKERS = (
-    "irregular_shape",
-    "satellite_sign",
-    "island_sign",
-    "black_hole_sign",
-    "blend_sign",
-    "fluid_level",
-    "swirl_sign",
-    "hypodensity",
-    "heterogeneous_density",
-)
-"""The nine NCCT markers, as Table 1 lists them."""
 
 _ROUGH = {
     "irregular_shape": 0.9,

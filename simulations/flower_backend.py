@@ -20,7 +20,8 @@ from common.study import load_plan
 from server.job import Outcome
 from server.provision.office import open_office
 from server.run import StudyRun
-from simulations.two_centres import check_sites, open_engines, simulated_key
+from simulations.parties import simulated_key
+from simulations.two_centres import check_sites, open_engines
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -83,6 +84,10 @@ class _Neighbourhood:
         return self.run.out / "flower" / "coordinator"
 
     @property
+    def _authority(self) -> Path:
+        return self.run.out / "flower" / "authority"
+
+    @property
     def _logs(self) -> Path:
         return self.run.out / "flower" / "logs"
 
@@ -96,26 +101,45 @@ class _Neighbourhood:
             self._study(stack, sites, progress)
 
     def _provision(self, port: int) -> None:
+        hides = self.run.plan.hides_sums
         if not (self._office / "server.toml").exists():
-            plan = str(self.request.plan)
-            _do(
-                "rhe-server",
-                "init",
-                str(self._office),
-                "--plan",
-                plan,
-                "--host",
-                LOOPBACK,
-                "--port",
-                str(port),
-            )
+            command = ["rhe-server", "init", str(self._office), "--plan", str(self.request.plan)]
+            command += ["--host", LOOPBACK, "--port", str(port)]
+            _do(*command, *(self._found_authority() if hides else ()))
         invitation = open_office(self._office).invitation
         for name, folder in sorted(self.request.sites.items()):
             member = self._member(name)
-            state = ("--state", str(member.state))
-            _do("rhe-client", "init", str(folder), "--invitation", str(invitation), *state)
-            _do("rhe-client", "approve", str(folder), "--yes", *state)
+            _do(
+                "rhe-client",
+                "init",
+                str(folder),
+                "--invitation",
+                str(invitation),
+                "--state",
+                str(member.state),
+            )
             _do("rhe-server", "enrol", str(self._office), str(member.card))
+        roster = self._sign_roster() if hides else ()
+        for name, folder in sorted(self.request.sites.items()):
+            state = str(self._member(name).state)
+            _do("rhe-client", "approve", str(folder), "--yes", "--state", state, *roster)
+
+    def _found_authority(self) -> tuple[str, ...]:
+        """On a machine of its own in a real study; what `rhe-server init` is told of it."""
+        if not (self._authority / "authority.pub").exists():
+            _do("rhe-authority", "init", str(self._authority))
+        return ("--authority", str(self._authority / "authority.pub"))
+
+    def _sign_roster(self) -> tuple[str, ...]:
+        """Proposed by the coordinator, signed by the authority; what `rhe-client approve` is told of it."""
+        office = open_office(self._office)
+        if not office.roster_file.exists():
+            proposal = self._office / "study.proposal"
+            signed = self._authority / "study.roster"
+            _do("rhe-server", "roster", str(self._office), "--out", str(proposal))
+            _do("rhe-authority", "sign", str(self._authority), str(proposal), "--yes", "--out", str(signed))
+            _do("rhe-server", "roster", str(self._office), "--signed", str(signed))
+        return ("--roster", str(office.roster_file))
 
     def _open_office(self, stack: ExitStack, port: int) -> None:
         command = ("rhe-server", "start", str(self._office), "--port", str(port))

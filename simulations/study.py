@@ -53,7 +53,8 @@ def run_study(request: StudyRequest, progress: Progress) -> None:
         run_over_flower(request, progress)
         return
     from server.run import StudyRun
-    from simulations.two_centres import run_in_process, simulated_key
+    from simulations.parties import simulated_key
+    from simulations.two_centres import run_in_process
 
     plan = load_plan(request.plan)
     run = StudyRun(

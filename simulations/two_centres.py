@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.progress import Progress
 
 from client.engine import SiteEngine, open_engine
@@ -17,12 +16,8 @@ from server.conduct import conduct
 from server.results import Results
 from server.run import StudyRun
 from simulations.local_grid import LocalGrid
+from simulations.parties import simulated_parties, simulated_roster
 from simulations.pooled import train_pooled
-
-
-def simulated_key(plan: StudyPlan) -> Ed25519PrivateKey:
-    """A coordinator's key that derives from the plan, because a simulation has no secrets to keep."""
-    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(f"rhe/{plan.digest()}".encode()).digest())
 
 
 def run_in_process(run: StudyRun, sites: Mapping[str, Path], progress: Progress) -> Results:
@@ -48,7 +43,7 @@ def run_in_process(run: StudyRun, sites: Mapping[str, Path], progress: Progress)
         engines = open_engines(run, sites, progress)
         train_pooled(run, engines, progress)
         grid = LocalGrid({name: engine.handle for name, engine in engines.items()})
-        return conduct(grid, run, progress)
+        return conduct(grid, replace(run, roster=run.roster or simulated_roster(run.plan)), progress)
 
 
 def open_engines(run: StudyRun, sites: Mapping[str, Path], progress: Progress) -> dict[str, SiteEngine]:
@@ -60,9 +55,11 @@ def open_engines(run: StudyRun, sites: Mapping[str, Path], progress: Progress) -
         If a folder is unusable or calls itself by another name.
     """
     engines = {}
+    states = {name: run.out / "sites" / name for name in sites}
+    parties = simulated_parties(run.plan, states)
     for name, folder in sorted(sites.items()):
-        state = run.out / "sites" / name
-        engine = open_engine(folder, run.plan, run.key.public_key(), state, progress)
+        engine = open_engine(folder, run.plan, run.key.public_key(), states[name], progress)
+        engine.party = parties.get(name)
         if engine.settings.name != name:
             raise SiteError(
                 f"{folder}/site.toml says name = {engine.settings.name!r}, --site says {name!r} "

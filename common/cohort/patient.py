@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from common.cohort.outcome import Volumes
+from common.cohort.readings import MASK, Reading, repeated_column
 from common.cohort.schema import BY_NAME, Kind
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class Patient:
         By the column's name, binary variables as 0.0 or 1.0; blank cells are absent.
     scores : mapping of str to float or None
         The columns of a plan's own that the table was read for; None where the cell is blank.
+    repeated_masks : mapping of Reading to Path
+        Further segmentations of the baseline CT; blank cells are absent.
     """
 
     identifier: str
@@ -37,6 +40,7 @@ class Patient:
     followup_mask: Path | None
     values: Mapping[str, float | str] = field(hash=False)
     scores: Mapping[str, float | None] = field(default_factory=dict, hash=False)
+    repeated_masks: Mapping[Reading, Path] = field(default_factory=dict, hash=False)
 
     def number(self, name: str) -> float | None:
         """A continuous variable, None where it is missing.
@@ -94,6 +98,11 @@ class Patient:
             ("followup_mask", self.followup_mask),
         )
         return tuple((column, path) for column, path in cells if path is not None)
+
+    @property
+    def repeated_files(self) -> tuple[tuple[str, Path], ...]:
+        """Columns and paths of the further segmentations, in the table's order."""
+        return tuple((repeated_column(MASK, reading), path) for reading, path in self.repeated_masks.items())
 
     @property
     def baseline_volumes(self) -> Volumes | None:

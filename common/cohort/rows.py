@@ -9,6 +9,7 @@ from common.cohort.columns import Columns
 from common.cohort.contradictions import contradictions
 from common.cohort.grid import Row
 from common.cohort.patient import Patient
+from common.cohort.readings import MASK, READINGS, repeated_column
 from common.errors import Finding
 
 
@@ -72,4 +73,9 @@ def _patient(number: int, values: dict[str, Value], columns: Columns) -> Patient
             if name != "patient" and name not in own and not isinstance(value, Path)
         },
         scores={name: value if isinstance(value := values.get(name), float) else None for name in own},
+        repeated_masks={
+            reading: paths[repeated_column(MASK, reading)]
+            for reading in READINGS
+            if repeated_column(MASK, reading) in paths
+        },
     )

@@ -96,7 +96,7 @@ class Extractor:
         mask = read_mask(job.mask, scan, job.labels)
         found = extract(scan, mask, self.settings)
         facts = np.array([found.voxels, found.components, found.touches_border], dtype=np.int64)
-        self.cache.keep(key, _record(scan, mask), {"features": found.values, "facts": facts})
+        self.cache.keep(key, record_of(scan, mask), {"features": found.values, "facts": facts})
         return found
 
     def key(self, job: Job) -> str:
@@ -213,7 +213,8 @@ def _stored(entry: Entry) -> Extracted:
     return Extracted(np.load(entry.paths["features"]), voxels, components, bool(touches_border))
 
 
-def _record(scan: Scan, mask: Mask) -> Record:
+def record_of(scan: Scan, mask: Mask) -> Record:
+    """What the cache keeps of a CT and a mask beside what was computed from them."""
     volumes = mask.volumes()
     voxels = np.ascontiguousarray(scan.voxels, dtype=np.float32)
     return Record(

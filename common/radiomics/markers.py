@@ -39,6 +39,9 @@ SUGGESTIONS: Mapping[str, Suggest] = MappingProxyType(
 )
 """What computes each marker, by the name of its column in the cohort table."""
 
+ALGORITHM = 1
+"""Raised whenever the same files would give other suggestions; part of every cache key."""
+
 LABEL = "computed suggestion"
 """How these are named wherever they are shown beside a reader's findings."""
 

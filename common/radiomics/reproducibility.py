@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 
+from common.cohort.readings import Reading
 from common.stats.contract import Summary, total
 from common.stats.estimate import Estimate
 from common.stats.icc import IccForm, finish_icc
@@ -55,74 +56,64 @@ class Criterion:
         return estimate.interval.low > self.threshold
 
 
-@dataclass(frozen=True)
-class Readings:
-    """The sums of `common.stats.icc.local_icc` over repeated readings, of one site or of several.
-
-    Attributes
-    ----------
-    intra, inter : Summary
-        A reader's two sessions, and two readers; of the same features.
-    """
-
-    intra: Summary
-    inter: Summary
-
-    def __post_init__(self) -> None:
-        features = self.intra.counts["n"].shape, self.inter.counts["n"].shape
-        if features[0] != features[1]:
-            raise ValueError(f"intra and inter are of {features[0]} and {features[1]} features")
+Readings: TypeAlias = Mapping[Reading, Summary]
+"""The sums of `common.stats.icc.local_icc` in each repeated reading, of one site or more."""
 
 
 @dataclass(frozen=True, eq=False)
-class Agreement:
+class FeatureAgreement:
     """How far readers agree on each feature.
 
     Attributes
     ----------
-    intra, inter : tuple of Estimate
+    estimates : mapping of Reading to tuple of Estimate
+        One a feature in each repeated reading.
     criterion : Criterion
     """
 
-    intra: tuple[Estimate, ...]
-    inter: tuple[Estimate, ...]
+    estimates: Mapping[Reading, tuple[Estimate, ...]]
     criterion: Criterion
 
     @property
     def retained(self) -> Flags:
-        """Features that meet the criterion within and between readers, shape (features,)."""
+        """Features that meet the criterion in every reading, shape (features,)."""
         met = [
-            self.criterion.met(within) and self.criterion.met(between)
-            for within, between in zip(self.intra, self.inter, strict=True)
+            all(self.criterion.met(one) for one in found)
+            for found in zip(*self.estimates.values(), strict=True)
         ]
         return np.array(met, dtype=np.bool_)
 
 
-def agreement(readings: Readings, criterion: Criterion, minima: Minima = STANDARD) -> Agreement:
-    """Each feature's correlations, from one site's sums or the total of sites where the same readers read."""
-    return Agreement(
-        finish_icc(readings.intra, criterion.form, minima),
-        finish_icc(readings.inter, criterion.form, minima),
-        criterion,
-    )
+def agreement(readings: Readings, criterion: Criterion, minima: Minima = STANDARD) -> FeatureAgreement:
+    """Each feature's correlations, from one site's sums or the total of sites where the same readers read.
+
+    Raises
+    ------
+    ValueError
+        If there is no reading: nothing says which features are reproducible.
+    """
+    if not readings:
+        raise ValueError("no readings: nothing says which features are reproducible")
+    found = {reading: finish_icc(sums, criterion.form, minima) for reading, sums in readings.items()}
+    return FeatureAgreement(found, criterion)
 
 
 def agreements(
     sites: Sequence[Readings], criterion: Criterion, minima: Minima = STANDARD, *, same_readers: bool
-) -> tuple[Agreement, ...]:
+) -> tuple[FeatureAgreement, ...]:
     """One agreement of all sites together if the same readers read at all of them, else one of each site.
 
     Two-way forms are of these readers, so sums of other readers' readings cannot be added; and sites whose
     readers differ must each find a feature reproducible. A site's own result stands on its own patients
     alone, and so do the minima.
     """
-    if same_readers:
-        pooled = Readings(total(one.intra for one in sites), total(one.inter for one in sites))
-        return (agreement(pooled, criterion, minima),)
-    return tuple(agreement(one, criterion, minima) for one in sites)
+    if not same_readers:
+        return tuple(agreement(one, criterion, minima) for one in sites)
+    pooled = {reading: total(one[reading] for one in sites) for reading in sites[0]}
+    return (agreement(pooled, criterion, minima),)
 
 
-def retained(found: Sequence[Agreement]) -> Flags:
+def retained(found: Sequence[FeatureAgreement]) -> Flags:
     """The features that every agreement retains, shape (features,).
 
     Raises

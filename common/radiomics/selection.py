@@ -8,7 +8,7 @@ Tibshirani R. J R Stat Soc B 1996;58:267-288.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -70,6 +70,8 @@ class Selection:
     lasso : LassoResult or None
         Its path and cross-validation; None if it was not asked for.
     status : Status
+    reproducible : int or None
+        Candidates on which repeated readings agree; None where that was not asked for.
     """
 
     names: tuple[str, ...]
@@ -80,10 +82,15 @@ class Selection:
     prescreened: int
     lasso: LassoResult | None
     status: Status
+    reproducible: int | None = None
 
 
 def select_features(
-    sums: SelectionSums, names: tuple[str, ...], settings: SelectionSettings, minima: Minima
+    sums: SelectionSums,
+    names: tuple[str, ...],
+    settings: SelectionSettings,
+    minima: Minima,
+    retained: Flags | None = None,
 ) -> Selection:
     """The LASSO's features: moments, products with the outcome, then cross-products by fold.
 
@@ -91,11 +98,29 @@ def select_features(
     ----------
     names : tuple of str
         The candidates, in the order of the sums' columns.
+    retained : bool array, shape (candidates,), or None
+        Those on which repeated readings agree: the others are not looked at. None: all.
     """
+    if retained is None:
+        return _selected(sums, names, settings, minima, np.ones(len(names), dtype=np.bool_))
+    agreed = int(np.count_nonzero(retained))
+    if not agreed:
+        return replace(_nothing(len(names), 0, suppressed("no feature is reproducible")), reproducible=0)
+    return replace(_selected(sums, names, settings, minima, retained), reproducible=agreed)
+
+
+def _selected(
+    sums: SelectionSums,
+    names: tuple[str, ...],
+    settings: SelectionSettings,
+    minima: Minima,
+    retained: Flags,
+) -> Selection:
     first = sums.scaling()
     if int(first.counts["n"][0]) < minima.model_class:
         return _nothing(len(names), 0, suppressed("too few patients with all features"))
     scale = scaling(first, np.zeros(len(names)))
+    scale = replace(scale, kept=scale.kept & retained)
     screened = sums.prescreen(scale)
     classes = screened.counts["classes"]
     kept = np.flatnonzero(scale.kept)
@@ -140,6 +165,17 @@ def fold_of(seed: int, site: str, patient: str, folds: int) -> int:
 def complete_features(features: Reals) -> Flags:
     """Which patients have every feature, shape (n,)."""
     return np.asarray(np.isfinite(features).all(axis=1))
+
+
+def nothing_judged(candidates: int, status: Status) -> Selection:
+    """No feature, because it is not known which are reproducible.
+
+    Parameters
+    ----------
+    status : Status
+        Why it is not.
+    """
+    return _nothing(candidates, 0, Status(status.kind, f"repeated readings: {status.reason}"))
 
 
 def _nothing(candidates: int, prescreened: int, status: Status) -> Selection:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from types import MappingProxyType
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from common.errors import NonFiniteError
 from common.types import Counts, FlatWeights, Reals
 
 Scalars = TypeVar("Scalars", Counts, Reals)
+Layout: TypeAlias = tuple[tuple[str, str, tuple[int, ...]], ...]
+"""Kind, name and shape of each array of a summary, sorted."""
 Numbers = TypeVar("Numbers", Counts, Reals, FlatWeights)
 
 _LARGEST = 2**62
@@ -73,6 +75,14 @@ class Summary:
             {name: array + other.counts[name] for name, array in self.counts.items()},
             {name: array + other.reals[name] for name, array in self.reals.items()},
             {name: array + other.updates[name] for name, array in self.updates.items()},
+        )
+
+    def layout(self) -> Layout:
+        """What of its arrays must agree with another's for the two to add."""
+        return (
+            *(("counts", name, array.shape) for name, array in sorted(self.counts.items())),
+            *(("reals", name, array.shape) for name, array in sorted(self.reals.items())),
+            *(("updates", name, array.shape) for name, array in sorted(self.updates.items())),
         )
 
     def under(self, prefix: str) -> Summary:

@@ -37,6 +37,58 @@ class MeanSquares:
     error: float
 
 
+@dataclass(frozen=True)
+class Location:
+    """Public constants by which all sites shift and scale each feature; no ICC depends on them.
+
+    Attributes
+    ----------
+    centre : float array, shape (features,)
+        Near the means: features of 10^9 that differ by 1 would else lose all digits in their squares.
+    scale : float array, shape (features,)
+        Powers of two near the mean magnitudes, so that no bit changes.
+    """
+
+    centre: Reals
+    scale: Reals
+
+    def applied(self, ratings: Reals) -> Reals:
+        """The ratings, shape (features, n, raters), of the order of 1."""
+        shifted: Reals = ratings - self.centre[:, np.newaxis, np.newaxis]
+        return shifted / self.scale[:, np.newaxis, np.newaxis]
+
+
+def local_location(ratings: Reals) -> Summary:
+    """The round before: what the means of all ratings are made of.
+
+    Parameters
+    ----------
+    ratings : float array, shape (features, n, raters)
+        NaN where missing.
+
+    Returns
+    -------
+    Summary
+        Counts "n" (features,), of ratings; reals "sums" (2, features): of them and of their magnitudes.
+
+    Raises
+    ------
+    NonFiniteError
+        If a rating is infinite.
+    """
+    x = _finite(ratings)
+    sums = np.stack([np.nansum(x, axis=(1, 2)), np.nansum(np.abs(x), axis=(1, 2))])
+    return Summary({"n": np.count_nonzero(~np.isnan(x), axis=(1, 2))}, {"sums": sums})
+
+
+def location_of(summary: Summary) -> Location:
+    """Centres and scales from the sum over sites; 0 and 1 where nobody rated."""
+    n = np.maximum(summary.counts["n"], 1)
+    mean, magnitude = summary.reals["sums"] / n
+    _, exponent = np.frexp(magnitude)
+    return Location(mean, np.where(magnitude > 0, np.ldexp(1.0, exponent), 1.0))
+
+
 def local_icc(ratings: Reals, centre: Reals) -> Summary:
     """Sums of every feature; a subject with a rating missing is left out of that feature.
 
@@ -58,9 +110,7 @@ def local_icc(ratings: Reals, centre: Reals) -> Summary:
     NonFiniteError
         If a rating is infinite.
     """
-    if np.isinf(ratings).any():
-        raise NonFiniteError("a rating is infinite -> extract the features again")
-    complete = np.asarray(~np.isnan(ratings).any(axis=2))
+    complete = np.asarray(~np.isnan(_finite(ratings)).any(axis=2))
     x = np.where(complete[:, :, np.newaxis], ratings - centre[:, np.newaxis, np.newaxis], 0.0)
     return Summary(
         counts={"n": complete.sum(axis=1), "missing": (~complete).sum(axis=1)},
@@ -70,6 +120,12 @@ def local_icc(ratings: Reals, centre: Reals) -> Summary:
             "rows": (x.sum(axis=2) ** 2).sum(axis=1),
         },
     )
+
+
+def _finite(ratings: Reals) -> Reals:
+    if np.isinf(ratings).any():
+        raise NonFiniteError("a rating is infinite -> extract the features again")
+    return ratings
 
 
 def mean_squares(summary: Summary, feature: int) -> MeanSquares:

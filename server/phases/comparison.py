@@ -11,7 +11,7 @@ from common.headers import Operation
 from common.matrix import Cohort, Scorer, compared_cohorts, scorers_of
 from common.protocol import Parameters
 from common.questions import write_pairs, write_placements
-from common.stats.contract import Summary, total
+from common.stats.contract import Summary
 from common.stats.decision_difference import DecisionDifference, finish_decision_difference
 from common.stats.delong import (
     AucCovariance,
@@ -108,8 +108,9 @@ def compare_models(exchange: Exchange, evaluated: Evaluated, reference: str) -> 
         )
         if status.ok
     ]
-    firsts = {index: _first_round(evaluated, index, cohort) for index, cohort, _, _ in asked}
-    between = [_between_centres(evaluated, scorer) for scorer in range(len(scorers))]
+    judged = evaluated.answers
+    firsts = {index: judged.of(cohort.sites).part(f"paired/{index}") for index, cohort, _, _ in asked}
+    between = [judged.of(plan.site_names).part(f"centre/{scorer}") for scorer in range(len(scorers))]
     spread = np.array([between_variance(first) for first in between])
     parameters: Parameters = {
         "asked": evaluated.asked,
@@ -119,16 +120,18 @@ def compare_models(exchange: Exchange, evaluated: Evaluated, reference: str) -> 
         **write_placements({index: placements(first) for index, first in firsts.items()}),
         **{f"{index}.pairs": write_pairs(pairs) for index, _, _, pairs in asked},
     }
-    answers = exchange.summaries(Operation.COMPARE, plan.site_names, parameters)
+    answers = exchange.gather(Operation.COMPARE, parameters)
     cohorts = tuple(
-        _finish(plan, (cohort, members, pairs), firsts[index], _pooled(answers, cohort, f"paired/{index}"))
+        _finish(
+            plan, (cohort, members, pairs), (firsts[index], answers.of(cohort.sites).part(f"paired/{index}"))
+        )
         for index, cohort, members, pairs in asked
     )
     minima = minima_of(plan.profile)
     if plan.two_site_ack:
         minima = replace(minima, sites=min(minima.sites, 2))
     centres = {
-        scorer: finish_meta(first, _pooled(answers, None, f"centre/{number}"), minima)
+        scorer: finish_meta(first, answers.of(plan.site_names).part(f"centre/{number}"), minima)
         for number, (scorer, first) in enumerate(zip(scorers, between, strict=True))
         if int(first.counts["sites"][0]) > 1
     }
@@ -196,26 +199,12 @@ def _are_compared(first: Scorer, second: Scorer, *, is_lead: bool) -> bool:
     return "given" in {first.arm.kind, second.arm.kind} or first.arm == second.arm
 
 
-def _first_round(evaluated: Evaluated, index: int, cohort: Cohort) -> Summary:
-    return _pooled(evaluated.answers, cohort, f"paired/{index}")
-
-
-def _between_centres(evaluated: Evaluated, scorer: int) -> Summary:
-    return _pooled(evaluated.answers, None, f"centre/{scorer}")
-
-
-def _pooled(answers: Mapping[str, Summary], cohort: Cohort | None, part: str) -> Summary:
-    sites = answers if cohort is None else cohort.sites
-    return total(answers[site].part(part) for site in sites)
-
-
 def _finish(
     plan: StudyPlan,
     compared: tuple[Cohort, Sequence[int], tuple[Pair, ...]],
-    first: Summary,
-    second: Summary,
+    rounds: tuple[Summary, Summary],
 ) -> CohortComparison:
-    cohort, members, pairs = compared
+    (cohort, members, pairs), (first, second) = compared, rounds
     minima = minima_of(plan.profile)
     covariance = finish_delong(first, second.part("delong"))
     return CohortComparison(

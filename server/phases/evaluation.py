@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,7 +25,7 @@ from common.stats.calibration import (
     recalibrate,
 )
 from common.stats.confusion import finish_confusion, withheld_confusion
-from common.stats.contract import Summary, total
+from common.stats.contract import Summary
 from common.stats.decision import finish_decision
 from common.stats.estimate import Status
 from common.stats.guard import Demand, finish_guard
@@ -37,6 +37,7 @@ from common.stats.subgroups import finish_subgroups
 from common.study import ScoresModel, StudyPlan
 from common.types import Flags, Reals
 from server.exchange import Exchange
+from server.gathered import Gathered
 from server.phases.judgement import Judgement, protect
 from server.phases.operating_point import operating_points
 
@@ -48,8 +49,8 @@ class Evaluated:
     Attributes
     ----------
     judgements : tuple of Judgement
-    answers : mapping of str to Summary
-        By site; with what comparisons need.
+    answers : Gathered
+        With what comparisons need.
     asked : bool array, shape (sites, parts, scorers)
         What was asked of each site; nothing of a part that stands in none of its cohorts that may be judged.
     thresholds : float array, shape (scorers,)
@@ -62,7 +63,7 @@ class Evaluated:
     """
 
     judgements: tuple[Judgement, ...]
-    answers: Mapping[str, Summary]
+    answers: Gathered
     asked: Flags
     thresholds: Reals
     unchosen: tuple[Scorer, ...]
@@ -81,7 +82,7 @@ def evaluate_models(exchange: Exchange, unfitted: Collection[tuple[str, str]] = 
     plan = exchange.plan
     scorers, cohorts = scorers_of(plan), cohorts_of(plan)
     scored = np.array([(scorer.model.name, scorer.arm.name) not in unfitted for scorer in scorers])
-    counted = exchange.summaries(Operation.GUARD, plan.site_names, {"scored": scored}, stage="evaluation")
+    counted = exchange.gather(Operation.GUARD, {"scored": scored}, stage="evaluation")
     permitted = {cohort: _permitted(plan, cohort, counted) for cohort in cohorts}
     compared = compared_cohorts(plan, scored.tolist())
     paired = tuple(_may_compare(plan, index, cohort, counted) for index, cohort, _ in compared)
@@ -91,9 +92,8 @@ def evaluate_models(exchange: Exchange, unfitted: Collection[tuple[str, str]] = 
         asked[own, PARTS.index(cohort.part)] |= [status.ok for status in statuses]
     thresholds, unchosen = operating_points(exchange, asked, scored)
     together = np.array([status.ok for status in paired], dtype=np.bool_)
-    answers = exchange.summaries(
+    answers = exchange.gather(
         Operation.EVALUATE,
-        plan.site_names,
         {"asked": asked, "paired": together, "thresholds": thresholds, "scored": scored},
     )
     judgements = [
@@ -106,11 +106,11 @@ def evaluate_models(exchange: Exchange, unfitted: Collection[tuple[str, str]] = 
     return Evaluated(recalibrated, answers, asked, thresholds, unchosen, paired, scored)
 
 
-def _permitted(plan: StudyPlan, cohort: Cohort, counted: Mapping[str, Summary]) -> tuple[Status, ...]:
+def _permitted(plan: StudyPlan, cohort: Cohort, counted: Gathered) -> tuple[Status, ...]:
     """Whether each score may be judged on the cohort."""
     demands = (Demand("discrimination", one_site=cohort.one_site),) * len(scorers_of(plan))
     found = finish_guard(
-        total(counted[site].part(cohort.part) for site in cohort.sites),
+        counted.of(cohort.sites).part(cohort.part),
         demands,
         minima_of(plan.profile),
         two_site_ack=plan.two_site_ack,
@@ -118,9 +118,9 @@ def _permitted(plan: StudyPlan, cohort: Cohort, counted: Mapping[str, Summary]) 
     return tuple(result.status for result in found)
 
 
-def _may_compare(plan: StudyPlan, index: int, cohort: Cohort, counted: Mapping[str, Summary]) -> Status:
+def _may_compare(plan: StudyPlan, index: int, cohort: Cohort, counted: Gathered) -> Status:
     (found,) = finish_guard(
-        total(counted[site].part(f"paired/{index}") for site in cohort.sites),
+        counted.of(cohort.sites).part(f"paired/{index}"),
         (Demand("discrimination", one_site=cohort.one_site),),
         minima_of(plan.profile),
         two_site_ack=plan.two_site_ack,
@@ -128,10 +128,10 @@ def _may_compare(plan: StudyPlan, index: int, cohort: Cohort, counted: Mapping[s
     return found.status
 
 
-def _has_patients(counted: Mapping[str, Summary], cohort: Cohort) -> bool:
+def _has_patients(counted: Gathered, cohort: Cohort) -> bool:
     """Whether anybody is in the cohort, with a score or without."""
-    parts = [counted[site].part(cohort.part).counts for site in cohort.sites]
-    return any(bool(part["classes"].sum() + part["missing"].sum()) for part in parts)
+    found = counted.of(cohort.sites).part(cohort.part).counts
+    return bool(found["classes"].sum() + found["missing"].sum())
 
 
 def _judge(
@@ -139,7 +139,7 @@ def _judge(
     scored: tuple[int, Scorer],
     cohort: Cohort,
     terms: tuple[Status, float],
-    answers: Mapping[str, Summary],
+    answers: Gathered,
 ) -> Judgement:
     (index, scorer), (status, threshold) = scored, terms
     minima, evaluation = minima_of(plan.profile), plan.evaluation
@@ -153,7 +153,7 @@ def _judge(
             withheld_roc(plan.interval, status),
             withheld_confusion(evaluation.proportions, status),
         )
-    pooled = total(answers[site].part(f"{cohort.part}/{index}") for site in cohort.sites)
+    pooled = answers.of(cohort.sites).part(f"{cohort.part}/{index}")
     exact = isinstance(scorer.model, ScoresModel) and scorer.model.step is not None
     judged = Judgement(
         scorer,
@@ -180,7 +180,7 @@ def _judge(
 
 
 def _recalibrated(
-    exchange: Exchange, judgements: Sequence[Judgement], answers: Mapping[str, Summary]
+    exchange: Exchange, judgements: Sequence[Judgement], answers: Gathered
 ) -> tuple[Judgement, ...]:
     """With intercepts and slopes, all in one Newton loop."""
     plan = exchange.plan
@@ -196,8 +196,7 @@ def _recalibrated(
         (scorers.index(judgements[index].scorer), cohorts.index(judgements[index].cohort)) for index in places
     ]
     sums = [
-        total(answers[site].part(f"{cohorts[cohort].part}/{scorer}") for site in cohorts[cohort].sites)
-        for scorer, cohort in pairs
+        answers.of(cohorts[cohort].sites).part(f"{cohorts[cohort].part}/{scorer}") for scorer, cohort in pairs
     ]
 
     def ask(problem: Problem, query: Query) -> Summary:

@@ -6,7 +6,6 @@ import numpy as np
 
 from common.headers import Operation
 from common.matrix import PARTS, Scorer, compared_cohorts, scorers_of
-from common.stats.contract import total
 from common.stats.minima import minima_of
 from common.stats.youden import finish_youden
 from common.study import ScoresModel, StudyPlan
@@ -43,15 +42,14 @@ def operating_points(exchange: Exchange, permitted: Flags, scored: Flags) -> tup
     asked = np.zeros_like(permitted)
     asked[:, _TRAIN] = permitted[:, _TRAIN]
     nothing = np.zeros(len(compared_cohorts(plan, scored.tolist())), dtype=np.bool_)
-    answers = exchange.summaries(
+    answers = exchange.gather(
         Operation.EVALUATE,
-        plan.site_names,
         {"asked": asked, "paired": nothing, "thresholds": fixed, "scored": scored},
     )
     chosen, unchosen = fixed.copy(), []
     for index, scorer in enumerate(scorers):
         sites = scorer.arm.sites or plan.training_sites
-        trained = total(answers[site].part(f"train/{index}") for site in sites).part("roc")
+        trained = answers.of(sites).part(f"train/{index}").part("roc")
         point = finish_youden(trained, minima_of(plan.profile))
         if point.threshold is None:
             unchosen.append(scorer)

@@ -64,9 +64,9 @@ class Preparation:
 
 def prepare_sites(exchange: Exchange) -> Preparation:
     """Every site's flow chart and the chart of all sites together."""
-    replies = exchange.ask(Operation.PREPARE, exchange.plan.site_names)
+    gathered = exchange.gather(Operation.PREPARE)
     minima = minima_of(exchange.plan.profile)
-    summaries = {site: reply.summary for site, reply in replies.items()}
+    summaries = {site: gathered.of((site,)) for site in exchange.plan.site_names}
     charts = {site: summary.part("flow") for site, summary in summaries.items()}
     flows, together = finish_flows(charts, REASONS, minima)
     sizes = {site: _sizes(exchange.plan, summary) for site, summary in summaries.items()}

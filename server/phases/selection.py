@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from common.headers import LassoSelection, Operation
 from common.predictors import Predictors
 from common.protocol import Parameters
 from common.radiomics.features import FEATURES
-from common.radiomics.selection import SelectionSettings, select_features
+from common.radiomics.selection import SelectionSettings, nothing_judged, select_features
 from common.selected import not_selected, summary_of
 from common.stats.contract import Summary
 from common.stats.glm import entering
@@ -21,6 +20,7 @@ from common.study_models import INDEPENDENT, RADIOMICS
 from common.types import Counts
 from server.exchange import Exchange
 from server.phases.regression import Screening, screen
+from server.phases.reproducibility import JudgedFeatures, judge_features
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,14 @@ class ArmSelection:
     predictors : Predictors
     selection : LassoSelection or None
         None where no model takes radiomics.
+    judged : JudgedFeatures or None
+        On which features repeated readings agree; None where the plan does not ask.
     """
 
     arm: Arm
     predictors: Predictors
     selection: LassoSelection | None
+    judged: JudgedFeatures | None = None
 
 
 def find_predictors(exchange: Exchange, arm: Arm, known: Screening | None) -> ArmSelection:
@@ -55,21 +58,33 @@ def find_predictors(exchange: Exchange, arm: Arm, known: Screening | None) -> Ar
         found = known if known is not None and known.sites == arm.sites else screen(exchange, arm.sites)
         together = () if found.multivariable is None else (found.multivariable,)
         independent = tuple(term.name for term in entering(together, plan.regression.entry_p))
-    selection = select_over_sites(exchange, arm.sites) if RADIOMICS in taken else None
-    return ArmSelection(arm, Predictors(independent, selection.names if selection else ()), selection)
+    if RADIOMICS not in taken:
+        return ArmSelection(arm, Predictors(independent), None)
+    judged = judge_features(exchange, arm) if plan.radiomics.readings else None
+    selection = select_over_sites(exchange, arm, judged)
+    return ArmSelection(arm, Predictors(independent, selection.names), selection, judged)
 
 
-def select_over_sites(exchange: Exchange, sites: Sequence[str]) -> LassoSelection:
-    """The LASSO over the sites: who has all features, then moments, products with the outcome, Grams."""
+def select_over_sites(exchange: Exchange, arm: Arm, judged: JudgedFeatures | None = None) -> LassoSelection:
+    """The LASSO over the sites: who has all features, then moments, products with the outcome, Grams.
+
+    Parameters
+    ----------
+    judged : JudgedFeatures or None
+        Whose retained features alone may be selected; None: any.
+    """
     plan = exchange.plan
+    if judged is not None and not judged.status.ok:
+        return summary_of(nothing_judged(len(FEATURES), judged.status))
     minima = minima_of(plan.profile)
-    counted = exchange.sum(Operation.GUARD, sites, stage="selection")
-    demand = Demand("regression", one_site=len(sites) == 1)
+    counted = exchange.sum(Operation.GUARD, arm.sites, stage="selection", arm=arm.name)
+    demand = Demand("regression", one_site=len(arm.sites) == 1)
     (guard,) = finish_guard(counted, (demand,), minima, two_site_ack=plan.two_site_ack)
     if not guard.status.ok:
         return not_selected(guard.status)
     settings = SelectionSettings(plan.radiomics.rule, plan.radiomics.wide_gram_accepted)
-    return summary_of(select_features(_Sums(exchange, tuple(sites)), FEATURES, settings, minima))
+    retained = None if judged is None else judged.retained
+    return summary_of(select_features(_Sums(exchange, arm), FEATURES, settings, minima, retained))
 
 
 @dataclass(frozen=True)
@@ -77,16 +92,19 @@ class _Sums:
     """The sites as whoever answers a selection."""
 
     exchange: Exchange
-    sites: tuple[str, ...]
+    arm: Arm
 
     def scaling(self) -> Summary:
-        return self.exchange.sum(Operation.SCALING, self.sites)
+        return self._sum(Operation.SCALING, {})
 
     def prescreen(self, scale: Scaling) -> Summary:
-        return self.exchange.sum(Operation.PRESCREEN, self.sites, _parameters(scale))
+        return self._sum(Operation.PRESCREEN, _parameters(scale))
 
     def gram(self, scale: Scaling, kept: Counts) -> Summary:
-        return self.exchange.sum(Operation.GRAM, self.sites, {**_parameters(scale), "chosen": kept})
+        return self._sum(Operation.GRAM, {**_parameters(scale), "chosen": kept})
+
+    def _sum(self, operation: Operation, parameters: Parameters) -> Summary:
+        return self.exchange.sum(operation, self.arm.sites, parameters, arm=self.arm.name)
 
 
 def _parameters(scale: Scaling) -> Parameters:

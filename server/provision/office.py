@@ -74,6 +74,11 @@ class Office:
         return self.folder / "tls" / "server.key"
 
     @property
+    def roster_file(self) -> Path:
+        """The roster that the authority signed."""
+        return self.folder / "study.roster"
+
+    @property
     def jobs(self) -> Path:
         """What was asked of the study's ServerApp, and how it ended."""
         return self.folder / "jobs"
@@ -160,8 +165,16 @@ class Office:
         card.save(known)
 
 
-def found_office(folder: Path, plan_file: Path, settings: OfficeSettings) -> Office:
+def found_office(folder: Path, plan_file: Path, settings: OfficeSettings, signer: str = "") -> Office:
     """A new coordinator's folder with keys, certificates, plan and invitation.
+
+    Parameters
+    ----------
+    folder : Path
+    plan_file : Path
+    settings : OfficeSettings
+    signer : str
+        Raw key, hexadecimal, of the authority that will sign the roster; needed if the plan hides sums.
 
     Raises
     ------
@@ -173,6 +186,11 @@ def found_office(folder: Path, plan_file: Path, settings: OfficeSettings) -> Off
     plan = load_plan(plan_file)
     if not _HOST.fullmatch(settings.host):
         raise PlanError(f"--host {settings.host!r} is no host name or IPv4 address -> e.g. study.example.org")
+    if plan.hides_sums and not signer:
+        raise PlanError(
+            "the plan hides sums among the sites that an authority names -> rhe-authority init FOLDER on "
+            "another machine, then --authority FOLDER/authority.pub here"
+        )
     if (folder / "server.toml").exists():
         raise StorageError(
             f"{folder} already holds a study -> choose another folder, or `rhe-server start` it"
@@ -189,6 +207,7 @@ def found_office(folder: Path, plan_file: Path, settings: OfficeSettings) -> Off
         .public_key()
         .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         .decode(),
+        signer=signer,
         plan=text,
     ).save(office.invitation)
     # Last: a folder without it is unfinished and may be made anew.

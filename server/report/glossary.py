@@ -34,6 +34,20 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         if relation != "given"
     ),
     (
+        "Kappa; intraclass correlation (ICC)",
+        (
+            "How far two readings of the same patients agree, on a finding and on a number: 1 is perfect, 0 "
+            "no better than chance. In ICC(2,1) a constant difference between readers is disagreement, too."
+        ),
+    ),
+    (
+        "Computed suggestion",
+        (
+            "What a program makes of CT and mask by the definition of an NCCT marker. It is shown beside the "
+            "readers' findings and enters no model."
+        ),
+    ),
+    (
         "Chosen round",
         "The round (or epoch) of training that is kept: the best on validation patients, never on a test.",
     ),

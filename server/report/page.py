@@ -20,6 +20,7 @@ from server.report.matrix import matrices
 from server.report.palette import auc_tint
 from server.report.performance import performance
 from server.report.predictors import predictors
+from server.report.reproducibility import reproducibility
 from server.report.risks import calibration, decision
 from server.report.selections import selections
 from server.report.subgroups import heterogeneity, subgroups
@@ -93,6 +94,7 @@ CHAPTERS = (
     Chapter("patients", "Patients", _patients),
     Chapter("characteristics", "Table 1: characteristics", characteristics),
     Chapter("predictors", "Table 2: predictors", predictors),
+    Chapter("reproducibility", "Reproducibility", reproducibility),
     Chapter("selections", "Radiomics features", selections),
     Chapter("training", "Training", training),
     Chapter("matrix", "Evaluation matrix", matrices),

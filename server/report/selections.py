@@ -142,10 +142,12 @@ def _panel(one: FeatureSelection, styles: Mapping[str, LineStyle]) -> SelectionP
 
 
 def _summary(one: FeatureSelection) -> str:
-    screened = "" if one.prescreened == one.candidates else f", prescreened to {one.prescreened}"
+    agreed = "" if one.reproducible is None else f" of which {one.reproducible} are reproducible"
+    before = one.candidates if one.reproducible is None else one.reproducible
+    screened = "" if one.prescreened == before else f", prescreened to {one.prescreened}"
     chosen = len(one.features)
     return (
-        f"{count(one.used)} training patients, {one.candidates} features{screened}; {chosen} "
+        f"{count(one.used)} training patients, {one.candidates} features{agreed}{screened}; {chosen} "
         f"{'was' if chosen == 1 else 'were'} selected at \N{GREEK SMALL LETTER LAMDA} = "
         f"{significant(one.penalty)} ({one.method})."
     )

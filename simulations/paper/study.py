@@ -15,7 +15,8 @@ from simulations.paper.cohorts import site_tables
 from simulations.paper.comparison import ComparedCell, compare, write_comparison
 from simulations.paper.facts import Facts, published_facts
 from simulations.paper.sites import write_sites
-from simulations.two_centres import run_in_process, simulated_key
+from simulations.parties import simulated_key
+from simulations.two_centres import run_in_process
 
 if TYPE_CHECKING:
     from rich.progress import Progress

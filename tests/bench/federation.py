@@ -60,7 +60,8 @@ class _Federation:
         from server.run import StudyRun
         from server.training import initial_weights
         from simulations.local_grid import LocalGrid
-        from simulations.two_centres import open_engines, simulated_key
+        from simulations.parties import simulated_key
+        from simulations.two_centres import open_engines
         from tests.sites.handmade import make_site
 
         self.plan = StudyPlan.model_validate(PLAN)

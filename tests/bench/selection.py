@@ -128,6 +128,8 @@ def _lasso(exchange: TwoSites, parts: dict[str, list[PreparedCase]]) -> Measurem
     )
     splits = [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in range(5)]
 
+    (arm,) = (one for one in PLAN.all_arms() if one.kind == "federated")
+
     def pooled() -> tuple[str, ...]:
         z = StandardScaler().fit_transform(x)
         limit = np.bincount(folds).min() // 2
@@ -136,10 +138,10 @@ def _lasso(exchange: TwoSites, parts: dict[str, list[PreparedCase]]) -> Measurem
         found = LassoCV(cv=splits, alphas=100, tol=1e-8, max_iter=100_000).fit(z[:, kept], labels)
         return tuple(FEATURES[j] for j in kept[np.abs(found.coef_) > 1e-9])
 
-    if select_over_sites(exchange, ("a", "b")).names != pooled():
+    if select_over_sites(exchange, arm).names != pooled():
         raise ArithmeticError("another selection over sites than pooled")
     name = "851 features prescreened, then scikit-learn's LassoCV, pooled / ours over two sites"
-    return quotient(name, 0.1, pooled, lambda: select_over_sites(exchange, ("a", "b")))
+    return quotient(name, 0.1, pooled, lambda: select_over_sites(exchange, arm))
 
 
 def _machine(exchange: TwoSites, cases: list[PreparedCase]) -> Measurement:

@@ -22,6 +22,8 @@ name = "A study"
 seed = 1
 profile = "simulation"
 two_site_ack = true
+[privacy]
+secure = false
 [[sites]]
 name = "a"
 role = "train"

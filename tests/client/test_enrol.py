@@ -145,3 +145,23 @@ def test_what_never_leaves_is_told_to_everybody():
         stays = told(plan_of(ROLES, NETWORK), name).split("What never leaves it:")[1]
         assert "any single patient's values or scores" in stays
         assert "patients' identifiers" in stays
+
+
+RADIOMICS = LOGISTIC | {"name": "Combined", "covariates": ["radiomics"]}
+
+
+def test_repeated_readings_are_said_where_they_are_asked_for():
+    asked = leaving(told(plan_of(ROLES, RADIOMICS, phases=["agreement"])))
+    silent = leaving(told(plan_of(ROLES, RADIOMICS)))
+
+    assert "how often two readers, or a reader and a computed suggestion, see each of nine markers" in asked
+    assert "read" not in silent.replace("already", "")
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_features_of_repeated_readings_are_said_of_the_sites_that_train(same):
+    plan = plan_of(ROLES, RADIOMICS, radiomics={"readings": ["inter"]}, agreement={"same_readers": same})
+
+    assert "sums and sums of squares in both readings (second reader)" in leaving(told(plan))
+    assert ("this hospital's own are judged by themselves" in leaving(told(plan))) is not same
+    assert "radiomics" not in leaving(told(plan, "c")).replace("Combined", "")

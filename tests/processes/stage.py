@@ -33,6 +33,8 @@ role = "external"
 [[models]]
 name = "m"
 family = "resnet10-narrow"
+[privacy]
+secure = false
 [federation]
 rounds = {rounds}
 timeout_s = 90

@@ -19,6 +19,8 @@ name = "A study"
 seed = 1
 profile = "simulation"
 two_site_ack = true
+[privacy]
+secure = false
 [[sites]]
 name = "a"
 role = "train"
@@ -72,7 +74,7 @@ def test_a_broken_plan_founds_nothing(tmp_path):
     (tmp_path / "study.toml").write_text(PLAN + "x = 1\n")
     done = rhe("init", tmp_path / "office", "--plan", tmp_path / "study.toml", "--host", "h.org")
     assert done.returncode == 10
-    assert "study.toml:15" in done.stderr
+    assert "study.toml:17" in done.stderr
     assert not (tmp_path / "office").exists()
 
 

@@ -6,11 +6,12 @@ from sites.exchange import NearExchange, analyses_of
 from sites.patients import a_case, cases_with
 from sites.plans import plan_of
 
+from common.columns import table_columns
 from common.errors import ProtocolError
 from common.headers import Operation
 from common.matrix import TABLE_PARTS
 from common.variables import DESCRIBED
-from server.phases.cohort import describe_cohorts, table_columns
+from server.phases.cohort import describe_cohorts
 
 NAMES = [variable.name for variable in DESCRIBED]
 TWO = {"a": "train", "b": "train"}

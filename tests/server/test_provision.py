@@ -23,6 +23,8 @@ PLAN_TEXT = """
 name = "A study"
 seed = 1
 two_site_ack = true
+[privacy]
+secure = false
 [[sites]]
 name = "A"
 role = "train"

@@ -6,7 +6,8 @@ from sklearn.metrics import roc_auc_score
 
 from common.cohort.eligibility import CRITERIA
 from common.cohort.outcome import OutcomeDefinition, classify
-from simulations.cohort import MARKERS, CohortRequest, SimulatedPatient, draw_cohort, prevalence
+from common.cohort.readings import MARKERS
+from simulations.cohort import CohortRequest, SimulatedPatient, draw_cohort, prevalence
 from simulations.published import published_groups
 
 MANY = 2500

@@ -19,8 +19,9 @@ from common.errors import PlanError, ResumeError
 from common.study import load_plan
 from server.run import StudyRun
 from simulations.flower_backend import run_over_flower
+from simulations.parties import simulated_key
 from simulations.study import StudyRequest
-from simulations.two_centres import run_in_process, simulated_key
+from simulations.two_centres import run_in_process
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -16,7 +16,8 @@ from common.stats.estimate import suppressed
 from common.stats.glm import LogisticResult
 from common.study import StudyPlan
 from server.run import StudyRun
-from simulations.two_centres import run_in_process, simulated_key
+from simulations.parties import simulated_key
+from simulations.two_centres import run_in_process
 
 SPLIT = Habits(split=("train", "validation", "train", "test"))
 PREDICTORS = ("onset_to_ct_h", "ich_volume_ml", "ivh", "location")

@@ -20,7 +20,8 @@ from common.errors import CohortError, ModelError, ScanError
 from common.models.checkpoint import Checkpoint, load, save
 from common.study import StudyPlan
 from server.run import StudyRun
-from simulations.two_centres import run_in_process, simulated_key
+from simulations.parties import simulated_key
+from simulations.two_centres import run_in_process
 
 TRAINING = {"batch_size": 8, "learning_rate": 0.003}
 NETWORKS = [

@@ -17,7 +17,8 @@ from common.radiomics.features import FEATURES
 from common.radiomics.selection import fold_of
 from common.study import StudyPlan
 from server.run import StudyRun
-from simulations.two_centres import run_in_process, simulated_key
+from simulations.parties import simulated_key
+from simulations.two_centres import run_in_process
 
 PATIENTS = 24
 

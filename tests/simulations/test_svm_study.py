@@ -25,7 +25,8 @@ from common.seeds import derive_seed
 from common.study import StudyPlan
 from common.svm import map_of
 from server.run import StudyRun
-from simulations.two_centres import run_in_process, simulated_key
+from simulations.parties import simulated_key
+from simulations.two_centres import run_in_process
 
 NUMBERS = ("onset_to_ct_h", "ich_volume_ml", "ivh")
 C_GRID, GAMMA_GRID, FEATURES = (0.1, 10.0), (0.02, 0.1), 16
@@ -144,6 +145,14 @@ def fitted_in(path):
     return load_card(path).card.content.fitted.model_dump(mode="json")
 
 
+def kept_scores(out, hospitals, arm):
+    """What west keeps of its test patients: it has them sorted, as its table does."""
+    (path,) = (out / "sites/west/scores").glob(f"*/SVM/{arm}.npz")
+    tested = [row["split"] == "test" for row in read_cohort(hospitals["west"])]
+    with np.load(path) as kept:
+        return kept["scores"][tested]
+
+
 def cell_of(results, arm, site, part):
     (cell,) = [
         c
@@ -176,6 +185,7 @@ def test_over_sites_it_is_the_one_of_all_rows_in_one_place(results, hospitals, o
     assert found["used"] == len(training)
     tested = rows_of(hospitals, ("west",), tested=True)
     risks = expected.predict_proba(features(tested, training, gamma))[:, 1]
+    assert kept_scores(out, hospitals, "federated") == pytest.approx(risks.tolist(), abs=1e-8)
     cell = cell_of(results, "federated", "west", "test")
     assert cell.relation == "internal"
     assert cell.auc.value == pytest.approx(roc_auc_score(design(tested)[1], risks), abs=1e-9)
@@ -191,8 +201,10 @@ def test_a_machine_that_stays_scores_exactly(results, hospitals, out):
     exact = CalibratedClassifierCV(best, method="sigmoid", cv=cv, ensemble=False).fit(x, labels)
     x, labels = design(rows_of(hospitals, ("west",), tested=True))
 
+    risks = exact.predict_proba(x)[:, 1]
+    assert kept_scores(out, hospitals, "local-west") == pytest.approx(risks.tolist(), abs=1e-9)
     cell = cell_of(results, "local-west", "west", "test")
-    assert cell.auc.value == pytest.approx(roc_auc_score(labels, exact.predict_proba(x)[:, 1]), abs=1e-9)
+    assert cell.auc.value == pytest.approx(roc_auc_score(labels, risks), abs=1e-9)
     assert not (out / "models/SVM/local-west.json").exists()
     assert {c.cohort_sites for c in results.evaluation if c.arm == "local-west"} == {("west",)}
     (shown,) = [one for one in results.machines if one.arm == "local-west"]
@@ -206,6 +218,7 @@ def test_a_released_machine_is_judged_by_its_linear_form(results, hospitals, out
     risks = expit(found["slope"] * (form + found["intercept"]) + found["offset"])
 
     cell = cell_of(results, "local-east", "west", "test")
+    assert kept_scores(out, hospitals, "local-east") == pytest.approx(risks.tolist(), abs=1e-9)
     assert cell.relation == "external"
     assert cell.auc.value == pytest.approx(roc_auc_score(design(tested)[1], risks), abs=1e-9)
     (shown,) = [one for one in results.machines if one.arm == "local-east"]

@@ -17,7 +17,8 @@ from sklearn.metrics import roc_auc_score
 from common.study import StudyPlan
 from server.results import Results
 from server.run import StudyRun
-from simulations.two_centres import run_in_process, simulated_key
+from simulations.parties import simulated_key
+from simulations.two_centres import run_in_process
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 SCORES = ("alpha", "beta", "gamma")

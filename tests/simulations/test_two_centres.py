@@ -14,7 +14,8 @@ from common.errors import ExchangeError, PlanError, ResumeError, SiteError
 from common.study import load_plan
 from server.results import load_results
 from server.run import StudyRun
-from simulations.two_centres import run_in_process, simulated_key
+from simulations.parties import simulated_key
+from simulations.two_centres import run_in_process
 
 PLAN = """\
 name = "Two hand-made centres"

@@ -13,18 +13,23 @@ from client.analyses import SiteAnalyses
 from client.prepare import PreparedCase
 from client.registry import ReleaseRegistry
 from client.score_store import ScoreStore
+from common.groups import groups_of
 from common.headers import Operation, RequestHeader
 from common.matrix import scorers_of
 from common.protocol import Parameters
-from common.stats.contract import Summary, total
+from common.stats.contract import Summary
 from common.stats.minima import minima_of
 from common.study import StudyPlan
+from server.gathered import Gathered, gathered
 
 _ANSWERS: dict[Operation, Callable[[SiteAnalyses, RequestHeader, Parameters], Summary]] = {
     Operation.GUARD: SiteAnalyses.guard,
     Operation.COHORT: SiteAnalyses.cohort,
     Operation.SETUP: SiteAnalyses.setup,
     Operation.NEWTON: SiteAnalyses.newton,
+    Operation.AGREEMENT: SiteAnalyses.readings,
+    Operation.READING_MEANS: SiteAnalyses.readings,
+    Operation.READING_SUMS: SiteAnalyses.readings,
     Operation.EVALUATE: SiteAnalyses.evaluate,
     Operation.CALIBRATE: SiteAnalyses.calibrate,
     Operation.COMPARE: SiteAnalyses.compare,
@@ -67,6 +72,16 @@ class NearExchange:
         self.rounds += 1
         return {site: self._answer(operation, site, parameters or {}, context) for site in sorted(sites)}
 
+    def gather(
+        self, operation: Operation, parameters: Parameters | None = None, **context: object
+    ) -> Gathered:
+        """What every group of sites adds up to."""
+        stage, arm = str(context.get("stage", "")), str(context.get("arm", ""))
+        groups = groups_of(self.plan, operation, stage, arm)
+        sites = {site for group in groups for site in group.sites}
+        summaries = self.summaries(operation, tuple(sites), parameters, **context)
+        return gathered(operation, groups, summaries)
+
     def sum(
         self,
         operation: Operation,
@@ -75,7 +90,7 @@ class NearExchange:
         **context: object,
     ) -> Summary:
         """What these sites add up to."""
-        return total(self.summaries(operation, sites, parameters, **context).values())
+        return self.gather(operation, parameters, **context).of(sites)
 
     def _answer(
         self, operation: Operation, site: str, parameters: Parameters, context: Mapping[str, object]

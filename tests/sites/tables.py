@@ -124,7 +124,7 @@ def _patient(identifier: str, random: np.random.Generator) -> dict[str, object]:
     for variable in VARIABLES:
         if variable.name in numbers:
             row[variable.name] = numbers[variable.name]
-        elif variable.kind == "binary":
+        elif variable.kind == "binary" and variable.group != "repeated readings":
             row[variable.name] = int(random.random() < 0.25)
     return row
 

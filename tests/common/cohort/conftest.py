@@ -8,8 +8,8 @@ import pytest
 
 from common.cohort.schema import VARIABLES
 
-HEADINGS = [variable.name for variable in VARIABLES if variable.group != "study"]
-"""Of a hospital that leaves the split to the plan."""
+HEADINGS = [variable.name for variable in VARIABLES if variable.group not in {"study", "repeated readings"}]
+"""Of a hospital that leaves the split to the plan and has no repeated readings."""
 
 ORDINARY = {
     "patient": "p1",

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.radiomics.reproducibility import Criterion, Readings, agreement, agreements, retained
+from common.radiomics.reproducibility import Criterion, agreement, agreements, retained
 from common.stats.estimate import Estimate, Interval, absent, suppressed
 from common.stats.icc import local_icc
 from common.stats.minima import SIMULATION, STANDARD
@@ -22,7 +22,9 @@ def ratings(n, noise, seed, shift=0.0):
 
 
 def readings(intra, inter):
-    return Readings(*(local_icc(one, np.zeros(len(one))) for one in (intra, inter)))
+    return {
+        reading: local_icc(one, np.zeros(len(one))) for reading, one in (("intra", intra), ("inter", inter))
+    }
 
 
 def estimate(value, low=None):
@@ -35,7 +37,7 @@ def test_retained_within_and_between_readers():
 
     found = agreement(readings(ratings(60, NOISE, 1), inter), Criterion())
 
-    assert found.intra[3].value > 0.9 > found.inter[3].value
+    assert found.estimates["intra"][3].value > 0.9 > found.estimates["inter"][3].value
     np.testing.assert_array_equal(found.retained, [True, True, False, False])
 
 
@@ -57,7 +59,7 @@ def test_what_may_not_be_shown_is_not_retained():
     few = agreement(readings(ratings(9, NOISE, 1), ratings(9, NOISE, 1)), Criterion(), STANDARD)
 
     assert not few.retained.any()
-    assert few.intra[0].status.kind == "suppressed"
+    assert few.estimates["intra"][0].status.kind == "suppressed"
     assert not Criterion().met(absent(suppressed("few"), "ICC(2,1)"))
 
 
@@ -80,7 +82,13 @@ def test_sums_of_sites_equal_all_readings_together(judged):
     (federated,) = agreements(sites, criterion, same_readers=True)
     pooled = agreement(readings(intra, inter), criterion)
 
-    for ours, whole in zip(federated.intra + federated.inter, pooled.intra + pooled.inter, strict=True):
+    pairs = [
+        pair
+        for reading in ("intra", "inter")
+        for pair in zip(federated.estimates[reading], pooled.estimates[reading], strict=True)
+    ]
+    assert len(pairs) == 8
+    for ours, whole in pairs:
         assert ours.value == pytest.approx(whole.value, rel=1e-12)
         assert ours.interval.low == pytest.approx(whole.interval.low, rel=1e-10)
     np.testing.assert_array_equal(federated.retained, pooled.retained)
@@ -102,14 +110,24 @@ def test_a_feature_that_some_cases_lack_is_judged_by_the_others():
 
     found = agreement(readings(intra, inter), Criterion())
 
-    assert (found.inter[1].n_used, found.inter[0].n_used) == (53, 60)
+    assert (found.estimates["inter"][1].n_used, found.estimates["inter"][0].n_used) == (53, 60)
     assert found.retained[1]
 
 
 def test_nothing_read_retains_nothing_by_accident():
     with pytest.raises(ValueError, match="no readings"):
         retained([])
-    with pytest.raises(ValueError, match="features"):
-        readings(ratings(12, NOISE, 1), ratings(12, NOISE[:2], 1))
+    with pytest.raises(ValueError, match="no readings"):
+        agreement({}, Criterion())
+    with pytest.raises(ValueError, match="shorter"):
+        _ = agreement(readings(ratings(12, NOISE, 1), ratings(12, NOISE[:2], 1)), Criterion()).retained
     with pytest.raises(ValueError, match="threshold"):
         Criterion(threshold=1.0)
+
+
+def test_one_reading_suffices_where_the_plan_names_one():
+    inter = ratings(60, NOISE, 2)
+
+    found = agreement({"inter": local_icc(inter, np.zeros(4))}, Criterion())
+
+    np.testing.assert_array_equal(found.retained, [True, True, False, True])

@@ -5,7 +5,7 @@ import pytest
 
 from common.errors import NonFiniteError
 from common.stats.contract import total
-from common.stats.icc import finish_icc, local_icc, mean_squares
+from common.stats.icc import finish_icc, local_icc, local_location, location_of, mean_squares
 from common.stats.minima import SIMULATION, STANDARD
 
 # Shrout and Fleiss 1979, Table 2: six subjects, four raters.
@@ -112,3 +112,42 @@ def test_different_raters_allow_only_the_first_form():
 def test_refuses_infinite_ratings():
     with pytest.raises(NonFiniteError):
         local_icc(np.full((1, 2, 2), np.inf), np.zeros(1))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("scale", "shift"), [(1.0, 1e9), (2.0**-20, 1e9), (1e9, 0.0), (1e-9, 0.0)])
+def test_huge_and_tiny_features_equal_psych(form, scale, shift, reference, federations):
+    """Whole numbers and powers of two, so that the ratings themselves lose nothing."""
+    expected = reference("agreement/agreement.csv")
+    ratings = (PUBLISHED * scale + shift)[np.newaxis]
+
+    for sites in federations(np.arange(6) % 2):
+        location = location_of(total(local_location(ratings[:, site]) for site in sites))
+        sums = total(local_icc(location.applied(ratings[:, site]), np.zeros(1)) for site in sites)
+        (result,) = finish_icc(sums, form, SIMULATION)
+
+        assert result.value == pytest.approx(expected[f"{FORMS[form]}.value"], rel=1e-10)
+        assert result.interval.low == pytest.approx(expected[f"{FORMS[form]}.low"], rel=1e-9)
+
+
+def test_without_a_centre_near_the_mean_the_digits_are_lost():
+    """Why there is a round for the means."""
+    ratings = PUBLISHED[np.newaxis] * 2.0**-20 + 1e9
+
+    (lost,) = finish_icc(local_icc(ratings, np.zeros(1)), "ICC(2,1)", SIMULATION)
+
+    assert lost.value is None or abs(lost.value - 0.2897638) > 0.01
+
+
+def test_centres_and_scales_are_those_of_whoever_rated():
+    ratings = np.array(
+        [[[6.0, 10.0], [np.nan, 8.0]], [[np.nan, np.nan], [np.nan, np.nan]], [[-3, 3], [0, 0]]]
+    )
+
+    found = location_of(local_location(ratings))
+
+    np.testing.assert_array_equal(found.centre, [8.0, 0.0, 0.0])
+    np.testing.assert_array_equal(found.scale, [16.0, 1.0, 2.0])
+    assert found.applied(ratings)[0, 0].tolist() == [-0.125, 0.125]
+    with pytest.raises(NonFiniteError):
+        local_location(np.full((1, 2, 2), np.inf))

@@ -1,0 +1,42 @@
+"""What a code from a site means, and what the coordinator can do about it."""
+
+from __future__ import annotations
+
+_REASONS = {
+    "E_PLAN": "the site approved another plan -> compare the hashes that `rhe-client approve` shows",
+    "E_SITE": "the site's folder is unusable -> run `rhe-client check` there",
+    "E_COHORT": "the site's table is faulty, or too few patients of an outcome are left "
+    "-> run `rhe-client check` there",
+    "E_SCAN": "no scan of the site could be used -> run `rhe-client check` there",
+    "E_MODEL": "the site could not use the model's weights",
+    "E_NONFINITE": "training or weights became NaN or infinite -> lower the learning rate",
+    "E_SMALL_N": "the site has too few patients for what was asked",
+    "E_POLICY": "the site's policy does not allow it -> agree with the site, then change plan or site.toml",
+    "E_CONTEXT": "the site refused the message as malformed, forged or out of context",
+    "E_STORAGE": "the site's disk is full or cannot be written",
+    "E_INTERNAL": "an unexpected error at the site -> its engine's log has the text",
+    "E_ALREADY_RELEASED": "the site told this before -> go on with --resume in the study's own folder; a new "
+    "study needs a plan of its own",
+    "E_ROUND_OLD": "the site has come further than this folder -> go on in the study's own folder",
+    "E_SET_CHANGE": "the sum without a missing site would isolate it -> wait until all sites are back, or "
+    "let the authority sign a waiver",
+    "E_SET_INCOMPLETE": "a site has not answered -> see that it is running, then go on with --resume",
+    "E_MIN": "too few sites are there to hide a sum -> see that they are running, then --resume",
+    "E_BUSY": "the site is answering another message, or has another session open -> try again",
+    "E_EXPIRED": "clocks differ, or the question is too old -> set the clocks, then --resume",
+    "E_STATE_CORRUPT": "what the site keeps of the protocol is damaged -> see the log of its engine",
+    "E_NO_STATE": "the site has forgotten the open round -> run the study again with --resume",
+    "E_RESTORED": "the site's state came from a backup -> it needs a waiver of the authority to go on",
+    "E_CLIP": "training moved weights further than the plan allows -> lower the learning rate, or raise "
+    "privacy.clip",
+    "E_NORM": "a number is too large to be hidden -> see the log of the site's engine",
+    "E_WEIGHT": "the site has more training patients than privacy.largest_site -> raise it in the plan",
+    "S_SHAPE": "sites add other arrays -> see that all run the same version of rhe",
+    "S_CANARY": "the masks do not cancel -> see that all sites approved the same plan and roster",
+    "S_SIG": "an answer was not signed by the site -> see that nobody else answers in its name",
+}
+
+
+def reason_of(code: str) -> str:
+    """In words; the site's own text never leaves it."""
+    return _REASONS.get(code, "an error that this coordinator does not know")

@@ -1,0 +1,128 @@
+"""Whose answers are added: nothing that the plan does not list, and everything that it does."""
+
+import numpy as np
+import pytest
+from sites.plans import SCALE, plan_of
+
+from common.columns import table_columns
+from common.errors import PlanError
+from common.groups import Group, groups_of, hiding_set, hiding_sets, own_of, shared_of
+from common.headers import Operation
+from common.matrix import cohorts_of
+from common.stats.contract import Summary
+
+ROLES = {"a": "train", "b": "train", "c": "external", "d": "external"}
+
+
+def a_plan(**changes):
+    return plan_of(ROLES, SCALE | {"name": "S", "column": "s"}, **changes)
+
+
+def by_sites(plan, operation, stage=""):
+    return {group.sites: set(group.parts) for group in groups_of(plan, operation, stage)}
+
+
+def test_every_column_of_table_one_is_a_group_and_nothing_else():
+    plan = a_plan()
+
+    assert by_sites(plan, Operation.COHORT) == by_sites(plan, Operation.GUARD, "cohort")
+    assert by_sites(plan, Operation.COHORT) == {
+        ("a", "b"): {"training", "test"},
+        ("c", "d"): {"test"},
+        **{(site,): {"whole"} for site in "abcd"},
+        ("a", "b", "c", "d"): {"whole"},
+    }
+    assert all(
+        column.taken in by_sites(plan, Operation.COHORT)[column.sites] for column in table_columns(plan)
+    )
+
+
+@pytest.mark.parametrize("operation", [Operation.EVALUATE, Operation.COMPARE])
+def test_every_cohort_of_the_evaluation_is_a_group(operation):
+    plan = a_plan()
+    groups = by_sites(plan, operation)
+
+    assert groups == by_sites(plan, Operation.GUARD, "evaluation")
+    for index, cohort in enumerate(cohorts_of(plan)):
+        assert {cohort.part, f"paired/{index}"} <= groups[cohort.sites]
+    assert "centre" in groups[plan.site_names]
+    assert not any("train" in parts for sites, parts in groups.items() if set(sites) & {"c", "d"})
+
+
+def test_training_scores_are_added_over_an_arm_only_where_a_threshold_is_chosen_on_them():
+    left_out = {"arms": {"design": "leave-one-centre-out"}}
+    three = {"a": "train", "b": "train", "e": "train"}
+    scores = SCALE | {"name": "S", "column": "s"}
+    fixed, youden = (
+        plan_of(three, scores, evaluation={"operating_point": point}, **left_out)
+        for point in ("fixed", "youden")
+    )
+
+    assert ("a", "b") not in by_sites(fixed, Operation.EVALUATE)
+    assert by_sites(youden, Operation.EVALUATE)["a", "b"] == {"train"}
+
+
+def test_a_fit_is_about_the_whole_answers_of_its_arm_s_sites():
+    plan = plan_of({"a": "train", "b": "train", "e": "train"}, SCALE, arms={"design": "leave-one-centre-out"})
+
+    assert groups_of(plan, Operation.NEWTON, arm="federated-without-a") == (Group(("b", "e"), ()),)
+    assert groups_of(plan, Operation.GUARD, "regression") == (Group(("a", "b", "e"), ()),)
+    assert groups_of(plan, Operation.CALIBRATE) == (Group(("a", "b", "e"), ()),)
+    with pytest.raises(PlanError, match="no arm 'x'"):
+        groups_of(plan, Operation.NEWTON, arm="x")
+
+
+SUMMARY = Summary({"test/n": np.array([3]), "train/n": np.array([4])}, {"test/x": np.array([0.5])})
+
+
+def test_what_one_site_alone_contributes_is_its_own_and_the_rest_is_shared():
+    groups = (Group(("a",), ("test", "train")), Group(("b",), ("test",)), Group(("a", "b"), ("test",)))
+
+    assert own_of(groups, "a", SUMMARY).layout() == SUMMARY.layout()
+    assert own_of(groups, "c", SUMMARY).layout() == ()
+    for site, told in (("a", 3), ("b", 3), ("c", 0)):
+        shared = shared_of(groups, site, SUMMARY)
+        assert [name for _, name, _ in shared.layout()] == ["2/test/n", "2/test/x"]
+        assert shared.counts["2/test/n"].tolist() == [told]
+
+
+@pytest.mark.parametrize(
+    ("roles", "arms", "expected"),
+    [
+        ("tt", {}, [(1, 2)]),
+        ("ttx", {}, [(1, 2, 3), (1, 2)]),
+        ("ttxxx", {}, [(1, 2, 3, 4, 5)]),
+        ("ttt", {"design": "leave-one-centre-out"}, [(1, 2, 3), (2, 3), (1, 3), (1, 2)]),
+    ],
+)
+def test_a_set_that_hides_a_sum_reaches_the_minimum(roles, arms, expected):
+    plan = plan_of(
+        {f"s{place}": "train" if role == "t" else "external" for place, role in enumerate(roles, start=1)},
+        SCALE,
+        arms=arms,
+    )
+
+    assert list(hiding_sets(plan)) == [tuple(f"s{place}" for place in own) for own in expected]
+
+
+def test_a_small_group_is_hidden_among_all_and_one_site_s_own_is_not():
+    plan = plan_of({"a": "train", "b": "train", **dict.fromkeys("cde", "external")}, SCALE)
+
+    assert hiding_sets(plan)[hiding_set(plan, [Group(("a", "b"), ())])] == plan.site_names
+    assert hiding_set(plan, [Group(("a",), ())]) is None
+
+
+def test_a_group_takes_whole_names_alone():
+    summary = Summary(
+        {"test/n": np.array([1]), "tested/n": np.array([2]), "test": np.array([3])},
+        {"test/x": np.array([0.5]), "train/x": np.array([0.25])},
+        {"test/w": np.zeros(2, dtype=np.float32)},
+    )
+
+    taken = Group(("a",), ("test",)).of(summary)
+
+    assert taken.layout() == (
+        ("counts", "test/n", (1,)),
+        ("reals", "test/x", (1,)),
+        ("updates", "test/w", (2,)),
+    )
