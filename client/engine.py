@@ -231,7 +231,8 @@ class SiteEngine:
     @cached_property
     def trainings(self) -> SiteTrainings:
         """The questions of training."""
-        return SiteTrainings(self.plan, self.settings, self.patients(), self.state, self.progress)
+        secret = "" if self.party is None else self.party.training_secret
+        return SiteTrainings(self.plan, self.settings, self.patients(), self.state, self.progress, secret)
 
     @cached_property
     def _analyses(self) -> SiteAnalyses:

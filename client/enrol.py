@@ -29,12 +29,28 @@ def describe_plan(plan: StudyPlan, settings: SiteSettings) -> str:
         "\n".join(["What leaves this hospital:", *(f"  - {item}" for item in _leaving(plan, settings))]),
         "\n".join(["What never leaves it:", *(f"  - {item}" for item in _STAYING)]),
     ]
+    paragraphs.append(_hiding(plan))
+    if plan.arms.design == "leave-one-centre-out":
+        paragraphs.append(
+            "Every centre is left out in turn: from the sums with and without it, what a centre contributed "
+            "to a table or regression can be worked out by subtraction. The plan asks for that."
+        )
     if len(plan.sites) == 2:
         paragraphs.append(
             "With two sites each can compute the other's sums by subtracting its own from the total. "
             "The plan says that all know this."
         )
     return "\n\n".join(paragraphs)
+
+
+def _hiding(plan: StudyPlan) -> str:
+    if not plan.hides_sums:
+        return "NOT HIDDEN: the coordinator sees this hospital's own numbers of everything above."
+    return (
+        "What several hospitals add up to leaves masked: nobody can read more of it than the sum. Not hidden "
+        "by any sum is what this hospital contributes alone, and shown as its own: its flow chart, its column "
+        "of Table 1, models judged on its patients, and a model of its patients alone that leaves it."
+    )
 
 
 def describe_roster(roster: Roster, signer: str) -> str:

@@ -24,7 +24,7 @@ from common.secagg.site import SiteMachine
 from common.secagg.wire import Kind, unpack
 from common.stats.contract import Layout as SummaryLayout
 from common.stats.contract import Summary
-from common.study import CnnModel, StudyPlan
+from common.study import Arm, CnnModel, StudyPlan
 from common.types import FlatWeights
 
 Answer = Callable[[Request, bool], Summary]
@@ -54,7 +54,7 @@ class HiddenAnswers:
     party: HidingParty
     answer: Answer
     layout: Callable[[CnnModel], Layout]
-    initial: Callable[[CnnModel], FlatWeights | None]
+    initial: Callable[[CnnModel, Arm], FlatWeights | None]
     _told: dict[str, tuple[Summary, SummaryLayout]] = field(default_factory=dict)
 
     def handle(self, message: bytes) -> Reply:

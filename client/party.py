@@ -17,7 +17,7 @@ from common.secagg.messages import RoundRequest
 from common.secagg.policy import Clock, Compute, PhaseRules, Randomness, system_randomness
 from common.secagg.roster import Identity
 from common.secagg.site import SiteMachine, wall_clock
-from common.study import CnnModel, StudyPlan
+from common.study import Arm, CnnModel, StudyPlan
 from common.types import FlatWeights
 
 _SESSIONS = 1000
@@ -48,6 +48,12 @@ class HidingParty:
     randomness: Randomness = system_randomness
     clock: Clock = wall_clock
 
+    @property
+    def training_secret(self) -> str:
+        """What the site mixes into the seeds of its training; it derives from its own key."""
+        private = self.identity.key.private_bytes_raw()
+        return hashlib.sha256(b"rhe/training-seeds\0" + private).hexdigest()
+
     def machine(self, policy: PlanPolicy, compute: Compute) -> SiteMachine:
         """The site's side of the protocol; the roster that was approved holds from now on."""
         files = SiteFiles(self.files)
@@ -72,7 +78,7 @@ class PlanPolicy:
 
     plan: StudyPlan
     layout: Callable[[CnnModel], Layout]
-    initial: Callable[[CnnModel], FlatWeights | None]
+    initial: Callable[[CnnModel, Arm], FlatWeights | None]
 
     def rules(self, phase: str) -> PhaseRules:
         """What holds in the phase.
@@ -103,9 +109,9 @@ class PlanPolicy:
             If it is another.
         """
         found = phase_of(self.plan, request.phase)
-        if found.model is None or request.model in history.results():
+        if found.model is None or found.arm is None or request.model in history.results():
             return
-        initial = self.initial(found.model)
+        initial = self.initial(found.model, found.arm)
         known = initial is None or hashlib.sha256(initial.tobytes()).hexdigest() == request.model
         if request.round != 1 or not known:
             raise PolicyError(

@@ -40,12 +40,15 @@ class Trainer:
         Whose patients: the site's name, or "pooled" in simulations; seeds derive from it.
     device : torch.device
         Where to compute.
+    secret : str
+        Of the site alone, where sums are hidden: who knew its seeds could tell its update from another's.
     """
 
     plan: StudyPlan
     model: CnnModel
     place: str
     device: torch.device
+    secret: str = ""
 
     @cached_property
     def network(self) -> nn.Module:
@@ -90,10 +93,10 @@ class Trainer:
             alike; `loss`: weight x mean loss.
         """
         network = self.load(weights, own_norms)
-        federation = self.plan.federation
+        federation, secret = self.plan.federation, [self.secret] if self.secret else []
         schedule = Schedule(
             epochs=federation.local_epochs,
-            seed=derive_seed(self.plan.seed, self.place, "training", self.model.name, number),
+            seed=derive_seed(self.plan.seed, self.place, "training", self.model.name, number, *secret),
             proximal_mu=federation.proximal_mu,
             device=self.device,
             threads=self.plan.threads,

@@ -26,10 +26,9 @@ from common.models.weights import flatten
 from common.models.zoo import build
 from common.protocol import Reply, Request
 from common.questions import read_coefficients
-from common.rounds import weight_of
-from common.seeds import derive_seed
+from common.rounds import start_seed, weight_of
 from common.stats.contract import Summary
-from common.study import CnnModel, LogisticModel, ScoresModel, StudyPlan
+from common.study import Arm, CnnModel, LogisticModel, ScoresModel, StudyPlan
 from common.study_models import SvmModel
 from common.training.dataset import Samples
 from common.training.device import pick_device
@@ -52,6 +51,8 @@ class SiteTrainings:
         Where models and scores are kept.
     progress : Progress
         Shows what takes long.
+    secret : str
+        Of the site alone: goes into the seeds of federated training, which the plan would tell to all.
     """
 
     plan: StudyPlan
@@ -59,6 +60,7 @@ class SiteTrainings:
     patients: SiteSamples
     state: Path
     progress: Progress
+    secret: str = ""
     _kept: Trainer | None = field(default=None, repr=False)
     _tables: dict[str, SiteRegressions] = field(default_factory=dict, repr=False)
 
@@ -90,12 +92,12 @@ class SiteTrainings:
         patients = len(self.patients.cases(TRAINING))
         return Summary({"patients": np.array(weight_of(self.plan, patients))})
 
-    def initial(self, model: CnnModel) -> FlatWeights | None:
+    def initial(self, model: CnnModel, arm: Arm) -> FlatWeights | None:
         """The weights with which the plan lets a network start; None if they come from ImageNet."""
         if model.initialisation == "imagenet":
             return None
         spec = model.network(self.plan.preprocessing)
-        return flatten(build(spec, derive_seed(self.plan.seed, "initial-weights", model.name)))
+        return flatten(build(spec, start_seed(self.plan, model, arm)))
 
     def train_alone(self, request: Request) -> Reply:
         """A model of this site's patients alone, which stays here."""
@@ -153,7 +155,7 @@ class SiteTrainings:
         """The network at this site; kept until another is asked for."""
         if self._kept is None or self._kept.model != model:
             device = pick_device(self.settings.device)
-            self._kept = Trainer(self.plan, model, self.settings.name, device)
+            self._kept = Trainer(self.plan, model, self.settings.name, device, self.secret)
         return self._kept
 
     @property

@@ -33,6 +33,12 @@ def check_design(plan: StudyPlan) -> None:
             "with two sites each learns the other's sums by subtraction -> two_site_ack = true says that "
             "all know"
         )
+    starts_alike = any(model.initialisation == "imagenet" for model in plan.networks)
+    if plan.hides_sums and plan.arms.design == "leave-one-centre-out" and starts_alike:
+        raise ValueError(
+            "leave-one-centre-out arms that all start from ImageNet weights tell each centre's first update "
+            '-> initialisation = "random", or privacy.secure = false'
+        )
     if len(set(plan.phases)) < len(plan.phases):
         raise ValueError(f"phases has one twice: {list(plan.phases)} -> name each once")
     needs_training = {"evaluation", "explanation"} & set(plan.phases) and plan.trained_models

@@ -10,9 +10,10 @@ import numpy as np
 from common.hidden import Hiding
 from common.models.layout import TRAINED, Kind, Layout
 from common.secagg.vectors import Segment
+from common.seeds import derive_seed
 from common.stats.contract import Summary, join
 from common.stats.roc import local_roc
-from common.study import StudyPlan
+from common.study import Arm, CnnModel, StudyPlan
 
 VALIDATION_BINS = 50
 """Coarse, because a validation histogram leaves the site in every round."""
@@ -26,6 +27,16 @@ _PATIENTS = "patients"
 def nobody_validated() -> Summary:
     """The validation of a site without validation patients."""
     return local_roc(np.empty(0), np.empty(0, dtype=np.bool_), VALIDATION_BINS)
+
+
+def start_seed(plan: StudyPlan, model: CnnModel, arm: Arm) -> int:
+    """Seed of the weights with which a model starts in an arm.
+
+    All arms start alike, but for those that leave one centre out: sums of different centres at one model
+    could be subtracted from each other, and would show what a single centre adds.
+    """
+    apart = arm.kind == "federated" and plan.arms.design == "leave-one-centre-out"
+    return derive_seed(plan.seed, "initial-weights", model.name, *([arm.name] if apart else []))
 
 
 def weight_of(plan: StudyPlan, patients: int) -> int:

@@ -23,7 +23,7 @@ from common.rounds import hiding_of
 from common.secagg.conduct import finish, open_session, run_round, run_step
 from common.secagg.coordinator import Coordinator, Question, SiteRefusedError
 from common.secagg.errors import SecAggError
-from common.secagg.server import ServerRound
+from common.secagg.server import ServerRound, Stage
 from common.secagg.server_session import ServerSession
 from common.secagg.wire import Bytes
 from common.stats.contract import Summary
@@ -168,7 +168,8 @@ class HiddenRound:
 
     def close(self, weights: FlatWeights) -> None:
         """Tells the sites which weights came of it; they evaluate and train no others."""
-        self.server.close(hashlib.sha256(weights.astype("<f4").tobytes()).hexdigest())
+        if self.server.stage is Stage.OPENED:
+            self.server.close(hashlib.sha256(weights.astype("<f4").tobytes()).hexdigest())
         if not finish(self.server, self.exchange):
             raise ExchangeError(
                 "a site did not hear which weights the round gave -> see that it is running, then --resume"

@@ -18,8 +18,7 @@ from common.errors import ModelError, ResumeError
 from common.headers import Operation
 from common.models.checkpoint import Checkpoint, load, save
 from common.models.layout import TRAINED, Layout
-from common.rounds import from_hidden
-from common.seeds import derive_seed
+from common.rounds import from_hidden, start_seed
 from common.settings import Section
 from common.stats.contract import Summary
 from common.stats.minima import SIMULATION, Minima, minima_of
@@ -223,13 +222,16 @@ def judged(state: Progressed, sums: Summary, minima: Minima) -> Progressed:
     return state
 
 
-def initial_weights(plan: StudyPlan, model: CnnModel, pretrained: Path | None) -> tuple[FlatWeights, Layout]:
-    """The weights with which every arm of a model starts, and their layout.
+def initial_weights(
+    plan: StudyPlan, model: CnnModel, arm: Arm, pretrained: Path | None
+) -> tuple[FlatWeights, Layout]:
+    """The weights with which a model starts in an arm, and their layout.
 
     Parameters
     ----------
     plan : StudyPlan
     model : CnnModel
+    arm : Arm
     pretrained : Path or None
         A file of torchvision's, or a folder with it, where the plan asks for ImageNet weights.
 
@@ -243,7 +245,7 @@ def initial_weights(plan: StudyPlan, model: CnnModel, pretrained: Path | None) -
     from common.models.zoo import build
 
     spec = model.network(plan.preprocessing)
-    network = build(spec, derive_seed(plan.seed, "initial-weights", model.name))
+    network = build(spec, start_seed(plan, model, arm))
     if model.initialisation == "imagenet":
         if pretrained is None:
             raise ModelError(

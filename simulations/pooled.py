@@ -35,7 +35,7 @@ def _train(
     path = run.models / model.name / f"{arm.name}.safetensors"
     if path.exists() and load(path).metadata["plan"] == run.plan.digest():
         return
-    weights, layout = initial_weights(run.plan, model, run.pretrained)
+    weights, layout = initial_weights(run.plan, model, arm, run.pretrained)
     federation = run.plan.federation
     task = progress.add_task(f"{model.name}, pooled", total=federation.rounds * federation.local_epochs)
     members = [engines[site] for site in arm.sites]

@@ -69,8 +69,8 @@ def train_models(exchange: Exchange, run: StudyRun, progress: Progress) -> tuple
     """
     trained = []
     for model in run.plan.networks:
-        weights, layout = initial_weights(run.plan, model, run.pretrained)
         for arm in run.plan.all_arms():
+            weights, layout = initial_weights(run.plan, model, arm, run.pretrained)
             assignment = _Assignment(model, arm, weights, layout)
             if arm.kind == "federated":
                 trained.append(_federated(exchange, run, assignment, progress))

@@ -73,7 +73,7 @@ class _Federation:
         grid = LocalGrid({site: engine.handle for site, engine in self.engines.items()})
         self.exchange = Exchange(grid, self.plan, study.key)
         self.exchange.enrol(patience_s=0)
-        self.weights, self.layout = initial_weights(self.plan, self.model, None)
+        self.weights, self.layout = initial_weights(self.plan, self.model, self.plan.all_arms()[0], None)
 
     def rounds(self) -> None:
         """As the coordinator does them."""

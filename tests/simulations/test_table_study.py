@@ -210,8 +210,8 @@ def test_two_hospitals_give_the_numbers_of_one(federated, pooled):
 def test_a_study_says_how_many_rounds_it_took(federated):
     rounds = {phase.phase: phase.rounds for phase in federated.provenance.phases}
 
-    # Who stands behind it and its sums; all models' scores and comparisons in one message each.
-    assert rounds["cohort"] == 2
+    # Two to agree on keys, then who stands behind it and its sums; all comparisons in one message.
+    assert rounds["cohort"] == 4
     assert rounds["comparison"] == 1
     assert rounds["scoring"] == 0
     assert sum(rounds.values()) == federated.provenance.message_rounds
