@@ -161,6 +161,17 @@ def test_attack_14_roster_old_own_key_changed_or_minimum_lowered(world):
     assert refused_roster(world, colluders=1) == "E_MIN"
 
 
+def test_attack_14_round_of_an_earlier_roster(world):
+    attack = Attacker(world).join()
+    later = world.roster.model_copy(update={"version": 2})
+    approve_roster(world.files(1), sign_roster(later, AUTHORITY), world.pin(1))
+
+    answers = attack.contribute()
+
+    assert [code_of(answer) for answer in answers.values()] == ["E_CONTEXT", "OK", "OK"]
+    assert code_of(attack.send(1, attack.m1())) == "E_CONTEXT"
+
+
 def test_attack_14_roster_below_the_site_s_own_minimum(world):
     message = sign_roster(world.roster, AUTHORITY)
 

@@ -46,6 +46,14 @@ def test_attack_01_another_attempt_after_the_reveal(world):
     assert codes(attack.contribute(1, 2, attempt=1)) == {"E_ALREADY_RELEASED"}
 
 
+def test_attack_01_another_reveal_request_after_the_reveal(world):
+    attack = Attacker(world).join()
+    answers, _ = opened(attack)
+    backwards = [signed_contribution(answers[site]) for site in (3, 2, 1)]
+
+    assert code_of(attack.send(1, attack.m5(backwards))) == "E_ALREADY_RELEASED"
+
+
 def test_attack_02_same_input_in_a_later_round_with_a_smaller_set(world):
     opened(Attacker(world).join())
 
