@@ -73,6 +73,14 @@ def test_attack_22_scale_at_which_the_sum_overflows(world):
     assert contributing(world, halves(), vector=coarse) == "E_VECTOR"
 
 
+def test_attack_22_other_vectors_than_the_plan_s(world):
+    other = Vector("another name", (6,), Ring.UPDATES, clip=1.0, scale_bits=20)
+    world.compute[2] = lambda *_: Computed((Part(other, halves()),))
+    attack = Attacker(world)
+
+    assert code_of(attack.send(2, attack.m1())) == "E_VECTOR"
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_attack_22_every_site_at_its_bound(tmp_path, sign):
     world = World(tmp_path, 5)
@@ -114,6 +122,15 @@ def test_attack_25_state_deleted(world):
     (phase_folder(world, 1) / "state").unlink()
 
     assert code_of(attack.contribute(asked=[1])[1]) == "E_NO_STATE"
+
+
+def test_attack_25_cipher_changed_between_two_answers(world):
+    """The same words under another mask would not be the same bytes."""
+    attack = Attacker(world).join()
+    attack.contribute()
+    world.plan.phases[ROUNDS] = replace(world.plan.phases[ROUNDS], suite="chacha20")
+
+    assert codes(attack.contribute()) == {"E_STATE_CORRUPT"}
 
 
 def test_attack_25_kept_answer_of_a_session_altered(world):

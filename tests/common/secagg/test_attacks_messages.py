@@ -3,7 +3,7 @@
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from secagg_attacker import Attacker, codes, signed_contribution
-from secagg_world import AUTHORITY, COORDINATOR, ROUNDS, UPDATE, VECTORS, World, code_of, key
+from secagg_world import AUTHORITY, COORDINATOR, ROUNDS, SESSIONS, UPDATE, VECTORS, World, code_of, key
 
 from common.secagg.errors import SecAggError
 from common.secagg.keys import sign
@@ -114,6 +114,14 @@ def test_attack_13_round_s_messages_in_a_session_and_reversed(world):
 
     assert code_of(attack.send(1, attack.iterate(1, b"beta"))) == "E_CONTEXT"
     assert code_of(session.send(1, session.m5([signed_contribution(answers[1])]))) == "E_CONTEXT"
+
+
+def test_attack_13_round_in_a_phase_of_sessions_and_reversed(world):
+    for attack in (
+        Attacker(world, phase=SESSIONS, vectors=()),
+        Attacker(world, mode="session", phase=ROUNDS),
+    ):
+        assert code_of(attack.send(1, attack.m1())) == "E_CONTEXT"
 
 
 def test_attack_13_join_of_another_study(world, tmp_path):
