@@ -109,6 +109,14 @@ def test_attack_25_kept_vector_altered(world):
     assert code_of(attack.contribute(asked=[1])[1]) == "E_STATE_CORRUPT"
 
 
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"short")])
+def test_attack_25_kept_vector_gone_or_shortened(world, damage):
+    attack = Attacker(world).join()
+    damage(phase_folder(world, 1) / "encoded.1")
+
+    assert code_of(attack.contribute(asked=[1])[1]) == "E_STATE_CORRUPT"
+
+
 def test_attack_25_state_altered(world):
     attack = Attacker(world).join()
     path = phase_folder(world, 1) / "state"
@@ -141,6 +149,8 @@ def test_attack_25_kept_answer_of_a_session_altered(world):
     (path,) = phase_folder(world, 1).glob("reply.*")
     path.write_bytes(path.read_bytes()[:-1] + b"?")
 
+    assert code_of(attack.send(1, message)) == "E_STATE_CORRUPT"
+    path.unlink()
     assert code_of(attack.send(1, message)) == "E_STATE_CORRUPT"
 
 
@@ -395,3 +405,10 @@ def test_attack_32_witness_gone(world):
     later = Attacker(world, 2, seed=b"2")
 
     assert code_of(later.send(1, later.m1())) == "E_RESTORED"
+
+
+def test_attack_32_witness_damaged(world):
+    attack = Attacker(world).join()
+    world.state(1).with_name("secagg.witness").write_bytes(b"{}")
+
+    assert code_of(attack.send(1, attack.m1())) == "E_STATE_CORRUPT"

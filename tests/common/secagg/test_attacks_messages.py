@@ -7,7 +7,7 @@ from secagg_world import AUTHORITY, COORDINATOR, ROUNDS, SESSIONS, UPDATE, VECTO
 
 from common.secagg.errors import SecAggError
 from common.secagg.keys import sign
-from common.secagg.messages import ContributeRequest, Join, SignedJoin, VectorSpec
+from common.secagg.messages import Close, ContributeRequest, Join, SignedJoin, VectorSpec
 from common.secagg.roster import Pin, check_roster, read_roster, sign_roster
 from common.secagg.site import approve_roster
 from common.secagg.wire import Kind, pack, sha256
@@ -257,6 +257,20 @@ def test_attack_18_unsigned_coordinator_requests(world):
     ]
     assert code_of(attack.send(1, bytes(moved))) == "E_COORD_SIG"
     assert codes(attack.reveal(answers)) == {"OK"}
+
+
+def test_attack_18_what_no_site_is_asked(world):
+    attack = Attacker(world).join()
+    (one, *_) = attack.members()
+
+    assert code_of(attack.send(1, attack.message(Kind.JOIN, one.join))) == "E_CONTEXT"
+
+
+def test_attack_18_close_of_a_round_that_was_not_begun(world):
+    attack = Attacker(world)
+    close = Close(hdr=attack.hdr, phase=ROUNDS, status="opened", result="0" * 64)
+
+    assert code_of(attack.send(1, attack.message(Kind.CLOSE, close))) == "E_NO_STATE"
 
 
 def test_attack_19_old_round(world):
