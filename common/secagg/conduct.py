@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
+from common.secagg.asking import Asking
 from common.secagg.coordinator import SiteRefusedError
 from common.secagg.errors import SecAggError
 from common.secagg.server import ServerRound, Stage
@@ -14,19 +15,6 @@ from common.secagg.wire import Bytes
 
 Exchange: TypeAlias = Callable[[Mapping[str, bytes]], Mapping[str, Bytes]]
 """Sends each site its message; returns the answers of those that gave one in time."""
-
-
-class Asking(Protocol):
-    """A round or a session."""
-
-    def requests(self) -> dict[str, bytes]:
-        """What to send to each site that has not answered."""
-
-    def receive(self, site: str, message: Bytes, /) -> None:
-        """Takes a site's answer."""
-
-    def missing(self) -> tuple[str, ...]:
-        """Sites that have not answered."""
 
 
 def gather(machine: Asking, exchange: Exchange, patience: int = 3) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import cast
 
@@ -104,9 +104,19 @@ class SiteFiles:
         return self._read(self._path(phase))
 
     def read_all(self) -> list[State]:
-        """Every open round and session."""
-        states = (self._read(path) for path in self._phases())
-        return [state for state in states if state is not None]
+        """Every open round and session that can be read."""
+        found = []
+        for path in self._phases():
+            with suppress(SecAggError):
+                found.append(self._read(path))
+        return [state for state in found if state is not None]
+
+    def wipe_orphans(self) -> bool:
+        """Erases what a process left that was killed before its round was open; returns whether it did."""
+        orphans = [path for path in self._phases() if not (path / "state").exists()]
+        for path in orphans:
+            _erase(path)
+        return bool(orphans)
 
     def write(self, state: State) -> None:
         """Keeps the state; it is on the disk when this returns."""

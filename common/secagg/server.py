@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from common.secagg import masks
+from common.secagg.asking import Asking
 from common.secagg.coordinator import Assembly, Coordinator, Question
 from common.secagg.errors import SecAggError
 from common.secagg.messages import (
@@ -53,7 +54,7 @@ class RoundRecord(Record):
     result: str = NO_DIGEST
 
 
-class ServerRound:
+class ServerRound(Asking):
     """One round; a server that was killed makes it anew with the same arguments and goes on.
 
     Parameters
@@ -81,7 +82,7 @@ class ServerRound:
         model: Bytes = b"",
         configuration: bytes = b"",
     ) -> None:
-        self._coordinator = coordinator
+        super().__init__(coordinator)
         self._question = question
         self._payload = (model, configuration)
         self._files = ServerFiles(folder)
@@ -97,48 +98,6 @@ class ServerRound:
     def stage(self) -> Stage:
         """How far it has come."""
         return self._record.stage
-
-    @property
-    def members(self) -> tuple[str, ...]:
-        """The set of the latest attempt; empty while sites join."""
-        return self._coordinator.names(signed.join.site for signed in self._record.members)
-
-    def requests(self) -> dict[str, bytes]:
-        """What to send to each site that has not answered at this stage."""
-        missing = self.missing()
-        return dict.fromkeys(missing, self._message()) if missing else {}
-
-    def missing(self) -> tuple[str, ...]:
-        """Sites that have not answered at this stage."""
-        return tuple(name for name in self._expected() if name not in self._heard)
-
-    def receive(self, site: str, message: Bytes) -> None:
-        """Takes a site's answer; one that was taken before is left aside.
-
-        Raises
-        ------
-        SiteRefusedError
-            If it is a refusal.
-        SecAggError
-            S_CONTEXT if no answer of the site is expected; S_SIG; S_STALE if it is of another attempt;
-            S_PAYLOAD if its words are not those that it signed; S_SHAPE if they are not the plan's vectors.
-        ProtocolError
-            If it is malformed.
-        """
-        if site not in self._expected():
-            raise SecAggError(f"no answer of site {site} is expected", code="S_CONTEXT")
-        if site in self._heard:
-            return
-        match self.stage:
-            case Stage.JOINING:
-                self._assembly.receive(site, message)
-            case Stage.COLLECTING:
-                self._receive_contribution(site, message)
-            case Stage.REVEALING:
-                self._receive_seed(site, message)
-            case _:
-                self._assembly.receive_closed(site, message)
-        self._heard.add(site)
 
     def proceed(self) -> None:
         """Goes from joining to collecting with the sites that joined, or on to the seeds.
@@ -205,6 +164,20 @@ class ServerRound:
         self._keep(stage=Stage.CLOSING, status="lost")
         self._files.drop_total("sums")
 
+    def _joins(self) -> tuple[SignedJoin, ...]:
+        return self._record.members
+
+    def _take(self, site: str, message: Bytes) -> None:
+        match self.stage:
+            case Stage.JOINING:
+                self._assembly.receive(site, message)
+            case Stage.COLLECTING:
+                self._receive_contribution(site, message)
+            case Stage.REVEALING:
+                self._receive_seed(site, message)
+            case _:
+                self._assembly.receive_closed(site, message)
+
     def _keep(self, **update: object) -> None:
         self._record = self._record.model_copy(update=update)
         self._files.write(self._record)
@@ -212,7 +185,7 @@ class ServerRound:
 
     def _start(self) -> None:
         """At the beginning of a stage, nobody has answered."""
-        self._heard: set[str] = set()
+        self._heard = set()
         self._seeds: dict[int, bytes] = {}
         self._contributions: dict[str, SignedContribution] = {}
         if self.stage is Stage.COLLECTING:
@@ -279,7 +252,3 @@ class ServerRound:
 
     def _in_order(self) -> tuple[SignedContribution, ...]:
         return tuple(self._contributions[name] for name in self.members)
-
-    def _check_complete(self) -> None:
-        if self.missing():
-            raise SecAggError(f"not answered: {', '.join(self.missing())}", code="E_SET_INCOMPLETE")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from common.errors import ResumeError
 from common.secagg import masks
+from common.secagg.asking import Asking
 from common.secagg.coordinator import Assembly, Coordinator, Question
 from common.secagg.errors import SecAggError
 from common.secagg.messages import (
@@ -49,7 +50,7 @@ class SessionRecord(Record):
     status: Status = "opened"
 
 
-class ServerSession:
+class ServerSession(Asking):
     """One session; a server that was killed makes it anew with the same arguments and goes on.
 
     Parameters
@@ -66,7 +67,7 @@ class ServerSession:
     """
 
     def __init__(self, coordinator: Coordinator, folder: Path, question: Question) -> None:
-        self._coordinator = coordinator
+        super().__init__(coordinator)
         self._question = question
         self._files = ServerFiles(folder)
         request = question.request(coordinator, b"", b"")
@@ -79,48 +80,6 @@ class ServerSession:
     def stage(self) -> SessionStage:
         """How far it has come."""
         return self._record.stage
-
-    @property
-    def members(self) -> tuple[str, ...]:
-        """The set; empty while sites join."""
-        return self._coordinator.names(signed.join.site for signed in self._record.members)
-
-    def requests(self) -> dict[str, bytes]:
-        """What to send to each site that has not answered at this stage."""
-        missing = self.missing()
-        return dict.fromkeys(missing, self._message()) if missing else {}
-
-    def missing(self) -> tuple[str, ...]:
-        """Sites that have not answered at this stage."""
-        return tuple(name for name in self._expected() if name not in self._heard)
-
-    def receive(self, site: str, message: Bytes) -> None:
-        """Takes a site's answer; one that was taken before is left aside.
-
-        Raises
-        ------
-        SiteRefusedError
-            If it is a refusal.
-        SecAggError
-            S_CONTEXT if no answer of the site is expected, or it is of another set; S_SIG; S_STALE if it is
-            of another iteration; S_PAYLOAD if its words are not those that it signed; S_SHAPE.
-        ProtocolError
-            If it is malformed.
-        """
-        if site not in self._expected():
-            raise SecAggError(f"no answer of site {site} is expected", code="S_CONTEXT")
-        if site in self._heard:
-            return
-        match self.stage:
-            case SessionStage.JOINING:
-                self._assembly.receive(site, message)
-            case SessionStage.ADMITTING:
-                self._receive_admitted(site, message)
-            case SessionStage.ITERATING:
-                self._receive_iteration(site, message)
-            case _:
-                self._assembly.receive_closed(site, message)
-        self._heard.add(site)
 
     def proceed(self) -> None:
         """Goes from joining to the set's admission, or, once all have agreed to it, on to iterations.
@@ -184,6 +143,20 @@ class ServerSession:
         """Lets the sites forget the session."""
         self._keep(stage=SessionStage.CLOSING, status=status)
 
+    def _joins(self) -> tuple[SignedJoin, ...]:
+        return self._record.members
+
+    def _take(self, site: str, message: Bytes) -> None:
+        match self.stage:
+            case SessionStage.JOINING:
+                self._assembly.receive(site, message)
+            case SessionStage.ADMITTING:
+                self._receive_admitted(site, message)
+            case SessionStage.ITERATING:
+                self._receive_iteration(site, message)
+            case _:
+                self._assembly.receive_closed(site, message)
+
     def _keep(self, **update: object) -> None:
         self._record = self._record.model_copy(update=update)
         self._files.write(self._record)
@@ -191,7 +164,7 @@ class ServerSession:
 
     def _start(self) -> None:
         """At the beginning of a stage, nobody has answered."""
-        self._heard: set[str] = set()
+        self._heard = set()
         self._layouts: dict[str, bytes] = {}
         self._total: Total | None = None
 
@@ -257,7 +230,3 @@ class ServerSession:
             raise SecAggError(
                 f"other vectors than the rest have: {', '.join(sorted(others))}", code="S_SHAPE"
             )
-
-    def _check_complete(self) -> None:
-        if self.missing():
-            raise SecAggError(f"not answered: {', '.join(self.missing())}", code="E_SET_INCOMPLETE")

@@ -87,7 +87,7 @@ class SiteMachine:
             )
 
     def sweep(self) -> None:
-        """Wipes what has passed its deadline, although no message came.
+        """Wipes what has passed its deadline, although no message came; also done at every M1.
 
         Raises
         ------
@@ -95,10 +95,7 @@ class SiteMachine:
             E_BUSY if a message is being answered.
         """
         with self.files.locked():
-            party = self._party()
-            for state in self.files.read_all():
-                if state.asked.deadline < self.clock():
-                    party.erase(state.asked, "deadline")
+            self._sweep(self._party())
 
     def _party(self) -> Party:
         message = self.files.read_roster()
@@ -127,6 +124,7 @@ class SiteMachine:
     def _dispatched(self, party: Party, frame: Frame) -> Bytes:
         match frame.kind:
             case Kind.ROUND_REQUEST:
+                self._sweep(party)
                 return answer_request(party, frame)
             case Kind.CONTRIBUTE_REQUEST:
                 state = self.files.read(read_contribute(frame).phase)
@@ -140,6 +138,13 @@ class SiteMachine:
                 return self._close(party, read(frame, Kind.CLOSE, Close))
             case _:
                 raise SecAggError("no site is asked this", code="E_CONTEXT")
+
+    def _sweep(self, party: Party) -> None:
+        for state in self.files.read_all():
+            if state.asked.deadline < self.clock():
+                party.erase(state.asked, "deadline")
+        if self.files.wipe_orphans():
+            party.audit("ERASE", None, reason="orphan")
 
     def _close(self, party: Party, request: Close) -> bytes:
         """The answer to M7; the same close may come again."""

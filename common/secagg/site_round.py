@@ -45,9 +45,11 @@ def contribute(party: Party, frame: Frame) -> Bytes:
         state = _attempted(party, request, state)
         _check_release(party, state)
     message, signed = _masked(party, state, pairing)
-    if state.contribution != signed:
+    if state.contribution is None:
         # A new attempt: its seed replaces the old one's on disk before a byte of it leaves
         party.files.write(state.model_copy(update={"contribution": signed}))
+    elif state.contribution != signed:
+        raise SecAggError("the attempt would not be answered as before", code="E_STATE_CORRUPT")
     _audit(party, "CONTRIBUTION", state, frame, payload=signed.contribution.payload, bytes=len(message))
     return message
 

@@ -73,6 +73,14 @@ def test_attack_22_scale_at_which_the_sum_overflows(world):
     assert contributing(world, halves(), vector=coarse) == "E_VECTOR"
 
 
+def test_attack_22_other_vectors_than_the_plan_s(world):
+    other = Vector("another name", (6,), Ring.UPDATES, clip=1.0, scale_bits=20)
+    world.compute[2] = lambda *_: Computed((Part(other, halves()),))
+    attack = Attacker(world)
+
+    assert code_of(attack.send(2, attack.m1())) == "E_VECTOR"
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_attack_22_every_site_at_its_bound(tmp_path, sign):
     world = World(tmp_path, 5)
@@ -101,6 +109,14 @@ def test_attack_25_kept_vector_altered(world):
     assert code_of(attack.contribute(asked=[1])[1]) == "E_STATE_CORRUPT"
 
 
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"short")])
+def test_attack_25_kept_vector_gone_or_shortened(world, damage):
+    attack = Attacker(world).join()
+    damage(phase_folder(world, 1) / "encoded.1")
+
+    assert code_of(attack.contribute(asked=[1])[1]) == "E_STATE_CORRUPT"
+
+
 def test_attack_25_state_altered(world):
     attack = Attacker(world).join()
     path = phase_folder(world, 1) / "state"
@@ -116,6 +132,15 @@ def test_attack_25_state_deleted(world):
     assert code_of(attack.contribute(asked=[1])[1]) == "E_NO_STATE"
 
 
+def test_attack_25_cipher_changed_between_two_answers(world):
+    """The same words under another mask would not be the same bytes."""
+    attack = Attacker(world).join()
+    attack.contribute()
+    world.plan.phases[ROUNDS] = replace(world.plan.phases[ROUNDS], suite="chacha20")
+
+    assert codes(attack.contribute()) == {"E_STATE_CORRUPT"}
+
+
 def test_attack_25_kept_answer_of_a_session_altered(world):
     attack = Attacker(world, mode="session").join()
     attack.contribute()
@@ -124,6 +149,8 @@ def test_attack_25_kept_answer_of_a_session_altered(world):
     (path,) = phase_folder(world, 1).glob("reply.*")
     path.write_bytes(path.read_bytes()[:-1] + b"?")
 
+    assert code_of(attack.send(1, message)) == "E_STATE_CORRUPT"
+    path.unlink()
     assert code_of(attack.send(1, message)) == "E_STATE_CORRUPT"
 
 
@@ -378,3 +405,10 @@ def test_attack_32_witness_gone(world):
     later = Attacker(world, 2, seed=b"2")
 
     assert code_of(later.send(1, later.m1())) == "E_RESTORED"
+
+
+def test_attack_32_witness_damaged(world):
+    attack = Attacker(world).join()
+    world.state(1).with_name("secagg.witness").write_bytes(b"{}")
+
+    assert code_of(attack.send(1, attack.m1())) == "E_STATE_CORRUPT"

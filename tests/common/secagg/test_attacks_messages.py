@@ -3,11 +3,11 @@
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from secagg_attacker import Attacker, codes, signed_contribution
-from secagg_world import AUTHORITY, COORDINATOR, ROUNDS, UPDATE, VECTORS, World, code_of, key
+from secagg_world import AUTHORITY, COORDINATOR, ROUNDS, SESSIONS, UPDATE, VECTORS, World, code_of, key
 
 from common.secagg.errors import SecAggError
 from common.secagg.keys import sign
-from common.secagg.messages import ContributeRequest, Join, SignedJoin, VectorSpec
+from common.secagg.messages import Close, ContributeRequest, Join, SignedJoin, VectorSpec
 from common.secagg.roster import Pin, check_roster, read_roster, sign_roster
 from common.secagg.site import approve_roster
 from common.secagg.wire import Kind, pack, sha256
@@ -116,6 +116,14 @@ def test_attack_13_round_s_messages_in_a_session_and_reversed(world):
     assert code_of(session.send(1, session.m5([signed_contribution(answers[1])]))) == "E_CONTEXT"
 
 
+def test_attack_13_round_in_a_phase_of_sessions_and_reversed(world):
+    for attack in (
+        Attacker(world, phase=SESSIONS, vectors=()),
+        Attacker(world, mode="session", phase=ROUNDS),
+    ):
+        assert code_of(attack.send(1, attack.m1())) == "E_CONTEXT"
+
+
 def test_attack_13_join_of_another_study(world, tmp_path):
     other = World(tmp_path / "other", 3)
     other.roster = other.roster.model_copy(update={"study": "another study"})
@@ -159,6 +167,17 @@ def test_attack_14_roster_old_own_key_changed_or_minimum_lowered(world):
     assert refused_roster(world, plan=sha256(b"another plan")) == "E_PLAN"
     assert refused_roster(world, sites=(one, two, two.model_copy(update={"id": 7}))) == "E_DUP_KEY"
     assert refused_roster(world, colluders=1) == "E_MIN"
+
+
+def test_attack_14_round_of_an_earlier_roster(world):
+    attack = Attacker(world).join()
+    later = world.roster.model_copy(update={"version": 2})
+    approve_roster(world.files(1), sign_roster(later, AUTHORITY), world.pin(1))
+
+    answers = attack.contribute()
+
+    assert [code_of(answer) for answer in answers.values()] == ["E_CONTEXT", "OK", "OK"]
+    assert code_of(attack.send(1, attack.m1())) == "E_CONTEXT"
 
 
 def test_attack_14_roster_below_the_site_s_own_minimum(world):
@@ -238,6 +257,20 @@ def test_attack_18_unsigned_coordinator_requests(world):
     ]
     assert code_of(attack.send(1, bytes(moved))) == "E_COORD_SIG"
     assert codes(attack.reveal(answers)) == {"OK"}
+
+
+def test_attack_18_what_no_site_is_asked(world):
+    attack = Attacker(world).join()
+    (one, *_) = attack.members()
+
+    assert code_of(attack.send(1, attack.message(Kind.JOIN, one.join))) == "E_CONTEXT"
+
+
+def test_attack_18_close_of_a_round_that_was_not_begun(world):
+    attack = Attacker(world)
+    close = Close(hdr=attack.hdr, phase=ROUNDS, status="opened", result="0" * 64)
+
+    assert code_of(attack.send(1, attack.message(Kind.CLOSE, close))) == "E_NO_STATE"
 
 
 def test_attack_19_old_round(world):

@@ -19,11 +19,13 @@ from secagg_world import (
 
 from common.secagg import party
 from common.secagg.errors import SecAggError
+from common.secagg.keys import sign
+from common.secagg.messages import SignedContribution
 from common.secagg.policy import Computed, Part, PhaseRules
 from common.secagg.roster import Waiver, sign_waiver
 from common.secagg.site import approve_waiver
 from common.secagg.vectors import Ring, Vector
-from common.secagg.wire import sha256, unpack
+from common.secagg.wire import Kind, sha256, unpack
 
 
 @pytest.fixture
@@ -44,6 +46,14 @@ def test_attack_01_another_attempt_after_the_reveal(world):
     opened(attack)
 
     assert codes(attack.contribute(1, 2, attempt=1)) == {"E_ALREADY_RELEASED"}
+
+
+def test_attack_01_another_reveal_request_after_the_reveal(world):
+    attack = Attacker(world).join()
+    answers, _ = opened(attack)
+    backwards = [signed_contribution(answers[site]) for site in (3, 2, 1)]
+
+    assert code_of(attack.send(1, attack.m5(backwards))) == "E_ALREADY_RELEASED"
 
 
 def test_attack_02_same_input_in_a_later_round_with_a_smaller_set(world):
@@ -152,6 +162,26 @@ def test_attack_07_split_views(tmp_path):
         assert code_of(attack.send(site, message)) == "E_CONTEXT"
 
 
+def test_attack_07_member_that_was_shown_another_set(tmp_path):
+    world = World(tmp_path, 4)
+    attack = Attacker(world).join()
+    answers = attack.contribute(1, 2, 3, asked=[1, 2]) | attack.contribute(2, 3, 4, asked=[3, 4])
+    shown = [signed_contribution(answers[site]) for site in (1, 2, 3)]
+
+    assert code_of(attack.send(1, attack.m5(shown))) == "E_CONTEXT"
+
+
+def test_attack_07_colluder_who_vouches_for_a_set_that_it_is_not_in(tmp_path):
+    world = World(tmp_path, 4)
+    attack = Attacker(world).join()
+    signed = [signed_contribution(answer) for answer in attack.contribute(1, 2, 3).values()]
+    outsider = signed[0].contribution.model_copy(update={"site": 4})
+    signature = sign(world.identities[4].key, Kind.CONTRIBUTION.name, outsider.body()).hex()
+    extra = SignedContribution(contribution=outsider, signature=signature)
+
+    assert code_of(attack.send(1, attack.m5([*signed, extra]))) == "E_CONTEXT"
+
+
 def test_attack_08_set_below_the_minimum(tmp_path):
     world = World(tmp_path, 5, colluders=1)
     attack = Attacker(world).join()
@@ -168,10 +198,12 @@ def test_attack_09_reveal_with_a_contribution_missing_or_forged(world):
     forged = signed[3].model_copy(update={"signature": signed[2].signature})
 
     missing = attack.send(1, attack.m5([signed[1], signed[2]]))
+    twice = attack.send(1, attack.m5([signed[1], signed[2], signed[2]]))
     false = attack.send(1, attack.m5([signed[1], signed[2], forged]))
 
     assert code_of(missing) == "E_SET_INCOMPLETE"
     assert code_of(false) == "E_CONTRIB_SIG"
+    assert code_of(twice) == "E_DUP_SITE"
     assert codes(attack.reveal(answers)) == {"OK"}
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from secagg_attacker import Attacker, codes
+from secagg_faults import Killed, counted
 from secagg_world import AUTHORITY_PUBLIC, ROUNDS, World, check_sums, code_of
 
 from common.errors import ResumeError
@@ -79,6 +80,24 @@ def test_sweep_wipes_what_has_expired(world):
     world.machine(1).sweep()
 
     assert not open_folders(world)
+
+
+def test_vector_of_a_killed_process_is_wiped(world):
+    with pytest.raises(Killed), counted(2):
+        Attacker(world).join(1)
+    assert [path.name for path in open_folders(world)[0].iterdir()] == ["encoded.0"]
+
+    world.machine(1).sweep()
+
+    assert not open_folders(world)
+
+
+def test_damaged_state_of_one_phase_does_not_block_another(world):
+    Attacker(world).join()
+    (folder,) = open_folders(world)
+    (folder / "state").write_bytes(b"{}")
+
+    assert codes(Attacker(world, mode="session").join().contribute()) == {"OK"}
 
 
 def test_site_without_a_roster_answers_nothing(world, tmp_path):

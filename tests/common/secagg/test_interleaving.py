@@ -93,3 +93,67 @@ def test_any_order_ends_in_the_sum_or_a_named_error(actions, data):
             check_sums(sums, members)
     finally:
         shutil.rmtree(folder)
+
+
+PARAMETERS = [b"a", b"bc", b"def"]
+
+session_steps = st.lists(
+    st.sampled_from(["deliver", "deliver", "deliver", "lose answer", "twice", "old", "restart"]), max_size=40
+)
+
+
+class SessionChaos(Chaos):
+    """The same for a session of three iterations."""
+
+    def __init__(self, folder, draw):
+        super().__init__(folder, draw)
+        self.server = self.world.session()
+
+    def act(self, action):
+        if action == "restart":
+            self.server = self.world.session()
+        elif self.server.stage in {"joining", "admitting"} and not self.server.missing():
+            self.server.proceed()
+        elif self.server.stage in {"ready", "iterating"}:
+            self.run(lambda: super(SessionChaos, self).act(action))
+        else:
+            super().act(action)
+
+    def run(self, between):
+        """The procedure from its beginning, as far as it comes."""
+        found = []
+        for parameters in PARAMETERS:
+            sums = self.server.ask(parameters)
+            if sums is None:
+                between()
+                if self.server.missing():
+                    break
+                sums = self.server.open()
+            found.append(sums)
+        return found
+
+    def deliver_all(self):
+        for name, message in self.server.requests().items():
+            self.receive(name, self.world.handle(name, message))
+
+    def finish(self):
+        while self.server.stage in {"joining", "admitting"}:
+            self.deliver_all()
+            self.server.proceed()
+        return self.run(self.deliver_all)
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+@given(session_steps, st.data())
+def test_any_order_of_a_session_ends_in_the_sums(actions, data):
+    folder = Path(tempfile.mkdtemp())
+    try:
+        chaos = SessionChaos(folder, data.draw)
+        for action in actions:
+            chaos.act(action)
+        for parameters, sums in zip(PARAMETERS, chaos.finish(), strict=True):
+            check_sums(sums, SITES, factor=1 + len(parameters))
+    finally:
+        shutil.rmtree(folder)

@@ -4,6 +4,7 @@ from secagg_world import AUTHORITY, AUTHORITY_PUBLIC, World, key
 
 from common.errors import ProtocolError
 from common.secagg.errors import SecAggError
+from common.secagg.files import SiteFiles
 from common.secagg.roster import (
     Identity,
     Member,
@@ -121,6 +122,11 @@ def test_waiver_holds_once_it_is_approved(world):
     with files.locked():
         assert files.history.absent("train/a") == {3}
         assert files.history.absent("train/b") == frozenset()
+
+
+def test_waiver_before_any_roster_is_refused(world, tmp_path):
+    with pytest.raises(SecAggError, match="no roster"):
+        approve_waiver(SiteFiles(tmp_path / "bare"), waiver(world), world.pin(1))
 
 
 @pytest.mark.parametrize(
