@@ -106,8 +106,11 @@ def arm_matrix(
     everybody : sequence of PreparedCase
         As they were scored.
     wanted : tuple of (arm, cases)
+        No network has scored under an empty arm, that of Table 2: its scores are missing.
     """
     arm, cases = wanted
+    if not arm:
+        return design_matrix(cases, design_of(plan))
     place = {case.patient.identifier: index for index, case in enumerate(everybody)}
     own = [place[case.patient.identifier] for case in cases]
     return design_matrix(cases, design_of(plan), lambda name: store.find(name, arm, everybody)[own])

@@ -9,6 +9,7 @@ from common.cohort.readings import WHO
 from common.secagg.keys import fingerprint, public_bytes
 from common.secagg.roster import Roster
 from common.study import StudyPlan
+from common.study_models import SvmModel
 
 
 def describe_plan(plan: StudyPlan, settings: SiteSettings) -> str:
@@ -79,7 +80,8 @@ def _leaving(plan: StudyPlan, settings: SiteSettings) -> list[str]:
     if site.model_release and plan.trained_models:
         models = ", ".join(model.name for model in plan.trained_models)
         items.append(
-            f"RELEASE: the models trained on this hospital's patients alone ({models}), tested elsewhere"
+            f"RELEASE: the models trained on this hospital's patients alone ({models}), tested elsewhere; "
+            "with means and standard deviations of their covariates, and how radiomics features were selected"
         )
     if settings.synthetic:
         items.append("attention maps over CT slices (this folder declares its patients synthetic)")
@@ -113,6 +115,8 @@ def _statistics(plan: StudyPlan, *, trains: bool) -> Iterator[str]:
             f"regressions of {len(plan.regression.candidates)} variables: sums of the covariates' products, "
             "and in each of some twenty rounds the gradient and curvature of the likelihood"
         )
+    if "training" in plan.phases and trains:
+        yield from _models_of_the_table(plan)
     if "evaluation" in plan.phases:
         evaluation = plan.evaluation
         scores = [model.column for model in plan.scores]
@@ -122,3 +126,32 @@ def _statistics(plan: StudyPlan, *, trains: bool) -> Iterator[str]:
             "outcome - of one hospital alone these are nearly its patients' scores, without their names -, "
             "calls at the operating point, calibration, net benefit, and how two models' calls differ"
         )
+
+
+def _models_of_the_table(plan: StudyPlan) -> Iterator[str]:
+    """What fitting them over sites asks of a site that trains."""
+    if plan.takes_radiomics:
+        products = (
+            "of ALL of them (the plan waives the limit: with fewer than two patients a feature these "
+            "products nearly tell the patients' rows)"
+            if plan.radiomics.wide_gram_accepted
+            else "of no more of them than half the patients of the smallest fold"
+        )
+        yield (
+            "radiomics: sums of 851 features of the lesions, of their squares, of their products with the "
+            f"outcome; products of features with each other, {products}, in each of "
+            f"{plan.radiomics.folds} folds"
+        )
+    if plan.regressions:
+        names = ", ".join(model.name for model in plan.regressions)
+        yield (
+            f"logistic models ({names}): sums of the covariates' products, and in each round the gradient "
+            "and curvature of the likelihood"
+        )
+    for model in plan.table_models:
+        if isinstance(model, SvmModel):
+            yield (
+                f"support vector machine {model.name}: gradients and curvatures of a regression on up to "
+                f"{model.fourier_features} random features, in each of {model.folds} folds. Support vectors, "
+                "which are patients' rows, stay here"
+            )

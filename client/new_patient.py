@@ -44,11 +44,11 @@ class NewPatient:
     measured : bool
         Whether the volumes are the mask's.
     lesion : Volumes or None
-        Of the mask, where a network looked at it.
+        Of the mask, where a network looked at it or features were extracted.
     image : float32 array, shape (channels, [z,] y, x), or None
         A network's input.
     features : float array, shape (851,), or None
-        Radiomics that were given, NaN for all others.
+        Radiomics that were given or extracted, NaN for all others.
     scores : mapping of str to float
         Of networks, by name.
     notes : tuple of str

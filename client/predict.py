@@ -9,38 +9,28 @@ import numpy as np
 
 from client.covariates import design_matrix
 from client.new_patient import NewPatient
-from common.card import LogisticContent, NetworkContent, design_of_card
+from client.predict_inputs import (
+    VOLUMES,
+    Input,
+    covariates_taken,
+    inputs_seen,
+    inputs_taken,
+    lacking_features,
+    refuse_missing,
+    refuse_unknown_levels,
+    variables_needed,
+)
+from common.card import Content, LogisticContent, NetworkContent, SvmContent, TableContent, design_of_card
 from common.card_file import CardedModel
-from common.cohort.outcome import Volumes
-from common.cohort.schema import BY_NAME
-from common.design import MISSING
-from common.errors import CohortError, Finding, ModelError, RheError, ScanError
-from common.fitted import coefficients_of, covariates_of, predict
-from common.imaging.mask import MaskLabels, read_mask
+from common.errors import CohortError, ModelError, RheError, ScanError
+from common.extraction import feature_version
+from common.fitted import coefficients_of, predict
+from common.imaging.mask import Mask, MaskLabels, read_mask
 from common.imaging.preprocess import ALGORITHM, prepare
-from common.imaging.scan import read_scan
+from common.imaging.scan import Scan, read_scan
 from common.models.checkpoint import Checkpoint
-from common.radiomics.features import FEATURES
-from common.study_models import BRAIN, SCORE_OF
+from common.svm import form_of, map_by_name, risks_of
 from common.types import Pixels, Reals
-
-_VOLUMES = ("ich_volume_ml", "ivh_volume_ml")
-_BRAIN_INPUTS = ("ich_volume_ml", "recurrent_ich", "warfarin", "ivh", "onset_to_ct_h")
-MASK = "mask"
-
-
-@dataclass(frozen=True)
-class Input:
-    """One value that went into a prediction.
-
-    Attributes
-    ----------
-    name, value, source : str
-    """
-
-    name: str
-    value: str
-    source: str
 
 
 @dataclass(frozen=True)
@@ -98,13 +88,9 @@ class Predictor:
 
     def __post_init__(self) -> None:
         card, content = self.carded.card, self.carded.card.content
-        if isinstance(content, LogisticContent) and content.fitted.intercept is None:
+        if not isinstance(content, NetworkContent) and content.fitted.status != "ok":
             raise ModelError(f"{card.model}, {card.arm}: was not fitted: {content.fitted.reason}")
-        if isinstance(content, NetworkContent) and content.algorithm != ALGORITHM:
-            raise ModelError(
-                f"{card.model}: takes inputs of preprocessing {content.algorithm}, not {ALGORITHM} "
-                "-> predict with the rhe that trained it"
-            )
+        _refuse_other_recipe(card.model, content)
 
     def predict(
         self, patients: Sequence[NewPatient], done: Callable[[], None] = lambda: None
@@ -126,49 +112,60 @@ class Predictor:
     def _ready(self, one: NewPatient) -> NewPatient:
         content = self.carded.card.content
         if isinstance(content, NetworkContent):
-            return self._with_scan(one, content)
-        wanted = {name for covariate in content.covariates for name in _needed(covariate.name)}
-        has_files = one.patient.baseline_ct is not None or one.patient.baseline_mask is not None
-        if one.baseline is None and has_files and wanted.intersection(_VOLUMES):
-            one = self._with_scan(one, None)
-        _refuse_missing(one, content)
-        _refuse_unknown_levels(one, content)
+            return self._looked_at(one, content)
+        one = self._measured(one, content)
+        refuse_missing(one, content)
+        refuse_unknown_levels(one, content)
         return one
 
-    def _with_scan(self, one: NewPatient, content: NetworkContent | None) -> NewPatient:
+    def _looked_at(self, one: NewPatient, content: NetworkContent) -> NewPatient:
+        """With the input of a network."""
+        one, scan, mask = self._read(one)
+        prepared = prepare(scan, mask, content.recipe, (content.shape,))
+        return replace(one, image=prepared.inputs[content.shape], lesion=mask.volumes())
+
+    def _measured(self, one: NewPatient, content: TableContent) -> NewPatient:
+        """With volumes and radiomics features that the model takes and nobody gave, if there are files."""
+        volumes = one.baseline is None and bool(VOLUMES.intersection(variables_needed(content)))
+        features = lacking_features(one, content)
+        files = one.patient.baseline_ct is not None or one.patient.baseline_mask is not None
+        if not files or not (volumes or features):
+            return one
+        one, scan, mask = self._read(one)
+        return _with_features(one, scan, mask, content) if features else one
+
+    def _read(self, one: NewPatient) -> tuple[NewPatient, Scan, Mask]:
         """As the site's preparation reads it: volumes of the mask, unless the table gives both."""
         ct, mask = one.patient.baseline_ct, one.patient.baseline_mask
         if ct is None or mask is None:
             lacking = " and ".join(name for name, path in (("CT", ct), ("mask", mask)) if path is None)
-            raise ScanError(f"{one.where}: the model looks at CT and mask, {lacking} is not given")
+            raise ScanError(
+                f"{one.where}: the model looks at CT and mask, {lacking} is not given -> give --ct and --mask"
+            )
         scan = read_scan(ct)
         segmentation = read_mask(mask, scan, self.labels)
         notes = tuple(str(note) for note in (*scan.notes, *segmentation.notes))
         one = replace(one, notes=(*one.notes, *notes))
         if one.baseline is None:
             one = replace(one, baseline=segmentation.volumes(), measured=True)
-        if content is None:
-            return one
-        prepared = prepare(scan, segmentation, content.recipe, (content.shape,))
-        return replace(one, image=prepared.inputs[content.shape], lesion=segmentation.volumes())
+        return one, scan, segmentation
 
     def _risks(self, patients: Sequence[NewPatient]) -> Reals:
-        content, checkpoint = self.carded.card.content, self.carded.checkpoint
-        if isinstance(content, LogisticContent):
-            return logistic_risks(content, patients)
+        card, checkpoint = self.carded.card, self.carded.checkpoint
+        if not isinstance(card.content, NetworkContent):
+            return table_risks(card.model, card.content, patients)
         if checkpoint is None:
             raise ValueError("a network without weights")
         images = [one.image for one in patients if one.image is not None]
-        return network_risks(content, checkpoint, images, self.device)
+        return network_risks(card.content, checkpoint, images, self.device)
 
     def _prediction(self, one: NewPatient, risk: float) -> Prediction:
         card, content = self.carded.card, self.carded.card.content
-        inputs = _seen(one, content) if isinstance(content, NetworkContent) else _taken(one, content)
-        positive = risk >= card.operating_point
-        notes = one.notes
-        if isinstance(content, NetworkContent) and content.batch_norm == "local":
-            notes = (*notes, "the average BatchNorm is used; in the study each training site used its own")
-        return Prediction(one.patient.identifier, risk, positive, inputs, notes)
+        inputs = (
+            inputs_seen(one, content) if isinstance(content, NetworkContent) else inputs_taken(one, content)
+        )
+        notes = (*one.notes, *_notes(content))
+        return Prediction(one.patient.identifier, risk, risk >= card.operating_point, inputs, notes)
 
 
 def network_risks(
@@ -188,89 +185,64 @@ def network_risks(
     return score(network, stacked, pick_device(device), content.threads)
 
 
-def logistic_risks(content: LogisticContent, patients: Sequence[NewPatient]) -> Reals:
-    """The logistic model's probabilities, shape (n,)."""
+def table_risks(model: str, content: TableContent, patients: Sequence[NewPatient]) -> Reals:
+    """The probabilities of a model of the table, shape (n,).
+
+    Parameters
+    ----------
+    model : str
+        Its name, from which a machine's random features derive.
+    """
     design = design_of_card(content)
 
     def scores(name: str) -> Reals:
         return np.array([one.scores.get(name, np.nan) for one in patients])
 
     matrix = design_matrix(patients, design, scores)
-    columns = design.model(covariates_of(content.fitted)).columns
-    return predict(coefficients_of(content.fitted, design), matrix, columns)
+    if isinstance(content, LogisticContent):
+        columns = design.model(covariates_taken(content)).columns
+        return predict(coefficients_of(content.fitted, design), matrix, columns)
+    form = form_of(content.fitted, design)
+    fourier = map_by_name(content.seed, model, len(content.fitted.weights), len(design.columns))
+    return risks_of(form, form.scales.standardise(matrix), fourier)
 
 
-def _needed(covariate: str) -> tuple[str, ...]:
-    return _BRAIN_INPUTS if covariate == BRAIN else (covariate,)
+def _refuse_other_recipe(model: str, content: Content) -> None:
+    """Inputs that another version made differ by more than rounding."""
+    if isinstance(content, NetworkContent):
+        own, made = f"preprocessing {ALGORITHM}", f"preprocessing {content.algorithm}"
+    elif content.radiomics is not None:
+        own, made = feature_version(), content.radiomics.version
+    else:
+        return
+    if own != made:
+        raise ModelError(
+            f"{model}: takes inputs of {made}, not {own} -> predict with the rhe that trained it"
+        )
 
 
-def _refuse_missing(one: NewPatient, content: LogisticContent) -> None:
-    """Names every input that the model takes and the patient lacks, each with what to do."""
-    names = [name for covariate in content.covariates for name in _needed(covariate.name)]
-    levelled = {effect.variable for effect in content.fitted.effects if effect.level == MISSING}
-    lacking = [n for n in dict.fromkeys(names) if n not in levelled and _value(one, n) is None]
-    scores = [name.removeprefix(SCORE_OF) for name in lacking if name.startswith(SCORE_OF)]
-    features = [name for name in lacking if name in FEATURES]
-    others = [name for name in lacking if name in BY_NAME]
-    findings = []
-    if others:
-        remedy = "write it in the table, or give --set NAME=VALUE"
-        if set(others).intersection(_VOLUMES):
-            remedy += "; volumes are measured where CT and mask are given"
-        findings.append(Finding(one.where, f"the model takes {', '.join(others)}: no value", remedy))
-    if scores:
-        what = f"the model takes the score of {', '.join(scores)}: not given"
-        findings.append(Finding(one.where, what, "predict with that network, then --set score:NETWORK=RISK"))
-    if features:
-        what = f"the model takes the radiomics features {', '.join(features)}: not given"
-        findings.append(Finding(one.where, what, "give --set FEATURE=VALUE for each"))
-    if findings:
-        raise CohortError(tuple(findings))
+def _with_features(one: NewPatient, scan: Scan, mask: Mask, content: TableContent) -> NewPatient:
+    """With the features of the lesion, by the model's own recipe; what was given stays as it was given."""
+    from common.radiomics.extract import extract
+
+    if content.radiomics is None:
+        return one
+    found = extract(scan, mask, content.radiomics.settings)
+    one = replace(one, lesion=mask.volumes())
+    given = np.full(found.values.shape, np.nan) if one.features is None else one.features
+    notes = list(one.notes)
+    if found.components > 1:
+        notes.append(f"the lesion has {found.components} parts, extracted as one")
+    if found.touches_border:
+        notes.append("the lesion reaches the end of the scan")
+    return replace(one, features=np.where(np.isnan(given), found.values, given), notes=tuple(notes))
 
 
-def _refuse_unknown_levels(one: NewPatient, content: LogisticContent) -> None:
-    """A level that no training patient had has no coefficient, which is not a coefficient of 0."""
-    levels = {(effect.variable, effect.level) for effect in content.fitted.effects}
-    for covariate in content.covariates:
-        value = one.patient.value(covariate.name)
-        if not covariate.reference or value is None or value == covariate.reference:
-            continue
-        if (covariate.name, value) not in levels:
-            known = [covariate.reference, *(level for name, level in levels if name == covariate.name)]
-            what = f"{covariate.name} = {value!r} is a level that the model does not know"
-            remedy = f"it was trained on {', '.join(sorted(known))}: no risk can be given"
-            raise CohortError((Finding(one.where, what, remedy),))
-
-
-def _value(one: NewPatient, name: str) -> float | str | None:
-    if name.startswith(SCORE_OF):
-        return one.scores.get(name.removeprefix(SCORE_OF))
-    if name in FEATURES:
-        found = np.nan if one.features is None else float(one.features[FEATURES.index(name)])
-        return None if np.isnan(found) else found
-    if one.baseline is not None and name in _VOLUMES:
-        return one.baseline.ich_ml if name == "ich_volume_ml" else one.baseline.ivh_ml
-    return one.patient.value(name)
-
-
-def _seen(one: NewPatient, content: NetworkContent) -> tuple[Input, ...]:
-    spacing = " x ".join(f"{side:g}" for side in content.recipe.spacing_mm)
-    lesion = one.lesion or Volumes(0.0, 0.0)
-    side = (content.shape.size,) * content.shape.dimensions
-    return (
-        Input("spacing after resampling (mm)", spacing, "model card"),
-        Input("network input", " x ".join(map(str, side)), "model card"),
-        Input("ICH volume (ml)", f"{lesion.ich_ml:.2f}", MASK),
-        Input("IVH volume (ml)", f"{lesion.ivh_ml:.2f}", MASK),
-    )
-
-
-def _taken(one: NewPatient, content: LogisticContent) -> tuple[Input, ...]:
-    names = [name for covariate in content.covariates for name in _needed(covariate.name)]
-    return tuple(_input(one, name) for name in dict.fromkeys(names))
-
-
-def _input(one: NewPatient, name: str) -> Input:
-    value = _value(one, name)
-    shown = MISSING if value is None else value if isinstance(value, str) else f"{value:g}"
-    return Input(name, shown, MASK if one.measured and name in _VOLUMES else one.source_of(name))
+def _notes(content: Content) -> tuple[str, ...]:
+    """What holds for every patient of a model."""
+    if isinstance(content, NetworkContent) and content.batch_norm == "local":
+        return ("the average BatchNorm is used; in the study each training site used its own",)
+    if isinstance(content, SvmContent) and content.fitted.deviation is not None:
+        apart = f"{content.fitted.deviation:.3f} (root mean square)"
+        return (f"the linear form is used; risks of the site's exact machine lie {apart} from its own",)
+    return ()

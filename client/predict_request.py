@@ -13,7 +13,7 @@ from client.new_patient import NewPatient, new_patient, with_values
 from client.predict import Declined, Prediction, Predictor
 from client.scans import mask_labels
 from client.site import load_site
-from common.card import ModelCard, NetworkContent
+from common.card import Content, ModelCard, NetworkContent
 from common.card_file import CardedModel, load_card
 from common.cohort.columns import Wanted
 from common.cohort.patient import Patient
@@ -105,13 +105,17 @@ def _of_folder(request: PredictRequest, carded: CardedModel) -> tuple[Predictor,
             "--folder takes everything from the site folder -> leave out --ct, --mask, --table, --set"
         )
     settings = load_site(request.folder)
-    images = True if isinstance(carded.card.content, NetworkContent) else None
+    images = True if _looks_at_images(carded.card.content) else None
     table = read_table(
         request.folder / settings.table, root=request.folder, wanted=Wanted(images=images, complete=False)
     )
     chosen = table.patients if request.patient is None else (_chosen(table.path, table.patients, request),)
     patients = [new_patient(one, f"{table.path.name}, row {one.row}") for one in chosen]
     return Predictor(carded, mask_labels(settings), settings.device), patients
+
+
+def _looks_at_images(content: Content) -> bool:
+    return isinstance(content, NetworkContent) or content.radiomics is not None
 
 
 def _of_one(request: PredictRequest, carded: CardedModel) -> tuple[Predictor, list[NewPatient]]:

@@ -14,9 +14,9 @@ from client.site import SiteSettings
 from common.cohort.patient import Patient
 from common.cohort.readings import READINGS, Reading
 from common.errors import Finding
+from common.extraction import extraction_of
 from common.imaging.cache import Cache
 from common.radiomics.batch import Extraction, Extractor, Job, extract_cases
-from common.radiomics.settings import ExtractionSettings
 from common.study import StudyPlan
 from common.types import Reals
 
@@ -68,7 +68,7 @@ def extract_site(
     if not plan.takes_radiomics:
         return SiteFeatures()
     jobs = [job for one, readings in measured for job in _jobs(plan, settings, one, readings)]
-    extractor = Extractor(cache, ExtractionSettings(voi=plan.radiomics.voi, spacing_mm=_spacing(plan)))
+    extractor = Extractor(cache, extraction_of(plan))
     task = progress.add_task(f"{settings.name}: extracting radiomics", total=len(jobs))
     found = extract_cases(
         jobs, extractor, _workers(plan), lambda done, _: progress.update(task, completed=done)
@@ -111,11 +111,6 @@ def _lost(found: Extraction, patients: Sequence[Patient], table: str) -> Iterato
             reason = found.refused.get(_name(patient, reading))
             if reason is not None:
                 yield lost(table, patient, reading, reason)
-
-
-def _spacing(plan: StudyPlan) -> tuple[float, float, float]:
-    x, y, z = plan.preprocessing.spacing_mm
-    return (x, y, z)
 
 
 def _workers(plan: StudyPlan) -> int:

@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
-
-from pydantic import ValidationError
 
 from client.covariates import arm_matrix, labels_of
 from client.environment import software_versions
@@ -16,24 +13,20 @@ from client.prepare import PreparedCase
 from client.score_store import ScoreStore
 from client.scoreboard import cases_of
 from client.selection import select_alone
-from common.card import LogisticContent, local_card, logistic_content, training_centre
+from common.card import Content, LogisticContent, TableContent, local_card, logistic_content, training_centre
 from common.card_file import load_card, save_card
 from common.design import Design, design_of
 from common.errors import ModelError, ProtocolError
 from common.fitted import NOTHING_TO_FIT, fitted_of, predict
-from common.headers import Fitted
+from common.headers import Fitted, LassoSelection
 from common.predictors import Predictors
-from common.settings import Section
 from common.stats.covariates import drop_empty_levels, local_setup
 from common.stats.glm import LogisticResult, entering, fit
 from common.stats.minima import minima_of
 from common.stats.newton import local_newton
-from common.storage import write_atomically
 from common.study import LogisticModel, StudyPlan
 from common.study_models import INDEPENDENT, RADIOMICS, TableModel
 from common.types import Reals
-
-Kept = TypeVar("Kept", bound=Section)
 
 
 @dataclass(frozen=True)
@@ -67,27 +60,24 @@ class SiteRegressions:
         """
         names = self.predictors(model).of(model)
         fitted = fitted_of(self._fit((names,))[0], self.design) if names else NOTHING_TO_FIT
-        patients = len(cases_of(self.cases, "training"))
-        centre = training_centre(self.plan, self.site, patients)
-        card = local_card(self.plan, model.name, centre, software_versions(), logistic_content(fitted))
-        save_card(self._path(model), card, private=True)
+        found = self.selection_for(model)
+        self.keep(model, logistic_content(self.plan, fitted, found.moments if found else None))
         return fitted
 
     def alone(self, model: LogisticModel) -> Fitted:
         """The model that was fitted here; raises as `kept`."""
-        path = self._path(model)
-        if not path.exists():
-            raise ProtocolError(f"no local model {model.name!r} was fitted here under this plan")
-        content = load_card(path).card.content
+        content = self.kept(model)
         if not isinstance(content, LogisticContent):
-            raise ModelError(f"{path}: is no logistic model -> delete it, run again")
+            raise ModelError(f"{self._path(model)}: is no logistic model -> delete it, run again")
         return content.fitted
 
-    def keep(self, model: TableModel, fitted: Section) -> None:
-        """Saves a model of these patients alone."""
-        write_atomically(self._path(model), fitted.model_dump_json(indent=1).encode(), private=True)
+    def keep(self, model: TableModel, content: TableContent) -> None:
+        """Saves the card of a model of these patients alone."""
+        centre = training_centre(self.plan, self.site, len(cases_of(self.cases, "training")))
+        card = local_card(self.plan, model.name, centre, software_versions(), content)
+        save_card(self._path(model), card, private=True)
 
-    def kept(self, model: TableModel, kind: type[Kept]) -> Kept:
+    def kept(self, model: TableModel) -> Content:
         """What `keep` saved of a model.
 
         Raises
@@ -97,12 +87,10 @@ class SiteRegressions:
         ModelError
             If its file is damaged.
         """
-        try:
-            return kind.model_validate_json(self._path(model).read_bytes())
-        except FileNotFoundError:
-            raise ProtocolError(f"no local model {model.name!r} was fitted here under this plan") from None
-        except (OSError, ValidationError) as failure:
-            raise ModelError(f"{self._path(model)}: damaged ({failure}) -> delete it, run again") from None
+        path = self._path(model)
+        if not path.exists():
+            raise ProtocolError(f"no local model {model.name!r} was fitted here under this plan")
+        return load_card(path).card.content
 
     def score(self, coefficients: Reals, names: Sequence[str]) -> Reals:
         """Every patient's predicted risk, shape (n,), NaN where a covariate is missing.
@@ -138,10 +126,12 @@ class SiteRegressions:
             entered = tuple(term.name for term in entering(alone, level))
             together = self._fit([entered]) if entered else ()
             independent = tuple(term.name for term in entering(together, level))
-        radiomics: tuple[str, ...] = ()
-        if RADIOMICS in model.covariates:
-            radiomics = select_alone(self.plan, self.site, cases_of(self.cases, "training")).names
-        return Predictors(independent, radiomics)
+        found = self.selection_for(model)
+        return Predictors(independent, found.names if found else ())
+
+    def selection_for(self, model: TableModel) -> LassoSelection | None:
+        """How the model's radiomics features were selected on these patients alone; None if it takes none."""
+        return self._selection if RADIOMICS in model.covariates else None
 
     def matrix(self, cases: Sequence[PreparedCase]) -> Reals:
         """The design matrix of some of the cases, shape (n, columns of the design)."""
@@ -151,6 +141,11 @@ class SiteRegressions:
     def design(self) -> Design:
         """Of the plan's models."""
         return design_of(self.plan)
+
+    @cached_property
+    def _selection(self) -> LassoSelection:
+        """Found once for all models."""
+        return select_alone(self.plan, self.site, cases_of(self.cases, "training"))
 
     def _fit(self, regressions: Sequence[tuple[str, ...]]) -> tuple[LogisticResult, ...]:
         training = cases_of(self.cases, "training")

@@ -12,6 +12,7 @@ from client.covariates import feature_matrix, labels_of
 from client.prepare import PreparedCase
 from common.agreement import criterion_of, feature_demand
 from common.errors import ProtocolError
+from common.headers import LassoSelection
 from common.protocol import Parameters
 from common.questions import flags, integers, reals
 from common.radiomics.features import FEATURES
@@ -24,8 +25,9 @@ from common.radiomics.selection import (
     nothing_judged,
     select_features,
 )
+from common.selected import not_selected, summary_of
 from common.stats.contract import Summary
-from common.stats.guard import breach
+from common.stats.guard import Demand, breach
 from common.stats.icc import local_icc, local_location, location_of
 from common.stats.lasso import Scaling, local_gram, local_scaling
 from common.stats.minima import minima_of
@@ -75,9 +77,20 @@ class FeatureSums:
         return local_gram(self.features[:, kept], self.labels, self.folds, self.n_folds, own)
 
 
-def select_alone(plan: StudyPlan, site: str, training: Sequence[PreparedCase]) -> Selection:
-    """The features that the LASSO selects on these patients alone, of those on which their readings agree."""
-    sums, settings, minima = FeatureSums.of(plan, site, training), settings_of(plan), minima_of(plan.profile)
+def select_alone(plan: StudyPlan, site: str, training: Sequence[PreparedCase]) -> LassoSelection:
+    """The features that the LASSO selects on these patients alone, of those on which their readings agree.
+
+    With the minima of a release where the plan declares one: the features' moments leave with the models.
+    """
+    sums, minima = FeatureSums.of(plan, site, training), minima_of(plan.profile)
+    positives = int(sums.labels.sum())
+    demand = Demand("regression", one_site=plan.site(site).model_release)
+    status = breach(len(sums.labels) - positives, positives, demand, minima)
+    return summary_of(_selected(plan, sums, training)) if status.ok else not_selected(status)
+
+
+def _selected(plan: StudyPlan, sums: FeatureSums, training: Sequence[PreparedCase]) -> Selection:
+    settings, minima = settings_of(plan), minima_of(plan.profile)
     if not plan.radiomics.readings:
         return select_features(sums, FEATURES, settings, minima)
     twice = {reading: training_twice(training, reading) for reading in plan.radiomics.readings}

@@ -10,7 +10,8 @@ from client.covariates import labels_of
 from client.kernel import Choice, choose, exact_machine, linear_machine, risks
 from client.regressions import SiteRegressions
 from client.scoreboard import cases_of
-from common.errors import ProtocolError
+from common.card import SvmContent, svm_content
+from common.errors import ModelError, ProtocolError
 from common.headers import FittedSvm
 from common.protocol import Parameters
 from common.seeds import derive_seed
@@ -53,12 +54,17 @@ class SiteSvms:
         the patients wherever it scores.
         """
         fitted = self._fit(model, self.table.predictors(model).of(model))
-        self.table.keep(model, fitted)
+        self.table.keep(model, svm_content(self._plan, fitted))
         return fitted
 
     def alone(self, model: SvmModel) -> FittedSvm:
         """The machine that was fitted here; raises as `SiteRegressions.kept`."""
-        return self.table.kept(model, FittedSvm)
+        content = self.table.kept(model)
+        if not isinstance(content, SvmContent):
+            raise ModelError(
+                f"{model.name}: what is kept here is no support vector machine -> delete it, run again"
+            )
+        return content.fitted
 
     def score_exactly(self, model: SvmModel) -> Reals:
         """Every patient's risk by the exact machine of this site, shape (n,); NaN where it has none."""

@@ -60,6 +60,7 @@ class SiteTrainings:
     state: Path
     progress: Progress
     _kept: Trainer | None = field(default=None, repr=False)
+    _tables: dict[str, SiteRegressions] = field(default_factory=dict, repr=False)
 
     def train(self, request: Request) -> Reply:
         """One round: first the pooled validation of the weights that came, then the training from them."""
@@ -120,10 +121,8 @@ class SiteTrainings:
         self._insist_own(request.header)
         check_release(self.settings, self.plan)
         _log.info("model release model=%s arm=%s", request.header.model, request.header.arm)
-        if isinstance(model, LogisticModel):
-            return Reply(ReplyHeader(site=name, fitted=self._regressions(request.header.arm).alone(model)))
-        if isinstance(model, SvmModel):
-            return Reply(ReplyHeader(site=name, svm=self._svms(request.header.arm).alone(model)))
+        if isinstance(model, LogisticModel | SvmModel):
+            return Reply(self._released(model, request.header.arm))
         stored = self._stored(model.name)
         return Reply(ReplyHeader(site=name, chosen=stored.chosen), weights=stored.weights)
 
@@ -166,8 +165,20 @@ class SiteTrainings:
         return ScoreStore(self.state / "scores", self.plan.digest())
 
     def _regressions(self, arm: str) -> SiteRegressions:
-        cases, folder = self.patients.prepared.cases, self.state / "models"
-        return SiteRegressions(self.plan, self.settings.name, cases, folder, self._scores, arm)
+        """Kept, because the arm's selection of features takes longest of all that its models need."""
+        if arm not in self._tables:
+            cases, folder = self.patients.prepared.cases, self.state / "models"
+            own = (self.plan, self.settings.name, cases, folder, self._scores, arm)
+            self._tables[arm] = SiteRegressions(*own)
+        return self._tables[arm]
+
+    def _released(self, model: LogisticModel | SvmModel, arm: str) -> ReplyHeader:
+        """A model of the table, with how the features that it takes were selected."""
+        table, name = self._regressions(arm), self.settings.name
+        selection = table.selection_for(model)
+        if isinstance(model, LogisticModel):
+            return ReplyHeader(site=name, fitted=table.alone(model), selection=selection)
+        return ReplyHeader(site=name, svm=SiteSvms(table).alone(model), selection=selection)
 
     def _svms(self, arm: str) -> SiteSvms:
         return SiteSvms(self._regressions(arm))

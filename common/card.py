@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
 from common.cohort.outcome import OutcomeDefinition
 from common.design import Column, Design, covariate_label, covariate_unit, is_factor, reference_of
+from common.extraction import extraction_of, feature_version
 from common.fitted import covariates_of
-from common.headers import Fitted
+from common.headers import Fitted, FittedSvm
 from common.imaging.preprocess import ALGORITHM
 from common.imaging.recipe import InputShape, Recipe
 from common.models.spec import NetworkSpec
+from common.radiomics.features import FEATURES
+from common.radiomics.settings import ExtractionSettings
 from common.settings import Section
 from common.stats.minima import minima_of
 from common.study import CnnModel, Profile, StudyPlan
@@ -77,8 +80,17 @@ class NetworkContent(CardPart):
     """"local": in the study each training site scored with its own BatchNorm, which only it has."""
 
 
+class FeatureContent(CardPart):
+    """How the radiomics features that a model takes are extracted."""
+
+    settings: ExtractionSettings
+    """From CT and mask to the volume that PyRadiomics is given."""
+    version: str
+    """Of everything else that decides the features; see `common.extraction.feature_version`."""
+
+
 class CovariateContent(CardPart):
-    """One covariate of a logistic model; its coefficients stand in the fitted model."""
+    """One covariate of a model of the table; its coefficients stand in the fitted model."""
 
     name: str
     """Variable of the cohort table, "brain_score", "score:NETWORK", or a radiomics feature."""
@@ -93,7 +105,7 @@ class CovariateContent(CardPart):
     mean: float | None = None
     """Of a radiomics feature that the LASSO selected: in the arm's training patients."""
     sd: float | None = None
-    """The same. The coefficient is per unit of the feature, not per SD."""
+    """The same. The coefficient of a logistic model is per unit of the feature, not per SD."""
 
 
 class LogisticContent(CardPart):
@@ -104,9 +116,26 @@ class LogisticContent(CardPart):
     """Intercept and coefficients, or why there are none."""
     covariates: tuple[CovariateContent, ...]
     """In the order of the coefficients."""
+    radiomics: FeatureContent | None = None
+    """None if it takes no radiomics feature."""
 
 
-Content: TypeAlias = Annotated[NetworkContent | LogisticContent, Field(discriminator="kind")]
+class SvmContent(CardPart):
+    """A support vector machine as its linear form: no support vector, which would be a patient's row."""
+
+    kind: Literal["svm"] = "svm"
+    fitted: FittedSvm
+    """Means, SDs, weights and Platt's scaling, or why there are none."""
+    covariates: tuple[CovariateContent, ...]
+    """All of them, those that turned out constant included."""
+    seed: int
+    """The study's: with the model's name it gives the random Fourier features."""
+    radiomics: FeatureContent | None = None
+    """None if it takes no radiomics feature."""
+
+
+TableContent: TypeAlias = LogisticContent | SvmContent
+Content: TypeAlias = Annotated[NetworkContent | LogisticContent | SvmContent, Field(discriminator="kind")]
 
 
 class ModelCard(CardPart):
@@ -154,7 +183,7 @@ def network_content(plan: StudyPlan, model: CnnModel, chosen: int) -> NetworkCon
 
 
 def logistic_content(
-    fitted: Fitted, moments: Mapping[str, tuple[float, float]] | None = None
+    plan: StudyPlan, fitted: Fitted, moments: Mapping[str, tuple[float, float]] | None = None
 ) -> LogisticContent:
     """A fitted model with its covariates explained.
 
@@ -163,26 +192,49 @@ def logistic_content(
     moments : mapping of str to (mean, SD), optional
         Of the radiomics features that were selected.
     """
-    covariates = []
-    for name in covariates_of(fitted):
-        mean, sd = (moments or {}).get(name, (None, None))
-        covariates.append(
-            CovariateContent(
-                name=name,
-                label=covariate_label(name),
-                unit=covariate_unit(name),
-                factor=is_factor(name),
-                reference=reference_of(name),
-                mean=mean,
-                sd=sd,
-            )
-        )
-    return LogisticContent(fitted=fitted, covariates=tuple(covariates))
+    names = covariates_of(fitted)
+    return LogisticContent(
+        fitted=fitted,
+        covariates=tuple(_covariate(name, (moments or {}).get(name)) for name in names),
+        radiomics=_features_of(plan, names),
+    )
 
 
-def design_of_card(content: LogisticContent) -> Design:
-    """The columns of the model itself, each with a coefficient."""
-    return Design(tuple(Column(effect.variable, effect.level) for effect in content.fitted.effects))
+def svm_content(plan: StudyPlan, fitted: FittedSvm) -> SvmContent:
+    """A machine with its covariates explained."""
+    moments = {column.variable: (column.mean, column.sd) for column in fitted.columns}
+    names = fitted.covariates
+    return SvmContent(
+        fitted=fitted,
+        covariates=tuple(_covariate(name, moments.get(name) if name in FEATURES else None) for name in names),
+        seed=plan.seed,
+        radiomics=_features_of(plan, names),
+    )
+
+
+def _covariate(name: str, moments: tuple[float, float] | None) -> CovariateContent:
+    mean, sd = moments or (None, None)
+    return CovariateContent(
+        name=name,
+        label=covariate_label(name),
+        unit=covariate_unit(name),
+        factor=is_factor(name),
+        reference=reference_of(name),
+        mean=mean,
+        sd=sd,
+    )
+
+
+def _features_of(plan: StudyPlan, names: Sequence[str]) -> FeatureContent | None:
+    if not set(names).intersection(FEATURES):
+        return None
+    return FeatureContent(settings=extraction_of(plan), version=feature_version())
+
+
+def design_of_card(content: TableContent) -> Design:
+    """The columns of the model itself."""
+    parts = content.fitted.effects if isinstance(content, LogisticContent) else content.fitted.columns
+    return Design(tuple(Column(part.variable, part.level) for part in parts))
 
 
 def training_centre(plan: StudyPlan, site: str, patients: int) -> TrainingCentre:

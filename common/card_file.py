@@ -1,4 +1,4 @@
-"""Model cards on disk: of a network in its safetensors file, of a logistic model a JSON file of its own.
+"""Model cards on disk: of a network in its safetensors file, of a model of the table a JSON file of its own.
 
 Each file carries a SHA-256 over all its content. That finds damage and careless editing, not a forger who
 computes the digest as well.
@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from common.card import CARD_VERSION, LogisticContent, ModelCard, NetworkContent
+from common.card import CARD_VERSION, ModelCard, NetworkContent
 from common.errors import ModelError, StorageError
 from common.models.checkpoint import Checkpoint, load, save
 from common.storage import write_atomically
@@ -60,7 +60,7 @@ def add_card(path: Path, card: ModelCard) -> None:
 
 
 def save_card(path: Path, card: ModelCard, *, private: bool = False) -> None:
-    """Writes the card of a logistic model.
+    """Writes the card of a model of the table.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def load_card(path: Path) -> CardedModel:
     if path.suffix == ".safetensors":
         return _load_network(path)
     if path.suffix == ".json":
-        return _load_logistic(path)
+        return _load_of_table(path)
     raise ModelError(f"{path}: is no model of a study -> give a .safetensors or .json file of its models/")
 
 
@@ -105,7 +105,7 @@ def _load_network(path: Path) -> CardedModel:
     return CardedModel(card, checkpoint)
 
 
-def _load_logistic(path: Path) -> CardedModel:
+def _load_of_table(path: Path) -> CardedModel:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -122,7 +122,7 @@ def _load_logistic(path: Path) -> CardedModel:
     if _enveloped(found[CARD_KEY]) != content:
         raise ModelError(f"{path}: has been altered since it was written -> {_REMEDY}")
     card = _card_of(path, found[CARD_KEY])
-    if not isinstance(card.content, LogisticContent):
+    if isinstance(card.content, NetworkContent):
         raise ModelError(f"{path}: the card of a network without its weights -> give its .safetensors file")
     return CardedModel(card)
 

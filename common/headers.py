@@ -187,6 +187,69 @@ class FittedSvm(Section):
     """Why there is none."""
 
 
+class SelectedFeature(Section):
+    """One radiomics feature that a LASSO selected."""
+
+    name: str
+    """As PyRadiomics calls it."""
+    coefficient: float
+    """The LASSO's, per standard deviation."""
+    mean: float
+    """Of the training patients."""
+    sd: float = Field(gt=0)
+    """Of the training patients."""
+    profile: tuple[float, ...]
+    """The coefficient at each penalty of the path."""
+
+
+class PathPoint(Section):
+    """One penalty of a LASSO's path."""
+
+    penalty: float
+    """Lambda of (1 / 2n) RSS + lambda |beta|."""
+    loss: float
+    """Mean over folds of the validation error."""
+    standard_error: float
+    """Of that mean."""
+    active: int = Field(ge=0)
+    """Coefficients that are not 0 on all training patients."""
+
+
+class LassoSelection(Section):
+    """Which features a LASSO selected, and how; the cross-products that it worked on are not in it."""
+
+    candidates: int
+    """Features to begin with."""
+    prescreened: int
+    """Features that went into the LASSO."""
+    reproducible: int | None = None
+    """Candidates on which repeated readings agree; None where the plan does not ask."""
+    features: tuple[SelectedFeature, ...] = ()
+    """In the order of the candidates."""
+    penalty: float | None = None
+    """The chosen one; None where the LASSO was not asked for."""
+    path: tuple[PathPoint, ...] = ()
+    """From the largest penalty to the smallest."""
+    used: int | None = None
+    """Patients with all features; None where the number may not be shown."""
+    method: str = ""
+    """How the penalty was chosen."""
+    status: Literal["ok", "suppressed", "undefined"] = "ok"
+    """Whether there is a selection."""
+    reason: str = ""
+    """Why there is none."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the selected features."""
+        return tuple(feature.name for feature in self.features)
+
+    @property
+    def moments(self) -> dict[str, tuple[float, float]]:
+        """Mean and SD of each selected feature."""
+        return {feature.name: (feature.mean, feature.sd) for feature in self.features}
+
+
 class ReplyHeader(Section):
     """How it went, and whatever is not an array."""
 
@@ -208,3 +271,5 @@ class ReplyHeader(Section):
     """Answer to RELEASE of a logistic model."""
     svm: FittedSvm | None = None
     """Answer to RELEASE of a support vector machine."""
+    selection: LassoSelection | None = None
+    """Beside a released model on radiomics: how its features were selected at the site."""

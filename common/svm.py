@@ -118,7 +118,12 @@ def read_query(parameters: Parameters, model: SvmModel, columns: int) -> SvmQuer
 
 def map_of(plan: StudyPlan, model: SvmModel, features: int, columns: int) -> FourierMap:
     """The model's random features, the same at every site and in every arm."""
-    return draw_map(generator(plan.seed, "fourier-features", model.name), features, columns)
+    return map_by_name(plan.seed, model.name, features, columns)
+
+
+def map_by_name(seed: int, model: str, features: int, columns: int) -> FourierMap:
+    """The same of a study's seed and a model's name, which is what its card tells."""
+    return draw_map(generator(seed, "fourier-features", model), features, columns)
 
 
 def scales_of(setup: Summary, model: Model, minima: Minima) -> tuple[Scales | None, Status]:

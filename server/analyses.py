@@ -104,6 +104,8 @@ class SelectedFeature(Record):
     """Of the arm's training patients."""
     sd: float
     """Of the arm's training patients."""
+    profile: tuple[float, ...] = ()
+    """The coefficient at each penalty of the path."""
 
 
 class PathPoint(Record):
@@ -115,12 +117,17 @@ class PathPoint(Record):
     """Mean over folds of the validation error."""
     standard_error: float
     """Of that mean."""
+    active: Count
+    """Coefficients that are not 0."""
 
 
 class FeatureSelection(Record):
     """Which radiomics features went into the models of one arm (the paper's Table S3 and Fig. S2)."""
 
     arm: str
+    """Name of the arm."""
+    kind: Literal["federated", "local"]
+    """How the arm trains."""
     sites: tuple[str, ...]
     """Whose training patients."""
     candidates: Count

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from common.headers import SiteFacts
 from common.stats.flow import FlowResult
 from common.study import StudyPlan
+from server.analyses import FeatureSelection
 from server.cells import cell_of, subgroups_of
 from server.comparisons import comparisons_of, heterogeneity_of
 from server.description import cohort_rows
@@ -105,11 +106,7 @@ def assemble(plan: StudyPlan, outcome: Outcome, provenance: Provenance) -> Resul
         regression=None if outcome.screening is None else regression_of(plan, outcome.screening),
         training=tuple(_curve(trained) for trained in outcome.trained),
         reproducibility=reproducibility_of(plan, outcome.readings, outcome.selections),
-        selections=tuple(
-            selection_of(found.arm, found.selection)
-            for found in outcome.selections
-            if found.selection is not None
-        ),
+        selections=tuple(_selections(outcome)),
         fitted=tuple(fitted_model_of(plan, fitted) for fitted in outcome.fitted),
         machines=tuple(machine_of(machine) for machine in outcome.machines),
         evaluation=tuple(cell_of(judgement) for judgement in judgements),
@@ -179,6 +176,16 @@ def _curve(trained: TrainedModel) -> LearningCurve:
             for line in trained.curve
         ),
     )
+
+
+def _selections(outcome: Outcome) -> Iterable[FeatureSelection]:
+    """Of the federated arms, then of local ones, as the first of their released models told it."""
+    told = [(one.arm, one.selection) for one in outcome.selections]
+    told += [(one.arm, one.selection) for one in outcome.fitted]
+    told += [(one.arm, one.selection) for one in outcome.machines]
+    of_arm = {arm: selection for arm, selection in reversed(told) if selection is not None}
+    for arm in sorted(of_arm, key=lambda arm: (arm.kind != "federated", arm.name)):
+        yield selection_of(arm, of_arm[arm])
 
 
 def _overlay(found: AttentionMap) -> Overlay:

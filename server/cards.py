@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from common.card import Content, Metric, ModelCard, TrainingCentre, logistic_content, network_content
+from common.card import (
+    Content,
+    Metric,
+    ModelCard,
+    TrainingCentre,
+    logistic_content,
+    network_content,
+    svm_content,
+)
 from common.card_file import add_card, save_card
 from common.study import Arm, CnnModel, LogisticModel
+from common.study_models import SvmModel
 from server.assembly import Outcome
 from server.results import Cell, Results
 from server.run import StudyRun
@@ -28,20 +37,27 @@ def write_cards(run: StudyRun, outcome: Outcome, results: Results) -> None:
         if network.path is not None:
             seen = network_content(run.plan, network.model, network.chosen)
             add_card(network.path, _card(run, outcome, results, (network.model, network.arm, seen)))
-    moments = {found.arm: _moments(results, found.arm.name) for found in outcome.selections}
     for regression in outcome.fitted:
         if regression.fitted is not None:
             model, arm = regression.model, regression.arm
-            content = logistic_content(regression.fitted, moments.get(arm))
-            card = _card(run, outcome, results, (model, arm, content))
-            save_card(run.models / model.name / f"{arm.name}.json", card)
+            content = logistic_content(run.plan, regression.fitted, _moments(results, arm.name))
+            _save(run, _card(run, outcome, results, (model, arm, content)))
+    for machine in outcome.machines:
+        if machine.fitted is not None:
+            of_svm = svm_content(run.plan, machine.fitted)
+            _save(run, _card(run, outcome, results, (machine.model, machine.arm, of_svm)))
+
+
+def _save(run: StudyRun, card: ModelCard) -> None:
+    """Of a model of the table."""
+    save_card(run.models / card.model / f"{card.arm}.json", card)
 
 
 def _card(
     run: StudyRun,
     outcome: Outcome,
     results: Results,
-    trained: tuple[CnnModel | LogisticModel, Arm, Content],
+    trained: tuple[CnnModel | LogisticModel | SvmModel, Arm, Content],
 ) -> ModelCard:
     plan, (model, arm, content) = run.plan, trained
     cells = [cell for cell in results.evaluation if (cell.model, cell.arm) == (model.name, arm.name)]
@@ -65,8 +81,8 @@ def _card(
     )
 
 
-def _centre(results: Results, site: str, model: CnnModel | LogisticModel) -> TrainingCentre:
-    """Validation patients train a logistic model: it has no round to choose."""
+def _centre(results: Results, site: str, model: CnnModel | LogisticModel | SvmModel) -> TrainingCentre:
+    """Validation patients train a model of the table: it has no round to choose."""
     parts = {"train"} if isinstance(model, CnnModel) else {"train", "validation"}
     sizes = [
         size

@@ -9,8 +9,7 @@ import numpy as np
 from common.design import Column, Design, covariate_label, covariate_unit, design_of, reference_of
 from common.fitted import covariates_of, fitted_of
 from common.headers import Effect as FittedEffect
-from common.headers import Fitted
-from common.radiomics.selection import Selection
+from common.headers import Fitted, LassoSelection
 from common.stats.estimate import Interval, Status, Z
 from common.stats.glm import odds
 from common.study import Arm, LogisticModel, StudyPlan
@@ -27,7 +26,7 @@ from server.analyses import (
 from server.phases.fitting import FittedRegression
 from server.phases.regression import Screening
 from server.phases.svm import TrainedSvm
-from server.records import Standing, SupportVectorMachine, measure_of, standing_of
+from server.records import Standing, SupportVectorMachine, measure_of
 
 
 def regression_of(plan: StudyPlan, screening: Screening) -> Regression:
@@ -105,28 +104,21 @@ def machine_of(machine: TrainedSvm) -> SupportVectorMachine:
     )
 
 
-def selection_of(arm: Arm, found: Selection) -> FeatureSelection:
+def selection_of(arm: Arm, found: LassoSelection) -> FeatureSelection:
     """The LASSO's features with the path and the cross-validation that chose them."""
-    lasso = found.lasso
-    selected = zip(found.names, found.coefficients, found.mean, found.sd, strict=True)
-    path = () if lasso is None else zip(lasso.penalties, lasso.losses, lasso.standard_errors, strict=True)
     return FeatureSelection(
         arm=arm.name,
+        kind="local" if arm.kind == "local" else "federated",
         sites=arm.sites,
         candidates=found.candidates,
         prescreened=found.prescreened,
         reproducible=found.reproducible,
-        features=tuple(
-            SelectedFeature(name=name, coefficient=coefficient, mean=mean, sd=sd)
-            for name, coefficient, mean, sd in selected
-        ),
-        penalty=None if lasso is None else lasso.penalty,
-        path=tuple(
-            PathPoint(penalty=penalty, loss=loss, standard_error=error) for penalty, loss, error in path
-        ),
-        used=None if lasso is None else lasso.n_used,
-        method="" if lasso is None else lasso.method,
-        standing=standing_of(found.status),
+        features=tuple(SelectedFeature(**feature.model_dump()) for feature in found.features),
+        penalty=found.penalty,
+        path=tuple(PathPoint(**point.model_dump()) for point in found.path),
+        used=found.used,
+        method=found.method,
+        standing=Standing(kind=found.status, reason=found.reason),
     )
 
 

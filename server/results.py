@@ -239,7 +239,7 @@ class Results(Record):
     reproducibility: Reproducibility | None = None
     """How far readings agree; None if the study did not ask."""
     selections: tuple[FeatureSelection, ...] = ()
-    """Radiomics features of each federated arm."""
+    """Radiomics features of each federated arm, and of each local one whose models were released."""
     fitted: tuple[FittedModel, ...] = ()
     """The logistic models."""
     machines: tuple[SupportVectorMachine, ...] = ()

@@ -9,6 +9,7 @@ algorithm 1 (feature-sign search).
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg import cho_solve
 
 from common.errors import NonFiniteError
 from common.types import Counts, Reals
@@ -17,6 +18,8 @@ _CONSTANT = 1e-12
 """A variance up to this is none: the coefficient stays as it begins."""
 _SINGULAR = 1e-12
 """Share of the greatest curvature below which a direction has none."""
+_REPEATING = 1e-8
+"""Share of the greatest variance that must be left of a feature once those before it are known."""
 _FLAT = 1e-9
 """Share of the penalty below which nothing is left along such directions."""
 _TOLERANCE = 1e-22
@@ -46,7 +49,8 @@ def descend(xx: Reals, xy: Reals, penalty: float, start: Reals) -> Reals:
     beta = start.copy()
     usable = np.flatnonzero(np.diag(xx) > _CONSTANT)
     for _ in range(_SWEEPS):
-        if _sweep(xx, penalty, (beta, xy - xx @ beta), usable) < _TOLERANCE:
+        active = np.flatnonzero(beta)
+        if _sweep(xx, penalty, (beta, xy - beta[active] @ xx[active]), usable) < _TOLERANCE:
             return beta
         while not _towards_minimum(xx, xy, penalty, beta):
             pass
@@ -58,7 +62,7 @@ def _towards_minimum(xx: Reals, xy: Reals, penalty: float, beta: Reals) -> bool:
     active = np.flatnonzero(beta)
     signs = np.sign(beta[active])
     curvature, pull = xx[np.ix_(active, active)], xy[active] - penalty * signs
-    target = np.linalg.lstsq(curvature, pull, rcond=_SINGULAR)[0]
+    target = _solved(curvature, pull)
     direction = target - beta[active]
     # Features that repeat each other trade without curvature: along what is left, down to the first 0.
     left = pull - curvature @ target
@@ -76,12 +80,29 @@ def _towards_minimum(xx: Reals, xy: Reals, penalty: float, beta: Reals) -> bool:
     return False
 
 
+def _solved(curvature: Reals, pull: Reals) -> Reals:
+    """The solution: by Cholesky, or by singular values, far slower, where a feature nearly repeats others."""
+    try:
+        factor = np.linalg.cholesky(curvature)
+    except np.linalg.LinAlgError:
+        factor = np.zeros_like(curvature)
+    left = np.diag(factor).min(initial=np.inf) ** 2
+    if left < _REPEATING * np.diag(curvature).max(initial=0.0):
+        return np.asarray(np.linalg.lstsq(curvature, pull, rcond=_SINGULAR)[0])
+    return np.asarray(cho_solve((factor, True), pull, check_finite=False))
+
+
 def _sweep(xx: Reals, penalty: float, state: tuple[Reals, Reals], columns: Counts) -> float:
-    """The largest squared move of a coefficient in one pass."""
+    """The largest squared move of a coefficient in one pass over those that begin it off their minimum.
+
+    The others are left out, because most of many features stay at 0; a later pass finds whom this one woke.
+    """
     beta, gradient = state
+    scales = np.diag(xx)
+    awake = (beta != 0) | (np.abs(gradient + scales * beta) > penalty)
     largest = 0.0
-    for j in columns:
-        scale = xx[j, j]
+    for j in columns[awake[columns]]:
+        scale = scales[j]
         pull = gradient[j] + scale * beta[j]
         new = np.sign(pull) * max(abs(pull) - penalty, 0.0) / scale
         move = new - beta[j]

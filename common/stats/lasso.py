@@ -63,6 +63,11 @@ class LassoResult:
     n_used, n_missing : int or None
     method : str
     status : Status
+    active : tuple of int
+        How many coefficients are not 0 at each penalty; empty where the path was not kept.
+    profiles : tuple of tuple of float
+        Each selected feature's coefficient at each penalty. Of the others none is kept: all of them together
+        would come near the cross-products.
     """
 
     coefficients: tuple[float, ...]
@@ -76,6 +81,8 @@ class LassoResult:
     n_missing: int | None
     method: str
     status: Status
+    active: tuple[int, ...] = ()
+    profiles: tuple[tuple[float, ...], ...] = ()
 
 
 def local_scaling(features: Reals, shift: Reals) -> Summary:
@@ -179,11 +186,13 @@ def finish_lasso(
     mean = losses.mean(axis=0)
     error = losses.std(axis=0, ddof=1) / np.sqrt(n_folds)
     chosen = choose(mean, error, rule)
-    beta = _path(whole, penalties[: chosen + 1])[-1]
+    path = np.array(_path(whole, penalties))
+    beta = path[chosen]
+    selected = np.flatnonzero(beta)
     return LassoResult(
         coefficients=tuple(beta.tolist()),
         intercept=whole.intercept(beta),
-        selected=tuple(np.flatnonzero(beta).tolist()),
+        selected=tuple(selected.tolist()),
         penalty=float(penalties[chosen]),
         penalties=tuple(penalties.tolist()),
         losses=tuple(mean.tolist()),
@@ -192,6 +201,8 @@ def finish_lasso(
         n_missing=0,
         method=method,
         status=OK,
+        active=tuple(np.count_nonzero(path, axis=1).tolist()),
+        profiles=tuple(tuple(row) for row in path[:, selected].T.tolist()),
     )
 
 
@@ -264,4 +275,5 @@ def _path(centred: _Centred, penalties: Reals) -> list[Reals]:
 def _loss(gram: Reals, training: _Centred, beta: Reals) -> float:
     """Mean squared error in a fold, a quadratic form of its cross-products."""
     weights = np.concatenate([[-training.intercept(beta)], -beta, [1.0]])
-    return float(weights @ gram @ weights / gram[0, 0])
+    used = np.flatnonzero(weights)
+    return float(weights[used] @ gram[np.ix_(used, used)] @ weights[used] / gram[0, 0])

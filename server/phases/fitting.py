@@ -8,7 +8,7 @@ from pathlib import Path
 from common.design import design_of
 from common.errors import ExchangeError
 from common.fitted import NOTHING_TO_FIT, fitted_of
-from common.headers import Fitted, Operation
+from common.headers import Fitted, LassoSelection, Operation
 from common.storage import write_atomically
 from common.study import Arm, LogisticModel
 from server.exchange import Exchange
@@ -28,11 +28,14 @@ class FittedRegression:
     arm : Arm
     fitted : Fitted or None
         None for a local model that stays at its site.
+    selection : LassoSelection or None
+        Of the radiomics features of a local model that was released.
     """
 
     model: LogisticModel
     arm: Arm
     fitted: Fitted | None
+    selection: LassoSelection | None = None
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,9 @@ def fit_models(exchange: Exchange, run: StudyRun, known: Screening | None) -> Fi
     federated = [arm for arm in run.plan.all_arms() if arm.kind == "federated"]
     selections = {arm: find_predictors(exchange, arm, known) for arm in federated}
     models = tuple(
-        FittedRegression(
-            model,
-            arm,
-            _fit_federated(exchange, run, model, selections[arm])
-            if arm in selections
-            else _fit_alone(exchange, run, model, arm),
-        )
+        FittedRegression(model, arm, _fit_federated(exchange, run, model, selections[arm]))
+        if arm in selections
+        else _fit_alone(exchange, run, model, arm)
         for model in run.plan.regressions
         for arm in run.plan.arms_of(model)
     )
@@ -83,15 +82,15 @@ def _fit_federated(exchange: Exchange, run: StudyRun, model: LogisticModel, foun
     return _keep(run, model, found.arm, fitted_of(result, design_of(run.plan)))
 
 
-def _fit_alone(exchange: Exchange, run: StudyRun, model: LogisticModel, arm: Arm) -> Fitted | None:
+def _fit_alone(exchange: Exchange, run: StudyRun, model: LogisticModel, arm: Arm) -> FittedRegression:
     (site,) = arm.sites
     exchange.ask(Operation.TRAIN_LOCAL, arm.sites, model=model.name, arm=arm.name)
     if not run.plan.site(site).model_release:
-        return None
-    reply = exchange.ask(Operation.RELEASE, arm.sites, model=model.name, arm=arm.name)[site]
-    if reply.header.fitted is None:
+        return FittedRegression(model, arm, None)
+    header = exchange.ask(Operation.RELEASE, arm.sites, model=model.name, arm=arm.name)[site].header
+    if header.fitted is None:
         raise ExchangeError(f"{site}: the release of {model.name} came without coefficients")
-    return _keep(run, model, arm, reply.header.fitted)
+    return FittedRegression(model, arm, _keep(run, model, arm, header.fitted), header.selection)
 
 
 def _keep(run: StudyRun, model: LogisticModel, arm: Arm, fitted: Fitted) -> Fitted:

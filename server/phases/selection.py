@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from common.headers import Operation
+from common.headers import LassoSelection, Operation
 from common.predictors import Predictors
 from common.protocol import Parameters
 from common.radiomics.features import FEATURES
-from common.radiomics.selection import Selection, SelectionSettings, nothing_judged, select_features
+from common.radiomics.selection import SelectionSettings, nothing_judged, select_features
+from common.selected import not_selected, summary_of
 from common.stats.contract import Summary
 from common.stats.glm import entering
 from common.stats.guard import Demand, finish_guard
@@ -30,7 +31,7 @@ class ArmSelection:
     ----------
     arm : Arm
     predictors : Predictors
-    selection : Selection or None
+    selection : LassoSelection or None
         None where no model takes radiomics.
     judged : JudgedFeatures or None
         On which features repeated readings agree; None where the plan does not ask.
@@ -38,7 +39,7 @@ class ArmSelection:
 
     arm: Arm
     predictors: Predictors
-    selection: Selection | None
+    selection: LassoSelection | None
     judged: JudgedFeatures | None = None
 
 
@@ -64,7 +65,7 @@ def find_predictors(exchange: Exchange, arm: Arm, known: Screening | None) -> Ar
     return ArmSelection(arm, Predictors(independent, selection.names), selection, judged)
 
 
-def select_over_sites(exchange: Exchange, arm: Arm, judged: JudgedFeatures | None = None) -> Selection:
+def select_over_sites(exchange: Exchange, arm: Arm, judged: JudgedFeatures | None = None) -> LassoSelection:
     """The LASSO over the sites: who has all features, then moments, products with the outcome, Grams.
 
     Parameters
@@ -74,16 +75,16 @@ def select_over_sites(exchange: Exchange, arm: Arm, judged: JudgedFeatures | Non
     """
     plan = exchange.plan
     if judged is not None and not judged.status.ok:
-        return nothing_judged(len(FEATURES), judged.status)
+        return summary_of(nothing_judged(len(FEATURES), judged.status))
     minima = minima_of(plan.profile)
     counted = exchange.sum(Operation.GUARD, arm.sites, stage="selection", arm=arm.name)
     demand = Demand("regression", one_site=len(arm.sites) == 1)
     (guard,) = finish_guard(counted, (demand,), minima, two_site_ack=plan.two_site_ack)
     if not guard.status.ok:
-        return Selection((), (), (), (), len(FEATURES), 0, None, guard.status)
+        return not_selected(guard.status)
     settings = SelectionSettings(plan.radiomics.rule, plan.radiomics.wide_gram_accepted)
     retained = None if judged is None else judged.retained
-    return select_features(_Sums(exchange, arm), FEATURES, settings, minima, retained)
+    return summary_of(select_features(_Sums(exchange, arm), FEATURES, settings, minima, retained))
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.design import design_of
 from common.errors import ExchangeError
-from common.headers import FittedSvm, Operation
+from common.headers import FittedSvm, LassoSelection, Operation
 from common.storage import write_atomically
 from common.study import Arm
 from common.study_models import SvmModel
@@ -29,11 +29,14 @@ class TrainedSvm:
     arm : Arm
     fitted : FittedSvm or None
         None for a local machine that stays at its site.
+    selection : LassoSelection or None
+        Of the radiomics features of a local machine that was released.
     """
 
     model: SvmModel
     arm: Arm
     fitted: FittedSvm | None
+    selection: LassoSelection | None = None
 
 
 def fit_svms(exchange: Exchange, run: StudyRun, selections: Sequence[ArmSelection]) -> tuple[TrainedSvm, ...]:
@@ -46,7 +49,9 @@ def fit_svms(exchange: Exchange, run: StudyRun, selections: Sequence[ArmSelectio
     """
     of_arm = {found.arm: found for found in selections}
     return tuple(
-        TrainedSvm(model, arm, _fit(exchange, run, of_arm, (model, arm)))
+        TrainedSvm(model, arm, _fit_federated(exchange, run, model, of_arm[arm]))
+        if arm in of_arm
+        else _fit_alone(exchange, run, model, arm)
         for model in run.plan.table_models
         if isinstance(model, SvmModel)
         for arm in run.plan.arms_of(model)
@@ -68,22 +73,20 @@ def score_by_svms(exchange: Exchange, machines: Sequence[TrainedSvm]) -> None:
         )
 
 
-def _fit(
-    exchange: Exchange, run: StudyRun, of_arm: Mapping[Arm, ArmSelection], job: tuple[SvmModel, Arm]
-) -> FittedSvm | None:
-    model, arm = job
-    if arm in of_arm:
-        names = of_arm[arm].predictors.of(model)
-        fitted = fit_svm_over_sites(SvmSites(exchange, arm.sites, arm.name, model, names))
-        return _keep(run, model, arm, fitted)
+def _fit_federated(exchange: Exchange, run: StudyRun, model: SvmModel, found: ArmSelection) -> FittedSvm:
+    arm, names = found.arm, found.predictors.of(model)
+    return _keep(run, model, arm, fit_svm_over_sites(SvmSites(exchange, arm.sites, arm.name, model, names)))
+
+
+def _fit_alone(exchange: Exchange, run: StudyRun, model: SvmModel, arm: Arm) -> TrainedSvm:
     (site,) = arm.sites
     exchange.ask(Operation.TRAIN_LOCAL, arm.sites, model=model.name, arm=arm.name)
     if not run.plan.site(site).model_release:
-        return None
-    reply = exchange.ask(Operation.RELEASE, arm.sites, model=model.name, arm=arm.name)[site]
-    if reply.header.svm is None:
+        return TrainedSvm(model, arm, None)
+    header = exchange.ask(Operation.RELEASE, arm.sites, model=model.name, arm=arm.name)[site].header
+    if header.svm is None:
         raise ExchangeError(f"{site}: the release of {model.name} came without its linear form")
-    return _keep(run, model, arm, reply.header.svm)
+    return TrainedSvm(model, arm, _keep(run, model, arm, header.svm), header.selection)
 
 
 def _keep(run: StudyRun, model: SvmModel, arm: Arm, fitted: FittedSvm) -> FittedSvm:

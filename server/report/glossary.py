@@ -176,6 +176,23 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
+        "Radiomics feature, LASSO",
+        (
+            "A number that a program computes from the lesion's shape and grey values, 851 of each lesion. "
+            "The LASSO fits all of them at once under a penalty that makes most coefficients 0: the larger "
+            "the penalty, the fewer features are left. It is chosen on patients left out in turn."
+        ),
+    ),
+    (
+        "Support vector machine, random Fourier features",
+        (
+            "A model whose boundary may bend; it is made of single patients' rows, so that it stays at its "
+            "centre. Random Fourier features stand in for its kernel: with them the machine is a weighted "
+            "sum, which can travel. C and \N{GREEK SMALL LETTER GAMMA} say how closely it follows its "
+            "patients."
+        ),
+    ),
+    (
         "Withheld",
         "A number that too few patients stand behind; it is not shown so that nobody can be recognised.",
     ),

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from server.report.drawing import Picture
 from server.report.figures import TimedCurve, loss_picture, validation_picture
+from server.report.machines import machines
 from server.report.palette import LineStyle
 from server.report.predictors import FittedView, fitted_models
+from server.report.printed import PrintedTable
 from server.report.subject import Subject
 from server.report.views import ModelView
 from server.results import Study
@@ -40,19 +42,22 @@ class Training:
     ----------
     networks : tuple of LearningPanels
     fitted : tuple of FittedView
+    machines : PrintedTable or None
+        Support vector machines, if there are any.
     """
 
     networks: tuple[LearningPanels, ...]
     fitted: tuple[FittedView, ...]
+    machines: PrintedTable | None
 
 
 def training(subject: Subject) -> Training | None:
-    """Learning curves and fitted regressions; None if nothing was trained."""
+    """Learning curves, fitted regressions and machines; None if nothing was trained."""
     networks = tuple(
         _panels(model, subject.results.study, subject.arm_styles) for model in subject.models if model.curves
     )
-    fitted = fitted_models(subject)
-    return Training(networks, fitted) if networks or fitted else None
+    fitted, vectors = fitted_models(subject), machines(subject)
+    return Training(networks, fitted, vectors) if networks or fitted or vectors else None
 
 
 def _panels(model: ModelView, study: Study, styles: Mapping[str, LineStyle]) -> LearningPanels:

@@ -22,6 +22,7 @@ from server.report.performance import performance
 from server.report.predictors import predictors
 from server.report.reproducibility import reproducibility
 from server.report.risks import calibration, decision
+from server.report.selections import selections
 from server.report.subgroups import heterogeneity, subgroups
 from server.report.subject import Subject, subject_of
 from server.report.views import CohortView, fair_cohorts
@@ -94,6 +95,7 @@ CHAPTERS = (
     Chapter("characteristics", "Table 1: characteristics", characteristics),
     Chapter("predictors", "Table 2: predictors", predictors),
     Chapter("reproducibility", "Reproducibility", reproducibility),
+    Chapter("selections", "Radiomics features", selections),
     Chapter("training", "Training", training),
     Chapter("matrix", "Evaluation matrix", matrices),
     Chapter("roc", "ROC curves", _if_judged(curves)),

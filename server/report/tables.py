@@ -11,6 +11,7 @@ from common.storage import write_atomically
 from server.records import Described
 from server.report.agreement_tables import READINGS
 from server.report.analysis_tables import ANALYSES, Row, cell_key, measure_cells
+from server.report.model_tables import MODELS
 from server.report.printed_tables import printed_tables
 from server.results import Results
 
@@ -22,9 +23,10 @@ def write_tables(results: Results, folder: Path) -> tuple[Path, ...]:
     """The files written; a blank cell is not shown, and status or reason say why.
 
     flow, parts, cohort, training, performance, roc, regression, fitted, comparisons, net_benefit_differences,
-    calibration, reliability, decision, subgroups, heterogeneity, agreement and feature_agreement hold every
-    number in full; table1, table2 and table3 are laid out as the page prints them, with a byte-order mark so
-    that a spreadsheet reads them. Tables of what the study did not do are left out, but for the first six.
+    calibration, reliability, decision, subgroups, heterogeneity, agreement, feature_agreement, selections,
+    lasso_path, lasso_coefficients and machines hold every number in full; table1, table2, table3 and table_s3
+    are laid out as the page prints them, with a byte-order mark so that a spreadsheet reads them. Tables of
+    what the study did not do are left out, but for the first six.
 
     Raises
     ------
@@ -32,7 +34,7 @@ def write_tables(results: Results, folder: Path) -> tuple[Path, ...]:
         If the disk is full or the folder cannot be written.
     """
     files = [_write(folder / f"{name}.csv", rows(results)) for name, rows in _ALWAYS.items()]
-    for name, make in (ANALYSES | READINGS).items():
+    for name, make in (ANALYSES | READINGS | MODELS).items():
         heading, *rows = make(results)
         if rows:
             files.append(_write(folder / f"{name}.csv", (heading, *rows)))

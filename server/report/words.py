@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from server.analyses import FittedModel, Part
-from server.records import Described, Measure, Standing
+from server.analyses import FeatureSelection, FittedModel, Part
+from server.records import Described, Measure, Standing, SupportVectorMachine
 from server.results import Cell, LearningCurve, Study
 
 MISSING = "\N{EN DASH}"
@@ -59,7 +59,7 @@ def join_words(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def arm_label(arm: Cell | LearningCurve | FittedModel) -> str:
+def arm_label(arm: Cell | LearningCurve | FittedModel | FeatureSelection | SupportVectorMachine) -> str:
     """The arm in few words, e.g. "Federated", "Chongqing alone"."""
     if arm.kind == "given":
         return "Given score"
@@ -94,6 +94,20 @@ def number(value: float | None, decimals: int = 3) -> str:
         return MISSING
     digits = f"{abs(value):.{decimals}f}"
     return f"{MINUS}{digits}" if value < 0 and float(digits) > 0 else digits
+
+
+def significant(value: float | None) -> str:
+    """A number of any size with three significant digits, or a dash.
+
+    Examples
+    --------
+    >>> significant(0.0123456), significant(12345.6), significant(2.5e-7)
+    ('0.0123', '1.23e+04', '2.5e-07')
+    """
+    if value is None:
+        return MISSING
+    digits = f"{abs(value):.3g}"
+    return f"{MINUS}{digits}" if value < 0 else digits
 
 
 def ratio(value: float) -> str:

@@ -1,15 +1,19 @@
-"""851 features against PyRadiomics' default call on the whole volume, and two processes against one."""
+"""851 features against PyRadiomics' default call on the whole volume, on one core and on all of them."""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from itertools import count
 from pathlib import Path
 
 import SimpleITK as sitk  # noqa: N813 - as its own documentation does
 
 from common.imaging.cache import Cache
-from common.imaging.mask import MaskLabels
+from common.imaging.mask import Mask, MaskLabels
+from common.imaging.scan import Scan
 from common.radiomics.batch import Extractor, Job, extract_cases
 from common.radiomics.extract import extract
 from tests.bench.measurement import Measurement, faster, seconds
@@ -25,7 +29,7 @@ def run() -> list[Measurement]:
     """The specification's ratios."""
     filters = sitk.ProcessObject
     filters.SetGlobalDefaultNumberOfThreads(1)
-    return [*(_against_default(*size) for size in SIZES), _two_processes()]
+    return [*(_against_default(*size) for size in SIZES), _all_cores(), _two_processes()]
 
 
 def _against_default(volume_ml: float, bound: float) -> Measurement:
@@ -39,18 +43,55 @@ def _against_default(volume_ml: float, bound: float) -> Measurement:
     return faster(name, bound, lambda: executed(*images), lambda: extract(*case))
 
 
+def _all_cores() -> Measurement:
+    """Cases of 20 ml from files, in as many processes as there are cores, their start included."""
+    cores = os.cpu_count() or 1
+    cases = 8 * cores
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        case = head_with_lesion(20)
+        whole = folder / "whole-ct.nii.gz", folder / "whole-mask.nii.gz"
+        for path, image in zip(whole, whole_volume(*case, PAPER), strict=True):
+            sitk.WriteImage(image, str(path))
+        jobs = _jobs(folder, case, cases)
+
+        def theirs() -> None:
+            with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), _one_thread) as pool:
+                list(pool.map(_default_call, [whole] * cases))
+
+        def ours() -> None:
+            if extract_cases(jobs, Extractor(Cache(folder / "cache"), PAPER), cores).refused:
+                raise ArithmeticError("refused")
+
+        theirs_s, ours_s = seconds(theirs), seconds(ours)
+    name = f"PyRadiomics' default call of {cases} cases of 20 ml on all {cores} cores / ours on all"
+    return Measurement(name, theirs_s / ours_s, 1.5, "at least", f"{theirs_s:.1f} s against {ours_s:.1f} s")
+
+
+def _one_thread() -> None:
+    filters = sitk.ProcessObject
+    filters.SetGlobalDefaultNumberOfThreads(1)
+
+
+def _default_call(paths: tuple[Path, Path]) -> float:
+    return float(executed(*(sitk.ReadImage(str(path)) for path in paths)).size)
+
+
+def _jobs(folder: Path, case: tuple[Scan, Mask], number: int) -> list[Job]:
+    """One scan on disk, under other labels each time: no case finds another's features in the cache."""
+    paths = folder / "ct.nii.gz", folder / "mask.nii.gz"
+    for path, array in zip(paths, (case[0].voxels, case[1].voxels), strict=True):
+        image = sitk.GetImageFromArray(array)
+        image.SetSpacing(PAPER.spacing_mm)
+        sitk.WriteImage(image, str(path))
+    return [Job(str(n), *paths, MaskLabels(ignored=(100 + n,))) for n in range(number)]
+
+
 def _two_processes() -> Measurement:
     """The same cases in one process and in two, nothing of them in the cache."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        paths = folder / "ct.nii.gz", folder / "mask.nii.gz"
-        scan, mask = head_with_lesion(60)
-        for path, array in zip(paths, (scan.voxels, mask.voxels), strict=True):
-            image = sitk.GetImageFromArray(array)
-            image.SetSpacing(PAPER.spacing_mm)
-            sitk.WriteImage(image, str(path))
-        # Other labels, so that no case finds another's features in the cache
-        jobs = [Job(str(n), *paths, MaskLabels(ignored=(100 + n,))) for n in range(CASES)]
+        jobs = _jobs(folder, head_with_lesion(60), CASES)
         runs = count()
 
         def extracted(workers: int) -> None:

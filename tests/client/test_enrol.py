@@ -97,6 +97,34 @@ def test_only_what_the_plan_s_phases_ask_is_named(phases, table, regression, eva
     assert "counts: patients screened" in text
 
 
+RADIOMICS = {"kind": "logistic", "name": "Combined", "covariates": ["age", "radiomics"]}
+MACHINE = {"kind": "svm", "name": "Machine", "covariates": ["age"], "fourier_features": 64}
+
+
+@pytest.mark.parametrize(
+    ("waived", "said"), [(False, "half the patients of the smallest fold"), (True, "ALL")]
+)
+def test_radiomics_are_said_with_how_many_products_leave(waived, said):
+    radiomics = {"folds": 4, "wide_gram_accepted": waived}
+    text = leaving(told(plan_of(ROLES, RADIOMICS, radiomics=radiomics)))
+
+    assert "radiomics: sums of 851 features" in text
+    assert said in text
+    assert "in each of 4 folds" in text
+    assert "logistic models (Combined)" in text
+    assert "radiomics:" not in leaving(told(plan_of(ROLES, RADIOMICS, radiomics=radiomics), "c"))
+    assert "radiomics:" not in leaving(told(plan_of(ROLES, LOGISTIC)))
+
+
+def test_of_a_machine_it_is_said_that_support_vectors_stay():
+    text = leaving(told(plan_of(ROLES, MACHINE)))
+
+    assert "support vector machine Machine" in text
+    assert "up to 64 random features" in text
+    assert "Support vectors, which are patients' rows, stay here" in text
+    assert "support vector" not in leaving(told(plan_of(ROLES, MACHINE), "c"))
+
+
 def test_a_release_names_every_model_that_leaves():
     plan = plan_of(ROLES | {"a": "train+"}, NETWORK, LOGISTIC, SCALE)
 

@@ -53,6 +53,11 @@ def test_the_demonstration_s_own_plan_is_valid_and_trains_in_2d_and_3d():
     plan = load_plan(demo.PLAN)
 
     assert {model.dimensions for model in plan.networks} == {2, 3}
+    covariates = {model.name: set(model.covariates) for model in plan.table_models}
+    predictors = covariates["Clinical-radiologic"]
+    assert covariates["BRAIN"] == {"brain_score"}
+    assert covariates["Combined-logistic"] == covariates["Combined-SVM"] == predictors | {"radiomics"}
+    assert covariates["Fusion"] == predictors | {"score:2D-ResNet-10"}
     assert plan.profile == "simulation"
     assert all(site.model_release for site in plan.sites)
 

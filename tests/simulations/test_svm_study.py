@@ -1,7 +1,6 @@
 """Support vector machines of a study: exact where they stay, in random Fourier features where they travel."""
 
 import itertools
-import json
 import re
 
 import numpy as np
@@ -18,6 +17,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from client.engine import SiteEngine
+from client.kernel import Choice, exact_machine
+from common.card_file import load_card
+from common.errors import ExchangeError
 from common.radiomics.selection import fold_of
 from common.seeds import derive_seed
 from common.study import StudyPlan
@@ -136,7 +138,19 @@ def ridge(rows, training, c, gamma):
 
 
 def kept_by(out, arm):
-    return json.loads((out / f"models/SVM/{arm}.json").read_text())
+    return fitted_in(out / f"models/SVM/{arm}.json")
+
+
+def fitted_in(path):
+    return load_card(path).card.content.fitted.model_dump(mode="json")
+
+
+def kept_scores(out, hospitals, arm):
+    """What west keeps of its test patients: it has them sorted, as its table does."""
+    (path,) = (out / "sites/west/scores").glob(f"*/SVM/{arm}.npz")
+    tested = [row["split"] == "test" for row in read_cohort(hospitals["west"])]
+    with np.load(path) as kept:
+        return kept["scores"][tested]
 
 
 def cell_of(results, arm, site, part):
@@ -171,6 +185,7 @@ def test_over_sites_it_is_the_one_of_all_rows_in_one_place(results, hospitals, o
     assert found["used"] == len(training)
     tested = rows_of(hospitals, ("west",), tested=True)
     risks = expected.predict_proba(features(tested, training, gamma))[:, 1]
+    assert kept_scores(out, hospitals, "federated") == pytest.approx(risks.tolist(), abs=1e-8)
     cell = cell_of(results, "federated", "west", "test")
     assert cell.relation == "internal"
     assert cell.auc.value == pytest.approx(roc_auc_score(design(tested)[1], risks), abs=1e-9)
@@ -186,8 +201,10 @@ def test_a_machine_that_stays_scores_exactly(results, hospitals, out):
     exact = CalibratedClassifierCV(best, method="sigmoid", cv=cv, ensemble=False).fit(x, labels)
     x, labels = design(rows_of(hospitals, ("west",), tested=True))
 
+    risks = exact.predict_proba(x)[:, 1]
+    assert kept_scores(out, hospitals, "local-west") == pytest.approx(risks.tolist(), abs=1e-9)
     cell = cell_of(results, "local-west", "west", "test")
-    assert cell.auc.value == pytest.approx(roc_auc_score(labels, exact.predict_proba(x)[:, 1]), abs=1e-9)
+    assert cell.auc.value == pytest.approx(roc_auc_score(labels, risks), abs=1e-9)
     assert not (out / "models/SVM/local-west.json").exists()
     assert {c.cohort_sites for c in results.evaluation if c.arm == "local-west"} == {("west",)}
     (shown,) = [one for one in results.machines if one.arm == "local-west"]
@@ -201,6 +218,7 @@ def test_a_released_machine_is_judged_by_its_linear_form(results, hospitals, out
     risks = expit(found["slope"] * (form + found["intercept"]) + found["offset"])
 
     cell = cell_of(results, "local-east", "west", "test")
+    assert kept_scores(out, hospitals, "local-east") == pytest.approx(risks.tolist(), abs=1e-9)
     assert cell.relation == "external"
     assert cell.auc.value == pytest.approx(roc_auc_score(design(tested)[1], risks), abs=1e-9)
     (shown,) = [one for one in results.machines if one.arm == "local-east"]
@@ -263,9 +281,65 @@ def test_constant_covariates_are_left_out_and_of_them_alone_there_is_no_machine(
     )
 
     assert all(one.features == 8 and one.used for one in some)
-    kept = json.loads((tmp_path / "out/models/Some/federated.json").read_text())
+    kept = fitted_in(tmp_path / "out/models/Some/federated.json")
     assert [column["variable"] for column in kept["columns"]] == ["onset_to_ct_h"]
     assert [one.standing.reason for one in none] == ["every covariate is constant"] * 2
     judged = [c for c in results.evaluation if c.model == "None"]
     assert judged
     assert all(cell.auc.value is None for cell in judged)
+
+
+def test_support_vectors_are_among_the_numbers_that_are_looked_for(results, hospitals):
+    """And they leave neither in a message nor in a card: see the test above."""
+    training = rows_of(hospitals, ("west",))
+    x, labels = design(training)
+    machine = exact_machine(x, labels, PLAN.table_models[0], Choice(10.0, 0.1, 0.5), 3)
+    (calibrated,) = machine.calibrated_classifiers_
+
+    vectors = calibrated.estimator.named_steps["svc"].support_vectors_
+
+    assert len(vectors) > 5
+    looked_for = numbers_of_patients(training)
+    nearest = np.abs(looked_for[:, np.newaxis] - vectors[:, :2].ravel()).min(axis=0)
+    assert nearest.max() < 1e-12
+
+
+def one_class(hospitals, tmp_path, change):
+    """The hospitals with west's rows changed."""
+    folders = {"east": hospitals["east"]}
+    folders["west"] = table_only_hospital(
+        tmp_path / "west", "west", 3, habits=Habits(split=("train", "test"))
+    )
+    write_cohort(folders["west"], [change(row) for row in read_cohort(hospitals["west"])])
+    settings = folders["west"] / "site.toml"
+    settings.write_text(settings.read_text() + "model_release = true\n")
+    return folders
+
+
+SMALL_GRID = {"c_grid": [1.0], "gamma_grid": [0.1], "fourier_features": 8}
+
+
+def test_a_site_whose_training_patients_are_of_one_class_is_refused_with_the_remedy(
+    hospitals, tmp_path, caplog
+):
+    folders = one_class(hospitals, tmp_path, lambda row: row | ({"split": "test"} if grows(row) else {}))
+
+    with pytest.raises(ExchangeError, match="west: prepare failed with E_SMALL_N"):
+        study(a_plan(MODEL | SMALL_GRID), folders, tmp_path / "out")
+
+    assert "0 patients with expansion are in the part 'train'" in caplog.text
+
+
+def test_a_site_that_lacks_a_covariate_in_one_class_costs_what_it_would_train(hospitals, tmp_path):
+    """Of complete patients west has one class; nothing of them may be told from east's sums."""
+    folders = one_class(hospitals, tmp_path, lambda row: row | ({"ivh": ""} if grows(row) else {}))
+    logistic = {"kind": "logistic", "name": "Logistic", "covariates": list(NUMBERS)}
+
+    results = study(a_plan(MODEL | SMALL_GRID, logistic), folders, tmp_path / "out")
+
+    for fits in (results.machines, results.fitted):
+        standing = {one.arm: one.standing.reason for one in fits}
+        assert standing["federated"] == "a site has too few patients for it"
+        assert standing["local-east"] == ""
+    shown = {(c.model, c.arm) for c in results.evaluation if c.auc.value is not None}
+    assert shown == {("SVM", "local-east"), ("Logistic", "local-east")}

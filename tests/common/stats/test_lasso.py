@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LassoCV
+from sklearn.linear_model import LassoCV, lasso_path
 
 from common.errors import NonFiniteError
 from common.stats import coordinate_descent
@@ -42,6 +42,21 @@ def test_equals_sklearns_lasso_cv():
     assert result.intercept == pytest.approx(expected.intercept_, abs=1e-8)
     assert result.selected == tuple(np.flatnonzero(expected.coef_))
     assert 5 not in result.selected
+
+
+def test_the_path_of_what_was_selected_is_sklearn_s():
+    x, labels, folds = draw()
+    z = (x - x.mean(axis=0)) / np.where(x.std(axis=0) > 0, x.std(axis=0), 1)
+
+    result = two_rounds(x, labels, folds, [np.arange(200)], rule="1se")
+
+    centred = labels - labels.mean()
+    _, expected, _ = lasso_path(z, centred, alphas=result.penalties, tol=1e-13, max_iter=100_000)
+    assert 0 < len(result.selected) < 7
+    np.testing.assert_allclose(result.profiles, expected[list(result.selected)], atol=1e-8)
+    assert result.active == tuple(np.count_nonzero(np.abs(expected) > 1e-9, axis=0).tolist())
+    at = result.penalties.index(result.penalty)
+    assert [row[at] for row in result.profiles] == [result.coefficients[j] for j in result.selected]
 
 
 def test_federated_equals_pooled(federations):

@@ -1,0 +1,156 @@
+"""What a model takes of a new patient: which values it needs, which are missing, and where each came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from client.new_patient import NewPatient
+from common.card import NetworkContent, TableContent, design_of_card
+from common.cohort.outcome import Volumes
+from common.cohort.schema import BY_NAME
+from common.design import MISSING
+from common.errors import CohortError, Finding
+from common.radiomics.features import FEATURES
+from common.study_models import BRAIN, SCORE_OF
+
+MASK = "mask"
+LESION = "CT and mask"
+VOLUMES = frozenset({"ich_volume_ml", "ivh_volume_ml"})
+_BRAIN_INPUTS = ("ich_volume_ml", "recurrent_ich", "warfarin", "ivh", "onset_to_ct_h")
+_PLACES = {name: place for place, name in enumerate(FEATURES)}
+
+
+@dataclass(frozen=True)
+class Input:
+    """One value that went into a prediction.
+
+    Attributes
+    ----------
+    name, value, source : str
+    """
+
+    name: str
+    value: str
+    source: str
+
+
+def covariates_taken(content: TableContent) -> tuple[str, ...]:
+    """The model's covariates that have a coefficient, each once."""
+    return tuple(dict.fromkeys(column.variable for column in design_of_card(content).columns))
+
+
+def variables_needed(content: TableContent) -> tuple[str, ...]:
+    """What has to be known of a patient: the covariates, and what they are computed from."""
+    names = [
+        name
+        for covariate in covariates_taken(content)
+        for name in (_BRAIN_INPUTS if covariate == BRAIN else (covariate,))
+    ]
+    return tuple(dict.fromkeys(names))
+
+
+def lacking_features(one: NewPatient, content: TableContent) -> tuple[str, ...]:
+    """Radiomics features that the model takes and the patient lacks."""
+    return tuple(
+        name for name in variables_needed(content) if name in _PLACES and value_of(one, name) is None
+    )
+
+
+def refuse_missing(one: NewPatient, content: TableContent) -> None:
+    """Names every input that the model takes and the patient lacks, each with what to do.
+
+    Raises
+    ------
+    CohortError
+        If any is missing.
+    """
+    columns = design_of_card(content).columns
+    levelled = {column.variable for column in columns if column.level == MISSING}
+    names = variables_needed(content)
+    lacking = [name for name in names if name not in levelled and value_of(one, name) is None]
+    scores = [name.removeprefix(SCORE_OF) for name in lacking if name.startswith(SCORE_OF)]
+    features = [name for name in lacking if name in _PLACES]
+    others = [name for name in lacking if name in BY_NAME]
+    findings = []
+    if others:
+        remedy = "write it in the table, or give --set NAME=VALUE"
+        if VOLUMES.intersection(others):
+            remedy += "; volumes are measured where CT and mask are given"
+        findings.append(Finding(one.where, f"the model takes {', '.join(others)}: no value", remedy))
+    if scores:
+        what = f"the model takes the score of {', '.join(scores)}: not given"
+        findings.append(Finding(one.where, what, "predict with that network, then --set score:NETWORK=RISK"))
+    if features:
+        findings.append(_without_features(one, content, features))
+    if findings:
+        raise CohortError(tuple(findings))
+
+
+def _without_features(one: NewPatient, content: TableContent, features: list[str]) -> Finding:
+    what = f"the model takes the radiomics features {', '.join(features)}: "
+    if content.radiomics is not None and one.lesion is not None:
+        return Finding(one.where, f"{what}they do not exist for this lesion", "no risk can be given")
+    remedy = "give --set FEATURE=VALUE for each"
+    if content.radiomics is not None:
+        remedy = f"give --ct and --mask, from which they are extracted, or {remedy.removeprefix('give ')}"
+    return Finding(one.where, f"{what}not given", remedy)
+
+
+def refuse_unknown_levels(one: NewPatient, content: TableContent) -> None:
+    """A level that no training patient had has no coefficient, which is not a coefficient of 0.
+
+    Raises
+    ------
+    CohortError
+        If the patient has one.
+    """
+    levels = {(column.variable, column.level) for column in design_of_card(content).columns}
+    for covariate in content.covariates:
+        value = one.patient.value(covariate.name)
+        if not covariate.reference or value is None or value == covariate.reference:
+            continue
+        if (covariate.name, value) not in levels:
+            known = [covariate.reference, *(level for name, level in levels if name == covariate.name)]
+            what = f"{covariate.name} = {value!r} is a level that the model does not know"
+            remedy = f"it was trained on {', '.join(sorted(known))}: no risk can be given"
+            raise CohortError((Finding(one.where, what, remedy),))
+
+
+def value_of(one: NewPatient, name: str) -> float | str | None:
+    """A patient's value of a covariate; None where there is none."""
+    if name.startswith(SCORE_OF):
+        return one.scores.get(name.removeprefix(SCORE_OF))
+    if name in _PLACES:
+        found = np.nan if one.features is None else float(one.features[_PLACES[name]])
+        return None if np.isnan(found) else found
+    if one.baseline is not None and name in VOLUMES:
+        return one.baseline.ich_ml if name == "ich_volume_ml" else one.baseline.ivh_ml
+    return one.patient.value(name)
+
+
+def inputs_seen(one: NewPatient, content: NetworkContent) -> tuple[Input, ...]:
+    """What a network was given."""
+    spacing = " x ".join(f"{side:g}" for side in content.recipe.spacing_mm)
+    lesion = one.lesion or Volumes(0.0, 0.0)
+    side = (content.shape.size,) * content.shape.dimensions
+    return (
+        Input("spacing after resampling (mm)", spacing, "model card"),
+        Input("network input", " x ".join(map(str, side)), "model card"),
+        Input("ICH volume (ml)", f"{lesion.ich_ml:.2f}", MASK),
+        Input("IVH volume (ml)", f"{lesion.ivh_ml:.2f}", MASK),
+    )
+
+
+def inputs_taken(one: NewPatient, content: TableContent) -> tuple[Input, ...]:
+    """What a model of the table was given."""
+    return tuple(_input(one, name) for name in variables_needed(content))
+
+
+def _input(one: NewPatient, name: str) -> Input:
+    value = value_of(one, name)
+    shown = MISSING if value is None else value if isinstance(value, str) else f"{value:g}"
+    if name in _PLACES and name not in one.given:
+        return Input(name, shown, LESION)
+    return Input(name, shown, MASK if one.measured and name in VOLUMES else one.source_of(name))

@@ -1,0 +1,171 @@
+"""The LASSO and the support vector machine over two sites against scikit-learn on all rows in one place."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.linear_model import LassoCV
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from client.analyses import SiteAnalyses
+from client.covariates import feature_matrix, labels_of
+from client.prepare import PreparedCase
+from client.registry import ReleaseRegistry
+from client.score_store import ScoreStore
+from common.headers import Operation, RequestHeader
+from common.radiomics.features import FEATURES
+from common.radiomics.selection import fold_of
+from common.stats.contract import Summary, total
+from common.stats.minima import minima_of
+from common.study import StudyPlan
+from common.study_models import SvmModel
+from server.phases.selection import select_over_sites
+from server.svm import SvmSites, fit_svm_over_sites
+from tests.bench.measurement import Measurement, seconds
+from tests.sites.patients import a_case
+
+PATIENTS = 389
+"""As many as the paper trains on, over both sites."""
+COVARIATES = ("age", "sbp_mmhg", "inr", "onset_to_ct_h")
+PLAN = StudyPlan.model_validate(
+    {
+        "name": "bench",
+        "seed": 4,
+        "profile": "simulation",
+        "two_site_ack": True,
+        "sites": [{"name": name, "role": "train"} for name in ("a", "b")],
+        "models": [
+            {"kind": "svm", "name": "Machine", "covariates": COVARIATES},
+            {"kind": "logistic", "name": "Combined", "covariates": ["radiomics"]},
+        ],
+        "radiomics": {"folds": 5},
+    }
+)
+
+
+ANSWERS = {
+    Operation.GUARD: SiteAnalyses.guard,
+    Operation.SETUP: SiteAnalyses.setup,
+    Operation.SCALING: SiteAnalyses.scaling,
+    Operation.PRESCREEN: SiteAnalyses.prescreen,
+    Operation.GRAM: SiteAnalyses.gram,
+    Operation.RIDGE: SiteAnalyses.ridge,
+    Operation.HELD_OUT: SiteAnalyses.held_out,
+}
+
+
+@dataclass(frozen=True)
+class TwoSites:
+    """Answers as `server.exchange.Exchange` does, without messages."""
+
+    plan: StudyPlan
+    sites: dict[str, SiteAnalyses]
+
+    def sum(
+        self, operation: Operation, sites: Sequence[str], parameters: Any = None, **context: object
+    ) -> Summary:
+        """What these sites add up to."""
+        asked = {"operation": operation, "plan_hash": self.plan.digest(), **context}
+        return total(
+            ANSWERS[operation](
+                self.sites[site], RequestHeader.model_validate(asked | {"site": site}), parameters or {}
+            )
+            for site in sites
+        )
+
+
+def run() -> list[Measurement]:
+    """Both, each with the same folds or grid as scikit-learn's."""
+    with tempfile.TemporaryDirectory() as name:
+        cases = _cases()
+        parts = {"a": cases[::2], "b": cases[1::2]}
+        exchange = TwoSites(PLAN, {site: _site(site, own, Path(name)) for site, own in parts.items()})
+        return [_lasso(exchange, parts), _machine(exchange, cases)]
+
+
+def _site(name: str, cases: list[PreparedCase], folder: Path) -> SiteAnalyses:
+    minima = minima_of(PLAN.profile)
+    registry = ReleaseRegistry(folder / f"{name}.json", PLAN.cohort.maximum_releases, minima)
+    return SiteAnalyses(PLAN, name, tuple(cases), ScoreStore(folder / name, PLAN.digest()), registry)
+
+
+def _cases() -> list[PreparedCase]:
+    """Features in families that repeat each other, as radiomics do."""
+    random = np.random.default_rng(4)
+    sources = random.normal(size=(PATIENTS, 60))
+    features = sources @ random.normal(size=(60, len(FEATURES)))
+    features += 0.3 * features.std(axis=0) * random.normal(size=features.shape)
+    grows = sources[:, 0] + random.logistic(size=PATIENTS) > 0.7
+    values = np.column_stack([60 + 9 * sources[:, 1], 160 + 20 * sources[:, 2], np.exp(sources[:, 3] / 9)])
+    return [
+        replace(
+            a_case(
+                f"P{row:03d}",
+                grows=bool(grows[row]),
+                onset_to_ct_h=float(4 + 2 * grows[row] * random.random()),
+                **dict(zip(COVARIATES, values[row].tolist(), strict=False)),
+            ),
+            features=features[row],
+        )
+        for row in range(PATIENTS)
+    ]
+
+
+def _lasso(exchange: TwoSites, parts: dict[str, list[PreparedCase]]) -> Measurement:
+    cases = [case for own in parts.values() for case in own]
+    x, labels = feature_matrix(cases), labels_of(cases).astype(float)
+    folds = np.array(
+        [fold_of(PLAN.seed, site, c.patient.identifier, 5) for site, own in parts.items() for c in own]
+    )
+    splits = [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in range(5)]
+
+    (arm,) = (one for one in PLAN.all_arms() if one.kind == "federated")
+
+    def pooled() -> tuple[str, ...]:
+        z = StandardScaler().fit_transform(x)
+        limit = np.bincount(folds).min() // 2
+        strongest = np.argsort(-np.abs(z.T @ labels), kind="stable")[:limit]
+        kept = np.sort(strongest)
+        found = LassoCV(cv=splits, alphas=100, tol=1e-8, max_iter=100_000).fit(z[:, kept], labels)
+        return tuple(FEATURES[j] for j in kept[np.abs(found.coef_) > 1e-9])
+
+    if select_over_sites(exchange, arm).names != pooled():
+        raise ArithmeticError("another selection over sites than pooled")
+    name = "851 features prescreened, then scikit-learn's LassoCV, pooled / ours over two sites"
+    return quotient(name, 0.1, pooled, lambda: select_over_sites(exchange, arm))
+
+
+def _machine(exchange: TwoSites, cases: list[PreparedCase]) -> Measurement:
+    (model,) = (one for one in PLAN.table_models if isinstance(one, SvmModel))
+    x = np.array([[case.patient.number(name) for name in COVARIATES] for case in cases])
+    labels, folds = labels_of(cases), StratifiedKFold(5, shuffle=True, random_state=1)
+    grid = {"svc__C": model.c_grid, "svc__gamma": model.gamma_grid}
+
+    def pooled() -> object:
+        search = GridSearchCV(make_pipeline(StandardScaler(), SVC()), grid, scoring="roc_auc", cv=folds)
+        best = search.fit(x, labels).best_estimator_
+        return CalibratedClassifierCV(best, method="sigmoid", cv=folds, ensemble=False).fit(x, labels)
+
+    def over_sites() -> object:
+        fitted = fit_svm_over_sites(SvmSites(exchange, ("a", "b"), "federated", model, COVARIATES))
+        if fitted.status != "ok":
+            raise ArithmeticError(fitted.reason)
+        return fitted
+
+    name = "scikit-learn's exact machine with grid and Platt, pooled / ours over two sites"
+    return quotient(name, 0.3, pooled, over_sites)
+
+
+def quotient(name: str, bound: float, slow: Callable[[], object], fast: Callable[[], object]) -> Measurement:
+    """The best of two, because each takes seconds."""
+    slow_s, fast_s = (min(seconds(call) for _ in range(2)) for call in (slow, fast))
+    return Measurement(name, slow_s / fast_s, bound, "at least", f"{slow_s:.1f} s against {fast_s:.1f} s")
