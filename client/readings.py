@@ -11,7 +11,6 @@ from client.intake import Intake
 from client.lost_readings import LostReading, lost
 from client.radiomics import extract_site
 from client.scans import MeasuredPatient, SitePreparation
-from client.suggestions import SiteSuggestions, suggest_site
 from common.cohort.outcome import Volumes
 from common.cohort.patient import Patient
 from common.cohort.readings import Reading
@@ -82,23 +81,34 @@ def read_site(
     again = _read_again(plan, intake, measured, cache, progress)
     usable = [(one, again.repeated.get(one.patient.identifier, {}).keys()) for one in measured]
     features = extract_site(plan, intake.settings, usable, cache, progress)
-    suggested = SiteSuggestions({}, ())
-    if "agreement" in plan.phases:
-        suggested = suggest_site(intake.settings, measured, cache, progress)
+    suggested, remarks = _suggestions(plan, intake, measured, cache, progress)
     names = [one.patient.identifier for one in measured]
     by_patient = {
         name: CaseReadings(
             again.first.get(name),
             again.repeated.get(name, {}),
             features.repeated.get(name, {}),
-            suggested.by_patient.get(name, {}),
+            suggested.get(name, {}),
         )
         for name in names
     }
     listed = tuple(one for one in intake.lost if one.patient.identifier in by_patient)
     lost = (*listed, *again.lost, *features.lost)
-    notes = (*again.notes, *features.notes, *suggested.notes)
+    notes = (*again.notes, *features.notes, *remarks)
     return SiteReadings(by_patient, features.by_patient, lost, notes)
+
+
+def _suggestions(
+    plan: StudyPlan, intake: Intake, measured: Sequence[MeasuredPatient], cache: Cache, progress: Progress
+) -> tuple[Mapping[str, Mapping[str, bool]], tuple[Finding, ...]]:
+    """By patient and marker, where the plan compares them with readers; and notes."""
+    if "agreement" not in plan.phases:
+        return {}, ()
+    # Not above: what they need takes a second to import
+    from client.suggestions import suggest_site
+
+    found = suggest_site(intake.settings, measured, cache, progress)
+    return found.by_patient, found.notes
 
 
 @dataclass(frozen=True)

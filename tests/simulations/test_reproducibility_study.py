@@ -184,7 +184,7 @@ def test_the_tables_hold_every_feature(results, out):
     assert {row["feature"] for row in rows if row["retained"] == "1"} == set(judged.retained)
     with (out / "tables/agreement.csv").open(newline="") as file:
         kinds = [row["kind"] for row in csv.DictReader(file)]
-    assert (kinds.count("volume"), kinds.count("marker"), kinds.count("suggestion")) == (4, 18, 18)
+    assert (kinds.count("volume"), kinds.count("marker"), kinds.count("computed suggestion")) == (4, 18, 18)
 
 
 def test_readers_of_their_own_judge_features_centre_by_centre(results, training, folders, out, tmp_path):
