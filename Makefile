@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.complete
 export RHE_RUN ?= runs/demo
 
-.PHONY: setup demo test quick check format bench clean
+.PHONY: setup demo test quick attacks check format bench clean
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -27,6 +27,9 @@ test: setup
 
 quick: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+attacks: setup
+	$(BIN)/python -m tests.attacks
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -58,14 +58,14 @@ class SiteAgreement:
         """
         if stage == AGREEMENT:
             self._insist_on_phase()
-            close = dict(zip(READERS, self.releases.too_close_cases(self._cohorts), strict=True))
+            close = dict(zip(READERS, self.releases.too_close_readings(self._cohorts), strict=True))
             return join(
                 self._counted(
                     _complete(self._ratings(one)), Demand("agreement"), near=close[one.reader]
                 ).under(str(index))
                 for index, one in enumerate(PAIRINGS)
             )
-        near = self.releases.too_close_cases(self._feature_cohorts)
+        near = self.releases.too_close_readings(self._feature_cohorts)
         return join(
             self._counted(np.ones(len(ratings), dtype=np.bool_), self._demand, near=close).under(reading)
             for (reading, ratings), close in zip(self._features.items(), near, strict=True)
@@ -75,27 +75,19 @@ class SiteAgreement:
         """One round of the stage that the guard round came before."""
         if header.operation == Operation.AGREEMENT:
             return self._agreement(parameters)
-        sites = self.plan.site_names
-        asked = bool(flags(parameters, "asked", (len(sites),))[sites.index(self.site)])
-        if asked:
-            self._insist()
-        read = {name: ratings if asked else ratings[:0] for name, ratings in self._features.items()}
+        features = {name: _by_feature(one) for name, one in self._asked(parameters).items()}
         if header.operation == Operation.READING_MEANS:
-            return join(local_location(_by_feature(one)).under(name) for name, one in read.items())
+            return join(local_location(one).under(name) for name, one in features.items())
+        nothing = np.zeros(len(FEATURES))
         return join(
-            local_icc(_location(parameters, name).applied(_by_feature(one)), np.zeros(len(FEATURES))).under(
-                name
-            )
-            for name, one in read.items()
+            local_icc(_location(parameters, name).applied(one), nothing).under(name)
+            for name, one in features.items()
         )
 
     def _agreement(self, parameters: Parameters) -> Summary:
         """Sums for ICCs of volumes and tables of markers, of what this site was asked for."""
         self._insist_on_phase()
-        sites = self.plan.site_names
-        asked = flags(parameters, "asked", (len(sites), len(PAIRINGS)))[sites.index(self.site)]
-        wanted = {one.reader for one, use in zip(PAIRINGS, asked, strict=True) if use}
-        self.releases.remember_cases([self._cohorts[READERS.index(one)] for one in READERS if one in wanted])
+        asked = flags(parameters, "asked", (len(PAIRINGS),))
         answers = []
         for index, one in enumerate(PAIRINGS):
             ratings = self._ratings(one) if asked[index] else np.empty((0, 2))
@@ -104,20 +96,34 @@ class SiteAgreement:
                     f"agreement on {one.name} was asked for with too few patients at this site"
                 )
             answers.append(_summary(one, ratings).under(str(index)))
+        wanted = {one.reader for one, use in zip(PAIRINGS, asked, strict=True) if use}
+        self.releases.remember_readings(
+            [self._cohorts[READERS.index(one)] for one in READERS if one in wanted]
+        )
         return join(answers)
 
     def _insist_on_phase(self) -> None:
         if AGREEMENT not in self.plan.phases:
             raise PlanError("the plan's phases do not ask how far readers agree")
 
-    def _insist(self) -> None:
-        """Refuses what the guard round would have objected to, whatever the coordinator made of it."""
+    def _asked(self, parameters: Parameters) -> Mapping[Reading, Reals]:
+        """Features of both masks, of nobody where this site was not asked.
+
+        Raises
+        ------
+        SmallNumberError
+            If the guard round objected to them, whatever the coordinator made of it.
+        """
+        sites = self.plan.site_names
+        if not flags(parameters, "asked", (len(sites),))[sites.index(self.site)]:
+            return {reading: ratings[:0] for reading, ratings in self._features.items()}
         for ratings in self._features.values():
             if self._short(np.ones(len(ratings), dtype=np.bool_), self._demand):
                 raise SmallNumberError(
                     "features of repeated readings were asked for with too few patients here"
                 )
-        self.releases.remember_cases(self._feature_cohorts)
+        self.releases.remember_readings(self._feature_cohorts)
+        return self._features
 
     def _counted(self, complete: Flags, demand: Demand, *, near: bool) -> Summary:
         """Outcomes are none of agreement's business: everybody counts as without expansion."""

@@ -12,9 +12,9 @@ from common.models.layout import Layout
 from common.phases import ROUND_AGE_S, SESSION_AGE_S, phase_of
 from common.rounds import hiding_of
 from common.secagg.files import SiteFiles
+from common.secagg.history import History
 from common.secagg.messages import RoundRequest
 from common.secagg.policy import Clock, Compute, PhaseRules, Randomness, system_randomness
-from common.secagg.releases import History
 from common.secagg.roster import Identity
 from common.secagg.site import SiteMachine, wall_clock
 from common.study import CnnModel, StudyPlan

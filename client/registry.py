@@ -138,3 +138,18 @@ def row_digest(case: PreparedCase) -> str:
         "volumes": [asdict(case.baseline), asdict(case.followup)],
     }
     return hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()
+
+
+def reading_digest(case: PreparedCase) -> str:
+    """Of the row and of every reading that statistics see: volumes, features and suggestions."""
+    readings = case.readings
+    read = {
+        "row": row_digest(case),
+        "first": None if readings.first is None else asdict(readings.first),
+        "repeated": {name: asdict(volumes) for name, volumes in readings.repeated.items()},
+        "suggested": dict(readings.suggested),
+    }
+    digest = hashlib.sha256(json.dumps(read, sort_keys=True).encode())
+    for features in (case.features, *(readings.features[name] for name in sorted(readings.features))):
+        digest.update(b"none" if features is None else features.tobytes())
+    return digest.hexdigest()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeAlias
 
 from client.prepare import PreparedCase
-from client.registry import ReleaseRegistry, row_digest
+from client.registry import ReleaseRegistry, reading_digest, row_digest
 from client.scoreboard import cases_of
 from common.matrix import Part, TablePart
 from common.study import StudyPlan
+
+Named: TypeAlias = tuple[str, Sequence[PreparedCase]]
+"""A cohort that is no part of the plan's, by its definition."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +51,28 @@ class SiteReleases:
                 self.registry.remember(self._definition(part), self._digests(part))
                 self._remembered.add(part)
 
-    def too_close_cases(self, cohorts: Sequence[tuple[str, Sequence[PreparedCase]]]) -> tuple[bool, ...]:
-        """The same of cohorts that are no part of the plan's, each with its definition."""
-        return self.registry.too_close_together([self._released(*cohort) for cohort in cohorts])
+    def too_close_readings(self, cohorts: Sequence[Named]) -> tuple[bool, ...]:
+        """The same of patients who were read twice; another reading of a patient is another row, too."""
+        rows = self.registry.too_close_together([self._by_row(*one) for one in cohorts])
+        read = self._read.too_close_together([self._by_reading(*one) for one in cohorts])
+        return tuple(one or other for one, other in zip(rows, read, strict=True))
 
-    def remember_cases(self, cohorts: Sequence[tuple[str, Sequence[PreparedCase]]]) -> None:
-        """The same of cohorts that are no part of the plan's; raises as `remember`."""
-        for cohort in cohorts:
-            self.registry.remember(*self._released(*cohort))
+    def remember_readings(self, cohorts: Sequence[Named]) -> None:
+        """The same of patients who were read twice; raises as `remember`."""
+        for one in cohorts:
+            self.registry.remember(*self._by_row(*one))
+            self._read.remember(*self._by_reading(*one))
 
-    def _released(self, name: str, cases: Sequence[PreparedCase]) -> tuple[str, tuple[str, ...]]:
+    @property
+    def _read(self) -> ReleaseRegistry:
+        """A file of its own: digests of readings are no digests of rows, and never the same."""
+        return replace(self.registry, path=self.registry.path.with_name("released-readings.json"))
+
+    def _by_row(self, name: str, cases: Sequence[PreparedCase]) -> tuple[str, tuple[str, ...]]:
         return self._definition(name), tuple(self._digest[case.patient.identifier] for case in cases)
+
+    def _by_reading(self, name: str, cases: Sequence[PreparedCase]) -> tuple[str, tuple[str, ...]]:
+        return self._definition(name), tuple(reading_digest(case) for case in cases)
 
     @cached_property
     def _remembered(self) -> set[Part | TablePart]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +66,7 @@ class SitePreparation:
     plan: StudyPlan
     settings: SiteSettings
     cache: Cache
+    _last: dict[Path, Scan] = field(default_factory=dict, repr=False, compare=False)
 
     def run(self, intake: Intake, progress: Progress) -> tuple[list[MeasuredPatient], tuple[Refusal, ...]]:
         """Every usable patient measured, sorted, and the refused ones."""
@@ -123,7 +124,7 @@ class SitePreparation:
         found = self.cache.find(key)
         if found is not None:
             return found
-        scan = read_scan(ct)
+        scan = self._scan(ct)
         segmentation = read_mask(mask, scan, mask_labels(self.settings))
         volumes = segmentation.volumes()
         record = Record(
@@ -146,6 +147,13 @@ class SitePreparation:
             record.model_copy(update={"rectangle": (*rectangle.start, *rectangle.count)}),
             {**arrays, "pixels": seen.pixels, "labels": seen.labels, "histogram": seen.histogram},
         )
+
+    def _scan(self, ct: Path) -> Scan:
+        """The CT; the last one is kept, because several masks may lie on it."""
+        if ct not in self._last:
+            self._last.clear()
+            self._last[ct] = read_scan(ct)
+        return self._last[ct]
 
 
 def _volumes(entry: Entry | None) -> Volumes:

@@ -51,6 +51,10 @@ class Group:
         )
 
 
+_READ_TWICE = {"reproducibility", Operation.READING_SUMS}
+"""Of readers' features: readings of other readers are not added."""
+
+
 def groups_of(plan: StudyPlan, operation: Operation, stage: str = "", arm: str = "") -> tuple[Group, ...]:
     """The groups of sites that a question is about.
 
@@ -72,16 +76,9 @@ def groups_of(plan: StudyPlan, operation: Operation, stage: str = "", arm: str =
     if asked in _OF_PLAN:
         return _OF_PLAN[asked](plan)
     fitted = plan.arm(arm).sites if arm else plan.training_sites
-    own, together = _each(fitted), (Group(fitted, ()),)
-    if asked == "reproducibility":
-        return own if len(fitted) == 1 else (*own, *together)
-    if asked == Operation.READING_SUMS and not plan.agreement.same_readers:
-        return own
-    return together
-
-
-def _each(sites: Sequence[str]) -> tuple[Group, ...]:
-    return tuple(Group((site,), ()) for site in sites)
+    if asked in _READ_TWICE and not plan.agreement.same_readers:
+        return tuple(Group((site,), ()) for site in fitted)
+    return (Group(fitted, ()),)
 
 
 def own_of(groups: Sequence[Group], site: str, summary: Summary) -> Summary:
@@ -146,11 +143,6 @@ def _merged(found: Iterable[tuple[tuple[str, ...], tuple[str, ...]]]) -> tuple[G
     return tuple(Group(sites, tuple(own)) for sites, own in parts.items())
 
 
-def _of_readings(plan: StudyPlan) -> tuple[Group, ...]:
-    each = _each(plan.site_names)
-    return each if len(each) == 1 else (*each, *_everybody(plan))
-
-
 def _everybody(plan: StudyPlan) -> tuple[Group, ...]:
     return (Group(plan.site_names, ()),)
 
@@ -169,7 +161,6 @@ _OF_PLAN: dict[str, Callable[[StudyPlan], tuple[Group, ...]]] = {
     "evaluation": _of_scores,
     Operation.EVALUATE: _of_scores,
     Operation.COMPARE: _of_scores,
-    "agreement": _of_readings,
     Operation.AGREEMENT: _everybody,
     Operation.CALIBRATE: _everybody,
 }

@@ -56,8 +56,7 @@ __all__ = [
     "load_plan",
 ]
 
-POOLED = "pooled"
-FEDERATED = "federated"
+POOLED, FEDERATED = "pooled", "federated"
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ class StudyPlan(Section):
     regression: Regression = Regression()
     """Predictors of expansion."""
     agreement: Agreement = Agreement()
-    """Repeated readings, where they are asked for."""
+    """Repeated readings."""
     radiomics: Radiomics = Radiomics()
     """Handcrafted features, where a model takes them."""
     models: tuple[AnyModel, ...] = Field(min_length=1)
@@ -200,9 +199,8 @@ class StudyPlan(Section):
     @property
     def readings(self) -> tuple[Reading, ...]:
         """Repeated readings whose masks the study reads."""
-        if "agreement" in self.phases:
-            return READINGS
-        return self.radiomics.readings if self.takes_radiomics else ()
+        own = self.radiomics.readings if self.takes_radiomics else ()
+        return READINGS if "agreement" in self.phases else own
 
     @property
     def scores(self) -> tuple[ScoresModel, ...]:

@@ -19,7 +19,7 @@ class ReadingAgreement(Record):
     """As the paper prints it."""
     reader: Reader
     """The repeated reading that is compared with the first; of a suggestion, whose finding it is."""
-    sites: tuple[str, ...]
+    sites: Count
     """With patients who were read so."""
     used: Count | None
     """Patients."""

@@ -13,9 +13,9 @@ from common.secagg.conduct import run_round
 from common.secagg.coordinator import Coordinator, Question
 from common.secagg.errors import SecAggError
 from common.secagg.files import SiteFiles
+from common.secagg.history import History
 from common.secagg.messages import Iterate, Refusal, RoundRequest, read
-from common.secagg.policy import Computed, Part, PhaseRules, SimulatedRandomness
-from common.secagg.releases import History
+from common.secagg.policy import Computed, Part, PhaseRules
 from common.secagg.roster import Identity, Member, Pin, Roster, minimum_sites, sign_roster
 from common.secagg.server import ServerRound
 from common.secagg.server_session import ServerSession
@@ -75,7 +75,7 @@ class Rules:
 class World:
     """Everybody, with `sites` of whom `colluders` may collude."""
 
-    def __init__(self, folder: Path, sites: int = 3, colluders: int = 0, minimum: int | None = None):
+    def __init__(self, folder: Path, sites: int = 3, colluders: int = 0, *, approve: bool = True) -> None:
         self.folder = folder
         self.now = START
         self.plan = Rules()
@@ -85,7 +85,7 @@ class World:
             study=STUDY,
             version=1,
             plan=PLAN,
-            minimum=minimum or minimum_sites(sites, colluders),
+            minimum=minimum_sites(sites, colluders),
             colluders=colluders,
             sites=tuple(
                 Member(id=site, name=self.name(site), key=one.public.hex())
@@ -94,7 +94,7 @@ class World:
             coordinator=COORDINATOR.public_key().public_bytes_raw().hex(),
         )
         self.coordinator = Coordinator(COORDINATOR, self.roster, self.clock)
-        for site in self.identities:
+        for site in self.identities if approve else ():
             approve_roster(self.files(site), sign_roster(self.roster, AUTHORITY), self.pin(site))
 
     @staticmethod
@@ -192,6 +192,3 @@ def code_of(answer: bytes) -> str:
     """The code of a refusal, or OK."""
     frame = unpack(answer)
     return read(frame, Kind.REFUSAL, Refusal).code if frame.kind is Kind.REFUSAL else "OK"
-
-
-SIMULATED = SimulatedRandomness(bytes(32))

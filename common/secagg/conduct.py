@@ -40,12 +40,16 @@ def gather(machine: Asking, exchange: Exchange, patience: int = 3) -> None:
         If an answer is not what it should be.
     """
     for _ in range(patience):
+        refusals = []
         for site, answer in exchange(machine.requests()).items():
             try:
                 machine.receive(site, answer)
             except SiteRefusedError as refusal:
                 if refusal.code != "E_BUSY":
-                    raise
+                    refusals.append(refusal)
+        if refusals:
+            # The others' answers count; whoever gives the refusing site up can go on with them
+            raise refusals[0]
         if not machine.missing():
             return
 

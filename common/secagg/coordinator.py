@@ -71,9 +71,9 @@ class Coordinator:
     roster: Roster
     clock: Clock = wall_clock
 
-    def say(self, kind: Kind, header: Header, payload: Bytes = b"") -> bytes:
+    def say(self, kind: Kind, header: Header, *payload: Bytes) -> bytes:
         """A signed message; the same for the same header."""
-        return pack(kind, header.body(), self.key, payload)
+        return pack(kind, header.body(), self.key, *payload)
 
     def hear(self, site: str, message: Bytes, kind: Kind, model: type[Message]) -> tuple[Message, Frame]:
         """A site's answer, once it is sure that the site gave it.

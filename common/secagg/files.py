@@ -26,8 +26,8 @@ from pydantic import ValidationError
 from common.errors import RheError
 from common.secagg.audit import Chain
 from common.secagg.errors import SecAggError
+from common.secagg.history import Burned, History, LedgerEntry
 from common.secagg.messages import Count, Header
-from common.secagg.releases import Burned, History, LedgerEntry
 from common.secagg.state import State, read_state
 from common.secagg.vectors import Words
 from common.secagg.wire import Bytes, sha256
@@ -79,14 +79,15 @@ class SiteFiles:
             E_BUSY if another is in it; E_RESTORED if the folder lags behind its witness;
             E_STATE_CORRUPT if the ledger or the witness is damaged.
         """
-        handle = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            _take(handle)
-            self._ledger.refresh()
+        with self._alone():
             self._check_witness()
-            yield from self._witnessed()
-        finally:
-            os.close(handle)
+            try:
+                yield
+            except RheError:
+                # What was wiped before a refusal must not come back either
+                self._bear_witness()
+                raise
+            self._bear_witness()
 
     def record(self, entry: LedgerEntry) -> None:
         """Adds an entry to the ledger."""
@@ -194,24 +195,25 @@ class SiteFiles:
         Raises
         ------
         SecAggError
-            E_STATE_CORRUPT if the ledger or the witness is damaged.
+            E_BUSY if a message is being answered; E_STATE_CORRUPT if the ledger or the witness is damaged.
         """
-        known = self._read_witness()
-        self._sequences = {} if known is None else dict(known.sequences)
-        for path in self._phases():
-            _erase(path)
-        self._ledger.refresh()
-        self.record(Burned())
-        self._bear_witness()
-
-    def _witnessed(self) -> Iterator[None]:
-        try:
-            yield
-        except RheError:
-            # What was wiped before a refusal must not come back either
+        with self._alone():
+            known = self._read_witness()
+            self._sequences = {} if known is None else dict(known.sequences)
+            for path in self._phases():
+                _erase(path)
+            self.record(Burned())
             self._bear_witness()
-            raise
-        self._bear_witness()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        handle = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            _take(handle)
+            self._ledger.refresh()
+            yield
+        finally:
+            os.close(handle)
 
     def _bear_witness(self) -> None:
         witness = Witness(entries=self._ledger.count, sequences=self._sequences)

@@ -110,7 +110,7 @@ class Join(Header):
     site: SiteId
     key: Digest
     """X25519."""
-    sets: Annotated[tuple[Bitmap, ...], Field(max_length=16)]
+    sets: Annotated[tuple[Bitmap, ...], Field(max_length=64)]
     """In whose sums the site has been in this phase."""
 
 
@@ -233,7 +233,7 @@ class Refusal(Header):
 
 LIMITS = {
     Kind.ROUND_REQUEST: 1 << 17,
-    Kind.JOIN: 3000,
+    Kind.JOIN: 12_000,
     Kind.CONTRIBUTE_REQUEST: 1 << 20,
     Kind.REVEAL_REQUEST: 1 << 20,
     Kind.ROSTER: 1 << 17,

@@ -8,12 +8,13 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from common.secagg.encoding import Encoded, encode, norm
 from common.secagg.errors import SecAggError
-from common.secagg.keys import KEY_BYTES, sign
+from common.secagg.history import Begun
+from common.secagg.keys import sign
 from common.secagg.messages import Join, RoundRequest, SignedJoin, VectorSpec, input_digest, read
 from common.secagg.noise import add_noise
 from common.secagg.party import Party
 from common.secagg.policy import Computed, Part, PhaseRules
-from common.secagg.releases import Begun, check_definitions, check_inputs
+from common.secagg.releases import check_definitions, check_inputs
 from common.secagg.state import RoundState, SessionState, State
 from common.secagg.vectors import Ring
 from common.secagg.wire import Frame, Kind, repack, sha256
@@ -79,7 +80,7 @@ def encoded(party: Party, part: Part, rules: PhaseRules, purpose: str) -> Encode
         part.vector, part.values, sites=sites, alpha=part.alpha, clip_fraction=rules.clip_fraction
     )
     if part.variance:
-        key = party.randomness(KEY_BYTES, f"noise/{purpose}/{part.vector.name}")
+        key = party.draw(f"noise/{purpose}/{part.vector.name}")
         add_noise(part.vector, result.words, part.variance, key)
     return result
 
@@ -133,8 +134,7 @@ def _clear(party: Party, state: State | None, request: RoundRequest) -> None:
 
 def _open(party: Party, request: RoundRequest, rules: PhaseRules, frame: Frame) -> State:
     digests, definitions = _keep_vectors(party, request, rules, frame)
-    purpose = f"session-key/{frame.digest}"
-    private = X25519PrivateKey.from_private_bytes(party.randomness(KEY_BYTES, purpose))
+    private = X25519PrivateKey.from_private_bytes(party.draw(f"session-key/{frame.digest}"))
     join = Join(
         hdr=frame.digest,
         site=party.site,

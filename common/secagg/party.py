@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from common.secagg.errors import SecAggError
 from common.secagg.files import SiteFiles
+from common.secagg.keys import KEY_BYTES
 from common.secagg.messages import ContributeRequest, RoundRequest, bitmap, read
 from common.secagg.policy import Clock, Compute, PhaseRules, Policy, Randomness
 from common.secagg.releases import check_definitions, check_inputs, check_model, check_sets
@@ -50,20 +51,26 @@ class Party:
         """What holds in the phase that is open."""
         return self.policy.rules(state.asked.phase)
 
+    def draw(self, purpose: str) -> bytes:
+        """A secret of 32 bytes; in a simulation every site has its own, whatever they share."""
+        return self.randomness(KEY_BYTES, f"site {self.site}/{purpose}")
+
     def opened(self, phase: str, hdr: str, kind: type[StateKind]) -> StateKind:
         """The open round or session that a message belongs to.
 
         Raises
         ------
         SecAggError
-            E_NO_STATE if there is none; E_CONTEXT if it is another; E_EXPIRED, and everything is erased, if
-            its deadline is past.
+            E_NO_STATE if there is none; E_CONTEXT if it is another, or of an earlier roster; E_EXPIRED, and
+            everything is erased, if its deadline is past.
         """
         state = self.files.read(phase)
         if state is None:
             raise SecAggError("nothing is open in this phase", code="E_NO_STATE")
         if state.hdr != hdr or not isinstance(state, kind):
             raise SecAggError("another round or session is open", code="E_CONTEXT")
+        if state.asked.roster != self.roster.digest:
+            raise SecAggError("the round is of an earlier roster", code="E_CONTEXT")
         if state.asked.deadline < self.clock():
             self.erase(state.asked, "deadline")
             raise SecAggError("the deadline is past", code="E_EXPIRED")

@@ -15,7 +15,7 @@ from common.secagg.messages import Iterate, Mode, RoundRequest
 from common.secagg.vectors import Vector
 
 if TYPE_CHECKING:
-    from common.secagg.releases import History
+    from common.secagg.history import History
 
 Clock: TypeAlias = Callable[[], int]
 """Unix time in seconds."""

@@ -90,7 +90,7 @@ class Waiver(Header):
     """"absent": the sites named may be missing from, and come back to, the sums of the phase.
     "snapshot": a static statistic may be released once more. "restored": a burnt site may go on."""
     phase: Phase
-    """Of the sums; of a snapshot's or a restored site's waiver "*" has no meaning but to fill the field."""
+    """In which sites may be absent; "any" in other waivers."""
     absent: tuple[SiteId, ...]
     definition: Digest
     """Of the static statistic; zeros otherwise."""

@@ -83,7 +83,7 @@ class ServerRound:
     ) -> None:
         self._coordinator = coordinator
         self._question = question
-        self._payload = b"".join((model, configuration))
+        self._payload = (model, configuration)
         self._files = ServerFiles(folder)
         request = question.request(coordinator, model, configuration)
         self._record = self._files.begin(RoundRecord(request=request))
@@ -233,7 +233,7 @@ class ServerRound:
         record = self._record
         match self.stage:
             case Stage.JOINING:
-                return self._coordinator.say(Kind.ROUND_REQUEST, record.request, self._payload)
+                return self._coordinator.say(Kind.ROUND_REQUEST, record.request, *self._payload)
             case Stage.COLLECTING:
                 return self._assembly.contribute(record.attempt, record.members)
             case Stage.REVEALING:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from common.secagg.errors import SecAggError
+from common.secagg.history import Release
 from common.secagg.messages import (
     NO_DIGEST,
     Admitted,
@@ -21,12 +22,11 @@ from common.secagg.messages import (
 from common.secagg.opening import check_computed, definitions_of, encoded
 from common.secagg.pairing import Pairing, pair_up, session_context
 from common.secagg.party import Party, read_contribute
-from common.secagg.payload import layout_of, payload_bytes, views
+from common.secagg.payload import layout_of, payload_bytes, read_layout, views
 from common.secagg.policy import Computed, PhaseRules
-from common.secagg.releases import Release
 from common.secagg.state import SessionState
 from common.secagg.vectors import Words
-from common.secagg.wire import Bytes, Frame, Kind, blank, pack, seal, sha256
+from common.secagg.wire import Bytes, Frame, Kind, blank, pack, seal, sha256, unpack
 
 
 def admit(party: Party, frame: Frame) -> bytes:
@@ -83,7 +83,7 @@ def iterate(party: Party, frame: Frame) -> Bytes:
     party.files.drop_replies(request.phase, state.reply)
     if state.release is not None and party.files.history.release(state.hdr, state.step) is None:
         party.files.record(state.release)
-    _audit(party, "ITERATION", state, frame, step=state.step, payload=state.reply, bytes=len(reply))
+    _audit(party, "ITERATION", state, frame, step=state.step, bytes=len(reply), **_described(reply))
     return reply
 
 
@@ -166,6 +166,15 @@ def forget_keys() -> None:
 def _paired(site: int, private: str, joins: tuple[SignedJoin, ...]) -> Pairing:
     """Kept in memory over a session's iterations: fifty key agreements cost more than the masks."""
     return pair_up(site, bytes.fromhex(private), joins)
+
+
+def _described(reply: Bytes) -> dict[str, object]:
+    """What left, for the audit."""
+    frame = unpack(reply)
+    header = read(frame, Kind.ITERATION, Iteration)
+    vectors = read_layout(bytes(frame.payload[: header.layout_bytes]))
+    described = [[vector.name, list(vector.shape), str(vector.ring)] for vector in vectors]
+    return {"payload": header.payload, "vectors": described}
 
 
 def _audit(party: Party, event: str, state: SessionState, frame: Frame, **details: object) -> None:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from common.errors import RheError
 from common.secagg.errors import SecAggError
 from common.secagg.files import SiteFiles
+from common.secagg.history import Ended, Waived
 from common.secagg.messages import Close, Closed, Refusal, RoundRequest, read
 from common.secagg.opening import answer_request
 from common.secagg.party import Party, read_contribute
 from common.secagg.policy import Clock, Compute, Policy, Randomness, system_randomness
-from common.secagg.releases import Ended, Waived
 from common.secagg.roster import Identity, Pin, Roster, check_roster, read_roster, read_waiver
 from common.secagg.session import admit, forget_keys, iterate
 from common.secagg.site_round import contribute, reveal
@@ -114,6 +114,8 @@ class SiteMachine:
             raise SecAggError("the site was restored -> a waiver is needed to go on", code="E_RESTORED")
         party = self._party()
         if not frame.is_signed_by(bytes.fromhex(party.roster.coordinator)):
+            # Its bytes are anybody's, so the audit keeps no more than their digest
+            party.audit("REFUSED", None, code="E_COORD_SIG", hdr=frame.digest)
             raise SecAggError("the coordinator did not sign this", code="E_COORD_SIG")
         try:
             return self._dispatched(party, frame)

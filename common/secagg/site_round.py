@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from common.secagg.errors import SecAggError
-from common.secagg.keys import KEY_BYTES, sign
+from common.secagg.history import Release
+from common.secagg.keys import sign
 from common.secagg.masks import add_stream
 from common.secagg.messages import (
     NO_DIGEST,
@@ -19,7 +20,6 @@ from common.secagg.messages import (
 from common.secagg.pairing import Pairing, pair_up, round_context, self_stream
 from common.secagg.party import Party, read_contribute
 from common.secagg.payload import payload_bytes, views
-from common.secagg.releases import Release
 from common.secagg.state import RoundState
 from common.secagg.vectors import Vector
 from common.secagg.wire import Bytes, Frame, Kind, blank, pack, seal, sha256
@@ -91,7 +91,7 @@ def _check_attempt(party: Party, request: ContributeRequest, state: RoundState) 
 
 def _attempted(party: Party, request: ContributeRequest, state: RoundState) -> RoundState:
     """The state in a new attempt: the old seed is forgotten, so the old sum can never be opened."""
-    seed = party.randomness(KEY_BYTES, f"self-mask/{state.hdr}/{request.attempt}")
+    seed = party.draw(f"self-mask/{state.hdr}/{request.attempt}")
     update = {
         "attempt": request.attempt,
         "joins": request.joins,

@@ -9,8 +9,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 from common.errors import ProtocolError
 from common.secagg.canonical import parse
 from common.secagg.errors import SecAggError
+from common.secagg.history import Release
 from common.secagg.messages import Count, Digest, Header, RoundRequest, SignedContribution, SignedJoin
-from common.secagg.releases import Release
 from common.secagg.wire import sha256
 
 _LONGEST = 1 << 24

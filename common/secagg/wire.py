@@ -94,14 +94,14 @@ def sha256(*parts: Bytes) -> str:
     return digest.hexdigest()
 
 
-def pack(kind: Kind, header: bytes, key: Ed25519PrivateKey, payload: Bytes = b"") -> bytes:
-    """A signed message."""
-    return b"".join((_front(kind, header, sign(key, kind.name, header)), payload))
+def pack(kind: Kind, header: bytes, key: Ed25519PrivateKey, *payload: Bytes) -> bytes:
+    """A signed message; the parts of its payload follow one another."""
+    return b"".join((_front(kind, header, sign(key, kind.name, header)), *payload))
 
 
-def repack(kind: Kind, header: bytes, signature: bytes, payload: Bytes = b"") -> bytes:
-    """A message whose signature is known already."""
-    return b"".join((_front(kind, header, signature), payload))
+def repack(kind: Kind, header: bytes, signature: bytes) -> bytes:
+    """A message without payload whose signature is known already."""
+    return _front(kind, header, signature)
 
 
 def blank(header_bytes: int, payload_bytes: int) -> tuple[bytearray, memoryview]:

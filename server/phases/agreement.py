@@ -16,7 +16,6 @@ from common.stats.kappa import finish_kappa
 from common.stats.minima import minima_of
 from common.study import StudyPlan
 from server.exchange import Exchange
-from server.gathered import Gathered
 
 
 @dataclass(frozen=True)
@@ -26,51 +25,48 @@ class ComparedReadings:
     Attributes
     ----------
     pairing : Pairing
-    sites : tuple of str
+    sites : int
         With patients who were read so.
     estimate : Estimate
         An intraclass correlation of volumes, else Cohen's kappa.
     """
 
     pairing: Pairing
-    sites: tuple[str, ...]
+    sites: int
     estimate: Estimate
 
 
 def compare_readings(exchange: Exchange) -> tuple[ComparedReadings, ...]:
     """Every comparison of `common.agreement.PAIRINGS`, in two rounds: who was read twice, then the sums."""
     plan = exchange.plan
-    counted = exchange.gather(Operation.GUARD, stage="agreement")
-    sites = [_contributing(plan, counted, index) for index in range(len(PAIRINGS))]
-    guards = [_guard(plan, counted, index, len(found)) for index, found in enumerate(sites)]
-    permitted = np.array([guard.status.ok for guard in guards], dtype=np.bool_)
-    asked = np.tile(permitted, (len(plan.site_names), 1))
-    summed = exchange.sum(Operation.AGREEMENT, plan.site_names, {"asked": asked})
+    counted = exchange.gather(Operation.GUARD, stage="agreement").of(plan.site_names)
+    guards = [_guard(plan, counted.part(str(index))) for index in range(len(PAIRINGS))]
+    asked = np.array([guard.status.ok for guard in guards], dtype=np.bool_)
+    summed = exchange.gather(Operation.AGREEMENT, {"asked": asked}).of(plan.site_names)
     return tuple(
-        ComparedReadings(one, sites[index], _estimate(plan, one, summed.part(str(index)), len(sites[index])))
-        if guards[index].status.ok
-        else ComparedReadings(one, sites[index], _absent(one, guards[index]))
-        for index, one in enumerate(PAIRINGS)
+        ComparedReadings(
+            one,
+            guard.sites,
+            _estimate(plan, one, summed.part(str(index)), guard.sites)
+            if guard.status.ok
+            else _absent(one, guard),
+        )
+        for index, (one, guard) in enumerate(zip(PAIRINGS, guards, strict=True))
     )
 
 
-def _contributing(plan: StudyPlan, counted: Gathered, index: int) -> tuple[str, ...]:
-    own = {site: counted.of((site,)).part(str(index)) for site in plan.site_names}
-    return tuple(site for site, found in own.items() if found.counts["sites"][0])
-
-
-def _guard(plan: StudyPlan, counted: Gathered, index: int, sites: int) -> GuardResult:
+def _guard(plan: StudyPlan, counted: Summary) -> GuardResult:
     (found,) = finish_guard(
-        counted.of(plan.site_names).part(str(index)),
+        counted,
         # Readings of one site alone are hidden by no sum
-        (Demand("agreement", one_site=sites == 1),),
+        (Demand("agreement", one_site=int(counted.counts["sites"][0]) == 1),),
         minima_of(plan.profile),
         two_site_ack=plan.two_site_ack,
     )
     return found
 
 
-def form_of(plan: StudyPlan, sites: int) -> IccForm:
+def _form(plan: StudyPlan, sites: int) -> IccForm:
     """Of volumes: two-way where the same readers read, else the one that needs no reader twice."""
     return "ICC(2,1)" if plan.agreement.same_readers or sites == 1 else "ICC(1,1)"
 
@@ -79,7 +75,7 @@ def _estimate(plan: StudyPlan, pairing: Pairing, sums: Summary, sites: int) -> E
     minima = minima_of(plan.profile)
     if pairing.kind != "volume":
         return finish_kappa(sums, minima=minima)
-    form = form_of(plan, sites)
+    form = _form(plan, sites)
     same = form != "ICC(1,1)"
     (found,) = finish_icc(sums, form, minima, same_raters=same)
     return found

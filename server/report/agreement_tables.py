@@ -15,7 +15,7 @@ def _agreement(results: Results) -> Iterable[Row]:
     )
     found = results.reproducibility
     for one in () if found is None else found.agreements:
-        what = (one.kind, one.name, one.label, one.reader, " + ".join(one.sites))
+        what = (one.kind, one.name, one.label, one.reader, one.sites)
         value, low, high, method, standing = measure_cells(one.agreement)
         interval = "" if low is None else method
         yield (*what, one.used, one.missing, one.method, value, low, high, interval, standing)

@@ -126,3 +126,17 @@ def test_a_group_takes_whole_names_alone():
         ("reals", "test/x", (1,)),
         ("updates", "test/w", (2,)),
     )
+
+
+def test_readings_of_everybody_are_added_and_features_only_of_the_same_readers():
+    roles = {"a": "train", "b": "train", "e": "external"}
+    same, other = (plan_of(roles, SCALE, agreement={"same_readers": same}) for same in (True, False))
+
+    for plan in (same, other):
+        assert groups_of(plan, Operation.AGREEMENT) == (Group(("a", "b", "e"), ()),)
+        assert groups_of(plan, Operation.GUARD, "agreement") == (Group(("a", "b", "e"), ()),)
+        assert groups_of(plan, Operation.READING_MEANS) == (Group(("a", "b"), ()),)
+    for asked in ((Operation.GUARD, "reproducibility"), (Operation.READING_SUMS,)):
+        assert groups_of(same, *asked) == (Group(("a", "b"), ()),)
+        assert groups_of(other, *asked) == (Group(("a",), ()), Group(("b",), ()))
+        assert groups_of(other, asked[0], *asked[1:], arm="local-b") == (Group(("b",), ()),)

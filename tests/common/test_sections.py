@@ -173,3 +173,35 @@ def test_a_regression_has_no_pooled_arm_because_it_is_the_federated_one():
         "Net": ["federated", "local", "local", "pooled"],
         "Clinical": ["federated", "local", "local"],
     }
+
+
+RADIOMICS = LOGISTIC | {"name": "Combined", "covariates": ["radiomics"]}
+
+
+def test_no_feature_must_be_reproducible_unless_the_plan_says_so():
+    plan = plan_of({"a": "train"}, RADIOMICS)
+
+    assert (plan.radiomics.readings, plan.readings, plan.agreement.same_readers) == ((), (), False)
+    assert (plan.radiomics.icc_threshold, plan.radiomics.icc_form) == (0.80, "ICC(2,1)")
+    assert "agreement" not in plan.phases
+
+
+@pytest.mark.parametrize(
+    ("models", "changes", "read"),
+    [
+        ([RADIOMICS], {"radiomics": {"readings": ["inter"]}}, ("inter",)),
+        ([LOGISTIC], {"radiomics": {"readings": ["inter"]}}, ()),
+        ([LOGISTIC], {"phases": ["agreement"]}, ("intra", "inter")),
+        ([RADIOMICS], {"phases": ["agreement"], "radiomics": {"readings": ["inter"]}}, ("intra", "inter")),
+    ],
+)
+def test_masks_are_read_again_for_agreement_or_for_the_features_of_a_model(models, changes, read):
+    assert plan_of({"a": "train"}, *models, **changes).readings == read
+
+
+def test_readings_and_thresholds_are_from_closed_lists():
+    refuses("readings has one twice", radiomics={"readings": ["inter", "inter"]})
+    refuses("radiomics.readings", radiomics={"readings": ["third"]})
+    refuses("radiomics.icc_threshold", radiomics={"icc_threshold": 1.0})
+    refuses("radiomics.icc_form", radiomics={"icc_form": "ICC(2,k)"})
+    refuses("radiomics.voi", radiomics={"voi": "IVH"})

@@ -1,6 +1,14 @@
+import time
+
+import pytest
+from secagg_attacker import Attacker
 from secagg_world import World, check_sums
 
+from common.errors import ResumeError
 from common.secagg.conduct import finish, open_session, run_step
+from common.secagg.coordinator import SiteRefusedError
+from common.secagg.errors import SecAggError
+from common.secagg.policy import Computed
 
 
 def test_session_opens_every_iteration(tmp_path):
@@ -24,3 +32,88 @@ def test_session_answers_the_same_parameters_from_the_disk(tmp_path):
     again = run_step(world.session(), world.exchange_without(*world.names), b"x")
 
     assert all((first[name] == again[name]).all() for name in first)
+
+
+def test_site_with_other_vectors_is_named(tmp_path):
+    world = World(tmp_path, 3)
+    plain = world.machine(2).compute
+    world.compute[2] = lambda *arguments: Computed(plain(*arguments).parts[:1])
+    server = world.session()
+    open_session(server, world.exchange)
+
+    with pytest.raises(SecAggError, match="have: centre2") as refused:
+        run_step(server, world.exchange, b"x")
+
+    assert refused.value.code == "S_SHAPE"
+
+
+def test_member_that_is_missing_pauses_the_session(tmp_path):
+    world = World(tmp_path, 3)
+    server = world.session()
+    open_session(server, world.exchange)
+    with pytest.raises(SecAggError, match="not answered: centre3") as refused:
+        run_step(server, world.exchange_without("centre3"), b"x")
+    assert refused.value.code == "E_SET_INCOMPLETE"
+
+    with pytest.raises(ResumeError, match="not open yet"):
+        world.session().ask(b"other")
+    check_sums(run_step(world.session(), world.exchange, b"x"), [1, 2, 3], factor=2)
+
+
+def test_iteration_that_is_refused_may_be_asked_again(tmp_path):
+    world = World(tmp_path, 3)
+    server = world.session()
+    open_session(server, world.exchange)
+    world.compute[2] = lambda *_: 1 / 0
+    with pytest.raises(SiteRefusedError, match="centre2 refused: E_INTERNAL"):
+        run_step(server, world.exchange, b"x")
+    del world.compute[2]
+
+    check_sums(run_step(server, world.exchange, b"x"), [1, 2, 3], factor=2)
+
+
+def test_session_without_a_site_from_the_start(tmp_path):
+    world = World(tmp_path, 3)
+    server = world.session()
+    open_session(server, world.exchange_without("centre1"))
+
+    check_sums(run_step(server, world.exchange, b"x"), [2, 3], factor=2)
+    assert server.members == ("centre2", "centre3")
+
+
+def test_next_session_after_the_last_was_closed(tmp_path):
+    world = World(tmp_path, 3)
+    for number in (1, 2):
+        server = world.session(number)
+        open_session(server, world.exchange)
+        check_sums(run_step(server, world.exchange, bytes(number)), [1, 2, 3], factor=1 + number)
+        server.close()
+        assert finish(server, world.exchange)
+
+
+def test_stages_out_of_order(tmp_path):
+    server = World(tmp_path, 3).session()
+
+    with pytest.raises(ValueError, match="asked in joining"):
+        server.ask(b"x")
+    with pytest.raises(ValueError, match="opened in joining"):
+        server.open()
+    with pytest.raises(SecAggError) as refused:
+        server.proceed()
+    assert refused.value.code == "E_MIN"
+
+
+def test_fifty_sites(tmp_path):
+    """One small vector costs a site less than 50 ms."""
+    world = World(tmp_path, 50, 10)
+    attack = Attacker(world, mode="session").join()
+    attack.contribute(asked=[1])
+    machine = world.machine(1)
+    times = []
+    for step in range(1, 6):
+        message = attack.iterate(step, bytes(step))
+        start = time.process_time()
+        machine.handle(message)
+        times.append(time.process_time() - start)
+
+    assert min(times) < 0.05

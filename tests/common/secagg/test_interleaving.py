@@ -1,0 +1,95 @@
+"""Whatever order messages come in, twice or never: the right sum or a named error, and never a wrong one."""
+
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from secagg_world import World, check_sums
+
+from common.errors import RheError
+from common.secagg.errors import SecAggError
+
+SITES = [1, 2, 3, 4]
+CODES = {"E_MIN", "E_SET_CHANGE", "E_SET_INCOMPLETE", "E_ATTEMPTS"}
+
+steps = st.lists(
+    st.sampled_from(
+        ["deliver", "deliver", "deliver", "lose answer", "twice", "old", "proceed", "retry", "restart"]
+    ),
+    max_size=40,
+)
+
+
+@contextmanager
+def allowing(*codes):
+    """Lets these refusals pass, and no other."""
+    try:
+        yield
+    except RheError as refused:
+        if refused.code not in codes:
+            raise
+
+
+class Chaos:
+    """A network that loses, repeats and reorders, and a server that restarts."""
+
+    def __init__(self, folder, draw):
+        self.world = World(folder, len(SITES))
+        self.server = self.world.round()
+        self.draw = draw
+        self.sent, self.answers = [], []
+
+    def act(self, action):
+        if action == "proceed" and self.server.stage in {"joining", "collecting"}:
+            self.server.proceed()
+        elif action == "retry" and self.server.stage == "collecting":
+            self.server.retry()
+        elif action == "restart":
+            self.server = self.world.round()
+        elif action == "old" and self.answers:
+            self.receive(*self.draw(st.sampled_from(self.answers)))
+        elif action in {"deliver", "lose answer", "twice"} and self.server.requests():
+            name, message = self.draw(st.sampled_from(sorted(self.server.requests().items())))
+            answer = self.world.handle(name, message)
+            self.answers.append((name, answer))
+            for _ in range({"deliver": 1, "lose answer": 0, "twice": 2}[action]):
+                self.receive(name, answer)
+
+    def receive(self, name, answer):
+        with allowing("S_CONTEXT", "S_STALE", "E_CONTEXT", "E_ATTEMPTS"):
+            self.server.receive(name, answer)
+
+    def finish(self):
+        """Everybody is well again."""
+        for _ in range(20):
+            for name, message in self.server.requests().items():
+                self.receive(name, self.world.handle(name, message))
+            if self.server.stage == "revealing":
+                return self.server.open()
+            if self.server.missing():
+                raise SecAggError("", code="E_ATTEMPTS")
+            self.server.proceed()
+        raise AssertionError("the round goes on for ever")
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+@given(steps, st.data())
+def test_any_order_ends_in_the_sum_or_a_named_error(actions, data):
+    folder = Path(tempfile.mkdtemp())
+    try:
+        chaos = Chaos(folder, data.draw)
+        for action in actions:
+            with allowing(*CODES):
+                chaos.act(action)
+        with allowing(*CODES):
+            sums = chaos.finish()
+            members = [int(name.removeprefix("centre")) for name in chaos.server.members]
+            assert len(members) >= chaos.world.roster.minimum
+            check_sums(sums, members)
+    finally:
+        shutil.rmtree(folder)
