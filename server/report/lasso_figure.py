@@ -21,7 +21,7 @@ _COUNTS = 6
 _ERROR = "#00598c"
 _MARGIN = 1.25
 """Between the path's ends and the frame, a factor."""
-_X_LABEL = "Penalty \N{GREEK SMALL LETTER LAMDA}, logarithmic axis"
+_X_LABEL = "Penalty \u03bb, logarithmic axis"
 
 
 def lasso_picture(found: FeatureSelection, chosen: float, styles: Sequence[LineStyle], alt: str) -> Picture:

@@ -148,6 +148,6 @@ def _summary(one: FeatureSelection) -> str:
     chosen = len(one.features)
     return (
         f"{count(one.used)} training patients, {one.candidates} features{agreed}{screened}; {chosen} "
-        f"{'was' if chosen == 1 else 'were'} selected at \N{GREEK SMALL LETTER LAMDA} = "
+        f"{'was' if chosen == 1 else 'were'} selected at \u03bb = "
         f"{significant(one.penalty)} ({one.method})."
     )
