@@ -48,8 +48,8 @@ def _hiding(plan: StudyPlan) -> str:
         return "NOT HIDDEN: the coordinator sees this hospital's own numbers of everything above."
     return (
         "What several hospitals add up to leaves masked: nobody can read more of it than the sum. Not hidden "
-        "by any sum is what this hospital contributes alone, and shown as its own: its flow chart, its column "
-        "of Table 1, models judged on its patients, and a model of its patients alone that leaves it."
+        "by any sum is what this hospital contributes alone, and shown as its own: its flow chart, its "
+        "column of Table 1, models judged on its patients, and a model of its patients alone that leaves it."
     )
 
 

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from common.headers import SiteFacts
+from common.secagg.roster import Roster
 from common.stats.flow import FlowResult
 from common.study import StudyPlan
 from server.analyses import FeatureSelection
 from server.cells import cell_of, subgroups_of
 from server.comparisons import comparisons_of, heterogeneity_of
 from server.description import cohort_rows
+from server.masking import Masking
 from server.phases.agreement import ComparedReadings
 from server.phases.cohort import DescribedColumn
 from server.phases.comparison import Compared
@@ -39,6 +41,7 @@ from server.results import (
     SiteSummary,
     Study,
 )
+from server.run import StudyRun
 
 
 @dataclass(frozen=True)
@@ -90,12 +93,13 @@ def unfitted(outcome: Outcome) -> frozenset[tuple[str, str]]:
     )
 
 
-def assemble(plan: StudyPlan, outcome: Outcome, provenance: Provenance) -> Results:
+def assemble(run: StudyRun, outcome: Outcome, provenance: Provenance) -> Results:
     """The study's results, in an order that depends on the plan alone."""
+    plan = run.plan
     flows = outcome.preparation.flows
     judgements = () if outcome.evaluated is None else outcome.evaluated.judgements
     return Results(
-        study=_study(plan, outcome.reference),
+        study=_study(plan, outcome.reference, run.roster if plan.hides_sums else None),
         sites=tuple(_site(plan, name, facts) for name, facts in sorted(outcome.facts.items())),
         flow=(
             *(_flow(site, flow) for site, flow in sorted(flows.items())),
@@ -119,7 +123,7 @@ def assemble(plan: StudyPlan, outcome: Outcome, provenance: Provenance) -> Resul
     )
 
 
-def _study(plan: StudyPlan, reference: str | None) -> Study:
+def _study(plan: StudyPlan, reference: str | None, roster: Roster | None) -> Study:
     return Study(
         name=plan.name,
         plan_hash=plan.digest(),
@@ -130,8 +134,18 @@ def _study(plan: StudyPlan, reference: str | None) -> Study:
         threshold=plan.evaluation.threshold,
         interval=plan.interval,
         two_site_ack=plan.two_site_ack,
+        hiding=None if roster is None else _hiding(plan, roster),
         reference_model=reference,
         plan=plan.model_dump(mode="json"),
+    )
+
+
+def _hiding(plan: StudyPlan, roster: Roster) -> Masking:
+    return Masking(
+        minimum=roster.minimum,
+        colluders=roster.colluders,
+        weights=plan.privacy.weights,
+        roster=roster.fingerprint,
     )
 
 

@@ -64,7 +64,7 @@ def conduct(grid: Grid, run: StudyRun, progress: Progress) -> Results:
     outcome = _carry_out(exchange, run, progress, clock, Outcome(facts, preparation))
     exchange.close()
     provenance = _provenance(run, exchange, clock, facts)
-    results = assemble(run.plan, outcome, provenance)
+    results = assemble(run, outcome, provenance)
     write_cards(run, outcome, results)
     save_results(results, run.results)
     write_report(results, run.report)

@@ -23,6 +23,7 @@ from server.analyses import (
     Regression,
     Subgroup,
 )
+from server.masking import Masking
 from server.provenance import Provenance
 from server.reading_records import Reproducibility
 from server.records import CohortRow, Count, Measure, Record, Standing, SupportVectorMachine
@@ -216,6 +217,8 @@ class Study(Record):
     interval: str
     """Kind of the AUC's interval."""
     two_site_ack: bool
+    hiding: Masking | None = None
+    """None: the coordinator saw every centre's own numbers, or there is one centre."""
     reference_model: str | None
     """Named in the plan, or chosen by validation AUC."""
     plan: dict[str, Any]
