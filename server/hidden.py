@@ -170,9 +170,12 @@ class HiddenRound:
         """Tells the sites which weights came of it; they evaluate and train no others."""
         if self.server.stage is Stage.OPENED:
             self.server.close(hashlib.sha256(weights.astype("<f4").tobytes()).hexdigest())
-        if not finish(self.server, self.exchange):
+        finish(self.server, self.exchange)
+        deaf = sorted(set(self.server.missing()) & set(self.server.members))
+        if deaf:
             raise ExchangeError(
-                "a site did not hear which weights the round gave -> see that it is running, then --resume"
+                f"{', '.join(deaf)} did not hear which weights the round gave -> see that the site is "
+                "running, then go on with --resume"
             )
 
     def forget(self) -> None:

@@ -1,0 +1,286 @@
+"""A whole study whose sums are hidden: the same numbers, and nothing of one hospital for the coordinator."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+import pytest
+from rich.progress import Progress
+from scipy.stats import chisquare
+from sites.handmade import make_site
+from sites.tables import Habits, table_only_hospital
+
+from client.party import HidingParty
+from common.errors import ExchangeError
+from common.headers import Operation, RequestHeader
+from common.models.checkpoint import load
+from common.models.layout import TRAINED
+from common.protocol import Request, decode_reply, encode_request
+from common.secagg.wire import Kind, is_sealed, unpack
+from common.study import StudyPlan
+from server.conduct import conduct
+from server.results import load_results
+from server.run import StudyRun
+from simulations.local_grid import LocalGrid
+from simulations.parties import simulated_key, simulated_roster
+from simulations.two_centres import open_engines
+
+ROLES = {"a": "train", "b": "train", "c": "external"}
+TABLE = {
+    "name": "Hidden sums",
+    "seed": 4,
+    "profile": "simulation",
+    "sites": [{"name": name, "role": role} for name, role in ROLES.items()],
+    "models": [
+        {"kind": "scores", "name": "S", "column": "alpha", "probability": True},
+        {"kind": "scores", "name": "T", "column": "beta", "probability": True},
+        {"kind": "logistic", "name": "L", "covariates": ["age", "ich_volume_ml"]},
+    ],
+    "regression": {"candidates": ["age", "sbp_mmhg", "ivh"]},
+    "phases": ["cohort", "regression", "training", "evaluation"],
+}
+NETWORK = {
+    "name": "Hidden rounds",
+    "seed": 4,
+    "threads": 1,
+    "profile": "simulation",
+    "sites": [{"name": name, "role": "train"} for name in "abc"],
+    "models": [
+        {
+            "name": "net",
+            "family": "resnet10-narrow",
+            "input_size": 16,
+            "training": {"batch_size": 8, "learning_rate": 0.003},
+        }
+    ],
+    "arms": {"local_models": False},
+    "federation": {"rounds": 2, "timeout_s": 60},
+    "phases": ["training"],
+}
+
+
+class Wire:
+    """The sites of one study in this process; keeps what they answered, and can lose what they say."""
+
+    def __init__(self, plan, sites, out):
+        self.run = StudyRun(
+            plan=plan, out=out, key=simulated_key(plan), roster=simulated_roster(plan), resume=True
+        )
+        self.sites = sites
+        self.answers = []
+        self.lost = lambda _site, _kind, _training: False
+
+    def study(self):
+        engines = open_engines(self.run, self.sites, Progress(disable=True))
+        grid = LocalGrid({name: self._tapped(name, engine.handle) for name, engine in engines.items()})
+        return conduct(grid, self.run, Progress(disable=True))
+
+    def _tapped(self, name, handle):
+        def answer(request):
+            frame = unpack(request) if is_sealed(request) else None
+            kind = None if frame is None else frame.kind
+            training = frame is not None and b'"phase":"training' in frame.header
+            if self.lost(name, kind, training):
+                raise ExchangeError("the hospital is dead")
+            body = handle(request)
+            self.answers.append((name, kind, decode_reply(body)))
+            return body
+
+        return answer
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    root = tmp_path_factory.mktemp("tables")
+    return {
+        name: table_only_hospital(
+            root / name, name, 60, seed, ("alpha", "beta"), habits=Habits(split=("train", "test"))
+        )
+        for seed, name in enumerate(ROLES)
+    }
+
+
+@pytest.fixture(scope="module")
+def hidden(tables, tmp_path_factory):
+    wire = Wire(StudyPlan.model_validate(TABLE), tables, tmp_path_factory.mktemp("hidden"))
+    return wire, wire.study()
+
+
+def numbers(value, path=""):
+    if isinstance(value, dict):
+        for key, one in value.items():
+            yield from numbers(one, f"{path}/{key}")
+    elif isinstance(value, list | tuple):
+        for key, one in enumerate(value):
+            yield from numbers(one, f"{path}/{key}")
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield path, float(value)
+
+
+def test_results_are_those_of_sums_in_the_clear(hidden, tables, tmp_path):
+    bare = Wire(StudyPlan.model_validate(TABLE | {"privacy": {"secure": False}}), tables, tmp_path)
+
+    shown, plain = (
+        result.model_dump(mode="json", exclude={"provenance", "study"})
+        for result in (hidden[1], bare.study())
+    )
+
+    one, other = dict(numbers(shown)), dict(numbers(plain))
+    assert one.keys() == other.keys()
+    assert len(one) > 500
+    assert one == pytest.approx(other, rel=1e-9, abs=1e-11)
+    assert bare.run.plan.hides_sums is False
+
+
+def test_in_the_clear_comes_nothing_but_what_one_hospital_holds_alone(hidden):
+    wire, results = hidden
+    everything = wire.run.plan.site_names
+    bare = {reply.header.site: reply for _, kind, reply in wire.answers if kind is None}
+    assert set(bare) == set(everything)
+    for name, kind, reply in wire.answers:
+        told = [path for _, path, _ in reply.summary.layout()]
+        if kind is not Kind.ITERATE:
+            assert kind is None or not told
+            assert all(path.startswith(("flow/", "parts/")) for path in told)
+            continue
+        # Of its own patients alone: no training patients of an external hospital
+        starts = {path.split("/")[0] for path in told}
+        assert starts <= {"train", "validation", "test", "whole", "paired"}
+        assert "train" not in starts or ROLES[name] == "train"
+    assert results.study.hiding.minimum == 2
+
+
+def test_what_is_masked_is_uniform_and_repeats_in_no_answer(hidden):
+    wire, _ = hidden
+    payloads = [
+        np.frombuffer(bytes(unpack(reply.sealed.tobytes()).payload), dtype=np.uint8)
+        for _, kind, reply in wire.answers
+        if kind is Kind.ITERATE and prod(reply.header.layout[0][2]) and reply.sealed.size > 60_000
+    ]
+    assert len(payloads) >= 3
+    for payload in payloads:
+        counts = np.bincount(payload[len(payload) // 2 :], minlength=256)
+        assert chisquare(counts).pvalue > 1e-6
+    assert len({payload.tobytes() for payload in payloads}) == len(payloads)
+
+
+def test_every_masked_answer_stands_in_the_ledger_with_whom_it_is_summed(hidden):
+    wire, _ = hidden
+    for name in ROLES:
+        text = (wire.run.out / "sites" / name / "ledger" / "ledger.jsonl").read_text()
+        lines = [json.loads(line)["departure"] for line in text.splitlines()]
+        masked = [line for line in lines if line["hidden"] and line["what"] == "statistics"]
+        assert {"cohort", "evaluate", "guard cohort"} <= {line["phase"] for line in masked}
+        assert {tuple(line["summed_with"]) for line in masked} >= {tuple(s for s in ROLES if s != name)}
+        assert all(line["numbers"] for line in masked)
+        bare = [line for line in lines if not line["hidden"] and line["numbers"]]
+        assert {"prepare", "cohort"} <= {line["phase"] for line in bare}
+
+
+def test_a_resumed_study_is_answered_from_the_disk(hidden, tables):
+    wire, results = hidden
+    again = Wire(wire.run.plan, tables, wire.run.out)
+    again.lost = lambda _site, kind, _training: kind in {Kind.ITERATE, Kind.ROUND_REQUEST}
+
+    found = again.study()
+
+    assert found.model_dump(exclude={"provenance"}) == results.model_dump(exclude={"provenance"})
+
+
+def test_an_engine_tells_in_the_clear_no_sum_that_the_plan_hides(hidden, tables):
+    wire, _ = hidden
+    engine = open_engines(wire.run, tables, Progress(disable=True))["a"]
+    plan = wire.run.plan
+
+    def code(operation, **fields):
+        header = RequestHeader(operation=operation, plan_hash=plan.digest(), site="a", **fields)
+        return decode_reply(engine.handle(encode_request(Request(header), wire.run.key))).header.code
+
+    for operation in (Operation.COHORT, Operation.NEWTON, Operation.EVALUATE, Operation.WEIGHT):
+        assert code(operation) == "E_POLICY"
+    assert code(Operation.GUARD, stage="cohort") == "E_POLICY"
+    assert code(Operation.PREPARE) == "OK"
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    root = tmp_path_factory.mktemp("scans")
+    return {name: make_site(root / name, name, 12, seed=seed) for seed, name in enumerate("abc")}
+
+
+@pytest.fixture(scope="module")
+def trained(scans, tmp_path_factory):
+    wire = Wire(StudyPlan.model_validate(NETWORK), scans, tmp_path_factory.mktemp("trained"))
+    return wire, wire.study()
+
+
+def final(out):
+    return load(out / "models" / "net" / "federated.safetensors").weights
+
+
+def test_a_hidden_round_averages_as_one_in_the_clear(trained, scans, tmp_path, monkeypatch):
+    """With the same seeds: a site's own secret would make another training, not another average."""
+    monkeypatch.setattr(HidingParty, "training_secret", "")
+    one = NETWORK | {"federation": {"rounds": 1}}
+    hidden = Wire(StudyPlan.model_validate(one), scans, tmp_path / "hidden")
+    bare = Wire(StudyPlan.model_validate(one | {"privacy": {"secure": False}}), scans, tmp_path / "bare")
+    hidden.study()
+    bare.study()
+
+    ours, theirs, other = (final(wire.run.out) for wire in (hidden, bare, trained[0]))
+
+    layout = load(hidden.run.out / "models" / "net" / "federated.safetensors").layout
+    weights, buffers = layout.mask(TRAINED), layout.mask({"batchnorm-buffer"})
+    assert np.abs((theirs - other)[weights]).max() > 1e-3
+    # Half a unit of the scale a site: 1.5 / (2^27 * 24 / 1000), and of the buffers' wider bound.
+    np.testing.assert_allclose(ours[weights], theirs[weights], atol=2e-6)
+    np.testing.assert_allclose(ours[buffers], theirs[buffers], atol=1e-4)
+
+
+def test_no_update_comes_in_the_clear(trained):
+    wire, _ = trained
+
+    kinds = [kind for _, kind, reply in wire.answers if reply.summary.updates or reply.weights is not None]
+    contributions = [r for _, kind, r in wire.answers if kind is Kind.CONTRIBUTE_REQUEST]
+
+    assert kinds == []
+    assert sum(unpack(r.sealed.tobytes()).kind is Kind.CONTRIBUTION for r in contributions) == 6
+
+
+def test_a_hospital_that_dies_after_it_joined_rests_and_the_others_go_on(scans, tmp_path):
+    wire = Wire(StudyPlan.model_validate(NETWORK), scans, tmp_path)
+    # Dead to the training alone, so that the statistics after it can be looked at.
+    wire.lost = lambda site, kind, training: site == "c" and training and kind is not Kind.ROUND_REQUEST
+
+    results = wire.study()
+
+    assert len(results.training[0].curve) == 2
+    assert {site for site, kind, _ in wire.answers if kind is Kind.REVEAL_REQUEST} == {"a", "b"}
+    joined = [reply for site, kind, reply in wire.answers if (site, kind) == ("c", Kind.ROUND_REQUEST)]
+    assert joined
+
+
+def test_a_hospital_that_dies_after_its_upload_is_waited_for(scans, trained, tmp_path):
+    wire = Wire(StudyPlan.model_validate(NETWORK), scans, tmp_path)
+    wire.lost = lambda site, kind, _training: site == "c" and kind is Kind.REVEAL_REQUEST
+
+    with pytest.raises(ExchangeError, match="E_SET_INCOMPLETE|not answered: c"):
+        wire.study()
+    assert not (tmp_path / "results.json").exists()
+    back = replace(wire.run, resume=True)
+    again = Wire(wire.run.plan, scans, back.out)
+    again.study()
+
+    assert final(again.run.out).tobytes() == final(trained[0].run.out).tobytes()
+    assert load_results(tmp_path / "results.json").study.hiding is not None
+
+
+def test_masks_and_keys_are_gone_when_the_study_is_closed(trained):
+    wire, _ = trained
+    for name in "abc":
+        left = [path for path in (wire.run.out / "sites" / name / "sa1").rglob("*") if path.is_file()]
+        assert {path.name for path in left} <= {"ledger", "audit.jsonl", "roster", ".lock"}
+        assert all(path.stat().st_mode & 0o077 == 0 for path in left)
