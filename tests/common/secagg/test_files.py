@@ -33,6 +33,15 @@ def test_higher_round_supersedes_an_open_one(world):
     assert codes(later.contribute()) == {"OK"}
 
 
+def test_higher_round_that_fails_does_not_leave_the_old_one(world):
+    attack = Attacker(world).join()
+    world.compute[1] = lambda *_: 1 / 0
+    later = Attacker(world, 2, seed=b"2")
+
+    assert code_of(later.send(1, later.m1())) == "E_INTERNAL"
+    assert code_of(attack.contribute(asked=[1])[1]) == "E_NO_STATE"
+
+
 def test_operator_aborts_and_the_round_does_not_come_back(world):
     attack = Attacker(world).join()
     world.machine(1).abort(ROUNDS)

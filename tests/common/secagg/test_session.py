@@ -121,6 +121,13 @@ def test_answers_that_are_out_of_place(tmp_path):
         server.receive("centre1", old["centre1"])
 
     assert refused.value.code == "S_STALE"
+    altered = bytearray(world.exchange(server.requests())["centre1"])
+    altered[-1] ^= 1
+    with pytest.raises(SecAggError) as refused:
+        server.receive("centre1", bytes(altered))
+    assert refused.value.code == "S_PAYLOAD"
+    with pytest.raises(ValueError, match="proceed from iterating"):
+        server.proceed()
 
 
 def test_stages_out_of_order(tmp_path):
