@@ -132,8 +132,6 @@ class ServerSession(Asking):
             raise ValueError(f"no iteration can be opened in {self.stage}")
         self._check_complete()
         self._check_layouts()
-        if self._total is None:
-            raise SecAggError("the iteration has no words", code="S_SHAPE")
         sums = self._total.decoded()
         self._files.keep_total(f"step.{len(self._record.steps)}", self._total)
         self._keep(stage=SessionStage.READY)
@@ -166,7 +164,7 @@ class ServerSession(Asking):
         """At the beginning of a stage, nobody has answered."""
         self._heard = set()
         self._layouts: dict[str, bytes] = {}
-        self._total: Total | None = None
+        self._total = Total(())
 
     def _expected(self) -> tuple[str, ...]:
         match self.stage:
@@ -216,7 +214,7 @@ class ServerSession(Asking):
         layout = bytes(frame.payload[: header.layout_bytes])
         vectors = read_layout(layout)
         words = views(vectors, frame.payload[len(layout) :])
-        if self._total is None:
+        if not self._layouts:
             self._total = Total(vectors)
         if self._total.vectors == vectors:
             for vector, into, more in zip(vectors, self._total.words, words, strict=True):

@@ -69,7 +69,6 @@ def reveal(party: Party, frame: Frame) -> bytes:
     _check_contributions(party, request, state)
     released = party.files.history.release(state.hdr)
     if released is None:
-        party.check_quota(request.phase)
         _check_release(party, state)
     if not state.reveal:
         state = state.model_copy(update={"reveal": frame.digest, "private": ""})

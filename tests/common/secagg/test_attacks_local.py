@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from secagg_attacker import Attacker, codes, seed_of, signed_contribution
-from secagg_world import AUTHORITY, ROUNDS, UPDATE, World, code_of, values_of
+from secagg_world import AUTHORITY, ROUNDS, UPDATE, World, code_of, key, values_of
 
 from common.errors import SiteError
 from common.secagg.audit import read_chain, verify_chain
@@ -181,6 +181,17 @@ def test_attack_26_upload_of_another_site(world):
 
     with pytest.raises(SecAggError) as refused:
         server.receive("centre1", answers["centre2"])
+
+    assert refused.value.code == "S_SIG"
+
+
+def test_attack_26_upload_signed_by_the_link(world):
+    server = collecting(world)
+    honest = unpack(world.exchange(server.requests())["centre1"])
+    forged = pack(honest.kind, honest.header, key("link"), honest.payload)
+
+    with pytest.raises(SecAggError) as refused:
+        server.receive("centre1", forged)
 
     assert refused.value.code == "S_SIG"
 

@@ -87,6 +87,25 @@ def test_attack_03_would_isolate_the_dropped_site(world, monkeypatch):
     check_sums(all_three.decoded(), [3])
 
 
+def test_attack_03_same_model_over_a_set_that_the_phase_may_have(tmp_path):
+    world = World(tmp_path, 6)
+    opened(Attacker(world).join())
+    later = Attacker(world, 2, seed=b"another").join(1, 2, 3, 4)
+
+    assert codes(later.contribute(1, 2, 3, 4)) == {"E_SET_CHANGE"}
+
+
+def test_attack_03_same_model_in_two_phases_at_a_time(world):
+    world.plan.phases["alias"] = world.plan.phases[ROUNDS]
+    first, second = Attacker(world).join(), Attacker(world, phase="alias").join(1, 2)
+    answers = first.contribute()
+    opened(second, 1, 2)
+
+    revealed = first.reveal(answers)
+
+    assert [code_of(answer) for answer in revealed.values()] == ["E_SET_CHANGE", "E_SET_CHANGE", "OK"]
+
+
 def test_attack_04_opening_an_attempt_that_was_abandoned(world):
     attack = Attacker(world).join()
     first = attack.contribute()

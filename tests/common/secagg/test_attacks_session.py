@@ -8,6 +8,7 @@ from secagg_world import SESSIONS, World, check_sums, code_of, values_of
 from common.secagg import party, session
 from common.secagg.errors import SecAggError
 from common.secagg.messages import Close
+from common.secagg.policy import Computed, PhaseRules
 from common.secagg.wire import Kind, unpack
 
 
@@ -31,6 +32,38 @@ def closed(attack):
     header = Close(hdr=attack.hdr, phase=SESSIONS, status="lost", result="0" * 64)
     message = attack.message(Kind.CLOSE, header)
     return {attack.send(site, message) for site in attack.joins}
+
+
+def test_attack_08_session_s_set_below_the_minimum(world):
+    attack = Attacker(world, mode="session").join()
+
+    assert codes(attack.contribute(1)) == {"E_MIN"}
+
+
+def test_attack_10_session_s_members_and_keys(world):
+    attack = Attacker(world, mode="session").join()
+    one, two, three = attack.members()
+    swapped = three.model_copy(update={"join": three.join.model_copy(update={"key": "11" * 32})})
+
+    assert code_of(attack.send(1, attack.m3([one, two, swapped]))) == "E_JOIN_SIG"
+    assert code_of(attack.send(1, attack.m3([two, three]))) == "E_SELF_KEY"
+
+
+def test_attack_22_session_of_too_few_patients(world):
+    world.plan.phases[SESSIONS] = PhaseRules(mode="session", site_minimum=5)
+    plain = world.machine(1).compute
+    world.compute[1] = lambda *arguments: Computed(plain(*arguments).parts, 4)
+    attack = opened(world)
+
+    assert code_of(attack.send(1, attack.iterate(1, b"beta"))) == "E_SMALL_N"
+
+
+def test_attack_28_session_keeps_one_answer(world):
+    attack = opened(world)
+    for step in (1, 2, 3):
+        ask(attack, step, bytes(step))
+
+    assert len(list(world.state(1).rglob("reply.*"))) == 1
 
 
 def test_attack_33_different_parameters_for_each_site(world):

@@ -9,11 +9,11 @@ from common.secagg.conduct import finish, run_round
 from common.secagg.coordinator import SiteRefusedError
 from common.secagg.errors import SecAggError
 from common.secagg.files import SiteFiles
-from common.secagg.messages import Close
+from common.secagg.messages import Close, Reveal
 from common.secagg.policy import SimulatedRandomness, system_randomness
 from common.secagg.server import ServerRound
 from common.secagg.site import SiteMachine
-from common.secagg.wire import Kind
+from common.secagg.wire import Kind, pack, unpack
 
 
 @pytest.fixture
@@ -31,6 +31,15 @@ def test_higher_round_supersedes_an_open_one(world):
 
     assert len(open_folders(world)) == 1
     assert codes(later.contribute()) == {"OK"}
+
+
+def test_higher_round_that_fails_does_not_leave_the_old_one(world):
+    attack = Attacker(world).join()
+    world.compute[1] = lambda *_: 1 / 0
+    later = Attacker(world, 2, seed=b"2")
+
+    assert code_of(later.send(1, later.m1())) == "E_INTERNAL"
+    assert code_of(attack.contribute(asked=[1])[1]) == "E_NO_STATE"
 
 
 def test_operator_aborts_and_the_round_does_not_come_back(world):
@@ -152,6 +161,39 @@ def test_opened_sum_that_is_gone(world):
 
     with pytest.raises(ResumeError, match="gone or damaged"):
         server.open()
+
+
+def test_answers_to_an_abandoned_attempt_do_not_count(world):
+    server = world.round()
+    for name, answer in world.exchange(server.requests()).items():
+        server.receive(name, answer)
+    server.proceed()
+    old = world.exchange(server.requests())
+    for name in ("centre1", "centre2"):
+        server.receive(name, old[name])
+    server.retry()
+
+    with pytest.raises(SecAggError) as refused:
+        server.receive("centre1", old["centre1"])
+
+    assert refused.value.code == "S_STALE"
+    check_sums(run_round(server, world.exchange), [1, 2])
+
+
+def test_seed_of_another_attempt_does_not_count(world):
+    server = world.round()
+    for _ in range(2):
+        for name, answer in world.exchange(server.requests()).items():
+            server.receive(name, answer)
+        server.proceed()
+    answer = unpack(world.handle("centre1", server.requests()["centre1"]))
+    other = Reveal.model_validate_json(answer.header).model_copy(update={"attempt": 1})
+
+    with pytest.raises(SecAggError) as refused:
+        server.receive("centre1", pack(Kind.REVEAL, other.body(), world.identities[1].key))
+    assert refused.value.code == "S_STALE"
+    with pytest.raises(ValueError, match="proceed from revealing"):
+        server.proceed()
 
 
 def test_refusal_names_the_site(world):

@@ -2,13 +2,13 @@ import time
 
 import pytest
 from secagg_attacker import Attacker
-from secagg_world import World, check_sums
+from secagg_world import SESSIONS, World, check_sums
 
 from common.errors import ResumeError
 from common.secagg.conduct import finish, open_session, run_step
 from common.secagg.coordinator import SiteRefusedError
 from common.secagg.errors import SecAggError
-from common.secagg.policy import Computed
+from common.secagg.policy import Computed, PhaseRules
 
 
 def test_session_opens_every_iteration(tmp_path):
@@ -89,6 +89,45 @@ def test_next_session_after_the_last_was_closed(tmp_path):
         check_sums(run_step(server, world.exchange, bytes(number)), [1, 2, 3], factor=1 + number)
         server.close()
         assert finish(server, world.exchange)
+
+
+def test_quota_of_iterations(tmp_path):
+    world = World(tmp_path, 3)
+    world.plan.phases[SESSIONS] = PhaseRules(mode="session", maximum_releases=1)
+    server = world.session()
+    open_session(server, world.exchange)
+    run_step(server, world.exchange, b"a")
+
+    with pytest.raises(SiteRefusedError, match="E_POLICY"):
+        run_step(server, world.exchange, b"bc")
+
+
+def test_answers_that_are_out_of_place(tmp_path):
+    world = World(tmp_path, 3)
+    server = world.session()
+    open_session(server, world.exchange)
+    server.ask(b"a")
+    old = world.exchange(server.requests())
+    with pytest.raises(SecAggError, match="no answer of site nobody"):
+        server.receive("nobody", old["centre1"])
+    with pytest.raises(ResumeError, match="ask for it again"):
+        world.session().requests()
+    for name, answer in old.items():
+        server.receive(name, answer)
+    server.open()
+    server.ask(b"bc")
+
+    with pytest.raises(SecAggError) as refused:
+        server.receive("centre1", old["centre1"])
+
+    assert refused.value.code == "S_STALE"
+    altered = bytearray(world.exchange(server.requests())["centre1"])
+    altered[-1] ^= 1
+    with pytest.raises(SecAggError) as refused:
+        server.receive("centre1", bytes(altered))
+    assert refused.value.code == "S_PAYLOAD"
+    with pytest.raises(ValueError, match="proceed from iterating"):
+        server.proceed()
 
 
 def test_stages_out_of_order(tmp_path):
