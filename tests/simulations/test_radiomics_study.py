@@ -125,11 +125,17 @@ def test_the_lasso_is_scikit_learn_s_on_the_arm_s_patients(results, training, ar
     assert found.used == len(labels)
 
 
-def test_a_selection_leaves_with_a_released_model_alone(results, out):
+def test_a_selection_leaves_with_a_released_model_alone(results):
     assert [one.arm for one in results.selections] == ["federated", "local-a"]
-    released = load_card(out / "models/Combined/local-a.json").card.content
-    selected = {one.name: (one.mean, one.sd) for one in selection_of(results, "local-a").features}
-    described = {one.name: (one.mean, one.sd) for one in released.covariates if one.name in FEATURES}
+
+
+@pytest.mark.parametrize("arm", ["federated", "local-a"])
+def test_a_card_has_the_moments_of_its_own_arm_s_patients(results, out, arm):
+    card = load_card(out / f"models/Combined/{arm}.json").card.content
+    selected = {one.name: (one.mean, one.sd) for one in selection_of(results, arm).features}
+
+    described = {one.name: (one.mean, one.sd) for one in card.covariates if one.name in FEATURES}
+
     assert described == selected
 
 
