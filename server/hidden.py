@@ -6,6 +6,7 @@ What was opened lies in the run's folder, so that a study that is resumed is ans
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -109,15 +110,20 @@ class HiddenSums:
         """
         model, arm, layout = training
         hiding = hiding_of(self.plan, layout)
-        sites = hiding_sets(self.plan)[hiding_set(self.plan, (Group(arm.sites, ()),)) or 0]
+        home = self.folder / "rounds" / model.name / arm.name
+        sites = _members(home) or self._trainers(arm)
         phase = training_phase(self.plan, model, arm)
         asked = Question("round", phase, number, hiding.vectors, ROUND_AGE_S, sites)
-        folder = self.folder / "rounds" / model.name / arm.name / str(number)
+        folder = home / str(number)
         with _told(f"{model.name}, {arm.name}, round {number}"):
             server = ServerRound(self.coordinator, folder, asked, weights.astype("<f4").tobytes(), question)
             sums = run_round(server, self._sealed)
+        write_atomically(home / "members", json.dumps(server.members).encode())
         shared = hiding.summary([sums[vector.name] for vector in hiding.vectors])
         return shared, HiddenRound(server, folder, self._sealed)
+
+    def _trainers(self, arm: Arm) -> tuple[str, ...]:
+        return hiding_sets(self.plan)[hiding_set(self.plan, (Group(arm.sites, ()),)) or 0]
 
     def close(self) -> None:
         """Lets the sites forget what the open sessions needed."""
@@ -181,6 +187,14 @@ class HiddenRound:
     def forget(self) -> None:
         """Removes what was kept of it, once the new weights are safe."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _members(home: Path) -> tuple[str, ...]:
+    """Whom the last round was summed over: who missed it does not know its weights, and rests."""
+    try:
+        return tuple(json.loads((home / "members").read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return ()
 
 
 def _sealed_of(replies: Mapping[str, Reply]) -> dict[str, Bytes]:
