@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -27,7 +26,7 @@ from common.secagg.messages import (
     input_digest,
     read,
 )
-from common.secagg.policy import Clock
+from common.secagg.policy import Clock, wall_clock
 from common.secagg.releases import choose_set, sites_of
 from common.secagg.roster import Roster
 from common.secagg.vectors import Vector
@@ -48,11 +47,6 @@ class SiteRefusedError(SecAggError):
 
 
 Message = TypeVar("Message", bound=Header)
-
-
-def wall_clock() -> int:
-    """Unix time in whole seconds."""
-    return int(time.time())
 
 
 @dataclass(frozen=True)

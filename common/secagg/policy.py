@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 
 Clock: TypeAlias = Callable[[], int]
 """Unix time in seconds."""
+
+
+def wall_clock() -> int:
+    """Unix time in whole seconds."""
+    return int(time.time())
 
 
 @dataclass(frozen=True)

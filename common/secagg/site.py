@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass, replace
 
 from common.errors import RheError
@@ -13,7 +12,7 @@ from common.secagg.history import Ended, Waived
 from common.secagg.messages import Close, Closed, Refusal, RoundRequest, read
 from common.secagg.opening import answer_request
 from common.secagg.party import Party, read_contribute
-from common.secagg.policy import Clock, Compute, Policy, Randomness, system_randomness
+from common.secagg.policy import Clock, Compute, Policy, Randomness, system_randomness, wall_clock
 from common.secagg.roster import Identity, Pin, Roster, check_roster, read_roster, read_waiver
 from common.secagg.session import admit, forget_keys, iterate
 from common.secagg.site_round import contribute, reveal
@@ -21,11 +20,6 @@ from common.secagg.state import SessionState
 from common.secagg.wire import Bytes, Frame, Kind, pack, sha256, unpack
 
 _log = logging.getLogger(__name__)
-
-
-def wall_clock() -> int:
-    """Unix time in whole seconds."""
-    return int(time.time())
 
 
 @dataclass(frozen=True)

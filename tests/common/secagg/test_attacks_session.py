@@ -34,6 +34,16 @@ def closed(attack):
     return {attack.send(site, message) for site in attack.joins}
 
 
+def test_attack_02_same_parameters_in_a_later_session(world):
+    attack = opened(world)
+    ask(attack, 1, b"beta")
+    closed(attack)
+    again = opened(world, 2)
+
+    assert codes(ask(again, 1, b"beta")) == {"E_ALREADY_RELEASED"}
+    assert codes(ask(again, 1, b"gamma")) == {"OK"}
+
+
 def test_attack_08_session_s_set_below_the_minimum(world):
     attack = Attacker(world, mode="session").join()
 

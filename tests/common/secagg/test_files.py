@@ -9,7 +9,7 @@ from common.secagg.conduct import finish, run_round
 from common.secagg.coordinator import SiteRefusedError
 from common.secagg.errors import SecAggError
 from common.secagg.files import SiteFiles
-from common.secagg.messages import Close, Reveal
+from common.secagg.messages import Close, Closed, Join, Reveal
 from common.secagg.policy import SimulatedRandomness, system_randomness
 from common.secagg.server import ServerRound
 from common.secagg.site import SiteMachine
@@ -89,6 +89,14 @@ def test_sweep_wipes_what_has_expired(world):
     world.machine(1).sweep()
 
     assert not open_folders(world)
+
+
+def test_next_request_sweeps_the_other_phases(world):
+    Attacker(world).join(1)
+    world.now += 86_401
+    Attacker(world, mode="session").join(1)
+
+    assert len(open_folders(world)) == 1
 
 
 def test_vector_of_a_killed_process_is_wiped(world):
@@ -194,6 +202,23 @@ def test_seed_of_another_attempt_does_not_count(world):
     assert refused.value.code == "S_STALE"
     with pytest.raises(ValueError, match="proceed from revealing"):
         server.proceed()
+
+
+def test_answer_in_the_name_of_another_or_of_another_round(world):
+    server, other = world.round(), Attacker(world, 2, seed=b"2")
+    frame = unpack(world.handle("centre1", server.requests()["centre1"]))
+    join = Join.model_validate_json(frame.header)
+    named = join.model_copy(update={"site": 2})
+    elsewhere = join.model_copy(update={"hdr": other.hdr})
+
+    for header, code in ((named, "S_SIG"), (elsewhere, "S_CONTEXT")):
+        with pytest.raises(SecAggError) as refused:
+            server.receive("centre1", pack(Kind.JOIN, header.body(), world.identities[1].key))
+        assert refused.value.code == code
+    server.lose()
+    closed = Closed(hdr=other.hdr, site=1)
+    with pytest.raises(SecAggError, match="closed another round"):
+        server.receive("centre1", pack(Kind.CLOSED, closed.body(), world.identities[1].key))
 
 
 def test_refusal_names_the_site(world):
