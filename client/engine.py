@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from rich.progress import Progress
 
 from client.analyses import SiteAnalyses
+from client.disclosure import check_plan, check_quota
 from client.egress import departure_of, sealed_departures
 from client.environment import describe as describe_environment
 from client.explain import draw_attention
@@ -29,7 +30,7 @@ from client.prepare import prepare_site
 from client.registry import ReleaseRegistry
 from client.samples import SiteSamples
 from client.score_store import ScoreStore
-from client.site import SiteSettings, attention_maps_may_leave, check_profile, check_release, load_site
+from client.site import SiteSettings, attention_maps_may_leave, load_site
 from client.trainings import SiteTrainings
 from common.errors import PlanError, PolicyError, ProtocolError, RheError, StorageError
 from common.groups import groups_of
@@ -80,6 +81,7 @@ class SiteEngine:
         """The reply to one request; never raises but for Ctrl-C, because this is the process' boundary."""
         header = None
         try:
+            check_quota(self.settings, self.ledger)
             if is_sealed(message):
                 return self._told(message, self._sealed(message))
             request = decode_request(message, self.coordinator)
@@ -197,8 +199,7 @@ class SiteEngine:
 
     def describe(self, _: Request) -> Reply:
         """What software and hardware this site has, once policy and plan agree."""
-        check_profile(self.settings, self.folder, self.plan)
-        check_release(self.settings, self.plan)
+        check_plan(self.settings, self.folder, self.plan)
         device = pick_device(self.settings.device)
         return self._reply(facts=describe_environment(device, synthetic=self.settings.synthetic))
 

@@ -65,6 +65,8 @@ class Line(Section):
 
 
 class _Head(Section):
+    day: str = ""
+    today: int = Field(default=0, ge=0)
     number: int = Field(default=0, ge=0)
     digest: str = Field(default=_START, pattern=r"^[0-9a-f]{64}$")
     size: int = Field(default=0, ge=0)
@@ -103,7 +105,18 @@ class Ledger:
             )
             text = line.model_dump_json().encode()
             _append(self.path, text + b"\n")
-            self._keep(_following(head, text))
+            self._keep(_following(head, line, text))
+
+    def today(self) -> int:
+        """How many answers with numbers left on this day (UTC).
+
+        Raises
+        ------
+        StorageError
+            If what was kept of it is damaged.
+        """
+        head = self._head()
+        return head.today if head.day == f"{datetime.now(UTC):%Y-%m-%d}" else 0
 
     def lines(self) -> tuple[Line, ...]:
         """Every line, once the chain is found whole.
@@ -148,7 +161,7 @@ class Ledger:
         line = _read(self.path, head.number + 1, whole)
         if (line.number, line.previous) != (head.number + 1, head.digest):
             raise self._altered()
-        return _following(head, whole)
+        return _following(head, line, whole)
 
     def _after(self, size: int) -> bytes:
         try:
@@ -187,9 +200,15 @@ class Ledger:
         write_atomically(self.folder / "ledger.head", head.model_dump_json().encode(), private=True)
 
 
-def _following(head: _Head, text: bytes) -> _Head:
-    digest = hashlib.sha256(text).hexdigest()
-    return _Head(number=head.number + 1, digest=digest, size=head.size + len(text) + 1)
+def _following(head: _Head, line: Line, text: bytes) -> _Head:
+    day = f"{line.time:%Y-%m-%d}"
+    return _Head(
+        day=day,
+        today=(head.today if day == head.day else 0) + (line.departure.numbers > 0),
+        number=head.number + 1,
+        digest=hashlib.sha256(text).hexdigest(),
+        size=head.size + len(text) + 1,
+    )
 
 
 def _read(path: Path, number: int, text: bytes) -> Line:

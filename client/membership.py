@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from pydantic import Field, ValidationError
 
+from client.disclosure import check_plan
 from client.roster import identity_of, new_identity, offered_roster
-from client.site import SiteSettings, check_profile, check_release, load_site
+from client.site import SiteSettings, load_site
 from common.enrolment import Invitation, SiteCard, load_handout
 from common.errors import PlanError, PolicyError, SiteError
 from common.secagg.roster import make_card
@@ -196,8 +197,7 @@ class Membership:
         return plan
 
     def _check_policy(self, plan: StudyPlan) -> None:
-        check_profile(self.settings, self.folder, plan)
-        check_release(self.settings, plan)
+        check_plan(self.settings, self.folder, plan)
 
 
 def join(folder: Path, state: Path, invitation: Path) -> Membership:

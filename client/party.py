@@ -14,9 +14,16 @@ from common.rounds import hiding_of
 from common.secagg.files import SiteFiles
 from common.secagg.history import History
 from common.secagg.messages import RoundRequest
-from common.secagg.policy import Clock, Compute, PhaseRules, Randomness, system_randomness
+from common.secagg.policy import (
+    Clock,
+    Compute,
+    PhaseRules,
+    Randomness,
+    system_randomness,
+    wall_clock,
+)
 from common.secagg.roster import Identity
-from common.secagg.site import SiteMachine, wall_clock
+from common.secagg.site import SiteMachine
 from common.study import Arm, CnnModel, StudyPlan
 from common.types import FlatWeights
 

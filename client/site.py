@@ -9,6 +9,7 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from common.errors import PolicyError, SiteError
+from common.sections import Phase
 from common.settings import Section, load_settings
 from common.study import Name, Profile, StudyPlan
 
@@ -55,6 +56,14 @@ class Policy(Section):
     """Fewest patients with which the site takes part; by default 20, or 1 at a synthetic site."""
     min_per_class: int | None = Field(default=None, ge=1)
     """Fewest patients with and without expansion; by default 10, or 1 at a synthetic site."""
+    phases: tuple[Phase, ...] | None = None
+    """Phases of a study that the site takes part in; by default any that it approves."""
+    hidden_sums: bool = False
+    """Whether the site refuses plans that show its numbers to the coordinator (`privacy.secure = false`)."""
+    min_sites: int = Field(default=2, ge=2)
+    """Fewest sites in a sum that is opened."""
+    answers_per_day: int = Field(default=50_000, ge=1)
+    """Answers with numbers on one day; more is refused."""
 
 
 class SiteSettings(Section):

@@ -27,7 +27,7 @@ def fit_over_sites(
     regressions : sequence of tuples of str
         The covariates of each model.
     arm : str
-        Whose networks' scores are covariates, if any are.
+        Whose sites they are, and whose networks' scores are covariates; by default all training sites.
     """
     plan, design = exchange.plan, design_of(exchange.plan)
     minima = minima_of(plan.profile)

@@ -12,6 +12,7 @@ import study_analyses as analyses
 from sklearn.metrics import roc_auc_score, roc_curve
 from study_analyses import SMALL, absent
 
+from server.masking import Masking
 from server.provenance import PhaseTime, Provenance, SiteProvenance
 from server.records import CohortRow, Described, Measure, Standing
 from server.results import (
@@ -113,6 +114,7 @@ def make_study(make: Make = Make()) -> Results:
             threshold=0.5,
             interval="logit-delong",
             two_site_ack=len(make.sites) == 2,
+            hiding=Masking(minimum=2, colluders=0, weights="frozen", roster="ABCD " * 7 + "ABCD"),
             reference_model=next(iter(make.models), None),
             plan={"name": make.title, "seed": 20260301, "federation": {"rounds": make.rounds}},
         ),

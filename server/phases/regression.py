@@ -39,13 +39,19 @@ def screen_predictors(exchange: Exchange) -> Screening:
     return screen(exchange, exchange.plan.training_sites)
 
 
-def screen(exchange: Exchange, sites: tuple[str, ...]) -> Screening:
-    """A univariate model of every candidate in one Newton loop, then one model of those that enter."""
+def screen(exchange: Exchange, sites: tuple[str, ...], arm: str = "") -> Screening:
+    """A univariate model of every candidate in one Newton loop, then one model of those that enter.
+
+    Parameters
+    ----------
+    arm : str
+        Whose sites they are; by default all training sites.
+    """
     plan = exchange.plan
     candidates = plan.regression.candidates
-    univariate = fit_over_sites(exchange, sites, [(name,) for name in candidates])
+    univariate = fit_over_sites(exchange, sites, [(name,) for name in candidates], arm)
     entered = tuple(term.name for term in entering(univariate, plan.regression.entry_p))
     multivariable = None
     if entered:
-        (multivariable,) = fit_over_sites(exchange, sites, [entered])
+        (multivariable,) = fit_over_sites(exchange, sites, [entered], arm)
     return Screening(sites, candidates, univariate, entered, multivariable)

@@ -55,7 +55,8 @@ def find_predictors(exchange: Exchange, arm: Arm, known: Screening | None) -> Ar
     taken = {name for model in plan.table_models for name in model.covariates}
     independent: tuple[str, ...] = ()
     if INDEPENDENT in taken:
-        found = known if known is not None and known.sites == arm.sites else screen(exchange, arm.sites)
+        serves = known is not None and known.sites == arm.sites
+        found = known if known and serves else screen(exchange, arm.sites, arm.name)
         together = () if found.multivariable is None else (found.multivariable,)
         independent = tuple(term.name for term in entering(together, plan.regression.entry_p))
     if RADIOMICS not in taken:

@@ -27,6 +27,7 @@ PLAN = StudyPlan.model_validate(
         "name": "Tables",
         "seed": 5,
         "two_site_ack": True,
+        "privacy": {"secure": False},
         "sites": [{"name": "a", "role": "train"}, {"name": "b", "role": "train"}],
         "models": [{"kind": "scores", "name": "S", "column": "alpha", "probability": True}],
     }

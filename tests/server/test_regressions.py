@@ -86,17 +86,17 @@ def test_models_over_sites_are_those_of_all_their_rows(exchange, regressions):
 def test_all_models_share_one_newton_loop(exchange):
     line = exchange(SITES)
 
-    found = fit_over_sites(line, ("a", "b"), [("location",), ("age",), ("sah",)])
+    found = fit_over_sites(line, ("a", "b", "c"), [("location",), ("age",), ("sah",)])
 
     rounds = max(result.rounds for result in found)
     assert line.rounds == 2 + rounds
-    expected = [Operation.GUARD] * 2 + [Operation.SETUP] * 2 + [Operation.NEWTON] * 2 * rounds
+    expected = [Operation.GUARD] * 3 + [Operation.SETUP] * 3 + [Operation.NEWTON] * 3 * rounds
     assert operations(line) == expected
 
 
 def test_only_the_arm_s_sites_are_asked(exchange):
     line = exchange(SITES)
-    fit_over_sites(line, ("b",), [("age",)])
+    fit_over_sites(line, ("b",), [("age",)], "local-b")
 
     assert {site for _, site, _ in line.asked} == {"b"}
 
@@ -141,7 +141,7 @@ def test_one_site_alone_needs_twenty_patients(exchange):
     line = exchange(cases, profile="standard")
     line.sites["a"] = analyses_of(line.plan, "a", cases["a"][:12], line.sites["a"].registry.path.parent / "n")
 
-    (found,) = fit_over_sites(line, ("a",), [("age",)])
+    (found,) = fit_over_sites(line, ("a",), [("age",)], "local-a")
 
     assert found.status.reason == "fewer than 20 patients"
 

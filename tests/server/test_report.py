@@ -127,6 +127,19 @@ def test_simulated_patients_are_announced_and_only_they():
     assert not Page(render(make_study(real))).of_class("banner")
 
 
+def test_it_is_said_how_sums_were_hidden_and_in_red_if_they_were_not():
+    results = make_study(SMALL_STUDY)
+    bare = results.model_copy(update={"study": results.study.model_copy(update={"hiding": None})})
+
+    hidden, shown = Page(render(results)), Page(render(bare))
+
+    assert "masked (protocol SA1): opened only over at least 2 centres" in hidden.text
+    assert "Not hidden by secure aggregation" in hidden.text
+    assert not hidden.of_class("bare")
+    assert shown.of_class("bare")
+    assert "the coordinator saw every centre's own numbers" in shown.text
+
+
 def test_attention_maps_are_shown_only_if_every_centre_is_synthetic():
     results = make_study(SMALL_STUDY)
     real = results.sites[0].model_copy(update={"synthetic": False})

@@ -1,0 +1,71 @@
+"""What this hospital lets be asked of it, whatever a plan says: stricter than the plan, never weaker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from client.ledger import Ledger
+from client.site import SiteSettings, check_profile, check_release
+from common.errors import PolicyError
+from common.groups import hiding_sets
+from common.study import StudyPlan
+
+
+def check_plan(settings: SiteSettings, folder: Path, plan: StudyPlan) -> None:
+    """Nothing, if the site's policy allows all that the plan will ask.
+
+    Raises
+    ------
+    PolicyError
+        With the setting that forbids it, and what to change.
+    SiteError
+        If there is a simulator's marker that cannot be read.
+    """
+    check_profile(settings, folder, plan)
+    check_release(settings, plan)
+    _check_phases(settings, plan)
+    _check_hiding(settings, plan)
+
+
+def check_quota(settings: SiteSettings, ledger: Ledger) -> None:
+    """Nothing, if the site may answer once more today.
+
+    Raises
+    ------
+    PolicyError
+        If it has answered as often as its policy allows on one day (UTC).
+    StorageError
+        If the ledger is damaged: then nothing leaves.
+    """
+    allowed = settings.policy.answers_per_day
+    if ledger.today() >= allowed:
+        raise PolicyError(
+            f"this site has answered {allowed} times today -> go on tomorrow with --resume, or raise "
+            "policy.answers_per_day in site.toml"
+        )
+
+
+def _check_phases(settings: SiteSettings, plan: StudyPlan) -> None:
+    allowed = settings.policy.phases
+    beyond = [] if allowed is None else [phase for phase in plan.phases if phase not in allowed]
+    if beyond:
+        raise PolicyError(
+            f"the plan has the phases {', '.join(beyond)}, site {settings.name} takes no part in them -> "
+            "leave them out of the plan, or name them under policy.phases in site.toml"
+        )
+
+
+def _check_hiding(settings: SiteSettings, plan: StudyPlan) -> None:
+    """Fails closed: a site that insists on masks takes part in nothing that has none."""
+    policy = settings.policy
+    if policy.hidden_sums and len(plan.sites) > 1 and not plan.hides_sums:
+        raise PolicyError(
+            f"the plan says privacy.secure = false, site {settings.name} shows its numbers to nobody -> "
+            "change the plan, or policy.hidden_sums in site.toml"
+        )
+    fewest = min(len(sites) for sites in hiding_sets(plan))
+    if plan.hides_sums and fewest < policy.min_sites:
+        raise PolicyError(
+            f"the plan opens sums of {fewest} sites, site {settings.name} asks for {policy.min_sites} -> "
+            "change the plan, or policy.min_sites in site.toml"
+        )
