@@ -244,4 +244,10 @@ def _notes(plan: StudyPlan, outcome: Outcome) -> Iterable[str]:
             f"Operating point of {', '.join(names)}: the plan's {plan.evaluation.threshold:g}, because too "
             "few training patients may be counted to choose it by Youden's index."
         )
-    yield "Sums are not masked in this version: the coordinator sees each site's aggregates."
+    if plan.hides_sums:
+        yield (
+            "Sums of several centres were masked: the coordinator opened nothing but the sum. What one centre "
+            "alone contributed is not hidden by secure aggregation."
+        )
+    elif len(plan.sites) > 1:
+        yield "Sums were not masked (privacy.secure = false): the coordinator saw each site's aggregates."

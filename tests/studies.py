@@ -133,7 +133,7 @@ def make_study(make: Make = Make()) -> Results:
         overlays=tuple(_overlays(make)) if make.synthetic and make.models else (),
         notes=(
             "Simulated patients: every number here shows that the system works, none describes a patient.",
-            "Sums are not masked in this version: the coordinator sees each site's aggregates.",
+            "Sums of several centres were masked: the coordinator opened nothing but the sum.",
         ),
         provenance=_provenance(make),
     )
