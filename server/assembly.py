@@ -246,8 +246,8 @@ def _notes(plan: StudyPlan, outcome: Outcome) -> Iterable[str]:
         )
     if plan.hides_sums:
         yield (
-            "Sums of several centres were masked: the coordinator opened nothing but the sum. What one centre "
-            "alone contributed is not hidden by secure aggregation."
+            "Sums of several centres were masked: the coordinator opened nothing but the sum. What one "
+            "centre alone contributed is not hidden by secure aggregation."
         )
     elif len(plan.sites) > 1:
         yield "Sums were not masked (privacy.secure = false): the coordinator saw each site's aggregates."

@@ -133,7 +133,7 @@ def test_it_is_said_how_sums_were_hidden_and_in_red_if_they_were_not():
 
     hidden, shown = Page(render(results)), Page(render(bare))
 
-    assert "masked (protocol SA1): opened only over at least 2 centres" in hidden.text
+    assert "masked (protocol SA1): only sums over at least 2 centres were opened" in hidden.text
     assert "Not hidden by secure aggregation" in hidden.text
     assert not hidden.of_class("bare")
     assert shown.of_class("bare")
