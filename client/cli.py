@@ -178,6 +178,31 @@ def _member(folder: Path, state: Path | None) -> Membership:
 
 
 @app.command()
+def waive(
+    folder: Folder,
+    waiver: Annotated[Path, typer.Argument(help="What the study's authority signed.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Approve without being asked.")] = False,
+    state: State = None,
+) -> None:
+    """Approve the authority's waiver: sums without a site, or this site's return from a backup."""
+    from client.roster import take_waiver
+
+    if not yes:
+        typer.confirm("What the release rules forbid will be told. Do you approve?", abort=True)
+    take_waiver(_member(folder, state), waiver)
+    print(f"{waiver} holds at this site")
+
+
+@app.command()
+def burn(folder: Folder, state: State = None) -> None:
+    """After this site's state came from a backup: wipe what was open; a waiver is needed to go on."""
+    from common.secagg.files import SiteFiles
+
+    SiteFiles(_member(folder, state).protocol_files).burn()
+    print(f"wiped; ask the authority for a waiver, then: rhe-client waive {folder} FILE")
+
+
+@app.command()
 def audit(
     folder: Folder,
     verify: Annotated[bool, typer.Option("--verify", help="Only check that no line was altered.")] = False,

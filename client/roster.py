@@ -17,7 +17,9 @@ from cryptography.hazmat.primitives.serialization import (
 from client.party import HidingParty
 from common.enrolment import study_name
 from common.errors import PolicyError, ProtocolError, SiteError
+from common.secagg.files import SiteFiles
 from common.secagg.roster import Identity, Pin, Roster, check_roster
+from common.secagg.site import approve_waiver
 from common.study import StudyPlan
 
 if TYPE_CHECKING:
@@ -77,6 +79,20 @@ def approved_roster(member: Membership) -> Roster:
         raise PolicyError(f"no roster is approved -> rhe-client approve {member.folder} --roster FILE")
     pin = replace(_pin(member, plan), version=member.approval.roster - 1)
     return check_roster(_contents(member.roster_file), pin)
+
+
+def take_waiver(member: Membership, path: Path) -> None:
+    """Lets the authority's waiver hold at this site.
+
+    Raises
+    ------
+    SecAggError
+        If it is not the authority's for this study, roster and site.
+    ProtocolError
+        If it cannot be read.
+    """
+    plan = member.approved_plan()
+    approve_waiver(SiteFiles(member.protocol_files), _contents(path), _pin(member, plan))
 
 
 def hiding_party(member: Membership) -> HidingParty | None:

@@ -85,6 +85,18 @@ def roster(
 
 
 @app.command()
+def waive(
+    folder: Folder, waiver: Annotated[Path, typer.Argument(help="What the study's authority signed.")]
+) -> None:
+    """Take in the authority's waiver; every site has to approve it, too."""
+    from server.provision.office import open_office
+    from server.provision.rosters import install_waiver
+
+    install_waiver(open_office(folder), waiver)
+    print(f"taken in; hand {waiver} to every site: rhe-client waive FOLDER {waiver.name}")
+
+
+@app.command()
 def start(
     folder: Folder,
     port: Annotated[

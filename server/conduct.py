@@ -79,7 +79,7 @@ def _line(grid: Grid, run: StudyRun) -> Exchange:
     if run.plan.hides_sums:
         if run.roster is None:
             raise PlanError("the plan hides sums, and no roster says among whom -> rhe-server roster")
-        exchange.hide(run.roster, run.protocol)
+        exchange.hide(run.roster, run.protocol, run.absent)
     return exchange
 
 

@@ -136,10 +136,10 @@ class Exchange:
             _insist(site, operation, reply)
         return answers
 
-    def hide(self, roster: Roster, folder: Path) -> None:
+    def hide(self, roster: Roster, folder: Path, absent: Mapping[str, frozenset[int]]) -> None:
         """From now on, what several sites add up to is opened by all of them together."""
         coordinator = Coordinator(self.key, roster)
-        self.hidden = HiddenSums(self.plan, coordinator, folder, self.carry)
+        self.hidden = HiddenSums(self.plan, coordinator, folder, self.carry, absent)
 
     def gather(
         self,

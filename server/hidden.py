@@ -52,12 +52,15 @@ class HiddenSums:
     folder : Path
         Where opened sums and open rounds are kept.
     carry : callable
+    absent : mapping of str to frozenset of int
+        By phase, numbers of the sites whose absence from its sums the authority waived.
     """
 
     plan: StudyPlan
     coordinator: Coordinator
     folder: Path
     carry: Carry
+    absent: Mapping[str, frozenset[int]]
     _sessions: dict[int, ServerSession] = field(default_factory=dict)
 
     def gather(self, groups: Sequence[Group], question: bytes) -> Gathered:
@@ -113,9 +116,10 @@ class HiddenSums:
         home = self.folder / "rounds" / model.name / arm.name
         sites = _members(home) or self._trainers(arm)
         phase = training_phase(self.plan, model, arm)
-        asked = Question("round", phase, number, hiding.vectors, ROUND_AGE_S, sites)
+        absent = self.absent.get(phase, frozenset())
+        asked = Question("round", phase, number, hiding.vectors, ROUND_AGE_S, sites, absent)
         folder = home / str(number)
-        with _told(f"{model.name}, {arm.name}, round {number}"):
+        with _told(f"{model.name}, {arm.name}, round {number} of {phase}"):
             server = ServerRound(self.coordinator, folder, asked, weights.astype("<f4").tobytes(), question)
             sums = run_round(server, self._sealed)
         write_atomically(home / "members", json.dumps(server.members).encode())

@@ -177,7 +177,7 @@ def _conduct(grid: Grid, office: Office, order: Order) -> None:
     from rich.progress import Progress
 
     from server.conduct import conduct
-    from server.provision.rosters import signed_roster
+    from server.provision.rosters import signed_roster, waived_absences
     from server.run import StudyRun
 
     run = StudyRun(
@@ -185,6 +185,7 @@ def _conduct(grid: Grid, office: Office, order: Order) -> None:
         out=order.out,
         key=office.key(),
         roster=signed_roster(office) if office.plan.hides_sums else None,
+        absent=waived_absences(office),
         backend="flower",
         patience_s=order.patience_s,
         pretrained=order.pretrained,

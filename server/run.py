@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -27,6 +28,8 @@ class StudyRun:
         The coordinator's; signs every request.
     roster : Roster or None
         Who takes part, as the authority signed it; needed where the plan hides sums.
+    absent : mapping of str to frozenset of int
+        By phase, numbers of the sites whose absence from its sums the authority waived.
     backend : str
         For the report: "in-process" or "flower".
     patience_s : float
@@ -41,6 +44,7 @@ class StudyRun:
     out: Path
     key: Ed25519PrivateKey
     roster: Roster | None = None
+    absent: Mapping[str, frozenset[int]] = field(default_factory=dict)
     backend: str = "in-process"
     patience_s: float = 120.0
     pretrained: Path | None = None

@@ -54,5 +54,33 @@ def sign(
     print(f"the roster's fingerprint, which every site compares on the phone: {roster.fingerprint}")
 
 
+@app.command()
+def waive(
+    folder: Folder,
+    roster: Annotated[Path, typer.Option(help="The roster that this authority signed.")],
+    site: Annotated[list[str], typer.Option(help="Who may be absent, or who was restored from a backup.")],
+    phase: Annotated[
+        str | None, typer.Option(help="Of whose sums it may be absent, as the coordinator's error names it.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The signed waiver; by default in the folder.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Sign without being asked.")] = False,
+) -> None:
+    """Consent to what the release rules forbid: a sum without a site, or a site that came from a backup."""
+    import time
+
+    from server.provision.signing import Authority, Consent
+
+    who = ", ".join(site)
+    if phase is None:
+        print(f"{who} was restored from a backup: what it had told and forgotten could be told again")
+    else:
+        print(f"{who} may be missing from the sums of {phase}: the difference to earlier sums isolates it")
+    if not yes:
+        typer.confirm("\nDo you consent?", abort=True)
+    path = out or folder / "study.waiver"
+    Authority(folder).waive(roster, Consent(tuple(site), phase, time.time_ns() // 1000), path)
+    print(f"hand {path} to the coordinator and every site: rhe-server waive, rhe-client waive")
+
+
 if __name__ == "__main__":
     app()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from common.enrolment import Invitation, Proposal, load_handout
 from common.errors import PlanError, ProtocolError
-from common.secagg.roster import Roster, read_roster
+from common.secagg.roster import Roster, Waiver, read_roster, read_waiver
 from common.storage import write_atomically
 from server.provision.office import Office
 
@@ -66,9 +66,40 @@ def signed_roster(office: Office) -> Roster:
     return _checked(office, office.roster_file.read_bytes())
 
 
+def install_waiver(office: Office, path: Path) -> Waiver:
+    """Takes a signed waiver in.
+
+    Raises
+    ------
+    SecAggError
+        If the authority did not sign it for this roster.
+    ProtocolError
+        If the file cannot be read.
+    """
+    try:
+        message = path.read_bytes()
+    except OSError as failure:
+        raise ProtocolError(f"{path}: cannot be read ({failure.strerror})") from None
+    waiver = read_waiver(message, _signer(office), signed_roster(office))
+    write_atomically(office.folder / "waivers" / f"{waiver.number}.waiver", message)
+    return waiver
+
+
+def waived_absences(office: Office) -> dict[str, frozenset[int]]:
+    """By phase, the numbers of the sites that may be missing from its sums; raises as `install_waiver`."""
+    found: dict[str, frozenset[int]] = {}
+    for path in sorted((office.folder / "waivers").glob("*.waiver")):
+        waiver = read_waiver(path.read_bytes(), _signer(office), signed_roster(office))
+        found[waiver.phase] = found.get(waiver.phase, frozenset()) | set(waiver.absent)
+    return found
+
+
+def _signer(office: Office) -> bytes:
+    return bytes.fromhex(load_handout(office.invitation, Invitation).signer)
+
+
 def _checked(office: Office, message: bytes) -> Roster:
-    signer = load_handout(office.invitation, Invitation).signer
-    roster = read_roster(message, bytes.fromhex(signer))
+    roster = read_roster(message, _signer(office))
     own = (office.plan.digest(), office.key().public_key().public_bytes_raw().hex())
     if (roster.plan, roster.coordinator) != own:
         raise PlanError("the roster is of another plan or coordinator -> let the authority sign this one's")

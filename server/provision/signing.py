@@ -16,8 +16,28 @@ from cryptography.hazmat.primitives.serialization import (
 from common.enrolment import Proposal
 from common.errors import ProtocolError, StorageError
 from common.secagg.keys import fingerprint, public_bytes
-from common.secagg.roster import Roster, sign_roster
+from common.secagg.messages import NO_DIGEST
+from common.secagg.roster import Roster, Waiver, read_roster, sign_roster, sign_waiver
 from common.storage import private_folder, write_atomically
+
+
+@dataclass(frozen=True)
+class Consent:
+    """What the authority is asked to waive.
+
+    Attributes
+    ----------
+    sites : tuple of str
+        Which may be absent from the phase's sums, or the one that was restored from a backup.
+    phase : str or None
+        Of the sums; None for a restored site.
+    number : int
+        Serial, so that each consent is given once.
+    """
+
+    sites: tuple[str, ...]
+    phase: str | None
+    number: int
 
 
 @dataclass(frozen=True)
@@ -55,6 +75,37 @@ class Authority:
         roster = proposal.roster()
         write_atomically(path, sign_roster(roster, self._key()))
         return roster
+
+    def waive(self, roster_file: Path, consent: Consent, path: Path) -> Waiver:
+        """Writes a signed waiver of what the release rules forbid.
+
+        Raises
+        ------
+        SecAggError
+            If this authority did not sign the roster.
+        ProtocolError
+            If the roster cannot be read, or does not name a site.
+        StorageError
+            If the key cannot be read, or the waiver not written.
+        """
+        key = self._key()
+        roster = read_roster(_contents(roster_file), key.public_key().public_bytes_raw())
+        numbers = tuple(sorted(roster.named(name).id for name in consent.sites))
+        absent = consent.phase is not None
+        if not absent and len(numbers) != 1:
+            raise ProtocolError("one restored site at a time -> give one --site, or --phase for absent ones")
+        waiver = Waiver(
+            study=roster.study,
+            roster=roster.digest,
+            kind="absent" if absent else "restored",
+            phase=consent.phase or "any",
+            absent=numbers if absent else (),
+            definition=NO_DIGEST,
+            site=0 if absent else numbers[0],
+            number=consent.number,
+        )
+        write_atomically(path, sign_waiver(waiver, key))
+        return waiver
 
     def _key(self) -> Ed25519PrivateKey:
         path = _secret(self.folder)
@@ -104,6 +155,13 @@ def read_public_key(path: Path) -> str:
     except (ValueError, ProtocolError):
         raise ProtocolError(f"{path}: is no authority's public key -> ask for authority.pub again") from None
     return text
+
+
+def _contents(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as failure:
+        raise ProtocolError(f"{path}: cannot be read ({failure.strerror})") from None
 
 
 def _secret(folder: Path) -> Path:

@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from common.secagg.files import SiteFiles
+from server.provision.office import open_office
+from server.provision.rosters import waived_absences
+
 PLAN = """
 name = "A study"
 seed = 1
@@ -232,3 +236,62 @@ def test_an_authority_is_never_overwritten(study):
 
     assert found.returncode == 21
     assert "already holds" in found.stderr
+
+
+def approved(joined):
+    joined.sign()
+    done("rhe-server", "roster", joined.office, "--signed", joined.signed)
+    done("rhe-client", "approve", joined.site("a"), "--yes", "--roster", joined.signed)
+
+
+def test_a_restored_site_is_burnt_and_goes_on_with_a_waiver_of_its_own(joined, tmp_path):
+    approved(joined)
+    waive = ("rhe-authority", "waive", joined.authority, "--roster", joined.signed, "--yes")
+    files = SiteFiles(joined.site("a") / ".rhe" / "sa1")
+    files.keep_roster(joined.signed.read_bytes())
+    done("rhe-client", "burn", joined.site("a"))
+    for name in "ab":
+        done(*waive, "--site", name, "--out", tmp_path / f"{name}.waiver")
+
+    other = command("rhe-client", "waive", joined.site("a"), tmp_path / "b.waiver", "--yes")
+    before = SiteFiles(files.folder)
+    with before.locked():
+        assert before.history.is_burned
+    done("rhe-client", "waive", joined.site("a"), tmp_path / "a.waiver", "--yes")
+
+    assert other.returncode == 22
+    assert "another site" in other.stderr
+    after = SiteFiles(files.folder)
+    with after.locked():
+        assert not after.history.is_burned
+
+
+def test_a_waiver_of_absence_is_taken_in_by_the_coordinator_and_a_stranger_s_is_not(joined, tmp_path):
+    approved(joined)
+    done("rhe-authority", "init", tmp_path / "other")
+    absent = ("--site", "c", "--phase", "training:0:0", "--yes", "--out")
+    waiver = tmp_path / "c.waiver"
+    done("rhe-authority", "waive", joined.authority, "--roster", joined.signed, *absent, waiver)
+
+    done("rhe-server", "waive", joined.office, waiver)
+    stranger = command(
+        "rhe-authority", "waive", tmp_path / "other", "--roster", joined.signed, *absent, tmp_path / "x"
+    )
+    damaged = tmp_path / "damaged.waiver"
+    damaged.write_bytes(waiver.read_bytes()[:-3] + b"abc")
+    refused = command("rhe-server", "waive", joined.office, damaged)
+
+    assert waived_absences(open_office(joined.office)) == {"training:0:0": frozenset({3})}
+    assert "E_ROSTER_SIG" in stranger.stderr
+    assert not (tmp_path / "x").exists()
+    assert refused.returncode in {18, 22}
+
+
+def test_one_restored_site_at_a_time(joined):
+    joined.sign()
+    waive = ("rhe-authority", "waive", joined.authority, "--roster", joined.signed, "--yes")
+
+    found = command(*waive, "--site", "a", "--site", "b")
+
+    assert found.returncode == 18
+    assert "one restored site at a time" in found.stderr

@@ -19,6 +19,9 @@ from common.headers import Operation, RequestHeader
 from common.models.checkpoint import load
 from common.models.layout import TRAINED
 from common.protocol import Request, decode_reply, encode_request
+from common.secagg.files import SiteFiles
+from common.secagg.roster import Pin, Waiver, sign_waiver
+from common.secagg.site import approve_waiver
 from common.secagg.wire import Kind, is_sealed, unpack
 from common.study import StudyPlan
 from server.conduct import conduct
@@ -277,6 +280,28 @@ def test_a_hospital_that_dies_after_its_upload_is_waited_for(scans, trained, tmp
 
     assert final(again.run.out).tobytes() == final(trained[0].run.out).tobytes()
     assert load_results(tmp_path / "results.json").study.hiding is not None
+
+
+def test_a_hospital_that_dies_later_stops_the_training_until_a_waiver_names_it(scans, tmp_path):
+    wire = Wire(StudyPlan.model_validate(NETWORK), scans, tmp_path)
+    done = lambda: sum(kind is Kind.CLOSE for _, kind, _ in wire.answers) >= 3
+    wire.lost = lambda site, _kind, training: site == "c" and training and done()
+
+    with pytest.raises(ExchangeError, match=r"round 2 of training:0:0: .*waiver"):
+        wire.study()
+
+    plan, roster, phase = wire.run.plan, wire.run.roster, "training:0:0"
+    authority = simulated_key(plan, "authority")
+    nobody = {"definition": "0" * 64, "site": 0, "number": 1}
+    waiver = Waiver(
+        study=roster.study, roster=roster.digest, kind="absent", phase=phase, absent=(3,), **nobody
+    )
+    for name in "ab":
+        pin = Pin(authority.public_key().public_bytes_raw(), roster.study, plan.digest(), 0, b"")
+        approve_waiver(SiteFiles(tmp_path / "sites" / name / "sa1"), sign_waiver(waiver, authority), pin)
+    wire.run = replace(wire.run, absent={phase: frozenset({3})})
+
+    assert len(wire.study().training[0].points) == 2
 
 
 def test_masks_and_keys_are_gone_when_the_study_is_closed(trained):
