@@ -190,6 +190,8 @@ class SiteEngine:
         operation = header.operation
         if self.plan.hides_sums and operation in _SUMMED:
             self._insist_on_own(header)
+        if self._hidden is not None and request.weights is not None and operation in _JUDGED:
+            self._hidden.insist_known(header, request.weights)
         if operation in _TRAINING:
             return _TRAINING[operation](self.trainings, request)
         if operation in _STATISTICS:
@@ -269,6 +271,8 @@ _STATISTICS: dict[Operation, Callable[[SiteAnalyses, RequestHeader, Parameters],
 }
 _SUMMED = frozenset({*_STATISTICS, Operation.TRAIN, Operation.VALIDATE, Operation.WEIGHT})
 """What is added over sites."""
+_JUDGED = frozenset({Operation.SCORE, Operation.EXPLAIN})
+"""For what weights come that were trained before."""
 _OTHERS: dict[Operation, Callable[[SiteEngine, Request], Reply]] = {
     Operation.DESCRIBE: SiteEngine.describe,
     Operation.PREPARE: SiteEngine.prepare,

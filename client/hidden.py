@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,7 +11,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from client.party import HidingParty, PlanPolicy
-from common.errors import PlanError, ProtocolError
+from common.errors import PlanError, PolicyError, ProtocolError
 from common.groups import Group, groups_of, hiding_set, hiding_sets, own_of, shared_of
 from common.headers import Operation, ReplyHeader, RequestHeader
 from common.hidden import Hiding
@@ -74,6 +75,26 @@ class HiddenAnswers:
             own, layout = self._own(question, bytes(frame.payload))
             header = ReplyHeader(site=self.site, layout=layout)
         return Reply(header, own, sealed=np.frombuffer(bytes(sealed), dtype=np.uint8))
+
+    def insist_known(self, header: RequestHeader, weights: FlatWeights) -> None:
+        """Refuses weights of a training that this site took part in and that no round of it gave.
+
+        Raises
+        ------
+        PolicyError
+            If the coordinator wants something else evaluated than what the sites trained.
+        """
+        arm = self.plan.arm(header.arm)
+        if arm.kind != "federated" or len(arm.sites) == 1 or self.site not in arm.sites:
+            return
+        digest = hashlib.sha256(np.ascontiguousarray(weights, dtype="<f4").tobytes()).hexdigest()
+        files = self._machine.files
+        with files.locked():
+            known = digest in files.history.results()
+        if not known:
+            raise PolicyError(
+                f"{header.operation} of {header.model}, {header.arm}: no round of training gave these weights"
+            )
 
     @cached_property
     def _machine(self) -> SiteMachine:

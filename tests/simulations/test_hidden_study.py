@@ -243,6 +243,24 @@ def test_a_hidden_round_averages_as_one_in_the_clear(trained, scans, tmp_path, m
     np.testing.assert_allclose(ours[buffers], theirs[buffers], atol=1e-4)
 
 
+def test_weights_that_no_round_gave_are_not_evaluated(trained, scans):
+    wire, _ = trained
+    plan, engine = wire.run.plan, open_engines(wire.run, scans, Progress(disable=True))["a"]
+    header = RequestHeader(
+        operation=Operation.SCORE, plan_hash=plan.digest(), site="a", model="net", arm="federated"
+    )
+
+    def code(weights):
+        request = encode_request(Request(header, weights), wire.run.key)
+        return decode_reply(engine.handle(request)).header.code
+
+    weights = final(wire.run.out)
+    crafted = weights.copy()
+    crafted[0] += np.float32(1e-6)
+    assert code(weights) == "OK"
+    assert code(crafted) == "E_POLICY"
+
+
 def test_no_update_comes_in_the_clear(trained):
     wire, _ = trained
 
