@@ -145,7 +145,6 @@ def _hiding(plan: StudyPlan, roster: Roster) -> Masking:
         minimum=roster.minimum,
         colluders=roster.colluders,
         weights=plan.privacy.weights,
-        roster=roster.fingerprint,
     )
 
 

@@ -62,7 +62,9 @@ def conduct(grid: Grid, run: StudyRun, progress: Progress) -> Results:
     with clock.phase("preparation"):
         preparation = prepare_sites(exchange)
     outcome = _carry_out(exchange, run, progress, clock, Outcome(facts, preparation))
-    exchange.close()
+    if exchange.hidden is not None:
+        with clock.phase("closing"):
+            exchange.hidden.close()
     provenance = _provenance(run, exchange, clock, facts)
     results = assemble(run, outcome, provenance)
     write_cards(run, outcome, results)
@@ -156,6 +158,7 @@ def _provenance(
             PhaseTime(phase=name, seconds=round(spent.seconds, 3), rounds=spent.rounds)
             for name, spent in clock.spent.items()
         ),
+        roster="" if run.roster is None or not run.plan.hides_sums else run.roster.fingerprint,
         message_rounds=traffic.rounds,
         messages=traffic.messages,
         bytes_sent=traffic.bytes_sent,

@@ -184,11 +184,6 @@ class Exchange:
         replies = self._post(asked, insist=False)
         return {site: replies[self._nodes[site]] for site in messages if self._nodes[site] in replies}
 
-    def close(self) -> None:
-        """Lets the sites forget what hidden sums needed."""
-        if self.hidden is not None:
-            self.hidden.close()
-
     def _header(self, operation: Operation, site: str, context: Mapping[str, object]) -> RequestHeader:
         fields = {"operation": operation, "plan_hash": self.plan.digest(), "site": site, **context}
         return RequestHeader.model_validate(fields)

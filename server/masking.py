@@ -18,5 +18,3 @@ class Masking(Record):
     """How many centres may collude with the coordinator without learning another's numbers."""
     weights: Literal["frozen", "per-round", "equal"]
     """How centres weigh in a federated training."""
-    roster: str
-    """Fingerprint of the list of centres that the authority signed."""

@@ -38,6 +38,8 @@ class Provenance(Record):
     """Of the coordinator."""
     sites: tuple[SiteProvenance, ...]
     phases: tuple[PhaseTime, ...]
+    roster: str = ""
+    """Fingerprint of the list of centres that the authority signed, where sums were hidden."""
     message_rounds: int
     messages: int
     bytes_sent: int

@@ -15,12 +15,12 @@ from client.membership import Membership
 from client.supervise import LOOPBACK, free_port
 from common.errors import SiteError
 from common.processes import Child, start, stop
-from common.storage import exclusive
+from common.storage import exclusive, write_atomically
 from common.study import load_plan
 from server.job import Outcome
 from server.provision.office import open_office
 from server.run import StudyRun
-from simulations.parties import simulated_key
+from simulations.parties import as_pem, simulated_key
 from simulations.two_centres import check_sites, open_engines
 
 if TYPE_CHECKING:
@@ -109,20 +109,20 @@ class _Neighbourhood:
         invitation = open_office(self._office).invitation
         for name, folder in sorted(self.request.sites.items()):
             member = self._member(name)
-            _do(
-                "rhe-client",
-                "init",
-                str(folder),
-                "--invitation",
-                str(invitation),
-                "--state",
-                str(member.state),
-            )
+            self._derive_identity(member)
+            joining = ("--invitation", str(invitation), "--state", str(member.state))
+            _do("rhe-client", "init", str(folder), *joining)
             _do("rhe-server", "enrol", str(self._office), str(member.card))
         roster = self._sign_roster() if hides else ()
         for name, folder in sorted(self.request.sites.items()):
             state = str(self._member(name).state)
             _do("rhe-client", "approve", str(folder), "--yes", "--state", state, *roster)
+
+    def _derive_identity(self, member: Membership) -> None:
+        """The same secrets as in one process: a simulated study has the same bits."""
+        if self.run.plan.hides_sums and not member.identity_key.exists():
+            key = simulated_key(self.run.plan, f"site {member.settings.name}")
+            write_atomically(member.identity_key, as_pem(key), private=True)
 
     def _found_authority(self) -> tuple[str, ...]:
         """On a machine of its own in a real study; what `rhe-server init` is told of it."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from client.party import HidingParty
 from common.enrolment import study_name
@@ -18,6 +19,11 @@ from common.study import StudyPlan
 def simulated_key(plan: StudyPlan, of: str = "") -> Ed25519PrivateKey:
     """The coordinator's key, or that of a site or the authority."""
     return Ed25519PrivateKey.from_private_bytes(_secret(plan, of))
+
+
+def as_pem(key: Ed25519PrivateKey) -> bytes:
+    """The key as a site keeps its own."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def simulated_roster(plan: StudyPlan) -> Roster | None:

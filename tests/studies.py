@@ -114,7 +114,7 @@ def make_study(make: Make = Make()) -> Results:
             threshold=0.5,
             interval="logit-delong",
             two_site_ack=len(make.sites) == 2,
-            hiding=Masking(minimum=2, colluders=0, weights="frozen", roster="ABCD " * 7 + "ABCD"),
+            hiding=Masking(minimum=2, colluders=0, weights="frozen"),
             reference_model=next(iter(make.models), None),
             plan={"name": make.title, "seed": 20260301, "federation": {"rounds": make.rounds}},
         ),

@@ -117,7 +117,7 @@ def test_the_study_runs_with_the_rest_and_its_flow_chart_counts_the_refused(hosp
 
     assert done.returncode == 0, done.stderr
     rounds, *written = done.stdout.splitlines()
-    assert re.match(r"\d+ rounds of messages: enrolment 1, preparation 1, cohort 2, ", rounds), rounds
+    assert re.match(r"\d+ rounds of messages: enrolment 1, preparation 1, cohort 4, ", rounds), rounds
     assert written == [str(out / "results.json"), str(out / "report.html")]
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))
     flow = {chart["site"]: chart for chart in results["flow"]}
