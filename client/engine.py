@@ -190,7 +190,7 @@ class SiteEngine:
         operation = header.operation
         if self.plan.hides_sums and operation in _SUMMED:
             self._insist_on_own(header)
-        if self._hidden is not None and request.weights is not None and operation in _JUDGED:
+        if request.weights is not None and operation in _JUDGED and self._hidden is not None:
             self._hidden.insist_known(header, request.weights)
         if operation in _TRAINING:
             return _TRAINING[operation](self.trainings, request)

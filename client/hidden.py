@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,7 +17,7 @@ from common.groups import Group, groups_of, hiding_set, hiding_sets, own_of, sha
 from common.headers import Operation, ReplyHeader, RequestHeader
 from common.hidden import Hiding
 from common.models.layout import Layout
-from common.phases import HiddenPhase, phase_of
+from common.phases import HiddenPhase, phase_of, training_phase
 from common.protocol import Reply, Request, decode_request
 from common.rounds import hiding_of, nobody_trained, share_of, to_hide
 from common.secagg.messages import Iterate, RoundRequest, read
@@ -27,6 +28,8 @@ from common.stats.contract import Layout as SummaryLayout
 from common.stats.contract import Summary
 from common.study import Arm, CnnModel, StudyPlan
 from common.types import FlatWeights
+
+_log = logging.getLogger(__name__)
 
 Answer = Callable[[Request, bool], Summary]
 """The engine's summary of a question; without patients where the flag is false."""
@@ -77,7 +80,9 @@ class HiddenAnswers:
         return Reply(header, own, sealed=np.frombuffer(bytes(sealed), dtype=np.uint8))
 
     def insist_known(self, header: RequestHeader, weights: FlatWeights) -> None:
-        """Refuses weights of a training that this site took part in and that no round of it gave.
+        """Refuses weights of a training that this site took part in to its end and that no round of it gave.
+
+        A site that was missing, and rested, never heard what came of the rounds after.
 
         Raises
         ------
@@ -88,10 +93,14 @@ class HiddenAnswers:
         if arm.kind != "federated" or len(arm.sites) == 1 or self.site not in arm.sites:
             return
         digest = hashlib.sha256(np.ascontiguousarray(weights, dtype="<f4").tobytes()).hexdigest()
+        phase = training_phase(self.plan, self.plan.network(header.model), arm)
         files = self._machine.files
         with files.locked():
-            known = digest in files.history.results()
-        if not known:
+            last, known = files.history.last(phase), digest in files.history.results()
+        rested = last is None or last.round < self.plan.federation.rounds
+        if rested:
+            _log.warning("weights of a training that this site missed model=%s", header.model)
+        elif not known:
             raise PolicyError(
                 f"{header.operation} of {header.model}, {header.arm}: no round of training gave these weights"
             )
