@@ -80,9 +80,9 @@ class HiddenAnswers:
         return Reply(header, own, sealed=np.frombuffer(bytes(sealed), dtype=np.uint8))
 
     def insist_known(self, header: RequestHeader, weights: FlatWeights) -> None:
-        """Refuses weights of a training that this site took part in to its end and that no round of it gave.
+        """Refuses weights of a training that this site took part in and that no round of it gave.
 
-        A site that was missing, and rested, never heard what came of the rounds after.
+        A site that was missing when its last round was closed never heard what came of it.
 
         Raises
         ------
@@ -97,8 +97,8 @@ class HiddenAnswers:
         files = self._machine.files
         with files.locked():
             last, known = files.history.last(phase), digest in files.history.results()
-        rested = last is None or last.round < self.plan.federation.rounds
-        if rested:
+            end = None if last is None else files.history.ended(last.hdr)
+        if last is not None and (end is None or end.status != "opened"):
             _log.warning("weights of a training that this site missed model=%s", header.model)
         elif not known:
             raise PolicyError(

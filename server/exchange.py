@@ -179,10 +179,19 @@ class Exchange:
         return encode_request(Request(header, weights, parameters or {}), self.key)
 
     def carry(self, messages: Mapping[str, bytes]) -> dict[str, Reply]:
-        """Takes a message of the protocol that hides sums to each site; who stays away is left out."""
+        """Takes a message of the protocol that hides sums to each site; who stays away is left out.
+
+        Raises
+        ------
+        ExchangeError
+            If a site refuses outside of the protocol, by its own policy or because its disk is full.
+        """
         asked = {self._nodes[site]: message for site, message in messages.items()}
         replies = self._post(asked, insist=False)
-        return {site: replies[self._nodes[site]] for site in messages if self._nodes[site] in replies}
+        answers = {site: replies[self._nodes[site]] for site in messages if self._nodes[site] in replies}
+        for site, reply in answers.items():
+            _insist(site, "a hidden sum", reply)
+        return answers
 
     def _header(self, operation: Operation, site: str, context: Mapping[str, object]) -> RequestHeader:
         fields = {"operation": operation, "plan_hash": self.plan.digest(), "site": site, **context}
@@ -278,7 +287,7 @@ class Exchange:
         return next((name for name, known in self._nodes.items() if known == node), f"node {node}")
 
 
-def _insist(site: str, operation: Operation, reply: Reply) -> None:
+def _insist(site: str, operation: str, reply: Reply) -> None:
     if reply.header.site != site:
         raise ExchangeError(f"{site}: the answer to {operation} claims to be from {reply.header.site!r}")
     if reply.header.code != OK:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from math import prod
 
@@ -259,6 +260,46 @@ def test_weights_that_no_round_gave_are_not_evaluated(trained, scans):
     crafted[0] += np.float32(1e-6)
     assert code(weights) == "OK"
     assert code(crafted) == "E_POLICY"
+
+
+def test_crafted_weights_are_not_evaluated_amid_a_training_or_before_it(scans, tmp_path):
+    wire = Wire(StudyPlan.model_validate(NETWORK), scans, tmp_path)
+    closed = []
+    wire.lost = lambda _site, kind, training: (
+        training and len(closed) >= 3 if kind is not Kind.CLOSE else bool(closed.append(1))
+    )
+
+    def code(weights):
+        header = RequestHeader(
+            operation=Operation.SCORE,
+            plan_hash=wire.run.plan.digest(),
+            site="a",
+            model="net",
+            arm="federated",
+        )
+        engine = open_engines(wire.run, scans, Progress(disable=True))["a"]
+        return decode_reply(engine.handle(encode_request(Request(header, weights), wire.run.key))).header.code
+
+    crafted = np.ones(309469, dtype=np.float32)
+    assert code(crafted) == "E_POLICY"
+    with pytest.raises(ExchangeError, match="round 2"):
+        wire.study()
+    assert code(crafted) == "E_POLICY"
+
+
+def test_a_refusal_by_the_site_s_own_policy_is_told_and_not_taken_for_silence(tables, tmp_path):
+    wire = Wire(StudyPlan.model_validate(TABLE), tables, tmp_path / "out")
+    folder = tmp_path / "c"
+    shutil.copytree(tables["c"], folder)
+    text = (folder / "site.toml").read_text()
+    policy = "[policy]\nanswers_per_day = 2\n"
+    (folder / "site.toml").write_text(
+        text.replace("[policy]\n", policy) if "[policy]" in text else text + policy
+    )
+    wire.sites = {**tables, "c": folder}
+
+    with pytest.raises(ExchangeError, match=r"^c: a hidden sum failed with E_POLICY"):
+        wire.study()
 
 
 def test_no_update_comes_in_the_clear(trained):
