@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from client.site import SiteSettings
 from common.cohort.readings import WHO
+from common.noise import site_privacy
+from common.rounds import parts_of
 from common.secagg.keys import fingerprint, public_bytes
 from common.secagg.roster import Roster
 from common.study import StudyPlan
@@ -30,6 +32,8 @@ def describe_plan(plan: StudyPlan, settings: SiteSettings) -> str:
         "\n".join(["What never leaves it:", *(f"  - {item}" for item in _STAYING)]),
     ]
     paragraphs.append(_hiding(plan))
+    if plan.privacy.noise is not None and "training" in plan.phases and site.role == "train":
+        paragraphs += _noise(plan)
     if plan.arms.design == "leave-one-centre-out":
         paragraphs.append(
             "Every centre is left out in turn: from the sums with and without it, what a centre contributed "
@@ -50,6 +54,30 @@ def _hiding(plan: StudyPlan) -> str:
         "What several hospitals add up to leaves masked: nobody can read more of it than the sum. Not hidden "
         "by any sum is what this hospital contributes alone, and shown as its own: its flow chart, its "
         "column of Table 1, models judged on its patients, and a model of its patients alone that leaves it."
+    )
+
+
+def _noise(plan: StudyPlan) -> Iterator[str]:
+    """What the noise on model updates buys a hospital that trains, and what it does not."""
+    # Slow, and needed where there is noise alone
+    from common.models.layout import Layout
+    from common.models.zoo import build
+
+    trained = [
+        (arm, parts_of(plan, Layout.of(build(model.network(plan.preprocessing)))))
+        for model in plan.networks
+        for arm in plan.all_arms()
+    ]
+    bought = site_privacy(plan, trained)
+    if bought is None:
+        return
+    yield (
+        "Noise is added to model updates. Whether this hospital took part at all is then (epsilon, delta)-"
+        f"differentially private: over all {bought.releases} rounds epsilon = {bought.outside:.3g} at "
+        f"delta = {bought.delta:g} towards the coordinator and whoever gets the models, epsilon = "
+        f"{bought.among_sites:.3g} towards another hospital, which knows the noise that it added. That is "
+        "about the hospital as one, not about a patient; numbers of patients, validation, tables and metrics "
+        "are exact sums outside of it. A small epsilon, say 1, protects; one above 10 hardly does."
     )
 
 

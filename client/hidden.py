@@ -19,10 +19,11 @@ from common.hidden import Hiding
 from common.models.layout import Layout
 from common.phases import HiddenPhase, phase_of, training_phase
 from common.protocol import Reply, Request, decode_request
-from common.rounds import hiding_of, nobody_trained, share_of, to_hide
+from common.rounds import hiding_of, nobody_trained, share_of, to_hide, variance_of
 from common.secagg.messages import Iterate, RoundRequest, read
 from common.secagg.policy import Computed, Part
 from common.secagg.site import SiteMachine
+from common.secagg.vectors import Ring
 from common.secagg.wire import Kind, unpack
 from common.stats.contract import Layout as SummaryLayout
 from common.stats.contract import Summary
@@ -118,7 +119,7 @@ class HiddenAnswers:
             raise ProtocolError("statistics are hidden in sessions")
         asked = decode_request(bytes(payload), self.coordinator)
         shared, own = self._split(asked, phase.sites)
-        hiding = Hiding(shared.layout(), len(self.plan.sites), {})
+        hiding = Hiding(shared.layout())
         # One question at a time: what it gave is told with the answer
         self._told = {question.input: (own, hiding.layout)}
         values = zip(hiding.vectors, hiding.values(shared), strict=True)
@@ -163,14 +164,20 @@ class HiddenAnswers:
         layout = self.layout(model)
         hiding = hiding_of(self.plan, layout)
         if self.site not in arm.sites:
-            nothing = hiding.values(nobody_trained(self.plan, layout))
-            return Computed(tuple(map(Part, hiding.vectors, nothing)), patients=0)
+            return Computed(self._parts(hiding, nobody_trained(self.plan, layout), 1.0), patients=0)
         summary = self.answer(Request(header, weights.astype(np.float32, copy=False)), True)
         weight = int(summary.counts["patients"])
-        share = share_of(self.plan, weight)
-        values = hiding.values(to_hide(self.plan, layout, summary))
-        parts = (
-            Part(vector, array, alpha=share if vector.scale_bits else 1.0)
-            for vector, array in zip(hiding.vectors, values, strict=True)
+        told = to_hide(self.plan, layout, summary)
+        return Computed(self._parts(hiding, told, share_of(self.plan, weight)), patients=weight)
+
+    def _parts(self, hiding: Hiding, summary: Summary, share: float) -> tuple[Part, ...]:
+        """A round's vectors; who rests adds noise, too."""
+        return tuple(
+            Part(
+                vector,
+                values,
+                alpha=share if vector.ring is Ring.UPDATES else 1.0,
+                variance=variance_of(self.plan, vector),
+            )
+            for vector, values in zip(hiding.vectors, hiding.values(summary), strict=True)
         )
-        return Computed(tuple(parts), patients=weight)

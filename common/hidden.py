@@ -10,14 +10,13 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from common.secagg.encoding import scale_bits_for
-from common.secagg.vectors import Ring, Segment, Vector
+from common.secagg.vectors import Ring, Vector
 from common.stats.contract import Layout, Summary
 from common.types import Counts, FlatWeights, Reals
 
@@ -39,15 +38,12 @@ class Hiding:
     ----------
     layout : Layout
         Of the summary.
-    sites : int
-        How many are rostered.
-    clips : mapping of str to tuple of Segment
-        Bounds of each model update.
+    updates : mapping of str to Vector
+        How each model update is scaled and bounded.
     """
 
     layout: Layout
-    sites: int
-    clips: Mapping[str, tuple[Segment, ...]]
+    updates: Mapping[str, Vector] = field(default_factory=dict)
 
     @property
     def vectors(self) -> tuple[Vector, ...]:
@@ -58,7 +54,7 @@ class Hiding:
         if counts:
             found.append(Vector(f"counts {digest}", (counts,), Ring.COUNTS))
         found += [Vector(f"reals {digest} {level}", (reals,), Ring.REALS) for level in _levels(reals)]
-        return (*found, *(self._update(name, math.prod(shape)) for name, shape in self._of("updates")))
+        return (*found, *(self.updates[name] for name, _ in self._of("updates")))
 
     def values(self, summary: Summary) -> tuple[Counts | Reals | FlatWeights, ...]:
         """The summary's numbers, one flat array a vector.
@@ -95,12 +91,6 @@ class Hiding:
 
     def _size(self, kind: str) -> int:
         return sum(math.prod(shape) for _, shape in self._of(kind))
-
-    def _update(self, name: str, size: int) -> Vector:
-        segments = self.clips[name]
-        largest = max(segment.clip for segment in segments)
-        bits = scale_bits_for(self.sites, largest)
-        return Vector(f"updates {name}", (size,), Ring.UPDATES, segments, bits)
 
 
 def _shaped(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from common.cohort.score_columns import score_columns
+from common.noise import noise_of
 
 if TYPE_CHECKING:
     from common.study import StudyPlan
@@ -33,17 +34,35 @@ def check_design(plan: StudyPlan) -> None:
             "with two sites each learns the other's sums by subtraction -> two_site_ack = true says that "
             "all know"
         )
+    if len(set(plan.phases)) < len(plan.phases):
+        raise ValueError(f"phases has one twice: {list(plan.phases)} -> name each once")
+    needs_training = {"evaluation", "explanation"} & set(plan.phases) and plan.trained_models
+    if needs_training and "training" not in plan.phases:
+        raise ValueError('evaluation and explanation need the models of training -> add "training" to phases')
+
+
+def check_privacy(plan: StudyPlan) -> None:
+    """What hides sums, and the noise on them.
+
+    Raises
+    ------
+    ValueError
+        With the contradiction and what to change.
+    """
+    if plan.privacy.noise is not None:
+        if not plan.hides_sums:
+            raise ValueError(
+                "noise is added under masks -> privacy.secure = true and at least two sites, or no "
+                "privacy.noise"
+            )
+        for part in ("weights", "buffers"):
+            noise_of(plan, part)
     starts_alike = any(model.initialisation == "imagenet" for model in plan.networks)
     if plan.hides_sums and plan.arms.design == "leave-one-centre-out" and starts_alike:
         raise ValueError(
             "leave-one-centre-out arms that all start from ImageNet weights tell each centre's first update "
             '-> initialisation = "random", or privacy.secure = false'
         )
-    if len(set(plan.phases)) < len(plan.phases):
-        raise ValueError(f"phases has one twice: {list(plan.phases)} -> name each once")
-    needs_training = {"evaluation", "explanation"} & set(plan.phases) and plan.trained_models
-    if needs_training and "training" not in plan.phases:
-        raise ValueError('evaluation and explanation need the models of training -> add "training" to phases')
 
 
 def check_models(plan: StudyPlan) -> None:

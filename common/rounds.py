@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Mapping
 
 import numpy as np
 
 from common.hidden import Hiding
 from common.models.layout import TRAINED, Kind, Layout
-from common.secagg.vectors import Segment
+from common.noise import UpdatePart, noise_of
+from common.secagg.encoding import scale_bits_for
+from common.secagg.noise import clip_norm
+from common.secagg.vectors import Ring, Segment, Vector
 from common.seeds import derive_seed
 from common.stats.contract import Summary, join
 from common.stats.roc import local_roc
 from common.study import Arm, CnnModel, StudyPlan
+from common.types import FlatWeights
 
 VALIDATION_BINS = 50
 """Coarse, because a validation histogram leaves the site in every round."""
@@ -60,9 +63,28 @@ def hiding_of(plan: StudyPlan, layout: Layout) -> Hiding:
     """
     counts = {"patients": np.array(0)} if plan.privacy.weights == "per-round" else {}
     told = join([Summary(counts, {"loss": np.array(0.0)}), nobody_validated().under("validation")])
-    clips = {name: (Segment(size, clip),) for name, size, clip in _parts(plan, layout)}
-    updates = tuple(("updates", name, (size,)) for name, size, _ in sorted(_parts(plan, layout)))
-    return Hiding((*told.layout(), *updates), len(plan.sites), clips)
+    parts = parts_of(plan, layout)
+    shapes = tuple(("updates", name, (size,)) for name, size in sorted(parts.items()))
+    return Hiding(
+        (*told.layout(), *shapes), {name: _vector(plan, name, size) for name, size in parts.items()}
+    )
+
+
+def parts_of(plan: StudyPlan, layout: Layout) -> dict[UpdatePart, int]:
+    """The parts in which a network's updates are summed, and how many elements each has."""
+    sizes = {name: int(layout.mask(kinds).sum()) for name, kinds in _KINDS.items()}
+    if plan.privacy.noise is not None:
+        del sizes["counters"]
+    return {name: size for name, size in sizes.items() if size}
+
+
+def variance_of(plan: StudyPlan, vector: Vector) -> float:
+    """Of the noise that a site adds to one of a round's vectors, in squared integer units."""
+    for name in _KINDS:
+        noise = noise_of(plan, name)
+        if noise is not None and vector.name == _named(name):
+            return noise.variance
+    return 0.0
 
 
 def to_hide(plan: StudyPlan, layout: Layout, summary: Summary) -> Summary:
@@ -72,7 +94,12 @@ def to_hide(plan: StudyPlan, layout: Layout, summary: Summary) -> Summary:
     counts = dict(summary.counts)
     if plan.privacy.weights != "per-round":
         del counts[_PATIENTS]
-    updates = {name: delta[layout.mask(kinds)] for name, kinds, _ in _parts_of(layout)}
+    updates: dict[str, FlatWeights] = {}
+    for name in parts_of(plan, layout):
+        updates[name] = delta[layout.mask(_KINDS[name])]
+        noise = noise_of(plan, name)
+        if noise is not None:
+            clip_norm(updates[name], noise.norm)
     return Summary(counts, summary.reals, updates)
 
 
@@ -85,8 +112,8 @@ def from_hidden(plan: StudyPlan, layout: Layout, opened: Summary, total: int) ->
         Weight of all sites of the arm, which is released once; a site that is absent counts as no change.
     """
     delta = np.zeros(layout.size, dtype=np.float32)
-    for name, kinds, _ in _parts_of(layout):
-        delta[layout.mask(kinds)] = opened.updates[name]
+    for name in parts_of(plan, layout):
+        delta[layout.mask(_KINDS[name])] = opened.updates[name]
     patients = opened.counts.get(_PATIENTS, np.array(total))
     counts = {**opened.counts, _PATIENTS: patients}
     return Summary(counts, opened.reals, {_DELTA: delta * np.float32(_whole(plan))})
@@ -106,21 +133,20 @@ def _whole(plan: StudyPlan) -> int:
     return 1 if plan.privacy.weights == "equal" else plan.privacy.largest_site
 
 
-def _parts(plan: StudyPlan, layout: Layout) -> Iterator[tuple[str, int, float]]:
-    """Name, size and bound of each part that the network has."""
+def _vector(plan: StudyPlan, part: UpdatePart, size: int) -> Vector:
+    noise = noise_of(plan, part)
     bounds = {"weights": plan.privacy.clip, "buffers": plan.privacy.clip_buffers, "counters": _COUNTER_CLIP}
-    for name, _, size in _parts_of(layout):
-        yield name, size, bounds[name]
+    clip = bounds[part] if noise is None else noise.norm
+    bits = scale_bits_for(len(plan.sites), clip) if noise is None else noise.scale_bits
+    return Vector(_named(part), (size,), Ring.UPDATES, (Segment(size, clip),), bits)
 
 
-@lru_cache(maxsize=16)
-def _parts_of(layout: Layout) -> tuple[tuple[str, frozenset[Kind], int], ...]:
-    sized = [(name, kinds, int(layout.mask(kinds).sum())) for name, kinds in _KINDS]
-    return tuple(part for part in sized if part[2])
+def _named(part: UpdatePart) -> str:
+    return f"updates {part}"
 
 
-_KINDS: tuple[tuple[str, frozenset[Kind]], ...] = (
-    ("weights", TRAINED),
-    ("buffers", frozenset({"batchnorm-buffer"})),
-    ("counters", frozenset({"counter"})),
-)
+_KINDS: Mapping[UpdatePart, frozenset[Kind]] = {
+    "weights": TRAINED,
+    "buffers": frozenset({"batchnorm-buffer"}),
+    "counters": frozenset({"counter"}),
+}

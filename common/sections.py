@@ -187,6 +187,23 @@ class Evaluation(Section):
         return names
 
 
+class Noise(Section):
+    """Noise on the federated trainings, so that a model tells little of whether a site took part.
+
+    Beyond the paper. Tables, validation and evaluation stay exact sums.
+    """
+
+    multiplier: float = Field(gt=0, le=1e6)
+    """Standard deviation, in norms, of the noise of all sites together that do not collude."""
+    norm: float = Field(default=1.0, gt=0, le=2.0**20)
+    """Bound of the Euclidean norm of a site's change in a round; a longer one is shortened to it.
+    Noise is sized for a site of `largest_site` patients: set that no higher than needed."""
+    norm_buffers: float = Field(default=1.0, gt=0, le=2.0**20)
+    """The same of BatchNorm's running means and variances."""
+    delta: float = Field(default=1e-5, gt=0, lt=1)
+    """Probability with which epsilon need not hold."""
+
+
 class Privacy(Section):
     """How what several sites add up to is hidden from everybody but for the sum (protocol SA1)."""
 
@@ -205,6 +222,8 @@ class Privacy(Section):
     """The same of BatchNorm's running means and variances."""
     clip_fraction: float = Field(default=0.0, ge=0, lt=1)
     """Share of a site's changes that may be clipped; more is an error."""
+    noise: Noise | None = None
+    """Noise on the federated trainings; by default none."""
 
 
 class Explanation(Section):

@@ -126,9 +126,10 @@ class StudyPlan(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        from common.plan_checks import check_design, check_models
+        from common.plan_checks import check_design, check_models, check_privacy
 
         check_design(self)
+        check_privacy(self)
         check_models(self)
         return self
 

@@ -7,14 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from common.headers import SiteFacts
-from common.secagg.roster import Roster
 from common.stats.flow import FlowResult
 from common.study import StudyPlan
 from server.analyses import FeatureSelection
 from server.cells import cell_of, subgroups_of
 from server.comparisons import comparisons_of, heterogeneity_of
 from server.description import cohort_rows
-from server.masking import Masking
+from server.masking import Masking, noise_on
 from server.phases.agreement import ComparedReadings
 from server.phases.cohort import DescribedColumn
 from server.phases.comparison import Compared
@@ -99,7 +98,7 @@ def assemble(run: StudyRun, outcome: Outcome, provenance: Provenance) -> Results
     flows = outcome.preparation.flows
     judgements = () if outcome.evaluated is None else outcome.evaluated.judgements
     return Results(
-        study=_study(plan, outcome.reference, run.roster if plan.hides_sums else None),
+        study=_study(plan, outcome.reference, _hiding(run, outcome.trained)),
         sites=tuple(_site(plan, name, facts) for name, facts in sorted(outcome.facts.items())),
         flow=(
             *(_flow(site, flow) for site, flow in sorted(flows.items())),
@@ -123,7 +122,7 @@ def assemble(run: StudyRun, outcome: Outcome, provenance: Provenance) -> Results
     )
 
 
-def _study(plan: StudyPlan, reference: str | None, roster: Roster | None) -> Study:
+def _study(plan: StudyPlan, reference: str | None, hiding: Masking | None) -> Study:
     return Study(
         name=plan.name,
         plan_hash=plan.digest(),
@@ -134,17 +133,21 @@ def _study(plan: StudyPlan, reference: str | None, roster: Roster | None) -> Stu
         threshold=plan.evaluation.threshold,
         interval=plan.interval,
         two_site_ack=plan.two_site_ack,
-        hiding=None if roster is None else _hiding(plan, roster),
+        hiding=hiding,
         reference_model=reference,
         plan=plan.model_dump(mode="json"),
     )
 
 
-def _hiding(plan: StudyPlan, roster: Roster) -> Masking:
+def _hiding(run: StudyRun, trained: Iterable[TrainedModel]) -> Masking | None:
+    """How sums were hidden; None if they were not."""
+    if run.roster is None or not run.plan.hides_sums:
+        return None
     return Masking(
-        minimum=roster.minimum,
-        colluders=roster.colluders,
-        weights=plan.privacy.weights,
+        minimum=run.roster.minimum,
+        colluders=run.roster.colluders,
+        weights=run.plan.privacy.weights,
+        noise=noise_on(run.plan, trained),
     )
 
 

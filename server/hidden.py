@@ -150,7 +150,7 @@ class HiddenSums:
         sums = run_step(session, exchange, question)
         replies = {site: decode_reply((kept / f"{site}.reply").read_bytes()) for site in session.members}
         for reply in replies.values():
-            hiding = Hiding(reply.header.layout, len(self.plan.sites), {})
+            hiding = Hiding(reply.header.layout)
             if [vector.name for vector in hiding.vectors] == list(sums):
                 return replies, hiding.summary(list(sums.values()))
         raise ExchangeError("no site told the layout of the sum that was opened -> see that all run one rhe")

@@ -23,7 +23,7 @@ from server.provision.office import LOOPBACK, Office
 
 _CONNECTION = "study"
 _POLL_S = 0.2
-_START_S = 60.0
+_START_S = 120.0
 _COMMAND_S = 60.0
 _ALREADY_REGISTERED = "already in use"
 

@@ -157,6 +157,9 @@ class FederatedTraining:
         patients = int(sums.counts["patients"])
         mean_update = sums.updates["delta"] / np.float32(patients)
         moved = state.weights + mean_update if stepper is None else stepper.apply(state.weights, mean_update)
+        if self.exchange.plan.privacy.noise is not None:
+            # Noise may have carried a running variance below zero
+            np.maximum(moved, 0, out=moved, where=self.layout.variances)
         line = Round(number=state.rounds + 1, loss=float(sums.reals["loss"]) / patients, validation_auc=None)
         return replace(state, weights=moved, curve=(*state.curve, line))
 

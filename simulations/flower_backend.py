@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from client.membership import Membership
 from client.supervise import LOOPBACK, free_port
-from common.errors import SiteError
+from common.errors import RheError, SiteError
 from common.processes import Child, start, stop
 from common.storage import exclusive, write_atomically
 from common.study import load_plan
 from server.job import Outcome
 from server.provision.office import open_office
 from server.run import StudyRun
+from server.superlink import answers
 from simulations.parties import as_pem, simulated_key
 from simulations.two_centres import check_sites, open_engines
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from simulations.study import StudyRequest
 
 _POLL_S = 0.3
+_PORTS = 3
 _GRACE_S = 30.0
 """A site signs off, and a ServerApp is cancelled, before they are ended by force."""
 
@@ -93,12 +95,11 @@ class _Neighbourhood:
 
     def conduct(self, progress: Progress) -> None:
         """Founds office and memberships unless they are there, then runs the study over them."""
-        port = free_port()
-        self._provision(port)
+        self._provision(free_port())
         with ExitStack() as stack:
-            self._open_office(stack, port)
+            coordinator, port = self._open_office(stack)
             sites = [self._open_site(stack, name, port) for name in sorted(self.request.sites)]
-            self._study(stack, sites, progress)
+            self._study(stack, (coordinator, *sites), progress)
 
     def _provision(self, port: int) -> None:
         hides = self.run.plan.hides_sums
@@ -141,9 +142,17 @@ class _Neighbourhood:
             _do("rhe-server", "roster", str(self._office), "--signed", str(signed))
         return ("--roster", str(office.roster_file))
 
-    def _open_office(self, stack: ExitStack, port: int) -> None:
-        command = ("rhe-server", "start", str(self._office), "--port", str(port))
-        stack.enter_context(_running("coordinator", command, self._logs / "coordinator.log"))
+    def _open_office(self, stack: ExitStack) -> tuple[Child, int]:
+        """The coordinator, once its SuperLink answers, and its port: a free one may be taken meanwhile."""
+        for _ in range(_PORTS):
+            port = free_port()
+            command = ("rhe-server", "start", str(self._office), "--port", str(port))
+            child = stack.enter_context(_running("coordinator", command, self._logs / "coordinator.log"))
+            while child.running:
+                if answers(open_office(self._office)):
+                    return child, port
+                time.sleep(_POLL_S)
+        raise _end_of(child)
 
     def _open_site(self, stack: ExitStack, name: str, port: int) -> Child:
         member = self._member(name)
@@ -151,17 +160,16 @@ class _Neighbourhood:
         address = ("--address", f"{LOOPBACK}:{port}")
         return stack.enter_context(_running(name, (*command, *address), self._logs / f"{name}.log"))
 
-    def _study(self, stack: ExitStack, sites: Sequence[Child], progress: Progress) -> None:
+    def _study(self, stack: ExitStack, parties: Sequence[Child], progress: Progress) -> None:
         command = ["rhe-server", "run", str(self._office), "--out", str(self.run.out), "--resume"]
         if self.run.pretrained is not None:
             command += ["--pretrained", str(self.run.pretrained)]
         study = stack.enter_context(_running("study", command, self._logs / "study.log"))
         task = progress.add_task("federated study: see flower/logs", total=None)
         while study.running:
-            for site in sites:
-                if not site.running:
-                    Outcome(exit_code=site.process.returncode, message=_last_words(site)).insist()
-                    raise SiteError(f"{site.name} went away -> see {site.log}")
+            for party in parties:
+                if not party.running:
+                    raise _end_of(party)
             lines = study.tail().splitlines()
             progress.update(task, description=lines[-1] if lines else "federated study")
             time.sleep(_POLL_S)
@@ -195,6 +203,15 @@ def _do(*command: str) -> None:
             "\n".join(lines).partition(": ")[2] or f"{' '.join(command[:2])} ended with {done.returncode}"
         )
         Outcome(exit_code=done.returncode, message=_without_code(message)).insist()
+
+
+def _end_of(party: Child) -> RheError:
+    """What to raise where a coordinator or a site ended before its study did."""
+    try:
+        Outcome(exit_code=party.process.returncode, message=_last_words(party)).insist()
+    except RheError as error:
+        return error
+    return SiteError(f"{party.name} went away -> see {party.log}")
 
 
 def _last_words(child: Child) -> str:

@@ -57,6 +57,11 @@ class Entry:
         """Number of elements."""
         return math.prod(self.shape)
 
+    @property
+    def is_variance(self) -> bool:
+        """Whether it is a running variance of BatchNorm, which cannot be negative."""
+        return self.kind == "batchnorm-buffer" and self.name.endswith("running_var")
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -135,6 +140,15 @@ class Layout:
             places[entry.name] = slice(start, start + entry.size)
             start += entry.size
         return places
+
+    @cached_property
+    def variances(self) -> Flags:
+        """True for every element of BatchNorm's running variances, shape (size,)."""
+        chosen = np.zeros(self.size, dtype=np.bool_)
+        for entry in self.entries:
+            if entry.is_variance:
+                chosen[self.slices[entry.name]] = True
+        return chosen
 
     def mask(self, kinds: Iterable[Kind]) -> Flags:
         """True for every element of these kinds, shape (size,).

@@ -72,7 +72,7 @@ def load_flat(module: nn.Module, flat: FlatWeights, layout: Layout) -> None:
             values = flat[layout.slices[entry.name]].reshape(entry.shape)
             if entry.kind == "counter":
                 values = np.rint(values)
-            elif _is_variance(entry):
+            elif entry.is_variance:
                 values = np.maximum(values, 0)
             target.copy_(torch.tensor(values))
 
@@ -96,14 +96,10 @@ def check_weights(flat: FlatWeights, layout: Layout) -> None:
         name = _owner(int(np.argmin(finite)), layout)
         raise NonFiniteError(f"{int((~finite).sum())} weight(s) are NaN or infinite, the first in {name}")
     for entry in layout.entries:
-        if _is_variance(entry) and flat[layout.slices[entry.name]].min(initial=0) < -_ROUNDING:
+        if entry.is_variance and flat[layout.slices[entry.name]].min(initial=0) < -_ROUNDING:
             raise ModelError(
                 f"{entry.name}: a running variance is negative -> average BatchNorm's buffers, nothing else"
             )
-
-
-def _is_variance(entry: Entry) -> bool:
-    return entry.kind == "batchnorm-buffer" and entry.name.endswith("running_var")
 
 
 def _owner(position: int, layout: Layout) -> str:

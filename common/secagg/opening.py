@@ -168,7 +168,9 @@ def _keep_vectors(
     check_computed(party, computed, rules)
     digests, clipped = [], []
     for number, part in enumerate(computed.parts):
-        result = encoded(party, part, rules, frame.digest)
+        # Not the request's digest, which holds a time: a simulated round has the same noise twice
+        purpose = f"{request.phase}/{request.round}/{request.input}"
+        result = encoded(party, part, rules, purpose)
         digests.append(party.files.keep_words(request.phase, number, result.words))
         clipped.append(result.clipped)
     party.audit("ENCODED", request, hdr=frame.digest, clipped=clipped, norms=_norms(computed))

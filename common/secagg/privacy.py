@@ -22,7 +22,8 @@ from common.secagg.encoding import scale_bits_for
 _TAIL_DEVIATIONS = 12.0
 """Beyond so many standard deviations noise lies with a probability below 10^-30 an element."""
 
-_LEAST_VARIANCE = 0.25
+LEAST_VARIANCE = 0.25
+"""Of one site's noise, in squared integer units: below it, KLS theorem 1 ends."""
 
 
 def sensitivity(norm_bound: float, scale_bits: int, size: int) -> float:
@@ -76,7 +77,7 @@ def release_rho(moved: float, variance: float, honest: int, size: int) -> float:
     ValueError
         If the variance is below one quarter, where the theorem ends, or nobody is honest.
     """
-    if not variance >= _LEAST_VARIANCE or honest < 1:
+    if not variance >= LEAST_VARIANCE or honest < 1:
         raise ValueError(f"noise of variance {variance} from {honest} sites")
     summands = np.arange(1, honest)
     tau = 10 * float(np.exp(-2 * math.pi**2 * variance * summands / (summands + 1)).sum())

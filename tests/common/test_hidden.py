@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from common.hidden import Hiding
-from common.secagg.encoding import decode, encode
+from common.secagg.encoding import decode, encode, scale_bits_for
 from common.secagg.masks import add
-from common.secagg.vectors import Segment
+from common.secagg.vectors import Ring, Segment, Vector
 from common.stats.contract import Summary, total
 
 SITES = 50
@@ -21,8 +21,8 @@ REALS = st.one_of(
 )
 
 
-def summed(summaries, sites=SITES, clips=None):
-    hiding = Hiding(summaries[0].layout(), sites, clips or {})
+def summed(summaries, sites=SITES, updates=None):
+    hiding = Hiding(summaries[0].layout(), updates or {})
     sums = []
     for place, vector in enumerate(hiding.vectors):
         first, *others = (
@@ -68,7 +68,7 @@ def test_squares_of_features_of_a_billion_and_products_of_a_billionth_add_up():
 
 def test_many_reals_travel_in_one_number_each():
     wide = Summary(reals={"gram": np.random.default_rng(1).normal(size=(200, 200))})
-    hiding = Hiding(wide.layout(), 2, {})
+    hiding = Hiding(wide.layout())
 
     assert [vector.size for vector in hiding.vectors] == [40_000]
     np.testing.assert_allclose(summed([wide, wide]).reals["gram"], 2 * wide.reals["gram"], rtol=0, atol=1e-18)
@@ -77,24 +77,25 @@ def test_many_reals_travel_in_one_number_each():
 def test_updates_are_rounded_to_their_scale():
     source = np.random.default_rng(2)
     updates = [source.normal(size=100).astype(np.float32) / 8 for _ in range(3)]
-    clips = {"delta": (Segment(60, 4.0), Segment(40, 256.0))}
+    segments = (Segment(60, 4.0), Segment(40, 256.0))
+    vector = Vector("delta", (100,), Ring.UPDATES, segments, scale_bits_for(3, 256.0))
 
-    found = summed([Summary(updates={"delta": one}) for one in updates], 3, clips)
+    found = summed([Summary(updates={"delta": one}) for one in updates], 3, {"delta": vector})
 
     np.testing.assert_allclose(found.updates["delta"], np.sum(updates, axis=0), atol=3 * 2.0**-21)
 
 
 def test_another_layout_is_another_vector_and_is_refused():
     one, other = Summary({"a": np.array([1])}), Summary({"b": np.array([1])})
-    hiding = Hiding(one.layout(), 2, {})
+    hiding = Hiding(one.layout())
 
-    assert hiding.vectors[0].name != Hiding(other.layout(), 2, {}).vectors[0].name
+    assert hiding.vectors[0].name != Hiding(other.layout()).vectors[0].name
     with pytest.raises(ValueError, match="another layout"):
         hiding.values(other)
 
 
 def test_a_summary_of_nothing_has_no_vector():
-    hiding = Hiding(Summary().layout(), 2, {})
+    hiding = Hiding(Summary().layout())
 
     assert hiding.vectors == hiding.values(Summary()) == ()
     assert hiding.summary([]).layout() == ()

@@ -13,6 +13,7 @@ from rich.progress import Progress
 from scipy.stats import chisquare
 from sites.handmade import make_site
 from sites.tables import Habits, table_only_hospital
+from wires import NETWORK, Wire, final
 
 from client.party import HidingParty
 from common.errors import ExchangeError
@@ -23,13 +24,10 @@ from common.protocol import Request, decode_reply, encode_request
 from common.secagg.files import SiteFiles
 from common.secagg.roster import Pin, Waiver, sign_waiver
 from common.secagg.site import approve_waiver
-from common.secagg.wire import Kind, is_sealed, unpack
+from common.secagg.wire import Kind, unpack
 from common.study import StudyPlan
-from server.conduct import conduct
 from server.results import load_results
-from server.run import StudyRun
-from simulations.local_grid import LocalGrid
-from simulations.parties import simulated_key, simulated_roster
+from simulations.parties import simulated_key
 from simulations.two_centres import open_engines
 
 ROLES = {"a": "train", "b": "train", "c": "external"}
@@ -46,54 +44,6 @@ TABLE = {
     "regression": {"candidates": ["age", "sbp_mmhg", "ivh"]},
     "phases": ["cohort", "regression", "training", "evaluation"],
 }
-NETWORK = {
-    "name": "Hidden rounds",
-    "seed": 4,
-    "threads": 1,
-    "profile": "simulation",
-    "sites": [{"name": name, "role": "train"} for name in "abc"],
-    "models": [
-        {
-            "name": "net",
-            "family": "resnet10-narrow",
-            "input_size": 16,
-            "training": {"batch_size": 8, "learning_rate": 0.003},
-        }
-    ],
-    "arms": {"local_models": False},
-    "federation": {"rounds": 2, "timeout_s": 60},
-    "phases": ["training"],
-}
-
-
-class Wire:
-    """The sites of one study in this process; keeps what they answered, and can lose what they say."""
-
-    def __init__(self, plan, sites, out):
-        self.run = StudyRun(
-            plan=plan, out=out, key=simulated_key(plan), roster=simulated_roster(plan), resume=True
-        )
-        self.sites = sites
-        self.answers = []
-        self.lost = lambda _site, _kind, _training: False
-
-    def study(self):
-        engines = open_engines(self.run, self.sites, Progress(disable=True))
-        grid = LocalGrid({name: self._tapped(name, engine.handle) for name, engine in engines.items()})
-        return conduct(grid, self.run, Progress(disable=True))
-
-    def _tapped(self, name, handle):
-        def answer(request):
-            frame = unpack(request) if is_sealed(request) else None
-            kind = None if frame is None else frame.kind
-            training = frame is not None and b'"phase":"training' in frame.header
-            if self.lost(name, kind, training):
-                raise ExchangeError("the hospital is dead")
-            body = handle(request)
-            self.answers.append((name, kind, decode_reply(body)))
-            return body
-
-        return answer
 
 
 @pytest.fixture(scope="module")
@@ -219,10 +169,6 @@ def scans(tmp_path_factory):
 def trained(scans, tmp_path_factory):
     wire = Wire(StudyPlan.model_validate(NETWORK), scans, tmp_path_factory.mktemp("trained"))
     return wire, wire.study()
-
-
-def final(out):
-    return load(out / "models" / "net" / "federated.safetensors").weights
 
 
 def test_a_hidden_round_averages_as_one_in_the_clear(trained, scans, tmp_path, monkeypatch):
