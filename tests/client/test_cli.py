@@ -7,7 +7,6 @@ import re
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -65,10 +64,8 @@ def site(tmp_path) -> Path:
     return make_site(tmp_path / "a", "a", 6)
 
 
-def test_help_comes_at_once_and_imports_nothing_slow():
-    started = time.perf_counter()
+def test_help_imports_nothing_slow():
     done = rhe("--help")
-    assert time.perf_counter() - started < 1.5  # 0.25 s alone; other tests run beside this one
     assert done.returncode == 0
     code = "import client.cli, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
