@@ -16,6 +16,7 @@ from common.protocol import Parameters
 from common.radiomics.selection import fold_of
 from common.stats.contract import Summary
 from common.stats.ridge import local_held_out, local_ridge
+from common.stats.symmetric import upper
 from common.study import StudyPlan
 from common.study_models import SvmModel
 from common.svm import SvmQuery, map_of, read_query
@@ -85,7 +86,7 @@ class SvmSums:
         """Answer to RIDGE: each model without the patients of the fold that it leaves out."""
         query = read_query(parameters, self.model, self.matrix.shape[1])
         models, width = query.coefficients.shape
-        score, information = np.zeros((models, width)), np.zeros((models, width, width))
+        score, information = np.zeros((models, width)), upper(np.zeros((models, width, width)))
         log_likelihood = np.zeros(models)
         trains = self.folds[self.complete] != query.left_out[:, np.newaxis]
         for gamma, rows in _by_gamma(query):

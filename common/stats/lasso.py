@@ -15,6 +15,7 @@ from common.stats.contract import Summary
 from common.stats.coordinate_descent import descend
 from common.stats.estimate import OK, Status, suppressed, undefined
 from common.stats.minima import STANDARD, Minima
+from common.stats.symmetric import symmetric, upper
 from common.types import Counts, Flags, Reals
 
 LassoRule: TypeAlias = Literal["lambda_min", "1se"]
@@ -133,13 +134,14 @@ def local_gram(features: Reals, labels: Flags, folds: Counts, n_folds: int, scal
     Returns
     -------
     Summary
-        Counts "classes" (folds, 2), negatives first; reals "gram" (folds, p + 2, p + 2).
+        Counts "classes" (folds, 2), negatives first; reals "gram" (folds, (p + 2) (p + 3) / 2), the upper
+        triangles.
     """
     z = scale.standardise(features)
     rows = np.column_stack([np.ones(len(z)), z, labels.astype(np.float64)])
     parts = [rows[folds == fold] for fold in range(n_folds)]
     classes = fold_classes(labels, folds, n_folds)
-    return Summary({"classes": classes}, {"gram": np.stack([part.T @ part for part in parts])})
+    return Summary({"classes": classes}, {"gram": np.stack([upper(part.T @ part) for part in parts])})
 
 
 def fold_classes(labels: Flags, folds: Counts, n_folds: int) -> Counts:
@@ -167,7 +169,7 @@ def finish_lasso(
     ----------
     Tibshirani R. J R Stat Soc B 1996;58:267-288. Friedman J et al. J Stat Softw 2010;33(1).
     """
-    gram = summary.reals["gram"]
+    gram = symmetric(summary.reals["gram"])
     n_folds, n = len(gram), int(summary.counts["classes"].sum())
     method = f"Gaussian LASSO, {n_folds} folds, {rule}"
     if wide_gram_accepted:

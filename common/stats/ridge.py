@@ -20,6 +20,7 @@ import numpy as np
 
 from common.stats.contract import Summary
 from common.stats.newton import CONVERGED, weigh
+from common.stats.symmetric import symmetric, upper
 from common.types import Flags, Reals
 
 MAXIMUM_ROUNDS = 60
@@ -89,7 +90,8 @@ def local_ridge(features: Reals, labels: Flags, trains: Flags, coefficients: Rea
     Returns
     -------
     Summary
-        Reals "score" (models, d), "information" (models, d, d), "log_likelihood" (models,).
+        Reals "score" (models, d), "information" (models, d (d + 1) / 2), the upper triangles, and
+        "log_likelihood" (models,).
     """
     x, sign = _with_intercept(features), np.where(labels, 1.0, -1.0)
     patients = weigh(x[np.newaxis], sign, coefficients)
@@ -98,7 +100,7 @@ def local_ridge(features: Reals, labels: Flags, trains: Flags, coefficients: Rea
         reals={
             "score": (patients.residual * trains) @ x.T,
             # One model after the other: all at once would need models x d x patients of memory.
-            "information": np.array([(x * own) @ x.T for own in weight]),
+            "information": np.array([upper((x * own) @ x.T) for own in weight]),
             "log_likelihood": np.sum(patients.log_likelihood * trains, axis=1),
         }
     )
@@ -151,7 +153,7 @@ def _penalised(answer: Summary, coefficients: Reals, penalties: Reals) -> tuple[
     return (
         answer.reals["log_likelihood"] - np.sum(ridge * coefficients**2, axis=1) / 2,
         answer.reals["score"] - ridge * coefficients,
-        answer.reals["information"] + ridge[:, np.newaxis] * np.eye(ridge.shape[1]),
+        symmetric(answer.reals["information"]) + ridge[:, np.newaxis] * np.eye(ridge.shape[1]),
     )
 
 

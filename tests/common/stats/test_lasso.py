@@ -9,6 +9,7 @@ from common.stats import coordinate_descent
 from common.stats.contract import Summary, total
 from common.stats.lasso import finish_lasso, gram_status, local_gram, local_scaling, scaling
 from common.stats.minima import SIMULATION, STANDARD
+from common.stats.symmetric import upper
 
 
 def draw(n=200, features=8, seed=0):
@@ -95,7 +96,7 @@ def test_one_standard_error_selects_fewer():
 )
 def test_what_would_reveal_patients_is_refused(sizes, positives, features, reason):
     classes = np.array([[n - p, p] for n, p in zip(sizes, positives, strict=True)])
-    summary = Summary({"classes": classes}, {"gram": np.zeros((2, features + 2, features + 2))})
+    summary = Summary({"classes": classes}, {"gram": upper(np.zeros((2, features + 2, features + 2)))})
 
     result = finish_lasso(summary, minima=STANDARD)
 
