@@ -20,6 +20,8 @@ from common.models.layout import Layout
 from common.phases import HiddenPhase, phase_of, training_phase
 from common.protocol import Reply, Request, decode_request
 from common.rounds import hiding_of, nobody_trained, share_of, to_hide, variance_of
+from common.secagg.files import SiteFiles
+from common.secagg.history import Trusted
 from common.secagg.messages import Iterate, RoundRequest, read
 from common.secagg.policy import Computed, Part
 from common.secagg.site import SiteMachine
@@ -31,6 +33,9 @@ from common.study import Arm, CnnModel, StudyPlan
 from common.types import FlatWeights
 
 _log = logging.getLogger(__name__)
+
+_ON_TRUST = 2
+"""Weights of one training: the last, which are validated, and the chosen, which are evaluated."""
 
 Answer = Callable[[Request, bool], Summary]
 """The engine's summary of a question; without patients where the flag is false."""
@@ -83,28 +88,42 @@ class HiddenAnswers:
     def insist_known(self, header: RequestHeader, weights: FlatWeights) -> None:
         """Refuses weights of a training that this site took part in and that no round of it gave.
 
-        A site that was missing when its last round was closed never heard what came of it.
+        A site that was missing when its last round was closed never heard what came of it: it takes the
+        last and the chosen weights on trust, and no others.
 
         Raises
         ------
         PolicyError
             If the coordinator wants something else evaluated than what the sites trained.
         """
+        with self._machine.files.locked():
+            self._insist_known(header, weights)
+
+    def _insist_known(self, header: RequestHeader, weights: FlatWeights) -> None:
+        """Under the lock of the protocol's files."""
         arm = self.plan.arm(header.arm)
         if arm.kind != "federated" or len(arm.sites) == 1 or self.site not in arm.sites:
             return
         digest = hashlib.sha256(np.ascontiguousarray(weights, dtype="<f4").tobytes()).hexdigest()
         phase = training_phase(self.plan, self.plan.network(header.model), arm)
-        files = self._machine.files
-        with files.locked():
-            last, known = files.history.last(phase), digest in files.history.results()
-            end = None if last is None else files.history.ended(last.hdr)
-        if last is not None and (end is None or end.status != "opened"):
-            _log.warning("weights of a training that this site missed model=%s", header.model)
-        elif not known:
+        if not self._knows(self._machine.files, phase, digest):
             raise PolicyError(
                 f"{header.operation} of {header.model}, {header.arm}: no round of training gave these weights"
             )
+
+    @staticmethod
+    def _knows(files: SiteFiles, phase: str, digest: str) -> bool:
+        history = files.history
+        last, trusted = history.last(phase), history.trusted(phase)
+        if digest in history.results() or digest in trusted:
+            return True
+        end = None if last is None else history.ended(last.hdr)
+        missed = last is not None and (end is None or end.status != "opened")
+        if not missed or len(trusted) == _ON_TRUST:
+            return False
+        _log.warning("weights of a training that this site missed phase=%s", phase)
+        files.record(Trusted(phase=phase, result=digest))
+        return True
 
     @cached_property
     def _machine(self) -> SiteMachine:
@@ -118,6 +137,8 @@ class HiddenAnswers:
         if question is None:
             raise ProtocolError("statistics are hidden in sessions")
         asked = decode_request(bytes(payload), self.coordinator)
+        if asked.weights is not None:
+            self._insist_known(asked.header, asked.weights)
         shared, own = self._split(asked, phase.sites)
         hiding = Hiding(shared.layout())
         # One question at a time: what it gave is told with the answer

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from common.errors import StorageError
 _log = logging.getLogger(__name__)
 
 _GRACE_S = 10.0
+_POLL_S = 0.05
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _TAIL_BYTES = 64 * 1024
@@ -103,16 +105,25 @@ def start(
 
 def stop(child: Child, grace_s: float = _GRACE_S) -> None:
     """Ends a child and all that it started: first by request, after `grace_s` by force."""
-    with suppress(psutil.NoSuchProcess):
-        family = psutil.Process(child.process.pid).children(recursive=True)
-        child.process.terminate()
+    family = _children(child)
+    child.process.terminate()
+    deadline = time.monotonic() + grace_s
+    while child.running and time.monotonic() < deadline:
+        # What it starts while it ends, too: once it is gone, nothing tells whose they were
+        family |= _children(child)
         with suppress(subprocess.TimeoutExpired):
-            child.process.wait(grace_s)
-        _kill(family)
+            child.process.wait(_POLL_S)
+    _kill(list(family))
     if child.running:
         child.process.kill()
     child.process.wait()
     _log.info("ended name=%s status=%s", child.name, child.process.returncode)
+
+
+def _children(child: Child) -> set[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        return set(psutil.Process(child.process.pid).children(recursive=True))
+    return set()
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from server.analyses import FeatureSelection
 from server.cells import cell_of, subgroups_of
 from server.comparisons import comparisons_of, heterogeneity_of
 from server.description import cohort_rows
-from server.masking import Masking, noise_on
+from server.masking import Masking
+from server.noise import noise_on
 from server.phases.agreement import ComparedReadings
 from server.phases.cohort import DescribedColumn
 from server.phases.comparison import Compared

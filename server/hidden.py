@@ -31,6 +31,7 @@ from common.stats.contract import Summary
 from common.storage import write_atomically
 from common.study import Arm, CnnModel, StudyPlan
 from common.types import FlatWeights
+from server.closing import Closing
 from server.gathered import Gathered
 from server.reasons import reason_of
 
@@ -95,6 +96,8 @@ class HiddenSums:
     ) -> tuple[Summary, HiddenRound]:
         """One round's sums, and the round, which must be closed when they are used.
 
+        Its question carries the close of the round before.
+
         Parameters
         ----------
         training : (CnnModel, Arm, Layout)
@@ -113,7 +116,7 @@ class HiddenSums:
         """
         model, arm, layout = training
         hiding = hiding_of(self.plan, layout)
-        home = self.folder / "rounds" / model.name / arm.name
+        home = self._home(model, arm)
         sites = _members(home) or self._trainers(arm)
         phase = training_phase(self.plan, model, arm)
         absent = self.absent.get(phase, frozenset())
@@ -121,10 +124,25 @@ class HiddenSums:
         folder = home / str(number)
         with _told(f"{model.name}, {arm.name}, round {number} of {phase}"):
             server = ServerRound(self.coordinator, folder, asked, weights.astype("<f4").tobytes(), question)
-            sums = run_round(server, self._sealed)
+            sums = run_round(server, _closing(home).riding(server, self._sealed))
         write_atomically(home / "members", json.dumps(server.members).encode())
         shared = hiding.summary([sums[vector.name] for vector in hiding.vectors])
-        return shared, HiddenRound(server, folder, self._sealed)
+        return shared, HiddenRound(server, folder)
+
+    def settle(self, model: CnnModel, arm: Arm) -> None:
+        """Tells the sites what the last round of a training gave, unless they have heard.
+
+        Raises
+        ------
+        ExchangeError
+            If one refuses or stays away.
+        """
+        home = self._home(model, arm)
+        with _told(f"{model.name}, {arm.name}, the end"):
+            _closing(home).tell(self.coordinator, _members(home), self._sealed)
+
+    def _home(self, model: CnnModel, arm: Arm) -> Path:
+        return self.folder / "rounds" / model.name / arm.name
 
     def _trainers(self, arm: Arm) -> tuple[str, ...]:
         return hiding_sets(self.plan)[hiding_set(self.plan, (Group(arm.sites, ()),)) or 0]
@@ -174,23 +192,20 @@ class HiddenRound:
 
     server: ServerRound
     folder: Path
-    exchange: Callable[[Mapping[str, bytes]], Mapping[str, Bytes]]
 
     def close(self, weights: FlatWeights) -> None:
-        """Tells the sites which weights came of it; they evaluate and train no others."""
+        """From now on the sites are to hear which weights came of it; they evaluate and train no others."""
         if self.server.stage is Stage.OPENED:
             self.server.close(hashlib.sha256(weights.astype("<f4").tobytes()).hexdigest())
-        finish(self.server, self.exchange)
-        deaf = sorted(set(self.server.missing()) & set(self.server.members))
-        if deaf:
-            raise ExchangeError(
-                f"{', '.join(deaf)} did not hear which weights the round gave -> see that the site is "
-                "running, then go on with --resume"
-            )
+        _closing(self.folder.parent).keep(self.server)
 
     def forget(self) -> None:
         """Removes what was kept of it, once the new weights are safe."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _closing(home: Path) -> Closing:
+    return Closing(home / "close")
 
 
 def _members(home: Path) -> tuple[str, ...]:

@@ -125,6 +125,8 @@ class FederatedTraining:
             if hidden is not None:
                 hidden.forget()
             self.report(state.rounds)
+        if self.exchange.hidden is not None:
+            self.exchange.hidden.settle(self.model, self.arm)
         if state.curve[-1].validation_auc is None:
             sums = self._validated(state)
             state = judged(state, sums, self._minima)

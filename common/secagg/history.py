@@ -44,6 +44,14 @@ class Ended(Header):
     result: Digest
 
 
+class Trusted(Header):
+    """A model was taken for a training's, although the site missed what its rounds gave."""
+
+    event: Literal["trusted"] = "trusted"
+    phase: Phase
+    result: Digest
+
+
 class Waived(Header):
     """The site's operator approved a waiver."""
 
@@ -61,7 +69,9 @@ class Burned(Header):
     event: Literal["burned"] = "burned"
 
 
-LedgerEntry: TypeAlias = Annotated[Begun | Release | Ended | Waived | Burned, Field(discriminator="event")]
+LedgerEntry: TypeAlias = Annotated[
+    Begun | Release | Ended | Trusted | Waived | Burned, Field(discriminator="event")
+]
 
 _ENTRIES: TypeAdapter[LedgerEntry] = TypeAdapter(LedgerEntry)
 
@@ -78,6 +88,7 @@ class History:
         self._definitions: dict[str, Release] = {}
         self._sets: dict[str, list[int]] = {}
         self._ended: dict[str, Ended] = {}
+        self._trusted: dict[str, set[str]] = {}
         self._waivers: set[str] = set()
         self._absent: dict[str, frozenset[int]] = {}
         self.is_burned = False
@@ -92,6 +103,8 @@ class History:
                 self._release(entry)
             case Ended():
                 self._ended[entry.hdr] = entry
+            case Trusted():
+                self._trusted.setdefault(entry.phase, set()).add(entry.result)
             case Waived():
                 self._waive(entry)
             case Burned():
@@ -124,6 +137,10 @@ class History:
     def results(self) -> frozenset[str]:
         """Digests of what became of opened sums, such as the next global model."""
         return frozenset(entry.result for entry in self._ended.values() if entry.status == "opened")
+
+    def trusted(self, phase: str) -> frozenset[str]:
+        """Digests of what was taken for the phase's result although the site missed it."""
+        return frozenset(self._trusted.get(phase, ()))
 
     def has_waiver(self, digest: str) -> bool:
         """Whether this waiver was approved before."""

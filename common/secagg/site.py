@@ -48,13 +48,19 @@ class SiteMachine:
     randomness: Randomness = system_randomness
 
     def handle(self, message: Bytes) -> Bytes:
-        """The answer, or a refusal with a code; never raises but for Ctrl-C: this is the site's boundary."""
+        """The answer, or a refusal with a code; never raises but for Ctrl-C: this is the site's boundary.
+
+        A CLOSE may carry the next round's question, which is then answered in its stead.
+        """
         digest = sha256(b"")
         try:
             frame = unpack(message)
             digest = frame.digest
             with self.files.locked():
-                return self._answered(frame)
+                answer = self._answered(frame)
+                if frame.kind is Kind.CLOSE and frame.payload:
+                    answer = self._answered(_carried(frame))
+                return answer
         except RheError as refusal:
             _log.warning("refused code=%s reason=%s", refusal.code, refusal)
             code = refusal.code
@@ -162,6 +168,14 @@ class SiteMachine:
     def _refusal(self, request: str, code: str) -> bytes:
         refusal = Refusal(request=request, site=self.identity.site, code=code)
         return pack(Kind.REFUSAL, refusal.body(), self.identity.key)
+
+
+def _carried(close: Frame) -> Frame:
+    """The next question in a CLOSE; its own signature is checked like any other's."""
+    frame = unpack(close.payload)
+    if frame.kind is not Kind.ROUND_REQUEST:
+        raise SecAggError("a close carries what it may not", code="E_CONTEXT")
+    return frame
 
 
 def approve_roster(files: SiteFiles, message: bytes, pin: Pin) -> Roster:

@@ -27,6 +27,7 @@ from common.secagg.site import approve_waiver
 from common.secagg.wire import Kind, unpack
 from common.study import StudyPlan
 from server.results import load_results
+from server.training import FederatedTraining
 from simulations.parties import simulated_key
 from simulations.two_centres import open_engines
 
@@ -208,14 +209,15 @@ def test_weights_that_no_round_gave_are_not_evaluated(trained, scans):
     assert code(crafted) == "E_POLICY"
 
 
-def test_crafted_weights_are_not_evaluated_amid_a_training_or_before_it(scans, tmp_path):
+def test_before_a_training_no_weights_are_evaluated_and_amid_it_no_more_than_two(scans, tmp_path):
+    """A site whose round never ends may have missed the end: the last weights and the chosen it takes."""
     wire = Wire(StudyPlan.model_validate(NETWORK), scans, tmp_path)
-    closed = []
+    joined = []
     wire.lost = lambda _site, kind, training: (
-        training and len(closed) >= 3 if kind is not Kind.CLOSE else bool(closed.append(1))
+        training and kind is Kind.CONTRIBUTE_REQUEST and bool(joined.append(1) or len(joined) > 3)
     )
 
-    def code(weights):
+    def code(first):
         header = RequestHeader(
             operation=Operation.SCORE,
             plan_hash=wire.run.plan.digest(),
@@ -224,13 +226,36 @@ def test_crafted_weights_are_not_evaluated_amid_a_training_or_before_it(scans, t
             arm="federated",
         )
         engine = open_engines(wire.run, scans, Progress(disable=True))["a"]
+        weights = np.ones(309469, dtype=np.float32)
+        weights[0] = first
         return decode_reply(engine.handle(encode_request(Request(header, weights), wire.run.key))).header.code
 
-    crafted = np.ones(309469, dtype=np.float32)
-    assert code(crafted) == "E_POLICY"
+    assert code(0) == "E_POLICY"
     with pytest.raises(ExchangeError, match="round 2"):
         wire.study()
-    assert code(crafted) == "E_POLICY"
+    assert [code(first) for first in (1, 2, 3, 1)] == ["OK", "OK", "E_POLICY", "OK"]
+
+
+def test_weights_that_no_round_gave_are_not_validated(scans, tmp_path, monkeypatch):
+    honest = FederatedTraining._validated
+    monkeypatch.setattr(
+        FederatedTraining,
+        "_validated",
+        lambda training, state: honest(training, replace(state, weights=state.weights + np.float32(1e-6))),
+    )
+    wire = Wire(StudyPlan.model_validate(NETWORK), scans, tmp_path)
+
+    with pytest.raises(ExchangeError, match="statistics failed with E_POLICY"):
+        wire.study()
+
+
+def test_a_round_is_closed_by_the_next_one_s_question(trained):
+    wire, _ = trained
+    closes = [reply for site, kind, reply in wire.answers if (site, kind) == ("a", Kind.CLOSE)]
+    answers = [unpack(reply.sealed.tobytes()).kind for reply in closes]
+
+    # The first round's with the second's question, then the second's, and the session's of the statistics
+    assert answers == [Kind.JOIN, Kind.CLOSED, Kind.CLOSED]
 
 
 def test_a_refusal_by_the_site_s_own_policy_is_told_and_not_taken_for_silence(tables, tmp_path):
