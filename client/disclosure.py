@@ -8,6 +8,7 @@ from client.ledger import Ledger
 from client.site import SiteSettings, check_profile, check_release
 from common.errors import PolicyError
 from common.groups import hiding_sets
+from common.headers import StatedPolicy
 from common.study import StudyPlan
 
 
@@ -25,6 +26,18 @@ def check_plan(settings: SiteSettings, folder: Path, plan: StudyPlan) -> None:
     check_release(settings, plan)
     _check_phases(settings, plan)
     _check_hiding(settings, plan)
+
+
+def stated_policy(settings: SiteSettings) -> StatedPolicy:
+    """The site's own minimums, as everybody may read them."""
+    policy = settings.policy
+    return StatedPolicy(
+        min_patients=settings.min_patients,
+        min_per_class=settings.min_per_class,
+        min_sites=policy.min_sites,
+        answers_per_day=policy.answers_per_day,
+        phases=policy.phases,
+    )
 
 
 def check_quota(settings: SiteSettings, ledger: Ledger) -> None:

@@ -203,7 +203,7 @@ class SiteEngine:
         """What software and hardware this site has, once policy and plan agree."""
         check_plan(self.settings, self.folder, self.plan)
         device = pick_device(self.settings.device)
-        return self._reply(facts=describe_environment(device, synthetic=self.settings.synthetic))
+        return self._reply(facts=describe_environment(device, self.settings))
 
     def prepare(self, _: Request) -> Reply:
         """The flow chart of this site's patients, and how they are divided."""

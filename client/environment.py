@@ -7,24 +7,30 @@ from importlib.metadata import version
 
 import torch
 
+from client.disclosure import stated_policy
+from client.site import SiteSettings
 from common.headers import SiteFacts
 from common.machine import processor
 
 _PACKAGES = ("rhe", "torch", "monai", "numpy", "SimpleITK", "flwr")
 
 
-def describe(device: torch.device, *, synthetic: bool) -> SiteFacts:
+def describe(device: torch.device, settings: SiteSettings) -> SiteFacts:
     """The site's facts.
 
     Parameters
     ----------
     device : torch.device
         What it computes on.
-    synthetic : bool
-        Whether its data are declared simulated.
+    settings : SiteSettings
     """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
-    return SiteFacts(synthetic=synthetic, device=f"{device.type}: {name}", versions=software_versions())
+    return SiteFacts(
+        synthetic=settings.synthetic,
+        device=f"{device.type}: {name}",
+        versions=software_versions(),
+        policy=stated_policy(settings),
+    )
 
 
 def software_versions() -> dict[str, str]:

@@ -70,6 +70,21 @@ class RequestHeader(Section):
     """Names of the public parameters that travel with it."""
 
 
+class StatedPolicy(Section):
+    """What a site asks of any plan, for the coordinator and the report to read; it refuses by itself."""
+
+    min_patients: int
+    """Fewest patients with which it takes part."""
+    min_per_class: int
+    """Fewest with and without expansion."""
+    min_sites: int
+    """Fewest sites in a sum that is opened."""
+    answers_per_day: int
+    """Answers with numbers on one day."""
+    phases: tuple[str, ...] | None = None
+    """In which it takes part; None is any that it approves."""
+
+
 class SiteFacts(Section):
     """What a site tells about itself: software and hardware, no patient."""
 
@@ -79,6 +94,7 @@ class SiteFacts(Section):
     """What torch computes on, with the hardware's name."""
     versions: dict[str, str]
     """Of python and the packages that decide the bits."""
+    policy: StatedPolicy | None = None
 
 
 class Epoch(Section):

@@ -151,7 +151,7 @@ def _provenance(
         versions={package: version(package) for package in _PACKAGES},
         processor=f"{processor()}, {os.cpu_count()} logical processors",
         sites=tuple(
-            SiteProvenance(name=site, device=known.device, versions=known.versions)
+            SiteProvenance(name=site, device=known.device, versions=known.versions, policy=known.policy)
             for site, known in sorted(facts.items())
         ),
         phases=tuple(

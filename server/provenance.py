@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from common.headers import StatedPolicy
 from server.records import Record
 
 
@@ -20,6 +21,8 @@ class SiteProvenance(Record):
     name: str
     device: str
     versions: dict[str, str]
+    policy: StatedPolicy | None = None
+    """What it asked of the plan."""
 
 
 class Provenance(Record):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sites.plans import SCALE, plan_of
 
-from client.disclosure import check_plan, check_quota
+from client.disclosure import check_plan, check_quota, stated_policy
 from client.ledger import Departure, Ledger
 from client.site import Policy, SiteSettings
 from common.errors import PolicyError
@@ -45,6 +45,13 @@ def test_a_plan_within_the_policy_passes(tmp_path):
 def test_a_plan_beyond_the_policy_is_refused_with_its_setting(tmp_path, policy, plan, said):
     with pytest.raises(PolicyError, match=said):
         check_plan(settings(**policy), tmp_path, a_plan(**plan))
+
+
+def test_the_policy_is_stated_for_the_coordinator_to_read():
+    found = stated_policy(settings(min_patients=40, min_sites=3, phases=["cohort"]))
+
+    assert (found.min_patients, found.min_per_class, found.min_sites) == (40, 10, 3)
+    assert (found.answers_per_day, found.phases) == (50_000, ("cohort",))
 
 
 def departure(numbers):

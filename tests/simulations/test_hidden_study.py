@@ -106,6 +106,7 @@ def test_in_the_clear_comes_nothing_but_what_one_hospital_holds_alone(hidden):
         assert starts <= {"train", "validation", "test", "whole", "paired"}
         assert "train" not in starts or ROLES[name] == "train"
     assert results.study.hiding.minimum == 2
+    assert {site.policy.answers_per_day for site in results.provenance.sites} == {50_000}
 
 
 def test_what_is_masked_is_uniform_and_repeats_in_no_answer(hidden):
