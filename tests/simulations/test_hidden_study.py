@@ -313,6 +313,32 @@ def test_a_hospital_that_dies_after_its_upload_is_waited_for(scans, trained, tmp
     assert load_results(tmp_path / "results.json").study.hiding is not None
 
 
+@pytest.mark.parametrize("death", [(1, False), (1, True), (2, False), (2, True)])
+def test_a_coordinator_killed_around_a_checkpoint_goes_on_to_the_same_weights(
+    scans, trained, tmp_path, monkeypatch, death
+):
+    """After a round was closed on its disk, the sites not yet told; its checkpoint is there, or not."""
+    honest, (number, kept) = FederatedTraining._keep, death
+    wire = Wire(StudyPlan.model_validate(NETWORK), scans, tmp_path)
+
+    def killed(training, state, stepper):
+        if state.rounds == number and not kept:
+            raise KeyboardInterrupt
+        honest(training, state, stepper)
+        if state.rounds == number:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FederatedTraining, "_keep", killed)
+        with pytest.raises(KeyboardInterrupt):
+            wire.study()
+    wire.study()
+
+    assert final(wire.run.out).tobytes() == final(trained[0].run.out).tobytes()
+    closes = [reply for site, kind, reply in wire.answers if (site, kind) == ("a", Kind.CLOSE)]
+    assert [unpack(reply.sealed.tobytes()).kind for reply in closes[:2]] == [Kind.JOIN, Kind.CLOSED]
+
+
 def test_a_hospital_that_dies_later_stops_the_training_until_a_waiver_names_it(scans, tmp_path):
     wire = Wire(StudyPlan.model_validate(NETWORK), scans, tmp_path)
     done = lambda: sum(kind is Kind.CLOSE for _, kind, _ in wire.answers) >= 3
