@@ -9,7 +9,8 @@ import numpy as np
 from common.hidden import Hiding
 from common.models.layout import TRAINED, Kind, Layout
 from common.noise import UpdatePart, noise_of
-from common.secagg.encoding import scale_bits_for
+from common.secagg.encoding import norm, scale_bits_for
+from common.secagg.errors import SecAggError
 from common.secagg.noise import clip_norm
 from common.secagg.vectors import Ring, Segment, Vector
 from common.seeds import derive_seed
@@ -88,8 +89,14 @@ def variance_of(plan: StudyPlan, vector: Vector) -> float:
 
 
 def to_hide(plan: StudyPlan, layout: Layout, summary: Summary) -> Summary:
-    """A site's round as it is hidden: the update per patient and in parts, each with a bound of its own."""
-    weight = max(1, int(summary.counts[_PATIENTS]))
+    """A site's round as it is hidden: the update per patient and in parts, each with a bound of its own.
+
+    Raises
+    ------
+    SecAggError
+        E_NORM if the weights moved further than the plan allows.
+    """
+    weight, bound = max(1, int(summary.counts[_PATIENTS])), plan.privacy.norm_bound
     delta = summary.updates[_DELTA] / np.float32(weight)
     counts = dict(summary.counts)
     if plan.privacy.weights != "per-round":
@@ -97,6 +104,8 @@ def to_hide(plan: StudyPlan, layout: Layout, summary: Summary) -> Summary:
     updates: dict[str, FlatWeights] = {}
     for name in parts_of(plan, layout):
         updates[name] = delta[layout.mask(_KINDS[name])]
+        if name == "weights" and bound is not None and norm(updates[name]) > bound:
+            raise SecAggError("a change of weights is longer than privacy.norm_bound", code="E_NORM")
         noise = noise_of(plan, name)
         if noise is not None:
             clip_norm(updates[name], noise.norm)

@@ -222,6 +222,8 @@ class Privacy(Section):
     """The same of BatchNorm's running means and variances."""
     clip_fraction: float = Field(default=0.0, ge=0, lt=1)
     """Share of a site's changes that may be clipped; more is an error."""
+    norm_bound: float | None = Field(default=None, gt=0)
+    """Euclidean norm of a site's change of weights in a round above which it refuses; by default none."""
     noise: Noise | None = None
     """Noise on the federated trainings; by default none."""
 

@@ -29,7 +29,8 @@ _REASONS = {
     "E_RESTORED": "the site's state came from a backup -> it needs a waiver of the authority to go on",
     "E_CLIP": "training moved weights further than the plan allows -> lower the learning rate, or raise "
     "privacy.clip",
-    "E_NORM": "a number is too large to be hidden -> see the log of the site's engine",
+    "E_NORM": "training moved weights further than privacy.norm_bound, or a number is too large to be hidden "
+    "-> lower the learning rate, or see the log of the site's engine",
     "E_WEIGHT": "the site has more training patients than privacy.largest_site -> raise it in the plan",
     "S_SHAPE": "sites add other arrays -> see that all run the same version of rhe",
     "S_CANARY": "the masks do not cancel -> see that all sites approved the same plan and roster",

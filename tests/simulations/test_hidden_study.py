@@ -274,6 +274,13 @@ def test_a_refusal_by_the_site_s_own_policy_is_told_and_not_taken_for_silence(ta
         wire.study()
 
 
+def test_a_change_that_is_too_long_is_refused_with_the_setting(scans, tmp_path):
+    plan = StudyPlan.model_validate(NETWORK | {"privacy": {"norm_bound": 1e-3}})
+
+    with pytest.raises(ExchangeError, match=r"round 1 .*E_NORM.*privacy\.norm_bound"):
+        Wire(plan, scans, tmp_path).study()
+
+
 def test_no_update_comes_in_the_clear(trained):
     wire, _ = trained
 
