@@ -25,7 +25,7 @@ from common.errors import StorageError
 _log = logging.getLogger(__name__)
 
 _GRACE_S = 10.0
-_POLL_S = 0.05
+_POLL_S = 0.2
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _TAIL_BYTES = 64 * 1024
