@@ -86,10 +86,11 @@ class HiddenAnswers:
         return Reply(header, own, sealed=np.frombuffer(bytes(sealed), dtype=np.uint8))
 
     def insist_known(self, header: RequestHeader, weights: FlatWeights) -> None:
-        """Refuses weights of a training that this site took part in and that no round of it gave.
+        """Refuses weights that no round of their training gave.
 
-        A site that was missing when its last round was closed never heard what came of it: it takes the
-        last and the chosen weights on trust, and no others.
+        Where the site cannot know them, because it was missing when the last round was closed or trains not
+        in this arm, it takes the last and the chosen on trust, and no others: what crafted weights could make
+        scores tell is bounded.
 
         Raises
         ------
@@ -102,28 +103,19 @@ class HiddenAnswers:
     def _insist_known(self, header: RequestHeader, weights: FlatWeights) -> None:
         """Under the lock of the protocol's files."""
         arm = self.plan.arm(header.arm)
-        if arm.kind != "federated" or len(arm.sites) == 1 or self.site not in arm.sites:
-            return
+        trains = arm.kind == "federated" and len(arm.sites) > 1 and self.site in arm.sites
         digest = hashlib.sha256(np.ascontiguousarray(weights, dtype="<f4").tobytes()).hexdigest()
         phase = training_phase(self.plan, self.plan.network(header.model), arm)
-        if not self._knows(self._machine.files, phase, digest):
+        files = self._machine.files
+        trusted = files.history.trusted(phase)
+        if digest in trusted or (trains and digest in files.history.results()):
+            return
+        if (trains and not _missed(files, phase)) or len(trusted) == _ON_TRUST:
             raise PolicyError(
                 f"{header.operation} of {header.model}, {header.arm}: no round of training gave these weights"
             )
-
-    @staticmethod
-    def _knows(files: SiteFiles, phase: str, digest: str) -> bool:
-        history = files.history
-        last, trusted = history.last(phase), history.trusted(phase)
-        if digest in history.results() or digest in trusted:
-            return True
-        end = None if last is None else history.ended(last.hdr)
-        missed = last is not None and (end is None or end.status != "opened")
-        if not missed or len(trusted) == _ON_TRUST:
-            return False
-        _log.warning("weights of a training that this site missed phase=%s", phase)
+        _log.info("weights taken on trust phase=%s", phase)
         files.record(Trusted(phase=phase, result=digest))
-        return True
 
     @cached_property
     def _machine(self) -> SiteMachine:
@@ -202,3 +194,10 @@ class HiddenAnswers:
             )
             for vector, values in zip(hiding.vectors, hiding.values(summary), strict=True)
         )
+
+
+def _missed(files: SiteFiles, phase: str) -> bool:
+    """Whether the site was there when a training's last round began and not when it was closed."""
+    last = files.history.last(phase)
+    end = None if last is None else files.history.ended(last.hdr)
+    return last is not None and (end is None or end.status != "opened")

@@ -237,6 +237,21 @@ def test_before_a_training_no_weights_are_evaluated_and_amid_it_no_more_than_two
     assert [code(first) for first in (1, 2, 3, 1)] == ["OK", "OK", "E_POLICY", "OK"]
 
 
+def test_a_site_outside_of_a_training_takes_two_models_of_it_and_no_more(scans, tmp_path):
+    sites = [{"name": name, "role": "external" if name == "c" else "train"} for name in "abc"]
+    wire = Wire(StudyPlan.model_validate(NETWORK | {"sites": sites}), scans, tmp_path)
+    engine = open_engines(wire.run, scans, Progress(disable=True))["c"]
+
+    def code(first):
+        fields = {"plan_hash": wire.run.plan.digest(), "site": "c", "model": "net", "arm": "federated"}
+        header = RequestHeader(operation=Operation.SCORE, **fields)
+        weights = np.ones(309469, dtype=np.float32)
+        weights[0] = first
+        return decode_reply(engine.handle(encode_request(Request(header, weights), wire.run.key))).header.code
+
+    assert [code(first) for first in (1, 2, 3, 2)] == ["OK", "OK", "E_POLICY", "OK"]
+
+
 def test_weights_that_no_round_gave_are_not_validated(scans, tmp_path, monkeypatch):
     honest = FederatedTraining._validated
     monkeypatch.setattr(
