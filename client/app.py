@@ -12,10 +12,10 @@ from collections.abc import Callable
 from flwr.app import Context, Error, Message
 from flwr.clientapp import ClientApp
 
-from client.connection import EngineLink, socket_link
+from client.link.connection import EngineLink, open_socket_link
 from common.errors import RheError
-from common.processes import end_with_parent
-from common.protocol import from_record, to_record
+from common.messages.protocol import from_record, to_record
+from common.runtime.processes import end_with_parent
 
 _log = logging.getLogger(__name__)
 
@@ -25,13 +25,13 @@ _RAISED = 2
 Connect = Callable[[Context], EngineLink]
 
 
-def _from_node_config(context: Context) -> EngineLink:
+def _connect_by_node_config(context: Context) -> EngineLink:
     end_with_parent()
-    return socket_link(str(context.node_config["engine"]))
+    return open_socket_link(str(context.node_config["engine"]))
 
 
 def serve(client_app: ClientApp, connect: Connect) -> ClientApp:
-    """The app with handlers that pass every message on to the engine that `connect` finds."""
+    """The app with handlers that pass every message to the engine that `connect` reaches."""
 
     def forward(message: Message, context: Context) -> Message:
         try:
@@ -48,4 +48,4 @@ def serve(client_app: ClientApp, connect: Connect) -> ClientApp:
 
 
 app = ClientApp()
-serve(app, _from_node_config)
+serve(app, _connect_by_node_config)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from common.terminal import Terminal
+from common.runtime.terminal import Terminal
 
 if TYPE_CHECKING:
-    from client.membership import Membership
+    from client.membership.membership import Membership
 
 app = Terminal(
     "rhe-client",
@@ -18,8 +18,8 @@ app = Terminal(
     "nothing is half-written; run the same command again and it goes on",
 )
 
-Folder = Annotated[Path, typer.Argument(help="The site's folder, which holds site.toml.")]
-State = Annotated[
+SiteFolder = Annotated[Path, typer.Argument(help="The site's folder, which holds site.toml.")]
+StateFolder = Annotated[
     Path | None,
     typer.Option(help="Where keys, cache and logs are kept; by default .rhe in the site's folder."),
 ]
@@ -27,15 +27,15 @@ State = Annotated[
 
 @app.command()
 def init(
-    folder: Folder,
+    folder: SiteFolder,
     invitation: Annotated[Path, typer.Option(help="The file that the coordinator sent.")],
-    state: State = None,
+    state: StateFolder = None,
 ) -> None:
     """Join a study: make this site's key and the card to send back."""
-    from client.membership import join
+    from client.membership.membership import join_study
 
-    member = join(folder, _state(folder, state), invitation)
-    from common.enrolment import SiteCard, load_handout
+    member = join_study(folder, _choose_state(folder, state), invitation)
+    from common.messages.enrolment import SiteCard, load_handout
 
     print(f"the invitation's fingerprint, to compare on the phone: {member.invitation.fingerprint()}")
     print(f"send {member.card} to the coordinator")
@@ -45,89 +45,89 @@ def init(
 
 @app.command()
 def approve(
-    folder: Folder,
+    folder: SiteFolder,
     roster: Annotated[
         Path | None, typer.Option(help="Who takes part, signed by the study's authority; needed once.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Approve without being asked.")] = False,
-    state: State = None,
+    state: StateFolder = None,
 ) -> None:
     """Show in plain words what the plan makes leave this hospital, and approve it."""
-    from client.enrol import describe_plan, describe_roster
-    from client.roster import offered_roster
+    from client.membership.roster import approve_plan, read_offered_roster
+    from client.release.approval_text import describe_plan, describe_roster
 
-    member = _member(folder, state)
+    member = _find_member(folder, state)
     plan = member.invitation.study_plan()
-    offered = offered_roster(member, roster)
+    offered = read_offered_roster(member, roster)
     print(describe_plan(plan, member.settings))
     if offered is not None:
         print(describe_roster(offered[0], member.invitation.signer))
     if not yes:
         typer.confirm("\nDo you approve this plan?", abort=True)
-    member.approve(roster)
+    approve_plan(member, roster)
     print(f"\napproved: {plan.digest()[:12]}; then: rhe-client start {folder}")
 
 
 @app.command()
 def start(
-    folder: Folder,
-    state: State = None,
+    folder: SiteFolder,
+    state: StateFolder = None,
     address: Annotated[
         str | None,
-        typer.Option(help="HOST:PORT of the coordinator, if not as invited (a tunnel, a proxy)."),
+        typer.Option(help="HOST:PORT of the coordinator, if not as invited (through a proxy)."),
     ] = None,
 ) -> None:
     """Connect to the study and answer its requests, until Ctrl-C."""
-    from client.supervise import keep_site
+    from client.link.supervise import keep_site
 
-    keep_site(_member(folder, state), address, lambda line: print(line, flush=True))
+    keep_site(_find_member(folder, state), address, lambda line: print(line, flush=True))
 
 
 @app.command(hidden=True)
-def engine(folder: Folder, state: State = None) -> None:
+def engine(folder: SiteFolder, state: StateFolder = None) -> None:
     """Answer requests at the site's socket; `start` runs this."""
     import signal
 
     from rich.progress import Progress
 
-    from client.service import listening, wait_forever
+    from client.link.service import listen, wait_forever
 
-    # Whatever the engine writes is whole or not there, so it need not finish a training before it ends.
+    # Every file is written completely or not at all, so the engine need not finish a training before it ends.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    member = _member(folder, state)
-    plan = member.approved_plan()
+    member = _find_member(folder, state)
+    plan = member.read_approved_plan()
     from client.engine import open_engine
-    from client.roster import hiding_party
+    from client.membership.roster import make_hiding_party
 
     opened = open_engine(
         folder, plan, member.invitation.coordinator_key(), member.state, Progress(disable=True)
     )
-    opened.party = hiding_party(member)
-    with listening(opened.handle, member.socket):
+    opened.party = make_hiding_party(member)
+    with listen(opened.handle, member.socket):
         wait_forever()
 
 
 @app.command()
 def check(
-    folder: Folder,
+    folder: SiteFolder,
     pixels: Annotated[bool, typer.Option(help="Decode every scan and mask too.")] = True,
     plan: Annotated[
         Path | None,
         typer.Option(help="The study plan; by default the one that was joined, if any."),
     ] = None,
-    state: State = None,
+    state: StateFolder = None,
 ) -> None:
     """List everything that is wrong with the folder; exit code 0 if nothing is."""
-    from client.check import check_site
+    from client.cohort.check import check_site
     from common.errors import SiteError
-    from common.study import load_plan
-    from common.terminal import progress_bar
+    from common.plan.study import load_plan
+    from common.runtime.terminal import make_progress_bar
 
-    study, member = load_plan(plan) if plan else None, _member(folder, state)
-    if study is None and member.joined:
+    study, member = load_plan(plan) if plan else None, _find_member(folder, state)
+    if study is None and member.has_joined:
         study = member.invitation.study_plan()
-    with progress_bar() as progress:
+    with make_progress_bar() as progress:
         checkup = check_site(folder, progress, pixels=pixels, plan=study)
     for finding in (*checkup.findings, *checkup.notes):
         print(finding)
@@ -140,22 +140,22 @@ def check(
 
 @app.command()
 def prepare(
-    folder: Folder,
+    folder: SiteFolder,
     plan: Annotated[
         Path | None, typer.Option(help="The study plan; by default the one that was joined.")
     ] = None,
-    state: State = None,
+    state: StateFolder = None,
 ) -> None:
     """Preprocess every scan into the cache and write the page on the data's quality."""
-    from client.prepare import prepare_site
-    from client.quality import write_quality_page
-    from common.storage import private_folder
-    from common.study import load_plan
-    from common.terminal import progress_bar
+    from client.cohort.prepare import prepare_site
+    from client.cohort.quality import write_quality_page
+    from common.plan.study import load_plan
+    from common.runtime.storage import make_private_folder
+    from common.runtime.terminal import make_progress_bar
 
-    root = private_folder(_state(folder, state))
-    study = load_plan(plan) if plan else _member(folder, state).invitation.study_plan()
-    with progress_bar() as progress:
+    root = make_private_folder(_choose_state(folder, state))
+    study = load_plan(plan) if plan else _find_member(folder, state).invitation.study_plan()
+    with make_progress_bar() as progress:
         prepared = prepare_site(folder, study, root / "cache", progress)
     page = root / "quality.html"
     write_quality_page(prepared, page)
@@ -165,81 +165,81 @@ def prepare(
     print(page)
 
 
-def _state(folder: Path, state: Path | None) -> Path:
-    from client.membership import STATE
+def _choose_state(folder: Path, state: Path | None) -> Path:
+    from client.membership.membership import STATE
 
     return state or folder / STATE
 
 
-def _member(folder: Path, state: Path | None) -> Membership:
-    from client.membership import Membership
+def _find_member(folder: Path, state: Path | None) -> Membership:
+    from client.membership.membership import Membership
 
-    return Membership(folder.resolve(), _state(folder, state).resolve())
+    return Membership(folder.resolve(), _choose_state(folder, state).resolve())
 
 
 @app.command()
 def waive(
-    folder: Folder,
+    folder: SiteFolder,
     waiver: Annotated[Path, typer.Argument(help="What the study's authority signed.")],
     yes: Annotated[bool, typer.Option("--yes", help="Approve without being asked.")] = False,
-    state: State = None,
+    state: StateFolder = None,
 ) -> None:
     """Approve the authority's waiver: sums without a site, or this site's return from a backup."""
-    from client.roster import take_waiver
+    from client.membership.roster import take_waiver
 
     if not yes:
         typer.confirm("What the release rules forbid will be told. Do you approve?", abort=True)
-    take_waiver(_member(folder, state), waiver)
+    take_waiver(_find_member(folder, state), waiver)
     print(f"{waiver} holds at this site")
 
 
 @app.command()
-def burn(folder: Folder, state: State = None) -> None:
+def burn(folder: SiteFolder, state: StateFolder = None) -> None:
     """After this site's state came from a backup: wipe what was open; a waiver is needed to go on."""
-    from common.secagg.files import SiteFiles
+    from common.secagg.site.files import SiteFiles
 
-    SiteFiles(_member(folder, state).protocol_files).burn()
+    SiteFiles(_find_member(folder, state).protocol_files).burn()
     print(f"wiped; ask the authority for a waiver, then: rhe-client waive {folder} FILE")
 
 
 @app.command()
 def audit(
-    folder: Folder,
+    folder: SiteFolder,
     verify: Annotated[bool, typer.Option("--verify", help="Only check that no line was altered.")] = False,
-    state: State = None,
+    state: StateFolder = None,
 ) -> None:
     """Answer what has left this hospital: when, in which phase, how much, and with whom it was summed."""
     from rich.console import Console
 
-    from client.audit import audit_tables
-    from client.ledger import Ledger
+    from client.release.audit import make_audit_tables
+    from client.release.ledger import Ledger
 
-    ledger = Ledger(_state(folder, state) / "ledger")
-    lines = ledger.lines()
+    ledger = Ledger(_choose_state(folder, state) / "ledger")
+    lines = ledger.read_lines()
     if not verify:
-        for table in audit_tables(lines):
+        for table in make_audit_tables(lines):
             Console().print(table)
     print(f"{ledger.path}: {len(lines)} lines, every one follows from the one before it")
 
 
 @app.command()
 def explain(
-    folder: Folder,
+    folder: SiteFolder,
     model: Annotated[Path, typer.Option(help="A model of the study (.safetensors).")],
     plan: Annotated[
         Path | None, typer.Option(help="The study plan; by default the one that was joined.")
     ] = None,
-    state: State = None,
+    state: StateFolder = None,
 ) -> None:
     """Draw what a model looks at (Grad-CAM) over this site's CT slices; the pictures stay here."""
-    from client.explain import explain_site
-    from common.storage import private_folder
-    from common.study import load_plan
-    from common.terminal import progress_bar
+    from client.answers.explain import explain_site
+    from common.plan.study import load_plan
+    from common.runtime.storage import make_private_folder
+    from common.runtime.terminal import make_progress_bar
 
-    root = private_folder(_state(folder, state))
-    study = load_plan(plan) if plan else _member(folder, state).invitation.study_plan()
-    with progress_bar() as progress:
+    root = make_private_folder(_choose_state(folder, state))
+    study = load_plan(plan) if plan else _find_member(folder, state).invitation.study_plan()
+    with make_progress_bar() as progress:
         print(explain_site(folder, study, model, root, progress))
 
 
@@ -260,20 +260,26 @@ def predict(
     """Give a model's risk of expansion for one patient, or for every patient of a folder."""
     from rich.console import Console
 
-    from client.predict_request import RESEARCH_USE, PredictRequest, answer, as_table, write_csv
-    from common.terminal import progress_bar
+    from client.predict.request import (
+        RESEARCH_USE,
+        PredictRequest,
+        make_risk_table,
+        predict_patients,
+        write_csv,
+    )
+    from common.runtime.terminal import make_progress_bar
 
     request = PredictRequest(model, folder, ct, mask, table, patient, tuple(values or ()), plan)
-    with progress_bar() as progress:
-        found = answer(request, progress)
+    with make_progress_bar() as progress:
+        predictions = predict_patients(request, progress)
     if out:
-        write_csv(found, out)
-    if len(found.outcomes) == 1 and found.failure:
-        raise found.failure
-    Console().print(as_table(found))
+        write_csv(predictions, out)
+    if len(predictions.outcomes) == 1 and predictions.failure:
+        raise predictions.failure
+    Console().print(make_risk_table(predictions))
     print(RESEARCH_USE)
-    if found.failure:
-        raise typer.Exit(found.failure.exit_code)
+    if predictions.failure:
+        raise typer.Exit(predictions.failure.exit_code)
 
 
 if __name__ == "__main__":

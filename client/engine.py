@@ -17,30 +17,30 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from rich.progress import Progress
 
-from client.analyses import SiteAnalyses
-from client.disclosure import check_plan, check_quota
-from client.egress import departure_of, sealed_departures
-from client.environment import describe as describe_environment
-from client.explain import draw_attention
-from client.flow import summarise_flow
+from client.answers.explain import draw_attention
+from client.answers.flow_chart import summarise_flow
+from client.answers.score_store import ScoreStore
+from client.answers.statistics import SiteAnalyses
+from client.answers.training import SiteTrainings
+from client.cohort.prepare import prepare_site
+from client.cohort.samples import SiteSamples
 from client.hidden import HiddenAnswers
-from client.ledger import Ledger
-from client.party import HidingParty
-from client.prepare import prepare_site
-from client.registry import ReleaseRegistry
-from client.samples import SiteSamples
-from client.score_store import ScoreStore
-from client.site import SiteSettings, attention_maps_may_leave, load_site
-from client.trainings import SiteTrainings
+from client.membership.environment import describe_environment
+from client.membership.party import HidingParty
+from client.membership.policy import check_plan
+from client.membership.site import SiteSettings, attention_maps_may_leave, load_site
+from client.release.egress import departure_of, list_sealed_departures
+from client.release.ledger import Ledger, check_quota
+from client.release.registry import ReleaseRegistry
 from common.errors import PlanError, PolicyError, ProtocolError, RheError, StorageError
-from common.groups import groups_of
-from common.headers import Operation, ReplyHeader, RequestHeader
-from common.protocol import Parameters, Reply, Request, decode_request, encode_reply
-from common.rounds import nobody_validated
-from common.secagg.wire import is_sealed
+from common.hiding.rounds import validate_nobody
+from common.messages.groups import groups_of
+from common.messages.headers import Operation, ReplyHeader, RequestHeader
+from common.messages.protocol import Parameters, Reply, Request, decode_request, encode_reply
+from common.plan.study import StudyPlan
+from common.secagg.wire.frames import is_sealed
 from common.stats.contract import Summary
 from common.stats.minima import minima_of
-from common.study import StudyPlan
 from common.training.device import pick_device
 
 _log = logging.getLogger(__name__)
@@ -78,41 +78,41 @@ class SiteEngine:
     _samples: SiteSamples | None = field(default=None, repr=False)
 
     def handle(self, message: bytes) -> bytes:
-        """The reply to one request; never raises but for Ctrl-C, because this is the process' boundary."""
+        """The reply to one request; nothing but Ctrl-C is raised, because this is the process' boundary."""
         header = None
         try:
             check_quota(self.settings, self.ledger)
             if is_sealed(message):
-                return self._told(message, self._sealed(message))
+                return self._record_sealed(message, self._answer_sealed(message))
             request = decode_request(message, self.coordinator)
             header = request.header
             reply = self._answer(request)
-            return self._recorded(header, reply)
+            return self._record(header, reply)
         except RheError as refusal:
             _log.warning("refused code=%s reason=%s", refusal.code, refusal)
             code = refusal.code
         except Exception:  # noqa: BLE001 - the process' boundary: no text of an exception leaves the site
             _log.exception("failed code=E_INTERNAL")
             code = "E_INTERNAL"
-        return self._refused(header, code)
+        return self._refuse(header, code)
 
-    def _recorded(self, header: RequestHeader | None, reply: Reply) -> bytes:
-        """The reply's bytes, once they stand in the ledger."""
+    def _record(self, header: RequestHeader | None, reply: Reply) -> bytes:
+        """The reply's bytes, after it was written in the ledger."""
         body = encode_reply(reply)
         self.ledger.record(departure_of(header, reply, body))
         return body
 
-    def _told(self, message: bytes, reply: Reply) -> bytes:
-        """A masked answer's bytes, once it and what is the site's own beside it stand in the ledger."""
+    def _record_sealed(self, message: bytes, reply: Reply) -> bytes:
+        """A masked answer's bytes, after it and the site's own part of it were written in the ledger."""
         body = encode_reply(reply)
-        for departure in sealed_departures(self.plan, message, reply):
+        for departure in list_sealed_departures(self.plan, message, reply):
             self.ledger.record(departure)
         return body
 
-    def _refused(self, header: RequestHeader | None, code: str) -> bytes:
+    def _refuse(self, header: RequestHeader | None, code: str) -> bytes:
         reply = Reply(ReplyHeader(site=self.settings.name, code=code))
         try:
-            return self._recorded(header, reply)
+            return self._record(header, reply)
         except StorageError as failure:
             # A refusal has no number in it: it leaves without its line.
             _log.error("not in the ledger code=%s reason=%s", code, failure)
@@ -123,7 +123,7 @@ class SiteEngine:
         """What has left this site."""
         return Ledger(self.state / "ledger")
 
-    def _sealed(self, message: bytes) -> Reply:
+    def _answer_sealed(self, message: bytes) -> Reply:
         if self._hidden is None:
             raise ProtocolError("a sum was asked to be hidden, which the plan does not do")
         return self._hidden.handle(message)
@@ -138,12 +138,12 @@ class SiteEngine:
             self.coordinator,
             self.party,
             self.summarise,
-            lambda model: self.trainings.trainer(model).layout,
-            self.trainings.initial,
+            lambda model: self.trainings.open_trainer(model).layout,
+            self.trainings.make_initial_weights,
         )
 
     def summarise(self, request: Request, member: bool) -> Summary:  # noqa: FBT001
-        """What this site adds to a sum: its patients', or nothing in the same arrays.
+        """What this site adds to a sum: its patients' numbers, or zeros in the same arrays.
 
         Raises
         ------
@@ -152,7 +152,7 @@ class SiteEngine:
         """
         header, operation = request.header, request.header.operation
         if operation is Operation.VALIDATE:
-            return self.trainings.validate(request).summary if member else nobody_validated()
+            return self.trainings.validate(request).summary if member else validate_nobody()
         if operation is Operation.TRAIN and member:
             return self.trainings.train(request).summary
         if operation is Operation.WEIGHT:
@@ -162,13 +162,13 @@ class SiteEngine:
         analyses = self._analyses if member else replace(self._analyses, cases=())
         return _STATISTICS[operation](analyses, header, request.parameters)
 
-    def _insist_on_own(self, header: RequestHeader) -> None:
-        """In the clear, only what is this site's own: every sum of several sites is hidden.
+    def _refuse_sum_in_clear(self, header: RequestHeader) -> None:
+        """Refuse to send a sum of several sites in the clear; only what is this site's own may leave so.
 
         Raises
         ------
         PolicyError
-            If it is not.
+            If the sum is over several sites.
         """
         groups = groups_of(self.plan, header.operation, header.stage, header.arm)
         if not all(group.alone for group in groups):
@@ -188,9 +188,9 @@ class SiteEngine:
             raise ProtocolError(f"a request for {header.site!r} reached the site {self.settings.name!r}")
         _log.info("request operation=%s model=%s arm=%s", header.operation, header.model, header.arm)
         operation = header.operation
-        if self.plan.hides_sums and operation in _SUMMED:
-            self._insist_on_own(header)
-        if request.weights is not None and operation in _JUDGED and self._hidden is not None:
+        if self.plan.hides_sums and operation in _SUMS:
+            self._refuse_sum_in_clear(header)
+        if request.weights is not None and operation in _USES_OF_WEIGHTS and self._hidden is not None:
             self._hidden.insist_known(header, request.weights)
         if operation in _TRAINING:
             return _TRAINING[operation](self.trainings, request)
@@ -203,29 +203,29 @@ class SiteEngine:
         """What software and hardware this site has, once policy and plan agree."""
         check_plan(self.settings, self.folder, self.plan)
         device = pick_device(self.settings.device)
-        return self._reply(facts=describe_environment(device, self.settings))
+        return self._make_reply(facts=describe_environment(device, self.settings))
 
     def prepare(self, _: Request) -> Reply:
         """The flow chart of this site's patients, and how they are divided."""
-        return Reply(ReplyHeader(site=self.settings.name), summarise_flow(self.patients().prepared))
+        return Reply(ReplyHeader(site=self.settings.name), summarise_flow(self.open_patients().prepared))
 
     def explain(self, request: Request) -> Reply:
-        """Attention maps, which leave synthetic sites alone."""
-        trainer = self.trainings.loaded(request)
+        """Attention maps; they leave the site only if its patients are synthetic."""
+        trainer = self.trainings.load_network(request)
         folder = self.state / "attention" / request.header.model / request.header.arm
-        drawings = draw_attention(trainer, self.patients(), folder)
+        drawings = draw_attention(trainer, self.open_patients(), folder)
         if not attention_maps_may_leave(self.settings, self.folder):
-            return self._reply()
+            return self._make_reply()
         return Reply(
             ReplyHeader(site=self.settings.name, captions=tuple(drawing.caption for drawing in drawings)),
             pictures=tuple(np.frombuffer(drawing.png, dtype=np.uint8) for drawing in drawings),
         )
 
-    def _reply(self, **fields: object) -> Reply:
+    def _make_reply(self, **fields: object) -> Reply:
         return Reply(ReplyHeader.model_validate({"site": self.settings.name, **fields}))
 
-    def patients(self) -> SiteSamples:
-        """The site's prepared patients; prepared now if this is the first question about them."""
+    def open_patients(self) -> SiteSamples:
+        """The site's patients; prepared now if this is the first question about them."""
         if self._samples is None:
             prepared = prepare_site(self.folder, self.plan, self.state / "cache", self.progress)
             self._samples = SiteSamples(prepared, pick_device(self.settings.device))
@@ -235,14 +235,18 @@ class SiteEngine:
     def trainings(self) -> SiteTrainings:
         """The questions of training."""
         secret = "" if self.party is None else self.party.training_secret
-        return SiteTrainings(self.plan, self.settings, self.patients(), self.state, self.progress, secret)
+        return SiteTrainings(
+            self.plan, self.settings, self.open_patients(), self.state, self.progress, secret
+        )
 
     @cached_property
     def _analyses(self) -> SiteAnalyses:
         minima = minima_of(self.plan.profile)
         registry = ReleaseRegistry(self.state / "released.json", self.plan.cohort.maximum_releases, minima)
         store = ScoreStore(self.state / "scores", self.plan.digest())
-        return SiteAnalyses(self.plan, self.settings.name, self.patients().prepared.cases, store, registry)
+        return SiteAnalyses(
+            self.plan, self.settings.name, self.open_patients().prepared.cases, store, registry
+        )
 
 
 _TRAINING: dict[Operation, Callable[[SiteTrainings, Request], Reply]] = {
@@ -254,25 +258,25 @@ _TRAINING: dict[Operation, Callable[[SiteTrainings, Request], Reply]] = {
 }
 _STATISTICS: dict[Operation, Callable[[SiteAnalyses, RequestHeader, Parameters], Summary]] = {
     Operation.GUARD: SiteAnalyses.guard,
-    Operation.COHORT: SiteAnalyses.cohort,
-    Operation.SETUP: SiteAnalyses.setup,
-    Operation.NEWTON: SiteAnalyses.newton,
-    Operation.SCALING: SiteAnalyses.scaling,
-    Operation.PRESCREEN: SiteAnalyses.prescreen,
-    Operation.GRAM: SiteAnalyses.gram,
-    Operation.AGREEMENT: SiteAnalyses.readings,
-    Operation.READING_MEANS: SiteAnalyses.readings,
-    Operation.READING_SUMS: SiteAnalyses.readings,
-    Operation.RIDGE: SiteAnalyses.ridge,
-    Operation.HELD_OUT: SiteAnalyses.held_out,
+    Operation.COHORT: SiteAnalyses.sum_tables,
+    Operation.SETUP: SiteAnalyses.sum_setup,
+    Operation.NEWTON: SiteAnalyses.sum_newton,
+    Operation.SCALING: SiteAnalyses.sum_moments,
+    Operation.PRESCREEN: SiteAnalyses.sum_products,
+    Operation.GRAM: SiteAnalyses.sum_cross_products,
+    Operation.AGREEMENT: SiteAnalyses.sum_readings,
+    Operation.READING_MEANS: SiteAnalyses.sum_readings,
+    Operation.READING_SUMS: SiteAnalyses.sum_readings,
+    Operation.RIDGE: SiteAnalyses.sum_ridge,
+    Operation.HELD_OUT: SiteAnalyses.sum_held_out,
     Operation.EVALUATE: SiteAnalyses.evaluate,
     Operation.CALIBRATE: SiteAnalyses.calibrate,
     Operation.COMPARE: SiteAnalyses.compare,
 }
-_SUMMED = frozenset({*_STATISTICS, Operation.TRAIN, Operation.VALIDATE, Operation.WEIGHT})
-"""What is added over sites."""
-_JUDGED = frozenset({Operation.SCORE, Operation.EXPLAIN})
-"""For what weights come that were trained before."""
+_SUMS = frozenset({*_STATISTICS, Operation.TRAIN, Operation.VALIDATE, Operation.WEIGHT})
+"""Operations whose answers are added over sites."""
+_USES_OF_WEIGHTS = frozenset({Operation.SCORE, Operation.EXPLAIN})
+"""Operations for which the coordinator may send weights that were trained before."""
 _OTHERS: dict[Operation, Callable[[SiteEngine, Request], Reply]] = {
     Operation.DESCRIBE: SiteEngine.describe,
     Operation.PREPARE: SiteEngine.prepare,

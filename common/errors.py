@@ -22,14 +22,11 @@ class Finding:
         The violation with the offending value.
     remedy : str
         What the reader should do.
-    fatal : bool
-        True if nothing of the site can be used until it is mended, False if only this patient is refused.
     """
 
     where: str
     what: str
     remedy: str = ""
-    fatal: bool = True
 
     def __str__(self) -> str:
         """One line for a terminal."""

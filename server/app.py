@@ -5,12 +5,12 @@ from __future__ import annotations
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from server.job import perform
+from server.process.job import perform_job
 
 app = ServerApp()
 
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Performs the job that the run's configuration names."""
-    perform(grid, str(context.run_config["job"]))
+    """Perform the job that the run's configuration names."""
+    perform_job(grid, str(context.run_config["job"]))

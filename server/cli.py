@@ -7,20 +7,20 @@ from typing import Annotated
 
 import typer
 
-from common.terminal import Terminal
+from common.runtime.terminal import Terminal
 
 app = Terminal(
     "rhe-server",
     "Coordinate a federated study of hematoma expansion: invite hospitals, run the study, read the report.",
-    "checkpoints are whole; start again, and go on with rhe-server run … --resume",
+    "checkpoints are complete; start again, and go on with rhe-server run … --resume",
 )
 
-Folder = Annotated[Path, typer.Argument(help="The coordinator's folder for this study.")]
+StudyFolder = Annotated[Path, typer.Argument(help="The coordinator's folder for this study.")]
 
 
-@app.command()
-def init(
-    folder: Folder,
+@app.command("init")
+def init_office(
+    folder: StudyFolder,
     plan: Annotated[Path, typer.Option(help="The study plan that everybody agreed on.")],
     host: Annotated[str, typer.Option(help="Name or address under which hospitals reach this machine.")],
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the SuperLink.")] = 8443,
@@ -30,24 +30,25 @@ def init(
     ] = None,
 ) -> None:
     """Make keys, certificates and the invitation for hospitals."""
-    from common.enrolment import Invitation, load_handout
-    from server.provision.office import OfficeSettings, found_office
+    from common.messages.enrolment import Invitation, load_handout
+    from server.provision.office import OfficeSettings, create_office
     from server.provision.signing import read_public_key
 
     signer = read_public_key(authority) if authority else ""
-    office = found_office(folder, plan, OfficeSettings(host=host, port=port), signer)
+    office = create_office(folder, plan, OfficeSettings(host=host, port=port), signer)
     invitation = load_handout(office.invitation, Invitation)
     print(f"plan {office.plan.digest()[:12]}: {office.plan.name}")
     print(f"hand {office.invitation} to {', '.join(office.plan.site_names)}")
     print(f"its fingerprint, to compare on the phone: {invitation.fingerprint()}")
 
 
-@app.command()
-def enrol(
-    folder: Folder, card: Annotated[Path, typer.Argument(help="The site card that a hospital sent back.")]
+@app.command("enrol")
+def enrol_site(
+    folder: StudyFolder,
+    card: Annotated[Path, typer.Argument(help="The site card that a hospital sent back.")],
 ) -> None:
-    """Let a hospital in."""
-    from common.enrolment import SiteCard, load_handout
+    """Enrol a hospital with the card that it sent back."""
+    from common.messages.enrolment import SiteCard, load_handout
     from server.provision.office import open_office
 
     office = open_office(folder)
@@ -61,13 +62,13 @@ def enrol(
     )
 
 
-@app.command()
-def roster(
-    folder: Folder,
+@app.command("roster")
+def propose_or_install_roster(
+    folder: StudyFolder,
     out: Annotated[Path | None, typer.Option(help="The proposal; by default in the folder.")] = None,
-    signed: Annotated[Path | None, typer.Option(help="Take in the roster that the authority signed.")] = None,
+    signed: Annotated[Path | None, typer.Option(help="Store the roster that the authority signed.")] = None,
 ) -> None:
-    """Ask the authority to sign who takes part, or take its answer in."""
+    """Write the proposal for the authority to sign, or store the roster that it signed."""
     from server.provision.office import open_office
     from server.provision.rosters import install_roster, propose_roster
 
@@ -78,54 +79,58 @@ def roster(
         print(f"hand {path} to the authority: rhe-authority sign FOLDER {path.name}")
         print(f"its fingerprint, to compare on the phone: {proposal.fingerprint()}")
         return
-    taken = install_roster(office, signed)
-    print(f"roster {taken.version} of {len(taken.sites)} sites; a sum needs {taken.minimum} of them")
+    installed = install_roster(office, signed)
+    print(
+        f"roster {installed.version} of {len(installed.sites)} sites; a sum needs {installed.minimum} of them"
+    )
     print(f"hand {office.roster_file} to every site: rhe-client approve FOLDER --roster study.roster")
-    print(f"its fingerprint, to compare on the phone: {taken.fingerprint}")
+    print(f"its fingerprint, to compare on the phone: {installed.fingerprint}")
 
 
-@app.command()
-def waive(
-    folder: Folder, waiver: Annotated[Path, typer.Argument(help="What the study's authority signed.")]
+@app.command("waive")
+def accept_waiver(
+    folder: StudyFolder,
+    waiver: Annotated[Path, typer.Argument(help="The waiver that the study's authority signed.")],
 ) -> None:
-    """Take in the authority's waiver; every site has to approve it, too."""
+    """Store the authority's waiver; every site has to approve it too."""
     from server.provision.office import open_office
     from server.provision.rosters import install_waiver
 
     install_waiver(open_office(folder), waiver)
-    print(f"taken in; hand {waiver} to every site: rhe-client waive FOLDER {waiver.name}")
+    print(f"stored; hand {waiver} to every site: rhe-client waive FOLDER {waiver.name}")
 
 
-@app.command()
-def start(
-    folder: Folder,
+@app.command("start")
+def serve_hospitals(
+    folder: StudyFolder,
     port: Annotated[
         int | None,
-        typer.Option(min=1, max=65535, help="From now on another port; hospitals then need start --address."),
+        typer.Option(min=1, max=65535, help="Another port from now on; hospitals then need start --address."),
     ] = None,
 ) -> None:
     """Run the SuperLink that hospitals connect to, until Ctrl-C."""
+    from server.process.supervise import keep_superlink
     from server.provision.office import open_office
-    from server.supervise import keep_superlink
 
     office = open_office(folder)
-    keep_superlink(office.moved(port) if port else office, lambda line: print(line, flush=True))
+    keep_superlink(office.change_port(port) if port else office, lambda line: print(line, flush=True))
 
 
-@app.command()
-def run(
-    folder: Folder,
-    out: Annotated[Path, typer.Option(help="Folder for checkpoints, results.json and report.html.")],
+@app.command("run")
+def run_ordered_study(
+    folder: StudyFolder,
+    out: Annotated[Path, typer.Option(help="StudyFolder for checkpoints, results.json and report.html.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted study.")] = False,
     pretrained: Annotated[
-        Path | None, typer.Option(help="Folder with torchvision's ImageNet files, if the plan uses them.")
+        Path | None,
+        typer.Option(help="StudyFolder with torchvision's ImageNet files, if the plan uses them."),
     ] = None,
     patience: Annotated[float, typer.Option(min=1, help="Seconds to wait for sites to connect.")] = 180.0,
 ) -> None:
-    """Run the study on the hospitals that are connected, to its end."""
-    from server.job import Order
+    """Run the study to its end on the hospitals that are connected."""
+    from server.process.job import Order
+    from server.process.supervise import run_on_superlink
     from server.provision.office import open_office
-    from server.supervise import run_study
 
     order = Order(
         out=out.resolve(),
@@ -133,13 +138,13 @@ def run(
         pretrained=pretrained.resolve() if pretrained else None,
         patience_s=patience,
     )
-    run_study(open_office(folder), order, lambda line: print(line, flush=True)).insist()
+    run_on_superlink(open_office(folder), order, lambda line: print(line, flush=True)).raise_if_failed()
     print(out / "results.json")
     print(out / "report.html")
 
 
-@app.command()
-def report(
+@app.command("report")
+def write_report_page(
     results: Annotated[Path, typer.Argument(help="A study's results.json.")],
     out: Annotated[
         Path | None, typer.Option(help="The page; by default report.html beside the results.")
@@ -147,7 +152,7 @@ def report(
 ) -> None:
     """Write the report page of a study's results, and its tables as CSV files beside it."""
     from server.report import write_report, write_tables
-    from server.results import load_results
+    from server.results.file import load_results
 
     page = out or results.with_name("report.html")
     study = load_results(results)

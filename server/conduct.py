@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
-import platform
 from dataclasses import replace
-from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from rich.progress import Progress
 
 from common.errors import PlanError
-from common.headers import SiteFacts
-from common.machine import processor
-from common.protocol import Reply
-from server.assembly import Outcome, assemble, unfitted
-from server.cards import write_cards
-from server.clock import PhaseClock
+from common.messages.headers import SiteFacts
+from common.messages.protocol import Reply
 from server.exchange import Exchange
 from server.phases.agreement import compare_readings
 from server.phases.cohort import describe_cohorts
@@ -27,56 +19,67 @@ from server.phases.evaluation import evaluate_models
 from server.phases.explanation import explain_models
 from server.phases.fitting import fit_models
 from server.phases.preparation import prepare_sites
+from server.phases.reference import choose_reference_model
 from server.phases.regression import screen_predictors
 from server.phases.scoring import score_by_networks, score_by_regressions
 from server.phases.svm import fit_svms, score_by_svms
 from server.phases.training import train_models
-from server.provenance import PhaseTime, Provenance, SiteProvenance
-from server.reference import reference_model
 from server.report import write_report, write_tables
-from server.results import Results, save_results
+from server.results.assembly import StudyOutcome, assemble
+from server.results.cards import write_cards
+from server.results.clock import PhaseClock
+from server.results.file import Results, save_results
+from server.results.provenance import record_provenance
 from server.run import StudyRun
 
 if TYPE_CHECKING:
     from flwr.serverapp import Grid
 
 _log = logging.getLogger(__name__)
-_PACKAGES = ("rhe", "flwr", "torch", "monai", "numpy", "scipy")
 
 
 def conduct(grid: Grid, run: StudyRun, progress: Progress) -> Results:
-    """The study's results, also written with the report into the run's folder.
+    """The study's results; the results file and the report are also written into the run's folder.
 
-    Every phase may be repeated: what was trained or prepared before is found again, so an interrupted study
-    that is conducted once more ends with the same bits.
+    Every phase may be repeated: what was prepared or trained before is read from the disk, so an interrupted
+    study that is conducted again ends with the same bits.
+
+    Parameters
+    ----------
+    grid : flwr.serverapp.Grid
+        Flower's connection to the sites' nodes, or the one of a simulation in one process.
+    run : StudyRun
+        What to do, and where results go.
+    progress : Progress
+        Shows how far a training is.
 
     Raises
     ------
     RheError
         If a site stays away, refuses or fails, or the folder cannot be written.
     """
-    exchange = _line(grid, run)
+    exchange = _open_exchange(grid, run)
     clock = PhaseClock(lambda: exchange.traffic.rounds)
-    with clock.phase("enrolment"):
-        facts = {site: _facts(reply) for site, reply in exchange.enrol(run.patience_s).items()}
-    with clock.phase("preparation"):
+    with clock.measure("enrolment"):
+        facts = {site: _facts_of(reply) for site, reply in exchange.enrol(run.patience_s).items()}
+    with clock.measure("preparation"):
         preparation = prepare_sites(exchange)
-    outcome = _carry_out(exchange, run, progress, clock, Outcome(facts, preparation))
+    outcome = _carry_out(exchange, run, progress, clock, StudyOutcome(facts, preparation))
     if exchange.hidden is not None:
-        with clock.phase("closing"):
+        with clock.measure("closing"):
             exchange.hidden.close()
-    provenance = _provenance(run, exchange, clock, facts)
+    provenance = record_provenance(run, exchange, clock, facts)
     results = assemble(run, outcome, provenance)
     write_cards(run, outcome, results)
     save_results(results, run.results)
     write_report(results, run.report)
     write_tables(results, run.tables)
-    _log.info("%s", provenance.rounds())
+    _log.info("%s", provenance.describe_rounds())
     return results
 
 
-def _line(grid: Grid, run: StudyRun) -> Exchange:
-    """To the sites; what several of them add up to goes through the protocol if the plan hides it."""
+def _open_exchange(grid: Grid, run: StudyRun) -> Exchange:
+    """The exchange with the sites; sums of several sites go through the protocol if the plan hides them."""
     exchange = Exchange(grid, run.plan, run.key)
     if run.plan.hides_sums:
         if run.roster is None:
@@ -86,36 +89,38 @@ def _line(grid: Grid, run: StudyRun) -> Exchange:
 
 
 def _carry_out(
-    exchange: Exchange, run: StudyRun, progress: Progress, clock: PhaseClock, outcome: Outcome
-) -> Outcome:
-    """What the plan's phases give."""
+    exchange: Exchange, run: StudyRun, progress: Progress, clock: PhaseClock, outcome: StudyOutcome
+) -> StudyOutcome:
+    """The outcome after all phases that the plan asks for."""
     phases = run.plan.phases
     if "agreement" in phases:
-        with clock.phase("agreement"):
+        with clock.measure("agreement"):
             outcome = replace(outcome, readings=compare_readings(exchange))
     if "cohort" in phases:
-        with clock.phase("cohort"):
+        with clock.measure("cohort"):
             outcome = replace(outcome, cohort=describe_cohorts(exchange))
     if "regression" in phases:
-        with clock.phase("regression"):
+        with clock.measure("regression"):
             outcome = replace(outcome, screening=screen_predictors(exchange))
     if "training" in phases:
-        with clock.phase("training"):
+        with clock.measure("training"):
             outcome = replace(outcome, trained=train_models(exchange, run, progress))
-        outcome = _fit(exchange, run, clock, outcome)
+        outcome = _fit_table_models(exchange, run, clock, outcome)
     if "evaluation" in phases:
-        outcome = _evaluate(exchange, clock, outcome)
+        outcome = _evaluate_models(exchange, clock, outcome)
     if "explanation" in phases:
-        with clock.phase("explanation"):
+        with clock.measure("explanation"):
             outcome = replace(outcome, maps=explain_models(exchange, outcome.trained))
     return outcome
 
 
-def _fit(exchange: Exchange, run: StudyRun, clock: PhaseClock, outcome: Outcome) -> Outcome:
-    """Networks score first: their scores may be covariates of models of the table."""
-    with clock.phase("scoring"):
+def _fit_table_models(
+    exchange: Exchange, run: StudyRun, clock: PhaseClock, outcome: StudyOutcome
+) -> StudyOutcome:
+    """Fit the models of the table, after the networks have scored: their scores may be covariates."""
+    with clock.measure("scoring"):
         score_by_networks(exchange, outcome.trained)
-    with clock.phase("fitting"):
+    with clock.measure("fitting"):
         fitting = fit_models(exchange, run, outcome.screening)
         score_by_regressions(exchange, fitting.models)
         machines = fit_svms(exchange, run, fitting.selections)
@@ -123,44 +128,17 @@ def _fit(exchange: Exchange, run: StudyRun, clock: PhaseClock, outcome: Outcome)
     return replace(outcome, fitted=fitting.models, machines=machines, selections=fitting.selections)
 
 
-def _evaluate(exchange: Exchange, clock: PhaseClock, outcome: Outcome) -> Outcome:
-    """Judge and compare the scores, which stay at the sites throughout."""
-    reference = reference_model(exchange.plan, outcome.trained)
-    with clock.phase("evaluation"):
-        evaluated = evaluate_models(exchange, unfitted(outcome))
-    with clock.phase("comparison"):
+def _evaluate_models(exchange: Exchange, clock: PhaseClock, outcome: StudyOutcome) -> StudyOutcome:
+    """Judge and compare the scores, which stay at the sites."""
+    reference = choose_reference_model(exchange.plan, outcome.trained)
+    with clock.measure("evaluation"):
+        evaluated = evaluate_models(exchange, outcome.unfitted)
+    with clock.measure("comparison"):
         compared = compare_models(exchange, evaluated, reference)
     return replace(outcome, reference=reference, evaluated=evaluated, compared=compared)
 
 
-def _facts(reply: Reply) -> SiteFacts:
+def _facts_of(reply: Reply) -> SiteFacts:
     if reply.header.facts is None:
         raise ValueError("a site described itself without facts")
     return reply.header.facts
-
-
-def _provenance(
-    run: StudyRun, exchange: Exchange, clock: PhaseClock, facts: dict[str, SiteFacts]
-) -> Provenance:
-    traffic = exchange.traffic
-    return Provenance(
-        started=clock.started.isoformat(timespec="seconds"),
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        backend=run.backend,
-        python=platform.python_version(),
-        versions={package: version(package) for package in _PACKAGES},
-        processor=f"{processor()}, {os.cpu_count()} logical processors",
-        sites=tuple(
-            SiteProvenance(name=site, device=known.device, versions=known.versions, policy=known.policy)
-            for site, known in sorted(facts.items())
-        ),
-        phases=tuple(
-            PhaseTime(phase=name, seconds=round(spent.seconds, 3), rounds=spent.rounds)
-            for name, spent in clock.spent.items()
-        ),
-        roster="" if run.roster is None or not run.plan.hides_sums else run.roster.fingerprint,
-        message_rounds=traffic.rounds,
-        messages=traffic.messages,
-        bytes_sent=traffic.bytes_sent,
-        bytes_received=traffic.bytes_received,
-    )

@@ -13,15 +13,22 @@ from flwr.app import Message, MessageType
 from flwr.serverapp import Grid
 
 from common.errors import ExchangeError, RheError
-from common.groups import groups_of
-from common.headers import OK, Operation, RequestHeader
-from common.protocol import Parameters, Reply, Request, decode_reply, encode_request, from_record, to_record
-from common.secagg.coordinator import Coordinator
-from common.secagg.roster import Roster
-from common.stats.contract import Summary
-from common.study import StudyPlan
+from common.messages.groups import SiteGroup, groups_of
+from common.messages.headers import CODE_OK, Operation, RequestHeader
+from common.messages.protocol import (
+    Parameters,
+    Reply,
+    Request,
+    decode_reply,
+    encode_request,
+    from_record,
+    to_record,
+)
+from common.plan.study import StudyPlan
+from common.secagg.coordinator.gathering import Coordinator
+from common.secagg.wire.roster import Roster
+from common.stats.contract import Summary, total
 from common.types import FlatWeights
-from server.gathered import Gathered, gathered
 from server.hidden import HiddenSums
 from server.reasons import reason_of
 
@@ -30,9 +37,44 @@ _log = logging.getLogger(__name__)
 _POLL_S = 1.0
 
 
+@dataclass(frozen=True)
+class GroupSums:
+    """One sum for each group of sites of `common.messages.groups`.
+
+    Attributes
+    ----------
+    sums : mapping of tuple of str to Summary
+        By the sites of the group, sorted.
+    """
+
+    sums: Mapping[tuple[str, ...], Summary]
+
+    def of(self, sites: Sequence[str]) -> Summary:
+        """The sum over these sites.
+
+        Raises
+        ------
+        KeyError
+            If the plan has no such group.
+        """
+        return self.sums[tuple(sorted(sites))]
+
+
 @dataclass
 class Traffic:
-    """What was exchanged, for the report: message rounds, messages and bytes."""
+    """What was exchanged with the sites, for the report.
+
+    Attributes
+    ----------
+    rounds : int
+        Rounds of messages: one for each set of messages that was sent at once.
+    messages : int
+        Messages sent to sites.
+    bytes_sent : int
+        Bodies of the messages sent.
+    bytes_received : int
+        Bodies of the replies.
+    """
 
     rounds: int = 0
     messages: int = 0
@@ -47,15 +89,15 @@ class Exchange:
     Attributes
     ----------
     grid : Grid
-        Flower's, or the in-process one.
+        Flower's, or the one of a simulation in one process.
     plan : StudyPlan
         Its hash goes into every request.
     key : Ed25519PrivateKey
         The coordinator's, which signs every request.
     traffic : Traffic
-        Counted as it happens.
+        Counted while messages are exchanged.
     hidden : HiddenSums or None
-        Through which sums of several sites go, where the plan hides them.
+        Opens the sums of several sites where the plan hides them; None: sites' own numbers are added here.
     """
 
     grid: Grid
@@ -66,7 +108,7 @@ class Exchange:
     _nodes: dict[str, int] = field(default_factory=dict)
 
     def enrol(self, patience_s: float) -> dict[str, Reply]:
-        """Every site's self-description, by name, once all sites of the plan are there.
+        """Every site's description of itself, by name, once all sites of the plan are connected.
 
         Parameters
         ----------
@@ -76,25 +118,26 @@ class Exchange:
         Raises
         ------
         ExchangeError
-            If a site of the plan stays away, two nodes claim one site, or a site refuses the plan.
+            If a site of the plan does not connect, two nodes claim the same site, or a site refuses the
+            plan.
         """
         deadline = time.monotonic() + patience_s
-        found: dict[str, Reply] = {}
+        replies: dict[str, Reply] = {}
         asked: set[int] = set()
-        while len(found) < len(self.plan.sites):
+        while len(replies) < len(self.plan.sites):
             newcomers = sorted(set(self.grid.get_node_ids()) - asked)
             asked.update(newcomers)
-            self._meet(newcomers, found)
-            if len(found) == len(self.plan.sites):
+            self._meet(newcomers, replies)
+            if len(replies) == len(self.plan.sites):
                 break
             if time.monotonic() > deadline:
-                missing = ", ".join(sorted(set(self.plan.site_names) - found.keys()))
+                missing = ", ".join(sorted(set(self.plan.site_names) - replies.keys()))
                 raise ExchangeError(
                     f"after {patience_s:.0f} s these sites are not connected: {missing} -> "
                     "start `rhe-client start` there, then run the study again with --resume"
                 )
             time.sleep(_POLL_S)
-        return dict(sorted(found.items()))
+        return dict(sorted(replies.items()))
 
     def ask(
         self,
@@ -113,7 +156,7 @@ class Exchange:
         sites : sequence of str
             Who must answer.
         weights : float32 vector, optional
-            A global model that travels along.
+            The global model that is sent with the question.
         parameters : mapping of str to arrays, optional
             Public parameters of a statistic.
         **context
@@ -122,9 +165,9 @@ class Exchange:
         Raises
         ------
         ExchangeError
-            If one of them does not answer in the plan's time, or answers with an error code.
+            If a site does not answer within the plan's time limit, or answers with an error code.
         """
-        headers = {site: self._header(operation, site, context) for site in sorted(sites)}
+        headers = {site: self._make_header(operation, site, context) for site in sorted(sites)}
         replies = self._send(
             {
                 self._nodes[site]: Request(header, weights, parameters or {})
@@ -137,7 +180,17 @@ class Exchange:
         return answers
 
     def hide(self, roster: Roster, folder: Path, absent: Mapping[str, frozenset[int]]) -> None:
-        """From now on, what several sites add up to is opened by all of them together."""
+        """From now on, ask for sums of several sites through the protocol that hides each site's part.
+
+        Parameters
+        ----------
+        roster : Roster
+            Who takes part, as the authority signed it.
+        folder : Path
+            Where opened sums and open rounds are kept.
+        absent : mapping of str to frozenset of int
+            By phase, numbers of the sites whose absence from its sums the authority waived.
+        """
         coordinator = Coordinator(self.key, roster)
         self.hidden = HiddenSums(self.plan, coordinator, folder, self.carry, absent)
 
@@ -147,15 +200,16 @@ class Exchange:
         parameters: Parameters | None = None,
         weights: FlatWeights | None = None,
         **context: object,
-    ) -> Gathered:
-        """What every group of sites adds up to that the question is about; raises as `ask`."""
+    ) -> GroupSums:
+        """The sum over each group of sites that the question is about; raises as `ask`."""
         stage, arm = str(context.get("stage", "")), str(context.get("arm", ""))
         groups = groups_of(self.plan, operation, stage, arm)
         if self.hidden is not None and not all(group.alone for group in groups):
-            return self.hidden.gather(groups, self.signed(operation, parameters, weights, **context))
+            question = self.sign_question(operation, parameters, weights, **context)
+            return GroupSums(self.hidden.gather(groups, question))
         sites = sorted({site for group in groups for site in group.sites})
         replies = self.ask(operation, sites, weights, parameters, **context)
-        return gathered(operation, groups, {site: reply.summary for site, reply in replies.items()})
+        return sum_by_group(operation, groups, {site: reply.summary for site, reply in replies.items()})
 
     def sum(
         self,
@@ -164,27 +218,27 @@ class Exchange:
         parameters: Parameters | None = None,
         **context: object,
     ) -> Summary:
-        """What these sites add up to; raises as `ask`."""
+        """The sum over these sites; raises as `ask`."""
         return self.gather(operation, parameters, None, **context).of(sites)
 
-    def signed(
+    def sign_question(
         self,
         operation: Operation,
         parameters: Parameters | None = None,
         weights: FlatWeights | None = None,
         **context: object,
     ) -> bytes:
-        """A question that all sites of a hidden sum are asked alike."""
-        header = self._header(operation, "", context)
+        """The signed request that is the same for all sites of a hidden sum."""
+        header = self._make_header(operation, "", context)
         return encode_request(Request(header, weights, parameters or {}), self.key)
 
     def carry(self, messages: Mapping[str, bytes]) -> dict[str, Reply]:
-        """Takes a message of the protocol that hides sums to each site; who stays away is left out.
+        """Each site's answer to its message of the protocol that hides sums; silent sites are left out.
 
         Raises
         ------
         ExchangeError
-            If a site refuses outside of the protocol, by its own policy or because its disk is full.
+            If a site refuses outside the protocol: its policy forbids it, or its disk is full.
         """
         asked = {self._nodes[site]: message for site, message in messages.items()}
         replies = self._post(asked, insist=False)
@@ -193,12 +247,12 @@ class Exchange:
             _insist(site, "a hidden sum", reply)
         return answers
 
-    def _header(self, operation: Operation, site: str, context: Mapping[str, object]) -> RequestHeader:
+    def _make_header(self, operation: Operation, site: str, context: Mapping[str, object]) -> RequestHeader:
         fields = {"operation": operation, "plan_hash": self.plan.digest(), "site": site, **context}
         return RequestHeader.model_validate(fields)
 
-    def _meet(self, nodes: Sequence[int], found: dict[str, Reply]) -> None:
-        """Asks nodes, all at once, which sites they are."""
+    def _meet(self, nodes: Sequence[int], known: dict[str, Reply]) -> None:
+        """Ask nodes, all at once, which sites they are, and add their replies to the known ones."""
         if not nodes:
             return
         header = RequestHeader(operation=Operation.DESCRIBE, plan_hash=self.plan.digest(), site="")
@@ -206,26 +260,26 @@ class Exchange:
             name = reply.header.site
             if name not in self.plan.site_names:
                 raise ExchangeError(f"a node calls itself {name!r}, which the plan does not have")
-            if name in found:
+            if name in known:
                 raise ExchangeError(f"two nodes call themselves {name!r} -> stop one of them")
             _insist(name, Operation.DESCRIBE, reply)
-            found[name] = reply
+            known[name] = reply
             self._nodes[name] = node
             _log.info("site connected name=%s", name)
 
     def _send(self, requests: Mapping[int, Request]) -> dict[int, Reply]:
-        """One reply a node."""
+        """One reply for each node."""
         return self._post({node: encode_request(request, self.key) for node, request in requests.items()})
 
     def _post(self, bodies: Mapping[int, bytes], *, insist: bool = True) -> dict[int, Reply]:
-        """Replies by node; Flower's error replies carry no sender, so replies are matched by message.
+        """Replies by node, matched by message identifier because Flower's error replies name no sender.
 
         Parameters
         ----------
         bodies : mapping of int to bytes
             By node.
         insist : bool
-            Whether a node that fails or stays away is an error; else it is left out.
+            Whether a node that fails or does not answer is an error; otherwise it is left out.
         """
         timeout_s = self.plan.federation.timeout_s
         outgoing = []
@@ -248,11 +302,11 @@ class Exchange:
             for answer in answers:
                 identifier = answer.metadata.reply_to_message_id
                 waiting.discard(identifier)
-                self._take(replies, answer, messages[identifier], insist=insist)
+                self._add_reply(replies, answer, messages[identifier], insist=insist)
             if waiting and time.monotonic() > deadline:
                 if not insist:
                     break
-                names = ", ".join(sorted(self._name(messages[identifier]) for identifier in waiting))
+                names = ", ".join(sorted(self._name_of(messages[identifier]) for identifier in waiting))
                 raise ExchangeError(
                     f"no answer within {self.plan.federation.timeout_s:.0f} s from {names} -> "
                     "see that the site is running, then run the study again with --resume"
@@ -262,7 +316,7 @@ class Exchange:
                 time.sleep(pause_s)
         return replies
 
-    def _take(self, replies: dict[int, Reply], answer: Message, node: int, *, insist: bool) -> None:
+    def _add_reply(self, replies: dict[int, Reply], answer: Message, node: int, *, insist: bool) -> None:
         try:
             replies[node] = self._read(answer, node)
         except ExchangeError as failure:
@@ -273,7 +327,7 @@ class Exchange:
     def _read(self, answer: Message, node: int) -> Reply:
         if answer.has_error():
             raise ExchangeError(
-                f"{self._name(node)}: its node failed (Flower code {answer.error.code}) -> "
+                f"{self._name_of(node)}: its node failed (Flower code {answer.error.code}) -> "
                 "see the log of `rhe-client start` there, then run the study again with --resume"
             )
         body = from_record(answer.content)
@@ -281,15 +335,53 @@ class Exchange:
         try:
             return decode_reply(body)
         except RheError as failure:
-            raise ExchangeError(f"{self._name(node)}: {failure}") from None
+            raise ExchangeError(f"{self._name_of(node)}: {failure}") from None
 
-    def _name(self, node: int) -> str:
+    def _name_of(self, node: int) -> str:
         return next((name for name, known in self._nodes.items() if known == node), f"node {node}")
 
 
+def sum_by_group(
+    operation: Operation, groups: Sequence[SiteGroup], summaries: Mapping[str, Summary]
+) -> GroupSums:
+    """The sites' answers, added up by group; raises as `add_answers`."""
+    return GroupSums(
+        {
+            group.sites: add_answers(operation, {site: group.of(summaries[site]) for site in group.sites})
+            for group in groups
+        }
+    )
+
+
+def add_answers(operation: Operation, summaries: Mapping[str, Summary]) -> Summary:
+    """The sum of the sites' answers.
+
+    Parameters
+    ----------
+    operation : Operation
+        What was asked, for the message of the error.
+    summaries : mapping of str to Summary
+        By site; at least one.
+
+    Raises
+    ------
+    ExchangeError
+        If a site's answer has other arrays than the first site's.
+    """
+    (first, pattern), *others = summaries.items()
+    for site, summary in others:
+        if summary.layout() != pattern.layout():
+            raise ExchangeError(
+                f"{site}: its answer to {operation} has other arrays than that of {first} -> see that both "
+                "sites run the same version of rhe and have approved the same plan"
+            )
+    return total(summaries.values())
+
+
 def _insist(site: str, operation: str, reply: Reply) -> None:
+    """Raise unless the reply is from this site and answers the question."""
     if reply.header.site != site:
         raise ExchangeError(f"{site}: the answer to {operation} claims to be from {reply.header.site!r}")
-    if reply.header.code != OK:
+    if reply.header.code != CODE_OK:
         reason = reason_of(reply.header.code)
         raise ExchangeError(f"{site}: {operation} failed with {reply.header.code}: {reason}")

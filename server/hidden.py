@@ -1,6 +1,6 @@
-"""The coordinator's side of hidden sums: it opens what all have added, and never sees what one added.
+"""The coordinator's side of hidden sums: it opens the sum over all sites and never sees one site's part.
 
-What was opened lies in the run's folder, so that a study that is resumed is answered from there.
+Opened sums lie in the run's folder, so that a study that is resumed reads them from there.
 """
 
 from __future__ import annotations
@@ -15,27 +15,29 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from common.errors import ExchangeError
-from common.groups import Group, hiding_set, hiding_sets
-from common.hidden import Hiding
+from common.hiding.phases import ROUND_AGE_S, SESSION_AGE_S, name_statistics_phase, name_training_phase
+from common.hiding.rounds import hiding_of
+from common.hiding.vectors import Hiding
+from common.messages.groups import SiteGroup, find_hiding_set, hiding_sets_of
+from common.messages.protocol import Reply, decode_reply, encode_reply
 from common.models.layout import Layout
-from common.phases import ROUND_AGE_S, SESSION_AGE_S, statistics_phase, training_phase
-from common.protocol import Reply, decode_reply, encode_reply
-from common.rounds import hiding_of
-from common.secagg.conduct import finish, open_session, run_round, run_step
-from common.secagg.coordinator import Coordinator, Question, SiteRefusedError
-from common.secagg.errors import SecAggError
-from common.secagg.server import ServerRound, Stage
-from common.secagg.server_session import ServerSession
-from common.secagg.wire import Bytes
+from common.plan.study import Arm, CnnModel, StudyPlan
+from common.runtime.storage import write_atomically
+from common.secagg.codes import SecAggError
+from common.secagg.coordinator.drive import MessageExchange, finish, open_session, run_round, run_step
+from common.secagg.coordinator.gathering import Coordinator, Question, SiteRefusedError
+from common.secagg.coordinator.round import ServerRound, Stage
+from common.secagg.coordinator.session import ServerSession
+from common.secagg.wire.frames import Bytes, MessageKind, unpack
+from common.secagg.wire.messages import Close, Closed, read
 from common.stats.contract import Summary
-from common.storage import write_atomically
-from common.study import Arm, CnnModel, StudyPlan
 from common.types import FlatWeights
-from server.closing import Closing
-from server.gathered import Gathered
 from server.reasons import reason_of
 
 _log = logging.getLogger(__name__)
+
+_PATIENCE = 3
+"""How often the CLOSE of a training's last round is sent."""
 
 Carry = Callable[[Mapping[str, bytes]], Mapping[str, Reply]]
 """Takes a message to each site; returns the answers of those that gave one in time."""
@@ -48,11 +50,13 @@ class HiddenSums:
     Attributes
     ----------
     plan : StudyPlan
+        It says which sums are hidden, and among whom.
     coordinator : Coordinator
         Its key, and the roster that the authority signed.
     folder : Path
         Where opened sums and open rounds are kept.
     carry : callable
+        Takes a message to each site, as `Carry`.
     absent : mapping of str to frozenset of int
         By phase, numbers of the sites whose absence from its sums the authority waived.
     """
@@ -64,48 +68,44 @@ class HiddenSums:
     absent: Mapping[str, frozenset[int]]
     _sessions: dict[int, ServerSession] = field(default_factory=dict)
 
-    def gather(self, groups: Sequence[Group], question: bytes) -> Gathered:
-        """Every group's sum: of several sites opened, of one site as it told it.
+    def gather(self, groups: Sequence[SiteGroup], question: bytes) -> dict[tuple[str, ...], Summary]:
+        """The sum over each group, by its sites: opened for several sites, as answered for one alone.
 
         Parameters
         ----------
         groups : sequence of Group
-            At least one of several sites.
+            At least one of them has several sites.
         question : bytes
             The signed request, the same for all.
 
         Raises
         ------
         ExchangeError
-            If a site refuses, stays away, or answers with other arrays.
+            If a site refuses, does not answer, or answers with other arrays.
         """
-        number = hiding_set(self.plan, groups) or 0
-        with _told("statistics"):
-            replies, shared = self._opened(number, question)
-        return Gathered(
-            {
-                group.sites: group.of(replies[group.sites[0]].summary)
-                if group.alone
-                else shared.part(str(place))
-                for place, group in enumerate(groups)
-            }
-        )
+        number = find_hiding_set(self.plan, groups) or 0
+        with _name_failures("statistics"):
+            replies, shared = self._open_sums(number, question)
+        return {
+            group.sites: group.of(replies[group.sites[0]].summary) if group.alone else shared.part(str(place))
+            for place, group in enumerate(groups)
+        }
 
     def train(
         self, training: tuple[CnnModel, Arm, Layout], number: int, weights: FlatWeights, question: bytes
     ) -> tuple[Summary, HiddenRound]:
-        """One round's sums, and the round, which must be closed when they are used.
+        """The sums of one training round, and the round, which must be closed once the sums are used.
 
-        Its question carries the close of the round before.
+        The question of a round carries the CLOSE of the round before.
 
         Parameters
         ----------
         training : (CnnModel, Arm, Layout)
             What is trained, on whom, and the layout of its weights.
         number : int
-            Of the round, from 1.
+            Number of the round, from 1.
         weights : float32 vector
-            From which the sites train.
+            The global model from which the sites train.
         question : bytes
             The signed request.
 
@@ -116,113 +116,203 @@ class HiddenSums:
         """
         model, arm, layout = training
         hiding = hiding_of(self.plan, layout)
-        home = self._home(model, arm)
-        sites = _members(home) or self._trainers(arm)
-        phase = training_phase(self.plan, model, arm)
+        home = self._folder_of(model, arm)
+        sites = _read_members(home) or self._trainers_of(arm)
+        phase = name_training_phase(self.plan, model, arm)
         absent = self.absent.get(phase, frozenset())
         asked = Question("round", phase, number, hiding.vectors, ROUND_AGE_S, sites, absent)
         folder = home / str(number)
-        with _told(f"{model.name}, {arm.name}, round {number} of {phase}"):
+        with _name_failures(f"{model.name}, {arm.name}, round {number} of {phase}"):
             server = ServerRound(self.coordinator, folder, asked, weights.astype("<f4").tobytes(), question)
-            sums = run_round(server, _closing(home).riding(server, self._sealed))
+            sums = run_round(server, _pending_close_of(home).attach(server, self._carry_sealed))
         write_atomically(home / "members", json.dumps(server.members).encode())
         shared = hiding.summary([sums[vector.name] for vector in hiding.vectors])
         return shared, HiddenRound(server, folder)
 
     def settle(self, model: CnnModel, arm: Arm) -> None:
-        """Tells the sites what the last round of a training gave, unless they have heard.
+        """Send the sites the CLOSE of a training's last round, unless all have confirmed it.
 
         Raises
         ------
         ExchangeError
-            If one refuses or stays away.
+            If a site refuses or does not answer.
         """
-        home = self._home(model, arm)
-        with _told(f"{model.name}, {arm.name}, the end"):
-            _closing(home).tell(self.coordinator, _members(home), self._sealed)
+        home = self._folder_of(model, arm)
+        with _name_failures(f"{model.name}, {arm.name}, the end"):
+            _pending_close_of(home).send(self.coordinator, _read_members(home), self._carry_sealed)
 
-    def _home(self, model: CnnModel, arm: Arm) -> Path:
+    def _folder_of(self, model: CnnModel, arm: Arm) -> Path:
         return self.folder / "rounds" / model.name / arm.name
 
-    def _trainers(self, arm: Arm) -> tuple[str, ...]:
-        return hiding_sets(self.plan)[hiding_set(self.plan, (Group(arm.sites, ()),)) or 0]
+    def _trainers_of(self, arm: Arm) -> tuple[str, ...]:
+        return hiding_sets_of(self.plan)[find_hiding_set(self.plan, (SiteGroup(arm.sites, ()),)) or 0]
 
     def close(self) -> None:
-        """Lets the sites forget what the open sessions needed."""
+        """Close the open sessions, so that the sites erase the keys that these needed."""
         for session in self._sessions.values():
             session.close()
-            if not finish(session, self._sealed):
+            if not finish(session, self._carry_sealed):
                 _log.warning("a site did not close its session; it erases it at the deadline")
         self._sessions = {}
 
-    def _opened(self, number: int, question: bytes) -> tuple[dict[str, Reply], Summary]:
-        session = self._session(number)
-        kept = self.folder / "answers" / f"{number}-{hashlib.sha256(question).hexdigest()}"
+    def _open_sums(self, number: int, question: bytes) -> tuple[dict[str, Reply], Summary]:
+        """The members' replies, without their protocol messages, and the opened sum of one hiding set."""
+        session = self._session_of(number)
+        answers_folder = self.folder / "answers" / f"{number}-{hashlib.sha256(question).hexdigest()}"
 
         def exchange(messages: Mapping[str, bytes]) -> Mapping[str, Bytes]:
             replies = self.carry(messages)
             for site, reply in replies.items():
-                write_atomically(kept / f"{site}.reply", encode_reply(replace(reply, sealed=None)))
-            return _sealed_of(replies)
+                write_atomically(answers_folder / f"{site}.reply", encode_reply(replace(reply, sealed=None)))
+            return _read_sealed(replies)
 
         sums = run_step(session, exchange, question)
-        replies = {site: decode_reply((kept / f"{site}.reply").read_bytes()) for site in session.members}
+        replies = {
+            site: decode_reply((answers_folder / f"{site}.reply").read_bytes()) for site in session.members
+        }
         for reply in replies.values():
             hiding = Hiding(reply.header.layout)
             if [vector.name for vector in hiding.vectors] == list(sums):
                 return replies, hiding.summary(list(sums.values()))
-        raise ExchangeError("no site told the layout of the sum that was opened -> see that all run one rhe")
+        raise ExchangeError(
+            "no site gave the layout of the opened sum -> see that all sites run the same version of rhe"
+        )
 
-    def _session(self, number: int) -> ServerSession:
+    def _session_of(self, number: int) -> ServerSession:
         if number not in self._sessions:
-            sites = hiding_sets(self.plan)[number]
-            asked = Question("session", statistics_phase(number), 1, (), SESSION_AGE_S, sites)
+            sites = hiding_sets_of(self.plan)[number]
+            asked = Question("session", name_statistics_phase(number), 1, (), SESSION_AGE_S, sites)
             session = ServerSession(self.coordinator, self.folder / "sessions" / str(number), asked)
-            open_session(session, self._sealed)
+            open_session(session, self._carry_sealed)
             self._sessions[number] = session
         return self._sessions[number]
 
-    def _sealed(self, messages: Mapping[str, bytes]) -> Mapping[str, Bytes]:
-        return _sealed_of(self.carry(messages))
+    def _carry_sealed(self, messages: Mapping[str, bytes]) -> Mapping[str, Bytes]:
+        return _read_sealed(self.carry(messages))
 
 
 @dataclass(frozen=True)
 class HiddenRound:
-    """A round that is open until what became of its sum is known."""
+    """A training round that is open until the weights that follow from its sum are known.
+
+    Attributes
+    ----------
+    server : ServerRound
+        The coordinator's side of the round.
+    folder : Path
+        Where the round is kept until its new weights are safe.
+    """
 
     server: ServerRound
     folder: Path
 
     def close(self, weights: FlatWeights) -> None:
-        """From now on the sites are to hear which weights came of it; they evaluate and train no others."""
+        """Close the round with its new weights: the sites will evaluate and train no others.
+
+        Parameters
+        ----------
+        weights : float32 vector
+            The global model after the round.
+        """
         if self.server.stage is Stage.OPENED:
             self.server.close(hashlib.sha256(weights.astype("<f4").tobytes()).hexdigest())
-        _closing(self.folder.parent).keep(self.server)
+        _pending_close_of(self.folder.parent).keep(self.server)
 
     def forget(self) -> None:
-        """Removes what was kept of it, once the new weights are safe."""
+        """Remove the round's folder, once the new weights are safe."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _closing(home: Path) -> Closing:
-    return Closing(home / "close")
+@dataclass(frozen=True)
+class PendingClose:
+    """The CLOSE of a training's last round, kept on disk until every member has confirmed it.
+
+    Members get it with the next round's question, or by itself after the last round.
+
+    Attributes
+    ----------
+    path : Path
+        Where it is kept.
+    """
+
+    path: Path
+
+    def keep(self, server: ServerRound) -> None:
+        """Replace the CLOSE of the round before, which all members of this round have confirmed."""
+        write_atomically(self.path, next(iter(server.make_requests().values())))
+
+    def attach(self, server: ServerRound, exchange: MessageExchange) -> MessageExchange:
+        """The exchange of the next round, whose question carries the CLOSE: it saves one round trip."""
+        if not self.path.exists():
+            return exchange
+        close = self.path.read_bytes()
+
+        def exchange_with_close(messages: Mapping[str, bytes]) -> Mapping[str, Bytes]:
+            if server.stage is not Stage.JOINING:
+                return exchange(messages)
+            # All sites get the same question; it holds the model, so one copy is made for all
+            return exchange(dict.fromkeys(messages, close + next(iter(messages.values()))))
+
+        return exchange_with_close
+
+    def send(self, coordinator: Coordinator, sites: Sequence[str], exchange: MessageExchange) -> None:
+        """Send the CLOSE by itself to the members of the last round, and forget it.
+
+        Raises
+        ------
+        ExchangeError
+            If a member does not answer; the CLOSE is sent again when the study is resumed.
+        SecAggError
+            If a member refuses.
+        """
+        if not self.path.exists():
+            return
+        close = self.path.read_bytes()
+        unconfirmed = set(sites)
+        for _ in range(_PATIENCE):
+            answers = exchange(dict.fromkeys(sorted(unconfirmed), close))
+            unconfirmed -= {
+                site for site, answer in answers.items() if _is_confirmed(coordinator, site, answer, close)
+            }
+            if not unconfirmed:
+                self.path.unlink()
+                return
+        raise ExchangeError(
+            f"{', '.join(sorted(unconfirmed))} did not confirm the weights of the last round -> see that the "
+            "site is running, then go on with --resume"
+        )
 
 
-def _members(home: Path) -> tuple[str, ...]:
-    """Whom the last round was summed over: who missed it does not know its weights, and rests."""
+def _is_confirmed(coordinator: Coordinator, site: str, answer: Bytes, close: bytes) -> bool:
+    """Whether the site's answer confirms this CLOSE; a busy site has not confirmed it yet."""
+    try:
+        closed, _ = coordinator.hear(site, answer, MessageKind.CLOSED, Closed)
+    except SiteRefusedError as refusal:
+        if refusal.code != "E_BUSY":
+            raise
+        return False
+    return closed.hdr == read(unpack(close), MessageKind.CLOSE, Close).hdr
+
+
+def _pending_close_of(home: Path) -> PendingClose:
+    return PendingClose(home / "close")
+
+
+def _read_members(home: Path) -> tuple[str, ...]:
+    """The sites in the last round's sum; a site that missed that round lacks its weights and sits out."""
     try:
         return tuple(json.loads((home / "members").read_text(encoding="utf-8")))
     except FileNotFoundError:
         return ()
 
 
-def _sealed_of(replies: Mapping[str, Reply]) -> dict[str, Bytes]:
+def _read_sealed(replies: Mapping[str, Reply]) -> dict[str, Bytes]:
     return {site: reply.sealed.tobytes() for site, reply in replies.items() if reply.sealed is not None}
 
 
 @contextmanager
-def _told(question: str) -> Iterator[None]:
-    """What goes wrong inside is told with its question, its site and what to do."""
+def _name_failures(question: str) -> Iterator[None]:
+    """A context that turns failures of the protocol into errors with question, site and what to do."""
     try:
         yield
     except SiteRefusedError as refusal:

@@ -1,4 +1,4 @@
-"""What a code from a site means, and what the coordinator can do about it."""
+"""What an error code from a site means, and what the coordinator can do about it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _REASONS = {
     "E_CONTEXT": "the site refused the message as malformed, forged or out of context",
     "E_STORAGE": "the site's disk is full or cannot be written",
     "E_INTERNAL": "an unexpected error at the site -> its engine's log has the text",
-    "E_ALREADY_RELEASED": "the site told this before -> go on with --resume in the study's own folder; a new "
-    "study needs a plan of its own",
-    "E_ROUND_OLD": "the site has come further than this folder -> go on in the study's own folder",
+    "E_ALREADY_RELEASED": "the site has answered this before -> go on with --resume in the study's own "
+    "folder; a new study needs a plan of its own",
+    "E_ROUND_OLD": "the site is at a later round than this folder -> continue in the study's own folder",
     "E_SET_CHANGE": "the sum without a missing site would isolate it -> wait until all sites are back, or "
     "let the authority sign a waiver",
     "E_SET_INCOMPLETE": "a site has not answered -> see that it is running, then go on with --resume",
-    "E_MIN": "too few sites are there to hide a sum -> see that they are running, then --resume",
+    "E_MIN": "too few sites are connected to hide a sum -> see that they are running, then --resume",
     "E_BUSY": "the site is answering another message, or has another session open -> try again",
     "E_EXPIRED": "clocks differ, or the question is too old -> set the clocks, then --resume",
-    "E_STATE_CORRUPT": "what the site keeps of the protocol is damaged -> see the log of its engine",
+    "E_STATE_CORRUPT": "the site's protocol files are damaged -> see the log of its engine",
     "E_NO_STATE": "the site has forgotten the open round -> run the study again with --resume",
     "E_RESTORED": "the site's state came from a backup -> it needs a waiver of the authority to go on",
     "E_CLIP": "training moved weights further than the plan allows -> lower the learning rate, or raise "
@@ -32,12 +32,12 @@ _REASONS = {
     "E_NORM": "training moved weights further than privacy.norm_bound, or a number is too large to be hidden "
     "-> lower the learning rate, or see the log of the site's engine",
     "E_WEIGHT": "the site has more training patients than privacy.largest_site -> raise it in the plan",
-    "S_SHAPE": "sites add other arrays -> see that all run the same version of rhe",
+    "S_SHAPE": "sites add different arrays -> see that all run the same version of rhe",
     "S_CANARY": "the masks do not cancel -> see that all sites approved the same plan and roster",
     "S_SIG": "an answer was not signed by the site -> see that nobody else answers in its name",
 }
 
 
 def reason_of(code: str) -> str:
-    """In words; the site's own text never leaves it."""
+    """The meaning of an error code in words; the site's own text never leaves the site."""
     return _REASONS.get(code, "an error that this coordinator does not know")

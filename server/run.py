@@ -10,22 +10,23 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from common.errors import ResumeError
-from common.secagg.roster import Roster
-from common.storage import write_atomically
-from common.study import StudyPlan
+from common.plan.study import StudyPlan
+from common.runtime.storage import write_atomically
+from common.secagg.wire.roster import Roster
 
 
 @dataclass(frozen=True)
 class StudyRun:
-    """What the coordinator was told to do.
+    """What the coordinator has to do in one run.
 
     Attributes
     ----------
     plan : StudyPlan
+        Which phases, models and sites.
     out : Path
-        Where checkpoints, models, results and report go.
+        Folder for checkpoints, models, results and report.
     key : Ed25519PrivateKey
-        The coordinator's; signs every request.
+        The coordinator's, which signs every request.
     roster : Roster or None
         Who takes part, as the authority signed it; needed where the plan hides sums.
     absent : mapping of str to frozenset of int
@@ -33,11 +34,11 @@ class StudyRun:
     backend : str
         For the report: "in-process" or "flower".
     patience_s : float
-        How long to wait for sites to connect.
+        How long to wait for sites to connect, seconds.
     pretrained : Path or None
-        Torchvision's weight files, where the plan asks for them.
+        Folder with torchvision's weight files, where the plan asks for them.
     resume : bool
-        Whether to go on with what lies in `out`.
+        Whether to continue the study that `out` holds.
     """
 
     plan: StudyPlan
@@ -77,16 +78,16 @@ class StudyRun:
 
     @property
     def protocol(self) -> Path:
-        """Folder of what hidden sums need to be resumed."""
+        """Folder of the sums and rounds that a resumed study with hidden sums needs."""
         return self.out / "sa1"
 
     def claim(self) -> None:
-        """Makes the folder this plan's, or finds it so.
+        """Mark the folder as this plan's, or check that it is.
 
         Raises
         ------
         ResumeError
-            If it holds a study and `resume` was not asked for, or a study of another plan.
+            If it holds a study of another plan, or holds this one and `resume` is False.
         """
         mark = self.out / "study.json"
         if mark.exists():
@@ -97,13 +98,13 @@ class StudyRun:
 
     def _check(self, mark: Path) -> None:
         try:
-            found = str(json.loads(mark.read_text(encoding="utf-8"))["plan_hash"])
+            plan_hash = str(json.loads(mark.read_text(encoding="utf-8"))["plan_hash"])
         except (OSError, ValueError, KeyError, TypeError):
             raise ResumeError(f"{mark} is damaged -> choose another --out, or empty this one") from None
-        if found != self.plan.digest():
+        if plan_hash != self.plan.digest():
             raise ResumeError(
-                f"{self.out} holds a study of plan {found[:12]}, this plan is {self.plan.digest()[:12]} -> "
-                "restore the plan, or choose another --out"
+                f"{self.out} holds a study of plan {plan_hash[:12]}, this plan is {self.plan.digest()[:12]} "
+                "-> restore the plan, or choose another --out"
             )
         if not self.resume:
             raise ResumeError(

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from common.terminal import Terminal, progress_bar
+from common.runtime.terminal import Terminal, make_progress_bar
+from simulations.study_request import ImageFormat, Signal, StudyRequest
 
 app = Terminal(
     "rhe-simulate",
@@ -18,29 +19,14 @@ app = Terminal(
 
 
 _WIDTH = 130
-"""Of the paper's tables, in characters."""
+"""Width of the paper's tables, in characters."""
 
 
 class Backend(StrEnum):
-    """How the sites are reached."""
+    """How the coordinator reaches the sites."""
 
     IN_PROCESS = "in-process"
     FLOWER = "flower"
-
-
-class Signal(StrEnum):
-    """What the simulated patients carry."""
-
-    PAPER = "paper"
-    DEMO = "demo"
-
-
-class ImageFormat(StrEnum):
-    """As what the CT scans are written."""
-
-    MIXED = "mixed"
-    DICOM = "dicom"
-    NIFTI = "nifti"
 
 
 @app.command()
@@ -58,16 +44,16 @@ def centres(
     ] = ImageFormat.MIXED,
 ) -> None:
     """Write simulated hospitals: CT scans, masks and a cohort table each."""
-    from simulations.centres import CentresRequest, make_centres
+    from simulations.hospitals.centres import CentresRequest, make_centres
 
-    request = CentresRequest(tuple(patients), seed, signal.value, image_format.value)
-    with progress_bar() as progress:
+    request = CentresRequest(tuple(patients), seed, signal, image_format)
+    with make_progress_bar() as progress:
         for folder in make_centres(out, request, progress):
             print(folder)
 
 
-@app.command()
-def run(
+@app.command("run")
+def run_over_folders(
     plan: Annotated[Path, typer.Option(help="The study plan (TOML).")],
     site: Annotated[list[str], typer.Option(help="NAME=FOLDER, once for each site of the plan.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, results.json and report.html.")],
@@ -80,11 +66,11 @@ def run(
     ] = None,
 ) -> None:
     """Run a study over site folders."""
-    from simulations.study import StudyRequest, parse_sites, run_study
+    from simulations.local_study import parse_sites, simulate_study
 
     request = StudyRequest(plan, parse_sites(site), out, backend.value, resume=resume, pretrained=pretrained)
-    with progress_bar() as progress:
-        run_study(request, progress)
+    with make_progress_bar() as progress:
+        simulate_study(request, progress)
     _print_results(out)
 
 
@@ -96,7 +82,7 @@ def demo(
     """Simulate two centres and run the whole study over them; goes on where an interrupted one stopped."""
     from simulations.demo import run_demo
 
-    with progress_bar() as progress:
+    with make_progress_bar() as progress:
         run_demo(out, backend.value, progress)
     _print_results(out)
 
@@ -110,29 +96,29 @@ def paper_tables(
     """Compute the paper's Tables 1 to 3 over sites that share only sums, and compare every printed number."""
     from rich.console import Console
 
-    from simulations.paper.comparison import failures
-    from simulations.paper.study import reproduce_paper
-    from simulations.paper.tables import comparison_tables, remarks
-    from simulations.paper.tally import summary_lines
+    from simulations.paper.against_print import failures_of
+    from simulations.paper.paper_study import reproduce_paper
+    from simulations.paper.table_files import build_tables, write_remarks
+    from simulations.paper.tally import summarize_cells
 
-    with progress_bar() as progress:
-        found = reproduce_paper(out, progress)
-    # Wider than a narrow terminal, which wraps lines: numbers cut into pieces could not be read.
+    with make_progress_bar() as progress:
+        tables = reproduce_paper(out, progress)
+    # At least as wide as the tables: a narrow terminal then wraps whole lines instead of cutting numbers.
     console = Console(width=max(Console().width, _WIDTH))
-    for table in comparison_tables(found.cells):
+    for table in build_tables(tables.cells):
         console.print(table)
-    for line in (*remarks(found.cells), "", *summary_lines(found.cells)):
+    for line in (*write_remarks(tables.cells), "", *summarize_cells(tables.cells)):
         print(line)
     _print_results(out)
-    print(found.table)
-    if failures(found.cells):
+    print(tables.table)
+    if failures_of(tables.cells):
         raise typer.Exit(1)
 
 
 def _print_results(out: Path) -> None:
-    from server.results import load_results
+    from server.results.file import load_results
 
-    print(load_results(out / "results.json").provenance.rounds())
+    print(load_results(out / "results.json").provenance.describe_rounds())
     print(out / "results.json")
     print(out / "report.html")
 

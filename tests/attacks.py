@@ -97,7 +97,7 @@ def main() -> int:
 
 def _plugin() -> ModuleType:
     sys.path.insert(0, str(Path(__file__).parent))
-    return importlib.import_module("secagg_engines")
+    return importlib.import_module("secagg.engines")
 
 
 if __name__ == "__main__":

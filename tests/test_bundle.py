@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from common.processes import flower_environment
-from server.bundle import MODULES, write_bundle
+from common.runtime.processes import flower_environment
+from server.process.bundle import MODULES, write_bundle
 
 ROOT = Path(__file__).parents[1]
 

@@ -1,7 +1,7 @@
 """One cell's value, or why it is refused; nothing is guessed.
 
-Accepted beyond the letter of the schema, because it cannot be misread: surrounding blanks, capitals in levels
-("Deep"), Excel's TRUE and FALSE for 1 and 0, and backslashes in paths.
+Some spellings are accepted that the schema does not list, because they cannot be misread: surrounding blanks,
+capitals in levels ("Deep"), Excel's TRUE and FALSE for 1 and 0, and backslashes in paths.
 """
 
 from __future__ import annotations
@@ -16,31 +16,39 @@ from datetime import date, time
 from pathlib import Path
 from typing import TypeAlias
 
-from common.cohort.grid import Cell
 from common.cohort.schema import Variable
+from common.cohort.sheet import SheetCell
 
-Value: TypeAlias = float | str | Path
+VariableValue: TypeAlias = float | str | Path
 """A binary (0.0 or 1.0) or continuous variable's number, a level, an identifier or a path."""
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 _DRIVE = re.compile(r"[A-Za-z]:")
-_SAID_MISSING = frozenset(
+_MISSING_MARKS = frozenset(
     {"na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "/", "unknown", "missing", "n.a.", "nd"}
 )
 _EXCEL_ERROR = re.compile(r"#(N/A|DIV/0!|VALUE!|REF!|NAME\?|NUM!|NULL!|SPILL!|CALC!|GETTING_DATA)")
 
 
 @dataclass(frozen=True)
-class Refused:
-    """Why a cell has no value, and what to write instead."""
+class RefusedCell:
+    """Why a cell has no value, and what to write instead.
+
+    Attributes
+    ----------
+    what : str
+        The violation, with the cell's content.
+    remedy : str
+        What to write or check.
+    """
 
     what: str
     remedy: str
 
 
 @dataclass(frozen=True)
-class Reader:
+class CellReader:
     """How the cells of one table are read.
 
     Attributes
@@ -57,103 +65,105 @@ class Reader:
     folder: Path
     root: Path
 
-    def read(self, variable: Variable, cell: Cell) -> Value | Refused | None:
+    def read(self, variable: Variable, cell: SheetCell) -> VariableValue | RefusedCell | None:
         """The cell's value; None if it is blank."""
         if cell is None:
             return None
-        refused = _refuse_whatever_the_column(variable, cell)
+        refused = _refuse_in_any_column(variable, cell)
         if refused is not None:
             return refused
         if isinstance(cell, date | time):
-            return Refused(
+            return RefusedCell(
                 f"a date ({cell}): Excel turns numbers such as 1.5 or 3-4 into dates",
                 "format the column as number or text and type the value again",
             )
-        return self._by_kind(variable, cell)
+        return self._read_kind(variable, cell)
 
-    def _by_kind(self, variable: Variable, cell: str | float) -> Value | Refused:
+    def _read_kind(self, variable: Variable, cell: str | float) -> VariableValue | RefusedCell:
         if variable.kind == "path":
-            return self._path(cell)
+            return self._read_path(cell)
         if variable.kind == "text":
-            return _identifier(cell)
+            return _read_identifier(cell)
         if variable.kind == "categorical":
-            return _level(variable, cell)
-        return self._number(variable, cell)
+            return _read_level(variable, cell)
+        return self._read_number(variable, cell)
 
-    def _number(self, variable: Variable, cell: str | float) -> float | Refused:
+    def _read_number(self, variable: Variable, cell: str | float) -> float | RefusedCell:
         if isinstance(cell, str):
             refused = self._refuse_text(cell)
             if refused is not None:
                 return refused
         elif isinstance(cell, bool) and variable.kind != "binary":
-            return Refused(f"{cell} is not a number", f"write {variable.allowed}")
+            return RefusedCell(f"{cell} is not a number", f"write {variable.allowed}")
         value = float(cell)
         if not math.isfinite(value):
-            return Refused(f"{cell} is not a finite number", f"write {variable.allowed}")
+            return RefusedCell(f"{cell} is not a finite number", f"write {variable.allowed}")
         if variable.kind == "binary" and value not in {0.0, 1.0}:
-            return Refused(f"{cell} is neither 0 nor 1", "write 1 for yes, 0 for no, nothing for unknown")
+            return RefusedCell(f"{cell} is neither 0 nor 1", "write 1 for yes, 0 for no, nothing for unknown")
         if variable.possible is not None and value not in variable.possible:
             what = f"{value:g} {variable.unit}".strip()
-            return Refused(f"{what} is impossible (possible: {variable.allowed})", "check value and unit")
+            return RefusedCell(f"{what} is impossible (possible: {variable.allowed})", "check value and unit")
         return value
 
-    def _refuse_text(self, text: str) -> Refused | None:
-        """Why this text is no number, or None if it is one."""
+    def _refuse_text(self, text: str) -> RefusedCell | None:
+        """Why this text is not a number; None if it is one."""
         if _DECIMAL_COMMA.fullmatch(text):
             # "1,245" may be a volume of 1.245 or a thousand and more: only the hospital knows
             certain = len(text.split(",")[1]) != 3
             remedy = f"write {text.replace(',', '.')}" if certain else "write it with a decimal point"
-            return Refused(f"{text!r} has a decimal comma", remedy)
+            return RefusedCell(f"{text!r} has a decimal comma", remedy)
         if not _NUMBER.fullmatch(text):
-            return Refused(f"{text!r} is not a number", "write digits with a decimal point and no unit")
+            return RefusedCell(f"{text!r} is not a number", "write digits with a decimal point and no unit")
         if self.typed:
-            return Refused(
+            return RefusedCell(
                 f"{text!r} is a number kept as text, which Excel may have misread",
                 'in Excel: mark the column, then "Convert to Number"',
             )
         return None
 
-    def _path(self, cell: str | float) -> Path | Refused:
+    def _read_path(self, cell: str | float) -> Path | RefusedCell:
         if not isinstance(cell, str):
-            return Refused(f"{cell} is not a path", "write the path relative to the table's folder")
+            return RefusedCell(f"{cell} is not a path", "write the path relative to the table's folder")
         # Tables are often written under Windows, and no hospital names a file with a backslash
         text = cell.replace("\\", "/")
         if _DRIVE.match(text):
-            return Refused(f"{cell!r} names a Windows drive", "write the path relative to the table's folder")
+            return RefusedCell(
+                f"{cell!r} names a Windows drive", "write the path relative to the table's folder"
+            )
         if not text.isprintable():
-            return Refused(f"{cell!r} holds control characters", "type the path again")
+            return RefusedCell(f"{cell!r} holds control characters", "type the path again")
         # Lexically, not resolved: a link from here to the archive's disk is the hospital's own decision
         path = Path(os.path.normpath(self.folder / text))
         if self.root not in path.parents:
-            return Refused(
+            return RefusedCell(
                 f"{cell!r} leads out of the site's folder", "move or link the data into the site's folder"
             )
         return path
 
 
-def _refuse_whatever_the_column(variable: Variable, cell: Cell) -> Refused | None:
+def _refuse_in_any_column(variable: Variable, cell: SheetCell) -> RefusedCell | None:
     if not isinstance(cell, str):
         return None
     if _EXCEL_ERROR.fullmatch(cell):
-        return Refused(f"Excel's error {cell}", "mend the formula, or leave the cell blank")
-    if cell.lower() in _SAID_MISSING and variable.kind != "text":
-        return Refused(f"{cell!r} is no value", "leave the cell blank if the value is missing")
+        return RefusedCell(f"Excel's error {cell}", "mend the formula, or leave the cell blank")
+    if cell.lower() in _MISSING_MARKS and variable.kind != "text":
+        return RefusedCell(f"{cell!r} is no value", "leave the cell blank if the value is missing")
     return None
 
 
-def _identifier(cell: str | float) -> str | Refused:
+def _read_identifier(cell: str | float) -> str | RefusedCell:
     if isinstance(cell, bool) or (isinstance(cell, float) and not cell.is_integer()):
-        return Refused(f"{cell} is not an identifier", "write the patient's pseudonym")
+        return RefusedCell(f"{cell} is not an identifier", "write the patient's pseudonym")
     text = unicodedata.normalize("NFC", cell if isinstance(cell, str) else str(int(cell)))
     if not text.isprintable():
-        return Refused(f"{text!r} holds control characters", "type the pseudonym again")
+        return RefusedCell(f"{text!r} holds control characters", "type the pseudonym again")
     return text
 
 
-def _level(variable: Variable, cell: str | float) -> str | Refused:
+def _read_level(variable: Variable, cell: str | float) -> str | RefusedCell:
     text = str(cell).lower()
     if text in variable.levels:
         return text
     near = difflib.get_close_matches(text, variable.levels, n=1)
     remedy = f"did you mean {near[0]!r}?" if near else f"write one of: {variable.allowed}"
-    return Refused(f"{cell!r} is not a level", remedy)
+    return RefusedCell(f"{cell!r} is not a level", remedy)

@@ -6,28 +6,28 @@ import difflib
 from collections import Counter
 from dataclasses import dataclass
 
-from common.cohort.grid import Grid
 from common.cohort.schema import BY_NAME, VARIABLES, Variable
+from common.cohort.sheet import Sheet
 from common.errors import Finding
 
 _RESEMBLES = 0.75
-"""difflib's ratio from which an unknown heading is taken for a misspelt one ("smoker", "ich_volume")."""
+"""difflib's ratio from which an unknown heading counts as a misspelt one ("smoker", "ich_volume")."""
 
 _MAY_BE_MEANT = 0.5
-"""The same for a heading that could stand for a required column that is not there ("sbp")."""
+"""The ratio from which a heading is suggested as the missing required column ("sbp")."""
 
 _IMAGES = frozenset(variable.name for variable in VARIABLES if variable.group == "files")
 _BASELINE = frozenset({"baseline_ct", "baseline_mask"})
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedColumns:
     """What a study needs of a table beyond the schema.
 
     Attributes
     ----------
     scores : tuple of Variable
-        Columns of its own, from `common.cohort.score_columns`.
+        The study's score columns, from `common.cohort.score_columns`.
     images : bool or None
         Whether the columns of baseline CT and mask must be there; None: if the table has any for images.
     complete : bool
@@ -39,19 +39,20 @@ class Wanted:
     complete: bool = True
 
 
-SCHEMA_ALONE = Wanted()
+SCHEMA_ALONE = WantedColumns()
 """No scores, and images for networks."""
 
 
 @dataclass(frozen=True)
-class Column:
-    """One variable's place.
+class MatchedColumn:
+    """A column of the table and the variable that it holds.
 
     Attributes
     ----------
     variable : Variable
+        From the schema or the study.
     index : int
-        From 0.
+        The column's place in the table, from 0.
     """
 
     variable: Variable
@@ -64,29 +65,26 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Columns:
+class MatchedColumns:
     """All columns of a table.
 
     Attributes
     ----------
-    found : tuple of Column
-        Those of the schema and of the study, in the table's order.
+    matched : tuple of MatchedColumn
+        Columns of the schema and of the study, in the table's order.
     width : int
-        Cells a row should have.
-    ignored : tuple of str
-        Headings that resemble none of the schema's.
+        Number of cells that a row should have.
     images : bool
         Whether every patient needs CT and mask.
     """
 
-    found: tuple[Column, ...]
+    matched: tuple[MatchedColumn, ...]
     width: int
-    ignored: tuple[str, ...]
     images: bool
 
 
 def column_letter(index: int) -> str:
-    """What a spreadsheet calls the column of this index (from 0).
+    """The letters by which a spreadsheet names the column of this index (from 0).
 
     Examples
     --------
@@ -101,24 +99,26 @@ def column_letter(index: int) -> str:
     return letters
 
 
-def match_columns(table: str, grid: Grid, wanted: Wanted) -> tuple[Columns, list[Finding]]:
+def match_columns(table: str, sheet: Sheet, wanted: WantedColumns) -> tuple[MatchedColumns, list[Finding]]:
     """The table's columns, and whatever is wrong with its headings.
 
     Parameters
     ----------
     table : str
         The file's name, for messages.
-    grid : Grid
+    sheet : Sheet
         The table.
-    wanted : Wanted
+    wanted : WantedColumns
         What the study needs beyond the schema.
     """
-    header = grid.header
+    header = sheet.header
     known = BY_NAME | {variable.name: variable for variable in wanted.scores}
     absent = [variable for variable in VARIABLES if variable.name not in header]
     unknown = [heading for heading in header if heading and heading not in known]
-    misspelt = {heading: near for heading in unknown if (near := _resembling(heading, absent)) is not None}
-    findings = [*_duplicates(table, header), *_unnamed(table, grid)]
+    misspelt = {
+        heading: near for heading in unknown if (near := _find_resembling(heading, absent)) is not None
+    }
+    findings = [*_find_duplicates(table, header), *_find_unnamed(table, sheet)]
     findings += [
         Finding(
             f"{table}, row 1, column {column_letter(header.index(heading))}",
@@ -133,19 +133,22 @@ def match_columns(table: str, grid: Grid, wanted: Wanted) -> tuple[Columns, list
     if not wanted.complete:
         lacking = [variable for variable in lacking if variable.name in {"patient", *_BASELINE}]
     if images and not _BASELINE & meant:
-        findings.append(_no_images(table))
+        findings.append(_report_no_images(table))
     elif images:
-        findings += [_missing(table, variable, unknown) for variable in lacking if variable.name in _BASELINE]
-    findings += [_missing(table, variable, unknown) for variable in lacking if variable.name not in _BASELINE]
+        findings += [
+            _report_missing(table, variable, unknown) for variable in lacking if variable.name in _BASELINE
+        ]
+    findings += [
+        _report_missing(table, variable, unknown) for variable in lacking if variable.name not in _BASELINE
+    ]
     places = {heading: index for index, heading in reversed(list(enumerate(header)))}
-    found = tuple(Column(known[name], index) for name, index in places.items() if name in known)
-    ignored = tuple(heading for heading in unknown if heading not in misspelt)
-    ordered = tuple(sorted(found, key=lambda column: column.index))
-    return Columns(ordered, len(header), ignored, images), findings
+    matched = [MatchedColumn(known[name], index) for name, index in places.items() if name in known]
+    ordered = tuple(sorted(matched, key=lambda column: column.index))
+    return MatchedColumns(ordered, len(header), images), findings
 
 
-def _resembling(heading: str, absent: list[Variable]) -> str | None:
-    """The schema's column that this heading misspells; None if it is a column of the hospital's own."""
+def _find_resembling(heading: str, absent: list[Variable]) -> str | None:
+    """The schema's column that this heading misspells; None if the column is the hospital's own."""
     normal = "_".join(heading.casefold().replace("-", " ").replace("_", " ").split())
     known = {variable.name: variable.name for variable in absent}
     known |= {variable.label.casefold().replace(" ", "_"): variable.name for variable in absent}
@@ -153,8 +156,8 @@ def _resembling(heading: str, absent: list[Variable]) -> str | None:
     return known[near[0]] if near else None
 
 
-def _duplicates(table: str, header: tuple[str, ...]) -> list[Finding]:
-    """Headings that stand twice, capitals aside: which of the two is meant cannot be known."""
+def _find_duplicates(table: str, header: tuple[str, ...]) -> list[Finding]:
+    """Findings on headings that occur twice (capitals ignored): the program cannot know which is meant."""
     counts = Counter(heading.casefold() for heading in header if heading)
     return [
         Finding(
@@ -168,21 +171,21 @@ def _duplicates(table: str, header: tuple[str, ...]) -> list[Finding]:
     ]
 
 
-def _unnamed(table: str, grid: Grid) -> list[Finding]:
-    """Columns with cells but without a heading."""
+def _find_unnamed(table: str, sheet: Sheet) -> list[Finding]:
+    """Findings on columns that have cells but no heading."""
     return [
         Finding(
             f"{table}, column {column_letter(index)}",
             "the column has cells but no heading",
             "name it, or delete the column",
         )
-        for index, heading in enumerate(grid.header)
-        if not heading and any(index < len(row.cells) and row.cells[index] is not None for row in grid.rows)
+        for index, heading in enumerate(sheet.header)
+        if not heading and any(index < len(row.cells) and row.cells[index] is not None for row in sheet.rows)
     ]
 
 
-def _no_images(table: str) -> Finding:
-    """One finding for a whole site without images in a study of networks."""
+def _report_no_images(table: str) -> Finding:
+    """One finding for a site without any images in a study of networks."""
     return Finding(
         f"{table}, row 1",
         "columns 'baseline_ct' and 'baseline_mask' are missing: the study's networks look at CTs",
@@ -190,7 +193,7 @@ def _no_images(table: str) -> Finding:
     )
 
 
-def _missing(table: str, variable: Variable, unknown: list[str]) -> Finding:
+def _report_missing(table: str, variable: Variable, unknown: list[str]) -> Finding:
     near = difflib.get_close_matches(variable.name, unknown, n=1, cutoff=_MAY_BE_MEANT)
     hint = f" (is {near[0]!r} meant?)" if near else ""
     return Finding(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from common.cohort.cells import Value
+from common.cohort.cells import VariableValue
 from common.errors import Finding
 
-Values = Mapping[str, Value]
+PatientValues: TypeAlias = Mapping[str, VariableValue]
+"""One patient's values by the variable's name; blank cells are absent."""
 
 
 @dataclass(frozen=True)
@@ -17,12 +19,12 @@ class Rule:
 
     Attributes
     ----------
-    columns : tuple of str
-        Both variables.
+    columns : tuple of 2 str
+        The two variables.
     violated : callable
-        Whether the two values, in that order, contradict each other.
+        Takes the two values in the order of `columns`; True if they contradict each other.
     what : str
-        Why.
+        Why they cannot both be true.
     remedy : str
         What to check.
     """
@@ -82,17 +84,19 @@ _RULES = (
 _BOTH_OR_NEITHER = (("followup_ich_volume_ml", "followup_ivh_volume_ml"),)
 
 
-def contradictions(values: Values) -> list[Finding]:
-    """What cannot be true of one patient, with the columns concerned."""
+def find_contradictions(values: PatientValues) -> list[Finding]:
+    """Every contradiction among one patient's values, with the columns concerned."""
     findings = [
-        Finding(_where(rule.columns), f"{_shown(rule.columns, values)}: {rule.what}", rule.remedy)
+        Finding(
+            _name_columns(rule.columns), f"{_quote_values(rule.columns, values)}: {rule.what}", rule.remedy
+        )
         for rule in _RULES
-        if _violates(rule, values)
+        if _is_violated(rule, values)
     ]
     findings += [
         Finding(
-            _where(pair),
-            f"{_shown(pair, values)}, the other is blank: the outcome needs both",
+            _name_columns(pair),
+            f"{_quote_values(pair, values)}, the other is blank: the outcome needs both",
             "write both (0 where there is none), or leave both blank so that the mask is measured",
         )
         for pair in _BOTH_OR_NEITHER
@@ -101,16 +105,16 @@ def contradictions(values: Values) -> list[Finding]:
     return findings
 
 
-def _violates(rule: Rule, values: Values) -> bool:
+def _is_violated(rule: Rule, values: PatientValues) -> bool:
     first, second = (values.get(name) for name in rule.columns)
     return isinstance(first, float) and isinstance(second, float) and rule.violated(first, second)
 
 
-def _where(columns: tuple[str, str]) -> str:
+def _name_columns(columns: tuple[str, str]) -> str:
     return "columns " + " and ".join(repr(name) for name in columns)
 
 
-def _shown(columns: tuple[str, str], values: Values) -> str:
+def _quote_values(columns: tuple[str, str], values: PatientValues) -> str:
     return ", ".join(
         f"{name} = {value:g}" for name in columns if isinstance(value := values.get(name), float)
     )

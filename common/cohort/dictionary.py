@@ -23,31 +23,31 @@ def render_dictionary() -> str:
             f"### {group.capitalize() if group.islower() else group}\n",
             "| Column | Label | Holds | Column required | Meaning |",
             "|---|---|---|---|---|",
-            *map(_line, variables),
+            *map(_render_line, variables),
             "",
         ]
     return "\n".join(sections)
 
 
-def _line(variable: Variable) -> str:
+def _render_line(variable: Variable) -> str:
     required = "yes" if variable.required else "no"
     return f"| `{variable.name}` | {variable.label} | {variable.allowed} | {required} | {variable.meaning} |"
 
 
-def with_dictionary(document: str) -> str:
-    """The document with the part between the two markers made anew.
+def update_dictionary(document: str) -> str:
+    """The document with a new part between the two markers.
 
     Raises
     ------
     ValueError
         If a marker is missing.
     """
-    before, _, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, _, following = document.partition(BEGIN)
+    _, end, after = following.partition(END)
     if not end:
         raise ValueError(f"the document lacks {BEGIN.strip()!r} or {END.strip()!r}")
     return f"{before}{BEGIN}\n{render_dictionary()}\n{END}{after}"
 
 
 if __name__ == "__main__":
-    DOCUMENT.write_text(with_dictionary(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
+    DOCUMENT.write_text(update_dictionary(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")

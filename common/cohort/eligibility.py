@@ -26,7 +26,7 @@ class Criterion:
     variable : str
         The column that decides.
     excludes : callable
-        Whether a value of that column excludes.
+        Takes a value of that column; True if it excludes the patient.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Criterion:
     excludes: Callable[[float], bool]
 
 
-def _present(value: float) -> bool:
+def _is_present(value: float) -> bool:
     return value == 1
 
 
@@ -45,9 +45,9 @@ CRITERIA: tuple[Criterion, ...] = (
     Criterion(
         "followup", "Follow-up CT > 72 h after baseline CT", "ct_to_followup_h", lambda hours: hours > 72
     ),
-    Criterion("primary_ivh", "Primary IVH", "primary_ivh", _present),
-    Criterion("prior_surgery", "Previous surgical treatment", "prior_surgery", _present),
-    Criterion("artefacts", "Obvious artifacts", "artefacts", _present),
+    Criterion("primary_ivh", "Primary IVH", "primary_ivh", _is_present),
+    Criterion("prior_surgery", "Previous surgical treatment", "prior_surgery", _is_present),
+    Criterion("artefacts", "Obvious artifacts", "artefacts", _is_present),
 )
 """In the paper's order; a value on the bound (18 years, 24 h, 72 h) does not exclude."""
 
@@ -70,11 +70,12 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class Undecided:
-    """A patient who fails no criterion that can be judged, but some cannot.
+    """A patient who fails no criterion that can be judged, while some cannot be judged.
 
     Attributes
     ----------
     patient : Patient
+        With at least one blank column that a criterion needs.
     missing : tuple of str
         The blank columns.
     """
@@ -92,9 +93,9 @@ class Flow:
     screened : int
         Rows of the table.
     exclusions : tuple of Exclusion
-        One for each criterion, in order, those that exclude nobody too.
+        One for each criterion, in order, including criteria that exclude nobody.
     undecided : tuple of Undecided
-        Patients whose eligibility the table does not tell; not included, and no exclusion of the paper's.
+        Patients whose eligibility the table does not decide; neither included nor counted as excluded.
     included : tuple of Patient
         In the table's order.
     """
@@ -111,7 +112,7 @@ class Flow:
 
 
 def apply_exclusions(table: CohortTable) -> Flow:
-    """Who is studied, and who is left out for which reason.
+    """The patients who are studied, and those who are left out, by reason.
 
     A patient counts once, under the first criterion that fails. A blank cell fails nothing: if no other
     criterion fails either, the patient is undecided.
@@ -120,7 +121,7 @@ def apply_exclusions(table: CohortTable) -> Flow:
     undecided: list[Undecided] = []
     included: list[Patient] = []
     for patient in table.patients:
-        criterion = _first_failing(patient)
+        criterion = _find_first_failing(patient)
         missing = tuple(c.variable for c in CRITERIA if patient.value(c.variable) is None)
         if criterion is not None:
             excluded[criterion.name].append(patient)
@@ -136,7 +137,7 @@ def apply_exclusions(table: CohortTable) -> Flow:
     )
 
 
-def _first_failing(patient: Patient) -> Criterion | None:
+def _find_first_failing(patient: Patient) -> Criterion | None:
     for criterion in CRITERIA:
         value = patient.value(criterion.variable)
         if isinstance(value, float) and criterion.excludes(value):

@@ -31,14 +31,14 @@ _CONVENTIONAL = frozenset({Reason.ICH_ABSOLUTE, Reason.ICH_RELATIVE})
 
 @dataclass(frozen=True)
 class OutcomeDefinition:
-    """When a hematoma counts as expanded; every bound itself counts (>=).
+    """When a hematoma counts as expanded; a growth equal to a bound counts (>=).
 
     Attributes
     ----------
     endpoint : {"rHE", "cHE"}
         Revised (with IVH) or conventional hematoma expansion.
     ich_absolute_ml, ich_relative : float
-        Growth of the ICH that counts: 6 mL or 33 % (Ning et al. 2025).
+        Growth of the ICH that counts: 6 mL, or a share of 0.33 of the baseline volume (Ning et al. 2025).
     ivh_absolute_ml : float
         Growth of the IVH that counts: 1 mL; 0 counts any growth (Yogendrakumar et al. 2020).
 
@@ -71,7 +71,7 @@ class Volumes:
     Attributes
     ----------
     ich_ml, ivh_ml : float
-        Volume of intracerebral and of intraventricular hemorrhage.
+        Volumes of intracerebral and of intraventricular hemorrhage in mL, at least 0.
     """
 
     ich_ml: float
@@ -116,8 +116,8 @@ class Expansion:
 def classify(baseline: Volumes, followup: Volumes, definition: OutcomeDefinition) -> Expansion:
     """Conventional and revised expansion between two scans, with every reason.
 
-    A relative growth exists only for an ICH that was there: from a baseline of 0 mL only the absolute bound
-    counts. De-novo IVH is any IVH after none, however small.
+    From a baseline ICH of 0 mL there is no relative growth: only the absolute bound counts. De-novo IVH is
+    any IVH where the baseline had none, however small.
 
     Examples
     --------

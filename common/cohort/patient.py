@@ -1,11 +1,13 @@
+"""One patient of the cohort table, with typed access to the row's values."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from common.cohort.outcome import Volumes
-from common.cohort.readings import MASK, Reading, repeated_column
-from common.cohort.schema import BY_NAME, Kind
+from common.cohort.repeated_readings import Reading
+from common.cohort.schema import BY_NAME, VariableKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,9 +29,9 @@ class Patient:
     values : mapping of str to float or str
         By the column's name, binary variables as 0.0 or 1.0; blank cells are absent.
     scores : mapping of str to float or None
-        The columns of a plan's own that the table was read for; None where the cell is blank.
+        By column, the scores that only the study plan names; None where the cell is blank.
     repeated_masks : mapping of Reading to Path
-        Further segmentations of the baseline CT; blank cells are absent.
+        Further segmentations of the baseline CT, absolute paths; blank cells are absent.
     """
 
     identifier: str
@@ -43,39 +45,39 @@ class Patient:
     repeated_masks: Mapping[Reading, Path] = field(default_factory=dict, hash=False)
 
     def number(self, name: str) -> float | None:
-        """A continuous variable, None where it is missing.
+        """The value of a continuous variable; None where it is missing.
 
         Raises
         ------
         KeyError
             If the schema has no such continuous variable.
         """
-        return self._numeric(name, "continuous")
+        return self._number_of_kind(name, "continuous")
 
     def flag(self, name: str) -> bool | None:
-        """A binary variable, None where it is missing.
+        """The value of a binary variable; None where it is missing.
 
         Raises
         ------
         KeyError
             If the schema has no such binary variable.
         """
-        value = self._numeric(name, "binary")
+        value = self._number_of_kind(name, "binary")
         return None if value is None else bool(value)
 
     def level(self, name: str) -> str | None:
-        """A categorical variable, None where it is missing.
+        """The level of a categorical variable; None where it is missing.
 
         Raises
         ------
         KeyError
             If the schema has no such categorical variable.
         """
-        value = self._of_kind(name, "categorical")
+        value = self._value_of_kind(name, "categorical")
         return None if value is None else str(value)
 
     def score(self, column: str) -> float | None:
-        """A score that the table holds: a column of the plan's own, or a continuous variable of the schema.
+        """A score in the table: a column that only the plan names, or a continuous variable of the schema.
 
         Raises
         ------
@@ -85,7 +87,7 @@ class Patient:
         return self.number(column) if column in BY_NAME else self.scores[column]
 
     def value(self, name: str) -> float | str | None:
-        """A variable of any kind, None where it is missing."""
+        """The value of a variable of any kind; None where it is missing."""
         return self.values.get(name)
 
     @property
@@ -100,29 +102,24 @@ class Patient:
         return tuple((column, path) for column, path in cells if path is not None)
 
     @property
-    def repeated_files(self) -> tuple[tuple[str, Path], ...]:
-        """Columns and paths of the further segmentations, in the table's order."""
-        return tuple((repeated_column(MASK, reading), path) for reading, path in self.repeated_masks.items())
-
-    @property
     def baseline_volumes(self) -> Volumes | None:
-        """What the table gives for the baseline CT; None unless both volumes stand there."""
-        return self._volumes("")
+        """The volumes that the table gives for the baseline CT; None unless it gives both."""
+        return self._volumes_of("")
 
     @property
     def followup_volumes(self) -> Volumes | None:
-        """What the table gives for the follow-up CT; None unless both volumes stand there."""
-        return self._volumes("followup_")
+        """The volumes that the table gives for the follow-up CT; None unless it gives both."""
+        return self._volumes_of("followup_")
 
-    def _volumes(self, prefix: str) -> Volumes | None:
+    def _volumes_of(self, prefix: str) -> Volumes | None:
         ich_ml, ivh_ml = self.number(f"{prefix}ich_volume_ml"), self.number(f"{prefix}ivh_volume_ml")
         return None if ich_ml is None or ivh_ml is None else Volumes(ich_ml, ivh_ml)
 
-    def _numeric(self, name: str, kind: Kind) -> float | None:
-        value = self._of_kind(name, kind)
+    def _number_of_kind(self, name: str, kind: VariableKind) -> float | None:
+        value = self._value_of_kind(name, kind)
         return None if value is None else float(value)
 
-    def _of_kind(self, name: str, kind: Kind) -> float | str | None:
+    def _value_of_kind(self, name: str, kind: VariableKind) -> float | str | None:
         if name not in BY_NAME or BY_NAME[name].kind != kind:
             raise KeyError(f"the schema has no {kind} variable {name!r}")
         return self.value(name)

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common.cohort.cells import Reader, Refused, Value
-from common.cohort.columns import Columns
-from common.cohort.contradictions import contradictions
-from common.cohort.grid import Row
+from common.cohort.cells import CellReader, RefusedCell, VariableValue
+from common.cohort.columns import MatchedColumns
+from common.cohort.contradictions import find_contradictions
 from common.cohort.patient import Patient
-from common.cohort.readings import MASK, READINGS, repeated_column
+from common.cohort.repeated_readings import MASK_COLUMN, READINGS, column_of_reading
+from common.cohort.sheet import SheetRow
 from common.errors import Finding
 
 
-def read_row(row: Row, columns: Columns, reader: Reader) -> tuple[Patient | None, list[Finding]]:
+def read_row(
+    row: SheetRow, columns: MatchedColumns, reader: CellReader
+) -> tuple[Patient | None, list[Finding]]:
     """The patient, and every violation of the row (without the file's name).
 
-    The patient is None only if the row has no identifier; it is given beside violations so that
+    The patient is None only if the row has no identifier. It is returned together with violations, so that
     duplicates are found among all rows.
     """
-    findings = _width(row, columns)
-    values: dict[str, Value] = {}
-    for column in columns.found:
+    findings = _check_width(row, columns)
+    values: dict[str, VariableValue] = {}
+    for column in columns.matched:
         cell = row.cells[column.index] if column.index < len(row.cells) else None
         value = reader.read(column.variable, cell)
-        if isinstance(value, Refused):
+        if isinstance(value, RefusedCell):
             findings.append(Finding(f"row {row.number}, {column.where}", value.what, value.remedy))
         elif value is not None:
             values[column.variable.name] = value
@@ -37,14 +39,14 @@ def read_row(row: Row, columns: Columns, reader: Reader) -> tuple[Patient | None
                 )
             )
     findings += [
-        Finding(f"row {row.number}, {found.where}", found.what, found.remedy)
-        for found in contradictions(values)
+        Finding(f"row {row.number}, {finding.where}", finding.what, finding.remedy)
+        for finding in find_contradictions(values)
     ]
-    return _patient(row.number, values, columns), findings
+    return _make_patient(row.number, values, columns), findings
 
 
-def _width(row: Row, columns: Columns) -> list[Finding]:
-    """A row with fewer cells than headings was cut off; with more, a comma is not quoted."""
+def _check_width(row: SheetRow, columns: MatchedColumns) -> list[Finding]:
+    """A finding if the row has fewer cells than headings (cut off) or more (an unquoted comma)."""
     cells = len(row.cells)
     while cells > columns.width and row.cells[cells - 1] is None:
         cells -= 1
@@ -54,12 +56,12 @@ def _width(row: Row, columns: Columns) -> list[Finding]:
     return [Finding(f"row {row.number}", f"{cells} cells for {columns.width} headings", remedy)]
 
 
-def _patient(number: int, values: dict[str, Value], columns: Columns) -> Patient | None:
+def _make_patient(number: int, values: dict[str, VariableValue], columns: MatchedColumns) -> Patient | None:
     identifier = values.get("patient")
     if not isinstance(identifier, str):
         return None
     paths = {name: value for name, value in values.items() if isinstance(value, Path)}
-    own = {column.variable.name for column in columns.found if column.variable.group == "scores"}
+    score_names = {column.variable.name for column in columns.matched if column.variable.group == "scores"}
     return Patient(
         identifier=identifier,
         row=number,
@@ -70,12 +72,14 @@ def _patient(number: int, values: dict[str, Value], columns: Columns) -> Patient
         values={
             name: value
             for name, value in values.items()
-            if name != "patient" and name not in own and not isinstance(value, Path)
+            if name != "patient" and name not in score_names and not isinstance(value, Path)
         },
-        scores={name: value if isinstance(value := values.get(name), float) else None for name in own},
+        scores={
+            name: value if isinstance(value := values.get(name), float) else None for name in score_names
+        },
         repeated_masks={
-            reading: paths[repeated_column(MASK, reading)]
+            reading: paths[column_of_reading(MASK_COLUMN, reading)]
             for reading in READINGS
-            if repeated_column(MASK, reading) in paths
+            if column_of_reading(MASK_COLUMN, reading) in paths
         },
     )

@@ -1,4 +1,4 @@
-"""What a cohort table may hold: every variable of the paper's Table 1, and what else a study needs.
+"""The columns of a cohort table: every variable of the paper's Table 1, and what else a study needs.
 
 The order is the paper's. `docs/cohort-table.md` is made from this file by `common.cohort.dictionary`.
 
@@ -10,13 +10,13 @@ Wang et al. (2015), Stroke 46:376-381 (BRAIN score).
 
 from __future__ import annotations
 
-from common.cohort.readings import MARKERS, reading_variables
-from common.cohort.variable import Group, Kind, Range, Variable
+from common.cohort.repeated_readings import MARKERS, variables_of_readings
+from common.cohort.variable import Range, Variable, VariableGroup, VariableKind
 
-__all__ = ["BY_NAME", "TABLE_ONE", "VARIABLES", "Group", "Kind", "Range", "Variable"]
+__all__ = ["BY_NAME", "TABLE_ONE", "VARIABLES", "Range", "Variable", "VariableGroup", "VariableKind"]
 
 
-def _flag(name: str, group: Group, label: str, meaning: str, *, required: bool = True) -> Variable:
+def _flag(name: str, group: VariableGroup, label: str, meaning: str, *, required: bool = True) -> Variable:
     return Variable(name, "binary", group, label, meaning, required)
 
 
@@ -24,7 +24,7 @@ def _file(name: str, label: str, meaning: str, *, required: bool) -> Variable:
     return Variable(name, "path", "files", label, meaning, required)
 
 
-def _volume(name: str, group: Group, label: str, where: str) -> Variable:
+def _volume(name: str, group: VariableGroup, label: str, where: str) -> Variable:
     meaning = f"{where}; measured on the mask where blank"
     possible = Range(0, 400)
     return Variable(name, "continuous", group, label, meaning, required=False, unit="ml", possible=possible)
@@ -205,10 +205,11 @@ _ONCE: tuple[Variable, ...] = (
     ),
 )
 
-VARIABLES: tuple[Variable, ...] = (*_ONCE, *reading_variables(v for v in _ONCE if v.name in MARKERS))
+VARIABLES: tuple[Variable, ...] = (*_ONCE, *variables_of_readings(v for v in _ONCE if v.name in MARKERS))
 """Every column, in the order of the table."""
 
 TABLE_ONE: tuple[Variable, ...] = tuple(v for v in VARIABLES if v.group in {"clinical", "radiologic"})
 """The baseline features of the paper's Table 1, in its order."""
 
 BY_NAME: dict[str, Variable] = {variable.name: variable for variable in VARIABLES}
+"""Every column by its heading."""

@@ -9,11 +9,11 @@ from common.cohort.schema import BY_NAME, Range, Variable
 _MEANING = "A score of the study plan; blank where a patient has none"
 
 
-def score_columns(declared: Iterable[tuple[str, float, float]]) -> tuple[Variable, ...]:
-    """The columns of the hospitals' own among those that a plan declares, each once.
+def find_score_columns(declared: Iterable[tuple[str, float, float]]) -> tuple[Variable, ...]:
+    """The declared score columns that are not in the schema, each once.
 
-    A continuous variable of the schema may serve as a score too; it keeps the schema's range in the table,
-    because patients beyond the plan's range may be excluded by the study's criteria.
+    A continuous variable of the schema may serve as a score, too. It keeps the schema's range in the table,
+    because the study's criteria may exclude patients beyond the plan's range.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def score_columns(declared: Iterable[tuple[str, float, float]]) -> tuple[Variabl
 
 
 def _refuse_capitals(names: list[str]) -> None:
-    """No table may have two headings that differ in capitals only."""
+    """Refuse two headings that differ in capitals only."""
     first: dict[str, str] = {}
     for name in names:
         other = first.setdefault(name.casefold(), name)

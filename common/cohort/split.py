@@ -1,7 +1,7 @@
 """The division of one site's patients into training, validation and test: drawn, or made beforehand.
 
-What is drawn is stratified by outcome. Each patient's place depends on (seed, identifier) alone, so the order
-of the table's rows does not matter.
+A drawn division is stratified by outcome. Each patient's place depends on (seed, identifier) alone, so the
+order of the table's rows does not matter.
 """
 
 from __future__ import annotations
@@ -15,21 +15,22 @@ from typing import Literal, TypeAlias
 from common.errors import SmallNumberError
 from common.seeds import derive_seed
 
-Part = Literal["train", "validation", "test"]
+SplitPart: TypeAlias = Literal["train", "validation", "test"]
+"""train: fits models; validation: chooses the round of a training; test: only evaluates."""
 Strata: TypeAlias = tuple[tuple[str, ...], ...]
-"""Identifiers of patients with and without expansion."""
+"""Identifiers of the patients with expansion, then of those without."""
 
 
 @dataclass(frozen=True)
 class Fractions:
-    """How many go where.
+    """How large the parts are.
 
     Attributes
     ----------
     training : float
         Share of all patients that train, validation included (the paper: 0.7).
     validation : float
-        Share of those that only choose the round; 0 for no validation.
+        Share of the training patients that only choose the round; 0 for no validation.
     """
 
     training: float = 0.7
@@ -56,7 +57,7 @@ class Split:
     validation: tuple[str, ...]
     test: tuple[str, ...]
 
-    def part_of(self, identifier: str) -> Part:
+    def part_of(self, identifier: str) -> SplitPart:
         """The part of one patient.
 
         Raises
@@ -64,7 +65,7 @@ class Split:
         KeyError
             If the patient was not divided.
         """
-        parts: tuple[tuple[Part, tuple[str, ...]], ...] = (
+        parts: tuple[tuple[SplitPart, tuple[str, ...]], ...] = (
             ("train", self.train),
             ("validation", self.validation),
             ("test", self.test),
@@ -75,14 +76,14 @@ class Split:
         raise KeyError(identifier)
 
 
-def split_cohort(
+def draw_split(
     identifiers: Sequence[str], positives: Sequence[bool], fractions: Fractions, seed: int
 ) -> Split:
-    """The division of the patients, the same for every order in which they are given.
+    """A random division of the patients, the same for every order in which they are given.
 
     The training part has `round(fraction * n)` patients, shared between the classes by largest remainder
-    (556 patients with 169 expansions give 389 with 118, as in the paper). Every part has both classes, for
-    which a class of very few gives or keeps a patient more than its share.
+    (556 patients with 169 expansions give 389 with 118, as in the paper). Every part has both classes; for
+    that, a very small class gives or keeps one patient more than its share.
 
     Parameters
     ----------
@@ -93,7 +94,7 @@ def split_cohort(
     fractions : Fractions
         The parts' sizes.
     seed : int
-        Of this site's split.
+        Seed of this site's split.
 
     Raises
     ------
@@ -105,7 +106,7 @@ def split_cohort(
     if len(identifiers) != len(positives) or len(set(identifiers)) < len(identifiers):
         raise ValueError("identifiers must be unique, with one outcome for each")
     strata = tuple(
-        _shuffled(
+        _shuffle(
             [i for i, positive in zip(identifiers, positives, strict=True) if bool(positive) == cls], seed
         )
         for cls in (True, False)
@@ -115,13 +116,13 @@ def split_cohort(
         strata, Fraction(repr(fractions.training)), least=2 if fractions.validation else 1
     )
     if not fractions.validation:
-        return Split(_together(training), (), _together(test))
+        return Split(_merge(training), (), _merge(test))
     fitting, validation = _divide(training, 1 - Fraction(repr(fractions.validation)), least=1)
-    return Split(_together(fitting), _together(validation), _together(test))
+    return Split(_merge(fitting), _merge(validation), _merge(test))
 
 
-def given_split(identifiers: Sequence[str], positives: Sequence[bool], parts: Sequence[Part]) -> Split:
-    """A division that the hospital made beforehand.
+def adopt_split(identifiers: Sequence[str], positives: Sequence[bool], parts: Sequence[SplitPart]) -> Split:
+    """The division that the hospital made beforehand, checked.
 
     Parameters
     ----------
@@ -135,13 +136,13 @@ def given_split(identifiers: Sequence[str], positives: Sequence[bool], parts: Se
     Raises
     ------
     SmallNumberError
-        If training or test lack a class; validation may lack both, then it chooses no round.
+        If training or test lack a class; validation may lack both classes and then chooses no round.
     ValueError
         If an identifier stands twice, or the sequences differ in length.
     """
     if not len(identifiers) == len(positives) == len(parts) or len(set(identifiers)) < len(identifiers):
         raise ValueError("identifiers must be unique, with one outcome and one part for each")
-    members: dict[Part, tuple[str, ...]] = {}
+    members: dict[SplitPart, tuple[str, ...]] = {}
     for part in ("train", "validation", "test"):
         chosen = [index for index, other in enumerate(parts) if other == part]
         expanded = sum(bool(positives[index]) for index in chosen)
@@ -151,7 +152,7 @@ def given_split(identifiers: Sequence[str], positives: Sequence[bool], parts: Se
     return Split(**members)
 
 
-def _refuse_one_class(part: Part, positives: int, negatives: int) -> None:
+def _refuse_one_class(part: SplitPart, positives: int, negatives: int) -> None:
     for number, name in ((positives, "with"), (negatives, "without")):
         if not number:
             raise SmallNumberError(
@@ -160,7 +161,7 @@ def _refuse_one_class(part: Part, positives: int, negatives: int) -> None:
             )
 
 
-def _shuffled(stratum: list[str], seed: int) -> tuple[str, ...]:
+def _shuffle(stratum: list[str], seed: int) -> tuple[str, ...]:
     """The patients in an order that depends on the seed and on each identifier, not on the order given."""
     return tuple(sorted(stratum, key=lambda identifier: (derive_seed(seed, "split", identifier), identifier)))
 
@@ -175,7 +176,7 @@ def _refuse_too_few(strata: Strata, parts: int) -> None:
 
 
 def _divide(strata: Strata, share: Fraction, least: int) -> tuple[Strata, Strata]:
-    """Each class' first patients and the rest, so that `share` of all are among the first.
+    """Each class' first patients and its other patients, so that `share` of all are among the first.
 
     Parameters
     ----------
@@ -184,7 +185,7 @@ def _divide(strata: Strata, share: Fraction, least: int) -> tuple[Strata, Strata
     share : Fraction
         Exact, so that 0.7 of 10 is 7.
     least : int
-        Patients of each class that the first part gets at least; the rest gets at least one.
+        Fewest patients of each class in the first part; the second part gets at least one of each.
     """
     quotas = [share * len(stratum) for stratum in strata]
     sizes = [floor(quota) for quota in quotas]
@@ -194,9 +195,9 @@ def _divide(strata: Strata, share: Fraction, least: int) -> tuple[Strata, Strata
         sizes[index] += 1
     sizes = [min(max(size, least), len(stratum) - 1) for size, stratum in zip(sizes, strata, strict=True)]
     first = tuple(stratum[:size] for stratum, size in zip(strata, sizes, strict=True))
-    rest = tuple(stratum[size:] for stratum, size in zip(strata, sizes, strict=True))
-    return first, rest
+    second = tuple(stratum[size:] for stratum, size in zip(strata, sizes, strict=True))
+    return first, second
 
 
-def _together(strata: Strata) -> tuple[str, ...]:
+def _merge(strata: Strata) -> tuple[str, ...]:
     return tuple(sorted(identifier for stratum in strata for identifier in stratum))

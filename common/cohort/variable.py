@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
-Kind = Literal["binary", "categorical", "continuous", "path", "text"]
-Group = Literal[
+VariableKind: TypeAlias = Literal["binary", "categorical", "continuous", "path", "text"]
+"""What a column holds; see `Variable.kind`."""
+
+VariableGroup: TypeAlias = Literal[
     "identity",
     "files",
     "clinical",
@@ -18,13 +20,19 @@ Group = Literal[
     "study",
     "scores",
 ]
+"""What a column is for; the data dictionary has one table for each group."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """Values that are possible in a living adult's record; whatever lies outside is a mistake of writing.
+    """The values that can occur in a real record; a value outside is a writing error.
 
     Eligibility is not decided here: a patient of 12 years is possible, and excluded later.
+
+    Attributes
+    ----------
+    low, high : float
+        Smallest and largest possible value, both included, in the variable's unit.
     """
 
     low: float
@@ -49,29 +57,29 @@ class Variable:
     ----------
     name : str
         The column's heading.
-    kind : Kind
+    kind : VariableKind
         binary: 0 or 1; categorical: one of `levels`; continuous: a number; path: a file or DICOM folder.
-    group : Group
+    group : VariableGroup
         What it is for.
     label : str
-        As the paper's tables print it.
+        The name that the paper's tables print.
     meaning : str
-        For whoever fills in the table.
+        Explanation for the person who fills in the table.
     required : bool
         Whether the column must exist; its cells may still be blank where a value is unknown.
     unit : str
-        Of a continuous variable; empty for pure numbers.
+        Unit of a continuous variable; empty for pure numbers.
     possible : Range or None
-        Of a continuous variable.
+        Possible values of a continuous variable; None for every other kind.
     levels : tuple of str
-        Of a categorical variable, in the paper's order.
+        Levels of a categorical variable, in the paper's order; empty for every other kind.
     decimals : int
-        With which a continuous variable is printed.
+        Decimals with which a continuous variable is printed.
     """
 
     name: str
-    kind: Kind
-    group: Group
+    kind: VariableKind
+    group: VariableGroup
     label: str
     meaning: str
     required: bool = True

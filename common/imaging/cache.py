@@ -1,7 +1,7 @@
 """Prepared scans on disk, keyed by the content of their files and by everything that determines the result.
 
-An entry is a manifest and its arrays. The manifest is written last, so an entry without it does not exist,
-whenever the process was killed. It holds every array's digest, so damage is found and the entry made anew.
+An entry is a manifest and its arrays. The manifest is written last: an entry without one does not exist, so a
+process may be killed at any time. It holds every array's digest: damage is found and the entry made again.
 """
 
 from __future__ import annotations
@@ -20,59 +20,60 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from common.errors import ScanError, StorageError
-from common.settings import Section
-from common.storage import write_atomically
+from common.runtime.settings_file import Section
+from common.runtime.storage import write_atomically
 
 _log = logging.getLogger(__name__)
 
 
-class Note(Section):
-    """A finding about a scan that can be used all the same."""
+class ScanNote(Section):
+    """A finding about a scan that can still be used."""
 
     where: str
     """File or folder."""
     what: str
-    """With the value."""
+    """The finding, with the value."""
     remedy: str
     """What to do, if anything."""
 
 
-class Record(Section):
-    """What is kept of a scan beside its arrays."""
+class ScanRecord(Section):
+    """What is stored of a scan beside its arrays."""
 
     ich_ml: float
-    """Volume of ICH on the original grid."""
+    """Volume of ICH in ml, on the mask's original grid."""
     ivh_ml: float
-    """Volume of IVH on the original grid."""
+    """Volume of IVH in ml, on the mask's original grid."""
     voxels: str
-    """Digest of the scan's HU: equal scans in different files have the same."""
+    """Digest of the scan's HU: equal scans in different files have the same digest."""
     rectangle: tuple[int, ...] = ()
     """Start and count of the 2D crop along (z, y, x); empty where nothing was cropped."""
-    notes: tuple[Note, ...] = ()
-    """Findings."""
+    notes: tuple[ScanNote, ...] = ()
+    """What should be known about the scan."""
 
 
 class Manifest(Section):
-    """An entry's file of contents."""
+    """The manifest of one entry; it is written last."""
 
-    record: Record
-    """Of the scan."""
+    record: ScanRecord
+    """What is stored of the scan beside its arrays."""
     arrays: dict[str, str]
     """SHA-256 of each array's file, by the array's name."""
 
 
 @dataclass(frozen=True)
-class Entry:
+class CachedScan:
     """One prepared scan in the cache.
 
     Attributes
     ----------
-    record : Record
+    record : ScanRecord
+        What is stored beside the arrays.
     paths : mapping of str to Path
-        The arrays' .npy files by name.
+        The .npy file of each array, by the array's name.
     """
 
-    record: Record
+    record: ScanRecord
     paths: Mapping[str, Path] = field(hash=False)
 
 
@@ -83,12 +84,19 @@ class Cache:
     Attributes
     ----------
     folder : Path
+        Holds a subfolder for each first two digits of a key.
     """
 
     folder: Path
 
-    def find(self, key: str) -> Entry | None:
-        """The entry, or None if it is not there or damaged."""
+    def find(self, key: str) -> CachedScan | None:
+        """The entry of this key; None if it does not exist or is damaged.
+
+        Raises
+        ------
+        StorageError
+            If its manifest cannot be read.
+        """
         path = self._manifest(key)
         try:
             content = path.read_bytes()
@@ -101,15 +109,15 @@ class Cache:
         except ValidationError:
             _log.warning("cache damaged file=%s action=rebuild", path.name)
             return None
-        entry = Entry(manifest.record, {name: self._array(key, name) for name in manifest.arrays})
+        entry = CachedScan(manifest.record, {name: self._array(key, name) for name in manifest.arrays})
         for name, digest in manifest.arrays.items():
             if _digest_or_none(entry.paths[name]) != digest:
                 _log.warning("cache damaged file=%s action=rebuild", entry.paths[name].name)
                 return None
         return entry
 
-    def keep(self, key: str, record: Record, arrays: Mapping[str, NDArray[Any]]) -> Entry:
-        """The entry, written whole or not at all.
+    def keep(self, key: str, record: ScanRecord, arrays: Mapping[str, NDArray[Any]]) -> CachedScan:
+        """Write an entry, completely or not at all, and return it.
 
         Raises
         ------
@@ -125,10 +133,10 @@ class Cache:
             write_atomically(self._array(key, name), content)
         manifest = Manifest(record=record, arrays=digests)
         write_atomically(self._manifest(key), manifest.model_dump_json().encode())
-        return Entry(record, {name: self._array(key, name) for name in arrays})
+        return CachedScan(record, {name: self._array(key, name) for name in arrays})
 
     def tidy(self) -> None:
-        """Remove what a killed process left half-written; only while no other process uses the folder."""
+        """Remove files that a killed process left incomplete; only while no other process uses the folder."""
         for partial in self.folder.glob("*/.*.partial"):
             partial.unlink(missing_ok=True)
 
@@ -140,14 +148,14 @@ class Cache:
 
 
 def content_key(files: Iterable[Path], settings: Mapping[str, Any]) -> str:
-    """The key of what these files give under these settings.
+    """The key of the result that these files give under these settings.
 
     Parameters
     ----------
     files : iterable of Path
         Their order and bytes count, their names do not.
     settings : mapping
-        JSON-able; everything else that determines the result.
+        Everything else that determines the result; must be convertible to JSON.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The lesion's rectangle and box on the grid, and their contents as a network's input of fixed size."""
+"""The lesion's rectangle and box on the grid, and their contents resized to a network's input."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from common.imaging.recipe import Recipe
 from common.types import Flags, Pixels, Reals
 
 
-def bounding_box(lesion: Flags, within: Box) -> Box:
-    """The smallest box around the lesion, in the grid's indices.
+def find_bounding_box(lesion: Flags, within: Box) -> Box:
+    """The smallest box around the lesion, in indices of the grid.
 
     Parameters
     ----------
     lesion : Flags of shape `within.count`
-        With at least one voxel.
+        True on at least one voxel.
     within : Box
-        Where it lies on the grid.
+        The part of the grid that `lesion` covers.
     """
-    found = [
+    occupied = [
         np.flatnonzero(lesion.any(axis=tuple(other for other in range(3) if other != axis)))
         for axis in range(3)
     ]
-    z, y, x = (within.start[axis] + int(found[axis][0]) for axis in range(3))
-    depth, height, width = (int(one[-1] - one[0]) + 1 for one in found)
+    z, y, x = (within.start[axis] + int(occupied[axis][0]) for axis in range(3))
+    depth, height, width = (int(indices[-1] - indices[0]) + 1 for indices in occupied)
     return Box((z, y, x), (depth, height, width))
 
 
-def largest_slice(lesion: Flags) -> int:
+def find_largest_slice(lesion: Flags) -> int:
     """Index of the axial slice with the largest lesion area; the lowest of equals."""
     return int(np.argmax(lesion.sum(axis=(1, 2))))
 
 
-def widened(box: Box, recipe: Recipe, axes: tuple[int, ...]) -> Box:
+def widen(box: Box, recipe: Recipe, axes: tuple[int, ...]) -> Box:
     """The box with the recipe's margin on every side along some of the axes (z, y, x), in whole voxels."""
     margins = [
         ceil(recipe.margin_mm / recipe.spacing_mm[2 - axis] - 1e-9) if axis in axes else 0
@@ -53,11 +53,11 @@ def resize(pixels: Pixels, size: int, recipe: Recipe, axes: tuple[int, ...]) -> 
     "physical" centres coincide at a constant scale, and beyond the box is air.
     """
     for axis in axes:
-        pixels = _resize_axis(pixels, _positions(pixels.shape[axis], size, recipe, axis), axis)
+        pixels = _resize_axis(pixels, _compute_positions(pixels.shape[axis], size, recipe, axis), axis)
     return np.ascontiguousarray(pixels)
 
 
-def _positions(count: int, size: int, recipe: Recipe, axis: int) -> Reals:
+def _compute_positions(count: int, size: int, recipe: Recipe, axis: int) -> Reals:
     """Continuous index of the box at each input voxel."""
     steps: Reals = np.arange(size, dtype=np.float64)
     if recipe.scaling == "fit":

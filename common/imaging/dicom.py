@@ -1,4 +1,4 @@
-"""One CT series from DICOM files: chosen, ordered by true positions, in Hounsfield units (PS3.3 C.8.2)."""
+"""One CT series from DICOM files, ordered by true positions, in Hounsfield units (PS3.3 C.8.2)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from common.imaging.hounsfield import AIR_HU
 from common.imaging.orientation import Stack, orient
 from common.imaging.scan import Hounsfield, Scan
 from common.imaging.slices import SlicePosition, order_slices
-from common.imaging.tags import identifying_tags, series_notes
+from common.imaging.tags import find_identifying_tags, find_series_notes
 from common.types import Reals
 
 if TYPE_CHECKING:
@@ -33,35 +33,43 @@ CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 
 _MULTI_FRAME_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
 
-_LITTER = frozenset({"dicomdir", "thumbs.db", "desktop.ini", ".ds_store"})
-"""Files that CD writers and operating systems leave in folders."""
+_IGNORED_NAMES = frozenset({"dicomdir", "thumbs.db", "desktop.ini", ".ds_store"})
+"""Files that CD writers and operating systems add to folders."""
 
 
 _UNREADABLE = (
     *(OSError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError),
     *(RuntimeError, NotImplementedError, BytesLengthException, struct.error, zlib.error),
 )
-"""What damaged files make pydicom and its decoders raise; tags are decoded when they are looked at."""
+"""What pydicom and its decoders raise on damaged files; tags are decoded only when they are read."""
 
 
 @dataclass(frozen=True)
 class Instance:
-    """One DICOM file and its contents."""
+    """One DICOM file and its contents.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    dataset : pydicom Dataset
+        Its tags; pixels are decoded on access.
+    """
 
     path: Path
     dataset: Dataset
 
 
 @dataclass(frozen=True)
-class Folder:
-    """What a folder of DICOM files holds.
+class SeriesFolder:
+    """The CT series in a folder of DICOM files.
 
     Attributes
     ----------
     series : tuple of tuples of Instance
-        CT images, one tuple a series.
+        CT images, one tuple for each series, in the order of the series' UIDs.
     dropped : tuple of str
-        Why other files were left out.
+        One sentence for each reason for which files were left out, with their number.
     """
 
     series: tuple[tuple[Instance, ...], ...]
@@ -69,7 +77,7 @@ class Folder:
 
 
 def read_series(path: Path) -> Scan:
-    """The only CT series of a folder, or the series that a file belongs to.
+    """The only CT series in a folder, or the series to which a file belongs.
 
     Raises
     ------
@@ -77,15 +85,15 @@ def read_series(path: Path) -> Scan:
         If there is none or several, a slice is missing, doubled or unreadable, or pixels are not HU.
     """
     try:
-        with _quietly():
+        with _silence_pydicom():
             return _read_series(path)
     except _UNREADABLE as failure:
-        raise ScanError(_unreadable(path, failure)) from None
+        raise ScanError(_describe_failure(path, failure)) from None
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """Without pydicom's warnings of values that stray from the standard, because they quote headers."""
+def _silence_pydicom() -> Iterator[None]:
+    """Silence pydicom's warnings about values that violate the standard, because they quote headers."""
     logger = logging.getLogger("pydicom")
     before = logger.level
     try:
@@ -97,16 +105,16 @@ def _quietly() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _unreadable(path: Path, failure: Exception) -> str:
+def _describe_failure(path: Path, failure: Exception) -> str:
     # The failure's own text may quote a header or pixels
     return f"{path}: unreadable DICOM ({type(failure).__name__}) -> copy or export it again"
 
 
 def _read_series(path: Path) -> Scan:
-    folder = _sorted_by_series(path)
-    chosen = _chosen(path, folder)
-    across, down = _in_plane_steps(path, chosen)
-    positions = [_position(instance) for instance in chosen]
+    folder = _sort_by_series(path)
+    chosen = _choose_series(path, folder)
+    across, down = _read_in_plane_steps(path, chosen)
+    positions = [_read_position(instance) for instance in chosen]
     normal = np.cross(across, down) / np.linalg.norm(np.cross(across, down))
     try:
         order, notes = order_slices(path, positions, normal)
@@ -115,38 +123,42 @@ def _read_series(path: Path) -> Scan:
         left_out = f" ({'; '.join(folder.dropped)})" if folder.dropped else ""
         raise ScanError(f"{refusal}{left_out}") from None
     ordered = [chosen[index] for index in order]
-    voxels = _common_type([_hounsfield(instance) for instance in ordered])
+    voxels = _stack([_read_hounsfield(instance) for instance in ordered])
     places = np.array([positions[index].position_mm for index in order])
     oriented, geometry = orient(Stack(path, voxels, across, down, places))
     datasets = [instance.dataset for instance in ordered]
     notes += tuple(Finding(str(path), text, "nothing to do") for text in folder.dropped)
-    notes += tuple(series_notes(path, datasets, geometry.tilt_degrees) + identifying_tags(path, datasets))
+    notes += tuple(
+        find_series_notes(path, datasets, geometry.tilt_degrees) + find_identifying_tags(path, datasets)
+    )
     return Scan(path, oriented, geometry, notes)
 
 
-def _sorted_by_series(path: Path) -> Folder:
+def _sort_by_series(path: Path) -> SeriesFolder:
     root = path if path.is_dir() else path.parent
-    files = sorted(file for file in root.rglob("*") if file.is_file() and file.name.lower() not in _LITTER)
+    files = sorted(
+        file for file in root.rglob("*") if file.is_file() and file.name.lower() not in _IGNORED_NAMES
+    )
     series: dict[str, list[Instance]] = defaultdict(list)
     dropped: dict[str, int] = defaultdict(int)
     for file in files:
         try:
             dataset = pydicom.dcmread(file)
-            reason = _not_a_slice(dataset)
+            reason = _explain_exclusion(dataset)
         except InvalidDicomError:
             reason = "not DICOM"
         except _UNREADABLE as failure:
-            raise ScanError(_unreadable(file, failure)) from None
+            raise ScanError(_describe_failure(file, failure)) from None
         if reason:
             dropped[reason] += 1
         else:
             series[str(dataset.SeriesInstanceUID)].append(Instance(file, dataset))
     left_out = tuple(f"{count} file(s) left out: {reason}" for reason, count in sorted(dropped.items()))
-    return Folder(tuple(tuple(instances) for _, instances in sorted(series.items())), left_out)
+    return SeriesFolder(tuple(tuple(instances) for _, instances in sorted(series.items())), left_out)
 
 
-def _not_a_slice(dataset: Dataset) -> str:
-    """Why this is no slice of a CT; empty if it is one."""
+def _explain_exclusion(dataset: Dataset) -> str:
+    """Why this file is not a slice of a CT; empty if it is one."""
     modality = str(dataset.get("Modality", "")) or "none"
     sop_class = str(dataset.get("SOPClassUID", ""))
     image_type = [str(part).upper() for part in dataset.get("ImageType", [])]
@@ -163,7 +175,7 @@ def _not_a_slice(dataset: Dataset) -> str:
     return ""
 
 
-def _chosen(path: Path, folder: Folder) -> tuple[Instance, ...]:
+def _choose_series(path: Path, folder: SeriesFolder) -> tuple[Instance, ...]:
     if path.is_file():
         for series in folder.series:
             if any(instance.path == path for instance in series):
@@ -173,7 +185,7 @@ def _chosen(path: Path, folder: Folder) -> tuple[Instance, ...]:
         reasons = "; ".join(folder.dropped) or "the folder is empty"
         raise ScanError(f"{path}: holds no CT series ({reasons}) -> correct the path in the cohort table")
     if len(folder.series) > 1:
-        described = "; ".join(_described(series) for series in folder.series)
+        described = "; ".join(_describe(series) for series in folder.series)
         raise ScanError(
             f"{path}: holds {len(folder.series)} CT series: {described} -> let the cohort table point to one "
             "series' folder, or to one file of the series"
@@ -181,7 +193,7 @@ def _chosen(path: Path, folder: Folder) -> tuple[Instance, ...]:
     return folder.series[0]
 
 
-def _described(series: tuple[Instance, ...]) -> str:
+def _describe(series: tuple[Instance, ...]) -> str:
     first = series[0].dataset
     return (
         f"{first.get('SeriesDescription', 'no description')!r} ({len(series)} slices of "
@@ -190,8 +202,8 @@ def _described(series: tuple[Instance, ...]) -> str:
     )
 
 
-def _in_plane_steps(path: Path, series: tuple[Instance, ...]) -> tuple[Reals, Reals]:
-    """From column to column and from row to row, the same in every slice."""
+def _read_in_plane_steps(path: Path, series: tuple[Instance, ...]) -> tuple[Reals, Reals]:
+    """The vectors (mm) from column to column and from row to row, which all slices must share."""
     planes = {}
     for instance in series:
         dataset = instance.dataset
@@ -219,7 +231,7 @@ def _in_plane_steps(path: Path, series: tuple[Instance, ...]) -> tuple[Reals, Re
     return cosines[:3] / norms[0] * column_mm, cosines[3:] / norms[1] * row_mm
 
 
-def _position(instance: Instance) -> SlicePosition:
+def _read_position(instance: Instance) -> SlicePosition:
     dataset = instance.dataset
     position = np.array([float(value) for value in dataset.ImagePositionPatient])
     thickness = dataset.get("SliceThickness")
@@ -228,8 +240,8 @@ def _position(instance: Instance) -> SlicePosition:
     )
 
 
-def _hounsfield(instance: Instance) -> Reals:
-    """Stored values times slope plus intercept (PS3.3 C.11.1.1.2); padding becomes air."""
+def _read_hounsfield(instance: Instance) -> Reals:
+    """The slice's HU: stored values times slope plus intercept (PS3.3 C.11.1.1.2); padding becomes air."""
     dataset, path = instance.dataset, instance.path
     slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
     if slope in (None, "") or intercept in (None, ""):
@@ -258,7 +270,7 @@ def _hounsfield(instance: Instance) -> Reals:
     return values
 
 
-def _common_type(slices: list[Reals]) -> Hounsfield:
+def _stack(slices: list[Reals]) -> Hounsfield:
     """The slices as one volume: int16 if all values are whole numbers, else float32."""
     volume = np.stack(slices)
     whole = volume.astype(np.int16)

@@ -1,4 +1,4 @@
-"""Where a scan's voxels truly lie: every slice has its own position, so tilt and uneven steps stay exact."""
+"""Where a scan's voxels lie: every slice has its own position, so tilt and uneven steps stay exact."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from common.types import Reals
+from common.types import Flags, Reals
 
 SAME_GRID_MM = 1e-3
 """Voxel centres nearer than this are the same."""
@@ -16,7 +16,7 @@ _ORTHOGONAL = 1e-3
 """Largest cosine between the in-plane axes."""
 
 _EVEN = 1e-4
-"""Steps that differ by less than this share are one step."""
+"""Steps that differ by less than this share count as equal."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,32 +64,32 @@ class Geometry:
 
     @cached_property
     def offsets_mm(self) -> Reals:
-        """Where each slice begins in the scan's own frame (x, y, along the normal), the first at 0."""
+        """Start of each slice in the scan's own frame (x, y, normal), shape (slices, 3), the first at 0."""
         # A nanometre is far below any scanner's precision, and removes the noise of the projection
         offsets: Reals = np.round((self.positions_mm - self.positions_mm[0]) @ self.frame.T, 9)
         return offsets
 
     @cached_property
     def steps_mm(self) -> Reals:
-        """Distances between neighbouring slices along their normal."""
+        """Distances between neighbouring slices along their normal, shape (slices - 1,)."""
         steps: Reals = np.diff(self.offsets_mm[:, 2])
         return steps
 
     @cached_property
     def thickness_mm(self) -> Reals:
-        """What each slice stands for along the normal: half the way to either neighbour."""
+        """Thickness that each slice represents: half the way to either neighbour, shape (slices,)."""
         steps = self.steps_mm
         thickness: Reals = (np.append(steps[0], steps) + np.append(steps, steps[-1])) / 2
         return thickness
 
     @property
     def evenly_spaced(self) -> bool:
-        """Whether all steps are one, but for the last digit of a header."""
+        """Whether all steps are equal, up to the rounding of headers."""
         return bool((np.abs(self.steps_mm - self.steps_mm.mean()) <= _EVEN * self.steps_mm.mean()).all())
 
     @property
     def tilt_degrees(self) -> float:
-        """Angle between the slices' normal and the way from slice to slice: the gantry's tilt."""
+        """The gantry's tilt: angle between the slices' normal and the line from slice to slice."""
         step = self.offsets_mm[-1]
         return float(np.degrees(np.arctan2(np.hypot(step[0], step[1]), step[2])))
 
@@ -112,7 +112,7 @@ class Geometry:
         )
 
     def distance_mm(self, other: Geometry) -> float:
-        """Largest distance between voxels of one index; infinite if the shapes differ."""
+        """Largest distance between voxels of equal index; infinite if the shapes differ."""
         if self.shape != other.shape:
             return float("inf")
         starts = np.linalg.norm(self.positions_mm - other.positions_mm, axis=1).max()
@@ -120,8 +120,44 @@ class Geometry:
         return float(max(starts, corners))
 
     def indices_of(self, points_mm: Reals) -> Reals:
-        """Continuous index (slice, row, column) of each point, shape (..., 3); for evenly spaced slices."""
+        """Continuous index (slice, row, column) of each point, shape (..., 3).
+
+        Raises
+        ------
+        ValueError
+            If the slices are not evenly spaced: one step then does not lead from each slice to the next.
+        """
+        if not self.evenly_spaced:
+            raise ValueError(
+                f"the slices are {self.steps_mm.min():g} to {self.steps_mm.max():g} mm apart, not evenly "
+                "spaced: a point has no index by a single step"
+            )
         step = (self.positions_mm[-1] - self.positions_mm[0]) / (len(self.positions_mm) - 1)
         matrix = np.column_stack([step, self.axes[1] * self.spacing_mm[1], self.axes[0] * self.spacing_mm[0]])
         indices: Reals = (points_mm - self.positions_mm[0]) @ np.linalg.inv(matrix).T
         return indices
+
+    def contains(self, points_mm: Reals) -> Flags:
+        """Whether each point lies in a voxel, shape (...), for points of shape (..., 3).
+
+        Slices may be unevenly spaced; the first and the last reach outwards by half a step.
+        """
+        if self.evenly_spaced:
+            indices = self.indices_of(points_mm)
+            return np.asarray(((indices > -0.5) & (indices < np.array(self.shape) - 0.5)).all(axis=-1))
+        first_step, *_, last_step = np.diff(self.offsets_mm, axis=0)
+        # Half a step before the first slice, each slice, half a step after the last
+        starts = np.vstack(
+            [self.offsets_mm[0] - first_step / 2, self.offsets_mm, self.offsets_mm[-1] + last_step / 2]
+        )
+        x, y, height = np.moveaxis((points_mm - self.positions_mm[0]) @ self.frame.T, -1, 0)
+        column = (x - np.interp(height, starts[:, 2], starts[:, 0])) / self.spacing_mm[0]
+        row = (y - np.interp(height, starts[:, 2], starts[:, 1])) / self.spacing_mm[1]
+        return np.asarray(
+            (height > starts[0, 2])
+            & (height < starts[-1, 2])
+            & (row > -0.5)
+            & (row < self.rows - 0.5)
+            & (column > -0.5)
+            & (column < self.columns - 0.5)
+        )

@@ -1,4 +1,4 @@
-"""The evenly spaced grid on which a scan is looked at, and where its voxels fall between the scan's."""
+"""The evenly spaced grid on which a scan is resampled, and where its voxels lie between the scan's."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from common.imaging.geometry import Geometry
 from common.types import Reals
 
 TIE = 1e-6
-"""Share of a voxel by which a position may miss a boundary through rounding alone."""
+"""Share of a voxel by which rounding may move a position off a boundary."""
 
 
 @dataclass(frozen=True)
 class Box:
-    """A part of a grid: first index and count along (z, y, x); may reach beyond the grid.
+    """A part of a grid; may reach beyond the grid.
 
     Attributes
     ----------
-    start, count : tuple of 3 ints
+    start : tuple of 3 ints
+        First index along (z, y, x).
+    count : tuple of 3 ints
+        Voxels along (z, y, x).
     """
 
     start: tuple[int, int, int]
@@ -50,7 +53,7 @@ class Grid:
     geometry : Geometry
         The scan's.
     spacing_mm : tuple of 3 floats
-        Of the grid (x, y, z).
+        The grid's voxel spacing (x, y, z).
     """
 
     geometry: Geometry
@@ -72,11 +75,11 @@ class Grid:
 
     @property
     def whole(self) -> Box:
-        """All of it."""
+        """The box that covers the grid."""
         return Box((0, 0, 0), self.shape)
 
-    def clipped(self, box: Box) -> Box:
-        """The part of a box that lies on the grid; some count is 0 if none does."""
+    def clip(self, box: Box) -> Box:
+        """The part of a box that lies on the grid; one of its counts is 0 if no part does."""
         start = [min(max(first, 0), size) for first, size in zip(box.start, self.shape, strict=True)]
         stop = [min(max(last, 0), size) for last, size in zip(box.stop, self.shape, strict=True)]
         count = [max(0, last - first) for first, last in zip(start, stop, strict=True)]

@@ -10,27 +10,30 @@ from common.errors import ScanError
 from common.imaging.scan import Hounsfield, Scan
 
 AIR_HU = -1000
+"""Intensity of air; fills everything beyond the scan."""
+
 LOWEST_HU = -1024
-"""Anything darker is a scanner's padding, not tissue; it counts as air."""
+"""Anything darker is the scanner's padding, not tissue, and is replaced by air."""
 
 _LEAST_AIR = 0.01
 _LEAST_SOFT_TISSUE = 0.02
 
 
-def calibrated(scan: Scan) -> Scan:
-    """The scan with padding turned into air, if its intensities can be Hounsfield units of a head.
+def require_hounsfield(scan: Scan) -> Scan:
+    """The scan with padding replaced by air; refused unless its intensities can be HU of a head.
 
     Raises
     ------
     ScanError
-        If there is no air or hardly any soft tissue, as in a scan that was stored without its rescale.
+        If a value is not finite, or there is no air or hardly any soft tissue, as in a scan that was stored
+        without its rescale.
     """
     if scan.voxels.dtype.kind == "f" and not np.isfinite(scan.voxels).all():
         raise ScanError(
             f"{scan.source}: holds values that are not numbers (NaN or infinite) -> export it again"
         )
-    scan = replace(scan, voxels=_padding_as_air(scan.voxels))
-    # Every eighth voxel of a slice says as much, at a sixty-fourth of the cost
+    scan = replace(scan, voxels=_replace_padding(scan.voxels))
+    # Every eighth row and column suffice, at a sixty-fourth of the cost
     sample = scan.voxels[:, ::8, ::8]
     air = float(np.mean(sample < -500))
     soft = float(np.mean((sample > -20) & (sample < 100)))
@@ -47,7 +50,7 @@ def calibrated(scan: Scan) -> Scan:
     return scan
 
 
-def _padding_as_air(voxels: Hounsfield) -> Hounsfield:
+def _replace_padding(voxels: Hounsfield) -> Hounsfield:
     if voxels.min() >= LOWEST_HU:
         return voxels
     filled = voxels.copy()

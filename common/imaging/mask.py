@@ -11,32 +11,33 @@ from numpy.typing import NDArray
 
 from common.cohort.outcome import Volumes
 from common.errors import Finding, ScanError
+from common.imaging.formats import is_volume
 from common.imaging.geometry import SAME_GRID_MM, Geometry
-from common.imaging.nearest import extent
+from common.imaging.nearest import find_extent
 from common.imaging.nifti import Volume, read_volume
-from common.imaging.scan import VOLUME_SUFFIXES, Scan
+from common.imaging.scan import Scan
 from common.types import Labels
 
 ICH, IVH = 1, 2
-"""Values of `Mask.voxels`, whatever the site's labels are."""
+"""Values in `Mask.voxels`, whatever values the site's files use."""
 
 _LOST = 0.001
-"""Largest share of the lesion that may lie outside the scan."""
+"""Largest share of the mask's voxels that may lie outside the scan."""
 
 _TYPICAL_HU = (35.0, 100.0)
-"""Between which the median of a hematoma lies on noncontrast CT."""
+"""Range of a hematoma's median intensity on noncontrast CT, in HU."""
 
 
 @dataclass(frozen=True)
 class MaskLabels:
-    """Which values of a site's masks mean what.
+    """What the values in a site's masks mean.
 
     Attributes
     ----------
     ich, ivh : tuple of int
-        Intracerebral and intraventricular hemorrhage.
+        Values that mark intracerebral and intraventricular hemorrhage.
     ignored : tuple of int
-        Known labels that are neither, as edema.
+        Known values that mark neither, such as edema.
     """
 
     ich: tuple[int, ...] = (1,)
@@ -56,11 +57,13 @@ class Mask:
     Attributes
     ----------
     source : Path
+        The file.
     voxels : Labels of shape (slices, rows, columns)
         1 ICH, 2 IVH, 0 neither, on the scan's grid.
     measured : Volumes
-        Summed on the mask's own grid, before any resampling.
+        Volumes in mL, summed on the mask's own grid before any resampling.
     notes : tuple of Finding
+        What should be known but does not forbid the use.
     """
 
     source: Path
@@ -81,24 +84,26 @@ def read_mask(path: Path, scan: Scan, labels: MaskLabels) -> Mask:
     ScanError
         If it is missing, unreadable, empty, has unknown labels, or does not lie on the scan.
     """
-    if path.is_dir() or not path.name.lower().endswith(VOLUME_SUFFIXES):
+    if path.is_dir() or not is_volume(path):
         raise ScanError(
             f"{path}: a mask must be a NIfTI, NRRD or MetaImage file -> export the segmentation as one"
         )
     volume = read_volume(path)
-    found = extent(volume.voxels)
-    if not found:
+    bounds = find_extent(volume.voxels)
+    if not bounds:
         raise ScanError(f"{path}: the mask is empty -> segment the hematoma or exclude the patient")
-    part = tuple(slice(first, last + 1) for first, last in found)
+    part = tuple(slice(first, last + 1) for first, last in bounds)
     stored = np.zeros(volume.voxels.shape, dtype=np.uint8)
-    stored[part] = _meanings(path, volume.voxels[part], labels)
+    stored[part] = _translate_labels(path, volume.voxels[part], labels)
     if not stored[part].any():
         raise ScanError(f"{path}: the mask has neither ICH nor IVH -> segment the hematoma")
-    voxels, notes, geometry = _on_scan(volume, stored, scan)
-    return Mask(path, voxels, _volumes(stored, geometry), notes + _plausibility(path, voxels, scan))
+    voxels, notes, geometry = _lay_on_scan(volume, stored, scan)
+    return Mask(
+        path, voxels, _measure_volumes(stored, geometry), notes + _check_brightness(path, voxels, scan)
+    )
 
 
-def _meanings(path: Path, stored: NDArray[Any], labels: MaskLabels) -> Labels:
+def _translate_labels(path: Path, stored: NDArray[Any], labels: MaskLabels) -> Labels:
     """1 for ICH, 2 for IVH, 0 for everything else."""
     known = (0, *labels.ich, *labels.ivh, *labels.ignored)
     unknown = [value for value in np.unique(stored).tolist() if value not in known]
@@ -114,11 +119,11 @@ def _meanings(path: Path, stored: NDArray[Any], labels: MaskLabels) -> Labels:
     return meaning
 
 
-def _volumes(voxels: Labels, geometry: Geometry) -> Volumes:
-    volumes_ml, found = geometry.voxel_volumes_ml(), extent(voxels)
-    if not found:
+def _measure_volumes(voxels: Labels, geometry: Geometry) -> Volumes:
+    volumes_ml, bounds = geometry.voxel_volumes_ml(), find_extent(voxels)
+    if not bounds:
         return Volumes(0.0, 0.0)
-    (z, *_), part = found, voxels[tuple(slice(first, last + 1) for first, last in found)]
+    (z, *_), part = bounds, voxels[tuple(slice(first, last + 1) for first, last in bounds)]
     ich, ivh = (
         float(np.count_nonzero(part == label, axis=(1, 2)) @ volumes_ml[z[0] : z[1] + 1])
         for label in (ICH, IVH)
@@ -126,29 +131,29 @@ def _volumes(voxels: Labels, geometry: Geometry) -> Volumes:
     return Volumes(ich, ivh)
 
 
-def _on_scan(volume: Volume, stored: Labels, scan: Scan) -> tuple[Labels, tuple[Finding, ...], Geometry]:
+def _lay_on_scan(volume: Volume, stored: Labels, scan: Scan) -> tuple[Labels, tuple[Finding, ...], Geometry]:
     """The labels on the scan's grid, notes, and the geometry in which they are measured."""
     distance_mm = scan.geometry.distance_mm(volume.geometry)
     if distance_mm <= SAME_GRID_MM:
         return stored, (), scan.geometry
-    if _drawn_on_simplified_grid(volume.geometry, scan.geometry):
+    if _is_on_simplified_grid(volume.geometry, scan.geometry):
         what = "the mask's file knows nothing of the scan's tilt or uneven slices"
         remedy = "nothing to do: matched slice by slice and measured with the scan's true positions"
         return stored, (Finding(str(volume.source), what, remedy),), scan.geometry
-    resampled = _nearest(volume.geometry, stored, scan.geometry)
-    expected = _volumes(stored, volume.geometry)
-    total_ml, found = expected.ich_ml + expected.ivh_ml, _volumes(resampled, scan.geometry)
+    resampled = _resample_nearest(volume.geometry, stored, scan.geometry)
+    expected = _measure_volumes(stored, volume.geometry)
+    total_ml, after = expected.ich_ml + expected.ivh_ml, _measure_volumes(resampled, scan.geometry)
     _refuse_outside(volume, stored, scan)
     what = (
-        f"the mask's grid ({_described(volume.geometry)}) is not its CT's ({_described(scan.geometry)}): "
-        f"{total_ml:.2f} ml there, {found.ich_ml + found.ivh_ml:.2f} ml after nearest-neighbour resampling"
+        f"the mask's grid ({_describe(volume.geometry)}) is not its CT's ({_describe(scan.geometry)}): "
+        f"{total_ml:.2f} ml there, {after.ich_ml + after.ivh_ml:.2f} ml after nearest-neighbour resampling"
     )
     note = Finding(str(volume.source), what, "check that the mask belongs to this CT")
     return resampled, (note,), volume.geometry
 
 
-def _drawn_on_simplified_grid(mask: Geometry, scan: Geometry) -> bool:
-    """Whether the mask was drawn on this scan by a program that reads any series as an upright, even stack.
+def _is_on_simplified_grid(mask: Geometry, scan: Geometry) -> bool:
+    """Whether the mask was drawn by a program that reads this scan as an upright, evenly spaced stack.
 
     ITK (and so ITK-SNAP) keeps the first slice and the in-plane grid, and lays the others at even steps along
     the normal. Each voxel of such a mask is the scan's voxel of that index, wherever the file puts it.
@@ -170,18 +175,17 @@ def _refuse_outside(volume: Volume, stored: Labels, scan: Scan) -> None:
     mask = volume.geometry
     steps = mask.axes * np.array(mask.spacing_mm)[:, None]
     points = mask.positions_mm[z] + x[:, None] * steps[0] + y[:, None] * steps[1]
-    indices = scan.geometry.indices_of(points)
-    inside = ((indices > -0.5) & (indices < np.array(scan.geometry.shape) - 0.5)).all(axis=1)
+    inside = scan.geometry.contains(points)
     if np.mean(~inside) > _LOST:
         apart_mm = float(np.linalg.norm(mask.positions_mm[0] - scan.geometry.positions_mm[0]))
         raise ScanError(
             f"{volume.source}: {np.mean(~inside):.0%} of the mask lies outside its CT "
-            f"({_described(mask)}; CT {_described(scan.geometry)}; their first voxels are {apart_mm:.0f} mm "
+            f"({_describe(mask)}; CT {_describe(scan.geometry)}; their first voxels are {apart_mm:.0f} mm "
             "apart) -> find the mask of this CT"
         )
 
 
-def _nearest(mask: Geometry, stored: Labels, scan: Geometry) -> Labels:
+def _resample_nearest(mask: Geometry, stored: Labels, scan: Geometry) -> Labels:
     """The labels at the scan's voxel centres by nearest neighbour."""
     result = np.zeros(scan.shape, dtype=np.uint8)
     origin = mask.indices_of(scan.positions_mm)
@@ -197,10 +201,9 @@ def _nearest(mask: Geometry, stored: Labels, scan: Geometry) -> Labels:
     return result
 
 
-def _plausibility(path: Path, voxels: Labels, scan: Scan) -> tuple[Finding, ...]:
-    """A note if what is marked as ICH is not as bright as blood."""
-    found = extent(voxels)
-    part = tuple(slice(first, last + 1) for first, last in found)
+def _check_brightness(path: Path, voxels: Labels, scan: Scan) -> tuple[Finding, ...]:
+    """A note if the voxels marked as ICH are not as bright as blood."""
+    part = tuple(slice(first, last + 1) for first, last in find_extent(voxels))
     marked = scan.voxels[part][voxels[part] == ICH]
     if not marked.size:
         return ()
@@ -213,7 +216,7 @@ def _plausibility(path: Path, voxels: Labels, scan: Scan) -> tuple[Finding, ...]
     return (Finding(str(path), what, "check that the mask lies on the hematoma"),)
 
 
-def _described(geometry: Geometry) -> str:
+def _describe(geometry: Geometry) -> str:
     slices, rows, columns = geometry.shape
     x, y = geometry.spacing_mm
     return f"{columns}x{rows}x{slices} voxels of {x:.3g}x{y:.3g}x{geometry.steps_mm.mean():.3g} mm"

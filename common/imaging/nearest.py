@@ -1,8 +1,8 @@
-"""A mask on the grid, by nearest neighbour, looking only where the mask has labels."""
+"""A mask resampled on the grid by nearest neighbour, only where the mask has labels."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from common.imaging.grid import TIE, Box, Grid
 from common.types import Labels, Reals
 
-Indices = NDArray[np.intp]
+Indices: TypeAlias = NDArray[np.intp]
+"""Indices of a scan's voxels along one axis."""
 
 _BEYOND = -1
-"""In place of an index: the grid's voxel lies beyond the scan."""
+"""Stands for an index where the grid's voxel lies beyond the scan."""
 
 
-def nearest_labels(labels: Labels, grid: Grid) -> tuple[Labels, Box]:
+def resample_labels(labels: Labels, grid: Grid) -> tuple[Labels, Box]:
     """The labels on the grid by nearest neighbour, and the part of the grid that can hold any of them.
 
     Halfway between two voxels the later one counts. Outside the box the grid is empty.
@@ -25,50 +26,50 @@ def nearest_labels(labels: Labels, grid: Grid) -> tuple[Labels, Box]:
     -------
     Labels of shape `box.count`, Box
     """
-    bounds = extent(labels)
+    bounds = find_extent(labels)
     if not bounds:
         return _NOTHING
     slices = np.floor(grid.slice_positions + (0.5 + TIE)).astype(np.intp)
     planes = np.flatnonzero((slices >= bounds[0][0]) & (slices <= bounds[0][1]))
     if not len(planes):
         return _NOTHING
-    rows = [_nearest(grid.row_positions(int(plane)), labels.shape[1], grid.reach(1)) for plane in planes]
+    rows = [_find_nearest(grid.row_positions(int(plane)), labels.shape[1], grid.reach(1)) for plane in planes]
     columns = [
-        _nearest(grid.column_positions(int(plane)), labels.shape[2], grid.reach(2)) for plane in planes
+        _find_nearest(grid.column_positions(int(plane)), labels.shape[2], grid.reach(2)) for plane in planes
     ]
-    y, x = _within(rows, bounds[1]), _within(columns, bounds[2])
+    y, x = _find_within(rows, bounds[1]), _find_within(columns, bounds[2])
     part = np.zeros((len(planes), y.stop - y.start, x.stop - x.start), dtype=np.uint8)
     for index, plane in enumerate(planes):
-        part[index] = _picked(labels[slices[plane]], rows[index][y], columns[index][x])
+        part[index] = _pick(labels[slices[plane]], rows[index][y], columns[index][x])
     return part, Box((int(planes[0]), y.start, x.start), part.shape)
 
 
 _NOTHING = (np.zeros((0, 0, 0), dtype=np.uint8), Box((0, 0, 0), (0, 0, 0)))
 
 
-def _nearest(positions: Reals, size: int, reach: float) -> Indices:
+def _find_nearest(positions: Reals, size: int, reach: float) -> Indices:
     indices = np.floor(positions + (0.5 + TIE)).astype(np.intp).clip(0, size - 1)
     beyond = (positions < -reach) | (positions > size - 1 + reach)
     return np.where(beyond, _BEYOND, indices)
 
 
-def _picked(plane: Labels, rows: Indices, columns: Indices) -> Labels:
+def _pick(plane: Labels, rows: Indices, columns: Indices) -> Labels:
     inside = (rows != _BEYOND)[:, None] & (columns != _BEYOND)
     return np.where(inside, plane[np.ix_(rows, columns)], np.uint8(0))
 
 
-def _within(indices: list[Indices], bounds: tuple[int, int]) -> slice:
-    """The output indices from the first to the last whose source lies within bounds in any plane."""
-    hits = np.any([(one >= bounds[0]) & (one <= bounds[1]) for one in indices], axis=0)
+def _find_within(indices: list[Indices], bounds: tuple[int, int]) -> slice:
+    """The output indices from the first to the last whose source lies within the bounds in any plane."""
+    hits = np.any([(plane >= bounds[0]) & (plane <= bounds[1]) for plane in indices], axis=0)
     places = np.flatnonzero(hits)
     return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0, 0)
 
 
-def extent(labels: NDArray[Any]) -> tuple[tuple[int, int], ...]:
-    """First and last index of anything but 0 along every axis; empty if there is nothing."""
+def find_extent(labels: NDArray[Any]) -> tuple[tuple[int, int], ...]:
+    """First and last index of values other than 0 along every axis; empty if all are 0."""
     planes = np.flatnonzero(labels.reshape(len(labels), -1).any(axis=1))
     if not len(planes):
         return ()
     flat = np.any(labels[planes[0] : planes[-1] + 1], axis=0)
     rows, columns = np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))
-    return tuple((int(one[0]), int(one[-1])) for one in (planes, rows, columns))
+    return tuple((int(axis[0]), int(axis[-1])) for axis in (planes, rows, columns))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import ScanError
+from common.imaging.formats import is_nifti
 from common.imaging.geometry import Geometry
 from common.imaging.integrity import nifti_voxels, refuse_damaged
 from common.imaging.orientation import Stack, orient
@@ -19,21 +20,23 @@ from common.imaging.scan import Hounsfield
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """A file's voxels, of whatever type and meaning.
+    """A file's voxels, of any type and meaning.
 
     Attributes
     ----------
     source : Path
+        The file.
     voxels : array of shape (slices, rows, columns)
         Values as stored, axes turned to (head, back, left).
     geometry : Geometry
+        Of the same shape.
     """
 
     source: Path
     voxels: NDArray[Any]
     geometry: Geometry
 
-    def hounsfield(self) -> Hounsfield:
+    def to_hounsfield(self) -> Hounsfield:
         """The voxels as int16 where that is exact, else float32."""
         if self.voxels.dtype == np.int16:
             return self.voxels
@@ -44,7 +47,7 @@ class Volume:
 
 
 class _Buffer:
-    """ITK's own buffer for NumPy, uncopied: the array keeps this object, and it keeps the image."""
+    """ITK's own buffer for NumPy without a copy: the array keeps this object, which keeps the image."""
 
     def __init__(self, image: Any, view: NDArray[Any]) -> None:
         self._image = image
@@ -63,9 +66,8 @@ def read_volume(path: Path) -> Volume:
 
     if not path.is_file():
         raise ScanError(f"{path}: no such file -> correct the path in the cohort table")
-    name = path.name.lower()
     try:
-        if name.endswith((".nii", ".nii.gz")):
+        if is_nifti(path):
             voxels = nifti_voxels(path)
             header = sitk.ImageFileReader()
             header.SetFileName(str(path))
@@ -75,12 +77,14 @@ def read_volume(path: Path) -> Volume:
             header = image = sitk.ReadImage(str(path))
             voxels = np.asarray(_Buffer(image, sitk.GetArrayViewFromImage(image)))
     except RuntimeError as failure:
-        raise ScanError(f"{path}: cannot be read ({_cause(failure)}) -> copy or export it again") from None
-    return _volume(path, voxels, header)
+        raise ScanError(
+            f"{path}: cannot be read ({_find_cause(failure)}) -> copy or export it again"
+        ) from None
+    return _orient_volume(path, voxels, header)
 
 
-def _volume(path: Path, voxels: NDArray[Any], header: Any) -> Volume:
-    """The voxels on the grid that ITK's image or reader tells."""
+def _orient_volume(path: Path, voxels: NDArray[Any], header: Any) -> Volume:
+    """The voxels, turned to our axes, on the grid that ITK's image or reader states."""
     if voxels.ndim != 3 or len(header.GetSize()) < 3 or header.GetSize()[:3] != voxels.shape[::-1]:
         raise ScanError(f"{path}: size {header.GetSize()} -> one 3D volume with one value a voxel is needed")
     if len(voxels) < 2:
@@ -92,7 +96,7 @@ def _volume(path: Path, voxels: NDArray[Any], header: Any) -> Volume:
     return Volume(path, oriented, geometry)
 
 
-def _cause(failure: RuntimeError) -> str:
+def _find_cause(failure: RuntimeError) -> str:
     """The last line of ITK's report, which says what went wrong; the others say where in ITK."""
     lines = [line.strip() for line in str(failure).splitlines() if line.strip()]
     return lines[-1].removeprefix("ITK ERROR: ")[:200] if lines else "unknown reason"

@@ -1,4 +1,4 @@
-"""Turning a stored stack to the project's order of axes (head, back, left): flips and transpositions only."""
+"""A stored stack turned to the project's axes (head, back, left) by flips and transpositions alone."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from common.imaging.geometry import SAME_GRID_MM, Geometry
 from common.types import Reals
 
 _UNAMBIGUOUS = 0.75
-"""Least cosine between a scan's axis and the patient's axis that it is taken for (41 degrees)."""
+"""Smallest cosine (41 degrees) between a scan's axis and the patient's axis that it counts as."""
 
 _SQUARE = 1e-3
-"""Largest cosine between axes that are at right angles, but for the last digit of a header."""
+"""Largest cosine between axes that count as perpendicular, up to the rounding of headers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +27,9 @@ class Stack:
     Attributes
     ----------
     source : Path
-        For messages.
+        The file or folder, for messages.
     voxels : array of shape (slices, rows, columns)
+        Values as stored.
     across_mm, down_mm : Reals of shape (3,)
         From one column to the next, and from one row to the next.
     positions_mm : Reals of shape (slices, 3)
@@ -43,13 +44,13 @@ class Stack:
 
 
 def orient(stack: Stack) -> tuple[NDArray[Any], Geometry]:
-    """The voxels with axes towards the patient's (head, back, left), and where they lie.
+    """The voxels with axes towards the patient's (head, back, left), and their geometry.
 
     Raises
     ------
     ScanError
-        If an axis is not clearly one of the patient's, or slices and rows of a stack that must be transposed
-        are not at right angles or not evenly spaced.
+        If an axis is not clearly one of the patient's, or a stack that must be transposed is oblique or
+        unevenly spaced.
     """
     along = stack.positions_mm[-1] - stack.positions_mm[0]
     steps = np.column_stack([stack.across_mm, stack.down_mm, along])
@@ -61,12 +62,12 @@ def orient(stack: Stack) -> tuple[NDArray[Any], Geometry]:
             "-> use the axial series, or reformat it"
         )
     if order != [0, 1, 2]:
-        stack = _transposed(stack, order)
-    return _flipped(stack)
+        stack = _transpose(stack, order)
+    return _flip(stack)
 
 
-def _transposed(stack: Stack, order: list[int]) -> Stack:
-    """Sagittal or coronal slices as axial ones; `order[i]` is the stored axis that is the patient's i."""
+def _transpose(stack: Stack, order: list[int]) -> Stack:
+    """Sagittal or coronal slices as axial ones; `order[i]` is the stored axis along the patient's axis i."""
     steps = np.diff(stack.positions_mm, axis=0)
     axes = np.vstack([stack.across_mm, stack.down_mm, steps[0]])
     axes /= np.linalg.norm(axes, axis=1)[:, None]
@@ -83,7 +84,7 @@ def _transposed(stack: Stack, order: list[int]) -> Stack:
     return Stack(stack.source, voxels, across, down, positions)
 
 
-def _flipped(stack: Stack) -> tuple[NDArray[Any], Geometry]:
+def _flip(stack: Stack) -> tuple[NDArray[Any], Geometry]:
     voxels, across, down, positions = stack.voxels, stack.across_mm, stack.down_mm, stack.positions_mm
     if positions[-1, 2] < positions[0, 2]:
         voxels, positions = voxels[::-1], positions[::-1]
@@ -92,12 +93,12 @@ def _flipped(stack: Stack) -> tuple[NDArray[Any], Geometry]:
     if across[0] < 0:
         voxels, positions, across = voxels[:, :, ::-1], positions + across * (voxels.shape[2] - 1), -across
     try:
-        return voxels, _geometry(Stack(stack.source, voxels, across, down, positions))
+        return voxels, _make_geometry(Stack(stack.source, voxels, across, down, positions))
     except ValueError as failure:
         raise ScanError(f"{stack.source}: {failure} -> export it again from the original series") from None
 
 
-def _geometry(stack: Stack) -> Geometry:
+def _make_geometry(stack: Stack) -> Geometry:
     spacing = (float(np.linalg.norm(stack.across_mm)), float(np.linalg.norm(stack.down_mm)))
     axes = np.vstack([stack.across_mm / spacing[0], stack.down_mm / spacing[1]])
     return Geometry(stack.voxels.shape[1], stack.voxels.shape[2], spacing, axes, stack.positions_mm)

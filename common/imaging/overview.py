@@ -1,4 +1,4 @@
-"""What a person wants to see of a prepared scan: the whole slice with its labels, and the histogram of HU."""
+"""A prepared scan as a person checks it: the complete slice with its labels, and the histogram of HU."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from common.imaging.grid import Box
 from common.imaging.mask import Mask
-from common.imaging.nearest import nearest_labels
+from common.imaging.nearest import resample_labels
 from common.imaging.preprocess import Prepared
 from common.imaging.recipe import Recipe
 from common.imaging.resample import resample
@@ -17,14 +17,15 @@ from common.imaging.window import window
 from common.types import Counts, Labels
 
 HISTOGRAM_HU = (-20, 120)
-"""The histogram's range; its bins are 2 HU wide."""
+"""Range of the histogram in HU."""
 
 _BIN_HU = 2
+"""Width of a bin."""
 
 
 @dataclass(frozen=True, eq=False)
 class Overview:
-    """The axial slice with the largest lesion, on the recipe's grid, and what the scan's voxels measure.
+    """The axial slice with the largest lesion, on the recipe's grid, and the intensities of the scan.
 
     Attributes
     ----------
@@ -33,7 +34,7 @@ class Overview:
     labels : Labels of shape (rows, columns)
         1 ICH, 2 IVH.
     histogram : Counts of shape (2, bins)
-        Voxels of the scan's own grid by HU: within the lesion's labels, and outside.
+        Number of voxels in each bin of HU, on the scan's own grid: row 0 within the labels, row 1 outside.
     """
 
     pixels: Labels
@@ -41,24 +42,24 @@ class Overview:
     histogram: Counts
 
 
-def overview(scan: Scan, mask: Mask, prepared: Prepared, recipe: Recipe) -> Overview:
-    """The slice that a 2D network sees a part of, whole."""
+def make_overview(scan: Scan, mask: Mask, prepared: Prepared, recipe: Recipe) -> Overview:
+    """The complete slice of which a 2D network sees a part, with its labels and the histogram."""
     index, (_, rows, columns) = prepared.crops.rectangle.start[0], prepared.grid.shape
     plane = Box((index, 0, 0), (1, rows, columns))
     pixels = window(resample(scan.voxels, prepared.grid, plane), recipe)[0]
     labels = np.zeros((rows, columns), dtype=np.uint8)
-    part, within = nearest_labels(mask.voxels, prepared.grid)
+    part, within = resample_labels(mask.voxels, prepared.grid)
     labels[within.slices[1:]] = part[index - within.start[0]]
-    return Overview((pixels * 255).round().astype(np.uint8), labels, _histogram(scan, mask))
+    return Overview((pixels * 255).round().astype(np.uint8), labels, _count_hu(scan, mask))
 
 
 def bin_edges_hu() -> Counts:
-    """Edges of the histogram's bins."""
+    """Edges of the histogram's bins in HU, shape (bins + 1,)."""
     return np.arange(HISTOGRAM_HU[0], HISTOGRAM_HU[1] + 1, _BIN_HU)
 
 
-def _histogram(scan: Scan, mask: Mask) -> Counts:
-    # A quarter of the rows shows the same distribution; the lesion is counted whole
+def _count_hu(scan: Scan, mask: Mask) -> Counts:
+    # A quarter of the rows shows the same distribution; the lesion is counted completely
     within = np.histogram(scan.voxels[mask.voxels > 0], bin_edges_hu())[0]
     rows = scan.voxels[:, ::4]
     around = np.histogram(rows[mask.voxels[:, ::4] == 0], bin_edges_hu())[0]

@@ -1,6 +1,6 @@
 """A CT and its mask as network inputs, by the study's recipe (Ning et al. 2025, Methods).
 
-The scan's path is one way: resample what the crop needs, window, crop, resize.
+The steps: locate the lesion, resample the crop, window, resize.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from common.errors import ScanError
-from common.imaging.crop import bounding_box, largest_slice, resize, widened
+from common.imaging.crop import find_bounding_box, find_largest_slice, resize, widen
 from common.imaging.grid import Box, Grid
 from common.imaging.mask import ICH, Mask
-from common.imaging.nearest import nearest_labels
+from common.imaging.nearest import resample_labels
 from common.imaging.recipe import InputShape, Recipe
 from common.imaging.resample import resample
 from common.imaging.scan import Scan
 from common.imaging.window import window
 from common.types import Pixels
 
-ALGORITHM = 1
-"""Raised whenever the same files would give other numbers; part of every cache key."""
+PREPROCESSING_ALGORITHM = 1
+"""Version of the preprocessing, increased whenever the same files give other numbers; part of cache keys."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,16 +31,16 @@ class Crops:
     Attributes
     ----------
     rectangle : Box
-        Of one slice: the lesion in the slice where it is largest, with the recipe's margin.
+        One slice: the lesion in the slice where it is largest, with the recipe's margin.
     box : Box
-        The whole lesion, with the recipe's margin; either may reach beyond the grid.
+        The complete lesion, with the recipe's margin. Both may reach beyond the grid.
     """
 
     rectangle: Box
     box: Box
 
     def of(self, dimensions: Literal[2, 3], slices: int) -> Box:
-        """What the input of a network shows."""
+        """The box that a network of these dimensions and channels sees."""
         if dimensions == 3:
             return self.box
         neighbours = slices // 2
@@ -57,8 +57,9 @@ class Prepared:
     inputs : mapping of InputShape to Pixels
         Each (channels, [z,] y, x) in [0, 1]; three channels are the slices below, at and above the largest.
     grid : Grid
-        On which the crops are counted.
+        The grid of which the crops hold indices.
     crops : Crops
+        Where the lesion lies on the grid.
     """
 
     inputs: Mapping[InputShape, Pixels]
@@ -66,7 +67,7 @@ class Prepared:
     crops: Crops
 
 
-def prepare(scan: Scan, mask: Mask, recipe: Recipe, shapes: tuple[InputShape, ...]) -> Prepared:
+def prepare_inputs(scan: Scan, mask: Mask, recipe: Recipe, shapes: tuple[InputShape, ...]) -> Prepared:
     """The patient's inputs for networks of these shapes.
 
     Raises
@@ -75,7 +76,7 @@ def prepare(scan: Scan, mask: Mask, recipe: Recipe, shapes: tuple[InputShape, ..
         If the mask has no voxel of the lesion, or none is left at the recipe's spacing.
     """
     grid = Grid(scan.geometry, recipe.spacing_mm)
-    crops = locate(mask, grid, recipe)
+    crops = locate_lesion(mask, grid, recipe)
     inputs = {}
     for shape in shapes:
         part = crops.of(shape.dimensions, recipe.slices)
@@ -87,15 +88,15 @@ def prepare(scan: Scan, mask: Mask, recipe: Recipe, shapes: tuple[InputShape, ..
     return Prepared(inputs, grid, crops)
 
 
-def locate(mask: Mask, grid: Grid, recipe: Recipe) -> Crops:
+def locate_lesion(mask: Mask, grid: Grid, recipe: Recipe) -> Crops:
     """The lesion's rectangle and box on the grid.
 
     Raises
     ------
     ScanError
-        If there is no lesion.
+        If the mask has no voxel of the lesion, or none is left at the recipe's spacing.
     """
-    labels, within = nearest_labels(mask.voxels, grid)
+    labels, within = resample_labels(mask.voxels, grid)
     lesion = labels == ICH if recipe.lesion == "ICH" else labels > 0
     if not lesion.any():
         present = (mask.voxels == ICH).any() if recipe.lesion == "ICH" else True
@@ -105,9 +106,9 @@ def locate(mask: Mask, grid: Grid, recipe: Recipe) -> Crops:
             else "is not in the mask: it has IVH only"
         )
         raise ScanError(f"{mask.source}: the lesion ({recipe.lesion}) {why} -> check the mask")
-    index = largest_slice(lesion)
-    one = Box((within.start[0] + index, *within.start[1:]), (1, *within.count[1:]))
+    index = find_largest_slice(lesion)
+    plane = Box((within.start[0] + index, *within.start[1:]), (1, *within.count[1:]))
     return Crops(
-        widened(bounding_box(lesion[index : index + 1], one), recipe, (1, 2)),
-        widened(bounding_box(lesion, within), recipe, (0, 1, 2)),
+        widen(find_bounding_box(lesion[index : index + 1], plane), recipe, (1, 2)),
+        widen(find_bounding_box(lesion, within), recipe, (0, 1, 2)),
     )

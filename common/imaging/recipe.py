@@ -1,11 +1,11 @@
-"""What preprocessing a study prescribes; the paper's as defaults (Ning et al. 2025, Methods)."""
+"""The preprocessing that a study prescribes; defaults are the paper's (Ning et al. 2025, Methods)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeAlias
 
-Lesion = Literal["ICH", "ICH+IVH"]
+LesionLabels: TypeAlias = Literal["ICH", "ICH+IVH"]
 """Which labels of the mask form the lesion that is cropped."""
 
 
@@ -20,11 +20,11 @@ class Recipe:
     window_level_hu, window_width_hu : float
         Intensities outside level ± width/2 are clipped, the rest scaled to [0, 1].
     interpolation : {"linear", "bspline"}
-        Of the image; masks are always resampled by nearest neighbour.
+        How the image is interpolated; masks are always resampled by nearest neighbour.
     lesion : {"ICH", "ICH+IVH"}
         The labels that form the lesion.
     margin_mm : float
-        Added on every side of the lesion's box, in the plane for 2D, in all axes for 3D.
+        Margin on every side of the lesion's box: in the plane for 2D, along all axes for 3D.
     scaling : {"fit", "physical"}
         "fit" resizes the box to the input (the paper's; removes the lesion's size); "physical" keeps
         `physical_mm_per_pixel` and pads or crops centrally.
@@ -40,7 +40,7 @@ class Recipe:
     window_level_hu: float = 40.0
     window_width_hu: float = 80.0
     interpolation: Literal["linear", "bspline"] = "linear"
-    lesion: Lesion = "ICH"
+    lesion: LesionLabels = "ICH"
     margin_mm: float = 0.0
     scaling: Literal["fit", "physical"] = "fit"
     physical_mm_per_pixel: float = 0.5

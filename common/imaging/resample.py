@@ -1,15 +1,15 @@
-"""Any part of a scan on an evenly spaced grid, with the same numbers as the whole grid would have there.
+"""Any part of a scan on an evenly spaced grid, with the same numbers as resampling the complete grid gives.
 
-The output's axes are the scan's own rows, columns and normal, so no value is interpolated that need not be.
+The output's axes are the scan's own rows, columns and normal, so that no value is interpolated needlessly.
 Interpolation is trilinear (or cubic) between true slice positions: first between slices, then within the
 plane, where each plane is shifted as far as the gantry's tilt shifted the scan at that height. Every output
-voxel is the same sequence of float64 operations whatever part is asked for.
+voxel results from the same sequence of float64 operations, whichever part is requested.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,13 @@ from common.imaging.hounsfield import AIR_HU
 from common.imaging.scan import Hounsfield
 from common.types import Flags, Reals
 
-Interpolation = Literal["linear", "bspline"]
+Interpolation: TypeAlias = Literal["linear", "bspline"]
+"""Trilinear, or the cubic B-spline that passes through the voxels."""
 
 SPLINE_MARGIN = 36
-"""Source voxels around a part beyond which the cubic B-spline's coefficients no longer depend on anything.
+"""Margin in source voxels around a part; voxels beyond it do not change the cubic B-spline's coefficients.
 
-Each voxel damps an influence by 2 - sqrt(3) = 0.268: to 7e-10 after 16, and below the last bit of a float64
+Each voxel damps the influence by 2 - sqrt(3) = 0.268: to 7e-10 after 16, and below the last bit of a float64
 after 36.
 """
 
@@ -36,7 +37,9 @@ class _Taps:
     Attributes
     ----------
     indices : array of shape (taps, n)
+        Source voxels.
     weights : Reals of shape (taps, n)
+        Share of each source voxel.
     outside : Flags of shape (n,)
         Output voxels that lie beyond the source.
     """
@@ -54,8 +57,9 @@ def resample(voxels: Hounsfield, grid: Grid, box: Box, interpolation: Interpolat
     voxels : Hounsfield of shape (slices, rows, columns)
         Of the grid's scan.
     grid : Grid
+        The grid to resample on.
     box : Box
-        The part that is wanted.
+        The requested part of the grid.
     interpolation : {"linear", "bspline"}
         "bspline": the cubic B-spline that passes through the voxels, mirrored at the scan's ends.
 
@@ -64,7 +68,7 @@ def resample(voxels: Hounsfield, grid: Grid, box: Box, interpolation: Interpolat
     Reals of shape `box.count`
     """
     result = np.full(box.count, float(AIR_HU))
-    inner = grid.clipped(box)
+    inner = grid.clip(box)
     if 0 in inner.count:
         return result
     planes = range(inner.start[0], inner.stop[0])
@@ -72,14 +76,14 @@ def resample(voxels: Hounsfield, grid: Grid, box: Box, interpolation: Interpolat
     row_positions = [grid.row_positions(plane)[rows] for plane in planes]
     column_positions = [grid.column_positions(plane)[columns] for plane in planes]
     margin = SPLINE_MARGIN if interpolation == "bspline" else 0
-    row_range = _source_range(row_positions, voxels.shape[1], margin)
-    column_range = _source_range(column_positions, voxels.shape[2], margin)
-    between = _between_slices(voxels[:, row_range, column_range], grid, planes, interpolation)
+    row_range = _find_source_range(row_positions, voxels.shape[1], margin)
+    column_range = _find_source_range(column_positions, voxels.shape[2], margin)
+    between = _interpolate_slices(voxels[:, row_range, column_range], grid, planes, interpolation)
     resampled = np.empty(inner.count)
     for index, plane in enumerate(between):
-        y = _taps(row_positions[index], voxels.shape[1], grid.reach(1), interpolation)
-        x = _taps(column_positions[index], voxels.shape[2], grid.reach(2), interpolation)
-        coefficients = _prefiltered(_prefiltered(plane, 0), 1) if interpolation == "bspline" else plane
+        y = _find_taps(row_positions[index], voxels.shape[1], grid.reach(1), interpolation)
+        x = _find_taps(column_positions[index], voxels.shape[2], grid.reach(2), interpolation)
+        coefficients = _prefilter(_prefilter(plane, 0), 1) if interpolation == "bspline" else plane
         resampled[index] = _contract(_contract(coefficients, y, row_range.start, 0), x, column_range.start, 1)
         resampled[index][y.outside] = AIR_HU
         resampled[index][:, x.outside] = AIR_HU
@@ -88,42 +92,42 @@ def resample(voxels: Hounsfield, grid: Grid, box: Box, interpolation: Interpolat
     return result
 
 
-def _source_range(positions: list[Reals], size: int, margin: int) -> slice:
-    lowest = min(float(one.min()) for one in positions)
-    highest = max(float(one.max()) for one in positions)
+def _find_source_range(positions: list[Reals], size: int, margin: int) -> slice:
+    lowest = min(float(plane.min()) for plane in positions)
+    highest = max(float(plane.max()) for plane in positions)
     first = min(max(int(np.floor(lowest)) - 1 - margin, 0), size - 2)
     last = max(min(int(np.floor(highest)) + 3 + margin, size), 2)
     return slice(min(first, last - 2), last)
 
 
-def _between_slices(voxels: Hounsfield, grid: Grid, planes: range, interpolation: Interpolation) -> Reals:
-    """The scan's columns at the heights of the grid's planes, shape (planes, rows, columns)."""
+def _interpolate_slices(voxels: Hounsfield, grid: Grid, planes: range, interpolation: Interpolation) -> Reals:
+    """The scan interpolated at the heights of the grid's planes, shape (planes, rows, columns)."""
     positions = grid.slice_positions[planes.start : planes.stop]
     size = len(voxels)
     if interpolation == "bspline" and not grid.geometry.evenly_spaced:
         from scipy.interpolate import CubicSpline
 
-        # Over uneven positions: a slope of 0 at the ends is what mirroring means for even ones
+        # For uneven positions: a slope of 0 at the ends corresponds to mirroring even ones
         heights = np.minimum(
             np.arange(planes.start, planes.stop) * grid.spacing_mm[2], grid.geometry.offsets_mm[-1, 2]
         )
         spline = CubicSpline(grid.geometry.offsets_mm[:, 2], voxels.astype(np.float64), bc_type="clamped")
         return np.asarray(spline(heights))
-    part = _source_range([positions], size, SPLINE_MARGIN if interpolation == "bspline" else 0)
+    part = _find_source_range([positions], size, SPLINE_MARGIN if interpolation == "bspline" else 0)
     block = voxels[part]
-    coefficients = _prefiltered(block, 0) if interpolation == "bspline" else block
-    return _contract(coefficients, _taps(positions, size, np.inf, interpolation), part.start, 0)
+    coefficients = _prefilter(block, 0) if interpolation == "bspline" else block
+    return _contract(coefficients, _find_taps(positions, size, np.inf, interpolation), part.start, 0)
 
 
-def _prefiltered(values: Hounsfield | Reals, axis: int) -> Reals:
+def _prefilter(values: Hounsfield | Reals, axis: int) -> Reals:
     """Cubic B-spline coefficients along one axis (Unser 1993), mirrored at its ends."""
     from scipy.ndimage import spline_filter1d
 
     return np.asarray(spline_filter1d(values, order=3, axis=axis, mode="mirror", output=np.float64))
 
 
-def _taps(positions: Reals, size: int, reach: float, interpolation: Interpolation) -> _Taps:
-    """Source voxels and weights for continuous indices; up to `reach` beyond the ends the last holds."""
+def _find_taps(positions: Reals, size: int, reach: float, interpolation: Interpolation) -> _Taps:
+    """Source voxels and weights for continuous indices; up to `reach` beyond an end its voxel repeats."""
     outside = (positions < -reach) | (positions > size - 1 + reach)
     held = np.clip(positions, 0.0, size - 1.0)
     first = np.minimum(held.astype(np.intp), size - 2)

@@ -1,4 +1,4 @@
-"""A series' slices in the order of their true positions; gaps and doubles refused (PS3.3 C.7.6.2.1.1)."""
+"""A series' slices in the order of their true positions; gaps and duplicates refused (PS3.3 C.7.6.2.1.1)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from common.errors import Finding, ScanError
 from common.types import Reals
 
 SAME_POSITION_MM = 0.01
+"""Slices nearer than this lie at one position."""
 _STEP_TOLERANCE = 0.01
-"""Steps that differ by at most this share are one spacing."""
+"""Steps that differ by at most this share of the median are one spacing."""
 _SHORTEST_RUN = 2
-"""Steps that either part of a two-thickness protocol has at least."""
+"""Fewest steps in either part of a two-thickness protocol."""
 _THICKNESS_TOLERANCE = 0.05
+"""Largest share by which Slice Thickness may differ from the spacing."""
 
 
 @dataclass(frozen=True, eq=False)
 class SlicePosition:
-    """What a slice's header says about its place.
+    """What a slice's header says about its position.
 
     Attributes
     ----------
@@ -30,7 +32,7 @@ class SlicePosition:
     position_mm : Reals of shape (3,)
         Image Position (Patient).
     thickness_mm : float or None
-        Slice Thickness, None where it is absent.
+        Slice Thickness; None where the header lacks it.
     """
 
     name: str
@@ -48,7 +50,7 @@ def order_slices(
     ScanError
         If two slices lie at one position, one is missing, or the spacing follows no known protocol.
     """
-    heights = np.array([one.position_mm @ normal for one in slices])
+    heights = np.array([place.position_mm @ normal for place in slices])
     order = [int(index) for index in np.argsort(heights, kind="stable")]
     steps = np.diff(heights[order])
     if len(steps) < 1:
@@ -56,7 +58,7 @@ def order_slices(
     _refuse_doubles(source, [slices[index] for index in order], steps)
     if steps.max() - steps.min() <= _STEP_TOLERANCE * np.median(steps):
         return order, ()
-    change = _two_thickness_change(steps, [slices[index].thickness_mm for index in order])
+    change = _find_thickness_change(steps, [slices[index].thickness_mm for index in order])
     if change is None:
         raise ScanError(_describe_gap(source, [slices[index] for index in order], steps))
     note = Finding(
@@ -77,12 +79,12 @@ def _refuse_doubles(source: Path, slices: Sequence[SlicePosition], steps: Reals)
         )
 
 
-def _two_thickness_change(steps: Reals, thickness_mm: Sequence[float | None]) -> int | None:
+def _find_thickness_change(steps: Reals, thickness_mm: Sequence[float | None]) -> int | None:
     """Index of the first slice of the second part of a two-thickness protocol; None if it is none.
 
-    Either part has one spacing over at least two steps. Between them may lie one step of half of both: the
-    distance between the centres of contiguous slices of different thickness. The headers' thickness must
-    change where the spacing does; if headers are silent, nothing tells a protocol from missing slices.
+    Each part has one spacing over at least two steps. Between the parts there may be one step of half of
+    each: the distance between the centres of contiguous slices of different thickness. The headers' thickness
+    must change where the spacing does; without it, a protocol cannot be told from missing slices.
     """
     changes = np.flatnonzero(np.abs(np.diff(steps)) > _STEP_TOLERANCE * steps[:-1]) + 1
     if len(changes) == 2 and changes[1] == changes[0] + 1:

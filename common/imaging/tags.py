@@ -1,6 +1,6 @@
-"""What a series' headers say beyond its pixels: contrast, burned-in text, tilt, and who the patient is.
+"""Notes from a series' headers: contrast, burned-in text, tilt, and whether they identify the patient.
 
-The notes name tags, never their values; they stay at the site all the same.
+The notes on identity name tags, never their values. No note leaves the site.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _IDENTIFYING = (
     "StudyDate",
     "DeviceSerialNumber",
 )
-"""Tags that PS3.15 Table E.1-1 removes or replaces and that are forgotten most often; the ID stays."""
+"""Tags that PS3.15 Table E.1-1 removes or replaces and that are forgotten most often; the ID may stay."""
 
 _TILT_NOTED_DEGREES = 0.1
 
 
-def series_notes(source: Path, datasets: list[Dataset], tilt_degrees: float) -> list[Finding]:
+def find_series_notes(source: Path, datasets: list[Dataset], tilt_degrees: float) -> list[Finding]:
     """Findings on contrast, burned-in text and gantry tilt."""
     notes = []
     first = datasets[0]
@@ -52,10 +52,10 @@ def series_notes(source: Path, datasets: list[Dataset], tilt_degrees: float) -> 
         notes.append(
             Finding(str(source), "text is burned into the pixels (0028,0301)", "check that it names nobody")
         )
-    return notes + _tilt_notes(source, first, tilt_degrees)
+    return notes + _find_tilt_notes(source, first, tilt_degrees)
 
 
-def _tilt_notes(source: Path, first: Dataset, tilt_degrees: float) -> list[Finding]:
+def _find_tilt_notes(source: Path, first: Dataset, tilt_degrees: float) -> list[Finding]:
     if tilt_degrees > _TILT_NOTED_DEGREES:
         what = f"gantry tilt of {tilt_degrees:.1f} degrees"
         return [Finding(str(source), what, "nothing to do: corrected from the true positions")]
@@ -67,8 +67,8 @@ def _tilt_notes(source: Path, first: Dataset, tilt_degrees: float) -> list[Findi
     return []
 
 
-def identifying_tags(source: Path, datasets: list[Dataset]) -> list[Finding]:
-    """A finding that lists the tags by which the files identify the patient; empty if there is none."""
+def find_identifying_tags(source: Path, datasets: list[Dataset]) -> list[Finding]:
+    """A finding that lists the tags that identify the patient; empty if there are none."""
     first = datasets[0]
     present = [name for name in _IDENTIFYING if str(first.get(name, "") or "").strip()]
     if str(first.get("PatientIdentityRemoved", "")).upper() == "YES" and not present:

@@ -1,4 +1,4 @@
-"""The BRAIN score: five facts of the admission, 0 to 24 points for the risk that the hemorrhage grows.
+"""The BRAIN score: five facts known on admission give 0 to 24 points for the risk of growth.
 
 References
 ----------
@@ -27,7 +27,7 @@ _FLAGS = frozenset({"recurrent_ich", "warfarin", "ivh"})
 
 @dataclass(frozen=True, eq=False)
 class BrainInputs:
-    """What the score needs of every patient; NaN where it is not known.
+    """The five facts that the score needs of every patient; NaN where unknown.
 
     Attributes
     ----------

@@ -1,8 +1,8 @@
-"""Models on disk as safetensors: named arrays with metadata, no pickle, written whole or not at all.
+"""Models on disk as safetensors: named arrays with metadata, no pickle, written completely or not at all.
 
 The file holds a tensor for every entry of the layout, so that any safetensors reader shows a state dict.
-Integer counters are stored as float32, because an average of them need not be an integer and a resumed
-study must go on from the very same bits.
+Integer counters are stored as float32, because their average need not be an integer and a resumed study must
+continue from the same bits.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from safetensors.numpy import save as serialise
 
 from common.errors import ModelError, StorageError
 from common.models.layout import Layout
-from common.storage import write_atomically
+from common.runtime.storage import write_atomically
 from common.types import FlatWeights
 
 Array: TypeAlias = NDArray[Any]
+"""Any array that safetensors can hold."""
 
 _FORMAT = "rhe-checkpoint-1"
-_OWN = "rhe."
+_RESERVED = "rhe."
 """Prefix of the metadata that this module adds."""
 _MODEL = "model/"
 _REMEDY = "restore it from a copy; a study run with --resume trains anew what was removed from its folder"
@@ -37,14 +38,14 @@ _EXTRA = "extra/"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model's weights and whatever must be kept beside them.
+    """A model's weights and what must be stored beside them.
 
     Attributes
     ----------
     weights : FlatWeights
-        Shape (layout.size,).
+        float32, shape (layout.size,).
     layout : Layout
-        What each element is.
+        The tensors that the weights hold, in order.
     metadata : mapping of str to str
         For instance the plan's hash, the model's name and the round.
     extras : mapping of str to arrays
@@ -66,35 +67,37 @@ class Checkpoint:
             raise ModelError(
                 f"{self.weights.dtype} weights {self.weights.shape} do not fit a layout of {self.layout.size}"
             )
-        reserved = [key for key in self.metadata if key.startswith(_OWN)]
+        reserved = [key for key in self.metadata if key.startswith(_RESERVED)]
         if reserved:
-            raise ModelError(f"metadata {reserved} begin with {_OWN!r}, which is reserved -> rename them")
+            raise ModelError(
+                f"metadata {reserved} begin with {_RESERVED!r}, which is reserved -> rename them"
+            )
         object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
         object.__setattr__(self, "extras", MappingProxyType(dict(self.extras)))
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Writes the file anew, atomically: at every moment it is the old one or the new one, whole.
+    """Write the file atomically: at every moment the old or the new file exists, complete.
 
     Raises
     ------
     StorageError
         If the disk is full or the folder cannot be written to; the old file stays.
     """
-    tensors = _tensors(checkpoint)
+    tensors = _collect_tensors(checkpoint)
     metadata = {
         **checkpoint.metadata,
-        f"{_OWN}format": _FORMAT,
-        f"{_OWN}layout": checkpoint.layout.to_json(),
-        f"{_OWN}digest": _digest(tensors, checkpoint.metadata, checkpoint.layout),
+        f"{_RESERVED}format": _FORMAT,
+        f"{_RESERVED}layout": checkpoint.layout.to_json(),
+        f"{_RESERVED}digest": _digest(tensors, checkpoint.metadata, checkpoint.layout),
     }
-    write_atomically(path, _sorted_header(serialise(tensors, metadata=metadata)))
+    write_atomically(path, _sort_header(serialise(tensors, metadata=metadata)))
 
 
-def _sorted_header(file: bytes) -> bytes:
-    """The same file with its header's keys in order: the library writes metadata in an order of chance."""
+def _sort_header(file: bytes) -> bytes:
+    """The file with its header's keys sorted: the library writes metadata in random order."""
     size = int.from_bytes(file[:8], "little")
-    # Unescaped, so that no letter can be spelt in two ways and every altered bit changes the meaning.
+    # Without escapes no letter has two spellings, so every altered bit changes the meaning.
     header = json.dumps(
         json.loads(file[8 : 8 + size]), sort_keys=True, separators=(",", ":"), ensure_ascii=False
     ).encode()
@@ -103,7 +106,7 @@ def _sorted_header(file: bytes) -> bytes:
 
 
 def load(path: Path, layout: Layout | None = None) -> Checkpoint:
-    """The checkpoint that `save` wrote.
+    """The checkpoint in a file that `save` wrote.
 
     Parameters
     ----------
@@ -120,23 +123,23 @@ def load(path: Path, layout: Layout | None = None) -> Checkpoint:
         If it is truncated, altered, not such a file, or of another layout.
     """
     metadata, tensors = _read(path)
-    if metadata.get(f"{_OWN}format") != _FORMAT:
+    if metadata.get(f"{_RESERVED}format") != _FORMAT:
         raise ModelError(f"{path} is no {_FORMAT} file -> use a model that this version of rhe wrote")
-    found = Layout.from_json(metadata[f"{_OWN}layout"]) if f"{_OWN}layout" in metadata else None
-    own = {key: value for key, value in metadata.items() if not key.startswith(_OWN)}
-    if found is None or _digest(tensors, own, found) != metadata.get(f"{_OWN}digest"):
+    stored = Layout.from_json(metadata[f"{_RESERVED}layout"]) if f"{_RESERVED}layout" in metadata else None
+    public = {key: value for key, value in metadata.items() if not key.startswith(_RESERVED)}
+    if stored is None or _digest(tensors, public, stored) != metadata.get(f"{_RESERVED}digest"):
         raise ModelError(f"{path} has been altered since it was written -> {_REMEDY}")
-    if layout is not None and found != layout:
-        raise ModelError(f"{path} holds a model of layout {found.digest[:8]}, needed is {layout.digest[:8]}")
-    names = [f"{_MODEL}{entry.name}" for entry in found.entries]
+    if layout is not None and stored != layout:
+        raise ModelError(f"{path} holds a model of layout {stored.digest[:8]}, needed is {layout.digest[:8]}")
+    names = [f"{_MODEL}{entry.name}" for entry in stored.entries]
     if any(name not in tensors for name in names):
         raise ModelError(f"{path} lacks tensors of its own layout -> {_REMEDY}")
     weights = np.concatenate([tensors[name].reshape(-1) for name in names])
     extras = {name.removeprefix(_EXTRA): array for name, array in tensors.items() if name.startswith(_EXTRA)}
-    return Checkpoint(weights, found, own, extras)
+    return Checkpoint(weights, stored, public, extras)
 
 
-def _tensors(checkpoint: Checkpoint) -> dict[str, Array]:
+def _collect_tensors(checkpoint: Checkpoint) -> dict[str, Array]:
     slices = checkpoint.layout.slices
     model = {
         f"{_MODEL}{entry.name}": checkpoint.weights[slices[entry.name]].reshape(entry.shape)
@@ -146,7 +149,7 @@ def _tensors(checkpoint: Checkpoint) -> dict[str, Array]:
 
 
 def _digest(tensors: Mapping[str, Array], metadata: Mapping[str, str], layout: Layout) -> str:
-    """SHA-256 over everything that the file holds."""
+    """SHA-256 over the file's metadata, layout and tensors."""
     digest = hashlib.sha256(json.dumps([dict(metadata), layout.to_json()], sort_keys=True).encode())
     for name in sorted(tensors):
         array = tensors[name]

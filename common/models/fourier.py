@@ -1,4 +1,4 @@
-"""Random Fourier features: a map whose inner products approximate the Gaussian kernel.
+"""Random Fourier features: inner products of the map approximate the Gaussian kernel.
 
 References
 ----------
@@ -16,12 +16,12 @@ from common.types import Reals
 
 @dataclass(frozen=True)
 class FourierMap:
-    """A draw of the map, the same for everybody who has the seed.
+    """One draw of the map; the same seed gives the same map.
 
     Attributes
     ----------
     frequencies : float array, shape (features, columns)
-        Standard normal; a kernel's width scales them.
+        Standard normal; the kernel's width scales them.
     phases : float array, shape (features,)
         Uniform on [0, 2 pi).
     """
@@ -45,7 +45,7 @@ class FourierMap:
 
 
 def draw_map(random: np.random.Generator, features: int, columns: int) -> FourierMap:
-    """A map; the same stream gives fewer features as the first of more.
+    """A random map; from the same stream, fewer features are the first of more.
 
     Raises
     ------

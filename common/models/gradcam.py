@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.nn.functional import interpolate
+from monai.visualize.class_activation_maps import GradCAM
+from torch import nn
 
 from common.errors import ModelError, NonFiniteError
 from common.models.zoo import last_convolution
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from common.types import Pixels
 
 
-def attention(
-    network: nn.Module, image: Pixels, *, layer: nn.Module | None = None, expansion: bool = True
-) -> Pixels:
+def attention(network: nn.Module, image: Pixels, *, layer: nn.Module | None = None) -> Pixels:
     """The attention map of one patient in [0, 1], shape ([z,] y, x) of the input's grid.
 
-    The largest value is 1, unless nothing speaks for the class: then the map is 0 everywhere.
+    The largest value is 1, unless nothing speaks for expansion: then the map is 0 everywhere.
 
     Parameters
     ----------
@@ -32,13 +30,11 @@ def attention(
         As in training.
     layer : nn.Module, optional
         Whose output is explained; by default the network's last convolutional feature maps.
-    expansion : bool
-        True for what speaks for expansion, False for what speaks against it.
 
     Raises
     ------
     ModelError
-        If the image is not one 2D or 3D image, or the layer takes no part in the logit.
+        If the image is not one 2D or 3D image, or the layer is not one of the network's.
     NonFiniteError
         If the map is not made of numbers.
 
@@ -50,43 +46,25 @@ def attention(
     if image.ndim not in {3, 4}:
         raise ModelError(f"an image has the shape (channels, [z,] y, x), not {image.shape}")
     target = last_convolution(network) if layer is None else layer
-    activations, gradients = _activations_and_gradients(network, target, image)
-    grid = tuple(range(2, activations.ndim))
-    importance = (gradients if expansion else -gradients).mean(dim=grid, keepdim=True)
-    coarse = torch.relu((importance * activations).sum(dim=1, keepdim=True))
-    mode = "bilinear" if len(grid) == 2 else "trilinear"
-    fine = interpolate(coarse, size=image.shape[1:], mode=mode, align_corners=False)[0, 0]
+    name = next((name for name, module in network.named_modules() if module is target), None)
+    if name is None:
+        raise ModelError(f"the layer {type(target).__name__} takes no part in the network's logit")
+    device = next(network.parameters()).device
+    batch = torch.tensor(np.ascontiguousarray(image[None]), dtype=torch.float32, device=device)
+    # MONAI leaves hooks and gradients in the network that it explains, and frozen weights have none
+    explainer = GradCAM(deepcopy(network).requires_grad_(), name, postprocessing=_scale_to_peak)
+    with torch.enable_grad():
+        heat = explainer(batch, class_idx=0)
+    # The copy's hooks hold the explainer: while it held the copy, only a garbage collection would free both
+    explainer.nn_module.model = nn.Identity()
+    pixels: Pixels = heat[0, 0].cpu().numpy()
+    return pixels
+
+
+def _scale_to_peak(heat: torch.Tensor) -> torch.Tensor:
+    """The map divided by its largest value."""
+    fine = heat.detach()
     peak = fine.max()
     if not bool(torch.isfinite(peak)):
         raise NonFiniteError("the attention map is NaN or infinite -> the weights or the image are damaged")
-    scaled: Pixels = (fine / peak if float(peak) > 0 else torch.zeros_like(fine)).cpu().numpy()
-    return scaled
-
-
-def _activations_and_gradients(
-    network: nn.Module, layer: nn.Module, image: Pixels
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The layer's output and the logit's gradient in it, shapes (1, k, [z,] y, x)."""
-    seen: list[torch.Tensor] = []
-
-    def keep(_module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
-        seen.append(output)
-        # What follows may work in place; what was kept must not change under it.
-        return output.clone()
-
-    device = next(network.parameters()).device
-    batch = torch.tensor(np.ascontiguousarray(image[None]), dtype=torch.float32, device=device)
-    training = network.training
-    network.eval()
-    handle = layer.register_forward_hook(keep)
-    try:
-        with torch.enable_grad():
-            # With the image as a leaf the graph exists even where the weights are frozen.
-            logit = network(batch.requires_grad_()).sum()
-    finally:
-        handle.remove()
-        network.train(training)
-    if not seen:
-        raise ModelError(f"the layer {type(layer).__name__} takes no part in the network's logit")
-    (gradient,) = torch.autograd.grad(logit, seen[-1])
-    return seen[-1].detach(), gradient
+    return fine / peak if float(peak) > 0 else torch.zeros_like(fine)

@@ -1,4 +1,4 @@
-"""What each element of a model's flat weights is. Knows no torch: the coordinator reads it fast."""
+"""What each element of a model's flat weights is. It imports no torch: the coordinator starts fast."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 
@@ -20,37 +20,37 @@ if TYPE_CHECKING:
 
     from common.types import Flags
 
-Kind = Literal["weight", "batchnorm-parameter", "batchnorm-buffer", "counter"]
-"""weight: any trained parameter but BatchNorm's; batchnorm-parameter: its scale and shift;
-batchnorm-buffer: its running mean and variance; counter: its number of batches seen, an integer."""
+TensorKind: TypeAlias = Literal["weight", "batchnorm-parameter", "batchnorm-buffer", "counter"]
+"""weight: any trained parameter except BatchNorm's; batchnorm-parameter: BatchNorm's scale and shift;
+batchnorm-buffer: its running mean and variance; counter: the number of batches it has seen, an integer."""
 
-BATCHNORM: frozenset[Kind] = frozenset({"batchnorm-parameter", "batchnorm-buffer", "counter"})
-"""What a site keeps to itself under FedBN (Li et al. 2021)."""
+BATCHNORM: frozenset[TensorKind] = frozenset({"batchnorm-parameter", "batchnorm-buffer", "counter"})
+"""Tensors that stay at the site under FedBN (Li et al. 2021)."""
 
-TRAINED: frozenset[Kind] = frozenset({"weight", "batchnorm-parameter"})
-"""What an optimiser moves; the rest are statistics, which are only ever averaged."""
+TRAINED: frozenset[TensorKind] = frozenset({"weight", "batchnorm-parameter"})
+"""Tensors that an optimiser changes; the others are statistics, which are only averaged."""
 
 
 @dataclass(frozen=True)
-class Entry:
+class StateTensor:
     """One tensor of a model's state.
 
     Attributes
     ----------
     name : str
-        As in the state dict.
+        Its name in the state dict.
     shape : tuple of int
         () for a scalar.
     dtype : str
-        Of the module's own tensor, e.g. "float32"; in flat weights everything is float32.
-    kind : Kind
-        What becomes of it when models are averaged.
+        Type of the module's own tensor, e.g. "float32"; in flat weights all elements are float32.
+    kind : TensorKind
+        How the tensor is treated when models are averaged.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
-    kind: Kind
+    kind: TensorKind
 
     @property
     def size(self) -> int:
@@ -67,13 +67,18 @@ class Entry:
 class Layout:
     """The tensors of a model's state, in the order in which flat weights hold them.
 
+    Attributes
+    ----------
+    entries : tuple of StateTensor
+        In the order of the state dict; names are unique.
+
     Raises
     ------
     ValueError
         If two entries have one name.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[StateTensor, ...]
 
     def __post_init__(self) -> None:
         names = [entry.name for entry in self.entries]
@@ -89,13 +94,13 @@ class Layout:
         ModelError
             If the state holds something that float32 cannot represent.
         """
-        kinds = _batchnorm_kinds(module)
+        kinds = _find_batchnorm_kinds(module)
         return cls(
             tuple(
-                Entry(
+                StateTensor(
                     name,
                     tuple(tensor.shape),
-                    _checked_dtype(name, str(tensor.dtype)),
+                    _check_dtype(name, str(tensor.dtype)),
                     kinds.get(name, "weight"),
                 )
                 for name, tensor in module.state_dict().items()
@@ -133,7 +138,7 @@ class Layout:
 
     @cached_property
     def slices(self) -> Mapping[str, slice]:
-        """Where each entry lies in the flat weights."""
+        """Where each tensor lies in the flat weights, by its name."""
         places: dict[str, slice] = {}
         start = 0
         for entry in self.entries:
@@ -150,12 +155,12 @@ class Layout:
                 chosen[self.slices[entry.name]] = True
         return chosen
 
-    def mask(self, kinds: Iterable[Kind]) -> Flags:
+    def mask(self, kinds: Iterable[TensorKind]) -> Flags:
         """True for every element of these kinds, shape (size,).
 
         Examples
         --------
-        >>> entries = (Entry("a", (2,), "float32", "weight"), Entry("n", (), "int64", "counter"))
+        >>> entries = (StateTensor("a", (2,), "float32", "weight"), StateTensor("n", (), "int64", "counter"))
         >>> Layout(entries).mask({"counter"})
         array([False, False,  True])
         """
@@ -166,10 +171,10 @@ class Layout:
         return chosen
 
 
-def _batchnorm_kinds(module: nn.Module) -> dict[str, Kind]:
+def _find_batchnorm_kinds(module: nn.Module) -> dict[str, TensorKind]:
     from torch.nn.modules.batchnorm import _BatchNorm  # slow, and only a site has modules
 
-    kinds: dict[str, Kind] = {}
+    kinds: dict[str, TensorKind] = {}
     for path, child in module.named_modules():
         if isinstance(child, _BatchNorm):
             prefix = f"{path}." if path else ""
@@ -179,19 +184,19 @@ def _batchnorm_kinds(module: nn.Module) -> dict[str, Kind]:
     return kinds
 
 
-def _checked_dtype(name: str, dtype: str) -> str:
+def _check_dtype(name: str, dtype: str) -> str:
     plain = dtype.removeprefix("torch.")
     if plain not in {"float32", "int64"}:
         raise ModelError(f"{name} is {plain}; flat weights hold float32 and counters only")
     return plain
 
 
-def _read_entry(fields: object) -> Entry:
-    if not isinstance(fields, list) or len(fields) != len(Entry.__dataclass_fields__):
+def _read_entry(fields: object) -> StateTensor:
+    if not isinstance(fields, list) or len(fields) != len(StateTensor.__dataclass_fields__):
         raise ValueError(f"an entry is [name, shape, dtype, kind], not {str(fields)[:80]}")
     name, shape, dtype, kind = fields
-    if not isinstance(name, str) or dtype not in {"float32", "int64"} or kind not in get_args(Kind):
+    if not isinstance(name, str) or dtype not in {"float32", "int64"} or kind not in get_args(TensorKind):
         raise ValueError(f"an entry is [name, shape, dtype, kind], not {str(fields)[:80]}")
     if not isinstance(shape, list) or not all(type(side) is int and side >= 0 for side in shape):
         raise ValueError(f"{name}: a shape is a list of sides, not {str(shape)[:80]}")
-    return Entry(name, tuple(shape), dtype, cast("Kind", kind))
+    return StateTensor(name, tuple(shape), dtype, cast("TensorKind", kind))

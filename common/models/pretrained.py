@@ -1,12 +1,12 @@
 """ImageNet weights from torchvision's published files: found, verified, and mapped onto our 2D networks.
 
 Nothing is downloaded. A file's name ends in the first eight hexadecimal digits of its own SHA-256, for
-instance ``resnet101-63fe2227.pth``: that is what the file is verified against.
+instance ``resnet101-63fe2227.pth``; the file is verified against them.
 
-The published weights were trained on colour images, normalised. A grey image is the same image in all three
-channels, so a network with one input channel gets the first convolution summed over its input channels:
-the same response as to the repeated channel. A network of three slices takes the three channels as they are.
-The head is not taken over: it knows 1000 classes, ours one.
+The published weights were trained on normalised colour images. A grey image has the same values in all three
+channels. So a network with one input channel gets the first convolution summed over its input channels, which
+gives the same response. A network of three slices takes the three channels unchanged. The head is not used:
+it has 1000 classes, ours one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _COUNTER = "num_batches_tracked"
 
 
 def find_pretrained(family: Family, place: Path) -> Path:
-    """The published file of this family: the file itself, or the only one of its name in a folder.
+    """The published file of this family: the given file, or the only matching one in a folder.
 
     Raises
     ------
@@ -50,18 +50,18 @@ def find_pretrained(family: Family, place: Path) -> Path:
             f'torchvision publishes no ImageNet weights for {family} -> initialisation = "random"'
         )
     if place.is_dir():
-        found = sorted(path for path in place.iterdir() if _belongs(path, family))
-        if len(found) > 1:
-            names = ", ".join(path.name for path in found)
+        files = sorted(path for path in place.iterdir() if _is_file_of(path, family))
+        if len(files) > 1:
+            names = ", ".join(path.name for path in files)
             raise ModelError(f"{place} holds several files for {family} ({names}) -> give the one to use")
-        if not found:
+        if not files:
             raise ModelError(
                 f"{place} holds no file {family}-XXXXXXXX.pth -> put torchvision's own file there"
             )
-        return found[0]
+        return files[0]
     if not place.is_file():
         raise ModelError(f"{place}: no such file -> put torchvision's {family}-XXXXXXXX.pth there")
-    if not _belongs(place, family):
+    if not _is_file_of(place, family):
         raise ModelError(
             f"{place.name} is not named {family}-XXXXXXXX.pth -> use torchvision's file and name"
         )
@@ -69,14 +69,14 @@ def find_pretrained(family: Family, place: Path) -> Path:
 
 
 def load_pretrained(network: nn.Module, spec: NetworkSpec, place: Path) -> None:
-    """Overwrites everything but the head of a 2D network with torchvision's weights.
+    """Overwrite all tensors of a 2D network except its head with torchvision's weights.
 
     Parameters
     ----------
     network : nn.Module
-        Built from `spec`; untouched if anything is refused.
+        Built from `spec`; unchanged if anything is refused.
     spec : NetworkSpec
-        What the network is.
+        The network's architecture.
     place : Path
         The published file, or a folder that holds it.
 
@@ -90,7 +90,7 @@ def load_pretrained(network: nn.Module, spec: NetworkSpec, place: Path) -> None:
     path = find_pretrained(spec.family, place)
     state = translate(_read_verified(path), spec)
     expected = {
-        name: tensor for name, tensor in network.state_dict().items() if name not in _head_names(network)
+        name: tensor for name, tensor in network.state_dict().items() if name not in _find_head_names(network)
     }
     wrong = sorted(
         name
@@ -114,18 +114,18 @@ def translate(published: Mapping[str, torch.Tensor], spec: NetworkSpec) -> dict[
     for name, tensor in published.items():
         if name.startswith(_HEADS):
             continue
-        ours = _DENSE_LAYER.sub(r"\1.layers.\2\3.", name)
-        grey = ours in _FIRST_CONVOLUTIONS and spec.channels == 1
-        state[ours] = tensor.sum(dim=1, keepdim=True) if grey else tensor
+        our_name = _DENSE_LAYER.sub(r"\1.layers.\2\3.", name)
+        grey = our_name in _FIRST_CONVOLUTIONS and spec.channels == 1
+        state[our_name] = tensor.sum(dim=1, keepdim=True) if grey else tensor
     return state
 
 
-def _belongs(path: Path, family: Family) -> bool:
+def _is_file_of(path: Path, family: Family) -> bool:
     match = _NAME.fullmatch(path.name)
     return match is not None and match["family"] == family
 
 
-def _head_names(network: nn.Module) -> set[str]:
+def _find_head_names(network: nn.Module) -> set[str]:
     return {name for name in network.state_dict() if name.startswith(_HEADS)}
 
 

@@ -1,4 +1,4 @@
-"""Which network, in words: what a plan names and the zoo builds. Without torch, so that a plan reads fast."""
+"""A network's architecture as a plan names it and the zoo builds it; no torch, so that plans load fast."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ Family = Literal[
 IMAGENET_FAMILIES: frozenset[Family] = frozenset(
     {"resnet18", "resnet101", "resnet152", "densenet121", "densenet201"}
 )
-"""Those for which torchvision publishes ImageNet weights."""
+"""Families for which torchvision publishes ImageNet weights."""
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """One network, completely.
+    """The complete architecture of one network.
 
     Attributes
     ----------
-    family : str
-        The architecture.
+    family : Family
+        The family of architectures.
     dimensions : {2, 3}
         2D convolutions, or the same family inflated to 3D.
     channels : {1, 3}
-        Input channels: 1 (grey), or 3 neighbouring slices.
+        Input channels: 1 slice, or 3 neighbouring slices.
     dropout : float
         Rate before the head (the paper: 0.5).
     """
@@ -43,7 +43,7 @@ class NetworkSpec:
 
     @property
     def smallest_input(self) -> int:
-        """Pixels along each axis below which the network has nothing left to pool.
+        """Smallest input, in pixels along each axis, that leaves the network something to pool.
 
         A DenseNet halves its maps four times before the last block, rounding down; a ResNet rounds up.
         """

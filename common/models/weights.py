@@ -8,20 +8,29 @@ import numpy as np
 import torch
 
 from common.errors import ModelError, NonFiniteError
-from common.models.layout import BATCHNORM, TRAINED, Entry, Kind, Layout
+from common.models.layout import BATCHNORM, TRAINED, Layout, StateTensor, TensorKind
 
 if TYPE_CHECKING:
     from torch import nn
 
     from common.types import FlatWeights
 
-__all__ = ["BATCHNORM", "TRAINED", "Entry", "Kind", "Layout", "check_weights", "flatten", "load_flat"]
+__all__ = [
+    "BATCHNORM",
+    "TRAINED",
+    "Layout",
+    "StateTensor",
+    "TensorKind",
+    "check_weights",
+    "flatten",
+    "load_flat",
+]
 
 _ROUNDING = 1e-3
-"""A variance that is 0 at every site may come out of an average this much below 0; it is taken as 0."""
+"""Averaging can turn a variance of 0 into one this much below 0; it is then set to 0."""
 
 _EXACT_IN_FLOAT32 = 2**24
-"""Integers up to here survive float32: 16 million batches."""
+"""Integers up to this one are exact in float32: 16 million batches."""
 
 
 def flatten(module: nn.Module) -> FlatWeights:
@@ -44,16 +53,16 @@ def flatten(module: nn.Module) -> FlatWeights:
 
 
 def load_flat(module: nn.Module, flat: FlatWeights, layout: Layout) -> None:
-    """Overwrites the module's state; averaged counters are rounded to the nearest integer.
+    """Overwrite the module's state; averaged counters are rounded to the nearest integer.
 
     Parameters
     ----------
     module : nn.Module
-        Changed in place, on whatever device it lies; untouched if anything is refused.
+        Changed in place, on its own device; unchanged if anything is refused.
     flat : FlatWeights
         Shape (layout.size,).
     layout : Layout
-        Of the flat weights; must be the module's own.
+        Layout of the flat weights; must equal the module's.
 
     Raises
     ------
@@ -78,14 +87,14 @@ def load_flat(module: nn.Module, flat: FlatWeights, layout: Layout) -> None:
 
 
 def check_weights(flat: FlatWeights, layout: Layout) -> None:
-    """Refuses flat weights that no network could hold.
+    """Refuse flat weights that no network could hold.
 
     Raises
     ------
     ModelError
         If they are not float32, not of the layout's length, or a running variance is negative.
     NonFiniteError
-        If a value is NaN or infinite; names the first tensor.
+        If a value is NaN or infinite; the message names the first such tensor.
     """
     if flat.dtype != np.float32 or flat.shape != (layout.size,):
         raise ModelError(
@@ -93,7 +102,7 @@ def check_weights(flat: FlatWeights, layout: Layout) -> None:
         )
     finite = np.isfinite(flat)
     if not finite.all():
-        name = _owner(int(np.argmin(finite)), layout)
+        name = _find_owner(int(np.argmin(finite)), layout)
         raise NonFiniteError(f"{int((~finite).sum())} weight(s) are NaN or infinite, the first in {name}")
     for entry in layout.entries:
         if entry.is_variance and flat[layout.slices[entry.name]].min(initial=0) < -_ROUNDING:
@@ -102,5 +111,5 @@ def check_weights(flat: FlatWeights, layout: Layout) -> None:
             )
 
 
-def _owner(position: int, layout: Layout) -> str:
+def _find_owner(position: int, layout: Layout) -> str:
     return next(name for name, place in layout.slices.items() if place.start <= position < place.stop)

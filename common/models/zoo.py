@@ -1,8 +1,8 @@
 """The study's networks, 2D and 3D by one builder over MONAI; each ends in one logit of expansion.
 
-The settings that make MONAI's networks equal torchvision's (stride 2 in the stem, no bias in the
-shortcuts, projection shortcuts) are fixed here: with MONAI's defaults the published ImageNet weights load
-without complaint and give other logits.
+The settings that make MONAI's networks equal torchvision's (stride 2 in the stem, no bias in the shortcuts,
+projection shortcuts) are fixed here. With MONAI's defaults the published ImageNet weights load without an
+error but give other logits.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def build(spec: NetworkSpec, seed: int = 0) -> nn.Module:
     spec : NetworkSpec
         Family, dimensions, channels and dropout.
     seed : int
-        Of the initial weights: the same seed gives the same bits, whatever drew random numbers before.
+        Seed of the initial weights: the same seed gives the same bits, whatever was drawn before.
 
     References
     ----------
@@ -71,15 +71,17 @@ def build(spec: NetworkSpec, seed: int = 0) -> nn.Module:
     shape = _SHAPES[spec.family]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = _resnet(shape, spec) if isinstance(shape, _ResNetShape) else _densenet(shape, spec)
+        network = (
+            _build_resnet(shape, spec) if isinstance(shape, _ResNetShape) else _build_densenet(shape, spec)
+        )
     _insert_dropout(network, spec.dropout)
     return network
 
 
 def last_convolution(network: nn.Module) -> nn.Module:
-    """The module whose output are the last convolutional feature maps: what the global pooling averages.
+    """The module whose outputs are the last convolutional feature maps, which the global pooling averages.
 
-    That is the last residual stage of a ResNet, and of a DenseNet the rectified last normalisation. At this
+    It is the last residual stage of a ResNet, and the rectified last normalisation of a DenseNet. At this
     place Grad-CAM equals the class activation map, because pooling and head are linear.
 
     Raises
@@ -96,7 +98,7 @@ def last_convolution(network: nn.Module) -> nn.Module:
     )
 
 
-def _resnet(shape: _ResNetShape, spec: NetworkSpec) -> nn.Module:
+def _build_resnet(shape: _ResNetShape, spec: NetworkSpec) -> nn.Module:
     network: nn.Module = ResNet(
         block=shape.block,
         layers=list(shape.depths),
@@ -111,7 +113,7 @@ def _resnet(shape: _ResNetShape, spec: NetworkSpec) -> nn.Module:
     return network
 
 
-def _densenet(shape: _DenseNetShape, spec: NetworkSpec) -> nn.Module:
+def _build_densenet(shape: _DenseNetShape, spec: NetworkSpec) -> nn.Module:
     network: nn.Module = DenseNet(
         spatial_dims=spec.dimensions,
         in_channels=spec.channels,
@@ -126,13 +128,13 @@ def _densenet(shape: _DenseNetShape, spec: NetworkSpec) -> nn.Module:
 def _insert_dropout(network: nn.Module, rate: float) -> None:
     if isinstance(network, ResNet):
         head = OrderedDict(out=network.get_submodule("fc"))
-        network.register_module("fc", _with_dropout(head, rate))
+        network.register_module("fc", _add_dropout(head, rate))
     else:
         head = OrderedDict(network.get_submodule("class_layers").named_children())
-        network.register_module("class_layers", _with_dropout(head, rate))
+        network.register_module("class_layers", _add_dropout(head, rate))
 
 
-def _with_dropout(head: OrderedDict[str, nn.Module], rate: float) -> nn.Sequential:
+def _add_dropout(head: OrderedDict[str, nn.Module], rate: float) -> nn.Sequential:
     head["dropout"] = nn.Dropout(rate)
     head.move_to_end("out")
     return nn.Sequential(head)

@@ -1,4 +1,4 @@
-"""Many lesions at once: in parallel, each kept on disk as soon as it is there, each refused by itself."""
+"""The features of many lesions, in parallel; each is stored when it is done, each is refused by itself."""
 
 from __future__ import annotations
 
@@ -17,31 +17,34 @@ import numpy as np
 
 from common.errors import RheError, ScanError
 from common.imaging import preprocess
-from common.imaging.cache import Cache, Entry, Note, Record, content_key
+from common.imaging.cache import Cache, CachedScan, ScanNote, ScanRecord, content_key
+from common.imaging.formats import source_files
 from common.imaging.mask import Mask, MaskLabels, read_mask
-from common.imaging.scan import Scan, read_scan, source_files
-from common.processes import end_with_parent
-from common.radiomics.extract import Extracted, extract
+from common.imaging.reader import read_scan
+from common.imaging.scan import Scan
+from common.radiomics.extract import LesionFeatures, extract
 from common.radiomics.settings import PARAMETERS, PYRADIOMICS, ExtractionSettings
+from common.runtime.processes import end_with_parent
 
-ALGORITHM = 1
+EXTRACTION_ALGORITHM = 1
 """Raised whenever the same files would give other features; part of every cache key."""
 
-Report: TypeAlias = Callable[[int, int], None]
-"""Told how many cases are done, of how many."""
+CaseProgress: TypeAlias = Callable[[int, int], None]
+"""Called with the number of cases done and the number of all cases."""
 
 
 @dataclass(frozen=True)
-class Job:
-    """One reading of one scan.
+class ExtractionJob:
+    """One reading of one scan, whose features are to be extracted.
 
     Attributes
     ----------
     name : str
-        Whose and which; unique among the jobs.
+        Names the patient and the reading; unique among the jobs.
     ct, mask : Path
+        Where the scan and the segmentation are stored.
     labels : MaskLabels
-        Of the mask.
+        What the values of the mask mean.
     """
 
     name: str
@@ -52,34 +55,37 @@ class Job:
 
 @dataclass(frozen=True)
 class Extraction:
-    """What became of the jobs, by their names, in their order.
+    """The results of all jobs, by the jobs' names, in their order.
 
     Attributes
     ----------
-    cases : mapping of str to Extracted
+    cases : mapping of str to LesionFeatures
+        Features of the cases that were not refused.
     refused : mapping of str to str
-        Why there are no features.
+        Why a case has no features.
     """
 
-    cases: Mapping[str, Extracted]
+    cases: Mapping[str, LesionFeatures]
     refused: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """Where features are kept, and what is extracted.
+    """Extracts features, and stores them in a cache.
 
     Attributes
     ----------
     cache : Cache
+        Where features are stored.
     settings : ExtractionSettings
+        How a CT and its mask become the volume of which features are extracted.
     """
 
     cache: Cache
     settings: ExtractionSettings
 
-    def run(self, job: Job) -> Extracted:
-        """The features of one case, from the cache where they are there.
+    def run(self, job: ExtractionJob) -> LesionFeatures:
+        """The features of one case, from the cache if they are stored there.
 
         Raises
         ------
@@ -91,23 +97,29 @@ class Extractor:
         key = self.key(job)
         entry = self.cache.find(key)
         if entry is not None:
-            return _stored(entry)
+            return _load_stored(entry)
         scan = read_scan(job.ct)
         mask = read_mask(job.mask, scan, job.labels)
-        found = extract(scan, mask, self.settings)
-        facts = np.array([found.voxels, found.components, found.touches_border], dtype=np.int64)
-        self.cache.keep(key, record_of(scan, mask), {"features": found.values, "facts": facts})
-        return found
+        features = extract(scan, mask, self.settings)
+        facts = np.array([features.voxels, features.components, features.touches_border], dtype=np.int64)
+        self.cache.keep(key, record_of(scan, mask), {"features": features.values, "facts": facts})
+        return features
 
-    def key(self, job: Job) -> str:
-        """The cache's key of a case: its files' bytes, and everything else that its features depend on."""
+    def key(self, job: ExtractionJob) -> str:
+        """The cache's key of a case: of its files' bytes and everything else on which its features depend.
+
+        Raises
+        ------
+        ScanError
+            If a folder of the case cannot be listed.
+        """
         try:
             files = [file for path in (job.ct, job.mask) for file in source_files(path)]
         except OSError as failure:
             raise ScanError(f"{job.ct}: cannot be listed ({failure.strerror}) -> check permissions") from None
         settings = {
-            "radiomics": ALGORITHM,
-            "resampling": preprocess.ALGORITHM,
+            "radiomics": EXTRACTION_ALGORITHM,
+            "resampling": preprocess.PREPROCESSING_ALGORITHM,
             "pyradiomics": PYRADIOMICS,
             "parameters": hashlib.sha256(PARAMETERS.read_bytes()).hexdigest(),
             "labels": asdict(job.labels),
@@ -116,23 +128,26 @@ class Extractor:
         return content_key(files, settings)
 
 
-def _nobody(_done: int, _of: int) -> None:
-    """Nobody wants to know."""
+def _ignore_progress(_done: int, _of: int) -> None:
+    """Report nothing."""
 
 
 def extract_cases(
-    jobs: Sequence[Job], extractor: Extractor, workers: int = 1, report: Report = _nobody
+    jobs: Sequence[ExtractionJob],
+    extractor: Extractor,
+    workers: int = 1,
+    report: CaseProgress = _ignore_progress,
 ) -> Extraction:
-    """The features of all cases; one that is refused costs only itself.
+    """The features of all cases; a refused case does not affect the others.
 
-    Each case is kept when it is done, so a run that was interrupted or killed goes on where it was.
+    Each case is stored when it is done, so an interrupted or killed run continues where it stopped.
 
     Parameters
     ----------
     jobs : sequence of Job
     extractor : Extractor
     workers : int
-        Processes; 1 extracts in this one.
+        Number of processes; 1 extracts in this process.
     report : callable, optional
         Called in this process after each case.
 
@@ -141,32 +156,38 @@ def extract_cases(
     StorageError
         If the cache cannot be written.
     RheError
-        If a worker was ended from outside.
+        If a worker process was ended from outside.
+    ValueError
+        If two jobs have the same name, or `workers` is below 1.
     """
     names = [job.name for job in jobs]
     if len(set(names)) < len(names) or workers < 1:
         raise ValueError(f"names must be unique and workers at least 1: {len(names)} jobs, {workers} workers")
-    outcomes: dict[str, Extracted | str] = {}
-    for name, outcome in _in_turn(jobs, extractor) if workers == 1 else _at_once(jobs, extractor, workers):
+    outcomes: dict[str, LesionFeatures | str] = {}
+    for name, outcome in (
+        _extract_in_turn(jobs, extractor) if workers == 1 else _extract_in_parallel(jobs, extractor, workers)
+    ):
         outcomes[name] = outcome
         report(len(outcomes), len(jobs))
     return Extraction(
-        {name: one for name in names if isinstance(one := outcomes[name], Extracted)},
-        {name: one for name in names if isinstance(one := outcomes[name], str)},
+        {name: outcome for name in names if isinstance(outcome := outcomes[name], LesionFeatures)},
+        {name: outcome for name in names if isinstance(outcome := outcomes[name], str)},
     )
 
 
-def _in_turn(jobs: Sequence[Job], extractor: Extractor) -> Iterator[tuple[str, Extracted | str]]:
+def _extract_in_turn(
+    jobs: Sequence[ExtractionJob], extractor: Extractor
+) -> Iterator[tuple[str, LesionFeatures | str]]:
     for job in jobs:
-        yield job.name, _outcome(extractor, job)
+        yield job.name, _try_extraction(extractor, job)
 
 
-def _at_once(
-    jobs: Sequence[Job], extractor: Extractor, workers: int
-) -> Iterator[tuple[str, Extracted | str]]:
-    with _pool(min(workers, max(len(jobs), 1))) as pool:
-        running: dict[Future[Extracted | str], str] = {
-            pool.submit(_outcome, extractor, job): job.name for job in jobs
+def _extract_in_parallel(
+    jobs: Sequence[ExtractionJob], extractor: Extractor, workers: int
+) -> Iterator[tuple[str, LesionFeatures | str]]:
+    with _start_pool(min(workers, max(len(jobs), 1))) as pool:
+        running: dict[Future[LesionFeatures | str], str] = {
+            pool.submit(_try_extraction, extractor, job): job.name for job in jobs
         }
         try:
             for done in as_completed(running):
@@ -179,20 +200,20 @@ def _at_once(
 
 
 @contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Fresh processes: a fork would share this one's threads and locks, and its torch."""
+def _start_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool of fresh processes: forked ones would share this process' threads, locks and torch."""
     pool = ProcessPoolExecutor(
         workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
     )
     try:
         yield pool
     finally:
-        # After Ctrl-C nothing more is begun; what is running ends within a case
+        # After Ctrl-C no further case is begun; a running one ends by itself
         pool.shutdown(cancel_futures=True)
 
 
 def _start_worker() -> None:
-    """One core each; whoever started it decides when it ends."""
+    """Prepare a worker: it uses one core, and ends when the process that started it does."""
     import SimpleITK as sitk  # noqa: N813 - as its own documentation does
 
     end_with_parent()
@@ -201,27 +222,28 @@ def _start_worker() -> None:
     filters.SetGlobalDefaultNumberOfThreads(1)
 
 
-def _outcome(extractor: Extractor, job: Job) -> Extracted | str:
+def _try_extraction(extractor: Extractor, job: ExtractionJob) -> LesionFeatures | str:
     try:
         return extractor.run(job)
     except ScanError as refusal:
         return str(refusal)
 
 
-def _stored(entry: Entry) -> Extracted:
+def _load_stored(entry: CachedScan) -> LesionFeatures:
     voxels, components, touches_border = np.load(entry.paths["facts"]).tolist()
-    return Extracted(np.load(entry.paths["features"]), voxels, components, bool(touches_border))
+    return LesionFeatures(np.load(entry.paths["features"]), voxels, components, bool(touches_border))
 
 
-def record_of(scan: Scan, mask: Mask) -> Record:
-    """What the cache keeps of a CT and a mask beside what was computed from them."""
+def record_of(scan: Scan, mask: Mask) -> ScanRecord:
+    """What the cache stores about a CT and a mask beside the results computed from them."""
     volumes = mask.volumes()
     voxels = np.ascontiguousarray(scan.voxels, dtype=np.float32)
-    return Record(
+    return ScanRecord(
         ich_ml=volumes.ich_ml,
         ivh_ml=volumes.ivh_ml,
         voxels=hashlib.sha256(voxels.data).hexdigest(),
         notes=tuple(
-            Note(where=note.where, what=note.what, remedy=note.remedy) for note in (*scan.notes, *mask.notes)
+            ScanNote(where=note.where, what=note.what, remedy=note.remedy)
+            for note in (*scan.notes, *mask.notes)
         ),
     )

@@ -1,4 +1,4 @@
-"""The 851 features of a lesion: PyRadiomics' own numbers, without its work outside the lesion."""
+"""The 851 features of a lesion: PyRadiomics' own numbers, without its computations outside the lesion."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from common.imaging.scan import Scan
 from common.radiomics.features import FEATURES
 from common.radiomics.pyradiomics import features_of
 from common.radiomics.settings import ExtractionSettings
-from common.radiomics.volume import lesion_volume
+from common.radiomics.volume import cut_lesion_volume
 from common.types import Reals
 
 
 @dataclass(frozen=True, eq=False)
-class Extracted:
-    """The features of one lesion, and what a reader should know about it.
+class LesionFeatures:
+    """The features of one lesion, with facts that help to judge them.
 
     Attributes
     ----------
     values : Reals of shape (851,)
-        In the order of `FEATURES`; NaN where a feature does not exist for this lesion.
+        In the order of `FEATURES`; float64, NaN where a feature does not exist for this lesion.
     voxels : int
-        Of the lesion on the extraction's grid.
+        Number of the lesion's voxels on the extraction's grid.
     components : int
-        Parts that are not connected: satellites, islands, or ICH and IVH. All are extracted as one.
+        Number of unconnected parts: satellites, islands, or ICH and IVH. All are extracted as one lesion.
     touches_border : bool
         Whether the lesion reaches an end of the scan.
     """
@@ -43,12 +43,12 @@ class Extracted:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Features that do not exist for this lesion."""
+        """Names of the features that do not exist for this lesion."""
         return tuple(name for name, value in zip(FEATURES, self.values, strict=True) if np.isnan(value))
 
 
-def extract(scan: Scan, mask: Mask, settings: ExtractionSettings | None = None) -> Extracted:
-    """The features of a lesion, equal to PyRadiomics' of the whole resampled CT.
+def extract(scan: Scan, mask: Mask, settings: ExtractionSettings | None = None) -> LesionFeatures:
+    """The features of a lesion, equal to those that PyRadiomics computes on the whole resampled CT.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def extract(scan: Scan, mask: Mask, settings: ExtractionSettings | None = None) 
     ----------
     van Griethuysen JJM et al. Cancer Res 2017;77:e104-e107. Ning Y et al. 2025, Methods.
     """
-    volume = lesion_volume(scan, mask, settings or ExtractionSettings())
+    volume = cut_lesion_volume(scan, mask, settings or ExtractionSettings())
     try:
         values = features_of(volume)
     except ValueError as refusal:
@@ -76,4 +76,4 @@ def extract(scan: Scan, mask: Mask, settings: ExtractionSettings | None = None) 
             f"{mask.source}: PyRadiomics refuses the lesion of {volume.voxels} voxels: {refusal} "
             "-> correct the mask"
         ) from None
-    return Extracted(values, volume.voxels, volume.components, volume.touches_border)
+    return LesionFeatures(values, volume.voxels, volume.components, volume.touches_border)

@@ -1,4 +1,4 @@
-"""A hematoma as readers look at it: axial sections of 5 mm, pixels of 1 mm, and what is dark within."""
+"""A hematoma as readers see it: axial sections of 5 mm with pixels of 1 mm, and its dark regions."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ from common.imaging.mask import Mask
 from common.imaging.resample import resample
 from common.imaging.scan import Scan
 from common.radiomics.settings import ExtractionSettings
-from common.radiomics.volume import located
+from common.radiomics.volume import locate_lesion
 from common.types import Flags, Reals
 
 SECTION = ExtractionSettings(voi="ICH", spacing_mm=(1.0, 1.0, 5.0))
-"""The grid on which markers are sought: one pixel is 1 mm, as the paper resampled all CTs."""
+"""The grid on which markers are computed: one pixel is 1 mm, to which the paper resampled all CTs."""
 
 SPACING_MM = (5.0, 1.0, 1.0)
-"""The same, along (z, y, x)."""
+"""The same spacing along (z, y, x)."""
 
 SMOOTHING_MM = 1.0
-"""Standard deviation in the plane: noise of 4 HU falls to about 1, a focus of 4 mm stays visible."""
+"""Standard deviation of smoothing in the plane: noise of 4 HU falls to about 1, 4 mm foci stay visible."""
 
 _SURROUNDINGS_MM = 20
+"""How much of the CT around the lesion is kept, in each direction."""
 _BRAIN_HU = (15.0, 50.0)
-"""Between cerebrospinal fluid and blood."""
+"""Density of brain: above cerebrospinal fluid and below blood."""
 _EDEMA_MM = 5.0
+"""Width of the edema around a hematoma, which is not normal brain."""
 _CLOT_QUANTILE = 0.75
-"""Of the hematoma's density: clot even where half of it is dark."""
+"""Quantile of the hematoma's density that is clot, even if half of the hematoma is dark."""
 
 _CONNECTED_3D = np.ones((3, 3, 3), dtype=np.bool_)
 _CONNECTED_2D = np.ones((3, 3), dtype=np.bool_)
@@ -44,8 +46,9 @@ class Hematoma:
     Attributes
     ----------
     hu : Reals of shape (z, y, x)
-        At 5 x 1 x 1 mm; y runs to the back.
-    lesion : Flags of the same shape
+        Density at 5 x 1 x 1 mm; y runs to the back.
+    lesion : Flags of shape (z, y, x)
+        Voxels of the ICH.
     """
 
     hu: Reals
@@ -57,7 +60,7 @@ class Hematoma:
 
     @cached_property
     def smooth(self) -> Reals:
-        """HU within the lesion, smoothed in the plane without a look beyond its margin; NaN outside."""
+        """HU within the lesion, smoothed in the plane from voxels of the lesion alone; NaN outside."""
         width = (0.0, SMOOTHING_MM / SPACING_MM[1], SMOOTHING_MM / SPACING_MM[2])
         weight = ndimage.gaussian_filter(self.lesion.astype(np.float64), width)
         values = ndimage.gaussian_filter(np.where(self.lesion, self.hu, 0.0), width)
@@ -66,7 +69,7 @@ class Hematoma:
 
     @cached_property
     def parts(self) -> tuple[Flags, ...]:
-        """The main hematoma, then those apart from it, by falling size."""
+        """The unconnected parts of the lesion by falling size: the main hematoma first."""
         labels, count = ndimage.label(self.lesion, _CONNECTED_3D)
         sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
         return tuple(labels == 1 + index for index in np.argsort(-sizes, kind="stable"))
@@ -78,7 +81,7 @@ class Hematoma:
 
     @cached_property
     def largest_section(self) -> int:
-        """Index of the axial section with the largest area of the main hematoma."""
+        """Index of the axial section on which the main hematoma has its largest area."""
         return int(self.main.sum(axis=(1, 2)).argmax())
 
     @cached_property
@@ -88,12 +91,12 @@ class Hematoma:
 
     @cached_property
     def brain_hu(self) -> float:
-        """Median density of the brain parenchyma beyond the edema.
+        """Median density of the brain parenchyma outside the edema.
 
         Raises
         ------
         ScanError
-            If there is none in sight.
+            If there is no such brain around the lesion.
         """
         away = ndimage.distance_transform_edt(~self.lesion, sampling=SPACING_MM) > _EDEMA_MM
         brain = self.hu[away & (self.hu > _BRAIN_HU[0]) & (self.hu < _BRAIN_HU[1])]
@@ -102,8 +105,8 @@ class Hematoma:
         return float(np.median(brain))
 
 
-def hematoma(scan: Scan, mask: Mask) -> Hematoma:
-    """The ICH of a CT with 20 mm around it.
+def cut_hematoma(scan: Scan, mask: Mask) -> Hematoma:
+    """The ICH of a CT with 20 mm of its surroundings.
 
     Raises
     ------
@@ -111,10 +114,10 @@ def hematoma(scan: Scan, mask: Mask) -> Hematoma:
         If the mask has no ICH.
     """
     grid = Grid(scan.geometry, SECTION.spacing_mm)
-    lesion, box = located(mask, grid, SECTION)
+    lesion, box = locate_lesion(mask, grid, SECTION)
     steps = [round(_SURROUNDINGS_MM / step) for step in SPACING_MM]
     (z, y, x), (depth, height, width) = box.start, box.count
-    wide = grid.clipped(
+    wide = grid.clip(
         Box(
             (z - steps[0], y - steps[1], x - steps[2]),
             (depth + 2 * steps[0], height + 2 * steps[1], width + 2 * steps[2]),
@@ -127,7 +130,7 @@ def hematoma(scan: Scan, mask: Mask) -> Hematoma:
 
 
 def disk(radius_mm: float) -> Flags:
-    """All pixels of a section within this distance."""
+    """A disk of pixels of 1 mm with this radius, as a structuring element."""
     reach = int(radius_mm)
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     return np.asarray(y**2 + x**2 <= radius_mm**2)
@@ -140,13 +143,15 @@ class DarkRegion:
     Attributes
     ----------
     section : int
+        Index of the axial section.
     pixels : Flags of shape (y, x)
+        Pixels of the region.
     encapsulated : bool
         Whether blood that is not dark surrounds it on all sides.
     contrast_hu : float
-        Median of the blood 1 to 4 mm around it, less the region's own: neither holds a voxel of the margin.
+        Median of the bright blood 1 to 4 mm around it minus the region's own median, both without the margin.
     margin_hu : float
-        The same of the region's outermost 4 mm: how far the density falls at its margin.
+        The same difference for the region's outermost 4 mm: the step of density at its margin.
     """
 
     section: int
@@ -159,37 +164,39 @@ class DarkRegion:
 _MARGIN, _BAND = disk(1.0), disk(4.0)
 
 
-def dark_regions(one: Hematoma, drop_hu: float, smallest_mm2: float) -> tuple[DarkRegion, ...]:
+def find_dark_regions(hematoma: Hematoma, drop_hu: float, smallest_mm2: float) -> tuple[DarkRegion, ...]:
     """Connected regions darker than clot by more than `drop_hu`, section by section.
 
     Parameters
     ----------
-    one : Hematoma
+    hematoma : Hematoma
+        The hematoma searched.
     drop_hu : float
+        Difference from clot.
     smallest_mm2 : float
-        Smaller ones are noise.
+        Smallest area of a region; smaller ones are noise.
     """
-    found = []
-    for section in np.flatnonzero(one.main.any(axis=(1, 2))).tolist():
-        blood = one.main[section]
-        dark = blood & (one.smooth[section] < one.clot_hu - drop_hu)
-        for pixels in components(dark, smallest_mm2):
+    regions = []
+    for section in np.flatnonzero(hematoma.main.any(axis=(1, 2))).tolist():
+        blood = hematoma.main[section]
+        dark = blood & (hematoma.smooth[section] < hematoma.clot_hu - drop_hu)
+        for pixels in split_components(dark, smallest_mm2):
             margin = ndimage.binary_dilation(pixels, _MARGIN)
             ring = ndimage.binary_dilation(pixels, _BAND) & blood & ~dark & ~margin
             if ring.any():
-                found.append(_region(one, section, pixels, ring))
-    return tuple(found)
+                regions.append(_measure_region(hematoma, section, pixels, ring))
+    return tuple(regions)
 
 
-def components(pixels: Flags, smallest_mm2: float) -> tuple[Flags, ...]:
-    """Connected parts of a section of at least this area; one pixel is 1 mm2."""
+def split_components(pixels: Flags, smallest_mm2: float) -> tuple[Flags, ...]:
+    """The connected parts of a section with at least this area; one pixel is 1 mm2."""
     labels, count = ndimage.label(pixels, _CONNECTED_2D)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     return tuple(labels == index for index in range(1, count + 1) if sizes[index] >= smallest_mm2)
 
 
-def _region(one: Hematoma, section: int, pixels: Flags, ring: Flags) -> DarkRegion:
-    hu, blood = one.hu[section], one.main[section]
+def _measure_region(hematoma: Hematoma, section: int, pixels: Flags, ring: Flags) -> DarkRegion:
+    hu, blood = hematoma.hu[section], hematoma.main[section]
     inner = ndimage.binary_erosion(pixels, _MARGIN)
     core = inner if inner.any() else pixels
     outer = core & ndimage.binary_dilation(ring, disk(6.0))

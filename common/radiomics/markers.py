@@ -1,4 +1,4 @@
-"""The nine NCCT markers as computed suggestions: never a reader's finding, and nowhere put in its place."""
+"""The nine NCCT markers as computed suggestions, which never replace a reader's finding."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from common.radiomics.density_markers import (
     hypodensity,
     swirl_sign,
 )
-from common.radiomics.hematoma import Hematoma, hematoma
+from common.radiomics.hematoma import Hematoma, cut_hematoma
 from common.radiomics.shape_markers import irregular_shape, island_sign, satellite_sign
 
 Suggest: TypeAlias = Callable[[Hematoma], bool]
+"""Whether a hematoma shows one marker."""
 
 SUGGESTIONS: Mapping[str, Suggest] = MappingProxyType(
     {
-        one.__name__: one
-        for one in (
+        suggest.__name__: suggest
+        for suggest in (
             irregular_shape,
             satellite_sign,
             island_sign,
@@ -37,17 +38,17 @@ SUGGESTIONS: Mapping[str, Suggest] = MappingProxyType(
         )
     }
 )
-"""What computes each marker, by the name of its column in the cohort table."""
+"""The function that computes each marker, by the name of the marker's column in the cohort table."""
 
-ALGORITHM = 1
+MARKER_ALGORITHM = 1
 """Raised whenever the same files would give other suggestions; part of every cache key."""
 
 LABEL = "computed suggestion"
-"""How these are named wherever they are shown beside a reader's findings."""
+"""How suggestions are named wherever they are shown beside a reader's findings."""
 
 
-def suggested_markers(scan: Scan, mask: Mask) -> Mapping[str, bool]:
-    """Each marker's computed suggestion, by the name of its column; of the ICH alone.
+def suggest_markers(scan: Scan, mask: Mask) -> Mapping[str, bool]:
+    """The computed suggestion of each marker, by the name of its column; from the ICH alone.
 
     Raises
     ------
@@ -58,5 +59,5 @@ def suggested_markers(scan: Scan, mask: Mask) -> Mapping[str, bool]:
     ----------
     Ning Y et al. 2025, Fig. 3.
     """
-    one = hematoma(scan, mask)
-    return {name: suggest(one) for name, suggest in SUGGESTIONS.items()}
+    hematoma = cut_hematoma(scan, mask)
+    return {name: suggest(hematoma) for name, suggest in SUGGESTIONS.items()}

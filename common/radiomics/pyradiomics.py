@@ -1,7 +1,7 @@
-"""PyRadiomics on a lesion: its own classes and their own order, with one discretisation for all of them.
+"""PyRadiomics on a lesion: its own feature classes in its own order, with one discretisation for all.
 
-Each of its six classes discretises the same grey levels anew, in a loop of Python. Here an image is
-discretised once, on PyRadiomics' own bin edges, and all classes are given the result: the same integers.
+Each of its six classes discretises the same grey levels again, in a Python loop. Here an image is discretised
+once, with PyRadiomics' own bin edges, and all classes are given the result: the same integers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from common.radiomics.volume import LesionVolume
 from common.types import Reals
 
 _Settings: TypeAlias = Mapping[str, Any]
-"""As PyRadiomics hands them to its functions."""
+"""Settings as PyRadiomics passes them to its functions."""
 
 
 def features_of(volume: LesionVolume) -> Reals:
@@ -38,29 +38,29 @@ def features_of(volume: LesionVolume) -> Reals:
     van Griethuysen JJM et al. Cancer Res 2017;77:e104-e107.
     """
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        # Of a feature that does not exist for a lesion; what comes out of it is flagged as missing
+        # It warns of features that do not exist for a lesion; these are flagged as missing
         warnings.simplefilter("ignore", RuntimeWarning)
-        found = _computed(volume)
-    values = np.array([found[name] for name in FEATURES], dtype=np.float64)
+        features = _compute(volume)
+    values = np.array([features[name] for name in FEATURES], dtype=np.float64)
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _computed(volume: LesionVolume) -> dict[str, float]:
-    """Every feature by its name, along PyRadiomics' own way through a case."""
+def _compute(volume: LesionVolume) -> dict[str, float]:
+    """Every feature by its name, computed in the order in which PyRadiomics processes a case."""
     from radiomics import imageoperations
 
-    extractor = _extractor()
-    image, mask = _itk(volume)
+    extractor = _load_extractor()
+    image, mask = _convert_to_itk(volume)
     box, _ = imageoperations.checkMask(image, mask, **extractor.settings)
-    found = dict(extractor.computeShape(image, mask, box, **extractor.settings))
-    for filtered, name, settings in _images(extractor, image, mask):
+    features = dict(extractor.computeShape(image, mask, box, **extractor.settings))
+    for filtered, name, settings in _filter_images(extractor, image, mask):
         part, lesion = imageoperations.cropToTumorMask(filtered, mask, box)
-        found.update(_of_image(part, lesion, name, settings))
-    return found
+        features.update(_compute_image(part, lesion, name, settings))
+    return features
 
 
-def _images(extractor: Any, image: Any, mask: Any) -> Iterator[tuple[Any, str, _Settings]]:
-    """The image types of the parameter file: filtered image, name, settings."""
+def _filter_images(extractor: Any, image: Any, mask: Any) -> Iterator[tuple[Any, str, _Settings]]:
+    """The filtered image, its name and its settings, for each image type of the parameter file."""
     from radiomics import imageoperations
 
     for kind, custom in extractor.enabledImagetypes.items():
@@ -68,22 +68,22 @@ def _images(extractor: Any, image: Any, mask: Any) -> Iterator[tuple[Any, str, _
         yield from filtered(image, mask, **{**extractor.settings, **custom})
 
 
-def _of_image(image: Any, mask: Any, name: str, settings: _Settings) -> Iterator[tuple[str, float]]:
-    """Each feature's name and value, of the classes that the parameter file enables."""
-    levels = _grey_levels(image, mask, settings)
-    for kind, made in _classes().items():
-        values = made(image, mask, **settings, grey_levels=levels).execute()
+def _compute_image(image: Any, mask: Any, name: str, settings: _Settings) -> Iterator[tuple[str, float]]:
+    """The name and value of each feature of the classes that the parameter file enables."""
+    levels = _discretise(image, mask, settings)
+    for kind, feature_class in _load_classes().items():
+        values = feature_class(image, mask, **settings, grey_levels=levels).execute()
         yield from ((f"{name}_{kind}_{feature}", value) for feature, value in values.items())
 
 
-def _grey_levels(image: Any, mask: Any, settings: _Settings) -> NDArray[np.intp]:
-    """The lesion's bins, counted from 1; 0 outside."""
+def _discretise(image: Any, mask: Any, settings: _Settings) -> NDArray[np.intp]:
+    """The bin of each voxel of the lesion, counted from 1; 0 outside. The shape is the image's."""
     import SimpleITK as sitk  # noqa: N813 - as its own documentation does
     from radiomics import imageoperations
 
     values, inside = sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(mask) == 1
     lesion = values[inside]
-    # Only the extremes matter to it, and of two numbers Python's min and max are fast
+    # It uses only the extremes, and finds them fast if it is given two numbers
     edges = imageoperations.getBinEdges(np.array([lesion.min(), lesion.max()]), **settings)
     levels = np.zeros(values.shape, dtype=np.intp)
     levels[inside] = np.digitize(lesion, edges)
@@ -91,7 +91,7 @@ def _grey_levels(image: Any, mask: Any, settings: _Settings) -> NDArray[np.intp]
 
 
 def _apply_grey_levels(self: Any, _: NDArray[Any]) -> NDArray[np.intp]:
-    """In place of `RadiomicsFeaturesBase._applyBinning`."""
+    """The given grey levels, in place of those of `RadiomicsFeaturesBase._applyBinning`."""
     levels: NDArray[np.intp] = self.settings["grey_levels"].copy()
     self.coefficients["grayLevels"] = np.unique(levels[self.maskArray])
     self.coefficients["Ng"] = int(self.coefficients["grayLevels"].max())
@@ -99,38 +99,40 @@ def _apply_grey_levels(self: Any, _: NDArray[Any]) -> NDArray[np.intp]:
 
 
 @cache
-def _classes() -> Mapping[str, Any]:
-    """The enabled feature classes but shape, each taking the grey levels that it is given."""
+def _load_classes() -> Mapping[str, Any]:
+    """The enabled feature classes except shape, each changed to use the grey levels that it is given."""
     from radiomics import getFeatureClasses
 
-    known = getFeatureClasses()
+    feature_classes = getFeatureClasses()
     return {
         kind: type(
-            kind, (known[kind],), {"__module__": known[kind].__module__, "_applyBinning": _apply_grey_levels}
+            kind,
+            (feature_classes[kind],),
+            {"__module__": feature_classes[kind].__module__, "_applyBinning": _apply_grey_levels},
         )
-        for kind in _extractor().enabledFeatures
+        for kind in _load_extractor().enabledFeatures
         if kind != "shape"
     }
 
 
-def _itk(volume: LesionVolume) -> tuple[Any, Any]:
+def _convert_to_itk(volume: LesionVolume) -> tuple[Any, Any]:
     import SimpleITK as sitk  # noqa: N813 - as its own documentation does
 
-    def image(voxels: NDArray[Any]) -> Any:
-        made: Any = sitk.GetImageFromArray(voxels)
-        made.SetSpacing(volume.spacing_mm)
-        return made
+    def convert(voxels: NDArray[Any]) -> Any:
+        itk_image: Any = sitk.GetImageFromArray(voxels)
+        itk_image.SetSpacing(volume.spacing_mm)
+        return itk_image
 
-    return image(volume.hu), image(volume.lesion.astype(np.uint32))
+    return convert(volume.hu), convert(volume.lesion.astype(np.uint32))
 
 
 @cache
-def _extractor() -> Any:
+def _load_extractor() -> Any:
     from radiomics.featureextractor import RadiomicsFeatureExtractor
 
-    # It warns nine times a case that SumAverage is twice JointAverage, and of NaN, which are flagged here
+    # It warns nine times per case that SumAverage is twice JointAverage, and of NaN, which are flagged here
     logging.getLogger("radiomics").setLevel(logging.CRITICAL)
     with as_file(PARAMETERS) as path, warnings.catch_warnings():
-        # Its reader of parameter files loads a module in a way that Python 3.12 has no longer
+        # Its reader of parameter files loads a module in a way that Python 3.12 no longer has
         warnings.simplefilter("ignore", DeprecationWarning)
         return RadiomicsFeatureExtractor(str(path))

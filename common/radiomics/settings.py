@@ -1,4 +1,4 @@
-"""What is extracted: PyRadiomics' own parameter file, and the volume that it is given."""
+"""What is extracted: PyRadiomics' own parameter file, and how the volume that it is given is made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, TypeAlias
 from common.imaging.resample import Interpolation
 
 Voi: TypeAlias = Literal["ICH", "ICH+IVH"]
-"""Which labels of the mask form the volume of interest."""
+"""The labels of the mask that form the volume of interest."""
 
 PARAMETERS = files("common.radiomics").joinpath("settings.yaml")
 """PyRadiomics' parameter file."""
@@ -25,10 +25,11 @@ class ExtractionSettings:
     Attributes
     ----------
     voi : {"ICH", "ICH+IVH"}
+        Labels of the mask that form the volume of interest.
     spacing_mm : tuple of 3 floats
-        Voxel spacing (x, y, z) of the volume.
+        Voxel spacing (x, y, z) of the resampled volume, in mm.
     interpolation : {"linear", "bspline"}
-        Of the image; masks are always resampled by nearest neighbour.
+        How the image is resampled; masks always are by nearest neighbour.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}

@@ -1,7 +1,7 @@
-"""The lesion and as much around it as its wavelets depend on, cut out so that no number changes.
+"""The lesion and the voxels around it on which its wavelets depend, cut out so that no number changes.
 
 PyRadiomics' stationary wavelet is periodic over the whole volume, whose odd sizes it first makes even by
-repeating the first voxel. So a lesion at one end sees the other end, and what is cut out has to hold it.
+repeating the first voxel. Therefore a lesion at one end depends on the other end, which must be cut out too.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import ScanError
-from common.imaging.crop import bounding_box
+from common.imaging.crop import find_bounding_box
 from common.imaging.grid import Box, Grid
 from common.imaging.mask import ICH, Mask
-from common.imaging.nearest import nearest_labels
+from common.imaging.nearest import resample_labels
 from common.imaging.resample import resample
 from common.imaging.scan import Scan
 from common.radiomics.settings import ExtractionSettings
 from common.types import Flags, Reals
 
 MARGIN = 3
-"""Voxels beside the lesion on which its wavelets (coif1, six taps) depend."""
+"""How many voxels on each side of the lesion its wavelets (coif1, six taps) depend on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +33,13 @@ class LesionVolume:
     Attributes
     ----------
     hu : Reals of shape (z, y, x)
-        Never windowed.
-    lesion : Flags of the same shape
+        Density of the lesion and the voxels around it; never windowed.
+    lesion : Flags of shape (z, y, x)
+        Voxels of the lesion.
     spacing_mm : tuple of 3 floats
-        Of (x, y, z).
+        Voxel spacing (x, y, z), in mm.
     touches_border : bool
-        Whether the lesion reaches an end of the scan: some of it may lie beyond.
+        Whether the lesion reaches an end of the scan, beyond which a part of it may lie.
     """
 
     hu: Reals
@@ -48,13 +49,13 @@ class LesionVolume:
 
     @property
     def voxels(self) -> int:
-        """Of the lesion."""
+        """Number of voxels of the lesion."""
         return int(np.count_nonzero(self.lesion))
 
     @property
     def components(self) -> int:
-        """Parts of the lesion that share no face, edge or corner, as in PyRadiomics' matrices."""
-        # Not by scipy.ndimage: to import it takes a worker longer than two lesions do
+        """Number of parts of the lesion that share no face, edge or corner, as in PyRadiomics' matrices."""
+        # Not by scipy.ndimage, whose import takes a worker longer than two lesions
         import SimpleITK as sitk  # noqa: N813 - as its own documentation does
 
         component_filter: Any = sitk.ConnectedComponentImageFilter
@@ -64,8 +65,8 @@ class LesionVolume:
         return int(neighbours.GetObjectCount())
 
 
-def lesion_volume(scan: Scan, mask: Mask, settings: ExtractionSettings) -> LesionVolume:
-    """The lesion with the voxels around it on which any of its features depends.
+def cut_lesion_volume(scan: Scan, mask: Mask, settings: ExtractionSettings) -> LesionVolume:
+    """The lesion, with the voxels around it on which any of its features depends.
 
     Raises
     ------
@@ -78,27 +79,27 @@ def lesion_volume(scan: Scan, mask: Mask, settings: ExtractionSettings) -> Lesio
             "-> read it with its own CT"
         )
     grid = Grid(scan.geometry, settings.spacing_mm)
-    lesion, box = located(mask, grid, settings)
+    lesion, box = locate_lesion(mask, grid, settings)
     indices = [
-        periodic(first, count, size)
+        wrap_indices(first, count, size)
         for first, count, size in zip(box.start, box.count, grid.shape, strict=True)
     ]
-    hu = _picked(scan, grid, settings, indices)
+    hu = _resample_planes(scan, grid, settings, indices)
     around = np.zeros(hu.shape, dtype=bool)
     around[tuple(slice(MARGIN, MARGIN + count) for count in box.count)] = lesion
     touches = 0 in box.start or any(stop == size for stop, size in zip(box.stop, grid.shape, strict=True))
     return LesionVolume(hu, around, settings.spacing_mm, touches)
 
 
-def periodic(first: int, count: int, size: int) -> NDArray[np.intp]:
-    """Indices along one axis of the lesion and its margins, an even number, as the wavelet sees the axis.
+def wrap_indices(first: int, count: int, size: int) -> NDArray[np.intp]:
+    """Indices along one axis of the lesion and its margins: an even number, wrapped as by the wavelet.
 
     Parameters
     ----------
     first, count : int
-        Of the lesion.
+        First index and number of indices of the lesion.
     size : int
-        Of the whole volume.
+        Number of indices of the whole volume.
     """
     even = size + size % 2
     length = count + 2 * MARGIN
@@ -106,15 +107,15 @@ def periodic(first: int, count: int, size: int) -> NDArray[np.intp]:
     return np.where(indices == size, 0, indices)
 
 
-def located(mask: Mask, grid: Grid, settings: ExtractionSettings) -> tuple[Flags, Box]:
-    """The lesion in the smallest box around it, and where that lies on the grid.
+def locate_lesion(mask: Mask, grid: Grid, settings: ExtractionSettings) -> tuple[Flags, Box]:
+    """The lesion in the smallest box around it, and that box on the grid.
 
     Raises
     ------
     ScanError
         If the mask has no voxel of the lesion.
     """
-    labels, within = nearest_labels(mask.voxels, grid)
+    labels, within = resample_labels(mask.voxels, grid)
     lesion = labels == ICH if settings.voi == "ICH" else labels > 0
     if not lesion.any():
         spacing = "x".join(f"{step:g}" for step in settings.spacing_mm)
@@ -122,7 +123,7 @@ def located(mask: Mask, grid: Grid, settings: ExtractionSettings) -> tuple[Flags
             f"{mask.source}: no voxel of {settings.voi} at {spacing} mm "
             "-> check the mask, or which labels form the volume of interest"
         )
-    box = bounding_box(lesion, within)
+    box = find_bounding_box(lesion, within)
     inner = Box(
         (box.start[0] - within.start[0], box.start[1] - within.start[1], box.start[2] - within.start[2]),
         box.count,
@@ -130,11 +131,13 @@ def located(mask: Mask, grid: Grid, settings: ExtractionSettings) -> tuple[Flags
     return lesion[inner.slices], box
 
 
-def _picked(scan: Scan, grid: Grid, settings: ExtractionSettings, indices: list[NDArray[np.intp]]) -> Reals:
-    """HU at these planes, rows and columns of the grid; one that spans both ends is resampled whole."""
-    start = [int(one.min()) for one in indices]
-    count = [int(one.max()) - first + 1 for one, first in zip(indices, start, strict=True)]
+def _resample_planes(
+    scan: Scan, grid: Grid, settings: ExtractionSettings, indices: list[NDArray[np.intp]]
+) -> Reals:
+    """HU at these planes, rows and columns of the grid; an axis used at both ends is resampled whole."""
+    start = [int(axis.min()) for axis in indices]
+    count = [int(axis.max()) - first + 1 for axis, first in zip(indices, start, strict=True)]
     hull = Box((start[0], start[1], start[2]), (count[0], count[1], count[2]))
     part = resample(scan.voxels, grid, hull, settings.interpolation)
-    picked: Reals = part[np.ix_(*(one - first for one, first in zip(indices, start, strict=True)))]
-    return picked
+    planes: Reals = part[np.ix_(*(axis - first for axis, first in zip(indices, start, strict=True)))]
+    return planes

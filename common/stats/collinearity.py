@@ -1,4 +1,4 @@
-"""How far covariates of a model repeat each other.
+"""How far the covariates of a model repeat each other: condition number and variance inflation.
 
 References
 ----------
@@ -15,20 +15,21 @@ import numpy as np
 from common.types import Reals
 
 CONDITION_LIMIT = 1e8
-"""Of the covariates' correlation matrix; beyond it a model is refused."""
-WARNING = 5.0
+"""Largest condition number of the covariates' correlation matrix; beyond it a model is refused."""
 
 
 @dataclass(frozen=True)
 class InflationFactor:
-    """How much other covariates inflate a term's variance.
+    """How much the other covariates inflate the variance of a term's coefficients.
 
     Attributes
     ----------
     term : str
+        Name of the term.
     value : float
-        Generalised for a factor; 1 without collinearity.
+        Variance inflation factor, generalised for a factor of several columns; 1 without collinearity.
     degrees_of_freedom : int
+        Columns of the term.
     """
 
     term: str
@@ -37,23 +38,18 @@ class InflationFactor:
 
     @property
     def comparable(self) -> float:
-        """On the scale of a single covariate's factor, whatever the degrees of freedom."""
+        """The value on the scale of a term of one column, whatever the degrees of freedom."""
         return float(self.value ** (1 / self.degrees_of_freedom))
-
-    @property
-    def worrying(self) -> bool:
-        """Whether the report warns."""
-        return self.comparable > WARNING
 
 
 def condition_number(correlation: Reals) -> float:
-    """Largest over smallest eigenvalue of a correlation matrix; infinite if it is singular."""
+    """Largest over smallest eigenvalue of a correlation matrix; infinite if the matrix is singular."""
     values = np.linalg.eigvalsh(correlation)
     return float(values[-1] / values[0]) if values[0] > 0 else float("inf")
 
 
 def inflation_factors(correlation: Reals, terms: Sequence[tuple[str, int]]) -> tuple[InflationFactor, ...]:
-    """One factor a term.
+    """The variance inflation factor of each term.
 
     Parameters
     ----------
@@ -63,14 +59,14 @@ def inflation_factors(correlation: Reals, terms: Sequence[tuple[str, int]]) -> t
     """
     if len(terms) == 1:
         return (InflationFactor(terms[0][0], 1.0, terms[0][1]),)
-    whole = np.linalg.slogdet(correlation).logabsdet
+    all_columns = np.linalg.slogdet(correlation).logabsdet
     factors = []
     position = 0
     for name, size in terms:
-        own = np.arange(position, position + size)
-        others = np.setdiff1d(np.arange(len(correlation)), own)
-        inner = np.linalg.slogdet(correlation[np.ix_(own, own)]).logabsdet
+        inside = np.arange(position, position + size)
+        others = np.setdiff1d(np.arange(len(correlation)), inside)
+        inner = np.linalg.slogdet(correlation[np.ix_(inside, inside)]).logabsdet
         outer = np.linalg.slogdet(correlation[np.ix_(others, others)]).logabsdet
-        factors.append(InflationFactor(name, float(np.exp(inner + outer - whole)), size))
+        factors.append(InflationFactor(name, float(np.exp(inner + outer - all_columns)), size))
         position += size
     return tuple(factors)

@@ -1,4 +1,4 @@
-"""The confusion matrix at a fixed operating point and the six metrics read from it."""
+"""The confusion matrix at a fixed threshold, and six metrics computed from it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class ConfusionResult:
     Attributes
     ----------
     true_positive, false_negative, false_positive, true_negative : int or None
-        None where the count, or its complement in the class, may not be shown.
+        Patients; None where the count, or the other count of its class, may not be shown.
     accuracy, sensitivity, specificity, ppv, npv, f1 : Estimate
-        Undefined where the denominator is 0.
+        Shares from 0 to 1; undefined where the denominator is 0.
     n_used, n_missing : int or None
-        Patients with a score, and those without.
+        Patients with a score, and those without; None where hidden.
     method : str
-        Kind of the intervals.
+        Kind of the intervals, see `ProportionInterval`.
     status : Status
         Suppressed if any count is.
     """
@@ -48,13 +48,14 @@ class ConfusionResult:
 
 
 def local_confusion(scores: Reals, labels: Flags, threshold: float) -> Summary:
-    """Patients by class and call; a patient without a score (NaN) is left out and counted.
+    """One site's patients by class and call; a patient without a score (NaN) is left out and counted.
 
     Parameters
     ----------
     scores : float array, shape (n,) or (models, n)
         The raw scores, not their bins.
     labels : bool array, shape (n,)
+        True for the positive class.
     threshold : float
         A score of at least this is called positive.
 
@@ -85,52 +86,62 @@ def local_confusion(scores: Reals, labels: Flags, threshold: float) -> Summary:
 def finish_confusion(
     summary: Summary, interval: ProportionInterval = "wilson", minima: Minima = STANDARD, model: int = 0
 ) -> ConfusionResult:
-    """The matrix of one model and its metrics.
+    """The confusion matrix of one model and its metrics.
 
-    A class with a count below the cell minimum is hidden whole, because the size of the class is known; what
-    needs that class' counts goes with it. Where the number without a score is hidden, so is everything: the
-    size of the cohort is known, too. The interval of F1 is that of Jaccard's index TP / (TP + FP + FN),
-    mapped by F1 = 2 J / (1 + J).
+    If a count of a class is below the cell minimum, both counts of that class are hidden, because the size
+    of the class is known; metrics that need them are hidden too. If the number of patients without a score
+    is hidden, everything is, because the size of the cohort is known too. The interval of F1 is that of
+    Jaccard's index J = TP / (TP + FP + FN), mapped by F1 = 2 J / (1 + J).
+
+    Parameters
+    ----------
+    summary : Summary
+        The sum of `local_confusion` over the sites.
+    model : int
+        Which row of the summary.
     """
     (tn, fp), (fn, tp) = summary.counts["table"][model].tolist()
     missing = int(summary.counts["missing"][model])
-    shown = minima.releasable(summary.counts["table"][model])
-    known = minima.shown(missing) is not None
+    shown = minima.may_release(summary.counts["table"][model])
+    known = minima.show(missing) is not None
     negatives, positives = known and bool(shown[0].all()), known and bool(shown[1].all())
-    both = negatives and positives
+    all_shown = negatives and positives
 
     def rate(successes: int, trials: int, *, visible: bool) -> Estimate:
-        return _rate(successes, trials, interval, visible=visible)
+        return _estimate_rate(successes, trials, interval, visible=visible)
 
     return ConfusionResult(
         true_positive=tp if positives else None,
         false_negative=fn if positives else None,
         false_positive=fp if negatives else None,
         true_negative=tn if negatives else None,
-        accuracy=rate(tp + tn, tp + tn + fp + fn, visible=both),
+        accuracy=rate(tp + tn, tp + tn + fp + fn, visible=all_shown),
         sensitivity=rate(tp, tp + fn, visible=positives),
         specificity=rate(tn, tn + fp, visible=negatives),
-        ppv=rate(tp, tp + fp, visible=both),
-        npv=rate(tn, tn + fn, visible=both),
-        f1=_f1_of(rate(tp, tp + fp + fn, visible=both)),
-        n_used=minima.shown(tn + fp + fn + tp) if known else None,
-        n_missing=minima.shown(missing),
+        ppv=rate(tp, tp + fp, visible=all_shown),
+        npv=rate(tn, tn + fn, visible=all_shown),
+        f1=_f1_of(rate(tp, tp + fp + fn, visible=all_shown)),
+        n_used=minima.show(tn + fp + fn + tp) if known else None,
+        n_missing=minima.show(missing),
         method=interval,
-        status=OK if both else _HIDDEN,
+        status=OK if all_shown else _HIDDEN,
     )
 
 
-def withhold_class(found: ConfusionResult, *, positive: bool) -> ConfusionResult:
-    """Without the counts of one class and what needs them: other cohorts' would tell a small one by them."""
-    hidden = absent(_HIDDEN, found.method)
-    left = replace(found, accuracy=hidden, ppv=hidden, npv=hidden, f1=hidden, status=_HIDDEN)
+def withhold_class(result: ConfusionResult, *, positive: bool) -> ConfusionResult:
+    """The result without one class' counts and all metrics that need them.
+
+    Used where a small count could be worked out from them and other cohorts' counts.
+    """
+    hidden = absent(_HIDDEN, result.method)
+    partial = replace(result, accuracy=hidden, ppv=hidden, npv=hidden, f1=hidden, status=_HIDDEN)
     if positive:
-        return replace(left, true_positive=None, false_negative=None, sensitivity=hidden)
-    return replace(left, true_negative=None, false_positive=None, specificity=hidden)
+        return replace(partial, true_positive=None, false_negative=None, sensitivity=hidden)
+    return replace(partial, true_negative=None, false_positive=None, specificity=hidden)
 
 
-def withheld_confusion(interval: ProportionInterval, status: Status) -> ConfusionResult:
-    """A matrix of which not even the sums were asked."""
+def withhold_confusion(interval: ProportionInterval, status: Status) -> ConfusionResult:
+    """The result of a matrix whose sums were not asked for: no number, and the status that says why."""
     nothing = absent(status, interval)
     return ConfusionResult(None, None, None, None, *(nothing,) * 6, None, None, interval, status)
 
@@ -138,7 +149,7 @@ def withheld_confusion(interval: ProportionInterval, status: Status) -> Confusio
 _HIDDEN = suppressed("a count below the minimum")
 
 
-def _rate(successes: int, trials: int, method: ProportionInterval, *, visible: bool) -> Estimate:
+def _estimate_rate(successes: int, trials: int, method: ProportionInterval, *, visible: bool) -> Estimate:
     if not visible:
         return absent(_HIDDEN, method)
     if trials == 0:

@@ -1,4 +1,4 @@
-"""A categorical variable by group: a table of counts, with what must be hidden hidden."""
+"""A categorical variable by group: a table of counts in which small counts are hidden."""
 
 from __future__ import annotations
 
@@ -10,27 +10,29 @@ import numpy as np
 from common.stats.contract import Summary
 from common.stats.descriptive import check_groups
 from common.stats.estimate import OK, Status, suppressed, undefined
-from common.stats.minima import STANDARD, Minima, hidden_cells
+from common.stats.minima import STANDARD, Minima, hide_cells
 from common.types import Counts, Flags
 
-Number = TypeVar("Number", int, float)
+CellValue = TypeVar("CellValue", int, float)
 
 MISSING = -1
-"""Code of a patient whose level is not known."""
+"""Code of a patient whose level is unknown."""
 
 
 @dataclass(frozen=True)
 class Tabulation:
-    """One categorical variable.
+    """One categorical variable by group.
 
     Attributes
     ----------
     counts : tuple (level) of tuples (group) of int or None
-        None where hidden.
+        Patients; None where hidden.
     percentages : tuple (level) of tuples (group) of float or None
-        Of the group's patients with a known level.
+        Share of the group's patients with a known level, in percent; None where hidden.
     n_used, n_missing : tuple (group) of int or None
+        Patients with a known level, and those without; None where hidden.
     method : str
+        How missing values are treated.
     status : Status
         Suppressed if anything is hidden; then a test of this table may not be shown either.
     """
@@ -44,7 +46,7 @@ class Tabulation:
 
 
 def local_contingency(codes: Counts, groups: Counts, n_groups: int, levels: int) -> Summary:
-    """Patients by level and group.
+    """One site's patients by level and group.
 
     Parameters
     ----------
@@ -72,13 +74,13 @@ def local_contingency(codes: Counts, groups: Counts, n_groups: int, levels: int)
 
 
 def finish_contingency(summary: Summary, minima: Minima = STANDARD) -> Tabulation:
-    """The table as it may be shown; row and group totals are taken to be known to the reader.
+    """The table as it may be shown, given that the reader knows its row and group totals.
 
-    Missing values are one more row of it: they could be worked out from the others. Where their number is
-    hidden, so are the group's percentages, whose denominator would tell.
+    The missing values count as one more row, because they could be worked out from the others. Where their
+    number is hidden, the group's percentages are hidden too, because their denominator would tell it.
     """
     table, missing = summary.counts["table"], summary.counts["missing"]
-    hidden = hidden_cells(np.vstack([table, missing[np.newaxis]]), minima)
+    hidden = hide_cells(np.vstack([table, missing[np.newaxis]]), minima)
     known = table.sum(axis=0)
     size_hidden = hidden[-1]
     if hidden.any():
@@ -87,25 +89,25 @@ def finish_contingency(summary: Summary, minima: Minima = STANDARD) -> Tabulatio
         status = OK if known.sum() else undefined("no values")
     return Tabulation(
         counts=tuple(
-            _where_shown(row.tolist(), marks) for row, marks in zip(table, hidden[:-1], strict=True)
+            _hide_marked(row.tolist(), marks) for row, marks in zip(table, hidden[:-1], strict=True)
         ),
         percentages=tuple(
-            _where_shown((100 * row / np.maximum(known, 1)).tolist(), marks | size_hidden | (known == 0))
+            _hide_marked((100 * row / np.maximum(known, 1)).tolist(), marks | size_hidden | (known == 0))
             for row, marks in zip(table, hidden[:-1], strict=True)
         ),
-        n_used=_where_shown(known.tolist(), size_hidden),
-        n_missing=_where_shown(missing.tolist(), size_hidden),
+        n_used=_hide_marked(known.tolist(), size_hidden),
+        n_missing=_hide_marked(missing.tolist(), size_hidden),
         method="complete cases",
         status=status,
     )
 
 
-def withheld_tabulation(tabulation: Tabulation, status: Status) -> Tabulation:
-    """A table of the same shape without any number."""
-    nothing = tuple(tuple(None for _ in row) for row in tabulation.counts)
-    groups = tuple(None for _ in tabulation.n_used)
-    return Tabulation(nothing, nothing, groups, groups, tabulation.method, status)
+def withhold_tabulation(tabulation: Tabulation, status: Status) -> Tabulation:
+    """A table of the same shape without any number, and the status that says why."""
+    hidden_rows = tuple(tuple(None for _ in row) for row in tabulation.counts)
+    hidden_groups = tuple(None for _ in tabulation.n_used)
+    return Tabulation(hidden_rows, hidden_rows, hidden_groups, hidden_groups, tabulation.method, status)
 
 
-def _where_shown(values: list[Number], hidden: Flags) -> tuple[Number | None, ...]:
+def _hide_marked(values: list[CellValue], hidden: Flags) -> tuple[CellValue | None, ...]:
     return tuple(None if mark else value for value, mark in zip(values, hidden, strict=True))

@@ -1,8 +1,8 @@
-"""The one contract for everything that is summed over sites.
+"""The contract of everything that is summed over sites.
 
 ``local(site_data, public_params) -> Summary`` at a site; ``Summary + Summary`` anywhere;
-``finish(Summary, public_params) -> Result`` at the coordinator. A summary is only ever added, so one
-secure sum serves every statistic and the model updates alike.
+``finish(Summary, public_params) -> Result`` at the coordinator. Summaries are only
+ever added, so one secure sum serves all statistics and the model updates.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from common.errors import NonFiniteError
 from common.types import Counts, FlatWeights, Reals
 
 Scalars = TypeVar("Scalars", Counts, Reals)
-Layout: TypeAlias = tuple[tuple[str, str, tuple[int, ...]], ...]
-"""Kind, name and shape of each array of a summary, sorted."""
+SummaryLayout: TypeAlias = tuple[tuple[str, str, tuple[int, ...]], ...]
+"""Kind, name and shape of each array of a summary: by kind, then sorted by name."""
 Numbers = TypeVar("Numbers", Counts, Reals, FlatWeights)
 
 _LARGEST = 2**62
-"""Two counts below this add without a wrap in 64 bits."""
+"""Two counts below this can be added in 64 bits without overflow."""
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,19 @@ class Summary:
     Attributes
     ----------
     counts : mapping of str to int64 arrays
-        Exact integers: numbers of patients, histograms, contingency tables.
+        Exact integers: numbers of patients, histograms, contingency tables. Below 2^62; read-only.
     reals : mapping of str to float64 arrays
-        Sums of real quantities.
+        Sums of real quantities. Finite; read-only.
     updates : mapping of str to float32 arrays
-        Weighted model updates: as long as a network, so single precision.
+        Weighted model updates, shape (parameters of the network,). Finite; single precision to save memory.
 
     Raises
     ------
     TypeError
-        If a count is not integer.
+        If a count is not an integer, or an update is not float32.
     NonFiniteError
-        If a real is NaN or infinite, or a count beyond 2^62: a site refuses rather than poison the sum.
+        If a real or an update is NaN or infinite, or a count is 2^62 or more: a site refuses rather than
+        spoil the sum.
     """
 
     counts: Mapping[str, Counts] = field(default_factory=dict)
@@ -61,7 +62,7 @@ class Summary:
         object.__setattr__(self, "updates", MappingProxyType(updates))
 
     def __add__(self, other: Summary) -> Summary:
-        """The element-wise sum.
+        """The element-wise sum of two summaries.
 
         Raises
         ------
@@ -77,8 +78,8 @@ class Summary:
             {name: array + other.updates[name] for name, array in self.updates.items()},
         )
 
-    def layout(self) -> Layout:
-        """What of its arrays must agree with another's for the two to add."""
+    def layout(self) -> SummaryLayout:
+        """Kind, name and shape of each array: two summaries can be added if these are equal."""
         return (
             *(("counts", name, array.shape) for name, array in sorted(self.counts.items())),
             *(("reals", name, array.shape) for name, array in sorted(self.reals.items())),
@@ -86,7 +87,7 @@ class Summary:
         )
 
     def under(self, prefix: str) -> Summary:
-        """The same arrays named ``prefix/name``, so that several summaries travel as one."""
+        """The same arrays, named ``prefix/name``, so that several summaries can travel as one."""
         return Summary(
             {f"{prefix}/{name}": array for name, array in self.counts.items()},
             {f"{prefix}/{name}": array for name, array in self.reals.items()},
@@ -94,7 +95,7 @@ class Summary:
         )
 
     def part(self, prefix: str) -> Summary:
-        """What `under` put there; empty if nothing was."""
+        """The summary that `under` put under this prefix; empty if there is none."""
         start = f"{prefix}/"
         return Summary(
             {
@@ -111,8 +112,8 @@ class Summary:
         )
 
 
-def join(summaries: Iterable[Summary]) -> Summary:
-    """One summary with the arrays of all; their names must differ.
+def join_summaries(summaries: Iterable[Summary]) -> Summary:
+    """One summary with the arrays of all, whose names must differ.
 
     Raises
     ------
@@ -123,13 +124,13 @@ def join(summaries: Iterable[Summary]) -> Summary:
     reals: dict[str, Reals] = {}
     updates: dict[str, FlatWeights] = {}
     for summary in summaries:
-        twice = (
+        repeated = (
             (counts.keys() & summary.counts)
             | (reals.keys() & summary.reals)
             | (updates.keys() & summary.updates)
         )
-        if twice:
-            raise ValueError(f"two summaries have an array of one name: {sorted(twice)}")
+        if repeated:
+            raise ValueError(f"two summaries have an array of one name: {sorted(repeated)}")
         counts.update(summary.counts)
         reals.update(summary.reals)
         updates.update(summary.updates)
@@ -137,12 +138,12 @@ def join(summaries: Iterable[Summary]) -> Summary:
 
 
 def total(summaries: Iterable[Summary]) -> Summary:
-    """The sum of at least one summary, added from first to last so that the bits do not depend on chance.
+    """The sum of one or more summaries, added from first to last so that every run gives the same bits.
 
     Raises
     ------
     TypeError
-        If there is none.
+        If there is no summary.
     """
     return reduce(lambda left, right: left + right, summaries)
 
@@ -154,17 +155,17 @@ def _as_counts(name: str, array: Counts) -> Counts:
     low, high = int(values.min(initial=0)), int(values.max(initial=0))
     if max(-low, high) >= _LARGEST:
         raise NonFiniteError(f"counts {name!r} lie in [{low}, {high}]: 2^62 and more cannot be added safely")
-    return _frozen(values.astype(np.int64))
+    return _freeze(values.astype(np.int64))
 
 
 def _as_reals(name: str, array: Reals) -> Reals:
     values = np.asarray(array, dtype=np.float64)
     _check_finite(name, values)
-    return _frozen(values.copy())
+    return _freeze(values.copy())
 
 
 def _as_update(name: str, array: FlatWeights) -> FlatWeights:
-    """Not copied: an update may have 10^8 elements and belongs to nobody else."""
+    """The checked update, not copied: it may have 10^8 elements, and nobody else holds it."""
     values = np.asarray(array)
     if values.dtype != np.float32:
         raise TypeError(f"update {name!r} must be float32, not {values.dtype}")
@@ -179,7 +180,7 @@ def _check_finite(name: str, values: Reals | FlatWeights) -> None:
         )
 
 
-def _frozen(array: Scalars) -> Scalars:
+def _freeze(array: Scalars) -> Scalars:
     array.setflags(write=False)
     return array
 

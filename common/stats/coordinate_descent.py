@@ -1,4 +1,4 @@
-"""Coordinate descent: the minimum of 1/2 b'Ab - c'b + penalty |b|, what each step of a LASSO comes to.
+"""Coordinate descent: the minimum of 1/2 b'Ab - c'b + penalty |b|, which every step of a LASSO needs.
 
 References
 ----------
@@ -15,23 +15,24 @@ from common.errors import NonFiniteError
 from common.types import Counts, Reals
 
 _CONSTANT = 1e-12
-"""A variance up to this is none: the coefficient stays as it begins."""
+"""A feature whose variance is not above this is constant: its coefficient stays as it begins."""
 _SINGULAR = 1e-12
-"""Share of the greatest curvature below which a direction has none."""
+"""A direction whose curvature is below this share of the greatest one has no curvature."""
 _REPEATING = 1e-8
-"""Share of the greatest variance that must be left of a feature once those before it are known."""
+"""A feature repeats those before it if its variance, given them, is below this share of the greatest."""
 _FLAT = 1e-9
-"""Share of the penalty below which nothing is left along such directions."""
+"""A gradient below this share of the penalty counts as 0 along directions without curvature."""
 _TOLERANCE = 1e-22
-"""Of the squared move of a coefficient."""
+"""Converged once no coefficient's squared move in a sweep, times its variance, reaches this."""
 _SWEEPS = 10_000
+"""Sweeps after which the descent gives up."""
 
 
 def descend(xx: Reals, xy: Reals, penalty: float, start: Reals) -> Reals:
-    """The coefficients of least penalised loss.
+    """The coefficients with the least penalised loss, shape (p,).
 
-    A sweep of coordinate descent finds which are not 0; for those the minimum is then solved for outright,
-    which spares the many sweeps that features alike would take.
+    A sweep of coordinate descent finds which coefficients are not 0; their minimum is then solved for
+    directly, which saves the many sweeps that similar features would need.
 
     Parameters
     ----------
@@ -39,12 +40,15 @@ def descend(xx: Reals, xy: Reals, penalty: float, start: Reals) -> Reals:
         A: symmetric, positive semi-definite.
     xy : float array, shape (p,)
         c.
+    penalty : float
+        Weight of the sum of the absolute coefficients; not negative.
     start : float array, shape (p,)
+        Coefficients to begin with.
 
     Raises
     ------
     NonFiniteError
-        If it does not come to rest.
+        If it does not converge.
     """
     beta = start.copy()
     usable = np.flatnonzero(np.diag(xx) > _CONSTANT)
@@ -52,23 +56,27 @@ def descend(xx: Reals, xy: Reals, penalty: float, start: Reals) -> Reals:
         active = np.flatnonzero(beta)
         if _sweep(xx, penalty, (beta, xy - beta[active] @ xx[active]), usable) < _TOLERANCE:
             return beta
-        while not _towards_minimum(xx, xy, penalty, beta):
+        while not _move_towards_minimum(xx, xy, penalty, beta):
             pass
     raise NonFiniteError("the LASSO did not converge -> drop features that repeat each other")
 
 
-def _towards_minimum(xx: Reals, xy: Reals, penalty: float, beta: Reals) -> bool:
-    """Moves what is not 0 to its minimum, or as far as the first that becomes 0; whether it got there."""
+def _move_towards_minimum(xx: Reals, xy: Reals, penalty: float, beta: Reals) -> bool:
+    """Whether the minimum of the nonzero coefficients was reached before one of them became 0.
+
+    `beta` is changed in place: moved to that minimum, or as far as the first coefficient that becomes 0.
+    """
     active = np.flatnonzero(beta)
     signs = np.sign(beta[active])
     curvature, pull = xx[np.ix_(active, active)], xy[active] - penalty * signs
-    target = _solved(curvature, pull)
+    target = _solve(curvature, pull)
     direction = target - beta[active]
-    # Features that repeat each other trade without curvature: along what is left, down to the first 0.
-    left = pull - curvature @ target
-    flat = bool(np.abs(left).max(initial=0.0) > _FLAT * penalty)
+    # Features that repeat each other leave directions without curvature: follow the remaining gradient along
+    # them until a coefficient becomes 0.
+    gradient = pull - curvature @ target
+    flat = bool(np.abs(gradient).max(initial=0.0) > _FLAT * penalty)
     if flat:
-        direction = left
+        direction = gradient
     falling = direction * signs < 0
     share = np.full(active.size, np.inf)
     share[falling] = -beta[active][falling] / direction[falling]
@@ -80,28 +88,29 @@ def _towards_minimum(xx: Reals, xy: Reals, penalty: float, beta: Reals) -> bool:
     return False
 
 
-def _solved(curvature: Reals, pull: Reals) -> Reals:
-    """The solution: by Cholesky, or by singular values, far slower, where a feature nearly repeats others."""
+def _solve(curvature: Reals, pull: Reals) -> Reals:
+    """The x of curvature @ x = pull: by Cholesky, or by the slower singular values if features repeat."""
     try:
         factor = np.linalg.cholesky(curvature)
     except np.linalg.LinAlgError:
         factor = np.zeros_like(curvature)
-    left = np.diag(factor).min(initial=np.inf) ** 2
-    if left < _REPEATING * np.diag(curvature).max(initial=0.0):
+    smallest_pivot = np.diag(factor).min(initial=np.inf) ** 2
+    if smallest_pivot < _REPEATING * np.diag(curvature).max(initial=0.0):
         return np.asarray(np.linalg.lstsq(curvature, pull, rcond=_SINGULAR)[0])
     return np.asarray(cho_solve((factor, True), pull, check_finite=False))
 
 
 def _sweep(xx: Reals, penalty: float, state: tuple[Reals, Reals], columns: Counts) -> float:
-    """The largest squared move of a coefficient in one pass over those that begin it off their minimum.
+    """The largest squared move, times its variance, in one pass over the coefficients off their minimum.
 
-    The others are left out, because most of many features stay at 0; a later pass finds whom this one woke.
+    The other coefficients are skipped, because most features stay at 0; if this pass moves the minimum of a
+    skipped one, a later pass finds it. `state` is (coefficients, gradient), both changed in place.
     """
     beta, gradient = state
     scales = np.diag(xx)
-    awake = (beta != 0) | (np.abs(gradient + scales * beta) > penalty)
+    off_minimum = (beta != 0) | (np.abs(gradient + scales * beta) > penalty)
     largest = 0.0
-    for j in columns[awake[columns]]:
+    for j in columns[off_minimum[columns]]:
         scale = scales[j]
         pull = gradient[j] + scale * beta[j]
         new = np.sign(pull) * max(abs(pull) - penalty, 0.0) / scale

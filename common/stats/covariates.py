@@ -11,19 +11,20 @@ from common.stats.collinearity import CONDITION_LIMIT, condition_number
 from common.stats.contract import Summary
 from common.stats.estimate import OK, Status, suppressed, undefined
 from common.stats.minima import Minima
-from common.stats.stack import Problem, designs
+from common.stats.stack import Problem, iterate_designs
 from common.types import Counts, Flags, Reals
 
 
 @dataclass(frozen=True)
 class Term:
-    """One covariate of a model: a number, a yes/no, or a factor by its dummies.
+    """One covariate of a model: a number, a yes/no variable, or a factor coded by dummy variables.
 
     Attributes
     ----------
     name : str
+        Name of the covariate.
     columns : tuple of int
-        Columns of the design matrix; several for a factor, its reference level left out.
+        Its columns of the design matrix; for a factor, one per level except the reference level.
     binary : bool
         Whether the columns hold 0 and 1 only.
     """
@@ -35,35 +36,43 @@ class Term:
 
 @dataclass(frozen=True)
 class Model:
-    """A logistic model with an intercept."""
+    """A logistic model with an intercept.
+
+    Attributes
+    ----------
+    terms : tuple of Term
+        Its covariates, in order; the intercept is not among them.
+    """
 
     terms: tuple[Term, ...]
 
     @property
     def columns(self) -> tuple[int, ...]:
-        """Of all terms in order."""
+        """Columns of the design matrix of all terms, in order."""
         return tuple(column for term in self.terms for column in term.columns)
 
 
 def local_setup(matrix: Reals, labels: Flags, models: Sequence[Model]) -> Summary:
-    """What one site's patients with all of a model's covariates add to its tables and moments.
+    """One site's sums for the tables and moments of each model, over patients with all of its covariates.
 
     Parameters
     ----------
     matrix : float array, shape (n, columns)
         NaN where missing.
     labels : bool array, shape (n,)
+        True for the outcome.
 
     Returns
     -------
     Summary
-        Counts "classes" (models, 2) and "missing" (models,); reals "gram" (models, d, d), the products of
-        [1, x] with themselves, and "events" (models, d), their sums over the positives. Padded with 0.
+        Counts "classes" (models, 2), negatives first, and "missing" (models,); reals "gram" (models, d, d),
+        the products of [1, x] with themselves, and "events" (models, d), their sums over the positives.
+        Padded with 0.
     """
-    problem = as_they_are(models)
+    problem = stack_models(models)
     classes = np.zeros((len(models), 2), dtype=np.int64)
     gram, events = np.zeros((*problem.free.shape, problem.free.shape[1])), np.zeros(problem.free.shape)
-    for x, sign in designs(matrix, labels, problem, np.arange(len(models))):
+    for x, sign in iterate_designs(matrix, labels, problem, np.arange(len(models))):
         positive = sign > 0
         gram += np.matmul(x, x.transpose(0, 2, 1))
         events += x @ positive
@@ -72,8 +81,8 @@ def local_setup(matrix: Reals, labels: Flags, models: Sequence[Model]) -> Summar
     return Summary({"classes": classes, "missing": missing}, {"gram": gram, "events": events})
 
 
-def as_they_are(models: Sequence[Model]) -> Problem:
-    """The models' columns padded to one width, not standardised; all coefficients of a model are free."""
+def stack_models(models: Sequence[Model]) -> Problem:
+    """The models as one problem: columns padded to one width, not standardised, all coefficients free."""
     width = 1 + max(len(model.columns) for model in models)
     columns = np.full((len(models), width - 1), -1, dtype=np.int64)
     for row, model in enumerate(models):
@@ -83,14 +92,22 @@ def as_they_are(models: Sequence[Model]) -> Problem:
     return replace(problem, free=problem.present)
 
 
-def fittable(setup: Summary, row: int, model: Model, minima: Minima) -> Status:
-    """Whether a model may and can be fitted, from the setup round alone."""
+def fit_status(setup: Summary, row: int, model: Model, minima: Minima) -> Status:
+    """Whether a model may and can be fitted, as the sum of the setup round tells.
+
+    Parameters
+    ----------
+    setup : Summary
+        The sum of `local_setup` over the sites.
+    row : int
+        Of the model in the setup.
+    """
     n0, n1 = (int(n) for n in setup.counts["classes"][row])
     if min(n0, n1) == 0:
         return suppressed("patients of one class only")
     if min(n0, n1) < minima.model_class or n0 + n1 < minima.model_rows * (len(model.columns) + 1):
         return suppressed("too few patients for the number of coefficients")
-    if any(not minima.releasable(table).all() for table in binary_tables(setup, row, model)):
+    if any(not minima.may_release(table).all() for table in binary_tables(setup, row, model)):
         return suppressed("a cell of a covariate's table below the minimum")
     if (moments(setup, row, model)[1] == 0).any():
         return undefined("a covariate is constant")
@@ -100,29 +117,32 @@ def fittable(setup: Summary, row: int, model: Model, minima: Minima) -> Status:
 
 
 def binary_tables(setup: Summary, row: int, model: Model) -> list[Counts]:
-    """Level by outcome for each binary term; the reference level is the last row."""
+    """For each binary term the table of level by outcome, shape (levels, 2); the reference level is last."""
     n0, n1 = (int(n) for n in setup.counts["classes"][row])
     gram, events = setup.reals["gram"][row], setup.reals["events"][row]
     tables = []
     position = 1
     for term in model.terms:
-        own = range(position, position + len(term.columns))
+        places = range(position, position + len(term.columns))
         position += len(term.columns)
         if not term.binary:
             continue
-        cells = [(round(gram[0, i] - events[i]), round(events[i])) for i in own]
-        rest = (n0 - sum(cell[0] for cell in cells), n1 - sum(cell[1] for cell in cells))
-        tables.append(np.array([*cells, rest], dtype=np.int64))
+        cells = [(round(gram[0, i] - events[i]), round(events[i])) for i in places]
+        reference = (n0 - sum(cell[0] for cell in cells), n1 - sum(cell[1] for cell in cells))
+        tables.append(np.array([*cells, reference], dtype=np.int64))
     return tables
 
 
-def zero_cell(setup: Summary, row: int, model: Model) -> bool:
-    """Whether a covariate and the outcome never meet: maximum likelihood would run to infinity."""
+def has_zero_cell(setup: Summary, row: int, model: Model) -> bool:
+    """Whether a cell of covariate by outcome is empty: then maximum likelihood would run to infinity."""
     return any((table == 0).any() for table in binary_tables(setup, row, model))
 
 
 def moments(setup: Summary, row: int, model: Model) -> tuple[Reals, Reals]:
-    """Mean and SD (ddof 0) of the model's columns; an SD that rounding alone explains is 0."""
+    """Mean and SD (ddof 0) of the model's columns, each of shape (columns,).
+
+    An SD that rounding alone explains is 0.
+    """
     d = len(model.columns) + 1
     gram = setup.reals["gram"][row, :d, :d]
     mean = gram[0, 1:] / gram[0, 0]
@@ -132,7 +152,7 @@ def moments(setup: Summary, row: int, model: Model) -> tuple[Reals, Reals]:
 
 
 def correlation(setup: Summary, row: int, model: Model) -> Reals:
-    """Of the model's columns, shape (columns, columns); none may be constant."""
+    """The correlation matrix of the model's columns, shape (columns, columns); none may be constant."""
     d = len(model.columns) + 1
     gram = setup.reals["gram"][row, :d, :d]
     mean, sd = moments(setup, row, model)
@@ -141,9 +161,9 @@ def correlation(setup: Summary, row: int, model: Model) -> Reals:
 
 
 def drop_empty_levels(setup: Summary, models: Sequence[Model]) -> tuple[Summary, tuple[Model, ...]]:
-    """The setup and the models without a factor's levels that none of the patients has.
+    """The setup and the models without those levels of a factor that no patient has.
 
-    A variable of which nobody has any level but the reference stays: it is constant, and the model says so.
+    A factor of which all patients have the reference level stays: it is constant, and the fit reports that.
     """
     gram, events = np.zeros(setup.reals["gram"].shape), np.zeros(setup.reals["events"].shape)
     reduced = []
@@ -155,9 +175,11 @@ def drop_empty_levels(setup: Summary, models: Sequence[Model]) -> tuple[Summary,
             places = range(position, position + len(term.columns))
             position += len(term.columns)
             present = [place for place in places if used[place]]
-            own = present if term.binary and present else list(places)
-            kept += own
-            terms.append(replace(term, columns=tuple(term.columns[place - places[0]] for place in own)))
+            kept_places = present if term.binary and present else list(places)
+            kept += kept_places
+            terms.append(
+                replace(term, columns=tuple(term.columns[place - places[0]] for place in kept_places))
+            )
         size = len(kept)
         gram[row, :size, :size] = setup.reals["gram"][row][np.ix_(kept, kept)]
         events[row, :size] = setup.reals["events"][row][kept]

@@ -11,7 +11,7 @@ import numpy as np
 from common.stats.contract import Summary
 from common.stats.decision import check_thresholds, finish_decision
 from common.stats.delong import complete_cases
-from common.stats.estimate import OK, Interval, Status, Z
+from common.stats.estimate import OK, Status, Z
 from common.stats.minima import STANDARD, Minima
 from common.stats.scores import check_scores
 from common.types import Counts, Flags, Reals
@@ -19,25 +19,39 @@ from common.types import Counts, Flags, Reals
 
 @dataclass(frozen=True)
 class BenefitDifference:
-    """At one threshold: net benefit of the first model minus that of the second, with its interval."""
+    """Difference of two models' net benefit at one threshold.
+
+    Attributes
+    ----------
+    threshold : float
+        Probability from which a patient is treated.
+    difference : float
+        Net benefit of the first model minus that of the second, in net true positives a patient.
+    low, high : float
+        95 % confidence bounds of the difference.
+    """
 
     threshold: float
     difference: float
-    interval: Interval
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
 class DecisionDifference:
-    """Two models in one cohort.
+    """Two models compared by net benefit in one cohort.
 
     Attributes
     ----------
     points : tuple of BenefitDifference
-        Thresholds are left out where either model's point is, or where the models disagree on few patients.
+        By rising threshold. A threshold is left out if either model's decision curve leaves it out, or if
+        the models disagree on few patients.
     n_used, n_missing : int or None
-        Patients with both scores, and the others.
+        Patients with both scores, and the others; None where hidden.
     method : str
+        What the points are.
     status : Status
+        Suppressed where a class has too few patients, or the number without both scores is hidden.
     """
 
     points: tuple[BenefitDifference, ...]
@@ -48,7 +62,7 @@ class DecisionDifference:
 
 
 def local_decision_difference(scores: Reals, labels: Flags, thresholds: Sequence[float]) -> Summary:
-    """Patients called positive by each of two models, and by both, at each threshold.
+    """One site's patients called positive by each of two models, and by both, at each threshold.
 
     Parameters
     ----------
@@ -59,27 +73,27 @@ def local_decision_difference(scores: Reals, labels: Flags, thresholds: Sequence
     Returns
     -------
     Summary
-        Counts "called" (3, 2, thresholds): by the first, the second, both; negatives first; "classes" (2,)
-        and "missing" (1,).
+        Counts "called" (3, 2, thresholds): by the first model, the second, both; negatives first; "classes"
+        (2,) and "missing" (1,).
 
     Raises
     ------
     NonFiniteError
-        If a score is NaN or infinite.
+        If a score is infinite.
     ValueError
-        If there are not two models, or as `decision.local_decision`.
+        If there are not two models; else as `decision.local_decision`.
     """
     check_scores(scores, labels)
     check_thresholds(thresholds)
     if len(scores) != 2:
         raise ValueError(f"{len(scores)} models are no pair")
     complete = complete_cases(scores)
-    known, own = scores[:, complete], labels[complete]
-    # Both call a patient positive whose lower score reaches the threshold.
-    rows = np.concatenate([known, known.min(axis=0, keepdims=True)])
+    complete_scores, complete_labels = scores[:, complete], labels[complete]
+    # Both models call a patient positive if the lower of the two scores reaches the threshold.
+    rows = np.concatenate([complete_scores, complete_scores.min(axis=0, keepdims=True)])
     reached = rows[:, :, np.newaxis] >= np.asarray(thresholds)
-    called = np.stack([reached[:, own == label].sum(axis=1) for label in (False, True)], axis=1)
-    classes = np.array([np.count_nonzero(~own), np.count_nonzero(own)])
+    called = np.stack([reached[:, complete_labels == label].sum(axis=1) for label in (False, True)], axis=1)
+    classes = np.array([np.count_nonzero(~complete_labels), np.count_nonzero(complete_labels)])
     missing = np.array([np.count_nonzero(~complete)])
     return Summary(counts={"called": called, "classes": classes, "missing": missing})
 
@@ -87,7 +101,7 @@ def local_decision_difference(scores: Reals, labels: Flags, thresholds: Sequence
 def finish_decision_difference(
     summary: Summary, thresholds: Sequence[float], minima: Minima = STANDARD
 ) -> DecisionDifference:
-    """Differences with normal intervals from the variance of the patients' differences.
+    """The differences, with normal intervals from the variance of the patients' differences.
 
     References
     ----------
@@ -104,16 +118,16 @@ def finish_decision_difference(
         return DecisionDifference((), *numbers, method, curves[0].status)
     shown = [{point.threshold for point in curve.points} for curve in curves]
     points = tuple(
-        _difference(float(threshold), called[:, :, index], int(classes.sum()))
+        _benefit_difference(float(threshold), called[:, :, index], int(classes.sum()))
         for index, threshold in enumerate(thresholds)
         if threshold in shown[0] & shown[1]
-        and minima.releasable(called[:2, :, index] - called[2, :, index]).all()
+        and minima.may_release(called[:2, :, index] - called[2, :, index]).all()
     )
     return DecisionDifference(points, *numbers, method, OK)
 
 
-def _difference(threshold: float, called: Counts, n: int) -> BenefitDifference:
-    """From the discordant patients alone: whom both models call alike gains nothing by either.
+def _benefit_difference(threshold: float, called: Counts, n: int) -> BenefitDifference:
+    """The difference at one threshold, from the discordant patients: the others contribute 0.
 
     Parameters
     ----------
@@ -125,4 +139,4 @@ def _difference(threshold: float, called: Counts, n: int) -> BenefitDifference:
     difference = float((first - second) @ worth) / n
     variance = (float((first + second) @ worth**2) / n - difference**2) / n
     half = Z * sqrt(max(0.0, variance))
-    return BenefitDifference(threshold, difference, Interval(difference - half, difference + half, "normal"))
+    return BenefitDifference(threshold, difference, difference - half, difference + half)

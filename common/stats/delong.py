@@ -1,4 +1,4 @@
-"""Comparing AUCs of models on the same patients: DeLong's test in two rounds.
+"""DeLong's test in two rounds: comparing the AUCs of models on the same patients.
 
 Round 1 is `common.stats.roc.local_roc`. The coordinator broadcasts `Placements`; round 2 sums products of the
 patients' placement values, for all models at once.
@@ -19,6 +19,7 @@ from common.stats.roc import NEGATIVE, POSITIVE, auc_of, placement_values
 from common.types import Flags, Reals
 
 _NO_VARIANCE = 1e-14
+"""A variance of AUCs below this is rounding alone."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,9 @@ class Placements:
     Attributes
     ----------
     v10, v01 : float arrays, shape (models, K)
-        Placement values of a positive, and of a negative patient, by bin.
+        Placement values of a positive, and of a negative patient, by bin; K bins.
     auc : float array, shape (models,)
-        Of the bins: what the placement values are centred at.
+        AUC of the binned scores, by which the placement values are centred.
     """
 
     v10: Reals
@@ -45,8 +46,11 @@ class AucCovariance:
     Attributes
     ----------
     auc : float array, shape (models,)
+        AUC of each model.
     covariance : float array, shape (models, models)
+        DeLong's covariance of the AUCs.
     n_positive, n_negative : int
+        Patients of each class with a score of every model.
     n_missing : int
         Patients without a score of every model.
     same_curve : bool array, shape (models, models)
@@ -63,20 +67,24 @@ class AucCovariance:
 
 @dataclass(frozen=True)
 class AucDifference:
-    """Two models compared on the same patients.
+    """The AUCs of two models compared: on the same patients, or on two cohorts.
 
     Attributes
     ----------
     difference : float or None
         AUC of the first minus that of the second.
     interval : Interval or None
+        95 % confidence interval of the difference.
     z, p : float or None
-        Two-sided, unadjusted.
+        Test statistic, and its two-sided p, unadjusted.
     p_adjusted : float or None
-        By Holm over the comparisons asked for together.
+        P adjusted by Holm over the comparisons asked for together.
     n_used, n_missing : int or None
+        Patients compared, and those left out for want of a score; None where hidden.
     method : str
+        Name of the test.
     status : Status
+        Whether the difference may be shown and exists.
     """
 
     difference: float | None
@@ -92,16 +100,20 @@ class AucDifference:
 
 @dataclass(frozen=True)
 class OmnibusResult:
-    """Whether all AUCs are one.
+    """The test that all models have the same AUC.
 
     Attributes
     ----------
     chi_squared, p : float or None
+        Wald statistic and its p.
     degrees_of_freedom : int or None
-        The rank of the contrasts' covariance.
+        Rank of the covariance of the contrasts.
     n_used, n_missing : int or None
+        Patients with a score of every model, and those without; None where hidden.
     method : str
+        Name of the test.
     status : Status
+        Whether the test may be shown and exists.
     """
 
     chi_squared: float | None
@@ -114,7 +126,7 @@ class OmnibusResult:
 
 
 def complete_cases(scores: Reals) -> Flags:
-    """Which patients have a score of every model; only they are compared.
+    """Which patients have a score of every model, shape (n,); only they are compared.
 
     Parameters
     ----------
@@ -123,7 +135,7 @@ def complete_cases(scores: Reals) -> Flags:
     return np.asarray(~np.isnan(scores).any(axis=0))
 
 
-def placements(first_round: Summary) -> Placements:
+def placements_of(first_round: Summary) -> Placements:
     """The broadcast of round 2 from the pooled histograms of round 1.
 
     Raises
@@ -141,7 +153,7 @@ def placements(first_round: Summary) -> Placements:
 
 
 def local_delong(scores: Reals, labels: Flags, broadcast: Placements) -> Summary:
-    """Sums and products of the patients' centred placement values.
+    """One site's sums and products of the patients' centred placement values.
 
     Parameters
     ----------
@@ -177,12 +189,12 @@ def local_delong(scores: Reals, labels: Flags, broadcast: Placements) -> Summary
 
 
 def finish_delong(first_round: Summary, second_round: Summary) -> AucCovariance:
-    """AUCs and their covariance.
+    """The models' AUCs and their covariance.
 
     Raises
     ------
     ValueError
-        If the two rounds are not of the same patients.
+        If the two rounds do not have the same numbers of patients.
 
     References
     ----------
@@ -205,28 +217,28 @@ def finish_delong(first_round: Summary, second_round: Summary) -> AucCovariance:
     return AucCovariance(auc, covariance, n1, n0, int(second_round.counts["missing"][0]), same)
 
 
-def compare(
+def compare_aucs(
     aucs: AucCovariance, pairs: tuple[tuple[int, int], ...], minima: Minima = STANDARD
 ) -> tuple[AucDifference, ...]:
-    """The models of each pair compared, with Holm's adjustment over the pairs.
+    """The comparison of each pair of models, p adjusted by Holm over all pairs.
 
     Parameters
     ----------
     pairs : tuple of (first, second)
         Row numbers of the models.
     """
-    status = _status(aucs, minima)
-    numbers = _numbers(aucs, minima)
-    raw = [_difference(aucs, pair, numbers, status) for pair in pairs]
+    status = _class_status(aucs, minima)
+    numbers = _show_numbers(aucs, minima)
+    raw = [_compare_pair(aucs, pair, numbers, status) for pair in pairs]
     adjusted = iter(holm([result.p for result in raw if result.p is not None]))
     return tuple(result if result.p is None else replace(result, p_adjusted=next(adjusted)) for result in raw)
 
 
 def omnibus(aucs: AucCovariance, minima: Minima = STANDARD) -> OmnibusResult:
-    """The Wald test that all models have one AUC, by a generalised inverse."""
+    """The Wald test that all models have the same AUC, by a generalised inverse of the covariance."""
     method = "Wald chi-squared on DeLong's covariance"
-    n_used, n_missing = _numbers(aucs, minima)
-    status = _status(aucs, minima)
+    n_used, n_missing = _show_numbers(aucs, minima)
+    status = _class_status(aucs, minima)
     contrasts = np.eye(len(aucs.auc))[1:] - np.eye(len(aucs.auc))[0]
     spread = contrasts @ aucs.covariance @ contrasts.T
     rank = int(np.linalg.matrix_rank(spread, tol=_NO_VARIANCE, hermitian=True)) if len(spread) else 0
@@ -243,7 +255,7 @@ def omnibus(aucs: AucCovariance, minima: Minima = STANDARD) -> OmnibusResult:
 
 
 def holm(p_values: list[float]) -> tuple[float, ...]:
-    """P-values adjusted for how many there are.
+    """The p-values adjusted for their number by Holm's step-down method, in the given order.
 
     References
     ----------
@@ -257,19 +269,19 @@ def holm(p_values: list[float]) -> tuple[float, ...]:
     return tuple(adjusted.tolist())
 
 
-def _status(aucs: AucCovariance, minima: Minima) -> Status:
+def _class_status(aucs: AucCovariance, minima: Minima) -> Status:
     smaller = min(aucs.n_positive, aucs.n_negative)
     if smaller < minima.per_class:
         return suppressed(f"fewer than {minima.per_class} patients in a class")
     return OK if smaller > 1 else undefined("one patient of a class has no variance")
 
 
-def _numbers(aucs: AucCovariance, minima: Minima) -> tuple[int | None, int | None]:
-    missing = minima.shown(aucs.n_missing)
-    return (None if missing is None else minima.shown(aucs.n_positive + aucs.n_negative)), missing
+def _show_numbers(aucs: AucCovariance, minima: Minima) -> tuple[int | None, int | None]:
+    missing = minima.show(aucs.n_missing)
+    return (None if missing is None else minima.show(aucs.n_positive + aucs.n_negative)), missing
 
 
-def _difference(
+def _compare_pair(
     aucs: AucCovariance, pair: tuple[int, int], numbers: tuple[int | None, int | None], status: Status
 ) -> AucDifference:
     method = "DeLong, paired"

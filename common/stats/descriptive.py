@@ -1,4 +1,4 @@
-"""A continuous variable by group: number, mean, SD and quantiles, from power sums and histograms."""
+"""A continuous variable by group: number, mean, SD and quartiles, from power sums and histograms."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import numpy as np
 from common.errors import NonFiniteError
 from common.stats.contract import Summary
 from common.stats.estimate import OK, Status, suppressed, undefined
-from common.stats.grid import Grid, Quantile, QuantileType, quantile
 from common.stats.minima import STANDARD, Minima
 from common.stats.moments import Moments, moments_of, power_sums
+from common.stats.recording_grid import Quantile, QuantileType, RecordingGrid, quantile
 from common.types import Counts, Reals
 
 QUARTILES = (0.25, 0.5, 0.75)
+"""Probabilities of the quantiles described."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,16 @@ class Description:
     Attributes
     ----------
     n_used, n_missing : int or None
-        None where the number may not be shown; then the others are rounded to where they do not tell it.
+        Patients with a value, and those without. None where the number may not be shown; then the other
+        numbers are rounded until they do not tell it.
     mean, sd : float or None
-        SD with n - 1 degrees of freedom.
+        In the variable's unit; SD with n - 1 degrees of freedom.
     first_quartile, median, third_quartile : Quantile or None
+        In the variable's unit.
     method : str
         Kind of the quantiles.
     status : Status
+        Suppressed below the minimum group; undefined without any value.
     """
 
     n_used: int | None
@@ -44,8 +48,8 @@ class Description:
     status: Status
 
 
-def local_descriptive(values: Reals, groups: Counts, n_groups: int, grid: Grid) -> Summary:
-    """Numbers, power sums and histograms by group.
+def local_descriptive(values: Reals, groups: Counts, n_groups: int, grid: RecordingGrid) -> Summary:
+    """One site's numbers, power sums and histograms by group.
 
     Parameters
     ----------
@@ -84,7 +88,7 @@ def local_descriptive(values: Reals, groups: Counts, n_groups: int, grid: Grid) 
 
 
 def check_groups(values: Reals | Counts, groups: Counts, n_groups: int) -> None:
-    """Whether every value has a group.
+    """Refuse groups that do not belong to the values.
 
     Raises
     ------
@@ -97,16 +101,16 @@ def check_groups(values: Reals | Counts, groups: Counts, n_groups: int) -> None:
         raise ValueError(f"groups {groups.min()} ... {groups.max()} are not all among {n_groups}")
 
 
-def group_moments(summary: Summary, grid: Grid) -> tuple[Moments, ...]:
-    """The pooled moments of each group; not to be released as they are."""
+def group_moments(summary: Summary, grid: RecordingGrid) -> tuple[Moments, ...]:
+    """The pooled moments of each group; they must not be released as they are."""
     numbers, sums = summary.counts["n"], summary.reals["power_sums"]
     return tuple(moments_of(int(n), row, grid) for n, row in zip(numbers, sums, strict=True))
 
 
 def finish_descriptive(
-    summary: Summary, grid: Grid, minima: Minima = STANDARD, kind: QuantileType = 7
+    summary: Summary, grid: RecordingGrid, minima: Minima = STANDARD, kind: QuantileType = 7
 ) -> tuple[Description, ...]:
-    """One description for each group."""
+    """The description of each group."""
     return tuple(
         _describe(moments, int(missing), histogram, _Terms(grid, minima, kind))
         for moments, missing, histogram in zip(
@@ -115,23 +119,25 @@ def finish_descriptive(
     )
 
 
-def withheld_description(method: str, status: Status) -> Description:
-    """A group without any number."""
+def withhold_description(method: str, status: Status) -> Description:
+    """The description of a group without any number, and the status that says why."""
     return Description(None, None, *_NOTHING, method, status)
 
 
 @dataclass(frozen=True)
 class _Terms:
-    grid: Grid
+    """How a group is described: the variable's grid, the study's minima, the kind of quantile."""
+
+    grid: RecordingGrid
     minima: Minima
     kind: QuantileType
 
 
 def _describe(moments: Moments, missing: int, histogram: Counts, terms: _Terms) -> Description:
     minima = terms.minima
-    n_missing = minima.shown(missing)
+    n_missing = minima.show(missing)
     # The size of a group is known: the number used would give the number missing away.
-    n_used = None if n_missing is None else minima.shown(moments.n)
+    n_used = None if n_missing is None else minima.show(moments.n)
     method = f"quantiles type {terms.kind}"
     if moments.n == 0:
         return Description(n_used, n_missing, *_NOTHING, method, undefined("no values"))
@@ -141,16 +147,17 @@ def _describe(moments: Moments, missing: int, histogram: Counts, terms: _Terms) 
     lower, median, upper = (quantile(histogram, p, terms.grid, terms.kind) for p in QUARTILES)
     mean, sd = moments.mean, moments.sd if moments.n > 1 else None
     if n_missing is None:
-        # In full, a mean of whole numbers tells its denominator, a quartile's fraction its last bits.
+        # In full, the mean of whole numbers tells its denominator, and so does the fraction of a quartile.
         step = terms.grid.resolution
-        mean, sd = _to(mean, step / 10), None if sd is None else _to(sd, step / 10)
+        mean, sd = _round_to(mean, step / 10), None if sd is None else _round_to(sd, step / 10)
         lower, median, upper = (
-            replace(found, value=_to(found.value, step), error_bound=step) for found in (lower, median, upper)
+            replace(quartile, value=_round_to(quartile.value, step), error_bound=step)
+            for quartile in (lower, median, upper)
         )
     return Description(n_used, n_missing, mean, sd, lower, median, upper, method, OK)
 
 
-def _to(value: float, step: float) -> float:
+def _round_to(value: float, step: float) -> float:
     """The nearest multiple of a step."""
     return round(round(value / step) * step, 12)
 

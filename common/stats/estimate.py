@@ -1,9 +1,9 @@
-"""What every result is made of: a value, its interval, how many patients, and whether it may be shown."""
+"""What every result consists of: value, interval, numbers of patients, and whether it may be shown."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from scipy.special import ndtri
 
@@ -11,63 +11,74 @@ LEVEL = 0.95
 """Confidence level of every interval."""
 
 Z = float(ndtri((1 + LEVEL) / 2))
-"""The standard normal's quantile that belongs to it, two-sided: 1.96."""
+"""Two-sided standard normal quantile of that level: 1.96."""
+
+
+StatusKind: TypeAlias = Literal["ok", "suppressed", "undefined"]
 
 
 @dataclass(frozen=True)
 class Status:
-    """Whether a number is there, and if not, why.
+    """Whether a result has a number, and if not, why.
 
     Attributes
     ----------
     kind : {"ok", "suppressed", "undefined"}
         "suppressed": withheld because too few patients stand behind it; "undefined": it does not exist.
     reason : str
-        For the reader of the report; never a number that the suppression hides.
+        Why there is none, for the reader of the report; it never tells a number that is hidden.
     """
 
-    kind: Literal["ok", "suppressed", "undefined"]
+    kind: StatusKind
     reason: str = ""
 
     @property
     def ok(self) -> bool:
-        """Whether there is a number."""
+        """Whether the result has a number."""
         return self.kind == "ok"
 
     def __str__(self) -> str:
-        """As a footnote prints it, e.g. "suppressed(fewer than 10 positives)"."""
+        """The status as a footnote prints it, e.g. "suppressed(fewer than 10 positives)"."""
         return f"{self.kind}({self.reason})" if self.reason else self.kind
 
 
 OK = Status("ok")
+"""The status of a result with a number."""
 
 
 def suppressed(reason: str) -> Status:
-    """The status of a number withheld."""
+    """The status of a number that is withheld, for this reason."""
     return Status("suppressed", reason)
 
 
 def undefined(reason: str) -> Status:
-    """The status of a number that does not exist."""
+    """The status of a number that does not exist, for this reason."""
     return Status("undefined", reason)
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A confidence interval and how it was made."""
+    """A confidence interval and how it was computed.
+
+    Attributes
+    ----------
+    low, high : float
+        Its limits, in the unit of the value.
+    method : str
+        Name of the method, e.g. "wilson".
+    """
 
     low: float
     high: float
     method: str
-    level: float = LEVEL
 
 
 _COARSE = 3
-"""Decimals that are left of a number whose further ones would tell how many patients it is made from."""
+"""Decimals kept of a number whose further decimals would tell how many patients it is computed from."""
 
 
 def coarse(value: float, interval: Interval | None = None) -> tuple[float, Interval | None]:
-    """A share and its interval without the decimals that tell the denominator, e.g. of an AUC its pairs."""
+    """A share and its interval, rounded so that they do not tell the denominator (of an AUC: its pairs)."""
     if interval is not None:
         low, high = round(interval.low, _COARSE), round(interval.high, _COARSE)
         interval = replace(interval, low=low, high=high)
@@ -76,17 +87,20 @@ def coarse(value: float, interval: Interval | None = None) -> tuple[float, Inter
 
 @dataclass(frozen=True)
 class Estimate:
-    """One number with all that a reader needs to judge it.
+    """One number with everything that a reader needs to judge it.
 
     Attributes
     ----------
     value : float or None
         None unless the status is ok.
     interval : Interval or None
+        Confidence interval of the value, where one exists.
     n_used, n_missing : int or None
         Patients it was computed from, and those left out; None where the number may not be shown.
     method : str
+        How the value or its interval was computed.
     status : Status
+        Whether there is a value, and if not, why.
     """
 
     value: float | None
@@ -104,5 +118,5 @@ class Estimate:
 
 
 def absent(status: Status, method: str, n_used: int | None = None, n_missing: int | None = None) -> Estimate:
-    """An estimate without a value, with the reason."""
+    """An estimate without a value; the status says why."""
     return Estimate(None, None, n_used, n_missing, method, status)

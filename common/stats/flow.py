@@ -1,4 +1,4 @@
-"""The flow chart: who was screened, who was left out for which reason, who was studied."""
+"""The flow chart: patients screened, patients excluded by reason, patients studied."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ from common.stats.minima import STANDARD, Minima
 
 
 @dataclass(frozen=True)
-class Excluded:
-    """Patients left out for one reason, or for several too rare to be shown apart.
+class ExclusionCount:
+    """Patients excluded for one reason, or for several that are too rare to be shown apart.
 
     Attributes
     ----------
     reasons : tuple of str
-        Several where small numbers were merged ("other reasons").
+        The reason; several where small numbers were merged ("other reasons").
     patients : int or None
-        None where even the merged number may not be shown.
+        How many; None where even the merged number may not be shown.
     """
 
     reasons: tuple[str, ...]
     patients: int | None
+
+    def __post_init__(self) -> None:
+        if self.patients is not None and self.patients < 0:
+            raise ValueError(f"patients cannot be {self.patients}")
 
 
 @dataclass(frozen=True)
@@ -35,17 +39,19 @@ class FlowResult:
     Attributes
     ----------
     screened : int or None
-        None where it would give a hidden number of exclusions away.
+        Patients in the table; None where it would give a hidden number of exclusions away.
     excluded : tuple of Excluded
         In the order of application, merged reasons last.
     included, positive, negative : int or None
-        Patients studied, and by outcome.
+        Patients studied, and those of them with and without the outcome; None where hidden.
     method : str
+        Which reason counts for a patient who meets several.
     status : Status
+        Suppressed if any number is hidden.
     """
 
     screened: int | None
-    excluded: tuple[Excluded, ...]
+    excluded: tuple[ExclusionCount, ...]
     included: int | None
     positive: int | None
     negative: int | None
@@ -54,14 +60,14 @@ class FlowResult:
 
 
 def local_flow(screened: int, excluded: Sequence[int], positive: int, negative: int) -> Summary:
-    """One site's numbers.
+    """One site's numbers for the flow chart.
 
     Parameters
     ----------
     screened : int
-        Everyone in the table.
+        All patients in the table.
     excluded : sequence of int
-        By the first reason that applies, in the plan's order.
+        Patients excluded, by the first reason that applies, in the plan's order of reasons.
     positive, negative : int
         Patients included, by outcome.
 
@@ -86,27 +92,27 @@ def local_flow(screened: int, excluded: Sequence[int], positive: int, negative: 
 def finish_flows(
     summaries: Mapping[str, Summary], reasons: Sequence[str], minima: Minima = STANDARD
 ) -> tuple[dict[str, FlowResult], FlowResult]:
-    """Each site's flow chart, and that of all together, from which no other can be subtracted.
+    """Each site's flow chart, and that of all sites together, safe against subtracting one from the other.
 
-    What one site merges is merged in the sum, too; what one site hides is hidden there.
+    Reasons that one site merges are merged in the sum too, and a number that one site hides is hidden there.
     """
     flows = {site: finish_flow(summary, reasons, minima) for site, summary in summaries.items()}
     together = frozenset(
         reasons.index(reason)
         for flow in flows.values()
-        for one in flow.excluded
-        for reason in one.reasons
-        if len(one.reasons) > 1 or one.patients is None
+        for exclusion in flow.excluded
+        for reason in exclusion.reasons
+        if len(exclusion.reasons) > 1 or exclusion.patients is None
     )
-    whole = finish_flow(total(summaries.values()), reasons, minima, together)
+    pooled = finish_flow(total(summaries.values()), reasons, minima, together)
     if any(flow.excluded and flow.excluded[-1].patients is None for flow in flows.values()):
-        whole = replace(whole, screened=None, excluded=_without_numbers(whole, together, reasons))
+        pooled = replace(pooled, screened=None, excluded=_hide_numbers(pooled, together, reasons))
     if any(flow.included is None for flow in flows.values()):
-        whole = replace(whole, included=None)
+        pooled = replace(pooled, included=None)
     if any(flow.positive is None for flow in flows.values()):
-        whole = replace(whole, positive=None, negative=None)
-    hidden = None in {whole.screened, whole.included, whole.positive}
-    return flows, replace(whole, status=suppressed("a count below the minimum")) if hidden else whole
+        pooled = replace(pooled, positive=None, negative=None)
+    hidden = None in {pooled.screened, pooled.included, pooled.positive}
+    return flows, replace(pooled, status=suppressed("a count below the minimum")) if hidden else pooled
 
 
 def finish_flow(
@@ -115,37 +121,37 @@ def finish_flow(
     minima: Minima = STANDARD,
     together: frozenset[int] = frozenset(),
 ) -> FlowResult:
-    """The flow chart; reasons with too few patients are merged, with the next smallest if need be.
+    """One flow chart; reasons with too few patients are merged, with the next smallest if necessary.
 
     Parameters
     ----------
     together : frozenset of int
-        Places of reasons that may only be shown as one number.
+        Positions of reasons that may only be shown as one number.
 
     Raises
     ------
     ValueError
-        If there is not one reason for each number.
+        If numbers and reasons differ in length.
     """
     counts = summary.counts["excluded"].tolist()
     if len(reasons) != len(counts):
         raise ValueError(f"{len(counts)} numbers of excluded patients, but the reasons {list(reasons)}")
-    merged = _merged(counts, minima, together)
+    merged = _merge_small(counts, minima, together)
     shown = [
-        Excluded((reason,), count)
+        ExclusionCount((reason,), count)
         for index, (reason, count) in enumerate(zip(reasons, counts, strict=True))
         if index not in merged
     ]
-    others = minima.shown(sum(counts[index] for index in merged))
+    others = minima.show(sum(counts[index] for index in merged))
     if merged:
-        shown.append(Excluded(tuple(reasons[index] for index in sorted(merged)), others))
+        shown.append(ExclusionCount(tuple(reasons[index] for index in sorted(merged)), others))
     negative, positive = summary.counts["included"].tolist()
-    classes_shown = minima.shown(negative) is not None and minima.shown(positive) is not None
+    classes_shown = minima.show(negative) is not None and minima.show(positive) is not None
     complete = classes_shown and others is not None
     return FlowResult(
-        screened=None if others is None else minima.shown(int(summary.counts["screened"][0])),
+        screened=None if others is None else minima.show(int(summary.counts["screened"][0])),
         excluded=tuple(shown),
-        included=minima.shown(negative + positive),
+        included=minima.show(negative + positive),
         positive=positive if classes_shown else None,
         negative=negative if classes_shown else None,
         method="first failing reason",
@@ -153,22 +159,23 @@ def finish_flow(
     )
 
 
-def _without_numbers(
+def _hide_numbers(
     flow: FlowResult, together: frozenset[int], reasons: Sequence[str]
-) -> tuple[Excluded, ...]:
-    """The exclusions, those that belong together without their number."""
-    own = {reasons[index] for index in together}
+) -> tuple[ExclusionCount, ...]:
+    """The exclusions; those with a reason that belongs together lose their number."""
+    merged = {reasons[index] for index in together}
     return tuple(
-        replace(one, patients=None) if own.intersection(one.reasons) else one for one in flow.excluded
+        replace(exclusion, patients=None) if merged.intersection(exclusion.reasons) else exclusion
+        for exclusion in flow.excluded
     )
 
 
-def _merged(counts: Sequence[int], minima: Minima, together: frozenset[int]) -> frozenset[int]:
-    """Which reasons to merge: all small ones, and more, smallest first, until their sum may be shown."""
-    merged = set(together) | {index for index, count in enumerate(counts) if minima.shown(count) is None}
+def _merge_small(counts: Sequence[int], minima: Minima, together: frozenset[int]) -> frozenset[int]:
+    """Positions of reasons to merge: all small ones, then the smallest others until the sum may be shown."""
+    merged = set(together) | {index for index, count in enumerate(counts) if minima.show(count) is None}
     larger = sorted(
         (count, index) for index, count in enumerate(counts) if count >= minima.cell and index not in merged
     )
-    while larger and minima.shown(sum(counts[index] for index in merged)) is None:
+    while larger and minima.show(sum(counts[index] for index in merged)) is None:
         merged.add(larger.pop(0)[1])
     return frozenset(merged)

@@ -1,7 +1,8 @@
 """Logistic regression over sites: many univariate models, or one multivariable, in one Newton loop.
 
-`covariates.local_setup` sums once what standardisation, tables and collinearity need; `fit` asks until every
-model is done, first by maximum likelihood, then by Firth's penalised likelihood for those that are separated.
+`covariates.local_setup` sums once what standardisation, tables and collinearity need. `fit` then asks the
+sites until every model is done: first by maximum likelihood, then by Firth's penalised likelihood for models
+that are separated.
 """
 
 from __future__ import annotations
@@ -14,45 +15,46 @@ import numpy as np
 from scipy.special import chdtrc, ndtr
 
 from common.stats.collinearity import InflationFactor, inflation_factors
-from common.stats.contract import Summary, join
-from common.stats.covariates import Model, Term, correlation, fittable, moments, zero_cell
+from common.stats.contract import Summary, join_summaries
+from common.stats.covariates import Model, Term, correlation, fit_status, has_zero_cell, moments
 from common.stats.estimate import OK, Interval, Status, Z, undefined
 from common.stats.minima import STANDARD, Minima
-from common.stats.newton import Query, State, advance, second_round, start
+from common.stats.newton import NewtonState, Query, advance_newton, build_second_query, start_newton
 from common.stats.stack import Problem
 from common.types import Reals
 
 Ask: TypeAlias = Callable[[Problem, Query], Summary]
-"""One round: the query to all sites, the sum of their `local_newton`."""
-Places: TypeAlias = tuple[int, ...]
-"""Of columns among a model's."""
-
+"""One round: puts a query to all sites and returns the sum of their `local_newton`."""
+ColumnPlaces: TypeAlias = tuple[int, ...]
+"""Positions of columns among a model's columns, from 0."""
 
 LARGEST = 700.0
-"""Of log odds, either way: beyond it their odds leave a float's range, and stand at its end."""
+"""Absolute log odds beyond which the odds would overflow; larger ones are cut to this."""
 
 
 def odds(log_odds: Reals) -> Reals:
-    """The odds, or odds ratios, of log odds."""
+    """The odds of log odds, or odds ratios of coefficients; same shape."""
     return np.asarray(np.exp(np.clip(log_odds, -LARGEST, LARGEST)))
 
 
 @dataclass(frozen=True)
 class Coefficient:
-    """One column's effect.
+    """The effect of one column of a term.
 
     Attributes
     ----------
     term : str
+        Name of the term.
     column : int
+        The column of the design matrix.
     log_odds, standard_error, z, odds_ratio : float
         Per unit of the covariate.
     p : float
-        Wald's; if Firth's, of the penalised likelihood ratio without this column.
+        Wald's p; with Firth's method, that of the penalised likelihood ratio without this column.
     interval : Interval
-        Of the odds ratio.
+        95 % confidence interval of the odds ratio (Wald).
     p_likelihood_ratio : float
-        Of leaving the whole term out; penalised if Firth's.
+        P of the likelihood ratio without the whole term; penalised with Firth's method.
     """
 
     term: str
@@ -73,16 +75,23 @@ class LogisticResult:
     Attributes
     ----------
     model : Model
+        What was fitted.
     coefficients : tuple of Coefficient
-        Empty unless the status is ok.
-    intercept, log_likelihood : float or None
+        One per column, in the model's order; empty unless the status is ok.
+    intercept : float or None
+        Log odds with all covariates 0.
+    log_likelihood : float or None
+        At the maximum; penalised with Firth's method.
     inflation : tuple of InflationFactor
-        One a term.
+        Variance inflation, one per term.
     n_used, n_missing : int or None
+        Patients with all covariates, and those without; None where hidden.
     method : str
-        "maximum likelihood" or "Firth".
+        "maximum likelihood", "Firth" or "not fitted".
     rounds : int
+        Questions to the sites that the fit took.
     status : Status
+        Whether the model may be fitted, can be, and converged.
     """
 
     model: Model
@@ -100,7 +109,7 @@ class LogisticResult:
 def fit(
     ask: Ask, setup: Summary, models: Sequence[Model], minima: Minima = STANDARD
 ) -> tuple[LogisticResult, ...]:
-    """Every model fitted, in as many rounds as the slowest needs.
+    """The fit of every model, in as many rounds as the slowest model needs.
 
     Parameters
     ----------
@@ -109,21 +118,22 @@ def fit(
     setup : Summary
         The sum of `covariates.local_setup` over the sites.
     """
-    states = [fittable(setup, row, model, minima) for row, model in enumerate(models)]
+    states = [fit_status(setup, row, model, minima) for row, model in enumerate(models)]
     fits: dict[int, _Fit] = {}
     likely = [
-        row for row, status in enumerate(states) if status.ok and not zero_cell(setup, row, models[row])
+        row for row, status in enumerate(states) if status.ok and not has_zero_cell(setup, row, models[row])
     ]
     fits |= _fit_some(ask, setup, models, likely, firth=False)
     failed = [row for row, status in enumerate(states) if status.ok and row not in fits]
     fits |= _fit_some(ask, setup, models, failed, firth=True)
     return tuple(
-        _result(setup, row, model, fits.get(row), (states[row], minima)) for row, model in enumerate(models)
+        _build_result(setup, row, model, fits.get(row), (states[row], minima))
+        for row, model in enumerate(models)
     )
 
 
-def entering(results: Sequence[LogisticResult], level: float = 0.05) -> tuple[Term, ...]:
-    """Terms that go on to the multivariable model: those with any column's p below the level."""
+def select_terms(results: Sequence[LogisticResult], level: float = 0.05) -> tuple[Term, ...]:
+    """The terms for the multivariable model: those with a column whose p is below the level."""
     return tuple(
         term
         for result in results
@@ -134,12 +144,12 @@ def entering(results: Sequence[LogisticResult], level: float = 0.05) -> tuple[Te
 
 @dataclass(frozen=True)
 class _Fit:
-    """One converged model on the covariates' own scale, and the log-likelihoods without some columns."""
+    """One converged model on the covariates' own scale, and its log-likelihoods without some columns."""
 
     coefficients: Reals
     covariance: Reals
     log_likelihood: float
-    without: Mapping[Places, float]
+    without: Mapping[ColumnPlaces, float]
     firth: bool
     rounds: int
 
@@ -147,53 +157,53 @@ class _Fit:
 def _fit_some(
     ask: Ask, setup: Summary, models: Sequence[Model], rows: Sequence[int], *, firth: bool
 ) -> dict[int, _Fit]:
-    """The models of these rows that converge; each travels with itself less some of its columns."""
+    """The fits of these rows' models that converge; each is fitted together with its reduced models."""
     if not rows:
         return {}
-    jobs = [(row, left) for row in rows for left in ((), *_left_out(models[row], firth=firth))]
-    problem = _problem(setup, models, jobs, firth=firth)
-    state = start(problem)
+    jobs = [(row, left_out) for row in rows for left_out in ((), *_list_omissions(models[row], firth=firth))]
+    problem = _build_problem(setup, models, jobs, firth=firth)
+    state = start_newton(problem)
     while state.query.active.any():
         answer = ask(problem, state.query)
         if problem.two_rounds:
-            answer = join([answer, ask(problem, second_round(problem, state.query, answer))])
-        state = advance(state, problem, answer)
+            answer = join_summaries([answer, ask(problem, build_second_query(problem, state.query, answer))])
+        state = advance_newton(state, problem, answer)
     fits = {}
     for row in rows:
-        own = [index for index, (of, _) in enumerate(jobs) if of == row]
-        if state.converged[own].all():
-            without = {jobs[index][1]: float(state.log_likelihood[index]) for index in own[1:]}
-            if len(own) == 1:
-                without = {_places(models[row])[0]: _null(setup, row)}
-            fits[row] = _on_own_scale(state, problem, own[0], without)
+        own_jobs = [index for index, (job_row, _) in enumerate(jobs) if job_row == row]
+        if state.converged[own_jobs].all():
+            without = {jobs[index][1]: float(state.log_likelihood[index]) for index in own_jobs[1:]}
+            if len(own_jobs) == 1:
+                without = {_places_of(models[row])[0]: _null_log_likelihood(setup, row)}
+            fits[row] = _unstandardise(state, problem, own_jobs[0], without)
     return fits
 
 
-def _left_out(model: Model, *, firth: bool) -> tuple[Places, ...]:
-    """Without which columns a model is fitted, too: each term's, and each column of a factor if Firth's."""
-    terms = _places(model)
+def _list_omissions(model: Model, *, firth: bool) -> tuple[ColumnPlaces, ...]:
+    """The columns without which a model is also fitted: each term's; with Firth, each of a factor too."""
+    terms = _places_of(model)
     if firth:
         return (*terms, *((place,) for places in terms for place in places if len(places) > 1))
-    # Less its only term a model is its intercept, whose likelihood needs no asking.
+    # Without its only term a model is the intercept alone, whose likelihood is known without asking.
     return terms if len(terms) > 1 else ()
 
 
-def _places(model: Model) -> tuple[Places, ...]:
-    """The places of each term's columns among the model's."""
+def _places_of(model: Model) -> tuple[ColumnPlaces, ...]:
+    """The positions of each term's columns among the model's columns."""
     ends = np.cumsum([len(term.columns) for term in model.terms]).tolist()
     return tuple(
         tuple(range(end - len(term.columns), end)) for term, end in zip(model.terms, ends, strict=True)
     )
 
 
-def _null(setup: Summary, row: int) -> float:
-    """Log-likelihood of the intercept alone."""
+def _null_log_likelihood(setup: Summary, row: int) -> float:
+    """The log-likelihood of the intercept alone."""
     classes = setup.counts["classes"][row]
     return float(np.sum(classes * np.log(classes / classes.sum())))
 
 
-def _problem(
-    setup: Summary, models: Sequence[Model], jobs: Sequence[tuple[int, Places]], *, firth: bool
+def _build_problem(
+    setup: Summary, models: Sequence[Model], jobs: Sequence[tuple[int, ColumnPlaces]], *, firth: bool
 ) -> Problem:
     width = setup.reals["events"].shape[1]
     columns = np.full((len(jobs), width - 1), -1, dtype=np.int64)
@@ -202,15 +212,17 @@ def _problem(
     centre, scale = np.zeros(n_columns), np.ones(n_columns)
     for index, (row, left_out) in enumerate(jobs):
         model = models[row]
-        own = np.array(model.columns, dtype=np.int64)
-        columns[index, : own.size] = own
+        model_columns = np.array(model.columns, dtype=np.int64)
+        columns[index, : model_columns.size] = model_columns
         free[index, 0] = True
-        free[index, 1 : own.size + 1] = ~np.isin(np.arange(own.size), left_out)
-        centre[own], scale[own] = moments(setup, row, model)
+        free[index, 1 : model_columns.size + 1] = ~np.isin(np.arange(model_columns.size), left_out)
+        centre[model_columns], scale[model_columns] = moments(setup, row, model)
     return Problem(columns, free, centre, scale, firth)
 
 
-def _on_own_scale(state: State, problem: Problem, full: int, without: Mapping[Places, float]) -> _Fit:
+def _unstandardise(
+    state: NewtonState, problem: Problem, full: int, without: Mapping[ColumnPlaces, float]
+) -> _Fit:
     present = np.flatnonzero(problem.present[full])
     columns = problem.columns[full][present[1:] - 1]
     centre, scale = problem.centre[columns], problem.scale[columns]
@@ -227,12 +239,12 @@ def _on_own_scale(state: State, problem: Problem, full: int, without: Mapping[Pl
     )
 
 
-def _result(
+def _build_result(
     setup: Summary, row: int, model: Model, fitted: _Fit | None, terms: tuple[Status, Minima]
 ) -> LogisticResult:
     status, minima = terms
-    missing = minima.shown(int(setup.counts["missing"][row]))
-    used = None if missing is None else minima.shown(int(setup.counts["classes"][row].sum()))
+    missing = minima.show(int(setup.counts["missing"][row]))
+    used = None if missing is None else minima.show(int(setup.counts["classes"][row].sum()))
     if fitted is None:
         status = status if not status.ok else undefined("no convergence, not even penalised")
         return LogisticResult(model, (), None, None, (), used, missing, "not fitted", 0, status)
@@ -240,7 +252,7 @@ def _result(
     inflation = inflation_factors(correlation(setup, row, model), sizes)
     return LogisticResult(
         model=model,
-        coefficients=_coefficients(model, fitted),
+        coefficients=_build_coefficients(model, fitted),
         intercept=float(fitted.coefficients[0]),
         log_likelihood=fitted.log_likelihood,
         inflation=inflation,
@@ -252,28 +264,28 @@ def _result(
     )
 
 
-def _coefficients(model: Model, fitted: _Fit) -> tuple[Coefficient, ...]:
+def _build_coefficients(model: Model, fitted: _Fit) -> tuple[Coefficient, ...]:
     beta = fitted.coefficients[1:]
     errors = np.sqrt(np.diag(fitted.covariance)[1:])
     z = beta / errors
-    # scipy.special rather than scipy.stats: the same numbers without a distribution's overhead a call.
+    # scipy.special rather than scipy.stats: the same numbers without the overhead of a distribution object.
     p = 2 * ndtr(-np.abs(z))
     low, high = odds(beta - Z * errors), odds(beta + Z * errors)
     numbers = np.stack([beta, errors, z, p, odds(beta), low, high], axis=1).tolist()
-    found: list[Coefficient] = []
-    for term, places in zip(model.terms, _places(model), strict=True):
+    coefficients: list[Coefficient] = []
+    for term, places in zip(model.terms, _places_of(model), strict=True):
         p_ratio = _p_without(fitted, places)
         for place, column in zip(places, term.columns, strict=True):
             log_odds, error, wald, p_wald, ratio_of_odds, lower, upper = numbers[place]
             p_own = _p_without(fitted, (place,)) if fitted.firth else p_wald
             interval = Interval(lower, upper, "Wald")
-            found.append(
+            coefficients.append(
                 Coefficient(term.name, column, log_odds, error, wald, p_own, ratio_of_odds, interval, p_ratio)
             )
-    return tuple(found)
+    return tuple(coefficients)
 
 
-def _p_without(fitted: _Fit, places: Places) -> float:
-    """Of the likelihood ratio of the model and itself without these columns."""
+def _p_without(fitted: _Fit, places: ColumnPlaces) -> float:
+    """P of the likelihood ratio of the model to itself without these columns."""
     ratio = max(0.0, 2 * (fitted.log_likelihood - fitted.without[places]))
     return float(chdtrc(len(places), ratio))

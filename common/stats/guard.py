@@ -1,6 +1,7 @@
-"""The guard round R0: whether enough patients stand behind an analysis, before anything of it is asked.
+"""The guard round R0: whether an analysis has enough patients, before anything else of it is asked.
 
-Its counts are known to the coordinator alone; a breach stops the payload and the result is `suppressed`.
+Only the coordinator learns its counts. If a minimum is not reached, the analysis is not asked for and its
+result is `suppressed`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from common.errors import SmallNumberError
 from common.stats.contract import Summary
 from common.stats.differencing import TOO_CLOSE
 from common.stats.estimate import OK, Status, suppressed, undefined
@@ -22,15 +22,17 @@ Purpose: TypeAlias = Literal["description", "discrimination", "regression", "rid
 
 @dataclass(frozen=True)
 class Demand:
-    """What an analysis is for.
+    """What an analysis is for, which decides the minima that it must reach.
 
     Attributes
     ----------
     purpose : {"description", "discrimination", "regression", "ridge", "agreement"}
+        The kind of analysis.
     columns : int
-        Of a regression, penalised ("ridge") or not.
+        Covariate columns of a regression, penalised ("ridge") or not.
     one_site : bool
-        One site holds the cohort alone: its sum hides nothing, so the minima of a site's own release hold.
+        Whether one site alone holds the cohort: its sum hides nothing, so the minima of a site's own release
+        apply.
     """
 
     purpose: Purpose
@@ -40,15 +42,16 @@ class Demand:
 
 @dataclass(frozen=True)
 class GuardResult:
-    """One analysis' numbers, and whether it may go on.
+    """The numbers of one analysis, and whether it may go on.
 
     Attributes
     ----------
     n_used, n_missing : int or None
-        None where the number may not be shown.
+        Patients with all that the analysis needs, and those without; None where hidden.
     sites : int
-        That contribute patients.
+        Sites that contribute patients.
     status : Status
+        OK if the analysis may go on, else why not.
     """
 
     n_used: int | None
@@ -60,16 +63,17 @@ class GuardResult:
 def local_guard(
     complete: Flags, labels: Flags, short: Flags | None = None, close: Flags | None = None
 ) -> Summary:
-    """One site's patients in each analysis, and what the site itself objects to.
+    """One site's patients in each analysis, and the analyses to which the site objects.
 
     Parameters
     ----------
     complete : bool array, shape (analyses, n)
-        Who has all that an analysis needs.
+        Which patients have all that an analysis needs.
     labels : bool array, shape (n,)
+        True for the outcome.
     short, close : bool arrays, shape (analyses,), or None
-        Where this site has too few patients by `short_at_site`, and where they are too nearly those of a
-        cohort already released by `differencing.too_close`; None: nowhere.
+        Analyses for which this site has too few patients (`find_short_analyses`), and those whose cohort
+        is too close to one already released (`differencing.is_too_close`); None: no analysis.
 
     Returns
     -------
@@ -106,45 +110,45 @@ def local_guard(
 def finish_guard(
     summary: Summary, demands: tuple[Demand, ...], minima: Minima, *, two_site_ack: bool = False
 ) -> tuple[GuardResult, ...]:
-    """Whether each analysis may be asked for.
+    """The numbers of each analysis, and whether it may be asked for.
 
     Parameters
     ----------
     demands : tuple of Demand
-        One an analysis.
+        One per analysis.
     two_site_ack : bool
-        The plan accepts that each of two sites can tell the other's summary from the sum; then every site
-        must have judged its own numbers: `short_at_site`, or `check_site` to refuse altogether.
+        The plan accepts that each of two sites can compute the other's summary from the sum; then every site
+        must have checked its own numbers with `find_short_analyses`.
 
     Raises
     ------
     ValueError
-        If there is not one demand an analysis.
+        If there is not one demand per analysis.
     """
     if len(demands) != len(summary.counts["sites"]):
         raise ValueError(f"{len(summary.counts['sites'])} analyses counted, {len(demands)} demanded")
     needed = min(minima.sites, 2) if two_site_ack else minima.sites
-    found = []
+    results = []
     for row, demand in enumerate(demands):
         n0, n1 = (int(n) for n in summary.counts["classes"][row])
-        status = breach(n0, n1, demand, minima)
+        status = find_breach(n0, n1, demand, minima)
         if status.ok:
-            status = _objection(summary, row, 1 if demand.one_site else needed)
-        missing = minima.shown(int(summary.counts["missing"][row]))
-        used = None if missing is None else minima.shown(n0 + n1)
-        found.append(GuardResult(used, missing, int(summary.counts["sites"][row]), status))
-    return tuple(found)
+            status = _find_objection(summary, row, 1 if demand.one_site else needed)
+        missing = minima.show(int(summary.counts["missing"][row]))
+        used = None if missing is None else minima.show(n0 + n1)
+        results.append(GuardResult(used, missing, int(summary.counts["sites"][row]), status))
+    return tuple(results)
 
 
-def short_at_site(complete: Flags, labels: Flags, demands: tuple[Demand, ...], minima: Minima) -> Flags:
-    """Which analyses fall below a minimum at this site alone; none in which it has no patient.
+def find_short_analyses(complete: Flags, labels: Flags, demands: tuple[Demand, ...], minima: Minima) -> Flags:
+    """The analyses that fall below a minimum at this site alone; one without any patient here does not count.
 
     Parameters
     ----------
     complete : bool array, shape (analyses, n)
     labels : bool array, shape (n,)
     demands : tuple of Demand
-        One an analysis.
+        One per analysis.
 
     Returns
     -------
@@ -153,51 +157,35 @@ def short_at_site(complete: Flags, labels: Flags, demands: tuple[Demand, ...], m
     Raises
     ------
     ValueError
-        If shapes differ, or there is not one demand an analysis.
+        If shapes differ, or there is not one demand per analysis.
     """
     classes = local_guard(complete, labels).counts["classes"].tolist()
     return np.array(
         [
-            n0 + n1 > 0 and not breach(n0, n1, demand, minima).ok
+            n0 + n1 > 0 and not find_breach(n0, n1, demand, minima).ok
             for (n0, n1), demand in zip(classes, demands, strict=True)
         ],
         dtype=np.bool_,
     )
 
 
-def check_site(summary: Summary, demands: tuple[Demand, ...], minima: Minima) -> None:
-    """Every threshold at one site, as a study of two sites needs; a site without patients passes.
-
-    Raises
-    ------
-    SmallNumberError
-        If an analysis falls below its minimum here.
-    """
-    for (n0, n1), demand in zip(summary.counts["classes"].tolist(), demands, strict=True):
-        status = breach(n0, n1, demand, minima)
-        if n0 + n1 > 0 and not status.ok:
-            raise SmallNumberError(
-                f"{demand.purpose} of two sites: {status.reason} at this site -> take part with more patients"
-            )
-
-
-def breach(negatives: int, positives: int, demand: Demand, minima: Minima) -> Status:
-    """Which minimum the numbers fall below; OK if none."""
+def find_breach(negatives: int, positives: int, demand: Demand, minima: Minima) -> Status:
+    """The status that names the first minimum the numbers fall below; OK if there is none."""
     n, smaller = negatives + positives, min(negatives, positives)
     if n == 0:
         return undefined("no patients")
-    group, per_class = _least(demand, minima)
+    group, per_class = _minimum_sizes(demand, minima)
     if n < group:
         return suppressed(f"fewer than {group} patients")
     if smaller == 0 < per_class:
         return suppressed("patients of one class only")
     if smaller < per_class:
         return suppressed(f"fewer than {per_class} patients in a class")
-    return _for_columns(n, demand, minima)
+    return _column_status(n, demand, minima)
 
 
-def _for_columns(n: int, demand: Demand, minima: Minima) -> Status:
-    """Whether there are patients enough for the columns: for their estimate, or for hiding their products."""
+def _column_status(n: int, demand: Demand, minima: Minima) -> Status:
+    """Whether there are enough patients for the columns: to estimate them, or to hide their products."""
     if demand.purpose == "regression" and n < minima.model_rows * (demand.columns + 1):
         return suppressed("too few patients for the number of coefficients")
     if demand.purpose == "ridge" and n < min(2, minima.model_rows) * demand.columns:
@@ -205,8 +193,8 @@ def _for_columns(n: int, demand: Demand, minima: Minima) -> Status:
     return OK
 
 
-def _least(demand: Demand, minima: Minima) -> tuple[int, int]:
-    """Patients, and patients of each class, that an analysis needs."""
+def _minimum_sizes(demand: Demand, minima: Minima) -> tuple[int, int]:
+    """How many patients, and patients of each class, an analysis needs."""
     group, per_class = {
         "description": (minima.group, 0),
         "agreement": (minima.subjects, 0),
@@ -219,8 +207,8 @@ def _least(demand: Demand, minima: Minima) -> tuple[int, int]:
     return max(group, minima.site_patients), max(per_class, minima.site_per_class) if per_class else 0
 
 
-def _objection(summary: Summary, row: int, needed: int) -> Status:
-    """Which rule about the sites an analysis breaks."""
+def _find_objection(summary: Summary, row: int, needed: int) -> Status:
+    """The status that names the rule about sites which an analysis breaks; OK if there is none."""
     if summary.counts["sites"][row] < needed:
         return suppressed(f"fewer than {needed} sites with patients")
     if summary.counts["short"][row] > 0:

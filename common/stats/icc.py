@@ -1,4 +1,4 @@
-"""Agreement of readers on numbers: the six intraclass correlations, for many features at once."""
+"""Agreement of readers on numbers: six intraclass correlations, for many features at once."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ IccForm: TypeAlias = Literal["ICC(1,1)", "ICC(2,1)", "ICC(3,1)", "ICC(1,k)", "IC
 
 @dataclass(frozen=True)
 class MeanSquares:
-    """Two-way analysis of variance of one feature.
+    """The two-way analysis of variance of one feature.
 
     Attributes
     ----------
     n, k : int
         Subjects and raters.
     between, within, raters, error : float
-        MSB (subjects), MSW, MSJ and MSE in the letters of Shrout and Fleiss.
+        Mean squares, in the letters of Shrout and Fleiss: BMS (subjects), WMS, JMS (raters) and EMS.
     """
 
     n: int
@@ -38,28 +38,28 @@ class MeanSquares:
 
 
 @dataclass(frozen=True)
-class Location:
-    """Public constants by which all sites shift and scale each feature; no ICC depends on them.
+class RatingLocation:
+    """Public constants by which all sites shift and scale each feature's ratings; no ICC depends on them.
 
     Attributes
     ----------
     centre : float array, shape (features,)
-        Near the means: features of 10^9 that differ by 1 would else lose all digits in their squares.
+        Near the means: ratings near 10^9 that differ by 1 would otherwise lose all digits when squared.
     scale : float array, shape (features,)
-        Powers of two near the mean magnitudes, so that no bit changes.
+        Powers of two near the mean magnitudes, so that scaling changes no bit of a mantissa.
     """
 
     centre: Reals
     scale: Reals
 
-    def applied(self, ratings: Reals) -> Reals:
-        """The ratings, shape (features, n, raters), of the order of 1."""
+    def apply(self, ratings: Reals) -> Reals:
+        """The shifted and scaled ratings, shape (features, n, raters), of magnitude about 1."""
         shifted: Reals = ratings - self.centre[:, np.newaxis, np.newaxis]
         return shifted / self.scale[:, np.newaxis, np.newaxis]
 
 
 def local_location(ratings: Reals) -> Summary:
-    """The round before: what the means of all ratings are made of.
+    """One site's sums for the round before: those from which `location_of` takes centres and scales.
 
     Parameters
     ----------
@@ -69,48 +69,49 @@ def local_location(ratings: Reals) -> Summary:
     Returns
     -------
     Summary
-        Counts "n" (features,), of ratings; reals "sums" (2, features): of them and of their magnitudes.
+        Counts "n" (features,), the number of ratings; reals "sums" (2, features): of the ratings, and of
+        their magnitudes.
 
     Raises
     ------
     NonFiniteError
         If a rating is infinite.
     """
-    x = _finite(ratings)
+    x = _require_finite(ratings)
     sums = np.stack([np.nansum(x, axis=(1, 2)), np.nansum(np.abs(x), axis=(1, 2))])
     return Summary({"n": np.count_nonzero(~np.isnan(x), axis=(1, 2))}, {"sums": sums})
 
 
-def location_of(summary: Summary) -> Location:
-    """Centres and scales from the sum over sites; 0 and 1 where nobody rated."""
+def location_of(summary: Summary) -> RatingLocation:
+    """The centres and scales from the sum of `local_location` over sites; 0 and 1 where nobody rated."""
     n = np.maximum(summary.counts["n"], 1)
     mean, magnitude = summary.reals["sums"] / n
     _, exponent = np.frexp(magnitude)
-    return Location(mean, np.where(magnitude > 0, np.ldexp(1.0, exponent), 1.0))
+    return RatingLocation(mean, np.where(magnitude > 0, np.ldexp(1.0, exponent), 1.0))
 
 
 def local_icc(ratings: Reals, centre: Reals) -> Summary:
-    """Sums of every feature; a subject with a rating missing is left out of that feature.
+    """One site's sums for every feature; a subject with a missing rating is left out of that feature.
 
     Parameters
     ----------
     ratings : float array, shape (features, n, raters)
         NaN where missing.
     centre : float array, shape (features,)
-        Public constants near the means.
+        Public constants near the means, subtracted from the ratings.
 
     Returns
     -------
     Summary
-        Counts "n" and "missing" (features,); reals "columns" (features, raters), "squares" and "rows"
-        (features,): sums over subjects of x, of x squared, and of squared row sums.
+        Counts "n" and "missing" (features,), of subjects; reals "columns" (features, raters), "squares" and
+        "rows" (features,): sums over subjects of x, of x squared, and of squared row sums.
 
     Raises
     ------
     NonFiniteError
         If a rating is infinite.
     """
-    complete = np.asarray(~np.isnan(_finite(ratings)).any(axis=2))
+    complete = np.asarray(~np.isnan(_require_finite(ratings)).any(axis=2))
     x = np.where(complete[:, :, np.newaxis], ratings - centre[:, np.newaxis, np.newaxis], 0.0)
     return Summary(
         counts={"n": complete.sum(axis=1), "missing": (~complete).sum(axis=1)},
@@ -122,7 +123,7 @@ def local_icc(ratings: Reals, centre: Reals) -> Summary:
     )
 
 
-def _finite(ratings: Reals) -> Reals:
+def _require_finite(ratings: Reals) -> Reals:
     if np.isinf(ratings).any():
         raise NonFiniteError("a rating is infinite -> extract the features again")
     return ratings
@@ -135,13 +136,13 @@ def mean_squares(summary: Summary, feature: int) -> MeanSquares:
     k = columns.size
     squares, rows = float(summary.reals["squares"][feature]), float(summary.reals["rows"][feature])
     correction = float(columns.sum()) ** 2 / (n * k)
-    whole = squares - correction
-    # A sum of squares that rounding alone explains is none.
+    total = squares - correction
+    # A sum of squares that rounding alone explains counts as 0.
     floor = 2.0**-40 * squares
-    between = _above(rows / k - correction, floor)
-    raters = _above(float(columns @ columns) / n - correction, floor)
-    within = _above(whole - between, floor)
-    error = _above(whole - between - raters, floor)
+    between = _drop_rounding(rows / k - correction, floor)
+    raters = _drop_rounding(float(columns @ columns) / n - correction, floor)
+    within = _drop_rounding(total - between, floor)
+    error = _drop_rounding(total - between - raters, floor)
     return MeanSquares(
         n,
         k,
@@ -155,7 +156,7 @@ def mean_squares(summary: Summary, feature: int) -> MeanSquares:
 def finish_icc(
     summary: Summary, form: IccForm, minima: Minima = STANDARD, *, same_raters: bool = True
 ) -> tuple[Estimate, ...]:
-    """One intraclass correlation a feature.
+    """The intraclass correlation of each feature.
 
     Parameters
     ----------
@@ -178,8 +179,8 @@ def finish_icc(
 
 def _finish(summary: Summary, feature: int, form: IccForm, minima: Minima) -> Estimate:
     n = int(summary.counts["n"][feature])
-    missing = minima.shown(int(summary.counts["missing"][feature]))
-    used = None if missing is None else minima.shown(n)
+    missing = minima.show(int(summary.counts["missing"][feature]))
+    used = None if missing is None else minima.show(n)
     if n < minima.subjects:
         return absent(suppressed(f"fewer than {minima.subjects} subjects"), form, used, missing)
     if n < 2 or summary.reals["columns"].shape[1] < 2:
@@ -189,25 +190,25 @@ def _finish(summary: Summary, feature: int, form: IccForm, minima: Minima) -> Es
         return absent(undefined("all ratings are equal"), form, used, missing)
     if (ms.within if form.startswith("ICC(1") else ms.error) == 0 and ms.between > 0:
         exact = not form.startswith("ICC(2") or ms.raters == 0
-        value = 1.0 if exact else _single(ms, form)
-        return Estimate(_averaged(value, ms.k, form), None, used, missing, form)
+        value = 1.0 if exact else _single_rater_icc(ms, form)
+        return Estimate(_average_raters(value, ms.k, form), None, used, missing, form)
     if ms.between == 0:
         return absent(undefined("the subjects do not differ"), form, used, missing)
-    low, high = _limits(ms, form)
-    interval = Interval(_averaged(low, ms.k, form), _averaged(high, ms.k, form), "F")
-    return Estimate(_averaged(_single(ms, form), ms.k, form), interval, used, missing, form)
+    low, high = _single_rater_limits(ms, form)
+    interval = Interval(_average_raters(low, ms.k, form), _average_raters(high, ms.k, form), "F")
+    return Estimate(_average_raters(_single_rater_icc(ms, form), ms.k, form), interval, used, missing, form)
 
 
-def _above(value: float, floor: float) -> float:
+def _drop_rounding(value: float, floor: float) -> float:
     return value if value > floor else 0.0
 
 
-def _averaged(single: float, k: int, form: IccForm) -> float:
-    """Of the mean of k raters (Spearman and Brown), if the form asks for it."""
+def _average_raters(single: float, k: int, form: IccForm) -> float:
+    """The ICC of the mean of k raters (Spearman-Brown) if the form asks for it, else of a single rater."""
     return k * single / (1 + (k - 1) * single) if form.endswith("k)") else single
 
 
-def _single(ms: MeanSquares, form: IccForm) -> float:
+def _single_rater_icc(ms: MeanSquares, form: IccForm) -> float:
     if form.startswith("ICC(1"):
         return (ms.between - ms.within) / (ms.between + (ms.k - 1) * ms.within)
     if form.startswith("ICC(3"):
@@ -217,12 +218,12 @@ def _single(ms: MeanSquares, form: IccForm) -> float:
     )
 
 
-def _limits(ms: MeanSquares, form: IccForm) -> tuple[float, float]:
-    """Of a single rater."""
+def _single_rater_limits(ms: MeanSquares, form: IccForm) -> tuple[float, float]:
+    """The confidence limits of the ICC of a single rater."""
     tail = (1 - LEVEL) / 2
     n, k = ms.n, ms.k
     if form.startswith("ICC(2"):
-        return _limits_of_two_way_random(ms, tail)
+        return _two_way_random_limits(ms, tail)
     noise, freedom = (ms.within, n * (k - 1)) if form.startswith("ICC(1") else (ms.error, (n - 1) * (k - 1))
     ratio = ms.between / noise
     low = ratio / float(stats.f.isf(tail, n - 1, freedom))
@@ -230,10 +231,10 @@ def _limits(ms: MeanSquares, form: IccForm) -> tuple[float, float]:
     return (low - 1) / (low + k - 1), (high - 1) / (high + k - 1)
 
 
-def _limits_of_two_way_random(ms: MeanSquares, tail: float) -> tuple[float, float]:
-    """Satterthwaite's degrees of freedom, as in McGraw and Wong's Table 7."""
+def _two_way_random_limits(ms: MeanSquares, tail: float) -> tuple[float, float]:
+    """The limits of ICC(2,1), by Satterthwaite's degrees of freedom, as in McGraw and Wong's Table 7."""
     n, k = ms.n, ms.k
-    rho = _single(ms, "ICC(2,1)")
+    rho = _single_rater_icc(ms, "ICC(2,1)")
     a = k * rho / (n * (1 - rho))
     b = 1 + k * rho * (n - 1) / (n * (1 - rho))
     numerator = (a * ms.raters + b * ms.error) ** 2

@@ -16,12 +16,12 @@ KappaWeights: TypeAlias = Literal["unweighted", "linear", "quadratic"]
 
 
 def local_kappa(first: Counts, second: Counts, categories: int) -> Summary:
-    """The table of two readers' categories.
+    """One site's table of two readers' categories.
 
     Parameters
     ----------
     first, second : int arrays, shape (n,)
-        In 0 ... categories - 1; -1 where a reader gave none.
+        In 0 ... categories - 1, or -1 where a reader gave no category.
 
     Returns
     -------
@@ -35,9 +35,11 @@ def local_kappa(first: Counts, second: Counts, categories: int) -> Summary:
     """
     if first.shape != second.shape or first.ndim != 1:
         raise ValueError(f"readings {first.shape} and {second.shape} do not belong together")
-    both = np.concatenate([first, second])
-    if both.size and (both.min() < -1 or both.max() >= categories):
-        raise ValueError(f"categories {both.min()} ... {both.max()} are not all among {categories}")
+    categories_given = np.concatenate([first, second])
+    if categories_given.size and (categories_given.min() < -1 or categories_given.max() >= categories):
+        raise ValueError(
+            f"categories {categories_given.min()} ... {categories_given.max()} are not all among {categories}"
+        )
     known = (first >= 0) & (second >= 0)
     table = np.zeros((categories, categories), dtype=np.int64)
     np.add.at(table, (first[known], second[known]), 1)
@@ -47,7 +49,7 @@ def local_kappa(first: Counts, second: Counts, categories: int) -> Summary:
 def finish_kappa(
     summary: Summary, weights: KappaWeights = "unweighted", minima: Minima = STANDARD
 ) -> Estimate:
-    """Kappa with the large-sample interval; undefined if all readings are in one category.
+    """Kappa with its large-sample interval; undefined if all readings are in one category.
 
     References
     ----------
@@ -56,14 +58,14 @@ def finish_kappa(
     table = summary.counts["table"]
     n = int(table.sum())
     method = f"Cohen's kappa, {weights}"
-    missing = minima.shown(int(summary.counts["missing"][0]))
-    used = None if missing is None else minima.shown(n)
+    missing = minima.show(int(summary.counts["missing"][0]))
+    used = None if missing is None else minima.show(n)
     if n == 0:
         return absent(undefined("no readings"), method, used, missing)
     if n < minima.subjects:
         return absent(suppressed(f"fewer than {minima.subjects} subjects"), method, used, missing)
     shares = table / n
-    agreement = _weights(len(table), weights)
+    agreement = _agreement_weights(len(table), weights)
     rows, columns = shares.sum(axis=1), shares.sum(axis=0)
     expected = float(rows @ agreement @ columns)
     if 1 - expected < 1e-12:
@@ -78,8 +80,8 @@ def finish_kappa(
     return Estimate(kappa, interval, used, missing, method)
 
 
-def _weights(categories: int, kind: KappaWeights) -> Reals:
-    """Agreement given to each pair of categories, 1 on the diagonal."""
+def _agreement_weights(categories: int, kind: KappaWeights) -> Reals:
+    """The weight of each pair of categories, shape (categories, categories); 1 on the diagonal."""
     if kind == "unweighted" or categories == 1:
         return np.eye(categories)
     distance = np.abs(np.subtract.outer(np.arange(categories), np.arange(categories))) / (categories - 1)

@@ -1,6 +1,7 @@
-"""The LASSO over sites in two rounds: moments, then fold-wise cross-products; everything else is arithmetic.
+"""The Gaussian LASSO over sites in two rounds: moments, then cross-products by fold.
 
-Gaussian on 0/1, as the plan's default: it needs no further question for any penalty or fold.
+The outcome is 0 or 1. From the cross-products the coordinator computes all penalties and folds without a
+further question; therefore it is the plan's default.
 """
 
 from __future__ import annotations
@@ -15,27 +16,29 @@ from common.stats.contract import Summary
 from common.stats.coordinate_descent import descend
 from common.stats.estimate import OK, Status, suppressed, undefined
 from common.stats.minima import STANDARD, Minima
-from common.stats.symmetric import symmetric, upper
+from common.stats.symmetric import pack_symmetric, unpack_symmetric
 from common.types import Counts, Flags, Reals
 
 LassoRule: TypeAlias = Literal["lambda_min", "1se"]
 
 PENALTIES = 100
-"""How many the path has, log-spaced from the smallest that selects nothing to a thousandth of it."""
+"""Penalties of the path, log-spaced from the smallest that selects nothing down to a thousandth of it."""
 _RANGE = 1e-3
+"""The smallest penalty as a share of the largest."""
 _CONSTANT_SD = 1e-12
+"""A feature is constant if its SD is not above this share of its mean, or of 1 if that is larger."""
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """Public constants after round 1.
+    """Mean and SD of each feature over all sites; public after round 1.
 
     Attributes
     ----------
     mean, sd : float arrays, shape (features,)
-        Pooled, with n degrees of freedom.
+        Pooled; SD with n degrees of freedom, 1 where constant.
     kept : bool array, shape (features,)
-        Not constant.
+        Which features are not constant.
     """
 
     mean: Reals
@@ -43,32 +46,38 @@ class Scaling:
     kept: Flags
 
     def standardise(self, features: Reals) -> Reals:
-        """Mean 0 and SD 1 over the federation, shape (n, features); 0 where constant."""
+        """The features with mean 0 and SD 1 over all sites, shape (n, features); 0 where constant."""
         return np.asarray(np.where(self.kept, (features - self.mean) / self.sd, 0.0))
 
 
 @dataclass(frozen=True)
 class LassoResult:
-    """Features selected by cross-validation.
+    """The features that the LASSO selects at the penalty chosen by cross-validation.
 
     Attributes
     ----------
     coefficients : tuple of float
-        Of all features, standardised; 0 where not selected.
+        Of all standardised features; 0 where not selected.
     intercept : float or None
+        On the scale of the standardised features.
     selected : tuple of int
+        Positions of the selected features, ascending.
     penalty : float or None
-        The chosen lambda of (1 / 2n) RSS + lambda |beta|, or of -(1 / n) log-likelihood + lambda |beta|.
+        The chosen lambda, of (1 / 2n) RSS + lambda |beta|.
     penalties, losses, standard_errors : tuple of float
-        The path: mean over folds of the validation error or deviance, and its standard error.
+        Of the path, from the largest penalty down: the penalties; the mean over folds of the validation
+        error; its standard error.
     n_used, n_missing : int or None
+        Patients with all features (None where hidden), and 0: sites refuse missing features.
     method : str
+        Kind of LASSO, number of folds and rule.
     status : Status
+        Whether the LASSO may be computed and can be.
     active : tuple of int
-        How many coefficients are not 0 at each penalty; empty where the path was not kept.
+        Number of coefficients that are not 0 at each penalty; empty where the path was not kept.
     profiles : tuple of tuple of float
-        Each selected feature's coefficient at each penalty. Of the others none is kept: all of them together
-        would come near the cross-products.
+        Each selected feature's coefficient at each penalty. The other features' are not kept, because all
+        of them together would nearly disclose the cross-products.
     """
 
     coefficients: tuple[float, ...]
@@ -87,13 +96,13 @@ class LassoResult:
 
 
 def local_scaling(features: Reals, shift: Reals) -> Summary:
-    """Round 1: counts "n" (1,); reals "sums" (2, features) of the shifted values and their squares.
+    """One site's answer in round 1: counts "n" (1,); reals "sums" (2, features), of values and squares.
 
     Parameters
     ----------
     features : float array, shape (n, features)
     shift : float array, shape (features,)
-        Public constants near the means.
+        Public constants near the means, subtracted from the values.
 
     Raises
     ------
@@ -106,8 +115,8 @@ def local_scaling(features: Reals, shift: Reals) -> Summary:
     return Summary({"n": np.array([len(x)])}, {"sums": np.stack([x.sum(axis=0), (x**2).sum(axis=0)])})
 
 
-def scaling(summary: Summary, shift: Reals) -> Scaling:
-    """What all sites standardise with.
+def scaling_of(summary: Summary, shift: Reals) -> Scaling:
+    """The means and SDs with which all sites standardise, from the sum of `local_scaling`.
 
     Raises
     ------
@@ -124,7 +133,7 @@ def scaling(summary: Summary, shift: Reals) -> Scaling:
 
 
 def local_gram(features: Reals, labels: Flags, folds: Counts, n_folds: int, scale: Scaling) -> Summary:
-    """Round 2: cross-products of [1, z, y] by fold. Never stored, broadcast or released.
+    """One site's answer in round 2: cross-products of [1, z, y] by fold; never stored, broadcast or released.
 
     Parameters
     ----------
@@ -141,11 +150,13 @@ def local_gram(features: Reals, labels: Flags, folds: Counts, n_folds: int, scal
     rows = np.column_stack([np.ones(len(z)), z, labels.astype(np.float64)])
     parts = [rows[folds == fold] for fold in range(n_folds)]
     classes = fold_classes(labels, folds, n_folds)
-    return Summary({"classes": classes}, {"gram": np.stack([upper(part.T @ part) for part in parts])})
+    return Summary(
+        {"classes": classes}, {"gram": np.stack([pack_symmetric(part.T @ part) for part in parts])}
+    )
 
 
 def fold_classes(labels: Flags, folds: Counts, n_folds: int) -> Counts:
-    """Patients of each fold by class, shape (folds, 2), negatives first."""
+    """The number of patients of each fold by class, shape (folds, 2), negatives first."""
     return np.stack(
         [np.bincount(folds[labels == label], minlength=n_folds) for label in (False, True)], axis=1
     )
@@ -158,7 +169,7 @@ def finish_lasso(
     *,
     wide_gram_accepted: bool = False,
 ) -> LassoResult:
-    """Features selected at the penalty of least validation error, or within one standard error of it.
+    """The features selected at the penalty of least validation error, or within one standard error of it.
 
     Parameters
     ----------
@@ -169,7 +180,7 @@ def finish_lasso(
     ----------
     Tibshirani R. J R Stat Soc B 1996;58:267-288. Friedman J et al. J Stat Softw 2010;33(1).
     """
-    gram = symmetric(summary.reals["gram"])
+    gram = unpack_symmetric(summary.reals["gram"])
     n_folds, n = len(gram), int(summary.counts["classes"].sum())
     method = f"Gaussian LASSO, {n_folds} folds, {rule}"
     if wide_gram_accepted:
@@ -177,23 +188,23 @@ def finish_lasso(
     classes = summary.counts["classes"]
     status = gram_status(classes, gram.shape[1] - 2, minima, wide_gram_accepted=wide_gram_accepted)
     if not status.ok:
-        return LassoResult((), None, (), None, (), (), (), minima.shown(n), 0, method, status)
-    whole = _Centred.of(gram.sum(axis=0))
-    largest = float(np.abs(whole.xy).max())
+        return LassoResult((), None, (), None, (), (), (), minima.show(n), 0, method, status)
+    all_patients = _Centred.of(gram.sum(axis=0))
+    largest = float(np.abs(all_patients.xy).max())
     penalties = penalty_path(largest)
     losses = np.empty((n_folds, PENALTIES))
     for fold in range(n_folds):
         training = _Centred.of(gram.sum(axis=0) - gram[fold])
-        losses[fold] = [_loss(gram[fold], training, beta) for beta in _path(training, penalties)]
+        losses[fold] = [_fold_loss(gram[fold], training, beta) for beta in _descend_path(training, penalties)]
     mean = losses.mean(axis=0)
     error = losses.std(axis=0, ddof=1) / np.sqrt(n_folds)
-    chosen = choose(mean, error, rule)
-    path = np.array(_path(whole, penalties))
+    chosen = choose_penalty(mean, error, rule)
+    path = np.array(_descend_path(all_patients, penalties))
     beta = path[chosen]
     selected = np.flatnonzero(beta)
     return LassoResult(
         coefficients=tuple(beta.tolist()),
-        intercept=whole.intercept(beta),
+        intercept=all_patients.intercept(beta),
         selected=tuple(selected.tolist()),
         penalty=float(penalties[chosen]),
         penalties=tuple(penalties.tolist()),
@@ -208,13 +219,13 @@ def finish_lasso(
     )
 
 
-def penalty_path(largest: float, penalties: int = PENALTIES) -> Reals:
-    """Penalties from the largest down, shape (penalties,)."""
-    return np.asarray(largest * np.logspace(0, np.log10(_RANGE), penalties))
+def penalty_path(largest: float) -> Reals:
+    """The penalties of the path from the largest down, shape (penalties,)."""
+    return np.asarray(largest * np.logspace(0, np.log10(_RANGE), PENALTIES))
 
 
-def choose(losses: Reals, errors: Reals, rule: LassoRule) -> int:
-    """The penalty's position: of least loss, or the largest within one standard error of that."""
+def choose_penalty(losses: Reals, errors: Reals, rule: LassoRule) -> int:
+    """The position of the chosen penalty: of least loss, or the largest within one standard error of it."""
     least = int(np.argmin(losses))
     return least if rule == "lambda_min" else int(np.argmax(losses <= losses[least] + errors[least]))
 
@@ -222,15 +233,15 @@ def choose(losses: Reals, errors: Reals, rule: LassoRule) -> int:
 def gram_status(
     classes: Counts, features: int, minima: Minima = STANDARD, *, wide_gram_accepted: bool = False
 ) -> Status:
-    """Whether cross-products of so many features may be asked for; to be settled before round 2.
+    """Whether cross-products of so many features may be asked for; to be decided before round 2.
 
-    With fewer than two patients a feature, a fold's cross-products tell its patients up to a rotation.
+    If a fold has fewer than two patients per feature, its cross-products disclose them up to a rotation.
 
     Parameters
     ----------
     classes : int array, shape (folds, 2)
     wide_gram_accepted : bool
-        The plan waives that one rule, after a privacy review from outside; no other.
+        The plan waives this one rule, after an independent privacy review; all others still apply.
     """
     sizes = classes.sum(axis=1)
     if len(classes) < 2 or (sizes.sum() - sizes).min() < 2 or sizes.min() == 0:
@@ -246,7 +257,7 @@ def gram_status(
 
 @dataclass(frozen=True)
 class _Centred:
-    """Cross-products about the means, divided by n."""
+    """Cross-products about the means, divided by n: xx (p, p), xy (p,), and the means of x (p,) and y."""
 
     xx: Reals
     xy: Reals
@@ -264,8 +275,8 @@ class _Centred:
         return float(self.y_mean - self.x_mean @ beta)
 
 
-def _path(centred: _Centred, penalties: Reals) -> list[Reals]:
-    """Coefficients at each penalty, each begun where the last ended."""
+def _descend_path(centred: _Centred, penalties: Reals) -> list[Reals]:
+    """The coefficients at each penalty, each started from those at the penalty before."""
     beta = np.zeros(centred.xy.size)
     path = []
     for penalty in penalties:
@@ -274,8 +285,8 @@ def _path(centred: _Centred, penalties: Reals) -> list[Reals]:
     return path
 
 
-def _loss(gram: Reals, training: _Centred, beta: Reals) -> float:
-    """Mean squared error in a fold, a quadratic form of its cross-products."""
+def _fold_loss(gram: Reals, training: _Centred, beta: Reals) -> float:
+    """The mean squared error in a held-out fold, a quadratic form of its cross-products."""
     weights = np.concatenate([[-training.intercept(beta)], -beta, [1.0]])
     used = np.flatnonzero(weights)
     return float(weights[used] @ gram[np.ix_(used, used)] @ weights[used] / gram[0, 0])

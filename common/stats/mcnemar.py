@@ -1,4 +1,4 @@
-"""Comparing sensitivity and specificity of two models on the same patients."""
+"""McNemar's test: sensitivity and specificity of two models compared on the same patients."""
 
 from __future__ import annotations
 
@@ -19,20 +19,23 @@ McNemarMethod: TypeAlias = Literal["exact", "chi-squared", "corrected"]
 
 @dataclass(frozen=True)
 class McNemarResult:
-    """Two models' calls in one class of patients.
+    """Two models' calls compared in one class of patients.
 
     Attributes
     ----------
     only_first, only_second : int or None
-        Patients that only the first, and only the second model called right.
+        Patients whom only the first, and only the second model classified correctly; None where hidden.
     statistic : float or None
-        Chi-squared; None for the exact test.
+        Chi-squared with one degree of freedom; None for the exact test.
     p : float or None
         Two-sided.
     n_used, n_missing : int or None
-        Patients of the class with a score of all models; patients of both classes without.
-    method : str
+        Patients of the class with a score of every model; patients of both classes without one. None where
+        hidden.
+    method : {"exact", "chi-squared", "corrected"}
+        Which test.
     status : Status
+        Suppressed if a discordant count is too small to be shown.
     """
 
     only_first: int | None
@@ -46,18 +49,20 @@ class McNemarResult:
 
 
 def model_pairs(models: int) -> tuple[tuple[int, int], ...]:
-    """The pairs in the order of the summary: (0, 1), (0, 2), ..., (1, 2), ..."""
+    """The pairs of models in the order of the summary: (0, 1), (0, 2), ..., (1, 2), ..."""
     return tuple(combinations(range(models), 2))
 
 
 def local_mcnemar(scores: Reals, labels: Flags, threshold: float) -> Summary:
-    """Discordant calls of every pair of models, by class.
+    """One site's discordant calls of every pair of models, by class.
 
     Parameters
     ----------
     scores : float array, shape (models, n)
         A patient without a score of every model (NaN) is left out and counted.
     labels : bool array, shape (n,)
+    threshold : float
+        A score of at least this is called positive.
 
     Returns
     -------
@@ -71,8 +76,11 @@ def local_mcnemar(scores: Reals, labels: Flags, threshold: float) -> Summary:
     discordant = np.zeros((len(model_pairs(len(scores))), 2, 2), dtype=np.int64)
     for row, (first, second) in enumerate(model_pairs(len(scores))):
         for label in (False, True):
-            one, other = right[first, positive == label], right[second, positive == label]
-            discordant[row, int(label)] = np.count_nonzero(one & ~other), np.count_nonzero(other & ~one)
+            first_right, second_right = right[first, positive == label], right[second, positive == label]
+            discordant[row, int(label)] = (
+                np.count_nonzero(first_right & ~second_right),
+                np.count_nonzero(second_right & ~first_right),
+            )
     return Summary(
         counts={
             "discordant": discordant,
@@ -85,12 +93,12 @@ def local_mcnemar(scores: Reals, labels: Flags, threshold: float) -> Summary:
 def finish_mcnemar(
     summary: Summary, row: int, method: McNemarMethod = "exact", minima: Minima = STANDARD
 ) -> tuple[McNemarResult, McNemarResult]:
-    """The comparison of one pair's specificities, and of their sensitivities.
+    """Two results for one pair of models: the comparison of specificities, then of sensitivities.
 
     Parameters
     ----------
     row : int
-        Of the pair, as `model_pairs` orders them.
+        Of the pair in the summary, as `model_pairs` orders them.
 
     References
     ----------
@@ -98,14 +106,14 @@ def finish_mcnemar(
     """
     missing = int(summary.counts["missing"][0])
     negatives, positives = (
-        _finish(table, (int(n), missing), method, minima)
+        _finish_class(table, (int(n), missing), method, minima)
         for table, n in zip(summary.counts["discordant"][row].tolist(), summary.counts["n"], strict=True)
     )
     return negatives, positives
 
 
 def mcnemar(b: int, c: int, method: McNemarMethod = "exact") -> tuple[float | None, float]:
-    """Chi-squared (None for the exact test) and two-sided p of b and c discordant pairs."""
+    """Chi-squared (None for the exact test) and two-sided p, from b and c discordant pairs."""
     if b + c == 0:
         return (None if method == "exact" else 0.0), 1.0
     if method == "exact":
@@ -115,13 +123,13 @@ def mcnemar(b: int, c: int, method: McNemarMethod = "exact") -> tuple[float | No
     return statistic, float(stats.chi2.sf(statistic, 1))
 
 
-def _finish(
+def _finish_class(
     discordant: list[int], numbers: tuple[int, int], method: McNemarMethod, minima: Minima
 ) -> McNemarResult:
-    n_missing = minima.shown(numbers[1])
-    n_used = None if n_missing is None else minima.shown(numbers[0])
+    n_missing = minima.show(numbers[1])
+    n_used = None if n_missing is None else minima.show(numbers[0])
     b, c = discordant
-    if minima.shown(b) is None or minima.shown(c) is None:
+    if minima.show(b) is None or minima.show(c) is None:
         hidden = suppressed("a discordant count below the minimum")
         return McNemarResult(None, None, None, None, n_used, n_missing, method, hidden)
     statistic, p = mcnemar(b, c, method)

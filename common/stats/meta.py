@@ -1,8 +1,8 @@
 """How much an AUC differs between sites: random-effects meta-analysis on the logit scale, in two rounds.
 
 Round 1 sums `local_site` over sites; the coordinator broadcasts `between_variance`; round 2 sums
-`local_weighted`. Sums over so few sites nearly tell the sites' own values: below six sites treat the result
-as released site by site.
+`local_weighted`. Sums over few sites nearly disclose the sites' own values, so a result from fewer than six
+sites counts as released site by site.
 """
 
 from __future__ import annotations
@@ -20,31 +20,34 @@ from common.stats.minima import STANDARD, Minima
 from common.stats.roc import RocResult
 
 _PER_SITE_BELOW = 6
+"""Sites below which the result counts as released site by site."""
 
 
 @dataclass(frozen=True)
 class Heterogeneity:
-    """One model's AUC over sites.
+    """The mean AUC of one model over sites, and how much the sites differ.
 
     Attributes
     ----------
     auc : float or None
-        Random-effects mean, back-transformed.
+        Random-effects mean, transformed back from the logit.
     interval : Interval or None
-        Hartung and Knapp's, with sites - 1 degrees of freedom.
+        95 % confidence interval of the mean (Hartung and Knapp), with sites - 1 degrees of freedom.
     prediction : Interval or None
-        For a new site, with sites - 2 degrees of freedom; None below three sites.
+        95 % prediction interval for a new site, with sites - 2 degrees of freedom; None below three sites.
     q, p, i_squared, tau_squared : float or None
         Cochran's Q with its p, the share of variation that is between sites, and DerSimonian and Laird's
         between-site variance on the logit scale.
     difference_z, difference_p : float or None
-        For exactly two sites: of their difference; nothing else is reported then.
+        For exactly two sites: z and p of their difference; nothing else is reported then.
     sites, sites_excluded : int
-        Used; and left out because their AUC is 0 or 1 or their numbers are too small.
+        Sites used; and sites left out because their AUC is 0 or 1 or their numbers are too small.
     per_site : bool
         Whether so few sites were summed that the result counts as released site by site.
     method : str
+        Name of the methods.
     status : Status
+        Whether the result may be shown and exists.
     """
 
     auc: float | None
@@ -64,7 +67,7 @@ class Heterogeneity:
 
 
 def local_site(site: RocResult) -> Summary:
-    """A site's AUC by weight; a site that has none counts as excluded.
+    """One site's weighted AUC for round 1; a site without an AUC counts as excluded.
 
     Returns
     -------
@@ -72,7 +75,7 @@ def local_site(site: RocResult) -> Summary:
         Counts "sites" (2,): used and excluded. Reals "sums" (4,): of w, w t, w t t and w w, where t is the
         logit of the AUC and w the inverse of its variance.
     """
-    point = _logit(site)
+    point = _logit_auc(site)
     if point is None:
         return Summary({"sites": np.array([0, 1])}, {"sums": np.zeros(4)})
     theta, variance = point
@@ -81,7 +84,7 @@ def local_site(site: RocResult) -> Summary:
 
 
 def between_variance(first: Summary) -> float:
-    """DerSimonian and Laird's tau squared, 0 for fewer than two sites.
+    """DerSimonian and Laird's tau squared, from the sum of round 1; 0 for fewer than two sites.
 
     References
     ----------
@@ -91,12 +94,12 @@ def between_variance(first: Summary) -> float:
     if sites < 2:
         return 0.0
     w, _, _, ww = first.reals["sums"]
-    return max(0.0, (_q(first) - (sites - 1)) / float(w - ww / w))
+    return max(0.0, (_cochran_q(first) - (sites - 1)) / float(w - ww / w))
 
 
 def local_weighted(site: RocResult, tau_squared: float) -> Summary:
-    """A site's AUC by its random-effects weight: reals "sums" (3,) of w, w t and w t t."""
-    point = _logit(site)
+    """One site's AUC by its random-effects weight, for round 2: reals "sums" (3,) of w, w t and w t t."""
+    point = _logit_auc(site)
     if point is None:
         return Summary(reals={"sums": np.zeros(3)})
     theta, variance = point
@@ -105,7 +108,7 @@ def local_weighted(site: RocResult, tau_squared: float) -> Summary:
 
 
 def finish_meta(first: Summary, second: Summary, minima: Minima = STANDARD) -> Heterogeneity:
-    """Mean, interval and heterogeneity.
+    """The mean AUC, its intervals and the heterogeneity of the sites.
 
     References
     ----------
@@ -121,17 +124,19 @@ def finish_meta(first: Summary, second: Summary, minima: Minima = STANDARD) -> H
         if minima.sites > 2:
             hidden = suppressed(f"fewer than {minima.sites} sites")
             return Heterogeneity(*_NOTHING, sites, excluded, few, method, hidden)
-        z = sqrt(max(0.0, _q(first)))
+        z = sqrt(max(0.0, _cochran_q(first)))
         p = float(2 * stats.norm.sf(z))
         return Heterogeneity(*_NOTHING[:7], z, p, sites, excluded, few, method, OK)
-    return _random_effects(first, second, (sites, excluded), method)
+    return _finish_random_effects(first, second, (sites, excluded), method)
 
 
 _NOTHING: tuple[None, None, None, None, None, None, None, None, None] = (None,) * 9
 
 
-def _random_effects(first: Summary, second: Summary, sites: tuple[int, int], method: str) -> Heterogeneity:
-    q, tau_squared, freedom = _q(first), between_variance(first), sites[0] - 1
+def _finish_random_effects(
+    first: Summary, second: Summary, sites: tuple[int, int], method: str
+) -> Heterogeneity:
+    q, tau_squared, freedom = _cochran_q(first), between_variance(first), sites[0] - 1
     w, wt, wtt = (float(value) for value in second.reals["sums"])
     mean = wt / w
     error = sqrt(max(0.0, wtt - wt**2 / w) / (freedom * w))
@@ -155,13 +160,13 @@ def _random_effects(first: Summary, second: Summary, sites: tuple[int, int], met
     )
 
 
-def _logit(site: RocResult) -> tuple[float, float] | None:
-    """The logit of a site's AUC and its variance (delta method)."""
+def _logit_auc(site: RocResult) -> tuple[float, float] | None:
+    """The logit of a site's AUC and its variance (delta method); None where the site has none."""
     if site.auc is None or not site.variance or site.auc in {0.0, 1.0}:
         return None
     return log(site.auc / (1 - site.auc)), site.variance / (site.auc * (1 - site.auc)) ** 2
 
 
-def _q(first: Summary) -> float:
+def _cochran_q(first: Summary) -> float:
     w, wt, wtt, _ = (float(value) for value in first.reals["sums"])
     return max(0.0, wtt - wt**2 / w)

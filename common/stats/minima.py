@@ -1,27 +1,25 @@
-"""How few patients a released number may stand for, by the study's profile, and what hides the rest."""
+"""The smallest numbers of patients that a result may be released from, by profile, and what to hide."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 
+from common.stats.profile import Profile
 from common.types import Counts, Flags
-
-Profile: TypeAlias = Literal["standard", "replication", "simulation"]
 
 
 @dataclass(frozen=True)
 class Minima:
-    """The smallest numbers that a result may be released from.
+    """The smallest numbers that a result may be released from. Each is at least 1.
 
     Attributes
     ----------
     profile : {"standard", "replication", "simulation"}
-        Printed in every report.
+        The study's profile, printed in every report.
     cell : int
-        A released count is 0 or at least this.
+        A released count of patients is 0 or at least this.
     group : int
         Patients behind a mean, SD or quantile.
     per_class : int
@@ -33,9 +31,9 @@ class Minima:
     subjects : int
         Subjects behind an agreement.
     site_patients, site_per_class : int
-        What a single site's own result may stand for.
+        Patients, and patients of each class, behind a result of a single site.
     sites : int
-        Contributors to one sum.
+        Sites that contribute to one sum.
     fold, fold_class : int
         Patients, and patients of each class, in a fold of the LASSO.
     """
@@ -58,12 +56,12 @@ class Minima:
             if name != "profile" and value < 1:
                 raise ValueError(f"the minimum {name} is {value}; the smallest possible is 1")
 
-    def releasable(self, counts: Counts) -> Flags:
-        """Whether each count may be shown: it is 0 or at least the cell minimum."""
+    def may_release(self, counts: Counts) -> Flags:
+        """Whether each count may be released: it is 0 or at least the cell minimum; same shape."""
         return np.asarray((counts == 0) | (counts >= self.cell))
 
-    def shown(self, count: int) -> int | None:
-        """The count, or None where it may not be shown."""
+    def show(self, count: int) -> int | None:
+        """The count, or None if it may not be released."""
         return count if count == 0 or count >= self.cell else None
 
 
@@ -83,30 +81,35 @@ def minima_of(profile: Profile) -> Minima:
     return _BY_PROFILE[profile]
 
 
-def hidden_cells(table: Counts, minima: Minima) -> Flags:
-    """Which cells of a table with published margins must be hidden so that none can be worked out.
+def hide_cells(table: Counts, minima: Minima) -> Flags:
+    """Which cells of a table must be hidden so that no small one can be worked out from the margins.
 
-    Small cells are hidden first; then, until no row or column has exactly one hidden cell, one more: first
-    the cell that leaves fewest such lines, then the smallest, a zero only where nothing else is left.
+    Small cells are hidden first. As long as a row or column has exactly one hidden cell, one more cell is
+    hidden: the one that leaves the fewest such lines, among equals the smallest, and a zero only as the last
+    resort.
 
     Parameters
     ----------
     table : int64 array, shape (rows, columns)
-        Disjoint cells; row and column sums are taken to be known to the reader.
+        Disjoint cells; the reader is taken to know the row and column sums.
+
+    Returns
+    -------
+    bool array, shape (rows, columns)
 
     References
     ----------
     Hundepool A et al. Statistical Disclosure Control. Wiley 2012, chapter 4 (secondary suppression).
     """
-    hidden = ~minima.releasable(table)
+    hidden = ~minima.may_release(table)
     while True:
         in_row, in_column = hidden.sum(axis=1, keepdims=True), hidden.sum(axis=0, keepdims=True)
         lonely_row, lonely_column = in_row == 1, in_column == 1
         candidates = np.argwhere(~hidden & (lonely_row | lonely_column))
         if not candidates.size:
             return hidden
-        made = (in_row == 0).astype(np.int64) + (in_column == 0)
-        mended = lonely_row.astype(np.int64) + lonely_column
+        lines_made_lonely = (in_row == 0).astype(np.int64) + (in_column == 0)
+        lines_mended = lonely_row.astype(np.int64) + lonely_column
         cells = tuple(candidates.T)
-        best = np.lexsort((table[cells], table[cells] == 0, (made - mended)[cells]))[0]
+        best = np.lexsort((table[cells], table[cells] == 0, (lines_made_lonely - lines_mended)[cells]))[0]
         hidden[tuple(candidates[best])] = True

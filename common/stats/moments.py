@@ -7,19 +7,20 @@ from math import sqrt
 
 import numpy as np
 
-from common.stats.grid import Grid
+from common.stats.recording_grid import RecordingGrid
 from common.types import Reals
 
 
 @dataclass(frozen=True)
 class Moments:
-    """The first four central moments of one group, as sums.
+    """Number, mean and sums of powers of the deviations of one group.
 
     Attributes
     ----------
     n : int
+        Number of values.
     mean : float
-        Not a number without values.
+        In the variable's unit; NaN without values.
     m2, m3, m4 : float
         Sums of the 2nd, 3rd and 4th powers of the deviations from the mean.
     """
@@ -32,17 +33,17 @@ class Moments:
 
     @property
     def variance(self) -> float:
-        """With n - 1 degrees of freedom; not a number for fewer than two values."""
+        """The variance with n - 1 degrees of freedom; NaN for fewer than two values."""
         return self.m2 / (self.n - 1) if self.n > 1 else float("nan")
 
     @property
     def sd(self) -> float:
-        """The standard deviation."""
+        """The standard deviation with n - 1 degrees of freedom; NaN for fewer than two values."""
         return sqrt(self.variance) if self.n > 1 else float("nan")
 
 
-def power_sums(values: Reals, grid: Grid) -> Reals:
-    """Sums of the first four powers of the values, shifted and scaled by public constants.
+def power_sums(values: Reals, grid: RecordingGrid) -> Reals:
+    """Sums of the first four powers of the values, which the grid's public constants shift and scale.
 
     Parameters
     ----------
@@ -57,8 +58,8 @@ def power_sums(values: Reals, grid: Grid) -> Reals:
     return np.array([z.sum(), square.sum(), (square * z).sum(), (square * square).sum()])
 
 
-def moments_of(n: int, sums: Reals, grid: Grid) -> Moments:
-    """The moments that `power_sums` of n values stand for.
+def moments_of(n: int, sums: Reals, grid: RecordingGrid) -> Moments:
+    """The moments of n values from their `power_sums`.
 
     Parameters
     ----------
@@ -73,11 +74,11 @@ def moments_of(n: int, sums: Reals, grid: Grid) -> Moments:
     m2 = max(0.0, s2 - n * mean**2)
     m3 = s3 - 3 * mean * s2 + 2 * n * mean**3
     m4 = max(0.0, s4 - 4 * mean * s3 + 6 * mean**2 * s2 - 3 * n * mean**4)
-    # A variance that rounding alone explains is none.
+    # A variance that rounding alone explains counts as 0.
     if m2 <= _ROUNDING * s2:
         m2 = m3 = m4 = 0.0
     return Moments(n, grid.centre + scale * mean, scale**2 * m2, scale**3 * m3, scale**4 * m4)
 
 
 _ROUNDING = 2.0**-44
-"""256 times float64's own error."""
+"""Share of the sum of squares below which a variance is rounding alone: 256 times the float64 epsilon."""

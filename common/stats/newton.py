@@ -1,7 +1,7 @@
 """Newton's method for many logistic models at once: what one round asks, answers and concludes.
 
-The coordinator broadcasts a `Query`; every site answers with `local_newton`; `advance` turns the sum into the
-next query. Covariates are standardised by public constants; an intercept comes first in every model.
+The coordinator broadcasts a `Query`; every site answers with `local_newton`; `advance_newton` turns the sum
+into the next query. Covariates are standardised by public constants; an intercept comes first in every model.
 
 References
 ----------
@@ -15,31 +15,34 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from common.stats.contract import Summary
-from common.stats.stack import Problem, designs
+from common.stats.stack import Problem, iterate_designs
 from common.types import Flags, Reals
 
 CONVERGED = 1e-18
-"""Of the squared Newton decrement."""
-MAXIMUM_ROUNDS = 25
+"""A model has converged once its squared Newton decrement is below this."""
+MAXIMUM_ROUNDS_UNPENALISED = 25
+"""Rounds after which maximum likelihood is given up."""
 MAXIMUM_ROUNDS_FIRTH = 60
+"""Rounds after which Firth's penalised likelihood is given up."""
 _SEPARATED = 10.0
-"""A standardised coefficient beyond this is taken to run to infinity."""
+"""A model with a standardised coefficient beyond this counts as separated: it would run to infinity."""
 _SLACK = 1e-13
 """Share by which rounding alone may lower a log-likelihood."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """What the coordinator broadcasts.
+    """The question that the coordinator broadcasts in one round.
 
     Attributes
     ----------
     coefficients : float array, shape (models, d)
-        On the standardised scale.
+        On the standardised scale, the intercept first.
     active : bool array, shape (models,)
-        Models not finished yet.
+        Models that have not ended yet.
     inverse : float array, shape (models, d, d), or None
-        Of the pooled information: asks for the penalty of the score alone, a step's second round.
+        Inverse of the summed information. If given, the query is a step's second round, which asks for the
+        penalty of the score alone.
     """
 
     coefficients: Reals
@@ -48,22 +51,23 @@ class Query:
 
 
 @dataclass(frozen=True)
-class State:
-    """Where the iteration stands; stays at the coordinator.
+class NewtonState:
+    """The state of the iteration; it stays at the coordinator.
 
     Attributes
     ----------
     query : Query
         The next question.
     accepted, step : float arrays, shape (models, d)
-        The last coefficients that raised the likelihood, and the step tried from there.
+        The last coefficients that raised the likelihood, and the step tried from them.
     log_likelihood : float array, shape (models,)
-        At `accepted`; penalised if Firth's.
+        At `accepted`; penalised with Firth's method.
     information : float array, shape (models, d, d)
         At `accepted`; 1 on the diagonal where a model has no coefficient.
     converged, separated : bool arrays, shape (models,)
+        Models that reached their maximum, and models whose coefficients run to infinity.
     rounds : int
-        Asked so far.
+        Rounds asked so far.
     """
 
     query: Query
@@ -76,8 +80,8 @@ class State:
     rounds: int
 
 
-def start(problem: Problem, coefficients: Reals | None = None) -> State:
-    """Where to begin: all coefficients 0, or those given; what is not free stays as it begins.
+def start_newton(problem: Problem, coefficients: Reals | None = None) -> NewtonState:
+    """The first state: all coefficients 0, or those given; coefficients that are not free keep these values.
 
     Parameters
     ----------
@@ -85,23 +89,23 @@ def start(problem: Problem, coefficients: Reals | None = None) -> State:
         On the standardised scale.
     """
     models, width = problem.free.shape
-    nothing = np.zeros((models, width))
-    first = nothing if coefficients is None else coefficients
-    no = np.zeros(models, dtype=np.bool_)
-    return State(
-        query=Query(first, ~no),
+    zeros = np.zeros((models, width))
+    first = zeros if coefficients is None else coefficients
+    none_done = np.zeros(models, dtype=np.bool_)
+    return NewtonState(
+        query=Query(first, ~none_done),
         accepted=first,
-        step=nothing,
+        step=zeros,
         log_likelihood=np.full(models, -np.inf),
         information=np.zeros((models, width, width)),
-        converged=no,
-        separated=no,
+        converged=none_done,
+        separated=none_done,
         rounds=0,
     )
 
 
 def local_newton(matrix: Reals, labels: Flags, problem: Problem, query: Query) -> Summary:
-    """Score, information and log-likelihood of every active model at one site.
+    """One site's score, information and log-likelihood of every active model.
 
     Parameters
     ----------
@@ -123,7 +127,7 @@ def local_newton(matrix: Reals, labels: Flags, problem: Problem, query: Query) -
     score, information = np.zeros((models, width)), np.zeros((models, width, width))
     log_likelihood = np.zeros(models)
     third = np.zeros((models, width, width, width) if problem.third else 0)
-    for x, sign in designs(matrix, labels, problem, asked):
+    for x, sign in iterate_designs(matrix, labels, problem, asked):
         patients = weigh(x, sign, query.coefficients[asked])
         weighted = x * patients.weight[:, np.newaxis]
         score[asked] += np.matmul(x, patients.residual[:, :, np.newaxis])[:, :, 0]
@@ -137,33 +141,42 @@ def local_newton(matrix: Reals, labels: Flags, problem: Problem, query: Query) -
     return Summary(reals=reals | ({"third": third} if problem.third else {}))
 
 
-def second_round(problem: Problem, query: Query, first: Summary) -> Query:
-    """A step's second question, from the pooled answer to the first."""
+def build_second_query(problem: Problem, query: Query, first: Summary) -> Query:
+    """The second query of a step, from the summed answer to the first."""
     inverse = np.zeros((*problem.free.shape, problem.free.shape[1]))
-    inverse[query.active] = np.linalg.inv((first.reals["information"] + _absent(problem))[query.active])
+    inverse[query.active] = np.linalg.inv(
+        (first.reals["information"] + _absent_diagonal(problem))[query.active]
+    )
     return replace(query, inverse=inverse)
 
 
 def _local_penalty(matrix: Reals, labels: Flags, problem: Problem, query: Query, inverse: Reals) -> Summary:
     penalty = np.zeros(problem.free.shape)
     asked = np.flatnonzero(query.active)
-    for x, sign in designs(matrix, labels, problem, asked):
+    for x, sign in iterate_designs(matrix, labels, problem, asked):
         patients = weigh(x, sign, query.coefficients[asked])
         leverage = patients.weight * np.sum(x * np.matmul(inverse[asked], x), axis=1)
         penalty[asked] += np.matmul(x, (leverage * (patients.residual - sign / 2))[:, :, np.newaxis])[:, :, 0]
     return Summary(reals={"penalty": penalty})
 
 
-def _absent(problem: Problem) -> Reals:
+def _absent_diagonal(problem: Problem) -> Reals:
     """1 on the diagonal where a model has no coefficient, shape (models, d, d)."""
     return np.asarray(np.eye(problem.free.shape[1]) * ~problem.present[:, np.newaxis])
 
 
 @dataclass(frozen=True)
-class Weighed:
-    """Every patient under every model: outcome less probability p, p (1 - p), log-likelihood.
+class LikelihoodTerms:
+    """What every patient contributes to the likelihood of every model, p being the predicted probability.
 
-    Float arrays, shape (models, patients).
+    Attributes
+    ----------
+    residual : float array, shape (models, patients)
+        Outcome (0 or 1) minus p.
+    weight : float array, shape (models, patients)
+        p (1 - p).
+    log_likelihood : float array, shape (models, patients)
+        Log of the probability of the patient's outcome.
     """
 
     residual: Reals
@@ -171,8 +184,8 @@ class Weighed:
     log_likelihood: Reals
 
 
-def weigh(x: Reals, sign: Reals, coefficients: Reals) -> Weighed:
-    """What each patient adds to a logistic likelihood, by one exponential, free of overflow.
+def weigh(x: Reals, sign: Reals, coefficients: Reals) -> LikelihoodTerms:
+    """The contribution of each patient to a logistic likelihood, by one exponential, without overflow.
 
     Parameters
     ----------
@@ -183,15 +196,15 @@ def weigh(x: Reals, sign: Reals, coefficients: Reals) -> Weighed:
     """
     margin = np.matmul(coefficients[:, np.newaxis], x)[:, 0] * sign
     small = np.exp(-np.abs(margin))
-    whole = 1 + small
-    # log(1 + e) rather than log1p: three times faster, and as exact beside the sum's other terms.
-    log_likelihood = np.minimum(margin, 0) - np.log(whole)
-    residual = sign * np.where(margin > 0, small, 1.0) / whole
-    return Weighed(residual, small / whole**2, log_likelihood)
+    one_plus_small = 1 + small
+    # log(1 + e) rather than log1p: three times faster, and as exact beside the other terms of the sum.
+    log_likelihood = np.minimum(margin, 0) - np.log(one_plus_small)
+    residual = sign * np.where(margin > 0, small, 1.0) / one_plus_small
+    return LikelihoodTerms(residual, small / one_plus_small**2, log_likelihood)
 
 
-def advance(state: State, problem: Problem, answer: Summary) -> State:
-    """The next question: a step, half a step if the likelihood fell, or none if a model is done."""
+def advance_newton(state: NewtonState, problem: Problem, answer: Summary) -> NewtonState:
+    """The next state: per model a step, half a step if the likelihood fell, or none if it has ended."""
     asked = state.query.active
     trial = state.query.coefficients
     value, score, information = _evaluate(problem, answer, asked)
@@ -203,10 +216,10 @@ def advance(state: State, problem: Problem, answer: Summary) -> State:
     converged = state.converged | (rose & (decrement < CONVERGED))
     beyond = np.abs(accepted * problem.free)[:, 1:].max(axis=1, initial=0.0) > _SEPARATED
     separated = state.separated | (rose & beyond & (not problem.firth))
-    limit = MAXIMUM_ROUNDS_FIRTH if problem.firth else MAXIMUM_ROUNDS
+    limit = MAXIMUM_ROUNDS_FIRTH if problem.firth else MAXIMUM_ROUNDS_UNPENALISED
     rounds = state.rounds + 1
     moving = asked & ~converged
-    return State(
+    return NewtonState(
         query=Query(
             np.where(moving[:, np.newaxis], accepted + step, trial),
             moving & ~separated & (rounds < limit),
@@ -222,12 +235,12 @@ def advance(state: State, problem: Problem, answer: Summary) -> State:
 
 
 def _newton_step(free: Flags, score: Reals, information: Reals, models: Flags) -> tuple[Reals, Reals]:
-    """Steps, 0 where a coefficient is not free, and squared decrements; 0 and infinite for other models."""
+    """Steps, 0 where a coefficient is not free, and squared decrements; 0 and infinity for other models."""
     step, decrement = np.zeros(score.shape), np.full(len(score), np.inf)
-    own = free[models]
-    both = own[:, :, np.newaxis] & own[:, np.newaxis]
-    matrix = np.where(both, information[models], np.eye(own.shape[1]))
-    right = np.where(own, score[models], 0.0)
+    own_free = free[models]
+    both_free = own_free[:, :, np.newaxis] & own_free[:, np.newaxis]
+    matrix = np.where(both_free, information[models], np.eye(own_free.shape[1]))
+    right = np.where(own_free, score[models], 0.0)
     step[models] = np.linalg.solve(matrix, right[:, :, np.newaxis])[:, :, 0]
     decrement[models] = np.sum(right * step[models], axis=1)
     return step, decrement
@@ -235,7 +248,7 @@ def _newton_step(free: Flags, score: Reals, information: Reals, models: Flags) -
 
 def _evaluate(problem: Problem, answer: Summary, asked: Flags) -> tuple[Reals, Reals, Reals]:
     """Log-likelihood, score and information of the models asked, penalised if the problem says so."""
-    information = answer.reals["information"] + _absent(problem)
+    information = answer.reals["information"] + _absent_diagonal(problem)
     score, value = answer.reals["score"], answer.reals["log_likelihood"]
     if problem.firth:
         score, value = score.copy(), value.copy()

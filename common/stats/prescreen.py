@@ -1,7 +1,7 @@
-"""Fewer features before the LASSO, by their pooled correlation with the outcome: one round.
+"""Prescreening: fewer features for the LASSO, chosen by their correlation with the outcome, in one round.
 
-A declared change of the estimator, for cohorts with fewer than two patients a feature in a fold, whose
-cross-products must not be asked for.
+It changes the estimator, which reports declare. It serves cohorts with fewer than two patients per feature in
+a fold, whose cross-products must not be asked for.
 """
 
 from __future__ import annotations
@@ -19,19 +19,22 @@ from common.types import Counts, Flags, Reals
 
 @dataclass(frozen=True)
 class Prescreen:
-    """Features that go on to the LASSO.
+    """The features that go on to the LASSO.
 
     Attributes
     ----------
     kept : tuple of int
-        In ascending order.
+        Positions of the kept features, ascending.
     limit : int or None
-        Half as many as the smallest fold has patients.
+        The largest number of features: half the patients of the smallest fold.
     n_used : int or None
+        Patients with all features; None where hidden.
     n_missing : int
-        Always 0: a site refuses to answer with a feature missing.
+        Always 0: a site refuses to answer if a feature is missing.
     method : str
+        How features were chosen.
     status : Status
+        Whether the prescreening may be done and can be.
     """
 
     kept: tuple[int, ...]
@@ -43,7 +46,7 @@ class Prescreen:
 
 
 def local_prescreen(features: Reals, labels: Flags, folds: Counts, n_folds: int, scale: Scaling) -> Summary:
-    """Products of every standardised feature with the outcome.
+    """One site's products of every standardised feature with the outcome.
 
     Parameters
     ----------
@@ -62,9 +65,9 @@ def local_prescreen(features: Reals, labels: Flags, folds: Counts, n_folds: int,
 
 
 def finish_prescreen(summary: Summary, scale: Scaling, minima: Minima = STANDARD) -> Prescreen:
-    """The features of greatest absolute correlation, as many as the smallest fold allows.
+    """The features with the largest absolute correlation, as many as the smallest fold allows.
 
-    Constant features are never kept; of equal ones the first.
+    Constant features are never kept; among equal correlations the first feature is.
 
     References
     ----------
@@ -77,8 +80,8 @@ def finish_prescreen(summary: Summary, scale: Scaling, minima: Minima = STANDARD
     sizes = classes.sum(axis=1)
     if sizes.min() < minima.fold or classes.min() < minima.fold_class:
         few = suppressed(f"a fold below {minima.fold} patients or {minima.fold_class} of a class")
-        return Prescreen((), None, minima.shown(n), 0, method, few)
-    # A standardised feature has mean 0 and SD 1, so its product orders as its correlation does.
+        return Prescreen((), None, minima.show(n), 0, method, few)
+    # A standardised feature has mean 0 and SD 1, so products have the order of correlations.
     strength = np.where(scale.kept, np.abs(summary.reals["products"]), -1.0)
     limit = int(sizes.min()) // 2
     strongest = np.argsort(-strength, kind="stable")[:limit]

@@ -1,11 +1,11 @@
 """Ridge-penalised logistic regressions over sites by Newton's method, many at once.
 
-The coordinator maximises log-likelihood - penalty / 2 |b|^2, the intercept unpenalised; sites send the sums
-of `common.stats.newton` and never learn the penalty. For any penalty above 0 the maximum is finite and
-unique, with separation and with more features than patients. So n >= 5 (p + 1), which guards an unpenalised
-estimate, does not apply; cross-validation guards against overfitting. What that rule does for disclosure,
-two patients a feature in every fold do: `common.stats.lasso.gram_status`. The smaller class needs the
-minimum of any model.
+The coordinator maximises log-likelihood - penalty / 2 |b|^2 without penalising the intercept; sites send the
+sums of `common.stats.newton` and never learn the penalty. For any penalty above 0 the maximum is finite and
+unique, even with separation and with more features than patients. Therefore the rule n >= 5 (p + 1), which
+guards an unpenalised estimate, does not apply; cross-validation guards against overfitting. Against
+disclosure, every fold needs two patients per feature instead (`common.stats.lasso.gram_status`). The smaller
+class needs the minimum of any model.
 
 References
 ----------
@@ -20,32 +20,35 @@ import numpy as np
 
 from common.stats.contract import Summary
 from common.stats.newton import CONVERGED, weigh
-from common.stats.symmetric import symmetric, upper
+from common.stats.symmetric import pack_symmetric, unpack_symmetric
 from common.types import Flags, Reals
 
-MAXIMUM_ROUNDS = 60
+MAXIMUM_ROUNDS_RIDGE = 60
+"""Rounds after which the iteration is given up."""
 _SLACK = 1e-13
 """Share by which rounding alone may lower a penalised log-likelihood."""
 
 
 @dataclass(frozen=True)
 class RidgeState:
-    """Where the iteration stands; stays at the coordinator.
+    """The state of the iteration; it stays at the coordinator.
 
     Attributes
     ----------
     penalties : float array, shape (models,)
+        Each above 0.
     trial : float array, shape (models, d)
         Coefficients to ask for next, the intercept first.
     active : bool array, shape (models,)
-        Models not finished yet.
+        Models that have not ended yet.
     accepted, step : float arrays, shape (models, d)
-        The last coefficients that raised the value, and the step tried from there.
+        The last coefficients that raised the value, and the step tried from them.
     value : float array, shape (models,)
         Penalised log-likelihood at `accepted`.
     converged : bool array, shape (models,)
+        Models that reached their maximum.
     rounds : int
-        Asked so far.
+        Rounds asked so far.
     """
 
     penalties: Reals
@@ -59,32 +62,36 @@ class RidgeState:
 
 
 def start_ridge(penalties: Reals, features: int) -> RidgeState:
-    """Where to begin: all coefficients 0.
+    """The first state: all coefficients 0.
 
     Parameters
     ----------
     penalties : float array, shape (models,)
+    features : int
+        Coefficients of each model without the intercept.
 
     Raises
     ------
     ValueError
-        If a penalty is not above 0: the maximum might not exist.
+        If a penalty is not above 0, because then the maximum might not exist.
     """
     if not (penalties > 0).all():
         raise ValueError(f"a ridge penalty of {penalties.min()} is not above 0")
-    nothing, no = np.zeros((penalties.size, features + 1)), np.zeros(penalties.size, dtype=np.bool_)
-    return RidgeState(penalties, nothing, ~no, nothing, nothing, np.full(penalties.size, -np.inf), no, 0)
+    zeros, none_converged = np.zeros((penalties.size, features + 1)), np.zeros(penalties.size, dtype=np.bool_)
+    return RidgeState(
+        penalties, zeros, ~none_converged, zeros, zeros, np.full(penalties.size, -np.inf), none_converged, 0
+    )
 
 
 def local_ridge(features: Reals, labels: Flags, trains: Flags, coefficients: Reals) -> Summary:
-    """Score, information and log-likelihood of several models on the same features at one site.
+    """One site's score, information and log-likelihood of several models on the same features.
 
     Parameters
     ----------
     features : float array, shape (n, d - 1)
     labels : bool array, shape (n,)
     trains : bool array, shape (models, n)
-        Who counts in each model.
+        Which patients train each model.
     coefficients : float array, shape (models, d)
 
     Returns
@@ -93,30 +100,30 @@ def local_ridge(features: Reals, labels: Flags, trains: Flags, coefficients: Rea
         Reals "score" (models, d), "information" (models, d (d + 1) / 2), the upper triangles, and
         "log_likelihood" (models,).
     """
-    x, sign = _with_intercept(features), np.where(labels, 1.0, -1.0)
+    x, sign = _add_intercept(features), np.where(labels, 1.0, -1.0)
     patients = weigh(x[np.newaxis], sign, coefficients)
     weight = patients.weight * trains
     return Summary(
         reals={
             "score": (patients.residual * trains) @ x.T,
-            # One model after the other: all at once would need models x d x patients of memory.
-            "information": np.array([upper((x * own) @ x.T) for own in weight]),
+            # One model after the other: all at once would need models x d x patients numbers of memory.
+            "information": np.array([pack_symmetric((x * model_weight) @ x.T) for model_weight in weight]),
             "log_likelihood": np.sum(patients.log_likelihood * trains, axis=1),
         }
     )
 
 
 def local_held_out(features: Reals, labels: Flags, held_out: Flags, coefficients: Reals) -> Summary:
-    """Log-likelihood of several models' held-out patients at one site, reals "log_likelihood" (models,).
+    """One site's log-likelihood of several models' held-out patients: reals "log_likelihood" (models,).
 
-    Parameters are those of `local_ridge`, `held_out` being who is judged.
+    The parameters are those of `local_ridge`; `held_out` says which patients are evaluated in each model.
     """
-    patients = weigh(_with_intercept(features)[np.newaxis], np.where(labels, 1.0, -1.0), coefficients)
+    patients = weigh(_add_intercept(features)[np.newaxis], np.where(labels, 1.0, -1.0), coefficients)
     return Summary(reals={"log_likelihood": np.sum(patients.log_likelihood * held_out, axis=1)})
 
 
 def advance_ridge(state: RidgeState, answer: Summary) -> RidgeState:
-    """The next question: a step, half a step if the penalised likelihood fell, or none if a model is done.
+    """The next state: per model a step, half a step if the penalised likelihood fell, or none if ended.
 
     Parameters
     ----------
@@ -124,20 +131,20 @@ def advance_ridge(state: RidgeState, answer: Summary) -> RidgeState:
         The sum of `local_ridge` of the active models alone, in their order.
     """
     asked = np.flatnonzero(state.active)
-    value, score, information = _penalised(answer, state.trial[asked], state.penalties[asked])
+    value, score, information = _penalise(answer, state.trial[asked], state.penalties[asked])
     rose = value >= state.value[asked] - _SLACK * np.maximum(1.0, np.abs(value))
-    up, down = asked[rose], asked[~rose]
+    raised, fell = asked[rose], asked[~rose]
     newton = np.linalg.solve(information[rose], score[rose][:, :, np.newaxis])[:, :, 0]
     accepted, step, best = state.accepted.copy(), state.step.copy(), state.value.copy()
-    accepted[up], step[up], best[up] = state.trial[up], newton, value[rose]
-    step[down] /= 2
+    accepted[raised], step[raised], best[raised] = state.trial[raised], newton, value[rose]
+    step[fell] /= 2
     converged = state.converged.copy()
-    converged[up] = np.sum(score[rose] * newton, axis=1) < CONVERGED
+    converged[raised] = np.sum(score[rose] * newton, axis=1) < CONVERGED
     moving = state.active & ~converged
     return RidgeState(
         penalties=state.penalties,
         trial=np.where(moving[:, np.newaxis], accepted + step, accepted),
-        active=moving & (state.rounds + 1 < MAXIMUM_ROUNDS),
+        active=moving & (state.rounds + 1 < MAXIMUM_ROUNDS_RIDGE),
         accepted=accepted,
         step=step,
         value=best,
@@ -146,17 +153,17 @@ def advance_ridge(state: RidgeState, answer: Summary) -> RidgeState:
     )
 
 
-def _penalised(answer: Summary, coefficients: Reals, penalties: Reals) -> tuple[Reals, Reals, Reals]:
-    """Log-likelihood, score and information less the ridge's, which spares the intercept."""
+def _penalise(answer: Summary, coefficients: Reals, penalties: Reals) -> tuple[Reals, Reals, Reals]:
+    """Log-likelihood, score and information, all penalised; the intercept is not."""
     ridge = np.repeat(penalties[:, np.newaxis], coefficients.shape[1], axis=1)
     ridge[:, 0] = 0
     return (
         answer.reals["log_likelihood"] - np.sum(ridge * coefficients**2, axis=1) / 2,
         answer.reals["score"] - ridge * coefficients,
-        symmetric(answer.reals["information"]) + ridge[:, np.newaxis] * np.eye(ridge.shape[1]),
+        unpack_symmetric(answer.reals["information"]) + ridge[:, np.newaxis] * np.eye(ridge.shape[1]),
     )
 
 
-def _with_intercept(features: Reals) -> Reals:
-    """Coefficients down, patients across, shape (d, n)."""
+def _add_intercept(features: Reals) -> Reals:
+    """The transposed features below a row of ones for the intercept, shape (d, n)."""
     return np.concatenate([np.ones((1, len(features))), features.T])

@@ -1,4 +1,4 @@
-"""The area under the ROC curve, its variance and its curve, from histograms of the scores by class."""
+"""The ROC curve, the area under it (AUC) and its variance, from histograms of the scores by class."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from common.stats.contract import Summary
 from common.stats.estimate import OK, Interval, Status, Z, coarse, suppressed, undefined
 from common.stats.minima import STANDARD, Minima
 from common.stats.proportion import clopper_pearson, wilson_limits
-from common.stats.scores import check_scores, ranked, with_score
+from common.stats.scores import check_scores, rank_scores, select_scored
 from common.types import Counts, Flags, Reals
 
 AucInterval: TypeAlias = Literal["logit-delong", "delong", "mc_binomial"]
 
 NEGATIVE, POSITIVE = 0, 1
+"""Rows of a histogram by class."""
 
 
 @dataclass(frozen=True)
 class RocCurve:
-    """A curve as it may be released, from (0, 0) to (1, 1).
+    """A ROC curve as it may be released, from (0, 0) to (1, 1).
 
     Attributes
     ----------
     threshold, false_positive_rate, true_positive_rate : tuples of the same length
-        A patient is called positive whose score is at least the threshold; the first lies above 1.
+        A patient is called positive if the score is at least the threshold. The first threshold is above 1.
     low, high : tuples of the same length
-        Wilson's interval of the true positive rate at each threshold; pointwise, no band for the whole curve.
+        Wilson's interval of the true positive rate at each threshold; pointwise, not a band of the curve.
     """
 
     threshold: tuple[float, ...]
@@ -47,20 +48,24 @@ class RocResult:
     Attributes
     ----------
     auc : float or None
+        Area under the ROC curve.
     error_bound : float or None
-        The AUC of the raw scores lies within `auc` plus or minus this: what pairs of patients of different
-        sites with scores in one bin leave open.
+        The AUC of the raw scores lies within `auc` plus or minus this. The difference comes from pairs of
+        patients of different sites whose scores lie in the same bin.
     variance : float or None
-        DeLong's; None with fewer than two patients in a class.
+        DeLong's variance of the AUC; None with fewer than two patients in a class.
     interval : Interval or None
+        95 % confidence interval of the AUC.
     curve : RocCurve or None
         Steps of at least the cell minimum; None where its steps would give hidden numbers away.
     n_positive, n_negative : int or None
         Patients with a score; None where the count may not be shown, or would give `n_missing` away.
     n_missing : int or None
-        Patients without a score.
+        Patients without a score; None where hidden.
     method : str
+        Kind of the interval, see `AucInterval`.
     status : Status
+        Whether the result may be shown and exists.
     """
 
     auc: float | None
@@ -76,7 +81,7 @@ class RocResult:
 
 
 def local_roc(scores: Reals, labels: Flags, bins: int) -> Summary:
-    """Histograms of the scores by class, and what only the site can know of pairs within a bin.
+    """One site's histograms of the scores by class, and its pairs of patients within a bin.
 
     Parameters
     ----------
@@ -90,9 +95,9 @@ def local_roc(scores: Reals, labels: Flags, bins: int) -> Summary:
     Returns
     -------
     Summary
-        Counts "histogram" (models, 2, K), negatives first; "same_bin" (models, 2): twice the pairs of
-        one positive and one negative in one bin that the positive wins (a tie is half a win), and all such
-        pairs; and "missing" (models,).
+        Counts "histogram" (models, 2, K), negatives first; "same_bin" (models, 2): of pairs of one positive
+        and one negative in the same bin, twice the number that the positive wins (a tie is half a win), and
+        the number of all; and "missing" (models,).
 
     Raises
     ------
@@ -110,8 +115,8 @@ def local_roc(scores: Reals, labels: Flags, bins: int) -> Summary:
     same_bin = np.empty((len(rows), 2), dtype=np.int64)
     missing = np.count_nonzero(np.isnan(rows), axis=1)
     for model, row in enumerate(rows):
-        known, own = (row, positive) if not missing[model] else with_score(row, positive)
-        histogram[model], doubled_wins = ranked(known, own, bins)
+        known_scores, known_labels = (row, positive) if not missing[model] else select_scored(row, positive)
+        histogram[model], doubled_wins = rank_scores(known_scores, known_labels, bins)
         negatives, positives = histogram[model]
         below = np.cumsum(negatives) - negatives
         across_bins = int(positives @ below)
@@ -127,17 +132,18 @@ def finish_roc(
     *,
     exact: bool = False,
 ) -> RocResult:
-    """AUC, interval and curve of one model of the pooled histograms.
+    """The AUC, its interval and the curve of one model, from the summed histograms.
 
     Parameters
     ----------
     interval : {"logit-delong", "delong", "mc_binomial"}
-        "mc_binomial" is MedCalc's exact binomial interval of AUC x n successes of n: what the paper prints,
-        but no valid interval of an AUC. It stands in where DeLong's variance is 0 because the AUC is 0 or 1.
+        "mc_binomial" is MedCalc's exact binomial interval of AUC x n successes of n, which the paper prints
+        but which is no valid interval of an AUC. It is also used if the AUC is 0 or 1, where DeLong's
+        variance is 0.
     model : int
         Which row of the summary.
     exact : bool
-        Scores take so few values that those in one bin are equal: the AUC of the bins is that of the scores.
+        Scores take so few values that all scores in one bin are equal, so the AUC of the bins is exact.
 
     References
     ----------
@@ -146,9 +152,9 @@ def finish_roc(
     """
     negatives, positives = summary.counts["histogram"][model]
     n0, n1 = int(negatives.sum()), int(positives.sum())
-    missing = minima.shown(int(summary.counts["missing"][model]))
-    # The sizes of the classes are known: the numbers used would give the number missing away.
-    used = (None, None) if missing is None else (minima.shown(n1), minima.shown(n0))
+    missing = minima.show(int(summary.counts["missing"][model]))
+    # The sizes of the classes are known, so the numbers used would give the number missing away.
+    used = (None, None) if missing is None else (minima.show(n1), minima.show(n0))
     status = class_status(n0, n1, minima)
     if not status.ok:
         return RocResult(None, None, None, None, None, *used, missing, interval, status)
@@ -157,19 +163,19 @@ def finish_roc(
     variance = delong_variance(negatives, positives)
     chosen = auc_interval(auc, variance, n0 + n1, interval)
     if missing is None:
-        # The pairs of patients are an AUC's denominator: in full it would tell their number.
+        # The denominator of an AUC is the number of pairs of patients, which the AUC in full would tell.
         (auc, chosen), bound = coarse(auc, chosen), ceil(1000 * bound) / 1000
-    curve = None if missing is None else _curve(negatives, positives, minima.cell)
+    curve = None if missing is None else _build_curve(negatives, positives, minima.cell)
     return RocResult(auc, bound, variance, chosen, curve, *used, missing, interval, OK)
 
 
-def withheld_roc(interval: AucInterval, status: Status) -> RocResult:
-    """Discrimination of which not even the sums were asked."""
+def withhold_roc(interval: AucInterval, status: Status) -> RocResult:
+    """The result of a discrimination whose sums were not asked for: no number, and why."""
     return RocResult(None, None, None, None, None, None, None, None, interval, status)
 
 
 def class_status(n0: int, n1: int, minima: Minima) -> Status:
-    """Whether n0 negatives and n1 positives are enough for a discrimination."""
+    """OK if n0 negatives and n1 positives are enough for a discrimination, else why they are not."""
     if n0 + n1 == 0:
         return undefined("no patients")
     if min(n0, n1) == 0:
@@ -180,7 +186,7 @@ def class_status(n0: int, n1: int, minima: Minima) -> Status:
 
 
 def placement_values(negatives: Counts, positives: Counts) -> tuple[Reals, Reals]:
-    """DeLong's V10 and V01 of a patient whose score lies in each bin.
+    """DeLong's placement values V10 and V01 of a patient whose score lies in each bin.
 
     Parameters
     ----------
@@ -189,7 +195,7 @@ def placement_values(negatives: Counts, positives: Counts) -> tuple[Reals, Reals
     Returns
     -------
     tuple of float arrays, shape (..., K)
-        V10: share of negatives below a positive; V01: share of positives above a negative; ties half.
+        V10: share of negatives below a positive; V01: share of positives above a negative; ties count half.
     """
     n0 = negatives.sum(axis=-1, keepdims=True)
     n1 = positives.sum(axis=-1, keepdims=True)
@@ -213,7 +219,7 @@ def delong_variance(negatives: Counts, positives: Counts) -> float | None:
 
 
 def auc_of(summary: Summary, model: int) -> tuple[float, float]:
-    """One model's AUC and its error bound; both classes must have patients."""
+    """The AUC of one model and its error bound; both classes must have patients."""
     negatives, positives = summary.counts["histogram"][model]
     doubled_wins, resolved = summary.counts["same_bin"][model]
     pairs = int(negatives.sum()) * int(positives.sum())
@@ -223,7 +229,7 @@ def auc_of(summary: Summary, model: int) -> tuple[float, float]:
 
 
 def auc_interval(auc: float, variance: float | None, n: int, kind: AucInterval) -> Interval | None:
-    """The AUC's confidence interval; None where there is no variance to make it from."""
+    """The confidence interval of the AUC; None if it needs a variance and there is none."""
     if kind == "mc_binomial" or auc in {0.0, 1.0}:
         exact = clopper_pearson(auc * n, n)
         return Interval(exact.low, exact.high, "mc_binomial")
@@ -238,23 +244,23 @@ def auc_interval(auc: float, variance: float | None, n: int, kind: AucInterval) 
 
 
 def _weighted_variance(values: Reals, weights: Counts) -> float:
-    """Sample variance (ddof 1) of values that occur `weights` times."""
+    """The sample variance (ddof 1) of values that occur `weights` times."""
     n = weights.sum()
     mean = (weights @ values) / n
     return float(weights @ (values - mean) ** 2 / (n - 1))
 
 
-def _curve(negatives: Counts, positives: Counts, cell: int) -> RocCurve:
-    """From the highest score down, each step as soon as it holds `cell` patients; the rest joins the last."""
+def _build_curve(negatives: Counts, positives: Counts, cell: int) -> RocCurve:
+    """The curve from the highest score down: a step ends once it has `cell` patients, the last has more."""
     bins = negatives.size
-    both = negatives + positives
+    patients = negatives + positives
     edges: list[int] = []
-    pending, left = 0, int(both.sum())
-    for bin_of in np.flatnonzero(both)[::-1]:
-        pending += int(both[bin_of])
-        if left == pending or (pending >= cell and left - pending >= cell):
+    pending, remaining = 0, int(patients.sum())
+    for bin_of in np.flatnonzero(patients)[::-1]:
+        pending += int(patients[bin_of])
+        if remaining == pending or (pending >= cell and remaining - pending >= cell):
             edges.append(int(bin_of))
-            left -= pending
+            remaining -= pending
             pending = 0
     above = np.array(edges, dtype=np.int64)
     called = [

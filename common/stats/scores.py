@@ -1,4 +1,4 @@
-"""Scores of patients: whether they are scores, which are missing, in which bin, and how the classes rank."""
+"""Scores of patients: checked, selected, counted by bin, and ranked by class."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from common.errors import NonFiniteError
 from common.types import Counts, Flags, Reals
 
 
-def with_score(scores: Reals, labels: Flags) -> tuple[Reals, Flags]:
-    """The scores and labels of those who have a score.
+def select_scored(scores: Reals, labels: Flags) -> tuple[Reals, Flags]:
+    """The scores and labels of the patients who have a score.
 
     Parameters
     ----------
@@ -19,12 +19,12 @@ def with_score(scores: Reals, labels: Flags) -> tuple[Reals, Flags]:
         NaN where missing.
     labels : bool array, shape (n,)
     """
-    known = ~np.isnan(scores)
-    return scores[known], labels[known]
+    has_score = ~np.isnan(scores)
+    return scores[has_score], labels[has_score]
 
 
 def check_scores(rows: Reals, labels: Flags) -> None:
-    """Whether scores are scores, or missing.
+    """Refuse scores that are neither in [0, 1] nor missing.
 
     Parameters
     ----------
@@ -50,12 +50,12 @@ def check_scores(rows: Reals, labels: Flags) -> None:
         raise ValueError(f"scores lie in [{low:g}, {high:g}], not in [0, 1] -> rescale them by their range")
 
 
-def ranked(scores: Reals, positive: Flags, bins: int) -> tuple[Counts, int]:
-    """Histograms by class, and twice the Mann-Whitney U of the positives: exact integers of one sort.
+def rank_scores(scores: Reals, positive: Flags, bins: int) -> tuple[Counts, int]:
+    """Histograms by class, and twice the Mann-Whitney U of the positives: exact integers from one sort.
 
-    Every site must bin alike, so in float64 and exactly so: by floor(score x bins), 1 in the last bin.
-    Integers are sorted: the bits of a float in [0, 1] order as the float does; shifted by one, they lose the
-    sign of -0 and have room for the label.
+    Every site must bin alike, therefore in float64 by floor(score x bins), with 1 in the last bin. What is
+    sorted are integers: the bits of a float in [0, 1] have the order of the floats; shifted left by one bit,
+    they lose the sign of -0 and have room for the label.
 
     Parameters
     ----------
@@ -70,13 +70,13 @@ def ranked(scores: Reals, positive: Flags, bins: int) -> tuple[Counts, int]:
     keys = np.ascontiguousarray(scores).view(np.int64) << 1
     keys += positive
     keys.sort()
-    # Positives before each place. In place where it can be: memory takes longer than arithmetic here.
+    # Positives before each position. Arrays are reused: memory takes longer than arithmetic here.
     scratch = keys & 1
     before = np.zeros(keys.size + 1, dtype=np.int64)
     np.cumsum(scratch, out=before[1:])
-    # Where a score equals the one before it.
+    # At most 1 where a score equals the one before it.
     np.bitwise_xor(keys[1:], keys[:-1], out=scratch[1:])
-    wins = _doubled_wins(before, np.flatnonzero(scratch[1:] <= 1) + 1)
+    wins = _count_doubled_wins(before, np.flatnonzero(scratch[1:] <= 1) + 1)
     keys >>= 1
     scaled = keys.view(np.float64)
     scaled *= bins
@@ -85,14 +85,22 @@ def ranked(scores: Reals, positive: Flags, bins: int) -> tuple[Counts, int]:
     return np.stack([np.diff(edges) - positives, positives]), wins
 
 
-def _doubled_wins(before: Counts, repeats: Counts) -> int:
-    """Wilcoxon's rank sum, less half a win for every tie, doubled."""
+def _count_doubled_wins(before: Counts, repeats: Counts) -> int:
+    """Twice the pairs that the positive wins, a tie counting half: from Wilcoxon's rank sum.
+
+    Parameters
+    ----------
+    before : int array, shape (n + 1,)
+        Positives before each position of the sorted scores.
+    repeats : int array, shape (k,)
+        Positions whose score equals the one before, ascending.
+    """
     n, n1 = before.size - 1, int(before[-1])
     # Within a tie the negatives come first, so ties count as wins here.
     wins_and_ties = n * n1 - int(before.sum()) - n1 * (n1 - 1) // 2
     if not repeats.size:
         return 2 * wins_and_ties
-    # A run of repeats is a tie, short of its first patient.
+    # A run of repeats is a tie without its first patient.
     opens = np.flatnonzero(np.diff(repeats, prepend=-1) > 1)
     last = repeats[np.append(opens[1:], repeats.size) - 1]
     first = repeats[opens] - 1

@@ -1,4 +1,4 @@
-"""Standardised differences of two groups: how large an imbalance is, whatever the number of patients.
+"""Standardised mean differences (SMD) of two groups: the size of an imbalance, whatever the numbers.
 
 References
 ----------
@@ -16,16 +16,17 @@ from common.types import Counts
 
 
 def smd_continuous(first: Moments, second: Moments) -> float | None:
-    """First minus second mean in units of the groups' average SD; None without variance."""
+    """First minus second mean, divided by the root of the groups' mean variance; None without variance."""
     if min(first.n, second.n) < 2 or first.m2 + second.m2 == 0:
         return None
     return (first.mean - second.mean) / sqrt((first.variance + second.variance) / 2)
 
 
 def smd_categorical(table: Counts) -> float | None:
-    """Mahalanobis distance of the groups' proportions; None where it does not exist.
+    """The Mahalanobis distance of the groups' proportions; None where it does not exist.
 
-    Signed (first minus second group, second level) for two levels, else not negative.
+    For two levels it has the sign of the difference of the second level, first minus second group; for more
+    levels it is not negative.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Several logistic models as one stack of padded designs, so that a round computes them together."""
+"""Several logistic models as one stack of padded designs, so that one round computes them together."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import numpy as np
 from common.types import Counts, Flags, Reals
 
 WIDEST_THIRD = 16
-"""Coefficients up to which Firth's penalty takes one round: the third moments that it sums disclose more."""
+"""Largest number of coefficients for which Firth's penalty takes one round, by sums of third moments.
+
+Third moments disclose more, so wider models take two rounds.
+"""
 _BLOCK = 2**18
-"""Numbers of a stacked design worked on at a time: memory stays bounded, and mostly in the cache."""
+"""Numbers of a stacked design computed at a time, which bounds the memory and mostly fits the cache."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +25,11 @@ class Problem:
     Attributes
     ----------
     columns : int array, shape (models, d - 1)
-        Columns of the design matrix; -1 beyond a model's own.
+        Each model's columns of the design matrix, padded with -1.
     free : bool array, shape (models, d)
         Which coefficients are estimated, the intercept first; the others stay as they begin.
     centre, scale : float arrays, shape (columns of the design matrix,)
-        For standardisation.
+        Subtracted from each column, and divided by, to standardise it.
     firth : bool
         Whether the likelihood is penalised.
     """
@@ -39,12 +42,12 @@ class Problem:
 
     @property
     def third(self) -> bool:
-        """Whether a step of Firth's takes one round, with third moments."""
+        """Whether a step of Firth's method takes one round, with third moments."""
         return self.firth and not self.two_rounds
 
     @property
     def two_rounds(self) -> bool:
-        """Whether a step of Firth's takes a second round, with the pooled information's inverse."""
+        """Whether a step of Firth's method takes a second round, with the inverse of the information."""
         return self.firth and self.free.shape[1] > WIDEST_THIRD
 
     @property
@@ -53,14 +56,16 @@ class Problem:
         return np.concatenate([np.ones((len(self.columns), 1), dtype=np.bool_), self.columns >= 0], axis=1)
 
 
-def designs(matrix: Reals, labels: Flags, problem: Problem, models: Counts) -> Iterator[tuple[Reals, Reals]]:
-    """Several models' standardised covariates at once, block of patients by block.
+def iterate_designs(
+    matrix: Reals, labels: Flags, problem: Problem, models: Counts
+) -> Iterator[tuple[Reals, Reals]]:
+    """The standardised covariates of several models at once, one block of patients after the other.
 
     Yields
     ------
     x : float array, shape (models, d, patients of the block)
-        An intercept first; all 0 for a patient without all of the model's covariates, 0 where a model has no
-        coefficient.
+        The intercept's 1 first; all 0 for a patient who lacks a covariate of the model, and 0 where a model
+        has no coefficient.
     sign : float array, shape (patients of the block,)
         1 for a positive, -1 for a negative.
     """
@@ -70,7 +75,7 @@ def designs(matrix: Reals, labels: Flags, problem: Problem, models: Counts) -> I
     step = max(1, _BLOCK // (max(1, models.size) * width ** (3 if problem.third else 1)))
     for begin in range(0, len(matrix), step):
         block = matrix[begin : begin + step, :used]
-        # One more row of zeros: the column -1 of a model that has fewer.
+        # One more row of zeros, which the padding -1 of narrower models selects.
         z = np.zeros((used + 1, len(block)))
         z[:-1] = ((block - problem.centre) / problem.scale).T
         x = np.ones((models.size, width, len(block)))

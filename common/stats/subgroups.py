@@ -1,4 +1,4 @@
-"""Discrimination in the parts of a cohort, and whether two parts differ."""
+"""Discrimination in the subgroups of a cohort, and whether two subgroups differ."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from scipy.special import ndtr
 from common.stats.contract import Summary
 from common.stats.delong import AucDifference
 from common.stats.estimate import OK, Interval, Status, Z, suppressed, undefined
-from common.stats.minima import STANDARD, Minima, hidden_cells
+from common.stats.minima import STANDARD, Minima, hide_cells
 from common.stats.roc import AucInterval, RocResult, finish_roc, local_roc
 from common.types import Counts, Flags, Reals
 
 _NO_VARIANCE = 1e-14
+"""A variance of AUCs below this is rounding alone."""
 
 
 def local_subgroups(scores: Reals, labels: Flags, parts: Counts, n_parts: int, bins: int) -> Summary:
-    """What `roc.local_roc` says of each part, and of the patients whose part is not known.
+    """One site's `roc.local_roc` of each subgroup, and of the patients whose subgroup is unknown.
 
     Parameters
     ----------
@@ -28,23 +29,23 @@ def local_subgroups(scores: Reals, labels: Flags, parts: Counts, n_parts: int, b
         In [0, 1]; NaN for a patient without a score, who is left out and counted.
     labels : bool array, shape (n,)
     parts : int array, shape (n,)
-        0 ... n_parts - 1; -1 where missing.
+        Each patient's subgroup in 0 ... n_parts - 1; -1 where missing.
 
     Returns
     -------
     Summary
         Counts "histogram" (n_parts + 1, 2, bins), "same_bin" (n_parts + 1, 2) and "missing" (n_parts + 1,);
-        the last row for those whose part is missing.
+        the last row for patients whose subgroup is missing.
 
     Raises
     ------
     ValueError
-        If a part does not exist; else as `roc.local_roc`.
+        If a subgroup does not exist; else as `roc.local_roc`.
     """
     if ((parts < -1) | (parts >= n_parts)).any():
         raise ValueError(f"parts lie outside 0 ... {n_parts - 1}; -1 says that it is missing")
-    of = [parts == part for part in (*range(n_parts), -1)]
-    summaries = [local_roc(scores[own], labels[own], bins) for own in of]
+    part_members = [parts == part for part in (*range(n_parts), -1)]
+    summaries = [local_roc(scores[members], labels[members], bins) for members in part_members]
     return Summary(
         {
             name: np.concatenate([summary.counts[name] for summary in summaries])
@@ -56,34 +57,35 @@ def local_subgroups(scores: Reals, labels: Flags, parts: Counts, n_parts: int, b
 def finish_subgroups(
     summary: Summary, interval: AucInterval = "logit-delong", minima: Minima = STANDARD
 ) -> tuple[RocResult, ...]:
-    """Each part's discrimination, the unknown part left out.
+    """Each subgroup's discrimination; patients whose subgroup is missing have no result.
 
-    The whole cohort's result is taken to be known. One part hidden would be the whole less the others: the
-    next smallest are hidden too, until what is hidden together could itself be shown. Patients whose part is
-    missing are such a part. Likewise where the number without a score is hidden, another part's is too.
+    The reader is taken to know the result of the whole cohort, so a single hidden subgroup would be the whole
+    minus the others: the next smallest subgroups are hidden too, until the hidden ones together could be
+    shown. Patients whose subgroup is missing count as such a subgroup. Likewise, where one subgroup's number
+    of patients without a score is hidden, that of another subgroup is hidden too.
     """
     rows = range(len(summary.counts["histogram"]))
     results = [finish_roc(summary, interval, minima, row) for row in rows]
     classes = summary.counts["histogram"].sum(axis=2)
-    hidden = _hidden(classes, [result.status.ok for result in results], minima)
-    uncounted = hidden_cells(np.stack([classes.sum(axis=1), summary.counts["missing"]], axis=1), minima)
+    hidden = _choose_hidden(classes, [result.status.ok for result in results], minima)
+    uncounted = hide_cells(np.stack([classes.sum(axis=1), summary.counts["missing"]], axis=1), minima)
     return tuple(
-        _withheld(result) if row in hidden else _uncounted(result) if uncounted[row].any() else result
+        _withhold(result) if row in hidden else _hide_numbers(result) if uncounted[row].any() else result
         for row, result in enumerate(results[:-1])
     )
 
 
 def compare_unpaired(first: RocResult, second: RocResult) -> AucDifference:
-    """The difference of two AUCs of different patients: two subgroups (an interaction), or two cohorts.
+    """The difference of the AUCs of two groups of patients: subgroups (an interaction), or cohorts.
 
     References
     ----------
-    Hanley JA, McNeil BJ. Radiology 1982;143:29-36, with DeLong's variances. Without the degrees of freedom
-    that pROC's unpaired test adds.
+    Hanley JA, McNeil BJ. Radiology 1982;143:29-36, with DeLong's variances; normal, where pROC's unpaired
+    test has degrees of freedom.
     """
     method = "DeLong, unpaired"
-    used = _sum(first.n_positive, first.n_negative, second.n_positive, second.n_negative)
-    missing = _sum(first.n_missing, second.n_missing)
+    used = _sum_if_known(first.n_positive, first.n_negative, second.n_positive, second.n_negative)
+    missing = _sum_if_known(first.n_missing, second.n_missing)
     worse = next((result.status for result in (first, second) if not result.status.ok), OK)
     if first.auc is None or second.auc is None:
         return AucDifference(None, None, None, None, None, used, missing, method, worse)
@@ -98,33 +100,33 @@ def compare_unpaired(first: RocResult, second: RocResult) -> AucDifference:
     return AucDifference(difference, interval, z, float(2 * ndtr(-abs(z))), None, used, missing, method, OK)
 
 
-def _hidden(classes: Counts, shown: Sequence[bool], minima: Minima) -> frozenset[int]:
-    """Rows that are not empty and must not be shown."""
+def _choose_hidden(classes: Counts, shown: Sequence[bool], minima: Minima) -> frozenset[int]:
+    """The rows that have patients and must not be shown."""
     sizes = classes.sum(axis=1)
     hidden = {row for row, size in enumerate(sizes) if size > 0 and not shown[row]}
     larger = sorted((int(size), row) for row, size in enumerate(sizes) if size > 0 and row not in hidden)
-    while hidden and larger and not _enough(classes[sorted(hidden)], minima):
+    while hidden and larger and not _has_enough(classes[sorted(hidden)], minima):
         hidden.add(larger.pop(0)[1])
     return frozenset(hidden)
 
 
-def _enough(classes: Counts, minima: Minima) -> bool:
+def _has_enough(classes: Counts, minima: Minima) -> bool:
     return bool(classes.sum(axis=0).min() >= minima.per_class)
 
 
-def _withheld(result: RocResult) -> RocResult:
-    """Without any number; its own reason, if it has one."""
+def _withhold(result: RocResult) -> RocResult:
+    """The result without any number; a suppressed result keeps its own reason."""
     status: Status = suppressed("the whole cohort's result would give another subgroup's away")
     if not result.status.ok:
         status = result.status
     return RocResult(None, None, None, None, None, None, None, None, result.method, status)
 
 
-def _uncounted(result: RocResult) -> RocResult:
-    """Without what tells how many patients have a score."""
+def _hide_numbers(result: RocResult) -> RocResult:
+    """The result without the numbers that tell how many patients have a score."""
     return replace(result, curve=None, n_positive=None, n_negative=None, n_missing=None)
 
 
-def _sum(*numbers: int | None) -> int | None:
-    known = [number for number in numbers if number is not None]
-    return sum(known) if len(known) == len(numbers) else None
+def _sum_if_known(*numbers: int | None) -> int | None:
+    present = [number for number in numbers if number is not None]
+    return sum(present) if len(present) == len(numbers) else None

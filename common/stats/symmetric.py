@@ -1,4 +1,4 @@
-"""Symmetric matrices without their lower half: a sum of cross-products travels in half the numbers."""
+"""Symmetric matrices without their lower half, so that cross-products travel in half the numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from common.types import Reals
 
 
-def upper(matrices: Reals) -> Reals:
+def pack_symmetric(matrices: Reals) -> Reals:
     """The upper triangles, row by row, shape (..., d (d + 1) / 2), of symmetric matrices (..., d, d).
 
     Examples
@@ -21,13 +21,13 @@ def upper(matrices: Reals) -> Reals:
     return np.asarray(matrices[..., rows, columns])
 
 
-def symmetric(triangles: Reals) -> Reals:
-    """The matrices of which `upper` gave the triangles.
+def unpack_symmetric(triangles: Reals) -> Reals:
+    """The symmetric matrices (..., d, d) from which `pack_symmetric` took the triangles.
 
     Raises
     ------
     ValueError
-        If the last axis has no triangular number of elements.
+        If the number of elements of the last axis is not triangular, d (d + 1) / 2.
     """
     elements = triangles.shape[-1]
     size = (math.isqrt(8 * elements + 1) - 1) // 2

@@ -1,4 +1,4 @@
-"""The paper's Table 1: all variables by group in one message, each described, tested and measured."""
+"""The paper's Table 1: all variables by group in one summary; each described, tested, with its SMD."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from common.stats.contingency import (
     Tabulation,
     finish_contingency,
     local_contingency,
-    withheld_tabulation,
+    withhold_tabulation,
 )
-from common.stats.contract import Summary, join
+from common.stats.contract import Summary, join_summaries
 from common.stats.descriptive import (
     Description,
     finish_descriptive,
     group_moments,
     local_descriptive,
-    withheld_description,
+    withhold_description,
 )
 from common.stats.estimate import Status, coarse, suppressed
-from common.stats.grid import Grid, QuantileType
 from common.stats.minima import STANDARD, Minima
+from common.stats.recording_grid import QuantileType, RecordingGrid
 from common.stats.smd import smd_categorical, smd_continuous
 from common.stats.tests import ContinuousTest, TestResult, compare_categorical, compare_continuous
 from common.types import Counts, Reals
@@ -40,12 +40,15 @@ class Continuous:
     Attributes
     ----------
     name : str
-    grid : Grid
-    test : {"student", "welch", "mann-whitney", "auto"}
+        Its name in the plan.
+    grid : RecordingGrid
+        Its recording resolution and plausible range.
+    test : {"student", "welch", "mann-whitney", "auto", "auto-student"}
+        How the groups are compared.
     """
 
     name: str
-    grid: Grid
+    grid: RecordingGrid
     test: ContinuousTest = "auto"
 
 
@@ -56,8 +59,9 @@ class Categorical:
     Attributes
     ----------
     name : str
+        Its name in the plan.
     levels : tuple of str
-        The patients' codes are positions in it.
+        Its levels; a patient's code is a position in it.
     """
 
     name: str
@@ -69,17 +73,18 @@ TableVariable: TypeAlias = Continuous | Categorical
 
 @dataclass(frozen=True)
 class ContinuousRow:
-    """One continuous variable.
+    """The row of one continuous variable.
 
     Attributes
     ----------
     variable : Continuous
+        The variable.
     groups : tuple of Description
-        Without and with the outcome.
+        Patients without, and with the outcome.
     test : TestResult
-        With the outcome minus without.
+        Of the groups' difference, with the outcome minus without.
     smd : float or None
-        With the outcome minus without.
+        Standardised mean difference, with the outcome minus without.
     """
 
     variable: Continuous
@@ -90,7 +95,19 @@ class ContinuousRow:
 
 @dataclass(frozen=True)
 class CategoricalRow:
-    """One categorical variable; test and SMD as in `ContinuousRow`."""
+    """The row of one categorical variable.
+
+    Attributes
+    ----------
+    variable : Categorical
+        The variable.
+    tabulation : Tabulation
+        Its counts by level and group: without, and with the outcome.
+    test : TestResult
+        Of the groups' independence of the level.
+    smd : float or None
+        Standardised difference, for two levels with the outcome minus without.
+    """
 
     variable: Categorical
     tabulation: Tabulation
@@ -104,17 +121,17 @@ TableRow: TypeAlias = ContinuousRow | CategoricalRow
 def local_table_one(
     columns: Sequence[Reals | Counts], groups: Counts, variables: Sequence[TableVariable]
 ) -> Summary:
-    """All variables of one site, each under its name.
+    """One site's sums of all variables, each under its name.
 
     Parameters
     ----------
     columns : sequence of arrays, shape (n,)
         In the order of `variables`: values (NaN missing) or codes (-1 missing).
     groups : int array, shape (n,)
-        1 with the outcome, else 0.
+        1 for a patient with the outcome, else 0.
     """
-    return join(
-        _local(column, groups, variable).under(variable.name)
+    return join_summaries(
+        _summarise_column(column, groups, variable).under(variable.name)
         for column, variable in zip(columns, variables, strict=True)
     )
 
@@ -125,30 +142,32 @@ def finish_table_one(
     minima: Minima = STANDARD,
     kind: QuantileType = 7,
 ) -> tuple[TableRow, ...]:
-    """The table's rows; where a number is suppressed, so are the test and the SMD that would tell it."""
+    """The table's rows; where a number is suppressed, so are the test and the SMD, which would tell it."""
     return tuple(
-        _continuous_row(summary.part(variable.name), variable, minima, kind)
+        _finish_continuous(summary.part(variable.name), variable, minima, kind)
         if isinstance(variable, Continuous)
-        else _categorical_row(summary.part(variable.name), variable, minima)
+        else _finish_categorical(summary.part(variable.name), variable, minima)
         for variable in variables
     )
 
 
-def withheld_row(row: TableRow, status: Status) -> TableRow:
-    """The same row without any number, each part of it with the same reason."""
+def withhold_row(row: TableRow, status: Status) -> TableRow:
+    """The same row without any number; the status says why in each part."""
     if isinstance(row, ContinuousRow):
-        groups = tuple(withheld_description(group.method, status) for group in row.groups)
-        return ContinuousRow(row.variable, groups, _withheld(status), None)
-    return CategoricalRow(row.variable, withheld_tabulation(row.tabulation, status), _withheld(status), None)
+        groups = tuple(withhold_description(group.method, status) for group in row.groups)
+        return ContinuousRow(row.variable, groups, _withhold_test(status), None)
+    return CategoricalRow(
+        row.variable, withhold_tabulation(row.tabulation, status), _withhold_test(status), None
+    )
 
 
-def _local(column: Reals | Counts, groups: Counts, variable: TableVariable) -> Summary:
+def _summarise_column(column: Reals | Counts, groups: Counts, variable: TableVariable) -> Summary:
     if isinstance(variable, Continuous):
         return local_descriptive(column.astype(np.float64), groups, GROUPS, variable.grid)
     return local_contingency(column.astype(np.int64), groups, GROUPS, len(variable.levels))
 
 
-def _continuous_row(
+def _finish_continuous(
     summary: Summary, variable: Continuous, minima: Minima, kind: QuantileType
 ) -> ContinuousRow:
     groups = finish_descriptive(summary, variable.grid, minima, kind)
@@ -157,26 +176,26 @@ def _continuous_row(
     test = compare_continuous((with_outcome, without), (positives, negatives), variable.test)
     for group in groups:
         if not group.status.ok:
-            return ContinuousRow(variable, groups, _withheld(group.status), None)
+            return ContinuousRow(variable, groups, _withhold_test(group.status), None)
     smd = smd_continuous(with_outcome, without)
     if any(group.n_used is None for group in groups):
-        # With the means and SDs, statistic and p would be equations for the numbers.
-        return ContinuousRow(variable, groups, _withheld(_FEW), None if smd is None else coarse(smd)[0])
+        # Together with the means and SDs, statistic and p would be equations for the numbers of patients.
+        return ContinuousRow(variable, groups, _withhold_test(_FEW), None if smd is None else coarse(smd)[0])
     return ContinuousRow(variable, groups, test, smd)
 
 
-def _categorical_row(summary: Summary, variable: Categorical, minima: Minima) -> CategoricalRow:
+def _finish_categorical(summary: Summary, variable: Categorical, minima: Minima) -> CategoricalRow:
     tabulation = finish_contingency(summary, minima)
     table = summary.counts["table"]
     test = compare_categorical(table)
     if not tabulation.status.ok:
-        return CategoricalRow(variable, tabulation, _withheld(tabulation.status), None)
+        return CategoricalRow(variable, tabulation, _withhold_test(tabulation.status), None)
     return CategoricalRow(variable, tabulation, test, smd_categorical(table[:, ::-1]))
 
 
 _FEW = suppressed("few values are missing or known")
 
 
-def _withheld(status: Status) -> TestResult:
-    """Not even the method: which test a rule chose tells about the counts."""
+def _withhold_test(status: Status) -> TestResult:
+    """A test result without number or method, because the test that a rule chose tells about the counts."""
     return TestResult(None, None, None, None, "not shown", status)

@@ -1,4 +1,4 @@
-"""Tests of two groups from pooled moments, histograms and tables, by the plan's choice or by a rule."""
+"""Tests of two groups from summed moments, histograms and tables, chosen by the plan or by a rule."""
 
 from __future__ import annotations
 
@@ -14,28 +14,32 @@ from common.stats.moments import Moments
 from common.types import Counts
 
 ContinuousTest: TypeAlias = Literal["student", "welch", "mann-whitney", "auto", "auto-student"]
-"""auto: Welch's t-test if both groups look normal, else ranks; auto-student: with Student's t-test."""
+"""auto: Welch's t-test if both groups look normal, else Mann-Whitney; auto-student: Student's for Welch's."""
 
 
 @dataclass(frozen=True)
 class TestResult:
-    """One test of no difference.
+    """The result of one test of no difference.
 
     Attributes
     ----------
     statistic : float or None
-        None for Fisher's exact test.
+        t, U or chi-squared; None for Fisher's exact test.
     degrees_of_freedom : float or None
+        None for tests that have none.
     p : float or None
         Two-sided.
     n_used : int or None
+        Patients of both groups; None where hidden.
     method : str
+        Name of the test.
     status : Status
+        Whether the test may be shown and exists.
     note : str
         For a footnote, e.g. that many expected counts are small.
     """
 
-    __test__ = False  # its name is no invitation to pytest
+    __test__ = False  # pytest must not collect it, though its name begins with "Test"
 
     statistic: float | None
     degrees_of_freedom: float | None
@@ -50,10 +54,10 @@ def student(first: Moments, second: Moments) -> TestResult:
     """Student's t-test with the pooled variance, first minus second."""
     freedom = first.n + second.n - 2
     if min(first.n, second.n) == 0 or freedom < 1:
-        return _nothing("Student t", first.n + second.n, "too few values")
+        return _refuse_test("Student t", first.n + second.n, "too few values")
     pooled = (first.m2 + second.m2) / freedom
     variance = pooled * (1 / first.n + 1 / second.n)
-    return _t(first, second, variance, freedom, "Student t")
+    return _finish_t(first, second, variance, freedom, "Student t")
 
 
 def welch(first: Moments, second: Moments) -> TestResult:
@@ -64,12 +68,12 @@ def welch(first: Moments, second: Moments) -> TestResult:
     Welch BL. Biometrika 1947;34:28-35.
     """
     if min(first.n, second.n) < 2:
-        return _nothing("Welch t", first.n + second.n, "too few values")
+        return _refuse_test("Welch t", first.n + second.n, "too few values")
     a, b = first.variance / first.n, second.variance / second.n
     if a + b == 0:
-        return _nothing("Welch t", first.n + second.n, "no variance")
+        return _refuse_test("Welch t", first.n + second.n, "no variance")
     freedom = (a + b) ** 2 / (a**2 / (first.n - 1) + b**2 / (second.n - 1))
-    return _t(first, second, a + b, freedom, "Welch t")
+    return _finish_t(first, second, a + b, freedom, "Welch t")
 
 
 def mann_whitney(first: Counts, second: Counts, *, continuity: bool = False) -> TestResult:
@@ -78,8 +82,9 @@ def mann_whitney(first: Counts, second: Counts, *, continuity: bool = False) -> 
     Parameters
     ----------
     first, second : int arrays, shape (K,)
+        How often each of K ascending values occurs.
     continuity : bool
-        R's continuity correction; SPSS and the paper have none.
+        Apply R's continuity correction; SPSS and the paper do not.
 
     References
     ----------
@@ -89,7 +94,7 @@ def mann_whitney(first: Counts, second: Counts, *, continuity: bool = False) -> 
     n1, n0 = int(first.sum()), int(second.sum())
     n = n1 + n0
     if min(n1, n0) == 0:
-        return _nothing(method, n, "no values in a group")
+        return _refuse_test(method, n, "no values in a group")
     below = np.cumsum(second) - second
     u = int(first @ (2 * below + second)) / 2
     ties = [count**3 - count for count in (first + second).tolist()]
@@ -102,7 +107,7 @@ def mann_whitney(first: Counts, second: Counts, *, continuity: bool = False) -> 
 
 
 def normality(moments: Moments) -> float | None:
-    """P-value of D'Agostino and Pearson's K-squared; None below 20 values or without variance.
+    """The p of D'Agostino and Pearson's K-squared test; None below 20 values or without variance.
 
     References
     ----------
@@ -116,18 +121,18 @@ def normality(moments: Moments) -> float | None:
     return float(stats.chi2.sf(_skewness_z(skewness, n) ** 2 + _kurtosis_z(kurtosis, n) ** 2, 2))
 
 
-def both_normal(first: Moments, second: Moments) -> bool:
-    """The rule for "auto": p of K-squared at least 0.05, and 20 values, in both groups."""
+def are_both_normal(first: Moments, second: Moments) -> bool:
+    """Whether both groups have 20 values and a p of K-squared of at least 0.05: the rule for "auto"."""
     return all(p is not None and p >= 0.05 for p in (normality(first), normality(second)))
 
 
 def compare_continuous(
     moments: tuple[Moments, Moments], histograms: tuple[Counts, Counts], test: ContinuousTest
 ) -> TestResult:
-    """The chosen test, first group minus second; "auto" is a t-test if both are normal, else Mann-Whitney."""
+    """The chosen test, first group minus second; "auto": a t-test if both look normal, else Mann-Whitney."""
     if test in {"auto", "auto-student"}:
         t_test: ContinuousTest = "welch" if test == "auto" else "student"
-        test = t_test if both_normal(*moments) else "mann-whitney"
+        test = t_test if are_both_normal(*moments) else "mann-whitney"
     if test == "student":
         return student(*moments)
     if test == "welch":
@@ -136,10 +141,10 @@ def compare_continuous(
 
 
 def compare_categorical(table: Counts) -> TestResult:
-    """Pearson's, Yates' or Fisher's test, by the smallest expected count.
+    """Pearson's, Yates' or Fisher's test, chosen by the smallest expected count.
 
-    Two by two: Pearson if it is at least 5; Yates if at least 1 and there are 40 patients; else Fisher.
-    Larger tables: Pearson, with a note if more than a fifth of the expected counts are below 5.
+    Two by two: Pearson if that is at least 5; Yates if it is at least 1 and there are 40 patients; else
+    Fisher. Larger tables: Pearson, with a note if more than a fifth of the expected counts are below 5.
 
     Parameters
     ----------
@@ -149,7 +154,7 @@ def compare_categorical(table: Counts) -> TestResult:
     kept = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
     n = int(kept.sum())
     if min(kept.shape) < 2:
-        return _nothing("Pearson chi-squared", n, "a single level or group")
+        return _refuse_test("Pearson chi-squared", n, "a single level or group")
     expected = np.outer(kept.sum(axis=1), kept.sum(axis=0)) / n
     if kept.shape != (2, 2):
         few = bool(np.mean(expected < 5) > 0.2)
@@ -170,14 +175,14 @@ def _chi_squared(table: Counts, *, corrected: bool, note: str = "") -> TestResul
     )
 
 
-def _t(first: Moments, second: Moments, variance: float, freedom: float, method: str) -> TestResult:
+def _finish_t(first: Moments, second: Moments, variance: float, freedom: float, method: str) -> TestResult:
     if variance == 0 or isnan(variance):
-        return _nothing(method, first.n + second.n, "no variance")
+        return _refuse_test(method, first.n + second.n, "no variance")
     t = (first.mean - second.mean) / sqrt(variance)
     return TestResult(t, freedom, float(2 * stats.t.sf(abs(t), freedom)), first.n + second.n, method)
 
 
-def _nothing(method: str, n: int, reason: str) -> TestResult:
+def _refuse_test(method: str, n: int, reason: str) -> TestResult:
     return TestResult(None, None, None, n, method, undefined(reason))
 
 

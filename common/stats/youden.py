@@ -1,4 +1,4 @@
-"""The operating point that a training cohort chooses; frozen before any test, never chosen on test data."""
+"""The operating point, chosen on the training cohort and frozen before any test."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from common.stats.roc import class_status
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """The threshold that separates the classes best.
+    """The threshold that separates the classes of the training cohort best.
 
     Attributes
     ----------
     threshold : float or None
-        A patient is called positive whose score is at least this; an edge of the histogram's bins, to a
-        float's rounding.
+        A patient is called positive if the score is at least this. It is an edge of the histogram's bins, up
+        to rounding.
     index : float or None
-        Youden's, sensitivity + specificity - 1; None where it would give few patients away.
+        Youden's index, sensitivity + specificity - 1; None where it would disclose a small count.
     n_used, n_missing : int or None
-        Patients with a score, and those without.
+        Patients with a score, and those without; None where hidden.
     method : str
+        How the threshold was chosen.
     status : Status
+        Whether there is a threshold, and if not, why.
     """
 
     threshold: float | None
@@ -38,7 +40,7 @@ class OperatingPoint:
 
 
 def finish_youden(training: Summary, minima: Minima = STANDARD, model: int = 0) -> OperatingPoint:
-    """The edge of greatest index; among equals the nearest to 0.5, then the larger.
+    """The bin edge with the largest index; among equals the one nearest to 0.5, then the larger.
 
     Parameters
     ----------
@@ -54,18 +56,18 @@ def finish_youden(training: Summary, minima: Minima = STANDARD, model: int = 0) 
     negatives, positives = training.counts["histogram"][model]
     n0, n1, bins = int(negatives.sum()), int(positives.sum()), negatives.size
     method = "Youden's index on the training histogram"
-    missing = minima.shown(int(training.counts["missing"][model]))
-    used = None if missing is None else minima.shown(n0 + n1)
+    missing = minima.show(int(training.counts["missing"][model]))
+    used = None if missing is None else minima.show(n0 + n1)
     status = class_status(n0, n1, minima)
     if not status.ok:
         return OperatingPoint(None, None, used, missing, method, status)
     true_negative = np.cumsum(negatives) - negatives
     false_negative = np.cumsum(positives) - positives
-    # Times n0 n1, so that equal indices are equal integers.
+    # Multiplied by n0 n1, so that equal indices are equal integers.
     index = (n1 - false_negative) * n0 + true_negative * n1 - n0 * n1
     edges = np.arange(bins)
     best = int(np.lexsort((-edges, np.abs(2 * edges - bins), -index))[0])
     cells = np.array([true_negative[best], false_negative[best]])
-    shown = minima.releasable(np.concatenate([cells, [n0, n1] - cells])).all()
+    shown = minima.may_release(np.concatenate([cells, [n0, n1] - cells])).all()
     value = float(index[best]) / (n0 * n1) if shown else None
     return OperatingPoint(best / bins, value, used, missing, method, OK)

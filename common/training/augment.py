@@ -16,25 +16,25 @@ def augments(settings: TrainingSettings) -> bool:
     return settings.flip or settings.crop_fraction > 0 or settings.translation_fraction > 0
 
 
-def random_transforms(
+def draw_transforms(
     count: int, dimensions: int, settings: TrainingSettings, source: torch.Generator
 ) -> torch.Tensor:
     """Affine maps from output to input coordinates, shape (count, dimensions, dimensions + 1), on the CPU.
 
-    Each sample keeps a random part of every side (at least 1 - crop_fraction of it, anywhere), enlarged to
-    the whole; is then shifted by up to translation_fraction of each side; and half of all are mirrored left
-    to right. Drawn on the CPU, so that every device sees the same transforms.
+    Of each sample, a random part of every side (at least 1 - crop_fraction of it, anywhere) is enlarged to
+    the full size, then shifted by up to translation_fraction of each side; half of all samples are mirrored
+    left to right. The numbers are drawn on the CPU, so that every device uses the same transforms.
 
     Parameters
     ----------
     count : int
         Number of samples.
     dimensions : {2, 3}
-        Of the images.
+        Dimensions of the images.
     settings : TrainingSettings
-        How much of each.
+        The strength of each augmentation.
     source : torch.Generator
-        Of the random numbers; as many are drawn whatever is switched off.
+        Source of random numbers; the same number is drawn whichever augmentations are switched off.
     """
     uniform = torch.rand(count, 3, dimensions, generator=source)
     mirrored = torch.rand(count, generator=source) < 0.5
@@ -50,12 +50,14 @@ def random_transforms(
 
 
 def warp(images: torch.Tensor, transforms: torch.Tensor) -> torch.Tensor:
-    """The images resampled linearly; what comes from outside is 0, the lower end of the window.
+    """The images resampled linearly; voxels from outside are 0, the lower end of the window.
 
     Parameters
     ----------
     images : float32 tensor, shape (n, channels, [z,] y, x)
+        In [0, 1].
     transforms : float32 tensor, shape (n, d, d + 1), on the same device
+        From `draw_transforms`.
     """
     grid = affine_grid(transforms, list(images.shape), align_corners=False)
     return grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

@@ -1,4 +1,4 @@
-"""A site's patients as tensors: everything that training and scoring need of them."""
+"""A site's patients as tensors for training and scoring."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Samples:
 
     @classmethod
     def of(cls, images: Pixels, positives: Flags) -> Samples:
-        """Samples on the CPU; shares memory with `images` where they can be written to.
+        """Samples on the CPU; they share memory with `images` where it is writable.
 
         Parameters
         ----------
@@ -81,7 +81,7 @@ class Samples:
         return int(self.labels.sum())
 
     def to(self, device: torch.device) -> Samples:
-        """The same samples on a device; themselves if they lie there already."""
+        """The same samples on a device; this object itself if they are there already."""
         if self.images.device == device:
             return self
         return Samples(self.images.to(device), self.labels.to(device))

@@ -1,4 +1,4 @@
-"""Where a network computes, and how the same plan is made to give the same bits there."""
+"""The device on which a network computes, and how the same plan gives the same bits there."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from common.training.settings import TrainingSettings
 
 _SHARE_FOR_DATA = 0.4
-"""Of the free memory of an accelerator; the rest is for weights and activations."""
+"""Share of an accelerator's free memory for images; the rest is for weights and activations."""
 
 _PLANAR = 4
 """Axes of a batch of 2D images, and of a 2D convolution's kernels."""
 
 
 def pick_device(wanted: str) -> torch.device:
-    """The device that a site asked for; "auto" is the first GPU if there is one, else the CPU.
+    """The device that a site requests; "auto" is the first GPU if there is one, else the CPU.
 
     Raises
     ------
@@ -43,11 +43,11 @@ def pick_device(wanted: str) -> torch.device:
         return torch.device("cpu")
     if device.type != "cuda":
         raise SiteError(f'device = "{wanted}" is not supported -> use "auto", "cpu", "cuda" or "cuda:1"')
-    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if (device.index or 0) >= found:
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if (device.index or 0) >= available:
         raise SiteError(
-            f'device = "{wanted}", but torch {torch.__version__} sees {found} GPU(s) -> set device = "auto" '
-            "in site.toml, or install the CUDA build of torch"
+            f'device = "{wanted}", but torch {torch.__version__} sees {available} GPU(s) -> set device = '
+            '"auto" in site.toml, or install the CUDA build of torch'
         )
     return torch.device("cuda", device.index or 0)
 
@@ -56,13 +56,13 @@ def pick_device(wanted: str) -> torch.device:
 def reproducible(device: torch.device, threads: int, seed: int = 0) -> Iterator[None]:
     """A context in which torch gives the same bits every time, and after which its global state is as before.
 
-    Fixes the CPU threads, seeds the global generators (dropout draws from them), and takes deterministic
-    algorithms wherever torch has one. It has none for the backward pass of 3D pooling on a GPU and warns.
+    It fixes the CPU threads, seeds the global generators (dropout draws from them), and selects deterministic
+    algorithms wherever torch has one. It has none for the backward pass of 3D pooling on a GPU, and warns.
 
     Raises
     ------
     SiteError
-        If the accelerator's memory does not suffice for what is done inside.
+        If the accelerator's memory does not suffice for the computation inside.
     """
     threads_before = torch.get_num_threads()
     strict = torch.are_deterministic_algorithms_enabled()
@@ -93,22 +93,22 @@ def reproducible(device: torch.device, threads: int, seed: int = 0) -> Iterator[
             torch.backends.cudnn.allow_tf32 = rounded
 
 
-def place(network: nn.Module, device: torch.device) -> None:
-    """Moves the network to the device, 2D convolutions with channels last.
+def place_network(network: nn.Module, device: torch.device) -> None:
+    """Move the network to the device, 2D convolutions with channels last.
 
-    That is 9 to 24 % faster for the 2D networks on a CPU and suits a GPU's bfloat16, but slower for the 3D
-    ones. The format decides the bits, so it never depends on what was done with the network before.
+    For 2D networks this format is 9 to 24 % faster on a CPU and suits a GPU's bfloat16; for 3D networks it is
+    slower. The format decides the bits, so it never depends on the network's history.
     """
     network.to(device)
     for parameter in network.parameters():
-        parameter.data = formatted(parameter.data)
+        parameter.data = to_network_format(parameter.data)
 
 
-def formatted(tensor: torch.Tensor) -> torch.Tensor:
-    """A batch of images, or a parameter, in the memory format of networks that were `place`d.
+def to_network_format(tensor: torch.Tensor) -> torch.Tensor:
+    """A batch of images, or a parameter, in the memory format that `place_network` gives.
 
-    Where a side is 1 several strides mean the same, torch keeps any of them, and picks its kernels by them:
-    so the strides themselves are compared.
+    Where a side is 1, several strides are equivalent; torch keeps any of them and picks its kernels by them.
+    So the strides themselves are compared.
     """
     form = torch.channels_last if tensor.ndim == _PLANAR else torch.contiguous_format
     wanted = torch.empty(tensor.shape, memory_format=form, device="meta").stride()
@@ -116,15 +116,15 @@ def formatted(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def autocast(settings: TrainingSettings, device: torch.device) -> torch.autocast:
-    """The precision of the forward pass: bfloat16 where asked for, or by itself on GPUs that have it."""
+    """The precision of the forward pass: bfloat16 where requested, or under "auto" on GPUs that have it."""
     wanted = settings.precision == "bfloat16"
     if settings.precision == "auto":
         wanted = device.type == "cuda" and torch.cuda.is_bf16_supported()
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted)
 
 
-def resident(samples: Samples, device: torch.device) -> Samples:
-    """The samples on the device if they fit there beside the network, else where they are."""
+def move_if_fits(samples: Samples, device: torch.device) -> Samples:
+    """The samples on the device if they fit there beside the network, else unmoved."""
     if device.type == "cpu" or samples.images.device == device:
         return samples.to(device)
     free, _ = torch.cuda.mem_get_info(device)

@@ -11,9 +11,9 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from common.errors import NonFiniteError, SmallNumberError
-from common.training.augment import augments, random_transforms, warp
-from common.training.device import autocast, formatted, place, reproducible, resident
-from common.training.normalisation import averaging
+from common.training.augment import augments, draw_transforms, warp
+from common.training.device import autocast, move_if_fits, place_network, reproducible, to_network_format
+from common.training.normalisation import average_statistics
 from common.training.proximal import Proximal
 
 if TYPE_CHECKING:
@@ -25,26 +25,26 @@ if TYPE_CHECKING:
 
 CPU = torch.device("cpu")
 
-Report: TypeAlias = Callable[[int, float], None]
+EpochReporter: TypeAlias = Callable[[int, float], None]
 """Called after each epoch with its number, from 1, and its mean loss; may score the network meanwhile."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """One call of `train`: how long, how seeded, where.
+    """How long, with which seed and where one call of `train` runs.
 
     Attributes
     ----------
     epochs : int
         Passes over the patients.
     seed : int
-        Of the order, the augmentation and the dropout.
+        Seed of the patients' order, the augmentation and the dropout.
     proximal_mu : float
         FedProx' penalty; 0 is FedAvg.
     anchor : FlatWeights or None
-        The weights that FedProx pulls towards; by default those with which training starts.
+        Weights towards which FedProx pulls, float32, shape (layout.size,); by default those at the start.
     device : torch.device
-        From `pick_device`.
+        As `pick_device` returns it.
     threads : int
         CPU threads: the same number gives the same bits.
     """
@@ -72,11 +72,11 @@ class TrainingLog:
     Attributes
     ----------
     losses : tuple of float
-        Mean cross-entropy a patient of each epoch, without penalties.
+        For each epoch the mean cross-entropy per patient, without penalties.
     steps : int
-        Steps of the optimiser.
+        Steps of the optimiser, over all epochs.
     patients : int
-        How many were trained on.
+        Number of training patients.
     """
 
     losses: tuple[float, ...]
@@ -89,12 +89,12 @@ def train(
     samples: Samples,
     settings: TrainingSettings,
     schedule: Schedule,
-    report: Report | None = None,
+    report: EpochReporter | None = None,
 ) -> TrainingLog:
-    """Trains the network in place with Adam, whose state is fresh, and says how the loss went.
+    """Train the network in place with a new Adam optimiser, and return the losses.
 
-    The same network, samples, settings and schedule give the same bits, whatever ran before, and the global
-    generators of torch are as they were. The network ends on the schedule's device.
+    The same network, samples, settings and schedule give the same bits, whatever ran before; torch's global
+    generators are restored. The network ends on the schedule's device.
 
     Raises
     ------
@@ -110,15 +110,15 @@ def train(
     Kingma and Ba (2015), Adam. McMahan et al. (2017), FedAvg. Li et al. (2020), FedProx.
     Wu and Johnson (2021), Rethinking "Batch" in BatchNorm, section 3.1.
     """
-    weight = _positive_weight(samples, settings)
+    weight = _weigh_positives(samples, settings)
     with reproducible(schedule.device, schedule.threads, schedule.seed):
-        place(network, schedule.device)
-        run = _Run(network, resident(samples, schedule.device), settings, schedule, weight)
+        place_network(network, schedule.device)
+        run = _Run(network, move_if_fits(samples, schedule.device), settings, schedule, weight)
         losses = []
         for epoch in range(1, schedule.epochs + 1):
-            losses.append(run.epoch(epoch))
-            looked_at = report is not None or epoch == schedule.epochs
-            if looked_at and settings.batch_norm_statistics == "recomputed":
+            losses.append(run.run_epoch(epoch))
+            is_read = report is not None or epoch == schedule.epochs
+            if is_read and settings.batch_norm_statistics == "recomputed":
                 run.recompute_statistics()
             if report is not None:
                 report(epoch, losses[-1])
@@ -132,8 +132,8 @@ def score(
 ) -> Reals:
     """Probability of expansion of every patient, shape (n,), in float32 arithmetic without dropout.
 
-    The last batch is filled up, because the number of patients in a batch decides the bits: a patient's score
-    is the same whoever is scored beside.
+    The last batch is filled up, because the number of patients in a batch decides the bits. So a patient's
+    score does not depend on the other patients.
 
     Raises
     ------
@@ -148,9 +148,9 @@ def score(
     network.eval()
     try:
         with reproducible(device, threads):
-            place(network, device)
-            parts = torch.split(_filled(images, batch), batch)
-            logits = [network(formatted(part.to(device))).reshape(-1).cpu() for part in parts]
+            place_network(network, device)
+            parts = torch.split(_fill_batches(images, batch), batch)
+            logits = [network(to_network_format(part.to(device))).reshape(-1).cpu() for part in parts]
     finally:
         network.train(training)
     probabilities: Reals = torch.sigmoid(torch.cat(logits)[: len(images)].double()).numpy()
@@ -159,14 +159,14 @@ def score(
     return probabilities
 
 
-def _filled(images: torch.Tensor, batch: int) -> torch.Tensor:
-    """The images, the last one repeated until every batch is whole."""
+def _fill_batches(images: torch.Tensor, batch: int) -> torch.Tensor:
+    """The images with the last one repeated until every batch is full."""
     lacking = -len(images) % batch
     return torch.cat([images, images[-1:].expand(lacking, *images.shape[1:])]) if lacking else images
 
 
-def batches(order: torch.Tensor, size: int) -> list[torch.Tensor]:
-    """The order cut into batches; a last batch of one patient joins the one before.
+def cut_batches(order: torch.Tensor, size: int) -> list[torch.Tensor]:
+    """The order cut into batches; a last batch of one patient joins the batch before it.
 
     BatchNorm cannot normalise a single patient, and no patient should be left out.
 
@@ -210,12 +210,12 @@ class _Run:
         )
         self.steps = 0
 
-    def epoch(self, number: int) -> float:
-        """One pass over the patients; the mean loss a patient."""
+    def run_epoch(self, number: int) -> float:
+        """Train for one pass over the patients, and return the mean loss per patient."""
         self._network.train()
         order = torch.randperm(len(self._samples), generator=self._source)
-        parts = batches(order, self._settings.batch_size)
-        transforms = self._transforms(parts)
+        parts = cut_batches(order, self._settings.batch_size)
+        transforms = self._draw_transforms(parts)
         # The losses stay on the device until the epoch ends: reading one would make the device wait.
         losses = torch.stack(
             [self._step(part, chosen) for part, chosen in zip(parts, transforms, strict=True)]
@@ -232,35 +232,35 @@ class _Run:
 
     @torch.no_grad()
     def recompute_statistics(self) -> None:
-        """Measures BatchNorm's means and variances anew, for the weights as they are now."""
-        with averaging(self._network):
-            for part in batches(torch.arange(len(self._samples)), self._settings.batch_size):
+        """Measure BatchNorm's means and variances again, for the current weights."""
+        with average_statistics(self._network):
+            for part in cut_batches(torch.arange(len(self._samples)), self._settings.batch_size):
                 with autocast(self._settings, self._device):
-                    self._network(formatted(self._images(part)))
+                    self._network(to_network_format(self._take_images(part)))
 
     def check_state(self) -> None:
-        """Refuses a network that ended with weights or statistics that are not numbers."""
+        """Refuse a network that ended with weights or statistics that are not finite."""
         for name, tensor in self._network.state_dict().items():
             if not bool(torch.isfinite(tensor).all()):
                 raise NonFiniteError(f"{name} is NaN or infinite after training -> lower the learning rate")
 
-    def _transforms(self, parts: list[torch.Tensor]) -> list[torch.Tensor | None]:
+    def _draw_transforms(self, parts: list[torch.Tensor]) -> list[torch.Tensor | None]:
         if not augments(self._settings):
             return [None] * len(parts)
-        drawn = random_transforms(len(self._samples), self._samples.dimensions, self._settings, self._source)
+        drawn = draw_transforms(len(self._samples), self._samples.dimensions, self._settings, self._source)
         return list(torch.split(drawn.to(self._device), [len(part) for part in parts]))
 
-    def _images(self, part: torch.Tensor) -> torch.Tensor:
+    def _take_images(self, part: torch.Tensor) -> torch.Tensor:
         chosen = self._samples.images[part.to(self._samples.images.device)]
         return chosen.to(self._device, non_blocking=True)
 
     def _step(self, part: torch.Tensor, transforms: torch.Tensor | None) -> torch.Tensor:
-        images = self._images(part)
+        images = self._take_images(part)
         labels = self._samples.labels[part.to(self._samples.labels.device)].to(self._device)
         if transforms is not None:
             images = warp(images, transforms)
         with autocast(self._settings, self._device):
-            logits = self._network(formatted(images))
+            logits = self._network(to_network_format(images))
         loss = binary_cross_entropy_with_logits(logits.reshape(-1).float(), labels, pos_weight=self._weight)
         self._adam.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -271,7 +271,7 @@ class _Run:
         return loss.detach()
 
 
-def _positive_weight(samples: Samples, settings: TrainingSettings) -> float | None:
+def _weigh_positives(samples: Samples, settings: TrainingSettings) -> float | None:
     positives, patients = samples.positives, len(samples)
     if patients < 2:
         raise SmallNumberError(

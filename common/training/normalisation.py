@@ -1,3 +1,5 @@
+"""BatchNorm's statistics as plain means over batches, instead of moving averages."""
+
 from __future__ import annotations
 
 from contextlib import contextmanager
@@ -12,10 +14,10 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def averaging(network: nn.Module) -> Iterator[None]:
-    """A context in which BatchNorm forgets its statistics and takes the plain mean over the batches it sees.
+def average_statistics(network: nn.Module) -> Iterator[None]:
+    """A context in which BatchNorm resets its statistics and takes their mean over the batches that it sees.
 
-    Only BatchNorm is in training mode; afterwards it takes moving averages again as before.
+    Inside, only BatchNorm is in training mode. Afterwards it takes moving averages again.
 
     References
     ----------

@@ -1,3 +1,5 @@
+"""FedProx' penalty on a site's training (Li et al. 2020)."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -15,16 +17,16 @@ if TYPE_CHECKING:
 class Proximal:
     """FedProx' penalty: mu/2 times the squared distance of the trained weights from an anchor.
 
-    Only its gradient is needed, and only what an optimiser moves is pulled, BatchNorm's buffers are not.
+    Only its gradient is needed. It acts on what an optimiser changes, not on BatchNorm's buffers.
 
     Parameters
     ----------
     network : nn.Module
         On the device where it trains.
     mu : float
-        Strength.
+        Strength of the penalty.
     anchor : FlatWeights or None
-        Of the network's layout; None takes the network's weights as they are now.
+        In the network's layout, shape (layout.size,); None takes the network's present weights.
 
     Raises
     ------
@@ -46,7 +48,7 @@ class Proximal:
             self._move_anchor(network, anchor)
 
     def add_gradient(self) -> None:
-        """Adds mu (w - anchor) to the gradients of a step."""
+        """Add mu (w - anchor) to the gradients of a step."""
         with torch.no_grad():
             for parameter, anchor in zip(self._parameters, self._anchor, strict=True):
                 if parameter.grad is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -12,29 +12,30 @@ from numpy.typing import NDArray
 from common.errors import ModelError
 from common.types import Flags, FlatWeights
 
-ServerOptimiser = Literal["sgd", "adam", "adagrad"]
+ServerOptimiser: TypeAlias = Literal["sgd", "adam", "adagrad"]
+"""Optimisers of torch.optim that the coordinator can apply."""
 
 _ADAPTIVITY = 1e-3
 """tau of Reddi et al. (2021), section 5: bounds a step where the pseudo-gradient is tiny."""
 
 
 class PseudoGradientStep:
-    """Moves the global weights along the mean of the sites' updates with an optimiser's own memory.
+    """Moves the global weights along the mean of the sites' updates, by an optimiser that keeps its state.
 
     Parameters
     ----------
     kind : {"sgd", "adam", "adagrad"}
-        Of torch.optim; "sgd" with learning rate 1 is FedAvg.
+        Optimiser of torch.optim; "sgd" with learning rate 1 is FedAvg.
     learning_rate : float
         The server's step size.
     trained : bool vector
-        The elements that an optimiser moves; the others (BatchNorm's statistics) follow the mean itself.
+        True for elements that the optimiser changes; the others (BatchNorm's statistics) take the mean.
     """
 
     def __init__(self, kind: ServerOptimiser, learning_rate: float, trained: Flags) -> None:
         self._trained = torch.from_numpy(trained.copy())
         self._weights = torch.nn.Parameter(torch.zeros(int(trained.sum())))
-        self._optimiser = _optimiser(kind, self._weights, learning_rate)
+        self._optimiser = _make_optimiser(kind, self._weights, learning_rate)
 
     def apply(self, weights: FlatWeights, mean_update: FlatWeights) -> FlatWeights:
         """The next global weights.
@@ -54,17 +55,17 @@ class PseudoGradientStep:
         return moved
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """The optimiser's memory as arrays; empty before the first step."""
+        """The optimiser's state as arrays by name; empty before the first step."""
         memory = self._optimiser.state.get(self._weights, {})
         return {name: np.asarray(value) for name, value in memory.items() if value is not None}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Takes up the memory that `state` gave.
+        """Restore the state that `state` returned.
 
         Raises
         ------
         ModelError
-            If an array is of another network.
+            If an array does not fit this network.
         """
         if not arrays:
             return
@@ -75,7 +76,7 @@ class PseudoGradientStep:
         self._optimiser.state[self._weights] = memory
 
 
-def _optimiser(kind: ServerOptimiser, weights: torch.nn.Parameter, rate: float) -> torch.optim.Optimizer:
+def _make_optimiser(kind: ServerOptimiser, weights: torch.nn.Parameter, rate: float) -> torch.optim.Optimizer:
     if kind == "adam":
         return torch.optim.Adam([weights], lr=rate, betas=(0.9, 0.99), eps=_ADAPTIVITY)
     if kind == "adagrad":

@@ -1,4 +1,4 @@
-"""How a network is trained; the paper's settings as defaults (Ning et al. 2025, Methods)."""
+"""How a network is trained; defaults are the paper's (Ning et al. 2025, Methods)."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import ClassVar, Literal
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """What every site's optimiser does.
+    """The settings of every site's optimiser and augmentation.
 
     Attributes
     ----------
     learning_rate : float
         Adam's step size.
     batch_size : int
-        Patients a step (the paper: 128 in 2D, 16 in 3D).
+        Patients per step (the paper: 128 in 2D, 16 in 3D).
     flip : bool
-        Random left-right flips.
+        Whether half of all samples are flipped left to right at random.
     crop_fraction : float
         Largest share of each side that a random crop removes before resizing back; 0 switches it off.
     translation_fraction : float
@@ -30,9 +30,9 @@ class TrainingSettings:
         Adam's L2 penalty.
     batch_norm_statistics : {"running", "recomputed"}
         "running" ends with BatchNorm's moving averages, which lag about ten steps behind the weights;
-        "recomputed" ends with one more pass over the patients, not augmented, that measures them for the
-        final weights, and before every report (Wu and Johnson 2021). Worth its time where a round is only a
-        few steps long.
+        "recomputed" measures them for the current weights by one more pass over the patients, without
+        augmentation, at the end and before every report (Wu and Johnson 2021). It is worth its time where a
+        round has only a few steps.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}

@@ -1,4 +1,4 @@
-"""Phase: how far readers agree on volumes and markers, and computed suggestions with them (Fig. 3)."""
+"""Phase: how far readers agree with each other, and computed suggestions with readers (Fig. 3)."""
 
 from __future__ import annotations
 
@@ -6,81 +6,88 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.agreement import PAIRINGS, Pairing
-from common.headers import Operation
+from common.messages.headers import Operation
+from common.plan.agreement import READING_PAIRS, ReadingPair
+from common.plan.study import StudyPlan
 from common.stats.contract import Summary
 from common.stats.estimate import Estimate, absent
 from common.stats.guard import Demand, GuardResult, finish_guard
 from common.stats.icc import IccForm, finish_icc
 from common.stats.kappa import finish_kappa
 from common.stats.minima import minima_of
-from common.study import StudyPlan
 from server.exchange import Exchange
 
 
 @dataclass(frozen=True)
 class ComparedReadings:
-    """One comparison over all sites.
+    """The agreement of one pair of readings over all sites.
 
     Attributes
     ----------
-    pairing : Pairing
+    pairing : ReadingPair
+        Which two readings are compared.
     sites : int
-        With patients who were read so.
+        How many sites have patients with both readings.
     estimate : Estimate
-        An intraclass correlation of volumes, else Cohen's kappa.
+        Of volumes, an intraclass correlation; of markers and suggestions, Cohen's kappa.
     """
 
-    pairing: Pairing
+    pairing: ReadingPair
     sites: int
     estimate: Estimate
 
 
 def compare_readings(exchange: Exchange) -> tuple[ComparedReadings, ...]:
-    """Every comparison of `common.agreement.PAIRINGS`, in two rounds: who was read twice, then the sums."""
+    """The agreement of every pair in `common.plan.agreement.READING_PAIRS`, in that order.
+
+    It takes two rounds: first the patients with both readings are counted, then the pairs with enough of them
+    are summed.
+    """
     plan = exchange.plan
     counted = exchange.gather(Operation.GUARD, stage="agreement").of(plan.site_names)
-    guards = [_guard(plan, counted.part(str(index))) for index in range(len(PAIRINGS))]
+    guards = [_guard(plan, counted.part(str(index))) for index in range(len(READING_PAIRS))]
     asked = np.array([guard.status.ok for guard in guards], dtype=np.bool_)
-    summed = exchange.gather(Operation.AGREEMENT, {"asked": asked}).of(plan.site_names)
+    sums = exchange.gather(Operation.AGREEMENT, {"asked": asked}).of(plan.site_names)
     return tuple(
         ComparedReadings(
-            one,
+            pairing,
             guard.sites,
-            _estimate(plan, one, summed.part(str(index)), guard.sites)
+            _estimate(plan, pairing, sums.part(str(index)), guard.sites)
             if guard.status.ok
-            else _absent(one, guard),
+            else _withhold_estimate(pairing, guard),
         )
-        for index, (one, guard) in enumerate(zip(PAIRINGS, guards, strict=True))
+        for index, (pairing, guard) in enumerate(zip(READING_PAIRS, guards, strict=True))
     )
 
 
 def _guard(plan: StudyPlan, counted: Summary) -> GuardResult:
-    (found,) = finish_guard(
+    """Whether enough patients have both readings of a pair."""
+    (guard,) = finish_guard(
         counted,
-        # Readings of one site alone are hidden by no sum
+        # No sum hides the readings of one site alone
         (Demand("agreement", one_site=int(counted.counts["sites"][0]) == 1),),
         minima_of(plan.profile),
         two_site_ack=plan.two_site_ack,
     )
-    return found
+    return guard
 
 
-def _form(plan: StudyPlan, sites: int) -> IccForm:
-    """Of volumes: two-way where the same readers read, else the one that needs no reader twice."""
+def _choose_form(plan: StudyPlan, sites: int) -> IccForm:
+    """The ICC of volumes: two-way if the same readers read at all sites, else one-way."""
     return "ICC(2,1)" if plan.agreement.same_readers or sites == 1 else "ICC(1,1)"
 
 
-def _estimate(plan: StudyPlan, pairing: Pairing, sums: Summary, sites: int) -> Estimate:
+def _estimate(plan: StudyPlan, pairing: ReadingPair, sums: Summary, sites: int) -> Estimate:
     minima = minima_of(plan.profile)
     if pairing.kind != "volume":
         return finish_kappa(sums, minima=minima)
-    form = _form(plan, sites)
+    form = _choose_form(plan, sites)
     same = form != "ICC(1,1)"
-    (found,) = finish_icc(sums, form, minima, same_raters=same)
-    return found
+    (correlation,) = finish_icc(sums, form, minima, same_raters=same)
+    return correlation
 
 
-def _absent(pairing: Pairing, guard: GuardResult) -> Estimate:
+def _withhold_estimate(pairing: ReadingPair, guard: GuardResult) -> Estimate:
+    """The estimate of a pair that too few patients were read for; it gives the reason and no number."""
     method = "intraclass correlation" if pairing.kind == "volume" else "Cohen's kappa, unweighted"
     return absent(guard.status, method, guard.n_used, guard.n_missing)

@@ -7,49 +7,61 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.columns import TableColumn, table_columns
-from common.headers import Operation
-from common.matrix import TABLE_PARTS
+from common.messages.headers import Operation
+from common.plan.described_columns import TableColumn, table_columns
+from common.plan.matrix import TABLE_PARTS
+from common.plan.study import StudyPlan
+from common.plan.variables import DESCRIBED, table_variables
 from common.stats.estimate import Status, suppressed
-from common.stats.grid import QuantileType
 from common.stats.guard import Demand, GuardResult, finish_guard
 from common.stats.minima import minima_of
 from common.stats.partition import hides, protect_parts
-from common.stats.table_one import TableRow, finish_table_one, withheld_row
-from common.study import StudyPlan
-from common.variables import DESCRIBED, table_variables
-from server.exchange import Exchange
-from server.gathered import Gathered
+from common.stats.recording_grid import QuantileType
+from common.stats.table_one import TableRow, finish_table_one, withhold_row
+from server.exchange import Exchange, GroupSums
 
 
 @dataclass(frozen=True)
 class DescribedColumn:
-    """One cohort with its rows, in the order of `common.variables.DESCRIBED`."""
+    """One column of Table 1: a cohort and what describes it.
+
+    Attributes
+    ----------
+    column : TableColumn
+        Which cohort of which sites.
+    rows : tuple of TableRow
+        One row for each variable, in the order of `common.plan.variables.DESCRIBED`.
+    """
 
     column: TableColumn
     rows: tuple[TableRow, ...]
 
 
 def describe_cohorts(exchange: Exchange) -> tuple[DescribedColumn, ...]:
-    """Every variable of the paper's Table 1, in two rounds: who stands behind it, then its sums."""
+    """Every column of the paper's Table 1.
+
+    It takes two rounds: first the patients with a value are counted for each variable, then the variables
+    with enough of them are summed.
+    """
     plan = exchange.plan
     columns = table_columns(plan)
     counted = exchange.gather(Operation.GUARD, stage="cohort")
     guards = [_guard(plan, column, counted) for column in columns]
-    permitted = [tuple(result.status for result in found) for found in guards]
+    permitted = [tuple(guard.status for guard in column_guards) for column_guards in guards]
     asked = np.zeros((len(plan.site_names), len(TABLE_PARTS), len(DESCRIBED)), dtype=np.bool_)
     for column, statuses in zip(columns, permitted, strict=True):
-        own = [plan.site_names.index(site) for site in column.sites]
-        asked[own, TABLE_PARTS.index(column.taken)] |= [status.ok for status in statuses]
-    gathered = exchange.gather(Operation.COHORT, {"asked": asked})
+        site_indices = [plan.site_names.index(site) for site in column.sites]
+        asked[site_indices, TABLE_PARTS.index(column.taken)] |= [status.ok for status in statuses]
+    sums = exchange.gather(Operation.COHORT, {"asked": asked})
     described = [
-        DescribedColumn(column, _rows(plan, column, statuses, gathered))
+        DescribedColumn(column, _finish_rows(plan, column, statuses, sums))
         for column, statuses in zip(columns, permitted, strict=True)
     ]
-    return _protected(described, [_is_empty(found) for found in guards])
+    return _protect(described, [_is_empty(column_guards) for column_guards in guards])
 
 
-def _guard(plan: StudyPlan, column: TableColumn, counted: Gathered) -> tuple[GuardResult, ...]:
+def _guard(plan: StudyPlan, column: TableColumn, counted: GroupSums) -> tuple[GuardResult, ...]:
+    """Whether enough patients of the cohort have a value of each variable."""
     demand = Demand("description", one_site=len(column.sites) == 1)
     return finish_guard(
         counted.of(column.sites).part(column.taken),
@@ -59,45 +71,46 @@ def _guard(plan: StudyPlan, column: TableColumn, counted: Gathered) -> tuple[Gua
     )
 
 
-def _is_empty(found: Sequence[GuardResult]) -> bool:
-    """Whether the cohort has nobody, with a value or without: then nothing of it is hidden."""
-    return all(result.n_used == 0 and result.n_missing == 0 for result in found)
+def _is_empty(guards: Sequence[GuardResult]) -> bool:
+    """Whether the cohort has no patient, with or without a value: then nothing of it is hidden."""
+    return all(guard.n_used == 0 and guard.n_missing == 0 for guard in guards)
 
 
-def _rows(
-    plan: StudyPlan, column: TableColumn, statuses: Sequence[Status], gathered: Gathered
+def _finish_rows(
+    plan: StudyPlan, column: TableColumn, statuses: Sequence[Status], sums: GroupSums
 ) -> tuple[TableRow, ...]:
-    """The paper's quantiles are those of SPSS (type 6)."""
+    """The cohort's rows; a replication takes quantiles of type 6 as the paper did with SPSS."""
     kind: QuantileType = 6 if plan.profile == "replication" else 7
-    pooled = gathered.of(column.sites).part(column.taken)
+    pooled = sums.of(column.sites).part(column.taken)
     rows = finish_table_one(pooled, table_variables(plan), minima_of(plan.profile), kind)
     return tuple(
-        row if status.ok else withheld_row(row, status) for row, status in zip(rows, statuses, strict=True)
+        row if status.ok else withhold_row(row, status) for row, status in zip(rows, statuses, strict=True)
     )
 
 
-def _protected(described: Sequence[DescribedColumn], empty: Sequence[bool]) -> tuple[DescribedColumn, ...]:
-    """No hidden number can be had by subtracting what is shown from all together.
+def _protect(described: Sequence[DescribedColumn], empty: Sequence[bool]) -> tuple[DescribedColumn, ...]:
+    """The columns without the numbers from which a hidden number could be subtracted.
 
-    The paper's cohorts add up to all patients, and so do the centres. A variable with anything hidden in one
-    of the cohorts is shown in the cohorts alone; one with anything hidden at a centre, at no centre.
+    The paper's cohorts add up to all patients, and so do the centres. A variable that hides a number in one
+    of the cohorts is shown in the cohorts only; one that hides a number at a centre is shown at no centre.
     """
-    cohorts = [one for one in described if one.column.part != "whole"]
-    peopled = [
-        one.rows
-        for one, nobody in zip(described, empty, strict=True)
-        if one.column.part != "whole" and not nobody
+    cohorts = [column for column in described if column.column.part != "whole"]
+    cohorts_with_patients = [
+        column.rows
+        for column, is_empty in zip(described, empty, strict=True)
+        if column.column.part != "whole" and not is_empty
     ]
-    centres = [one for one in described if one.column.site is not None]
-    together = [one for one in described if one.column.part == "whole" and one.column.site is None]
-    closed = [any(hides(rows[index]) for rows in peopled) for index in range(len(DESCRIBED))]
-    whole = [_withhold(one.rows, closed) for one in together]
-    kept = [_withhold(one.rows, closed) for one in centres]
-    if whole:
-        kept = list(protect_parts(kept, whole[0]))
-    rows = [*(one.rows for one in cohorts), *kept, *whole]
+    centres = [column for column in described if column.column.site is not None]
+    totals = [column for column in described if column.column.part == "whole" and column.column.site is None]
+    closed = [any(hides(rows[index]) for rows in cohorts_with_patients) for index in range(len(DESCRIBED))]
+    total_rows = [_withhold(column.rows, closed) for column in totals]
+    centre_rows = [_withhold(column.rows, closed) for column in centres]
+    if total_rows:
+        centre_rows = list(protect_parts(centre_rows, total_rows[0]))
+    rows = [*(column.rows for column in cohorts), *centre_rows, *total_rows]
     return tuple(
-        DescribedColumn(one.column, of) for one, of in zip((*cohorts, *centres, *together), rows, strict=True)
+        DescribedColumn(column.column, protected)
+        for column, protected in zip((*cohorts, *centres, *totals), rows, strict=True)
     )
 
 
@@ -106,5 +119,5 @@ _SUBTRACTED = suppressed("a hidden number of one of the cohorts could be worked 
 
 def _withhold(rows: Sequence[TableRow], closed: Sequence[bool]) -> tuple[TableRow, ...]:
     return tuple(
-        withheld_row(row, _SUBTRACTED) if hide else row for row, hide in zip(rows, closed, strict=True)
+        withhold_row(row, _SUBTRACTED) if hide else row for row, hide in zip(rows, closed, strict=True)
     )

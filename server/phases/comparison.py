@@ -7,45 +7,52 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from common.headers import Operation
-from common.matrix import Cohort, Scorer, compared_cohorts, scorers_of
-from common.protocol import Parameters
-from common.questions import write_pairs, write_placements
+from common.messages.headers import Operation
+from common.messages.protocol import Parameters
+from common.messages.questions import write_pairs, write_placements
+from common.plan.matrix import Cohort, Scorer, find_compared_cohorts, scorers_of
+from common.plan.study import StudyPlan
 from common.stats.contract import Summary
 from common.stats.decision_difference import DecisionDifference, finish_decision_difference
 from common.stats.delong import (
     AucCovariance,
     AucDifference,
     OmnibusResult,
-    compare,
+    compare_aucs,
     finish_delong,
     omnibus,
-    placements,
+    placements_of,
 )
 from common.stats.estimate import suppressed
 from common.stats.mcnemar import McNemarResult, finish_mcnemar, model_pairs
 from common.stats.meta import Heterogeneity, between_variance, finish_meta
 from common.stats.minima import minima_of
-from common.study import StudyPlan
 from server.exchange import Exchange
-from server.overlap import shown_beside
-from server.phases.evaluation import Evaluated
+from server.phases.evaluation import EvaluatedModels
+from server.phases.shown_cohorts import may_show_beside
 
-Pair = tuple[int, int]
+ScorePair = tuple[int, int]
+"""Positions of two scores among the members of a cohort's comparison; the first is of the reference model."""
 
 
 @dataclass(frozen=True)
 class PairResult:
-    """The reference model and another on the same patients.
+    """The reference model compared with another one on the same patients.
 
     Attributes
     ----------
-    first, second : Scorer
-        The first is of the reference model.
+    first : Scorer
+        A score of the reference model.
+    second : Scorer
+        The score that it is compared with.
     auc : AucDifference
-    specificity, sensitivity : McNemarResult
+        Difference of the AUCs, by DeLong.
+    specificity : McNemarResult
+        McNemar's test in patients without expansion.
+    sensitivity : McNemarResult
+        McNemar's test in patients with expansion.
     benefit : DecisionDifference or None
-        Of two predicted risks.
+        Difference of net benefit, if both scores are predicted risks.
     """
 
     first: Scorer
@@ -63,9 +70,11 @@ class CohortComparison:
     Attributes
     ----------
     cohort : Cohort
+        On whose patients.
     omnibus : OmnibusResult
-        Over all scores that are fair on the cohort.
+        Whether the AUCs of all scores that are fair on the cohort are equal.
     pairs : tuple of PairResult
+        Each comparison with the reference model.
     """
 
     cohort: Cohort
@@ -74,50 +83,52 @@ class CohortComparison:
 
 
 @dataclass(frozen=True)
-class Compared:
-    """What comparing gave.
+class ComparedModels:
+    """All comparisons of a study.
 
     Attributes
     ----------
     cohorts : tuple of CohortComparison
-        Those where enough patients stand behind it.
+        The cohorts with enough patients for comparisons.
     centres : mapping of Scorer to Heterogeneity
-        Of models that more than one centre judges fairly.
+        Differences between centres, of scores that more than one centre judges fairly.
     """
 
     cohorts: tuple[CohortComparison, ...]
     centres: Mapping[Scorer, Heterogeneity]
 
 
-def compare_models(exchange: Exchange, evaluated: Evaluated, reference: str) -> Compared:
-    """Every comparison of the reference model, in one message.
+def compare_models(exchange: Exchange, evaluated: EvaluatedModels, reference: str) -> ComparedModels:
+    """Every comparison of the reference model, in one round.
 
     Parameters
     ----------
-    evaluated : Evaluated
-        Its answers hold DeLong's first round.
+    exchange : Exchange
+        The connection to the sites.
+    evaluated : EvaluatedModels
+        Its answers hold the first round of DeLong's method.
     reference : str
-        The model that others are compared with.
+        Name of the model that the others are compared with.
     """
     plan = exchange.plan
     scorers = scorers_of(plan)
     asked = [
-        (index, cohort, members, _pairs(plan, members, reference))
+        (index, cohort, members, _list_pairs(plan, members, reference))
         for (index, cohort, members), status in zip(
-            compared_cohorts(plan, evaluated.scored.tolist()), evaluated.paired, strict=True
+            find_compared_cohorts(plan, evaluated.scored.tolist()), evaluated.paired, strict=True
         )
         if status.ok
     ]
-    judged = evaluated.answers
-    firsts = {index: judged.of(cohort.sites).part(f"paired/{index}") for index, cohort, _, _ in asked}
-    between = [judged.of(plan.site_names).part(f"centre/{scorer}") for scorer in range(len(scorers))]
-    spread = np.array([between_variance(first) for first in between])
+    sums = evaluated.answers
+    firsts = {index: sums.of(cohort.sites).part(f"paired/{index}") for index, cohort, _, _ in asked}
+    by_centre = [sums.of(plan.site_names).part(f"centre/{scorer}") for scorer in range(len(scorers))]
+    variances = np.array([between_variance(first) for first in by_centre])
     parameters: Parameters = {
         "asked": evaluated.asked,
         "thresholds": evaluated.thresholds,
         "scored": evaluated.scored,
-        "tau_squared": spread,
-        **write_placements({index: placements(first) for index, first in firsts.items()}),
+        "tau_squared": variances,
+        **write_placements({index: placements_of(first) for index, first in firsts.items()}),
         **{f"{index}.pairs": write_pairs(pairs) for index, _, _, pairs in asked},
     }
     answers = exchange.gather(Operation.COMPARE, parameters)
@@ -132,54 +143,61 @@ def compare_models(exchange: Exchange, evaluated: Evaluated, reference: str) -> 
         minima = replace(minima, sites=min(minima.sites, 2))
     centres = {
         scorer: finish_meta(first, answers.of(plan.site_names).part(f"centre/{number}"), minima)
-        for number, (scorer, first) in enumerate(zip(scorers, between, strict=True))
+        for number, (scorer, first) in enumerate(zip(scorers, by_centre, strict=True))
         if int(first.counts["sites"][0]) > 1
     }
-    return Compared(_protected(plan, cohorts), centres)
+    return ComparedModels(_protect(plan, cohorts), centres)
 
 
-def _protected(plan: StudyPlan, compared: Sequence[CohortComparison]) -> tuple[CohortComparison, ...]:
-    """Without discordant calls that would tell, by subtraction, the few of another cohort."""
+def _protect(plan: StudyPlan, compared: Sequence[CohortComparison]) -> tuple[CohortComparison, ...]:
+    """The comparisons without discordant calls from which few patients of another cohort would follow."""
     pairs = {
-        (place, number): pair for place, one in enumerate(compared) for number, pair in enumerate(one.pairs)
+        (place, number): pair
+        for place, comparison in enumerate(compared)
+        for number, pair in enumerate(comparison.pairs)
     }
     for models in {(pair.first, pair.second): None for pair in pairs.values()}:
         for positive in (False, True):
             counts = {
-                key: found
+                key: discordant
                 for key, pair in pairs.items()
                 if (pair.first, pair.second) == models
-                and (found := _discordant(pair, positive=positive)) is not None
+                and (discordant := _count_discordant(pair, positive=positive)) is not None
             }
             cohorts = [compared[place].cohort for place, _ in counts]
-            for key, may in zip(counts, shown_beside(plan, cohorts, list(counts.values())), strict=True):
-                if not may:
-                    pairs[key] = _without(pairs[key], positive=positive)
+            shown = may_show_beside(plan, cohorts, list(counts.values()))
+            for key, is_shown in zip(counts, shown, strict=True):
+                if not is_shown:
+                    pairs[key] = _withhold_class(pairs[key], positive=positive)
     return tuple(
-        replace(one, pairs=tuple(pairs[place, number] for number in range(len(one.pairs))))
-        for place, one in enumerate(compared)
+        replace(comparison, pairs=tuple(pairs[place, number] for number in range(len(comparison.pairs))))
+        for place, comparison in enumerate(compared)
     )
 
 
-def _discordant(pair: PairResult, *, positive: bool) -> tuple[int, int] | None:
-    found = pair.sensitivity if positive else pair.specificity
-    if found.only_first is None or found.only_second is None:
+def _count_discordant(pair: PairResult, *, positive: bool) -> tuple[int, int] | None:
+    """Patients of one class whom only the first, and only the second score calls right; None if hidden."""
+    test = pair.sensitivity if positive else pair.specificity
+    if test.only_first is None or test.only_second is None:
         return None
-    return found.only_first, found.only_second
+    return test.only_first, test.only_second
 
 
-def _without(pair: PairResult, *, positive: bool) -> PairResult:
-    """Without one class' discordant calls, which differences of net benefit tell, too."""
-    found = pair.sensitivity if positive else pair.specificity
+def _withhold_class(pair: PairResult, *, positive: bool) -> PairResult:
+    """The pair without one class' discordant calls, and without the net benefit, which discloses them too."""
+    test = pair.sensitivity if positive else pair.specificity
     status = suppressed("few patients of another cohort could be worked out")
-    hidden = McNemarResult(None, None, None, None, found.n_used, found.n_missing, found.method, status)
+    hidden = McNemarResult(None, None, None, None, test.n_used, test.n_missing, test.method, status)
     if positive:
         return replace(pair, sensitivity=hidden, benefit=None)
     return replace(pair, specificity=hidden, benefit=None)
 
 
-def _pairs(plan: StudyPlan, members: Sequence[int], reference: str) -> tuple[Pair, ...]:
-    """Positions among the members: the reference against its arm's models, its lead arm against others."""
+def _list_pairs(plan: StudyPlan, members: Sequence[int], reference: str) -> tuple[ScorePair, ...]:
+    """Positions among the members, the reference model first.
+
+    In each arm it is compared with the arm's other models; in its first arm, with its own other arms too.
+    """
     scorers = scorers_of(plan)
     of_reference = [place for place, scorer in enumerate(members) if scorers[scorer].model.name == reference]
     return tuple(
@@ -191,7 +209,11 @@ def _pairs(plan: StudyPlan, members: Sequence[int], reference: str) -> tuple[Pai
 
 
 def _are_compared(first: Scorer, second: Scorer, *, is_lead: bool) -> bool:
-    """Models trained on the same patients, scores from elsewhere, and the lead arm with its other arms."""
+    """Whether the reference model's score is compared with the second.
+
+    It is if both come from one arm, if one comes from elsewhere, or if both are of the reference model and
+    the first is of its lead arm.
+    """
     if first == second:
         return False
     if second.model.name == first.model.name:
@@ -201,37 +223,39 @@ def _are_compared(first: Scorer, second: Scorer, *, is_lead: bool) -> bool:
 
 def _finish(
     plan: StudyPlan,
-    compared: tuple[Cohort, Sequence[int], tuple[Pair, ...]],
+    compared: tuple[Cohort, Sequence[int], tuple[ScorePair, ...]],
     rounds: tuple[Summary, Summary],
 ) -> CohortComparison:
+    """One cohort's comparisons, from the sums of both rounds."""
     (cohort, members, pairs), (first, second) = compared, rounds
     minima = minima_of(plan.profile)
     covariance = finish_delong(first, second.part("delong"))
     return CohortComparison(
         cohort,
         omnibus(covariance, minima),
-        tuple(_pair_results(plan, (members, pairs), covariance, second)),
+        tuple(_finish_pairs(plan, (members, pairs), covariance, second)),
     )
 
 
-def _pair_results(
+def _finish_pairs(
     plan: StudyPlan,
-    compared: tuple[Sequence[int], tuple[Pair, ...]],
+    compared: tuple[Sequence[int], tuple[ScorePair, ...]],
     covariance: AucCovariance,
     second: Summary,
 ) -> Iterator[PairResult]:
     members, pairs = compared
     minima, evaluation, scorers = minima_of(plan.profile), plan.evaluation, scorers_of(plan)
     order = model_pairs(len(members))
-    for number, ((one, other), auc) in enumerate(zip(pairs, compare(covariance, pairs, minima), strict=True)):
-        row = order.index((min(one, other), max(one, other)))
+    differences = compare_aucs(covariance, pairs, minima)
+    for number, ((reference, other), auc) in enumerate(zip(pairs, differences, strict=True)):
+        row = order.index((min(reference, other), max(reference, other)))
         specificity, sensitivity = (
-            _facing(result, swapped=one > other)
+            _put_reference_first(result, swapped=reference > other)
             for result in finish_mcnemar(second.part("mcnemar"), row, evaluation.mcnemar, minima)
         )
         benefit = second.part(f"benefit/{number}")
         yield PairResult(
-            scorers[members[one]],
+            scorers[members[reference]],
             scorers[members[other]],
             auc,
             specificity,
@@ -242,8 +266,8 @@ def _pair_results(
         )
 
 
-def _facing(result: McNemarResult, *, swapped: bool) -> McNemarResult:
-    """The result with the reference as the first of the two."""
+def _put_reference_first(result: McNemarResult, *, swapped: bool) -> McNemarResult:
+    """The result with the reference model as the first of the two."""
     if not swapped:
         return result
     return replace(result, only_first=result.only_second, only_second=result.only_first)

@@ -1,4 +1,4 @@
-"""Phase: judge every score on every cohort, and say what its model had seen of it (Table 3)."""
+"""Phase: judge every score on every cohort, and say what its model had seen of the cohort (Table 3)."""
 
 from __future__ import annotations
 
@@ -7,63 +7,64 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from common.headers import Operation
-from common.matrix import (
+from common.messages.headers import Operation
+from common.messages.questions import write_newton, write_pairs
+from common.plan.matrix import (
     FAIR,
     PARTS,
     Cohort,
     Scorer,
     cohorts_of,
-    compared_cohorts,
+    find_compared_cohorts,
     is_available,
     relation_of,
     scorers_of,
 )
-from common.questions import write_newton, write_pairs
+from common.plan.study import ScoresModel, StudyPlan
 from common.stats.calibration import (
     finish_calibration,
     recalibrate,
 )
-from common.stats.confusion import finish_confusion, withheld_confusion
+from common.stats.confusion import finish_confusion, withhold_confusion
 from common.stats.contract import Summary
 from common.stats.decision import finish_decision
 from common.stats.estimate import Status
 from common.stats.guard import Demand, finish_guard
 from common.stats.minima import minima_of
 from common.stats.newton import Query
-from common.stats.roc import finish_roc, withheld_roc
+from common.stats.roc import finish_roc, withhold_roc
 from common.stats.stack import Problem
 from common.stats.subgroups import finish_subgroups
-from common.study import ScoresModel, StudyPlan
 from common.types import Flags, Reals
-from server.exchange import Exchange
-from server.gathered import Gathered
-from server.phases.judgement import Judgement, protect
-from server.phases.operating_point import operating_points
+from server.exchange import Exchange, GroupSums
+from server.phases.judgement import Judgement, protect_judgements
+from server.phases.operating_point import choose_thresholds
 
 
 @dataclass(frozen=True)
-class Evaluated:
-    """What the sites answered, and what was made of it.
+class EvaluatedModels:
+    """The judgements of all scores, and the sums on which they rest.
 
     Attributes
     ----------
     judgements : tuple of Judgement
-    answers : Gathered
-        With what comparisons need.
+        The cells of the evaluation matrix that have patients.
+    answers : GroupSums
+        The sums of the sites' answers; comparisons use them too.
     asked : bool array, shape (sites, parts, scorers)
-        What was asked of each site; nothing of a part that stands in none of its cohorts that may be judged.
+        Which scores each site was asked for, by part; none for a part that no permitted cohort includes.
     thresholds : float array, shape (scorers,)
+        Operating points, on the scale of [0, 1].
     unchosen : tuple of Scorer
-        For whom the plan's threshold stands because none could be chosen.
+        Scores that keep the plan's threshold because none could be chosen.
     paired : tuple of Status
-        Whether the scores of each cohort may be compared, in the order of `compared_cohorts`.
+        Whether the scores of each cohort may be compared, in the order of `find_compared_cohorts`.
     scored : bool array, shape (scorers,)
-        Whose model exists.
+        Whether the score's model exists.
     """
 
     judgements: tuple[Judgement, ...]
-    answers: Gathered
+    answers: GroupSums
     asked: Flags
     thresholds: Reals
     unchosen: tuple[Scorer, ...]
@@ -71,30 +72,35 @@ class Evaluated:
     scored: Flags
 
 
-def evaluate_models(exchange: Exchange, unfitted: Collection[tuple[str, str]] = ()) -> Evaluated:
-    """The evaluation matrix: who stands behind each cell, then all cells in one message, then calibration.
+def evaluate_models(exchange: Exchange, unfitted: Collection[tuple[str, str]] = ()) -> EvaluatedModels:
+    """The evaluation matrix.
+
+    It takes one round that counts the patients of each cell, one for thresholds if they are chosen, one for
+    the sums of all permitted cells, and then the rounds of the recalibration.
 
     Parameters
     ----------
+    exchange : Exchange
+        The connection to the sites.
     unfitted : collection of (model, arm)
-        Names of models that could not be fitted: they are compared with nothing.
+        Names of models that could not be fitted: they are not compared.
     """
     plan = exchange.plan
     scorers, cohorts = scorers_of(plan), cohorts_of(plan)
     scored = np.array([(scorer.model.name, scorer.arm.name) not in unfitted for scorer in scorers])
     counted = exchange.gather(Operation.GUARD, {"scored": scored}, stage="evaluation")
-    permitted = {cohort: _permitted(plan, cohort, counted) for cohort in cohorts}
-    compared = compared_cohorts(plan, scored.tolist())
+    permitted = {cohort: _may_judge(plan, cohort, counted) for cohort in cohorts}
+    compared = find_compared_cohorts(plan, scored.tolist())
     paired = tuple(_may_compare(plan, index, cohort, counted) for index, cohort, _ in compared)
     asked = np.zeros((len(plan.site_names), len(PARTS), len(scorers)), dtype=np.bool_)
     for cohort, statuses in permitted.items():
-        own = [plan.site_names.index(site) for site in cohort.sites]
-        asked[own, PARTS.index(cohort.part)] |= [status.ok for status in statuses]
-    thresholds, unchosen = operating_points(exchange, asked, scored)
-    together = np.array([status.ok for status in paired], dtype=np.bool_)
+        site_indices = [plan.site_names.index(site) for site in cohort.sites]
+        asked[site_indices, PARTS.index(cohort.part)] |= [status.ok for status in statuses]
+    thresholds, unchosen = choose_thresholds(exchange, asked, scored)
+    may_compare = np.array([status.ok for status in paired], dtype=np.bool_)
     answers = exchange.gather(
         Operation.EVALUATE,
-        {"asked": asked, "paired": together, "thresholds": thresholds, "scored": scored},
+        {"asked": asked, "paired": may_compare, "thresholds": thresholds, "scored": scored},
     )
     judgements = [
         _judge(plan, (index, scorer), cohort, (permitted[cohort][index], thresholds[index]), answers)
@@ -102,36 +108,37 @@ def evaluate_models(exchange: Exchange, unfitted: Collection[tuple[str, str]] = 
         for cohort in cohorts
         if is_available(plan, scorer, cohort) and _has_patients(counted, cohort)
     ]
-    recalibrated = _recalibrated(exchange, protect(plan, judgements), answers)
-    return Evaluated(recalibrated, answers, asked, thresholds, unchosen, paired, scored)
+    recalibrated = _recalibrate(exchange, protect_judgements(plan, judgements), answers)
+    return EvaluatedModels(recalibrated, answers, asked, thresholds, unchosen, paired, scored)
 
 
-def _permitted(plan: StudyPlan, cohort: Cohort, counted: Gathered) -> tuple[Status, ...]:
+def _may_judge(plan: StudyPlan, cohort: Cohort, counted: GroupSums) -> tuple[Status, ...]:
     """Whether each score may be judged on the cohort."""
     demands = (Demand("discrimination", one_site=cohort.one_site),) * len(scorers_of(plan))
-    found = finish_guard(
+    guards = finish_guard(
         counted.of(cohort.sites).part(cohort.part),
         demands,
         minima_of(plan.profile),
         two_site_ack=plan.two_site_ack,
     )
-    return tuple(result.status for result in found)
+    return tuple(guard.status for guard in guards)
 
 
-def _may_compare(plan: StudyPlan, index: int, cohort: Cohort, counted: Gathered) -> Status:
-    (found,) = finish_guard(
+def _may_compare(plan: StudyPlan, index: int, cohort: Cohort, counted: GroupSums) -> Status:
+    """Whether the scores may be compared on the cohort, which has this index in `find_compared_cohorts`."""
+    (guard,) = finish_guard(
         counted.of(cohort.sites).part(f"paired/{index}"),
         (Demand("discrimination", one_site=cohort.one_site),),
         minima_of(plan.profile),
         two_site_ack=plan.two_site_ack,
     )
-    return found.status
+    return guard.status
 
 
-def _has_patients(counted: Gathered, cohort: Cohort) -> bool:
-    """Whether anybody is in the cohort, with a score or without."""
-    found = counted.of(cohort.sites).part(cohort.part).counts
-    return bool(found["classes"].sum() + found["missing"].sum())
+def _has_patients(counted: GroupSums, cohort: Cohort) -> bool:
+    """Whether the cohort has any patient, with or without a score."""
+    counts = counted.of(cohort.sites).part(cohort.part).counts
+    return bool(counts["classes"].sum() + counts["missing"].sum())
 
 
 def _judge(
@@ -139,8 +146,9 @@ def _judge(
     scored: tuple[int, Scorer],
     cohort: Cohort,
     terms: tuple[Status, float],
-    answers: Gathered,
+    answers: GroupSums,
 ) -> Judgement:
+    """One cell of the evaluation matrix, without numbers if its status is not ok."""
     (index, scorer), (status, threshold) = scored, terms
     minima, evaluation = minima_of(plan.profile), plan.evaluation
     relation = relation_of(scorer, cohort)
@@ -150,12 +158,12 @@ def _judge(
             cohort,
             relation,
             threshold,
-            withheld_roc(plan.interval, status),
-            withheld_confusion(evaluation.proportions, status),
+            withhold_roc(plan.interval, status),
+            withhold_confusion(evaluation.proportions, status),
         )
     pooled = answers.of(cohort.sites).part(f"{cohort.part}/{index}")
     exact = isinstance(scorer.model, ScoresModel) and scorer.model.step is not None
-    judged = Judgement(
+    judgement = Judgement(
         scorer,
         cohort,
         relation,
@@ -164,30 +172,30 @@ def _judge(
         finish_confusion(pooled.part("confusion"), evaluation.proportions, minima),
     )
     if relation not in FAIR or cohort.part not in {"test", "whole"}:
-        return judged
+        return judgement
     subgroups = {
         name: finish_subgroups(pooled.part(f"subgroups/{name}"), plan.interval, minima)
         for name in evaluation.subgroups
     }
     if not scorer.probability:
-        return replace(judged, subgroups=subgroups)
+        return replace(judgement, subgroups=subgroups)
     return replace(
-        judged,
+        judgement,
         subgroups=subgroups,
         calibration=finish_calibration(pooled.part("calibration"), minima),
         decision=finish_decision(pooled.part("decision"), evaluation.decision_thresholds, minima),
     )
 
 
-def _recalibrated(
-    exchange: Exchange, judgements: Sequence[Judgement], answers: Gathered
+def _recalibrate(
+    exchange: Exchange, judgements: Sequence[Judgement], answers: GroupSums
 ) -> tuple[Judgement, ...]:
-    """With intercepts and slopes, all in one Newton loop."""
+    """The judgements with intercepts and slopes of the recalibration, all fitted in one Newton loop."""
     plan = exchange.plan
     places = [
         index
-        for index, judged in enumerate(judgements)
-        if judged.calibration is not None and judged.calibration.status.ok
+        for index, judgement in enumerate(judgements)
+        if judgement.calibration is not None and judgement.calibration.status.ok
     ]
     if not places:
         return tuple(judgements)
@@ -203,8 +211,9 @@ def _recalibrated(
         parameters = {**write_newton(problem, query), "pairs": write_pairs(pairs)}
         return exchange.sum(Operation.CALIBRATE, plan.site_names, parameters)
 
-    found = recalibrate(ask, [one.part("calibration") for one in sums], minima_of(plan.profile))
-    by_place = dict(zip(places, found, strict=True))
+    calibrations = [cell.part("calibration") for cell in sums]
+    recalibrations = recalibrate(ask, calibrations, minima_of(plan.profile))
+    by_place = dict(zip(places, recalibrations, strict=True))
     return tuple(
-        replace(judged, recalibration=by_place.get(index)) for index, judged in enumerate(judgements)
+        replace(judgement, recalibration=by_place.get(index)) for index, judgement in enumerate(judgements)
     )

@@ -1,26 +1,28 @@
-"""Phase: the sites draw attention maps; only those of synthetic patients come here."""
+"""Phase: the sites draw attention maps; only those of synthetic patients are sent to the coordinator."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from common.headers import Caption, Operation
+from common.messages.headers import Caption, Operation
 from server.exchange import Exchange
 from server.phases.training import TrainedModel
 
 
 @dataclass(frozen=True)
 class AttentionMap:
-    """One overlay of a synthetic patient.
+    """The attention of one model, drawn over the scan of a synthetic patient.
 
     Attributes
     ----------
     trained : TrainedModel
-        Whose attention.
+        The model whose attention is drawn.
     site : str
+        Name of the site that drew it.
     caption : Caption
-        Outcome and score.
+        Outcome and score of the patient.
     png : bytes
+        The picture, a PNG file.
     """
 
     trained: TrainedModel
@@ -35,11 +37,11 @@ def explain_models(exchange: Exchange, trained: tuple[TrainedModel, ...]) -> tup
         return ()
     federated = [model for model in trained if model.arm.kind == "federated"]
     local = [model for model in trained if model.arm.kind == "local"]
-    return tuple(found for model in federated or local for found in _explain(exchange, model))
+    return tuple(picture for model in federated or local for picture in _explain_model(exchange, model))
 
 
-def _explain(exchange: Exchange, trained: TrainedModel) -> tuple[AttentionMap, ...]:
-    weights = trained.weights()
+def _explain_model(exchange: Exchange, trained: TrainedModel) -> tuple[AttentionMap, ...]:
+    weights = trained.load_weights()
     replies = exchange.ask(
         Operation.EXPLAIN,
         trained.arm.sites if weights is None else exchange.plan.site_names,

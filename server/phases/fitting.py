@@ -5,31 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.design import design_of
+from common.cards.fitted import NOTHING_TO_FIT, fitted_of
 from common.errors import ExchangeError
-from common.fitted import NOTHING_TO_FIT, fitted_of
-from common.headers import Fitted, LassoSelection, Operation
-from common.storage import write_atomically
-from common.study import Arm, LogisticModel
+from common.messages.headers import Fitted, LassoSelection, Operation
+from common.plan.design import design_of
+from common.plan.study import Arm, LogisticModel
+from common.runtime.storage import write_atomically
 from server.exchange import Exchange
 from server.phases.regression import Screening
 from server.phases.selection import ArmSelection, find_predictors
-from server.regressions import fit_over_sites
 from server.run import StudyRun
+from server.training.logistic import fit_over_sites
 
 
 @dataclass(frozen=True)
 class FittedRegression:
-    """A logistic model after fitting, wherever it is.
+    """A logistic model after fitting, at the coordinator or at its site.
 
     Attributes
     ----------
     model : LogisticModel
+        The model, as the plan describes it.
     arm : Arm
+        Whose patients it was fitted to.
     fitted : Fitted or None
-        None for a local model that stays at its site.
+        Its coefficients; None for a local model that stays at its site.
     selection : LassoSelection or None
-        Of the radiomics features of a local model that was released.
+        Selected radiomics features of a local model that was released; None for other models.
     """
 
     model: LogisticModel
@@ -40,12 +42,14 @@ class FittedRegression:
 
 @dataclass(frozen=True)
 class Fitting:
-    """All logistic models, and what was selected for the models of the federated arms.
+    """All logistic models, and the predictors that were selected in the federated arms.
 
     Attributes
     ----------
     models : tuple of FittedRegression
+        Every logistic model in every arm.
     selections : tuple of ArmSelection
+        One for each federated arm.
     """
 
     models: tuple[FittedRegression, ...]
@@ -57,8 +61,12 @@ def fit_models(exchange: Exchange, run: StudyRun, known: Screening | None) -> Fi
 
     Parameters
     ----------
+    exchange : Exchange
+        The connection to the sites.
+    run : StudyRun
+        The plan, and the folder where models are stored.
     known : Screening or None
-        Table 2, if the study made it.
+        Table 2, if the study has it.
     """
     if not run.plan.table_models:
         return Fitting((), ())
@@ -74,12 +82,12 @@ def fit_models(exchange: Exchange, run: StudyRun, known: Screening | None) -> Fi
     return Fitting(models, tuple(selections.values()))
 
 
-def _fit_federated(exchange: Exchange, run: StudyRun, model: LogisticModel, found: ArmSelection) -> Fitted:
-    names = found.predictors.of(model)
+def _fit_federated(exchange: Exchange, run: StudyRun, model: LogisticModel, selected: ArmSelection) -> Fitted:
+    arm, names = selected.arm, selected.predictors.of(model)
     if not names:
-        return _keep(run, model, found.arm, NOTHING_TO_FIT)
-    (result,) = fit_over_sites(exchange, found.arm.sites, [names], found.arm.name)
-    return _keep(run, model, found.arm, fitted_of(result, design_of(run.plan)))
+        return _store(run, model, arm, NOTHING_TO_FIT)
+    (result,) = fit_over_sites(exchange, arm.sites, [names], arm.name)
+    return _store(run, model, arm, fitted_of(result, design_of(run.plan)))
 
 
 def _fit_alone(exchange: Exchange, run: StudyRun, model: LogisticModel, arm: Arm) -> FittedRegression:
@@ -90,10 +98,10 @@ def _fit_alone(exchange: Exchange, run: StudyRun, model: LogisticModel, arm: Arm
     header = exchange.ask(Operation.RELEASE, arm.sites, model=model.name, arm=arm.name)[site].header
     if header.fitted is None:
         raise ExchangeError(f"{site}: the release of {model.name} came without coefficients")
-    return FittedRegression(model, arm, _keep(run, model, arm, header.fitted), header.selection)
+    return FittedRegression(model, arm, _store(run, model, arm, header.fitted), header.selection)
 
 
-def _keep(run: StudyRun, model: LogisticModel, arm: Arm, fitted: Fitted) -> Fitted:
+def _store(run: StudyRun, model: LogisticModel, arm: Arm, fitted: Fitted) -> Fitted:
     path: Path = run.models / model.name / f"{arm.name}.json"
     write_atomically(path, fitted.model_dump_json(indent=1).encode())
     return fitted

@@ -1,18 +1,18 @@
-"""One cell of the evaluation matrix, and what of all cells may be shown beside each other."""
+"""The cells of the evaluation matrix, and which of their numbers may be shown beside each other."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from common.matrix import Cohort, Relation, Scorer, scorers_of
+from common.plan.matrix import Cohort, Relation, Scorer, scorers_of
+from common.plan.study import StudyPlan
 from common.stats.calibration import CalibrationResult, Recalibration
-from common.stats.confusion import ConfusionResult, withheld_confusion, withhold_class
+from common.stats.confusion import ConfusionResult, withhold_class, withhold_confusion
 from common.stats.decision import DecisionCurve
 from common.stats.estimate import suppressed
-from common.stats.roc import RocResult, withheld_roc
-from common.study import StudyPlan
-from server.overlap import shown_beside
+from common.stats.roc import RocResult, withhold_roc
+from server.phases.shown_cohorts import may_show_beside
 
 
 @dataclass(frozen=True)
@@ -22,21 +22,25 @@ class Judgement:
     Attributes
     ----------
     scorer : Scorer
+        Whose score is judged.
     cohort : Cohort
+        On which patients.
     relation : Relation
-        How far the cohort is from what the model has seen.
+        What the model has seen of the cohort.
     threshold : float
         Operating point, on the scale of [0, 1].
     roc : RocResult
+        ROC curve and AUC.
     confusion : ConfusionResult
+        Confusion table at the threshold, and its proportions.
     calibration : CalibrationResult or None
-        Of predicted risks, where nobody judged trained the model.
+        Of predicted risks, on test or whole cohorts that are fair to the model; else None.
     recalibration : Recalibration or None
-        Intercept and slope, of the same.
+        Intercept and slope of the calibration, if the calibration may be shown.
     decision : DecisionCurve or None
-        Net benefit, of the same.
-    subgroups : mapping of str to tuple of RocResult
-        By variable, one result a level.
+        Net benefit of predicted risks, on the cohorts that have a calibration.
+    subgroups : mapping of str to tuple of RocResult, or None
+        By variable, one result for each level; None where the cohort is not split.
     """
 
     scorer: Scorer
@@ -51,52 +55,59 @@ class Judgement:
     subgroups: Mapping[str, tuple[RocResult, ...]] | None = None
 
 
-def protect(plan: StudyPlan, judgements: Sequence[Judgement]) -> list[Judgement]:
-    """Without what would tell, by subtraction, few patients of another cohort, listed or not."""
-    kept = list(judgements)
+def protect_judgements(plan: StudyPlan, judgements: Sequence[Judgement]) -> list[Judgement]:
+    """The judgements without numbers from which few patients of another cohort would follow by subtraction.
+
+    The other cohort may be any union of parts and centres, whether the results list it or not.
+    """
+    protected = list(judgements)
     for scorer in scorers_of(plan):
-        own = [place for place, judged in enumerate(kept) if judged.scorer == scorer]
-        sizes = {place: _sizes(kept[place].roc) for place in own}
-        for place in _telling(plan, kept, sizes):
-            judged = kept[place]
+        places = [place for place, judgement in enumerate(protected) if judgement.scorer == scorer]
+        sizes = {place: _count_patients(protected[place].roc) for place in places}
+        for place in _find_disclosing(plan, protected, sizes):
+            judgement = protected[place]
             roc, confusion = (
-                withheld_roc(plan.interval, _TELLS),
-                withheld_confusion(plan.evaluation.proportions, _TELLS),
+                withhold_roc(plan.interval, _WITHHELD),
+                withhold_confusion(plan.evaluation.proportions, _WITHHELD),
             )
-            kept[place] = Judgement(
-                judged.scorer, judged.cohort, judged.relation, judged.threshold, roc, confusion
+            protected[place] = Judgement(
+                judgement.scorer, judgement.cohort, judgement.relation, judgement.threshold, roc, confusion
             )
         for positive in (False, True):
-            calls = {place: _calls(kept[place].confusion, positive=positive) for place in own}
-            for place in _telling(plan, kept, calls):
-                without = withhold_class(kept[place].confusion, positive=positive)
-                # A decision curve tells the calls at its thresholds.
-                kept[place] = replace(kept[place], confusion=without, decision=None)
-    return kept
+            calls = {place: _count_calls(protected[place].confusion, positive=positive) for place in places}
+            for place in _find_disclosing(plan, protected, calls):
+                without = withhold_class(protected[place].confusion, positive=positive)
+                # A decision curve discloses the calls at its thresholds.
+                protected[place] = replace(protected[place], confusion=without, decision=None)
+    return protected
 
 
-_TELLS = suppressed("few patients of another cohort could be worked out")
+_WITHHELD = suppressed("few patients of another cohort could be worked out")
 
 
-def _telling(
+def _find_disclosing(
     plan: StudyPlan, judgements: Sequence[Judgement], counts: Mapping[int, tuple[int, ...] | None]
 ) -> list[int]:
     """Places of the judgements whose counts may not be shown beside the others'."""
     known = {place: cells for place, cells in counts.items() if cells is not None}
-    shown = shown_beside(plan, [judgements[place].cohort for place in known], list(known.values()))
-    return [place for place, may in zip(known, shown, strict=True) if not may]
+    shown = may_show_beside(plan, [judgements[place].cohort for place in known], list(known.values()))
+    return [place for place, is_shown in zip(known, shown, strict=True) if not is_shown]
 
 
-def _sizes(roc: RocResult) -> tuple[int, ...] | None:
+def _count_patients(roc: RocResult) -> tuple[int, ...] | None:
+    """Patients without and with expansion, and those without a score; None if one of them is hidden."""
     if roc.n_negative is None or roc.n_positive is None or roc.n_missing is None:
         return None
     return roc.n_negative, roc.n_positive, roc.n_missing
 
 
-def _calls(confusion: ConfusionResult, *, positive: bool) -> tuple[int, ...] | None:
-    called, left = (
+def _count_calls(confusion: ConfusionResult, *, positive: bool) -> tuple[int, ...] | None:
+    """Patients of one class who are called positive, and who are not; None if one of them is hidden."""
+    called_positive, called_negative = (
         (confusion.true_positive, confusion.false_negative)
         if positive
         else (confusion.false_positive, confusion.true_negative)
     )
-    return None if called is None or left is None else (called, left)
+    if called_positive is None or called_negative is None:
+        return None
+    return called_positive, called_negative

@@ -1,17 +1,17 @@
-"""Phase: what predicts expansion in the training patients (Table 2)."""
+"""Phase: which variables predict expansion in the training patients (Table 2)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from common.stats.glm import LogisticResult, entering
+from common.stats.glm import LogisticResult, select_terms
 from server.exchange import Exchange
-from server.regressions import fit_over_sites
+from server.training.logistic import fit_over_sites
 
 
 @dataclass(frozen=True)
 class Screening:
-    """The candidates one by one, then those that entered together.
+    """One logistic model for each candidate, then one model of all candidates that entered.
 
     Attributes
     ----------
@@ -20,11 +20,11 @@ class Screening:
     candidates : tuple of str
         Names of the covariates, in the plan's order.
     univariate : tuple of LogisticResult
-        One a candidate.
+        One result for each candidate, in the same order.
     entered : tuple of str
-        Candidates with a p below the plan's.
+        Candidates with a p value below the plan's limit.
     multivariable : LogisticResult or None
-        None if none entered.
+        The model of the candidates that entered; None if none did.
     """
 
     sites: tuple[str, ...]
@@ -35,22 +35,26 @@ class Screening:
 
 
 def screen_predictors(exchange: Exchange) -> Screening:
-    """Table 2: the training patients of all training sites."""
-    return screen(exchange, exchange.plan.training_sites)
+    """Table 2, on the training patients of all training sites."""
+    return screen_candidates(exchange, exchange.plan.training_sites)
 
 
-def screen(exchange: Exchange, sites: tuple[str, ...], arm: str = "") -> Screening:
-    """A univariate model of every candidate in one Newton loop, then one model of those that enter.
+def screen_candidates(exchange: Exchange, sites: tuple[str, ...], arm: str = "") -> Screening:
+    """The univariate models of all candidates, in one Newton loop, then one model of those that enter.
 
     Parameters
     ----------
+    exchange : Exchange
+        The connection to the sites.
+    sites : tuple of str
+        Whose training patients.
     arm : str
-        Whose sites they are; by default all training sites.
+        To which the sites belong; by default all training sites.
     """
     plan = exchange.plan
     candidates = plan.regression.candidates
     univariate = fit_over_sites(exchange, sites, [(name,) for name in candidates], arm)
-    entered = tuple(term.name for term in entering(univariate, plan.regression.entry_p))
+    entered = tuple(term.name for term in select_terms(univariate, plan.regression.entry_p))
     multivariable = None
     if entered:
         (multivariable,) = fit_over_sites(exchange, sites, [entered], arm)

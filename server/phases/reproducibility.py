@@ -1,4 +1,4 @@
-"""Phase: on which radiomics features repeated readings agree, before the LASSO sees any."""
+"""Phase: on which radiomics features repeated readings agree, before the LASSO uses any."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.agreement import criterion_of, feature_demand
-from common.headers import Operation
-from common.radiomics.reproducibility import FeatureAgreement, agreement, retained
+from common.messages.headers import Operation
+from common.plan.agreement import criterion_of, feature_demand
+from common.plan.study import Arm, StudyPlan
+from common.radiomics.stable_features import FeatureAgreement, estimate_agreement, retain_everywhere
 from common.stats.contract import Summary
 from common.stats.estimate import OK, Status, suppressed
 from common.stats.guard import finish_guard
 from common.stats.icc import location_of
 from common.stats.minima import minima_of
-from common.study import Arm, StudyPlan
 from common.types import Counts, Flags, Reals
-from server.exchange import Exchange
-from server.gathered import Gathered
+from server.exchange import Exchange, GroupSums
 
 
 @dataclass(frozen=True)
 class JudgedFeatures:
-    """What repeated readings at an arm's sites say of its features.
+    """How far repeated readings at an arm's sites agree on each radiomics feature.
 
     Attributes
     ----------
@@ -33,6 +32,7 @@ class JudgedFeatures:
     left_out : mapping of str to Status
         Sites whose readings were not judged, and why.
     status : Status
+        Ok if the readings of at least one group of sites were judged; else why none were.
     """
 
     agreements: Mapping[tuple[str, ...], FeatureAgreement]
@@ -41,36 +41,44 @@ class JudgedFeatures:
 
     @property
     def retained(self) -> Flags:
-        """Features that every agreement retains, shape (851,); raises if there is none."""
-        return retained(tuple(self.agreements.values()))
+        """Which features every agreement retains, shape (851,); raises if there is no agreement."""
+        return retain_everywhere(tuple(self.agreements.values()))
 
 
 def judge_features(exchange: Exchange, arm: Arm) -> JudgedFeatures:
-    """In three rounds: who was read twice, means near which all sites shift, then the sums of the ICCs.
+    """The agreement of repeated readings on every feature, in three rounds.
 
-    Where the same readers read, sites are summed; else each stands for itself, and a feature must prove
-    reproducible at every site with readings enough.
+    First the patients with repeated readings are counted; then means are asked for, which all sites subtract;
+    then the sums of the ICCs. If the same readers read at all sites, the sites are summed. Otherwise each
+    site is judged by itself, and a feature must be reproducible at every site that has enough readings.
+
+    Parameters
+    ----------
+    exchange : Exchange
+        The connection to the sites.
+    arm : Arm
+        Whose training patients' readings are judged.
     """
     plan = exchange.plan
     counted = exchange.gather(Operation.GUARD, stage="reproducibility", arm=arm.name)
-    statuses = {sites: _permitted(plan, found) for sites, found in counted.sums.items()}
+    statuses = {sites: _may_ask(plan, counts) for sites, counts in counted.sums.items()}
     left_out = {site: status for sites, status in statuses.items() if not status.ok for site in sites}
     permitted = [sites for sites, status in statuses.items() if status.ok]
     if not permitted:
         return JudgedFeatures({}, left_out, next(iter(left_out.values())))
-    found = _sums(exchange, arm, {site for sites in permitted for site in sites})
+    sums = _sum_readings(exchange, arm, {site for sites in permitted for site in sites})
     minima, criterion = minima_of(plan.profile), criterion_of(plan)
     agreements = {
-        sites: agreement(
-            {reading: found.of(sites).part(reading) for reading in plan.radiomics.readings}, criterion, minima
+        sites: estimate_agreement(
+            {reading: sums.of(sites).part(reading) for reading in plan.radiomics.readings}, criterion, minima
         )
         for sites in permitted
     }
     return JudgedFeatures(agreements, left_out, OK)
 
 
-def _permitted(plan: StudyPlan, counted: Summary) -> Status:
-    """Whether readings may be asked for; OK only if every reading may."""
+def _may_ask(plan: StudyPlan, counted: Summary) -> Status:
+    """Whether the readings of a group of sites may be asked for; ok only if every reading may."""
     for reading in plan.radiomics.readings:
         sums = counted.part(reading)
         (guard,) = finish_guard(
@@ -86,8 +94,8 @@ def _permitted(plan: StudyPlan, counted: Summary) -> Status:
     return OK
 
 
-def _sums(exchange: Exchange, arm: Arm, sites: AbstractSet[str]) -> Gathered:
-    """Of these sites, all about the same means; the others of the arm answer with nothing."""
+def _sum_readings(exchange: Exchange, arm: Arm, sites: AbstractSet[str]) -> GroupSums:
+    """The sums of these sites' readings, centred on the same means; the arm's other sites add zeros."""
     plan = exchange.plan
     asked = np.array([site in sites for site in plan.site_names], dtype=np.bool_)
     means = exchange.sum(Operation.READING_MEANS, arm.sites, {"asked": asked}, arm=arm.name)

@@ -6,31 +6,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.design import design_of
+from common.cards.fourier_machine import form_of, write_query
 from common.errors import ExchangeError
-from common.headers import FittedSvm, LassoSelection, Operation
-from common.storage import write_atomically
-from common.study import Arm
-from common.study_models import SvmModel
-from common.svm import form_of, write_query
+from common.messages.headers import FittedSvm, LassoSelection, Operation
+from common.plan.design import design_of
+from common.plan.models import SvmModel
+from common.plan.study import Arm
+from common.runtime.storage import write_atomically
 from server.exchange import Exchange
 from server.phases.selection import ArmSelection
 from server.run import StudyRun
-from server.svm import SvmSites, fit_svm_over_sites
+from server.training.support_vector import SvmSites, fit_svm_over_sites
 
 
 @dataclass(frozen=True)
 class TrainedSvm:
-    """A support vector machine after fitting, wherever it is.
+    """A support vector machine after fitting, at the coordinator or at its site.
 
     Attributes
     ----------
     model : SvmModel
+        The machine, as the plan describes it.
     arm : Arm
+        Whose patients it was fitted to.
     fitted : FittedSvm or None
-        None for a local machine that stays at its site.
+        The fitted machine; None for a local machine that stays at its site.
     selection : LassoSelection or None
-        Of the radiomics features of a local machine that was released.
+        Selected radiomics features of a local machine that was released; None for other machines.
     """
 
     model: SvmModel
@@ -40,14 +42,18 @@ class TrainedSvm:
 
 
 def fit_svms(exchange: Exchange, run: StudyRun, selections: Sequence[ArmSelection]) -> tuple[TrainedSvm, ...]:
-    """Every machine in every arm: over the sites in random Fourier features, or exactly at one site.
+    """Every machine in every arm: over the sites with random Fourier features, or exactly at one site.
 
     Parameters
     ----------
+    exchange : Exchange
+        The connection to the sites.
+    run : StudyRun
+        The plan, and the folder where models are stored.
     selections : sequence of ArmSelection
-        Of the federated arms.
+        One for each federated arm.
     """
-    of_arm = {found.arm: found for found in selections}
+    of_arm = {selected.arm: selected for selected in selections}
     return tuple(
         TrainedSvm(model, arm, _fit_federated(exchange, run, model, of_arm[arm]))
         if arm in of_arm
@@ -59,23 +65,23 @@ def fit_svms(exchange: Exchange, run: StudyRun, selections: Sequence[ArmSelectio
 
 
 def score_by_svms(exchange: Exchange, machines: Sequence[TrainedSvm]) -> None:
-    """One message a machine: its linear form, or none where the exact machine stays at its site."""
+    """Send each machine's linear form to the sites, or nothing if the exact machine stays at its site."""
     for machine in machines:
-        found = machine.fitted
-        fitted = found is not None and found.gamma is not None
+        fitted = machine.fitted
+        has_form = fitted is not None and fitted.gamma is not None
         exchange.ask(
             Operation.SCORE,
-            machine.arm.sites if found is None else exchange.plan.site_names,
+            machine.arm.sites if fitted is None else exchange.plan.site_names,
             None,
-            write_query(form_of(found, design_of(exchange.plan))) if found is not None and fitted else {},
+            write_query(form_of(fitted, design_of(exchange.plan))) if fitted is not None and has_form else {},
             model=machine.model.name,
             arm=machine.arm.name,
         )
 
 
-def _fit_federated(exchange: Exchange, run: StudyRun, model: SvmModel, found: ArmSelection) -> FittedSvm:
-    arm, names = found.arm, found.predictors.of(model)
-    return _keep(run, model, arm, fit_svm_over_sites(SvmSites(exchange, arm.sites, arm.name, model, names)))
+def _fit_federated(exchange: Exchange, run: StudyRun, model: SvmModel, selected: ArmSelection) -> FittedSvm:
+    arm, names = selected.arm, selected.predictors.of(model)
+    return _store(run, model, arm, fit_svm_over_sites(SvmSites(exchange, arm.sites, arm.name, model, names)))
 
 
 def _fit_alone(exchange: Exchange, run: StudyRun, model: SvmModel, arm: Arm) -> TrainedSvm:
@@ -86,10 +92,10 @@ def _fit_alone(exchange: Exchange, run: StudyRun, model: SvmModel, arm: Arm) -> 
     header = exchange.ask(Operation.RELEASE, arm.sites, model=model.name, arm=arm.name)[site].header
     if header.svm is None:
         raise ExchangeError(f"{site}: the release of {model.name} came without its linear form")
-    return TrainedSvm(model, arm, _keep(run, model, arm, header.svm), header.selection)
+    return TrainedSvm(model, arm, _store(run, model, arm, header.svm), header.selection)
 
 
-def _keep(run: StudyRun, model: SvmModel, arm: Arm, fitted: FittedSvm) -> FittedSvm:
+def _store(run: StudyRun, model: SvmModel, arm: Arm, fitted: FittedSvm) -> FittedSvm:
     path: Path = run.models / model.name / f"{arm.name}.json"
     write_atomically(path, fitted.model_dump_json(indent=1).encode())
     return fitted

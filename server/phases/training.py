@@ -9,33 +9,34 @@ from pydantic import TypeAdapter
 from rich.progress import Progress
 
 from common.errors import ExchangeError, ResumeError
-from common.headers import Epoch, Operation
+from common.messages.headers import Epoch, Operation
 from common.models.checkpoint import Checkpoint, load, save
 from common.models.layout import Layout
-from common.study import Arm, CnnModel
+from common.plan.study import Arm, CnnModel
 from common.types import FlatWeights
 from server.exchange import Exchange
 from server.run import StudyRun
-from server.training import FederatedTraining, Round, initial_weights
+from server.training.federated import FederatedTraining, Round, make_initial_weights
 
 _Curve = TypeAdapter(tuple[Epoch, ...])
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model after training, wherever it is.
+    """A network after training, at the coordinator or at its site.
 
     Attributes
     ----------
     model : CnnModel
+        The network, as the plan describes it.
     arm : Arm
-        On whom it was trained.
+        Whose patients trained it.
     path : Path or None
-        The coordinator's copy; None for a local model that stays at its site.
+        File of the coordinator's copy; None for a local model that stays at its site.
     chosen : int
-        Round or epoch of the weights.
+        Round, or local or pooled epoch, whose weights were chosen.
     curve : tuple of Round
-        Its learning curve.
+        Its learning curve, one entry for each round or epoch.
     """
 
     model: CnnModel
@@ -44,8 +45,8 @@ class TrainedModel:
     chosen: int
     curve: tuple[Round, ...]
 
-    def weights(self) -> FlatWeights | None:
-        """The weights, or None if they stay at their site."""
+    def load_weights(self) -> FlatWeights | None:
+        """The weights, read from the coordinator's copy; None if they stay at their site."""
         return None if self.path is None else load(self.path).weights
 
 
@@ -60,42 +61,54 @@ class _Assignment:
 
 
 def train_models(exchange: Exchange, run: StudyRun, progress: Progress) -> tuple[TrainedModel, ...]:
-    """Every model of the plan in every arm, each saved as soon as it is trained.
+    """Every network of the plan in every arm, each stored as soon as it is trained.
+
+    Parameters
+    ----------
+    exchange : Exchange
+        The connection to the sites.
+    run : StudyRun
+        The plan, and the folders of checkpoints and models.
+    progress : Progress
+        Shows how many rounds of a training are done.
 
     Raises
     ------
     ExchangeError
-        If a site fails or stays away; what is trained by then is kept for --resume.
+        If a site fails or does not answer; what is trained by then is kept for --resume.
+    ResumeError
+        If a checkpoint belongs to another plan, or a pooled model is missing.
     """
     trained = []
     for model in run.plan.networks:
         for arm in run.plan.all_arms():
-            weights, layout = initial_weights(run.plan, model, arm, run.pretrained)
+            weights, layout = make_initial_weights(run.plan, model, arm, run.pretrained)
             assignment = _Assignment(model, arm, weights, layout)
             if arm.kind == "federated":
-                trained.append(_federated(exchange, run, assignment, progress))
+                trained.append(_train_federated(exchange, run, assignment, progress))
             elif arm.kind == "local":
-                trained.append(_local(exchange, run, assignment))
+                trained.append(_train_local(exchange, run, assignment))
             else:
-                trained.append(_pooled(run, model, arm))
+                trained.append(_load_pooled(run, model, arm))
     return tuple(trained)
 
 
-def _federated(
+def _train_federated(
     exchange: Exchange, run: StudyRun, assignment: _Assignment, progress: Progress
 ) -> TrainedModel:
     model, arm, layout = assignment.model, assignment.arm, assignment.layout
     task = progress.add_task(f"{model.name}, {arm.name}", total=run.plan.federation.rounds)
     training = FederatedTraining(
-        exchange, model, arm, layout, run.checkpoints, lambda done: progress.update(task, completed=done)
+        exchange, model, arm, layout, run.checkpoints, lambda rounds: progress.update(task, completed=rounds)
     )
-    done = training.run(assignment.weights)
+    state = training.run(assignment.weights)
     progress.remove_task(task)
-    return TrainedModel(model, arm, _keep(run, assignment, done.best, done.chosen), done.chosen, done.curve)
+    path = _store(run, assignment, state.best, state.chosen)
+    return TrainedModel(model, arm, path, state.chosen, state.curve)
 
 
-def _local(exchange: Exchange, run: StudyRun, assignment: _Assignment) -> TrainedModel:
-    """Trained at its one site; it comes here only as a declared model release."""
+def _train_local(exchange: Exchange, run: StudyRun, assignment: _Assignment) -> TrainedModel:
+    """A network that its one site trains; the coordinator gets it only as a declared model release."""
     model, arm = assignment.model, assignment.arm
     (site,) = arm.sites
     reply = exchange.ask(
@@ -106,29 +119,29 @@ def _local(exchange: Exchange, run: StudyRun, assignment: _Assignment) -> Traine
         answer = exchange.ask(Operation.RELEASE, arm.sites, model=model.name, arm=arm.name)[site]
         if answer.weights is None:
             raise ExchangeError(f"{site}: the release of {model.name} came without weights")
-        path = _keep(run, assignment, answer.weights, reply.header.chosen)
-    return TrainedModel(model, arm, path, reply.header.chosen, as_rounds(reply.header.curve))
+        path = _store(run, assignment, answer.weights, reply.header.chosen)
+    return TrainedModel(model, arm, path, reply.header.chosen, rounds_of(reply.header.curve))
 
 
-def _pooled(run: StudyRun, model: CnnModel, arm: Arm) -> TrainedModel:
-    """Trained by the simulation on all patients in one place, before the study began."""
+def _load_pooled(run: StudyRun, model: CnnModel, arm: Arm) -> TrainedModel:
+    """A network that the simulation trained on all patients in one place, before the study began."""
     path = run.models / model.name / f"{arm.name}.safetensors"
     if not path.exists():
         raise ResumeError(f"{path}: the pooled model is missing -> only `rhe-simulate run` can train it")
-    kept = load(path)
-    curve = _Curve.validate_json(kept.metadata["curve"])
-    return TrainedModel(model, arm, path, int(kept.metadata["chosen"]), as_rounds(curve))
+    checkpoint = load(path)
+    curve = _Curve.validate_json(checkpoint.metadata["curve"])
+    return TrainedModel(model, arm, path, int(checkpoint.metadata["chosen"]), rounds_of(curve))
 
 
-def as_rounds(curve: tuple[Epoch, ...]) -> tuple[Round, ...]:
-    """A curve of epochs as it stands in the results; what left a site was released by it."""
+def rounds_of(curve: tuple[Epoch, ...]) -> tuple[Round, ...]:
+    """A curve of epochs in the form of the results; the site has already released what it sent."""
     return tuple(
         Round(number=line.number, loss=line.loss, validation_auc=line.validation_auc, released=True)
         for line in curve
     )
 
 
-def _keep(run: StudyRun, assignment: _Assignment, weights: FlatWeights, chosen: int) -> Path:
+def _store(run: StudyRun, assignment: _Assignment, weights: FlatWeights, chosen: int) -> Path:
     model, arm = assignment.model.name, assignment.arm
     path = run.models / model / f"{arm.name}.safetensors"
     metadata = {

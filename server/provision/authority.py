@@ -1,4 +1,4 @@
-"""The study's own certificate authority: it signs one server certificate, and sites trust nothing else."""
+"""The study's own certificate authority: it signs one server certificate, and sites trust no other."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _LIFETIME = timedelta(days=5 * 365)
 _CLOCK_TOLERANCE = timedelta(days=1)
-"""Sites' clocks may be behind the coordinator's."""
+"""A certificate is valid from this long before it was made: a site's clock may be behind."""
 
 
 @dataclass(frozen=True)
-class Certified:
+class CertifiedKey:
     """A certificate with its private key.
 
     Attributes
     ----------
     certificate : x509.Certificate
+        The certificate of the public key.
     key : ec.EllipticCurvePrivateKey
+        The private key.
     """
 
     certificate: x509.Certificate
@@ -42,8 +44,8 @@ class Certified:
         return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def create_authority(study: str) -> Certified:
-    """A new certificate authority that may sign servers and no further authority.
+def create_authority(study: str) -> CertifiedKey:
+    """A new certificate authority that may sign servers' certificates, but no further authority's.
 
     Parameters
     ----------
@@ -51,7 +53,7 @@ def create_authority(study: str) -> Certified:
         The study's title.
     """
     key = ec.generate_private_key(ec.SECP384R1())
-    name = _name(f"rhe study: {study}")
+    name = _make_name(f"rhe study: {study}")
     usage = x509.KeyUsage(
         digital_signature=False,
         content_commitment=False,
@@ -64,39 +66,40 @@ def create_authority(study: str) -> Certified:
         decipher_only=False,
     )
     builder = (
-        _builder(name, name, key.public_key())
+        _start_certificate(name, name, key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
-    return Certified(builder.sign(key, hashes.SHA384()), key)
+    return CertifiedKey(builder.sign(key, hashes.SHA384()), key)
 
 
-def issue_server(authority: Certified, hosts: Sequence[str]) -> Certified:
+def issue_server_certificate(authority: CertifiedKey, hosts: Sequence[str]) -> CertifiedKey:
     """A server certificate for these host names and addresses.
 
     Parameters
     ----------
-    authority : Certified
+    authority : CertifiedKey
+        Who signs the certificate.
     hosts : sequence of str
         DNS names or IP addresses under which sites reach the server.
     """
     key = ec.generate_private_key(ec.SECP384R1())
     signer = authority.certificate.subject
-    names = x509.SubjectAlternativeName([_alternative(host) for host in hosts])
+    names = x509.SubjectAlternativeName([_parse_host(host) for host in hosts])
     server_only = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
     issuer_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())
     builder = (
-        _builder(_name("rhe coordinator"), signer, key.public_key())
+        _start_certificate(_make_name("rhe coordinator"), signer, key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(names, critical=False)
         .add_extension(server_only, critical=False)
         .add_extension(issuer_id, critical=False)
     )
-    return Certified(builder.sign(authority.key, hashes.SHA384()), key)
+    return CertifiedKey(builder.sign(authority.key, hashes.SHA384()), key)
 
 
-def _builder(
+def _start_certificate(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
@@ -111,12 +114,12 @@ def _builder(
     )
 
 
-def _name(common_name: str) -> x509.Name:
-    """X.520 allows 64 characters."""
+def _make_name(common_name: str) -> x509.Name:
+    """A name with this common name, cut to the 64 characters that X.520 allows."""
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name[:64])])
 
 
-def _alternative(host: str) -> x509.GeneralName:
+def _parse_host(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:

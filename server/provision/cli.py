@@ -1,4 +1,4 @@
-"""The authority's commands: it names who takes part, and sees no number of anybody."""
+"""The authority's commands: it signs who takes part, and sees no site's numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from common.terminal import Terminal
+from common.runtime.terminal import Terminal
 
 app = Terminal(
     "rhe-authority",
@@ -15,29 +15,29 @@ app = Terminal(
     "nothing is half-written; run the same command again",
 )
 
-Folder = Annotated[Path, typer.Argument(help="The authority's folder, which holds its key.")]
+AuthorityFolder = Annotated[Path, typer.Argument(help="The authority's folder, which holds its key.")]
 
 
-@app.command()
-def init(folder: Folder) -> None:
+@app.command("init")
+def init_authority(folder: AuthorityFolder) -> None:
     """Make the authority's key."""
-    from server.provision.signing import found_authority
+    from server.provision.signing import create_signing_authority
 
-    authority = found_authority(folder)
+    authority = create_signing_authority(folder)
     print(f"hand {authority.public_file} to the coordinator: rhe-server init ... --authority authority.pub")
     print(f"its fingerprint, which every site compares on the phone: {authority.fingerprint}")
 
 
-@app.command()
-def sign(
-    folder: Folder,
+@app.command("sign")
+def sign_proposal(
+    folder: AuthorityFolder,
     proposal: Annotated[Path, typer.Argument(help="What the coordinator asks to be signed.")],
     out: Annotated[Path | None, typer.Option(help="The signed roster; by default in the folder.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Sign without being asked.")] = False,
 ) -> None:
-    """Show who takes part and in which plan, and sign it."""
-    from common.enrolment import Proposal, load_handout
-    from common.secagg.keys import fingerprint, public_bytes
+    """Show who takes part in which plan, and sign it."""
+    from common.messages.enrolment import Proposal, load_handout
+    from common.secagg.crypto.keys import decode_public_key, fingerprint
     from server.provision.signing import Authority
 
     asked = load_handout(proposal, Proposal)
@@ -45,22 +45,25 @@ def sign(
     print(f"the proposal's fingerprint, to compare on the phone: {asked.fingerprint()}")
     print(f"plan {roster.plan[:12]}, roster {roster.version}; a sum needs {roster.minimum} sites of:")
     for member in roster.sites:
-        print(f"  {member.name}: {fingerprint(public_bytes(member.key))}")
+        print(f"  {member.name}: {fingerprint(decode_public_key(member.key))}")
     if not yes:
-        typer.confirm("\nDid every site read you the fingerprint of its own card so?", abort=True)
+        typer.confirm("\nDid every site read you this fingerprint of its own card?", abort=True)
     path = out or folder / "study.roster"
     Authority(folder).sign(asked, path)
     print(f"hand {path} to the coordinator: rhe-server roster FOLDER --signed {path.name}")
     print(f"the roster's fingerprint, which every site compares on the phone: {roster.fingerprint}")
 
 
-@app.command()
-def waive(
-    folder: Folder,
+@app.command("waive")
+def consent_to_waiver(
+    folder: AuthorityFolder,
     roster: Annotated[Path, typer.Option(help="The roster that this authority signed.")],
-    site: Annotated[list[str], typer.Option(help="Who may be absent, or who was restored from a backup.")],
+    site: Annotated[
+        list[str], typer.Option(help="A site that may be absent, or that was restored from a backup.")
+    ],
     phase: Annotated[
-        str | None, typer.Option(help="Of whose sums it may be absent, as the coordinator's error names it.")
+        str | None,
+        typer.Option(help="The phase whose sums it may be absent from, as the coordinator's error names it."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The signed waiver; by default in the folder.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Sign without being asked.")] = False,
@@ -70,11 +73,11 @@ def waive(
 
     from server.provision.signing import Authority, Consent
 
-    who = ", ".join(site)
+    names = ", ".join(site)
     if phase is None:
-        print(f"{who} was restored from a backup: what it had told and forgotten could be told again")
+        print(f"{names} was restored from a backup: it may answer again what it has already answered")
     else:
-        print(f"{who} may be missing from the sums of {phase}: the difference to earlier sums isolates it")
+        print(f"{names} may be missing from the sums of {phase}: differences to earlier sums reveal its part")
     if not yes:
         typer.confirm("\nDo you consent?", abort=True)
     path = out or folder / "study.waiver"

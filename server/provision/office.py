@@ -1,4 +1,4 @@
-"""The coordinator's folder: keys, certificates, plan and the cards of the hospitals that were let in."""
+"""The coordinator's folder: keys, certificates, plan and the cards of the hospitals that are enrolled."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from pydantic import Field
 
-from common.enrolment import Invitation, SiteCard, load_handout
 from common.errors import PlanError, StorageError
-from common.settings import Section, load_settings
-from common.storage import private_folder, write_atomically
-from common.study import StudyPlan, load_plan
-from server.provision.authority import create_authority, issue_server
+from common.messages.enrolment import Invitation, SiteCard, load_handout
+from common.plan.study import StudyPlan, load_plan
+from common.runtime.processes import LOOPBACK
+from common.runtime.settings_file import Section, load_settings
+from common.runtime.storage import make_private_folder, write_atomically
+from server.provision.authority import create_authority, issue_server_certificate
 
-LOOPBACK = "127.0.0.1"
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
 
@@ -34,19 +34,21 @@ class OfficeSettings(Section):
     host: str
     """Name or address under which hospitals reach the coordinator."""
     port: int = Field(ge=1, le=65535)
-    """Of the SuperLink, on this machine and for hospitals."""
+    """Port of the SuperLink, both on this machine and for hospitals."""
 
 
 @dataclass(frozen=True)
 class Office:
-    """What a coordinator has for one study.
+    """The coordinator's folder of one study.
 
     Attributes
     ----------
     folder : Path
-        Nobody but its owner may read it.
+        Only its owner may read it.
     settings : OfficeSettings
+        How the coordinator is reached.
     plan : StudyPlan
+        The plan that everybody agreed on.
     """
 
     folder: Path
@@ -60,45 +62,45 @@ class Office:
 
     @property
     def authority(self) -> Path:
-        """The study's certificate authority."""
+        """File with the certificate of the study's certificate authority."""
         return self.folder / "tls" / "authority.crt"
 
     @property
     def certificate(self) -> Path:
-        """The server's certificate."""
+        """File with the server's certificate."""
         return self.folder / "tls" / "server.crt"
 
     @property
     def certificate_key(self) -> Path:
-        """The server's private key."""
+        """File with the server's private key."""
         return self.folder / "tls" / "server.key"
 
     @property
     def roster_file(self) -> Path:
-        """The roster that the authority signed."""
+        """File with the roster that the authority signed."""
         return self.folder / "study.roster"
 
     @property
     def jobs(self) -> Path:
-        """What was asked of the study's ServerApp, and how it ended."""
+        """Folder of the jobs of the study's ServerApp: their orders, and how they ended."""
         return self.folder / "jobs"
 
     @property
     def logs(self) -> Path:
-        """The child processes' output."""
+        """Folder of the child processes' output."""
         return self.folder / "logs"
 
     @property
     def state(self) -> Path:
-        """Flower's own files."""
+        """Folder of Flower's own files."""
         return self.folder / "flower"
 
     @property
     def address(self) -> str:
-        """The SuperLink's on this machine."""
+        """Address of the SuperLink on this machine."""
         return f"{LOOPBACK}:{self.settings.port}"
 
-    def key(self) -> Ed25519PrivateKey:
+    def load_key(self) -> Ed25519PrivateKey:
         """The coordinator's key, which signs every request.
 
         Raises
@@ -115,25 +117,25 @@ class Office:
             raise StorageError(f"{path}: is not an Ed25519 key -> restore the file from its backup")
         return key
 
-    def cards(self) -> tuple[SiteCard, ...]:
-        """Every hospital that was let in, by name."""
+    def load_cards(self) -> tuple[SiteCard, ...]:
+        """The card of every enrolled hospital, sorted by name."""
         return tuple(load_handout(path, SiteCard) for path in sorted((self.folder / "sites").glob("*.card")))
 
     @property
     def enrolled(self) -> frozenset[str]:
-        """Names of the hospitals that were let in."""
+        """Names of the enrolled hospitals."""
         return frozenset(path.stem for path in (self.folder / "sites").glob("*.card"))
 
     def card_file(self, name: str) -> Path:
-        """Where a site's card is kept."""
+        """File with a site's card."""
         return self.folder / "sites" / f"{name}.card"
 
     def key_file(self, name: str) -> Path:
-        """Where a site's public key is kept for Flower."""
+        """File with a site's public key, for Flower."""
         return self.folder / "sites" / f"{name}.pub"
 
-    def moved(self, port: int) -> Office:
-        """The same study's folder with another port in `server.toml`.
+    def change_port(self, port: int) -> Office:
+        """The same study's folder, after its port in `server.toml` was changed.
 
         Raises
         ------
@@ -145,14 +147,14 @@ class Office:
         return office
 
     def enrol(self, card: SiteCard) -> None:
-        """Lets a hospital in from the next start on.
+        """Store a hospital's card and key; a running SuperLink registers it within a second.
 
         Raises
         ------
         PlanError
-            If the plan has no site of that name, or it came with another key before.
+            If the plan has no site of that name, or the site is enrolled with another key.
         ProtocolError
-            If it was invited to another plan.
+            If the site was invited to another plan.
         """
         card.check(self.plan)
         known = self.card_file(card.name)
@@ -165,21 +167,25 @@ class Office:
         card.save(known)
 
 
-def found_office(folder: Path, plan_file: Path, settings: OfficeSettings, signer: str = "") -> Office:
-    """A new coordinator's folder with keys, certificates, plan and invitation.
+def create_office(folder: Path, plan_file: Path, settings: OfficeSettings, signer: str = "") -> Office:
+    """Make a coordinator's folder with new keys, certificates, plan and invitation.
 
     Parameters
     ----------
     folder : Path
+        Must not hold a study yet.
     plan_file : Path
+        The study plan, a TOML file.
     settings : OfficeSettings
+        How the coordinator is reached.
     signer : str
-        Raw key, hexadecimal, of the authority that will sign the roster; needed if the plan hides sums.
+        Raw public key of the authority that will sign the roster, hexadecimal; needed if the plan hides
+        sums.
 
     Raises
     ------
     PlanError
-        If the plan is invalid, or the host is no name or address.
+        If the plan is invalid, or the host is neither a name nor an address.
     StorageError
         If the folder already holds a study, or cannot be written.
     """
@@ -195,7 +201,7 @@ def found_office(folder: Path, plan_file: Path, settings: OfficeSettings, signer
         raise StorageError(
             f"{folder} already holds a study -> choose another folder, or `rhe-server start` it"
         )
-    private_folder(folder)
+    make_private_folder(folder)
     office = Office(folder, settings, plan)
     _make_secrets(office)
     text = plan_file.read_text(encoding="utf-8")
@@ -203,25 +209,25 @@ def found_office(folder: Path, plan_file: Path, settings: OfficeSettings, signer
     Invitation(
         address=f"{settings.host}:{settings.port}",
         authority=office.authority.read_text(encoding="ascii"),
-        coordinator=office.key()
+        coordinator=office.load_key()
         .public_key()
         .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         .decode(),
         signer=signer,
         plan=text,
     ).save(office.invitation)
-    # Last: a folder without it is unfinished and may be made anew.
+    # Last: a folder without this file is unfinished, and may be made again.
     _save_settings(office)
     return office
 
 
 def open_office(folder: Path) -> Office:
-    """The coordinator's folder that `found_office` made.
+    """The coordinator's folder that `create_office` made.
 
     Raises
     ------
     PlanError
-        If it is none, or a file in it is damaged.
+        If the folder holds no study, or a file in it is damaged.
     """
     if not (folder / "server.toml").exists():
         raise PlanError(f"{folder} holds no study -> rhe-server init {folder} --plan study.toml --host NAME")
@@ -241,11 +247,11 @@ def _coordinator_key(folder: Path) -> Path:
 def _make_secrets(office: Office) -> None:
     for name in ("keys", "tls"):
         shutil.rmtree(office.folder / name, ignore_errors=True)
-        private_folder(office.folder / name)
+        make_private_folder(office.folder / name)
     key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     write_atomically(_coordinator_key(office.folder), key, private=True)
     authority = create_authority(office.plan.name)
-    server = issue_server(authority, sorted({office.settings.host, "localhost", LOOPBACK}))
+    server = issue_server_certificate(authority, sorted({office.settings.host, "localhost", LOOPBACK}))
     write_atomically(office.folder / "tls" / "authority.key", authority.key_pem, private=True)
     write_atomically(office.authority, authority.certificate_pem)
     write_atomically(office.certificate_key, server.key_pem, private=True)

@@ -1,4 +1,4 @@
-"""The authority that says who takes part: its key, which never lies on the coordinator's machine."""
+"""The authority that says who takes part: its key, which is never on the coordinator's machine."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from common.enrolment import Proposal
 from common.errors import ProtocolError, StorageError
-from common.secagg.keys import fingerprint, public_bytes
-from common.secagg.messages import NO_DIGEST
-from common.secagg.roster import Roster, Waiver, read_roster, sign_roster, sign_waiver
-from common.storage import private_folder, write_atomically
+from common.messages.enrolment import Proposal
+from common.runtime.storage import make_private_folder, write_atomically
+from common.secagg.crypto.keys import decode_public_key, fingerprint
+from common.secagg.wire.messages import NO_DIGEST
+from common.secagg.wire.roster import Roster, Waiver, read_roster, sign_roster, sign_waiver
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Consent:
     Attributes
     ----------
     sites : tuple of str
-        Which may be absent from the phase's sums, or the one that was restored from a backup.
+        Names of the sites that may be absent from the phase's sums, or of the one restored from a backup.
     phase : str or None
-        Of the sums; None for a restored site.
+        The phase whose sums they may be absent from; None for a restored site.
     number : int
-        Serial, so that each consent is given once.
+        Serial number, so that each waiver is used once.
     """
 
     sites: tuple[str, ...]
@@ -47,50 +47,59 @@ class Authority:
     Attributes
     ----------
     folder : Path
-        Nobody but its owner may read it.
+        Holds the key; only its owner may read it.
     """
 
     folder: Path
 
     @property
     def public_file(self) -> Path:
-        """What the coordinator puts into its invitation."""
+        """File with the public key, which the coordinator puts into its invitation."""
         return self.folder / "authority.pub"
 
     @property
     def fingerprint(self) -> str:
-        """Of the public key, for the telephone."""
-        return fingerprint(self._key().public_key().public_bytes_raw())
+        """Fingerprint of the public key, to compare on the telephone."""
+        return fingerprint(self._load_key().public_key().public_bytes_raw())
 
     def sign(self, proposal: Proposal, path: Path) -> Roster:
-        """Writes the signed roster that the proposal's plan and cards give.
+        """Write the signed roster that follows from the proposal's plan and cards, and return it.
 
         Raises
         ------
         PlanError, ProtocolError
-            If they give none.
+            If no roster follows from them.
         StorageError
-            If the key cannot be read, or the roster not written.
+            If the key cannot be read, or the roster cannot be written.
         """
         roster = proposal.roster()
-        write_atomically(path, sign_roster(roster, self._key()))
+        write_atomically(path, sign_roster(roster, self._load_key()))
         return roster
 
     def waive(self, roster_file: Path, consent: Consent, path: Path) -> Waiver:
-        """Writes a signed waiver of what the release rules forbid.
+        """Write a signed waiver of what the release rules forbid, and return it.
+
+        Parameters
+        ----------
+        roster_file : Path
+            The roster that this authority signed.
+        consent : Consent
+            What is waived.
+        path : Path
+            Where the waiver is written.
 
         Raises
         ------
         SecAggError
             If this authority did not sign the roster.
         ProtocolError
-            If the roster cannot be read, or does not name a site.
+            If the roster cannot be read or lacks a site, or several restored sites are named.
         StorageError
-            If the key cannot be read, or the waiver not written.
+            If the key cannot be read, or the waiver cannot be written.
         """
-        key = self._key()
-        roster = read_roster(_contents(roster_file), key.public_key().public_bytes_raw())
-        numbers = tuple(sorted(roster.named(name).id for name in consent.sites))
+        key = self._load_key()
+        roster = read_roster(_read_contents(roster_file), key.public_key().public_bytes_raw())
+        numbers = tuple(sorted(roster.find_by_name(name).id for name in consent.sites))
         absent = consent.phase is not None
         if not absent and len(numbers) != 1:
             raise ProtocolError("one restored site at a time -> give one --site, or --phase for absent ones")
@@ -107,8 +116,8 @@ class Authority:
         write_atomically(path, sign_waiver(waiver, key))
         return waiver
 
-    def _key(self) -> Ed25519PrivateKey:
-        path = _secret(self.folder)
+    def _load_key(self) -> Ed25519PrivateKey:
+        path = _key_file(self.folder)
         try:
             key = load_pem_private_key(path.read_bytes(), password=None)
         except (OSError, ValueError) as failure:
@@ -120,20 +129,20 @@ class Authority:
         return key
 
 
-def found_authority(folder: Path) -> Authority:
-    """A new authority's folder.
+def create_signing_authority(folder: Path) -> Authority:
+    """Make an authority's folder with a new key.
 
     Raises
     ------
     StorageError
-        If there is one already, or it cannot be written.
+        If the folder already holds a key, or cannot be written.
     """
-    if _secret(folder).exists():
+    if _key_file(folder).exists():
         raise StorageError(f"{folder} already holds an authority's key -> choose another folder")
-    private_folder(folder)
+    make_private_folder(folder)
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    write_atomically(_secret(folder), pem, private=True)
+    write_atomically(_key_file(folder), pem, private=True)
     authority = Authority(folder)
     write_atomically(authority.public_file, f"{key.public_key().public_bytes_raw().hex()}\n".encode())
     return authority
@@ -145,11 +154,11 @@ def read_public_key(path: Path) -> str:
     Raises
     ------
     ProtocolError
-        If the file holds none.
+        If the file cannot be read, or holds no key.
     """
     try:
         text = path.read_text(encoding="ascii").strip()
-        public_bytes(text)
+        decode_public_key(text)
     except OSError as failure:
         raise ProtocolError(f"{path}: cannot be read ({failure.strerror})") from None
     except (ValueError, ProtocolError):
@@ -157,12 +166,12 @@ def read_public_key(path: Path) -> str:
     return text
 
 
-def _contents(path: Path) -> bytes:
+def _read_contents(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as failure:
         raise ProtocolError(f"{path}: cannot be read ({failure.strerror})") from None
 
 
-def _secret(folder: Path) -> Path:
+def _key_file(folder: Path) -> Path:
     return folder / "authority.key"

@@ -4,37 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from server.report.analysis_tables import Row, measure_cells, status
-from server.results import Results
+from server.report.analysis_tables import CsvRow, flatten_measure, format_status
+from server.results.file import Results
 
 
-def _agreement(results: Results) -> Iterable[Row]:
+def _write_agreement(results: Results) -> Iterable[CsvRow]:
     yield (
         *("kind", "name", "label", "reader", "sites", "used", "missing", "statistic", "value", "low", "high"),
         *("interval", "status"),
     )
-    found = results.reproducibility
-    for one in () if found is None else found.agreements:
-        kind = "computed suggestion" if one.kind == "suggestion" else one.kind
-        what = (kind, one.name, one.label, one.reader, one.sites)
-        value, low, high, method, standing = measure_cells(one.agreement)
+    reproducibility = results.reproducibility
+    for record in () if reproducibility is None else reproducibility.agreements:
+        kind = "computed suggestion" if record.kind == "suggestion" else record.kind
+        reading = (kind, record.name, record.label, record.reader, record.sites)
+        value, low, high, method, standing = flatten_measure(record.agreement)
         interval = "" if low is None else method
-        yield (*what, one.used, one.missing, one.method, value, low, high, interval, standing)
+        yield (*reading, record.used, record.missing, record.method, value, low, high, interval, standing)
 
 
-def _feature_agreement(results: Results) -> Iterable[Row]:
+def _write_feature_agreement(results: Results) -> Iterable[CsvRow]:
     yield ("arm", "reading", "sites", "used", "form", "feature", "icc", "low", "high", "retained", "status")
-    found = results.reproducibility
-    for one in () if found is None else found.filters:
-        retained = set(one.retained)
-        if not one.readings:
-            yield (one.arm, *[""] * 9, status(one.standing))
-        for group in one.readings:
-            of = (one.arm, group.reading, " + ".join(group.sites), group.used, one.form)
+    reproducibility = results.reproducibility
+    for filtered in () if reproducibility is None else reproducibility.filters:
+        retained = set(filtered.retained)
+        if not filtered.readings:
+            yield (filtered.arm, *[""] * 9, format_status(filtered.standing))
+        for group in filtered.readings:
+            key = (filtered.arm, group.reading, " + ".join(group.sites), group.used, filtered.form)
             for feature in group.features:
                 bounds = (feature.icc, feature.low, feature.high)
-                yield (*of, feature.name, *bounds, int(feature.name in retained), status(one.standing))
+                yield (
+                    *key,
+                    feature.name,
+                    *bounds,
+                    int(feature.name in retained),
+                    format_status(filtered.standing),
+                )
 
 
-READINGS = {"agreement": _agreement, "feature_agreement": _feature_agreement}
-"""By the file's name; the first row is the heading."""
+READING_TABLES = {"agreement": _write_agreement, "feature_agreement": _write_feature_agreement}
+"""What writes each file's rows, by the file's name; the first row is the heading."""

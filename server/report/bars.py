@@ -1,4 +1,4 @@
-"""The bars of the paper's Fig. 7: a reference and the models compared with it, differences marked."""
+"""The bars of the paper's Fig. 7: a reference and the models compared with it, with marked differences."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from server.records import Measure
-from server.report.drawing import GRID, INK, Frame, Picture, draw_picture, wrapped
-from server.report.words import number, standing_word
+from server.report.drawing import GRID, INK, Picture, PictureFrame, draw_picture, wrap_label
+from server.report.words import format_number, name_standing
+from server.results.records import Measure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,15 +21,16 @@ _SPINE, _TICK = 1.07, 1.02
 
 @dataclass(frozen=True)
 class Bar:
-    """One model.
+    """One model's bars, one for each metric.
 
     Attributes
     ----------
     label : str
+        The model in words.
     measures : tuple of Measure or None
-        In the order of `METRICS`.
+        In the order of `METRICS`; None where the model was not judged.
     significant : tuple of bool
-        Whether it differs from the first bar's model; all False for the first itself.
+        Whether each metric differs from the first model's; all False for the first model itself.
     """
 
     label: str
@@ -37,19 +38,19 @@ class Bar:
     significant: tuple[bool, ...] = (False, False, False)
 
 
-def bars_picture(bars: Sequence[Bar], alt: str) -> Picture:
-    """One group of bars for each metric; a bracket with an asterisk joins the first to those that differ."""
-    frame = Frame(10.4, 0.95 + 0.42 * len(bars), left=2.3, bottom=0.4, right=0.15, top=0.4)
+def draw_bars(bars: Sequence[Bar], alt: str) -> Picture:
+    """Draw bars for each metric; a bracket with an asterisk joins the first to those that differ."""
+    frame = PictureFrame(10.4, 0.95 + 0.42 * len(bars), left=2.3, bottom=0.4, right=0.15, top=0.4)
 
     def draw(figure: Figure) -> None:
         for place, axes in enumerate(frame.columns(figure, len(METRICS))):
             axes.set_title(METRICS[place], fontsize=11, fontweight="bold", loc="left")
-            _bars(axes, [bar.measures[place] for bar in bars])
-            _brackets(axes, [row for row, bar in enumerate(bars) if bar.significant[place]])
+            _draw_metric(axes, [bar.measures[place] for bar in bars])
+            _draw_brackets(axes, [row for row, bar in enumerate(bars) if bar.significant[place]])
             axes.set(xlim=(0, 1.18), ylim=(len(bars) - 0.4, -0.6))
             axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
             axes.spines["bottom"].set_bounds(0, 1)
-            labels = [wrapped(bar.label, 24) for bar in bars] if place == 0 else []
+            labels = [wrap_label(bar.label, 24) for bar in bars] if place == 0 else []
             axes.set_yticks(range(len(labels)), labels, parse_math=False)
             axes.tick_params(axis="y", length=0)
             axes.grid(axis="x", color=GRID, linewidth=0.8)
@@ -58,33 +59,37 @@ def bars_picture(bars: Sequence[Bar], alt: str) -> Picture:
     return draw_picture(draw, frame, alt)
 
 
-def _bars(axes: Axes, measures: Sequence[Measure | None]) -> None:
+def _draw_metric(axes: Axes, measures: Sequence[Measure | None]) -> None:
     rows = list(range(len(measures)))
-    values = [0.0 if one is None or one.value is None else one.value for one in measures]
+    values = [0.0 if measure is None or measure.value is None else measure.value for measure in measures]
     colours = [_REFERENCE if row == 0 else _OTHER for row in rows]
     axes.barh(rows, values, height=0.62, color=colours, edgecolor=INK, linewidth=0.7)
-    for row, one in enumerate(measures):
-        if one is None or one.value is None:
-            word = "not judged" if one is None else standing_word(one.standing)
+    for row, measure in enumerate(measures):
+        if measure is None or measure.value is None:
+            word = "not judged" if measure is None else name_standing(measure.standing)
             axes.text(0.03, row, word, va="center", fontsize=9, fontstyle="italic", color="#8a3b00")
         else:
-            axes.text(0.03, row, number(one.value), va="center", fontsize=9)
+            axes.text(0.03, row, format_number(measure.value), va="center", fontsize=9)
     bounds = [
-        (row, one.low, one.high)
-        for row, one in enumerate(measures)
-        if one is not None and one.low is not None and one.high is not None
+        (row, measure.low, measure.high)
+        for row, measure in enumerate(measures)
+        if measure is not None and measure.low is not None and measure.high is not None
     ]
     if bounds:
-        shown, lows, highs = zip(*bounds, strict=True)
-        axes.hlines(shown, lows, highs, color=INK, linewidth=1.4, zorder=3)
+        rows_with_bounds, lows, highs = zip(*bounds, strict=True)
+        axes.hlines(rows_with_bounds, lows, highs, color=INK, linewidth=1.4, zorder=3)
         for ends in (lows, highs):
             axes.vlines(
-                ends, [row - 0.13 for row in shown], [row + 0.13 for row in shown], color=INK, zorder=3
+                ends,
+                [row - 0.13 for row in rows_with_bounds],
+                [row + 0.13 for row in rows_with_bounds],
+                color=INK,
+                zorder=3,
             )
 
 
-def _brackets(axes: Axes, rows: Sequence[int]) -> None:
-    """One bracket a model, all from the first bar: they share its side."""
+def _draw_brackets(axes: Axes, rows: Sequence[int]) -> None:
+    """Draw a bracket from the first bar to each of these rows; all share one upright line."""
     if not rows:
         return
     axes.vlines(_SPINE, 0, max(rows), color=INK, linewidth=1.1)

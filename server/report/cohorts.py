@@ -1,4 +1,4 @@
-"""Whose patients: the cohorts of the evaluation in words, and which place each has in the paper's design."""
+"""The cohorts of the evaluation in words, and the role of each in the paper's design."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
-from server.analyses import Part
-from server.report.words import PARTS
-from server.results import Cell, Results
+from common.plan.matrix import Part
+from server.report.words import PART_NAMES
+from server.results.evaluation import Cell
+from server.results.file import Results
 
 Role: TypeAlias = Literal["training", "internal", "external", "everybody"]
 
@@ -18,48 +19,49 @@ ROLES: dict[Role, str] = {
     "external": "External",
     "everybody": "All patients",
 }
-"""The rows of the paper's Table 3, in its order; everybody is judged where nothing was trained."""
+"""The rows of the paper's Table 3, in its order; "everybody" appears only if no model was trained."""
 
 
-class Cohort(Protocol):
-    """Whatever is said of some patients of some sites."""
+class CohortRecord(Protocol):
+    """A record that is about a part of the patients of some sites, e.g. a cell or a comparison."""
 
     @property
     def cohort_sites(self) -> tuple[str, ...]:
-        """Whose patients."""
+        """The sites whose patients it is about, sorted."""
 
     @property
     def part(self) -> Part:
-        """Which of them."""
+        """Which of their patients: training, validation, test or all."""
 
 
 CohortKey: TypeAlias = tuple[tuple[str, ...], Part]
-_OfCohort = TypeVar("_OfCohort", bound=Cohort)
+"""Sites and part of a cohort."""
+_OfCohort = TypeVar("_OfCohort", bound=CohortRecord)
 
 
-def key_of(cohort: Cohort) -> CohortKey:
-    """What tells two cohorts apart."""
+def key_of(cohort: CohortRecord) -> CohortKey:
+    """What distinguishes a cohort from all others: its sites and its part."""
     return cohort.cohort_sites, cohort.part
 
 
 @dataclass(frozen=True)
-class Places:
+class StudyCentres:
     """The study's centres.
 
     Attributes
     ----------
     training, external : tuple of str
-        By what they do in the study.
+        Names of the centres that train and of those that only evaluate.
     trains : bool
-        Whether any model was trained; else all scores were given.
+        Whether any model was trained; otherwise all scores were given.
     """
 
     training: tuple[str, ...]
     external: tuple[str, ...]
     trains: bool
 
-    def label(self, sites: Sequence[str]) -> str:
-        """Centres in few words; more than three are counted or named by what they do."""
+    def name_sites(self, sites: Sequence[str]) -> str:
+        """The centres in few words; more than three are counted or named by their role."""
         if len(sites) <= 3:
             return " + ".join(sites)
         known = {
@@ -69,12 +71,12 @@ class Places:
         }
         return known.get(frozenset(sites), f"{len(sites)} centres together")
 
-    def cohort(self, cohort: Cohort) -> str:
-        """Whose and which patients, in one line."""
-        return f"{self.label(cohort.cohort_sites)}, {PARTS[cohort.part]}"
+    def name_cohort(self, cohort: CohortRecord) -> str:
+        """The cohort's centres and part, in one line."""
+        return f"{self.name_sites(cohort.cohort_sites)}, {PART_NAMES[cohort.part]}"
 
-    def role(self, cell: Cell) -> Role | None:
-        """The cell's row in the paper's Table 3, if it has one."""
+    def role_of(self, cell: Cell) -> Role | None:
+        """The cell's role in the paper's Table 3, or None if the table does not have such a row."""
         given = cell.relation == "given"
         if cell.part == "train" and (given or cell.relation == "apparent"):
             return "training"
@@ -88,19 +90,21 @@ class Places:
         return "everybody" if given and everybody and not self.trains else None
 
 
-def places_of(results: Results) -> Places:
+def centres_of(results: Results) -> StudyCentres:
     """The centres of a study."""
     trained = any(cell.kind != "given" for cell in results.evaluation)
-    return Places(
+    return StudyCentres(
         training=tuple(site.name for site in results.sites if site.role == "train"),
         external=tuple(site.name for site in results.sites if site.role == "external"),
         trains=trained or bool(results.training or results.fitted),
     )
 
 
-def largest(cohorts: Iterable[_OfCohort]) -> tuple[_OfCohort, ...]:
-    """Those whose centres are not all in another's: centres together, where there is such a cohort."""
-    found = tuple(cohorts)
+def keep_largest(cohorts: Iterable[_OfCohort]) -> tuple[_OfCohort, ...]:
+    """The cohorts whose centres are not a proper subset of another's."""
+    candidates = tuple(cohorts)
     return tuple(
-        one for one in found if not any(set(one.cohort_sites) < set(other.cohort_sites) for other in found)
+        candidate
+        for candidate in candidates
+        if not any(set(candidate.cohort_sites) < set(other.cohort_sites) for other in candidates)
     )

@@ -1,51 +1,63 @@
-"""Models compared on the same patients: the bars of the paper's Fig. 7 and the tests behind its asterisks."""
+"""Models compared on the same patients: the bars of the paper's Fig. 7 and the tests for its asterisks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from server.analyses import Comparison, Comparisons, Discordance
-from server.records import Measure
-from server.report.bars import Bar, bars_picture
+from common.stats.decision_difference import BenefitDifference
+from server.report.bars import Bar, draw_bars
 from server.report.cohorts import CohortKey, key_of
 from server.report.drawing import Picture
 from server.report.printed import (
     NOT_APPLICABLE,
-    Entry,
+    ColumnGroup,
     Footnotes,
-    Group,
-    Line,
     PrintedTable,
-    absent_entry,
-    measure_entry,
-    p_entry,
-    value_entry,
+    TableEntry,
+    TableLine,
+    enter_absent,
+    enter_measure,
+    enter_p_value,
+    enter_value,
 )
-from server.report.subject import Subject, cell_of, shared_cohorts
-from server.report.words import ALPHA, WITHHELD, between, count, number, p_value, pair, why
+from server.report.subject import Subject, find_cell, find_shared_cohorts
+from server.report.words import (
+    ALPHA,
+    WITHHELD,
+    explain_standing,
+    format_bounds,
+    format_count,
+    format_number,
+    format_p_value,
+    format_pair,
+)
+from server.results.comparison import Comparison, Comparisons, Discordance
+from server.results.records import Measure
 
 
 @dataclass(frozen=True)
 class ComparedCohort:
-    """One reference against others on one cohort.
+    """One reference against other models on one cohort.
 
     Attributes
     ----------
     label : str
         The cohort in words.
     large : bool
-        Whether every model can be judged on it, and no other such cohort holds all its centres.
+        Whether every model can be judged on it, and no other such cohort contains all its centres.
     reference : str
+        The reference in words.
     patients : str
-        On how many patients.
+        The number of patients in words.
     omnibus : str
-        The test that all models have one AUC.
+        The test of the hypothesis that all models have the same AUC, in words.
     bars : Picture or None
         None where no number may be shown.
     table : PrintedTable
+        Differences of AUC and discordant calls.
     net_benefit : PrintedTable or None
-        Differences by threshold.
+        Differences of net benefit by threshold; None if no pair has them.
     """
 
     label: str
@@ -58,84 +70,92 @@ class ComparedCohort:
     net_benefit: PrintedTable | None
 
 
-def comparisons(subject: Subject) -> tuple[ComparedCohort, ...]:
-    """Every cohort and reference; internal tests first, centres together before each alone."""
-    found = subject.results.comparisons
-    order = [key_of(shared.cells[0]) for shared in shared_cohorts(subject)]
-    large = {key_of(shared.cells[0]) for shared in shared_cohorts(subject) if shared.large}
-    ordered = sorted(found, key=lambda one: _place(key_of(one), order))
+def build_comparisons(subject: Subject) -> tuple[ComparedCohort, ...]:
+    """Every cohort and reference; internal tests first, centres together before single centres."""
+    comparisons = subject.results.comparisons
+    order = [key_of(shared.cells[0]) for shared in find_shared_cohorts(subject)]
+    large = {key_of(shared.cells[0]) for shared in find_shared_cohorts(subject) if shared.large}
+    ordered = sorted(comparisons, key=lambda cohort: _rank_of(key_of(cohort), order))
     return tuple(
-        _compared(subject, one, pairs, large=key_of(one) in large)
-        for one in ordered
-        for pairs in _by_reference(one)
+        _compare_on_cohort(subject, cohort, pairs, large=key_of(cohort) in large)
+        for cohort in ordered
+        for pairs in _group_by_reference(cohort)
     )
 
 
-def _place(key: CohortKey, order: Sequence[CohortKey]) -> int:
-    """Cohorts that only some arms can be judged on stand last."""
+def _rank_of(key: CohortKey, order: Sequence[CohortKey]) -> int:
+    """The cohort's position; cohorts on which only some arms can be judged come last."""
     return order.index(key) if key in order else len(order)
 
 
-def _by_reference(found: Comparisons) -> list[tuple[Comparison, ...]]:
-    references = dict.fromkeys((pair.first_model, pair.first_arm) for pair in found.pairs)
+def _group_by_reference(cohort: Comparisons) -> list[tuple[Comparison, ...]]:
+    references = dict.fromkeys((comparison.first_model, comparison.first_arm) for comparison in cohort.pairs)
     return [
-        tuple(pair for pair in found.pairs if (pair.first_model, pair.first_arm) == reference)
+        tuple(
+            comparison
+            for comparison in cohort.pairs
+            if (comparison.first_model, comparison.first_arm) == reference
+        )
         for reference in references
     ]
 
 
-def _compared(
-    subject: Subject, found: Comparisons, pairs: Sequence[Comparison], *, large: bool
+def _compare_on_cohort(
+    subject: Subject, cohort: Comparisons, pairs: Sequence[Comparison], *, large: bool
 ) -> ComparedCohort:
-    reference = subject.contender(pairs[0].first_model, pairs[0].first_arm)
-    missing = "" if found.missing == 0 else f" ({count(found.missing)} without one of them left out)"
+    reference = subject.name_contender(pairs[0].first_model, pairs[0].first_arm)
+    missing = "" if cohort.missing == 0 else f" ({format_count(cohort.missing)} without one of them left out)"
     return ComparedCohort(
-        label=subject.places.cohort(found),
+        label=subject.centres.name_cohort(cohort),
         large=large,
         reference=reference,
-        patients=f"{count(found.used)} patients with every compared score{missing}",
-        omnibus=_omnibus(found),
-        bars=_bars(subject, found, pairs),
-        table=comparison_table(subject, found, pairs),
-        net_benefit=_net_benefit(subject, pairs),
+        patients=f"{format_count(cohort.used)} patients with every compared score{missing}",
+        omnibus=_describe_omnibus(cohort),
+        bars=_draw_bars(subject, cohort, pairs),
+        table=build_comparison_table(subject, cohort, pairs),
+        net_benefit=_build_net_benefit_table(subject, pairs),
     )
 
 
-def _omnibus(found: Comparisons) -> str:
-    if found.chi_squared is None or found.p_value is None:
-        return f"One AUC for all of them: {why(found.standing)}."
-    sign = "" if found.p_value < 0.001 else "= "
+def _describe_omnibus(cohort: Comparisons) -> str:
+    if cohort.chi_squared is None or cohort.p_value is None:
+        return f"One AUC for all of them: {explain_standing(cohort.standing)}."
+    sign = "" if cohort.p_value < 0.001 else "= "
     return (
-        f"One AUC for all of them: chi-squared {number(found.chi_squared, 2)}, "
-        f"{found.degrees_of_freedom} degrees of freedom, P {sign}{p_value(found.p_value)}."
+        f"One AUC for all of them: chi-squared {format_number(cohort.chi_squared, 2)}, "
+        f"{cohort.degrees_of_freedom} degrees of freedom, P {sign}{format_p_value(cohort.p_value)}."
     )
 
 
-def significant(pair: Comparison) -> tuple[bool, bool, bool]:
-    """Whether AUC, sensitivity and specificity differ: the marks of Fig. 7."""
-    auc = pair.p_value if pair.p_adjusted is None else pair.p_adjusted
-    tests = (auc, pair.sensitivity.p_value, pair.specificity.p_value)
+def find_significant(comparison: Comparison) -> tuple[bool, bool, bool]:
+    """Whether AUC, sensitivity and specificity differ significantly: the marks of Fig. 7."""
+    auc = comparison.p_value if comparison.p_adjusted is None else comparison.p_adjusted
+    tests = (auc, comparison.sensitivity.p_value, comparison.specificity.p_value)
     first, second, third = (value is not None and value < ALPHA for value in tests)
     return first, second, third
 
 
-def _bars(subject: Subject, found: Comparisons, pairs: Sequence[Comparison]) -> Picture | None:
+def _draw_bars(subject: Subject, cohort: Comparisons, pairs: Sequence[Comparison]) -> Picture | None:
     first = (pairs[0].first_model, pairs[0].first_arm)
-    bars = [Bar(subject.contender(*first), _measures(subject, first, found))]
-    for one in pairs:
-        other = (one.second_model, one.second_arm)
-        bars.append(Bar(subject.contender(*other), _measures(subject, other, found), significant(one)))
+    bars = [Bar(subject.name_contender(*first), _find_measures(subject, first, cohort))]
+    for pair in pairs:
+        other = (pair.second_model, pair.second_arm)
+        bars.append(
+            Bar(
+                subject.name_contender(*other), _find_measures(subject, other, cohort), find_significant(pair)
+            )
+        )
     if all(measure is None or measure.value is None for bar in bars for measure in bar.measures):
         return None
-    marked = "; ".join(_differs(bar) for bar in bars[1:] if any(bar.significant))
+    marked = "; ".join(_name_differences(bar) for bar in bars[1:] if any(bar.significant))
     alt = (
         f"AUC, sensitivity and specificity of {bars[0].label} and {len(pairs)} others, "
-        f"{subject.places.cohort(found)}. Significantly different: {marked or 'none'}"
+        f"{subject.centres.name_cohort(cohort)}. Significantly different: {marked or 'none'}"
     )
-    return bars_picture(bars, alt)
+    return draw_bars(bars, alt)
 
 
-def _differs(bar: Bar) -> str:
+def _name_differences(bar: Bar) -> str:
     names = [
         name
         for name, marked in zip(("AUC", "sensitivity", "specificity"), bar.significant, strict=True)
@@ -144,15 +164,19 @@ def _differs(bar: Bar) -> str:
     return f"{bar.label} ({', '.join(names)})"
 
 
-def _measures(subject: Subject, contender: tuple[str, str], found: Comparisons) -> tuple[Measure | None, ...]:
-    cell = cell_of(subject, contender, found)
+def _find_measures(
+    subject: Subject, contender: tuple[str, str], cohort: Comparisons
+) -> tuple[Measure | None, ...]:
+    cell = find_cell(subject, contender, cohort)
     return (None, None, None) if cell is None else (cell.auc, cell.sensitivity, cell.specificity)
 
 
-def comparison_table(subject: Subject, found: Comparisons, pairs: Sequence[Comparison]) -> PrintedTable:
-    """Other models down; difference of AUC and discordant calls across."""
+def build_comparison_table(
+    subject: Subject, cohort: Comparisons, pairs: Sequence[Comparison]
+) -> PrintedTable:
+    """The table of one reference: other models down; difference of AUC and discordant calls across."""
     notes = Footnotes()
-    adjusted = any(one.p_adjusted is not None for one in pairs)
+    adjusted = any(pair.p_adjusted is not None for pair in pairs)
     return PrintedTable(
         caption=(
             "Difference: AUC of the reference minus that of the other (DeLong). Right alone: patients whom "
@@ -160,72 +184,80 @@ def comparison_table(subject: Subject, found: Comparisons, pairs: Sequence[Compa
         ),
         stub=("Compared with", ""),
         groups=(
-            Group("AUC", ("Other's", "Difference (95% CI)", "P", *(("P, Holm",) if adjusted else ()))),
-            Group(f"Sensitivity: {subject.event}", ("Right alone", "P")),
-            Group(f"Specificity: {subject.no_event}", ("Right alone", "P")),
+            ColumnGroup("AUC", ("Other's", "Difference (95% CI)", "P", *(("P, Holm",) if adjusted else ()))),
+            ColumnGroup(f"Sensitivity: {subject.event}", ("Right alone", "P")),
+            ColumnGroup(f"Specificity: {subject.no_event}", ("Right alone", "P")),
         ),
-        lines=tuple(_line(subject, found, one, adjusted=adjusted, notes=notes) for one in pairs),
+        lines=tuple(_build_line(subject, cohort, pair, adjusted=adjusted, notes=notes) for pair in pairs),
         footnotes=notes.lines(),
     )
 
 
-def _line(subject: Subject, found: Comparisons, one: Comparison, *, adjusted: bool, notes: Footnotes) -> Line:
-    other = (one.second_model, one.second_arm)
-    cell = cell_of(subject, other, found)
-    extra = (_p(one.p_adjusted, one.difference, notes),) if adjusted else ()
-    return Line(
-        subject.contender(*other),
+def _build_line(
+    subject: Subject, cohort: Comparisons, pair: Comparison, *, adjusted: bool, notes: Footnotes
+) -> TableLine:
+    other = (pair.second_model, pair.second_arm)
+    cell = find_cell(subject, other, cohort)
+    extra = (_enter_p(pair.p_adjusted, pair.difference, notes),) if adjusted else ()
+    return TableLine(
+        subject.name_contender(*other),
         (
-            NOT_APPLICABLE if cell is None else value_entry(cell.auc, notes),
-            measure_entry(one.difference, notes),
-            _p(one.p_value, one.difference, notes),
+            NOT_APPLICABLE if cell is None else enter_value(cell.auc, notes),
+            enter_measure(pair.difference, notes),
+            _enter_p(pair.p_value, pair.difference, notes),
             *extra,
-            *_discordance(one.sensitivity, notes),
-            *_discordance(one.specificity, notes),
+            *_enter_discordance(pair.sensitivity, notes),
+            *_enter_discordance(pair.specificity, notes),
         ),
     )
 
 
-def _p(value: float | None, difference: Measure, notes: Footnotes) -> Entry:
+def _enter_p(value: float | None, difference: Measure, notes: Footnotes) -> TableEntry:
     if value is None and difference.value is None:
-        return absent_entry(difference.standing, notes)
-    return p_entry(value)
+        return enter_absent(difference.standing, notes)
+    return enter_p_value(value)
 
 
-def _discordance(found: Discordance, notes: Footnotes) -> tuple[Entry, Entry]:
-    if found.standing.kind != "ok":
-        hidden = absent_entry(found.standing, notes)
+def _enter_discordance(discordance: Discordance, notes: Footnotes) -> tuple[TableEntry, TableEntry]:
+    if discordance.standing.kind != "ok":
+        hidden = enter_absent(discordance.standing, notes)
         return hidden, hidden
-    counts = pair(found.only_first, found.only_second)
-    return Entry(counts, absent=counts == WITHHELD), p_entry(found.p_value, notes.mark(_test(found.method)))
+    counts = format_pair(discordance.only_first, discordance.only_second)
+    return TableEntry(counts, absent=counts == WITHHELD), enter_p_value(
+        discordance.p_value, notes.mark(_name_test(discordance.method))
+    )
 
 
-def _test(method: str) -> str:
+def _name_test(method: str) -> str:
     return f"McNemar's test, {method}." if method else ""
 
 
-def _net_benefit(subject: Subject, pairs: Sequence[Comparison]) -> PrintedTable | None:
-    shown = [one for one in pairs if one.net_benefit]
-    if not shown:
+def _enter_benefit(point: BenefitDifference) -> TableEntry:
+    bounds = format_bounds(format_number(point.low), format_number(point.high))
+    return TableEntry(f"{format_number(point.difference)} ({bounds})", strong=point.low > 0 or point.high < 0)
+
+
+def _build_net_benefit_table(subject: Subject, pairs: Sequence[Comparison]) -> PrintedTable | None:
+    judged = [pair for pair in pairs if pair.net_benefit]
+    if not judged:
         return None
-    points = {(index, point.threshold): point for index, one in enumerate(shown) for point in one.net_benefit}
+    points = {
+        (index, point.threshold): point for index, pair in enumerate(judged) for point in pair.net_benefit
+    }
     lines = []
     for threshold in sorted({threshold for _, threshold in points}):
         entries = []
-        for index in range(len(shown)):
+        for index in range(len(judged)):
             point = points.get((index, threshold))
-            entries.append(
-                NOT_APPLICABLE
-                if point is None
-                else Entry(
-                    f"{number(point.difference)} ({between(number(point.low), number(point.high))})",
-                    strong=point.low > 0 or point.high < 0,
-                )
-            )
-        lines.append(Line(f"{threshold:g}", tuple(entries)))
+            entries.append(NOT_APPLICABLE if point is None else _enter_benefit(point))
+        lines.append(TableLine(f"{threshold:g}", tuple(entries)))
     return PrintedTable(
         caption="Net benefit of the reference minus that of the other, with 95% confidence intervals.",
         stub=("Threshold probability", ""),
-        groups=(Group("", tuple(subject.contender(one.second_model, one.second_arm) for one in shown)),),
+        groups=(
+            ColumnGroup(
+                "", tuple(subject.name_contender(pair.second_model, pair.second_arm) for pair in judged)
+            ),
+        ),
         lines=tuple(lines),
     )

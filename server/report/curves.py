@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from server.report.drawing import Picture
-from server.report.figures import StyledCell, roc_picture
-from server.report.subject import SharedCohort, Subject, shared_cohorts
-from server.report.views import CohortView, ModelView, fair_cohorts
-from server.report.words import estimate
+from server.report.figures import StyledCell, draw_roc
+from server.report.subject import SharedCohort, Subject, find_shared_cohorts
+from server.report.views import CohortView, ModelView, find_fair_cohorts
+from server.report.words import format_estimate
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class SharedPanel:
     Attributes
     ----------
     cohort : SharedCohort
+        The cohort with its models' results.
     picture : Picture or None
         None where no curve may be shown.
     """
@@ -28,11 +29,12 @@ class SharedPanel:
 
 @dataclass(frozen=True)
 class ArmPanel:
-    """One cohort's curves of one model, an arm each.
+    """One cohort's curves of one model, one for each arm.
 
     Attributes
     ----------
     cohort : CohortView
+        The cohort with the arms' results.
     picture : Picture or None
         None where no curve may be shown.
     """
@@ -42,44 +44,45 @@ class ArmPanel:
 
 
 @dataclass(frozen=True)
-class Curves:
-    """The chapter.
+class CurvesChapter:
+    """The chapter "ROC curves".
 
     Attributes
     ----------
     shared : tuple of SharedPanel
+        A panel for each cohort, with all models.
     by_model : tuple of (ModelView, tuple of ArmPanel)
-        Of models that have several arms.
+        The models that have several arms, with a panel for each cohort.
     """
 
     shared: tuple[SharedPanel, ...]
     by_model: tuple[tuple[ModelView, tuple[ArmPanel, ...]], ...]
 
 
-def curves(subject: Subject) -> Curves:
-    """All models together as in the paper's Fig. 4, then each one's arms."""
-    shared = tuple(_shared(subject, cohort) for cohort in shared_cohorts(subject))
+def build_curves(subject: Subject) -> CurvesChapter:
+    """All models together as in the paper's Fig. 4, then each model's arms."""
+    shared = tuple(_draw_shared(subject, cohort) for cohort in find_shared_cohorts(subject))
     several = [model for model in subject.models if len(model.arms) > 1]
-    return Curves(shared, tuple((model, _arms(subject, model)) for model in several))
+    return CurvesChapter(shared, tuple((model, _draw_arms(subject, model)) for model in several))
 
 
-def _shared(subject: Subject, cohort: SharedCohort) -> SharedPanel:
-    drawn = [
+def _draw_shared(subject: Subject, cohort: SharedCohort) -> SharedPanel:
+    cells = [
         StyledCell(cell, subject.model_styles[cell.model], subject.is_reference(cell.model))
         for cell in cohort.cells
         if cell.roc
     ]
-    areas = "; ".join(f"{one.cell.model} {estimate(one.cell.auc)}" for one in drawn)
+    areas = "; ".join(f"{styled.cell.model} {format_estimate(styled.cell.auc)}" for styled in cells)
     alt = f"ROC curves of all models, {cohort.label}. AUC: {areas}"
-    return SharedPanel(cohort, roc_picture(drawn, alt) if drawn else None)
+    return SharedPanel(cohort, draw_roc(cells, alt) if cells else None)
 
 
-def _arms(subject: Subject, model: ModelView) -> tuple[ArmPanel, ...]:
+def _draw_arms(subject: Subject, model: ModelView) -> tuple[ArmPanel, ...]:
     panels = []
-    for cohort in fair_cohorts(model):
+    for cohort in find_fair_cohorts(model):
         styles = subject.arm_styles
-        drawn = [StyledCell(cell, styles[cell.arm]) for cell in cohort.cells if cell.roc]
-        areas = "; ".join(f"{one.style.label} {estimate(one.cell.auc)}" for one in drawn)
+        cells = [StyledCell(cell, styles[cell.arm]) for cell in cohort.cells if cell.roc]
+        areas = "; ".join(f"{styled.style.label} {format_estimate(styled.cell.auc)}" for styled in cells)
         alt = f"ROC curves of {model.name}, {cohort.sites}, {cohort.part}. AUC: {areas}"
-        panels.append(ArmPanel(cohort, roc_picture(drawn, alt) if drawn else None))
+        panels.append(ArmPanel(cohort, draw_roc(cells, alt) if cells else None))
     return tuple(panels)

@@ -38,14 +38,14 @@ _STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """An SVG as a page holds it.
+    """An SVG picture as the page contains it.
 
     Attributes
     ----------
     source : str
-        A data URI: nothing has to be fetched, and no two pictures' identifiers can clash.
+        A data URI: nothing has to be fetched, and identifiers of two pictures cannot clash.
     alt : str
-        What it shows, for those who cannot see it.
+        What it shows, for readers who cannot see it.
     """
 
     source: str
@@ -53,8 +53,16 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Frame:
-    """A picture's size and margins, in inches: fixed, as fitting a layout costs as much as drawing."""
+class PictureFrame:
+    """A picture's size and margins, in inches: fixed, because fitting a layout takes as long as drawing.
+
+    Attributes
+    ----------
+    width, height : float
+        Size of the picture.
+    left, bottom, right, top : float
+        Margins between the picture's edges and its axes.
+    """
 
     width: float
     height: float
@@ -64,15 +72,15 @@ class Frame:
     top: float = 0.1
 
     def columns(self, figure: Figure, number: int = 1, gap: float = 0.3) -> list[Axes]:
-        """Axes side by side that share what the margins leave."""
-        each = (self.width - self.left - self.right - gap * (number - 1)) / number
+        """Add axes side by side that share the width between the margins, `gap` inches apart."""
+        width = (self.width - self.left - self.right - gap * (number - 1)) / number
         height = (self.height - self.bottom - self.top) / self.height
         return [
             figure.add_axes(
                 (
-                    (self.left + place * (each + gap)) / self.width,
+                    (self.left + place * (width + gap)) / self.width,
                     self.bottom / self.height,
-                    each / self.width,
+                    width / self.width,
                     height,
                 )
             )
@@ -80,8 +88,8 @@ class Frame:
         ]
 
 
-def draw_picture(draw: Callable[[Figure], None], frame: Frame, alt: str) -> Picture:
-    """What `draw` puts on an empty figure of the frame's size."""
+def draw_picture(draw: Callable[[Figure], None], frame: PictureFrame, alt: str) -> Picture:
+    """The picture that `draw` makes on an empty figure of the frame's size."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -93,8 +101,8 @@ def draw_picture(draw: Callable[[Figure], None], frame: Frame, alt: str) -> Pict
     return Picture(f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}", alt)
 
 
-def draw_axes(draw: Callable[[Axes], None], frame: Frame, alt: str) -> Picture:
-    """What `draw` puts on one pair of axes."""
+def draw_axes(draw: Callable[[Axes], None], frame: PictureFrame, alt: str) -> Picture:
+    """The picture that `draw` makes on one pair of axes."""
 
     def on_figure(figure: Figure) -> None:
         (axes,) = frame.columns(figure)
@@ -103,11 +111,11 @@ def draw_axes(draw: Callable[[Axes], None], frame: Frame, alt: str) -> Picture:
     return draw_picture(on_figure, frame, alt)
 
 
-def line(axes: Axes, points: Sequence[tuple[float, float]], style: LineStyle) -> None:
-    """A line through the points in the arm's or model's style."""
+def draw_line(axes: Axes, points: Sequence[tuple[float, float]], style: LineStyle) -> None:
+    """Draw a line through the points in the style of an arm or a model."""
     dashes = [float(length) / LINE_WIDTH for length in style.dashes.split()]
     axes.plot(
-        *columns(points),
+        *split_points(points),
         color=style.colour,
         linewidth=LINE_WIDTH,
         linestyle=(0, tuple(dashes)) if dashes else "-",
@@ -115,13 +123,13 @@ def line(axes: Axes, points: Sequence[tuple[float, float]], style: LineStyle) ->
     )
 
 
-def columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
-    """All x and all y."""
+def split_points(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    """All x and all y of the points."""
     return [x for x, _ in points], [y for _, y in points]
 
 
-def unit_square(axes: Axes, x: str, y: str) -> None:
-    """Both axes from 0 to 1, with a grey diagonal."""
+def draw_unit_square(axes: Axes, x: str, y: str) -> None:
+    """Set both axes from 0 to 1 and draw a grey diagonal."""
     ticks = ([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, zorder=1)
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal", xlabel=x, ylabel=y)
@@ -129,6 +137,6 @@ def unit_square(axes: Axes, x: str, y: str) -> None:
     axes.set_yticks(*ticks)
 
 
-def wrapped(label: str, width: int) -> str:
+def wrap_label(label: str, width: int) -> str:
     """The label in at most two lines."""
     return "\n".join(textwrap.wrap(label, width, max_lines=2, placeholder=" …"))

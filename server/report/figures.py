@@ -6,38 +6,39 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from server.analyses import Calibration
 from server.report.drawing import (
     GREY,
     GRID,
-    Frame,
     Picture,
-    columns,
+    PictureFrame,
     draw_axes,
-    line,
-    unit_square,
+    draw_line,
+    draw_unit_square,
+    split_points,
 )
 from server.report.palette import LineStyle
-from server.results import Cell, LearningCurve
+from server.results.evaluation import Calibration, Cell
+from server.results.training import LearningCurve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_SQUARE = Frame(3.8, 3.8)
-_WIDE = Frame(5.2, 2.9)
+_SQUARE = PictureFrame(3.8, 3.8)
+_WIDE = PictureFrame(5.2, 2.9)
 _BAND = 0.16
-"""Opacity: several lines must stay legible on it."""
+"""Opacity of a band, so that several lines stay legible on it."""
 
 
 @dataclass(frozen=True)
 class TimedCurve:
-    """A learning curve on the scale on which all arms can be compared.
+    """A learning curve with its scale in epochs, on which all arms can be compared.
 
     Attributes
     ----------
     curve : LearningCurve
+        Losses and validation AUCs.
     epochs_per_point : int
-        A federated round is several epochs; other arms count epochs.
+        Epochs between two points: several for a federated round, 1 for other arms.
     """
 
     curve: LearningCurve
@@ -46,12 +47,14 @@ class TimedCurve:
 
 @dataclass(frozen=True)
 class StyledCell:
-    """A cell as a figure draws it.
+    """A cell of the evaluation with the style of its curve.
 
     Attributes
     ----------
     cell : Cell
+        The result to draw.
     style : LineStyle
+        Colour, dashes and label of its curve.
     band : bool
         Whether its confidence bounds are drawn, too.
     """
@@ -61,70 +64,70 @@ class StyledCell:
     band: bool = False
 
 
-def roc_picture(drawn: Sequence[StyledCell], alt: str) -> Picture:
-    """ROC curves of one cohort, the first on top; a band holds the sensitivity's 95 % bounds."""
+def draw_roc(cells: Sequence[StyledCell], alt: str) -> Picture:
+    """Draw the ROC curves of one cohort, the first on top; a band shows the sensitivity's 95 % bounds."""
 
     def draw(axes: Axes) -> None:
-        unit_square(axes, "1 − specificity", "Sensitivity")  # noqa: RUF001 - a minus sign
-        for one in reversed(drawn):
-            if one.band:
-                _roc_band(axes, one)
-            steps = [(point.false_positive_rate, point.true_positive_rate) for point in one.cell.roc]
-            line(axes, steps, one.style)
+        draw_unit_square(axes, "1 − specificity", "Sensitivity")  # noqa: RUF001 - a minus sign
+        for styled in reversed(cells):
+            if styled.band:
+                _draw_roc_band(axes, styled)
+            steps = [(point.false_positive_rate, point.true_positive_rate) for point in styled.cell.roc]
+            draw_line(axes, steps, styled.style)
 
     return draw_axes(draw, _SQUARE, alt)
 
 
-def _roc_band(axes: Axes, one: StyledCell) -> None:
+def _draw_roc_band(axes: Axes, styled: StyledCell) -> None:
     bounds = [
         (point.false_positive_rate, point.low, point.high)
-        for point in one.cell.roc
+        for point in styled.cell.roc
         if point.low is not None and point.high is not None
     ]
     if bounds:
         rates, lows, highs = zip(*bounds, strict=True)
-        axes.fill_between(rates, lows, highs, color=one.style.colour, alpha=_BAND, linewidth=0, zorder=2)
+        axes.fill_between(rates, lows, highs, color=styled.style.colour, alpha=_BAND, linewidth=0, zorder=2)
 
 
-def loss_picture(curves: Sequence[TimedCurve], styles: Mapping[str, LineStyle], alt: str) -> Picture:
-    """Training losses by epoch, a dot on the one that was kept."""
+def draw_losses(curves: Sequence[TimedCurve], styles: Mapping[str, LineStyle], alt: str) -> Picture:
+    """Draw training losses by epoch, with a dot on the epoch that was kept."""
 
     def draw(axes: Axes) -> None:
         for curve in curves:
-            _curve(axes, curve, [point.loss for point in curve.curve.points], styles[curve.curve.arm])
+            _draw_curve(axes, curve, [point.loss for point in curve.curve.points], styles[curve.curve.arm])
         axes.set_ylabel("Training loss")
         axes.set_ylim(bottom=0)
-        _epochs(axes)
+        _label_epochs(axes)
 
     return draw_axes(draw, _WIDE, alt)
 
 
-def validation_picture(curves: Sequence[TimedCurve], styles: Mapping[str, LineStyle], alt: str) -> Picture:
-    """Validation AUCs by epoch, a dot on the one that was kept."""
+def draw_validation(curves: Sequence[TimedCurve], styles: Mapping[str, LineStyle], alt: str) -> Picture:
+    """Draw validation AUCs by epoch, with a dot on the epoch that was kept."""
 
     def draw(axes: Axes) -> None:
         axes.axhline(0.5, color=GREY, linewidth=1, zorder=1)
         for curve in curves:
-            _curve(
+            _draw_curve(
                 axes, curve, [point.validation_auc for point in curve.curve.points], styles[curve.curve.arm]
             )
         axes.set_ylabel("Validation AUC")
         axes.set_ylim(-0.02, 1.02)
-        _epochs(axes)
+        _label_epochs(axes)
 
     return draw_axes(draw, _WIDE, alt)
 
 
-def _curve(axes: Axes, timed: TimedCurve, values: Iterable[float | None], style: LineStyle) -> None:
+def _draw_curve(axes: Axes, timed: TimedCurve, values: Iterable[float | None], style: LineStyle) -> None:
     curve, scale = timed.curve, timed.epochs_per_point
     pairs = zip(curve.points, values, strict=True)
-    shown = [(point.number * scale, value) for point, value in pairs if value is not None]
-    line(axes, shown, style)
-    kept = [(epoch, value) for epoch, value in shown if epoch == curve.chosen * scale]
-    axes.plot(*columns(kept), "o", color=style.colour, markeredgecolor="white", markersize=8, zorder=4)
+    points = [(point.number * scale, value) for point, value in pairs if value is not None]
+    draw_line(axes, points, style)
+    chosen = [(epoch, value) for epoch, value in points if epoch == curve.chosen * scale]
+    axes.plot(*split_points(chosen), "o", color=style.colour, markeredgecolor="white", markersize=8, zorder=4)
 
 
-def _epochs(axes: Axes) -> None:
+def _label_epochs(axes: Axes) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.set_xlabel("Passes over the training patients (epochs)")
@@ -133,48 +136,50 @@ def _epochs(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def calibration_picture(calibration: Calibration, style: LineStyle, alt: str) -> Picture:
-    """The reliability diagram: observed share against predicted risk, with 95 % bounds."""
+def draw_calibration(calibration: Calibration, style: LineStyle, alt: str) -> Picture:
+    """Draw the reliability diagram: observed share against predicted risk, with 95 % bounds."""
 
     def draw(axes: Axes) -> None:
-        unit_square(axes, "Predicted risk", "Observed share with expansion")
+        draw_unit_square(axes, "Predicted risk", "Observed share with expansion")
         points = [(point.predicted, point.observed) for point in calibration.points]
         for point in calibration.points:
             axes.plot([point.predicted] * 2, [point.low, point.high], color=style.colour, linewidth=1.4)
-        line(axes, points, LineStyle(style.label, style.colour, ""))
-        axes.plot(*columns(points), "o", color=style.colour, markeredgecolor="white", markersize=7, zorder=4)
+        draw_line(axes, points, LineStyle(style.label, style.colour, ""))
+        axes.plot(
+            *split_points(points), "o", color=style.colour, markeredgecolor="white", markersize=7, zorder=4
+        )
 
     return draw_axes(draw, _SQUARE, alt)
 
 
-def decision_picture(drawn: Sequence[StyledCell], alt: str) -> Picture:
-    """Net benefit by threshold probability, beside calling everybody and calling nobody positive."""
+def draw_decision(cells: Sequence[StyledCell], alt: str) -> Picture:
+    """Draw net benefit by threshold probability, with calling everybody and calling nobody positive."""
 
     def draw(axes: Axes) -> None:
-        everybody = [(point.threshold, point.treat_all) for point in drawn[0].cell.decision]
+        everybody = [(point.threshold, point.treat_all) for point in cells[0].cell.decision]
         axes.axhline(0, color="#16212b", linewidth=1.1, zorder=2)
-        axes.plot(*columns(everybody), color="#7b8791", linewidth=1.4, linestyle=(0, (1, 1.2)), zorder=2)
-        for one in drawn:
-            if one.band:
-                _benefit_band(axes, one)
-            line(axes, [(point.threshold, point.model) for point in one.cell.decision], one.style)
-        top = max([0.05, *(point.model for one in drawn for point in one.cell.decision)])
+        axes.plot(*split_points(everybody), color="#7b8791", linewidth=1.4, linestyle=(0, (1, 1.2)), zorder=2)
+        for styled in cells:
+            if styled.band:
+                _draw_benefit_band(axes, styled)
+            draw_line(axes, [(point.threshold, point.model) for point in styled.cell.decision], styled.style)
+        top = max([0.05, *(point.model for styled in cells for point in styled.cell.decision)])
         top = max([top, *(benefit for _, benefit in everybody)])
         axes.set(xlim=(0, 1), ylim=(-0.25 * top, 1.12 * top))
         axes.set(xlabel="Threshold probability", ylabel="Net benefit")
         axes.grid(axis="y", color=GRID, linewidth=0.8)
         axes.set_axisbelow(True)
 
-    return draw_axes(draw, Frame(4.4, 3.4, left=0.72), alt)
+    return draw_axes(draw, PictureFrame(4.4, 3.4, left=0.72), alt)
 
 
-def _benefit_band(axes: Axes, one: StyledCell) -> None:
-    points = one.cell.decision
+def _draw_benefit_band(axes: Axes, styled: StyledCell) -> None:
+    points = styled.cell.decision
     axes.fill_between(
         [point.threshold for point in points],
         [point.low for point in points],
         [point.high for point in points],
-        color=one.style.colour,
+        color=styled.style.colour,
         alpha=_BAND,
         linewidth=0,
         zorder=1,

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from server.records import Measure
-from server.report.drawing import GREY, GRID, Frame, Picture, draw_axes, wrapped
+from server.report.drawing import GREY, GRID, Picture, PictureFrame, draw_axes, wrap_label
+from server.results.records import Measure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,20 +15,21 @@ if TYPE_CHECKING:
 UNIVARIATE, MULTIVARIABLE = "#D55E00", "#00598c"
 _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
 _LABEL = 34
-"""Characters of a label in one line."""
+"""The most characters of a label in one line."""
 _SHIFT = 0.17
-"""Of the two ratios of one line from its middle."""
+"""Distance of the two ratios of one line from its middle, as a share of a row."""
 
 
 @dataclass(frozen=True)
 class ForestLine:
-    """One variable or level.
+    """One line of the plot: a variable or a level.
 
     Attributes
     ----------
     label : str
+        The variable, and the level if it has any.
     univariate, multivariable : Measure or None
-        Odds ratios; None or absent ones are not drawn.
+        Odds ratios; None, and measures without a value, are not drawn.
     """
 
     label: str
@@ -36,28 +37,30 @@ class ForestLine:
     multivariable: Measure | None
 
 
-def forest_picture(lines: Sequence[ForestLine], alt: str) -> Picture:
-    """Univariate (circles) and multivariable (squares) odds ratios on a logarithmic axis.
+def draw_forest(lines: Sequence[ForestLine], alt: str) -> Picture:
+    """Draw univariate (circles) and multivariable (squares) odds ratios on a logarithmic axis.
 
-    An interval that leaves the axis ends in an arrow.
+    An interval that extends beyond the axis ends in an arrow.
     """
-    left, right = _limits(lines)
-    longest = min(_LABEL, max(len(one.label) for one in lines))
-    frame = Frame(8.6, 0.75 + 0.36 * len(lines), left=0.25 + 0.08 * longest, bottom=0.55)
+    left, right = _choose_limits(lines)
+    longest = min(_LABEL, max(len(item.label) for item in lines))
+    frame = PictureFrame(8.6, 0.75 + 0.36 * len(lines), left=0.25 + 0.08 * longest, bottom=0.55)
 
     def draw(axes: Axes) -> None:
         axes.axvline(1, color=GREY, linewidth=1.2, zorder=1)
-        for place, one in enumerate(lines):
-            both = one.univariate is not None and one.multivariable is not None
-            shift = _SHIFT if both else 0.0
-            _interval(axes, one.univariate, place - shift, (UNIVARIATE, "o"), (left, right))
-            _interval(axes, one.multivariable, place + shift, (MULTIVARIABLE, "s"), (left, right))
+        for place, item in enumerate(lines):
+            has_both = item.univariate is not None and item.multivariable is not None
+            shift = _SHIFT if has_both else 0.0
+            _draw_interval(axes, item.univariate, place - shift, (UNIVARIATE, "o"), (left, right))
+            _draw_interval(axes, item.multivariable, place + shift, (MULTIVARIABLE, "s"), (left, right))
         axes.set(xscale="log", xlim=(left, right), ylim=(len(lines) - 0.4, -0.6))
         ticks = [tick for tick in _TICKS if left <= tick <= right]
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.set_xticks([], minor=True)
         axes.set_xlabel("Odds ratio, logarithmic axis")
-        axes.set_yticks(range(len(lines)), [wrapped(one.label, _LABEL) for one in lines], parse_math=False)
+        axes.set_yticks(
+            range(len(lines)), [wrap_label(item.label, _LABEL) for item in lines], parse_math=False
+        )
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", color=GRID, linewidth=0.8)
         axes.set_axisbelow(True)
@@ -65,17 +68,19 @@ def forest_picture(lines: Sequence[ForestLine], alt: str) -> Picture:
     return draw_axes(draw, frame, alt)
 
 
-def _limits(lines: Sequence[ForestLine]) -> tuple[float, float]:
-    """The smallest axis that holds all intervals, from 0.5 to 2 at least and from 0.1 to 20 at most."""
-    measures = [one for each in lines for one in (each.univariate, each.multivariable) if one is not None]
-    low = min([0.5, *(one.low for one in measures if one.low is not None)])
-    high = max([2.0, *(one.high for one in measures if one.high is not None)])
+def _choose_limits(lines: Sequence[ForestLine]) -> tuple[float, float]:
+    """The smallest axis that contains all intervals, at least 0.5 to 2 and at most 0.1 to 20."""
+    measures = [
+        measure for item in lines for measure in (item.univariate, item.multivariable) if measure is not None
+    ]
+    low = min([0.5, *(measure.low for measure in measures if measure.low is not None)])
+    high = max([2.0, *(measure.high for measure in measures if measure.high is not None)])
     left = max((tick for tick in _TICKS if tick <= low), default=_TICKS[0])
     right = min((tick for tick in _TICKS if tick >= high), default=_TICKS[-1])
     return left, right
 
 
-def _interval(
+def _draw_interval(
     axes: Axes, measure: Measure | None, y: float, look: tuple[str, str], limits: tuple[float, float]
 ) -> None:
     if measure is None or measure.value is None:

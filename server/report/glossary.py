@@ -1,4 +1,4 @@
-"""The terms that the report uses, for a reader who is no statistician."""
+"""The terms that the report uses, for readers who are not statisticians."""
 
 from __future__ import annotations
 

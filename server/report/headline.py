@@ -1,4 +1,4 @@
-"""The study's answer in words: how well the models do, and whether they carry over."""
+"""The study's answer in words: how well the models perform, and whether they carry over to new centres."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from dataclasses import dataclass
 from server.report.cohorts import key_of
 from server.report.subject import Subject
 from server.report.views import ModelView, is_carried_over
-from server.report.words import absence, arm_label, estimate, join_words, patients
-from server.results import Cell
+from server.report.words import count_patients, explain_absence, format_estimate, join_words, name_arm
+from server.results.evaluation import Cell
 
 _INTERNAL, _CARRIED = 3, 6
-"""Sentences of each sort that open the page: more is for the table below them."""
+"""The most sentences of each kind at the top of the page; the table below has all of them."""
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One cell in a sentence.
+class HeadlineFinding:
+    """One cell of the evaluation in a sentence.
 
     Attributes
     ----------
     label : str
-        The arm.
+        The arm in words.
     cohort : str
-        On whom it is judged.
+        The patients on whom it is judged, in words.
     sentence : str
-        What was found.
+        The result in words.
     cell : Cell
+        The result in numbers.
     """
 
     label: str
@@ -36,48 +37,51 @@ class Finding:
     cell: Cell
 
 
-def findings(model: ModelView) -> tuple[Finding, ...]:
-    """What to read first: every arm on held-out patients, then at every centre that it had not seen.
+def list_findings(model: ModelView) -> tuple[HeadlineFinding, ...]:
+    """A model's most important results: every arm on held-out patients, then at every centre new to it.
 
-    A given score is judged on everybody.
+    A given score is judged on all patients.
     """
-    internal = [cell for arm in model.arms for cell in _held_out(model, arm)]
-    external = _together_first(cell for cell in model.cells if is_carried_over(cell))
-    given = _together_first(c for c in model.cells if c.relation == "given" and c.part == "whole")
+    internal = [cell for arm in model.arms for cell in _choose_held_out(model, arm)]
+    external = _sort_together_first(cell for cell in model.cells if is_carried_over(cell))
+    given = _sort_together_first(c for c in model.cells if c.relation == "given" and c.part == "whole")
     return tuple(
-        Finding(arm_label(cell), _whom(cell), _sentence(model, cell), cell)
+        HeadlineFinding(name_arm(cell), _describe_whom(cell), _write_sentence(model, cell), cell)
         for cell in (*internal, *external, *given)
     )
 
 
-def _together_first(cells: Iterable[Cell]) -> list[Cell]:
+def _sort_together_first(cells: Iterable[Cell]) -> list[Cell]:
     return sorted(cells, key=lambda cell: -len(cell.cohort_sites))
 
 
-def headline(found: tuple[Finding, ...]) -> tuple[Finding, ...]:
-    """The few findings that open the page: the federated models', and what was carried over to a new centre.
+def choose_headline(findings: tuple[HeadlineFinding, ...]) -> tuple[HeadlineFinding, ...]:
+    """The few findings at the top of the page: of the federated models, and of models at a new centre.
 
-    In a study without federation, the local models stand in for it. Models carried over come from the
-    federation where it left a centre out, else from the local models.
+    In a study without federation, the local models replace it. Findings at a new centre come from the
+    federation if it left a centre out, otherwise from the local models.
     """
-    kinds = {one.cell.kind for one in found}
+    kinds = {finding.cell.kind for finding in findings}
     kind = next((kind for kind in ("federated", "local", "given") if kind in kinds), None)
-    given = [one for one in found if one.cell.relation == "given"]
-    internal = [one for one in found if one.cell.relation == "internal" and one.cell.kind == kind]
-    external = [one for one in found if one.cell.relation == "external"]
-    carried = [one for one in external if one.cell.kind == kind] or external
+    given = [finding for finding in findings if finding.cell.relation == "given"]
+    internal = [
+        finding for finding in findings if finding.cell.relation == "internal" and finding.cell.kind == kind
+    ]
+    external = [finding for finding in findings if finding.cell.relation == "external"]
+    carried = [finding for finding in external if finding.cell.kind == kind] or external
     return (*internal[:_INTERNAL], *given[:_INTERNAL], *carried[:_CARRIED])
 
 
 @dataclass(frozen=True)
-class Beside:
-    """One model's cells in the headline's cohorts.
+class ComparedModel:
+    """One model's results on the cohorts of the headline.
 
     Attributes
     ----------
     model : ModelView
+        The model.
     cells : tuple of Cell or None
-        In the order of the headline.
+        In the order of the headline; None where the model has no such result.
     """
 
     model: ModelView
@@ -85,60 +89,63 @@ class Beside:
 
 
 @dataclass(frozen=True)
-class Summary:
-    """The chapter.
+class SummaryChapter:
+    """The chapter "Findings".
 
     Attributes
     ----------
     model : ModelView or None
-        The reference, or the first; None if nothing was trained or judged.
-    headline, findings : tuple of Finding
-        Of this model.
-    beside : tuple of Beside
-        All models, if there are several.
+        The reference model, or the first; None if nothing was trained or judged.
+    headline, findings : tuple of HeadlineFinding
+        This model's findings at the top of the page, and all of its findings.
+    beside : tuple of ComparedModel
+        All models on the headline's cohorts, if there are several models.
     """
 
     model: ModelView | None
-    headline: tuple[Finding, ...]
-    findings: tuple[Finding, ...]
-    beside: tuple[Beside, ...]
+    headline: tuple[HeadlineFinding, ...]
+    findings: tuple[HeadlineFinding, ...]
+    beside: tuple[ComparedModel, ...]
 
 
-def summary(subject: Subject) -> Summary:
-    """What opens the page."""
+def build_summary(subject: Subject) -> SummaryChapter:
+    """The chapter at the top of the page."""
     if not subject.models:
-        return Summary(None, (), (), ())
-    found = findings(subject.models[0])
-    opening = headline(found)
+        return SummaryChapter(None, (), (), ())
+    findings = list_findings(subject.models[0])
+    opening = choose_headline(findings)
     several = subject.models if len(subject.models) > 1 and opening else ()
-    beside = (Beside(model, tuple(_beside(model, one.cell) for one in opening)) for model in several)
-    return Summary(subject.models[0], opening, found, tuple(beside))
+    beside = (
+        ComparedModel(model, tuple(_find_beside(model, finding.cell) for finding in opening))
+        for model in several
+    )
+    return SummaryChapter(subject.models[0], opening, findings, tuple(beside))
 
 
-def _beside(model: ModelView, column: Cell) -> Cell | None:
-    """The same arm on the same patients; a given score, and a model beside one, has no such arm."""
+def _find_beside(model: ModelView, column: Cell) -> Cell | None:
+    """The model's result for the same arm and patients; of a given score, for the same patients."""
     same = [cell for cell in model.cells if key_of(cell) == key_of(column)]
     arms = [cell for cell in same if cell.arm == column.arm or cell.kind == "given"]
     return next(iter(arms), None)
 
 
-def _held_out(model: ModelView, arm: str) -> tuple[Cell, ...]:
-    """The internal test of all the arm's centres in one, or each centre's where there is no such cohort."""
+def _choose_held_out(model: ModelView, arm: str) -> tuple[Cell, ...]:
+    """The internal test of all the arm's centres together, or of each centre if there is no such cohort."""
     cells = [cell for cell in model.cells if cell.arm == arm and cell.relation == "internal"]
-    together = [cell for cell in cells if set(cell.cohort_sites) == set(cell.training_sites)]
-    return tuple(together or cells)
+    pooled = [cell for cell in cells if set(cell.cohort_sites) == set(cell.training_sites)]
+    return tuple(pooled or cells)
 
 
-def _whom(cell: Cell) -> str:
+def _describe_whom(cell: Cell) -> str:
     sites = join_words(cell.cohort_sites)
     return f"held-out patients of {sites}" if cell.relation == "internal" else f"all patients of {sites}"
 
 
-def _sentence(model: ModelView, cell: Cell) -> str:
-    return f"{_who(model, cell)} {_verdict(cell)}"
+def _write_sentence(model: ModelView, cell: Cell) -> str:
+    return f"{_describe_who(model, cell)} {_describe_verdict(cell)}"
 
 
-def _who(model: ModelView, cell: Cell) -> str:
+def _describe_who(model: ModelView, cell: Cell) -> str:
     sites = join_words(cell.training_sites)
     names = {
         "federated": f"The federated {model.name}, trained at {sites} without moving a patient,",
@@ -149,21 +156,26 @@ def _who(model: ModelView, cell: Cell) -> str:
     return names[cell.kind]
 
 
-def _verdict(cell: Cell) -> str:
+def _describe_verdict(cell: Cell) -> str:
     auc, sites = cell.auc, join_words(cell.cohort_sites)
     if cell.relation == "external":
         strangers = "a centre" if len(cell.cohort_sites) == 1 else "centres"
         where = f"carried over to {sites}, {strangers} that it had never seen"
         if auc.value is None:
-            return f"was {where}: its AUC is {absence(auc)}."
-        return f"was {where}: AUC {estimate(auc)}, {patients(cell)}; {_against_chance(cell)}."
-    where = _whom(cell) if cell.relation == "given" else f"the {_whom(cell)}"
+            return f"was {where}: its AUC is {explain_absence(auc)}."
+        return (
+            f"was {where}: AUC {format_estimate(auc)}, {count_patients(cell)}; {_compare_with_chance(cell)}."
+        )
+    where = _describe_whom(cell) if cell.relation == "given" else f"the {_describe_whom(cell)}"
     if auc.value is None:
-        return f"was tested on {where}: its AUC is {absence(auc)}."
-    return f"reached an AUC of {estimate(auc)} on {where}, {patients(cell)}; {_against_chance(cell)}."
+        return f"was tested on {where}: its AUC is {explain_absence(auc)}."
+    return (
+        f"reached an AUC of {format_estimate(auc)} on {where}, {count_patients(cell)}; "
+        f"{_compare_with_chance(cell)}."
+    )
 
 
-def _against_chance(cell: Cell) -> str:
+def _compare_with_chance(cell: Cell) -> str:
     if cell.auc.low is None or cell.auc.high is None:
         return "there is no interval"
     if cell.auc.low > 0.5:

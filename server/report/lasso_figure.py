@@ -6,48 +6,52 @@ from collections.abc import Sequence
 from math import ceil, floor, log10
 from typing import TYPE_CHECKING
 
-from server.analyses import FeatureSelection
-from server.report.drawing import GREY, GRID, INK, Frame, Picture, draw_picture, line
+from server.report.drawing import GREY, GRID, INK, Picture, PictureFrame, draw_line, draw_picture
 from server.report.palette import LineStyle
+from server.results.selection import FeatureSelection
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_FRAME = Frame(9.4, 3.3, left=0.78, bottom=0.55, top=0.5)
+_FRAME = PictureFrame(9.4, 3.3, left=0.78, bottom=0.55, top=0.5)
 _GAP = 0.95
 _COUNTS = 6
-"""Numbers of features that are written above the cross-validation's curve."""
+"""How many numbers of features are written above the cross-validation's curve."""
 _ERROR = "#00598c"
 _MARGIN = 1.25
-"""Between the path's ends and the frame, a factor."""
+"""Factor between the path's ends and the limits of the axis."""
 _X_LABEL = "Penalty \u03bb, logarithmic axis"
 
 
-def lasso_picture(found: FeatureSelection, chosen: float, styles: Sequence[LineStyle], alt: str) -> Picture:
-    """Left the selected features' coefficients by penalty, right the validation error; the chosen is marked.
+def draw_lasso(selection: FeatureSelection, chosen: float, styles: Sequence[LineStyle], alt: str) -> Picture:
+    """Draw the selected features' coefficients (left) and the validation error (right) by penalty.
 
     Parameters
     ----------
+    selection : FeatureSelection
+        With a path.
     chosen : float
-        The penalty.
+        The chosen penalty, which is marked.
     styles : sequence of LineStyle
-        Of the selected features.
+        Of the selected features, in their order.
+    alt : str
+        The picture in words.
     """
 
     def draw(figure: Figure) -> None:
         path, validation = _FRAME.columns(figure, 2, _GAP)
         for axes in (path, validation):
-            _by_penalty(axes, found, chosen)
-        _profiles(path, found, styles)
-        _validation(validation, found)
+            _set_penalty_axis(axes, selection, chosen)
+        _draw_profiles(path, selection, styles)
+        _draw_validation(validation, selection)
 
     return draw_picture(draw, _FRAME, alt)
 
 
-def _by_penalty(axes: Axes, found: FeatureSelection, chosen: float) -> None:
-    """A logarithmic axis of penalties with its ticks in plain digits, and the chosen one."""
-    high, low = found.path[0].penalty, found.path[-1].penalty
+def _set_penalty_axis(axes: Axes, selection: FeatureSelection, chosen: float) -> None:
+    """Set a logarithmic axis of penalties with ticks in plain digits, and mark the chosen penalty."""
+    high, low = selection.path[0].penalty, selection.path[-1].penalty
     axes.set(xscale="log", xlim=(low / _MARGIN, high * _MARGIN), xlabel=_X_LABEL)
     decades = [10.0**power for power in range(floor(log10(low)), ceil(log10(high)) + 1)]
     ticks = [tick for tick in decades if low / _MARGIN <= tick <= high * _MARGIN]
@@ -58,29 +62,29 @@ def _by_penalty(axes: Axes, found: FeatureSelection, chosen: float) -> None:
     axes.set_axisbelow(True)
 
 
-def _profiles(axes: Axes, found: FeatureSelection, styles: Sequence[LineStyle]) -> None:
+def _draw_profiles(axes: Axes, selection: FeatureSelection, styles: Sequence[LineStyle]) -> None:
     axes.axhline(0, color=GREY, linewidth=1, zorder=1)
-    penalties = [point.penalty for point in found.path]
-    for feature, style in zip(found.features, styles, strict=True):
-        line(axes, list(zip(penalties, feature.profile, strict=True)), style)
+    penalties = [point.penalty for point in selection.path]
+    for feature, style in zip(selection.features, styles, strict=True):
+        draw_line(axes, list(zip(penalties, feature.profile, strict=True)), style)
     axes.set_ylabel("Coefficient per SD")
 
 
-def _validation(axes: Axes, found: FeatureSelection) -> None:
-    """Mean error with its standard error; above it how many features each penalty keeps."""
-    points = found.path
+def _draw_validation(axes: Axes, selection: FeatureSelection) -> None:
+    """Draw the mean error with its standard error, and above it how many features each penalty keeps."""
+    points = selection.path
     penalties = [point.penalty for point in points]
     low = [point.loss - point.standard_error for point in points]
     high = [point.loss + point.standard_error for point in points]
     axes.fill_between(penalties, low, high, color=_ERROR, alpha=0.16, linewidth=0)
     axes.plot(penalties, [point.loss for point in points], color=_ERROR, linewidth=1.9, zorder=3)
-    chosen = [(point.penalty, point.loss) for point in points if point.penalty == found.penalty]
+    chosen = [(point.penalty, point.loss) for point in points if point.penalty == selection.penalty]
     for penalty, loss in chosen:
         axes.plot([penalty], [loss], "o", color=_ERROR, markeredgecolor="white", markersize=8, zorder=4)
     axes.set_ylabel("Validation error, mean squared")
     top = axes.secondary_xaxis("top")
-    shown = [points[round(place * (len(points) - 1) / (_COUNTS - 1))] for place in range(_COUNTS)]
-    top.set_xticks([point.penalty for point in shown], [str(point.active) for point in shown])
+    labelled = [points[round(place * (len(points) - 1) / (_COUNTS - 1))] for place in range(_COUNTS)]
+    top.set_xticks([point.penalty for point in labelled], [str(point.active) for point in labelled])
     top.set_xticks([], minor=True)
     top.tick_params(length=0, labelsize=9)
     top.set_xlabel("Features with a coefficient", fontsize=9)

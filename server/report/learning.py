@@ -1,4 +1,4 @@
-"""How the models were trained."""
+"""How the models were trained: learning curves, fitted regressions and support vector machines."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from server.report.drawing import Picture
-from server.report.figures import TimedCurve, loss_picture, validation_picture
-from server.report.machines import machines
+from server.report.figures import TimedCurve, draw_losses, draw_validation
+from server.report.machines import build_machine_table
 from server.report.palette import LineStyle
-from server.report.predictors import FittedView, fitted_models
 from server.report.printed import PrintedTable
+from server.report.regression_tables import FittedView, build_fitted_views
 from server.report.subject import Subject
 from server.report.views import ModelView
-from server.results import Study
+from server.results.file import StudySummary
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class LearningPanels:
     Attributes
     ----------
     model : ModelView
+        The model.
     loss : Picture or None
         None where there is no curve.
     validation : Picture or None
@@ -35,15 +36,17 @@ class LearningPanels:
 
 
 @dataclass(frozen=True)
-class Training:
-    """The chapter.
+class TrainingChapter:
+    """The chapter "Training".
 
     Attributes
     ----------
     networks : tuple of LearningPanels
+        The learning curves of each network.
     fitted : tuple of FittedView
+        The coefficients of each logistic model.
     machines : PrintedTable or None
-        Support vector machines, if there are any.
+        The support vector machines; None if there are none.
     """
 
     networks: tuple[LearningPanels, ...]
@@ -51,16 +54,18 @@ class Training:
     machines: PrintedTable | None
 
 
-def training(subject: Subject) -> Training | None:
-    """Learning curves, fitted regressions and machines; None if nothing was trained."""
+def build_training(subject: Subject) -> TrainingChapter | None:
+    """The chapter, or None if nothing was trained."""
     networks = tuple(
-        _panels(model, subject.results.study, subject.arm_styles) for model in subject.models if model.curves
+        _draw_panels(model, subject.results.study, subject.arm_styles)
+        for model in subject.models
+        if model.curves
     )
-    fitted, vectors = fitted_models(subject), machines(subject)
-    return Training(networks, fitted, vectors) if networks or fitted or vectors else None
+    fitted, vectors = build_fitted_views(subject), build_machine_table(subject)
+    return TrainingChapter(networks, fitted, vectors) if networks or fitted or vectors else None
 
 
-def _panels(model: ModelView, study: Study, styles: Mapping[str, LineStyle]) -> LearningPanels:
+def _draw_panels(model: ModelView, study: StudySummary, styles: Mapping[str, LineStyle]) -> LearningPanels:
     curves = [
         TimedCurve(curve, study.local_epochs if curve.kind == "federated" else 1)
         for curve in model.curves
@@ -72,6 +77,6 @@ def _panels(model: ModelView, study: Study, styles: Mapping[str, LineStyle]) -> 
     alt = f"of {model.name} by epoch, one line for each of {len(curves)} arms"
     return LearningPanels(
         model=model,
-        loss=loss_picture(curves, styles, f"Training loss {alt}"),
-        validation=validation_picture(curves, styles, f"Validation AUC {alt}") if validated else None,
+        loss=draw_losses(curves, styles, f"Training loss {alt}"),
+        validation=draw_validation(curves, styles, f"Validation AUC {alt}") if validated else None,
     )

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from common.design import covariate_label
-from server.records import SupportVectorMachine
-from server.report.printed import BLANK, Entry, Footnotes, Group, Line, PrintedTable, absent_entry
+from common.plan.design import covariate_label
+from server.report.printed import (
+    BLANK,
+    ColumnGroup,
+    Footnotes,
+    PrintedTable,
+    TableEntry,
+    TableLine,
+    enter_absent,
+)
 from server.report.subject import Subject
-from server.report.words import arm_label, count, number
+from server.report.words import format_count, format_number, name_arm
+from server.results.training import SupportVectorMachine
 
 _COLUMNS = (
     "Patients",
@@ -21,10 +29,10 @@ _COLUMNS = (
 )
 
 
-def machines(subject: Subject) -> PrintedTable | None:
-    """Models with their arms under them, if the study has machines."""
-    found = subject.results.machines
-    if not found:
+def build_machine_table(subject: Subject) -> PrintedTable | None:
+    """The machines with their arms under them, or None if the study has no machines."""
+    machines = subject.results.machines
+    if not machines:
         return None
     notes = Footnotes()
     return PrintedTable(
@@ -32,38 +40,43 @@ def machines(subject: Subject) -> PrintedTable | None:
         "the AUC at one centre, by the mean log-likelihood over centres. Deviation: root mean square "
         "difference of the linear form's risks and the exact machine's.",
         stub=("Machine", "Trained"),
-        groups=(Group("", _COLUMNS),),
-        lines=tuple(_lines(found, notes)),
+        groups=(ColumnGroup("", _COLUMNS),),
+        lines=tuple(_build_lines(machines, notes)),
         footnotes=notes.lines(),
     )
 
 
-def _lines(found: tuple[SupportVectorMachine, ...], notes: Footnotes) -> Iterator[Line]:
-    for model in dict.fromkeys(machine.model for machine in found):
-        yield Line(model)
-        for machine in found:
+def _build_lines(machines: tuple[SupportVectorMachine, ...], notes: Footnotes) -> Iterator[TableLine]:
+    for model in dict.fromkeys(machine.model for machine in machines):
+        yield TableLine(model)
+        for machine in machines:
             if machine.model == model:
-                yield Line(arm_label(machine), _entries(machine, notes), parent=model)
+                yield TableLine(name_arm(machine), _enter_machine(machine, notes), parent=model)
 
 
-def _entries(machine: SupportVectorMachine, notes: Footnotes) -> tuple[Entry, ...]:
+def _enter_machine(machine: SupportVectorMachine, notes: Footnotes) -> tuple[TableEntry, ...]:
     if machine.c is None or machine.gamma is None:
-        absent = absent_entry(machine.standing, notes)
-        return (Entry(count(machine.used)), absent, *[BLANK] * (len(_COLUMNS) - 2))
+        absent = enter_absent(machine.standing, notes)
+        return (TableEntry(format_count(machine.used)), absent, *[BLANK] * (len(_COLUMNS) - 2))
     kind = "AUC" if machine.kind == "local" else "log-likelihood"
     return (
-        Entry(count(machine.used), below=f"missing: {count(machine.missing)}" if machine.missing else ""),
-        Entry(str(len(machine.covariates)), notes.mark(_named(machine))),
-        Entry(f"{machine.c:g}"),
-        Entry(f"{machine.gamma:g}"),
-        Entry(
-            f"{kind} {number(machine.criterion)}",
+        TableEntry(
+            format_count(machine.used),
+            below=f"missing: {format_count(machine.missing)}" if machine.missing else "",
+        ),
+        TableEntry(str(len(machine.covariates)), notes.mark(_name_covariates(machine))),
+        TableEntry(f"{machine.c:g}"),
+        TableEntry(f"{machine.gamma:g}"),
+        TableEntry(
+            f"{kind} {format_number(machine.criterion)}",
             notes.mark(f"{machine.method[:1].upper()}{machine.method[1:]}."),
         ),
-        Entry(str(machine.features)),
-        Entry("no exact one exists") if machine.deviation is None else Entry(number(machine.deviation)),
+        TableEntry(str(machine.features)),
+        TableEntry("no exact one exists")
+        if machine.deviation is None
+        else TableEntry(format_number(machine.deviation)),
     )
 
 
-def _named(machine: SupportVectorMachine) -> str:
+def _name_covariates(machine: SupportVectorMachine) -> str:
     return f"{', '.join(covariate_label(name) for name in machine.covariates)}."

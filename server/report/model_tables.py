@@ -4,56 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from server.report.analysis_tables import Row, status
-from server.report.selections import per_unit
-from server.results import Results
+from server.report.analysis_tables import CsvRow, format_status
+from server.report.selections import coefficient_per_unit
+from server.results.file import Results
 
 
-def _selections(results: Results) -> Iterable[Row]:
+def _write_selections(results: Results) -> Iterable[CsvRow]:
     yield (
         *("arm", "feature", "coefficient_per_sd", "coefficient_per_unit", "mean", "sd", "penalty"),
         *("candidates", "prescreened", "used", "method", "status"),
     )
-    for one in results.selections:
-        whole = (one.penalty, one.candidates, one.prescreened, one.used, one.method, status(one.standing))
-        if not one.features:
-            yield (one.arm, *[""] * 5, *whole)
-        for feature in one.features:
-            coefficients = (feature.coefficient, per_unit(feature))
-            yield (one.arm, feature.name, *coefficients, feature.mean, feature.sd, *whole)
+    for selection in results.selections:
+        summary = (
+            selection.penalty,
+            selection.candidates,
+            selection.prescreened,
+            selection.used,
+            selection.method,
+            format_status(selection.standing),
+        )
+        if not selection.features:
+            yield (selection.arm, *[""] * 5, *summary)
+        for feature in selection.features:
+            coefficients = (feature.coefficient, coefficient_per_unit(feature))
+            yield (selection.arm, feature.name, *coefficients, feature.mean, feature.sd, *summary)
 
 
-def _lasso_path(results: Results) -> Iterable[Row]:
+def _write_lasso_path(results: Results) -> Iterable[CsvRow]:
     yield ("arm", "penalty", "validation_error", "standard_error", "features", "chosen")
-    for one in results.selections:
-        for point in one.path:
-            chosen = int(point.penalty == one.penalty)
-            yield (one.arm, point.penalty, point.loss, point.standard_error, point.active, chosen)
+    for selection in results.selections:
+        for point in selection.path:
+            chosen = int(point.penalty == selection.penalty)
+            yield (selection.arm, point.penalty, point.loss, point.standard_error, point.active, chosen)
 
 
-def _lasso_coefficients(results: Results) -> Iterable[Row]:
+def _write_lasso_coefficients(results: Results) -> Iterable[CsvRow]:
     yield ("arm", "feature", "penalty", "coefficient_per_sd")
-    for one in results.selections:
-        for feature in one.features:
-            for point, coefficient in zip(one.path, feature.profile, strict=True):
-                yield (one.arm, feature.name, point.penalty, coefficient)
+    for selection in results.selections:
+        for feature in selection.features:
+            for point, coefficient in zip(selection.path, feature.profile, strict=True):
+                yield (selection.arm, feature.name, point.penalty, coefficient)
 
 
-def _machines(results: Results) -> Iterable[Row]:
+def _write_machines(results: Results) -> Iterable[CsvRow]:
     yield (
         *("model", "arm", "covariates", "c", "gamma", "fourier_features", "criterion", "deviation"),
         *("used", "missing", "method", "status"),
     )
-    for one in results.machines:
-        chosen = (one.c, one.gamma, one.features, one.criterion, one.deviation)
-        numbers = (one.used, one.missing, one.method, status(one.standing))
-        yield (one.model, one.arm, " + ".join(one.covariates), *chosen, *numbers)
+    for machine in results.machines:
+        chosen = (machine.c, machine.gamma, machine.features, machine.criterion, machine.deviation)
+        numbers = (machine.used, machine.missing, machine.method, format_status(machine.standing))
+        yield (machine.model, machine.arm, " + ".join(machine.covariates), *chosen, *numbers)
 
 
-MODELS = {
-    "selections": _selections,
-    "lasso_path": _lasso_path,
-    "lasso_coefficients": _lasso_coefficients,
-    "machines": _machines,
+MODEL_TABLES = {
+    "selections": _write_selections,
+    "lasso_path": _write_lasso_path,
+    "lasso_coefficients": _write_lasso_coefficients,
+    "machines": _write_machines,
 }
-"""By the file's name; the first row is the heading."""
+"""What writes each file's rows, by the file's name; the first row is the heading."""

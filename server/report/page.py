@@ -1,4 +1,4 @@
-"""The report page: one HTML file that needs nothing else, offline."""
+"""The report page: one HTML file that needs no other file and no network."""
 
 from __future__ import annotations
 
@@ -8,56 +8,60 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.storage import write_atomically
+from common.runtime.storage import write_atomically
 from server.report import words
-from server.report.characteristics import characteristics
-from server.report.comparing import comparisons
-from server.report.curves import curves
+from server.report.characteristics import build_characteristics
+from server.report.comparing import build_comparisons
+from server.report.curves import build_curves
 from server.report.glossary import GLOSSARY
-from server.report.headline import summary
-from server.report.learning import training
-from server.report.matrix import matrices
-from server.report.palette import auc_tint
-from server.report.performance import performance
-from server.report.predictors import predictors
-from server.report.reproducibility import reproducibility
-from server.report.risks import calibration, decision
-from server.report.selections import selections
-from server.report.subgroups import heterogeneity, subgroups
+from server.report.headline import build_summary
+from server.report.learning import build_training
+from server.report.matrix_table import build_matrices
+from server.report.palette import tint_auc
+from server.report.performance import build_performance
+from server.report.regression_tables import build_predictors
+from server.report.reproducibility import build_reproducibility
+from server.report.risks import build_calibration, build_decision_panels
+from server.report.selections import build_selections
+from server.report.subgroup_tables import build_heterogeneity_table, build_subgroup_plots
 from server.report.subject import Subject, subject_of
-from server.report.views import CohortView, fair_cohorts
-from server.results import PartOfCohort, Results
+from server.report.views import CohortView, find_fair_cohorts
+from server.results.cohort import PartOfCohort
+from server.results.file import Results
 
 if TYPE_CHECKING:
     import jinja2
 
 _HERE = Path(__file__).parent / "templates"
-_FILTERS = (
-    words.number,
-    words.count,
-    words.classes,
-    words.interval,
-    words.estimate,
-    words.absence,
-    words.p_value,
-    words.data_volume,
-    words.duration,
-    words.clock,
-    words.join_words,
-)
+_FILTERS = {
+    "number": words.format_number,
+    "count": words.format_count,
+    "classes": words.format_classes,
+    "interval": words.format_interval,
+    "estimate": words.format_estimate,
+    "absence": words.explain_absence,
+    "p_value": words.format_p_value,
+    "data_volume": words.format_data_volume,
+    "duration": words.format_duration,
+    "clock": words.format_moment,
+    "join_words": words.join_words,
+    "tint": tint_auc,
+}
+"""The filters that templates apply to values, by their name there."""
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """One part of the page; its template has its name.
+    """One chapter of the page.
 
     Attributes
     ----------
     name : str
+        Name of its template and of its anchor.
     title : str
-        In the contents.
+        Title in the table of contents.
     view : callable
-        What its template shows; something empty if the study has nothing to say in it.
+        Builds from the Subject what the template shows; an empty or None result omits the chapter.
     """
 
     name: str
@@ -65,73 +69,73 @@ class Chapter:
     view: Callable[[Subject], object]
 
 
-def _patients(subject: Subject) -> Mapping[str, tuple[PartOfCohort, ...]]:
+def _list_parts(subject: Subject) -> Mapping[str, tuple[PartOfCohort, ...]]:
     results = subject.results
     return {
         site.name: tuple(part for part in results.parts if part.site == site.name) for site in results.sites
     }
 
 
-def _confusion(subject: Subject) -> tuple[CohortView, ...]:
-    return fair_cohorts(subject.models[0]) if subject.models else ()
+def _list_fair_cohorts(subject: Subject) -> tuple[CohortView, ...]:
+    return find_fair_cohorts(subject.models[0]) if subject.models else ()
 
 
-def _if_judged(view: Callable[[Subject], object]) -> Callable[[Subject], object]:
+def _require_evaluation(view: Callable[[Subject], object]) -> Callable[[Subject], object]:
     return lambda subject: view(subject) if subject.results.evaluation else None
 
 
-def _attention(subject: Subject) -> object:
-    """Only networks have attention."""
+def _list_networks(subject: Subject) -> object:
+    """The networks' learning curves: only networks have attention maps."""
     return subject.results.training
 
 
-def _always(subject: Subject) -> object:
+def _show_always(subject: Subject) -> object:
     return subject
 
 
 CHAPTERS = (
-    Chapter("summary", "Findings", summary),
-    Chapter("patients", "Patients", _patients),
-    Chapter("characteristics", "Table 1: characteristics", characteristics),
-    Chapter("predictors", "Table 2: predictors", predictors),
-    Chapter("reproducibility", "Reproducibility", reproducibility),
-    Chapter("selections", "Radiomics features", selections),
-    Chapter("training", "Training", training),
-    Chapter("matrix", "Evaluation matrix", matrices),
-    Chapter("roc", "ROC curves", _if_judged(curves)),
-    Chapter("confusion", "Confusion matrices", _if_judged(_confusion)),
-    Chapter("performance", "Table 3: performance", _if_judged(performance)),
-    Chapter("comparisons", "Comparisons", comparisons),
-    Chapter("calibration", "Calibration", calibration),
-    Chapter("decision", "Decision curves", decision),
-    Chapter("subgroups", "Subgroups", subgroups),
-    Chapter("centres", "Differences between centres", heterogeneity),
-    Chapter("attention", "Attention maps", _attention),
-    Chapter("run", "What was run", _always),
-    Chapter("glossary", "Glossary", _always),
+    Chapter("summary", "Findings", build_summary),
+    Chapter("patients", "Patients", _list_parts),
+    Chapter("characteristics", "Table 1: characteristics", build_characteristics),
+    Chapter("predictors", "Table 2: predictors", build_predictors),
+    Chapter("reproducibility", "Reproducibility", build_reproducibility),
+    Chapter("selections", "Radiomics features", build_selections),
+    Chapter("training", "Training", build_training),
+    Chapter("matrix", "Evaluation matrix", build_matrices),
+    Chapter("roc", "ROC curves", _require_evaluation(build_curves)),
+    Chapter("confusion", "Confusion matrices", _require_evaluation(_list_fair_cohorts)),
+    Chapter("performance", "Table 3: performance", _require_evaluation(build_performance)),
+    Chapter("comparisons", "Comparisons", build_comparisons),
+    Chapter("calibration", "Calibration", build_calibration),
+    Chapter("decision", "Decision curves", build_decision_panels),
+    Chapter("subgroups", "Subgroups", build_subgroup_plots),
+    Chapter("centres", "Differences between centres", build_heterogeneity_table),
+    Chapter("attention", "Attention maps", _list_networks),
+    Chapter("run", "What was run", _show_always),
+    Chapter("glossary", "Glossary", _show_always),
 )
 
 
 def write_report(results: Results, path: Path) -> None:
-    """Writes the page, whole or not at all; the same results give the same bytes.
+    """Write the page completely or not at all; the same results give the same bytes.
 
     Raises
     ------
     StorageError
         If the disk is full or the folder cannot be written.
     """
-    write_atomically(path, render(results).encode())
+    write_atomically(path, render_page(results).encode())
 
 
-def render(results: Results) -> str:
-    """The page as text."""
+def render_page(results: Results) -> str:
+    """The page as HTML text."""
     subject = subject_of(results)
     views = {chapter.name: chapter.view(subject) for chapter in CHAPTERS}
     return (
-        _environment()
+        _build_environment()
         .get_template("page.html")
         .render(
-            css=_without_markup((_HERE / "page.css").read_text(encoding="utf-8")),
+            css=_mark_as_safe((_HERE / "page.css").read_text(encoding="utf-8")),
             chapters=[chapter for chapter in CHAPTERS if views[chapter.name]],
             views=views,
             subject=subject,
@@ -148,7 +152,7 @@ def render(results: Results) -> str:
     )
 
 
-def _environment() -> jinja2.Environment:
+def _build_environment() -> jinja2.Environment:
     import jinja2
 
     environment = jinja2.Environment(
@@ -158,18 +162,18 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update({word.__name__: word for word in _FILTERS}, tint=auc_tint)
+    environment.filters.update(_FILTERS)
     environment.globals.update(words=words, glossary=GLOSSARY)
     return environment
 
 
-def _without_markup(css: str) -> str:
-    """The style sheet as the page's own text: quotes in it must not be escaped.
+def _mark_as_safe(css: str) -> str:
+    """The style sheet, marked as safe so that its quotes are not escaped.
 
     Raises
     ------
     ValueError
-        If it could end the element that it stands in.
+        If it contains "<", which could end the style element.
     """
     from markupsafe import Markup
 

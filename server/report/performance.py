@@ -1,4 +1,4 @@
-"""Table 3: how every model does on training patients, internal tests and external centres."""
+"""Table 3: the performance of every model on training patients, internal tests and external centres."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from server.report.printed import (
-    Entry,
+    ColumnGroup,
     Footnotes,
-    Group,
-    Line,
     PrintedTable,
-    measure_entry,
-    value_entry,
+    TableEntry,
+    TableLine,
+    enter_measure,
+    enter_value,
 )
 from server.report.subject import Subject
-from server.report.views import ModelView, printed_cells
-from server.report.words import classes, count
-from server.results import Cell
+from server.report.views import ModelView, list_printed_cells
+from server.report.words import format_classes, format_count
+from server.results.evaluation import Cell
 
 _SHORT = (
     ("Accuracy", "accuracy"),
@@ -30,37 +30,39 @@ _SHORT = (
 
 
 @dataclass(frozen=True)
-class Performance:
-    """The chapter.
+class PerformanceChapter:
+    """The chapter "Table 3: performance".
 
     Attributes
     ----------
     table : PrintedTable or None
         None where nothing was evaluated.
-    details : mapping of model to its arms
-        Each arm's label with its cells: all intervals.
+    details : mapping of str to tuple of (str, tuple of Cell)
+        By model, the label of each arm with its results, whose intervals are all shown.
     """
 
     table: PrintedTable | None
     details: Mapping[str, tuple[tuple[str, tuple[Cell, ...]], ...]]
 
 
-def performance(subject: Subject) -> Performance:
-    """Table 3 and, below it, every arm with its intervals."""
-    return Performance(table_three(subject), {model.name: _arms(subject, model) for model in subject.models})
+def build_performance(subject: Subject) -> PerformanceChapter:
+    """Table 3 and, below it, every arm with all intervals."""
+    return PerformanceChapter(
+        build_table_three(subject), {model.name: _list_arms(subject, model) for model in subject.models}
+    )
 
 
-def table_three(subject: Subject) -> PrintedTable | None:
-    """Models down, each with the paper's cohorts; the arm that stands for it beside others."""
+def build_table_three(subject: Subject) -> PrintedTable | None:
+    """Table 3: models down, each with the paper's cohorts, in the arms that represent it."""
     notes = Footnotes()
-    lines = tuple(line for model in subject.models for line in _lines(subject, model, notes))
+    lines = tuple(line for model in subject.models for line in _build_lines(subject, model, notes))
     if not lines:
         return None
     return PrintedTable(
         caption="AUC with its 95% confidence interval; the other measures at the operating point.",
         stub=("Model", "Patients"),
         groups=(
-            Group(
+            ColumnGroup(
                 "", (f"{subject.event} / {subject.no_event}", "AUC (95% CI)", *(name for name, _ in _SHORT))
             ),
         ),
@@ -69,41 +71,43 @@ def table_three(subject: Subject) -> PrintedTable | None:
     )
 
 
-def _lines(subject: Subject, model: ModelView, notes: Footnotes) -> Iterator[Line]:
+def _build_lines(subject: Subject, model: ModelView, notes: Footnotes) -> Iterator[TableLine]:
     for arm in model.leading:
-        printed = printed_cells(model, arm, subject.places)
-        name = subject.contender(model.name, arm)
-        if printed:
-            yield Line(name)
-        for one in printed:
-            yield Line(one.label, _entries(subject, one.cell, notes), parent=name)
+        cells = list_printed_cells(model, arm, subject.centres)
+        name = subject.name_contender(model.name, arm)
+        if cells:
+            yield TableLine(name)
+        for printed_cell in cells:
+            yield TableLine(printed_cell.label, _enter_cell(subject, printed_cell.cell, notes), parent=name)
 
 
-def _entries(subject: Subject, cell: Cell, notes: Footnotes) -> tuple[Entry, ...]:
-    missing = "" if cell.missing == 0 else f"without score: {count(cell.missing)}"
-    counted = Entry(classes(cell), below=missing, absent=cell.positive is None and cell.negative is None)
-    values = [value_entry(getattr(cell, field), notes) for _, field in _SHORT]
-    mark = notes.mark(_operating_point(subject, cell))
-    first = values[0] if values[0].absent else Entry(values[0].text, mark)
-    return (counted, measure_entry(cell.auc, notes), first, *values[1:])
+def _enter_cell(subject: Subject, cell: Cell, notes: Footnotes) -> tuple[TableEntry, ...]:
+    missing = "" if cell.missing == 0 else f"without score: {format_count(cell.missing)}"
+    counted = TableEntry(
+        format_classes(cell), below=missing, absent=cell.positive is None and cell.negative is None
+    )
+    values = [enter_value(getattr(cell, field), notes) for _, field in _SHORT]
+    mark = notes.mark(_describe_operating_point(subject, cell))
+    first = values[0] if values[0].absent else TableEntry(values[0].text, mark)
+    return (counted, enter_measure(cell.auc, notes), first, *values[1:])
 
 
-def _operating_point(subject: Subject, cell: Cell) -> str:
-    """A threshold that is not the plan's, in words."""
+def _describe_operating_point(subject: Subject, cell: Cell) -> str:
+    """The cell's threshold in words, or an empty string if it is the plan's."""
     if cell.threshold is None or (cell.threshold == subject.results.study.threshold and not cell.falling):
         return ""
     return f"Called positive {'up to' if cell.falling else 'from'} {cell.threshold:g}."
 
 
-def _arms(subject: Subject, model: ModelView) -> tuple[tuple[str, tuple[Cell, ...]], ...]:
+def _list_arms(subject: Subject, model: ModelView) -> tuple[tuple[str, tuple[Cell, ...]], ...]:
     order = ("training", "internal", "external", "everybody")
     table = []
     for arm, label in zip(model.arms, model.labels, strict=True):
-        roles = {id(cell): subject.places.role(cell) for cell in model.cells if cell.arm == arm}
+        roles = {id(cell): subject.centres.role_of(cell) for cell in model.cells if cell.arm == arm}
         cells = [cell for cell in model.cells if roles.get(id(cell)) is not None]
         cells.sort(
             key=lambda cell: (
-                order.index(str(subject.places.role(cell))),
+                order.index(str(subject.centres.role_of(cell))),
                 len(cell.cohort_sites),
                 cell.cohort_sites,
             )

@@ -1,4 +1,4 @@
-"""Tables as a journal prints them, once for the page and for a spreadsheet."""
+"""Tables as a journal prints them, in one form for the page and for a spreadsheet."""
 
 from __future__ import annotations
 
@@ -6,21 +6,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from string import ascii_lowercase
 
-from server.records import Measure, Standing
-from server.report.words import ALPHA, MISSING, interval, number, p_value, ratio, standing_word
+from common.stats.estimate import Status
+from server.report.words import (
+    ALPHA,
+    DASH,
+    format_interval,
+    format_number,
+    format_p_value,
+    format_ratio,
+    name_standing,
+)
+from server.results.records import Measure
 
 
 @dataclass(frozen=True)
-class Entry:
+class TableEntry:
     """One cell of a table.
 
     Attributes
     ----------
     text : str
+        Its first line.
     mark : str
         Letters of its footnotes, separated by commas.
     below : str
-        A second, smaller line.
+        A second, smaller line; empty if there is none.
     absent : bool
         Whether the text says why there is no number.
     strong : bool
@@ -35,24 +45,25 @@ class Entry:
 
     @property
     def plain(self) -> str:
-        """All of it in one line, e.g. "14 (66.7); missing: 2 [a]"."""
+        """Text, second line and footnotes in one line, e.g. "14 (66.7); missing: 2 [a]"."""
         text = "; ".join(part for part in (self.text, self.below) if part)
         return f"{text} [{self.mark}]" if self.mark else text
 
 
-BLANK = Entry("")
-NOT_APPLICABLE = Entry(MISSING)
+BLANK = TableEntry("")
+NOT_APPLICABLE = TableEntry(DASH)
 
 
 @dataclass(frozen=True)
-class Group:
+class ColumnGroup:
     """Columns under one heading.
 
     Attributes
     ----------
     title : str
-        Empty where the columns stand for themselves.
+        The common heading; empty if the columns have none.
     columns : tuple of str
+        The heading of each column.
     """
 
     title: str
@@ -60,20 +71,21 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Line:
+class TableLine:
     """One line of a table.
 
     Attributes
     ----------
     label : str
-    entries : tuple of Entry
-        In the order of the columns; none if the line is a heading.
+        The text of the first column.
+    entries : tuple of TableEntry
+        In the order of the columns; empty if the line is a heading.
     parent : str
-        The line that it is indented under; empty if it is not.
+        Label of the line under which it is indented; empty if it is not.
     """
 
     label: str
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[TableEntry, ...] = ()
     parent: str = ""
 
 
@@ -84,39 +96,42 @@ class PrintedTable:
     Attributes
     ----------
     caption : str
-    stub : tuple of str
-        Headings of the first column: of its lines, and of lines indented under them.
-    groups : tuple of Group
-    lines : tuple of Line
+        The text above the table.
+    stub : tuple of (str, str)
+        Headings of the first column: for its lines, and for lines indented under them.
+    groups : tuple of ColumnGroup
+        The columns beside the first.
+    lines : tuple of TableLine
+        From top to bottom.
     footnotes : tuple of (str, str)
-        Letter and text.
+        Letter and text of each.
     """
 
     caption: str
     stub: tuple[str, str]
-    groups: tuple[Group, ...]
-    lines: tuple[Line, ...]
+    groups: tuple[ColumnGroup, ...]
+    lines: tuple[TableLine, ...]
     footnotes: tuple[tuple[str, str], ...] = ()
 
     @property
     def width(self) -> int:
-        """Columns beside the first."""
+        """Number of columns beside the first."""
         return sum(len(group.columns) for group in self.groups)
 
     @property
     def edges(self) -> tuple[bool, ...]:
-        """Whether each column beside the first is the left one of its group."""
+        """Whether each column beside the first is the leftmost of its group."""
         return tuple(place == 0 for group in self.groups for place in range(len(group.columns)))
 
     @property
     def grouped(self) -> bool:
-        """Whether any columns stand under a common heading."""
+        """Whether any columns have a common heading."""
         return any(group.title for group in self.groups)
 
 
 @dataclass
 class Footnotes:
-    """Letters for texts, in the order in which the table first needs them."""
+    """Letters for the texts of footnotes, in the order in which the table first needs them."""
 
     _letters: dict[str, str] = field(default_factory=dict)
 
@@ -135,47 +150,51 @@ class Footnotes:
         return ",".join(letter for letter in map(self.mark, texts) if letter)
 
     def lines(self) -> tuple[tuple[str, str], ...]:
-        """Letter and text of each."""
+        """Letter and text of each footnote."""
         return tuple((letter, text) for text, letter in self._letters.items())
 
 
-def absent_entry(standing: Standing, notes: Footnotes) -> Entry:
-    """That a number is withheld or not defined, the reason as a footnote."""
-    word = standing_word(standing)
+def enter_absent(standing: Status, notes: Footnotes) -> TableEntry:
+    """The entry for a number that is withheld or not defined, with the reason as a footnote."""
+    word = name_standing(standing)
     reason = f"{word[0].upper()}{word[1:]}: {standing.reason}." if standing.reason else ""
-    return Entry(word, notes.mark(reason), absent=True)
+    return TableEntry(word, notes.mark(reason), absent=True)
 
 
-def measure_entry(measure: Measure, notes: Footnotes) -> Entry:
-    """Value and interval as the paper prints them, e.g. "0.777 (0.716-0.830)"."""
+def enter_measure(measure: Measure, notes: Footnotes) -> TableEntry:
+    """The entry for a value with its interval, e.g. "0.777 (0.716-0.830)"."""
     if measure.value is None:
-        return absent_entry(measure.standing, notes)
-    bounds = interval(measure)
-    return Entry(f"{number(measure.value)} ({bounds})" if bounds else number(measure.value))
+        return enter_absent(measure.standing, notes)
+    bounds = format_interval(measure)
+    return TableEntry(
+        f"{format_number(measure.value)} ({bounds})" if bounds else format_number(measure.value)
+    )
 
 
-def value_entry(measure: Measure, notes: Footnotes) -> Entry:
-    """The value without its interval."""
+def enter_value(measure: Measure, notes: Footnotes) -> TableEntry:
+    """The entry for a value without its interval."""
     if measure.value is None:
-        return absent_entry(measure.standing, notes)
-    return Entry(number(measure.value))
+        return enter_absent(measure.standing, notes)
+    return TableEntry(format_number(measure.value))
 
 
-def ratio_entry(measure: Measure, notes: Footnotes) -> Entry:
-    """An odds ratio with its interval."""
+def enter_ratio(measure: Measure, notes: Footnotes) -> TableEntry:
+    """The entry for an odds ratio with its interval."""
     if measure.value is None:
-        return absent_entry(measure.standing, notes)
+        return enter_absent(measure.standing, notes)
     if measure.low is None or measure.high is None:
-        return Entry(ratio(measure.value))
-    return Entry(f"{ratio(measure.value)} ({ratio(measure.low)}{MISSING}{ratio(measure.high)})")
+        return TableEntry(format_ratio(measure.value))
+    return TableEntry(
+        f"{format_ratio(measure.value)} ({format_ratio(measure.low)}{DASH}{format_ratio(measure.high)})"
+    )
 
 
-def p_entry(value: float | None, mark: str = "") -> Entry:
-    """A p-value, emphasised below 0.05, or a dash."""
-    return Entry(p_value(value), mark, strong=value is not None and value < ALPHA)
+def enter_p_value(value: float | None, mark: str = "") -> TableEntry:
+    """The entry for a p-value, emphasised below 0.05, or a dash."""
+    return TableEntry(format_p_value(value), mark, strong=value is not None and value < ALPHA)
 
 
-def spreadsheet(table: PrintedTable) -> Iterator[tuple[str, ...]]:
+def write_spreadsheet_rows(table: PrintedTable) -> Iterator[tuple[str, ...]]:
     """The table's rows for a CSV file: two headings, the lines, a blank row and the footnotes."""
     if table.grouped:
         titles = ((group.title, *[""] * (len(group.columns) - 1)) for group in table.groups)

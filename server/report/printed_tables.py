@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from server.report.characteristics import centre_table, table_one
-from server.report.performance import table_three
-from server.report.predictors import table_two
-from server.report.printed import spreadsheet
-from server.report.selections import selection_table
+from server.report.characteristics import build_centre_table, build_table_one
+from server.report.performance import build_table_three
+from server.report.printed import write_spreadsheet_rows
+from server.report.regression_tables import build_table_two
+from server.report.selections import build_selection_table
 from server.report.subject import subject_of
-from server.results import Results
+from server.results.file import Results
 
 
-def printed_tables(results: Results) -> Mapping[str, tuple[tuple[str, ...], ...]]:
-    """The rows of each file by its name; what the study did not do is left out."""
+def build_printed_tables(results: Results) -> Mapping[str, tuple[tuple[str, ...], ...]]:
+    """The rows of each file by its name; tables of phases that the study did not run are left out."""
     subject = subject_of(results)
     regression = results.regression
     tables = {
-        "table1": table_one(subject) or centre_table(subject),
-        "table2": None if regression is None else table_two(subject, regression),
-        "table3": table_three(subject),
-        "table_s3": selection_table(results.selections) if results.selections else None,
+        "table1": build_table_one(subject) or build_centre_table(subject),
+        "table2": None if regression is None else build_table_two(subject, regression),
+        "table3": build_table_three(subject),
+        "table_s3": build_selection_table(results.selections) if results.selections else None,
     }
-    return {name: tuple(spreadsheet(table)) for name, table in tables.items() if table is not None}
+    return {name: tuple(write_spreadsheet_rows(table)) for name, table in tables.items() if table is not None}

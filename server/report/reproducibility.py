@@ -1,26 +1,26 @@
-"""How far readers agree, and on which radiomics features: the paper's Fig. 3 and its ICC filter."""
+"""How well readings agree, and how many radiomics features are reproducible (the paper's Fig. 3)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from common.cohort.readings import READINGS, Reader, Reading
-from server.reading_records import FeatureFilter, FeatureIcc, ReadingAgreement, Reproducibility
+from common.cohort.repeated_readings import READINGS, Reader, Reading
 from server.report.drawing import Picture
-from server.report.icc_strips import IccPanel, icc_picture
+from server.report.icc_strips import IccPanel, draw_icc_strips
 from server.report.printed import (
     NOT_APPLICABLE,
-    Entry,
+    ColumnGroup,
     Footnotes,
-    Group,
-    Line,
     PrintedTable,
-    absent_entry,
-    measure_entry,
+    TableEntry,
+    TableLine,
+    enter_absent,
+    enter_measure,
 )
 from server.report.subject import Subject
-from server.report.words import count, join_words
+from server.report.words import format_count, join_words
+from server.results.readings import FeatureFilter, FeatureIcc, ReadingAgreement, Reproducibility
 
 _READINGS: dict[Reading, str] = {"intra": "Same reader, second session", "inter": "Second reader"}
 _SUGGESTED: tuple[Reader, ...] = ("first", "inter")
@@ -28,21 +28,21 @@ _KINDS = {"volume": "Volumes (intraclass correlation)", "marker": "NCCT markers 
 
 
 @dataclass(frozen=True)
-class ReadingsView:
-    """The chapter.
+class ReproducibilityChapter:
+    """The chapter "Reproducibility".
 
     Attributes
     ----------
     readers : str
-        Who read, as far as the plan tells.
+        Whether centres share their readers, and what follows from it, in words.
     agreement : PrintedTable or None
-        None if the study did not ask.
+        The agreement of readings; None if the study did not compute it.
     filters : PrintedTable or None
-        How many features are reproducible, arm by arm; None if none had to be.
+        How many features are reproducible, arm by arm; None if the plan has no such filter.
     figure : Picture or None
-        Of the first arm that has any.
+        Intraclass correlations of the first arm that has any; None if none has.
     figure_arm : str
-        Which.
+        That arm in words; empty if it is the only one.
     """
 
     readers: str
@@ -52,23 +52,23 @@ class ReadingsView:
     figure_arm: str
 
 
-def reproducibility(subject: Subject) -> ReadingsView | None:
-    """The chapter, if the study asked for repeated readings."""
-    found = subject.results.reproducibility
-    if found is None:
+def build_reproducibility(subject: Subject) -> ReproducibilityChapter | None:
+    """The chapter, or None if the study has no repeated readings."""
+    record = subject.results.reproducibility
+    if record is None:
         return None
-    drawn = next((one for one in found.filters if one.readings), None)
-    return ReadingsView(
-        readers=_readers(found),
-        agreement=_agreement_table(found.agreements) if found.agreements else None,
-        filters=_filter_table(found.filters) if found.filters else None,
-        figure=None if drawn is None else _figure(drawn),
-        figure_arm="" if drawn is None or len(found.filters) == 1 else arm_words(drawn),
+    drawn = next((filtered for filtered in record.filters if filtered.readings), None)
+    return ReproducibilityChapter(
+        readers=_describe_readers(record),
+        agreement=_build_agreement_table(record.agreements) if record.agreements else None,
+        filters=_build_filter_table(record.filters) if record.filters else None,
+        figure=None if drawn is None else _draw_strips(drawn),
+        figure_arm="" if drawn is None or len(record.filters) == 1 else name_filter_arm(drawn),
     )
 
 
-def _readers(found: Reproducibility) -> str:
-    if found.same_readers:
+def _describe_readers(record: Reproducibility) -> str:
+    if record.same_readers:
         return "The same persons read at all centres, so their readings are judged together."
     return (
         "Each centre has readers of its own: volumes of several centres are compared by ICC(1,1), which "
@@ -76,13 +76,13 @@ def _readers(found: Reproducibility) -> str:
     )
 
 
-def arm_words(one: FeatureFilter) -> str:
+def name_filter_arm(filtered: FeatureFilter) -> str:
     """The arm in few words."""
-    _, _, left = one.arm.partition("-without-")
+    _, _, left = filtered.arm.partition("-without-")
     return f"Federated without {left}" if left else "Federated"
 
 
-def _agreement_table(found: Sequence[ReadingAgreement]) -> PrintedTable:
+def _build_agreement_table(agreements: Sequence[ReadingAgreement]) -> PrintedTable:
     notes = Footnotes()
     return PrintedTable(
         caption=(
@@ -92,37 +92,41 @@ def _agreement_table(found: Sequence[ReadingAgreement]) -> PrintedTable:
         ),
         stub=("Reading of", ""),
         groups=(
-            Group("Repeated reading", tuple(_READINGS[reading] for reading in READINGS)),
-            Group("Computed suggestion against", ("First reader", "Second reader")),
+            ColumnGroup("Repeated reading", tuple(_READINGS[reading] for reading in READINGS)),
+            ColumnGroup("Computed suggestion against", ("First reader", "Second reader")),
         ),
-        lines=tuple(_agreement_lines(found, notes)),
+        lines=tuple(_build_agreement_lines(agreements, notes)),
         footnotes=notes.lines(),
     )
 
 
-def _agreement_lines(found: Sequence[ReadingAgreement], notes: Footnotes) -> Iterator[Line]:
+def _build_agreement_lines(agreements: Sequence[ReadingAgreement], notes: Footnotes) -> Iterator[TableLine]:
     by_place: dict[tuple[str, str, Reader], ReadingAgreement]
-    by_place = {(one.kind, one.name, one.reader): one for one in found}
+    by_place = {(agreement.kind, agreement.name, agreement.reader): agreement for agreement in agreements}
     for kind, heading in _KINDS.items():
-        names = dict.fromkeys((one.name, one.label) for one in found if one.kind == kind)
-        yield Line(heading)
+        names = dict.fromkeys(
+            (agreement.name, agreement.label) for agreement in agreements if agreement.kind == kind
+        )
+        yield TableLine(heading)
         for name, label in names:
             places: list[tuple[str, str, Reader]] = [(kind, name, reading) for reading in READINGS]
             places += [("suggestion", name, reader) for reader in _SUGGESTED]
-            entries = (_entry(by_place.get(place), notes) for place in places)
-            yield Line(label, tuple(entries), parent=heading)
+            entries = (_enter_agreement(by_place.get(place), notes) for place in places)
+            yield TableLine(label, tuple(entries), parent=heading)
 
 
-def _entry(one: ReadingAgreement | None, notes: Footnotes) -> Entry:
-    if one is None:
+def _enter_agreement(agreement: ReadingAgreement | None, notes: Footnotes) -> TableEntry:
+    if agreement is None:
         return NOT_APPLICABLE
-    entry = measure_entry(one.agreement, notes)
-    other_form = f"{one.method}." if one.kind == "volume" and one.agreement.value is not None else ""
-    below = f"n = {count(one.used)}" if one.used else ""
-    return Entry(entry.text, entry.mark or notes.mark(other_form), below, entry.absent)
+    entry = enter_measure(agreement.agreement, notes)
+    other_form = (
+        f"{agreement.method}." if agreement.kind == "volume" and agreement.agreement.value is not None else ""
+    )
+    below = f"n = {format_count(agreement.used)}" if agreement.used else ""
+    return TableEntry(entry.text, entry.mark or notes.mark(other_form), below, entry.absent)
 
 
-def _filter_table(filters: Sequence[FeatureFilter]) -> PrintedTable:
+def _build_filter_table(filters: Sequence[FeatureFilter]) -> PrintedTable:
     notes = Footnotes()
     first = filters[0]
     bound = "" if first.judged == "value" else "the lower 95% bound of "
@@ -136,70 +140,75 @@ def _filter_table(filters: Sequence[FeatureFilter]) -> PrintedTable:
         ),
         stub=("Models", ""),
         groups=(
-            *(Group(_READINGS[reading], ("Patients", "Features")) for reading in readings),
-            Group("Every reading", ("Features",)),
+            *(ColumnGroup(_READINGS[reading], ("Patients", "Features")) for reading in readings),
+            ColumnGroup("Every reading", ("Features",)),
         ),
         lines=tuple(
-            Line(
-                arm_words(one),
-                (*(entry for name in readings for entry in _reading(one, name)), _retained(one, notes)),
+            TableLine(
+                name_filter_arm(filtered),
+                (
+                    *(entry for name in readings for entry in _enter_reading(filtered, name)),
+                    _enter_retained(filtered, notes),
+                ),
             )
-            for one in filters
+            for filtered in filters
         ),
         footnotes=notes.lines(),
     )
 
 
-def judged_value(one: FeatureFilter, feature: FeatureIcc) -> float | None:
-    """What the threshold is compared with: readings without any error have no bounds."""
-    if one.judged == "value" or feature.icc is None:
+def choose_judged_value(filtered: FeatureFilter, feature: FeatureIcc) -> float | None:
+    """The value that is compared with the threshold; an ICC of exactly 1 without bounds counts as 1."""
+    if filtered.judged == "value" or feature.icc is None:
         return feature.icc
     return feature.low if feature.low is not None else (1.0 if feature.icc == 1 else None)
 
 
-def lowest(one: FeatureFilter, reading: Reading) -> tuple[tuple[str, float], ...]:
-    """Each feature with what is judged of it in one reading: the least of the centres judged apart."""
+def find_lowest(filtered: FeatureFilter, reading: Reading) -> tuple[tuple[str, float], ...]:
+    """Each feature with its judged value in one reading: the lowest of the centres if judged apart."""
     values: dict[str, list[float | None]] = {}
-    for group in one.readings:
+    for group in filtered.readings:
         for feature in group.features if group.reading == reading else ():
-            values.setdefault(feature.name, []).append(judged_value(one, feature))
+            values.setdefault(feature.name, []).append(choose_judged_value(filtered, feature))
     return tuple(
-        (name, min(value for value in found if value is not None))
-        for name, found in values.items()
-        if None not in found
+        (name, min(value for value in judged if value is not None))
+        for name, judged in values.items()
+        if None not in judged
     )
 
 
-def _reading(one: FeatureFilter, reading: Reading) -> tuple[Entry, Entry]:
-    groups = [group for group in one.readings if group.reading == reading]
+def _enter_reading(filtered: FeatureFilter, reading: Reading) -> tuple[TableEntry, TableEntry]:
+    groups = [group for group in filtered.readings if group.reading == reading]
     if not groups:
         return NOT_APPLICABLE, NOT_APPLICABLE
-    patients = " + ".join(count(group.used) for group in groups)
-    above = sum(value > one.threshold for _, value in lowest(one, reading))
-    return Entry(patients), Entry(f"{above} of {len(groups[0].features)}")
+    patients = " + ".join(format_count(group.used) for group in groups)
+    above = sum(value > filtered.threshold for _, value in find_lowest(filtered, reading))
+    return TableEntry(patients), TableEntry(f"{above} of {len(groups[0].features)}")
 
 
-def _retained(one: FeatureFilter, notes: Footnotes) -> Entry:
-    if one.standing.kind != "ok":
-        return absent_entry(one.standing, notes)
-    left_out = f"Not judged at {join_words(one.left_out)}." if one.left_out else ""
-    return Entry(f"{len(one.retained)} of {len(one.readings[0].features)}", notes.mark(left_out))
+def _enter_retained(filtered: FeatureFilter, notes: Footnotes) -> TableEntry:
+    if filtered.standing.kind != "ok":
+        return enter_absent(filtered.standing, notes)
+    left_out = f"Not judged at {join_words(filtered.left_out)}." if filtered.left_out else ""
+    return TableEntry(
+        f"{len(filtered.retained)} of {len(filtered.readings[0].features)}", notes.mark(left_out)
+    )
 
 
-def _figure(one: FeatureFilter) -> Picture:
+def _draw_strips(filtered: FeatureFilter) -> Picture:
     panels = []
     for reading in READINGS:
-        values = lowest(one, reading)
+        values = find_lowest(filtered, reading)
         if values:
             panels.append(IccPanel(_READINGS[reading], values))
-    axis = one.form if one.judged == "value" else f"Lower 95% bound of {one.form}"
+    axis = filtered.form if filtered.judged == "value" else f"Lower 95% bound of {filtered.form}"
+    above = [sum(value > filtered.threshold for _, value in panel.values) for panel in panels]
     shown = "; ".join(
-        f"{panel.title}: {sum(value > one.threshold for _, value in panel.values)} of {len(panel.values)}"
-        for panel in panels
+        f"{panel.title}: {number} of {len(panel.values)}" for panel, number in zip(panels, above, strict=True)
     )
-    return icc_picture(
+    return draw_icc_strips(
         panels,
-        one.threshold,
+        filtered.threshold,
         axis,
-        f"A dot for each feature at its {axis}; above {one.threshold:.2f}: {shown}",
+        f"A dot for each feature at its {axis}; above {filtered.threshold:.2f}: {shown}",
     )

@@ -1,4 +1,4 @@
-"""Whether predicted risks are true, and whether acting on them helps: calibration and decision curves."""
+"""Whether predicted risks are accurate, and whether acting on them helps: calibration and decision curves."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from server.report.drawing import Picture
-from server.report.figures import StyledCell, calibration_picture, decision_picture
-from server.report.printed import Footnotes, Group, Line, PrintedTable, measure_entry
-from server.report.subject import SharedCohort, Subject, shared_cohorts
-from server.results import Cell
+from server.report.figures import StyledCell, draw_calibration, draw_decision
+from server.report.printed import ColumnGroup, Footnotes, PrintedTable, TableLine, enter_measure
+from server.report.subject import SharedCohort, Subject, find_shared_cohorts
+from server.results.evaluation import Cell
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,11 @@ class Reliability:
     Attributes
     ----------
     model, cohort : str
-        In words.
+        The model and the cohort in words.
     reference : bool
         Whether the model is the reference.
     picture : Picture
+        The diagram.
     """
 
     model: str
@@ -32,55 +33,68 @@ class Reliability:
 
 
 @dataclass(frozen=True)
-class CalibrationView:
-    """The chapter.
+class CalibrationChapter:
+    """The chapter "Calibration".
 
     Attributes
     ----------
     table : PrintedTable
+        Brier score, calibration error, intercept and slope.
     diagrams : tuple of Reliability
+        One for each model on each large cohort.
     """
 
     table: PrintedTable
     diagrams: tuple[Reliability, ...]
 
 
-def calibration(subject: Subject) -> CalibrationView | None:
-    """Every predicted risk on patients who did not train it; None if the study has none."""
+def build_calibration(subject: Subject) -> CalibrationChapter | None:
+    """The calibration of all predicted risks on patients who did not train them; None if there are none."""
     cohorts = [
-        (one, cells) for one in shared_cohorts(subject) if (cells := [c for c in one.cells if c.calibration])
+        (cohort, cells)
+        for cohort in find_shared_cohorts(subject)
+        if (cells := [c for c in cohort.cells if c.calibration])
     ]
     if not cohorts:
         return None
     notes = Footnotes()
-    lines = tuple(line for one, cells in cohorts for line in _lines(subject, one, cells, notes))
+    lines = tuple(line for cohort, cells in cohorts for line in _build_lines(subject, cohort, cells, notes))
     table = PrintedTable(
         caption="Values with 95% confidence intervals. Perfect: 0 for the first three, 1 for the slope.",
         stub=("Patients", "Model"),
-        groups=(Group("", ("Brier score", "Calibration error (ECE)", "Intercept", "Slope")),),
+        groups=(ColumnGroup("", ("Brier score", "Calibration error (ECE)", "Intercept", "Slope")),),
         lines=lines,
         footnotes=notes.lines(),
     )
-    drawn = (_diagram(subject, one, cell) for one, cells in cohorts if one.large for cell in cells)
-    return CalibrationView(table, tuple(one for one in drawn if one is not None))
+    drawn = (
+        _draw_diagram(subject, cohort, cell) for cohort, cells in cohorts if cohort.large for cell in cells
+    )
+    return CalibrationChapter(table, tuple(cohort for cohort in drawn if cohort is not None))
 
 
-def _lines(subject: Subject, cohort: SharedCohort, cells: list[Cell], notes: Footnotes) -> Iterator[Line]:
-    yield Line(cohort.label)
+def _build_lines(
+    subject: Subject, cohort: SharedCohort, cells: list[Cell], notes: Footnotes
+) -> Iterator[TableLine]:
+    yield TableLine(cohort.label)
     for cell in cells:
-        found = cell.calibration
-        if found is not None:
-            measures = (found.brier, found.expected_error, found.intercept, found.slope)
-            entries = tuple(measure_entry(measure, notes) for measure in measures)
-            yield Line(subject.contender(cell.model, cell.arm), entries, parent=cohort.label)
+        calibration = cell.calibration
+        if calibration is not None:
+            measures = (
+                calibration.brier,
+                calibration.expected_error,
+                calibration.intercept,
+                calibration.slope,
+            )
+            entries = tuple(enter_measure(measure, notes) for measure in measures)
+            yield TableLine(subject.name_contender(cell.model, cell.arm), entries, parent=cohort.label)
 
 
-def _diagram(subject: Subject, cohort: SharedCohort, cell: Cell) -> Reliability | None:
+def _draw_diagram(subject: Subject, cohort: SharedCohort, cell: Cell) -> Reliability | None:
     if cell.calibration is None or not cell.calibration.points:
         return None
-    model = subject.contender(cell.model, cell.arm)
+    model = subject.name_contender(cell.model, cell.arm)
     alt = f"Reliability diagram of {model}, {cohort.label}: observed share against predicted risk"
-    picture = calibration_picture(cell.calibration, subject.model_styles[cell.model], alt)
+    picture = draw_calibration(cell.calibration, subject.model_styles[cell.model], alt)
     return Reliability(model, cohort.label, subject.is_reference(cell.model), picture)
 
 
@@ -91,28 +105,29 @@ class DecisionPanel:
     Attributes
     ----------
     cohort : SharedCohort
-        With the cells that are drawn.
+        The cohort with the results that are drawn.
     picture : Picture
+        The curves.
     """
 
     cohort: SharedCohort
     picture: Picture
 
 
-def decision(subject: Subject) -> tuple[DecisionPanel, ...]:
-    """One panel for each cohort that holds all centres of its kind."""
+def build_decision_panels(subject: Subject) -> tuple[DecisionPanel, ...]:
+    """One panel for each large cohort (`SharedCohort.large`) that has decision curves."""
     panels = []
-    for one in shared_cohorts(subject):
-        cells = tuple(cell for cell in one.cells if cell.decision)
-        if one.large and cells:
-            names = ", ".join(subject.contender(cell.model, cell.arm) for cell in cells)
-            alt = f"Decision curves, {one.label}: {names}, everybody and nobody called positive"
-            picture = decision_picture(
+    for cohort in find_shared_cohorts(subject):
+        cells = tuple(cell for cell in cohort.cells if cell.decision)
+        if cohort.large and cells:
+            names = ", ".join(subject.name_contender(cell.model, cell.arm) for cell in cells)
+            alt = f"Decision curves, {cohort.label}: {names}, everybody and nobody called positive"
+            picture = draw_decision(
                 [
                     StyledCell(cell, subject.model_styles[cell.model], subject.is_reference(cell.model))
                     for cell in cells
                 ],
                 alt,
             )
-            panels.append(DecisionPanel(SharedCohort(one.label, one.large, cells), picture))
+            panels.append(DecisionPanel(SharedCohort(cohort.label, cohort.large, cells), picture))
     return tuple(panels)

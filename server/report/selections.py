@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from server.analyses import FeatureSelection, SelectedFeature
+from common.messages.headers import SelectedFeature
 from server.report.drawing import Picture
-from server.report.lasso_figure import lasso_picture
-from server.report.palette import LineStyle, model_styles
+from server.report.lasso_figure import draw_lasso
+from server.report.palette import LineStyle, style_models
 from server.report.printed import (
     BLANK,
     NOT_APPLICABLE,
-    Entry,
+    ColumnGroup,
     Footnotes,
-    Group,
-    Line,
     PrintedTable,
-    absent_entry,
+    TableEntry,
+    TableLine,
+    enter_absent,
 )
 from server.report.subject import Subject
-from server.report.words import arm_label, count, join_words, significant, why
+from server.report.words import explain_standing, format_count, format_significant, join_words, name_arm
+from server.results.selection import FeatureSelection
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,9 @@ class SelectionPanel:
     label : str
         The arm in words.
     summary : str
-        From how many features and patients, and by which penalty.
+        Numbers of patients and features and the penalty, in words.
     styles : tuple of LineStyle
-        Of the selected features, in their order.
+        The styles of the selected features, in their order.
     picture : Picture or None
         None where there is no path.
     """
@@ -46,15 +47,17 @@ class SelectionPanel:
 
 
 @dataclass(frozen=True)
-class Selections:
-    """The chapter.
+class SelectionsChapter:
+    """The chapter "Radiomics features".
 
     Attributes
     ----------
     table : PrintedTable
+        The features' coefficients by arm (Table S3).
     takers : str
-        The models that take the features.
+        The models that use the features, in words.
     panels : tuple of SelectionPanel
+        One for each arm.
     """
 
     table: PrintedTable
@@ -62,92 +65,104 @@ class Selections:
     panels: tuple[SelectionPanel, ...]
 
 
-def selections(subject: Subject) -> Selections | None:
-    """The chapter, if a model of the study takes radiomics."""
-    found = subject.results.selections
-    if not found:
+def build_selections(subject: Subject) -> SelectionsChapter | None:
+    """The chapter, or None if no model of the study uses radiomics."""
+    selections = subject.results.selections
+    if not selections:
         return None
-    names = dict.fromkeys(feature.name for one in found for feature in one.features)
-    styles = model_styles(tuple(names))
-    return Selections(
-        table=selection_table(found),
-        takers=_takers(subject, set(names)),
-        panels=tuple(_panel(one, styles) for one in found),
+    names = dict.fromkeys(feature.name for selection in selections for feature in selection.features)
+    styles = style_models(tuple(names))
+    return SelectionsChapter(
+        table=build_selection_table(selections),
+        takers=_name_takers(subject, set(names)),
+        panels=tuple(_build_panel(selection, styles) for selection in selections),
     )
 
 
-def selection_table(found: Sequence[FeatureSelection]) -> PrintedTable:
-    """Features down, the strongest of the first arm first; arms across."""
+def build_selection_table(selections: Sequence[FeatureSelection]) -> PrintedTable:
+    """Table S3: features down, the strongest of the first arm first; arms across."""
     notes = Footnotes()
     strength = {
         feature.name: (place, -abs(feature.coefficient))
-        for place, one in reversed(list(enumerate(found)))
-        for feature in one.features
+        for place, selection in reversed(list(enumerate(selections)))
+        for feature in selection.features
     }
     lines = [
-        Line(name, tuple(entry for one in found for entry in _coefficients(one, name, notes)))
+        TableLine(
+            name,
+            tuple(entry for selection in selections for entry in _enter_coefficients(selection, name, notes)),
+        )
         for name in sorted(strength, key=lambda name: strength[name])
     ]
     if not lines:
-        entries = tuple(entry for one in found for entry in (_none(one, notes), BLANK))
-        lines = [Line("No feature", entries)]
-    patients = tuple(entry for one in found for entry in (Entry(count(one.used)), BLANK))
+        entries = tuple(entry for selection in selections for entry in (_enter_none(selection, notes), BLANK))
+        lines = [TableLine("No feature", entries)]
+    patients = tuple(
+        entry for selection in selections for entry in (TableEntry(format_count(selection.used)), BLANK)
+    )
     return PrintedTable(
         caption="Coefficients of the LASSO on the outcome (0 or 1): for one standard deviation of a feature, "
         "and for one unit of it. A dash: not selected in that arm.",
         stub=("Radiomics feature", ""),
-        groups=tuple(Group(arm_label(one), ("Per SD", "Per unit")) for one in found),
-        lines=(*lines, Line("Patients", patients)),
+        groups=tuple(ColumnGroup(name_arm(selection), ("Per SD", "Per unit")) for selection in selections),
+        lines=(*lines, TableLine("Patients", patients)),
         footnotes=notes.lines(),
     )
 
 
-def per_unit(feature: SelectedFeature) -> float:
+def coefficient_per_unit(feature: SelectedFeature) -> float:
     """The coefficient for one unit of the feature, not for one standard deviation."""
     return feature.coefficient / feature.sd
 
 
-def _coefficients(one: FeatureSelection, name: str, notes: Footnotes) -> Iterator[Entry]:
-    feature = next((feature for feature in one.features if feature.name == name), None)
+def _enter_coefficients(selection: FeatureSelection, name: str, notes: Footnotes) -> Iterator[TableEntry]:
+    feature = next((feature for feature in selection.features if feature.name == name), None)
     if feature is None:
-        yield _none(one, notes)
+        yield _enter_none(selection, notes)
         yield BLANK
     else:
-        yield Entry(significant(feature.coefficient))
-        yield Entry(significant(per_unit(feature)))
+        yield TableEntry(format_significant(feature.coefficient))
+        yield TableEntry(format_significant(coefficient_per_unit(feature)))
 
 
-def _none(one: FeatureSelection, notes: Footnotes) -> Entry:
-    return NOT_APPLICABLE if one.standing.kind == "ok" else absent_entry(one.standing, notes)
+def _enter_none(selection: FeatureSelection, notes: Footnotes) -> TableEntry:
+    return NOT_APPLICABLE if selection.standing.kind == "ok" else enter_absent(selection.standing, notes)
 
 
-def _takers(subject: Subject, names: set[str]) -> str:
-    """In words, by what they were fitted on."""
+def _name_takers(subject: Subject, names: set[str]) -> str:
+    """The models that were fitted on any of these features, in words."""
     fits = [(fit.model, {row.variable for row in fit.rows}) for fit in subject.results.fitted]
     fits += [(machine.model, set(machine.covariates)) for machine in subject.results.machines]
     return join_words(list(dict.fromkeys(model for model, taken in fits if taken & names)))
 
 
-def _panel(one: FeatureSelection, styles: Mapping[str, LineStyle]) -> SelectionPanel:
-    label = arm_label(one)
-    if one.penalty is None or not one.path:
-        reason = why(one.standing) if one.standing.kind != "ok" else "no path was kept"
+def _build_panel(selection: FeatureSelection, styles: Mapping[str, LineStyle]) -> SelectionPanel:
+    label = name_arm(selection)
+    if selection.penalty is None or not selection.path:
+        reason = (
+            explain_standing(selection.standing) if selection.standing.kind != "ok" else "no path was kept"
+        )
         return SelectionPanel(label, f"No features were selected ({reason}).", (), None)
-    own = tuple(styles[feature.name] for feature in one.features)
+    feature_styles = tuple(styles[feature.name] for feature in selection.features)
     alt = (
-        f"LASSO, {label}: coefficients of {len(own)} selected features and validation error by penalty; "
-        f"chosen penalty {significant(one.penalty)}"
+        f"LASSO, {label}: coefficients of {len(feature_styles)} selected features and validation error by "
+        f"penalty; chosen penalty {format_significant(selection.penalty)}"
     )
-    return SelectionPanel(label, _summary(one), own, lasso_picture(one, one.penalty, own, alt))
+    return SelectionPanel(
+        label,
+        _describe_selection(selection),
+        feature_styles,
+        draw_lasso(selection, selection.penalty, feature_styles, alt),
+    )
 
 
-def _summary(one: FeatureSelection) -> str:
-    agreed = "" if one.reproducible is None else f" of which {one.reproducible} are reproducible"
-    before = one.candidates if one.reproducible is None else one.reproducible
-    screened = "" if one.prescreened == before else f", prescreened to {one.prescreened}"
-    chosen = len(one.features)
+def _describe_selection(selection: FeatureSelection) -> str:
+    agreed = "" if selection.reproducible is None else f" of which {selection.reproducible} are reproducible"
+    before = selection.candidates if selection.reproducible is None else selection.reproducible
+    screened = "" if selection.prescreened == before else f", prescreened to {selection.prescreened}"
+    chosen = len(selection.features)
     return (
-        f"{count(one.used)} training patients, {one.candidates} features{agreed}{screened}; {chosen} "
-        f"{'was' if chosen == 1 else 'were'} selected at \u03bb = "
-        f"{significant(one.penalty)} ({one.method})."
+        f"{format_count(selection.used)} training patients, {selection.candidates} features{agreed}{screened}; "
+        f"{chosen} {'was' if chosen == 1 else 'were'} selected at \u03bb = "
+        f"{format_significant(selection.penalty)} ({selection.method})."
     )

@@ -1,32 +1,36 @@
-"""What every chapter of the report starts from."""
+"""The study's results in the form that every chapter of the report starts from."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from server.report.cohorts import ROLES, Cohort, Places, key_of, largest, places_of
-from server.report.palette import LineStyle, arm_styles, model_styles
-from server.report.views import ModelView, model_views
-from server.report.words import negative_label, positive_label
-from server.results import Cell, Results
+from server.report.cohorts import ROLES, CohortRecord, StudyCentres, centres_of, keep_largest, key_of
+from server.report.palette import LineStyle, style_arms, style_models
+from server.report.views import ModelView, build_model_views
+from server.report.words import name_event, name_no_event
+from server.results.evaluation import Cell
+from server.results.file import Results
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A study's results with what several chapters make of them.
+    """A study's results with what several chapters derive from them.
 
     Attributes
     ----------
     results : Results
-    places : Places
+        The study's results.
+    centres : StudyCentres
+        The study's centres by role.
     models : tuple of ModelView
-        The reference first.
+        All models, the reference first.
     arm_styles, model_styles : mapping of name to LineStyle
+        How each arm, and each model, is drawn.
     """
 
     results: Results
-    places: Places
+    centres: StudyCentres
     models: tuple[ModelView, ...]
     arm_styles: Mapping[str, LineStyle]
     model_styles: Mapping[str, LineStyle]
@@ -34,24 +38,24 @@ class Subject:
     @property
     def event(self) -> str:
         """The outcome's name."""
-        return positive_label(self.results.study)
+        return name_event(self.results.study)
 
     @property
     def no_event(self) -> str:
-        """The name of its absence."""
-        return negative_label(self.results.study)
+        """The name of the outcome's absence."""
+        return name_no_event(self.results.study)
 
-    def model(self, name: str) -> ModelView:
-        """The model of that name."""
+    def find_model(self, name: str) -> ModelView:
+        """The model with this name."""
         return {model.name: model for model in self.models}[name]
 
     def is_reference(self, model: str) -> bool:
-        """Whether others are compared with it; the first model where none was named."""
+        """Whether other models are compared with it: the reference, or the first model if none was named."""
         return bool(self.models) and self.models[0].name == model
 
-    def contender(self, model: str, arm: str) -> str:
-        """A model in one arm, in few words: no arm is named where one alone stands for the model."""
-        view = self.model(model)
+    def name_contender(self, model: str, arm: str) -> str:
+        """A model in one arm, in few words; the arm is omitted if it alone represents the model."""
+        view = self.find_model(model)
         if view.leading == (arm,):
             return model
         return f"{model}, {dict(zip(view.arms, view.labels, strict=True))[arm]}"
@@ -59,14 +63,14 @@ class Subject:
 
 @dataclass(frozen=True)
 class SharedCohort:
-    """One cohort with every model that can be judged on it fairly, one arm a model.
+    """One cohort with every model that can be judged on it fairly, in one arm of each model.
 
     Attributes
     ----------
     label : str
         The cohort in words.
     large : bool
-        Whether no other cohort of its kind holds all its centres.
+        Whether no other cohort with the same role contains all its centres.
     cells : tuple of Cell
         At least one, in the order of the models.
     """
@@ -77,47 +81,51 @@ class SharedCohort:
 
 
 def subject_of(results: Results) -> Subject:
-    """The study, ready to be shown."""
-    models = model_views(results)
+    """The study's results, prepared for the chapters."""
+    models = build_model_views(results)
     names = [model.name for model in models]
-    return Subject(results, places_of(results), models, arm_styles(results), model_styles(names))
+    return Subject(results, centres_of(results), models, style_arms(results), style_models(names))
 
 
-def shared_cohorts(subject: Subject) -> tuple[SharedCohort, ...]:
-    """Cohorts that trained no model, each with all its models; internal tests first, large ones first.
+def find_shared_cohorts(subject: Subject) -> tuple[SharedCohort, ...]:
+    """The cohorts that trained no model, each with its models; internal tests first, large ones first.
 
-    A model of several arms is represented by the one that most centres trained.
+    A model with several arms is represented by the arm that most centres trained.
     """
     fair: dict[object, list[Cell]] = {}
     for model in subject.models:
         for cell in model.cells:
-            if cell.arm in model.leading and subject.places.role(cell) not in {None, "training"}:
+            if cell.arm in model.leading and subject.centres.role_of(cell) not in {None, "training"}:
                 fair.setdefault(key_of(cell), []).append(cell)
     for model in subject.models:
         for cell in model.cells:
             if cell.relation == "given" and key_of(cell) in fair and cell not in fair[key_of(cell)]:
                 fair[key_of(cell)].append(cell)
-    large = _large(subject, [cells[0] for cells in fair.values()])
-    found = [_shared(subject, cells, large=cells[0] in large) for cells in fair.values()]
-    return tuple(sorted(found, key=lambda one: (one.cells[0].part == "whole", not one.large)))
+    large = _keep_large(subject, [cells[0] for cells in fair.values()])
+    shared = [_share_cohort(subject, cells, large=cells[0] in large) for cells in fair.values()]
+    return tuple(sorted(shared, key=lambda cohort: (cohort.cells[0].part == "whole", not cohort.large)))
 
 
-def _large(subject: Subject, cells: list[Cell]) -> list[Cell]:
-    role = subject.places.role
-    return [one for kind in ROLES for one in largest(cell for cell in cells if role(cell) == kind)]
+def _keep_large(subject: Subject, cells: list[Cell]) -> list[Cell]:
+    role = subject.centres.role_of
+    return [
+        large_cell
+        for kind in ROLES
+        for large_cell in keep_largest(cell for cell in cells if role(cell) == kind)
+    ]
 
 
-def _shared(subject: Subject, cells: list[Cell], *, large: bool) -> SharedCohort:
+def _share_cohort(subject: Subject, cells: list[Cell], *, large: bool) -> SharedCohort:
     chosen: list[Cell] = []
     for model in subject.models:
-        own = [cell for cell in cells if cell.model == model.name]
-        if own:
-            chosen.append(max(own, key=lambda cell: len(cell.training_sites)))
-    return SharedCohort(subject.places.cohort(chosen[0]), large, tuple(chosen))
+        candidates = [cell for cell in cells if cell.model == model.name]
+        if candidates:
+            chosen.append(max(candidates, key=lambda cell: len(cell.training_sites)))
+    return SharedCohort(subject.centres.name_cohort(chosen[0]), large, tuple(chosen))
 
 
-def cell_of(subject: Subject, contender: tuple[str, str], cohort: Cohort) -> Cell | None:
-    """How a model in one arm did on a cohort, if it was judged there."""
+def find_cell(subject: Subject, contender: tuple[str, str], cohort: CohortRecord) -> Cell | None:
+    """The result of a model in one arm on a cohort, or None if it was not judged there."""
     return next(
         (
             cell

@@ -6,27 +6,30 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from server.analyses import FittedModel, Part
-from server.report.cohorts import ROLES, Places, Role, key_of, largest, places_of
-from server.report.words import PARTS, arm_label
-from server.results import Cell, LearningCurve, Results
+from common.plan.matrix import Part
+from server.report.cohorts import ROLES, Role, StudyCentres, centres_of, keep_largest, key_of
+from server.report.words import PART_NAMES, name_arm
+from server.results.evaluation import Cell
+from server.results.file import Results
+from server.results.regression import FittedModel
+from server.results.training import LearningCurve
 
 _Trained: TypeAlias = Cell | LearningCurve | FittedModel
-_ORDER = tuple(PARTS)
+_ORDER = tuple(PART_NAMES)
 _LEADING = ("given", "federated", "local", "pooled")
-"""Kinds of arm, the first that a model has stands for it beside other models."""
+"""Kinds of arm; the first kind that a model has represents it beside other models."""
 
 
 @dataclass(frozen=True)
-class CohortRow:
-    """One cohort and how each arm's model did on it.
+class EvaluationRow:
+    """One cohort and the result of each arm's model on it.
 
     Attributes
     ----------
     sites, part : str
         The cohort in words.
     cells : tuple of Cell or None
-        In the order of the model's arms; None where the model did not come to the cohort.
+        In the order of the model's arms; None where the model was not judged on the cohort.
     """
 
     sites: str
@@ -35,7 +38,7 @@ class CohortRow:
 
     @property
     def size(self) -> Cell:
-        """Any of the cells: all count the same patients."""
+        """One of the cells, for the number of patients: it is the same in all."""
         return next(cell for cell in self.cells if cell is not None)
 
 
@@ -46,17 +49,21 @@ class ModelView:
     Attributes
     ----------
     name : str
+        The model's name in the plan.
     reference : bool
-        Whether the others are compared with it.
+        Whether other models are compared with it.
     arms : tuple of str
-        Their names, in the study's order.
+        The names of its arms, in the study's order.
     labels : tuple of str
-        The same in words.
+        The arms in words.
     leading : tuple of str
-        The arms that stand for the model beside others: federated ones, else local ones.
+        The arms that represent the model beside others: given or federated ones, otherwise local ones.
     curves : tuple of LearningCurve
+        The learning curves of its arms; empty if it is not a network.
     cells : tuple of Cell
-    rows : tuple of CohortRow
+        All its results.
+    rows : tuple of EvaluationRow
+        The results by cohort.
     """
 
     name: str
@@ -66,12 +73,12 @@ class ModelView:
     leading: tuple[str, ...]
     curves: tuple[LearningCurve, ...]
     cells: tuple[Cell, ...]
-    rows: tuple[CohortRow, ...]
+    rows: tuple[EvaluationRow, ...]
 
 
 @dataclass(frozen=True)
 class CohortView:
-    """One cohort on which models can be compared fairly: nobody in it trained any of them.
+    """One cohort on which models can be compared fairly, since none of its patients trained any of them.
 
     Attributes
     ----------
@@ -93,9 +100,11 @@ class PrintedCell:
     Attributes
     ----------
     role : Role
+        Training, internal test, external or everybody.
     label : str
-        The row's name, with the centre where it is not the only one.
+        The row's name, with the centres if the role has several rows.
     cell : Cell
+        The result.
     """
 
     role: Role
@@ -103,21 +112,21 @@ class PrintedCell:
     cell: Cell
 
 
-def model_views(results: Results) -> tuple[ModelView, ...]:
-    """The models, the reference first, then in the study's order."""
+def build_model_views(results: Results) -> tuple[ModelView, ...]:
+    """All models, the reference first, then in the study's order."""
     named: tuple[_Trained, ...] = (*results.evaluation, *results.training, *results.fitted)
-    names = list(dict.fromkeys(one.model for one in named))
+    names = list(dict.fromkeys(record.model for record in named))
     reference = results.study.reference_model
     names.sort(key=lambda name: name != reference)
-    return tuple(_model(results, name) for name in names)
+    return tuple(_build_model_view(results, name) for name in names)
 
 
-def _model(results: Results, name: str) -> ModelView:
+def _build_model_view(results: Results, name: str) -> ModelView:
     curves = tuple(curve for curve in results.training if curve.model == name)
     cells = tuple(cell for cell in results.evaluation if cell.model == name)
     fitted = tuple(fit for fit in results.fitted if fit.model == name)
     trained: tuple[_Trained, ...] = (*curves, *fitted, *cells)
-    labels = {arm.arm: arm_label(arm) for arm in trained}
+    labels = {arm.arm: name_arm(arm) for arm in trained}
     kind = min((arm.kind for arm in trained), key=_LEADING.index)
     return ModelView(
         name=name,
@@ -127,11 +136,13 @@ def _model(results: Results, name: str) -> ModelView:
         leading=tuple(dict.fromkeys(arm.arm for arm in trained if arm.kind == kind)),
         curves=curves,
         cells=cells,
-        rows=tuple(_rows(cells, tuple(labels), places_of(results))),
+        rows=tuple(_build_rows(cells, tuple(labels), centres_of(results))),
     )
 
 
-def _rows(cells: Iterable[Cell], arms: tuple[str, ...], places: Places) -> Iterable[CohortRow]:
+def _build_rows(
+    cells: Iterable[Cell], arms: tuple[str, ...], centres: StudyCentres
+) -> Iterable[EvaluationRow]:
     by_cohort: dict[tuple[tuple[str, ...], Part], dict[str, Cell]] = {}
     for cell in cells:
         by_cohort.setdefault(key_of(cell), {})[cell.arm] = cell
@@ -139,50 +150,52 @@ def _rows(cells: Iterable[Cell], arms: tuple[str, ...], places: Places) -> Itera
     for key in order:
         row = by_cohort[key]
         first = next(iter(row.values()))
-        yield CohortRow(
-            places.label(first.cohort_sites), PARTS[first.part], tuple(row.get(arm) for arm in arms)
+        yield EvaluationRow(
+            centres.name_sites(first.cohort_sites),
+            PART_NAMES[first.part],
+            tuple(row.get(arm) for arm in arms),
         )
 
 
-def fair_cohorts(model: ModelView) -> tuple[CohortView, ...]:
-    """The cohorts whose patients trained none of the models shown with them; held-out patients first."""
-    found = []
+def find_fair_cohorts(model: ModelView) -> tuple[CohortView, ...]:
+    """The cohorts whose patients did not train the models judged on them; held-out patients first."""
+    cohorts = []
     for row in model.rows:
         fair = tuple(cell for cell in row.cells if cell is not None and _is_fair(cell))
         if fair:
-            found.append(CohortView(row.sites, row.part, fair))
-    return tuple(sorted(found, key=lambda cohort: cohort.cells[0].part == "whole"))
+            cohorts.append(CohortView(row.sites, row.part, fair))
+    return tuple(sorted(cohorts, key=lambda cohort: cohort.cells[0].part == "whole"))
 
 
 def _is_fair(cell: Cell) -> bool:
-    """Internal tests, and for models carried over the same patients and everybody else of that centre."""
+    """Whether the patients are an internal test, or test or all patients of a centre new to the model."""
     return cell.relation == "internal" or (
         cell.relation in {"external", "given"} and cell.part in {"test", "whole"}
     )
 
 
-def printed_cells(model: ModelView, arm: str, places: Places) -> tuple[PrintedCell, ...]:
-    """One arm's rows of the paper's Table 3: training, internal test, external; centres together if they are.
+def list_printed_cells(model: ModelView, arm: str, centres: StudyCentres) -> tuple[PrintedCell, ...]:
+    """One arm's rows of the paper's Table 3: training, internal test, external.
 
-    A cohort whose centres are all in a larger one of the same role is left out.
+    A cohort whose centres are all in a larger cohort of the same role is left out.
     """
     by_role: dict[Role, list[Cell]] = {role: [] for role in ROLES}
     for cell in model.cells:
-        role = places.role(cell)
+        role = centres.role_of(cell)
         if cell.arm == arm and role is not None:
             by_role[role].append(cell)
     return tuple(
-        PrintedCell(role, _row_label(role, cell, cells, places), cell)
+        PrintedCell(role, _name_row(role, cell, cells, centres), cell)
         for role, cells in by_role.items()
-        for cell in largest(cells)
+        for cell in keep_largest(cells)
     )
 
 
-def _row_label(role: Role, cell: Cell, cells: list[Cell], places: Places) -> str:
-    alone = len(largest(cells)) == 1
-    return ROLES[role] if alone else f"{ROLES[role]}, {places.label(cell.cohort_sites)}"
+def _name_row(role: Role, cell: Cell, cells: list[Cell], centres: StudyCentres) -> str:
+    alone = len(keep_largest(cells)) == 1
+    return ROLES[role] if alone else f"{ROLES[role]}, {centres.name_sites(cell.cohort_sites)}"
 
 
 def is_carried_over(cell: Cell) -> bool:
-    """Whether the cell is a model on everybody of centres that it was not trained on."""
+    """Whether the cell is a model's result on all patients of centres that did not train it."""
     return cell.relation == "external" and cell.part == "whole"

@@ -1,22 +1,25 @@
-"""How the report says things: labels of models and cohorts, numbers as the paper prints them."""
+"""The report's words: names of models and cohorts, numbers as the paper prints them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
-from server.analyses import FeatureSelection, FittedModel, Part
-from server.records import Described, Measure, Standing, SupportVectorMachine
-from server.results import Cell, LearningCurve, Study
+from common.plan.matrix import Part, Relation
+from common.stats.estimate import Status
+from server.results.cohort import VariableDescription
+from server.results.evaluation import Cell
+from server.results.file import StudySummary
+from server.results.records import Measure
+from server.results.regression import FittedModel
+from server.results.selection import FeatureSelection
+from server.results.training import LearningCurve, SupportVectorMachine
 
-MISSING = "\N{EN DASH}"
+DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 WITHHELD = "withheld"
 UNDEFINED = "not defined"
 ALPHA = 0.05
 """A p-value below this is called significant, as in the paper."""
-
-Relation = Literal["apparent", "selection", "internal", "seen centre", "external", "given"]
 
 RELATIONS: dict[Relation, str] = {
     "apparent": "apparent performance",
@@ -26,7 +29,7 @@ RELATIONS: dict[Relation, str] = {
     "external": "external",
     "given": "given score",
 }
-"""What stands in the table."""
+"""The words for each relation in tables."""
 
 RELATION_MEANINGS: dict[Relation, str] = {
     "external": "the centre took no part in training or in choosing the round: the model is carried over",
@@ -36,18 +39,19 @@ RELATION_MEANINGS: dict[Relation, str] = {
     "selection": "patients on whom the best round was chosen, so the number is slightly too good",
     "apparent": "the very patients who trained the model: no evidence that it works on others",
 }
-"""What it means, from the strongest evidence to the weakest."""
+"""What each relation means, from the strongest evidence to the weakest."""
 
-PARTS: dict[Part, str] = {
+PART_NAMES: dict[Part, str] = {
     "train": "training patients",
     "validation": "validation patients",
     "test": "internal test",
     "whole": "all patients",
 }
+"""The words for each part of a cohort."""
 
 
 def join_words(words: Sequence[str]) -> str:
-    """The words as English lists them.
+    """The words as an English list.
 
     Examples
     --------
@@ -59,7 +63,7 @@ def join_words(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def arm_label(arm: Cell | LearningCurve | FittedModel | FeatureSelection | SupportVectorMachine) -> str:
+def name_arm(arm: Cell | LearningCurve | FittedModel | FeatureSelection | SupportVectorMachine) -> str:
     """The arm in few words, e.g. "Federated", "Chongqing alone"."""
     if arm.kind == "given":
         return "Given score"
@@ -72,50 +76,50 @@ def arm_label(arm: Cell | LearningCurve | FittedModel | FeatureSelection | Suppo
     return f"Federated without {left}" if left else "Federated"
 
 
-def positive_label(study: Study) -> str:
-    """The name of the event."""
+def name_event(study: StudySummary) -> str:
+    """The name of the outcome."""
     return study.endpoint
 
 
-def negative_label(study: Study) -> str:
-    """The name of its absence."""
+def name_no_event(study: StudySummary) -> str:
+    """The name of the outcome's absence."""
     return f"non-{study.endpoint}"
 
 
-def number(value: float | None, decimals: int = 3) -> str:
+def format_number(value: float | None, decimals: int = 3) -> str:
     """The number as the paper prints it, or a dash.
 
     Examples
     --------
-    >>> number(0.7771), number(-0.0001)
+    >>> format_number(0.7771), format_number(-0.0001)
     ('0.777', '0.000')
     """
     if value is None:
-        return MISSING
+        return DASH
     digits = f"{abs(value):.{decimals}f}"
     return f"{MINUS}{digits}" if value < 0 and float(digits) > 0 else digits
 
 
-def significant(value: float | None) -> str:
+def format_significant(value: float | None) -> str:
     """A number of any size with three significant digits, or a dash.
 
     Examples
     --------
-    >>> significant(0.0123456), significant(12345.6), significant(2.5e-7)
+    >>> format_significant(0.0123456), format_significant(12345.6), format_significant(2.5e-7)
     ('0.0123', '1.23e+04', '2.5e-07')
     """
     if value is None:
-        return MISSING
+        return DASH
     digits = f"{abs(value):.3g}"
     return f"{MINUS}{digits}" if value < 0 else digits
 
 
-def ratio(value: float) -> str:
-    """An odds ratio, which may be huge or tiny where few patients stand behind it.
+def format_ratio(value: float) -> str:
+    """An odds ratio, which may be huge or tiny if few patients contribute to it.
 
     Examples
     --------
-    >>> ratio(1.0307), ratio(0.00002), ratio(51234.6), ratio(1e300)
+    >>> format_ratio(1.0307), format_ratio(0.00002), format_ratio(51234.6), format_ratio(1e300)
     ('1.031', '< 0.001', '51,235', '> 1,000,000')
     """
     if value < 0.0005:
@@ -125,112 +129,112 @@ def ratio(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3f}"
 
 
-def between(low: str, high: str) -> str:
-    """Two bounds of an interval; a dash beside a minus sign would be misread.
+def format_bounds(low: str, high: str) -> str:
+    """The two bounds of an interval, with "to" where a dash beside a minus sign would be misread.
 
     Examples
     --------
-    >>> between("-0.1", "0.2")
+    >>> format_bounds("-0.1", "0.2")
     '-0.1 to 0.2'
     """
     plain = low[:1].isdigit() and high[:1].isdigit()
-    return f"{low}{MISSING}{high}" if plain else f"{low} to {high}"
+    return f"{low}{DASH}{high}" if plain else f"{low} to {high}"
 
 
-def threshold(cell: Cell, study: Study) -> str:
-    """From, or up to, which score patients are called positive: the cell's own threshold, else the plan's."""
+def describe_threshold(cell: Cell, study: StudySummary) -> str:
+    """The score from (or up to) which patients are called positive: the cell's threshold, else the plan's."""
     value = f"{study.threshold if cell.threshold is None else cell.threshold:g}"
     return f"\N{LESS-THAN OR EQUAL TO} {value}" if cell.falling else value
 
 
-def count(value: int | None) -> str:
+def format_count(value: int | None) -> str:
     """The count, or the word for a count that is not shown."""
     return WITHHELD if value is None else f"{value:,}"
 
 
-def pair(first: int | None, second: int | None) -> str:
+def format_pair(first: int | None, second: int | None) -> str:
     """Two counts, e.g. "21 / 39"."""
-    return WITHHELD if first is None and second is None else f"{count(first)} / {count(second)}"
+    return WITHHELD if first is None and second is None else f"{format_count(first)} / {format_count(second)}"
 
 
-def classes(cell: Cell) -> str:
-    """Patients with and without expansion."""
-    return pair(cell.positive, cell.negative)
+def format_classes(cell: Cell) -> str:
+    """The cell's numbers of patients with and without expansion, e.g. "21 / 39"."""
+    return format_pair(cell.positive, cell.negative)
 
 
-def interval(measure: Measure, decimals: int = 3) -> str:
-    """The interval, or nothing."""
+def format_interval(measure: Measure, decimals: int = 3) -> str:
+    """The confidence interval, or an empty string if there is none."""
     if measure.low is None or measure.high is None:
         return ""
-    return between(number(measure.low, decimals), number(measure.high, decimals))
+    return format_bounds(format_number(measure.low, decimals), format_number(measure.high, decimals))
 
 
-def estimate(measure: Measure) -> str:
-    """Value and interval in one line, or why there is none."""
+def format_estimate(measure: Measure) -> str:
+    """Value and interval in one line, or why there is no value."""
     if measure.value is None:
-        return absence(measure)
-    bounds = interval(measure)
-    return f"{number(measure.value)} (95% CI {bounds})" if bounds else number(measure.value)
+        return explain_absence(measure)
+    bounds = format_interval(measure)
+    return f"{format_number(measure.value)} (95% CI {bounds})" if bounds else format_number(measure.value)
 
 
-def standing_word(standing: Standing) -> str:
-    """Whether a number that is not there is withheld or does not exist."""
+def name_standing(standing: Status) -> str:
+    """Whether an absent number is withheld or not defined."""
     return WITHHELD if standing.kind == "suppressed" else UNDEFINED
 
 
-def why(standing: Standing) -> str:
-    """Why a number is not there, with the reason if one is known."""
-    word = standing_word(standing)
+def explain_standing(standing: Status) -> str:
+    """Why a number is absent, with the reason if one is known."""
+    word = name_standing(standing)
     return f"{word}: {standing.reason}" if standing.reason else word
 
 
-def absence(measure: Measure) -> str:
-    """Why there is no number."""
-    return why(measure.standing)
+def explain_absence(measure: Measure) -> str:
+    """Why the measure has no number."""
+    return explain_standing(measure.standing)
 
 
-def patients(cell: Cell) -> str:
-    """How many patients stand behind a cell."""
+def count_patients(cell: Cell) -> str:
+    """How many patients a cell is computed from, in words."""
     if cell.positive is None or cell.negative is None:
         return "number of patients withheld"
     return f"{cell.positive + cell.negative:,} patients"
 
 
-def described(group: Described, decimals: int) -> str:
-    """One group's entry in the cohort's table, as the paper's Table 1 prints it."""
+def describe_group(group: VariableDescription, decimals: int) -> str:
+    """One group's summary of a variable, as the paper's Table 1 prints it."""
     if group.standing.kind != "ok":
-        return why(group.standing)
+        return explain_standing(group.standing)
     if group.patients is not None:
-        share = "" if group.percent is None else f" ({number(group.percent, 1)})"
+        share = "" if group.percent is None else f" ({format_number(group.percent, 1)})"
         return f"{group.patients:,}{share}"
     if group.mean is not None:
-        return f"{number(group.mean, decimals)} ± {number(group.sd, decimals)}"
+        return f"{format_number(group.mean, decimals)} ± {format_number(group.sd, decimals)}"
     quartiles = (group.first_quartile, group.median, group.third_quartile)
     if quartiles == (None, None, None):
-        return MISSING
-    first, median, third = (number(value, decimals) for value in quartiles)
+        return DASH
+    first, median, third = (format_number(value, decimals) for value in quartiles)
     return f"{median} ({first}, {third})"
 
 
-def p_value(value: float | None) -> str:
+def format_p_value(value: float | None) -> str:
     """The p-value as the paper prints it.
 
     Examples
     --------
-    >>> p_value(0.0004), p_value(0.0312)
+    >>> format_p_value(0.0004), format_p_value(0.0312)
     ('< .001', '.031')
     """
     if value is None:
-        return MISSING
+        return DASH
     return "< .001" if value < 0.001 else f"{value:.3f}".removeprefix("0")
 
 
-def data_volume(size_bytes: int) -> str:
+def format_data_volume(size_bytes: int) -> str:
     """The size in decimal units.
 
     Examples
     --------
-    >>> data_volume(12_345_678)
+    >>> format_data_volume(12_345_678)
     '12.3 MB'
     """
     size = float(size_bytes)
@@ -241,12 +245,12 @@ def data_volume(size_bytes: int) -> str:
     return f"{size:.1f} TB"
 
 
-def duration(seconds: float) -> str:
-    """The time in the units that a reader thinks in.
+def format_duration(seconds: float) -> str:
+    """The time in the units that a reader expects.
 
     Examples
     --------
-    >>> duration(3725.2)
+    >>> format_duration(3725.2)
     '1 h 2 min'
     """
     if seconds < 60:
@@ -255,6 +259,6 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def clock(moment: str) -> str:
-    """A moment in ISO 8601 as a reader writes it, e.g. "2026-03-01 12:30 UTC"."""
+def format_moment(moment: str) -> str:
+    """A moment in ISO 8601 in the form for readers, e.g. "2026-03-01 12:30 UTC"."""
     return f"{moment[:10]} {moment[11:16]} UTC"

@@ -12,9 +12,9 @@ from common.types import Counts, Reals
 from simulations.paper.facts import MeanSd, MedianIqr
 
 _BELOW = 0.4
-"""Share of an IQR that lies below its median; the paper prints widths only, most variables are skewed."""
+"""Share of an IQR that lies below its median: the paper prints only widths, and most variables are skewed."""
 _TAILS = (0.8, 1.5)
-"""How far values reach beyond the quartiles, in IQRs."""
+"""How far values reach below the first and above the third quartile, in IQRs."""
 _QUARTILES = (Decimal("0.25"), Decimal("0.5"), Decimal("0.75"))
 
 
@@ -25,11 +25,11 @@ class Recording:
     Attributes
     ----------
     resolution : Decimal
-        Step between neighbouring values.
+        Step between neighbouring values, in the variable's unit.
     smallest : Decimal
-        Value that no patient is below.
+        The smallest value that a patient may have.
     reach : Decimal
-        By what the largest values exceed the third quartile at least.
+        The least by which the largest value exceeds the third quartile.
     """
 
     resolution: Decimal
@@ -38,7 +38,7 @@ class Recording:
 
 
 def values_of(printed: MeanSd | MedianIqr, n: int, recording: Recording, zeros: int = 0) -> Reals:
-    """Ascending values of n patients that print as told.
+    """Ascending values of n patients that have the printed summary.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def values_of(printed: MeanSd | MedianIqr, n: int, recording: Recording, zeros: 
     n : int
     recording : Recording
     zeros : int
-        Patients with the value 0, who come first; only with a median.
+        Number of patients with the value 0, who come first; only with a median.
 
     Returns
     -------
@@ -59,24 +59,25 @@ def values_of(printed: MeanSd | MedianIqr, n: int, recording: Recording, zeros: 
         If no such values exist.
     """
     if isinstance(printed, MedianIqr):
-        return _recorded(_with_median_iqr(printed, n, recording, zeros), recording)
-    units = _with_mean_sd(printed.mean / recording.resolution, printed.sd / recording.resolution, n)
-    values = _recorded(units, recording)
-    for found, wanted in ((values.mean(), printed.mean), (values.std(ddof=1), printed.sd)):
-        if abs(Decimal(float(found)) - wanted) > Decimal(5).scaleb(int(wanted.as_tuple().exponent) - 1):
+        return _record(_build_with_median_iqr(printed, n, recording, zeros), recording)
+    units = _build_with_mean_sd(printed.mean / recording.resolution, printed.sd / recording.resolution, n)
+    values = _record(units, recording)
+    for value, wanted in ((values.mean(), printed.mean), (values.std(ddof=1), printed.sd)):
+        if abs(Decimal(float(value)) - wanted) > Decimal(5).scaleb(int(wanted.as_tuple().exponent) - 1):
             raise ValueError(f"{n} values with a resolution of {recording.resolution} cannot have {printed}")
     return values
 
 
-def _recorded(units: Counts, recording: Recording) -> Reals:
+def _record(units: Counts, recording: Recording) -> Reals:
+    """Multiples of the resolution as values in the variable's unit."""
     values: Reals = np.round(units * float(recording.resolution), 6)
     return values
 
 
-def _with_mean_sd(mean: Decimal, sd: Decimal, n: int) -> Counts:
-    """Whole numbers near the quantiles of a normal, then moved until sum and sum of squares are the nearest.
+def _build_with_mean_sd(mean: Decimal, sd: Decimal, n: int) -> Counts:
+    """Whole numbers near a normal's quantiles, moved until sum and sum of squares are as near as possible.
 
-    Two values that move towards or away from each other by one keep the sum and change the sum of squares by
+    If two values move towards or away from each other by one, the sum stays and the sum of squares changes by
     twice their distance and two.
     """
     deviates = norm.ppf(np.arange(1, n + 1) / (n + 1))
@@ -95,7 +96,7 @@ def _with_mean_sd(mean: Decimal, sd: Decimal, n: int) -> Counts:
 
 
 def _widen(units: Counts, half: int) -> None:
-    """Changes the sum of squares by about `2 * half` and keeps the sum."""
+    """Change the sum of squares by about `2 * half` and keep the sum, in place."""
     distances = units[None, :] - units[:, None] + 1
     np.fill_diagonal(distances, np.iinfo(np.int64).max // 2)
     low, high = np.unravel_index(np.argmin(np.abs(distances - half)), distances.shape)
@@ -103,8 +104,11 @@ def _widen(units: Counts, half: int) -> None:
     units[high] += 1
 
 
-def _with_median_iqr(printed: MedianIqr, n: int, recording: Recording, zeros: int) -> Counts:
-    """Quantiles of type 6 lie at ranks (n + 1) p: values at these ranks are set, the others lie between."""
+def _build_with_median_iqr(printed: MedianIqr, n: int, recording: Recording, zeros: int) -> Counts:
+    """Whole numbers with these quartiles: values at the ranks (n + 1) p are set, the others are interpolated.
+
+    Quantiles are of type 6 (Hyndman and Fan 1996).
+    """
     median = printed.median / recording.resolution
     width = (printed.iqr / recording.resolution).to_integral_value(ROUND_HALF_UP)
     first = (median - Decimal(str(_BELOW)) * width).to_integral_value(ROUND_HALF_UP)
@@ -116,7 +120,7 @@ def _with_median_iqr(printed: MedianIqr, n: int, recording: Recording, zeros: in
     reach = max(Decimal(str(_TAILS[1])) * width, recording.reach / recording.resolution)
     known = {zeros + 1: low, n: quartiles[2] + reach}
     for p, value in zip(_QUARTILES, quartiles, strict=True):
-        known |= _at_rank(Decimal(n + 1) * p, value)
+        known |= _set_quantile(Decimal(n + 1) * p, value)
     if any((rank <= zeros) != (value == 0) for rank, value in known.items()):
         raise ValueError(f"{zeros} zeros of {n} values contradict {printed}")
     ranks = sorted(rank for rank in known if rank > zeros)
@@ -124,8 +128,8 @@ def _with_median_iqr(printed: MedianIqr, n: int, recording: Recording, zeros: in
     return np.concatenate([np.zeros(zeros, dtype=np.int64), np.rint(values).astype(np.int64)])
 
 
-def _at_rank(rank: Decimal, value: Decimal) -> dict[int, Decimal]:
-    """The one or two order statistics that make the quantile at this rank the value."""
+def _set_quantile(rank: Decimal, value: Decimal) -> dict[int, Decimal]:
+    """The one or two order statistics, by rank, that give the quantile at this rank the value."""
     below, above = int(rank), int(rank) + (rank % 1 != 0)
     low, high = value.to_integral_value("ROUND_FLOOR"), value.to_integral_value("ROUND_CEILING")
     if low != high and rank % 1 != Decimal("0.5"):

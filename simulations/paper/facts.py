@@ -1,7 +1,7 @@
-"""What the paper tells of its patients in numbers that rows can be made from: no p-value, ratio or AUC.
+"""The paper's numbers from which rows can be made: no p-value, ratio or AUC.
 
-`simulations/table1.csv` holds counts, means with SDs and medians with widths of the IQR; `wins.csv` beside
-this file holds each model's confusion matrix and the number of pairs it ranks rightly.
+`simulations/hospitals/table1.csv` holds counts, means with SDs and medians with widths of the IQR; `wins.csv`
+beside this file holds each model's confusion matrix and the number of pairs that it ranks correctly.
 
 References
 ----------
@@ -16,13 +16,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
-Cohort = Literal["training", "internal", "external"]
+from simulations.hospitals.published import PaperCohort
+
 HERE = Path(__file__).parent
-"""Where facts and printed cells lie."""
+"""The folder of the facts and of the printed cells."""
 
-COHORTS: tuple[Cohort, ...] = ("training", "internal", "external")
+COHORTS: tuple[PaperCohort, ...] = ("training", "internal", "external")
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class MeanSd:
     Attributes
     ----------
     mean, sd : Decimal
-        With the printed decimals.
+        In the variable's unit, with the printed decimals.
     """
 
     mean: Decimal
@@ -46,7 +47,7 @@ class MedianIqr:
     Attributes
     ----------
     median, iqr : Decimal
-        `iqr` is the width of the interquartile range.
+        In the variable's unit; `iqr` is the width of the interquartile range.
     """
 
     median: Decimal
@@ -54,15 +55,17 @@ class MedianIqr:
 
 
 @dataclass(frozen=True)
-class Group:
+class PrintedGroup:
     """Patients of one cohort with one outcome.
 
     Attributes
     ----------
     patients : int
+        How many the paper counts.
     counts : mapping of (variable, level) to int
-        Binary variables have the level "".
+        Patients with this level; binary variables have the level "".
     continuous : mapping of str to MeanSd or MedianIqr
+        The printed summary of each continuous variable, by its name.
     """
 
     patients: int
@@ -72,14 +75,15 @@ class Group:
 
 @dataclass(frozen=True)
 class Ranking:
-    """How one model ranks and calls one cohort.
+    """How one model ranks and classifies one cohort.
 
     Attributes
     ----------
     true_positive, false_negative, true_negative, false_positive : int
+        The cells of the confusion matrix, in patients.
     doubled_wins : int
-        Twice the pairs of one patient with and one without expansion in which the former scores higher; a tie
-        is half a win.
+        Twice the number of pairs, one patient with and one without expansion, in which the former scores
+        higher; a tie is half a win.
     """
 
     true_positive: int
@@ -95,45 +99,47 @@ class Facts:
 
     Attributes
     ----------
-    groups : mapping of (cohort, expanded) to Group
+    groups : mapping of (cohort, expanded) to PrintedGroup
+        The printed numbers of each cohort's patients without and with expansion.
     rankings : mapping of (model, cohort) to Ranking
+        How each model ranks and classifies each cohort.
     """
 
-    groups: Mapping[tuple[Cohort, bool], Group]
-    rankings: Mapping[tuple[str, Cohort], Ranking]
+    groups: Mapping[tuple[PaperCohort, bool], PrintedGroup]
+    rankings: Mapping[tuple[str, PaperCohort], Ranking]
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Their names, in the paper's order."""
+        """The models' names, in the paper's order."""
         return tuple(dict.fromkeys(model for model, _ in self.rankings))
 
 
-def published_facts() -> Facts:
-    """The paper's."""
-    of_group: dict[tuple[Cohort, bool], list[dict[str, str]]] = defaultdict(list)
-    for row in rows_of(HERE.parent / "table1.csv"):
-        of_group[cast("Cohort", row["cohort"]), row["rhe"] == "1"].append(row)
+def read_facts() -> Facts:
+    """The facts that the paper prints."""
+    of_group: dict[tuple[PaperCohort, bool], list[dict[str, str]]] = defaultdict(list)
+    for row in rows_of(HERE.parent / "hospitals" / "table1.csv"):
+        of_group[cast("PaperCohort", row["cohort"]), row["rhe"] == "1"].append(row)
     rankings = {
-        (row["model"], cast("Cohort", row["cohort"])): Ranking(
+        (row["model"], cast("PaperCohort", row["cohort"])): Ranking(
             int(row["tp"]), int(row["fn"]), int(row["tn"]), int(row["fp"]), int(row["doubled_wins"])
         )
         for row in rows_of(HERE / "wins.csv")
     }
-    return Facts({key: _group(rows) for key, rows in of_group.items()}, rankings)
+    return Facts({key: _build_group(rows) for key, rows in of_group.items()}, rankings)
 
 
 def rows_of(path: Path) -> Iterator[dict[str, str]]:
-    """Lines of a CSV file, without its comments."""
+    """The rows of a CSV file, without its comments."""
     with path.open(newline="", encoding="utf-8") as file:
         yield from csv.DictReader(line for line in file if not line.startswith("#"))
 
 
-def _group(rows: list[dict[str, str]]) -> Group:
+def _build_group(rows: list[dict[str, str]]) -> PrintedGroup:
     counts = {(row["variable"], row["level"]): int(row["value"]) for row in rows if row["summary"] == "count"}
-    continuous = {row["variable"]: _described(row) for row in rows if row["summary"] != "count"}
-    return Group(int(rows[0]["patients"]), counts, continuous)
+    continuous = {row["variable"]: _parse_summary(row) for row in rows if row["summary"] != "count"}
+    return PrintedGroup(int(rows[0]["patients"]), counts, continuous)
 
 
-def _described(row: dict[str, str]) -> MeanSd | MedianIqr:
+def _parse_summary(row: dict[str, str]) -> MeanSd | MedianIqr:
     centre, spread = Decimal(row["value"]), Decimal(row["spread"])
     return MeanSd(centre, spread) if row["summary"] == "mean_sd" else MedianIqr(centre, spread)

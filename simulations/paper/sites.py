@@ -1,4 +1,4 @@
-"""The four sites' folders: a cohort table and settings each, and no image."""
+"""The four sites' folders: each has a cohort table and settings, and no image."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from client.site import MARKER, SITE_FILE
-from common.storage import write_atomically
+from client.membership.site import MARKER, SITE_FILE
+from common.runtime.storage import write_atomically
 
 _TABLE = "cohort.csv"
 _SITE = """# Written by rhe-simulate paper-tables: no patient of this folder exists.
@@ -22,7 +22,7 @@ profiles = ["replication"]
 
 
 def write_sites(tables: dict[str, pd.DataFrame], out: Path) -> dict[str, Path]:
-    """One folder a site, by its name.
+    """Write one folder for each site and return them by the site's name.
 
     Raises
     ------

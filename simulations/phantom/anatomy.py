@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from common.imaging.geometry import Geometry
+from common.imaging.hounsfield import AIR_HU
 from common.seeds import generator
 from common.types import Flags, Pixels
 from simulations.phantom.scanners import Scanner
 
-AIR_HU = -1000.0
 FAT_HU = -90.0
 SKIN_HU = 35.0
 BONE_HU = 1000.0
@@ -30,13 +30,14 @@ DURA_HU = 46.0
 CALCIFICATION_HU = 150.0
 
 SKIN_MM = (78.0, 98.0, 92.0)
-"""Semi-axes of the skin's surface; the skull and the brain lie within at fixed depths."""
+"""Semi-axes (x, y, z) of the skin's surface; the skull and the brain lie at fixed depths below it."""
 _SCALP_MM, _SKULL_MM, _MENINGES_MM = 6.0, 7.0, 2.0
 _DISTENSION = 1.6
 _GYRUS_MM = 5.5
 _SULCUS_DEPTH_MM = 17.0
 
 Point = tuple[float, float, float]
+"""Patient coordinates x, y and z."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,9 @@ class Ellipsoid:
     Attributes
     ----------
     centre_mm, semi_mm : Point
-        Of the left one.
+        Centre and semi-axes of the left one.
     turn_degrees : float
-        About the vertical axis; positive turns the front end outwards.
+        Rotation about the vertical axis; a positive angle turns the front end outwards.
     """
 
     centre_mm: Point
@@ -90,10 +91,11 @@ class Head:
     Attributes
     ----------
     geometry : Geometry
+        Where the voxels lie.
     hu : Pixels of shape (slices, rows, columns)
-        Without blur and noise.
+        Densities without blur and noise.
     brain, ventricles, sulci, infratentorial : Flags of the same shape
-        Parenchyma; CSF spaces that IVH and SAH can fill; what lies below the tentorium.
+        Parenchyma; the CSF spaces that an IVH and a SAH can fill; everything below the tentorium.
     yielding : Flags of the same shape
         Brain into which a large IVH widens the ventricles.
     """
@@ -109,26 +111,32 @@ class Head:
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Patient coordinates of a part of a grid, broadcastable to (slices, rows, columns), in mm."""
+    """Patient coordinates of a part of a grid, in mm.
+
+    Attributes
+    ----------
+    x, y, z : Pixels, broadcastable to (slices, rows, columns)
+        To the patient's left, to the back and to the head.
+    """
 
     x: Pixels
     y: Pixels
     z: Pixels
 
-    def scaled(self, factor: float) -> Coordinates:
+    def scale(self, factor: float) -> Coordinates:
         """Coordinates of the same voxels in a head that is smaller by this factor."""
         x, y, z = (axis / np.float32(factor) for axis in (self.x, self.y, self.z))
         return Coordinates(x, y, z)
 
     def distance_squared(self, point_mm: Point) -> Pixels:
-        """From a point, in mm squared."""
+        """The squared distance from a point, in mm squared."""
         x, y, z = (np.float32(mm) for mm in point_mm)
         squared: Pixels = (self.x - x) ** 2 + (self.y - y) ** 2 + (self.z - z) ** 2
         return squared
 
 
-def coordinates(geometry: Geometry, part: tuple[slice, slice, slice]) -> Coordinates:
-    """Coordinates of a part of the grid; a slice's rows may climb, its columns run across."""
+def coordinates_of(geometry: Geometry, part: tuple[slice, slice, slice]) -> Coordinates:
+    """Coordinates of a part of the grid; a slice's height may change with the row, not with the column."""
     slices, rows, columns = part
     y_step, z_step = geometry.axes[1, 1:] * geometry.spacing_mm[1]
     x_step = geometry.axes[0, 0] * geometry.spacing_mm[0]
@@ -141,43 +149,47 @@ def coordinates(geometry: Geometry, part: tuple[slice, slice, slice]) -> Coordin
     )
 
 
-def everywhere(geometry: Geometry) -> Coordinates:
+def all_coordinates(geometry: Geometry) -> Coordinates:
     """Coordinates of the whole grid."""
-    return coordinates(geometry, (slice(None), slice(None), slice(None)))
+    return coordinates_of(geometry, (slice(None), slice(None), slice(None)))
 
 
 @lru_cache(maxsize=16)
-def head(scanner: Scanner, variant: int, *, tilted: bool, atrophy: int) -> Head:
+def build_head(scanner: Scanner, variant: int, *, tilted: bool, atrophy: int) -> Head:
     """A head of one of several builds on the scanner's grid.
 
     Parameters
     ----------
     scanner : Scanner
     variant : int
-        Build: size and gyri.
+        Number of the build, which sets size and gyri.
     tilted : bool
-        Whether the gantry is.
-    atrophy : int
-        0 young, 1 middle-aged, 2 old: width of ventricles and sulci.
+        Whether the gantry is tilted.
+    atrophy : {0, 1, 2}
+        Width of ventricles and sulci: young, middle-aged or old.
     """
-    geometry = scanner.geometry(tilted=tilted)
-    place = everywhere(geometry).scaled(1.0 + 0.03 * (variant % 3 - 1))
-    depth_mm = _depth(place)
+    geometry = scanner.build_geometry(tilted=tilted)
+    place = all_coordinates(geometry).scale(1.0 + 0.03 * (variant % 3 - 1))
+    depth_mm = _compute_depth_mm(place)
     inner = depth_mm - (_SCALP_MM + _SKULL_MM)
-    field = _gyri(geometry, variant)
+    field = _draw_gyri(geometry, variant)
     widening = (0.85, 1.0, 1.25)[atrophy]
     inside = inner > 0
-    ventricles = _any(place, _VENTRICLES, widening) & (inner > _MENINGES_MM)
-    below = _any(place, (_CEREBELLUM, _BRAINSTEM)) & (place.z < _tentorium(place)) & inside
-    sulci = _sulci(place, inner, field, widening) & ~below
-    sulci |= inside & _any(place, _CISTERNS) & ~_any(place, (_BRAINSTEM,)) & ~ventricles
-    bone = _any(place, (_PETROUS, _SELLA)) & (depth_mm > _SCALP_MM)
-    dura = _dura(place, inner)
-    hu = _tissue(place, depth_mm, inner, field)
-    hu[below] = _folia(place)[below]
+    ventricles = _mark_structures(place, _VENTRICLES, widening) & (inner > _MENINGES_MM)
+    below = (
+        _mark_structures(place, (_CEREBELLUM, _BRAINSTEM)) & (place.z < _compute_tentorium_mm(place)) & inside
+    )
+    sulci = _mark_sulci(place, inner, field, widening) & ~below
+    sulci |= (
+        inside & _mark_structures(place, _CISTERNS) & ~_mark_structures(place, (_BRAINSTEM,)) & ~ventricles
+    )
+    bone = _mark_structures(place, (_PETROUS, _SELLA)) & (depth_mm > _SCALP_MM)
+    dura = _mark_dura(place, inner)
+    hu = _shade_tissue(place, depth_mm, inner, field)
+    hu[below] = _shade_folia(place)[below]
     for where, value in ((sulci, CSF_HU), (dura, DURA_HU), (bone, BONE_HU), (ventricles, CSF_HU)):
         hu[where] = value
-    plexus = ventricles & _any(place, (_PLEXUS,))
+    plexus = ventricles & _mark_structures(place, (_PLEXUS,))
     hu[plexus] = CALCIFICATION_HU if atrophy else CSF_HU
     brain = (inner > _MENINGES_MM) & ~(sulci | dura | bone | ventricles)
     return Head(
@@ -187,12 +199,12 @@ def head(scanner: Scanner, variant: int, *, tilted: bool, atrophy: int) -> Head:
         ventricles & ~plexus,
         sulci & ~(dura | bone | ventricles),
         below & ~bone,
-        brain & _any(place, _VENTRICLES, widening * _DISTENSION),
+        brain & _mark_structures(place, _VENTRICLES, widening * _DISTENSION),
     )
 
 
-def _depth(place: Coordinates) -> Pixels:
-    """Distance from the skin inwards, in mm; the head narrows slowly towards its base."""
+def _compute_depth_mm(place: Coordinates) -> Pixels:
+    """Depth below the skin, in mm; the head narrows slowly towards its base."""
     x_mm, y_mm, z_mm = SKIN_MM
     # Wider behind the ears than at the forehead
     width = x_mm * (1 + np.float32(0.0012) * place.y)
@@ -203,8 +215,8 @@ def _depth(place: Coordinates) -> Pixels:
     return depth
 
 
-def _gyri(geometry: Geometry, variant: int) -> Pixels:
-    """A smooth random field of unit variance, whose zeros are the middle of the sulci."""
+def _draw_gyri(geometry: Geometry, variant: int) -> Pixels:
+    """A smooth random field of unit variance; its zeros are the middles of the sulci."""
     random = generator(variant, "phantom", "gyri")
     white = random.standard_normal(geometry.shape, dtype=np.float32)
     x_mm, y_mm = geometry.spacing_mm
@@ -215,34 +227,35 @@ def _gyri(geometry: Geometry, variant: int) -> Pixels:
     return field
 
 
-def _any(place: Coordinates, structures: tuple[Ellipsoid, ...], widening: float = 1.0) -> Flags:
-    """Inside one of the structures or their mirror images."""
+def _mark_structures(place: Coordinates, structures: tuple[Ellipsoid, ...], widening: float = 1.0) -> Flags:
+    """Mark the voxels inside one of the structures or their mirror images."""
     aside = np.abs(place.x)
     inside: NDArray[np.bool_] = np.zeros(np.broadcast_shapes(place.x.shape, place.y.shape), dtype=bool)
-    for one in structures:
-        angle = np.radians(one.turn_degrees)
+    for structure in structures:
+        angle = np.radians(structure.turn_degrees)
         cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-        x, y = aside - np.float32(one.centre_mm[0]), place.y - np.float32(one.centre_mm[1])
-        width, length, height = one.semi_mm
+        x, y = aside - np.float32(structure.centre_mm[0]), place.y - np.float32(structure.centre_mm[1])
+        width, length, height = structure.semi_mm
         across = (x * cosine + y * sine) / np.float32(width * widening)
         along = (y * cosine - x * sine) / np.float32(length * (1 + (widening - 1) / 3))
-        above = (place.z - np.float32(one.centre_mm[2])) / np.float32(height * widening)
+        above = (place.z - np.float32(structure.centre_mm[2])) / np.float32(height * widening)
         inside |= across**2 + along**2 + above**2 < 1
     return inside
 
 
-def _tentorium(place: Coordinates) -> Pixels:
-    """Height of the tentorium: highest in the midline, falling to the sides and to the back."""
+def _compute_tentorium_mm(place: Coordinates) -> Pixels:
+    """Height of the tentorium in mm: highest in the midline, falling to the sides and to the back."""
     aside, behind = np.abs(place.x), np.maximum(place.y - 25, 0)
     height: Pixels = (-12 - 0.28 * aside - 0.12 * behind).astype(np.float32)
     return height
 
 
-def _sulci(place: Coordinates, inner: Pixels, field: Pixels, widening: float) -> Flags:
+def _mark_sulci(place: Coordinates, inner: Pixels, field: Pixels, widening: float) -> Flags:
+    """Mark the CSF between the folds, in the interhemispheric and Sylvian fissures and under the skull."""
     depth = inner - _MENINGES_MM
     width = 0.16 * widening * np.clip(1 - depth / _SULCUS_DEPTH_MM, 0, 1)
     folds = (np.abs(field) < width) & (depth > 0) & (depth < _SULCUS_DEPTH_MM)
-    fissure = (np.abs(place.x) < 1.7 * widening) & _interhemispheric(place)
+    fissure = (np.abs(place.x) < 1.7 * widening) & _mark_interhemispheric(place)
     lateral = np.abs(place.x) - 44 + 0.004 * (place.y + 8) ** 2
     sylvian = (np.abs(lateral) < 1.6 * widening) & (np.abs(place.y + 8) < 24) & (np.abs(place.z - 3) < 12)
     meninges = (inner > 0) & (inner < _MENINGES_MM * widening)
@@ -250,33 +263,34 @@ def _sulci(place: Coordinates, inner: Pixels, field: Pixels, widening: float) ->
     return sulci
 
 
-def _interhemispheric(place: Coordinates) -> Flags:
+def _mark_interhemispheric(place: Coordinates) -> Flags:
+    """Mark the heights and depths at which the falx separates the hemispheres."""
     ahead = (place.y < -42) & (place.z > -20)
     behind = (place.y > 50) & (place.z > -4)
     anywhere: Flags = ahead | behind | (place.z > 38)
     return anywhere
 
 
-def _dura(place: Coordinates, inner: Pixels) -> Flags:
-    """Falx and tentorium."""
-    falx = (np.abs(place.x) < 0.8) & _interhemispheric(place)
-    above = place.z - _tentorium(place)
+def _mark_dura(place: Coordinates, inner: Pixels) -> Flags:
+    """Mark falx and tentorium."""
+    falx = (np.abs(place.x) < 0.8) & _mark_interhemispheric(place)
+    above = place.z - _compute_tentorium_mm(place)
     edge = (place.y > 22) & (np.abs(place.x) > 12)
     dura: Flags = (inner > 0) & (falx | ((np.abs(above) < 0.7) & edge))
     return dura
 
 
-def _folia(place: Coordinates) -> Pixels:
-    """The cerebellum's fine folds: brightness that alternates with the distance from the fourth ventricle."""
+def _shade_folia(place: Coordinates) -> Pixels:
+    """HU of the cerebellum's fine folds, alternating with the distance from the fourth ventricle."""
     distance = np.hypot(place.x, place.y - 22)
     folia = 33 + 2.5 * np.cos(distance * np.float32(1.05)) + 0 * place.z
     return folia.astype(np.float32)
 
 
-def _tissue(place: Coordinates, depth_mm: Pixels, inner: Pixels, field: Pixels) -> Pixels:
-    """Layers from the air inwards, then grey and white matter."""
+def _shade_tissue(place: Coordinates, depth_mm: Pixels, inner: Pixels, field: Pixels) -> Pixels:
+    """HU of the layers from the air inwards, then of grey and white matter."""
     cortex = (inner < _MENINGES_MM + 4.5) | ((np.abs(field) < 0.55) & (inner < _SULCUS_DEPTH_MM + 4))
-    grey = cortex | _any(place, _DEEP_GREY)
+    grey = cortex | _mark_structures(place, _DEEP_GREY)
     bone = depth_mm - _SCALP_MM
     diploe = (bone > 2) & (bone < _SKULL_MM - 2)
     layers = [depth_mm <= 0, depth_mm < 1.5, bone < 0, diploe, inner < 0, grey]

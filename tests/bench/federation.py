@@ -55,29 +55,29 @@ class _Federation:
     def __init__(self, folder: Path) -> None:
         from rich.progress import Progress
 
-        from common.study import StudyPlan
+        from common.plan.study import StudyPlan
         from server.exchange import Exchange
         from server.run import StudyRun
-        from server.training import initial_weights
-        from simulations.local_grid import LocalGrid
-        from simulations.parties import simulated_key
-        from simulations.two_centres import open_engines
+        from server.training.federated import make_initial_weights
+        from simulations.backends.in_process import open_engines
+        from simulations.backends.local_grid import LocalGrid
+        from simulations.backends.parties import derive_simulated_key
         from tests.sites.handmade import make_site
 
         self.plan = StudyPlan.model_validate(PLAN)
         self.model = self.plan.models[0]
         self.folder, self.number = folder, 0
         sites = {site: make_site(folder / site, site, PATIENTS) for site in self.plan.site_names}
-        study = StudyRun(self.plan, folder / "out", simulated_key(self.plan))
+        study = StudyRun(self.plan, folder / "out", derive_simulated_key(self.plan))
         self.engines = open_engines(study, sites, Progress(disable=True))
         grid = LocalGrid({site: engine.handle for site, engine in self.engines.items()})
         self.exchange = Exchange(grid, self.plan, study.key)
         self.exchange.enrol(patience_s=0)
-        self.weights, self.layout = initial_weights(self.plan, self.model, self.plan.all_arms()[0], None)
+        self.weights, self.layout = make_initial_weights(self.plan, self.model, self.plan.all_arms()[0], None)
 
     def rounds(self) -> None:
         """As the coordinator does them."""
-        from server.training import FederatedTraining
+        from server.training.federated import FederatedTraining
 
         self.number += 1
         arm, checkpoints = self.plan.all_arms()[0], self.folder / f"checkpoints-{self.number}"
@@ -92,7 +92,7 @@ class _Federation:
         for _ in range(ROUNDS):
             for engine in self.engines.values():
                 network = engine.trainer(self.model).load(self.weights)
-                samples = engine.patients().of(self.model, "train")
+                samples = engine.open_patients().of(self.model, "train")
                 train(network, samples, self.model.settings, Schedule(LOCAL_EPOCHS, seed=1))
 
 

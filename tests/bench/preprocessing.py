@@ -11,10 +11,10 @@ import SimpleITK as sitk  # noqa: N813 - as its own documentation does
 
 from common.imaging.grid import Grid
 from common.imaging.mask import MaskLabels, read_mask
-from common.imaging.preprocess import locate, prepare
+from common.imaging.preprocess import locate_lesion, prepare_inputs
+from common.imaging.reader import read_scan
 from common.imaging.recipe import InputShape, Recipe
 from common.imaging.resample import resample
-from common.imaging.scan import read_scan
 from common.types import Pixels
 from tests.bench.measurement import Measurement, faster
 
@@ -43,7 +43,7 @@ def write_case(folder: Path, size: int = 512, slices: int = 30) -> tuple[Path, P
 def ours(ct: Path, mask: Path, recipe: Recipe) -> Pixels:
     """This project's way from the files to the 3D input."""
     scan = read_scan(ct)
-    return prepare(scan, read_mask(mask, scan, MaskLabels()), recipe, (SHAPE,)).inputs[SHAPE]
+    return prepare_inputs(scan, read_mask(mask, scan, MaskLabels()), recipe, (SHAPE,)).inputs[SHAPE]
 
 
 def monai_pipeline(precision: type = np.float32) -> Callable[[Path, Path], Pixels]:
@@ -98,10 +98,10 @@ def _parts(ct: Path, mask: Path) -> list[Measurement]:
     for method, itk, bound in (("linear", sitk.sitkLinear, 2.5), ("bspline", sitk.sitkBSpline, 15.0)):
 
         def part(method=method):
-            return resample(scan.voxels, grid, locate(segmentation, grid, recipe).box, method)
+            return resample(scan.voxels, grid, locate_lesion(segmentation, grid, recipe).box, method)
 
         def whole(method=method):
-            box = locate(segmentation, grid, recipe).box
+            box = locate_lesion(segmentation, grid, recipe).box
             return resample(scan.voxels, grid, grid.whole, method)[box.slices]
 
         def by_itk(itk=itk):

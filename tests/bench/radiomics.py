@@ -14,7 +14,7 @@ import SimpleITK as sitk  # noqa: N813 - as its own documentation does
 from common.imaging.cache import Cache
 from common.imaging.mask import Mask, MaskLabels
 from common.imaging.scan import Scan
-from common.radiomics.batch import Extractor, Job, extract_cases
+from common.radiomics.batch import ExtractionJob, Extractor, extract_cases
 from common.radiomics.extract import extract
 from tests.bench.measurement import Measurement, faster, seconds
 from tests.common.radiomics.lesions import PAPER, difference, executed, head_with_lesion, whole_volume
@@ -77,14 +77,14 @@ def _default_call(paths: tuple[Path, Path]) -> float:
     return float(executed(*(sitk.ReadImage(str(path)) for path in paths)).size)
 
 
-def _jobs(folder: Path, case: tuple[Scan, Mask], number: int) -> list[Job]:
+def _jobs(folder: Path, case: tuple[Scan, Mask], number: int) -> list[ExtractionJob]:
     """One scan on disk, under other labels each time: no case finds another's features in the cache."""
     paths = folder / "ct.nii.gz", folder / "mask.nii.gz"
     for path, array in zip(paths, (case[0].voxels, case[1].voxels), strict=True):
         image = sitk.GetImageFromArray(array)
         image.SetSpacing(PAPER.spacing_mm)
         sitk.WriteImage(image, str(path))
-    return [Job(str(n), *paths, MaskLabels(ignored=(100 + n,))) for n in range(number)]
+    return [ExtractionJob(str(n), *paths, MaskLabels(ignored=(100 + n,))) for n in range(number)]
 
 
 def _two_processes() -> Measurement:

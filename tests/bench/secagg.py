@@ -26,11 +26,18 @@ from flwr.common.secure_aggregation.ndarrays_arithmetic import (
 from flwr.common.secure_aggregation.quantization import quantize
 from flwr.common.secure_aggregation.secaggplus_utils import pseudo_rand_gen
 
-from common.secagg.canonical import canonical
-from common.secagg.encoding import encode, scale_bits_for
-from common.secagg.keys import ephemeral, pair_key, self_key, shared_secret, sign, verify
-from common.secagg.masks import Sign, add_stream, add_streams
-from common.secagg.vectors import Ring, Vector
+from common.secagg.crypto.encoding import encode, scale_bits_for
+from common.secagg.crypto.keys import (
+    derive_pair_key,
+    derive_self_key,
+    derive_shared_secret,
+    generate_session_key,
+    sign_message,
+    verify_signature,
+)
+from common.secagg.crypto.masks import Sign, add_stream, add_streams
+from common.secagg.crypto.rings import Ring, Vector
+from common.secagg.wire.canonical import encode_canonical
 from common.types import FlatWeights
 from tests.bench.measurement import Measurement
 
@@ -74,10 +81,13 @@ def bare_cipher() -> None:
 def contribution(values: FlatWeights, sites: int) -> bytes:
     """Encoded, masked against all peers and by itself, and hashed: what a site does with its update."""
     words = encode(delta(sites), values, sites=sites).words
-    own, peers = ephemeral(), [ephemeral().public_key().public_bytes_raw() for _ in range(sites - 1)]
-    salt, info = bytes(32), canonical({"vector": "delta"})
-    pairs = [(pair_key(shared_secret(own, peer), salt, info), ADD) for peer in peers]
-    add_streams(words, [*pairs, (self_key(bytes(32), info), ADD)], Ring.UPDATES)
+    own, peers = (
+        generate_session_key(),
+        [generate_session_key().public_key().public_bytes_raw() for _ in range(sites - 1)],
+    )
+    salt, info = bytes(32), encode_canonical({"vector": "delta"})
+    pairs = [(derive_pair_key(derive_shared_secret(own, peer), salt, info), ADD) for peer in peers]
+    add_streams(words, [*pairs, (derive_self_key(bytes(32), info), ADD)], Ring.UPDATES)
     return hashlib.sha256(words.data).digest()
 
 
@@ -118,18 +128,18 @@ def size(values: FlatWeights) -> Measurement:
 
 def small_message(sites: int = 50) -> Measurement:
     """A thousand counts: all signatures verified, a key agreed with each peer, encoded, masked and hashed."""
-    header, vector = canonical({"hdr": "0" * 64, "round": 1}), Vector("counts", (1000,), Ring.COUNTS)
-    identity, own = Ed25519PrivateKey.generate(), ephemeral()
-    public, signature = identity.public_key().public_bytes_raw(), sign(identity, "join", header)
-    peers = [ephemeral().public_key().public_bytes_raw() for _ in range(sites - 1)]
+    header, vector = encode_canonical({"hdr": "0" * 64, "round": 1}), Vector("counts", (1000,), Ring.COUNTS)
+    identity, own = Ed25519PrivateKey.generate(), generate_session_key()
+    public, signature = identity.public_key().public_bytes_raw(), sign_message(identity, "join", header)
+    peers = [generate_session_key().public_key().public_bytes_raw() for _ in range(sites - 1)]
 
     def answer() -> bytes:
-        if not all(verify(public, "join", header, signature) for _ in range(sites)):
+        if not all(verify_signature(public, "join", header, signature) for _ in range(sites)):
             raise ValueError("a signature of this benchmark does not verify")
         words = encode(vector, np.arange(1000), sites=sites).words
-        keys = [(pair_key(shared_secret(own, peer), bytes(32), header), ADD) for peer in peers]
-        add_streams(words, [*keys, (self_key(bytes(32), header), ADD)], Ring.COUNTS)
-        return sign(identity, "contribution", hashlib.sha256(words.data).digest())
+        keys = [(derive_pair_key(derive_shared_secret(own, peer), bytes(32), header), ADD) for peer in peers]
+        add_streams(words, [*keys, (derive_self_key(bytes(32), header), ADD)], Ring.COUNTS)
+        return sign_message(identity, "contribution", hashlib.sha256(words.data).digest())
 
     spent_s = cpu_s(answer)
     return Measurement(

@@ -16,20 +16,20 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from client.analyses import SiteAnalyses
-from client.covariates import feature_matrix, labels_of
-from client.prepare import PreparedCase
-from client.registry import ReleaseRegistry
-from client.score_store import ScoreStore
-from common.headers import Operation, RequestHeader
+from client.answers.patient_arrays import labels_of, make_feature_matrix
+from client.answers.score_store import ScoreStore
+from client.answers.statistics import SiteAnalyses
+from client.cohort.cases import PreparedCase
+from client.release.registry import ReleaseRegistry
+from common.messages.headers import Operation, RequestHeader
+from common.plan.models import SvmModel
+from common.plan.study import StudyPlan
 from common.radiomics.features import FEATURES
-from common.radiomics.selection import fold_of
+from common.radiomics.lasso_selection import fold_of
 from common.stats.contract import Summary, total
 from common.stats.minima import minima_of
-from common.study import StudyPlan
-from common.study_models import SvmModel
 from server.phases.selection import select_over_sites
-from server.svm import SvmSites, fit_svm_over_sites
+from server.training.support_vector import SvmSites, fit_svm_over_sites
 from tests.bench.measurement import Measurement, seconds
 from tests.sites.patients import a_case
 
@@ -54,12 +54,12 @@ PLAN = StudyPlan.model_validate(
 
 ANSWERS = {
     Operation.GUARD: SiteAnalyses.guard,
-    Operation.SETUP: SiteAnalyses.setup,
-    Operation.SCALING: SiteAnalyses.scaling,
-    Operation.PRESCREEN: SiteAnalyses.prescreen,
-    Operation.GRAM: SiteAnalyses.gram,
-    Operation.RIDGE: SiteAnalyses.ridge,
-    Operation.HELD_OUT: SiteAnalyses.held_out,
+    Operation.SETUP: SiteAnalyses.sum_setup,
+    Operation.SCALING: SiteAnalyses.sum_moments,
+    Operation.PRESCREEN: SiteAnalyses.sum_products,
+    Operation.GRAM: SiteAnalyses.sum_cross_products,
+    Operation.RIDGE: SiteAnalyses.sum_ridge,
+    Operation.HELD_OUT: SiteAnalyses.sum_held_out,
 }
 
 
@@ -122,7 +122,7 @@ def _cases() -> list[PreparedCase]:
 
 def _lasso(exchange: TwoSites, parts: dict[str, list[PreparedCase]]) -> Measurement:
     cases = [case for own in parts.values() for case in own]
-    x, labels = feature_matrix(cases), labels_of(cases).astype(float)
+    x, labels = make_feature_matrix(cases), labels_of(cases).astype(float)
     folds = np.array(
         [fold_of(PLAN.seed, site, c.patient.identifier, 5) for site, own in parts.items() for c in own]
     )

@@ -11,16 +11,16 @@ from sklearn.metrics import roc_auc_score
 from common.stats.confusion import finish_confusion, local_confusion
 from common.stats.contract import total
 from common.stats.covariates import Model, Term, local_setup
-from common.stats.delong import compare, finish_delong, local_delong, placements
+from common.stats.delong import compare_aucs, finish_delong, local_delong, placements_of
 from common.stats.glm import fit
-from common.stats.grid import Grid
 from common.stats.newton import local_newton
+from common.stats.recording_grid import RecordingGrid
 from common.stats.roc import finish_roc, local_roc
 from common.stats.table_one import Categorical, Continuous, finish_table_one, local_table_one
 from common.types import Flags, Reals
 from tests.bench.measurement import Measurement, faster, seconds
 
-CONTINUOUS = tuple(Continuous(f"c{index}", Grid(0, 0.01, 30_001)) for index in range(7))
+CONTINUOUS = tuple(Continuous(f"c{index}", RecordingGrid(0, 0.01, 30_001)) for index in range(7))
 CATEGORICAL = tuple(Categorical(f"b{index}", ("no", "yes")) for index in range(20))
 VARIABLES = (*CONTINUOUS, *CATEGORICAL)
 """27, as many as the paper screens."""
@@ -36,8 +36,8 @@ def cohort(n: int, models: int) -> tuple[Reals, Flags]:
 def paired(scores: Reals, labels: Flags) -> object:
     """All models compared with the first, in two rounds."""
     first = local_roc(scores, labels, 1000)
-    covariance = finish_delong(first, local_delong(scores, labels, placements(first)))
-    return compare(covariance, tuple((0, other) for other in range(1, len(scores))))
+    covariance = finish_delong(first, local_delong(scores, labels, placements_of(first)))
+    return compare_aucs(covariance, tuple((0, other) for other in range(1, len(scores))))
 
 
 def design(n: int) -> tuple[Reals, Flags]:

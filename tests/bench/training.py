@@ -27,7 +27,7 @@ def _against_bare_loop(family: str, size: int, patients: int, epochs: int, varia
     from common.models.spec import NetworkSpec
     from common.models.zoo import build
     from common.training.dataset import Samples
-    from common.training.device import place
+    from common.training.device import place_network
     from common.training.loop import CPU, Schedule, train
     from common.training.settings import TrainingSettings
 
@@ -40,7 +40,7 @@ def _against_bare_loop(family: str, size: int, patients: int, epochs: int, varia
     )
     ours, bare = (build(NetworkSpec(family)) for _ in range(2))
     if variant == "in the same memory format":
-        place(bare, CPU)
+        place_network(bare, CPU)
     schedule = Schedule(epochs, seed=1)
     return faster(
         " ".join(f"{family} at {size} px against the bare loop {variant}".split()),

@@ -12,9 +12,9 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 - as its own documentation does
 from rich.progress import Progress
 
-from client.site import SITE_FILE
+from client.membership.site import SITE_FILE
 from common.cohort.schema import VARIABLES
-from common.study import StudyPlan
+from common.plan.study import StudyPlan
 
 SPACING_MM = (5.0, 5.0, 5.0)
 

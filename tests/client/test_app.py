@@ -8,8 +8,8 @@ import pytest
 from flwr.app import Message, MessageType
 
 from common.errors import SiteError
-from common.protocol import from_record, to_record
-from simulations.local_grid import LocalGrid
+from common.messages.protocol import from_record, to_record
+from simulations.backends.local_grid import LocalGrid
 
 
 def ask(engine, body: bytes) -> Message:

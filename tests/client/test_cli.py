@@ -13,8 +13,8 @@ import pytest
 from sites.handmade import make_site, read_rows, write_table
 from sites.tables import table_only_hospital
 
-from common.enrolment import Invitation, SiteCard, load_handout
-from server.provision.office import OfficeSettings, found_office
+from common.messages.enrolment import Invitation, SiteCard, load_handout
+from server.provision.office import OfficeSettings, create_office
 
 PLAN = """
 name = "A study"
@@ -49,7 +49,7 @@ def invite(folder: Path, release: str = "false") -> Path:
     plan = folder / "study.toml"
     folder.mkdir(exist_ok=True)
     plan.write_text(PLAN.format(release=release))
-    return found_office(
+    return create_office(
         folder / "office", plan, OfficeSettings(host="study.example.org", port=8443)
     ).invitation
 

@@ -8,11 +8,11 @@ from sites.handmade import make_site, read_rows, write_table
 
 from client.engine import open_engine
 from common.errors import PlanError
-from common.headers import OK, Operation, RequestHeader
-from common.matrix import PARTS, compared_cohorts, scorers_of
-from common.protocol import Request, decode_reply, encode_request
-from common.study import StudyPlan
-from server.training import initial_weights
+from common.messages.headers import CODE_OK, Operation, RequestHeader
+from common.messages.protocol import Request, decode_reply, encode_request
+from common.plan.matrix import PARTS, find_compared_cohorts, scorers_of
+from common.plan.study import StudyPlan
+from server.training.federated import make_initial_weights
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
@@ -53,7 +53,10 @@ class Coordinator:
     """Asks one engine as the coordinator would."""
 
     def __init__(self, folder, state, plan):
-        self.plan, self.weights = plan, initial_weights(plan, plan.models[0], plan.all_arms()[0], None)[0]
+        self.plan, self.weights = (
+            plan,
+            make_initial_weights(plan, plan.models[0], plan.all_arms()[0], None)[0],
+        )
         self.engine = open_engine(folder, plan, KEY.public_key(), state, Progress(disable=True))
 
     def ask(self, operation, weights=None, key=KEY, parameters=None, **fields):
@@ -63,16 +66,16 @@ class Coordinator:
 
     def judge(self, weights=None, **fields):
         """The sums of the plan's first score, once the model has scored here."""
-        assert self.ask(Operation.SCORE, weights, **fields).header.code == OK
+        assert self.ask(Operation.SCORE, weights, **fields).header.code == CODE_OK
         scorers = len(scorers_of(self.plan))
         parameters = {
             "asked": np.ones((2, len(PARTS), scorers), dtype=bool),
-            "paired": np.ones(len(compared_cohorts(self.plan, [True] * scorers)), dtype=bool),
+            "paired": np.ones(len(find_compared_cohorts(self.plan, [True] * scorers)), dtype=bool),
             "thresholds": np.full(scorers, 0.5),
             "scored": np.ones(scorers, dtype=bool),
         }
         reply = self.ask(Operation.EVALUATE, parameters=parameters)
-        assert reply.header.code == OK
+        assert reply.header.code == CODE_OK
         return reply.summary
 
 
@@ -305,7 +308,7 @@ def test_a_bug_leaves_as_a_code_too(coordinator, monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("patient Smith")
 
-    monkeypatch.setattr("client.trainings.score", broken)
+    monkeypatch.setattr("client.answers.training.score", broken)
 
     reply = coordinator.ask(Operation.SCORE, coordinator.weights, **LOCAL)
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from client.supervise import free_port
-from common.processes import Child, start, stop
+from client.link.supervise import find_free_port
+from common.runtime.processes import Child, start_child, stop_child
 
 FAKE = Path(__file__).with_name("fake")
 
@@ -111,7 +111,7 @@ class Stage:
     def provision(self) -> None:
         plan = self.folder / "study.toml"
         plan.write_text(PLAN.format(name=self.name, rounds=self.rounds))
-        port = str(free_port())
+        port = str(find_free_port())
         self.do("rhe-server", "init", self.office, "--plan", plan, "--host", "127.0.0.1", "--port", port)
         for name in ("A", "B"):
             site = make_site(self.folder / name, name)
@@ -125,7 +125,7 @@ class Stage:
 
     def open(self, name: str, *arguments: str | Path) -> Child:
         log = self.folder / f"{name}.log"
-        child = start(name, [program(str(arguments[0])), *map(str, arguments[1:])], environment(), log)
+        child = start_child(name, [program(str(arguments[0])), *map(str, arguments[1:])], environment(), log)
         self.children.append(child)
         return child
 
@@ -144,7 +144,7 @@ class Stage:
 
     def close(self) -> None:
         for child in reversed(self.children):
-            stop(child, 30.0)
+            stop_child(child, 30.0)
 
 
 def end(child: Child, timeout_s: float = 120.0) -> int:

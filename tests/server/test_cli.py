@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from sites.handmade import make_site
 
-from client.membership import join
-from client.supervise import free_port
-from common.enrolment import Invitation, load_handout
+from client.link.supervise import find_free_port
+from client.membership.membership import join_study
+from common.messages.enrolment import Invitation, load_handout
 
 PLAN = """
 name = "A study"
@@ -41,7 +41,7 @@ def rhe(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def office(tmp_path) -> Path:
     (tmp_path / "study.toml").write_text(PLAN)
-    port = str(free_port())
+    port = str(find_free_port())
     done = rhe(
         "init", tmp_path / "office", "--plan", tmp_path / "study.toml", "--host", "h.org", "--port", port
     )
@@ -79,7 +79,7 @@ def test_sites_are_let_in_one_by_one(office, tmp_path):
     said = []
     for name in "ab":
         folder = make_site(tmp_path / name, name, 1)
-        member = join(folder, folder / ".rhe", office / "study.invitation")
+        member = join_study(folder, folder / ".rhe", office / "study.invitation")
         said.append(rhe("enrol", office, member.card).stdout)
     assert "still missing: b" in said[0]
     assert "all sites are" in said[1]

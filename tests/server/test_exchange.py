@@ -3,12 +3,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from common.errors import ExchangeError
-from common.headers import Operation, ReplyHeader
-from common.protocol import Reply, decode_request, encode_reply
+from common.messages.headers import Operation, ReplyHeader
+from common.messages.protocol import Reply, decode_request, encode_reply
+from common.plan.study import StudyPlan
 from common.stats.contract import Summary
-from common.study import StudyPlan
 from server.exchange import Exchange
-from simulations.local_grid import LocalGrid
+from simulations.backends.local_grid import LocalGrid
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PLAN = StudyPlan.model_validate(

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from common.errors import ExchangeError
-from common.groups import Group
-from common.headers import Operation
+from common.messages.groups import SiteGroup
+from common.messages.headers import Operation
 from common.stats.contract import Summary
-from server.gathered import gathered
+from server.exchange import sum_by_group
 
-GROUPS = (Group(("a",), ("x",)), Group(("a", "b"), ("x", "y")))
+GROUPS = (SiteGroup(("a",), ("x",)), SiteGroup(("a", "b"), ("x", "y")))
 
 
 def answer(*values, name="x/n"):
@@ -17,7 +17,7 @@ def answer(*values, name="x/n"):
 
 
 def test_each_group_has_the_sum_of_its_parts():
-    found = gathered(Operation.COHORT, GROUPS, {"a": answer(1, 2), "b": answer(10, 20)})
+    found = sum_by_group(Operation.COHORT, GROUPS, {"a": answer(1, 2), "b": answer(10, 20)})
 
     assert found.of(["a"]).counts["x/n"].tolist() == [1, 2]
     assert set(found.of(["a"]).counts) == {"x/n"}
@@ -30,4 +30,4 @@ def test_each_group_has_the_sum_of_its_parts():
 @pytest.mark.parametrize("other", [answer(1), answer(1, 2, name="x/m")])
 def test_a_site_whose_answer_has_other_arrays_is_named(other):
     with pytest.raises(ExchangeError, match="^b: its answer to cohort has other arrays than that of a"):
-        gathered(Operation.COHORT, GROUPS, {"a": answer(1, 2), "b": other})
+        sum_by_group(Operation.COHORT, GROUPS, {"a": answer(1, 2), "b": other})

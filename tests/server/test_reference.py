@@ -3,10 +3,10 @@
 import pytest
 from sites.plans import NETWORK, plan_of
 
-from common.study import CnnModel
+from common.plan.study import CnnModel
+from server.phases.reference import choose_reference_model
 from server.phases.training import TrainedModel
-from server.reference import reference_model
-from server.training import Round
+from server.training.federated import Round
 
 
 def trained(name, aucs, *, kind="federated", chosen=1):
@@ -39,7 +39,7 @@ PLAN = plan_of({"a": "train"}, NETWORK, NETWORK | {"name": "Second"}, NETWORK | 
     ],
 )
 def test_the_reference_has_the_best_validation_auc(models, expected):
-    assert reference_model(PLAN, tuple(models)) == expected
+    assert choose_reference_model(PLAN, tuple(models)) == expected
 
 
 @pytest.mark.parametrize("turn", [1, -1])
@@ -49,4 +49,4 @@ def test_the_plan_s_reference_is_not_chosen(turn):
     )
     models = (trained("Net", [0.9]), trained("Third", [0.1]))
 
-    assert reference_model(plan, models[::turn]) == "Third"
+    assert choose_reference_model(plan, models[::turn]) == "Third"

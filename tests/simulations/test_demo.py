@@ -4,7 +4,7 @@ import pytest
 from rich.progress import Progress
 from sites.handmade import make_site
 
-from common.study import load_plan
+from common.plan.study import load_plan
 from simulations import demo
 
 PLAN = """\
@@ -50,7 +50,7 @@ def run(out):
 
 
 def test_the_demonstration_s_own_plan_is_valid_and_trains_in_2d_and_3d():
-    plan = load_plan(demo.PLAN)
+    plan = load_plan(demo.DEMO_PLAN)
 
     assert {model.dimensions for model in plan.networks} == {2, 3}
     covariates = {model.name: set(model.covariates) for model in plan.table_models}

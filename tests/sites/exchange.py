@@ -9,27 +9,27 @@ from pathlib import Path
 import numpy as np
 from sites.patients import a_case
 
-from client.analyses import SiteAnalyses
-from client.prepare import PreparedCase
-from client.registry import ReleaseRegistry
-from client.score_store import ScoreStore
-from common.groups import groups_of
-from common.headers import Operation, RequestHeader
-from common.matrix import scorers_of
-from common.protocol import Parameters
+from client.answers.score_store import ScoreStore
+from client.answers.statistics import SiteAnalyses
+from client.cohort.cases import PreparedCase
+from client.release.registry import ReleaseRegistry
+from common.messages.groups import groups_of
+from common.messages.headers import Operation, RequestHeader
+from common.messages.protocol import Parameters
+from common.plan.matrix import scorers_of
+from common.plan.study import StudyPlan
 from common.stats.contract import Summary
 from common.stats.minima import minima_of
-from common.study import StudyPlan
-from server.gathered import Gathered, gathered
+from server.exchange import GroupSums, sum_by_group
 
 _ANSWERS: dict[Operation, Callable[[SiteAnalyses, RequestHeader, Parameters], Summary]] = {
     Operation.GUARD: SiteAnalyses.guard,
-    Operation.COHORT: SiteAnalyses.cohort,
-    Operation.SETUP: SiteAnalyses.setup,
-    Operation.NEWTON: SiteAnalyses.newton,
-    Operation.AGREEMENT: SiteAnalyses.readings,
-    Operation.READING_MEANS: SiteAnalyses.readings,
-    Operation.READING_SUMS: SiteAnalyses.readings,
+    Operation.COHORT: SiteAnalyses.sum_tables,
+    Operation.SETUP: SiteAnalyses.sum_setup,
+    Operation.NEWTON: SiteAnalyses.sum_newton,
+    Operation.AGREEMENT: SiteAnalyses.sum_readings,
+    Operation.READING_MEANS: SiteAnalyses.sum_readings,
+    Operation.READING_SUMS: SiteAnalyses.sum_readings,
     Operation.EVALUATE: SiteAnalyses.evaluate,
     Operation.CALIBRATE: SiteAnalyses.calibrate,
     Operation.COMPARE: SiteAnalyses.compare,
@@ -74,13 +74,13 @@ class NearExchange:
 
     def gather(
         self, operation: Operation, parameters: Parameters | None = None, **context: object
-    ) -> Gathered:
+    ) -> GroupSums:
         """What every group of sites adds up to."""
         stage, arm = str(context.get("stage", "")), str(context.get("arm", ""))
         groups = groups_of(self.plan, operation, stage, arm)
         sites = {site for group in groups for site in group.sites}
         summaries = self.summaries(operation, tuple(sites), parameters, **context)
-        return gathered(operation, groups, summaries)
+        return sum_by_group(operation, groups, summaries)
 
     def sum(
         self,

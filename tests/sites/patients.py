@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from client.prepare import PreparedCase
+from client.cohort.cases import PreparedCase
 from common.cohort.outcome import OutcomeDefinition, Volumes, classify
 from common.cohort.patient import Patient
-from common.cohort.split import Part
+from common.cohort.split import SplitPart
 
 
 def a_case(
     identifier: str,
     *,
     grows: bool = False,
-    part: Part = "train",
+    part: SplitPart = "train",
     volumes_ml: tuple[float, float] = (12.0, 0.0),
     scores: dict[str, float | None] | None = None,
     **values: float | str,
@@ -43,7 +43,7 @@ def a_case(
 
 
 def cases_with(
-    parts: Sequence[Part], negatives: int, positives: int, **values: float | str
+    parts: Sequence[SplitPart], negatives: int, positives: int, **values: float | str
 ) -> tuple[PreparedCase, ...]:
     """So many patients without and with expansion in each of these parts, all with the same values."""
     return tuple(

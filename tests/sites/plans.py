@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.study import StudyPlan
+from common.plan.study import StudyPlan
 
 NETWORK = {"name": "Net", "family": "resnet10-narrow", "input_size": 16}
 LOGISTIC = {"kind": "logistic", "name": "Clinical", "covariates": ["age"]}

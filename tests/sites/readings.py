@@ -7,11 +7,10 @@ from dataclasses import replace
 import numpy as np
 from sites.patients import a_case
 
-from client.prepare import PreparedCase
-from client.readings import CaseReadings
+from client.cohort.cases import CaseReadings, PreparedCase
 from common.cohort.outcome import Volumes
-from common.cohort.readings import MARKERS, Reading, repeated_column
-from common.cohort.split import Part
+from common.cohort.repeated_readings import MARKERS, Reading, column_of_reading
+from common.cohort.split import SplitPart
 from common.radiomics.features import FEATURES
 
 SCALE = 10.0 ** (np.arange(len(FEATURES)) % 19 - 9)
@@ -21,14 +20,14 @@ NOISY = np.arange(len(FEATURES)) % 3 == 0
 
 
 def cases_read_twice(
-    site: str, patients: int, seed: int, *, read: int, part: Part = "train"
+    site: str, patients: int, seed: int, *, read: int, part: SplitPart = "train"
 ) -> tuple[PreparedCase, ...]:
     """Patients, the first `read` of them with both repeated readings; the outcome is a feature's sign."""
     random = np.random.default_rng([seed, *site.encode()])
     return tuple(_case(f"{site}-{n:02d}", random, part, again=n < read) for n in range(patients))
 
 
-def _case(identifier: str, random: np.random.Generator, part: Part, *, again: bool) -> PreparedCase:
+def _case(identifier: str, random: np.random.Generator, part: SplitPart, *, again: bool) -> PreparedCase:
     truth, volume_ml = random.normal(size=len(FEATURES)), float(random.uniform(5, 60))
     seen = {name: float(random.random() < 0.4) for name in MARKERS}
     values: dict[str, float] = dict(seen)
@@ -37,7 +36,7 @@ def _case(identifier: str, random: np.random.Generator, part: Part, *, again: bo
     readings: tuple[Reading, ...] = ("intra", "inter") if again else ()
     for reading in readings:
         for name in MARKERS:
-            values[repeated_column(name, reading)] = float(seen[name] != (random.random() < 0.15))
+            values[column_of_reading(name, reading)] = float(seen[name] != (random.random() < 0.15))
         repeated[reading] = Volumes(volume_ml * float(random.uniform(0.9, 1.2)), 0.0)
         noise = np.where(NOISY, 2.0, 0.1) * random.normal(size=len(FEATURES))
         features[reading] = (5 + truth + noise) * SCALE

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from common.cohort.dictionary import BEGIN, DOCUMENT, END, with_dictionary
+from common.cohort.dictionary import BEGIN, DOCUMENT, END, update_dictionary
 from common.cohort.schema import BY_NAME, TABLE_ONE, VARIABLES, Range, Variable
 
 PROJECT = Path(__file__).parents[3]
@@ -63,7 +63,7 @@ def test_a_variable_is_consistent():
 def test_the_data_dictionary_is_in_step_with_the_schema():
     document = (PROJECT / DOCUMENT).read_text(encoding="utf-8")
 
-    assert document == with_dictionary(document), "run: python -m common.cohort.dictionary"
+    assert document == update_dictionary(document), "run: python -m common.cohort.dictionary"
     assert all(f"`{variable.name}`" in document for variable in VARIABLES)
 
 
@@ -82,14 +82,14 @@ def test_the_data_dictionary_names_every_criterion_and_rule():
 
 def test_a_document_without_markers_is_refused():
     with pytest.raises(ValueError, match="lacks"):
-        with_dictionary(f"text {BEGIN} no end")
-    assert with_dictionary(f"a\n{BEGIN}old{END}b\n").endswith(f"{END}b\n")
+        update_dictionary(f"text {BEGIN} no end")
+    assert update_dictionary(f"a\n{BEGIN}old{END}b\n").endswith(f"{END}b\n")
 
 
 def test_the_example_site_file_in_the_documentation_is_valid():
     import tomllib
 
-    from client.site import SiteSettings
+    from client.membership.site import SiteSettings
 
     document = (PROJECT / DOCUMENT).read_text(encoding="utf-8")
     example = document.split("```toml\n")[1].split("```")[0]

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from common.cohort.split import Fractions, Split, given_split, split_cohort
+from common.cohort.split import Fractions, Split, adopt_split, draw_split
 from common.errors import SmallNumberError
 
 
@@ -23,7 +23,7 @@ def positives_in(part, positives: int) -> int:
 
 def test_the_papers_numbers():
     # Ning et al. 2025: 556 patients with 169 expansions -> 389 with 118 and 167 with 51
-    split = split_cohort(*cohort(169, 387), Fractions(0.7, 0), seed=1)
+    split = draw_split(*cohort(169, 387), Fractions(0.7, 0), seed=1)
 
     assert (len(split.train), len(split.validation), len(split.test)) == (389, 0, 167)
     assert (positives_in(split.train, 169), positives_in(split.test, 169)) == (118, 51)
@@ -43,7 +43,7 @@ def test_the_papers_numbers():
     ],
 )
 def test_sizes_by_hand(positives, negatives, fractions, sizes, expanded):
-    split = split_cohort(*cohort(positives, negatives), fractions, seed=3)
+    split = draw_split(*cohort(positives, negatives), fractions, seed=3)
 
     parts = (split.train, split.validation, split.test)
     assert tuple(map(len, parts)) == sizes
@@ -58,7 +58,7 @@ def test_sizes_by_hand(positives, negatives, fractions, sizes, expanded):
 )
 def test_everybody_once_in_any_order_and_both_classes_everywhere(classes, fractions, seed, shuffler):
     names, outcomes = cohort(*classes)
-    split = split_cohort(names, outcomes, fractions, seed)
+    split = draw_split(names, outcomes, fractions, seed)
 
     parts = [part for part in (split.train, split.validation, split.test) if part]
     assert sorted(sum(parts, ())) == names
@@ -69,12 +69,12 @@ def test_everybody_once_in_any_order_and_both_classes_everywhere(classes, fracti
 
     pairs = list(zip(names, outcomes, strict=True))
     shuffler.shuffle(pairs)
-    assert split_cohort(*map(list, zip(*pairs, strict=True)), fractions, seed) == split
+    assert draw_split(*map(list, zip(*pairs, strict=True)), fractions, seed) == split
 
 
 @given(st.integers(8, 60), st.integers(8, 60), st.floats(0.3, 0.7))
 def test_shares_are_met_within_one_patient(positives, negatives, training):
-    split = split_cohort(*cohort(positives, negatives), Fractions(training, 0), seed=0)
+    split = draw_split(*cohort(positives, negatives), Fractions(training, 0), seed=0)
 
     assume(training * min(positives, negatives) >= 2)
     assert abs(len(split.train) - training * (positives + negatives)) <= 0.5 + 1e-9
@@ -83,15 +83,15 @@ def test_shares_are_met_within_one_patient(positives, negatives, training):
 
 def test_another_seed_gives_another_split_and_the_same_seed_the_same():
     names, outcomes = cohort(40, 60)
-    splits = [split_cohort(names, outcomes, Fractions(), seed) for seed in range(20)]
+    splits = [draw_split(names, outcomes, Fractions(), seed) for seed in range(20)]
 
     assert len(set(splits)) == 20
-    assert splits[7] == split_cohort(names, outcomes, Fractions(), 7)
+    assert splits[7] == draw_split(names, outcomes, Fractions(), 7)
 
 
 def test_the_split_of_a_seed_never_changes():
     # Frozen when written: a change here changes every published study.
-    split = split_cohort(*cohort(4, 6), Fractions(0.7, 0.2), seed=2025)
+    split = draw_split(*cohort(4, 6), Fractions(0.7, 0.2), seed=2025)
 
     assert split.test == ("p0000", "p0005", "p0009")
     assert split.validation == ("p0003", "p0007")
@@ -100,7 +100,7 @@ def test_the_split_of_a_seed_never_changes():
 def test_everybody_is_as_likely_to_be_tested():
     names, outcomes = cohort(12, 18)
     tested = Counter(
-        name for seed in range(1000) for name in split_cohort(names, outcomes, Fractions(0.7, 0), seed).test
+        name for seed in range(1000) for name in draw_split(names, outcomes, Fractions(0.7, 0), seed).test
     )
 
     shares = [binomtest(tested[name], 1000, 0.3 if i >= 12 else 1 / 3).pvalue for i, name in enumerate(names)]
@@ -110,14 +110,14 @@ def test_everybody_is_as_likely_to_be_tested():
 
 def test_one_patient_more_moves_few():
     names, outcomes = cohort(60, 90)
-    before = split_cohort(names, outcomes, Fractions(0.7, 0), seed=5)
-    after = split_cohort([*names, "new"], [*outcomes, False], Fractions(0.7, 0), seed=5)
+    before = draw_split(names, outcomes, Fractions(0.7, 0), seed=5)
+    after = draw_split([*names, "new"], [*outcomes, False], Fractions(0.7, 0), seed=5)
 
     assert len(set(before.train) ^ set(after.train)) <= 3
 
 
 def test_the_part_of_a_patient():
-    split = split_cohort(*cohort(10, 10), Fractions(), seed=1)
+    split = draw_split(*cohort(10, 10), Fractions(), seed=1)
 
     assert {split.part_of(name) for name in split.validation} == {"validation"}
     assert (split.part_of(split.train[0]), split.part_of(split.test[0])) == ("train", "test")
@@ -136,14 +136,14 @@ def test_the_part_of_a_patient():
 )
 def test_too_few_of_a_class_are_refused(positives, negatives, validation, message):
     with pytest.raises(SmallNumberError, match=message):
-        split_cohort(*cohort(positives, negatives), Fractions(0.7, validation), seed=1)
+        draw_split(*cohort(positives, negatives), Fractions(0.7, validation), seed=1)
 
 
 def test_two_patients_of_one_name_are_refused():
     with pytest.raises(ValueError, match="unique"):
-        split_cohort(["a", "a"], [True, False], Fractions(), 1)
+        draw_split(["a", "a"], [True, False], Fractions(), 1)
     with pytest.raises(ValueError, match="one outcome for each"):
-        split_cohort(["a", "b"], [True], Fractions(), 1)
+        draw_split(["a", "b"], [True], Fractions(), 1)
 
 
 @pytest.mark.parametrize("fractions", [(0, 0.2), (1, 0.2), (0.7, 1), (0.7, -0.1), (float("nan"), 0)])
@@ -156,7 +156,7 @@ def test_senseless_fractions_are_refused(fractions):
 
 
 def test_a_given_split_is_taken_as_it_is():
-    split = given_split(
+    split = adopt_split(
         ["d", "c", "b", "a", "e"],
         [True, False, True, False, True],
         ["train", "train", "test", "test", "validation"],
@@ -176,11 +176,11 @@ def test_a_given_split_is_taken_as_it_is():
 )
 def test_a_given_split_needs_both_classes_where_models_are_trained_and_tested(parts, said):
     with pytest.raises(SmallNumberError, match=said):
-        given_split("abcd", [True, False, True, False], parts)
+        adopt_split("abcd", [True, False, True, False], parts)
 
 
 def test_a_given_split_names_everybody_once():
     with pytest.raises(ValueError, match="unique"):
-        given_split("aa", [True, False], ["train", "test"])
+        adopt_split("aa", [True, False], ["train", "test"])
     with pytest.raises(ValueError, match="one part for each"):
-        given_split("ab", [True, False], ["train"])
+        adopt_split("ab", [True, False], ["train"])

@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 
 from common.errors import ScanError, StorageError
-from common.imaging.cache import Cache, Note, Record, content_key, file_digest
+from common.imaging.cache import Cache, ScanNote, ScanRecord, content_key, file_digest
 
 KEY = "ab" * 32
-RECORD = Record(
-    ich_ml=1.5, ivh_ml=0.0, voxels="digest", rectangle=(1, 2), notes=(Note(where="a", what="b", remedy="c"),)
+RECORD = ScanRecord(
+    ich_ml=1.5,
+    ivh_ml=0.0,
+    voxels="digest",
+    rectangle=(1, 2),
+    notes=(ScanNote(where="a", what="b", remedy="c"),),
 )
 ARRAYS = {"2d-16": np.arange(6, dtype=np.float32), "labels": np.ones((2, 2), dtype=np.uint8)}
 

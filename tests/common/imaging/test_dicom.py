@@ -23,7 +23,7 @@ from pydicom.uid import (
 )
 
 from common.errors import ScanError
-from common.imaging.scan import read_scan
+from common.imaging.reader import read_scan
 
 ROWS, COLUMNS = 36, 32
 SPACING = (0.9, 0.8)

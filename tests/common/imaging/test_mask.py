@@ -123,6 +123,22 @@ def test_a_mask_outside_its_scan_is_refused_even_in_part(tmp_path, scan, shift_m
     assert "of the mask lies outside its CT" in refused(path, scan)
 
 
+@pytest.mark.parametrize(("height_mm", "outside"), [(5.0, False), (-1.7, True)])
+def test_a_mask_on_another_grid_of_uneven_slices_is_refused_only_outside(
+    tmp_path, geometry_of, height_mm, outside
+):
+    geometry = geometry_of(shape=SHAPE, spacing_mm=SPACING_MM, heights_mm=[0, 2.5, 5, 7.5, 12.5, 17.5])
+    scan = Scan(tmp_path / "ct", np.full(SHAPE, 60, dtype=np.int16), geometry)
+    fine = np.zeros((20, 20, 18), dtype=np.uint8)
+    fine[:4, 5:9, 5:9] = 1
+    path = write(tmp_path / "m.nrrd", fine, scan, (0, 0, height_mm), (0.5, 0.5, 0.1))
+
+    if outside:
+        assert "100% of the mask lies outside its CT" in refused(path, scan)
+    else:
+        assert np.argwhere(read_mask(path, scan, LABELS).voxels)[:, 0].tolist() == [2] * 16
+
+
 @pytest.mark.parametrize("case", [{"tilt_degrees": 20.0}, {"heights_mm": [0, 2.5, 5, 7.5, 12.5, 17.5]}])
 def test_a_mask_drawn_on_the_upright_reading_of_a_tilted_scan_is_matched_slice_by_slice(
     tmp_path, geometry_of, case

@@ -13,11 +13,12 @@ from common.errors import ScanError
 from common.imaging.crop import resize
 from common.imaging.grid import Box, Grid
 from common.imaging.mask import Mask, MaskLabels, read_mask
-from common.imaging.nearest import nearest_labels
-from common.imaging.overview import overview
-from common.imaging.preprocess import locate, prepare
+from common.imaging.nearest import resample_labels
+from common.imaging.overview import make_overview
+from common.imaging.preprocess import locate_lesion, prepare_inputs
+from common.imaging.reader import read_scan
 from common.imaging.recipe import InputShape, Recipe
-from common.imaging.scan import Scan, read_scan
+from common.imaging.scan import Scan
 from common.imaging.window import window
 
 TWO, THREE = InputShape(2, 16), InputShape(3, 16)
@@ -44,20 +45,20 @@ def unit(geometry_of):
 
 def test_the_rectangle_is_the_largest_slices_and_the_box_the_whole_lesions(unit):
     scan, mask = unit
-    crops = prepare(scan, mask, Recipe(), (TWO, THREE)).crops
+    crops = prepare_inputs(scan, mask, Recipe(), (TWO, THREE)).crops
     assert crops.rectangle == Box((3, 4, 5), (1, 4, 3))
     assert crops.box == Box((2, 4, 5), (2, 4, 3))
 
 
 def test_ivh_belongs_to_the_lesion_only_if_the_recipe_says_so(unit):
     scan, mask = unit
-    crops = prepare(scan, mask, Recipe(lesion="ICH+IVH"), (THREE,)).crops
+    crops = prepare_inputs(scan, mask, Recipe(lesion="ICH+IVH"), (THREE,)).crops
     assert crops.box == Box((2, 4, 5), (3, 4, 6))
 
 
 def test_a_margin_widens_the_rectangle_in_the_plane_and_the_box_everywhere(unit):
     scan, mask = unit
-    crops = prepare(scan, mask, Recipe(margin_mm=2.0), (TWO, THREE)).crops
+    crops = prepare_inputs(scan, mask, Recipe(margin_mm=2.0), (TWO, THREE)).crops
     assert crops.rectangle == Box((3, 2, 3), (1, 8, 7))
     assert crops.box == Box((1, 2, 3), (4, 8, 7))
 
@@ -67,7 +68,9 @@ def test_a_margin_beyond_the_scan_is_air(geometry_of):
     labels = np.zeros(geometry.shape, dtype=np.uint8)
     labels[1, :6, :6] = 1
     scan, mask = case(geometry, labels)
-    pixels = prepare(scan, mask, Recipe(margin_mm=1.0), (InputShape(2, 8),)).inputs[InputShape(2, 8)][0]
+    pixels = prepare_inputs(scan, mask, Recipe(margin_mm=1.0), (InputShape(2, 8),)).inputs[InputShape(2, 8)][
+        0
+    ]
     assert (pixels[[0, -1]] == 0).all()
     assert (pixels[:, [0, -1]] == 0).all()
     assert (pixels[1:-1, 1:-1] == 0.5).all()
@@ -75,7 +78,7 @@ def test_a_margin_beyond_the_scan_is_air(geometry_of):
 
 def test_inputs_are_windowed_float32_with_one_channel(unit):
     scan, mask = unit
-    inputs = prepare(scan, mask, Recipe(), (TWO, THREE)).inputs
+    inputs = prepare_inputs(scan, mask, Recipe(), (TWO, THREE)).inputs
     assert inputs[TWO].shape == (1, 16, 16)
     assert inputs[THREE].shape == (1, 16, 16, 16)
     assert {pixels.dtype for pixels in inputs.values()} == {np.dtype(np.float32)}
@@ -84,7 +87,7 @@ def test_inputs_are_windowed_float32_with_one_channel(unit):
 
 def test_three_slices_are_the_neighbours_of_the_largest_as_channels(unit):
     scan, mask = unit
-    pixels = prepare(scan, mask, Recipe(slices=3), (TWO, THREE)).inputs
+    pixels = prepare_inputs(scan, mask, Recipe(slices=3), (TWO, THREE)).inputs
     assert pixels[TWO].shape == (3, 16, 16)
     assert pixels[THREE].shape == (1, 16, 16, 16)
     # At the rectangle's corner the slices below and above hold no lesion: 30 and 50 HU
@@ -95,7 +98,7 @@ def test_the_slice_beyond_the_scans_end_is_air(geometry_of):
     geometry = geometry_of(shape=(3, 6, 6), spacing_mm=(1.0, 1.0, 5.0))
     labels = np.zeros(geometry.shape, dtype=np.uint8)
     labels[2, 2:4, 2:4] = 1
-    pixels = prepare(*case(geometry, labels), Recipe(slices=3), (TWO,)).inputs[TWO]
+    pixels = prepare_inputs(*case(geometry, labels), Recipe(slices=3), (TWO,)).inputs[TWO]
     assert (pixels[2] == 0).all()
     assert (pixels[1] == 50 / 80).all()
 
@@ -104,7 +107,7 @@ def test_a_physical_scale_keeps_the_lesions_size(unit):
     """3 x 4 mm at half a millimetre a pixel are 6 x 8 pixels in the middle of 16, air around."""
     scan, mask = unit
     recipe = Recipe(scaling="physical", physical_mm_per_pixel=0.5)
-    pixels = prepare(scan, mask, recipe, (TWO,)).inputs[TWO][0]
+    pixels = prepare_inputs(scan, mask, recipe, (TWO,)).inputs[TWO][0]
     assert (pixels > 0).sum() == 6 * 8
     assert (pixels[4:12, 5:11] == 0.75).all()
 
@@ -112,14 +115,14 @@ def test_a_physical_scale_keeps_the_lesions_size(unit):
 def test_a_lesion_larger_than_a_physical_input_is_cropped_centrally(unit):
     scan, mask = unit
     recipe = Recipe(scaling="physical", physical_mm_per_pixel=0.1)
-    assert (prepare(scan, mask, recipe, (TWO,)).inputs[TWO] == 0.75).all()
+    assert (prepare_inputs(scan, mask, recipe, (TWO,)).inputs[TWO] == 0.75).all()
 
 
 def test_a_mask_without_the_recipes_lesion_is_refused(unit):
     scan, mask = unit
     only_ivh = Mask(Path("mask"), np.where(mask.voxels == 2, 2, 0).astype(np.uint8), Volumes(0, 1))
     with pytest.raises(ScanError, match="IVH only"):
-        prepare(scan, only_ivh, Recipe(), (TWO,))
+        prepare_inputs(scan, only_ivh, Recipe(), (TWO,))
 
 
 def test_a_lesion_smaller_than_the_grid_is_refused_not_invented(geometry_of):
@@ -127,7 +130,7 @@ def test_a_lesion_smaller_than_the_grid_is_refused_not_invented(geometry_of):
     labels = np.zeros(geometry.shape, dtype=np.uint8)
     labels[7, 4:6, 4:6] = 1
     with pytest.raises(ScanError, match="is lost at 1x1x5 mm"):
-        prepare(*case(geometry, labels), Recipe(), (TWO,))
+        prepare_inputs(*case(geometry, labels), Recipe(), (TWO,))
 
 
 @pytest.mark.parametrize("tilt_degrees", [0.0, 17.0, -24.0])
@@ -137,7 +140,7 @@ def test_labels_on_the_grid_are_the_nearest_voxels_everywhere(geometry_of, tilt_
     labels = (np.random.default_rng(0).random(geometry.shape) < 0.02).astype(np.uint8)
     grid = Grid(geometry, (1.0, 1.0, 4.0))
 
-    part, box = nearest_labels(labels, grid)
+    part, box = resample_labels(labels, grid)
 
     whole = np.zeros(grid.shape, dtype=np.uint8)
     whole[box.slices] = part
@@ -158,7 +161,7 @@ def test_halfway_between_slices_every_slice_counts_once_in_turn(geometry_of):
     geometry = geometry_of(shape=(4, 3, 3), spacing_mm=(1.0, 1.0, 10.0))
     labels = np.zeros(geometry.shape, dtype=np.uint8)
     labels[1:3] = np.array([1, 2], dtype=np.uint8)[:, None, None]
-    part, box = nearest_labels(labels, Grid(geometry, (1.0, 1.0, 5.0)))
+    part, box = resample_labels(labels, Grid(geometry, (1.0, 1.0, 5.0)))
     assert box.start[0] == 1
     assert part[:, 0, 0].tolist() == [1, 1, 2, 2]
 
@@ -183,7 +186,7 @@ def test_the_window_is_the_plans():
 
 def test_an_overview_shows_the_largest_slice_whole(unit):
     scan, mask = unit
-    seen = overview(scan, mask, prepare(scan, mask, Recipe(), (TWO,)), Recipe())
+    seen = make_overview(scan, mask, prepare_inputs(scan, mask, Recipe(), (TWO,)), Recipe())
     assert np.array_equal(seen.labels, mask.voxels[3])
     assert seen.pixels.shape == (12, 14)
     assert seen.pixels[5, 6] == round(60 / 80 * 255)
@@ -238,7 +241,7 @@ def test_the_3d_input_is_that_of_monais_dictionary_pipeline(tmp_path, spacing_mm
     shape = InputShape(3, 112)
 
     scan = read_scan(ct)
-    ours = prepare(scan, read_mask(mask, scan, MaskLabels()), Recipe(), (shape,)).inputs[shape]
+    ours = prepare_inputs(scan, read_mask(mask, scan, MaskLabels()), Recipe(), (shape,)).inputs[shape]
 
     theirs = monai_input(ct, mask, Recipe())
     assert ours.shape == theirs.shape == (1, 112, 112, 112)
@@ -248,4 +251,4 @@ def test_the_3d_input_is_that_of_monais_dictionary_pipeline(tmp_path, spacing_mm
 
 def test_locating_needs_no_pixels(unit):
     scan, mask = unit
-    assert locate(mask, Grid(scan.geometry, (1.0, 1.0, 5.0)), Recipe()).box.count == (2, 4, 3)
+    assert locate_lesion(mask, Grid(scan.geometry, (1.0, 1.0, 5.0)), Recipe()).box.count == (2, 4, 3)

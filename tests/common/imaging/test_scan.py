@@ -10,7 +10,8 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 - as its own documentation does
 
 from common.errors import ScanError
-from common.imaging.scan import read_scan, source_files
+from common.imaging.formats import source_files
+from common.imaging.reader import read_scan
 
 SHAPE = (10, 36, 32)
 SPACING_MM = (0.8, 0.9, 5.0)

@@ -14,13 +14,13 @@ from safetensors.numpy import save_file
 
 from common.errors import ModelError, StorageError
 from common.models.checkpoint import Checkpoint, load, save
-from common.models.layout import Entry, Layout
+from common.models.layout import Layout, StateTensor
 
 LAYOUT = Layout(
     (
-        Entry("head.weight", (2, 3), "float32", "weight"),
-        Entry("norm.running_var", (2,), "float32", "batchnorm-buffer"),
-        Entry("norm.num_batches_tracked", (), "int64", "counter"),
+        StateTensor("head.weight", (2, 3), "float32", "weight"),
+        StateTensor("norm.running_var", (2,), "float32", "batchnorm-buffer"),
+        StateTensor("norm.num_batches_tracked", (), "int64", "counter"),
     )
 )
 WEIGHTS = np.array([0.1, -0.2, 3e-39, 4e30, -0.0, 6, 7, 8, 2.5], dtype=np.float32)
@@ -112,7 +112,7 @@ def test_a_truncated_file_is_refused(path, data):
 
 
 def test_a_model_of_another_layout_is_refused(path):
-    other = Layout((*LAYOUT.entries[:2], Entry("norm.other", (), "int64", "counter")))
+    other = Layout((*LAYOUT.entries[:2], StateTensor("norm.other", (), "int64", "counter")))
     with pytest.raises(ModelError, match=f"layout {LAYOUT.digest[:8]}, needed is {other.digest[:8]}"):
         load(path, other)
 
@@ -158,7 +158,7 @@ def test_what_cannot_be_a_checkpoint_is_refused_at_once():
 
 def test_the_same_checkpoint_gives_the_same_bytes(tmp_path):
     weights = np.array([1.0, 2.0], dtype=np.float32)
-    layout = Layout((Entry("w", (2,), "float32", "weight"),))
+    layout = Layout((StateTensor("w", (2,), "float32", "weight"),))
     metadata = {name: name for name in ("plan", "model", "arm", "chosen", "curve", "training_sites")}
 
     files = set()

@@ -50,7 +50,8 @@ def test_maps_are_weighed_by_their_gradients_and_rectified(dimensions):
     image[(0, *[1] * dimensions)] = 0.5
     image[(0, *[0] * dimensions)] = 0.25
     assert not attention(network, image, layer=network.convolution).any()
-    against = attention(network, image, layer=network.convolution, expansion=False)
+    opposite = ByHand(points(dimensions, [1.0, -1.0]), [-1.0, -4.0], stride=1)
+    against = attention(opposite, image, layer=opposite.convolution)
     np.testing.assert_allclose(against, image[0] * 2, rtol=1e-6)
 
 
@@ -102,16 +103,15 @@ def test_on_the_studys_networks_it_is_the_class_activation_map(family, dimension
     with torch.no_grad():
         network(torch.from_numpy(image[None]))
     handle.remove()
-    head = [module for module in network.modules() if isinstance(module, nn.Linear)][-1].weight[0].detach()
+    linear = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
     mode = "bilinear" if dimensions == 2 else "trilinear"
     spread = 0.0
-    for expansion, sign in ((True, 1), (False, -1)):
-        class_map = torch.relu(sign * torch.einsum("k,k...->...", head, maps[0][0]))
+    for sign in (1, -1):
+        linear.weight.data *= sign
+        class_map = torch.relu(torch.einsum("k,k...->...", linear.weight[0].detach(), maps[0][0]))
         fine = nn.functional.interpolate(class_map[None, None], size=image.shape[1:], mode=mode)[0, 0]
         expected = fine / fine.max().clamp(min=1e-30)
-        np.testing.assert_allclose(
-            attention(network, image, expansion=expansion), expected.numpy(), atol=1e-5
-        )
+        np.testing.assert_allclose(attention(network, image), expected.numpy(), atol=1e-5)
         spread += float(expected.std())
     assert spread > 0
 

@@ -10,24 +10,24 @@ from hypothesis import strategies as st
 from torch import nn
 
 from common.errors import ModelError
-from common.models.layout import BATCHNORM, TRAINED, Entry, Layout
+from common.models.layout import BATCHNORM, TRAINED, Layout, StateTensor
 
 NETWORK = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(2, 1))
 LAYOUT = Layout(
     (
-        Entry("0.weight", (2, 1, 3, 3), "float32", "weight"),
-        Entry("0.bias", (2,), "float32", "weight"),
-        Entry("1.weight", (2,), "float32", "batchnorm-parameter"),
-        Entry("1.bias", (2,), "float32", "batchnorm-parameter"),
-        Entry("1.running_mean", (2,), "float32", "batchnorm-buffer"),
-        Entry("1.running_var", (2,), "float32", "batchnorm-buffer"),
-        Entry("1.num_batches_tracked", (), "int64", "counter"),
-        Entry("3.weight", (1, 2), "float32", "weight"),
-        Entry("3.bias", (1,), "float32", "weight"),
+        StateTensor("0.weight", (2, 1, 3, 3), "float32", "weight"),
+        StateTensor("0.bias", (2,), "float32", "weight"),
+        StateTensor("1.weight", (2,), "float32", "batchnorm-parameter"),
+        StateTensor("1.bias", (2,), "float32", "batchnorm-parameter"),
+        StateTensor("1.running_mean", (2,), "float32", "batchnorm-buffer"),
+        StateTensor("1.running_var", (2,), "float32", "batchnorm-buffer"),
+        StateTensor("1.num_batches_tracked", (), "int64", "counter"),
+        StateTensor("3.weight", (1, 2), "float32", "weight"),
+        StateTensor("3.bias", (1,), "float32", "weight"),
     )
 )
 entries = st.builds(
-    Entry,
+    StateTensor,
     st.text(max_size=12),
     st.lists(st.integers(0, 9), max_size=4).map(tuple),
     st.sampled_from(["float32", "int64"]),

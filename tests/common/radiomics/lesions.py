@@ -14,7 +14,7 @@ from common.cohort.outcome import Volumes
 from common.imaging.geometry import Geometry
 from common.imaging.grid import Grid
 from common.imaging.mask import ICH, IVH, Mask
-from common.imaging.nearest import nearest_labels
+from common.imaging.nearest import resample_labels
 from common.imaging.resample import resample
 from common.imaging.scan import Scan
 from common.radiomics.features import FEATURES
@@ -55,7 +55,7 @@ def head_with_lesion(volume_ml: float) -> tuple[Scan, Mask]:
 def whole_volume(scan: Scan, mask: Mask, settings: ExtractionSettings) -> tuple[sitk.Image, sitk.Image]:
     """All of the CT and of its mask, resampled, as PyRadiomics takes them."""
     grid = Grid(scan.geometry, settings.spacing_mm)
-    labels, within = nearest_labels(mask.voxels, grid)
+    labels, within = resample_labels(mask.voxels, grid)
     whole = np.zeros(grid.shape, dtype=np.uint8)
     whole[within.slices] = labels == ICH if settings.voi == "ICH" else labels > 0
     hu = resample(scan.voxels, grid, grid.whole, settings.interpolation)

@@ -14,8 +14,8 @@ import SimpleITK as sitk  # noqa: N813 - as its own documentation does
 
 from common.imaging.cache import Cache
 from common.imaging.mask import MaskLabels, read_mask
-from common.imaging.scan import read_scan
-from common.radiomics.batch import Extractor, Job, extract_cases
+from common.imaging.reader import read_scan
+from common.radiomics.batch import ExtractionJob, Extractor, extract_cases
 from common.radiomics.extract import extract
 from common.radiomics.settings import ExtractionSettings
 from tests.common.radiomics.lesions import textured
@@ -37,7 +37,7 @@ def make_job(folder, name, ball, *, empty=False):
     voxels = textured(lesion.shape, lesion, seed=sum(name.encode())).astype(np.int16)
     voxels[:, :3] = -1000
     mask = np.full_like(lesion, 2) * lesion if empty else lesion
-    return Job(
+    return ExtractionJob(
         name,
         write(folder / f"{name}.nii.gz", voxels),
         write(folder / f"{name}-mask.nii.gz", mask),
@@ -95,14 +95,16 @@ def test_key_depends_on_content_labels_and_settings_but_not_on_names(jobs, extra
     (tmp_path / "elsewhere").mkdir()
     copied = [path.rename(tmp_path / "elsewhere" / path.name) for path in (jobs[0].ct, jobs[0].mask)]
 
-    assert extractor.key(Job("z", *copied, LABELS)) == key
+    assert extractor.key(ExtractionJob("z", *copied, LABELS)) == key
     others = [
-        extractor.key(Job("a", *copied, MaskLabels((1, 3)))),
-        extractor.key(Job("a", copied[0], jobs[1].mask, LABELS)),
+        extractor.key(ExtractionJob("a", *copied, MaskLabels((1, 3)))),
+        extractor.key(ExtractionJob("a", copied[0], jobs[1].mask, LABELS)),
         extractor.key(jobs[1]),
-        Extractor(extractor.cache, ExtractionSettings(voi="ICH+IVH")).key(Job("a", *copied, LABELS)),
+        Extractor(extractor.cache, ExtractionSettings(voi="ICH+IVH")).key(
+            ExtractionJob("a", *copied, LABELS)
+        ),
         Extractor(extractor.cache, ExtractionSettings(interpolation="bspline")).key(
-            Job("a", *copied, LABELS)
+            ExtractionJob("a", *copied, LABELS)
         ),
     ]
     # The two masks are equal, so which of them is read makes no difference
@@ -120,13 +122,14 @@ import sys
 from pathlib import Path
 from common.imaging.cache import Cache
 from common.imaging.mask import MaskLabels
-from common.radiomics.batch import Extractor, Job, extract_cases
+from common.radiomics.batch import ExtractionJob, Extractor, extract_cases
 from common.radiomics.settings import ExtractionSettings
 
 if __name__ == "__main__":
     folder, workers, names = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     jobs = [
-        Job(name, folder / f"{name}.nii.gz", folder / f"{name}-mask.nii.gz", MaskLabels()) for name in names
+        ExtractionJob(name, folder / f"{name}.nii.gz", folder / f"{name}-mask.nii.gz", MaskLabels())
+        for name in names
     ]
     extractor = Extractor(Cache(folder / "cache"), ExtractionSettings())
     extract_cases(jobs, extractor, workers, lambda done, of: print(done, of, flush=True))

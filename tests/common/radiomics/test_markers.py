@@ -8,8 +8,8 @@ import pytest
 from common.cohort.schema import BY_NAME
 from common.errors import ScanError
 from common.imaging.mask import ICH, IVH
-from common.radiomics.hematoma import Hematoma, hematoma
-from common.radiomics.markers import LABEL, SUGGESTIONS, suggested_markers
+from common.radiomics.hematoma import Hematoma, cut_hematoma
+from common.radiomics.markers import LABEL, SUGGESTIONS, suggest_markers
 from tests.common.radiomics.lesions import make_case
 
 BRAIN_HU, CLOT_HU = 35.0, 70.0
@@ -246,25 +246,25 @@ def test_scans_of_other_spacing_are_looked_at_in_sections_of_5_mm():
     fine = np.repeat(np.round(hu), 2, axis=2).astype(np.int16), np.repeat(lesion, 2, axis=2)
     case = make_case(fine[0], np.where(fine[1], ICH, 0), (0.5, 1.0, 5.0))
 
-    found = suggested_markers(*case)
+    found = suggest_markers(*case)
 
     assert [name for name, present in found.items() if present] == ["black_hole_sign", "hypodensity"]
-    assert hematoma(*case).clot_hu == pytest.approx(CLOT_HU, abs=2)
-    assert hematoma(*case).brain_hu == pytest.approx(BRAIN_HU, abs=1)
+    assert cut_hematoma(*case).clot_hu == pytest.approx(CLOT_HU, abs=2)
+    assert cut_hematoma(*case).brain_hu == pytest.approx(BRAIN_HU, abs=1)
 
 
 def test_ventricular_blood_alone_is_refused():
     lesion = plain()
 
     with pytest.raises(ScanError, match="no voxel of ICH"):
-        suggested_markers(*make_case(np.where(lesion, 60.0, 35.0), np.where(lesion, IVH, 0)))
+        suggest_markers(*make_case(np.where(lesion, 60.0, 35.0), np.where(lesion, IVH, 0)))
 
 
 def test_without_brain_in_sight_it_is_refused():
     lesion = plain()
 
     with pytest.raises(ScanError, match="no brain"):
-        suggested_markers(*make_case(np.where(lesion, 60.0, -1000.0), np.where(lesion, ICH, 0)))
+        suggest_markers(*make_case(np.where(lesion, 60.0, -1000.0), np.where(lesion, ICH, 0)))
 
 
 def test_smallest_lesion_has_no_marker():

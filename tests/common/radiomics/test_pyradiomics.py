@@ -12,7 +12,7 @@ from common.radiomics.features import FEATURES
 from common.radiomics.pyradiomics import features_of
 from common.radiomics.settings import ExtractionSettings
 from common.radiomics.volume import LesionVolume
-from simulations.phantom.anatomy import head
+from simulations.phantom.anatomy import build_head
 from simulations.phantom.images import scan_patient
 from simulations.phantom.lesion import Lesion
 from simulations.phantom.scanners import SCANNERS
@@ -64,7 +64,7 @@ def test_lesions_of_all_sizes_in_a_whole_head(volume_ml):
 def test_phantoms_of_every_scanner_with_satellites_and_ventricular_blood(scanner):
     signs = frozenset({"satellite_sign", "island_sign", "hypodensity"})
     lesion = Lesion("deep", Volumes(18, 4), Volumes(18, 4), signs, 0.5)
-    anatomy = head(scanner, 1, tilted=scanner.tilt_degrees > 0, atrophy=1)
+    anatomy = build_head(scanner, 1, tilted=scanner.tilt_degrees > 0, atrophy=1)
     drawn, _ = scan_patient(anatomy, lesion, scanner, 5)
     scan = Scan(Path("ct"), drawn.hu, drawn.geometry)
     case = scan, Mask(Path("mask"), drawn.labels, drawn.volumes)

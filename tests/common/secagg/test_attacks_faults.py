@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import secagg_process
-from secagg_attacker import Attacker, codes, seed_of, session_total, signed_contribution, signed_join
-from secagg_faults import Killed, counted
-from secagg_world import ROUNDS, World, check_sums, code_of
+from secagg import process
+from secagg.attacker import Attacker, codes, seed_of, session_total, signed_contribution, signed_join
+from secagg.faults import Killed, counted
+from secagg.world import ROUNDS, World, check_sums, code_of
 
-from common.secagg.conduct import finish, open_session, run_round, run_step
-from common.secagg.messages import Close
-from common.secagg.server_files import ServerFiles
-from common.secagg.wire import Kind
+from common.secagg.coordinator.drive import finish, open_session, run_round, run_step
+from common.secagg.coordinator.files import ServerFiles
+from common.secagg.wire.frames import MessageKind
+from common.secagg.wire.messages import Close
 
 MANY = 400
 
@@ -120,7 +120,7 @@ def test_attack_38_killed_between_persist_and_send(tmp_path):
     # From the first reply on the disk that its state names, nothing else was ever made
     assert kept[-1] == [lost]
     assert code_of(attack.send(1, attack.iterate(1, b"bEta"))) == "E_ALREADY_RELEASED"
-    check_sums(session_total(answers.values()).decoded(), [1, 2, 3], factor=5)
+    check_sums(session_total(answers.values()).decode_sums(), [1, 2, 3], factor=5)
 
 
 class ServerKilled(BaseException):
@@ -194,7 +194,7 @@ def test_attack_23_real_processes_killed(tmp_path):
     opened = attack.unmask(
         attack.total(answers.values()), {site: seed_of(answer) for site, answer in seeds.items()}
     )
-    check_sums(opened.decoded(), [1, 2, 3])
+    check_sums(opened.decode_sums(), [1, 2, 3])
 
 
 def run_site(tmp_path, message, kill):
@@ -202,7 +202,7 @@ def run_site(tmp_path, message, kill):
     asked, answer = tmp_path / "message", tmp_path / "answer"
     asked.write_bytes(message)
     answer.unlink(missing_ok=True)
-    script = Path(secagg_process.__file__)
+    script = Path(process.__file__)
     command = [sys.executable, str(script), str(tmp_path / "world"), "2", str(asked), str(answer), str(kill)]
     done = subprocess.run(command, check=False, capture_output=True, timeout=60)
     if done.returncode == 0:
@@ -258,7 +258,9 @@ def test_attack_27_replay_of_every_message(tmp_path):
     assert attack.send(1, attack.m1()) == joins[1]
     seeds = attack.reveal(answers)
     seeds_again = attack.reveal(answers)
-    close = attack.message(Kind.CLOSE, Close(hdr=attack.hdr, phase=ROUNDS, status="opened", result="0" * 64))
+    close = attack.message(
+        MessageKind.CLOSE, Close(hdr=attack.hdr, phase=ROUNDS, status="opened", result="0" * 64)
+    )
     closed = [attack.send(1, close) for _ in range(3)]
 
     assert answers == again

@@ -6,20 +6,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from secagg_attacker import Attacker, codes, seed_of, signed_contribution
-from secagg_world import AUTHORITY, ROUNDS, UPDATE, World, code_of, key, values_of
+from secagg.attacker import Attacker, codes, seed_of, signed_contribution
+from secagg.world import AUTHORITY, ROUNDS, UPDATE, World, code_of, key, values_of
 
 from common.errors import SiteError
-from common.secagg.audit import read_chain, verify_chain
-from common.secagg.conduct import finish, open_session, run_round, run_step
-from common.secagg.encoding import encode, scale_bits_for
-from common.secagg.errors import SecAggError
-from common.secagg.messages import Reveal
-from common.secagg.policy import Computed, Part, PhaseRules
-from common.secagg.roster import Waiver, sign_waiver
-from common.secagg.site import approve_waiver
-from common.secagg.vectors import Ring, Vector
-from common.secagg.wire import Kind, pack, unpack
+from common.secagg.codes import SecAggError
+from common.secagg.coordinator.drive import finish, open_session, run_round, run_step
+from common.secagg.crypto.encoding import encode, scale_bits_for
+from common.secagg.crypto.rings import Ring, Vector
+from common.secagg.site.chain import read_chain, verify_chain
+from common.secagg.site.endpoint import approve_waiver
+from common.secagg.site.rules import Computed, ComputedVector, PhaseRules
+from common.secagg.wire.frames import MessageKind, pack, unpack
+from common.secagg.wire.messages import Reveal
+from common.secagg.wire.roster import Waiver, sign_waiver
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def world(tmp_path):
 def contributing(world, values, patients=None, vector=UPDATE, **rules):
     """What site 1 answers to M1 if it computed these values."""
     world.plan.phases[ROUNDS] = PhaseRules(mode="round", vectors=(vector,), rounds=10, **rules)
-    world.compute[1] = lambda *_: Computed((Part(vector, values),), patients)
+    world.compute[1] = lambda *_: Computed((ComputedVector(vector, values),), patients)
     attack = Attacker(world, vectors=(vector,))
     return code_of(attack.send(1, attack.m1()))
 
@@ -75,7 +75,7 @@ def test_attack_22_scale_at_which_the_sum_overflows(world):
 
 def test_attack_22_other_vectors_than_the_plan_s(world):
     other = Vector("another name", (6,), Ring.UPDATES, clip=1.0, scale_bits=20)
-    world.compute[2] = lambda *_: Computed((Part(other, halves()),))
+    world.compute[2] = lambda *_: Computed((ComputedVector(other, halves()),))
     attack = Attacker(world)
 
     assert code_of(attack.send(2, attack.m1())) == "E_VECTOR"
@@ -87,7 +87,7 @@ def test_attack_22_every_site_at_its_bound(tmp_path, sign):
     edge = Vector("update", (6,), Ring.UPDATES, clip=1.0, scale_bits=scale_bits_for(5, 1.0))
     world.plan.phases[ROUNDS] = PhaseRules(mode="round", vectors=(edge,))
     for site in world.identities:
-        world.compute[site] = lambda *_: Computed((Part(edge, np.full(6, sign, np.float32)),))
+        world.compute[site] = lambda *_: Computed((ComputedVector(edge, np.full(6, sign, np.float32)),))
 
     sums = run_round(world.round(vectors=(edge,)), world.exchange)
 
@@ -156,7 +156,7 @@ def test_attack_25_kept_answer_of_a_session_altered(world):
 
 def collecting(world):
     server = world.round()
-    for name, answer in world.exchange(server.requests()).items():
+    for name, answer in world.exchange(server.make_requests()).items():
         server.receive(name, answer)
     server.proceed()
     return server
@@ -164,7 +164,7 @@ def collecting(world):
 
 def test_attack_26_upload_altered(world):
     server = collecting(world)
-    answers = world.exchange(server.requests())
+    answers = world.exchange(server.make_requests())
     altered = bytearray(answers["centre1"])
     altered[-20] ^= 1
 
@@ -172,12 +172,12 @@ def test_attack_26_upload_altered(world):
         server.receive("centre1", bytes(altered))
 
     assert refused.value.code == "S_PAYLOAD"
-    assert server.missing() == ("centre1", "centre2", "centre3")
+    assert server.list_missing() == ("centre1", "centre2", "centre3")
 
 
 def test_attack_26_upload_of_another_site(world):
     server = collecting(world)
-    answers = world.exchange(server.requests())
+    answers = world.exchange(server.make_requests())
 
     with pytest.raises(SecAggError) as refused:
         server.receive("centre1", answers["centre2"])
@@ -187,7 +187,7 @@ def test_attack_26_upload_of_another_site(world):
 
 def test_attack_26_upload_signed_by_the_link(world):
     server = collecting(world)
-    honest = unpack(world.exchange(server.requests())["centre1"])
+    honest = unpack(world.exchange(server.make_requests())["centre1"])
     forged = pack(honest.kind, honest.header, key("link"), honest.payload)
 
     with pytest.raises(SecAggError) as refused:
@@ -198,13 +198,13 @@ def test_attack_26_upload_signed_by_the_link(world):
 
 def test_attack_26_wrong_seed(world):
     server = collecting(world)
-    for name, answer in world.exchange(server.requests()).items():
+    for name, answer in world.exchange(server.make_requests()).items():
         server.receive(name, answer)
     server.proceed()
-    answers = world.exchange(server.requests())
+    answers = world.exchange(server.make_requests())
     honest = unpack(answers["centre1"])
     other = Reveal.model_validate_json(honest.header).model_copy(update={"seed": "11" * 32})
-    answers["centre1"] = pack(Kind.REVEAL, other.body(), world.identities[1].key)
+    answers["centre1"] = pack(MessageKind.REVEAL, other.body(), world.identities[1].key)
     for name, answer in answers.items():
         server.receive(name, answer)
 
@@ -221,7 +221,7 @@ def test_attack_26_seed_missing(world):
     seeds = {site: seed_of(answer) for site, answer in attack.reveal(answers).items() if site != 3}
 
     with pytest.raises(SecAggError) as refused:
-        attack.unmask(attack.total(answers.values()), seeds).decoded()
+        attack.unmask(attack.total(answers.values()), seeds).decode_sums()
 
     assert refused.value.code == "S_CANARY"
 
@@ -306,7 +306,7 @@ def test_attack_28_secrets_after_close_and_in_messages(watched):
     assert finish(session, watched.exchange)
     secrets, words = needles_of(watched)
 
-    assert server.missing() == ()
+    assert server.list_missing() == ()
     assert not found_on_disk(watched, secrets + words)
     # A seed travels, as text in M6: it opens nothing but its own site's mask in this attempt's sum
     told = [needle for needle in secrets + words if any(needle in message for message in watched.messages)]

@@ -2,15 +2,15 @@
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from secagg_attacker import Attacker, codes, signed_contribution
-from secagg_world import AUTHORITY, COORDINATOR, ROUNDS, SESSIONS, UPDATE, VECTORS, World, code_of, key
+from secagg.attacker import Attacker, codes, signed_contribution
+from secagg.world import AUTHORITY, COORDINATOR, ROUNDS, SESSIONS, UPDATE, VECTORS, World, code_of, key
 
-from common.secagg.errors import SecAggError
-from common.secagg.keys import sign
-from common.secagg.messages import Close, ContributeRequest, Join, SignedJoin, VectorSpec
-from common.secagg.roster import Pin, check_roster, read_roster, sign_roster
-from common.secagg.site import approve_roster
-from common.secagg.wire import Kind, pack, sha256
+from common.secagg.codes import SecAggError
+from common.secagg.crypto.keys import sign_message
+from common.secagg.site.endpoint import approve_roster
+from common.secagg.wire.frames import MessageKind, pack, sha256
+from common.secagg.wire.messages import Close, ContributeRequest, Join, SignedJoin, VectorSpec
+from common.secagg.wire.roster import Pin, check_roster, read_roster, sign_roster
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def world(tmp_path):
 
 
 def signed_by(world, site, join):
-    signature = sign(world.identities[site].key, Kind.JOIN.name, join.body())
+    signature = sign_message(world.identities[site].key, MessageKind.JOIN.name, join.body())
     return SignedJoin(join=join, signature=signature.hex())
 
 
@@ -53,7 +53,7 @@ def test_attack_11_invented_and_duplicated_sites(world):
     attack = Attacker(world).join()
     one, two, _ = attack.members()
     stranger = Join(hdr=attack.hdr, site=9, key=fresh_key().hex(), sets=())
-    signature = sign(key("stranger"), Kind.JOIN.name, stranger.body()).hex()
+    signature = sign_message(key("stranger"), MessageKind.JOIN.name, stranger.body()).hex()
     invented = SignedJoin(join=stranger, signature=signature)
 
     assert code_of(attack.send(1, attack.m3([one, two, invented]))) == "E_UNKNOWN_SITE"
@@ -205,10 +205,10 @@ def test_attack_15_different_model_for_each_site(world):
 def test_attack_16_model_differs_from_its_hash(world):
     attack = Attacker(world)
     header = attack.request
-    nudged = attack.message(Kind.ROUND_REQUEST, header, b"mOdel" + attack.seed)
-    other_seed = attack.message(Kind.ROUND_REQUEST, header, attack.model + b"sEed")
+    nudged = attack.message(MessageKind.ROUND_REQUEST, header, b"mOdel" + attack.seed)
+    other_seed = attack.message(MessageKind.ROUND_REQUEST, header, attack.model + b"sEed")
     resplit = attack.message(
-        Kind.ROUND_REQUEST, header.model_copy(update={"model_bytes": 4}), attack.model + attack.seed
+        MessageKind.ROUND_REQUEST, header.model_copy(update={"model_bytes": 4}), attack.model + attack.seed
     )
 
     for message in (nudged, other_seed, resplit):
@@ -223,7 +223,7 @@ def test_attack_17_altered_vector_scale_or_plan(world):
 
     def answered(**changes):
         header = attack.request.model_copy(update=changes)
-        return code_of(attack.send(1, attack.message(Kind.ROUND_REQUEST, header, b"modelseed")))
+        return code_of(attack.send(1, attack.message(MessageKind.ROUND_REQUEST, header, b"modelseed")))
 
     rest = tuple(VectorSpec.of(vector) for vector in VECTORS[1:])
     assert answered(vectors=(finer, *rest)) == "E_VECTOR"
@@ -241,13 +241,13 @@ def test_attack_18_unsigned_coordinator_requests(world):
     m3 = ContributeRequest(hdr=attack.hdr, phase=ROUNDS, attempt=1, joins=attack.members(1, 2))
 
     forged = [
-        pack(Kind.ROUND_REQUEST, attack.request.body(), key("link"), b"modelseed"),
-        pack(Kind.CONTRIBUTE_REQUEST, m3.body(), key("link")),
-        pack(Kind.CONTRIBUTE_REQUEST, m3.body(), world.identities[2].key),
+        pack(MessageKind.ROUND_REQUEST, attack.request.body(), key("link"), b"modelseed"),
+        pack(MessageKind.CONTRIBUTE_REQUEST, m3.body(), key("link")),
+        pack(MessageKind.CONTRIBUTE_REQUEST, m3.body(), world.identities[2].key),
         bytes(64) + b"x",
     ]
     moved = bytearray(attack.m1())
-    moved[4] = Kind.CLOSE
+    moved[4] = MessageKind.CLOSE
 
     assert [code_of(attack.send(1, message)) for message in forged] == [
         "E_COORD_SIG",
@@ -263,14 +263,14 @@ def test_attack_18_what_no_site_is_asked(world):
     attack = Attacker(world).join()
     (one, *_) = attack.members()
 
-    assert code_of(attack.send(1, attack.message(Kind.JOIN, one.join))) == "E_CONTEXT"
+    assert code_of(attack.send(1, attack.message(MessageKind.JOIN, one.join))) == "E_CONTEXT"
 
 
 def test_attack_18_close_of_a_round_that_was_not_begun(world):
     attack = Attacker(world)
     close = Close(hdr=attack.hdr, phase=ROUNDS, status="opened", result="0" * 64)
 
-    assert code_of(attack.send(1, attack.message(Kind.CLOSE, close))) == "E_NO_STATE"
+    assert code_of(attack.send(1, attack.message(MessageKind.CLOSE, close))) == "E_NO_STATE"
 
 
 def test_attack_19_old_round(world):

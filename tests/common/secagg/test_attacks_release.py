@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from secagg_attacker import Attacker, add, codes, seed_of, signed_contribution
-from secagg_world import (
+from secagg.attacker import Attacker, add, codes, seed_of, signed_contribution
+from secagg.world import (
     AUTHORITY,
     COUNTS,
     ROUNDS,
@@ -17,15 +17,15 @@ from secagg_world import (
     values_of,
 )
 
-from common.secagg import party
-from common.secagg.errors import SecAggError
-from common.secagg.keys import sign
-from common.secagg.messages import SignedContribution
-from common.secagg.policy import Computed, Part, PhaseRules
-from common.secagg.roster import Waiver, sign_waiver
-from common.secagg.site import approve_waiver
-from common.secagg.vectors import Ring, Vector
-from common.secagg.wire import Kind, sha256, unpack
+from common.secagg.codes import SecAggError
+from common.secagg.crypto.keys import sign_message
+from common.secagg.crypto.rings import Ring, Vector
+from common.secagg.site import handler
+from common.secagg.site.endpoint import approve_waiver
+from common.secagg.site.rules import Computed, ComputedVector, PhaseRules
+from common.secagg.wire.frames import MessageKind, sha256, unpack
+from common.secagg.wire.messages import SignedContribution
+from common.secagg.wire.roster import Waiver, sign_waiver
 
 
 @pytest.fixture
@@ -73,8 +73,8 @@ def test_attack_03_same_model_with_a_new_seed_and_a_site_dropped(world):
 
 
 def test_attack_03_would_isolate_the_dropped_site(world, monkeypatch):
-    monkeypatch.setattr(party, "check_sets", lambda *_: None)
-    monkeypatch.setattr(party, "check_model", lambda *_: None)
+    monkeypatch.setattr(handler, "check_sets", lambda *_: None)
+    monkeypatch.setattr(handler, "check_model", lambda *_: None)
     first = Attacker(world).join()
     answers, seeds = opened(first)
     later = Attacker(world, 2, seed=b"another").join(1, 2)
@@ -84,7 +84,7 @@ def test_attack_03_would_isolate_the_dropped_site(world, monkeypatch):
     two = later.unmask(later.total(fewer.values()), fewer_seeds)
     add(all_three, memoryview(two.payload), sign=-1)
 
-    check_sums(all_three.decoded(), [3])
+    check_sums(all_three.decode_sums(), [3])
 
 
 def test_attack_03_same_model_over_a_set_that_the_phase_may_have(tmp_path):
@@ -125,17 +125,17 @@ def test_attack_05_late_upload_and_its_seed_against_the_retry(world):
 
     everything = attack.unmask(attack.total(first.values()), {3: late})
     retry = attack.unmask(attack.total(second.values()), seeds, (1, 2), attempt=1)
-    check_sums(retry.decoded(), [1, 2])
+    check_sums(retry.decode_sums(), [1, 2])
     add(everything, memoryview(retry.payload), sign=-1)
 
     with pytest.raises(SecAggError) as refused:
-        everything.decoded()
+        everything.decode_sums()
     assert refused.value.code == "S_CANARY"
 
 
 def test_attack_05_would_open_if_a_seed_outlived_its_attempt(world, monkeypatch):
     world_seed = world.machine(1).randomness(32, "")
-    monkeypatch.setattr("secagg_world.World.machine", kept_seed(World.machine, world_seed))
+    monkeypatch.setattr("secagg.world.World.machine", kept_seed(World.machine, world_seed))
     attack = Attacker(world).join()
     first = attack.contribute()
     second = attack.contribute(1, 2, attempt=1)
@@ -146,7 +146,7 @@ def test_attack_05_would_open_if_a_seed_outlived_its_attempt(world, monkeypatch)
     retry = attack.unmask(attack.total(second.values()), seeds, (1, 2), attempt=1)
     add(everything, memoryview(retry.payload), sign=-1)
 
-    check_sums(everything.decoded(), [3])
+    check_sums(everything.decode_sums(), [3])
 
 
 def kept_seed(machine, seed):
@@ -195,7 +195,7 @@ def test_attack_07_colluder_who_vouches_for_a_set_that_it_is_not_in(tmp_path):
     attack = Attacker(world).join()
     signed = [signed_contribution(answer) for answer in attack.contribute(1, 2, 3).values()]
     outsider = signed[0].contribution.model_copy(update={"site": 4})
-    signature = sign(world.identities[4].key, Kind.CONTRIBUTION.name, outsider.body()).hex()
+    signature = sign_message(world.identities[4].key, MessageKind.CONTRIBUTION.name, outsider.body()).hex()
     extra = SignedContribution(contribution=outsider, signature=signature)
 
     assert code_of(attack.send(1, attack.m5([*signed, extra]))) == "E_CONTEXT"
@@ -233,7 +233,7 @@ DEFINITION = sha256(b"number of patients by sex")
 def counted(site):
     def compute(request, question, payload):
         vector = COUNTS if question is None else ALIAS
-        return Computed((Part(vector, values_of(site)["patients"], definition=DEFINITION),))
+        return Computed((ComputedVector(vector, values_of(site)["patients"], definition=DEFINITION),))
 
     return compute
 
@@ -342,8 +342,8 @@ def test_attack_30_numbers_in_every_round_would_tell_that_of_the_dropped_site(wo
     second = Attacker(world, 2, seed=b"2").join(1, 2)
     fewer, fewer_seeds = opened(second, 1, 2)
 
-    whole = first.unmask(first.total(answers.values()), seeds).decoded()["patients"]
-    part = second.unmask(second.total(fewer.values()), fewer_seeds).decoded()["patients"]
+    whole = first.unmask(first.total(answers.values()), seeds).decode_sums()["patients"]
+    part = second.unmask(second.total(fewer.values()), fewer_seeds).decode_sums()["patients"]
 
     assert np.array_equal(whole - part, values_of(3)["patients"])
 
@@ -352,7 +352,7 @@ def frozen(site):
     def compute(request, question, payload):
         values = values_of(site)
         if request.phase == "totals":
-            return Computed((Part(COUNTS, values["patients"], definition=DEFINITION),))
-        return Computed((Part(UPDATE, values["update"], alpha=site / 4),))
+            return Computed((ComputedVector(COUNTS, values["patients"], definition=DEFINITION),))
+        return Computed((ComputedVector(UPDATE, values["update"], alpha=site / 4),))
 
     return compute

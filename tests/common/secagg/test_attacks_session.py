@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from secagg_attacker import Attacker, add, codes, frame_layout, session_total
-from secagg_world import SESSIONS, World, check_sums, code_of, values_of
+from secagg.attacker import Attacker, add, codes, frame_layout, session_total
+from secagg.world import SESSIONS, World, check_sums, code_of, values_of
 
-from common.secagg import party, session
-from common.secagg.errors import SecAggError
-from common.secagg.messages import Close
-from common.secagg.policy import Computed, PhaseRules
-from common.secagg.wire import Kind, unpack
+from common.secagg.codes import SecAggError
+from common.secagg.site import handler, session
+from common.secagg.site.rules import Computed, PhaseRules
+from common.secagg.wire.frames import MessageKind, unpack
+from common.secagg.wire.messages import Close
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def ask(attack, step, parameters, sites=()):
 
 def closed(attack):
     header = Close(hdr=attack.hdr, phase=SESSIONS, status="lost", result="0" * 64)
-    message = attack.message(Kind.CLOSE, header)
+    message = attack.message(MessageKind.CLOSE, header)
     return {attack.send(site, message) for site in attack.joins}
 
 
@@ -81,7 +81,7 @@ def test_attack_33_different_parameters_for_each_site(world):
     same = ask(attack, 1, b"beta", (1, 2)) | ask(attack, 1, b"bEta", (3,))
 
     with pytest.raises(SecAggError) as refused:
-        session_total(same.values()).decoded()
+        session_total(same.values()).decode_sums()
 
     assert codes(same) == {"OK"}
     assert refused.value.code == "S_CANARY"
@@ -90,7 +90,7 @@ def test_attack_33_different_parameters_for_each_site(world):
 def test_attack_33_would_cancel_at_the_same_parameters(world):
     attack = opened(world)
 
-    check_sums(session_total(ask(attack, 1, b"beta").values()).decoded(), [1, 2, 3], factor=5)
+    check_sums(session_total(ask(attack, 1, b"beta").values()).decode_sums(), [1, 2, 3], factor=5)
 
 
 def test_attack_33_parameters_that_differ_from_their_hash(world):
@@ -111,7 +111,9 @@ def test_attack_34_same_iteration_with_other_parameters(world):
 
 def test_attack_34_would_tell_a_site_s_difference(world, monkeypatch):
     """Two answers of one site under one mask: what is left of their difference is plain."""
-    monkeypatch.setattr(session, "session_context", lambda hdr, members, *_: {"hdr": hdr, "set": members})
+    monkeypatch.setattr(
+        session, "make_session_context", lambda hdr, members, *_: {"hdr": hdr, "set": members}
+    )
     attack = opened(world)
     answers = [ask(attack, step, bytes(step), (1,))[1] for step in (1, 2)]
 
@@ -119,7 +121,7 @@ def test_attack_34_would_tell_a_site_s_difference(world, monkeypatch):
     frame = unpack(answers[0])
     add(difference, frame.payload[frame_layout(frame) :], sign=-1)
 
-    assert np.allclose(difference.decoded()["moments"], values_of(1)["moments"], rtol=0, atol=1e-12)
+    assert np.allclose(difference.decode_sums()["moments"], values_of(1)["moments"], rtol=0, atol=1e-12)
 
 
 def test_attack_35_skipped_or_old_iteration(world):
@@ -181,9 +183,9 @@ def test_attack_37_much_smaller_set_at_the_same_parameters(tmp_path):
 
 
 def test_attack_37_would_isolate_the_laggard(world, monkeypatch):
-    monkeypatch.setattr(party, "check_sets", lambda *_: None)
-    monkeypatch.setattr(party, "check_model", lambda *_: None)
-    monkeypatch.setattr(party, "check_inputs", lambda *_: None)
+    monkeypatch.setattr(handler, "check_sets", lambda *_: None)
+    monkeypatch.setattr(handler, "check_model", lambda *_: None)
+    monkeypatch.setattr(handler, "check_inputs", lambda *_: None)
     attack = opened(world)
     everything = session_total(ask(attack, 1, b"beta").values())
     closed(attack)
@@ -192,4 +194,4 @@ def test_attack_37_would_isolate_the_laggard(world, monkeypatch):
 
     add(everything, memoryview(two.payload), sign=-1)
 
-    check_sums(everything.decoded(), [3], factor=5)
+    check_sums(everything.decode_sums(), [3], factor=5)

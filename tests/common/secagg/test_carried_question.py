@@ -1,11 +1,11 @@
 """A CLOSE that carries the next round's question: a round trip less, and no check less."""
 
 import pytest
-from secagg_attacker import Attacker
-from secagg_world import World, code_of
+from secagg.attacker import Attacker
+from secagg.world import World, code_of
 
-from common.secagg.messages import NO_DIGEST, Close
-from common.secagg.wire import Kind, unpack
+from common.secagg.wire.frames import MessageKind, unpack
+from common.secagg.wire.messages import NO_DIGEST, Close
 
 
 @pytest.fixture
@@ -23,12 +23,12 @@ def first(world):
 
 def closing(attack, **changes):
     fields = {"hdr": attack.hdr, "phase": attack.request.phase, "status": "opened", "result": NO_DIGEST}
-    return attack.message(Kind.CLOSE, Close.model_validate(fields | changes))
+    return attack.message(MessageKind.CLOSE, Close.model_validate(fields | changes))
 
 
 def history_of(world, site):
     files = world.files(site)
-    with files.locked():
+    with files.lock():
         return files.history
 
 
@@ -42,11 +42,11 @@ def test_the_round_ends_and_the_next_begins(world, first):
 
     answers = {site: first.send(site, together) for site in (1, 2, 3)}
 
-    assert {kind_of(answer) for answer in answers.values()} == {Kind.JOIN}
+    assert {kind_of(answer) for answer in answers.values()} == {MessageKind.JOIN}
     for site in (1, 2, 3):
         history = history_of(world, site)
-        assert history.ended(first.hdr).status == "opened"
-        assert history.last(following.request.phase).hdr == following.hdr
+        assert history.find_end(first.hdr).status == "opened"
+        assert history.find_begun(following.request.phase).hdr == following.hdr
 
 
 def test_the_same_bytes_again_have_the_same_answer(world, first):
@@ -59,7 +59,7 @@ def test_a_question_that_is_refused_leaves_the_round_closed(world, first):
     again = closing(first) + first.m1()
 
     assert code_of(first.send(1, again)) == "E_ROUND_OLD"
-    assert history_of(world, 1).ended(first.hdr) is not None
+    assert history_of(world, 1).find_end(first.hdr) is not None
 
 
 def test_a_close_that_is_refused_takes_its_question_along(world, first):
@@ -67,7 +67,7 @@ def test_a_close_that_is_refused_takes_its_question_along(world, first):
     together = closing(first, hdr="0" * 64) + following.m1()
 
     assert code_of(first.send(1, together)) == "E_NO_STATE"
-    assert history_of(world, 1).last(following.request.phase).hdr == first.hdr
+    assert history_of(world, 1).find_begun(following.request.phase).hdr == first.hdr
 
 
 def test_nothing_but_a_question_is_carried(world, first):

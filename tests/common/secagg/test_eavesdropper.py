@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 from scipy import stats
-from secagg_attacker import Attacker, frame_layout
-from secagg_world import ROUNDS, World
+from secagg.attacker import Attacker, frame_layout
+from secagg.world import ROUNDS, World
 
-from common.secagg.encoding import encode
-from common.secagg.messages import Iterate
-from common.secagg.policy import Computed, Part, PhaseRules
-from common.secagg.vectors import Ring, Vector
-from common.secagg.wire import unpack
+from common.secagg.crypto.encoding import encode
+from common.secagg.crypto.rings import Ring, Vector
+from common.secagg.site.rules import Computed, ComputedVector, PhaseRules
+from common.secagg.wire.frames import unpack
+from common.secagg.wire.messages import Iterate
 
 SIZE = 20_000
 UPDATE = Vector("update", (SIZE,), Ring.UPDATES, clip=1.0, scale_bits=20)
@@ -40,7 +40,7 @@ def test_masked_words_are_uniform(tmp_path, vector, what):
     world = World(tmp_path, 3)
     world.plan.phases[ROUNDS] = PhaseRules(mode="round", vectors=(vector,))
     for site in world.identities:
-        world.compute[site] = lambda *_: Computed((Part(vector, values_of(vector, what)),))
+        world.compute[site] = lambda *_: Computed((ComputedVector(vector, values_of(vector, what)),))
     attack = Attacker(world, vectors=(vector,)).join()
 
     answers = attack.contribute()
@@ -57,7 +57,7 @@ def test_all_contributions_without_the_seeds_are_uniform(tmp_path):
     world = World(tmp_path, 3)
     world.plan.phases[ROUNDS] = PhaseRules(mode="round", vectors=(COUNTS,))
     for site in world.identities:
-        world.compute[site] = lambda *_: Computed((Part(COUNTS, values_of(COUNTS, "ones")),))
+        world.compute[site] = lambda *_: Computed((ComputedVector(COUNTS, values_of(COUNTS, "ones")),))
     attack = Attacker(world, vectors=(COUNTS,)).join()
 
     total = attack.total(attack.contribute().values())
@@ -76,7 +76,7 @@ def test_one_answer_of_a_session_is_uniform(tmp_path):
     world = World(tmp_path, 3)
 
     def compute(request, question: Iterate | None, payload):
-        return Computed((Part(REALS, values_of(REALS, "ones")),))
+        return Computed((ComputedVector(REALS, values_of(REALS, "ones")),))
 
     world.compute = dict.fromkeys(world.identities, compute)
     attack = Attacker(world, mode="session").join()

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from secagg_world import World, check_sums
+from secagg.world import World, check_sums
 
 from common.errors import RheError
-from common.secagg.errors import SecAggError
+from common.secagg.codes import SecAggError
 
 SITES = [1, 2, 3, 4]
 CODES = {"E_MIN", "E_SET_CHANGE", "E_SET_INCOMPLETE", "E_ATTEMPTS"}
@@ -51,8 +51,8 @@ class Chaos:
             self.server = self.world.round()
         elif action == "old" and self.answers:
             self.receive(*self.draw(st.sampled_from(self.answers)))
-        elif action in {"deliver", "lose answer", "twice"} and self.server.requests():
-            name, message = self.draw(st.sampled_from(sorted(self.server.requests().items())))
+        elif action in {"deliver", "lose answer", "twice"} and self.server.make_requests():
+            name, message = self.draw(st.sampled_from(sorted(self.server.make_requests().items())))
             answer = self.world.handle(name, message)
             self.answers.append((name, answer))
             for _ in range({"deliver": 1, "lose answer": 0, "twice": 2}[action]):
@@ -65,11 +65,11 @@ class Chaos:
     def finish(self):
         """Everybody is well again."""
         for _ in range(20):
-            for name, message in self.server.requests().items():
+            for name, message in self.server.make_requests().items():
                 self.receive(name, self.world.handle(name, message))
             if self.server.stage == "revealing":
                 return self.server.open()
-            if self.server.missing():
+            if self.server.list_missing():
                 raise SecAggError("", code="E_ATTEMPTS")
             self.server.proceed()
         raise AssertionError("the round goes on for ever")
@@ -112,7 +112,7 @@ class SessionChaos(Chaos):
     def act(self, action):
         if action == "restart":
             self.server = self.world.session()
-        elif self.server.stage in {"joining", "admitting"} and not self.server.missing():
+        elif self.server.stage in {"joining", "admitting"} and not self.server.list_missing():
             self.server.proceed()
         elif self.server.stage in {"ready", "iterating"}:
             self.run(lambda: super(SessionChaos, self).act(action))
@@ -126,14 +126,14 @@ class SessionChaos(Chaos):
             sums = self.server.ask(parameters)
             if sums is None:
                 between()
-                if self.server.missing():
+                if self.server.list_missing():
                     break
                 sums = self.server.open()
             found.append(sums)
         return found
 
     def deliver_all(self):
-        for name, message in self.server.requests().items():
+        for name, message in self.server.make_requests().items():
             self.receive(name, self.world.handle(name, message))
 
     def finish(self):

@@ -1,7 +1,7 @@
 import pytest
-from secagg_world import World, check_sums
+from secagg.world import World, check_sums
 
-from common.secagg.conduct import finish, run_round
+from common.secagg.coordinator.drive import finish, run_round
 
 
 @pytest.mark.parametrize(("sites", "colluders"), [(2, 0), (3, 1), (5, 1)])
@@ -24,7 +24,7 @@ def test_round_goes_on_without_a_site_that_does_not_join(tmp_path):
 def test_round_goes_on_without_a_site_that_joins_and_is_lost(tmp_path):
     world = World(tmp_path, 3)
     server = world.round()
-    for name, answer in world.exchange(server.requests()).items():
+    for name, answer in world.exchange(server.make_requests()).items():
         server.receive(name, answer)
     server.proceed()
 

@@ -1,14 +1,14 @@
 import time
 
 import pytest
-from secagg_attacker import Attacker
-from secagg_world import SESSIONS, World, check_sums
+from secagg.attacker import Attacker
+from secagg.world import SESSIONS, World, check_sums
 
 from common.errors import ResumeError
-from common.secagg.conduct import finish, open_session, run_step
-from common.secagg.coordinator import SiteRefusedError
-from common.secagg.errors import SecAggError
-from common.secagg.policy import Computed, PhaseRules
+from common.secagg.codes import SecAggError
+from common.secagg.coordinator.drive import finish, open_session, run_step
+from common.secagg.coordinator.gathering import SiteRefusedError
+from common.secagg.site.rules import Computed, PhaseRules
 
 
 def test_session_opens_every_iteration(tmp_path):
@@ -107,11 +107,11 @@ def test_answers_that_are_out_of_place(tmp_path):
     server = world.session()
     open_session(server, world.exchange)
     server.ask(b"a")
-    old = world.exchange(server.requests())
+    old = world.exchange(server.make_requests())
     with pytest.raises(SecAggError, match="no answer of site nobody"):
         server.receive("nobody", old["centre1"])
     with pytest.raises(ResumeError, match="ask for it again"):
-        world.session().requests()
+        world.session().make_requests()
     for name, answer in old.items():
         server.receive(name, answer)
     server.open()
@@ -121,7 +121,7 @@ def test_answers_that_are_out_of_place(tmp_path):
         server.receive("centre1", old["centre1"])
 
     assert refused.value.code == "S_STALE"
-    altered = bytearray(world.exchange(server.requests())["centre1"])
+    altered = bytearray(world.exchange(server.make_requests())["centre1"])
     altered[-1] ^= 1
     with pytest.raises(SecAggError) as refused:
         server.receive("centre1", bytes(altered))

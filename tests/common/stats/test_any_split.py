@@ -19,25 +19,25 @@ from common.stats.covariates import Model, Term, local_setup
 from common.stats.decision import finish_decision, local_decision
 from common.stats.decision_difference import finish_decision_difference, local_decision_difference
 from common.stats.delong import (
-    compare,
+    compare_aucs,
     complete_cases,
     finish_delong,
     local_delong,
     omnibus,
-    placements,
+    placements_of,
 )
 from common.stats.descriptive import finish_descriptive, local_descriptive
 from common.stats.flow import finish_flow, local_flow
 from common.stats.glm import fit
-from common.stats.grid import Grid
 from common.stats.guard import Demand, finish_guard, local_guard
 from common.stats.icc import finish_icc, local_icc
 from common.stats.kappa import finish_kappa, local_kappa
-from common.stats.lasso import finish_lasso, local_gram, local_scaling, scaling
+from common.stats.lasso import finish_lasso, local_gram, local_scaling, scaling_of
 from common.stats.mcnemar import finish_mcnemar, local_mcnemar
 from common.stats.minima import SIMULATION
 from common.stats.newton import local_newton
 from common.stats.prescreen import finish_prescreen, local_prescreen
+from common.stats.recording_grid import RecordingGrid
 from common.stats.roc import finish_roc, local_roc
 from common.stats.subgroups import finish_subgroups, local_subgroups
 from common.stats.table_one import Categorical, Continuous, finish_table_one, local_table_one
@@ -46,7 +46,7 @@ from common.stats.youden import finish_youden
 PATIENTS = 36
 BINS = 20
 THRESHOLDS = (0.2, 0.5, 0.8)
-GRID = Grid(0, 0.5, 40)
+GRID = RecordingGrid(0, 0.5, 40)
 DEMANDS = (Demand("description"), Demand("discrimination"), Demand("regression", 2), Demand("agreement"))
 VARIABLES = (Continuous("volume", GRID), Categorical("location", ("lobar", "deep", "infratentorial")))
 MODELS = (Model((Term("age", (0,)),)), Model((Term("sign", (1,), binary=True), Term("age", (0,)))))
@@ -114,10 +114,10 @@ def delong(parts):
     first = total(local_roc(part.scores, part.labels, BINS) for part in known)
     if (first.counts["histogram"].sum(axis=2) == 0).any():
         return None
-    broadcast = placements(first)
+    broadcast = placements_of(first)
     second = total(local_delong(part.scores, part.labels, broadcast) for part in parts)
     aucs = finish_delong(first, second)
-    return compare(aucs, ((0, 1),), SIMULATION), omnibus(aucs, SIMULATION)
+    return compare_aucs(aucs, ((0, 1),), SIMULATION), omnibus(aucs, SIMULATION)
 
 
 def design(part):
@@ -145,7 +145,7 @@ def recalibration(parts):
 
 
 def scaled(parts):
-    return scaling(total(local_scaling(p.features.T, np.zeros(3)) for p in parts), np.zeros(3))
+    return scaling_of(total(local_scaling(p.features.T, np.zeros(3)) for p in parts), np.zeros(3))
 
 
 def lasso(parts):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from common.errors import NonFiniteError
-from common.stats.contract import Summary, join, total
+from common.stats.contract import Summary, join_summaries, total
 
 
 def summary(count=1, real=0.5, update=1.5):
@@ -24,7 +24,7 @@ def test_adds_name_by_name():
 
 
 def test_under_and_part_are_inverse():
-    named = join([summary(1).under("a"), summary(2).under("b")])
+    named = join_summaries([summary(1).under("a"), summary(2).under("b")])
 
     assert named.part("b").counts["n"].tolist() == [2]
     assert named.part("a").reals["s"].tolist() == [0.5]
@@ -47,7 +47,7 @@ def test_refuses_another_layout(other):
 
 def test_refuses_two_of_a_name():
     with pytest.raises(ValueError, match="one name"):
-        join([summary(), summary()])
+        join_summaries([summary(), summary()])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

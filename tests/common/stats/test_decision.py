@@ -24,7 +24,7 @@ def test_by_hand():
 
     # Two true and one false positive of four, w = 1: (2 - 1) / 4; variance ((2 + 1) / 4 - 1 / 16) / 4.
     assert (point.model, point.treat_all) == (0.25, 0.0)
-    assert point.interval.high - 0.25 == pytest.approx(1.959963984540054 * (0.6875 / 4) ** 0.5)
+    assert point.high - 0.25 == pytest.approx(1.959963984540054 * (0.6875 / 4) ** 0.5)
     (point,) = finish_decision(local_decision(scores, labels, (0.2,)), (0.2,), SIMULATION).points
     # Everybody is called positive: as treating all.
     assert point.model == point.treat_all == (2 - 0.25 * 2) / 4
@@ -38,9 +38,7 @@ def test_interval_is_that_of_the_mean_of_patients_benefits():
         w = point.threshold / (1 - point.threshold)
         benefit = (scores >= point.threshold) * np.where(labels, 1.0, -w)
         assert point.model == pytest.approx(benefit.mean())
-        assert point.interval.low == pytest.approx(
-            benefit.mean() - 1.959963984540054 * benefit.std() / 200**0.5
-        )
+        assert point.low == pytest.approx(benefit.mean() - 1.959963984540054 * benefit.std() / 200**0.5)
 
 
 def test_federated_equals_pooled(federations):

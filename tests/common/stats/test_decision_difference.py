@@ -28,7 +28,7 @@ def test_by_hand():
 
     # Only the first calls patients 1 (wrongly) and 3 (rightly): +1 - 1 = 0; variance (1 + 1) / 4 / 4.
     assert point.difference == 0
-    assert point.interval.high == pytest.approx(1.959963984540054 * (2 / 16) ** 0.5)
+    assert point.high == pytest.approx(1.959963984540054 * (2 / 16) ** 0.5)
 
 
 def test_equals_the_mean_of_patients_differences_however_spread(federations):
@@ -47,9 +47,7 @@ def test_equals_the_mean_of_patients_differences_however_spread(federations):
             benefit = (scores >= point.threshold) * np.where(labels, 1.0, -w)
             each = benefit[0] - benefit[1]
             assert point.difference == pytest.approx(first.model - second.model, abs=1e-14)
-            assert point.interval.low == pytest.approx(
-                each.mean() - 1.959963984540054 * each.std() / 300**0.5
-            )
+            assert point.low == pytest.approx(each.mean() - 1.959963984540054 * each.std() / 300**0.5)
 
 
 def test_few_patients_on_whom_models_disagree_are_hidden():

@@ -5,13 +5,13 @@ import pytest
 
 from common.stats.contract import total
 from common.stats.delong import (
-    compare,
+    compare_aucs,
     complete_cases,
     finish_delong,
     holm,
     local_delong,
     omnibus,
-    placements,
+    placements_of,
 )
 from common.stats.minima import SIMULATION
 from common.stats.roc import finish_roc, local_roc
@@ -20,7 +20,7 @@ from common.stats.roc import finish_roc, local_roc
 def two_rounds(scores, labels, sites, bins=1000):
     parts = [(scores[:, site], labels[site]) for site in sites]
     first = total(local_roc(s[:, complete_cases(s)], y[complete_cases(s)], bins) for s, y in parts)
-    broadcast = placements(first)
+    broadcast = placements_of(first)
     return first, finish_delong(first, total(local_delong(s, y, broadcast) for s, y in parts))
 
 
@@ -74,7 +74,7 @@ def test_equals_proc_on_asah(rows, reference):
     labels = np.array([row["outcome"] == "Poor" for row in data])
 
     _, aucs = two_rounds(scores, labels, [np.arange(113)], bins=50_000)
-    results = compare(aucs, ((0, 1), (0, 2), (1, 2)))
+    results = compare_aucs(aucs, ((0, 1), (0, 2), (1, 2)))
 
     for result, pair in zip(results, ("s100b.ndka", "s100b.wfns", "ndka.wfns"), strict=True):
         assert result.z == pytest.approx(expected[f"{pair}.z"], rel=1e-10)
@@ -104,7 +104,7 @@ def test_difference_by_its_formula():
     _, aucs = two_rounds(scores, labels, [np.arange(250)])
     auc, c = brute_force(scores, labels)
 
-    (result,) = compare(aucs, ((3, 0),))
+    (result,) = compare_aucs(aucs, ((3, 0),))
 
     se = np.sqrt(c[3, 3] + c[0, 0] - 2 * c[3, 0])
     assert result.difference == pytest.approx(auc[3] - auc[0], rel=1e-12)
@@ -119,7 +119,7 @@ def test_omnibus_of_two_models_is_the_squared_z_and_ignores_a_repeated_model():
 
     one, other = omnibus(aucs), omnibus(thrice)
 
-    (pair,) = compare(aucs, ((0, 1),))
+    (pair,) = compare_aucs(aucs, ((0, 1),))
     assert one.chi_squared == pytest.approx(pair.z**2, rel=1e-10)
     assert one.p == pytest.approx(pair.p, rel=1e-10)
     assert (one.degrees_of_freedom, other.degrees_of_freedom) == (1, 1)
@@ -143,7 +143,7 @@ def test_a_model_against_itself():
     scores, labels = draw(1)
     _, aucs = two_rounds(scores[[0, 0]], labels, [np.arange(250)])
 
-    (result,) = compare(aucs, ((0, 1),))
+    (result,) = compare_aucs(aucs, ((0, 1),))
 
     assert (result.difference, result.z, result.p, result.interval) == (0.0, 0.0, 1.0, None)
     assert omnibus(aucs).status.kind == "undefined"
@@ -154,7 +154,7 @@ def test_two_perfect_curves_that_differ_have_no_test():
     scores = np.array([labels * 0.8, 0.1 + labels * 0.5])
     _, aucs = two_rounds(scores, labels, [np.arange(40)])
 
-    (result,) = compare(aucs, ((0, 1),))
+    (result,) = compare_aucs(aucs, ((0, 1),))
 
     assert (result.p, result.p_adjusted, result.status.kind) == (None, None, "undefined")
 
@@ -166,9 +166,9 @@ def test_patients_without_all_scores_are_left_out_and_counted():
     _, aucs = two_rounds(scores, labels, np.array_split(np.arange(250), 3))
     _, without = two_rounds(scores[:, 7:], labels[7:], [np.arange(243)])
 
-    (result,) = compare(aucs, ((0, 1),))
+    (result,) = compare_aucs(aucs, ((0, 1),))
     assert (result.n_used, result.n_missing) == (243, 7)
-    assert result.z == pytest.approx(compare(without, ((0, 1),))[0].z, rel=1e-10)
+    assert result.z == pytest.approx(compare_aucs(without, ((0, 1),))[0].z, rel=1e-10)
 
 
 def test_too_few_are_suppressed_and_few_missing_hidden():
@@ -176,13 +176,13 @@ def test_too_few_are_suppressed_and_few_missing_hidden():
     few = np.flatnonzero(labels)[:9].tolist() + np.flatnonzero(~labels)[:30].tolist()
     _, aucs = two_rounds(scores[:, few], labels[few], [np.arange(39)])
 
-    (result,) = compare(aucs, ((0, 1),))
+    (result,) = compare_aucs(aucs, ((0, 1),))
     assert (result.status.kind, result.p, result.difference) == ("suppressed", None, None)
     assert omnibus(aucs).status.kind == "suppressed"
-    assert compare(aucs, ((0, 1),), SIMULATION)[0].status.ok
+    assert compare_aucs(aucs, ((0, 1),), SIMULATION)[0].status.ok
     scores[0, 0] = np.nan
     _, missing = two_rounds(scores, labels, [np.arange(250)])
-    assert (compare(missing, ((0, 1),))[0].n_used, omnibus(missing).n_missing) == (None, None)
+    assert (compare_aucs(missing, ((0, 1),))[0].n_used, omnibus(missing).n_missing) == (None, None)
 
 
 def test_one_patient_of_a_class_has_no_variance():
@@ -190,7 +190,7 @@ def test_one_patient_of_a_class_has_no_variance():
     few = [np.flatnonzero(labels)[0], *np.flatnonzero(~labels)[:30]]
     _, aucs = two_rounds(scores[:, few], labels[few], [np.arange(31)])
 
-    assert compare(aucs, ((0, 1),), SIMULATION)[0].status.kind == "undefined"
+    assert compare_aucs(aucs, ((0, 1),), SIMULATION)[0].status.kind == "undefined"
 
 
 def test_single_model_has_no_omnibus():
@@ -203,12 +203,12 @@ def test_single_model_has_no_omnibus():
 def test_refuses_rounds_of_different_patients():
     scores, labels = draw(2)
     first = local_roc(scores, labels, 1000)
-    broadcast = placements(first)
+    broadcast = placements_of(first)
 
     with pytest.raises(ValueError, match="same complete cases"):
         finish_delong(first, local_delong(scores[:, 1:], labels[1:], broadcast))
     with pytest.raises(ValueError, match="one class"):
-        placements(local_roc(scores, np.ones_like(labels), 1000))
+        placements_of(local_roc(scores, np.ones_like(labels), 1000))
 
 
 def test_holm_by_hand():

@@ -9,11 +9,11 @@ from scipy import stats
 from common.errors import NonFiniteError
 from common.stats.contract import total
 from common.stats.descriptive import finish_descriptive, group_moments, local_descriptive
-from common.stats.grid import Grid
 from common.stats.minima import SIMULATION
+from common.stats.recording_grid import RecordingGrid
 
-PRESSURE = Grid(low=50, resolution=1, bins=250, decimals=1)
-VOLUME = Grid(low=0, resolution=0.01, bins=30_001)
+PRESSURE = RecordingGrid(low=50, resolution=1, bins=250, decimals=1)
+VOLUME = RecordingGrid(low=0, resolution=0.01, bins=30_001)
 
 
 def patients(seed=0, n=300):
@@ -80,7 +80,7 @@ def test_any_split_gives_the_same_moments(rows):
 
 
 def test_far_from_zero_no_digits_are_lost():
-    grid = Grid(low=1e6 - 10, resolution=1e-3, bins=20_001)
+    grid = RecordingGrid(low=1e6 - 10, resolution=1e-3, bins=20_001)
     values = 1e6 + np.random.default_rng(0).normal(size=1000)
 
     result = finish_descriptive(local_descriptive(values, np.zeros(1000, dtype=int), 1, grid), grid)[0]

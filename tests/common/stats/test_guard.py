@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from common.errors import SmallNumberError
 from common.stats.contract import Summary, total
-from common.stats.guard import Demand, check_site, finish_guard, local_guard, short_at_site
+from common.stats.guard import Demand, find_short_analyses, finish_guard, local_guard
 from common.stats.minima import SIMULATION, STANDARD
 
 
@@ -62,10 +61,10 @@ def test_what_a_site_has_too_few_for():
     complete = np.stack([np.ones(30, dtype=bool), np.ones(30, dtype=bool), labels, np.zeros(30, dtype=bool)])
     demands = tuple(map(Demand, ("description", "discrimination", "description", "description")))
 
-    assert short_at_site(complete, labels, demands, STANDARD).tolist() == [False, True, True, False]
-    assert not short_at_site(complete, labels, demands, SIMULATION).any()
+    assert find_short_analyses(complete, labels, demands, STANDARD).tolist() == [False, True, True, False]
+    assert not find_short_analyses(complete, labels, demands, SIMULATION).any()
     with pytest.raises(ValueError, match="zip"):
-        short_at_site(complete, labels, demands[:1], STANDARD)
+        find_short_analyses(complete, labels, demands[:1], STANDARD)
 
 
 @pytest.mark.parametrize(
@@ -150,15 +149,6 @@ def test_few_missing_hide_both_numbers():
     (result,) = finish_guard(counted(40, 40, missing=3), (Demand("description"),), STANDARD)
 
     assert (result.n_used, result.n_missing, result.status.ok) == (None, None, True)
-
-
-def test_two_sites_check_themselves():
-    demands = (Demand("discrimination"),)
-
-    check_site(counted(10, 10), demands, STANDARD)
-    check_site(counted(0, 0), demands, STANDARD)
-    with pytest.raises(SmallNumberError, match="discrimination of two sites"):
-        check_site(counted(30, 9), demands, STANDARD)
 
 
 def test_refuses_what_does_not_belong_together():

@@ -123,7 +123,7 @@ def test_huge_and_tiny_features_equal_psych(form, scale, shift, reference, feder
 
     for sites in federations(np.arange(6) % 2):
         location = location_of(total(local_location(ratings[:, site]) for site in sites))
-        sums = total(local_icc(location.applied(ratings[:, site]), np.zeros(1)) for site in sites)
+        sums = total(local_icc(location.apply(ratings[:, site]), np.zeros(1)) for site in sites)
         (result,) = finish_icc(sums, form, SIMULATION)
 
         assert result.value == pytest.approx(expected[f"{FORMS[form]}.value"], rel=1e-10)
@@ -148,6 +148,6 @@ def test_centres_and_scales_are_those_of_whoever_rated():
 
     np.testing.assert_array_equal(found.centre, [8.0, 0.0, 0.0])
     np.testing.assert_array_equal(found.scale, [16.0, 1.0, 2.0])
-    assert found.applied(ratings)[0, 0].tolist() == [-0.125, 0.125]
+    assert found.apply(ratings)[0, 0].tolist() == [-0.125, 0.125]
     with pytest.raises(NonFiniteError):
         local_location(np.full((1, 2, 2), np.inf))

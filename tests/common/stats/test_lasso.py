@@ -7,9 +7,9 @@ from sklearn.linear_model import LassoCV, lasso_path
 from common.errors import NonFiniteError
 from common.stats import coordinate_descent
 from common.stats.contract import Summary, total
-from common.stats.lasso import finish_lasso, gram_status, local_gram, local_scaling, scaling
+from common.stats.lasso import finish_lasso, gram_status, local_gram, local_scaling, scaling_of
 from common.stats.minima import SIMULATION, STANDARD
-from common.stats.symmetric import upper
+from common.stats.symmetric import pack_symmetric
 
 
 def draw(n=200, features=8, seed=0):
@@ -23,7 +23,7 @@ def draw(n=200, features=8, seed=0):
 
 def two_rounds(x, labels, folds, sites, *, rule="lambda_min", minima=SIMULATION):
     shift = np.full(x.shape[1], 45.0)
-    scale = scaling(total(local_scaling(x[site], shift) for site in sites), shift)
+    scale = scaling_of(total(local_scaling(x[site], shift) for site in sites), shift)
     grams = total(local_gram(x[site], labels[site], folds[site], 5, scale) for site in sites)
     return finish_lasso(grams, rule, minima)
 
@@ -96,7 +96,9 @@ def test_one_standard_error_selects_fewer():
 )
 def test_what_would_reveal_patients_is_refused(sizes, positives, features, reason):
     classes = np.array([[n - p, p] for n, p in zip(sizes, positives, strict=True)])
-    summary = Summary({"classes": classes}, {"gram": upper(np.zeros((2, features + 2, features + 2)))})
+    summary = Summary(
+        {"classes": classes}, {"gram": pack_symmetric(np.zeros((2, features + 2, features + 2)))}
+    )
 
     result = finish_lasso(summary, minima=STANDARD)
 
@@ -107,7 +109,7 @@ def test_what_would_reveal_patients_is_refused(sizes, positives, features, reaso
 def test_plan_may_waive_the_wide_gram_and_nothing_else():
     random = np.random.default_rng(0)
     x, labels, folds = random.normal(size=(200, 30)), np.arange(200) % 2 == 0, np.arange(200) // 4 % 5
-    scale = scaling(local_scaling(x, np.zeros(30)), np.zeros(30))
+    scale = scaling_of(local_scaling(x, np.zeros(30)), np.zeros(30))
     grams = local_gram(x, labels, folds, 5, scale)
 
     assert "two patients a feature" in finish_lasso(grams).status.reason
@@ -122,7 +124,7 @@ def test_refuses_missing_values_and_nobody():
     with pytest.raises(NonFiniteError):
         local_scaling(np.array([[np.nan]]), np.zeros(1))
     with pytest.raises(ValueError, match="no patients"):
-        scaling(local_scaling(np.empty((0, 2)), np.zeros(2)), np.zeros(2))
+        scaling_of(local_scaling(np.empty((0, 2)), np.zeros(2)), np.zeros(2))
 
 
 def test_says_so_when_it_does_not_converge(monkeypatch):

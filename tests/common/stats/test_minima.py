@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from common.stats.minima import REPLICATION, STANDARD, hidden_cells, minima_of
+from common.stats.minima import REPLICATION, STANDARD, hide_cells, minima_of
 
 
 def test_profiles():
@@ -18,8 +18,8 @@ def test_profiles():
 
 
 def test_what_is_shown():
-    assert STANDARD.releasable(np.array([0, 1, 4, 5])).tolist() == [True, False, False, True]
-    assert (STANDARD.shown(0), STANDARD.shown(4), STANDARD.shown(5)) == (0, None, 5)
+    assert STANDARD.may_release(np.array([0, 1, 4, 5])).tolist() == [True, False, False, True]
+    assert (STANDARD.show(0), STANDARD.show(4), STANDARD.show(5)) == (0, None, 5)
 
 
 def test_no_minimum_below_one():
@@ -28,21 +28,21 @@ def test_no_minimum_below_one():
 
 
 def test_small_cell_of_a_two_by_two_table_hides_all_four():
-    assert hidden_cells(np.array([[3, 268], [9, 116]]), STANDARD).all()
+    assert hide_cells(np.array([[3, 268], [9, 116]]), STANDARD).all()
 
 
 def test_nothing_is_hidden_without_a_small_cell():
-    assert not hidden_cells(np.array([[0, 20], [9, 5]]), STANDARD).any()
-    assert not hidden_cells(np.array([[3, 20], [9, 5]]), REPLICATION).any()
+    assert not hide_cells(np.array([[0, 20], [9, 5]]), STANDARD).any()
+    assert not hide_cells(np.array([[3, 20], [9, 5]]), REPLICATION).any()
 
 
 def test_smallest_complement_goes_zero_last():
-    hidden = hidden_cells(np.array([[4, 100], [78, 60], [34, 90]]), STANDARD)
+    hidden = hide_cells(np.array([[4, 100], [78, 60], [34, 90]]), STANDARD)
 
     assert hidden.tolist() == [[True, True], [False, False], [True, True]]
-    assert hidden_cells(np.array([[3, 0, 50]]), STANDARD).tolist() == [[True, False, True]]
-    assert hidden_cells(np.array([[3, 0]]), STANDARD).tolist() == [[True, True]]
-    assert hidden_cells(np.array([[3]]), STANDARD).tolist() == [[True]]
+    assert hide_cells(np.array([[3, 0, 50]]), STANDARD).tolist() == [[True, False, True]]
+    assert hide_cells(np.array([[3, 0]]), STANDARD).tolist() == [[True, True]]
+    assert hide_cells(np.array([[3]]), STANDARD).tolist() == [[True]]
 
 
 @given(
@@ -51,7 +51,7 @@ def test_smallest_complement_goes_zero_last():
     )
 )
 def test_no_margin_gives_a_hidden_cell_away(table):
-    hidden = hidden_cells(table, STANDARD)
+    hidden = hide_cells(table, STANDARD)
 
     assert hidden[(table > 0) & (table < 5)].all()
     assert 1 not in hidden.sum(axis=0)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from common.stats.newton import MAXIMUM_ROUNDS, Query, advance, local_newton, start
+from common.stats.newton import MAXIMUM_ROUNDS_UNPENALISED, Query, advance_newton, local_newton, start_newton
 from common.stats.stack import Problem
 
 PROBLEM = Problem(np.array([[0]]), np.ones((1, 2), dtype=bool), np.zeros(1), np.ones(1), firth=False)
@@ -14,7 +14,7 @@ Y = np.array([False, True, False, True, True])
 
 
 def test_first_answer_by_hand():
-    answer = local_newton(X, Y, PROBLEM, start(PROBLEM).query)
+    answer = local_newton(X, Y, PROBLEM, start_newton(PROBLEM).query)
 
     # All probabilities are 1/2: score = sum (y - 1/2) x, information = sum x x / 4, over the four known.
     np.testing.assert_allclose(answer.reals["score"], [[0.0, 1.0]])
@@ -23,10 +23,12 @@ def test_first_answer_by_hand():
 
 
 def test_a_step_that_lowers_the_likelihood_is_halved():
-    first = advance(start(PROBLEM), PROBLEM, local_newton(X, Y, PROBLEM, start(PROBLEM).query))
+    first = advance_newton(
+        start_newton(PROBLEM), PROBLEM, local_newton(X, Y, PROBLEM, start_newton(PROBLEM).query)
+    )
     too_good = replace(first, log_likelihood=np.array([-1e-3]))
 
-    second = advance(too_good, PROBLEM, local_newton(X, Y, PROBLEM, first.query))
+    second = advance_newton(too_good, PROBLEM, local_newton(X, Y, PROBLEM, first.query))
 
     np.testing.assert_allclose(second.query.coefficients, first.query.coefficients / 2)
     np.testing.assert_allclose(second.accepted, 0)
@@ -34,9 +36,9 @@ def test_a_step_that_lowers_the_likelihood_is_halved():
 
 
 def test_finished_models_are_not_asked_again():
-    state = replace(start(PROBLEM), rounds=MAXIMUM_ROUNDS - 1)
+    state = replace(start_newton(PROBLEM), rounds=MAXIMUM_ROUNDS_UNPENALISED - 1)
 
-    last = advance(state, PROBLEM, local_newton(X, Y, PROBLEM, state.query))
+    last = advance_newton(state, PROBLEM, local_newton(X, Y, PROBLEM, state.query))
 
     assert not last.query.active.any()
     assert not last.converged.any()
@@ -89,9 +91,11 @@ def test_far_coefficients_do_not_overflow():
 @pytest.mark.parametrize("direction", [1, -1])
 def test_separation_is_seen(direction):
     separable = direction * np.arange(-5.0, 5.0)[:, np.newaxis] / 3
-    state = start(PROBLEM)
+    state = start_newton(PROBLEM)
     while state.query.active.any():
-        state = advance(state, PROBLEM, local_newton(separable, np.arange(10) >= 5, PROBLEM, state.query))
+        state = advance_newton(
+            state, PROBLEM, local_newton(separable, np.arange(10) >= 5, PROBLEM, state.query)
+        )
 
     assert state.separated.all()
     assert not state.converged.any()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from common.stats.minima import REPLICATION
-from common.stats.overlap import shown_together
+from common.stats.overlap import choose_shown_cohorts
 
 # Training, validation and tests of one centre, tests of another.
 PARTS = np.eye(4, dtype=bool)
@@ -16,7 +16,7 @@ def shown(cohorts, atoms, unions=PARTS, minima=None):
     members = np.array(cohorts)
     counts = members.astype(np.int64) @ np.array(atoms)
     terms = {} if minima is None else {"minima": minima}
-    return shown_together(members, counts, np.array(unions), **terms).tolist()
+    return choose_shown_cohorts(members, counts, np.array(unions), **terms).tolist()
 
 
 def test_what_is_left_of_a_whole_hides_the_last_of_its_parts():

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.stats.contract import Summary
-from common.stats.grid import Grid
 from common.stats.minima import REPLICATION, STANDARD
 from common.stats.partition import protect_parts
+from common.stats.recording_grid import RecordingGrid
 from common.stats.table_one import (
     Categorical,
     Continuous,
@@ -16,7 +16,7 @@ from common.stats.table_one import (
     local_table_one,
 )
 
-AGE = Continuous("age", Grid(18, 1, 100), "student")
+AGE = Continuous("age", RecordingGrid(18, 1, 100), "student")
 SEX = Categorical("sex", ("female", "male"))
 REASON = "another part's hidden number could be worked out"
 

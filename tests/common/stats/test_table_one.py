@@ -5,13 +5,13 @@ import pytest
 from scipy import stats
 
 from common.stats.contract import total
-from common.stats.grid import Grid
 from common.stats.minima import REPLICATION
+from common.stats.recording_grid import RecordingGrid
 from common.stats.table_one import Categorical, Continuous, finish_table_one, local_table_one
 
 VARIABLES = (
-    Continuous("age", Grid(18, 1, 100), "student"),
-    Continuous("volume", Grid(0, 0.01, 30_001), "mann-whitney"),
+    Continuous("age", RecordingGrid(18, 1, 100), "student"),
+    Continuous("volume", RecordingGrid(0, 0.01, 30_001), "mann-whitney"),
     Categorical("sex", ("female", "male")),
     Categorical("location", ("lobar", "deep", "infratentorial")),
 )

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from common.stats.grid import Grid
 from common.stats.moments import moments_of, power_sums
+from common.stats.recording_grid import RecordingGrid
 from common.stats.tests import (
-    both_normal,
+    are_both_normal,
     compare_categorical,
     compare_continuous,
     mann_whitney,
@@ -20,7 +20,7 @@ from common.stats.tests import (
     welch,
 )
 
-GRAMS = Grid(low=0, resolution=1, bins=6000)
+GRAMS = RecordingGrid(low=0, resolution=1, bins=6000)
 
 
 def moments(values, grid=GRAMS):
@@ -126,7 +126,7 @@ def test_age_p_values_of_the_source_are_students(rows):
 
 def moments_with(n, mean, sd):
     base = np.arange(n) - (n - 1) / 2
-    grid = Grid(low=-1000, resolution=0.001, bins=2_000_001)
+    grid = RecordingGrid(low=-1000, resolution=0.001, bins=2_000_001)
     return moments(mean + base / base.std(ddof=1) * sd, grid)
 
 
@@ -135,7 +135,7 @@ def moments_with(n, mean, sd):
     st.lists(st.integers(0, 12), min_size=2, max_size=30),
 )
 def test_equals_scipy_on_any_values(one, zero):
-    grid = Grid(0, 1, 13)
+    grid = RecordingGrid(0, 1, 13)
     result = mann_whitney(grid.histogram(np.array(one)), grid.histogram(np.array(zero)))
     if len({*one, *zero}) == 1:
         assert (result.p, result.statistic) == (1.0, len(one) * len(zero) / 2)
@@ -166,7 +166,7 @@ def test_choice_of_test():
     assert choose(normal, skewed) == choose(normal[:19], normal) == "Mann-Whitney U"
     assert choose(skewed, skewed, "student") == "Student t"
     assert choose(skewed, skewed, "welch") == "Welch t"
-    assert not both_normal(moments(skewed), moments(normal))
+    assert not are_both_normal(moments(skewed), moments(normal))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
-from common.training.augment import augments, random_transforms, warp
+from common.training.augment import augments, draw_transforms, warp
 from common.training.settings import TrainingSettings
 
 fractions = st.floats(0, 0.9)
@@ -68,7 +68,7 @@ def test_the_whole_agrees_with_scipys_resampling():
 
 @given(fractions, fractions, st.sampled_from([2, 3]), st.integers(0, 2**32))
 def test_transforms_keep_within_what_the_settings_allow(crop, translation, dimensions, seed):
-    drawn = random_transforms(
+    drawn = draw_transforms(
         16, dimensions, settings(flip=True, crop=crop, translation=translation), source(seed)
     )
     assert drawn.shape == (16, dimensions, dimensions + 1)
@@ -83,7 +83,7 @@ def test_transforms_keep_within_what_the_settings_allow(crop, translation, dimen
 
 
 def test_a_crop_alone_never_looks_outside():
-    drawn = random_transforms(500, 2, settings(crop=0.5), source())
+    drawn = draw_transforms(500, 2, settings(crop=0.5), source())
     images = torch.ones(500, 1, 9, 9)
     inner = warp(images, drawn)[:, :, 1:-1, 1:-1]
     torch.testing.assert_close(inner, torch.ones_like(inner))
@@ -91,7 +91,7 @@ def test_a_crop_alone_never_looks_outside():
 
 def test_each_setting_switches_its_own_part():
     def scales_and_shifts(**parts):
-        drawn = random_transforms(400, 2, settings(**parts), source())
+        drawn = draw_transforms(400, 2, settings(**parts), source())
         return torch.diagonal(drawn[..., :-1], dim1=1, dim2=2), drawn[..., -1]
 
     scale, shift = scales_and_shifts()
@@ -110,9 +110,9 @@ def test_each_setting_switches_its_own_part():
 
 
 def test_the_same_source_gives_the_same_transforms_and_patients_differ():
-    first = random_transforms(5, 3, TrainingSettings(), source(4))
-    assert torch.equal(first, random_transforms(5, 3, TrainingSettings(), source(4)))
-    assert not torch.equal(first, random_transforms(5, 3, TrainingSettings(), source(5)))
+    first = draw_transforms(5, 3, TrainingSettings(), source(4))
+    assert torch.equal(first, draw_transforms(5, 3, TrainingSettings(), source(4)))
+    assert not torch.equal(first, draw_transforms(5, 3, TrainingSettings(), source(5)))
     assert not torch.equal(first[0], first[1])
 
 

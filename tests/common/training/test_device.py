@@ -8,7 +8,14 @@ from common.models.spec import NetworkSpec
 from common.models.weights import flatten
 from common.models.zoo import build
 from common.training.dataset import Samples
-from common.training.device import autocast, formatted, pick_device, place, reproducible, resident
+from common.training.device import (
+    autocast,
+    move_if_fits,
+    pick_device,
+    place_network,
+    reproducible,
+    to_network_format,
+)
 from common.training.settings import TrainingSettings
 
 CPU = torch.device("cpu")
@@ -87,9 +94,9 @@ def test_placing_forgets_the_memory_format_that_was_there(before):
     network = build(NetworkSpec("resnet10-narrow"))
     weights = flatten(network)
     network.to(memory_format=before)
-    place(network, CPU)
+    place_network(network, CPU)
     fresh = build(NetworkSpec("resnet10-narrow"))
-    place(fresh, CPU)
+    place_network(fresh, CPU)
     # A kernel of one channel or one pixel has several strides of the same meaning, but not of the same bits.
     strides = {name: parameter.stride() for name, parameter in network.named_parameters()}
     assert strides == {name: parameter.stride() for name, parameter in fresh.named_parameters()}
@@ -100,13 +107,13 @@ def test_placing_forgets_the_memory_format_that_was_there(before):
 
 def test_images_follow_the_kernels():
     images = torch.rand(2, 3, 4, 5)
-    assert formatted(images).is_contiguous(memory_format=torch.channels_last)
-    assert torch.equal(formatted(images), images)
-    assert formatted(torch.rand(2, 1, 4, 5)).stride() == (20, 1, 5, 1)
-    ready = formatted(images)
-    assert formatted(ready) is ready
+    assert to_network_format(images).is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(to_network_format(images), images)
+    assert to_network_format(torch.rand(2, 1, 4, 5)).stride() == (20, 1, 5, 1)
+    ready = to_network_format(images)
+    assert to_network_format(ready) is ready
     solid = torch.rand(2, 3, 4, 5, 6)
-    assert formatted(solid.transpose(1, 2)).is_contiguous()
+    assert to_network_format(solid.transpose(1, 2)).is_contiguous()
 
 
 @pytest.mark.parametrize(
@@ -138,6 +145,6 @@ def test_data_move_to_the_gpu_only_if_they_fit(free, moves, monkeypatch):
     moved = []
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (free, 10 * free))
     monkeypatch.setattr(Samples, "to", lambda self, device: moved.append(device) or self)
-    resident(samples, torch.device("cuda"))
+    move_if_fits(samples, torch.device("cuda"))
     assert bool(moved) is moves
-    assert resident(samples, CPU) is samples
+    assert move_if_fits(samples, CPU) is samples

@@ -16,7 +16,7 @@ from common.models.spec import NetworkSpec
 from common.models.weights import flatten, load_flat
 from common.models.zoo import build
 from common.training.dataset import Samples
-from common.training.loop import CPU, Schedule, _Run, batches, score, train
+from common.training.loop import CPU, Schedule, _Run, cut_batches, score, train
 from common.training.settings import TrainingSettings
 
 PLAIN = TrainingSettings(
@@ -237,7 +237,7 @@ def test_three_slices_as_channels_train_and_score():
 
 @given(st.integers(2, 60), st.integers(1, 20))
 def test_batches_hold_every_patient_once_and_none_alone(count, size):
-    parts = batches(torch.arange(count), size)
+    parts = cut_batches(torch.arange(count), size)
     assert torch.cat(parts).tolist() == list(range(count))
     assert all(len(part) >= 2 for part in parts)
     assert all(len(part) <= max(size, 2) + 1 for part in parts)

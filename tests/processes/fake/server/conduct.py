@@ -10,9 +10,9 @@ from flwr.serverapp import Grid
 from rich.progress import Progress
 
 from common.errors import SmallNumberError
-from common.headers import Operation
+from common.messages.headers import Operation
+from common.runtime.storage import write_atomically
 from common.stats.contract import total
-from common.storage import write_atomically
 from server.exchange import Exchange
 from server.run import StudyRun
 

@@ -1,0 +1,169 @@
+"""Logistic models at a site: fitted on its patients alone, and the risks that any of them predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from client.answers.patient_arrays import labels_of, make_arm_matrix
+from client.answers.score_store import ScoreStore
+from client.answers.selection import select_alone
+from client.cohort.cases import PreparedCase
+from client.cohort.parts import cases_of
+from client.membership.environment import read_versions
+from common.cards.card import (
+    Content,
+    LogisticContent,
+    TableContent,
+    describe_logistic,
+    make_local_card,
+    training_centre_of,
+)
+from common.cards.card_file import load_card, save_card
+from common.cards.fitted import NOTHING_TO_FIT, fitted_of, predict_risks
+from common.errors import ModelError, ProtocolError
+from common.messages.headers import Fitted, LassoSelection
+from common.plan.design import Design, design_of
+from common.plan.models import INDEPENDENT, RADIOMICS, TableModel
+from common.plan.predictors import Predictors
+from common.plan.study import LogisticModel, StudyPlan
+from common.stats.covariates import drop_empty_levels, local_setup
+from common.stats.glm import LogisticResult, fit, select_terms
+from common.stats.minima import minima_of
+from common.stats.newton import local_newton
+from common.types import Reals
+
+
+@dataclass(frozen=True)
+class SiteRegressions:
+    """The plan's logistic models at one site.
+
+    Attributes
+    ----------
+    plan : StudyPlan
+        As the site approved it.
+    site : str
+        The site's name.
+    cases : tuple of PreparedCase
+        Its patients.
+    folder : Path
+        Where models of these patients alone are kept.
+    store : ScoreStore
+        Of the networks' scores, where a model takes one.
+    arm : str
+        Whose networks' scores these are.
+    """
+
+    plan: StudyPlan
+    site: str
+    cases: tuple[PreparedCase, ...]
+    folder: Path
+    store: ScoreStore
+    arm: str
+
+    def fit_alone(self, model: LogisticModel) -> Fitted:
+        """The model on this site's training patients alone, kept here.
+
+        What stands for "independent" and "radiomics" in it is found on these patients too.
+        """
+        names = self.find_predictors(model).of(model)
+        fitted = fitted_of(self._fit((names,))[0], self.design) if names else NOTHING_TO_FIT
+        selection = self.find_selection(model)
+        self.keep(model, describe_logistic(self.plan, fitted, selection.moments if selection else None))
+        return fitted
+
+    def read_alone(self, model: LogisticModel) -> Fitted:
+        """The model that was fitted here; raises as `read_kept`."""
+        content = self.read_kept(model)
+        if not isinstance(content, LogisticContent):
+            raise ModelError(f"{self._path(model)}: is no logistic model -> delete it, run again")
+        return content.fitted
+
+    def keep(self, model: TableModel, content: TableContent) -> None:
+        """Saves the card of a model of these patients alone."""
+        centre = training_centre_of(self.plan, self.site, len(cases_of(self.cases, "training")))
+        card = make_local_card(self.plan, model.name, centre, read_versions(), content)
+        save_card(self._path(model), card, private=True)
+
+    def read_kept(self, model: TableModel) -> Content:
+        """The content of the card that `keep` saved of a model.
+
+        Raises
+        ------
+        ProtocolError
+            If none was.
+        ModelError
+            If its file is damaged.
+        """
+        path = self._path(model)
+        if not path.exists():
+            raise ProtocolError(f"no local model {model.name!r} was fitted here under this plan")
+        return load_card(path).card.content
+
+    def score(self, coefficients: Reals, names: Sequence[str]) -> Reals:
+        """Every patient's predicted risk, shape (n,), NaN where a covariate is missing.
+
+        Parameters
+        ----------
+        coefficients : float array, shape (1 + columns,)
+            As `common.cards.fitted.coefficients_of` gives them.
+        names : sequence of str
+            The model's covariates.
+
+        Raises
+        ------
+        ProtocolError
+            If there is not one coefficient a column, and an intercept, or a covariate is unknown.
+        """
+        if coefficients.shape != (1 + len(self.design.columns),):
+            raise ProtocolError(
+                f"{coefficients.size} coefficients came for {len(self.design.columns)} columns"
+            )
+        try:
+            columns = self.design.model(names).columns
+        except ValueError as failure:
+            raise ProtocolError(str(failure)) from None
+        return predict_risks(coefficients, self.make_matrix(self.cases), columns)
+
+    def find_predictors(self, model: TableModel) -> Predictors:
+        """What stands for "independent" and "radiomics" in a model of this site's training patients alone."""
+        independent: tuple[str, ...] = ()
+        if INDEPENDENT in model.covariates:
+            level = self.plan.regression.entry_p
+            univariable = self._fit([(name,) for name in self.plan.regression.candidates])
+            entered = tuple(term.name for term in select_terms(univariable, level))
+            multivariable = self._fit([entered]) if entered else ()
+            independent = tuple(term.name for term in select_terms(multivariable, level))
+        selection = self.find_selection(model)
+        return Predictors(independent, selection.names if selection else ())
+
+    def find_selection(self, model: TableModel) -> LassoSelection | None:
+        """How the model's radiomics features were selected on these patients alone; None if it takes none."""
+        return self._selection if RADIOMICS in model.covariates else None
+
+    def make_matrix(self, cases: Sequence[PreparedCase]) -> Reals:
+        """The design matrix of some of the cases, shape (n, columns of the design)."""
+        return make_arm_matrix(self.plan, self.store, self.cases, (self.arm, cases))
+
+    @cached_property
+    def design(self) -> Design:
+        """Of the plan's models."""
+        return design_of(self.plan)
+
+    @cached_property
+    def _selection(self) -> LassoSelection:
+        """How radiomics features were selected here; the same for all models."""
+        return select_alone(self.plan, self.site, cases_of(self.cases, "training"))
+
+    def _fit(self, regressions: Sequence[tuple[str, ...]]) -> tuple[LogisticResult, ...]:
+        training = cases_of(self.cases, "training")
+        matrix, labels = self.make_matrix(training), labels_of(training)
+        models = tuple(self.design.model(names) for names in regressions)
+        setup, models = drop_empty_levels(local_setup(matrix, labels, models), models)
+        minima = minima_of(self.plan.profile)
+        return fit(lambda problem, query: local_newton(matrix, labels, problem, query), setup, models, minima)
+
+    def _path(self, model: TableModel) -> Path:
+        return self.folder / self.plan.digest()[:16] / model.name / "local.json"

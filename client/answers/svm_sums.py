@@ -1,0 +1,129 @@
+"""A site's part in a support vector machine over sites: sums over its training patients, fold by fold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from client.answers.patient_arrays import labels_of
+from client.cohort.cases import PreparedCase
+from common.cards.fourier_machine import SvmQuery, map_of, read_query
+from common.errors import PlanError, ProtocolError
+from common.messages.headers import RequestHeader
+from common.messages.protocol import Parameters
+from common.plan.design import design_of
+from common.plan.models import SvmModel
+from common.plan.study import StudyPlan
+from common.radiomics.lasso_selection import fold_of
+from common.stats.contract import Summary
+from common.stats.ridge import local_held_out, local_ridge
+from common.stats.symmetric import pack_symmetric
+from common.types import Counts, Flags, Reals
+
+
+@dataclass(frozen=True)
+class SvmSums:
+    """The training patients of one site, and whom of them a machine can use.
+
+    Attributes
+    ----------
+    plan : StudyPlan
+        As the site approved it.
+    model : SvmModel
+        The machine that is asked about.
+    matrix : float array, shape (n, columns of the design)
+        The training patients' design matrix, NaN where a value is missing.
+    labels : bool array, shape (n,)
+        Whether the plan's endpoint was reached.
+    complete : bool array, shape (n,)
+        Who has all covariates.
+    folds : int array, shape (n,)
+        The fold of each patient, from 0.
+    """
+
+    plan: StudyPlan
+    model: SvmModel
+    matrix: Reals
+    labels: Flags
+    complete: Flags
+    folds: Counts
+
+    @classmethod
+    def of(
+        cls,
+        plan: StudyPlan,
+        site: str,
+        training: Sequence[PreparedCase],
+        header: RequestHeader,
+        matrix: Reals,
+    ) -> SvmSums:
+        """The training patients, for the machine that a request is about.
+
+        Raises
+        ------
+        PlanError
+            If the plan has no such machine.
+        ProtocolError
+            If the covariates are not one list of the plan's.
+        """
+        model = plan.model(header.model)
+        if not isinstance(model, SvmModel):
+            raise PlanError(f"the plan's model {model.name!r} is no support vector machine")
+        try:
+            (names,) = header.regressions
+            columns = list(design_of(plan).model(names).columns)
+        except ValueError:
+            raise ProtocolError(f"{model.name}: {header.regressions} is not one list of covariates") from None
+        if not columns:
+            raise ProtocolError(f"{model.name}: a machine was asked for without covariates")
+        complete = np.asarray(~np.isnan(matrix[:, columns]).any(axis=1))
+        folds = [fold_of(plan.seed, site, case.patient.identifier, model.folds) for case in training]
+        return cls(plan, model, matrix, labels_of(training), complete, np.array(folds, dtype=np.int64))
+
+    def find_members(self) -> Flags:
+        """Whom the machine trains on, then who of them is in each fold, shape (1 + folds, n)."""
+        in_fold = self.folds == np.arange(self.model.folds)[:, np.newaxis]
+        return np.concatenate([self.complete[np.newaxis], self.complete & in_fold])
+
+    def sum_ridge(self, parameters: Parameters) -> Summary:
+        """Answer to RIDGE: each model without the patients of the fold that it leaves out."""
+        query = read_query(parameters, self.model, self.matrix.shape[1])
+        models, width = query.coefficients.shape
+        score, information = np.zeros((models, width)), pack_symmetric(np.zeros((models, width, width)))
+        log_likelihood = np.zeros(models)
+        trains = self.folds[self.complete] != query.left_out[:, np.newaxis]
+        for gamma, rows in _group_by_gamma(query):
+            sums = local_ridge(
+                self._make_features(query, gamma),
+                self.labels[self.complete],
+                trains[rows],
+                query.coefficients[rows],
+            ).reals
+            score[rows], information[rows] = sums["score"], sums["information"]
+            log_likelihood[rows] = sums["log_likelihood"]
+        return Summary(reals={"score": score, "information": information, "log_likelihood": log_likelihood})
+
+    def sum_held_out(self, parameters: Parameters) -> Summary:
+        """Answer to HELD_OUT: each model's log-likelihood of the patients of the fold that it left out."""
+        query = read_query(parameters, self.model, self.matrix.shape[1])
+        log_likelihood = np.zeros(len(query.gammas))
+        judged = self.folds[self.complete] == query.left_out[:, np.newaxis]
+        for gamma, rows in _group_by_gamma(query):
+            features, labels = self._make_features(query, gamma), self.labels[self.complete]
+            sums = local_held_out(features, labels, judged[rows], query.coefficients[rows])
+            log_likelihood[rows] = sums.reals["log_likelihood"]
+        return Summary(reals={"log_likelihood": log_likelihood})
+
+    def _make_features(self, query: SvmQuery, gamma: float) -> Reals:
+        """Random Fourier features of those whom the machine trains on, shape (patients, features)."""
+        z = query.scales.standardise(self.matrix[self.complete])
+        features = query.coefficients.shape[1] - 1
+        return map_of(self.plan, self.model, features, z.shape[1]).features(z, gamma)
+
+
+def _group_by_gamma(query: SvmQuery) -> list[tuple[float, Counts]]:
+    """Each width of the kernel with its models: they share their features."""
+    gammas = np.unique(query.gammas)
+    return [(float(gamma), np.flatnonzero(query.gammas == gamma)) for gamma in gammas]

@@ -1,0 +1,180 @@
+"""Training on a site's own patients: one federated round, or a whole model that stays at its site."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import nn
+
+from common.errors import NonFiniteError
+from common.hiding.rounds import VALIDATION_BINS, validate_nobody, weight_of
+from common.messages.headers import Epoch
+from common.models.layout import BATCHNORM, Layout
+from common.models.weights import flatten, load_flat
+from common.models.zoo import build
+from common.plan.study import CnnModel, StudyPlan
+from common.seeds import derive_seed
+from common.stats.contract import Summary
+from common.stats.minima import SIMULATION, minima_of
+from common.stats.roc import finish_roc, local_roc
+from common.training.dataset import Samples
+from common.training.loop import Schedule, score, train
+from common.types import FlatWeights, Pixels
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """One model of the plan at one place.
+
+    Attributes
+    ----------
+    plan : StudyPlan
+        Settings and seed.
+    model : CnnModel
+        Which of the plan's.
+    place : str
+        Whose patients: the site's name, or "pooled" in simulations; seeds derive from it.
+    device : torch.device
+        Where to compute.
+    secret : str
+        Known to the site alone, where sums are hidden: whoever knew its seeds could recognise its update.
+    """
+
+    plan: StudyPlan
+    model: CnnModel
+    place: str
+    device: torch.device
+    secret: str = ""
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The network; whoever uses it loads weights first."""
+        return build(self.model.network(self.plan.preprocessing))
+
+    @cached_property
+    def layout(self) -> Layout:
+        """What each element of its flat weights is."""
+        return Layout.of(self.network)
+
+    def load(self, weights: FlatWeights, own_norms: FlatWeights | None = None) -> nn.Module:
+        """The network with these weights; with the site's own BatchNorm if given (FedBN, Li et al. 2021)."""
+        kept = weights if own_norms is None else np.where(self.layout.mask(BATCHNORM), own_norms, weights)
+        load_flat(self.network, kept, self.layout)
+        return self.network
+
+    def make_batch(self, image: Pixels) -> torch.Tensor:
+        """One patient's input as a batch of one."""
+        return torch.from_numpy(np.array(image, dtype=np.float32))[None]
+
+    def train_round(
+        self, weights: FlatWeights, samples: Samples, number: int, own_norms: FlatWeights | None
+    ) -> tuple[Summary, FlatWeights]:
+        """What the site adds to one round, and its weights after it.
+
+        Parameters
+        ----------
+        weights : float32 vector
+            The global model.
+        samples : Samples
+            The site's training patients.
+        number : int
+            Of the round, from 1.
+        own_norms : float32 vector or None
+            The site's weights after its last round, where the plan keeps BatchNorm local.
+
+        Returns
+        -------
+        Summary
+            `delta`: weight x (new - old weights); `patients`: the weight, which is 1 where all sites weigh
+            alike; `loss`: weight x mean loss.
+        """
+        network = self.load(weights, own_norms)
+        federation, secret = self.plan.federation, [self.secret] if self.secret else []
+        schedule = Schedule(
+            epochs=federation.local_epochs,
+            seed=derive_seed(self.plan.seed, self.place, "training", self.model.name, number, *secret),
+            proximal_mu=federation.proximal_mu,
+            device=self.device,
+            threads=self.plan.threads,
+        )
+        log = train(network, samples, self.model.settings, schedule)
+        after = flatten(network)
+        weight = weight_of(self.plan, len(samples))
+        summary = Summary(
+            {"patients": np.array(weight)},
+            {"loss": np.array(weight * log.losses[-1])},
+            {"delta": (after - weights) * np.float32(weight)},
+        )
+        return summary, after
+
+    def validate(self, samples: Samples | None) -> Summary:
+        """Class histograms of the loaded network's scores on the validation split, or zeros."""
+        if samples is None:
+            return validate_nobody()
+        scores = score(self.network, samples.images, self.device, self.plan.threads)
+        return local_roc(scores, samples.labels.cpu().numpy() > 0, VALIDATION_BINS)
+
+    def train_alone(
+        self,
+        weights: FlatWeights,
+        training: Samples,
+        validation: Samples | None,
+        report: Callable[[int], None],
+    ) -> LocalModel:
+        """A model of these patients alone: as many epochs as the federation's, best validation AUC kept.
+
+        Without validation patients of both classes the last epoch is kept; equal AUCs go to the later epoch.
+        The choice may rest on few patients; the curve's AUC leaves the site only above the plan's minima.
+        """
+        federation = self.plan.federation
+        network = self.load(weights)
+        best = LocalModel(weights, (), 0)
+        curve: list[Epoch] = []
+        best_auc = -1.0
+
+        def after_epoch(number: int, loss: float) -> None:
+            nonlocal best, best_auc
+            report(number)
+            if number % federation.local_epochs:
+                return
+            sums = self.validate(validation)
+            auc = finish_roc(sums, minima=SIMULATION).auc
+            shown = finish_roc(sums, minima=minima_of(self.plan.profile)).auc
+            curve.append(Epoch(number=number, loss=loss, validation_auc=shown))
+            if auc is None or auc >= best_auc:
+                best_auc = best_auc if auc is None else auc
+                best = LocalModel(flatten(network), (), number)
+
+        schedule = Schedule(
+            epochs=federation.rounds * federation.local_epochs,
+            seed=derive_seed(self.plan.seed, self.place, "training-alone", self.model.name),
+            device=self.device,
+            threads=self.plan.threads,
+        )
+        train(network, training, self.model.settings, schedule, after_epoch)
+        if not np.isfinite(best.weights).all():
+            raise NonFiniteError(f"{self.model.name}: weights are not finite -> lower the learning rate")
+        return replace(best, curve=tuple(curve))
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """A model trained in one place.
+
+    Attributes
+    ----------
+    weights : float32 array, shape (weights,)
+        Of the chosen epoch.
+    curve : tuple of Epoch
+        Every `local_epochs` epochs.
+    chosen : int
+        Epoch of the weights.
+    """
+
+    weights: FlatWeights
+    curve: tuple[Epoch, ...]
+    chosen: int

@@ -1,0 +1,326 @@
+"""A site's answers to the questions of training: rounds, models of its own, releases, and scores."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from rich.progress import Progress
+
+from client.answers.model_store import ModelStore, StoredModel
+from client.answers.regressions import SiteRegressions
+from client.answers.score_store import ScoreStore
+from client.answers.svm import SiteSvms
+from client.answers.trainer import Trainer
+from client.cohort.samples import TRAINING, VALIDATION, SiteSamples
+from client.membership.environment import read_versions
+from client.membership.site import SiteSettings, check_release
+from common.cards.card import describe_network, make_local_card, training_centre_of
+from common.cards.fitted import coefficients_of, covariates_of
+from common.errors import NonFiniteError, PlanError, PolicyError, ProtocolError
+from common.hiding.rounds import start_seed, weight_of
+from common.messages.headers import ReplyHeader, RequestHeader
+from common.messages.protocol import Reply, Request
+from common.messages.questions import read_coefficients
+from common.models.weights import flatten
+from common.models.zoo import build
+from common.plan.design import design_of
+from common.plan.matrix import SPLITS
+from common.plan.models import SvmModel
+from common.plan.study import Arm, CnnModel, LogisticModel, ScoresModel, StudyPlan
+from common.stats.contract import Summary
+from common.training.dataset import Samples
+from common.training.device import pick_device
+from common.training.loop import score
+from common.types import FlatWeights, Reals
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class SiteTrainings:
+    """What a plan's training may ask of one site.
+
+    Attributes
+    ----------
+    plan : StudyPlan
+        As the site approved it.
+    settings : SiteSettings
+        Its site.toml.
+    patients : SiteSamples
+        Its prepared patients.
+    state : Path
+        Where models and scores are kept.
+    progress : Progress
+        Shows what takes long.
+    secret : str
+        Known to the site alone; goes into the seeds of federated training, which everybody could otherwise
+        derive from the plan.
+    """
+
+    plan: StudyPlan
+    settings: SiteSettings
+    patients: SiteSamples
+    state: Path
+    progress: Progress
+    secret: str = ""
+    _kept: Trainer | None = field(default=None, repr=False)
+    _tables: dict[str, SiteRegressions] = field(default_factory=dict, repr=False)
+
+    def train(self, request: Request) -> Reply:
+        """One round: first the pooled validation of the weights that came, then the training from them.
+
+        Raises
+        ------
+        ProtocolError
+            If no weights came.
+        PlanError
+            If the plan has no such network or arm.
+        """
+        header, weights = request.header, _weights_of(request)
+        trainer = self._find_network(header)
+        own_norms = self._find_own_norms(header, header.round - 1)
+        validated = self._validate(trainer, weights, own_norms)
+        trained, after = trainer.train_round(
+            weights, self._read_part(trainer.model, TRAINING), header.round, own_norms
+        )
+        if self.plan.federation.batch_norm == "local":
+            self._store.keep_round(header.model, header.arm, header.round, after, trainer.layout)
+        summary = Summary(
+            {**trained.counts, **validated.counts},
+            {**trained.reals, **validated.reals},
+            trained.updates,
+        )
+        return Reply(ReplyHeader(site=self.settings.name), summary)
+
+    def validate(self, request: Request) -> Reply:
+        """The pooled validation of the weights that came."""
+        trainer = self._find_network(request.header)
+        own_norms = self._find_own_norms(request.header, request.header.round)
+        summary = self._validate(trainer, _weights_of(request), own_norms)
+        return Reply(ReplyHeader(site=self.settings.name), summary)
+
+    def weigh(self) -> Summary:
+        """The weight of this site's updates; summed once, so that no later set of sites reveals it."""
+        patients = len(self.patients.cases_of_part(TRAINING))
+        return Summary({"patients": np.array(weight_of(self.plan, patients))})
+
+    def make_initial_weights(self, model: CnnModel, arm: Arm) -> FlatWeights | None:
+        """The weights with which a network starts by the plan; None if they come from ImageNet."""
+        if model.initialisation == "imagenet":
+            return None
+        spec = model.network(self.plan.preprocessing)
+        return flatten(build(spec, start_seed(self.plan, model, arm)))
+
+    def train_alone(self, request: Request) -> Reply:
+        """Train a model on this site's patients alone; it stays here.
+
+        Raises
+        ------
+        PolicyError
+            If the arm is not this site's own.
+        PlanError
+            If the plan has no such model or arm.
+        """
+        header = request.header
+        model = self._find_model(header)
+        self._refuse_other_arm(header)
+        if isinstance(model, LogisticModel):
+            self._open_regressions(header.arm).fit_alone(model)
+            return Reply(ReplyHeader(site=self.settings.name))
+        if isinstance(model, SvmModel):
+            self._open_svms(header.arm).fit_alone(model)
+            return Reply(ReplyHeader(site=self.settings.name))
+        stored = self._store.find(header.model)
+        if stored is None:
+            stored = self._train_alone(model, _weights_of(request))
+        return Reply(ReplyHeader(site=self.settings.name, curve=stored.curve, chosen=stored.chosen))
+
+    def release(self, request: Request) -> Reply:
+        """A model trained here alone; it leaves only by a release that both plan and site declare.
+
+        Raises
+        ------
+        PolicyError
+            If the plan declares no release, the site allows none, or the arm is not the site's own.
+        ProtocolError
+            If no such model was trained here.
+        """
+        name, model = self.settings.name, self._find_model(request.header)
+        if not self.plan.site(name).model_release:
+            raise PolicyError(f"the plan declares no release of the local model {model.name!r}")
+        self._refuse_other_arm(request.header)
+        check_release(self.settings, self.plan)
+        _log.info("model release model=%s arm=%s", request.header.model, request.header.arm)
+        if isinstance(model, LogisticModel | SvmModel):
+            return Reply(self._make_release(model, request.header.arm))
+        stored = self._read_stored(model.name)
+        return Reply(ReplyHeader(site=name, chosen=stored.chosen), weights=stored.weights)
+
+    def score(self, request: Request) -> Reply:
+        """Score every patient here by a model; the scores stay, evaluations sum over them."""
+        header, model = request.header, self._find_model(request.header)
+        if isinstance(model, LogisticModel):
+            scores = self._score_logistic(model, request)
+        elif isinstance(model, SvmModel):
+            scores = self._score_svm(model, request)
+        else:
+            scores = self._score_network(self.load_network(request))
+        cases = self.patients.prepared.cases
+        self._scores.keep(header.model, header.arm, cases, scores)
+        return Reply(ReplyHeader(site=self.settings.name))
+
+    def load_network(self, request: Request) -> Trainer:
+        """The network that a request is about: the weights that came, or the one that stays at this site."""
+        header, trainer = request.header, self._find_network(request.header)
+        if request.weights is None:
+            self._refuse_other_arm(header)
+            trainer.load(self._read_stored(header.model).weights)
+        else:
+            trainer.load(request.weights, self._find_own_norms(header, header.round))
+        return trainer
+
+    def open_trainer(self, model: CnnModel) -> Trainer:
+        """The network at this site, kept until another is asked for."""
+        if self._kept is None or self._kept.model != model:
+            device = pick_device(self.settings.device)
+            self._kept = Trainer(self.plan, model, self.settings.name, device, self.secret)
+        return self._kept
+
+    @property
+    def _store(self) -> ModelStore:
+        return ModelStore(self.state / "models", self.plan.digest())
+
+    @property
+    def _scores(self) -> ScoreStore:
+        return ScoreStore(self.state / "scores", self.plan.digest())
+
+    def _open_regressions(self, arm: str) -> SiteRegressions:
+        """The logistic models of an arm; kept, because their selection of features takes long."""
+        if arm not in self._tables:
+            cases, folder = self.patients.prepared.cases, self.state / "models"
+            name = self.settings.name
+            self._tables[arm] = SiteRegressions(self.plan, name, cases, folder, self._scores, arm)
+        return self._tables[arm]
+
+    def _make_release(self, model: LogisticModel | SvmModel, arm: str) -> ReplyHeader:
+        """The reply with a model of the table, and how the features that it takes were selected."""
+        table, name = self._open_regressions(arm), self.settings.name
+        selection = table.find_selection(model)
+        if isinstance(model, LogisticModel):
+            return ReplyHeader(site=name, fitted=table.read_alone(model), selection=selection)
+        return ReplyHeader(site=name, svm=SiteSvms(table).read_alone(model), selection=selection)
+
+    def _open_svms(self, arm: str) -> SiteSvms:
+        return SiteSvms(self._open_regressions(arm))
+
+    def _find_model(self, header: RequestHeader) -> CnnModel | LogisticModel | SvmModel:
+        model = self.plan.model(header.model)
+        if isinstance(model, ScoresModel):
+            raise PlanError(f"the scores {header.model!r} stand in the table, they are not trained")
+        if header.arm not in {arm.name for arm in self.plan.arms_of(model)}:
+            raise PlanError(f"the plan has no arm {header.arm!r} of {header.model!r}")
+        return model
+
+    def _is_own(self, header: RequestHeader) -> bool:
+        return header.arm == f"local-{self.settings.name}"
+
+    def _refuse_other_arm(self, header: RequestHeader) -> None:
+        if not self._is_own(header):
+            raise PolicyError(f"the arm {header.arm!r} is not this site's own")
+
+    def _find_network(self, header: RequestHeader) -> Trainer:
+        model = self._find_model(header)
+        if not isinstance(model, CnnModel):
+            raise PlanError(f"{header.model!r} is no network")
+        return self.open_trainer(model)
+
+    def _train_alone(self, model: CnnModel, weights: FlatWeights) -> StoredModel:
+        trainer = self.open_trainer(model)
+        epochs = self.plan.federation.rounds * self.plan.federation.local_epochs
+        task = self.progress.add_task(f"{self.settings.name}: {model.name} alone", total=epochs)
+        local = trainer.train_alone(
+            weights,
+            self._read_part(model, TRAINING),
+            self._read_optional_part(model, VALIDATION),
+            lambda epoch: self.progress.update(task, completed=epoch),
+        )
+        stored = StoredModel(local.weights, trainer.layout, local.curve, local.chosen)
+        centre = training_centre_of(self.plan, self.settings.name, len(self.patients.cases_of_part(TRAINING)))
+        content = describe_network(self.plan, model, stored.chosen)
+        card = make_local_card(self.plan, model.name, centre, read_versions(), content)
+        self._store.keep(model.name, stored, card)
+        self.progress.remove_task(task)
+        return stored
+
+    def _score_network(self, trainer: Trainer) -> Reals:
+        """The loaded network's probabilities, in the order of the cases."""
+        cases = self.patients.prepared.cases
+        place = {case.patient.identifier: index for index, case in enumerate(cases)}
+        scores = np.full(len(cases), np.nan)
+        for part in SPLITS:
+            of_part = self.patients.cases_of_part(part)
+            if of_part:
+                images = self.patients.of(trainer.model, part).images
+                part_scores = score(trainer.network, images, trainer.device, self.plan.threads)
+                scores[[place[case.patient.identifier] for case in of_part]] = part_scores
+        if not np.isfinite(scores).all():
+            raise NonFiniteError(
+                f"{trainer.model.name}: a score is NaN or infinite -> lower the learning rate"
+            )
+        return scores
+
+    def _score_logistic(self, model: LogisticModel, request: Request) -> Reals:
+        """Risks by the coefficients that came, or by the model that stays here; NaN if it was not fitted."""
+        regressions = self._open_regressions(request.header.arm)
+        if "coefficients" in request.parameters:
+            (names,) = request.header.regressions or ((),)
+            return regressions.score(read_coefficients(request.parameters), names)
+        nobody = np.full(len(self.patients.prepared.cases), np.nan)
+        if not self._is_own(request.header):
+            # Nothing came because nothing could be fitted; a model of this site alone is another model.
+            return nobody
+        fitted = regressions.read_alone(model)
+        if fitted.intercept is None:
+            return nobody
+        return regressions.score(coefficients_of(fitted, design_of(self.plan)), covariates_of(fitted))
+
+    def _score_svm(self, model: SvmModel, request: Request) -> Reals:
+        """Risks by the linear form that came, or by the exact machine that stays here; NaN without either."""
+        machines = self._open_svms(request.header.arm)
+        if request.parameters:
+            return machines.score(model, request.parameters)
+        if request.header.arm != f"local-{self.settings.name}":
+            return np.full(len(self.patients.prepared.cases), np.nan)
+        return machines.score_exactly(model)
+
+    def _read_part(self, model: CnnModel, part: str) -> Samples:
+        return self.patients.of(model, part)
+
+    def _read_optional_part(self, model: CnnModel, part: str) -> Samples | None:
+        return self._read_part(model, part) if self.patients.cases_of_part(part) else None
+
+    def _validate(self, trainer: Trainer, weights: FlatWeights, own_norms: FlatWeights | None) -> Summary:
+        trainer.load(weights, own_norms)
+        validation = self._read_optional_part(trainer.model, VALIDATION)
+        return trainer.validate(validation).under("validation")
+
+    def _find_own_norms(self, header: RequestHeader, number: int) -> FlatWeights | None:
+        """The site's own weights after a round, where BatchNorm stays local and it trains in the arm."""
+        if self.plan.federation.batch_norm != "local" or number == 0:
+            return None
+        return self._store.find_round(header.model, header.arm, number)
+
+    def _read_stored(self, model: str) -> StoredModel:
+        stored = self._store.find(model)
+        if stored is None:
+            raise ProtocolError(f"no local model {model!r} was trained here under this plan")
+        return stored
+
+
+def _weights_of(request: Request) -> FlatWeights:
+    if request.weights is None:
+        raise ProtocolError(f"a request to {request.header.operation} came without weights")
+    return request.weights

@@ -1,0 +1,186 @@
+"""A site's patients on their way through a preparation: measured, read again, ready for models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from client.cohort.lost_readings import LostReading
+from client.cohort.refusals import PatientRefusal
+from client.membership.site import SiteSettings
+from common.cohort.eligibility import Flow
+from common.cohort.outcome import Expansion, Volumes
+from common.cohort.patient import Patient
+from common.cohort.repeated_readings import Reading
+from common.cohort.split import SplitPart
+from common.errors import Finding, StorageError
+from common.imaging.cache import CachedScan
+from common.imaging.overview import Overview
+from common.imaging.recipe import InputShape
+from common.types import Pixels, Reals
+
+
+@dataclass(frozen=True)
+class MeasuredPatient:
+    """A patient of known volumes, with what the study's networks need.
+
+    Attributes
+    ----------
+    patient : Patient
+        The row of the table.
+    entry : CachedScan or None
+        The baseline scan in the cache; None if nothing asked for it.
+    baseline, followup : Volumes
+        In ml; of the table where it gives both, else of the masks.
+    scans : tuple of str
+        Digests of the voxels of the scans that were read.
+    """
+
+    patient: Patient
+    entry: CachedScan | None
+    baseline: Volumes
+    followup: Volumes
+    scans: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CaseReadings:
+    """What was read of one patient besides the table.
+
+    Attributes
+    ----------
+    first : Volumes or None
+        Of the first mask, in ml; None where nothing is compared with it.
+    repeated : mapping of Reading to Volumes
+        Of the further masks, in ml.
+    features : mapping of Reading to float array, shape (851,)
+        Radiomics of the lesion in the further masks, where the plan judges features by them.
+    suggested : mapping of str to bool
+        The markers' computed suggestions by column; empty where none were asked for or can be made.
+    """
+
+    first: Volumes | None = None
+    repeated: Mapping[Reading, Volumes] = field(default_factory=dict)
+    features: Mapping[Reading, Reals] = field(default_factory=dict)
+    suggested: Mapping[str, bool] = field(default_factory=dict)
+
+
+NOT_READ_AGAIN = CaseReadings()
+"""Of a patient whose plan asks for no further reading."""
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """One patient ready for training or evaluation.
+
+    Attributes
+    ----------
+    patient : Patient
+        The row of the table.
+    expansion : Expansion
+        The outcome under both definitions, with the reasons.
+    positive : bool
+        Whether the plan's endpoint was reached.
+    part : {"train", "validation", "test"}
+        The part of the cohort that the patient is in.
+    inputs : mapping of InputShape to Path
+        .npy files, each of shape (channels, [z,] y, x), float32; one for each grid of the plan's networks.
+    baseline, followup : Volumes
+        On which the outcome rests, in ml.
+    entry : CachedScan or None
+        The baseline scan in the cache; None if no network and no volume asked for it.
+    features : float array, shape (851,), or None
+        Radiomics of the lesion; None where no model of the plan takes them, or the lesion has none.
+    readings : CaseReadings
+        Further masks and suggested markers, where the plan asks for them.
+    """
+
+    patient: Patient
+    expansion: Expansion
+    positive: bool
+    part: SplitPart
+    inputs: Mapping[InputShape, Path] = field(hash=False)
+    baseline: Volumes
+    followup: Volumes
+    entry: CachedScan | None
+    features: Reals | None = field(default=None, hash=False, compare=False)
+    readings: CaseReadings = field(default=NOT_READ_AGAIN, hash=False, compare=False)
+
+    def read_overview(self) -> Overview | None:
+        """The slice with the largest lesion, its labels and the scan's histogram; None without networks.
+
+        Raises
+        ------
+        StorageError
+            If the cache was damaged since it was checked.
+        """
+        if self.entry is None or not self.inputs:
+            return None
+        arrays = (_load_array(self.entry.paths[name]) for name in ("pixels", "labels", "histogram"))
+        return Overview(*arrays)
+
+
+@dataclass(frozen=True)
+class PreparedSite:
+    """A site's cohort.
+
+    Attributes
+    ----------
+    settings : SiteSettings
+        Its site.toml.
+    flow : Flow
+        Who was screened, excluded and included by the paper's criteria.
+    cases : tuple of PreparedCase
+        Sorted by the patients' identifiers.
+    refusals : tuple of PatientRefusal
+        Patients who were refused, and why.
+    notes : tuple of Finding
+        What is worth knowing about patients who are used.
+    lost : tuple of LostReading
+        Further masks of patients who are used that cannot be used, and why.
+    """
+
+    settings: SiteSettings
+    flow: Flow
+    cases: tuple[PreparedCase, ...]
+    refusals: tuple[PatientRefusal, ...]
+    notes: tuple[Finding, ...]
+    lost: tuple[LostReading, ...] = ()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Why patients were refused, then why readings were."""
+        return (
+            *(refusal.finding for refusal in self.refusals),
+            *(reading.finding for reading in self.lost),
+        )
+
+
+def stack_inputs(cases: Sequence[PreparedCase], shape: InputShape) -> Pixels:
+    """The inputs of several patients, shape (n, channels, [z,] y, x), in their order.
+
+    Raises
+    ------
+    StorageError
+        If a file of the cache cannot be read.
+    """
+    first = _load_array(cases[0].inputs[shape])
+    inputs = np.empty((len(cases), *first.shape), dtype=np.float32)
+    for index, case in enumerate(cases):
+        inputs[index] = _load_array(case.inputs[shape])
+    return inputs
+
+
+def _load_array(path: Path) -> NDArray[Any]:
+    try:
+        loaded: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as failure:
+        raise StorageError(
+            f"{path}: the cache is damaged ({failure}) -> run again, it is made anew"
+        ) from None
+    return loaded

@@ -1,0 +1,68 @@
+"""How full the cohort's table is and what its columns hold, for the hospital's own eyes."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from client.cohort.cases import PreparedCase
+from common.cohort.schema import VARIABLES
+
+
+@dataclass(frozen=True)
+class ColumnLine:
+    """One column of the table, over the prepared patients.
+
+    Attributes
+    ----------
+    name : str
+        As the table's heading has it.
+    filled, blank : int
+        How many patients have a value, and how many have none.
+    values : str
+        Smallest, median and largest of a number; how many have each level of anything else.
+    """
+
+    name: str
+    filled: int
+    blank: int
+    values: str
+
+
+def describe_columns(cases: Sequence[PreparedCase]) -> tuple[ColumnLine, ...]:
+    """Every column but identifiers and paths, in the schema's order, then the plan's scores.
+
+    Columns of repeated readings are left out where nobody was read again.
+    """
+    lines = []
+    for variable in VARIABLES:
+        cells = [case.patient.value(variable.name) for case in cases]
+        given = [cell for cell in cells if cell is not None]
+        if variable.group == "repeated readings" and not given:
+            continue
+        if variable.kind == "continuous":
+            lines.append(_describe_number(variable.name, cells))
+        elif variable.kind == "binary":
+            lines.append(_make_line(variable.name, cells, f"{sum(cell == 1 for cell in given)} yes"))
+        elif variable.kind == "categorical":
+            counts = Counter(given)
+            shown = ", ".join(f"{counts[level]} {level}" for level in variable.levels)
+            lines.append(_make_line(variable.name, cells, shown))
+    scores = sorted({column for case in cases for column in case.patient.scores})
+    lines += [_describe_number(column, [case.patient.score(column) for case in cases]) for column in scores]
+    return tuple(lines)
+
+
+def _describe_number(name: str, cells: Sequence[float | str | None]) -> ColumnLine:
+    numbers = [cell for cell in cells if isinstance(cell, float)]
+    if not numbers:
+        return _make_line(name, cells, "")
+    shown = f"{min(numbers):g} to {max(numbers):g}, median {statistics.median(numbers):g}"
+    return _make_line(name, cells, shown)
+
+
+def _make_line(name: str, cells: Sequence[float | str | None], values: str) -> ColumnLine:
+    filled = sum(cell is not None for cell in cells)
+    return ColumnLine(name, filled, len(cells) - filled, values if filled else "")

@@ -1,0 +1,177 @@
+"""What stops a whole site because of its patients: too few, one outcome too rare, a score out of range."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from client.cohort.given_scores import find_raw_score
+from client.membership.site import SiteSettings
+from common.cohort.outcome import Volumes
+from common.cohort.patient import Patient
+from common.cohort.schema import BY_NAME
+from common.errors import Finding
+from common.plan.study import ScoresModel
+
+
+@dataclass(frozen=True)
+class StudiedPatient:
+    """What is known of a patient when the cohort is judged.
+
+    Attributes
+    ----------
+    patient : Patient
+        The row of the table.
+    baseline : Volumes or None
+        Of the baseline CT, in ml; None while they are unknown.
+    positive : bool or None
+        Whether the hematoma expanded; None while that is unknown.
+    """
+
+    patient: Patient
+    baseline: Volumes | None
+    positive: bool | None
+
+
+@dataclass(frozen=True)
+class CohortFindings:
+    """What stops a site because of its patients; all fatal.
+
+    Attributes
+    ----------
+    studied : tuple of StudiedPatient
+        The patients who were judged.
+    size : tuple of Finding
+        Fewer patients than the site takes part with.
+    classes : tuple of Finding
+        Too few patients of an outcome; empty while an outcome is unknown.
+    ranges : tuple of Finding
+        Values beyond the plan's range of a score.
+    """
+
+    studied: tuple[StudiedPatient, ...]
+    size: tuple[Finding, ...]
+    classes: tuple[Finding, ...]
+    ranges: tuple[Finding, ...]
+
+
+def judge_cohort(
+    settings: SiteSettings, models: Sequence[ScoresModel], studied: Sequence[StudiedPatient]
+) -> CohortFindings:
+    """What stops the site because of these patients.
+
+    Parameters
+    ----------
+    settings : SiteSettings
+        The site's minimums.
+    models : sequence of ScoresModel
+        The plan's scores.
+    studied : sequence of StudiedPatient
+        The patients who can be used.
+    """
+    return CohortFindings(
+        studied=tuple(studied),
+        size=find_too_few(settings, len(studied)),
+        classes=_find_rare_outcomes(settings, studied),
+        ranges=tuple(find_out_of_range(settings.table, models, studied)),
+    )
+
+
+def judge_again(
+    earlier: CohortFindings,
+    settings: SiteSettings,
+    models: Sequence[ScoresModel],
+    studied: Sequence[StudiedPatient],
+) -> CohortFindings:
+    """What stops the site once its scans were read; what they left as it was is not judged a second time.
+
+    Parameters
+    ----------
+    earlier : CohortFindings
+        By the table alone.
+    settings, models, studied
+        As those of `judge_cohort`; nobody is studied who was not before.
+    """
+    by_table = {before.patient.identifier: before for before in earlier.studied}
+    pairs = [(by_table[now.patient.identifier], now) for now in studied]
+    some_refused = len(pairs) < len(by_table)
+    new_outcomes = any(before.positive != now.positive for before, now in pairs)
+    measured = [now for before, now in pairs if before.baseline != now.baseline]
+    return CohortFindings(
+        studied=tuple(studied),
+        size=find_too_few(settings, len(pairs)) if some_refused else earlier.size,
+        classes=_find_rare_outcomes(settings, studied) if some_refused or new_outcomes else earlier.classes,
+        ranges=(*earlier.ranges, *(find_out_of_range(settings.table, models, measured) if measured else ())),
+    )
+
+
+def find_too_few(settings: SiteSettings, patients: int) -> tuple[Finding, ...]:
+    """A fatal finding if fewer patients can be used than the site takes part with."""
+    if patients >= settings.min_patients:
+        return ()
+    return (
+        Finding(
+            settings.table,
+            f"{patients} patients can be used, fewer than the site's {settings.min_patients}",
+            "mend the findings about patients, add patients, or lower policy.min_patients in site.toml",
+        ),
+    )
+
+
+def find_rare_outcomes(settings: SiteSettings, positives: Sequence[bool]) -> tuple[Finding, ...]:
+    """Fatal findings if an outcome is missing, or too rare for the site to take part; none without patients.
+
+    Parameters
+    ----------
+    settings : SiteSettings
+        The site's minimums.
+    positives : sequence of bool
+        Whether the hematoma expanded, for every patient who can be used.
+    """
+    if not positives:
+        return ()
+    expanded = sum(positives)
+    findings = []
+    for number, name in ((expanded, "with"), (len(positives) - expanded, "without")):
+        if number == 0:
+            what = f"all {len(positives)} patients have one outcome: none is {name} expansion"
+            findings.append(Finding(settings.table, what, "a site needs patients of both outcomes"))
+        elif number < settings.min_per_class:
+            what = f"{number} patients {name} expansion, fewer than the site's {settings.min_per_class}"
+            findings.append(Finding(settings.table, what, "add patients, or lower policy.min_per_class"))
+    return tuple(findings)
+
+
+def _find_rare_outcomes(settings: SiteSettings, studied: Sequence[StudiedPatient]) -> tuple[Finding, ...]:
+    """Fatal findings on rare outcomes; none while an outcome is unknown."""
+    positives = [patient.positive for patient in studied if patient.positive is not None]
+    return find_rare_outcomes(settings, positives) if len(positives) == len(studied) else ()
+
+
+def find_out_of_range(
+    table: str, models: Sequence[ScoresModel], studied: Sequence[StudiedPatient]
+) -> Iterator[Finding]:
+    """Fatal findings on values beyond a plan's range, of variables that have a range of their own too.
+
+    Columns of the plan's own were checked cell by cell when the table was read.
+
+    Parameters
+    ----------
+    table : str
+        The file's name.
+    models : sequence of ScoresModel
+        The plan's scores.
+    studied : sequence of StudiedPatient
+        With their baseline volumes as far as they are known.
+    """
+    columns = {model.column: model for model in models if model.column in BY_NAME}
+    for known in studied:
+        for column, model in columns.items():
+            value = find_raw_score(known.patient, known.baseline, column)
+            if value is not None and not model.low <= value <= model.high:
+                yield Finding(
+                    f"{table}, row {known.patient.row}, column {column!r}",
+                    f"{value:g} lies outside {model.low:g} to {model.high:g}, the plan's range of the score "
+                    f"{model.name!r}",
+                    "correct the value; if it is right, the plan needs a wider range",
+                )

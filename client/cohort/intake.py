@@ -1,0 +1,165 @@
+"""Everything about a site's folder that can be checked without decoding a pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from client.cohort.findings import CohortFindings, StudiedPatient, judge_cohort
+from client.cohort.lost_readings import LostReading, find_lost_readings
+from client.cohort.parts import find_split_problems
+from client.cohort.refusals import PatientRefusal, refuse_patients
+from client.membership.site import MARKER, SITE_FILE, SiteSettings, is_marked_synthetic, load_site
+from common.cohort.columns import WantedColumns
+from common.cohort.eligibility import Flow, apply_exclusions
+from common.cohort.outcome import Expansion, OutcomeDefinition, classify
+from common.cohort.score_columns import find_score_columns
+from common.cohort.table import CohortTable, Patient, read_table
+from common.errors import Finding
+from common.plan.study import StudyPlan
+
+
+@dataclass(frozen=True)
+class Intake:
+    """A site's folder as intake finds it.
+
+    Attributes
+    ----------
+    folder : Path
+        The site's folder.
+    settings : SiteSettings
+        Its site.toml.
+    plan : StudyPlan or None
+        The study for which it was checked, if any.
+    table : CohortTable
+        Its patients.
+    flow : Flow
+        Who is eligible.
+    refusals : tuple of PatientRefusal
+        Eligible patients who cannot be used, and patients whose eligibility is unknown; a patient can have
+        several.
+    cohort : CohortFindings
+        What stops the whole site because of its patients, by the table alone.
+    site_findings : tuple of Finding
+        Everything that stops the whole site, those of `cohort` among them.
+    lost : tuple of LostReading
+        Repeated readings that cannot be used; their patients can.
+    """
+
+    folder: Path
+    settings: SiteSettings
+    plan: StudyPlan | None
+    table: CohortTable
+    flow: Flow
+    refusals: tuple[PatientRefusal, ...]
+    cohort: CohortFindings
+    site_findings: tuple[Finding, ...]
+    lost: tuple[LostReading, ...] = ()
+
+    @property
+    def definition(self) -> OutcomeDefinition:
+        """What counts as expansion: as the plan says, or the paper."""
+        return self.plan.cohort.outcome if self.plan else OutcomeDefinition()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What stops the site, then what refuses single patients, then what costs a reading."""
+        refused = (refusal.finding for refusal in self.refusals)
+        return (*self.site_findings, *refused, *(reading.finding for reading in self.lost))
+
+    @property
+    def usable(self) -> tuple[Patient, ...]:
+        """Eligible patients without a finding, in the table's order."""
+        return _keep_usable(self.flow, self.refusals)
+
+
+def inspect_site(folder: Path, plan: StudyPlan | None = None) -> Intake:
+    """The site's folder, checked by its table and its files.
+
+    Without a plan the paper's outcome is taken, and images are needed if the table has columns for them.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds site.toml, the table and the images.
+    plan : StudyPlan, optional
+        Says whether images are needed, which scores the table must hold, and what counts as expansion.
+
+    Raises
+    ------
+    SiteError
+        If site.toml is missing or violates its model.
+    PlanError
+        If the plan has no such site.
+    CohortError
+        If the table violates its schema, with every violation.
+    """
+    settings = load_site(folder)
+    if plan:
+        plan.site(settings.name)
+    table = read_table(folder / settings.table, root=folder, wanted=_choose_columns(plan))
+    flow = apply_exclusions(table)
+    refusals = tuple(refuse_patients(table, flow))
+    usable = _keep_usable(flow, refusals)
+    outcome = plan.cohort.outcome if plan else OutcomeDefinition()
+    studied = [_study_by_table(patient, outcome) for patient in usable]
+    cohort = judge_cohort(settings, plan.scores if plan else (), studied)
+    return Intake(
+        folder=folder,
+        settings=settings,
+        plan=plan,
+        table=table,
+        flow=flow,
+        refusals=refusals,
+        cohort=cohort,
+        site_findings=(
+            *_check_marker(settings, folder),
+            *cohort.size,
+            *cohort.classes,
+            *cohort.ranges,
+            *(find_split_problems(plan, settings.name, settings.table, usable) if plan else ()),
+        ),
+        lost=tuple(find_lost_readings(table, usable)) if plan is None or plan.readings else (),
+    )
+
+
+def _choose_columns(plan: StudyPlan | None) -> WantedColumns:
+    if plan is None:
+        return WantedColumns(images=None)
+    scores = find_score_columns((model.column, model.low, model.high) for model in plan.scores)
+    return WantedColumns(scores, images=plan.reads_images)
+
+
+def _keep_usable(flow: Flow, refusals: Sequence[PatientRefusal]) -> tuple[Patient, ...]:
+    """Eligible patients whom nothing refuses, in the table's order."""
+    refused = {refusal.patient.identifier for refusal in refusals}
+    return tuple(patient for patient in flow.included if patient.identifier not in refused)
+
+
+def _study_by_table(patient: Patient, definition: OutcomeDefinition) -> StudiedPatient:
+    expansion = classify_by_table(patient, definition)
+    positive = None if expansion is None else expansion.positive(definition)
+    return StudiedPatient(patient, patient.baseline_volumes, positive)
+
+
+def classify_by_table(patient: Patient, definition: OutcomeDefinition) -> Expansion | None:
+    """The outcome by the table's own volumes; None if the table lacks one."""
+    baseline, followup = patient.baseline_volumes, patient.followup_volumes
+    return None if baseline is None or followup is None else classify(baseline, followup, definition)
+
+
+def _check_marker(settings: SiteSettings, folder: Path) -> Iterator[Finding]:
+    marked = is_marked_synthetic(folder)
+    if settings.synthetic and not marked:
+        yield Finding(
+            SITE_FILE,
+            f"synthetic = true, but the folder has no {MARKER}",
+            "patients are not synthetic: remove the line; simulate a site with rhe-simulate centres",
+        )
+    if marked and not settings.synthetic:
+        yield Finding(
+            SITE_FILE,
+            f"the folder's {MARKER} says that its patients are simulated, but synthetic is not true",
+            "add synthetic = true, or keep real patients in a folder of their own",
+        )

@@ -1,0 +1,137 @@
+"""Which part of the cohort each patient is in: as the table's column `split` says, else drawn by the plan."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+from client.cohort.cases import PreparedCase
+from common.cohort.patient import Patient
+from common.cohort.split import Fractions, Split, SplitPart, adopt_split, draw_split
+from common.errors import Finding
+from common.plan.matrix import Part, TablePart
+from common.plan.study import StudyPlan
+from common.seeds import derive_seed
+
+_log = logging.getLogger(__name__)
+
+COLUMN = "split"
+
+
+def assign_parts(
+    plan: StudyPlan, site: str, patients: Sequence[Patient], positives: Sequence[bool]
+) -> dict[str, SplitPart]:
+    """The part of each patient by identifier; at an external site everybody is tested.
+
+    The parts depend on the table's column or, without it, on identifiers and outcomes alone.
+
+    Parameters
+    ----------
+    plan : StudyPlan
+        Says who trains, and how a cohort is divided.
+    site : str
+        The site's name.
+    patients : sequence of Patient
+        Those who are studied.
+    positives : sequence of bool
+        Whether the plan's endpoint was reached, in the same order.
+
+    Raises
+    ------
+    SmallNumberError
+        If a training site has too few patients of an outcome for its parts.
+    """
+    identifiers = [patient.identifier for patient in patients]
+    if plan.site(site).role == "external":
+        return dict.fromkeys(identifiers, "test")
+    split = _split_patients(plan, site, patients, positives)
+    return {identifier: split.part_of(identifier) for identifier in identifiers}
+
+
+def _split_patients(
+    plan: StudyPlan, site: str, patients: Sequence[Patient], positives: Sequence[bool]
+) -> Split:
+    identifiers = [patient.identifier for patient in patients]
+    parts = _read_parts(patients)
+    if parts and len(parts) == len(patients):
+        _log.info("split site=%s by=table patients=%d", site, len(parts))
+        return adopt_split(identifiers, positives, parts)
+    _log.info("split site=%s by=plan patients=%d", site, len(patients))
+    fractions = Fractions(plan.cohort.training_fraction, plan.cohort.validation_fraction)
+    return draw_split(identifiers, positives, fractions, derive_seed(plan.seed, site, "split"))
+
+
+def _read_parts(patients: Sequence[Patient]) -> list[SplitPart]:
+    levels = (patient.level(COLUMN) for patient in patients)
+    return [cast("SplitPart", level) for level in levels if level is not None]
+
+
+def find_split_problems(
+    plan: StudyPlan, site: str, table: str, patients: Sequence[Patient]
+) -> Iterator[Finding]:
+    """Fatal findings on a column `split` with which a training site cannot be divided.
+
+    Parameters
+    ----------
+    plan : StudyPlan
+    site, table : str
+        The site's name and its table's file.
+    patients : sequence of Patient
+        Those who can be used.
+    """
+    parts = _read_parts(patients)
+    if plan.site(site).role == "external" or not parts:
+        return
+    blank = [patient.row for patient in patients if patient.level(COLUMN) is None]
+    if blank:
+        more = f" and in {len(blank) - 1} more rows" if len(blank) > 1 else ""
+        yield Finding(
+            f"{table}, row {blank[0]}, column {COLUMN!r}",
+            f"blank here{more}, but filled for {len(parts)} patients",
+            "write the part of every patient, or of none: then the plan divides them",
+        )
+    validating = [patient.row for patient in patients if patient.level(COLUMN) == "validation"]
+    if validating and not plan.cohort.validation_fraction:
+        yield Finding(
+            f"{table}, row {validating[0]}, column {COLUMN!r}",
+            f"{len(validating)} patients are in the part validation, which the plan does not have "
+            "(validation_fraction = 0)",
+            "write train or test",
+        )
+
+
+def note_split(plan: StudyPlan, site: str, table: str, patients: Sequence[Patient]) -> Iterator[Finding]:
+    """What the site should know about its column `split`; nothing if the column is blank.
+
+    Parameters are those of `find_split_problems`.
+    """
+    counts = Counter(_read_parts(patients))
+    where = f"{table}, column {COLUMN!r}"
+    if not counts:
+        return
+    if plan.site(site).role == "external":
+        what = "is not used: at an external site every patient is tested"
+        yield Finding(where, what)
+        return
+    shown = ", ".join(f"{counts[part]} {part}" for part in ("train", "validation", "test"))
+    what = f"divides the patients ({shown}); the plan's random split is not used"
+    yield Finding(where, what)
+    if plan.cohort.validation_fraction and not counts["validation"]:
+        what = (
+            "has no validation patients: this site does not help to choose the round (if none does: the last)"
+        )
+        yield Finding(where, what)
+
+
+def cases_of(cases: Sequence[PreparedCase], part: Part | TablePart) -> tuple[PreparedCase, ...]:
+    """The patients of a part of the cohort; "training" is whoever is not tested."""
+    return tuple(case for case in cases if is_in(case, part))
+
+
+def is_in(case: PreparedCase, part: Part | TablePart) -> bool:
+    """Whether the patient is in a part of the cohort; "training" is whoever is not tested."""
+    if part == "training":
+        return case.part != "test"
+    return part in {"whole", case.part}

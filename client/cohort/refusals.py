@@ -1,0 +1,178 @@
+"""Patients who cannot be used, by what table and disk show; no pixel is decoded."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from client.cohort.duplicates import ScanUse, files_of, find_same_scans
+from common.cohort.eligibility import Flow
+from common.cohort.table import CohortTable, Patient
+from common.errors import Finding
+
+Files: TypeAlias = tuple[tuple[str, Path], ...]
+"""Columns of one patient's row with their paths."""
+
+_SCANS = frozenset({"baseline_ct", "followup_ct"})
+
+
+@dataclass(frozen=True)
+class PatientRefusal:
+    """One patient who cannot be used, and why.
+
+    Attributes
+    ----------
+    patient : Patient
+        Who is refused; the others are still processed.
+    finding : Finding
+        Why, and what to do.
+    """
+
+    patient: Patient
+    finding: Finding
+
+
+def refuse_patients(table: CohortTable, flow: Flow) -> Iterator[PatientRefusal]:
+    """Every reason for which an eligible patient cannot be used, or whose eligibility is unknown."""
+    name = table.path.name
+    for undecided in flow.undecided:
+        columns = " and ".join(repr(column) for column in undecided.missing)
+        what = f"{columns} blank: the patient's eligibility is unknown"
+        yield _make_refusal(
+            name, undecided.patient, what, "write the values (last seen well counts as onset)"
+        )
+    for patient in flow.included:
+        files = list_needed_files(patient, images=table.images)
+        incomplete = _find_missing_inputs(patient) if table.images else _find_unknown_volumes(patient)
+        for what, remedy in (*incomplete, *find_unreadable_files(files), *_find_repeated_files(files)):
+            yield _make_refusal(name, patient, what, remedy)
+    included = {patient.identifier for patient in flow.included}
+    for group in (*find_same_scans(_list_scans(table)), *_find_same_masks(table)):
+        yield from (_refuse_shared(name, use, group) for use in group if use.patient.identifier in included)
+
+
+def _make_refusal(table: str, patient: Patient, what: str, remedy: str) -> PatientRefusal:
+    where = f"{table}, row {patient.row}, patient {patient.identifier!r}"
+    return PatientRefusal(patient, Finding(where, what, remedy))
+
+
+def _find_missing_inputs(patient: Patient) -> Iterator[tuple[str, str]]:
+    """What the study needs and the table does not name."""
+    if patient.baseline_ct is None:
+        yield "'baseline_ct' is blank: there is no CT", "write the path of the CT"
+    if patient.baseline_mask is None:
+        yield "'baseline_mask' is blank: a CT without mask", "segment the hematoma and write the mask's path"
+    if patient.followup_volumes is None:
+        yield from _explain_unknown_volumes(patient, "followup", "follow-up")
+
+
+def _find_unknown_volumes(patient: Patient) -> Iterator[tuple[str, str]]:
+    """Volumes that the table does not give and no mask can, where no network needs the CT."""
+    if patient.baseline_volumes is None:
+        yield from _explain_unknown_volumes(patient, "baseline", "baseline")
+    if patient.followup_volumes is None:
+        yield from _explain_unknown_volumes(patient, "followup", "follow-up")
+
+
+def _explain_unknown_volumes(patient: Patient, time: str, name: str) -> Iterator[tuple[str, str]]:
+    named = dict(patient.files)
+    blank = [repr(column) for column in (f"{time}_ct", f"{time}_mask") if column not in named]
+    if blank:
+        yield (
+            f"no {name} volumes, and {' and '.join(blank)} blank: the outcome cannot be determined",
+            f"give {name} CT and mask, or both {name} volumes",
+        )
+
+
+def list_needed_files(patient: Patient, *, images: bool) -> Files:
+    """Columns and paths of the files that a study reads, or could read, of a patient.
+
+    Parameters
+    ----------
+    patient : Patient
+    images : bool
+        Whether networks look at the CT; without any, files are read only where the table lacks volumes.
+    """
+    if images:
+        return patient.files
+    given = (("baseline", patient.baseline_volumes), ("followup", patient.followup_volumes))
+    lacking = {time for time, volumes in given if volumes is None}
+    return tuple((column, path) for column, path in patient.files if column.split("_")[0] in lacking)
+
+
+def find_unreadable_files(files: Files) -> Iterator[tuple[str, str]]:
+    """Files that are not there, empty, or closed to this user."""
+    for column, path in files:
+        if not path.exists():
+            near = _find_resembling(path)
+            remedy = f"is {near!r} meant?" if near else "correct the path, or bring the file"
+            yield f"{column!r}: {path} does not exist", remedy
+            continue
+        try:
+            parts = files_of(path)
+            empty = [file for file in parts if file.stat().st_size == 0]
+        except OSError as failure:
+            yield f"{column!r}: {path} cannot be read ({failure.strerror})", "check permissions and links"
+            continue
+        closed = [file for file in parts if not os.access(file, os.R_OK)]
+        if not parts:
+            yield f"{column!r}: the folder {path} is empty", "bring the DICOM files"
+        if empty:
+            yield f"{column!r}: {empty[0]} is empty (0 bytes)", "copy the file again"
+        if closed:
+            yield f"{column!r}: {closed[0]} may not be read by this user", "change its permissions"
+
+
+def _find_resembling(path: Path) -> str | None:
+    """A file beside the missing one that has nearly its name."""
+    if not path.parent.is_dir():
+        return None
+    near = difflib.get_close_matches(path.name, [other.name for other in path.parent.iterdir()], n=1)
+    return near[0] if near else None
+
+
+def _find_repeated_files(files: Files) -> Iterator[tuple[str, str]]:
+    """One file in two columns of one patient, such as a CT as its own mask (two CTs: `find_same_scans`)."""
+    columns: defaultdict[str, list[str]] = defaultdict(list)
+    for column, path in files:
+        columns[os.path.realpath(path)].append(column)
+    for names in columns.values():
+        if len(names) > 1 and not _SCANS.issuperset(names):
+            yield f"{' and '.join(map(repr, names))} name one file", "correct the paths"
+
+
+def _list_scans(table: CohortTable) -> Iterator[ScanUse]:
+    """Every CT of the table that is needed and exists, of excluded patients too."""
+    for patient in table.patients:
+        for column, path in list_needed_files(patient, images=table.images):
+            if column in _SCANS and path.exists():
+                yield ScanUse(patient, column, path)
+
+
+def _find_same_masks(table: CohortTable) -> Iterator[tuple[ScanUse, ...]]:
+    """Masks that several patients name; equal bytes alone prove nothing, because empty masks are alike."""
+    uses: defaultdict[str, list[ScanUse]] = defaultdict(list)
+    for patient in table.patients:
+        for column, path in list_needed_files(patient, images=table.images):
+            if column not in _SCANS:
+                uses[os.path.realpath(path)].append(ScanUse(patient, column, path))
+    for group in uses.values():
+        if len({use.patient.identifier for use in group}) > 1:
+            yield tuple(group)
+
+
+def _refuse_shared(table: str, use: ScanUse, group: tuple[ScanUse, ...]) -> PatientRefusal:
+    others = ", ".join(
+        f"{other.column!r} of patient {other.patient.identifier!r} (row {other.patient.row})"
+        for other in group
+        if other is not use
+    )
+    what = f"{use.column!r} ({use.path}) holds the same file as {others}"
+    return _make_refusal(
+        table, use.patient, what, "find out whose it is, and correct the paths of all of them"
+    )

@@ -1,0 +1,94 @@
+"""Computed suggestions of NCCT markers for a site's patients: compared with readers, never used for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.progress import Progress
+
+from client.cohort.cases import MeasuredPatient
+from client.cohort.scans import labels_of_masks
+from client.membership.site import SiteSettings
+from common.errors import Finding, ScanError
+from common.imaging import preprocess
+from common.imaging.cache import Cache, content_key
+from common.imaging.formats import source_files
+from common.imaging.mask import MaskLabels, read_mask
+from common.imaging.reader import read_scan
+from common.radiomics.batch import record_of
+from common.radiomics.markers import LABEL, MARKER_ALGORITHM, SUGGESTIONS, suggest_markers
+
+
+@dataclass(frozen=True)
+class SiteSuggestions:
+    """What is suggested for every patient.
+
+    Attributes
+    ----------
+    by_patient : mapping of str to mapping of str to bool
+        By identifier, then by the marker's column.
+    notes : tuple of Finding
+        Patients for whom nothing can be suggested.
+    """
+
+    by_patient: Mapping[str, Mapping[str, bool]]
+    notes: tuple[Finding, ...]
+
+
+def suggest_site(
+    settings: SiteSettings, measured: Sequence[MeasuredPatient], cache: Cache, progress: Progress
+) -> SiteSuggestions:
+    """The suggestions for every patient with CT and mask; what is in the cache is not made again.
+
+    Raises
+    ------
+    StorageError
+        If the cache cannot be written.
+    """
+    suggestions: dict[str, Mapping[str, bool]] = {}
+    notes = []
+    task = progress.add_task(f"{settings.name}: {LABEL}s of markers", total=len(measured))
+    for case in measured:
+        patient = case.patient
+        if patient.baseline_ct is not None and patient.baseline_mask is not None:
+            try:
+                paths = (patient.baseline_ct, patient.baseline_mask)
+                suggestions[patient.identifier] = _suggest(paths, labels_of_masks(settings), cache)
+            except ScanError as refusal:
+                where = f"{settings.table}, row {patient.row}, patient {patient.identifier!r}"
+                notes.append(Finding(where, f"no {LABEL} of markers: {refusal}"))
+        progress.advance(task)
+    progress.remove_task(task)
+    return SiteSuggestions(suggestions, tuple(notes))
+
+
+def _suggest(paths: tuple[Path, Path], labels: MaskLabels, cache: Cache) -> Mapping[str, bool]:
+    ct, mask = paths
+    key = _make_key(paths, labels)
+    entry = cache.find(key)
+    if entry is not None:
+        stored = np.load(entry.paths["suggested"]).tolist()
+        return dict(zip(SUGGESTIONS, stored, strict=True))
+    scan = read_scan(ct)
+    segmentation = read_mask(mask, scan, labels)
+    suggested = suggest_markers(scan, segmentation)
+    flags = np.array([suggested[name] for name in SUGGESTIONS], dtype=np.bool_)
+    cache.keep(key, record_of(scan, segmentation), {"suggested": flags})
+    return suggested
+
+
+def _make_key(paths: tuple[Path, Path], labels: MaskLabels) -> str:
+    try:
+        files = [file for path in paths for file in source_files(path)]
+    except OSError as failure:
+        raise ScanError(f"{paths[0]}: cannot be listed ({failure.strerror}) -> check permissions") from None
+    settings = {
+        "markers": MARKER_ALGORITHM,
+        "order": list(SUGGESTIONS),
+        "resampling": preprocess.PREPROCESSING_ALGORITHM,
+        "labels": asdict(labels),
+    }
+    return content_key(files, settings)

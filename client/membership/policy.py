@@ -1,0 +1,65 @@
+"""What this hospital lets be asked of it, whatever a plan says: stricter than the plan, never weaker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from client.membership.site import SiteSettings, check_profile, check_release
+from common.errors import PolicyError
+from common.messages.groups import hiding_sets_of
+from common.messages.headers import StatedPolicy
+from common.plan.study import StudyPlan
+
+
+def check_plan(settings: SiteSettings, folder: Path, plan: StudyPlan) -> None:
+    """Refuse a plan that asks for more than the site's policy allows.
+
+    Raises
+    ------
+    PolicyError
+        With the setting that forbids it, and what to change.
+    SiteError
+        If there is a simulator's marker that cannot be read.
+    """
+    check_profile(settings, folder, plan)
+    check_release(settings, plan)
+    _check_phases(settings, plan)
+    _check_hiding(settings, plan)
+
+
+def state_policy(settings: SiteSettings) -> StatedPolicy:
+    """The site's own minimums, as everybody may read them."""
+    policy = settings.policy
+    return StatedPolicy(
+        min_patients=settings.min_patients,
+        min_per_class=settings.min_per_class,
+        min_sites=policy.min_sites,
+        answers_per_day=policy.answers_per_day,
+        phases=policy.phases,
+    )
+
+
+def _check_phases(settings: SiteSettings, plan: StudyPlan) -> None:
+    allowed = settings.policy.phases
+    beyond = [] if allowed is None else [phase for phase in plan.phases if phase not in allowed]
+    if beyond:
+        raise PolicyError(
+            f"the plan has the phases {', '.join(beyond)}, site {settings.name} takes no part in them -> "
+            "leave them out of the plan, or name them under policy.phases in site.toml"
+        )
+
+
+def _check_hiding(settings: SiteSettings, plan: StudyPlan) -> None:
+    """Fails closed: a site that insists on masks takes part in nothing that has none."""
+    policy = settings.policy
+    if policy.hidden_sums and len(plan.sites) > 1 and not plan.hides_sums:
+        raise PolicyError(
+            f"the plan says privacy.secure = false, site {settings.name} shows its numbers to nobody -> "
+            "change the plan, or policy.hidden_sums in site.toml"
+        )
+    fewest = min(len(sites) for sites in hiding_sets_of(plan))
+    if plan.hides_sums and fewest < policy.min_sites:
+        raise PolicyError(
+            f"the plan opens sums of {fewest} sites, site {settings.name} asks for {policy.min_sites} -> "
+            "change the plan, or policy.min_sites in site.toml"
+        )

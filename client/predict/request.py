@@ -1,0 +1,208 @@
+"""What `rhe-client predict` was asked: which model, for whom; and the risks as a table and a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from client.cohort.scans import labels_of_masks
+from client.membership.site import load_site
+from client.predict.new_patient import NewPatient, add_values, make_new_patient
+from client.predict.predictor import Declined, Prediction, Predictor
+from common.cards.card import Content, ModelCard, NetworkContent
+from common.cards.card_file import CardedModel, load_card
+from common.cohort.columns import WantedColumns
+from common.cohort.patient import Patient
+from common.cohort.table import read_table
+from common.errors import CohortError, Finding, ModelError, RheError, SiteError
+from common.plan.study import load_plan
+from common.runtime.storage import write_atomically
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+    from rich.table import Table
+
+RESEARCH_USE = "For research use only: not a medical device, not for decisions about patients."
+
+
+@dataclass(frozen=True)
+class PredictRequest:
+    """What a user asked for.
+
+    Attributes
+    ----------
+    model : Path
+        A model's file.
+    folder : Path or None
+        A site folder: every patient of its table.
+    ct, mask : Path or None
+        Of one patient.
+    table : Path or None
+        With one patient's values.
+    patient : str or None
+        Whom of the table or folder.
+    values : tuple of str
+        ``name=value`` of one patient.
+    plan : Path or None
+        Refuses a model of any other plan.
+    """
+
+    model: Path
+    folder: Path | None = None
+    ct: Path | None = None
+    mask: Path | None = None
+    table: Path | None = None
+    patient: str | None = None
+    values: tuple[str, ...] = ()
+    plan: Path | None = None
+
+
+@dataclass(frozen=True)
+class ModelPredictions:
+    """What a model predicts for the patients of a request.
+
+    Attributes
+    ----------
+    card : ModelCard
+        Of the model.
+    outcomes : tuple of Prediction or Declined
+        In the order of the patients.
+    """
+
+    card: ModelCard
+    outcomes: tuple[Prediction | Declined, ...]
+
+    @property
+    def failure(self) -> RheError | None:
+        """Why the first patient without a risk has none."""
+        return next((outcome.failure for outcome in self.outcomes if isinstance(outcome, Declined)), None)
+
+
+def predict_patients(request: PredictRequest, progress: Progress) -> ModelPredictions:
+    """The model's risks for the patients of a request.
+
+    Raises
+    ------
+    ModelError
+        If the file is no model, was altered, or belongs to another plan or version.
+    SiteError
+        If the request contradicts itself, or the folder is unusable.
+    CohortError
+        If a table or value violates the schema.
+    """
+    carded = load_card(request.model)
+    if request.plan is not None:
+        digest = load_plan(request.plan).digest()
+        if carded.card.plan_hash != digest:
+            raise ModelError(
+                f"{request.model}: is a model of plan {carded.card.plan_hash[:12]}, not of {digest[:12]} "
+                "-> give the plan that trained it"
+            )
+    predictor, patients = (
+        _read_folder(request, carded) if request.folder else _read_one_patient(request, carded)
+    )
+    task = progress.add_task("predicting", total=len(patients))
+    return ModelPredictions(carded.card, predictor.predict(patients, lambda: progress.advance(task)))
+
+
+def _read_folder(request: PredictRequest, carded: CardedModel) -> tuple[Predictor, list[NewPatient]]:
+    if request.folder is None or request.ct or request.mask or request.table or request.values:
+        raise SiteError(
+            "--folder takes everything from the site folder -> leave out --ct, --mask, --table, --set"
+        )
+    settings = load_site(request.folder)
+    images = True if _needs_images(carded.card.content) else None
+    table = read_table(
+        request.folder / settings.table,
+        root=request.folder,
+        wanted=WantedColumns(images=images, complete=False),
+    )
+    chosen = (
+        table.patients if request.patient is None else (_choose_row(table.path, table.patients, request),)
+    )
+    patients = [make_new_patient(patient, f"{table.path.name}, row {patient.row}") for patient in chosen]
+    return Predictor(carded, labels_of_masks(settings), settings.device), patients
+
+
+def _needs_images(content: Content) -> bool:
+    return isinstance(content, NetworkContent) or content.radiomics is not None
+
+
+def _read_one_patient(request: PredictRequest, carded: CardedModel) -> tuple[Predictor, list[NewPatient]]:
+    if not (request.ct or request.mask or request.table or request.values):
+        raise SiteError("nobody to predict for -> give --ct and --mask, --table or --set, or --folder")
+    if request.table is None:
+        patient = Patient(request.patient or "patient", 0, request.ct, request.mask, None, None, {})
+        return Predictor(carded), [add_values(make_new_patient(patient), request.values)]
+    table = read_table(request.table, wanted=WantedColumns(images=False, complete=False))
+    row = _choose_row(request.table, table.patients, request)
+    ct, mask = request.ct or row.baseline_ct, request.mask or row.baseline_mask
+    patient = Patient(row.identifier, row.row, ct, mask, None, None, row.values)
+    source = f"{request.table.name}, row {row.row}"
+    return Predictor(carded), [add_values(make_new_patient(patient, source), request.values)]
+
+
+def _choose_row(table: Path, patients: Sequence[Patient], request: PredictRequest) -> Patient:
+    matches = [patient for patient in patients if request.patient in {None, patient.identifier}]
+    if len(matches) == 1:
+        return matches[0]
+    what = f"has no patient {request.patient!r}" if not matches else f"has {len(matches)} patients"
+    raise CohortError((Finding(table.name, what, "give --patient with one of its identifiers"),))
+
+
+def make_risk_table(predictions: ModelPredictions) -> Table:
+    """The table for the terminal, one line a patient."""
+    from rich.table import Table
+
+    card = predictions.card
+    title = (
+        f"{card.model}, {card.arm}: risk of {card.outcome.endpoint}, positive from {card.operating_point:g}"
+    )
+    lines = Table("patient", "risk", "decision", "inputs", "notes", title=title)
+    for outcome in predictions.outcomes:
+        if isinstance(outcome, Declined):
+            lines.add_row(outcome.identifier, "", "refused", "", str(outcome.failure))
+        else:
+            inputs = "\n".join(f"{entry.name} = {entry.value} ({entry.source})" for entry in outcome.inputs)
+            lines.add_row(
+                outcome.identifier, f"{outcome.risk:.4f}", _decide(outcome), inputs, "\n".join(outcome.notes)
+            )
+    return lines
+
+
+def write_csv(predictions: ModelPredictions, path: Path) -> None:
+    """Write one row a patient; risks with every digit.
+
+    Raises
+    ------
+    StorageError
+        If the file cannot be written.
+    """
+    predicted = [outcome for outcome in predictions.outcomes if isinstance(outcome, Prediction)]
+    names = list(dict.fromkeys(entry.name for prediction in predicted for entry in prediction.inputs))
+    sources = [f"{name} (source)" for name in names]
+    headings = ["patient", "model", "arm", "plan", "risk", "operating_point", "decision", "notes"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*headings, *names, *sources], lineterminator="\n")
+    writer.writeheader()
+    for outcome in predictions.outcomes:
+        writer.writerow(_make_row(predictions.card, outcome))
+    write_atomically(path, text.getvalue().encode(), private=True)
+
+
+def _make_row(card: ModelCard, outcome: Prediction | Declined) -> dict[str, str]:
+    row = {"patient": outcome.identifier, "model": card.model, "arm": card.arm, "plan": card.plan_hash}
+    row["operating_point"] = repr(card.operating_point)
+    if isinstance(outcome, Declined):
+        return row | {"decision": "refused", "notes": str(outcome.failure)}
+    row |= {"risk": repr(outcome.risk), "decision": _decide(outcome), "notes": "; ".join(outcome.notes)}
+    row |= {entry.name: entry.value for entry in outcome.inputs}
+    return row | {f"{entry.name} (source)": entry.source for entry in outcome.inputs}
+
+
+def _decide(prediction: Prediction) -> str:
+    return "positive" if prediction.positive else "negative"

@@ -1,0 +1,204 @@
+"""What a plan will make leave the hospital, in plain words, for whoever has to approve it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from client.membership.site import SiteSettings
+from common.cohort.repeated_readings import WHO
+from common.hiding.noise import site_privacy
+from common.hiding.rounds import parts_of
+from common.plan.models import SvmModel
+from common.plan.study import StudyPlan
+from common.secagg.crypto.keys import decode_public_key, fingerprint
+from common.secagg.wire.roster import Roster
+
+
+def describe_plan(plan: StudyPlan, settings: SiteSettings) -> str:
+    """The text that is shown before approval.
+
+    Parameters
+    ----------
+    plan : StudyPlan
+    settings : SiteSettings
+        The site that is asked.
+    """
+    site = plan.site(settings.name)
+    partners = ", ".join(name for name in plan.site_names if name != site.name) or "nobody else"
+    paragraphs = [
+        f"Study: {plan.name}\nPlan: {plan.digest()}",
+        f"You are: {site.name} ({_ROLES[site.role]})\nWith: {partners}",
+        "\n".join(["What leaves this hospital:", *(f"  - {item}" for item in _list_leaving(plan, settings))]),
+        "\n".join(["What never leaves it:", *(f"  - {item}" for item in _STAYING)]),
+    ]
+    paragraphs.append(_describe_hiding(plan))
+    if plan.privacy.noise is not None and "training" in plan.phases and site.role == "train":
+        paragraphs += _describe_noise(plan)
+    if plan.arms.design == "leave-one-centre-out":
+        paragraphs.append(
+            "Each centre is left out in turn. From the sums with and without a centre, anybody who sees both "
+            "can work out by subtraction what that centre contributed to a table or regression. The plan "
+            "asks for this."
+        )
+    if len(plan.sites) == 2:
+        paragraphs.append(
+            "With two sites, each can compute the other's sums by subtracting its own from the total. "
+            "The plan states that both sites know this."
+        )
+    return "\n\n".join(paragraphs)
+
+
+def _describe_hiding(plan: StudyPlan) -> str:
+    if not plan.hides_sums:
+        return "NOT HIDDEN: the coordinator sees this hospital's own numbers for everything above."
+    return (
+        "What is added up over several hospitals leaves masked: nobody can read more than the sum. What "
+        "this hospital contributes alone is hidden by no sum and is shown as its own: its flow chart, its "
+        "column of Table 1, models evaluated on its patients, and a model of its patients alone, if released."
+    )
+
+
+def _describe_noise(plan: StudyPlan) -> Iterator[str]:
+    """What the noise on model updates protects at a hospital that trains, and what it does not."""
+    # Slow, and needed only where there is noise
+    from common.models.layout import Layout
+    from common.models.zoo import build
+
+    trained = [
+        (arm, parts_of(plan, Layout.of(build(model.network(plan.preprocessing)))))
+        for model in plan.networks
+        for arm in plan.all_arms()
+    ]
+    bought = site_privacy(plan, trained)
+    if bought is None:
+        return
+    yield (
+        "Noise is added to model updates. Whether this hospital took part at all is then (epsilon, delta)-"
+        f"differentially private: over all {bought.releases} rounds epsilon = {bought.outside:.3g} at "
+        f"delta = {bought.delta:g} towards the coordinator and whoever gets the models, epsilon = "
+        f"{bought.among_sites:.3g} towards another hospital, which knows the noise that it added. This "
+        "protects the hospital, not a single patient; numbers of patients, validation, tables and metrics "
+        "are exact sums without noise. A small epsilon such as 1 protects; one above 10 hardly does."
+    )
+
+
+def describe_roster(roster: Roster, signer: str) -> str:
+    """Who takes part, with the fingerprints that people compare by telephone.
+
+    Parameters
+    ----------
+    roster : Roster
+        The roster to be approved.
+    signer : str
+        The authority's raw key, hexadecimal.
+    """
+    lines = [
+        f"\nRoster {roster.version}, to compare on the phone or on paper: {roster.fingerprint}",
+        f"  signed by the authority {fingerprint(decode_public_key(signer))}",
+        *(f"  {member.name}: {fingerprint(decode_public_key(member.key))}" for member in roster.sites),
+        f"  Only sums of at least {roster.minimum} of these {len(roster.sites)} sites are opened.",
+    ]
+    return "\n".join(lines)
+
+
+_ROLES = {"train": "its patients train and test models", "external": "its patients only test models"}
+
+_STAYING = (
+    "CT images, masks, the cohort table, and any single patient's values or scores",
+    "file names, patients' identifiers, and the texts of error messages",
+)
+
+
+def _list_leaving(plan: StudyPlan, settings: SiteSettings) -> list[str]:
+    site = plan.site(settings.name)
+    items = [
+        "counts: patients screened, excluded per reason, included, with and without expansion",
+        *_list_statistics(plan, trains=site.role == "train"),
+        "software versions and the name of the processor that computes",
+    ]
+    if site.role == "train" and plan.networks and "training" in plan.phases:
+        networks = ", ".join(model.name for model in plan.networks)
+        items.insert(
+            0,
+            f"model updates: the weights of {networks} after training on this site's patients, in each of "
+            f"{plan.federation.rounds} rounds. Weights can hold traces of the patients they were trained on",
+        )
+    if site.model_release and plan.trained_models:
+        models = ", ".join(model.name for model in plan.trained_models)
+        items.append(
+            f"RELEASE: the models trained on this hospital's patients alone ({models}), tested elsewhere; "
+            "with means and standard deviations of their covariates, and how radiomics features were selected"
+        )
+    if settings.synthetic:
+        items.append("attention maps over CT slices (this folder declares its patients synthetic)")
+    return items
+
+
+def _list_statistics(plan: StudyPlan, *, trains: bool) -> Iterator[str]:
+    """What each phase of statistics asks for, after counting the patients behind each number."""
+    yield (
+        "before every table: how many patients stand behind each number, and whether this hospital has too "
+        "few, or has already released a cohort that differs in too few"
+    )
+    if "agreement" in plan.phases:
+        yield (
+            "agreement of repeated readings: sums of the volumes measured on two masks of the same CT, and "
+            "how often two readers, or a reader and a computed suggestion, see each of nine markers or not"
+        )
+    if plan.takes_radiomics and plan.radiomics.readings and "training" in plan.phases and trains:
+        yield (
+            "reproducible radiomics: of 851 features of patients who were read twice, sums and sums of "
+            f"squares in both readings ({', '.join(WHO[reading] for reading in plan.radiomics.readings)})"
+            + ("" if plan.agreement.same_readers else "; those of this hospital are evaluated separately")
+        )
+    if "cohort" in plan.phases:
+        yield (
+            "Table 1: sums and histograms of every variable with and without expansion, of all patients "
+            "here, and of those used for training and testing. This hospital's own are shown if it has "
+            "enough patients"
+        )
+    if "regression" in plan.phases and trains:
+        yield (
+            f"regressions of {len(plan.regression.candidates)} variables: sums of the covariates' products, "
+            "and in each of some twenty rounds the gradient and curvature of the likelihood"
+        )
+    if "training" in plan.phases and trains:
+        yield from _list_table_models(plan)
+    if "evaluation" in plan.phases:
+        evaluation = plan.evaluation
+        scores = [model.column for model in plan.scores]
+        named = f" (among them the table's columns {', '.join(scores)})" if scores else ""
+        yield (
+            f"for each of {len(plan.models)} models{named}: scores counted in {evaluation.bins} bins by "
+            "outcome (for one hospital alone these are nearly its patients' scores, without their names), "
+            "calls at the operating point, calibration, net benefit, and how two models' calls differ"
+        )
+
+
+def _list_table_models(plan: StudyPlan) -> Iterator[str]:
+    """What fitting models of the table over several sites asks of a site that trains."""
+    if plan.takes_radiomics:
+        products = (
+            "of ALL of them (the plan waives the limit: with fewer than two patients a feature these "
+            "products nearly tell the patients' rows)"
+            if plan.radiomics.wide_gram_accepted
+            else "of no more of them than half the patients of the smallest fold"
+        )
+        yield (
+            "radiomics: sums of 851 features of the lesions, of their squares, of their products with the "
+            f"outcome; products of features with each other, {products}, in each of "
+            f"{plan.radiomics.folds} folds"
+        )
+    if plan.regressions:
+        names = ", ".join(model.name for model in plan.regressions)
+        yield (
+            f"logistic models ({names}): sums of the covariates' products, and in each round the gradient "
+            "and curvature of the likelihood"
+        )
+    for model in plan.table_models:
+        if isinstance(model, SvmModel):
+            yield (
+                f"support vector machine {model.name}: gradients and curvatures of a regression on up to "
+                f"{model.fourier_features} random features, in each of {model.folds} folds. Support vectors, "
+                "which are patients' rows, stay here"
+            )

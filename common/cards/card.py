@@ -1,0 +1,269 @@
+"""The card of a trained model: what a prediction for a new patient needs, and the model's origin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import ConfigDict, Field
+
+from common.cards.fitted import covariates_of
+from common.cohort.outcome import OutcomeDefinition
+from common.imaging.preprocess import PREPROCESSING_ALGORITHM
+from common.imaging.recipe import InputShape, Recipe
+from common.messages.headers import Fitted, FittedSvm
+from common.models.spec import NetworkSpec
+from common.plan.design import Column, Design, covariate_label, covariate_unit, is_factor, reference_of
+from common.plan.extraction import extraction_of, feature_version
+from common.plan.study import CnnModel, Profile, StudyPlan
+from common.radiomics.features import FEATURES
+from common.radiomics.settings import ExtractionSettings
+from common.runtime.settings_file import Section
+from common.stats.minima import minima_of
+
+CARD_VERSION = 1
+"""Version of the cards' format."""
+
+
+class CardPart(Section):
+    """A part of a card: frozen, without unknown keys, all numbers finite."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
+class TrainingCentre(CardPart):
+    """One site whose patients trained the model."""
+
+    site: str
+    """Name in the plan."""
+    patients: int | None
+    """Number of training patients; None where it may not be shown."""
+
+
+class Metric(CardPart):
+    """How well the model discriminated in one cohort of its study."""
+
+    cohort_sites: tuple[str, ...]
+    """Sites whose patients form the cohort."""
+    part: Literal["train", "validation", "test", "whole"]
+    """Which of their patients."""
+    relation: str
+    """What the model's training had seen of them, e.g. "internal" or "external"; see `common.plan.matrix`."""
+    auc: float | None
+    """Area under the ROC curve; None where it may not be shown or does not exist."""
+    low: float | None
+    """Lower 95 % confidence limit of the AUC."""
+    high: float | None
+    """Upper 95 % confidence limit of the AUC."""
+    method: str
+    """Method of the interval."""
+    reason: str = ""
+    """Why there is no AUC."""
+
+
+class NetworkContent(CardPart):
+    """A network; its weights are the tensors of the card's file."""
+
+    kind: Literal["cnn"] = "cnn"
+    """Tells a network from the other contents of a card."""
+    network: NetworkSpec
+    """The architecture."""
+    shape: InputShape
+    """The input grid."""
+    recipe: Recipe
+    """From CT and mask to input."""
+    algorithm: int
+    """Version of the preprocessing that applied the recipe."""
+    threads: int
+    """CPU threads of torch: the same number gives the same bits."""
+    chosen: int
+    """Round or epoch whose weights these are."""
+    batch_norm: Literal["averaged", "local"]
+    """"local": in the study each training site scored with its own BatchNorm, which never left it."""
+
+
+class FeatureContent(CardPart):
+    """How the radiomics features that a model uses are extracted."""
+
+    settings: ExtractionSettings
+    """Settings from CT and mask to the volume that PyRadiomics receives."""
+    version: str
+    """Version of everything else that decides the features; see `common.plan.extraction.feature_version`."""
+
+
+class CovariateContent(CardPart):
+    """One covariate of a table model; its coefficients are in the fitted model."""
+
+    name: str
+    """Variable of the cohort table, "brain_score", "score:NETWORK", or a radiomics feature."""
+    label: str
+    """Label in the paper's tables."""
+    unit: str = ""
+    """Unit of a numeric covariate; empty for others."""
+    factor: bool = False
+    """Whether it has levels: its coefficients compare levels with the reference."""
+    reference: str = ""
+    """Reference level of a categorical variable; empty for a binary one, which is compared with 0."""
+    mean: float | None = None
+    """Mean of a selected radiomics feature in the arm's training patients; None for other covariates."""
+    sd: float | None = None
+    """Standard deviation, likewise. A logistic model's coefficient is per unit of the feature, not per SD."""
+
+
+class LogisticContent(CardPart):
+    """A logistic model."""
+
+    kind: Literal["logistic"] = "logistic"
+    """Tells a logistic model from the other contents of a card."""
+    fitted: Fitted
+    """Intercept and coefficients, or the reason why there are none."""
+    covariates: tuple[CovariateContent, ...]
+    """In the order of the coefficients."""
+    radiomics: FeatureContent | None = None
+    """How its radiomics features are extracted; None if it uses none."""
+
+
+class SvmContent(CardPart):
+    """A support vector machine in its linear form, without support vectors, which are patients' rows."""
+
+    kind: Literal["svm"] = "svm"
+    """Tells a support vector machine from the other contents of a card."""
+    fitted: FittedSvm
+    """Means, SDs, weights and Platt's scaling, or the reason why there are none."""
+    covariates: tuple[CovariateContent, ...]
+    """All covariates, including those that turned out constant."""
+    seed: int
+    """The study's seed; with the model's name it gives the random Fourier features."""
+    radiomics: FeatureContent | None = None
+    """How its radiomics features are extracted; None if it uses none."""
+
+
+TableContent: TypeAlias = LogisticContent | SvmContent
+"""What computes the risk in a table model."""
+Content: TypeAlias = Annotated[NetworkContent | LogisticContent | SvmContent, Field(discriminator="kind")]
+"""What computes the risk."""
+
+
+class ModelCard(CardPart):
+    """One trained model in one arm."""
+
+    version: Literal[1] = 1
+    """Version of the card's format."""
+    study: str
+    """The study's title."""
+    plan_hash: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Hash of the plan that trained the model."""
+    profile: Profile
+    """Profile of the plan; "simulation": trained on simulated patients."""
+    model: str
+    """The model's name in the plan."""
+    arm: str
+    """Name of the arm that trained it."""
+    training: tuple[TrainingCentre, ...]
+    """Sites whose patients trained it."""
+    outcome: OutcomeDefinition
+    """Definition of the predicted outcome."""
+    operating_point: float = Field(gt=0)
+    """Threshold: a risk of at least this is called positive."""
+    operating_point_from: Literal["plan", "youden"]
+    """Fixed by the plan, or chosen on the training patients."""
+    metrics: tuple[Metric, ...] = ()
+    """Results of the study's evaluation; empty without one, and for a model that never left its site."""
+    versions: dict[str, str]
+    """Versions of the software that trained it."""
+    content: Content
+    """The fitted model itself."""
+
+
+def describe_network(plan: StudyPlan, model: CnnModel, chosen: int) -> NetworkContent:
+    """The card's content for a network of the plan."""
+    return NetworkContent(
+        network=model.network(plan.preprocessing),
+        shape=model.shape,
+        recipe=plan.preprocessing,
+        algorithm=PREPROCESSING_ALGORITHM,
+        threads=plan.threads,
+        chosen=chosen,
+        batch_norm=plan.federation.batch_norm,
+    )
+
+
+def describe_logistic(
+    plan: StudyPlan, fitted: Fitted, moments: Mapping[str, tuple[float, float]] | None = None
+) -> LogisticContent:
+    """The card's content for a logistic model, with its covariates described.
+
+    Parameters
+    ----------
+    moments : mapping of str to (mean, SD), optional
+        Moments of the selected radiomics features, by name.
+    """
+    names = covariates_of(fitted)
+    return LogisticContent(
+        fitted=fitted,
+        covariates=tuple(_describe_covariate(name, (moments or {}).get(name)) for name in names),
+        radiomics=_features_of(plan, names),
+    )
+
+
+def describe_svm(plan: StudyPlan, fitted: FittedSvm) -> SvmContent:
+    """The card's content for a support vector machine, with its covariates described."""
+    moments = {column.variable: (column.mean, column.sd) for column in fitted.columns}
+    names = fitted.covariates
+    return SvmContent(
+        fitted=fitted,
+        covariates=tuple(
+            _describe_covariate(name, moments.get(name) if name in FEATURES else None) for name in names
+        ),
+        seed=plan.seed,
+        radiomics=_features_of(plan, names),
+    )
+
+
+def _describe_covariate(name: str, moments: tuple[float, float] | None) -> CovariateContent:
+    mean, sd = moments or (None, None)
+    return CovariateContent(
+        name=name,
+        label=covariate_label(name),
+        unit=covariate_unit(name),
+        factor=is_factor(name),
+        reference=reference_of(name),
+        mean=mean,
+        sd=sd,
+    )
+
+
+def _features_of(plan: StudyPlan, names: Sequence[str]) -> FeatureContent | None:
+    if not set(names).intersection(FEATURES):
+        return None
+    return FeatureContent(settings=extraction_of(plan), version=feature_version())
+
+
+def design_of_card(content: TableContent) -> Design:
+    """The design with the columns of the model alone."""
+    parts = content.fitted.effects if isinstance(content, LogisticContent) else content.fitted.columns
+    return Design(tuple(Column(part.variable, part.level) for part in parts))
+
+
+def training_centre_of(plan: StudyPlan, site: str, patients: int) -> TrainingCentre:
+    """The site with its number of training patients, where that may be shown."""
+    return TrainingCentre(site=site, patients=minima_of(plan.profile).show(patients))
+
+
+def make_local_card(
+    plan: StudyPlan, model: str, centre: TrainingCentre, versions: Mapping[str, str], content: Content
+) -> ModelCard:
+    """The card of a model that stays at its site, where the study's evaluation is not known."""
+    return ModelCard(
+        study=plan.name,
+        plan_hash=plan.digest(),
+        profile=plan.profile,
+        model=model,
+        arm=f"local-{centre.site}",
+        training=(centre,),
+        outcome=plan.cohort.outcome,
+        operating_point=plan.evaluation.threshold,
+        operating_point_from="plan",
+        versions=dict(versions),
+        content=content,
+    )

@@ -1,0 +1,44 @@
+"""A LASSO's selection as it is stored, released and reported."""
+
+from __future__ import annotations
+
+from common.messages.headers import LassoSelection, PathPoint, SelectedFeature
+from common.radiomics.features import FEATURES
+from common.radiomics.lasso_selection import Selection
+from common.stats.estimate import Status
+from common.stats.lasso import LassoResult
+
+
+def summary_of(found: Selection) -> LassoSelection:
+    """The selection as a record, without the coefficients of features that were not selected."""
+    lasso = found.lasso
+    profiles = () if lasso is None else lasso.profiles
+    rows = zip(found.names, found.coefficients, found.mean, found.sd, profiles, strict=True)
+    return LassoSelection(
+        candidates=found.candidates,
+        prescreened=found.prescreened,
+        reproducible=found.reproducible,
+        features=tuple(
+            SelectedFeature(name=name, coefficient=coefficient, mean=mean, sd=sd, profile=profile)
+            for name, coefficient, mean, sd, profile in rows
+        ),
+        penalty=None if lasso is None else lasso.penalty,
+        path=() if lasso is None else _path(lasso),
+        used=None if lasso is None else lasso.n_used,
+        method="" if lasso is None else lasso.method,
+        status=found.status.kind,
+        reason=found.status.reason,
+    )
+
+
+def explain_no_selection(status: Status) -> LassoSelection:
+    """The record of a selection that could not be made, with the reason."""
+    return LassoSelection(candidates=len(FEATURES), prescreened=0, status=status.kind, reason=status.reason)
+
+
+def _path(lasso: LassoResult) -> tuple[PathPoint, ...]:
+    rows = zip(lasso.penalties, lasso.losses, lasso.standard_errors, lasso.active, strict=True)
+    return tuple(
+        PathPoint(penalty=penalty, loss=loss, standard_error=error, active=active)
+        for penalty, loss, error, active in rows
+    )

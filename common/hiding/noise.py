@@ -1,0 +1,77 @@
+"""How much less a plan's federated trainings tell about a site, for the noise on its updates.
+
+Noise is on the models' updates alone: tables, validation and evaluation are exact sums. What is protected is
+that a site took part, not a patient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from common.plan.study import Arm, StudyPlan
+from common.plan.update_noise import PartNoise, UpdatePart, honest_sites, part_noise
+from common.secagg.crypto.privacy import epsilon, release_rho, sensitivity
+
+
+@dataclass(frozen=True)
+class SitePrivacy:
+    """What all trainings of a study together tell of the site that takes part in most of them.
+
+    Attributes
+    ----------
+    releases : int
+        Rounds, over all those trainings.
+    delta : float
+        Probability with which the epsilons need not hold.
+    outside : float
+        Epsilon towards the coordinator, the tolerated colluders and all who get the models.
+    among_sites : float
+        Epsilon towards one more site, which knows the noise that it added itself.
+    """
+
+    releases: int
+    delta: float
+    outside: float
+    among_sites: float
+
+
+def noise_of(plan: StudyPlan, part: UpdatePart) -> PartNoise | None:
+    """The noise on a part of an update; None where the plan asks for none."""
+    return part_noise(plan.privacy, len(plan.sites), part)
+
+
+def site_privacy(plan: StudyPlan, trained: Iterable[tuple[Arm, dict[UpdatePart, int]]]) -> SitePrivacy | None:
+    """What the trainings of several sites cost a site at most; None where there are none, or no noise.
+
+    Parameters
+    ----------
+    plan : StudyPlan
+    trained : iterable of (Arm, sizes)
+        Every training, with the number of elements of each part of its update.
+    """
+    if plan.privacy.noise is None:
+        return None
+    delta, rounds = plan.privacy.noise.delta, plan.federation.rounds
+    together = [(arm, sizes) for arm, sizes in trained if arm.kind == "federated" and len(arm.sites) > 1]
+    honest = honest_sites(plan.privacy, len(plan.sites))
+    costs = []
+    for site in plan.training_sites:
+        joined = [sizes for arm, sizes in together if site in arm.sites]
+        outside, among = (
+            rounds * sum(_rho(plan, sizes, noisy) for sizes in joined) for noisy in (honest, honest - 1)
+        )
+        costs.append(SitePrivacy(rounds * len(joined), delta, epsilon(outside, delta), epsilon(among, delta)))
+    highest = max(costs, key=lambda cost: cost.outside)
+    return highest if highest.releases else None
+
+
+def _rho(plan: StudyPlan, sizes: dict[UpdatePart, int], noisy: int) -> float:
+    """The zero-concentrated privacy loss of one round, if the noise of so many sites is unknown."""
+    total = 0.0
+    for part, size in sizes.items():
+        noise = noise_of(plan, part)
+        if noise is not None:
+            moved = sensitivity(noise.norm, noise.scale_bits, size)
+            total += release_rho(moved, noise.variance, noisy, size)
+    return total

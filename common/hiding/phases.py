@@ -1,0 +1,66 @@
+"""Names of the protocol's phases, which sites and coordinator derive from the plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from common.errors import ProtocolError
+from common.messages.groups import SiteGroup, find_hiding_set, hiding_sets_of
+from common.plan.study import Arm, CnnModel, StudyPlan
+
+SESSION_AGE_S = 7 * 86_400
+ROUND_AGE_S = 86_400
+"""How far ahead a deadline may lie."""
+
+
+@dataclass(frozen=True)
+class HiddenPhase:
+    """Sums that belong together: of one set of sites, for statistics or for one training.
+
+    Attributes
+    ----------
+    kind : "statistics" or "training"
+    sites : tuple of str
+        Who takes part, with patients or without.
+    model : CnnModel, optional
+    arm : Arm, optional
+        What is trained, and on whom.
+    """
+
+    kind: Literal["statistics", "training"]
+    sites: tuple[str, ...]
+    model: CnnModel | None = None
+    arm: Arm | None = None
+
+
+def name_statistics_phase(number: int) -> str:
+    """The name of the statistics of one of `hiding_sets_of`."""
+    return f"statistics:{number}"
+
+
+def name_training_phase(plan: StudyPlan, model: CnnModel, arm: Arm) -> str:
+    """The name of a federated training."""
+    return f"training:{plan.networks.index(model)}:{plan.all_arms().index(arm)}"
+
+
+def phase_of(plan: StudyPlan, name: str) -> HiddenPhase:
+    """What a name stands for in this plan.
+
+    Raises
+    ------
+    ProtocolError
+        If the plan has no such phase.
+    """
+    kind, _, rest = name.partition(":")
+    try:
+        numbers = [int(part) for part in rest.split(":")]
+        if kind == "statistics" and name_statistics_phase(*numbers) == name:
+            return HiddenPhase("statistics", hiding_sets_of(plan)[numbers[0]])
+        model, arm = plan.networks[numbers[0]], plan.all_arms()[numbers[1]]
+        if kind == "training" and arm.kind == "federated" and name_training_phase(plan, model, arm) == name:
+            number = find_hiding_set(plan, (SiteGroup(arm.sites, ()),))
+            return HiddenPhase("training", hiding_sets_of(plan)[number or 0], model, arm)
+    except (ValueError, IndexError, TypeError):
+        pass
+    raise ProtocolError(f"the plan has no phase {name!r} in which sums are hidden")

@@ -1,0 +1,162 @@
+"""One round of federated training as sums: what travels beside the weights, and in which parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from common.hiding.noise import noise_of
+from common.hiding.vectors import Hiding
+from common.models.layout import TRAINED, Layout, TensorKind
+from common.plan.study import Arm, CnnModel, StudyPlan
+from common.plan.update_noise import UpdatePart
+from common.secagg.codes import SecAggError
+from common.secagg.crypto.discrete_gaussian import clip_norm
+from common.secagg.crypto.encoding import norm, scale_bits_for
+from common.secagg.crypto.rings import Ring, Segment, Vector
+from common.seeds import derive_seed
+from common.stats.contract import Summary, join_summaries
+from common.stats.roc import local_roc
+from common.types import FlatWeights
+
+VALIDATION_BINS = 50
+"""Coarse, because a validation histogram leaves the site in every round."""
+
+_COUNTER_CLIP = 2.0**20
+"""Batches that BatchNorm has seen; averaged like the rest, used by nothing."""
+_DELTA = "delta"
+_PATIENTS = "patients"
+
+
+def validate_nobody() -> Summary:
+    """The validation of a site without validation patients."""
+    return local_roc(np.empty(0), np.empty(0, dtype=np.bool_), VALIDATION_BINS)
+
+
+def start_seed(plan: StudyPlan, model: CnnModel, arm: Arm) -> int:
+    """Seed of the weights with which a model starts in an arm.
+
+    All arms start alike, but for those that leave one centre out: sums of different centres at one model
+    could be subtracted from each other, and would show what a single centre adds.
+    """
+    apart = arm.kind == "federated" and plan.arms.design == "leave-one-centre-out"
+    return derive_seed(plan.seed, "initial-weights", model.name, *([arm.name] if apart else []))
+
+
+def weight_of(plan: StudyPlan, patients: int) -> int:
+    """By what a site's update is multiplied: its training patients, or 1 where all sites weigh alike."""
+    return 1 if plan.privacy.weights == "equal" else patients
+
+
+def share_of(plan: StudyPlan, weight: int) -> float:
+    """The weight as a share of the largest that the plan allows: what is summed must not overflow."""
+    return weight / _largest_weight(plan)
+
+
+def hiding_of(plan: StudyPlan, layout: Layout) -> Hiding:
+    """How a round's sums are hidden; known to sites and coordinator before anybody trains.
+
+    Parameters
+    ----------
+    plan : StudyPlan
+    layout : Layout
+        Of the network's weights.
+    """
+    counts = {"patients": np.array(0)} if plan.privacy.weights == "per-round" else {}
+    told = join_summaries([Summary(counts, {"loss": np.array(0.0)}), validate_nobody().under("validation")])
+    parts = parts_of(plan, layout)
+    shapes = tuple(("updates", name, (size,)) for name, size in sorted(parts.items()))
+    return Hiding(
+        (*told.layout(), *shapes), {name: _make_vector(plan, name, size) for name, size in parts.items()}
+    )
+
+
+def parts_of(plan: StudyPlan, layout: Layout) -> dict[UpdatePart, int]:
+    """The parts in which a network's updates are summed, and how many elements each has."""
+    sizes = {name: int(layout.mask(kinds).sum()) for name, kinds in _KINDS.items()}
+    if plan.privacy.noise is not None:
+        del sizes["counters"]
+    return {name: size for name, size in sizes.items() if size}
+
+
+def variance_of(plan: StudyPlan, vector: Vector) -> float:
+    """Of the noise that a site adds to one of a round's vectors, in squared integer units."""
+    for name in _KINDS:
+        noise = noise_of(plan, name)
+        if noise is not None and vector.name == _name_vector(name):
+            return noise.variance
+    return 0.0
+
+
+def to_hidden(plan: StudyPlan, layout: Layout, summary: Summary) -> Summary:
+    """A site's round as it is hidden: the update per patient and in parts, each with a bound of its own.
+
+    Raises
+    ------
+    SecAggError
+        E_NORM if the weights moved further than the plan allows.
+    """
+    weight, bound = max(1, int(summary.counts[_PATIENTS])), plan.privacy.norm_bound
+    delta = summary.updates[_DELTA] / np.float32(weight)
+    counts = dict(summary.counts)
+    if plan.privacy.weights != "per-round":
+        del counts[_PATIENTS]
+    updates: dict[str, FlatWeights] = {}
+    for name in parts_of(plan, layout):
+        updates[name] = delta[layout.mask(_KINDS[name])]
+        if name == "weights" and bound is not None and norm(updates[name]) > bound:
+            raise SecAggError("a change of weights is longer than privacy.norm_bound", code="E_NORM")
+        noise = noise_of(plan, name)
+        if noise is not None:
+            clip_norm(updates[name], noise.norm)
+    return Summary(counts, summary.reals, updates)
+
+
+def from_hidden(plan: StudyPlan, layout: Layout, opened: Summary, total: int) -> Summary:
+    """The sum of the sites' rounds as in the clear.
+
+    Parameters
+    ----------
+    total : int
+        Weight of all sites of the arm, which is released once; a site that is absent counts as no change.
+    """
+    delta = np.zeros(layout.size, dtype=np.float32)
+    for name in parts_of(plan, layout):
+        delta[layout.mask(_KINDS[name])] = opened.updates[name]
+    patients = opened.counts.get(_PATIENTS, np.array(total))
+    counts = {**opened.counts, _PATIENTS: patients}
+    return Summary(counts, opened.reals, {_DELTA: delta * np.float32(_largest_weight(plan))})
+
+
+def train_nobody(plan: StudyPlan, layout: Layout) -> Summary:
+    """What a site adds to the round of an arm that it is not in."""
+    hiding = hiding_of(plan, layout)
+    return Summary(
+        {name: np.zeros(shape, dtype=np.int64) for kind, name, shape in hiding.layout if kind == "counts"},
+        {name: np.zeros(shape) for kind, name, shape in hiding.layout if kind == "reals"},
+        {name: np.zeros(shape, np.float32) for kind, name, shape in hiding.layout if kind == "updates"},
+    )
+
+
+def _largest_weight(plan: StudyPlan) -> int:
+    return 1 if plan.privacy.weights == "equal" else plan.privacy.largest_site
+
+
+def _make_vector(plan: StudyPlan, part: UpdatePart, size: int) -> Vector:
+    noise = noise_of(plan, part)
+    bounds = {"weights": plan.privacy.clip, "buffers": plan.privacy.clip_buffers, "counters": _COUNTER_CLIP}
+    clip = bounds[part] if noise is None else noise.norm
+    bits = scale_bits_for(len(plan.sites), clip) if noise is None else noise.scale_bits
+    return Vector(_name_vector(part), (size,), Ring.UPDATES, (Segment(size, clip),), bits)
+
+
+def _name_vector(part: UpdatePart) -> str:
+    return f"updates {part}"
+
+
+_KINDS: Mapping[UpdatePart, frozenset[TensorKind]] = {
+    "weights": TRAINED,
+    "buffers": frozenset({"batchnorm-buffer"}),
+    "counters": frozenset({"counter"}),
+}

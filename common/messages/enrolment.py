@@ -1,0 +1,237 @@
+"""The files that coordinator and hospital exchange before a study: an invitation, a card, a proposal."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Literal, Self, TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key, load_ssh_public_key
+from pydantic import Field, ValidationError, field_validator
+
+from common.errors import PlanError, ProtocolError
+from common.plan.study import Name, StudyPlan
+from common.runtime.settings_file import Section
+from common.runtime.storage import write_atomically
+from common.secagg.wire.roster import Member, Roster, minimum_sites, read_card
+
+
+class Handout(Section):
+    """A file that one party gives to the other."""
+
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that both parties compare on the phone."""
+        digest = hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+        return " ".join(digest[start : start + 4] for start in range(0, 16, 4))
+
+    def save(self, path: Path) -> None:
+        """Write the file.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be written.
+        """
+        write_atomically(path, self.model_dump_json(indent=1).encode())
+
+
+class Invitation(Handout):
+    """What a hospital needs to take part. Nothing in it is secret; all of it must be genuine."""
+
+    kind: Literal["rhe-invitation"] = "rhe-invitation"
+    """Kind of this file."""
+    version: Literal[1] = 1
+    """Version of this file's format."""
+    address: str = Field(pattern=r"^[A-Za-z0-9.-]+:[0-9]{1,5}$")
+    """The coordinator's host and port."""
+    authority: str
+    """The study's certificate authority, PEM."""
+    coordinator: str
+    """The coordinator's Ed25519 public key, PEM; it signs every request."""
+    signer: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    """Raw Ed25519 key, in hexadecimal, of the authority that signs the roster (never the coordinator); empty if no
+    sum is hidden."""
+    plan: str
+    """The text of the study plan, TOML."""
+
+    @field_validator("authority")
+    @classmethod
+    def _is_certificate(cls, text: str) -> str:
+        x509.load_pem_x509_certificate(text.encode())
+        return text
+
+    @field_validator("coordinator")
+    @classmethod
+    def _is_ed25519(cls, text: str) -> str:
+        if not isinstance(load_pem_public_key(text.encode()), Ed25519PublicKey):
+            raise ValueError("is not an Ed25519 public key")  # noqa: TRY004 - pydantic's
+        return text
+
+    @field_validator("plan")
+    @classmethod
+    def _is_plan(cls, text: str) -> str:
+        StudyPlan.model_validate(tomllib.loads(text))
+        return text
+
+    def study_plan(self) -> StudyPlan:
+        """The plan, validated."""
+        return StudyPlan.model_validate(tomllib.loads(self.plan))
+
+    def coordinator_key(self) -> Ed25519PublicKey:
+        """The coordinator's key.
+
+        Raises
+        ------
+        ProtocolError
+            If it is of another kind.
+        """
+        key = load_pem_public_key(self.coordinator.encode())
+        if not isinstance(key, Ed25519PublicKey):
+            raise ProtocolError("the invitation's coordinator key is not an Ed25519 key")
+        return key
+
+
+class SiteCard(Handout):
+    """What the coordinator needs to let a hospital in: its public key."""
+
+    kind: Literal["rhe-site-card"] = "rhe-site-card"
+    """Kind of this file."""
+    version: Literal[1] = 1
+    """Version of this file's format."""
+    name: Name
+    """The site's name in the plan."""
+    plan_hash: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Hash of the plan in the invitation that the site received."""
+    node_key: str
+    """The public key with which the site's node authenticates, in OpenSSH's format, on a NIST curve."""
+    identity: str = Field(default="", pattern=r"^([0-9a-f]{2})*$")
+    """The site's card in the protocol that hides sums, signed by its own key, in hexadecimal; empty if no sum is
+    hidden."""
+
+    @field_validator("node_key")
+    @classmethod
+    def _is_nist_curve(cls, text: str) -> str:
+        try:
+            key = load_ssh_public_key(text.encode())
+        except UnsupportedAlgorithm:
+            key = None
+        if not isinstance(key, EllipticCurvePublicKey):
+            raise ValueError("is not an ECDSA public key in OpenSSH's format")  # noqa: TRY004 - pydantic's
+        return text
+
+    def check(self, plan: StudyPlan) -> Self:
+        """Refuse a card that does not belong to the plan; otherwise return it.
+
+        Raises
+        ------
+        PlanError
+            If the plan has no such site.
+        ProtocolError
+            If the site holds another plan.
+        """
+        plan.site(self.name)
+        if plan.hides_sums:
+            self.member(plan)
+        if self.plan_hash != plan.digest():
+            raise ProtocolError(
+                f"site {self.name} was invited to plan {self.plan_hash[:12]}, this study's is "
+                f"{plan.digest()[:12]} -> send it this study's invitation"
+            )
+        return self
+
+    def member(self, plan: StudyPlan) -> Member:
+        """The site's entry in the roster.
+
+        Raises
+        ------
+        ProtocolError
+            If the card holds no identity of this site that is signed by its own key.
+        """
+        try:
+            member = read_card(bytes.fromhex(self.identity))
+        except ProtocolError as failure:
+            raise ProtocolError(
+                f"the card of {self.name} proves no identity ({failure}) -> let the site make it again with "
+                "rhe-client init"
+            ) from None
+        if (member.id, member.name) != (plan.number_of(self.name), self.name):
+            raise ProtocolError(f"the card of {self.name} proves the identity of {member.name!r}")
+        return member
+
+
+class Proposal(Handout):
+    """What the coordinator asks the authority to sign: the participants, by their own cards."""
+
+    kind: Literal["rhe-roster-proposal"] = "rhe-roster-proposal"
+    """Kind of this file."""
+    version: Literal[1] = 1
+    """Version of this file's format."""
+    number: int = Field(ge=1)
+    """Number of the roster; sites refuse a number below the one they approved."""
+    plan: str
+    """The text of the study plan, TOML."""
+    coordinator: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """The coordinator's raw Ed25519 public key, in hexadecimal."""
+    cards: tuple[SiteCard, ...]
+    """One card of each site of the plan."""
+
+    def roster(self) -> Roster:
+        """The roster that follows from the cards and the plan.
+
+        Raises
+        ------
+        PlanError
+            If the plan does not hide sums, or a card belongs to no site of it.
+        ProtocolError
+            If a site has no card, or a card does not prove its identity.
+        """
+        plan = StudyPlan.model_validate(tomllib.loads(self.plan))
+        if not plan.hides_sums:
+            raise PlanError("the plan hides no sum (privacy.secure, or one site alone) -> it needs no roster")
+        missing = set(plan.site_names) - {card.name for card in self.cards}
+        if missing:
+            raise ProtocolError(f"these sites have sent no card: {', '.join(sorted(missing))}")
+        members = tuple(card.check(plan).member(plan) for card in self.cards)
+        return Roster(
+            study=study_name(plan),
+            version=self.number,
+            plan=plan.digest(),
+            minimum=minimum_sites(len(members), plan.privacy.colluders),
+            colluders=plan.privacy.colluders,
+            sites=tuple(sorted(members, key=lambda member: member.id)),
+            coordinator=self.coordinator,
+        )
+
+
+def study_name(plan: StudyPlan) -> str:
+    """The study's name in messages of the protocol."""
+    return f"rhe {plan.digest()[:16]}"
+
+
+AnyHandout = TypeVar("AnyHandout", bound=Handout)
+
+
+def load_handout(path: Path, kind: type[AnyHandout]) -> AnyHandout:
+    """The invitation, card or proposal in a file.
+
+    Raises
+    ------
+    ProtocolError
+        If there is no such file, or it is damaged or of another kind.
+    """
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise ProtocolError(f"{path}: no such file") from None
+    except OSError as failure:
+        raise ProtocolError(f"{path}: cannot be read ({failure.strerror})") from None
+    except ValidationError as failure:
+        reasons = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in failure.errors()[:3])
+        raise ProtocolError(
+            f"{path}: is not a whole {kind.__name__.lower()} ({reasons}) -> ask for the file again"
+        ) from None

@@ -1,0 +1,169 @@
+"""The groups of sites over which an answer is added.
+
+Sites and coordinator derive them from the plan, so no request can ask for a sum that was not approved. No sum
+hides the numbers of a group of one site: they are a per-site release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.messages.headers import Operation
+from common.plan.described_columns import table_columns
+from common.plan.matrix import cohorts_of
+from common.plan.study import StudyPlan
+from common.secagg.wire.roster import minimum_sites
+from common.stats.contract import Summary, join_summaries
+
+
+@dataclass(frozen=True)
+class SiteGroup:
+    """Sites over which parts of an answer are added.
+
+    Attributes
+    ----------
+    sites : tuple of str
+        Names of the sites, sorted.
+    parts : tuple of str
+        Prefixes of the summary's arrays that are added over them; empty for all arrays.
+    """
+
+    sites: tuple[str, ...]
+    parts: tuple[str, ...]
+
+    @property
+    def alone(self) -> bool:
+        """Whether the group has one site only, so that no sum hides its numbers."""
+        return len(self.sites) == 1
+
+    def select(self, summary: Summary) -> Summary:
+        """The arrays of a site's summary that are added over this group, under their own names."""
+        if not self.parts:
+            return summary
+        starts = tuple(f"{part}/" for part in self.parts)
+        return Summary(
+            {name: array for name, array in summary.counts.items() if name.startswith(starts)},
+            {name: array for name, array in summary.reals.items() if name.startswith(starts)},
+            {name: array for name, array in summary.updates.items() if name.startswith(starts)},
+        )
+
+
+_READ_TWICE = {"reproducibility", Operation.READING_SUMS}
+"""Questions on repeated readings: where readers differ between sites, their readings are not added."""
+
+
+def groups_of(plan: StudyPlan, operation: Operation, stage: str = "", arm: str = "") -> tuple[SiteGroup, ...]:
+    """The groups of sites that a question is about.
+
+    Parameters
+    ----------
+    plan : StudyPlan
+    operation : Operation
+    stage : str
+        Stage of a guard round.
+    arm : str
+        Arm on whose sites' patients something is fitted; by default all training sites'.
+
+    Raises
+    ------
+    PlanError
+        If the plan has no such arm.
+    """
+    asked = stage if operation is Operation.GUARD else operation
+    if asked in _OF_PLAN:
+        return _OF_PLAN[asked](plan)
+    fitted = plan.arm(arm).sites if arm else plan.training_sites
+    if asked in _READ_TWICE and not plan.agreement.same_readers:
+        return tuple(SiteGroup((site,), ()) for site in fitted)
+    return (SiteGroup(fitted, ()),)
+
+
+def select_own(groups: Sequence[SiteGroup], site: str, summary: Summary) -> Summary:
+    """The arrays of a site's summary that no other site is added to: they are shown unhidden."""
+    return join_summaries(group.select(summary) for group in groups if group.sites == (site,))
+
+
+def select_shared(groups: Sequence[SiteGroup], site: str, summary: Summary) -> Summary:
+    """The arrays of a site's summary that are hidden in sums, under the number of their group.
+
+    For a group without the site it adds zeros, so that all sites that take part add the same arrays.
+    """
+    return join_summaries(
+        (group.select(summary) if site in group.sites else _zeros_like(group.select(summary))).under(
+            str(number)
+        )
+        for number, group in enumerate(groups)
+        if not group.alone
+    )
+
+
+def hiding_sets_of(plan: StudyPlan) -> tuple[tuple[str, ...], ...]:
+    """Every set of sites among which sums are hidden: all sites, and each arm's that reach the minimum."""
+    minimum = minimum_sites(len(plan.sites), plan.privacy.colluders)
+    wanted = [plan.training_sites, *(arm.sites for arm in plan.all_arms())]
+    return tuple(dict.fromkeys([plan.site_names, *(sites for sites in wanted if len(sites) >= minimum)]))
+
+
+def find_hiding_set(plan: StudyPlan, groups: Sequence[SiteGroup]) -> int | None:
+    """Number in `hiding_sets_of` of the set that takes part in a question's sum; None if there is no sum.
+
+    A group smaller than the minimum is hidden among all sites; those outside the group add zeros.
+    """
+    members = {site for group in groups if not group.alone for site in group.sites}
+    if not members:
+        return None
+    sets = hiding_sets_of(plan)
+    return sets.index(tuple(sorted(members))) if tuple(sorted(members)) in sets else 0
+
+
+def _zeros_like(summary: Summary) -> Summary:
+    return Summary(
+        {name: np.zeros_like(array) for name, array in summary.counts.items()},
+        {name: np.zeros_like(array) for name, array in summary.reals.items()},
+        {name: np.zeros_like(array) for name, array in summary.updates.items()},
+    )
+
+
+def _of_scores(plan: StudyPlan) -> tuple[SiteGroup, ...]:
+    """Each cohort's scores and comparisons, each arm's training scores, and the mean over centres."""
+    parts: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
+        (cohort.sites, (cohort.part, f"paired/{index}")) for index, cohort in enumerate(cohorts_of(plan))
+    ]
+    if plan.evaluation.operating_point == "youden":
+        parts += [(arm.sites, ("train",)) for arm in plan.all_arms()]
+    parts.append((plan.site_names, ("centre",)))
+    return _merge_groups(parts)
+
+
+def _merge_groups(pairs: Iterable[tuple[tuple[str, ...], tuple[str, ...]]]) -> tuple[SiteGroup, ...]:
+    """One group for each set of sites, with the parts of all its pairs in their order."""
+    merged: dict[tuple[str, ...], dict[str, None]] = {}
+    for sites, parts in pairs:
+        merged.setdefault(sites, {}).update(dict.fromkeys(parts))
+    return tuple(SiteGroup(sites, tuple(parts)) for sites, parts in merged.items())
+
+
+def _everybody(plan: StudyPlan) -> tuple[SiteGroup, ...]:
+    return (SiteGroup(plan.site_names, ()),)
+
+
+def _of_flow(plan: StudyPlan) -> tuple[SiteGroup, ...]:
+    return tuple(SiteGroup((site,), ("flow", "parts")) for site in plan.site_names)
+
+
+def _of_table(plan: StudyPlan) -> tuple[SiteGroup, ...]:
+    return _merge_groups((column.sites, (f"{column.taken}",)) for column in table_columns(plan))
+
+
+_OF_PLAN: dict[str, Callable[[StudyPlan], tuple[SiteGroup, ...]]] = {
+    Operation.PREPARE: _of_flow,
+    Operation.COHORT: _of_table,
+    "evaluation": _of_scores,
+    Operation.EVALUATE: _of_scores,
+    Operation.COMPARE: _of_scores,
+    Operation.AGREEMENT: _everybody,
+    Operation.CALIBRATE: _everybody,
+}

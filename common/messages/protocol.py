@@ -1,0 +1,253 @@
+"""The coordinator's questions and the sites' answers, and how they become bytes.
+
+A request is a signature followed by a safetensors file: the file's header is the JSON of a pydantic model, its
+tensors are the arrays. There is no pickle. The site verifies the signature before it parses a byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+import numpy as np
+import safetensors.numpy
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors import SafetensorError
+
+from common.errors import ProtocolError
+from common.messages.headers import ReplyHeader, RequestHeader
+from common.runtime.settings_file import Section
+from common.stats.contract import Summary
+from common.types import Counts, Flags, FlatWeights, Reals
+
+if TYPE_CHECKING:
+    from flwr.app import RecordDict
+
+Arrays: TypeAlias = Mapping[str, NDArray[np.generic]]
+"""Arrays of a message by name."""
+Parameters: TypeAlias = Mapping[str, Counts | Reals | Flags]
+"""Public arrays that the coordinator broadcasts with one question, by name."""
+
+REQUEST_SIGNATURE_BYTES = 64
+"""Length of the Ed25519 signature at the start of a request."""
+_DOMAIN = b"rhe/request/1\x00"
+_HEADER = "header"
+_WEIGHTS = "weights"
+_PARAMETERS = "parameters/"
+_SEALED = "sealed"
+_RECORD = "message"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A question to one site.
+
+    Attributes
+    ----------
+    header : RequestHeader
+        The question.
+    weights : float32 vector of shape (layout.size,), or None
+        A global model; None where the question needs none.
+    parameters : mapping of str to int64, float64 or bool arrays
+        Public parameters of a statistic: see `common.messages.questions`.
+    """
+
+    header: RequestHeader
+    weights: FlatWeights | None = None
+    parameters: Parameters = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A site's answer.
+
+    Attributes
+    ----------
+    header : ReplyHeader
+        How the question went, and the answer's parts that are not arrays.
+    summary : Summary
+        Arrays that are added over sites.
+    weights : float32 vector of shape (layout.size,), or None
+        A model that the site releases.
+    pictures : tuple of uint8 vectors
+        Bytes of PNG files; from synthetic sites only.
+    sealed : uint8 vector or None
+        A message of the protocol that hides sums.
+    """
+
+    header: ReplyHeader
+    summary: Summary = field(default_factory=Summary)
+    weights: FlatWeights | None = None
+    pictures: tuple[NDArray[np.uint8], ...] = ()
+    sealed: NDArray[np.uint8] | None = None
+
+
+def encode_request(request: Request, key: Ed25519PrivateKey) -> bytes:
+    """The signed bytes of a request."""
+    arrays: dict[str, NDArray[np.generic]] = {
+        f"{_PARAMETERS}{name}": array for name, array in request.parameters.items()
+    }
+    if request.weights is not None:
+        arrays[_WEIGHTS] = request.weights
+    announced = {"has_weights": request.weights is not None, "parameters": tuple(sorted(request.parameters))}
+    header = request.header.model_copy(update=announced)
+    body = _pack(header, arrays)
+    return b"".join((key.sign(_digest(body)), body))
+
+
+def decode_request(message: bytes, coordinator: Ed25519PublicKey) -> Request:
+    """The request, once its signature is verified.
+
+    Raises
+    ------
+    ProtocolError
+        If the coordinator has not signed these bytes, or they are malformed.
+    """
+    signature, body = message[:REQUEST_SIGNATURE_BYTES], message[REQUEST_SIGNATURE_BYTES:]
+    try:
+        coordinator.verify(signature, _digest(body))
+    except InvalidSignature:
+        raise ProtocolError("a request that the study's coordinator did not sign was refused") from None
+    header, arrays = _unpack(body, RequestHeader)
+    weights = arrays.pop(_WEIGHTS, None)
+    announced = [f"{_PARAMETERS}{name}" for name in header.parameters]
+    if sorted(arrays) != announced or header.has_weights != (weights is not None):
+        raise ProtocolError(f"a request carries arrays that its header does not announce: {sorted(arrays)}")
+    parameters = {name.removeprefix(_PARAMETERS): _as_parameter(array) for name, array in arrays.items()}
+    return Request(header, None if weights is None else _as_weights(weights), parameters)
+
+
+def question_of(message: bytes) -> RequestHeader:
+    """The header of a signed request; its signature is not verified here, but by the site that answers.
+
+    Raises
+    ------
+    ProtocolError
+        If the bytes are malformed.
+    """
+    return _unpack(message[REQUEST_SIGNATURE_BYTES:], RequestHeader)[0]
+
+
+def encode_reply(reply: Reply) -> bytes:
+    """The bytes of a reply."""
+    arrays: dict[str, NDArray[np.generic]] = {}
+    arrays |= {f"counts/{name}": array for name, array in reply.summary.counts.items()}
+    arrays |= {f"reals/{name}": array for name, array in reply.summary.reals.items()}
+    arrays |= {f"updates/{name}": array for name, array in reply.summary.updates.items()}
+    arrays |= {f"pictures/{number:04d}": picture for number, picture in enumerate(reply.pictures)}
+    if reply.weights is not None:
+        arrays[_WEIGHTS] = reply.weights
+    if reply.sealed is not None:
+        arrays[_SEALED] = reply.sealed
+    return _pack(reply.header, arrays)
+
+
+def decode_reply(body: bytes) -> Reply:
+    """The reply in these bytes.
+
+    Raises
+    ------
+    ProtocolError
+        If they are malformed.
+    """
+    header, arrays = _unpack(body, ReplyHeader)
+    kinds = {"counts": np.int64, "reals": np.float64, "updates": np.float32, "pictures": np.uint8}
+    by_kind: dict[str, dict[str, NDArray[np.generic]]] = {kind: {} for kind in kinds}
+    weights = arrays.pop(_WEIGHTS, None)
+    sealed = arrays.pop(_SEALED, None)
+    for name, array in arrays.items():
+        kind, _, own_name = name.partition("/")
+        if kind not in kinds or array.dtype != kinds[kind]:
+            raise ProtocolError(f"a reply carries an unexpected array {name!r} of {array.dtype}")
+        by_kind[kind][own_name] = array
+    summary = Summary(
+        {name: array.astype(np.int64) for name, array in by_kind["counts"].items()},
+        {name: array.astype(np.float64) for name, array in by_kind["reals"].items()},
+        {name: array.astype(np.float32, copy=False) for name, array in by_kind["updates"].items()},
+    )
+    pictures = tuple(array.astype(np.uint8) for _, array in sorted(by_kind["pictures"].items()))
+    return Reply(
+        header,
+        summary,
+        None if weights is None else _as_weights(weights),
+        pictures,
+        None if sealed is None else _as_sealed(sealed),
+    )
+
+
+def to_record(body: bytes) -> RecordDict:
+    """The bytes as a Flower record with a single array, because Flower's cost grows with the arrays."""
+    from flwr.app import Array, ArrayRecord, RecordDict
+
+    array = Array("uint8", (len(body),), "rhe.message", body)
+    return RecordDict({_RECORD: ArrayRecord({_RECORD: array})})
+
+
+def from_record(record: RecordDict) -> bytes:
+    """The bytes in a record that `to_record` made.
+
+    Raises
+    ------
+    ProtocolError
+        If `to_record` did not make the record.
+    """
+    try:
+        return record.array_records[_RECORD][_RECORD].data
+    except KeyError:
+        raise ProtocolError(f"a Flower message without rhe's record; it has {sorted(record)}") from None
+
+
+AnyHeader = TypeVar("AnyHeader", RequestHeader, ReplyHeader)
+
+
+def _digest(body: bytes) -> bytes:
+    """The digest that is signed, because Ed25519 reads its input twice and a model has hundreds of megabytes."""
+    digest = hashlib.sha256(_DOMAIN)
+    digest.update(body)
+    return digest.digest()
+
+
+def _pack(header: Section, arrays: Arrays) -> bytes:
+    tensors = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    text = json.dumps(header.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return safetensors.numpy.save(tensors, metadata={_HEADER: text})
+
+
+def _unpack(body: bytes, model: type[AnyHeader]) -> tuple[AnyHeader, dict[str, NDArray[np.generic]]]:
+    try:
+        arrays = safetensors.numpy.load(body)
+        length = int.from_bytes(body[:8], "little")
+        metadata = json.loads(body[8 : 8 + length])["__metadata__"]
+        return model.model_validate_json(metadata[_HEADER]), dict(arrays)
+    except (SafetensorError, ValidationError, KeyError, ValueError, TypeError):
+        raise ProtocolError(
+            "a message is truncated or malformed -> both sides must run one rhe version"
+        ) from None
+
+
+def _as_sealed(array: NDArray[np.generic]) -> NDArray[np.uint8]:
+    if array.dtype != np.uint8 or array.ndim != 1:
+        raise ProtocolError(f"a sealed message must be bytes, not {array.dtype} of shape {array.shape}")
+    return array.astype(np.uint8, copy=False)
+
+
+def _as_weights(array: NDArray[np.generic]) -> FlatWeights:
+    if array.dtype != np.float32 or array.ndim != 1:
+        raise ProtocolError(f"weights must be one float32 vector, not {array.dtype} of shape {array.shape}")
+    return array.astype(np.float32, copy=False)
+
+
+def _as_parameter(array: NDArray[np.generic]) -> Counts | Reals | Flags:
+    if array.dtype == np.int64:
+        return array.astype(np.int64, copy=False)
+    if array.dtype == np.bool_:
+        return array.astype(np.bool_, copy=False)
+    if array.dtype != np.float64 or not np.isfinite(array.astype(np.float64, copy=False)).all():
+        raise ProtocolError(f"a parameter must be finite float64, int64 or bool, not {array.dtype}")
+    return array.astype(np.float64, copy=False)

@@ -1,0 +1,151 @@
+"""Contradictions between settings of a plan: its sites, arms, phases, privacy and models.
+
+Each check takes only the sections that it compares, so this module does not depend on the plan itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from common.cohort.score_columns import find_score_columns
+from common.plan.models import AnyModel, CnnModel, ScoresModel, TableModel
+from common.plan.sections import Arms, Evaluation, Phase, PlannedSite, Privacy
+from common.plan.update_noise import part_noise
+from common.stats.profile import Profile
+
+
+def check_sites(sites: Sequence[PlannedSite], *, trains: bool) -> None:
+    """Refuse sites of one name, and a study that trains on nobody.
+
+    Parameters
+    ----------
+    sites : sequence of Site
+    trains : bool
+        Whether the plan has a model or a regression that needs training patients.
+
+    Raises
+    ------
+    ValueError
+        With the contradiction and what to change.
+    """
+    names = [site.name.lower() for site in sites]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two sites have one name: {sorted(names)} -> rename one")
+    if trains and not _select_training(sites):
+        raise ValueError('no site has role = "train" -> give at least one site that role')
+
+
+def check_arms(arms: Arms, sites: Sequence[PlannedSite], profile: Profile) -> None:
+    """Refuse arms that the sites or the profile do not allow.
+
+    Raises
+    ------
+    ValueError
+        With the contradiction and what to change.
+    """
+    if arms.design == "leave-one-centre-out" and len(_select_training(sites)) < 2:
+        raise ValueError("leave-one-centre-out needs at least two training sites")
+    if arms.pooled_model and profile != "simulation":
+        raise ValueError('pooled_model moves patients and exists only with profile = "simulation"')
+
+
+def check_two_sites(sites: Sequence[PlannedSite], *, acknowledged: bool) -> None:
+    """Refuse a plan of two sites that does not state what each learns of the other.
+
+    Raises
+    ------
+    ValueError
+        With what to change.
+    """
+    if len(sites) == 2 and not acknowledged:
+        raise ValueError(
+            "with two sites each learns the other's sums by subtraction -> two_site_ack = true says that "
+            "all know"
+        )
+
+
+def check_phases(phases: Sequence[Phase], *, trains: bool) -> None:
+    """Refuse a phase that is listed twice, or that needs models when the plan leaves out training.
+
+    Parameters
+    ----------
+    phases : sequence of Phase
+    trains : bool
+        Whether the plan has a model that is trained.
+
+    Raises
+    ------
+    ValueError
+        With the contradiction and what to change.
+    """
+    if len(set(phases)) < len(phases):
+        raise ValueError(f"phases has one twice: {list(phases)} -> name each once")
+    needs_training = {"evaluation", "explanation"} & set(phases) and trains
+    if needs_training and "training" not in phases:
+        raise ValueError('evaluation and explanation need the models of training -> add "training" to phases')
+
+
+def check_privacy(
+    privacy: Privacy, sites: Sequence[PlannedSite], arms: Arms, networks: Sequence[CnnModel]
+) -> None:
+    """Refuse noise without masks, too little of it, and arms that undo what hides sums.
+
+    Raises
+    ------
+    ValueError
+        With the contradiction and what to change.
+    """
+    hides_sums = privacy.hides_sums_of(len(sites))
+    if privacy.noise is not None:
+        if not hides_sums:
+            raise ValueError(
+                "noise is added under masks -> privacy.secure = true and at least two sites, or no "
+                "privacy.noise"
+            )
+        for part in ("weights", "buffers"):
+            part_noise(privacy, len(sites), part)
+    starts_alike = any(model.initialisation == "imagenet" for model in networks)
+    if hides_sums and arms.design == "leave-one-centre-out" and starts_alike:
+        raise ValueError(
+            "leave-one-centre-out arms that all start from ImageNet weights tell each centre's first update "
+            '-> initialisation = "random", or privacy.secure = false'
+        )
+
+
+def check_models(models: Sequence[AnyModel], evaluation: Evaluation) -> None:
+    """Refuse models of one name, contradictory score columns, and references to models that do not exist.
+
+    Raises
+    ------
+    ValueError
+        With the contradiction and what to change.
+    """
+    lowered = [model.name.lower() for model in models]
+    if len(set(lowered)) < len(lowered):
+        raise ValueError(f"two models have one name: {sorted(lowered)} -> rename one")
+    scores = [model for model in models if isinstance(model, ScoresModel)]
+    find_score_columns((model.column, model.low, model.high) for model in scores)
+    networks = {model.name for model in models if isinstance(model, CnnModel)}
+    taken = {name for model in models if isinstance(model, TableModel) for name in model.networks}
+    if strangers := taken - networks:
+        raise ValueError(
+            f"a model takes the score of {', '.join(sorted(strangers))}: no network of the plan -> "
+            f"choose among {', '.join(sorted(networks)) or 'none'}"
+        )
+    reference, names = evaluation.reference_model, [model.name for model in models]
+    if reference is not None and reference not in names:
+        raise ValueError(
+            f"evaluation.reference_model {reference!r} is none of the models -> choose among "
+            f"{', '.join(names)}"
+        )
+    # Ties of a score of few values are exact only if no two of its values share a bin.
+    for model in scores:
+        if model.values is not None and model.values > evaluation.bins:
+            raise ValueError(
+                f"the score {model.name!r} can take {model.values} values, more than evaluation.bins = "
+                f"{evaluation.bins} -> more bins, or no step"
+            )
+
+
+def _select_training(sites: Sequence[PlannedSite]) -> list[PlannedSite]:
+    return [site for site in sites if site.role == "train"]

@@ -1,0 +1,257 @@
+"""The models that a study compares: networks, table models and scores; defaults are the paper's settings."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from common.cohort.schema import BY_NAME, TABLE_ONE
+from common.imaging.recipe import InputShape, Recipe
+from common.models.spec import IMAGENET_FAMILIES, Family, NetworkSpec
+from common.runtime.settings_file import TAG, Section
+from common.training.settings import TrainingSettings
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]{0,39}$")]
+"""Letters, digits, dot, plus and hyphen: safe in file names, messages and pages."""
+
+BRAIN = "brain_score"
+"""The covariate that is computed from others (`common.models.brain_score`)."""
+
+COVARIATES: tuple[str, ...] = (*(variable.name for variable in TABLE_ONE), BRAIN)
+"""Covariates that a regression may use: every variable of the paper's Table 1, and the BRAIN score."""
+
+INDEPENDENT = "independent"
+"""Placeholder for the covariates that a multivariable model of the arm's patients finds independent."""
+RADIOMICS = "radiomics"
+"""Placeholder for the radiomics features that the LASSO selects in the arm's training patients."""
+SCORE_OF = "score:"
+"""Prefix of a covariate that is the logit of a network's score, e.g. "score:2D-ResNet-101"."""
+
+
+class CnnModel(Section):
+    """One convolutional network of the study."""
+
+    kind: Literal["cnn"] = "cnn"
+    """Tells a network from the other kinds of model."""
+    name: Name
+    """Name as printed in tables, e.g. "2D-ResNet-101"."""
+    family: Family
+    """Family of architectures."""
+    dimensions: Literal[2, 3] = 2
+    """2: the lesion's largest slice; 3: the lesion's box."""
+    input_size: int | None = Field(default=None, ge=8)
+    """Pixels along each axis; by default the paper's 224 in 2D and 112 in 3D."""
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    """Dropout rate before the head."""
+    initialisation: Literal["random", "imagenet"] = "random"
+    """"imagenet": torchvision's published weights, given to the coordinator as files (2D only)."""
+    training: TrainingSettings | None = None
+    """Training settings; by default the paper's: batches of 128 in 2D and 16 in 3D."""
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        if self.initialisation == "imagenet" and (
+            self.dimensions == 3 or self.family not in IMAGENET_FAMILIES
+        ):
+            raise ValueError(
+                f"no ImageNet weights exist for {self.family} in {self.dimensions}D -> "
+                'initialisation = "random"'
+            )
+        smallest = NetworkSpec(self.family, self.dimensions).smallest_input
+        if self.shape.size < smallest:
+            raise ValueError(
+                f"{self.family} needs inputs of {smallest} pixels, not {self.shape.size} -> raise input_size"
+            )
+        return self
+
+    @property
+    def shape(self) -> InputShape:
+        """The input grid."""
+        return InputShape(self.dimensions, self.input_size or (224 if self.dimensions == 2 else 112))
+
+    @property
+    def settings(self) -> TrainingSettings:
+        """The training settings; the paper's where the plan gives none."""
+        return self.training or TrainingSettings(batch_size=128 if self.dimensions == 2 else 16)
+
+    def network(self, recipe: Recipe) -> NetworkSpec:
+        """The network to build for inputs of this recipe."""
+        channels = recipe.slices if self.dimensions == 2 else 1
+        return NetworkSpec(self.family, self.dimensions, channels, self.dropout)
+
+
+class TableModel(Section):
+    """What all models of the cohort table have in common."""
+
+    name: Name
+    """Name as printed in tables, e.g. "BRAIN"."""
+    covariates: tuple[str, ...] = Field(min_length=1)
+    """Variables of the paper's Table 1 (a factor enters by its levels) or "brain_score"; "independent": those
+    that the plan's regression finds independent; "radiomics": the features that the LASSO selects;
+    "score:NAME": the logit of the network NAME's score."""
+
+    @field_validator("covariates")
+    @classmethod
+    def _check_covariates(cls, covariates: tuple[str, ...]) -> tuple[str, ...]:
+        named = tuple(name for name in covariates if name in COVARIATES or not _stands_for_others(name))
+        check_covariates(named)
+        if len(set(covariates)) < len(covariates):
+            raise ValueError(f"{list(covariates)} has a covariate twice -> name each once")
+        return covariates
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Names of the networks whose scores are covariates."""
+        return tuple(name.removeprefix(SCORE_OF) for name in self.covariates if name.startswith(SCORE_OF))
+
+
+class LogisticModel(TableModel):
+    """One logistic regression on variables of the cohort table, fitted by Newton's method over the sites."""
+
+    kind: Literal["logistic"]
+    """Tells a logistic regression from the other kinds of model."""
+
+
+ParameterGrid = Annotated[
+    tuple[Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)], ...], Field(min_length=1, max_length=20)
+]
+
+
+class SvmModel(TableModel):
+    """One support vector machine with Gaussian kernel: exact at one site, in random features over sites.
+
+    Its risks are by Platt's scaling at one site, and by a ridge-penalised logistic regression over sites.
+    """
+
+    kind: Literal["svm"]
+    """Tells a support vector machine from the other kinds of model."""
+    c_grid: ParameterGrid = (0.1, 1.0, 10.0, 100.0)
+    """Costs C from which cross-validation chooses; 1 / C is the ridge penalty over sites."""
+    gamma_grid: ParameterGrid = (0.003, 0.01, 0.03, 0.1)
+    """Widths gamma of the kernel exp(-gamma |x - y|^2) of z-scores, from which it chooses."""
+    folds: int = Field(default=5, ge=2, le=20)
+    """Folds of the cross-validation within the training patients."""
+    fourier_features: int = Field(default=128, ge=2, le=512)
+    """Number of random Fourier features; over sites at most half the patients of the smallest fold."""
+    wide_gram_accepted: bool = False
+    """Waives that limit over sites, after an external privacy review."""
+
+    @field_validator("c_grid", "gamma_grid")
+    @classmethod
+    def _check_grid(cls, grid: tuple[float, ...]) -> tuple[float, ...]:
+        if any(left >= right for left, right in itertools.pairwise(grid)):
+            raise ValueError(f"{list(grid)} does not rise -> write each value once, the smallest first")
+        return grid
+
+
+class ScoresModel(Section):
+    """A score in the cohort table: a vendor's model, a clinical scale, a radiologist's estimate."""
+
+    kind: Literal["scores"]
+    """Tells a column of the table from the other kinds of model."""
+    name: Name
+    """Name as printed in tables."""
+    column: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,59}$")
+    """The column's heading: a continuous variable of the schema, or a column that the hospitals add."""
+    low: float = Field(default=0.0, allow_inf_nan=False)
+    """Smallest possible value; a cell below it is a writing error."""
+    high: float = Field(default=1.0, allow_inf_nan=False)
+    """Largest possible value."""
+    step: float | None = Field(default=None, gt=0)
+    """Distance of neighbouring values where the score has few, e.g. 1 for points; then ties are exact."""
+    risk: Literal["rises", "falls"] = "rises"
+    """Whether the risk rises or falls as the value grows."""
+    threshold: float | None = Field(default=None, allow_inf_nan=False)
+    """Operating point in the column's unit; by default the plan's, as a share of the range."""
+    probability: bool = False
+    """Whether the score is a predicted risk; only then are calibration and net benefit computed."""
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError(f"low = {self.low:g} is not below high = {self.high:g} -> exchange them")
+        if self.threshold is not None and not 0 < self.scale(self.threshold) <= 1:
+            everybody = self.low if self.risk == "rises" else self.high
+            raise ValueError(
+                f"threshold = {self.threshold:g} lies outside {self.low:g} to {self.high:g}, or is "
+                f"{everybody:g}, which calls everybody positive -> choose one within"
+            )
+        if self.step is not None and not _divides(self.step, self.high - self.low):
+            raise ValueError(
+                f"step = {self.step:g} does not lead from {self.low:g} to {self.high:g} -> correct one"
+            )
+        if self.probability and (self.low, self.high, self.risk) != (0.0, 1.0, "rises"):
+            raise ValueError(
+                f"a probability runs from 0 to 1 and rises with the risk, this one from {self.low:g} to "
+                f"{self.high:g} and {self.risk} -> probability = false, or give the hospitals' column so"
+            )
+        known = BY_NAME.get(self.column)
+        if known is not None and known.kind != "continuous":
+            raise ValueError(f"column {self.column!r} is {known.kind}, no number -> name another column")
+        return self
+
+    @property
+    def values(self) -> int | None:
+        """Number of possible values; None where no step is declared."""
+        return None if self.step is None else round((self.high - self.low) / self.step) + 1
+
+    def scale(self, value: float) -> float:
+        """A value of the column as a score in [0, 1] that rises with the risk."""
+        share = (value - self.low) / (self.high - self.low)
+        return share if self.risk == "rises" else 1 - share
+
+    def unscale(self, score: float) -> float:
+        """The value of the column that a score in [0, 1] stands for."""
+        share = score if self.risk == "rises" else 1 - score
+        return self.low + share * (self.high - self.low)
+
+
+def _divides(step: float, distance: float) -> bool:
+    """Whether the distance is a whole number of steps, up to rounding."""
+    steps = distance / step
+    return round(steps) > 0 and abs(steps - round(steps)) < _ROUNDING
+
+
+_ROUNDING = 1e-6
+"""Share of a step that rounding may add or remove."""
+
+
+def kind_of(model: Any) -> str:
+    """The tag by which pydantic tells the kinds of model apart; a network where the plan names no kind."""
+    kind = model.get("kind", "cnn") if isinstance(model, dict) else getattr(model, "kind", "")
+    return f"{TAG}{kind}"
+
+
+AnyModel: TypeAlias = Annotated[
+    Annotated[CnnModel, Tag(f"{TAG}cnn")]
+    | Annotated[LogisticModel, Tag(f"{TAG}logistic")]
+    | Annotated[SvmModel, Tag(f"{TAG}svm")]
+    | Annotated[ScoresModel, Tag(f"{TAG}scores")],
+    Discriminator(
+        kind_of,
+        custom_error_type="kind",
+        custom_error_message='kind must be "cnn", "logistic", "svm" or "scores"',
+    ),
+]
+
+
+def _stands_for_others(name: str) -> bool:
+    return name in {INDEPENDENT, RADIOMICS} or name.startswith(SCORE_OF)
+
+
+def check_covariates(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse names that no regression may use or that occur twice; otherwise return them.
+
+    Raises
+    ------
+    ValueError
+        With the names that are unknown, or all names if one occurs twice.
+    """
+    unknown = [name for name in names if name not in COVARIATES]
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)}: no such covariate -> choose among {', '.join(COVARIATES)}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"{list(names)} has a covariate twice -> name each once")
+    return names

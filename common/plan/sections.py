@@ -1,0 +1,235 @@
+"""The sections of a study plan; their defaults are the paper's settings."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from common.cohort.outcome import OutcomeDefinition
+from common.cohort.repeated_readings import Reading
+from common.cohort.schema import BY_NAME, TABLE_ONE
+from common.plan.models import Name, check_covariates
+from common.runtime.settings_file import Section
+
+Phase = Literal["agreement", "cohort", "regression", "training", "evaluation", "explanation"]
+"""agreement: how far readers agree with themselves, with each other and with computed suggestions (Fig. 3);
+cohort: the patients' features (Table 1); regression: predictors of expansion (Table 2); training: of models;
+evaluation: every model on every cohort, and comparisons of models (Table 3); explanation: attention maps.
+Preparation with its flow chart always comes first."""
+
+
+class PlannedSite(Section):
+    """One hospital and its role in the study."""
+
+    name: Name
+    """The name in the hospital's own site.toml."""
+    role: Literal["train", "external"]
+    """"train": its training split trains models; "external": it only evaluates."""
+    model_release: bool = False
+    """Whether the model trained on this site's patients alone may leave the site for evaluation elsewhere."""
+
+
+class CohortSettings(Section):
+    """The outcome, and how a training site's patients are divided."""
+
+    outcome: OutcomeDefinition = OutcomeDefinition()
+    """Definition of expansion; the paper's rHE by default."""
+    training_fraction: float = Field(default=0.7, gt=0, lt=1)
+    """Share of a training site's patients that trains (the paper's 7:3, stratified by outcome)."""
+    validation_fraction: float = Field(default=0.2, ge=0, lt=1)
+    """Share of the training patients held out at each site to choose the round; 0 takes the last round."""
+    tests: dict[str, Literal["student", "welch", "mann-whitney", "auto"]] = Field(default_factory=dict)
+    """Test of each continuous variable of Table 1, by its name; "auto", the default: normality decides."""
+    maximum_releases: int = Field(default=200, ge=1)
+    """Cohorts of which a site releases statistics, over all runs: differences of many reveal patients."""
+
+    @field_validator("tests")
+    @classmethod
+    def _check_tests(cls, tests: dict[str, str]) -> dict[str, str]:
+        known = [variable.name for variable in TABLE_ONE if variable.kind == "continuous"]
+        unknown = [name for name in tests if name not in known]
+        if unknown:
+            raise ValueError(f"no tests of {', '.join(unknown)} -> choose among {', '.join(known)}")
+        return tests
+
+
+class Federation(Section):
+    """How the sites train together."""
+
+    rounds: int = Field(default=100, ge=1)
+    """Number of aggregations; rounds x local_epochs are the paper's 100 epochs by default."""
+    local_epochs: int = Field(default=1, ge=1)
+    """Passes over a site's training patients in each round."""
+    proximal_mu: float = Field(default=0.0, ge=0)
+    """FedProx' penalty (Li et al. 2020); 0 is FedAvg (McMahan et al. 2017)."""
+    server_optimiser: Literal["none", "sgd", "adam", "adagrad"] = "none"
+    """"none": the weighted mean; else torch.optim on the pseudo-gradient (Reddi et al. 2021)."""
+    server_learning_rate: float = Field(default=1.0, gt=0)
+    """Step size of the server's optimiser."""
+    batch_norm: Literal["averaged", "local"] = "averaged"
+    """"local": a training site keeps its own BatchNorm (Li et al. 2021); other sites use the average."""
+    timeout_s: float = Field(default=3600.0, gt=0)
+    """How long the coordinator waits for one answer, in seconds."""
+
+
+class Arms(Section):
+    """Which models are trained on whose patients, to answer how well a model generalises."""
+
+    design: Literal["together", "leave-one-centre-out"] = "together"
+    """"together": one federation of all training sites; "leave-one-centre-out": one without each site."""
+    local_models: bool = True
+    """Whether each training site also trains a model alone."""
+    pooled_model: bool = False
+    """Whether a model is also trained on all patients in one place (simulation only, for comparison)."""
+
+
+class RegressionSettings(Section):
+    """Which predictors of expansion are screened, and which enter the multivariable model (Table 2)."""
+
+    candidates: tuple[str, ...] = tuple(variable.name for variable in TABLE_ONE)
+    """Variables of Table 1 or "brain_score", each with a univariate model; the paper's are all of Table 1."""
+    entry_p: float = Field(default=0.05, gt=0, le=1)
+    """A variable enters the multivariable model if any of its levels has a p below this."""
+    missing: Literal["complete-case", "level"] = "complete-case"
+    """"level": a missing binary or categorical value is a level of its own, so that its patients stay."""
+
+    @field_validator("candidates")
+    @classmethod
+    def _check_candidates(cls, candidates: tuple[str, ...]) -> tuple[str, ...]:
+        return check_covariates(candidates)
+
+
+class Agreement(Section):
+    """How repeated readings of the same CT are judged."""
+
+    same_readers: bool = False
+    """Whether the same persons read at all sites; if not, two-way intraclass correlations are not pooled."""
+
+
+class Radiomics(Section):
+    """Handcrafted features of the lesion and how the LASSO selects among them."""
+
+    voi: Literal["ICH", "ICH+IVH"] = "ICH"
+    """The mask's labels that form the volume of interest."""
+    readings: tuple[Reading, ...] = ()
+    """Repeated readings in which a feature must be reproducible before the LASSO sees it: "intra" (a second
+    session of the first reader), "inter" (a second reader); the paper's are both. None: no feature must."""
+    icc_form: Literal["ICC(1,1)", "ICC(2,1)", "ICC(3,1)"] = "ICC(2,1)"
+    """Intraclass correlation of single readings; the reasons stand beside `StabilityCriterion`."""
+    icc_threshold: float = Field(default=0.80, ge=0, lt=1)
+    """Value that the correlation must exceed in each of these readings (the paper: 0.80)."""
+    icc_judged: Literal["value", "low"] = "value"
+    """What must exceed it: the estimate (the paper's), or the lower end of its 95 % confidence interval."""
+    folds: int = Field(default=10, ge=3, le=20)
+    """Folds of the cross-validation that chooses the penalty."""
+    rule: Literal["lambda_min", "1se"] = "lambda_min"
+    """The penalty of least validation error, or the largest within one standard error of it."""
+    wide_gram_accepted: bool = False
+    """Waives the rule that a fold needs two patients per feature, after an external privacy review. Otherwise
+    features are prescreened by their correlation with the outcome, to as many as the rule allows."""
+
+    @field_validator("readings")
+    @classmethod
+    def _check_readings(cls, readings: tuple[Reading, ...]) -> tuple[Reading, ...]:
+        if len(set(readings)) < len(readings):
+            raise ValueError(f"readings has one twice: {list(readings)} -> name each once")
+        return readings
+
+
+class Evaluation(Section):
+    """How models are judged and compared."""
+
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    """Operating point (the paper: 0.5)."""
+    operating_point: Literal["fixed", "youden"] = "fixed"
+    """"youden": each model's threshold is chosen on its training patients, before any test."""
+    bins: int = Field(default=1000, ge=10, le=100_000)
+    """Number of bins of the score histogram on [0, 1]."""
+    interval: Literal["logit-delong", "delong", "mc_binomial"] | None = None
+    """Interval of the AUC; by default logit-DeLong, in the replication profile the paper's mc_binomial."""
+    proportions: Literal["wilson", "clopper-pearson"] = "wilson"
+    """Interval of accuracy, sensitivity, specificity and predictive values."""
+    reference_model: Name | None = None
+    """The model with which others are compared; by default chosen by validation AUC, never by a test."""
+    mcnemar: Literal["exact", "chi-squared", "corrected"] = "exact"
+    """Test of sensitivities and specificities; the paper's p-values are those of the exact one."""
+    adjustment: Literal["none", "holm"] = "none"
+    """Whether p-values of a cohort's comparisons are adjusted for their number (the paper's are not)."""
+    decision_thresholds: tuple[float, ...] = tuple(step / 20 for step in range(1, 20))
+    """Threshold probabilities of the decision curve."""
+    subgroups: tuple[str, ...] = ()
+    """Binary or categorical variables for whose levels discrimination is reported, too."""
+
+    @field_validator("decision_thresholds")
+    @classmethod
+    def _check_thresholds(cls, thresholds: tuple[float, ...]) -> tuple[float, ...]:
+        from common.stats.decision import check_thresholds
+
+        check_thresholds(thresholds)
+        return thresholds
+
+    @field_validator("subgroups")
+    @classmethod
+    def _check_subgroups(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        levelled = [v.name for v in TABLE_ONE if v.kind in {"binary", "categorical"}]
+        unknown = [name for name in names if name not in levelled]
+        if unknown:
+            kinds = {name: BY_NAME[name].kind for name in unknown if name in BY_NAME}
+            raise ValueError(f"no subgroups by {unknown} {kinds or ''} -> choose among {', '.join(levelled)}")
+        if len(set(names)) < len(names):
+            raise ValueError(f"subgroups has one twice: {list(names)} -> name each once")
+        return names
+
+
+class Noise(Section):
+    """Noise on the federated trainings, so that a model reveals little of whether a site took part.
+
+    The paper has none. Tables, validation and evaluation stay exact sums.
+    """
+
+    multiplier: float = Field(gt=0, le=1e6)
+    """Standard deviation of the summed noise of all sites that do not collude, in units of the norm."""
+    norm: float = Field(default=1.0, gt=0, le=2.0**20)
+    """Bound of the Euclidean norm of a site's change in a round; a longer change is scaled down to it.
+    Noise is sized for a site of `largest_site` patients: set that no higher than needed."""
+    norm_buffers: float = Field(default=1.0, gt=0, le=2.0**20)
+    """The same bound for BatchNorm's running means and variances."""
+    delta: float = Field(default=1e-5, gt=0, lt=1)
+    """Delta of (epsilon, delta)-differential privacy: the probability with which epsilon need not hold."""
+
+
+class Privacy(Section):
+    """How sites' numbers are hidden, so that nobody learns more than their sum (protocol SA1)."""
+
+    secure: bool = True
+    """Whether sums are masked; false shows every site's own numbers to the coordinator."""
+    colluders: int = Field(default=0, ge=0)
+    """How many sites may collude with the coordinator without learning another's numbers."""
+    weights: Literal["frozen", "per-round", "equal"] = "frozen"
+    """How sites are weighted in a federated training. "frozen": by patients, whose total is released once;
+    "per-round": by patients, with the total in each round, whose change would reveal a site's number;
+    "equal": all alike."""
+    largest_site: int = Field(default=1000, ge=1, le=2**31)
+    """Largest number of training patients of a site; more are refused. Weights are shares of it."""
+    clip: float = Field(default=4.0, gt=0, le=2.0**20)
+    """Bound of a weight's change in one round; a larger change is clipped."""
+    clip_buffers: float = Field(default=256.0, gt=0, le=2.0**20)
+    """The same bound for BatchNorm's running means and variances."""
+    clip_fraction: float = Field(default=0.0, ge=0, lt=1)
+    """Largest share of a site's changes that may be clipped; more is an error."""
+    norm_bound: float | None = Field(default=None, gt=0)
+    """Euclidean norm of a site's change of weights in a round above which the site refuses; default: none."""
+    noise: Noise | None = None
+    """Noise on the federated trainings; by default none."""
+
+    def hides_sums_of(self, sites: int) -> bool:
+        """Whether sums over so many sites are masked; a single site has nobody to hide among."""
+        return self.secure and sites > 1
+
+
+class Explanation(Section):
+    """Which attention maps are drawn (Grad-CAM, the paper's Fig. 5)."""
+
+    per_site: int = Field(default=4, ge=0, le=50)
+    """Patients whose maps each site draws, half of them with expansion; maps leave synthetic sites only."""

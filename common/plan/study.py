@@ -1,0 +1,311 @@
+"""The study plan that everybody agreed on: read once, frozen, its hash in every message."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import Field, model_validator
+
+from common.cohort.repeated_readings import READINGS, Reading
+from common.errors import PlanError
+from common.imaging.recipe import Recipe
+from common.plan.checks import (
+    check_arms,
+    check_models,
+    check_phases,
+    check_privacy,
+    check_sites,
+    check_two_sites,
+)
+from common.plan.models import (
+    RADIOMICS,
+    AnyModel,
+    CnnModel,
+    LogisticModel,
+    Name,
+    ScoresModel,
+    SvmModel,
+)
+from common.plan.sections import (
+    Agreement,
+    Arms,
+    CohortSettings,
+    Evaluation,
+    Explanation,
+    Federation,
+    Phase,
+    PlannedSite,
+    Privacy,
+    Radiomics,
+    RegressionSettings,
+)
+from common.runtime.settings_file import Section, load_settings
+from common.stats.profile import Profile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "FEDERATED",
+    "GIVEN_ARM",
+    "POOLED",
+    "AnyModel",
+    "Arm",
+    "CnnModel",
+    "LogisticModel",
+    "Name",
+    "Profile",
+    "ScoresModel",
+    "StudyPlan",
+    "load_plan",
+]
+
+POOLED, FEDERATED = "pooled", "federated"
+"""Names of the arm of all training patients in one place, and of the joint federation."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of training every model: on which sites' patients; all other sites are external.
+
+    Attributes
+    ----------
+    name : str
+        "federated", "federated-without-NAME", "local-NAME", "pooled" or "given".
+    kind : {"federated", "local", "pooled", "given"}
+        "given": a score from the cohort table; its training is not known.
+    sites : tuple of str
+        Sites whose patients train it, sorted; empty for "given".
+    """
+
+    name: str
+    kind: Literal["federated", "local", "pooled", "given"]
+    sites: tuple[str, ...]
+
+
+GIVEN_ARM = Arm("given", "given", ())
+"""The arm of every score that this study does not train."""
+
+
+class StudyPlan(Section):
+    """Everything that determines a study's result, apart from the patients."""
+
+    version: Literal[1] = 1
+    """Version of the plan's format."""
+    name: str = Field(min_length=1, max_length=120)
+    """The study's title."""
+    seed: int = Field(ge=0, lt=2**62)
+    """Seed from which all randomness derives."""
+    threads: int = Field(default=2, ge=1, le=256)
+    """CPU threads of torch: the same number gives the same bits."""
+    profile: Profile = "standard"
+    """Defaults and minima of the statistics."""
+    phases: tuple[Phase, ...] = ("cohort", "regression", "training", "evaluation", "explanation")
+    """Which phases run; e.g. ["cohort"] first asks whether there are enough patients."""
+    two_site_ack: bool = False
+    """Must be true for two sites: states that each can compute the other's sums by subtraction."""
+    sites: tuple[PlannedSite, ...] = Field(min_length=1)
+    """The hospitals and their roles."""
+    cohort: CohortSettings = CohortSettings()
+    """Definition of the outcome, and the division of patients."""
+    preprocessing: Recipe = Recipe()
+    """From CT to network input."""
+    regression: RegressionSettings = RegressionSettings()
+    """How predictors of expansion are screened."""
+    agreement: Agreement = Agreement()
+    """How repeated readings are judged."""
+    radiomics: Radiomics = Radiomics()
+    """Handcrafted features, where a model uses them."""
+    models: tuple[AnyModel, ...] = Field(min_length=1)
+    """The models that are trained and compared."""
+    federation: Federation = Federation()
+    """How sites train together."""
+    arms: Arms = Arms()
+    """Which models are trained on whose patients."""
+    evaluation: Evaluation = Evaluation()
+    """How models are judged."""
+    privacy: Privacy = Privacy()
+    """How sums over sites are hidden."""
+    explanation: Explanation = Explanation()
+    """Which attention maps are drawn."""
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        trains = bool(self.trained_models)
+        check_sites(self.sites, trains=trains or "regression" in self.phases)
+        check_arms(self.arms, self.sites, self.profile)
+        check_two_sites(self.sites, acknowledged=self.two_site_ack)
+        check_phases(self.phases, trains=trains)
+        check_privacy(self.privacy, self.sites, self.arms, self.networks)
+        check_models(self.models, self.evaluation)
+        return self
+
+    @property
+    def training_sites(self) -> tuple[str, ...]:
+        """Names of the sites whose patients train, sorted."""
+        return tuple(sorted(site.name for site in self.sites if site.role == "train"))
+
+    @property
+    def site_names(self) -> tuple[str, ...]:
+        """Names of all sites, sorted."""
+        return tuple(sorted(site.name for site in self.sites))
+
+    @property
+    def hides_sums(self) -> bool:
+        """Whether sums over sites are masked; a single site has nobody to hide among."""
+        return self.privacy.hides_sums_of(len(self.sites))
+
+    def number_of(self, name: str) -> int:
+        """The site's number in the roster, from 1, in the order of the sites' names."""
+        return self.site_names.index(name) + 1
+
+    @property
+    def interval(self) -> Literal["logit-delong", "delong", "mc_binomial"]:
+        """Method of the AUC's confidence interval."""
+        return self.evaluation.interval or (
+            "mc_binomial" if self.profile == "replication" else "logit-delong"
+        )
+
+    def site(self, name: str) -> PlannedSite:
+        """The site of that name.
+
+        Raises
+        ------
+        PlanError
+            If the plan has no such site.
+        """
+        for site in self.sites:
+            if site.name == name:
+                return site
+        raise PlanError(f"the plan has no site {name!r}; it has {', '.join(self.site_names)}")
+
+    @property
+    def networks(self) -> tuple[CnnModel, ...]:
+        """The models that read the CT."""
+        return tuple(model for model in self.models if isinstance(model, CnnModel))
+
+    @property
+    def regressions(self) -> tuple[LogisticModel, ...]:
+        """The logistic models."""
+        return tuple(model for model in self.models if isinstance(model, LogisticModel))
+
+    @property
+    def table_models(self) -> tuple[LogisticModel | SvmModel, ...]:
+        """The trained models that read the cohort table."""
+        return tuple(model for model in self.models if isinstance(model, LogisticModel | SvmModel))
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether the study needs CT and masks for more than missing volumes."""
+        return bool(self.networks) or self.takes_radiomics
+
+    @property
+    def takes_radiomics(self) -> bool:
+        """Whether a model of the plan uses radiomics features."""
+        return any(RADIOMICS in model.covariates for model in self.table_models)
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """Repeated readings whose masks the study reads."""
+        of_features = self.radiomics.readings if self.takes_radiomics else ()
+        return READINGS if "agreement" in self.phases else of_features
+
+    @property
+    def scores(self) -> tuple[ScoresModel, ...]:
+        """The models whose scores are columns of the cohort table."""
+        return tuple(model for model in self.models if isinstance(model, ScoresModel))
+
+    @property
+    def trained_models(self) -> tuple[CnnModel | LogisticModel | SvmModel, ...]:
+        """The models that the study itself trains."""
+        return (*self.networks, *self.table_models)
+
+    def network(self, name: str) -> CnnModel:
+        """The network of that name.
+
+        Raises
+        ------
+        PlanError
+            If the plan has no such network.
+        """
+        model = self.model(name)
+        if not isinstance(model, CnnModel):
+            raise PlanError(f"the plan's model {name!r} is no network")
+        return model
+
+    def model(self, name: str) -> AnyModel:
+        """The model of that name.
+
+        Raises
+        ------
+        PlanError
+            If the plan has no such model.
+        """
+        for model in self.models:
+            if model.name == name:
+                return model
+        raise PlanError(f"the plan has no model {name!r}")
+
+    def arms_of(self, model: AnyModel) -> tuple[Arm, ...]:
+        """The arms in which a model exists; a table model's pooled arm would equal its federated one."""
+        if isinstance(model, ScoresModel):
+            return (GIVEN_ARM,)
+        arms = self.all_arms()
+        return arms if isinstance(model, CnnModel) else tuple(arm for arm in arms if arm.kind != "pooled")
+
+    def all_arms(self) -> tuple[Arm, ...]:
+        """Every arm of the design, federated ones first."""
+        sites = self.training_sites
+        federated: list[Arm] = []
+        if len(sites) > 1 and self.arms.design == "together":
+            federated.append(Arm(FEDERATED, "federated", sites))
+        elif self.arms.design == "leave-one-centre-out":
+            federated += [
+                Arm(f"{FEDERATED}-without-{absent}", "federated", tuple(s for s in sites if s != absent))
+                for absent in sites
+            ]
+        local = [
+            Arm(f"local-{site}", "local", (site,))
+            for site in sites
+            if self.arms.local_models or len(sites) == 1
+        ]
+        pooled = [Arm(POOLED, "pooled", sites)] if self.arms.pooled_model else []
+        return (*federated, *local, *pooled)
+
+    def arm(self, name: str) -> Arm:
+        """The arm of that name.
+
+        Raises
+        ------
+        PlanError
+            If the plan has no such arm.
+        """
+        for arm in self.all_arms():
+            if arm.name == name:
+                return arm
+        raise PlanError(f"the plan has no arm {name!r}")
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON of every setting, defaults included."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
+        """The digest, computed once because every message carries it; a plan never changes."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def load_plan(path: Path) -> StudyPlan:
+    """The plan in a TOML file.
+
+    Raises
+    ------
+    PlanError
+        If the file is unusable or violates the plan's format; lists line, key and value of every violation.
+    """
+    return load_settings(path, StudyPlan, PlanError)

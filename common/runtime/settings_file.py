@@ -1,0 +1,109 @@
+"""Reading rhe's TOML files: unknown keys refused, every violation at once, each with the line to fix."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from common.errors import RheError
+
+KeyPath = tuple[str | int, ...]
+
+TAG = "kind="
+"""How the tag of a union begins: pydantic puts it into a violation's location, no file has it."""
+
+
+_UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
+"""Of a pydantic model, and of a dataclass."""
+
+
+class Section(BaseModel):
+    """A table of a TOML file: frozen, and no key but those documented."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+Settings = TypeVar("Settings", bound=Section)
+
+
+def load_settings(path: Path, model: type[Settings], error: type[RheError]) -> Settings:
+    """The file's settings, validated.
+
+    Raises
+    ------
+    RheError
+        Of the given class, if the file is missing, is not TOML, or violates the model: one line each.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        return model.model_validate(tomllib.loads(text))
+    except FileNotFoundError:
+        raise error(f"{path}: no such file -> check the path; deploy/ has examples") from None
+    except UnicodeDecodeError:
+        raise error(f"{path}: is not UTF-8 text -> give a TOML file, saved as UTF-8") from None
+    except OSError as failure:
+        raise error(f"{path}: cannot be read ({failure.strerror}) -> correct path or permissions") from None
+    except tomllib.TOMLDecodeError as failure:
+        raise error(f"{path}: not valid TOML: {failure}") from None
+    except ValidationError as failure:
+        problems = [dict(problem) for problem in failure.errors()]
+        lines = [f"{path}:{_describe(text, problem)}" for problem in problems if not _is_consequence(problem)]
+        raise error("\n".join(lines)) from None
+
+
+def _is_consequence(problem: dict[str, object]) -> bool:
+    """Whether pydantic calls a list too short only because its elements were refused."""
+    return problem["type"] == "too_short" and bool(problem["input"])
+
+
+def _describe(text: str, problem: dict[str, object]) -> str:
+    found = problem["loc"]
+    if not isinstance(found, tuple):
+        raise TypeError(f"pydantic gave no location: {problem}")
+    location = tuple(part for part in found if not str(part).startswith(TAG))
+    name = ".".join(str(part) for part in location) or "the whole file"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] in _UNKNOWN_KEY:
+        message = "unknown key -> remove it or correct its spelling"
+    value = problem.get("input")
+    shown = f" (found {value!r})" if isinstance(value, str | int | float | bool) else ""
+    return f"{_line_of(text, location)}: {name}: {message}{shown}"
+
+
+def _line_of(text: str, location: KeyPath) -> int:
+    """The line where the deepest part of `location` that the file has is written, counted from 1."""
+    best, depth = 1, 0
+    table: KeyPath = ()
+    seen: dict[str, int] = {}
+    for number, raw in enumerate(text.splitlines(), start=1):
+        line = raw.strip()
+        if line.startswith("[["):
+            name = line.strip("[] ")
+            seen[name] = seen.get(name, -1) + 1
+            table = (*name.split("."), seen[name])
+            path = table
+        elif line.startswith("["):
+            table = _add_indices(line.split("#")[0].strip("[] ").split("."), seen)
+            path = table
+        elif "=" in line and not line.startswith("#"):
+            path = (*table, line.split("=")[0].strip().strip('"'))
+        else:
+            continue
+        matched = path == location[: len(path)]
+        if matched and len(path) > depth:
+            best, depth = number, len(path)
+    return best
+
+
+def _add_indices(keys: list[str], seen: dict[str, int]) -> KeyPath:
+    """The path of a table inside an array's last element, e.g. ``[models.training]`` of the third model."""
+    path: KeyPath = ()
+    for depth, key in enumerate(keys, start=1):
+        name = ".".join(keys[:depth])
+        path = (*path, key, seen[name]) if name in seen else (*path, key)
+    return path

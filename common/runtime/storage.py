@@ -1,0 +1,121 @@
+"""Files that are either there whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from common.errors import StorageError
+
+
+def write_atomically(path: Path, content: bytes, *, private: bool = False) -> None:
+    """Writes the file so that a crash leaves the old content or the new one, never a part.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder is made if there is none.
+    content : bytes
+    private : bool
+        Whether only the file's owner may ever read it (keys).
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or the folder cannot be written; nothing is left behind.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mode = 0o600 if private else 0o666
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as failure:
+        raise StorageError(f"{path}: cannot be written ({_reason(failure)})") from None
+    finally:
+        # Also after Ctrl-C; gone already where the file is whole.
+        with suppress(OSError):
+            temporary.unlink()
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """A context that only one process can be in for this folder.
+
+    Raises
+    ------
+    StorageError
+        If another process is in it, or the folder cannot be written.
+    """
+    lock = folder / ".lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as failure:
+        raise StorageError(f"{folder}: cannot be written ({_reason(failure)})") from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StorageError(
+                f"{folder}: another process is working here -> wait for it or choose another folder"
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def make_private_folder(path: Path) -> Path:
+    """The folder, made if there is none, that only its owner may enter.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.chmod(0o700)
+    except OSError as failure:
+        raise StorageError(f"{path}: cannot be made a private folder ({_reason(failure)})") from None
+    return path
+
+
+def is_taken(folder: Path) -> bool:
+    """Whether a process is in `lock_folder` for this folder now."""
+    try:
+        handle = os.open(folder / ".lock", os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _reason(failure: OSError) -> str:
+    if failure.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return "the disk is full -> free some space and run again, a study with --resume"
+    return (
+        f"{failure.strerror or type(failure).__name__} -> correct its permissions, or choose another folder"
+    )

@@ -1,0 +1,101 @@
+"""How a command ends: one clear message and an exit code, never a traceback."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+import typer
+
+from common.errors import RheError, StorageError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+INTERRUPTED = 130
+TERMINATED = 143
+UNEXPECTED = 70
+
+
+class Terminal(typer.Typer):
+    """A command-line application that reports every failure in one message.
+
+    Parameters
+    ----------
+    name : str
+        The program's, for messages.
+    about : str
+        What it is for.
+    after_interrupt : str
+        What a user who pressed Ctrl-C should know.
+    """
+
+    def __init__(self, name: str, about: str, after_interrupt: str) -> None:
+        super().__init__(
+            name=name, help=about, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+        )
+        self._name = name
+        self._after_interrupt = after_interrupt
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Runs the command line and exits."""
+        signal.signal(signal.SIGTERM, _terminate)
+        # A person sees progress bars and messages; a log file gets every event.
+        level = logging.WARNING if sys.stderr.isatty() else logging.INFO
+        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        sys.exit(self._run(*args, **kwargs))
+
+    def _run(self, *args: Any, **kwargs: Any) -> int:
+        try:
+            exit_code = int(super().__call__(*args, **{**kwargs, "standalone_mode": False}) or 0)
+        except click.ClickException as failure:
+            failure.show()
+            return failure.exit_code
+        except (KeyboardInterrupt, click.Abort):
+            exit_code = INTERRUPTED
+        except RheError as failure:
+            return self._fail(f"{failure}  [{failure.code}]", failure.exit_code)
+        except OSError as failure:
+            return self._fail(f"{failure}  [{StorageError.code}]", StorageError.exit_code)
+        except Exception as failure:  # noqa: BLE001 - the process' boundary: a bug is told in one line too
+            return self._fail(
+                f"an error of the program itself ({type(failure).__name__}: {failure}) -> please report it "
+                f"with {_keep_traceback()}",
+                UNEXPECTED,
+            )
+        if exit_code == INTERRUPTED:
+            return self._fail(f"interrupted; {self._after_interrupt}", INTERRUPTED)
+        return exit_code
+
+    def _fail(self, message: str, exit_code: int) -> int:
+        sys.stderr.write(f"{self._name}: {message}\n")
+        return exit_code
+
+
+def make_progress_bar() -> Progress:
+    """Shows on the terminal what takes long; silent where there is no terminal."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress
+
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """Ends as a user's Ctrl-C would, so that children are ended and nothing is left half-written."""
+    raise SystemExit(TERMINATED)
+
+
+def _keep_traceback() -> Path:
+    handle, name = tempfile.mkstemp(prefix="rhe-", suffix=".traceback")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(traceback.format_exc())
+    return Path(name)

@@ -1,0 +1,271 @@
+"""The server's side of a round: ask, collect into one running sum, have it opened, close.
+
+Before the server asks the sites for their seeds, all that it needs to resume is on its disk; before it tells
+them to forget the round, so is the opened sum.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+from common.secagg.codes import SecAggError
+from common.secagg.coordinator.asking import Asking
+from common.secagg.coordinator.files import ServerFiles, ServerRecord, Sums, Total
+from common.secagg.coordinator.gathering import Assembly, Coordinator, Question
+from common.secagg.crypto import masks
+from common.secagg.wire.frames import Bytes, MessageKind, sha256
+from common.secagg.wire.messages import (
+    NO_DIGEST,
+    CloseStatus,
+    Contribution,
+    Natural,
+    Reveal,
+    RevealRequest,
+    SignedContribution,
+    SignedJoin,
+    set_digest,
+)
+from common.secagg.wire.pairing import derive_self_mask_key, make_round_context
+from common.secagg.wire.payload import view_words
+
+
+class Stage(StrEnum):
+    """How far a round has come."""
+
+    JOINING = "joining"
+    COLLECTING = "collecting"
+    REVEALING = "revealing"
+    OPENED = "opened"
+    CLOSING = "closing"
+
+
+class RoundRecord(ServerRecord):
+    """What the server keeps of a round."""
+
+    stage: Stage = Stage.JOINING
+    """How far the round has come."""
+    joins: tuple[SignedJoin, ...] = ()
+    """Of all sites that joined."""
+    members: tuple[SignedJoin, ...] = ()
+    """The JOINs of the set's members in the latest attempt."""
+    attempt: Natural = 0
+    """Number of the latest attempt, from 0."""
+    contributions: tuple[SignedContribution, ...] = ()
+    """The signed M4 headers of all members; none before revealing."""
+    status: CloseStatus = "lost"
+    """How the round ends as things stand."""
+    result: str = NO_DIGEST
+    """SHA-256 of what was made of the sum; `NO_DIGEST` if nothing was."""
+
+
+class ServerRound(Asking):
+    """One round; a server that was killed makes it again with the same arguments and goes on.
+
+    Parameters
+    ----------
+    coordinator : Coordinator
+    folder : Path
+        For this round only.
+    question : Question
+    model : bytes
+        The weights that the sites start from.
+    configuration : bytes
+        All else that the sites compute from, the seed included.
+
+    Raises
+    ------
+    ResumeError
+        If the folder has another round's record, or a damaged one.
+    """
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        folder: Path,
+        question: Question,
+        model: Bytes = b"",
+        configuration: bytes = b"",
+    ) -> None:
+        super().__init__(coordinator)
+        self._question = question
+        self._payload = (model, configuration)
+        self._files = ServerFiles(folder)
+        request = question.request(coordinator, model, configuration)
+        self._record = self._files.begin(RoundRecord(request=request))
+        self._assembly = Assembly(coordinator, question, self._record.request)
+        for signed in self._record.joins:
+            (name,) = coordinator.names((signed.join.site,))
+            self._assembly.joins[name] = signed
+        self._start()
+
+    @property
+    def stage(self) -> Stage:
+        """How far the round has come."""
+        return self._record.stage
+
+    def proceed(self) -> None:
+        """Go from joining to collecting with the sites that joined, or from collecting to revealing.
+
+        Raises
+        ------
+        SecAggError
+            E_MIN or E_SET_CHANGE if no set is allowed; E_SET_INCOMPLETE if contributions are missing.
+        ValueError
+            If the round is at another stage.
+        """
+        if self.stage is Stage.JOINING:
+            joins = tuple(self._assembly.joins.values())
+            members = self._assembly.choose(self._heard)
+            self._keep(stage=Stage.COLLECTING, joins=joins, members=members)
+            return
+        if self.stage is not Stage.COLLECTING:
+            raise ValueError(f"a round cannot proceed from {self.stage}")
+        self._check_complete()
+        self._files.keep_total("sums", self._total)
+        self._keep(stage=Stage.REVEALING, contributions=self._order_contributions())
+
+    def retry(self) -> None:
+        """Discard what was collected, and begin another attempt with only the sites that contributed.
+
+        Raises
+        ------
+        SecAggError
+            E_MIN or E_SET_CHANGE if no such set is allowed.
+        ValueError
+            If the round is at another stage than collecting.
+        """
+        if self.stage is not Stage.COLLECTING:
+            raise ValueError(f"no attempt can be repeated in {self.stage}")
+        self._keep(members=self._assembly.choose(self._heard), attempt=self._record.attempt + 1)
+
+    def open(self) -> Sums:
+        """The sums over the set; they are on the disk when this returns, and the same when called again.
+
+        Raises
+        ------
+        SecAggError
+            E_SET_INCOMPLETE if seeds are missing; S_CANARY, and the round is lost, if masks are left.
+        ValueError
+            If the round has not come so far, or is lost.
+        """
+        if self.stage is Stage.REVEALING:
+            self._check_complete()
+            self._unmask()
+            try:
+                self._total.decode_sums()
+            except SecAggError:
+                self.lose()
+                raise
+            self._files.keep_total("opened", self._total)
+            self._keep(stage=Stage.OPENED, status="opened")
+            self._files.drop_total("sums")
+        if self._record.status != "opened":
+            raise ValueError(f"a round cannot be opened in {self.stage}")
+        return self._files.read_total("opened").decode_sums()
+
+    def close(self, result: str = NO_DIGEST) -> None:
+        """Let the sites forget the round; `result` is the SHA-256 of what was made of the sum.
+
+        Raises
+        ------
+        ValueError
+            If the sum has not been opened.
+        """
+        if self.stage is not Stage.OPENED:
+            raise ValueError(f"a round cannot be closed in {self.stage}")
+        self._keep(stage=Stage.CLOSING, result=result)
+
+    def lose(self) -> None:
+        """Give the round up."""
+        self._keep(stage=Stage.CLOSING, status="lost")
+        self._files.drop_total("sums")
+
+    def _list_joins(self) -> tuple[SignedJoin, ...]:
+        return self._record.members
+
+    def _take(self, site: str, message: Bytes) -> None:
+        match self.stage:
+            case Stage.JOINING:
+                self._assembly.receive(site, message)
+            case Stage.COLLECTING:
+                self._receive_contribution(site, message)
+            case Stage.REVEALING:
+                self._receive_seed(site, message)
+            case _:
+                self._assembly.receive_closed(site, message)
+
+    def _keep(self, **update: object) -> None:
+        self._record = self._record.model_copy(update=update)
+        self._files.write(self._record)
+        self._start()
+
+    def _start(self) -> None:
+        """Reset what was received: at the beginning of a stage, nobody has answered."""
+        self._heard = set()
+        self._seeds: dict[int, bytes] = {}
+        self._contributions: dict[str, SignedContribution] = {}
+        if self.stage is Stage.COLLECTING:
+            self._total = Total(self._question.vectors)
+        elif self.stage is Stage.REVEALING:
+            self._total = self._files.read_total("sums")
+
+    def _list_expected(self) -> tuple[str, ...]:
+        match self.stage:
+            case Stage.COLLECTING | Stage.REVEALING:
+                return self.members
+            case Stage.OPENED:
+                return ()
+            case _:
+                return self._assembly.asked
+
+    def _make_message(self) -> bytes:
+        record = self._record
+        match self.stage:
+            case Stage.JOINING:
+                return self._coordinator.say(MessageKind.ROUND_REQUEST, record.request, *self._payload)
+            case Stage.COLLECTING:
+                return self._assembly.contribute(record.attempt, record.members)
+            case Stage.REVEALING:
+                return self._coordinator.say(MessageKind.REVEAL_REQUEST, self._make_reveal_request())
+            case _:
+                return self._assembly.close(record.status, record.result)
+
+    def _make_reveal_request(self) -> RevealRequest:
+        return RevealRequest(
+            hdr=self._assembly.hdr,
+            phase=self._record.request.phase,
+            attempt=self._record.attempt,
+            contributions=self._record.contributions,
+        )
+
+    def _receive_contribution(self, site: str, message: Bytes) -> None:
+        header, frame = self._coordinator.hear(site, message, MessageKind.CONTRIBUTION, Contribution)
+        expected = (self._assembly.hdr, self._record.attempt, set_digest(self._record.members))
+        if (header.hdr, header.attempt, header.set) != expected:
+            raise SecAggError(f"site {site} contributed to another attempt", code="S_STALE")
+        if sha256(frame.payload) != header.payload:
+            raise SecAggError(f"the words of site {site} are not those that it signed", code="S_PAYLOAD")
+        words = view_words(self._question.vectors, frame.payload)
+        for vector, into, more in zip(self._total.vectors, self._total.words, words, strict=True):
+            masks.add_words(into, more, vector.ring)
+        self._contributions[site] = SignedContribution(contribution=header, signature=frame.signature.hex())
+
+    def _receive_seed(self, site: str, message: Bytes) -> None:
+        header, _ = self._coordinator.hear(site, message, MessageKind.REVEAL, Reveal)
+        if (header.hdr, header.attempt) != (self._assembly.hdr, self._record.attempt):
+            raise SecAggError(f"site {site} revealed another attempt", code="S_STALE")
+        self._seeds[header.site] = bytes.fromhex(header.seed)
+
+    def _unmask(self) -> None:
+        """Subtract every site's own mask, and only once: keeping the result may fail and be tried again."""
+        record = self._record
+        context = make_round_context(self._assembly.hdr, record.attempt, set_digest(record.members))
+        for vector, words in zip(self._total.vectors, self._total.words, strict=True):
+            for site, seed in self._seeds.items():
+                key = derive_self_mask_key(seed, site, vector, context)
+                masks.add_stream(words, key, vector.ring, sign=-1, suite=self._question.suite)
+        self._seeds = {}
+
+    def _order_contributions(self) -> tuple[SignedContribution, ...]:
+        return tuple(self._contributions[name] for name in self.members)

@@ -1,0 +1,127 @@
+"""Identity keys, session keys and the keys that derive from them; every use has its own prefix.
+
+References
+----------
+RFC 8032 (Ed25519), RFC 7748 (X25519; section 6.1 for the zero secret), RFC 5869 (HKDF).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from common.errors import ProtocolError
+from common.secagg.codes import SecAggError
+
+KEY_BYTES = 32
+"""Length of every public key, secret, seed and mask key of the protocol."""
+SIGNATURE_BYTES = 64
+"""Length of an Ed25519 signature."""
+
+_FINGERPRINT_BYTES = 20
+
+
+def sign_message(key: Ed25519PrivateKey, kind: str, body: bytes) -> bytes:
+    """The signature, 64 bytes, of a message of one kind; invalid for the same bytes of another kind."""
+    return key.sign(_hash_message(kind, body))
+
+
+def verify_signature(public: bytes, kind: str, body: bytes, signature: bytes) -> bool:
+    """Whether the owner of the raw public key signed these bytes as a message of this kind.
+
+    Also false if the key or the signature is malformed.
+    """
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, _hash_message(kind, body))
+    except (ValueError, InvalidSignature):
+        return False
+    return True
+
+
+def encode_public_key(public: bytes) -> str:
+    """A raw public key as 64 lower-case hexadecimal digits, as rosters and messages carry it."""
+    return public.hex()
+
+
+def decode_public_key(text: str) -> bytes:
+    """The raw public key, 32 bytes, in a text from `encode_public_key`.
+
+    Raises
+    ------
+    ProtocolError
+        If the text is not 64 lower-case hexadecimal digits: a key has only one spelling.
+    """
+    try:
+        public = bytes.fromhex(text)
+    except ValueError:
+        public = b""
+    if len(public) != KEY_BYTES or public.hex() != text:
+        raise ProtocolError("a public key is not 64 lower-case hexadecimal digits")
+    return public
+
+
+def fingerprint(public: bytes) -> str:
+    """Eight groups of four letters and digits that two people compare by telephone: 160 bits of SHA-256.
+
+    Examples
+    --------
+    >>> fingerprint(bytes(32))
+    'PKXY 4SNS QLLH 7HZ2 ZAKO KGV4 ZPDI QLDJ'
+    """
+    digest = hashlib.sha256(b"SA1/fp" + public).digest()[:_FINGERPRINT_BYTES]
+    text = base64.b32encode(digest).decode("ascii")
+    return " ".join(text[start : start + 4] for start in range(0, len(text), 4))
+
+
+def generate_session_key() -> X25519PrivateKey:
+    """A new session key; its raw public half is ``.public_key().public_bytes_raw()``."""
+    return X25519PrivateKey.generate()
+
+
+def derive_shared_secret(private: X25519PrivateKey, peer: bytes) -> bytes:
+    """The 32 bytes that the owners of two session keys both compute.
+
+    Raises
+    ------
+    SecAggError
+        E_BAD_POINT if the peer's raw public key is not 32 bytes or is a low-order point: then the secret
+        would be zero whatever the private key, and known to everybody.
+    """
+    try:
+        return private.exchange(X25519PublicKey.from_public_bytes(peer))
+    except ValueError:
+        raise SecAggError("a peer's session key is a low-order point", code="E_BAD_POINT") from None
+
+
+def derive_pair_key(secret: bytes, salt: bytes, info: bytes) -> bytes:
+    """The mask key, 32 bytes, of two sites and one vector.
+
+    Parameters
+    ----------
+    secret : bytes
+        From `derive_shared_secret`.
+    salt : bytes
+        SHA-256 of the agreed set, 32 bytes.
+    info : bytes
+        Canonical JSON of all that both must agree on; if they differ, the masks do not cancel.
+    """
+    return _derive_key(secret, salt, b"SA1/pair" + info)
+
+
+def derive_self_key(seed: bytes, info: bytes) -> bytes:
+    """The key, 32 bytes, of a site's own mask, from the seed that the site reveals at the end."""
+    return _derive_key(seed, None, b"SA1/self" + info)
+
+
+def _hash_message(kind: str, body: bytes) -> bytes:
+    return hashlib.sha256(b"SA1/" + kind.encode("ascii") + b"\0" + body).digest()
+
+
+def _derive_key(secret: bytes, salt: bytes | None, info: bytes) -> bytes:
+    return HKDF(hashes.SHA256(), KEY_BYTES, salt, info).derive(secret)

@@ -1,0 +1,94 @@
+"""From session keys to mask keys: the secret that two sites share, and the key that hides each vector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from common.secagg.crypto.keys import derive_pair_key, derive_self_key, derive_shared_secret
+from common.secagg.crypto.masks import Sign, Suite, add_streams
+from common.secagg.crypto.rings import Vector, Words
+from common.secagg.wire.canonical import Json, encode_canonical
+from common.secagg.wire.messages import SignedJoin, set_digest
+
+Context: TypeAlias = Mapping[str, Json]
+"""What all members must agree on for their masks to cancel; see `make_round_context`."""
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """One member's secrets with every other member of a set.
+
+    Attributes
+    ----------
+    site : int
+        The member's own number.
+    set : str
+        SHA-256 of the set, 64 hexadecimal digits.
+    secrets : mapping of int to bytes
+        The 32 shared secret bytes, by the other member's number.
+    """
+
+    site: int
+    set: str
+    secrets: Mapping[int, bytes] = field(repr=False)
+
+    def mask(self, vector: Vector, words: Words, context: Context, suite: Suite) -> None:
+        """Add every pair's mask in place: the site with the lower number adds what the higher subtracts."""
+        add_streams(words, self._streams(vector, context), vector.ring, suite)
+
+    def _streams(self, vector: Vector, context: Context) -> Iterator[tuple[bytes, Sign]]:
+        salt = bytes.fromhex(self.set)
+        # Two documents, of which the first is the same for all pairs: half the cost of a small vector
+        shared = encode_canonical({**context, **_describe_vector(vector)})
+        for peer, secret in self.secrets.items():
+            pair = encode_canonical({"lower": min(self.site, peer), "higher": max(self.site, peer)})
+            yield derive_pair_key(secret, salt, shared + pair), 1 if self.site < peer else -1
+
+
+def pair_up(site: int, private: bytes, joins: Sequence[SignedJoin]) -> Pairing:
+    """One member's secrets with every other member.
+
+    Parameters
+    ----------
+    site : int
+        The member's own number.
+    private : bytes
+        Its private session key, 32 bytes.
+    joins : sequence of SignedJoin
+        Of all members; their signatures must have been checked.
+
+    Raises
+    ------
+    SecAggError
+        E_BAD_POINT if a peer's key is a low-order point.
+    """
+    key = X25519PrivateKey.from_private_bytes(private)
+    secrets = {
+        signed.join.site: derive_shared_secret(key, bytes.fromhex(signed.join.key))
+        for signed in joins
+        if signed.join.site != site
+    }
+    return Pairing(site, set_digest(tuple(joins)), secrets)
+
+
+def make_round_context(hdr: str, attempt: int, members: str) -> Context:
+    """The context of one attempt's masks: round, attempt and set."""
+    return {"hdr": hdr, "attempt": attempt, "set": members}
+
+
+def make_session_context(hdr: str, members: str, step: int, question: str, layout: str) -> Context:
+    """The context of one iteration's masks: if sites differ in parameters or vectors, masks do not cancel."""
+    return {"hdr": hdr, "set": members, "step": step, "input": question, "layout": layout}
+
+
+def derive_self_mask_key(seed: bytes, site: int, vector: Vector, context: Context) -> bytes:
+    """The key, 32 bytes, of a site's own mask on a vector."""
+    return derive_self_key(seed, encode_canonical({**context, **_describe_vector(vector), "site": site}))
+
+
+def _describe_vector(vector: Vector) -> dict[str, Json]:
+    return {"vector": vector.name, "shape": list(vector.shape), "ring": str(vector.ring)}

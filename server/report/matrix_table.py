@@ -1,0 +1,61 @@
+"""The evaluation matrix: every model on every cohort, with what the model had seen of the cohort."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.report.cohorts import key_of
+from server.report.palette import LineStyle
+from server.report.subject import Subject
+from server.report.views import EvaluationRow, ModelView
+from server.results.evaluation import Cell
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """One table of the chapter "Evaluation matrix".
+
+    Attributes
+    ----------
+    title : str
+        The model, or the word for given scores.
+    reference : bool
+        Whether it shows the reference model.
+    columns : tuple of LineStyle
+        Label and style of each arm or score.
+    rows : tuple of CohortRow
+        Cells in the order of the columns.
+    """
+
+    title: str
+    reference: bool
+    columns: tuple[LineStyle, ...]
+    rows: tuple[EvaluationRow, ...]
+
+
+def build_matrices(subject: Subject) -> tuple[Matrix, ...]:
+    """One table for each trained model, arms across, and one for all given scores, scores across."""
+    judged = [model for model in subject.models if model.rows]
+    given = [model for model in judged if all(cell.kind == "given" for cell in model.cells)]
+    trained = [
+        Matrix(model.name, model.reference, tuple(subject.arm_styles[arm] for arm in model.arms), model.rows)
+        for model in judged
+        if model not in given
+    ]
+    return (*trained, _build_given(subject, given)) if given else tuple(trained)
+
+
+def _build_given(subject: Subject, models: list[ModelView]) -> Matrix:
+    return Matrix(
+        title="Given scores" if len(models) > 1 else models[0].name,
+        reference=False,
+        columns=tuple(subject.model_styles[model.name] for model in models),
+        rows=tuple(
+            EvaluationRow(row.sites, row.part, tuple(_find_same(model, row.size) for model in models))
+            for row in models[0].rows
+        ),
+    )
+
+
+def _find_same(model: ModelView, other: Cell) -> Cell | None:
+    return next((cell for cell in model.cells if key_of(cell) == key_of(other)), None)

@@ -1,0 +1,176 @@
+"""The whole results file from what the phases gave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from common.messages.headers import SiteFacts
+from common.plan.study import StudyPlan
+from server.phases.agreement import ComparedReadings
+from server.phases.cohort import DescribedColumn
+from server.phases.comparison import ComparedModels
+from server.phases.evaluation import EvaluatedModels
+from server.phases.explanation import AttentionMap
+from server.phases.fitting import FittedRegression
+from server.phases.preparation import Preparation
+from server.phases.regression import Screening
+from server.phases.selection import ArmSelection
+from server.phases.svm import TrainedSvm
+from server.phases.training import TrainedModel
+from server.results.cohort import record_cohort, record_flow, record_parts
+from server.results.comparison import record_comparisons, record_heterogeneity
+from server.results.evaluation import record_cell, record_subgroups
+from server.results.file import Results, record_site, record_study
+from server.results.hiding import record_masking
+from server.results.provenance import Provenance
+from server.results.readings import record_reproducibility
+from server.results.regression import record_fitted_model, record_regression
+from server.results.selection import FeatureSelection, record_selection
+from server.results.training import record_curve, record_machine, record_overlay
+from server.run import StudyRun
+
+
+@dataclass(frozen=True)
+class StudyOutcome:
+    """What the phases of one study gave; empty or None where the plan leaves a phase out.
+
+    Attributes
+    ----------
+    facts : mapping of str to SiteFacts
+        By site, what it stated about its software and hardware.
+    preparation : Preparation
+        Flow charts and sizes of the cohorts.
+    readings : tuple of ComparedReadings
+        Agreement of repeated readings.
+    cohort : tuple of DescribedColumn
+        Table 1, one column a cohort.
+    screening : Screening or None
+        Table 2.
+    trained : tuple of TrainedModel
+        The networks, one a model and arm.
+    fitted : tuple of FittedRegression
+        The logistic models, one a model and arm.
+    machines : tuple of TrainedSvm
+        The support vector machines, one a model and arm.
+    selections : tuple of ArmSelection
+        Radiomics features of the federated arms.
+    reference : str or None
+        Name of the model that others are compared with.
+    evaluated : EvaluatedModels or None
+        The evaluation matrix.
+    compared : ComparedModels or None
+        Comparisons of models, and of centres.
+    maps : tuple of AttentionMap
+        Of synthetic patients.
+    """
+
+    facts: Mapping[str, SiteFacts]
+    preparation: Preparation
+    readings: tuple[ComparedReadings, ...] = ()
+    cohort: tuple[DescribedColumn, ...] = ()
+    screening: Screening | None = None
+    trained: tuple[TrainedModel, ...] = ()
+    fitted: tuple[FittedRegression, ...] = ()
+    machines: tuple[TrainedSvm, ...] = ()
+    selections: tuple[ArmSelection, ...] = ()
+    reference: str | None = None
+    evaluated: EvaluatedModels | None = None
+    compared: ComparedModels | None = None
+    maps: tuple[AttentionMap, ...] = ()
+
+    @property
+    def unfitted(self) -> frozenset[tuple[str, str]]:
+        """Model and arm of what could not be fitted; of a model that stays at its site nothing is known."""
+        table_models: tuple[FittedRegression | TrainedSvm, ...] = (*self.fitted, *self.machines)
+        return frozenset(
+            (trained.model.name, trained.arm.name)
+            for trained in table_models
+            if trained.fitted is not None and not trained.fitted.standing.ok
+        )
+
+
+def assemble(run: StudyRun, outcome: StudyOutcome, provenance: Provenance) -> Results:
+    """The study's results, in an order that depends on the plan alone.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite, or a record names a site that the plan does not have.
+    """
+    plan, preparation = run.plan, outcome.preparation
+    judgements = () if outcome.evaluated is None else outcome.evaluated.judgements
+    return Results(
+        study=record_study(plan, outcome.reference, record_masking(run, outcome.trained)),
+        sites=tuple(record_site(plan, name, facts) for name, facts in sorted(outcome.facts.items())),
+        flow=(
+            *(record_flow(site, flow) for site, flow in sorted(preparation.flows.items())),
+            record_flow(None, preparation.together),
+        ),
+        parts=tuple(record_parts(preparation)),
+        cohort=record_cohort(outcome.cohort),
+        regression=None if outcome.screening is None else record_regression(plan, outcome.screening),
+        training=tuple(record_curve(network) for network in outcome.trained),
+        reproducibility=record_reproducibility(plan, outcome.readings, outcome.selections),
+        selections=tuple(_list_selections(outcome)),
+        fitted=tuple(record_fitted_model(plan, regression) for regression in outcome.fitted),
+        machines=tuple(record_machine(machine) for machine in outcome.machines),
+        evaluation=tuple(record_cell(judgement) for judgement in judgements),
+        comparisons=() if outcome.compared is None else tuple(record_comparisons(plan, outcome.compared)),
+        subgroups=tuple(record_subgroups(judgements)),
+        heterogeneity=() if outcome.compared is None else tuple(record_heterogeneity(outcome.compared)),
+        overlays=tuple(record_overlay(attention) for attention in outcome.maps),
+        notes=tuple(_list_notes(plan, outcome)),
+        provenance=provenance,
+    )
+
+
+def _list_selections(outcome: StudyOutcome) -> Iterator[FeatureSelection]:
+    """Of the federated arms, then of local ones: each as the first of the arm's released models has it."""
+    selections = [(federated.arm, federated.selection) for federated in outcome.selections]
+    selections += [(regression.arm, regression.selection) for regression in outcome.fitted]
+    selections += [(machine.arm, machine.selection) for machine in outcome.machines]
+    by_arm = {arm: selection for arm, selection in reversed(selections) if selection is not None}
+    for arm in sorted(by_arm, key=lambda arm: (arm.kind != "federated", arm.name)):
+        yield record_selection(arm, by_arm[arm])
+
+
+def _list_notes(plan: StudyPlan, outcome: StudyOutcome) -> Iterator[str]:
+    if plan.profile == "simulation":
+        yield "Simulated patients: every number here shows that the system works, none describes a patient."
+    if plan.profile == "replication":
+        yield "Replication profile: the paper's choices, small cells are shown (minimum 1)."
+    if len(plan.sites) == 2:
+        yield (
+            "Two sites: each can compute the other's sums by subtracting its own from the total; "
+            "the plan acknowledges this."
+        )
+    trained = [(network.arm, network.path is not None) for network in outcome.trained]
+    trained += [(regression.arm, regression.fitted is not None) for regression in outcome.fitted]
+    trained += [(machine.arm, machine.fitted is not None) for machine in outcome.machines]
+    local = [(arm.sites[0], left) for arm, left in trained if arm.kind == "local"]
+    released = sorted({site for site, left in local if left})
+    if released:
+        yield (
+            f"Model release: the models trained at {' and at '.join(released)} alone left their site to be "
+            "evaluated elsewhere, as plan and site allow; no sum hides what one site alone contributes."
+        )
+    kept = sorted({site for site, left in local if not left})
+    if kept:
+        yield (
+            f"The models trained at {' and at '.join(kept)} alone stayed there and were evaluated on that "
+            "site's own patients only."
+        )
+    if outcome.evaluated is not None and outcome.evaluated.unchosen:
+        names = sorted({scorer.model.name for scorer in outcome.evaluated.unchosen})
+        yield (
+            f"Operating point of {', '.join(names)}: the plan's {plan.evaluation.threshold:g}, because too "
+            "few training patients may be counted to choose it by Youden's index."
+        )
+    if plan.hides_sums:
+        yield (
+            "Sums of several centres were masked: the coordinator opened nothing but the sum. What one "
+            "centre alone contributed is not hidden by secure aggregation."
+        )
+    elif len(plan.sites) > 1:
+        yield "Sums were not masked (privacy.secure = false): the coordinator saw each site's aggregates."

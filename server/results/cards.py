@@ -1,0 +1,126 @@
+"""The cards of the models that the coordinator holds, once the study has judged them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from common.cards.card import (
+    Content,
+    Metric,
+    ModelCard,
+    TrainingCentre,
+    describe_logistic,
+    describe_network,
+    describe_svm,
+)
+from common.cards.card_file import add_card, save_card
+from common.plan.models import SvmModel
+from common.plan.study import Arm, CnnModel, LogisticModel
+from server.results.assembly import StudyOutcome
+from server.results.evaluation import Cell
+from server.results.file import Results
+from server.run import StudyRun
+
+
+def write_cards(run: StudyRun, outcome: StudyOutcome, results: Results) -> None:
+    """Complete the files in the run's folder of models, so that each suffices to predict.
+
+    A model that stays at its site gets its card there.
+
+    Raises
+    ------
+    StorageError
+        If a file cannot be written.
+    ModelError
+        If a network's file was damaged meanwhile.
+    """
+    for network in outcome.trained:
+        if network.path is not None:
+            of_network = describe_network(run.plan, network.model, network.chosen)
+            add_card(
+                network.path, _make_card(run, outcome, results, (network.model, network.arm, of_network))
+            )
+    for regression in outcome.fitted:
+        if regression.fitted is not None:
+            model, arm = regression.model, regression.arm
+            moments = _moments_of(results, arm.name)
+            of_regression = describe_logistic(run.plan, regression.fitted, moments)
+            _save_card(run, _make_card(run, outcome, results, (model, arm, of_regression)))
+    for machine in outcome.machines:
+        if machine.fitted is not None:
+            of_svm = describe_svm(run.plan, machine.fitted)
+            _save_card(run, _make_card(run, outcome, results, (machine.model, machine.arm, of_svm)))
+
+
+def _save_card(run: StudyRun, card: ModelCard) -> None:
+    """Write the card of a model of the table, which is its whole file."""
+    save_card(run.models / card.model / f"{card.arm}.json", card)
+
+
+def _make_card(
+    run: StudyRun,
+    outcome: StudyOutcome,
+    results: Results,
+    trained: tuple[CnnModel | LogisticModel | SvmModel, Arm, Content],
+) -> ModelCard:
+    plan, (model, arm, content) = run.plan, trained
+    cells = [cell for cell in results.evaluation if (cell.model, cell.arm) == (model.name, arm.name)]
+    thresholds = [cell.threshold for cell in cells if cell.threshold is not None]
+    unchosen = () if outcome.evaluated is None else outcome.evaluated.unchosen
+    fixed = (model.name, arm.name) in {(scorer.model.name, scorer.arm.name) for scorer in unchosen}
+    chosen = plan.evaluation.operating_point == "youden" and bool(thresholds) and not fixed
+    return ModelCard(
+        study=plan.name,
+        plan_hash=plan.digest(),
+        profile=plan.profile,
+        model=model.name,
+        arm=arm.name,
+        training=tuple(_describe_centre(results, site, model) for site in arm.sites),
+        outcome=plan.cohort.outcome,
+        operating_point=thresholds[0] if thresholds else plan.evaluation.threshold,
+        operating_point_from="youden" if chosen else "plan",
+        metrics=tuple(_read_metric(cell) for cell in cells),
+        versions={"python": results.provenance.python, **results.provenance.versions},
+        content=content,
+    )
+
+
+def _describe_centre(
+    results: Results, site: str, model: CnnModel | LogisticModel | SvmModel
+) -> TrainingCentre:
+    """The centre with the number of its patients who trained the model; None where a size is not shown.
+
+    Validation patients train a model of the table, too: it has no round to choose.
+    """
+    parts = {"train"} if isinstance(model, CnnModel) else {"train", "validation"}
+    sizes = [
+        size
+        for part in results.parts
+        if part.site == site and part.part in parts
+        for size in (part.positive, part.negative)
+    ]
+    shown = [size for size in sizes if size is not None]
+    return TrainingCentre(site=site, patients=sum(shown) if len(shown) == len(sizes) else None)
+
+
+def _read_metric(cell: Cell) -> Metric:
+    return Metric(
+        cohort_sites=cell.cohort_sites,
+        part=cell.part,
+        relation=cell.relation,
+        auc=cell.auc.value,
+        low=cell.auc.low,
+        high=cell.auc.high,
+        method=cell.auc.method,
+        reason=cell.auc.standing.reason,
+    )
+
+
+def _moments_of(results: Results, arm: str) -> Mapping[str, tuple[float, float]]:
+    """Mean and SD of each radiomics feature that was selected in the arm."""
+    return {
+        feature.name: (feature.mean, feature.sd)
+        for selection in results.selections
+        if selection.arm == arm
+        for feature in selection.features
+    }

@@ -1,0 +1,251 @@
+"""How well each model predicts in each cohort: the evaluation matrix (Table 3) and its subgroups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Literal
+
+from common.cohort.schema import BY_NAME
+from common.plan.matrix import Part, Relation, Scorer
+from common.plan.study import ScoresModel
+from common.plan.variables import levels_of
+from common.stats.calibration import CalibrationResult, Recalibration, ReliabilityPoint
+from common.stats.confusion import ConfusionResult
+from common.stats.decision import NetBenefit
+from common.stats.roc import RocResult
+from common.stats.subgroups import compare_unpaired
+from server.results.records import Count, Measure, Record, make_measure, measure_of
+
+if TYPE_CHECKING:
+    from server.phases.judgement import Judgement
+
+
+class RocPoint(Record):
+    """One step of a ROC curve that holds enough patients to be shown."""
+
+    threshold: float
+    """Called positive from here on, in the score's own unit; the first lies beyond every score."""
+    false_positive_rate: float
+    """1 - specificity."""
+    true_positive_rate: float
+    """Sensitivity."""
+    low: float | None = None
+    """Lower 95 % bound of the sensitivity (Wilson)."""
+    high: float | None = None
+    """Upper 95 % bound of the sensitivity."""
+
+
+class ConfusionMatrix(Record):
+    """Calls at the cell's threshold; None where a count may not be shown."""
+
+    true_positive: Count | None
+    """Patients with expansion who were called positive."""
+    false_negative: Count | None
+    """Patients with expansion who were called negative."""
+    false_positive: Count | None
+    """Patients without expansion who were called positive."""
+    true_negative: Count | None
+    """Patients without expansion who were called negative."""
+
+
+class Calibration(Record):
+    """Whether predicted risks are true."""
+
+    brier: Measure
+    """Mean squared difference of prediction and outcome."""
+    expected_error: Measure
+    """Expected calibration error over ten equal bins."""
+    intercept: Measure
+    """Calibration in the large: 0 if risks are right on average; positive if they are too low."""
+    slope: Measure
+    """1 if risks spread as they should; below if they are too extreme."""
+    points: tuple[ReliabilityPoint, ...]
+    """Of the reliability diagram, merged until each may be shown."""
+
+
+class Cell(Record):
+    """One cell of the evaluation matrix: one model on one cohort."""
+
+    model: str
+    """Name in the plan."""
+    arm: str
+    """Name of the arm."""
+    kind: Literal["federated", "local", "pooled", "given"]
+    """How the arm trains; "given" is a score of the table."""
+    training_sites: tuple[str, ...]
+    """Whose patients trained the model."""
+    cohort_sites: tuple[str, ...]
+    """Whose patients it is judged on."""
+    part: Part
+    """Which of them."""
+    relation: Relation
+    """What the model had seen of them."""
+    positive: Count | None
+    """Patients with expansion."""
+    negative: Count | None
+    """Patients without."""
+    missing: Count | None = 0
+    """Patients without a score."""
+    auc: Measure
+    """Area under the ROC curve."""
+    auc_error_bound: float | None
+    """The AUC of the raw scores lies within this of the value."""
+    roc: tuple[RocPoint, ...]
+    """The curve, empty where it may not be shown."""
+    confusion: ConfusionMatrix
+    """At the threshold."""
+    accuracy: Measure
+    """Share of the patients who were called right, at the threshold."""
+    sensitivity: Measure
+    """Share of the patients with expansion who were called positive, at the threshold."""
+    specificity: Measure
+    """Share of the patients without expansion who were called negative, at the threshold."""
+    ppv: Measure
+    """Positive predictive value: share of those called positive whose hematoma expanded."""
+    npv: Measure
+    """Negative predictive value: share of those called negative whose hematoma did not expand."""
+    f1: Measure
+    """Harmonic mean of sensitivity and positive predictive value, at the threshold."""
+    threshold: float | None = None
+    """Scores of at least this were called positive; in the column's unit for a score of the table."""
+    falling: bool = False
+    """Whether a smaller score means more risk: then those up to the threshold are called positive."""
+    calibration: Calibration | None = None
+    """None for scores that are no predicted risks, and for patients who trained the model."""
+    decision: tuple[NetBenefit, ...] = ()
+    """The decision curve, of the same."""
+
+
+class Subgroup(Record):
+    """One model within one level of a variable."""
+
+    model: str
+    """Name in the plan."""
+    arm: str
+    """Name of the arm."""
+    cohort_sites: tuple[str, ...]
+    """Whose patients."""
+    part: Part
+    """Which of them."""
+    variable: str
+    """Its column in the cohort table."""
+    label: str
+    """As the paper prints the variable."""
+    level: str
+    """The variable's level that the patients have."""
+    positive: Count | None
+    """Patients with expansion."""
+    negative: Count | None
+    """Patients without."""
+    auc: Measure
+    """Area under the ROC curve within the subgroup."""
+    p_interaction: float | None = None
+    """Of the difference from the variable's first level."""
+
+
+def record_cell(judgement: Judgement) -> Cell:
+    """One model on one cohort, with its threshold in the score's own unit."""
+    scorer, roc, confusion = judgement.scorer, judgement.roc, judgement.confusion
+    return Cell(
+        model=scorer.model.name,
+        arm=scorer.arm.name,
+        kind=scorer.arm.kind,
+        training_sites=scorer.arm.sites,
+        cohort_sites=judgement.cohort.sites,
+        part=judgement.cohort.part,
+        relation=judgement.relation,
+        positive=roc.n_positive,
+        negative=roc.n_negative,
+        missing=roc.n_missing,
+        auc=_measure_auc(roc),
+        auc_error_bound=roc.error_bound,
+        roc=_list_roc_points(judgement),
+        confusion=_record_calls(confusion),
+        accuracy=measure_of(confusion.accuracy),
+        sensitivity=measure_of(confusion.sensitivity),
+        specificity=measure_of(confusion.specificity),
+        ppv=measure_of(confusion.ppv),
+        npv=measure_of(confusion.npv),
+        f1=measure_of(confusion.f1),
+        threshold=_unscale_threshold(scorer, judgement.threshold),
+        falling=isinstance(scorer.model, ScoresModel) and scorer.model.risk == "falls",
+        calibration=_record_calibration(judgement.calibration, judgement.recalibration),
+        decision=() if judgement.decision is None else judgement.decision.points,
+    )
+
+
+def record_subgroups(judgements: Iterable[Judgement]) -> Iterator[Subgroup]:
+    """Every level of every variable that the plan names, in each cell that has them."""
+    for judgement in judgements:
+        for name, levels in (judgement.subgroups or {}).items():
+            yield from _record_levels(judgement, name, levels)
+
+
+def _record_levels(judgement: Judgement, name: str, levels: tuple[RocResult, ...]) -> Iterator[Subgroup]:
+    variable = BY_NAME[name]
+    for place, (level, roc) in enumerate(zip(levels_of(variable), levels, strict=True)):
+        yield Subgroup(
+            model=judgement.scorer.model.name,
+            arm=judgement.scorer.arm.name,
+            cohort_sites=judgement.cohort.sites,
+            part=judgement.cohort.part,
+            variable=name,
+            label=variable.label,
+            level=level,
+            positive=roc.n_positive,
+            negative=roc.n_negative,
+            auc=_measure_auc(roc),
+            p_interaction=compare_unpaired(roc, levels[0]).p if place else None,
+        )
+
+
+def _measure_auc(roc: RocResult) -> Measure:
+    return make_measure(roc.auc, roc.interval, roc.method, roc.status)
+
+
+def _unscale_threshold(scorer: Scorer, threshold: float) -> float:
+    """The threshold in the unit of the table's column; of a model, its predicted risk."""
+    model = scorer.model
+    return model.unscale(threshold) if isinstance(model, ScoresModel) else threshold
+
+
+def _list_roc_points(judgement: Judgement) -> tuple[RocPoint, ...]:
+    curve = judgement.roc.curve
+    if curve is None:
+        return ()
+    steps = zip(
+        (_unscale_threshold(judgement.scorer, cut) for cut in curve.threshold),
+        curve.false_positive_rate,
+        curve.true_positive_rate,
+        curve.low,
+        curve.high,
+        strict=True,
+    )
+    return tuple(
+        RocPoint(threshold=cut, false_positive_rate=false, true_positive_rate=true, low=low, high=high)
+        for cut, false, true, low, high in steps
+    )
+
+
+def _record_calls(confusion: ConfusionResult) -> ConfusionMatrix:
+    return ConfusionMatrix(
+        true_positive=confusion.true_positive,
+        false_negative=confusion.false_negative,
+        false_positive=confusion.false_positive,
+        true_negative=confusion.true_negative,
+    )
+
+
+def _record_calibration(
+    calibration: CalibrationResult | None, recalibration: Recalibration | None
+) -> Calibration | None:
+    if calibration is None:
+        return None
+    nothing = make_measure(None, None, "logistic", calibration.status)
+    return Calibration(
+        brier=measure_of(calibration.brier),
+        expected_error=measure_of(calibration.expected_calibration_error),
+        intercept=nothing if recalibration is None else measure_of(recalibration.intercept),
+        slope=nothing if recalibration is None else measure_of(recalibration.slope),
+        points=calibration.points,
+    )

@@ -1,0 +1,184 @@
+"""The results file: everything that the report shows, versioned, as canonical JSON.
+
+The same plan on the same patients gives the same bytes, but for `provenance`: when, where and how fast.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from common.errors import ResumeError
+from common.messages.headers import SiteFacts
+from common.plan.study import StudyPlan
+from common.runtime.storage import write_atomically
+from server.results.cohort import CohortRow, FlowChart, PartOfCohort
+from server.results.comparison import CentreHeterogeneity, Comparisons
+from server.results.evaluation import Cell, Subgroup
+from server.results.hiding import Masking
+from server.results.provenance import Provenance
+from server.results.readings import Reproducibility
+from server.results.records import Record
+from server.results.regression import FittedModel, RegressionTable
+from server.results.selection import FeatureSelection
+from server.results.training import LearningCurve, Overlay, SupportVectorMachine
+
+SCHEMA_VERSION = 1
+
+
+class SiteSummary(Record):
+    """One centre."""
+
+    name: str
+    """As in the plan."""
+    role: Literal["train", "external"]
+    """What it does in the study."""
+    synthetic: bool
+    """Whether it declared its data simulated."""
+    model_release: bool
+    """Whether a model trained on its patients alone was released: hidden by no sum."""
+
+
+class StudySummary(Record):
+    """What was done."""
+
+    name: str
+    """As in the plan."""
+    plan_hash: str
+    """SHA-256 of the plan, 64 hexadecimal digits."""
+    profile: Literal["standard", "replication", "simulation"]
+    """How strict the plan is with small numbers."""
+    endpoint: Literal["rHE", "cHE"]
+    """Which expansion is predicted: revised or conventional."""
+    seed: int
+    """From which every random stream of the study derives."""
+    local_epochs: int = Field(ge=1)
+    """Passes over a centre's training patients in one federated round."""
+    threshold: float
+    """Operating point."""
+    interval: str
+    """Kind of the AUC's interval."""
+    two_site_ack: bool
+    """Whether the plan acknowledges that each of two centres can compute the other's sums."""
+    hiding: Masking | None = None
+    """None: the coordinator saw every centre's own numbers, or there is one centre."""
+    reference_model: str | None
+    """Named in the plan, or chosen by validation AUC."""
+    plan: dict[str, Any]
+    """Every setting, defaults included."""
+
+
+class Results(Record):
+    """One finished study."""
+
+    schema_version: Literal[1] = 1
+    """Of this file's format."""
+    study: StudySummary
+    """What was done."""
+    sites: tuple[SiteSummary, ...]
+    """By name."""
+    flow: tuple[FlowChart, ...]
+    """Of each site, then of all together."""
+    parts: tuple[PartOfCohort, ...]
+    """Of each site, those that have patients."""
+    cohort: tuple[CohortRow, ...] = ()
+    """Who the patients are: the paper's cohorts, each site, and all together; empty if not asked."""
+    regression: RegressionTable | None = None
+    """What predicts expansion; None if the study did not ask."""
+    training: tuple[LearningCurve, ...]
+    """Of each network in each arm."""
+    reproducibility: Reproducibility | None = None
+    """How far readings agree; None if the study did not ask."""
+    selections: tuple[FeatureSelection, ...] = ()
+    """Radiomics features of each federated arm, and of each local one whose models were released."""
+    fitted: tuple[FittedModel, ...] = ()
+    """The logistic models."""
+    machines: tuple[SupportVectorMachine, ...] = ()
+    """The support vector machines."""
+    evaluation: tuple[Cell, ...]
+    """Every model on every cohort."""
+    comparisons: tuple[Comparisons, ...] = ()
+    """Of models on the same patients, cohort by cohort."""
+    subgroups: tuple[Subgroup, ...] = ()
+    """Every model within the levels of the variables that the plan names."""
+    heterogeneity: tuple[CentreHeterogeneity, ...] = ()
+    """Of every model that several centres judge."""
+    overlays: tuple[Overlay, ...]
+    """Attention maps of synthetic patients."""
+    notes: tuple[str, ...]
+    """What a reader must know: profile, two sites, releases."""
+    provenance: Provenance
+    """When, where and how fast."""
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        known = {site.name for site in self.sites}
+        named = {site for cell in self.evaluation for site in (*cell.cohort_sites, *cell.training_sites)}
+        named |= {overlay.site for overlay in self.overlays} | {part.site for part in self.parts}
+        if named - known:
+            raise ValueError(f"the study has no site {', '.join(sorted(named - known))}")
+        trained = {(curve.model, curve.arm) for curve in self.training}
+        strangers = {(drawn.model, drawn.arm) for drawn in self.overlays} - trained
+        if strangers:
+            raise ValueError(f"attention maps of models that were not trained: {sorted(strangers)}")
+        return self
+
+
+def record_study(plan: StudyPlan, reference: str | None, hiding: Masking | None) -> StudySummary:
+    """What was done, with the model that the others were compared with and how sums were hidden."""
+    return StudySummary(
+        name=plan.name,
+        plan_hash=plan.digest(),
+        profile=plan.profile,
+        endpoint=plan.cohort.outcome.endpoint,
+        seed=plan.seed,
+        local_epochs=plan.federation.local_epochs,
+        threshold=plan.evaluation.threshold,
+        interval=plan.interval,
+        two_site_ack=plan.two_site_ack,
+        hiding=hiding,
+        reference_model=reference,
+        plan=plan.model_dump(mode="json"),
+    )
+
+
+def record_site(plan: StudyPlan, name: str, facts: SiteFacts) -> SiteSummary:
+    """One centre, by its name in the plan and by what it stated about itself."""
+    site = plan.site(name)
+    return SiteSummary(name=name, role=site.role, synthetic=facts.synthetic, model_release=site.model_release)
+
+
+def save_results(results: Results, path: Path) -> None:
+    """Write the file, whole or not at all.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or the file cannot be written.
+    """
+    write_atomically(path, results.model_dump_json(indent=1).encode() + b"\n")
+
+
+def load_results(path: Path) -> Results:
+    """The results in a file.
+
+    Raises
+    ------
+    ResumeError
+        If it is missing, damaged or of another version.
+    """
+    try:
+        return Results.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise ResumeError(f"{path}: no such file -> a finished study writes results.json") from None
+    except OSError as failure:
+        raise ResumeError(f"{path}: cannot be read ({failure.strerror})") from None
+    except ValidationError as failure:
+        first = failure.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ResumeError(
+            f"{path}: no results of schema version {SCHEMA_VERSION}: {where}: {first['msg']} "
+            "-> run the study again, or use the rhe that wrote it"
+        ) from None

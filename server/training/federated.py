@@ -1,0 +1,287 @@
+"""Federated averaging, round by round, with a checkpoint after every aggregation.
+
+References
+----------
+McMahan et al. (2017), Communication-efficient learning of deep networks from decentralized data, Algorithm 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from common.errors import ModelError, ResumeError
+from common.hiding.rounds import from_hidden, start_seed
+from common.messages.headers import Operation
+from common.models.checkpoint import Checkpoint, load, save
+from common.models.layout import TRAINED, Layout
+from common.plan.study import Arm, CnnModel, StudyPlan
+from common.runtime.settings_file import Section
+from common.stats.contract import Summary
+from common.stats.minima import SIMULATION, Minima, minima_of
+from common.stats.roc import finish_roc
+from common.training.server_optimiser import PseudoGradientStep
+from common.types import FlatWeights
+from server.exchange import Exchange
+from server.hidden import HiddenRound
+
+
+class Round(Section):
+    """One line of the federated learning curve."""
+
+    number: int
+    """Number of the round, from 1."""
+    loss: float
+    """Mean training loss over all patients of the arm, in the round's last local epoch."""
+    validation_auc: float | None
+    """AUC of the weights after the round, on the pooled validation splits; None without both classes."""
+    released: bool = False
+    """Whether the validation AUC rests on enough patients to be shown."""
+
+
+_Curve = TypeAdapter(tuple[Round, ...])
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """Where a federated training stands after a whole number of rounds.
+
+    Attributes
+    ----------
+    weights : float32 vector
+        The global model.
+    best : float32 vector
+        The global model of the round with the best validation AUC so far.
+    chosen : int
+        Number of that round; 0 before any round was judged.
+    best_auc : float
+        Its validation AUC; -1 before any round was judged.
+    curve : tuple of Round
+        One entry for each aggregated round. A round's validation AUC comes with the next message, so the last
+        entry may lack it.
+    """
+
+    weights: FlatWeights
+    best: FlatWeights
+    chosen: int = 0
+    best_auc: float = -1.0
+    curve: tuple[Round, ...] = ()
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds have been aggregated."""
+        return len(self.curve)
+
+
+@dataclass
+class FederatedTraining:
+    """The training of one model by the sites of one arm.
+
+    Attributes
+    ----------
+    exchange : Exchange
+        The connection to the sites.
+    model : CnnModel
+        The network to train.
+    arm : Arm
+        Whose patients train it.
+    layout : Layout
+        Names, shapes and kinds of the arrays in the model's flat weights.
+    folder : Path
+        Folder of all checkpoints; the model's and arm's names give the file.
+    report : callable
+        Called with the number of rounds after each aggregation.
+    """
+
+    exchange: Exchange
+    model: CnnModel
+    arm: Arm
+    layout: Layout
+    folder: Path
+    report: Callable[[int], None]
+
+    def run(self, initial: FlatWeights) -> TrainingState:
+        """The state after the last round, continued from the last checkpoint if there is one.
+
+        Each round is one message: the sites judge the global weights on their validation splits, then train
+        from them. A round's validation is known one message later; one more message judges the last round.
+
+        Parameters
+        ----------
+        initial : float32 vector
+            The weights with which training starts.
+
+        Raises
+        ------
+        ExchangeError
+            If a site fails or does not answer; a later run continues from the last aggregation.
+        ResumeError
+            If the checkpoint belongs to another plan.
+        """
+        stepper = self._make_stepper()
+        state = self._load(stepper) or TrainingState(initial, initial)
+        plan = self.exchange.plan
+        while state.rounds < plan.federation.rounds:
+            sums, hidden = self._train_round(state)
+            state = judge_round(state, sums, self._minima)
+            state = self._aggregate(state, sums, stepper)
+            if hidden is not None:
+                # Before the checkpoint: a resumed study asks for the same round and reads it from the disk
+                hidden.close(state.weights)
+            self._save(state, stepper)
+            if hidden is not None:
+                hidden.forget()
+            self.report(state.rounds)
+        if self.exchange.hidden is not None:
+            self.exchange.hidden.settle(self.model, self.arm)
+        if state.curve[-1].validation_auc is None:
+            sums = self._validate(state)
+            state = judge_round(state, sums, self._minima)
+            self._save(state, stepper)
+        return state
+
+    def _train_round(self, state: TrainingState) -> tuple[Summary, HiddenRound | None]:
+        """The next round's sums, and the round itself if its sums are hidden: it must be closed later."""
+        exchange, arm, plan, number = self.exchange, self.arm, self.exchange.plan, state.rounds + 1
+        context = {"model": self.model.name, "arm": arm.name, "round": number}
+        if exchange.hidden is None or len(arm.sites) == 1:
+            return exchange.gather(Operation.TRAIN, None, state.weights, **context).of(arm.sites), None
+        question = exchange.sign_question(Operation.TRAIN, None, None, **context)
+        training = self.model, arm, self.layout
+        opened, hidden = exchange.hidden.train(training, number, state.weights, question)
+        return from_hidden(plan, self.layout, opened, self._ask_weight()), hidden
+
+    def _ask_weight(self) -> int:
+        """Total weight of all the arm's sites, summed once, before a site can be missing from a round."""
+        if self.exchange.plan.privacy.weights == "equal":
+            return len(self.arm.sites)
+        answer = self.exchange.sum(Operation.WEIGHT, self.arm.sites, arm=self.arm.name)
+        return int(answer.counts["patients"])
+
+    def _validate(self, state: TrainingState) -> Summary:
+        context = {"model": self.model.name, "arm": self.arm.name, "round": state.rounds}
+        return self.exchange.gather(Operation.VALIDATE, None, state.weights, **context).of(self.arm.sites)
+
+    def _aggregate(
+        self, state: TrainingState, sums: Summary, stepper: PseudoGradientStep | None
+    ) -> TrainingState:
+        patients = int(sums.counts["patients"])
+        mean_update = sums.updates["delta"] / np.float32(patients)
+        moved = state.weights + mean_update if stepper is None else stepper.apply(state.weights, mean_update)
+        if self.exchange.plan.privacy.noise is not None:
+            # Noise may have made a running variance negative
+            np.maximum(moved, 0, out=moved, where=self.layout.variances)
+        line = Round(number=state.rounds + 1, loss=float(sums.reals["loss"]) / patients, validation_auc=None)
+        return replace(state, weights=moved, curve=(*state.curve, line))
+
+    @property
+    def _minima(self) -> Minima:
+        return minima_of(self.exchange.plan.profile)
+
+    def _make_stepper(self) -> PseudoGradientStep | None:
+        federation = self.exchange.plan.federation
+        if federation.server_optimiser == "none":
+            return None
+        trained = self.layout.mask(TRAINED)
+        return PseudoGradientStep(federation.server_optimiser, federation.server_learning_rate, trained)
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / self.model.name / f"{self.arm.name}.safetensors"
+
+    def _save(self, state: TrainingState, stepper: PseudoGradientStep | None) -> None:
+        memory = {} if stepper is None else {f"optimiser/{k}": v for k, v in stepper.state().items()}
+        metadata = {
+            "plan": self.exchange.plan.digest(),
+            "chosen": str(state.chosen),
+            "best_auc": state.best_auc.hex(),
+            "curve": _Curve.dump_json(state.curve).decode(),
+        }
+        save(self._file, Checkpoint(state.weights, self.layout, metadata, {"best": state.best, **memory}))
+
+    def _load(self, stepper: PseudoGradientStep | None) -> TrainingState | None:
+        if not self._file.exists():
+            return None
+        checkpoint = load(self._file, self.layout)
+        if checkpoint.metadata["plan"] != self.exchange.plan.digest():
+            raise ResumeError(f"{self._file} belongs to another plan -> choose another --out")
+        if stepper is not None:
+            start = "optimiser/"
+            memory = {k.removeprefix(start): v for k, v in checkpoint.extras.items() if k.startswith(start)}
+            stepper.restore(memory)
+        return TrainingState(
+            checkpoint.weights,
+            checkpoint.extras["best"].astype(np.float32),
+            int(checkpoint.metadata["chosen"]),
+            float.fromhex(checkpoint.metadata["best_auc"]),
+            _Curve.validate_json(checkpoint.metadata["curve"]),
+        )
+
+
+def judge_round(state: TrainingState, sums: Summary, minima: Minima) -> TrainingState:
+    """The state once the validation of its last round is known; of equal AUCs the later round is chosen.
+
+    Without validation patients of both classes the last round is chosen. The choice itself shows no number,
+    so it may rest on few patients; the curve's AUC is released only above the plan's minima.
+
+    Parameters
+    ----------
+    state : TrainingState
+        After the round that is judged.
+    sums : Summary
+        Its part "validation" holds the histograms of the round's scores.
+    minima : Minima
+        Of the plan's profile, for the AUC that is shown.
+    """
+    if not state.curve:
+        return state
+    validation = sums.part("validation")
+    auc = finish_roc(validation, minima=SIMULATION).auc
+    released = finish_roc(validation, minima=minima).auc is not None
+    last = state.curve[-1].model_copy(update={"validation_auc": auc, "released": released})
+    state = replace(state, curve=(*state.curve[:-1], last))
+    if auc is None or auc >= state.best_auc:
+        best_auc = state.best_auc if auc is None else auc
+        return replace(state, best=state.weights, chosen=state.rounds, best_auc=best_auc)
+    return state
+
+
+def make_initial_weights(
+    plan: StudyPlan, model: CnnModel, arm: Arm, pretrained: Path | None
+) -> tuple[FlatWeights, Layout]:
+    """The weights with which a model starts in an arm, and their layout.
+
+    Parameters
+    ----------
+    plan : StudyPlan
+        Its seed determines random weights.
+    model : CnnModel
+        The network.
+    arm : Arm
+        All arms start alike, except those of a leave-one-centre-out design.
+    pretrained : Path or None
+        A file of torchvision's, or a folder with it, where the plan asks for ImageNet weights.
+
+    Raises
+    ------
+    ModelError
+        If the plan asks for ImageNet weights and they are not given, or the file is not the published one.
+    """
+    from common.models.pretrained import load_pretrained
+    from common.models.weights import flatten
+    from common.models.zoo import build
+
+    spec = model.network(plan.preprocessing)
+    network = build(spec, start_seed(plan, model, arm))
+    if model.initialisation == "imagenet":
+        if pretrained is None:
+            raise ModelError(
+                f"{model.name} starts from ImageNet weights -> give torchvision's {spec.family} file or its "
+                "folder with --pretrained"
+            )
+        load_pretrained(network, spec, pretrained)
+    return flatten(network), Layout.of(network)

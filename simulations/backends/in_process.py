@@ -1,0 +1,89 @@
+"""A whole study over site folders on this machine, without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from rich.progress import Progress
+
+from client.engine import SiteEngine, open_engine
+from common.errors import PlanError, SiteError
+from common.plan.study import StudyPlan
+from common.runtime.storage import lock_folder
+from server.conduct import conduct
+from server.results.file import Results
+from server.run import StudyRun
+from simulations.backends.local_grid import LocalGrid
+from simulations.backends.parties import derive_simulated_parties, derive_simulated_roster
+from simulations.backends.pooled import train_pooled
+
+
+def run_in_process(run: StudyRun, sites: Mapping[str, Path], progress: Progress) -> Results:
+    """Run the study by direct calls of every site's engine and return its results.
+
+    Parameters
+    ----------
+    run : StudyRun
+        Plan and output folder.
+    sites : mapping of str to Path
+        Each site's folder by the site's name.
+    progress : Progress
+        Shows the steps that take long.
+
+    Raises
+    ------
+    RheError
+        If the plan, a folder, a site or the training fails.
+    """
+    check_sites(run.plan, sites)
+    with lock_folder(run.out):
+        run.claim()
+        engines = open_engines(run, sites, progress)
+        train_pooled(run, engines, progress)
+        grid = LocalGrid({name: engine.handle for name, engine in engines.items()})
+        return conduct(grid, replace(run, roster=run.roster or derive_simulated_roster(run.plan)), progress)
+
+
+def open_engines(run: StudyRun, sites: Mapping[str, Path], progress: Progress) -> dict[str, SiteEngine]:
+    """Every site's engine by the site's name; its state lies in the run's folder.
+
+    Raises
+    ------
+    SiteError
+        If a folder is unusable or its settings give another name.
+    """
+    engines = {}
+    states = {name: run.out / "sites" / name for name in sites}
+    parties = derive_simulated_parties(run.plan, states)
+    for name, folder in sorted(sites.items()):
+        engine = open_engine(folder, run.plan, run.key.public_key(), states[name], progress)
+        engine.party = parties.get(name)
+        if engine.settings.name != name:
+            raise SiteError(
+                f"{folder}/site.toml says name = {engine.settings.name!r}, --site says {name!r} "
+                "-> use one name"
+            )
+        engines[name] = engine
+    return engines
+
+
+def check_sites(plan: StudyPlan, sites: Mapping[str, Path]) -> None:
+    """Refuse folders that do not match the plan's sites.
+
+    Raises
+    ------
+    PlanError
+        If a site of the plan has no folder, or a folder has no site in the plan.
+    """
+    missing = sorted(set(plan.site_names) - sites.keys())
+    unknown = sorted(sites.keys() - set(plan.site_names))
+    if missing or unknown:
+        differences = [f"no --site for {name}" for name in missing] + [
+            f"--site {name} is not in the plan" for name in unknown
+        ]
+        raise PlanError(
+            f"{'; '.join(differences)} -> the plan's sites are {', '.join(plan.site_names)}: "
+            "give --site NAME=FOLDER for each"
+        )

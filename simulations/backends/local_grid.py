@@ -1,0 +1,106 @@
+"""A Flower grid without a network: it calls each site's ClientApp in this process, one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import count
+
+from flwr.app import Context, Message, Metadata, RecordDict
+from flwr.app.message import make_message
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid
+from flwr.supercore.run import Run
+from flwr.supercore.task_identity import TaskIdentity
+
+from client.app import serve
+from client.link.connection import EngineLink
+
+_RUN = 1
+_COORDINATOR = 1
+
+
+class LocalGrid(Grid):
+    """The same ServerApp and ClientApp as in a hospital, with function calls instead of a network.
+
+    Parameters
+    ----------
+    engines : mapping of str to EngineLink
+        Each site's engine by the site's name.
+    """
+
+    def __init__(self, engines: Mapping[str, EngineLink]) -> None:
+        self._engines = {number: engines[name] for number, name in enumerate(sorted(engines), start=2)}
+        self._app = serve(ClientApp(), lambda context: self._engines[context.node_id])
+        self._numbers = count(1)
+        self._pending: dict[str, Message] = {}
+        self._run = Run.create_empty(_RUN)
+        # Flower's Message constructor reads the identity of its process, which SuperExec would have set.
+        TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = _RUN, _COORDINATOR, _RUN
+
+    def set_run(self, run: Run) -> None:
+        """Keep the run's description."""
+        self._run = run
+
+    @property
+    def run(self) -> Run:
+        """The one run of this process."""
+        return self._run
+
+    def create_message(
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
+    ) -> Message:
+        """A message to one node."""
+        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+
+    def get_node_ids(self) -> Iterable[int]:
+        """The sites' node ids, one for each site."""
+        return sorted(self._engines)
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Queue the messages until their replies are pulled, and return their identifiers."""
+        identifiers = []
+        for message in messages:
+            identifier = str(next(self._numbers))
+            self._pending[identifier] = make_message(
+                _number_message(message.metadata, identifier), message.content
+            )
+            identifiers.append(identifier)
+        return identifiers
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """The reply to the first of these messages, computed now: a deadline is checked between sites."""
+        waiting = [identifier for identifier in message_ids if identifier in self._pending]
+        if not waiting:
+            return []
+        message = self._pending.pop(min(waiting, key=int))
+        context = Context(_RUN, message.metadata.dst_node_id, {}, RecordDict(), {})
+        return [self._app(message, context)]
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        """All replies; nothing here can be late, so `timeout` is not needed."""
+        del timeout
+        replies: list[Message] = []
+        for identifier in self.push_messages(messages):
+            replies += self.pull_messages([identifier])
+        return replies
+
+
+def _number_message(metadata: Metadata, identifier: str) -> Metadata:
+    return Metadata(
+        run_id=metadata.run_id,
+        message_id=identifier,
+        src_node_id=metadata.src_node_id,
+        dst_node_id=metadata.dst_node_id,
+        reply_to_message_id=metadata.reply_to_message_id,
+        group_id=metadata.group_id,
+        created_at=metadata.created_at,
+        ttl=metadata.ttl,
+        message_type=metadata.message_type,
+    )

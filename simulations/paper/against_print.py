@@ -1,0 +1,97 @@
+"""Printed numbers against computed ones, cell by cell."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from common.runtime.storage import write_atomically
+from server.results.file import Results
+from simulations.paper.computed import computed_value_of
+from simulations.paper.printed_values import CellName, PaperCell, read_errata, read_paper_cells
+
+
+class Verdict(StrEnum):
+    """How one printed cell compares with the study's number."""
+
+    REPRODUCED = "reproduced"
+    """The computed number prints alike."""
+    ERRATUM = "erratum"
+    """The numbers differ, and the printed one is a known misprint."""
+    NOT_REPRODUCIBLE = "not reproducible"
+    """The paper does not print what the number depends on."""
+    MISMATCH = "MISMATCH"
+    """The numbers differ, and no erratum is known."""
+    UNEXPECTED = "UNEXPECTED"
+    """The cell is listed as an erratum, but the numbers agree."""
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the comparison fails."""
+        return self in {Verdict.MISMATCH, Verdict.UNEXPECTED}
+
+
+@dataclass(frozen=True)
+class ComparedCell:
+    """One printed cell and the study's number.
+
+    Attributes
+    ----------
+    printed : PaperCell
+        The paper's number.
+    value : float or None
+        The study's number, or None where it has none.
+    verdict : Verdict
+        How the two compare.
+    reason : str
+        Why it is an erratum or not reproducible, or what its reproduction means.
+    """
+
+    printed: PaperCell
+    value: float | None
+    verdict: Verdict
+    reason: str
+
+
+def compare_cells(results: Results) -> tuple[ComparedCell, ...]:
+    """Compare every printed cell of Tables 1 to 3 with the results, in the paper's order."""
+    errata = read_errata()
+    return tuple(
+        _compare_cell(printed, computed_value_of(results, printed.name), errata)
+        for printed in read_paper_cells()
+    )
+
+
+def _compare_cell(printed: PaperCell, value: float | None, errata: Mapping[CellName, str]) -> ComparedCell:
+    misprint = errata.get(printed.name)
+    if not printed.claim.checked:
+        reason = printed.claim.reason + (f"; a misprint: {misprint}" if misprint else "")
+        return ComparedCell(printed, None, Verdict.NOT_REPRODUCIBLE, reason)
+    agrees = printed.agrees(value)
+    if misprint is not None:
+        return ComparedCell(printed, value, Verdict.UNEXPECTED if agrees else Verdict.ERRATUM, misprint)
+    return ComparedCell(
+        printed, value, Verdict.REPRODUCED if agrees else Verdict.MISMATCH, printed.claim.reason
+    )
+
+
+def failures_of(cells: Iterable[ComparedCell]) -> tuple[ComparedCell, ...]:
+    """The cells that differ without a known erratum, or agree in spite of one."""
+    return tuple(cell for cell in cells if cell.verdict.wrong)
+
+
+def write_comparison(cells: Sequence[ComparedCell], path: Path) -> None:
+    """Write every cell as a line of a CSV file."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["table", "row", "level", "cohort", "cell", "printed", "computed", "verdict", "reason"])
+    for cell in cells:
+        name = cell.printed.name
+        value = "" if cell.value is None else f"{cell.value:.6g}"
+        where = (name.table, name.row, name.level, name.cohort, name.cell)
+        writer.writerow([*where, cell.printed.text, value, cell.verdict.value, cell.reason])
+    write_atomically(path, text.getvalue().encode())

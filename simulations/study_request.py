@@ -1,0 +1,54 @@
+"""What a researcher may ask for: how simulated centres look, and how a study runs on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+class Signal(StrEnum):
+    """What the simulated patients carry."""
+
+    PAPER = "paper"
+    """Only the differences between outcomes that the paper prints."""
+    DEMO = "demo"
+    """Also a texture of the hematoma that predicts growth alike at all centres."""
+
+
+class ImageFormat(StrEnum):
+    """The file format of simulated CT scans."""
+
+    MIXED = "mixed"
+    """DICOM at odd centres, NIfTI at even ones."""
+    DICOM = "dicom"
+    NIFTI = "nifti"
+
+
+@dataclass(frozen=True)
+class StudyRequest:
+    """A study to run on this machine.
+
+    Attributes
+    ----------
+    plan : Path
+        The plan's file.
+    sites : mapping of str to Path
+        Each site's folder, by the site's name.
+    out : Path
+        The folder that receives the results, the report and the checkpoints.
+    backend : {"in-process", "flower"}
+        Whether the sites run in this process or as Flower's own processes.
+    resume : bool
+        Whether to continue from checkpoints that `out` already holds.
+    pretrained : Path or None
+        The folder with torchvision's weight files, or None where the plan needs none.
+    """
+
+    plan: Path
+    sites: Mapping[str, Path]
+    out: Path
+    backend: str
+    resume: bool = False
+    pretrained: Path | None = None

@@ -1,0 +1,207 @@
+"""What a check of a site's folder finds when it reads every scan."""
+
+from __future__ import annotations
+
+import pytest
+import SimpleITK as sitk  # noqa: N813 - as its own documentation does
+from sites.tables import Habits, read_cohort, table_only_hospital, write_cohort
+
+from client.cohort.check import check_site
+from common.errors import PlanError
+from common.plan.study import StudyPlan
+
+
+def found(folder, progress):
+    return [str(finding) for finding in check_site(folder.finish(), progress, pixels=True).findings]
+
+
+def test_a_folder_in_order_has_no_findings(scans_folder, progress):
+    assert found(scans_folder, progress) == []
+
+
+def test_one_scan_in_two_formats_is_found_before_any_preparation(scans_folder, progress):
+    first = scans_folder.root / "P0/ct.nii.gz"
+    sitk.WriteImage(sitk.ReadImage(str(first)), str(scans_folder.root / "P3/copy.nrrd"))
+    scans_folder.rows[3]["baseline_ct"] = "P3/copy.nrrd"
+
+    findings = found(scans_folder, progress)
+
+    assert [finding.partition(": ")[0] for finding in findings] == [
+        "cohort.csv, row 2, patient 'P0'",
+        "cohort.csv, row 5, patient 'P3'",
+    ]
+    assert all("voxel by voxel" in finding for finding in findings)
+
+
+def test_one_outcome_is_found_where_only_the_masks_tell_it(scans_folder, progress):
+    for row in scans_folder.rows:
+        row["ich_volume_ml"] = row["ivh_volume_ml"] = ""
+        row["followup_ich_volume_ml"] = 0
+
+    (finding,) = found(scans_folder, progress)
+    assert finding.startswith("cohort.csv: all 8 patients have one outcome: none is with expansion -> ")
+
+
+def test_a_class_that_bad_scans_leave_without_patients_is_found_with_them(scans_folder, progress):
+    for number in (0, 2, 4, 6):
+        (scans_folder.root / f"P{number}/ct.nii.gz").write_bytes(b"nothing %d" % number)
+
+    findings = found(scans_folder, progress)
+
+    assert "none is with expansion" in findings[0]
+    assert [f"row {row}" in finding for row, finding in zip((2, 4, 6, 8), findings[1:], strict=True)] == [
+        True
+    ] * 4
+
+
+def test_every_violation_of_the_settings_is_a_finding_of_its_own(scans_folder, progress):
+    folder = scans_folder.finish()
+    (folder / "site.toml").write_text('name = "north"\ntable = "cohort.csv"\nfoo = 1\ndevice = "tpu"\n')
+
+    findings = check_site(folder, progress, pixels=True).findings
+
+    assert len(findings) == 2
+    assert all(finding.where == "site.toml" for finding in findings)
+
+
+# For a study
+
+
+def checked(folder, progress, plan=None, *, pixels=True):
+    checkup = check_site(folder, progress, pixels=pixels, plan=plan)
+    return [str(finding) for finding in checkup.findings], [str(note) for note in checkup.notes]
+
+
+SCORES = [{"kind": "scores", "name": "A", "column": "score_a"}]
+
+
+@pytest.fixture
+def scores_plan():
+    def plan(role="train", models=SCORES, **cohort):
+        return StudyPlan.model_validate(
+            {
+                "name": "scores",
+                "seed": 1,
+                "two_site_ack": True,
+                "phases": ["cohort"],
+                "sites": [{"name": "north", "role": role}, {"name": "south", "role": "train"}],
+                "models": models,
+                "cohort": cohort,
+            }
+        )
+
+    return plan
+
+
+def test_a_table_alone_is_in_order_with_and_without_its_plan(tmp_path, progress, scores_plan):
+    folder = table_only_hospital(tmp_path / "north", "north", 30, scores=("score_a",))
+
+    assert checked(folder, progress, scores_plan()) == ([], [])
+    findings, notes = checked(folder, progress)
+    assert findings == []
+    (note,) = notes
+    assert note == (
+        "cohort.csv: the table has no columns for images: taken for a site without images -> a study of "
+        "networks needs 'baseline_ct' and 'baseline_mask'"
+    )
+
+
+def test_a_table_with_some_image_columns_is_not_taken_for_one_without(tmp_path, progress):
+    folder = table_only_hospital(tmp_path / "north", "north", 30)
+    write_cohort(folder, [row | {"baseline_CT": "x.nii"} for row in read_cohort(folder)])
+
+    findings, notes = checked(folder, progress)
+
+    assert any("unknown column 'baseline_CT'" in finding for finding in findings)
+    assert any("column 'baseline_mask' is missing" in finding for finding in findings)
+    assert notes == []
+
+
+def test_a_plan_of_networks_needs_the_images(tmp_path, progress, small_plan):
+    folder = table_only_hospital(tmp_path / "north", "north", 30)
+
+    (finding,), _ = checked(folder, progress, small_plan())
+    assert "columns 'baseline_ct' and 'baseline_mask' are missing" in finding
+
+
+def test_a_plans_missing_score_is_found(tmp_path, progress, scores_plan):
+    folder = table_only_hospital(tmp_path / "north", "north", 30, scores=("vendor",))
+
+    (finding,), _ = checked(folder, progress, scores_plan())
+    assert "column 'score_a' is missing" in finding
+
+
+@pytest.mark.parametrize("pixels", [True, False])
+def test_too_few_patients_for_the_parts_are_found_before_any_preparation(
+    scans_folder, progress, small_plan, pixels
+):
+    """3 patients, two of them with expansion, pass every minimum of the site and cannot be divided."""
+    del scans_folder.rows[3:]
+    folder = scans_folder.finish()
+
+    findings, _ = checked(folder, progress, small_plan(), pixels=pixels)
+
+    (finding,) = findings
+    assert finding == (
+        "cohort.csv: 2 patients with expansion cannot be divided into 3 parts -> at least 3 of each class "
+        "are needed"
+    )
+    assert checked(folder, progress, small_plan(role="external"), pixels=pixels)[0] == []
+    assert checked(folder, progress, pixels=pixels)[0] == []
+
+
+def test_what_bad_scans_leave_is_divided_too(scans_folder, progress, small_plan):
+    for number in (0, 2):
+        (scans_folder.root / f"P{number}/ct.nii.gz").write_bytes(b"nothing %d" % number)
+    folder = scans_folder.finish()
+
+    assert "2 patients with expansion cannot be divided" in checked(folder, progress, small_plan())[0][0]
+    assert checked(folder, progress, small_plan(), pixels=False)[0] == []
+
+
+def test_the_plans_outcome_decides(tmp_path, progress, scores_plan):
+    """No ICH grows: only the revised definition, by IVH, has expansions."""
+    folder = table_only_hospital(tmp_path / "north", "north", 30)
+    rows = read_cohort(folder)
+    for number, row in enumerate(rows):
+        row["followup_ich_volume_ml"] = row["ich_volume_ml"]
+        row["followup_ivh_volume_ml"] = float(row["ivh_volume_ml"]) + 2 * (number % 3 == 0)
+    write_cohort(folder, rows)
+
+    assert checked(folder, progress, scores_plan())[0] == []
+    (finding,), _ = checked(folder, progress, scores_plan(outcome={"endpoint": "cHE"}))
+    assert "all 30 patients have one outcome" in finding
+
+
+def test_a_measured_volume_beyond_the_plans_range_is_found(scans_folder, progress, scores_plan):
+    scans_folder.rows[4] |= {"ich_volume_ml": "", "ivh_volume_ml": ""}
+    for number, row in enumerate(scans_folder.rows):
+        row["ich_volume_ml"] = "" if number == 4 else 12
+        row["followup_ich_volume_ml"] = 12 if number % 2 else 60
+    volume = [{"kind": "scores", "name": "volume", "column": "ich_volume_ml", "high": 20.0}]
+    folder = scans_folder.finish()
+
+    (finding,), _ = checked(folder, progress, scores_plan(models=volume))
+    assert finding.startswith("cohort.csv, row 6, column 'ich_volume_ml': 28 lies outside 0 to 20")
+    assert checked(folder, progress, scores_plan(models=volume), pixels=False)[0] == []
+
+
+def test_a_split_is_noted_or_refused(tmp_path, progress, scores_plan):
+    habits = Habits(split=("train", "validation", "test"))
+    folder = table_only_hospital(tmp_path / "north", "north", 30, habits=habits)
+
+    findings, notes = checked(folder, progress, scores_plan())
+    assert findings == []
+    assert "divides the patients" in notes[0]
+    assert "is not used" in checked(folder, progress, scores_plan("external"))[1][0]
+    rows = read_cohort(folder)
+    rows[3]["split"] = ""
+    write_cohort(folder, rows)
+    assert "row 5, column 'split'" in checked(folder, progress, scores_plan())[0][0]
+    assert checked(folder, progress)[0] == []
+
+
+def test_a_plan_without_this_site_is_refused(tmp_path, progress, scores_plan):
+    folder = table_only_hospital(tmp_path / "west", "west", 30)
+    with pytest.raises(PlanError, match="no site 'west'"):
+        check_site(folder, progress, pixels=False, plan=scores_plan())

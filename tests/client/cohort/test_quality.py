@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import base64
+import re
+from html.parser import HTMLParser
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from client.cohort.cases import PreparedSite
+from client.cohort.prepare import prepare_site
+from client.cohort.quality import write_quality_page
+from common.errors import StorageError
+
+
+class Page(HTMLParser):
+    """What a browser would find in the page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+        self.links: list[str] = []
+        self.pictures: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.links += [
+            value for name, value in attrs if name in {"href", "src"} and not value.startswith("data:")
+        ]
+        if tag == "img":
+            self.pictures.append(values["src"])
+        assert tag not in {"script", "link", "iframe"}
+
+
+@pytest.fixture
+def prepared(scans_folder, small_plan, tmp_path, progress) -> PreparedSite:
+    bad = scans_folder.patient("P<b>ad", grows=True)
+    (scans_folder.root / bad["baseline_ct"]).write_bytes(b"nothing")
+    young = scans_folder.patient("young", grows=True)
+    young["age"] = 12
+    scans_folder.rows[3]["ich_volume_ml"] = 99
+    return prepare_site(scans_folder.finish(), small_plan(), tmp_path / "cache", progress)
+
+
+@pytest.fixture
+def page(prepared, tmp_path) -> Page:
+    write_quality_page(prepared, tmp_path / "out/quality.html")
+    return Page((tmp_path / "out/quality.html").read_text())
+
+
+def test_the_page_needs_nothing_but_itself_and_says_that_it_stays(page):
+    assert page.links == []
+    assert "http" not in re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", page.text)
+    assert "it stays at this hospital" in page.text
+
+
+def test_it_says_who_was_refused_and_why_and_escapes_what_the_table_holds(page):
+    assert "patient &#39;P&lt;b&gt;ad&#39;" in page.text
+    assert "truncated or damaged" in page.text
+    assert "ich_volume_ml is 99.0 ml in the table, 24.0 ml in the mask" in page.text
+    assert re.search(
+        r"<b>10</b>in the table.*<b>1</b>excluded.*<b>1</b>eligible but refused.*<b>8</b>prep",
+        page.text,
+        re.DOTALL,
+    )
+
+
+def test_every_prepared_patient_has_a_line_with_volumes_and_outcome(page):
+    rows = re.findall(r"<tr><td class=\"number\">(\d+)</td><td>(P\d)</td>", page.text)
+    assert rows == [(str(n + 1), f"P{n}") for n in range(8)]
+    assert page.text.count("yes (ICH grew by the absolute bound; ICH grew by the relative bound)") == 4
+
+
+def test_the_contact_sheet_shows_the_slices_with_the_masks_outline_in_colour(page):
+    pictures = [base64.b64decode(source.split(",")[1]) for source in page.pictures]
+    assert len(pictures) == 3
+    import io
+
+    sheet = matplotlib.image.imread(io.BytesIO(pictures[-1]))[..., :3]
+    coloured = np.ptp(sheet, axis=-1) > 0.3
+    # Eight lesions in six columns: outlines in every cell of the first row and in two of the second
+    cells = [part.any() for half in np.array_split(coloured, 2) for part in np.array_split(half, 6, axis=1)]
+    assert cells == [True] * 8 + [False] * 4
+
+
+def test_a_site_without_refusals_or_notes_says_so(scans_folder, small_plan, tmp_path, progress):
+    for row in scans_folder.rows:
+        row["ich_volume_ml"] = row["ivh_volume_ml"] = ""
+    site = prepare_site(scans_folder.finish(), small_plan(), tmp_path / "cache", progress)
+    write_quality_page(site, tmp_path / "quality.html")
+    text = (tmp_path / "quality.html").read_text()
+    assert "No patient was refused." in text
+    assert "Nothing was noticed." in text
+
+
+def test_more_patients_than_a_sheet_holds_go_to_the_next(scans_folder, small_plan, tmp_path, progress):
+    for number in range(8, 26):
+        scans_folder.patient(f"P{number:02d}", grows=number % 2 == 0)
+    site = prepare_site(scans_folder.finish(), small_plan(), tmp_path / "cache", progress)
+    write_quality_page(site, tmp_path / "quality.html")
+    text = (tmp_path / "quality.html").read_text()
+    assert "Patients 1 to 24" in text
+    assert "Patients 25 to 26" in text
+
+
+def test_a_damaged_cache_is_told(prepared, tmp_path):
+    prepared.cases[0].entry.paths["pixels"].unlink()
+    with pytest.raises(StorageError, match="the cache is damaged"):
+        write_quality_page(prepared, tmp_path / "quality.html")
+    assert not (tmp_path / "quality.html").exists()

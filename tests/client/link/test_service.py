@@ -1,0 +1,103 @@
+"""The engine behind a Unix-domain socket."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from client.link.connection import open_socket_link
+from client.link.service import listen
+from common.errors import SiteError, StorageError
+
+
+def reverse(request: bytes) -> bytes:
+    return request[::-1]
+
+
+def test_bytes_go_in_and_come_out(tmp_path):
+    with listen(reverse, tmp_path / "run" / "engine.sock") as address:
+        assert open_socket_link(address)(b"abc") == b"cba"
+        assert open_socket_link(address)(b"") == b""
+
+
+def test_a_message_far_beyond_grpcs_own_limit_passes(tmp_path):
+    message = os.urandom(20 * 2**20)
+    with listen(reverse, tmp_path / "engine.sock") as address:
+        assert open_socket_link(address)(message) == message[::-1]
+
+
+def test_only_the_owner_can_reach_the_socket(tmp_path):
+    before = os.umask(0)
+    try:
+        with listen(reverse, tmp_path / "run" / "engine.sock"):
+            assert stat.S_IMODE((tmp_path / "run" / "engine.sock").stat().st_mode) == 0o600
+            assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o700
+    finally:
+        os.umask(before)
+
+
+def test_requests_are_answered_one_at_a_time_by_one_thread(tmp_path):
+    busy = threading.Lock()
+    threads = set()
+
+    def slow(request: bytes) -> bytes:
+        assert busy.acquire(blocking=False)
+        threads.add(threading.get_ident())
+        time.sleep(0.02)
+        busy.release()
+        return request
+
+    with listen(slow, tmp_path / "engine.sock") as address, ThreadPoolExecutor(6) as pool:
+        requests = [bytes([number]) for number in range(12)]
+        assert list(pool.map(open_socket_link(address), requests)) == requests
+    assert len(threads) == 1
+
+
+def test_a_second_engine_at_one_socket_is_refused(tmp_path):
+    path = tmp_path / "engine.sock"
+    with listen(reverse, path) as address:
+        with pytest.raises(StorageError, match="another process"), listen(reverse, path):
+            pass
+        assert open_socket_link(address)(b"ab") == b"ba"
+
+
+def test_a_socket_that_a_killed_engine_left_is_taken_over(tmp_path):
+    path = tmp_path / "engine.sock"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    with listen(reverse, path) as address:
+        assert open_socket_link(address)(b"ab") == b"ba"
+    assert not path.exists()
+
+
+def test_a_link_waits_for_an_engine_that_is_still_starting(tmp_path):
+    path = tmp_path / "engine.sock"
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(open_socket_link(f"unix:{path}"), b"ab")
+        time.sleep(0.3)
+        with listen(reverse, path):
+            assert answer.result(timeout=20) == b"ba"
+
+
+def test_an_absent_engine_is_told_in_one_message(tmp_path):
+    with pytest.raises(SiteError, match="rhe-client start"):
+        open_socket_link(f"unix:{tmp_path / 'engine.sock'}", patience_s=0.2)(b"")
+
+
+def test_a_socket_in_another_users_folder_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "getuid", lambda: 4242)
+    with pytest.raises(StorageError, match="another user"), listen(reverse, tmp_path / "engine.sock"):
+        pass
+
+
+def test_an_impossible_path_is_refused(tmp_path):
+    path = Path(str(tmp_path)) / ("x" * 120) / "engine.sock"
+    with pytest.raises(StorageError, match="cannot listen"), listen(reverse, path):
+        pass

@@ -1,0 +1,167 @@
+"""What a hospital is told before it approves a plan."""
+
+import pytest
+from sites.plans import LOGISTIC, NETWORK, SCALE, plan_of
+
+from client.membership.site import SiteSettings
+from client.release.approval_text import describe_plan
+
+ROLES = {"a": "train", "b": "train", "c": "external"}
+SITE = SiteSettings(name="a", table="cohort.csv")
+
+
+def told(plan, name="a", settings=SITE):
+    return describe_plan(plan, settings.model_copy(update={"name": name}))
+
+
+def leaving(text):
+    return text.split("What leaves this hospital:\n")[1].split("\n\n")[0]
+
+
+def test_who_takes_part_in_what():
+    plan = plan_of(ROLES, NETWORK)
+
+    assert f"Study: A study\nPlan: {plan.digest()}" in told(plan)
+    assert "You are: a (its patients train and test models)\nWith: b, c" in told(plan)
+    assert "You are: c (its patients only test models)\nWith: a, b" in told(plan, "c")
+    assert "With: nobody else" in told(plan_of({"a": "train"}))
+
+
+@pytest.mark.parametrize("sites", [2, 3])
+def test_two_sites_are_told_that_subtraction_tells(sites):
+    plan = plan_of(dict(list(ROLES.items())[:sites]))
+
+    assert ("by subtracting its own from the total" in told(plan)) is (sites == 2)
+
+
+def test_networks_send_updates_each_round_and_it_is_said_what_they_can_hold():
+    plan = plan_of(ROLES, NETWORK, NETWORK | {"name": "Deep"}, LOGISTIC, SCALE, federation={"rounds": 17})
+    first = leaving(told(plan)).splitlines()[0]
+
+    assert "model updates: the weights of Net, Deep after training" in first
+    assert "in each of 17 rounds. Weights can hold traces of the patients" in first
+
+
+@pytest.mark.parametrize(
+    ("models", "name", "phases"),
+    [
+        ([NETWORK, SCALE], "c", ["cohort", "training", "evaluation"]),
+        ([LOGISTIC, SCALE], "a", ["cohort", "regression", "training", "evaluation"]),
+        ([SCALE], "a", ["cohort", "evaluation"]),
+        ([NETWORK], "a", ["cohort"]),
+    ],
+)
+def test_no_updates_of_an_external_site_nor_without_networks_or_training(models, name, phases):
+    assert "model updates" not in told(plan_of(ROLES, *models, phases=phases), name)
+
+
+def test_regressions_are_said_of_the_sites_that_train():
+    plan = plan_of(ROLES, LOGISTIC, regression={"candidates": ["age", "ivh", "sex"]})
+
+    assert "regressions of 3 variables: sums of the covariates' products" in leaving(told(plan))
+    assert "regressions" not in leaving(told(plan, "c"))
+
+
+def test_scores_are_named_by_their_columns_and_bins():
+    plan = plan_of(
+        ROLES,
+        SCALE | {"name": "A", "column": "vendor_a"},
+        SCALE | {"name": "B", "column": "vendor_b"},
+        LOGISTIC,
+        evaluation={"bins": 500},
+    )
+
+    for name in ROLES:
+        text = leaving(told(plan, name))
+        assert "each of 3 models (among them the table's columns vendor_a, vendor_b)" in text
+        assert "counted in 500 bins" in text
+
+
+@pytest.mark.parametrize(
+    ("phases", "table", "regression", "evaluation"),
+    [
+        (["cohort"], True, False, False),
+        (["regression"], False, True, False),
+        (["training", "evaluation"], False, False, True),
+        (["cohort", "regression", "training", "evaluation"], True, True, True),
+    ],
+)
+def test_only_what_the_plan_s_phases_ask_is_named(phases, table, regression, evaluation):
+    text = leaving(told(plan_of(ROLES, LOGISTIC, phases=phases)))
+
+    assert ("Table 1: sums and histograms" in text) is table
+    assert ("regressions of" in text) is regression
+    assert ("calls at the operating point" in text) is evaluation
+    # The guard round comes before whichever it is
+    assert "before every table: how many patients stand behind each number" in text
+    assert "counts: patients screened" in text
+
+
+RADIOMICS = {"kind": "logistic", "name": "Combined", "covariates": ["age", "radiomics"]}
+MACHINE = {"kind": "svm", "name": "Machine", "covariates": ["age"], "fourier_features": 64}
+
+
+@pytest.mark.parametrize(
+    ("waived", "said"), [(False, "half the patients of the smallest fold"), (True, "ALL")]
+)
+def test_radiomics_are_said_with_how_many_products_leave(waived, said):
+    radiomics = {"folds": 4, "wide_gram_accepted": waived}
+    text = leaving(told(plan_of(ROLES, RADIOMICS, radiomics=radiomics)))
+
+    assert "radiomics: sums of 851 features" in text
+    assert said in text
+    assert "in each of 4 folds" in text
+    assert "logistic models (Combined)" in text
+    assert "radiomics:" not in leaving(told(plan_of(ROLES, RADIOMICS, radiomics=radiomics), "c"))
+    assert "radiomics:" not in leaving(told(plan_of(ROLES, LOGISTIC)))
+
+
+def test_of_a_machine_it_is_said_that_support_vectors_stay():
+    text = leaving(told(plan_of(ROLES, MACHINE)))
+
+    assert "support vector machine Machine" in text
+    assert "up to 64 random features" in text
+    assert "Support vectors, which are patients' rows, stay here" in text
+    assert "support vector" not in leaving(told(plan_of(ROLES, MACHINE), "c"))
+
+
+def test_a_release_names_every_model_that_leaves():
+    plan = plan_of(ROLES | {"a": "train+"}, NETWORK, LOGISTIC, SCALE)
+
+    assert "RELEASE: the models trained on this hospital's patients alone (Net, Clinical)" in told(plan)
+    assert "RELEASE" not in told(plan, "b")
+    assert "RELEASE" not in told(plan_of(ROLES | {"a": "train+"}, SCALE))
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_attention_maps_leave_only_synthetic_sites(synthetic):
+    settings = SITE.model_copy(update={"synthetic": synthetic})
+
+    assert ("attention maps" in leaving(told(plan_of(ROLES, NETWORK), settings=settings))) is synthetic
+
+
+def test_what_never_leaves_is_told_to_everybody():
+    for name in ROLES:
+        stays = told(plan_of(ROLES, NETWORK), name).split("What never leaves it:")[1]
+        assert "any single patient's values or scores" in stays
+        assert "patients' identifiers" in stays
+
+
+RADIOMICS = LOGISTIC | {"name": "Combined", "covariates": ["radiomics"]}
+
+
+def test_repeated_readings_are_said_where_they_are_asked_for():
+    asked = leaving(told(plan_of(ROLES, RADIOMICS, phases=["agreement"])))
+    silent = leaving(told(plan_of(ROLES, RADIOMICS)))
+
+    assert "how often two readers, or a reader and a computed suggestion, see each of nine markers" in asked
+    assert "read" not in silent.replace("already", "")
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_features_of_repeated_readings_are_said_of_the_sites_that_train(same):
+    plan = plan_of(ROLES, RADIOMICS, radiomics={"readings": ["inter"]}, agreement={"same_readers": same})
+
+    assert "sums and sums of squares in both readings (second reader)" in leaving(told(plan))
+    assert ("those of this hospital are evaluated separately" in leaving(told(plan))) is not same
+    assert "radiomics" not in leaving(told(plan, "c")).replace("Combined", "")

@@ -1,0 +1,164 @@
+"""The ledger: every line follows from the one before, whoever touches it, and whenever the process dies."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from client.release.ledger import Departure, Ledger
+from common.errors import StorageError
+
+PLAN = "ab" * 32
+
+
+def departure(number=1, **changes):
+    return Departure(
+        plan_hash=PLAN,
+        phase="evaluate",
+        what="statistics",
+        numbers=number,
+        size=9,
+        digest="0" * 64,
+        **changes,
+    )
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    ledger = Ledger(tmp_path / "ledger")
+    for number in (1, 2, 3):
+        ledger.record(departure(number))
+    return ledger
+
+
+def test_lines_come_back_in_their_order(ledger):
+    assert [line.number for line in ledger.read_lines()] == [1, 2, 3]
+    assert [line.departure.numbers for line in ledger.read_lines()] == [1, 2, 3]
+
+
+def test_a_site_that_sent_nothing_has_an_empty_ledger(tmp_path):
+    assert Ledger(tmp_path / "none").read_lines() == ()
+
+
+def test_nobody_but_its_owner_may_read_it(ledger):
+    assert {path.stat().st_mode & 0o777 for path in ledger.folder.iterdir()} == {0o600}
+    assert ledger.folder.stat().st_mode & 0o777 == 0o700
+
+
+def edited(ledger, change):
+    lines = ledger.path.read_bytes().split(b"\n")[:-1]
+    ledger.path.write_bytes(b"".join(line + b"\n" for line in change(lines)))
+
+
+EDITS = {
+    "a number in the middle": (lambda a: [a[0], a[1].replace(b'"numbers":2', b'"numbers":7'), a[2]], 3),
+    "a number in the last": (lambda a: [a[0], a[1], a[2].replace(b'"numbers":3', b'"numbers":7')], 3),
+    "a line left out": (lambda a: [a[0], a[2]], 2),
+    "two lines exchanged": (lambda a: [a[1], a[0], a[2]], 1),
+    "a line twice": (lambda a: [a[0], a[0], a[1], a[2]], 2),
+    "no line at all": (lambda a: [a[0], b"{}", a[2]], 2),
+}
+
+
+@pytest.mark.parametrize(("change", "line"), EDITS.values(), ids=EDITS)
+def test_an_edit_is_found_at_its_line(ledger, change, line):
+    edited(ledger, change)
+
+    with pytest.raises(StorageError, match=f"line {line}: .* backup"):
+        ledger.read_lines()
+
+
+def test_lines_cut_off_at_the_end_are_missed(ledger):
+    edited(ledger, lambda lines: lines[:2])
+
+    with pytest.raises(StorageError, match="has 2 lines, 3 were written"):
+        ledger.read_lines()
+    with pytest.raises(StorageError, match="nothing leaves before it is restored"):
+        ledger.record(departure())
+
+
+def test_a_whole_file_that_is_gone_is_missed(ledger):
+    ledger.path.unlink()
+
+    with pytest.raises(StorageError, match="has 0 lines, 3"):
+        ledger.read_lines()
+    with pytest.raises(StorageError, match="nothing leaves"):
+        ledger.record(departure())
+
+
+def test_a_damaged_head_lets_nothing_leave(ledger):
+    (ledger.folder / "ledger.head").write_text("{}}")
+
+    with pytest.raises(StorageError, match="is damaged"):
+        ledger.record(departure())
+
+
+def test_a_line_that_was_torn_by_a_crash_told_of_nothing_and_is_dropped(ledger):
+    with ledger.path.open("ab") as file:
+        file.write(b'{"number":4,"time')
+
+    ledger.record(departure(44))
+
+    assert [line.departure.numbers for line in ledger.read_lines()] == [1, 2, 3, 44]
+
+
+def test_a_line_that_is_whole_but_not_yet_counted_stays(ledger):
+    head = ledger.folder / "ledger.head"
+    before = head.read_bytes()
+    ledger.record(departure(4))
+    head.write_bytes(before)
+
+    assert len(ledger.read_lines()) == 4
+    ledger.record(departure(5))
+    assert [line.departure.numbers for line in ledger.read_lines()] == [1, 2, 3, 4, 5]
+
+
+def test_a_line_that_somebody_appended_is_refused(ledger):
+    with ledger.path.open("ab") as file:
+        file.write(ledger.path.read_bytes().split(b"\n")[0] + b"\n")
+
+    with pytest.raises(StorageError, match="does not end as it was left"):
+        ledger.record(departure())
+
+
+def test_a_full_disk_lets_nothing_leave(ledger, monkeypatch):
+    def full(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "open", full)
+
+    with pytest.raises(StorageError):
+        ledger.record(departure())
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from client.release.ledger import Departure, Ledger
+
+ledger, number = Ledger(Path(sys.argv[1])), 0
+while True:
+    number += 1
+    ledger.record(Departure(plan_hash="", phase="p", what="model", numbers=number, size=1, digest="0" * 64))
+    print(number, flush=True)
+"""
+
+
+def test_kill_9_loses_no_line_that_was_told(tmp_path):
+    ledger = Ledger(tmp_path / "ledger")
+    told = 0
+    for _ in range(3):
+        command = [sys.executable, "-c", WRITER, str(ledger.folder)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+            for _ in range(8):
+                writer.stdout.readline()
+            writer.send_signal(signal.SIGKILL)
+            told += 8 + len(re.findall(r"\d+\n", writer.stdout.read()))
+
+        found = len(ledger.read_lines())
+
+        assert told <= found <= told + 1
+        told = found

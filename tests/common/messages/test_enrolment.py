@@ -1,0 +1,113 @@
+"""Invitations and site cards: what is damaged or forged is refused before it is used."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from common.errors import PlanError, ProtocolError
+from common.messages.enrolment import Invitation, SiteCard, load_handout
+from common.plan.study import StudyPlan
+from server.provision.authority import create_authority
+
+PLAN_TEXT = """
+name = "s"
+seed = 1
+[[sites]]
+name = "A"
+role = "train"
+[[models]]
+name = "m"
+family = "resnet10-narrow"
+"""
+
+
+def public(key) -> str:
+    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+
+
+def pem(key) -> str:
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+@pytest.fixture(scope="module")
+def plan():
+    import tomllib
+
+    return StudyPlan.model_validate(tomllib.loads(PLAN_TEXT))
+
+
+@pytest.fixture(scope="module")
+def card(plan):
+    key = ec.generate_private_key(ec.SECP384R1())
+    return SiteCard(name="A", plan_hash=plan.digest(), node_key=public(key))
+
+
+def test_a_card_survives_its_file(tmp_path, card):
+    card.save(tmp_path / "A.card")
+    loaded = load_handout(tmp_path / "A.card", SiteCard)
+    assert loaded == card
+    assert loaded.fingerprint() == card.fingerprint()
+
+
+def test_another_key_has_another_fingerprint(card):
+    other = card.model_copy(update={"node_key": public(ec.generate_private_key(ec.SECP384R1()))})
+    assert other.fingerprint() != card.fingerprint()
+
+
+def test_a_card_of_another_plan_or_site_is_refused(card, plan):
+    assert card.check(plan) is card
+    with pytest.raises(ProtocolError, match="another|invited"):
+        card.model_copy(update={"plan_hash": "0" * 64}).check(plan)
+    with pytest.raises(PlanError, match="no site"):
+        card.model_copy(update={"name": "Z"}).check(plan)
+
+
+@pytest.mark.parametrize("key", ["", "ssh-ed25519 AAAA", "nonsense"])
+def test_a_card_without_a_usable_key_is_refused(plan, key):
+    with pytest.raises(ValidationError):
+        SiteCard(name="A", plan_hash=plan.digest(), node_key=key)
+
+
+def test_an_rsa_key_is_refused(plan):
+    key = rsa.generate_private_key(65537, 2048)
+    with pytest.raises(ValidationError, match="ECDSA"):
+        SiteCard(name="A", plan_hash=plan.digest(), node_key=public(key))
+
+
+def test_an_invitation_refuses_keys_of_another_kind_and_broken_plans():
+    authority = create_authority("s").certificate_pem.decode()
+    wrong = pem(ec.generate_private_key(ec.SECP384R1()))
+    good = {"address": "host.example:8443", "authority": authority, "plan": PLAN_TEXT}
+    with pytest.raises(ValidationError, match="Ed25519"):
+        Invitation.model_validate({**good, "coordinator": wrong})
+    for name, value in {"plan": "name = 3", "authority": "x", "address": "https://a/b"}.items():
+        with pytest.raises(ValidationError, match=name):
+            Invitation.model_validate({**good, "coordinator": wrong, name: value})
+
+
+@given(st.binary(max_size=60))
+def test_whatever_a_file_holds_it_is_a_card_or_one_clear_refusal(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("cards") / "x.card"
+    path.write_bytes(content)
+    with pytest.raises(ProtocolError, match="ask for the file again"):
+        load_handout(path, SiteCard)
+
+
+def test_a_truncated_or_exchanged_file_is_refused(tmp_path, card):
+    path = tmp_path / "A.card"
+    card.save(path)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ProtocolError, match="sitecard"):
+        load_handout(path, SiteCard)
+    path.write_text(json.dumps({"kind": "rhe-invitation", "version": 1}))
+    with pytest.raises(ProtocolError, match="kind"):
+        load_handout(path, SiteCard)
+    with pytest.raises(ProtocolError, match="no such file"):
+        load_handout(tmp_path / "absent", SiteCard)

@@ -1,0 +1,103 @@
+"""Children that end with their parent, in every way in which either can end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+
+from common.runtime.processes import start_child, stop_child
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+STUBBORN = [
+    sys.executable,
+    "-c",
+    "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)",
+]
+ABANDONING = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+print(child.pid, flush=True)
+"""
+PARENT = ABANDONING + "time.sleep(60)"
+
+
+def wait_for(child, word):
+    while word not in child.tail():
+        time.sleep(0.02)
+
+
+def gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_child_writes_to_its_log_and_tells_only_its_own_words(tmp_path):
+    log = tmp_path / "logs" / "a.log"
+    for word in ("first", "second"):
+        child = start_child("a", [sys.executable, "-c", f"print('{word}')"], log=log)
+        assert child.process.wait(20) == 0
+    assert log.read_text() == "first\nsecond\n"
+    assert child.tail() == "second\n"
+    assert not child.running
+
+
+def test_stop_ends_a_child_that_ignores_requests(tmp_path):
+    child = start_child("stubborn", STUBBORN, log=tmp_path / "log")
+    wait_for(child, "up")
+    stop_child(child, grace_s=0.3)
+    assert child.process.returncode == -signal.SIGKILL
+
+
+def test_stop_ends_a_grandchild_with_a_session_of_its_own(tmp_path):
+    child = start_child("parent", [sys.executable, "-c", PARENT], log=tmp_path / "log")
+    wait_for(child, "\n")
+    grandchild = int(child.tail())
+    assert not gone(grandchild)
+    stop_child(child)
+    assert gone(grandchild)
+    stop_child(child)
+
+
+def test_a_child_dies_with_a_parent_that_is_killed(tmp_path):
+    code = (
+        "import sys, time; from common.runtime.processes import start; "
+        f"print(start('c', {SLEEP!r}).process.pid, flush=True); time.sleep(60)"
+    )
+    parent = start_child("parent", [sys.executable, "-c", code], log=tmp_path / "log")
+    wait_for(parent, "\n")
+    child = int(parent.tail())
+    assert not gone(child)
+    os.kill(parent.process.pid, signal.SIGKILL)
+    parent.process.wait()
+    deadline = time.monotonic() + 10
+    while not gone(child) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert gone(child)
+
+
+def test_a_household_ends_what_its_members_left_behind(tmp_path):
+    code = f"""
+import pathlib, sys
+from common.runtime.processes import household, start
+with household():
+    log = pathlib.Path({str(tmp_path / "log")!r})
+    start("parent", [sys.executable, "-c", {ABANDONING!r}], log=log).process.wait()
+"""
+    done = subprocess.run([sys.executable, "-c", code], timeout=30, check=False)
+    assert done.returncode == 0
+    assert gone(int((tmp_path / "log").read_text()))
+
+
+def test_the_environment_is_added_to(tmp_path):
+    child = start_child(
+        "e",
+        [sys.executable, "-c", "import os; print(os.environ['X'], os.environ['PATH'])"],
+        {"X": "7"},
+        tmp_path / "log",
+    )
+    child.process.wait()
+    assert child.tail().split() == ["7", os.environ["PATH"]]

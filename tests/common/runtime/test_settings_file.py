@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import pytest
+
+from common.errors import PlanError
+from common.plan.study import load_plan
+
+PLAN = """\
+name = "A study"
+seed = 1
+two_site_ack = true
+
+[[sites]]
+name = "a"
+role = "train"
+
+[[sites]]
+name = "b"
+role = "external"
+
+[[models]]
+name = "m"
+family = "resnet18"
+
+[models.training]
+learning_rate = 0.01
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "study.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refusal(folder: Path, old: str, new: str) -> str:
+    if old not in PLAN:
+        raise ValueError(old)
+    with pytest.raises(PlanError) as caught:
+        load_plan(write(folder, PLAN.replace(old, new, 1)))
+    return str(caught.value)
+
+
+def test_a_valid_plan_is_read(tmp_path):
+    plan = load_plan(write(tmp_path, PLAN))
+
+    assert plan.site_names == ("a", "b")
+    assert plan.models[0].settings.learning_rate == 0.01
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("seed = 1", "sede = 1", 2, "sede: unknown key"),
+        ('role = "external"', 'role = "extern"', 11, "sites.1.role"),
+        ("learning_rate = 0.01", "learning_rate = 0", 17, "learning_rate must be positive"),
+        ('family = "resnet18"', 'family = "vgg"', 15, "models.0.family"),
+        ('name = "b"', 'name = "a"', 1, "two sites have one name"),
+        ("two_site_ack = true", "", 1, "two_site_ack"),
+        ('role = "train"', 'role = "external"', 1, "no site has role"),
+        ('name = "m"', 'name = "../m"', 14, "models.0.name"),
+    ],
+)
+def test_a_violation_names_file_line_and_key(tmp_path, old, new, line, said):
+    message = refusal(tmp_path, old, new)
+
+    assert any(f"study.toml:{line}: " in told and said in told for told in message.splitlines())
+    assert "Tuple should have" not in message
+
+
+def test_all_violations_are_told_at_once(tmp_path):
+    broken = PLAN.replace("seed = 1", "seed = -1").replace('role = "train"', 'role = "x"')
+
+    with pytest.raises(PlanError) as caught:
+        load_plan(write(tmp_path, broken))
+
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_text_that_is_no_toml_is_refused(tmp_path):
+    assert "not valid TOML" in refusal(tmp_path, "seed = 1", "seed = ")
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(PlanError, match="no such file"):
+        load_plan(tmp_path / "nowhere.toml")
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+
+    with pytest.raises(PlanError, match="is not UTF-8 text -> "):
+        load_plan(path)
+
+    with pytest.raises(PlanError, match=r"cannot be read \(Is a directory\) -> "):
+        load_plan(tmp_path)

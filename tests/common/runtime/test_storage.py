@@ -1,0 +1,79 @@
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+
+from common.errors import StorageError
+from common.runtime.storage import lock_folder, write_atomically
+
+
+def test_a_file_is_written_whole(tmp_path):
+    path = tmp_path / "new" / "file"
+
+    write_atomically(path, b"content")
+
+    assert path.read_bytes() == b"content"
+    assert [entry.name for entry in path.parent.iterdir()] == ["file"]
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+
+    with pytest.raises(StorageError, match="disk is full"):
+        write_atomically(path, b"new")
+
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "taken").write_bytes(b"")
+
+    with pytest.raises(StorageError, match=r"cannot be written \(.* -> .*choose another folder\)"):
+        write_atomically(tmp_path / "taken" / "file", b"")
+
+
+def test_two_processes_cannot_work_in_one_folder(tmp_path):
+    with lock_folder(tmp_path):
+        other = another_process(tmp_path)
+    after = another_process(tmp_path)
+
+    assert "another process is working here" in other.stderr
+    assert after.returncode == 0
+
+
+def another_process(folder):
+    program = "import sys, pathlib, common.runtime.storage\nwith common.runtime.storage.lock_folder(pathlib.Path(sys.argv[1])): pass"
+    command = [sys.executable, "-c", program, str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(tmp_path / "file", b"new")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_whoever_reads_the_old_file_keeps_it_whole(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old content")
+    with path.open("rb") as reader:
+        write_atomically(path, b"new")
+
+        assert reader.read() == b"old content"
+
+    assert path.read_bytes() == b"new"

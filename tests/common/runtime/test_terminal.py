@@ -1,0 +1,105 @@
+"""Whatever a command does, its user gets one message and the right exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import sys, time
+from common.errors import PlanError, ScanError
+from common.runtime.terminal import Terminal
+
+app = Terminal("prog", "For tests.", "run it again")
+
+@app.command()
+def plan() -> None:
+    raise PlanError("study.toml:3: seed: too large -> choose a smaller one")
+
+@app.command()
+def scan() -> None:
+    raise ScanError("x.nii: truncated")
+
+@app.command()
+def bug() -> None:
+    {}["x"]
+
+@app.command()
+def disk() -> None:
+    raise OSError(28, "No space left on device")
+
+@app.command()
+def fine() -> None:
+    print("done")
+
+@app.command()
+def wait() -> None:
+    try:
+        print("waiting", flush=True)
+        time.sleep(60)
+    finally:
+        print("cleaned", flush=True)
+
+app()
+"""
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "message"),
+    [
+        ("plan", 10, "prog: study.toml:3: seed: too large -> choose a smaller one  [E_PLAN]\n"),
+        ("scan", 13, "prog: x.nii: truncated  [E_SCAN]\n"),
+        ("disk", 21, "prog: [Errno 28] No space left on device  [E_STORAGE]\n"),
+    ],
+)
+def test_a_refusal_is_one_message_and_its_exit_code(command, code, message):
+    done = run(command)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", message)
+
+
+def test_success_is_silent():
+    done = run("fine")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+def test_a_bug_is_told_in_one_line_and_its_traceback_is_kept():
+    done = run("bug")
+    assert done.returncode == 70
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+    path = Path(done.stderr.split()[-1])
+    assert "KeyError: 'x'" in path.read_text()
+    path.unlink()
+
+
+def test_a_wrong_option_is_explained():
+    done = run("fine", "--no-such")
+    assert done.returncode == 2
+    assert "--no-such" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_clean_up_and_exit(sent, code):
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "wait"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "waiting\n"
+    os.kill(process.pid, sent)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert out == "cleaned\n"
+    assert "Traceback" not in err
+    if sent == signal.SIGINT:
+        assert err.endswith("prog: interrupted; run it again\n")

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from common.errors import ProtocolError
+from common.secagg.codes import SecAggError
+from common.secagg.crypto import keys
+
+LOW_ORDER = [
+    bytes(32),
+    bytes([1]) + bytes(31),
+    bytes.fromhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),
+    bytes.fromhex("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"),
+    *(bytes([last]) + b"\xff" * 30 + b"\x7f" for last in (0xEC, 0xED, 0xEE)),
+]
+"""All points of order 1, 2, 4 and 8 (cr.yp.to/ecdh.html); X25519 ignores the highest bit (RFC 7748, 5)."""
+
+IDENTITY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+PUBLIC = IDENTITY.public_key().public_bytes_raw()
+OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33))).public_key().public_bytes_raw()
+
+
+def test_a_signature_is_that_of_the_hash_of_kind_and_body():
+    signature = keys.sign_message(IDENTITY, "join", b"body")
+
+    Ed25519PublicKey.from_public_bytes(PUBLIC).verify(signature, hashlib.sha256(b"SA1/join\0body").digest())
+    assert keys.verify_signature(PUBLIC, "join", b"body", signature)
+
+
+@pytest.mark.parametrize(
+    ("public", "kind", "body", "flip"),
+    [
+        (PUBLIC, "reveal", b"body", 0),
+        (PUBLIC, "join", b"bodY", 0),
+        (PUBLIC, "joi", b"n\0body", 0),
+        (PUBLIC, "join", b"body", 1),
+        (OTHER, "join", b"body", 0),
+        (PUBLIC[:-1], "join", b"body", 0),
+        (b"\xff" * 32, "join", b"body", 0),
+    ],
+)
+def test_anything_else_does_not_verify(public, kind, body, flip):
+    signature = bytearray(keys.sign_message(IDENTITY, "join", b"body"))
+    signature[0] ^= flip
+
+    assert not keys.verify_signature(public, kind, body, bytes(signature))
+    assert not keys.verify_signature(public, kind, body, bytes(signature[:-1]))
+
+
+def test_a_public_key_has_one_spelling():
+    assert keys.decode_public_key(keys.encode_public_key(PUBLIC)) == PUBLIC
+
+
+@pytest.mark.parametrize("text", ["", "zz" * 32, "AB" * 32, "ab" * 31, "ab " * 32, "ab" * 33])
+def test_other_spellings_are_refused(text):
+    with pytest.raises(ProtocolError, match="64 lower-case"):
+        keys.decode_public_key(text)
+
+
+def test_a_fingerprint_is_read_aloud_in_eight_groups():
+    groups = keys.fingerprint(PUBLIC).split(" ")
+
+    assert [len(group) for group in groups] == [4] * 8
+    assert keys.fingerprint(bytes(32)) == "PKXY 4SNS QLLH 7HZ2 ZAKO KGV4 ZPDI QLDJ"
+
+
+def test_the_secret_is_as_published():
+    # RFC 7748, section 5.2, first vector
+    private = X25519PrivateKey.from_private_bytes(
+        bytes.fromhex("a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4")
+    )
+    peer = bytes.fromhex("e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c")
+
+    assert keys.derive_shared_secret(private, peer).hex() == (
+        "c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552"
+    )
+
+
+def test_both_owners_of_fresh_session_keys_arrive_at_one_secret():
+    first, second = keys.generate_session_key(), keys.generate_session_key()
+
+    assert first.private_bytes_raw() != second.private_bytes_raw()
+    assert keys.derive_shared_secret(
+        first, second.public_key().public_bytes_raw()
+    ) == keys.derive_shared_secret(second, first.public_key().public_bytes_raw())
+
+
+@pytest.mark.parametrize("high_bit", [0, 0x80])
+@pytest.mark.parametrize("point", LOW_ORDER, ids=bytes.hex)
+def test_a_low_order_point_is_refused(point, high_bit):
+    peer = point[:-1] + bytes([point[-1] | high_bit])
+
+    with pytest.raises(SecAggError) as refusal:
+        keys.derive_shared_secret(keys.generate_session_key(), peer)
+
+    assert refusal.value.code == "E_BAD_POINT"
+
+
+@pytest.mark.parametrize("length", [0, 31, 33])
+def test_a_point_of_another_length_is_refused(length):
+    with pytest.raises(SecAggError, match="low-order"):
+        keys.derive_shared_secret(keys.generate_session_key(), b"\x09" * length)
+
+
+def hkdf(secret: bytes, salt: bytes, info: bytes) -> bytes:
+    """RFC 5869 by hand, one block."""
+    extracted = hmac.digest(salt, secret, "sha256")
+    return hmac.digest(extracted, info + b"\x01", "sha256")
+
+
+def test_keys_are_derived_by_hkdf_under_the_name_of_their_use():
+    secret, salt = bytes(range(32)), b"s" * 32
+
+    assert keys.derive_pair_key(secret, salt, b"info") == hkdf(secret, salt, b"SA1/pairinfo")
+    assert keys.derive_self_key(secret, b"info") == hkdf(secret, bytes(32), b"SA1/selfinfo")
+    assert keys.derive_pair_key(secret, bytes(32), b"info") != keys.derive_self_key(secret, b"info")
+
+
+def test_each_refusal_has_its_own_code_and_the_branch_one_exit_code():
+    assert SecAggError("why", code="E_MIN").code == "E_MIN"
+    assert SecAggError("why").code == SecAggError.code == "E_SECAGG"
+    assert (str(SecAggError("why", code="E_MIN")), SecAggError.exit_code) == ("why", 22)

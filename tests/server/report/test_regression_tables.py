@@ -1,0 +1,328 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from studies.page import Page
+from studies.results import SMALL, Make, make_study
+
+from server.report.page import render_page
+from server.results.comparison import Comparisons
+from server.results.file import Results
+from server.results.provenance import PhaseTime
+
+FULL = Make(
+    external=("Wuhan", "Yongchuan"),
+    models=("2D-ResNet-101", "3D-DenseNet-S"),
+    logistic=("Clinical",),
+    scores=("BRAIN",),
+    rounds=2,
+    full=True,
+)
+SMALLER = Make(models=("net",), logistic=("Clinical",), pooled=False, rounds=2, full=True)
+
+
+@pytest.fixture(scope="module")
+def results() -> Results:
+    return make_study(FULL)
+
+
+@pytest.fixture(scope="module")
+def html(results) -> str:
+    return render_page(results)
+
+
+@pytest.fixture(scope="module")
+def page(html) -> Page:
+    return Page(html)
+
+
+def _chapter(html: str, name: str) -> Page:
+    (found,) = re.findall(rf'<section id="{name}">.*?</section>', html, re.DOTALL)
+    return Page(found)
+
+
+def _dashed(text: str) -> str:
+    """Dashes of intervals and minus signs as hyphens."""
+    return text.replace("\N{EN DASH}", "-").replace("\N{MINUS SIGN}", "-")
+
+
+def test_every_chapter_of_a_full_study_is_in_the_contents(page):
+    sections = [found["id"] for found in page.all("section")]
+    links = [found["href"][1:] for found in page.all("a")]
+
+    assert sections == [
+        *("summary", "patients", "characteristics", "predictors", "training", "matrix", "roc", "confusion"),
+        *("performance", "comparisons", "calibration", "decision", "subgroups", "centres", "attention"),
+        *("run", "glossary"),
+    ]
+    assert set(sections) <= set(links)
+
+
+def test_table_1_shows_the_papers_cohorts_with_tests_as_footnotes(html):
+    table = _chapter(html, "characteristics").text
+
+    for cohort in ("Training set (n = 42)", "Internal test set (n = 42)", "External test set (n = 42)"):
+        assert cohort in table
+    assert "Age (year) 63.03 ± 12.20 63.03 ± 12.20 .731 b 0.41" in table
+    assert "18.42 (8.10, 33.90) missing: 1" in table
+    assert "a Pearson's chi-squared test." in table
+    assert "d More than 20 % of expected counts are below 5." in table
+
+
+def test_levels_stand_indented_under_their_variable_which_has_the_p_value(html):
+    chapter = _chapter(html, "characteristics")
+
+    assert len(chapter.of_class("indented")) == 2 * 2  # two levels, in two tables
+    assert "Location .031 a,d 0.30" in chapter.text
+    assert "Deep 12 (57.1) 12 (57.1) 12 (57.1)" in chapter.text
+
+
+def test_a_withheld_cell_of_table_1_hides_its_p_value_too(html):
+    table = _chapter(html, "characteristics").text
+
+    assert "SAH withheld e withheld e withheld withheld" in table
+    assert f"e Withheld: {SMALL.reason}." in table
+
+
+def test_each_centre_stands_below_the_papers_table_1(html):
+    table = _chapter(html, "characteristics").text
+
+    for site in (*FULL.sites, "All centres together"):
+        assert f"{site} (n = 42)" in table
+
+
+def test_table_2_shows_both_kinds_of_odds_ratio(html):
+    table = _dashed(_chapter(html, "predictors").text)
+
+    assert "Age (per year) 389 1.031 (1.014-1.049) < .001 1.022 (0.999-1.045) .064" in table
+    assert "Sex 389 1.064 (0.649-1.742) .806 -" in table
+    assert "Lobar Reference Reference" in table
+    assert "387 missing: 2" in table
+    assert "3.557 (1.663-7.610) a" in table
+    assert "a Variance inflation factor 7.3, above 5" in table
+    assert "61.500 (2.100-21,034) b" in table
+    assert "b Firth's penalised likelihood" in table
+
+
+def test_table_2_says_what_entered_and_on_whom_the_model_was_fitted(html):
+    text = _chapter(html, "predictors").text
+
+    assert "any of its levels has P < 0.05 alone: Age, Anticoagulation, ICH volume, Location, IVH" in text
+    assert "386 patients (3 without a value left out); maximum likelihood." in text
+
+
+def test_without_a_multivariable_model_the_reason_is_told(results):
+    hidden = results.regression.model_copy(update={"standing": SMALL, "entered": ()})
+
+    table = _chapter(render_page(results.model_copy(update={"regression": hidden})), "predictors").text
+
+    assert f"There is no multivariable model (withheld: {SMALL.reason})." in table
+    assert "none did" not in table
+
+
+def test_the_forest_plot_is_left_out_where_every_ratio_is_withheld():
+    shown = make_study(SMALLER)
+    hidden = make_study(Make(models=("net",), rounds=2, full=True, suppressed=True))
+
+    assert len(_chapter(render_page(shown), "predictors").all("img")) == 1
+    assert not _chapter(render_page(hidden), "predictors").all("img")
+
+
+def test_logistic_models_show_their_arms_side_by_side(html):
+    text = _dashed(_chapter(html, "training").text)
+
+    assert "ICH volume (per ml) 1.042 (1.020-1.070) < .001 1.042 (1.020-1.070) a < .001" in text
+    assert "Intercept (log odds) -2.417 stayed at its centre stayed at its centre" in text
+
+
+def test_table_3_has_a_line_for_each_model_and_cohort(html, results):
+    text = _dashed(_chapter(html, "performance").text)
+
+    for model in ("2D-ResNet-101", "3D-DenseNet-S", "Clinical"):
+        for sites, part in ((FULL.training, "train"), (FULL.training, "test"), (FULL.external, "whole")):
+            (cell,) = [
+                one
+                for one in results.evaluation
+                if (one.model, one.arm, one.cohort_sites, one.part) == (model, "federated", sites, part)
+            ]
+            auc = f"{cell.auc.value:.3f} ({cell.auc.low:.3f}-{cell.auc.high:.3f})"
+            numbers = (cell.accuracy, cell.sensitivity, cell.specificity, cell.ppv, cell.npv, cell.f1)
+            line = " ".join(f"{measure.value:.3f}" for measure in numbers)
+            assert f"{cell.positive} / {cell.negative} {auc} {line}" in text
+
+
+def test_a_threshold_that_is_not_the_plans_is_a_footnote(html):
+    assert "a Called positive from 9." in _chapter(html, "performance").text
+
+
+def _compared(results: Results) -> Comparisons:
+    return next(
+        one for one in results.comparisons if (one.cohort_sites, one.part) == (FULL.external, "whole")
+    )
+
+
+def test_comparisons_print_difference_interval_and_both_p_values(html, results):
+    text = _dashed(_chapter(html, "comparisons").text)
+
+    for pair in _compared(results).pairs:
+        between = "to" if pair.difference.low < 0 else "-"
+        bounds = f"{pair.difference.low:.3f}{' to ' if between == 'to' else '-'}{pair.difference.high:.3f}"
+        assert f"{pair.difference.value:.3f} ({bounds})" in text
+    assert ".031 .062" in text  # DeLong's, and after Holm
+    assert "14 / 3 .013 a" in text
+    assert "a McNemar's test, exact." in text
+    assert "chi-squared 11.27, 11 degrees of freedom, P = .011." in text
+
+
+def test_a_withheld_mcnemar_test_shows_neither_counts_nor_p_value(html):
+    text = _chapter(html, "comparisons").text
+
+    assert "withheld b withheld b" in text
+    assert f"b Withheld: {SMALL.reason}." in text
+
+
+def test_the_bars_are_marked_by_the_adjusted_p_value(html):
+    alts = [picture["alt"] for picture in _chapter(html, "comparisons").all("img")]
+    joined = next(alt for alt in alts if "Wuhan + Yongchuan" in alt)
+
+    marked = joined.partition("Significantly different: ")[2].split("; ")
+    assert "2D-ResNet-101, Chongqing alone (AUC, sensitivity)" in marked  # .0004, adjusted .0008
+    assert "2D-ResNet-101, Nanjing alone (sensitivity)" in marked  # .031, adjusted .062
+
+
+def test_without_adjustment_the_raw_p_value_marks(results):
+    raw = tuple(
+        one.model_copy(
+            update={"pairs": tuple(pair.model_copy(update={"p_adjusted": None}) for pair in one.pairs)}
+        )
+        for one in results.comparisons
+    )
+    chapter = _chapter(render_page(results.model_copy(update={"comparisons": raw})), "comparisons")
+
+    joined = next(picture["alt"] for picture in chapter.all("img") if "Wuhan + Yongchuan" in picture["alt"])
+    assert "2D-ResNet-101, Nanjing alone (AUC, sensitivity)" in joined
+    assert "Holm" not in chapter.text
+
+
+def test_differences_of_net_benefit_are_printed_by_threshold(html, results):
+    text = _dashed(_chapter(html, "comparisons").text)
+    point = next(pair for pair in _compared(results).pairs if pair.net_benefit).net_benefit[3]
+
+    bounds = f"{point.low:.3f} to {point.high:.3f}" if point.low < 0 else f"{point.low:.3f}-{point.high:.3f}"
+    assert f"{point.difference:.3f} ({bounds})" in text
+
+
+def test_all_models_share_one_roc_panel_a_cohort(html):
+    alts = [picture["alt"] for picture in _chapter(html, "roc").all("img")]
+
+    (joined,) = [alt for alt in alts if alt.startswith("ROC curves of all models, Wuhan + Yongchuan")]
+    assert all(f"{model} 0." in joined for model in ("2D-ResNet-101", "3D-DenseNet-S", "Clinical", "BRAIN"))
+
+
+def test_calibration_is_shown_on_patients_who_trained_no_model(html, results):
+    text = _dashed(_chapter(html, "calibration").text)
+
+    (cell,) = [
+        one
+        for one in results.evaluation
+        if (one.model, one.arm, one.cohort_sites) == ("Clinical", "federated", FULL.external)
+    ]
+    found = cell.calibration
+    brier = f"{found.brier.value:.3f} ({found.brier.low:.3f}-{found.brier.high:.3f})"
+    assert f"Clinical {brier} 0.081 -0.214 (-0.610 to 0.180) 0.871 (0.420-1.320)" in text
+    assert "training patients" not in text
+    assert "BRAIN" not in text  # points are no predicted risk
+
+
+def test_a_slope_that_does_not_exist_says_so(html):
+    text = _chapter(html, "calibration").text
+
+    assert "not defined a" in text
+    assert "a Not defined: separated: no finite value." in text
+
+
+def test_decision_curves_stand_beside_treating_everybody_and_nobody(html):
+    chapter = _chapter(html, "decision")
+
+    assert len(chapter.all("img")) == 2  # internal tests, external centres
+    assert "Everybody treated" in chapter.text
+    assert "Nobody treated" in chapter.text
+
+
+def test_subgroups_show_numbers_interaction_and_what_is_withheld(html):
+    text = _chapter(html, "subgroups").text
+
+    assert "Sex male 11 / 20 0." in text
+    assert re.search(r"female 12 / 20 0\.\d{3} \S+ .214", text)
+    assert f"Lobar withheld withheld: {SMALL.reason} reference" in text
+
+
+def test_two_centres_have_a_difference_but_no_mean(results):
+    two = tuple(
+        one.model_copy(update={"model": "2D-ResNet-101"}) for one in make_study(SMALLER).heterogeneity
+    )
+    text = _dashed(_chapter(render_page(results.model_copy(update={"heterogeneity": two})), "centres").text)
+
+    assert "2 a left out: 1 not defined b - - .239 c - -" in text
+    assert "c Of two centres: P of their difference." in text
+
+
+def test_four_centres_have_a_mean_and_a_prediction(html):
+    text = _dashed(_chapter(html, "centres").text)
+
+    assert "0.741 (0.620-0.830) 0.550-0.880 4.22 .239 29% 0.041" in text
+
+
+def test_rounds_of_messages_are_told_by_phase_and_in_total(html):
+    text = _chapter(html, "run").text
+
+    assert "Training 2 min, 26 rounds of messages" in text
+    assert "62 messages in 31 rounds" in text
+
+
+def test_one_round_is_one_round(results):
+    once = results.provenance.model_copy(update={"phases": (PhaseTime(phase="cohort", seconds=1, rounds=1),)})
+
+    assert (
+        "1 round of messages"
+        in _chapter(render_page(results.model_copy(update={"provenance": once})), "run").text
+    )
+
+
+def test_names_stay_text_in_every_chapter():
+    wicked = "</td><b>$x"
+    make = Make(
+        training=(wicked, "B"), models=(wicked,), logistic=("<i>L",), scores=("&amp;S",), rounds=1, full=True
+    )
+    page = Page(render_page(make_study(make)))
+
+    assert "<i>L" in page.text
+    assert "&amp;S" in page.text
+    assert page.text.count(wicked) > 20
+
+
+def test_the_same_results_give_the_same_page():
+    assert render_page(make_study(SMALLER)) == render_page(make_study(SMALLER))
+
+
+def test_a_withheld_study_shows_no_number_of_its_analyses():
+    make = Make(
+        models=("net",), logistic=("Clinical",), scores=("BRAIN",), rounds=2, full=True, suppressed=True
+    )
+    html = render_page(make_study(make))
+
+    for name in ("characteristics", "predictors", "performance", "comparisons", "subgroups"):
+        text = _chapter(html, name).text
+        assert "withheld" in text
+        assert not re.findall(r"\d\.\d{3}", text)
+    assert "None" not in Page(html).text
+    assert "missing: withheld" not in _chapter(html, "predictors").text
+
+
+def test_a_label_of_many_centres_counts_or_names_them():
+    make = Make(training=tuple("ABCD"), external=("E",), models=("net",), rounds=1, pooled=False, full=True)
+    text = Page(render_page(make_study(make))).text
+
+    assert "All training centres" in text
+    assert "All centres together" in text

@@ -1,0 +1,235 @@
+"""Selected radiomics features and support vector machines, as the page and the files show them."""
+
+import csv
+import re
+from base64 import b64decode
+
+import pytest
+from studies.page import Page
+from studies.results import SMALL, Make, make_study
+
+from common.messages.headers import PathPoint, SelectedFeature
+from common.stats.estimate import Status
+from server.report import write_tables
+from server.report.page import render_page
+from server.report.palette import style_models
+from server.results.file import load_results, save_results
+from server.results.selection import FeatureSelection
+from server.results.training import SupportVectorMachine
+
+SPHERICITY, ENERGY = "original_shape_Sphericity", "wavelet-LLH_firstorder_Energy"
+PATH = tuple(
+    PathPoint(penalty=0.3 / 2**step, loss=0.25 - 0.01 * min(step, 4 - step), standard_error=0.02, active=step)
+    for step in range(5)
+)
+FEATURES = (
+    SelectedFeature(
+        name=SPHERICITY, coefficient=-0.02, mean=0.5, sd=0.1, profile=(0, -0.01, -0.02, -0.03, -0.03)
+    ),
+    SelectedFeature(name=ENERGY, coefficient=0.05, mean=2e7, sd=4e6, profile=(0, 0.01, 0.05, 0.06, 0.07)),
+)
+SELECTION = FeatureSelection(
+    arm="federated",
+    kind="federated",
+    sites=("Chongqing", "Nanjing"),
+    candidates=851,
+    prescreened=42,
+    features=FEATURES,
+    penalty=0.075,
+    path=PATH,
+    used=84,
+    method="Gaussian LASSO, 5 folds, lambda_min",
+)
+ALONE = SELECTION.model_copy(
+    update={
+        "arm": "local-Nanjing",
+        "kind": "local",
+        "sites": ("Nanjing",),
+        "features": FEATURES[:1],
+        "used": 42,
+    }
+)
+HIDDEN = FeatureSelection(
+    arm="local-Chongqing",
+    kind="local",
+    sites=("Chongqing",),
+    candidates=851,
+    prescreened=0,
+    features=(),
+    penalty=None,
+    path=(),
+    used=None,
+    method="",
+    standing=SMALL,
+)
+MACHINES = (
+    SupportVectorMachine(
+        model="Combined-SVM",
+        arm="federated",
+        kind="federated",
+        sites=("Chongqing", "Nanjing"),
+        covariates=("ivh", SPHERICITY, ENERGY),
+        c=10.0,
+        gamma=0.03,
+        features=64,
+        criterion=-0.512,
+        used=83,
+        missing=1,
+        method="ridge-penalised logistic regression on 64 random Fourier features",
+    ),
+    SupportVectorMachine(
+        model="Combined-SVM",
+        arm="local-Nanjing",
+        kind="local",
+        sites=("Nanjing",),
+        covariates=("ivh", SPHERICITY),
+        c=0.1,
+        gamma=0.003,
+        features=64,
+        criterion=0.871,
+        deviation=0.0214,
+        used=42,
+        missing=0,
+        method="linear in 64 random Fourier features, Platt's scaling",
+    ),
+    SupportVectorMachine(
+        model="Combined-SVM",
+        arm="local-Chongqing",
+        kind="local",
+        sites=("Chongqing",),
+        standing=Status(kind="suppressed", reason="the model stayed at its centre"),
+    ),
+)
+
+
+def with_models(*selections, machines=MACHINES):
+    study = make_study(Make(models=("net",), pooled=False, rounds=2))
+    return study.model_copy(update={"selections": selections, "machines": machines})
+
+
+@pytest.fixture(scope="module")
+def results():
+    return with_models(SELECTION, HIDDEN, ALONE)
+
+
+@pytest.fixture(scope="module")
+def html(results):
+    return render_page(results)
+
+
+@pytest.fixture
+def files(results, tmp_path):
+    return {path.stem: path for path in write_tables(results, tmp_path)}
+
+
+def chapter(html, name):
+    (found,) = re.findall(rf'<section id="{name}">.*?</section>', html, re.DOTALL)
+    return found
+
+
+def rows_of(path):
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        return list(csv.reader(file))
+
+
+def records_of(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_printed_table_has_both_coefficients_the_strongest_first(files):
+    rows = rows_of(files["table_s3"])
+
+    assert rows[0][2::2] == ["Federated", "Chongqing alone", "Nanjing alone"]
+    lines = {row[0]: row[2:] for row in rows[2:] if row}
+    assert list(lines)[:3] == [ENERGY, SPHERICITY, "Patients"]
+    minus, dash = "\N{MINUS SIGN}", "\N{EN DASH}"
+    assert lines[ENERGY] == ["0.05", "1.25e-08", "withheld [a]", "", dash, ""]
+    assert lines[SPHERICITY] == [
+        f"{minus}0.02",
+        f"{minus}0.2",
+        "withheld [a]",
+        "",
+        f"{minus}0.02",
+        f"{minus}0.2",
+    ]
+    assert lines["Patients"][::2] == ["84", "withheld", "42"]
+    assert [f"[a] Withheld: {SMALL.reason}."] in rows
+
+
+def test_the_page_shows_the_path_and_marks_the_chosen_penalty(html):
+    text = chapter(html, "selections")
+    page = Page(text)
+
+    assert "84 training patients, 851 features, prescreened to 42; 2 were selected at" in page.text
+    assert "42 training patients, 851 features, prescreened to 42; 1 was selected at" in page.text
+    assert f"No features were selected (withheld: {SMALL.reason})." in page.text
+    pictures = page.all("img")
+    assert len(pictures) == 2
+    assert all("chosen penalty 0.075" in picture["alt"] for picture in pictures)
+    assert "Combined-SVM takes them" in page.text
+    drawn = [b64decode(picture["src"].partition(",")[2]).decode() for picture in pictures]
+    first, second = (style.colour.lower() for style in style_models((SPHERICITY, ENERGY)).values())
+    assert [(first in svg, second in svg) for svg in drawn] == [(True, True), (True, False)]
+    # The chosen penalty in both panels.
+    assert all(svg.count("stroke-dasharray") == 2 for svg in drawn)
+
+
+def test_the_machines_are_told_apart_by_what_travels(html):
+    text = Page(chapter(html, "training")).text
+
+    assert "holds patients' rows and never leaves" in text
+    assert "log-likelihood \N{MINUS SIGN}0.512" in text
+    assert "AUC 0.871" in text
+    assert "no exact one exists" in text
+    assert "0.021" in text
+    assert "the model stayed at its centre" in text
+
+
+def test_the_files_hold_every_number_in_full(files):
+    selected = records_of(files["selections"])
+    assert [(row["arm"], row["feature"]) for row in selected] == [
+        ("federated", SPHERICITY),
+        ("federated", ENERGY),
+        ("local-Chongqing", ""),
+        ("local-Nanjing", SPHERICITY),
+    ]
+    assert float(selected[0]["coefficient_per_unit"]) == -0.02 / 0.1
+    assert selected[2]["status"] == f"suppressed: {SMALL.reason}"
+    path = [row for row in records_of(files["lasso_path"]) if row["arm"] == "federated"]
+    assert [row["chosen"] for row in path] == ["0", "0", "1", "0", "0"]
+    assert [int(row["features"]) for row in path] == [0, 1, 2, 3, 4]
+    profiles = records_of(files["lasso_coefficients"])
+    assert len(profiles) == 3 * len(PATH)
+    assert float(profiles[7]["coefficient_per_sd"]) == 0.05
+    machines = records_of(files["machines"])
+    assert [row["deviation"] for row in machines] == ["", "0.0214", ""]
+    assert machines[0]["covariates"] == f"ivh + {SPHERICITY} + {ENERGY}"
+    assert machines[2]["c"] == ""
+
+
+def test_a_selection_of_nothing_says_so(tmp_path):
+    nothing = SELECTION.model_copy(update={"features": ()})
+    results = with_models(nothing, machines=())
+
+    text = Page(chapter(render_page(results), "selections")).text
+    (path,) = [path for path in write_tables(results, tmp_path) if path.stem == "table_s3"]
+
+    assert "0 were selected at" in text
+    assert rows_of(path)[2][0] == "No feature"
+
+
+def test_without_radiomics_and_machines_there_is_neither_chapter_nor_file(tmp_path):
+    results = make_study(Make(models=("net",), pooled=False, rounds=2))
+
+    written = {path.stem for path in write_tables(results, tmp_path)}
+
+    assert '<section id="selections">' not in render_page(results)
+    assert "Support vector machines" not in render_page(results)
+    assert not written & {"table_s3", "selections", "lasso_path", "lasso_coefficients", "machines"}
+
+
+def test_results_with_selections_are_saved_and_loaded(results, tmp_path):
+    save_results(results, tmp_path / "results.json")
+
+    assert load_results(tmp_path / "results.json") == results

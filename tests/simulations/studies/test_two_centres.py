@@ -1,0 +1,345 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from rich.progress import Progress
+from sites.handmade import make_site, read_rows, write_table
+
+from common.errors import ExchangeError, PlanError, ResumeError, SiteError
+from common.plan.study import load_plan
+from server.results.file import load_results
+from server.run import StudyRun
+from simulations.backends.in_process import run_in_process
+from simulations.backends.parties import derive_simulated_key
+
+PLAN = """\
+name = "Two hand-made centres"
+seed = 3
+threads = 1
+profile = "{profile}"
+two_site_ack = true
+
+[[sites]]
+name = "a"
+role = "train"
+model_release = true
+
+[[sites]]
+name = "b"
+role = "{role}"
+model_release = false
+
+[[models]]
+name = "flat"
+family = "resnet10-narrow"
+input_size = 16
+[models.training]
+batch_size = 8
+learning_rate = 0.003
+
+[[models]]
+name = "solid"
+family = "densenet-small"
+dimensions = 3
+input_size = 32
+[models.training]
+batch_size = 8
+learning_rate = 0.003
+
+[federation]
+rounds = {rounds}
+
+[arms]
+pooled_model = {pooled}
+
+[explanation]
+per_site = 2
+"""
+
+
+def write_plan(folder, *, profile="simulation", role="train", rounds=2, pooled="true"):
+    path = folder / "study.toml"
+    path.write_text(PLAN.format(profile=profile, role=role, rounds=rounds, pooled=pooled), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def sites(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sites")
+    return {"a": make_site(folder / "a", "a", 24), "b": make_site(folder / "b", "b", 20, seed=1)}
+
+
+def run(plan, sites, out, *, resume=False):
+    study = load_plan(plan)
+    request = StudyRun(study, out, derive_simulated_key(study), resume=resume)
+    return run_in_process(request, sites, Progress(disable=True))
+
+
+def reproducible_part(out):
+    content = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    del content["provenance"]
+    return content
+
+
+@pytest.fixture(scope="module")
+def finished(sites, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    results = run(write_plan(folder), sites, folder / "out")
+    return folder / "out", results
+
+
+def cell(results, arm, cohort_sites, part, model="flat"):
+    (found,) = [
+        one
+        for one in results.evaluation
+        if (one.model, one.arm, one.cohort_sites, one.part) == (model, arm, cohort_sites, part)
+    ]
+    return found
+
+
+def test_a_study_leaves_results_report_and_models(finished):
+    out, results = finished
+
+    assert load_results(out / "results.json") == results
+    assert "Two hand-made centres" in (out / "report.html").read_text(encoding="utf-8")
+    assert {path.name for path in (out / "models" / "flat").iterdir()} == {
+        "federated.safetensors",
+        "local-a.safetensors",
+        "pooled.safetensors",
+    }
+
+
+def test_every_cell_says_what_the_model_had_seen(finished):
+    _, results = finished
+
+    assert cell(results, "federated", ("a",), "train").relation == "apparent"
+    assert cell(results, "federated", ("a",), "test").relation == "internal"
+    assert cell(results, "federated", ("a", "b"), "whole").relation == "seen centre"
+    assert cell(results, "local-a", ("b",), "whole").relation == "external"
+    assert cell(results, "local-a", ("a", "b"), "test").relation == "seen centre"
+
+
+def test_a_model_that_was_not_released_is_judged_at_home_only(finished):
+    _, results = finished
+
+    judged = {one.cohort_sites for one in results.evaluation if one.arm == "local-b"}
+
+    assert judged == {("b",)}
+    assert any("stayed there" in note for note in results.notes)
+
+
+def test_the_cohorts_of_the_cells_are_the_patients_of_the_flow_chart(finished):
+    _, results = finished
+    (together,) = [flow for flow in results.flow if flow.site is None]
+    whole = cell(results, "federated", ("a", "b"), "whole")
+
+    assert (together.screened, together.included) == (44, 44)
+    assert (whole.positive, whole.negative) == (together.positive, together.negative)
+    assert whole.confusion.true_positive + whole.confusion.false_negative == whole.positive
+
+
+def test_the_same_plan_gives_the_same_bits(finished, sites, tmp_path):
+    out, _ = finished
+
+    run(write_plan(tmp_path), sites, tmp_path / "again")
+
+    assert reproducible_part(tmp_path / "again") == reproducible_part(out)
+    for model in ("flat", "solid"):
+        first, second = (
+            (folder / "models" / model / "federated.safetensors").read_bytes()
+            for folder in (out, tmp_path / "again")
+        )
+        assert first == second
+
+
+@pytest.fixture
+def start():
+    """Starts studies as processes of their own, which do not outlive the test."""
+    started = []
+
+    def begin(plan, sites, out):
+        command = [sys.executable, "-m", "simulations.cli", "run", "--plan", str(plan), "--out", str(out)]
+        for name, folder in sites.items():
+            command += ["--site", f"{name}={folder}"]
+        started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def wait_for(path, process):
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        if process.poll() is not None:
+            pytest.fail(f"the study ended before {path.name} was there: {process.stderr.read()}")
+        if time.monotonic() > deadline:
+            pytest.fail(f"{path.name} never came")
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kept", ["models/flat/pooled.safetensors", "checkpoints/flat/federated.safetensors", "checkpoints/solid"]
+)
+def test_a_killed_study_is_resumed_to_the_same_bits(finished, sites, tmp_path, start, kept):
+    out, _ = finished
+    plan = write_plan(tmp_path)
+    process = start(plan, sites, tmp_path / "out")
+    wait_for(tmp_path / "out" / kept, process)
+    process.kill()
+    process.communicate()
+    assert not (tmp_path / "out" / "results.json").exists()
+
+    run(plan, sites, tmp_path / "out", resume=True)
+
+    assert reproducible_part(tmp_path / "out") == reproducible_part(out)
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_how_to_go_on(sites, tmp_path, start):
+    process = start(write_plan(tmp_path, rounds=50), sites, tmp_path / "out")
+    wait_for(tmp_path / "out" / "study.json", process)
+
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert "--resume" in said
+    assert "Traceback" not in said
+
+
+def test_a_finished_study_is_not_overwritten_by_accident(finished, sites, tmp_path):
+    out, _ = finished
+
+    with pytest.raises(ResumeError, match="--resume"):
+        run(write_plan(tmp_path), sites, out)
+
+
+def test_a_plan_that_was_changed_is_not_resumed(finished, sites, tmp_path):
+    out, _ = finished
+
+    with pytest.raises(ResumeError, match="holds a study of plan"):
+        run(write_plan(tmp_path, rounds=3), sites, out, resume=True)
+
+
+def test_the_paper_s_design_has_one_model_and_an_external_centre(sites, tmp_path):
+    results = run(write_plan(tmp_path, role="external", rounds=1, pooled="false"), sites, tmp_path / "out")
+
+    assert {one.arm for one in results.evaluation} == {"local-a"}
+    assert {one.part for one in results.evaluation if one.cohort_sites == ("b",)} == {"whole"}
+    assert cell(results, "local-a", ("b",), "whole").relation == "external"
+
+
+def test_real_minima_suppress_what_few_patients_stand_behind(tmp_path):
+    sites = {
+        name: make_site(tmp_path / name, name, 36, synthetic=False, seed=seed)
+        for seed, name in enumerate(("a", "b"))
+    }
+    plan = write_plan(tmp_path, profile="standard", rounds=1, pooled="false")
+
+    results = run(plan, sites, tmp_path / "out")
+
+    test = cell(results, "federated", ("a",), "test")
+    assert test.auc.standing.kind == "suppressed"
+    assert test.auc.value is None
+    assert test.roc == ()
+    whole = cell(results, "federated", ("a", "b"), "whole")
+    assert whole.auc.standing.kind == "ok"
+    assert (whole.positive, whole.negative) == (24, 48)
+    assert all(point.validation_auc is None for curve in results.training for point in curve.points)
+    assert results.overlays == ()
+
+
+def test_a_plan_may_ask_only_who_the_patients_are(sites, tmp_path):
+    plan = write_plan(tmp_path)
+    plan.write_text('phases = ["cohort"]\n' + plan.read_text(encoding="utf-8"), encoding="utf-8")
+
+    results = run(plan, sites, tmp_path / "out")
+
+    assert {row.site for row in results.cohort} == {"a", "b", None}
+    assert (results.training, results.evaluation, results.overlays) == ((), (), ())
+    assert not (tmp_path / "out" / "models").exists()
+
+
+def test_a_third_centre_and_leaving_one_out_need_no_change_of_code(sites, tmp_path):
+    third = make_site(tmp_path / "c", "c", 18, seed=2)
+    plan = write_plan(tmp_path, rounds=1, pooled="false")
+    text = plan.read_text(encoding="utf-8").replace("two_site_ack = true", "")
+    text = text.replace("[arms]", '[arms]\ndesign = "leave-one-centre-out"\nlocal_models = false')
+    plan.write_text(text.replace("[[models]]", '[[sites]]\nname = "c"\nrole = "train"\n[[models]]', 1))
+
+    results = run(plan, sites | {"c": third}, tmp_path / "out")
+
+    external = {(one.arm, one.cohort_sites) for one in results.evaluation if one.relation == "external"}
+    assert external == {(f"federated-without-{left}", (left,)) for left in "abc"}
+
+
+def test_patients_are_no_part_of_a_simulation(sites, tmp_path):
+    real = make_site(tmp_path / "b", "b", 36, synthetic=False)
+
+    with pytest.raises(ExchangeError, match="b: describe failed with E_POLICY"):
+        run(write_plan(tmp_path), sites | {"b": real}, tmp_path / "out")
+
+
+@pytest.mark.parametrize(("patients", "code"), [(3, "E_SMALL_N"), (1, "E_COHORT")])
+def test_a_site_with_hardly_a_patient_is_refused(sites, tmp_path, patients, code):
+    tiny = make_site(tmp_path / "b", "b", patients)
+
+    with pytest.raises(ExchangeError) as caught:
+        run(write_plan(tmp_path, pooled="false"), sites | {"b": tiny}, tmp_path / "out")
+
+    assert code in str(caught.value)
+    assert "b: " in str(caught.value)
+
+
+def test_a_site_of_one_class_is_refused(sites, tmp_path):
+    single = make_site(tmp_path / "b", "b", 12)
+    rows = [row | {"followup_ich_volume_ml": 5} for row in read_rows(single)]
+    write_table(single, rows)
+
+    with pytest.raises(ExchangeError, match="b: prepare failed with E_COHORT"):
+        run(write_plan(tmp_path, pooled="false"), sites | {"b": single}, tmp_path / "out")
+
+
+def test_one_bad_patient_costs_only_itself(sites, tmp_path):
+    hurt = make_site(tmp_path / "b", "b", 20, seed=1)
+    (hurt / "images" / "b-004_ct.nii.gz").write_bytes(b"\x1f\x8b broken")
+
+    results = run(
+        write_plan(tmp_path, role="external", rounds=1, pooled="false"), sites | {"b": hurt}, tmp_path / "out"
+    )
+
+    (flow,) = [flow for flow in results.flow if flow.site == "b"]
+    assert (flow.screened, flow.included) == (20, 19)
+    assert ("Scan or mask refused",) in {one.reasons for one in flow.excluded if one.patients == 1}
+
+
+def test_a_folder_of_another_name_is_refused(sites, tmp_path):
+    with pytest.raises(SiteError, match="site.toml says name = 'b'"):
+        run(write_plan(tmp_path), {"a": sites["b"], "b": sites["a"]}, tmp_path / "out")
+
+
+def test_a_site_without_a_folder_is_named(sites, tmp_path):
+    with pytest.raises(PlanError, match="no --site for b"):
+        run(write_plan(tmp_path), {"a": sites["a"]}, tmp_path / "out")
+
+
+def test_nothing_that_a_study_leaves_names_a_patient(finished):
+    out, _ = finished
+    shared = [
+        path for path in out.rglob("*") if path.is_file() and "sites" not in path.relative_to(out).parts
+    ]
+
+    for path in shared:
+        content = path.read_bytes()
+        assert b"a-00" not in content, path
+        assert os.fsencode(str(Path.home())) not in content, path
