@@ -233,7 +233,7 @@ class SiteEngine:
 
     @cached_property
     def trainings(self) -> SiteTrainings:
-        """The questions of training."""
+        """What answers the questions of training."""
         secret = "" if self.party is None else self.party.training_secret
         return SiteTrainings(
             self.plan, self.settings, self.open_patients(), self.state, self.progress, secret

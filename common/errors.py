@@ -1,7 +1,7 @@
-"""The one tree of errors: every failure that a user can cause has a branch, an exit code and a message.
+"""The tree of errors: every failure that a user can cause has a class, an exit code and a message.
 
-A message says what is wrong, where, which value, and what to do. Whatever can reach another site carries
-only the error's `code`; the text stays where it was raised, because it may name a file or a patient.
+A message says what is wrong, where, which value, and what to do. Only the error's `code` may reach another
+site; the text stays where it was raised, because it may name a file or a patient.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing wrong with a site's data: what, where, which value, and what to do about it.
+    """One problem in a site's data: where, what, which value, and what to do.
 
     Attributes
     ----------
     where : str
-        File, row and column, or patient (stays at the site).
+        File, row and column, or patient; stays at the site.
     what : str
         The violation with the offending value.
     remedy : str
@@ -34,10 +34,12 @@ class Finding:
 
 
 class RheError(Exception):
-    """Whatever rhe refuses to do; `exit_code` is the process', `code` is all that may leave a site."""
+    """A failure that rhe reports in one message."""
 
     exit_code: ClassVar[int] = 1
+    """Exit code of the process."""
     code: ClassVar[str] = "E_FAILED"
+    """All of the error that may leave a site."""
 
 
 class PlanError(RheError):
@@ -48,7 +50,7 @@ class PlanError(RheError):
 
 
 class SiteError(RheError):
-    """The site's own configuration or folder is unusable."""
+    """The site's own configuration or folder cannot be used."""
 
     exit_code = 11
     code = "E_SITE"
@@ -73,7 +75,7 @@ class ScanError(RheError):
 
 
 class ModelError(RheError):
-    """A model file, state dict or network input is not what it should be."""
+    """A model file, state dict or network input is invalid."""
 
     exit_code = 14
     code = "E_MODEL"
@@ -87,14 +89,14 @@ class NonFiniteError(RheError):
 
 
 class SmallNumberError(RheError):
-    """Too few patients for what was asked; the site refuses rather than alter its summary."""
+    """Too few patients for the question; the site refuses rather than alter its summary."""
 
     exit_code = 16
     code = "E_SMALL_N"
 
 
 class PolicyError(RheError):
-    """The site's policy does not allow what was asked of it."""
+    """The site's policy does not allow the request."""
 
     exit_code = 17
     code = "E_POLICY"
@@ -115,7 +117,7 @@ class ExchangeError(RheError):
 
 
 class ResumeError(RheError):
-    """What lies in the output folder belongs to another plan or is damaged."""
+    """The content of the output folder belongs to another plan or is damaged."""
 
     exit_code = 20
     code = "E_RESUME"

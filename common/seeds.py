@@ -1,4 +1,4 @@
-"""Every stream of random numbers derives from (study seed, site, purpose) here, and nowhere else."""
+"""The only place where streams of random numbers are derived, from (study seed, site, purpose)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 
 
 def derive_seed(study_seed: int, *path: str | int) -> int:
-    """A 63-bit seed for one purpose, independent of every other path.
+    """A 63-bit seed for one purpose, independent of the seeds of all other paths.
 
     Parameters
     ----------
     study_seed : int
         The plan's seed.
     *path : str or int
-        What the stream is for, from the general to the particular: site, purpose, round, ...
+        Purpose of the stream, from the general to the particular: site, purpose, round, ...
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Array types that several rooms of the house share; shapes are given where a function uses them."""
+"""Array types that several packages share; shapes are given where a function uses them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ Reals: TypeAlias = NDArray[np.float64]
 """Real-valued sums, always float64."""
 
 Flags: TypeAlias = NDArray[np.bool_]
+"""True or False per patient, voxel or weight."""
 
 Pixels: TypeAlias = NDArray[np.float32]
 """Image intensities, axes (z, y, x) or (y, x) or (channel, ...); in HU, or in [0, 1] once windowed."""

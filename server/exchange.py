@@ -347,7 +347,7 @@ def sum_by_group(
     """The sites' answers, added up by group; raises as `add_answers`."""
     return GroupSums(
         {
-            group.sites: add_answers(operation, {site: group.of(summaries[site]) for site in group.sites})
+            group.sites: add_answers(operation, {site: group.select(summaries[site]) for site in group.sites})
             for group in groups
         }
     )

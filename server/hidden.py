@@ -87,7 +87,9 @@ class HiddenSums:
         with _name_failures("statistics"):
             replies, shared = self._open_sums(number, question)
         return {
-            group.sites: group.of(replies[group.sites[0]].summary) if group.alone else shared.part(str(place))
+            group.sites: group.select(replies[group.sites[0]].summary)
+            if group.alone
+            else shared.part(str(place))
             for place, group in enumerate(groups)
         }
 

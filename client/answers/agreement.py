@@ -15,7 +15,7 @@ from common.cohort.repeated_readings import MARKERS, READERS, Reader, Reading, c
 from common.errors import PlanError, ProtocolError, SmallNumberError
 from common.messages.headers import Operation, RequestHeader
 from common.messages.protocol import Parameters
-from common.messages.questions import read_flags, read_reals
+from common.messages.questions import read_flag_array, read_real_array
 from common.plan.agreement import READING_PAIRS, ReadingPair, feature_demand
 from common.plan.study import StudyPlan
 from common.radiomics.features import FEATURES
@@ -100,7 +100,7 @@ class SiteAgreement:
     def _sum_agreement(self, parameters: Parameters) -> Summary:
         """Sums for ICCs of volumes and tables of markers, of what this site was asked for."""
         self._insist_on_phase()
-        asked = read_flags(parameters, "asked", (len(READING_PAIRS),))
+        asked = read_flag_array(parameters, "asked", (len(READING_PAIRS),))
         answers = []
         for index, pairing in enumerate(READING_PAIRS):
             ratings = self._collect_ratings(pairing) if asked[index] else np.empty((0, 2))
@@ -128,7 +128,7 @@ class SiteAgreement:
             If the guard round objected to them, whatever the coordinator made of it.
         """
         sites = self.plan.site_names
-        if not read_flags(parameters, "asked", (len(sites),))[sites.index(self.site)]:
+        if not read_flag_array(parameters, "asked", (len(sites),))[sites.index(self.site)]:
             return {reading: ratings[:0] for reading, ratings in self._features.items()}
         for ratings in self._features.values():
             if self._is_short(np.ones(len(ratings), dtype=np.bool_), self._demand):
@@ -196,9 +196,9 @@ class SiteAgreement:
 
 
 def select_read_twice(training: Sequence[PreparedCase], reading: Reading) -> tuple[PreparedCase, ...]:
-    """Of these patients, those with features of both masks.
+    """Those of the patients who have features of both masks.
 
-    Features are judged on whoever trains: no tested patient decides what goes into a model.
+    Features are judged on training patients: no tested patient decides what goes into a model.
     """
     return tuple(case for case in training if case.features is not None and reading in case.readings.features)
 
@@ -215,8 +215,8 @@ def _put_features_first(ratings: Reals) -> Reals:
 
 def _read_location(parameters: Parameters, reading: Reading) -> RatingLocation:
     centre, scale = (
-        read_reals(parameters, f"centre.{reading}", 1),
-        read_reals(parameters, f"scale.{reading}", 1),
+        read_real_array(parameters, f"centre.{reading}", 1),
+        read_real_array(parameters, f"scale.{reading}", 1),
     )
     if centre.shape != scale.shape or centre.shape != (len(FEATURES),) or (scale <= 0).any():
         raise ProtocolError(

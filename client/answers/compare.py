@@ -15,15 +15,15 @@ from client.answers.evaluate import (
 from client.answers.scoreboard import Scoreboard
 from common.errors import ProtocolError
 from common.messages.protocol import Parameters
-from common.messages.questions import read_newton, read_pairs, read_placements, read_reals
+from common.messages.questions import read_newton, read_pairs, read_placements, read_real_array
 from common.plan.matrix import (
     PARTS,
     Cohort,
     Part,
     cohorts_of,
     find_comparable,
-    scorers_of,
     judged_part_of,
+    scorers_of,
 )
 from common.stats.calibration import logits
 from common.stats.contract import Summary, join_summaries
@@ -38,7 +38,15 @@ _CALLED = 0.5
 
 
 def calibrate_scores(board: Scoreboard, parameters: Parameters) -> Summary:
-    """One round of Newton's method for the intercepts and slopes of many scores on many cohorts."""
+    """One round of Newton's method for the intercepts and slopes of many scores on many cohorts.
+
+    Raises
+    ------
+    ProtocolError
+        If a score is not to be calibrated on the cohort, or the problem is not of one column.
+    SmallNumberError
+        If a minimum is not reached at this site where each of two sites must reach it.
+    """
     cohorts = cohorts_of(board.plan)
     pairs = read_pairs(parameters, "pairs", (len(board.scores), len(cohorts)))
     matrix = np.full((len(board.cases), len(pairs)), np.nan)
@@ -55,8 +63,16 @@ def calibrate_scores(board: Scoreboard, parameters: Parameters) -> Summary:
 
 
 def compare_scores(board: Scoreboard, parameters: Parameters) -> Summary:
-    """DeLong's second round, discordant calls and net benefit by pairs, and the second round over centres."""
-    spread = read_reals(parameters, "tau_squared", 1)
+    """DeLong's second round, discordant calls and net benefit by pairs, and the second round over centres.
+
+    Raises
+    ------
+    ProtocolError
+        If there is not one variance between centres for each score.
+    SmallNumberError
+        If a minimum is not reached at this site where each of two sites must reach it.
+    """
+    spread = read_real_array(parameters, "tau_squared", 1)
     if spread.shape != (len(board.scores),):
         raise ProtocolError(f"{spread.size} variances came for {len(board.scores)} scores")
     asked, own_part = read_asked(board, parameters), PARTS.index(judged_part_of(board.plan, board.site))

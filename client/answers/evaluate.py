@@ -1,4 +1,4 @@
-"""How good every score of a site's patients is, as sums: first who stands behind each, then what they add."""
+"""How good every score of a site's patients is, as sums; before it, how many stand behind each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from client.answers.scoreboard import Scoreboard
 from common.cohort.schema import BY_NAME
 from common.errors import ProtocolError, SmallNumberError
 from common.messages.protocol import Parameters
-from common.messages.questions import read_flags, read_reals
+from common.messages.questions import read_flag_array, read_real_array
 from common.plan.matrix import (
     FAIR,
     PARTS,
@@ -17,9 +17,9 @@ from common.plan.matrix import (
     Part,
     find_compared_cohorts,
     is_available,
+    judged_part_of,
     relation_of,
     scorers_of,
-    judged_part_of,
 )
 from common.plan.variables import levels_of
 from common.stats.calibration import local_calibration
@@ -84,7 +84,7 @@ def evaluate_scores(board: Scoreboard, parameters: Parameters) -> Summary:
             cell = _sum_score(board, patients, scorer, (part, float(thresholds[scorer])))
             cells.append(cell.under(f"{part}/{scorer}"))
     compared = find_compared_here(board, parameters)
-    paired = read_flags(parameters, "paired", (len(compared),))
+    paired = read_flag_array(parameters, "paired", (len(compared),))
     together = [
         _sum_pair(board, cohort if wanted else None, scorers).under(f"paired/{index}")
         for (index, cohort, scorers), wanted in zip(compared, paired.tolist(), strict=True)
@@ -105,7 +105,7 @@ def list_evaluated_parts(board: Scoreboard, parameters: Parameters) -> tuple[Par
         part for part, of_part in zip(PARTS, read_asked(board, parameters), strict=True) if of_part.any()
     }
     compared = find_compared_here(board, parameters)
-    paired = read_flags(parameters, "paired", (len(compared),)).tolist()
+    paired = read_flag_array(parameters, "paired", (len(compared),)).tolist()
     asked |= {
         cohort.part
         for (_, cohort, _), wanted in zip(compared, paired, strict=True)
@@ -117,7 +117,7 @@ def list_evaluated_parts(board: Scoreboard, parameters: Parameters) -> tuple[Par
 def read_asked(board: Scoreboard, parameters: Parameters) -> Flags:
     """What is asked of this site, shape (parts, scorers); other sites may be asked more."""
     sites = board.plan.site_names
-    asked = read_flags(parameters, "asked", (len(sites), len(PARTS), len(board.scores)))
+    asked = read_flag_array(parameters, "asked", (len(sites), len(PARTS), len(board.scores)))
     return np.asarray(asked[sites.index(board.site)], dtype=np.bool_)
 
 
@@ -125,13 +125,19 @@ def find_compared_here(
     board: Scoreboard, parameters: Parameters
 ) -> tuple[tuple[int, Cohort, tuple[int, ...]], ...]:
     """The cohorts of `find_compared_cohorts`, given which models exist."""
-    scored = read_flags(parameters, "scored", (len(board.scores),))
+    scored = read_flag_array(parameters, "scored", (len(board.scores),))
     return find_compared_cohorts(board.plan, scored.tolist())
 
 
 def thresholds_of(board: Scoreboard, parameters: Parameters) -> Reals:
-    """The operating point of each score, shape (scorers,)."""
-    thresholds = read_reals(parameters, "thresholds", 1)
+    """The operating point of each score, shape (scorers,).
+
+    Raises
+    ------
+    ProtocolError
+        If there is not one for each score.
+    """
+    thresholds = read_real_array(parameters, "thresholds", 1)
     if thresholds.shape != (len(board.scores),):
         raise ProtocolError(f"{thresholds.size} thresholds came for {len(board.scores)} scores")
     return thresholds

@@ -20,7 +20,7 @@ from client.membership.site import SiteSettings
 from common.errors import ModelError
 from common.imaging.grid import Box, Grid
 from common.imaging.mask import read_mask
-from common.imaging.preprocess import locate_lesion
+from common.imaging.preprocess import locate_crops
 from common.imaging.reader import read_scan
 from common.imaging.recipe import InputShape, Recipe
 from common.imaging.resample import resample
@@ -161,7 +161,7 @@ def _slice_of(case: PreparedCase, settings: SiteSettings, recipe: Recipe, shape:
     scan = read_scan(case.patient.baseline_ct)
     mask = read_mask(case.patient.baseline_mask, scan, labels_of_masks(settings))
     grid = Grid(scan.geometry, recipe.spacing_mm)
-    crops = locate_lesion(mask, grid, recipe)
+    crops = locate_crops(mask, grid, recipe)
     plane = crops.rectangle.start[0]
     _, rows, columns = grid.shape
     slice_box = Box((plane, 0, 0), (1, rows, columns))

@@ -14,7 +14,7 @@ from common.cards.selected import explain_no_selection, summary_of
 from common.errors import ProtocolError
 from common.messages.headers import LassoSelection
 from common.messages.protocol import Parameters
-from common.messages.questions import read_flags, read_integers, read_reals
+from common.messages.questions import read_flag_array, read_integer_array, read_real_array
 from common.plan.agreement import criterion_of, feature_demand
 from common.plan.study import StudyPlan
 from common.radiomics.features import FEATURES
@@ -136,7 +136,7 @@ def answer_gram(sums: FeatureSums, parameters: Parameters) -> Summary:
     ProtocolError
         If a feature was asked for that there is not, or twice.
     """
-    kept = read_integers(parameters, "chosen", 1)
+    kept = read_integer_array(parameters, "chosen", 1)
     if kept.size == 0 or kept.min() < 0 or kept.max() >= len(FEATURES) or len(set(kept.tolist())) < kept.size:
         raise ProtocolError(f"{kept.size} features were asked for, not each one of {len(FEATURES)} once")
     return sums.sum_cross_products(_read_scaling(parameters), kept)
@@ -144,7 +144,7 @@ def answer_gram(sums: FeatureSums, parameters: Parameters) -> Summary:
 
 def _read_scaling(parameters: Parameters) -> Scaling:
     shape = (len(FEATURES),)
-    mean, sd = read_reals(parameters, "mean", 1), read_reals(parameters, "sd", 1)
+    mean, sd = read_real_array(parameters, "mean", 1), read_real_array(parameters, "sd", 1)
     if mean.shape != shape or sd.shape != shape or (sd <= 0).any():
         raise ProtocolError(f"{mean.size} means and {sd.size} SDs came for {len(FEATURES)} features")
-    return Scaling(mean, sd, read_flags(parameters, "kept", shape))
+    return Scaling(mean, sd, read_flag_array(parameters, "kept", shape))

@@ -29,7 +29,7 @@ from common.cohort.schema import Variable
 from common.errors import ProtocolError, SmallNumberError
 from common.messages.headers import RequestHeader
 from common.messages.protocol import Parameters
-from common.messages.questions import read_flags, read_newton
+from common.messages.questions import read_flag_array, read_newton
 from common.plan.design import Design, design_of
 from common.plan.matrix import PARTS, TABLE_PARTS, TablePart
 from common.plan.study import StudyPlan
@@ -72,7 +72,13 @@ class SiteAnalyses:
     registry: ReleaseRegistry
 
     def guard(self, header: RequestHeader, parameters: Parameters) -> Summary:
-        """R0: how many patients stand behind each number of the next stage; nothing else about them."""
+        """R0: how many patients stand behind each number of the next stage; nothing else about them.
+
+        Raises
+        ------
+        ProtocolError
+            If there is no such stage.
+        """
         if header.stage == "cohort":
             close = self._releases.find_too_close(*TABLE_PARTS)
             return join_summaries(
@@ -95,7 +101,7 @@ class SiteAnalyses:
     def sum_tables(self, _: RequestHeader, parameters: Parameters) -> Summary:
         """Table 1 of each part, of the variables that this site was asked for; the others are empty."""
         sites = self.plan.site_names
-        of_sites = read_flags(parameters, "asked", (len(sites), len(TABLE_PARTS), len(DESCRIBED)))
+        of_sites = read_flag_array(parameters, "asked", (len(sites), len(TABLE_PARTS), len(DESCRIBED)))
         asked = of_sites[sites.index(self.site)]
         return join_summaries(
             self._sum_table(part, wanted).under(part) for part, wanted in zip(TABLE_PARTS, asked, strict=True)

@@ -128,7 +128,23 @@ class Trainer:
         """A model of these patients alone: as many epochs as the federation's, best validation AUC kept.
 
         Without validation patients of both classes the last epoch is kept; equal AUCs go to the later epoch.
-        The choice may rest on few patients; the curve's AUC leaves the site only above the plan's minima.
+        The choice may rest on few patients; the curve's AUC leaves the site only above the plan's minimums.
+
+        Parameters
+        ----------
+        weights : float32 array, shape (weights,)
+            With which training starts.
+        training : Samples
+            The patients to train on.
+        validation : Samples or None
+            The patients who choose the epoch, if any.
+        report : callable
+            Gets the number of each epoch that is done.
+
+        Raises
+        ------
+        NonFiniteError
+            If a weight is NaN or infinite.
         """
         federation = self.plan.federation
         network = self.load(weights)
@@ -142,8 +158,8 @@ class Trainer:
             if number % federation.local_epochs:
                 return
             sums = self.validate(validation)
-            auc = finish_roc(sums, minima=SIMULATION).auc
-            shown = finish_roc(sums, minima=minima_of(self.plan.profile)).auc
+            auc = finish_roc(sums, minima=SIMULATION).auc.value
+            shown = finish_roc(sums, minima=minima_of(self.plan.profile)).auc.value
             curve.append(Epoch(number=number, loss=loss, validation_auc=shown))
             if auc is None or auc >= best_auc:
                 best_auc = best_auc if auc is None else auc

@@ -115,7 +115,7 @@ def check_site(folder: Path, progress: Progress, *, pixels: bool, plan: StudyPla
 
 
 def _judge_decoded(intake: Intake, studied: Sequence[StudiedPatient]) -> Iterator[Finding]:
-    """What stops the site because of the patients that are left after their scans were read."""
+    """What stops the site because of the patients who are left after their scans were read."""
     settings, plan = intake.settings, intake.plan
     findings = judge_again(intake.cohort, settings, plan.scores if plan else (), studied)
     yield from (*findings.size, *findings.ranges, *findings.classes)
@@ -194,7 +194,7 @@ def _decode(patient: Patient, intake: Intake) -> _CheckedPatient:
 
 
 def _find_lost_readings(patient: Patient, intake: Intake) -> Iterator[LostReading]:
-    """Further masks that the table did not tell to be of no use, read on their CT."""
+    """Further masks that intake accepted and that cannot be read on their CT."""
     readings = intake.plan.readings if intake.plan else READINGS
     lost_by_table = {lost.reading for lost in intake.lost if lost.patient is patient}
     ct = patient.baseline_ct

@@ -83,7 +83,7 @@ def judge_again(
     models: Sequence[ScoresModel],
     studied: Sequence[StudiedPatient],
 ) -> CohortFindings:
-    """What stops the site once its scans were read; what they left as it was is not judged a second time.
+    """What stops the site after its scans were read; what they did not change is not judged a second time.
 
     Parameters
     ----------
@@ -151,9 +151,9 @@ def _find_rare_outcomes(settings: SiteSettings, studied: Sequence[StudiedPatient
 def find_out_of_range(
     table: str, models: Sequence[ScoresModel], studied: Sequence[StudiedPatient]
 ) -> Iterator[Finding]:
-    """Fatal findings on values beyond a plan's range, of variables that have a range of their own too.
+    """Fatal findings on values of the schema's variables that lie outside the plan's range of a score.
 
-    Columns of the plan's own were checked cell by cell when the table was read.
+    The plan's own columns were checked cell by cell when the table was read.
 
     Parameters
     ----------

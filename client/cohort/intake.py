@@ -59,12 +59,12 @@ class Intake:
 
     @property
     def definition(self) -> OutcomeDefinition:
-        """What counts as expansion: as the plan says, or the paper."""
+        """What counts as expansion: by the plan, or by the paper if there is none."""
         return self.plan.cohort.outcome if self.plan else OutcomeDefinition()
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What stops the site, then what refuses single patients, then what costs a reading."""
+        """What stops the site, then what refuses single patients, then what loses a reading."""
         refused = (refusal.finding for refusal in self.refusals)
         return (*self.site_findings, *refused, *(reading.finding for reading in self.lost))
 

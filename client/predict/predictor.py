@@ -144,7 +144,7 @@ class Predictor:
         return replace(case, image=prepared.inputs[content.shape], lesion=mask.volumes())
 
     def _add_measurements(self, case: NewPatient, content: TableContent) -> NewPatient:
-        """The patient with the volumes and features that the model takes and were not given, from the files."""
+        """The patient with the volumes and features that the model takes, from the files if not given."""
         volumes = case.baseline is None and bool(
             VOLUME_VARIABLES.intersection(list_needed_variables(content))
         )

@@ -69,16 +69,17 @@ def _describe_noise(plan: StudyPlan) -> Iterator[str]:
         for model in plan.networks
         for arm in plan.all_arms()
     ]
-    bought = site_privacy(plan, trained)
-    if bought is None:
+    privacy = site_privacy(plan, trained)
+    if privacy is None:
         return
     yield (
         "Noise is added to model updates. Whether this hospital took part at all is then (epsilon, delta)-"
-        f"differentially private: over all {bought.releases} rounds epsilon = {bought.outside:.3g} at "
-        f"delta = {bought.delta:g} towards the coordinator and whoever gets the models, epsilon = "
-        f"{bought.among_sites:.3g} towards another hospital, which knows the noise that it added. This "
-        "protects the hospital, not a single patient; numbers of patients, validation, tables and metrics "
-        "are exact sums without noise. A small epsilon such as 1 protects; one above 10 hardly does."
+        f"differentially private: over all {privacy.releases} rounds epsilon = {privacy.outside:.3g} at "
+        f"delta = {privacy.delta:g} towards the coordinator and whoever gets the models, epsilon = "
+        f"{privacy.among_sites:.3g} towards another hospital, which knows the noise that it added. The "
+        "guarantee is stated for the hospital as a whole, not for one patient; numbers of patients, "
+        "validation, tables and metrics are exact sums without noise. A small epsilon such as 1 protects; "
+        "one above 10 hardly does."
     )
 
 

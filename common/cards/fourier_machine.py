@@ -14,7 +14,7 @@ from scipy.special import expit
 from common.errors import ProtocolError
 from common.messages.headers import FittedSvm, Standardised
 from common.messages.protocol import Parameters
-from common.messages.questions import read_integers, read_reals
+from common.messages.questions import read_integer_array, read_real_array
 from common.models.fourier import FourierMap, draw_map
 from common.plan.design import Design
 from common.plan.models import SvmModel
@@ -102,10 +102,10 @@ def read_query(parameters: Parameters, model: SvmModel, columns: int) -> SvmQuer
     ProtocolError
         If an array is missing, has another shape, or does not fit the plan.
     """
-    chosen = read_integers(parameters, "columns", 1)
-    mean, sd = read_reals(parameters, "mean", 1), read_reals(parameters, "sd", 1)
-    gammas, left_out = read_reals(parameters, "gammas", 1), read_integers(parameters, "left_out", 1)
-    coefficients = read_reals(parameters, "coefficients", 2)
+    chosen = read_integer_array(parameters, "columns", 1)
+    mean, sd = read_real_array(parameters, "mean", 1), read_real_array(parameters, "sd", 1)
+    gammas, left_out = read_real_array(parameters, "gammas", 1), read_integer_array(parameters, "left_out", 1)
+    coefficients = read_real_array(parameters, "coefficients", 2)
     if not chosen.size or chosen.min() < 0 or chosen.max() >= columns:
         raise ProtocolError(f"{model.name}: {chosen.size} columns came, not some of {columns}")
     if mean.shape != chosen.shape or sd.shape != chosen.shape or not (sd > 0).all():

@@ -9,15 +9,15 @@ from common.stats.estimate import Status
 from common.stats.lasso import LassoResult
 
 
-def summary_of(found: Selection) -> LassoSelection:
+def summary_of(selection: Selection) -> LassoSelection:
     """The selection as a record, without the coefficients of features that were not selected."""
-    lasso = found.lasso
+    lasso = selection.lasso
     profiles = () if lasso is None else lasso.profiles
-    rows = zip(found.names, found.coefficients, found.mean, found.sd, profiles, strict=True)
+    rows = zip(selection.names, selection.coefficients, selection.mean, selection.sd, profiles, strict=True)
     return LassoSelection(
-        candidates=found.candidates,
-        prescreened=found.prescreened,
-        reproducible=found.reproducible,
+        candidates=selection.candidates,
+        prescreened=selection.prescreened,
+        reproducible=selection.reproducible,
         features=tuple(
             SelectedFeature(name=name, coefficient=coefficient, mean=mean, sd=sd, profile=profile)
             for name, coefficient, mean, sd, profile in rows
@@ -26,8 +26,8 @@ def summary_of(found: Selection) -> LassoSelection:
         path=() if lasso is None else _path(lasso),
         used=None if lasso is None else lasso.n_used,
         method="" if lasso is None else lasso.method,
-        status=found.status.kind,
-        reason=found.status.reason,
+        status=selection.status.kind,
+        reason=selection.status.reason,
     )
 
 

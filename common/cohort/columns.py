@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from common.cohort.schema import BY_NAME, VARIABLES, Variable
-from common.cohort.sheet import Sheet
+from common.cohort.sheet import TableSheet
 from common.errors import Finding
 
 _RESEMBLES = 0.75
@@ -99,14 +99,16 @@ def column_letter(index: int) -> str:
     return letters
 
 
-def match_columns(table: str, sheet: Sheet, wanted: WantedColumns) -> tuple[MatchedColumns, list[Finding]]:
-    """The table's columns, and whatever is wrong with its headings.
+def match_columns(
+    table: str, sheet: TableSheet, wanted: WantedColumns
+) -> tuple[MatchedColumns, list[Finding]]:
+    """The table's columns, and a finding for each problem with its headings.
 
     Parameters
     ----------
     table : str
         The file's name, for messages.
-    sheet : Sheet
+    sheet : TableSheet
         The table.
     wanted : WantedColumns
         What the study needs beyond the schema.
@@ -171,7 +173,7 @@ def _find_duplicates(table: str, header: tuple[str, ...]) -> list[Finding]:
     ]
 
 
-def _find_unnamed(table: str, sheet: Sheet) -> list[Finding]:
+def _find_unnamed(table: str, sheet: TableSheet) -> list[Finding]:
     """Findings on columns that have cells but no heading."""
     return [
         Finding(

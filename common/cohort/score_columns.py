@@ -48,7 +48,13 @@ def find_score_columns(declared: Iterable[tuple[str, float, float]]) -> tuple[Va
 
 
 def _refuse_capitals(names: list[str]) -> None:
-    """Refuse two headings that differ in capitals only."""
+    """Refuse two headings that differ in capitals only.
+
+    Raises
+    ------
+    ValueError
+        With both headings.
+    """
     first: dict[str, str] = {}
     for name in names:
         other = first.setdefault(name.casefold(), name)

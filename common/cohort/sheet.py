@@ -14,7 +14,7 @@ import zlib
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 from zipfile import BadZipFile
 
 from common.errors import CohortError, Finding
@@ -51,7 +51,7 @@ class SheetRow:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class TableSheet:
     """A table as it was written.
 
     Attributes
@@ -69,7 +69,7 @@ class Sheet:
     typed: bool
 
 
-def read_sheet(path: Path) -> Sheet:
+def read_sheet(path: Path) -> TableSheet:
     """The cells of a table file.
 
     Raises
@@ -79,40 +79,45 @@ def read_sheet(path: Path) -> Sheet:
     """
     readers = {CSV: _read_csv, XLSX: _read_xlsx}
     if path.suffix.lower() not in readers:
-        raise _refusal(
-            path, f"{path.suffix or 'no'} extension", f"save the table as {XLSX} or as {CSV} (UTF-8)"
-        )
+        _refuse(path, f"{path.suffix or 'no'} extension", f"save the table as {XLSX} or as {CSV} (UTF-8)")
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise _refusal(path, "no such file", "correct `table` in site.toml") from None
+        _refuse(path, "no such file", "correct `table` in site.toml")
     except OSError as failure:
-        raise _refusal(path, f"cannot be read ({failure.strerror})", "check the file's permissions") from None
+        _refuse(path, f"cannot be read ({failure.strerror})", "check the file's permissions")
     if not content:
-        raise _refusal(path, "the file is empty", "export the table again")
+        _refuse(path, "the file is empty", "export the table again")
     return readers[path.suffix.lower()](path, content)
 
 
-def _refusal(path: Path, what: str, remedy: str) -> CohortError:
-    return CohortError((Finding(path.name, what, remedy),))
+def _refuse(path: Path, what: str, remedy: str) -> NoReturn:
+    """Refuse the file for one reason.
+
+    Raises
+    ------
+    CohortError
+        Always, with that reason alone.
+    """
+    raise CohortError((Finding(path.name, what, remedy),)) from None
 
 
-def _read_csv(path: Path, content: bytes) -> Sheet:
+def _read_csv(path: Path, content: bytes) -> TableSheet:
     if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise _refusal(path, f"is an Excel workbook with the extension {CSV}", f"rename it to {XLSX}")
+        _refuse(path, f"is an Excel workbook with the extension {CSV}", f"rename it to {XLSX}")
     if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in content:
-        raise _refusal(path, "is not UTF-8 text (UTF-16 or binary)", 'save as "CSV UTF-8 (comma delimited)"')
+        _refuse(path, "is not UTF-8 text (UTF-16 or binary)", 'save as "CSV UTF-8 (comma delimited)"')
     try:
         # utf-8-sig drops the byte-order mark that Excel writes before the first heading
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as failure:
         line = content.count(b"\n", 0, failure.start) + 1
         what = f"line {line} holds a byte that is not UTF-8 (0x{content[failure.start]:02x})"
-        raise _refusal(path, what, 'save as "CSV UTF-8 (comma delimited)"') from None
+        _refuse(path, what, 'save as "CSV UTF-8 (comma delimited)"')
     try:
         records = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as failure:
-        raise _refusal(path, f"is not valid CSV: {failure}", "look for an unclosed quotation mark") from None
+        _refuse(path, f"is not valid CSV: {failure}", "look for an unclosed quotation mark")
     rows: list[tuple[SheetCell, ...]] = [tuple(cell.strip() or None for cell in record) for record in records]
     _refuse_delimiter(path, records[0] if records else [])
     return _make_sheet(path, rows, typed=False)
@@ -124,18 +129,16 @@ def _refuse_delimiter(path: Path, header: list[str]) -> None:
         return
     for delimiter, name in ((";", "semicolons"), ("\t", "tabulators"), ("|", "vertical bars")):
         if delimiter in header[0]:
-            raise _refusal(
+            _refuse(
                 path,
                 f"its columns are separated by {name}, not by commas",
                 f"save it as {XLSX}, or as CSV with commas and decimal points",
             )
 
 
-def _read_xlsx(path: Path, content: bytes) -> Sheet:
+def _read_xlsx(path: Path, content: bytes) -> TableSheet:
     if content.startswith(b"\xd0\xcf\x11\xe0"):
-        raise _refusal(
-            path, "is an old or a password-protected workbook", f"save it as {XLSX} without password"
-        )
+        _refuse(path, "is an old or a password-protected workbook", f"save it as {XLSX} without password")
     values, formulas = _open_workbook(path, content, values=True), _open_workbook(path, content, values=False)
     sheet = _choose_sheet(path, values)
     _refuse_uncalculated(path, sheet, formulas[sheet.title])
@@ -165,9 +168,9 @@ def _open_workbook(path: Path, content: bytes, *, values: bool) -> Workbook:
         RuntimeError,
         SyntaxError,
     ) as failure:
-        # What a damaged archive makes openpyxl stumble over, which has no error class of its own for it; a
-        # SyntaxError is the XML parser's, a RuntimeError an encrypted member
-        raise _refusal(path, f"is not a readable workbook ({failure})", "open and save it in Excel") from None
+        # openpyxl has no error class for a damaged archive; a SyntaxError comes from the XML parser, a
+        # RuntimeError from an encrypted member
+        _refuse(path, f"is not a readable workbook ({failure})", "open and save it in Excel")
 
 
 def _choose_sheet(path: Path, workbook: Workbook) -> Worksheet:
@@ -180,13 +183,19 @@ def _choose_sheet(path: Path, workbook: Workbook) -> Worksheet:
     if len(filled) == 1 or named:
         return (named or filled)[0]
     if not filled:
-        raise _refusal(path, "the workbook is empty", "export the table again")
+        _refuse(path, "the workbook is empty", "export the table again")
     titles = ", ".join(repr(sheet.title) for sheet in filled)
-    raise _refusal(path, f"several sheets hold data: {titles}", f"name the right one {PATIENTS_SHEET!r}")
+    _refuse(path, f"several sheets hold data: {titles}", f"name the right one {PATIENTS_SHEET!r}")
 
 
 def _refuse_uncalculated(path: Path, values: Worksheet, formulas: Worksheet) -> None:
-    """Refuse formulas without a stored result: they would read as blank."""
+    """Refuse formulas without a stored result: they would read as blank.
+
+    Raises
+    ------
+    CohortError
+        With every such cell.
+    """
     findings = tuple(
         Finding(
             f"{path.name}, row {cell.row}, column {cell.column_letter}",
@@ -210,11 +219,11 @@ def _read_cell(cell: ExcelCell) -> SheetCell:
     return str(value)
 
 
-def _make_sheet(path: Path, rows: list[tuple[SheetCell, ...]], *, typed: bool) -> Sheet:
+def _make_sheet(path: Path, rows: list[tuple[SheetCell, ...]], *, typed: bool) -> TableSheet:
     header = tuple("" if cell is None else str(cell) for cell in rows[0]) if rows else ()
     if not any(header):
-        raise _refusal(path, "the first row has no headings", "put the column names into row 1")
-    return Sheet(
+        _refuse(path, "the first row has no headings", "put the column names into row 1")
+    return TableSheet(
         header=header,
         rows=tuple(
             SheetRow(number, cells)

@@ -1,7 +1,7 @@
-"""How much less a plan's federated trainings tell about a site, for the noise on its updates.
+"""What a plan's federated trainings reveal about a site, given the noise on its updates.
 
-Noise is on the models' updates alone: tables, validation and evaluation are exact sums. What is protected is
-that a site took part, not a patient.
+Only the models' updates have noise: tables, validation and evaluation are exact sums. The noise protects
+whether a site took part, not a patient.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from common.secagg.crypto.privacy import epsilon, release_rho, sensitivity
 
 @dataclass(frozen=True)
 class SitePrivacy:
-    """What all trainings of a study together tell of the site that takes part in most of them.
+    """What all trainings of a study together reveal about the site for which they reveal most.
 
     Attributes
     ----------
     releases : int
-        Rounds, over all those trainings.
+        Number of rounds, over all trainings of that site.
     delta : float
         Probability with which the epsilons need not hold.
     outside : float
-        Epsilon towards the coordinator, the tolerated colluders and all who get the models.
+        Epsilon towards the coordinator, the tolerated colluders and everybody who receives the models.
     among_sites : float
-        Epsilon towards one more site, which knows the noise that it added itself.
+        Epsilon towards one other site, which knows the noise that it added itself.
     """
 
     releases: int
@@ -42,7 +42,7 @@ def noise_of(plan: StudyPlan, part: UpdatePart) -> PartNoise | None:
 
 
 def site_privacy(plan: StudyPlan, trained: Iterable[tuple[Arm, dict[UpdatePart, int]]]) -> SitePrivacy | None:
-    """What the trainings of several sites cost a site at most; None where there are none, or no noise.
+    """The largest privacy loss of a site by trainings of several sites; None without noise or such trainings.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def site_privacy(plan: StudyPlan, trained: Iterable[tuple[Arm, dict[UpdatePart, 
 
 
 def _rho(plan: StudyPlan, sizes: dict[UpdatePart, int], noisy: int) -> float:
-    """The zero-concentrated privacy loss of one round, if the noise of so many sites is unknown."""
+    """The loss rho (zCDP) of one round towards somebody who does not know the noise of `noisy` sites."""
     total = 0.0
     for part, size in sizes.items():
         noise = noise_of(plan, part)

@@ -1,4 +1,4 @@
-"""Names of the protocol's phases, which sites and coordinator derive from the plan."""
+"""Names of the hiding protocol's phases, which sites and coordinator derive from the plan."""
 
 from __future__ import annotations
 
@@ -10,22 +10,25 @@ from common.messages.groups import SiteGroup, find_hiding_set, hiding_sets_of
 from common.plan.study import Arm, CnnModel, StudyPlan
 
 SESSION_AGE_S = 7 * 86_400
+"""How many seconds ahead the deadline of a phase may lie."""
 ROUND_AGE_S = 86_400
-"""How far ahead a deadline may lie."""
+"""How many seconds ahead the deadline of one round may lie."""
 
 
 @dataclass(frozen=True)
 class HiddenPhase:
-    """Sums that belong together: of one set of sites, for statistics or for one training.
+    """The sums of one set of sites for statistics, or for one training.
 
     Attributes
     ----------
-    kind : "statistics" or "training"
+    kind : {"statistics", "training"}
+        What the sums are for.
     sites : tuple of str
-        Who takes part, with patients or without.
-    model : CnnModel, optional
-    arm : Arm, optional
-        What is trained, and on whom.
+        Sites that take part, including those that only add zeros.
+    model : CnnModel or None
+        The network that is trained; None for statistics.
+    arm : Arm or None
+        On whose patients it is trained; None for statistics.
     """
 
     kind: Literal["statistics", "training"]
@@ -35,26 +38,26 @@ class HiddenPhase:
 
 
 def name_statistics_phase(number: int) -> str:
-    """The name of the statistics of one of `hiding_sets_of`."""
+    """The name of the statistics phase of the set with this number in `hiding_sets_of`."""
     return f"statistics:{number}"
 
 
 def name_training_phase(plan: StudyPlan, model: CnnModel, arm: Arm) -> str:
-    """The name of a federated training."""
+    """The name of the phase of one federated training."""
     return f"training:{plan.networks.index(model)}:{plan.all_arms().index(arm)}"
 
 
 def phase_of(plan: StudyPlan, name: str) -> HiddenPhase:
-    """What a name stands for in this plan.
+    """The phase that a name denotes in this plan.
 
     Raises
     ------
     ProtocolError
         If the plan has no such phase.
     """
-    kind, _, rest = name.partition(":")
+    kind, _, suffix = name.partition(":")
     try:
-        numbers = [int(part) for part in rest.split(":")]
+        numbers = [int(part) for part in suffix.split(":")]
         if kind == "statistics" and name_statistics_phase(*numbers) == name:
             return HiddenPhase("statistics", hiding_sets_of(plan)[numbers[0]])
         model, arm = plan.networks[numbers[0]], plan.all_arms()[numbers[1]]

@@ -1,4 +1,4 @@
-"""One round of federated training as sums: what travels beside the weights, and in which parts."""
+"""One round of federated training as sums: which numbers accompany the weights, and in which parts."""
 
 from __future__ import annotations
 
@@ -21,54 +21,57 @@ from common.stats.roc import local_roc
 from common.types import FlatWeights
 
 VALIDATION_BINS = 50
-"""Coarse, because a validation histogram leaves the site in every round."""
+"""Bins of the validation histogram: few, because it leaves the site in every round."""
 
 _COUNTER_CLIP = 2.0**20
-"""Batches that BatchNorm has seen; averaged like the rest, used by nothing."""
+"""Bound of the number of batches that BatchNorm has seen; it is averaged but not used."""
 _DELTA = "delta"
 _PATIENTS = "patients"
 
 
 def validate_nobody() -> Summary:
-    """The validation of a site without validation patients."""
+    """The validation summary of a site without validation patients."""
     return local_roc(np.empty(0), np.empty(0, dtype=np.bool_), VALIDATION_BINS)
 
 
 def start_seed(plan: StudyPlan, model: CnnModel, arm: Arm) -> int:
-    """Seed of the weights with which a model starts in an arm.
+    """The seed of a model's initial weights in an arm.
 
-    All arms start alike, but for those that leave one centre out: sums of different centres at one model
-    could be subtracted from each other, and would show what a single centre adds.
+    All arms start alike, except those that leave one centre out: there, sums of different sets of centres at
+    the same weights could be subtracted and would show what a single centre adds.
     """
     apart = arm.kind == "federated" and plan.arms.design == "leave-one-centre-out"
     return derive_seed(plan.seed, "initial-weights", model.name, *([arm.name] if apart else []))
 
 
 def weight_of(plan: StudyPlan, patients: int) -> int:
-    """By what a site's update is multiplied: its training patients, or 1 where all sites weigh alike."""
+    """The weight of a site's update: its training patients, or 1 where all sites weigh alike."""
     return 1 if plan.privacy.weights == "equal" else patients
 
 
 def share_of(plan: StudyPlan, weight: int) -> float:
-    """The weight as a share of the largest that the plan allows: what is summed must not overflow."""
+    """The weight as a share of the largest that the plan allows, so that sums do not overflow."""
     return weight / _largest_weight(plan)
 
 
 def hiding_of(plan: StudyPlan, layout: Layout) -> Hiding:
-    """How a round's sums are hidden; known to sites and coordinator before anybody trains.
+    """How a round's sums are hidden; sites and coordinator know it before the training.
 
     Parameters
     ----------
     plan : StudyPlan
     layout : Layout
-        Of the network's weights.
+        Layout of the network's weights.
     """
     counts = {"patients": np.array(0)} if plan.privacy.weights == "per-round" else {}
-    told = join_summaries([Summary(counts, {"loss": np.array(0.0)}), validate_nobody().under("validation")])
+    beside_updates = join_summaries(
+        [Summary(counts, {"loss": np.array(0.0)}), validate_nobody().under("validation")]
+    )
     parts = parts_of(plan, layout)
     shapes = tuple(("updates", name, (size,)) for name, size in sorted(parts.items()))
     return Hiding(
-        (*told.layout(), *shapes), {name: _make_vector(plan, name, size) for name, size in parts.items()}
+        (*beside_updates.layout(), *shapes),
+        {name: _make_vector(plan, name, size) for name, size in parts.items()},
     )
 
 
@@ -81,7 +84,7 @@ def parts_of(plan: StudyPlan, layout: Layout) -> dict[UpdatePart, int]:
 
 
 def variance_of(plan: StudyPlan, vector: Vector) -> float:
-    """Of the noise that a site adds to one of a round's vectors, in squared integer units."""
+    """Variance of the noise that a site adds to one of a round's vectors, in squared integer units."""
     for name in _KINDS:
         noise = noise_of(plan, name)
         if noise is not None and vector.name == _name_vector(name):
@@ -90,7 +93,7 @@ def variance_of(plan: StudyPlan, vector: Vector) -> float:
 
 
 def to_hidden(plan: StudyPlan, layout: Layout, summary: Summary) -> Summary:
-    """A site's round as it is hidden: the update per patient and in parts, each with a bound of its own.
+    """A site's round in the form that is hidden: the update per patient, in parts with their own bounds.
 
     Raises
     ------
@@ -114,12 +117,17 @@ def to_hidden(plan: StudyPlan, layout: Layout, summary: Summary) -> Summary:
 
 
 def from_hidden(plan: StudyPlan, layout: Layout, opened: Summary, total: int) -> Summary:
-    """The sum of the sites' rounds as in the clear.
+    """The sum of the sites' rounds in the form that it has without hiding.
 
     Parameters
     ----------
+    plan : StudyPlan
+    layout : Layout
+        Layout of the network's weights.
+    opened : Summary
+        The opened sum of what `to_hidden` made.
     total : int
-        Weight of all sites of the arm, which is released once; a site that is absent counts as no change.
+        Weight of all sites of the arm, which is released once; an absent site counts as no change.
     """
     delta = np.zeros(layout.size, dtype=np.float32)
     for name in parts_of(plan, layout):
@@ -130,7 +138,7 @@ def from_hidden(plan: StudyPlan, layout: Layout, opened: Summary, total: int) ->
 
 
 def train_nobody(plan: StudyPlan, layout: Layout) -> Summary:
-    """What a site adds to the round of an arm that it is not in."""
+    """The zeros that a site adds to the round of an arm to which it does not belong."""
     hiding = hiding_of(plan, layout)
     return Summary(
         {name: np.zeros(shape, dtype=np.int64) for kind, name, shape in hiding.layout if kind == "counts"},

@@ -203,7 +203,13 @@ def _describe(series: tuple[Instance, ...]) -> str:
 
 
 def _read_in_plane_steps(path: Path, series: tuple[Instance, ...]) -> tuple[Reals, Reals]:
-    """The vectors (mm) from column to column and from row to row, which all slices must share."""
+    """The vectors (mm) from column to column and from row to row, which all slices must share.
+
+    Raises
+    ------
+    ScanError
+        If a tag is missing, slices differ, or orientation or spacing is impossible.
+    """
     planes = {}
     for instance in series:
         dataset = instance.dataset
@@ -241,7 +247,13 @@ def _read_position(instance: Instance) -> SlicePosition:
 
 
 def _read_hounsfield(instance: Instance) -> Reals:
-    """The slice's HU: stored values times slope plus intercept (PS3.3 C.11.1.1.2); padding becomes air."""
+    """The slice's HU: stored values times slope plus intercept (PS3.3 C.11.1.1.2); padding becomes air.
+
+    Raises
+    ------
+    ScanError
+        If the pixels cannot be decoded or are not HU of a greyscale image.
+    """
     dataset, path = instance.dataset, instance.path
     slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
     if slope in (None, "") or intercept in (None, ""):
@@ -273,5 +285,5 @@ def _read_hounsfield(instance: Instance) -> Reals:
 def _stack(slices: list[Reals]) -> Hounsfield:
     """The slices as one volume: int16 if all values are whole numbers, else float32."""
     volume = np.stack(slices)
-    whole = volume.astype(np.int16)
-    return whole if np.array_equal(whole, volume) else volume.astype(np.float32)
+    integers = volume.astype(np.int16)
+    return integers if np.array_equal(integers, volume) else volume.astype(np.float32)

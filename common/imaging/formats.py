@@ -1,4 +1,4 @@
-"""The formats of images, told by the ends of their file names; whatever is none of them is read as DICOM."""
+"""The formats of image files, by the suffixes of their names; any other file is read as DICOM."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def is_volume(path: Path) -> bool:
 
 
 def source_files(path: Path) -> tuple[Path, ...]:
-    """Every file whose bytes a scan or mask at this path depends on, the path itself first if it is a file.
+    """Every file on which a scan or mask at this path depends; the path itself comes first if it is a file.
 
-    A volume's header may have its data beside it, and a DICOM file stands for its series, so their whole
-    folder belongs to them.
+    A header may have its data in a file beside it, and a DICOM file stands for its series: for both, all
+    files of the folder are listed.
 
     Raises
     ------

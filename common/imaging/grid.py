@@ -32,7 +32,7 @@ class Box:
     @property
     def stop(self) -> tuple[int, int, int]:
         """One past the last index."""
-        z, y, x = (first + many for first, many in zip(self.start, self.count, strict=True))
+        z, y, x = (first + count for first, count in zip(self.start, self.count, strict=True))
         return z, y, x
 
     @property

@@ -104,7 +104,13 @@ def read_mask(path: Path, scan: Scan, labels: MaskLabels) -> Mask:
 
 
 def _translate_labels(path: Path, stored: NDArray[Any], labels: MaskLabels) -> Labels:
-    """1 for ICH, 2 for IVH, 0 for everything else."""
+    """1 for ICH, 2 for IVH, 0 for everything else.
+
+    Raises
+    ------
+    ScanError
+        If a value is none of the site's labels.
+    """
     known = (0, *labels.ich, *labels.ivh, *labels.ignored)
     unknown = [value for value in np.unique(stored).tolist() if value not in known]
     if unknown:
@@ -170,7 +176,13 @@ def _is_on_simplified_grid(mask: Geometry, scan: Geometry) -> bool:
 
 
 def _refuse_outside(volume: Volume, stored: Labels, scan: Scan) -> None:
-    """Refuse a mask of which more than a trace lies outside the scan."""
+    """Refuse a mask of which more than a trace lies outside the scan.
+
+    Raises
+    ------
+    ScanError
+        With the share outside and both grids.
+    """
     z, y, x = np.nonzero(stored)
     mask = volume.geometry
     steps = mask.axes * np.array(mask.spacing_mm)[:, None]

@@ -40,8 +40,8 @@ class Volume:
         """The voxels as int16 where that is exact, else float32."""
         if self.voxels.dtype == np.int16:
             return self.voxels
-        whole = self.voxels.dtype.kind in "iu"
-        if whole and self.voxels.min() >= -32768 and self.voxels.max() <= 32767:
+        is_integer = self.voxels.dtype.kind in "iu"
+        if is_integer and self.voxels.min() >= -32768 and self.voxels.max() <= 32767:
             return self.voxels.astype(np.int16)
         return self.voxels.astype(np.float32)
 
@@ -84,7 +84,13 @@ def read_volume(path: Path) -> Volume:
 
 
 def _orient_volume(path: Path, voxels: NDArray[Any], header: Any) -> Volume:
-    """The voxels, turned to our axes, on the grid that ITK's image or reader states."""
+    """The voxels, turned to our axes, on the grid that ITK's image or reader states.
+
+    Raises
+    ------
+    ScanError
+        If it is not one 3D volume of at least two slices, or its axes are ambiguous.
+    """
     if voxels.ndim != 3 or len(header.GetSize()) < 3 or header.GetSize()[:3] != voxels.shape[::-1]:
         raise ScanError(f"{path}: size {header.GetSize()} -> one 3D volume with one value a voxel is needed")
     if len(voxels) < 2:

@@ -67,7 +67,13 @@ def orient(stack: Stack) -> tuple[NDArray[Any], Geometry]:
 
 
 def _transpose(stack: Stack, order: list[int]) -> Stack:
-    """Sagittal or coronal slices as axial ones; `order[i]` is the stored axis along the patient's axis i."""
+    """Sagittal or coronal slices as axial ones; `order[i]` is the stored axis along the patient's axis i.
+
+    Raises
+    ------
+    ScanError
+        If the slices are oblique or uneven.
+    """
     steps = np.diff(stack.positions_mm, axis=0)
     axes = np.vstack([stack.across_mm, stack.down_mm, steps[0]])
     axes /= np.linalg.norm(axes, axis=1)[:, None]

@@ -76,7 +76,7 @@ def prepare_inputs(scan: Scan, mask: Mask, recipe: Recipe, shapes: tuple[InputSh
         If the mask has no voxel of the lesion, or none is left at the recipe's spacing.
     """
     grid = Grid(scan.geometry, recipe.spacing_mm)
-    crops = locate_lesion(mask, grid, recipe)
+    crops = locate_crops(mask, grid, recipe)
     inputs = {}
     for shape in shapes:
         part = crops.of(shape.dimensions, recipe.slices)
@@ -88,7 +88,7 @@ def prepare_inputs(scan: Scan, mask: Mask, recipe: Recipe, shapes: tuple[InputSh
     return Prepared(inputs, grid, crops)
 
 
-def locate_lesion(mask: Mask, grid: Grid, recipe: Recipe) -> Crops:
+def locate_crops(mask: Mask, grid: Grid, recipe: Recipe) -> Crops:
     """The lesion's rectangle and box on the grid.
 
     Raises

@@ -84,7 +84,7 @@ def _find_thickness_change(steps: Reals, thickness_mm: Sequence[float | None]) -
 
     Each part has one spacing over at least two steps. Between the parts there may be one step of half of
     each: the distance between the centres of contiguous slices of different thickness. The headers' thickness
-    must change where the spacing does; without it, a protocol cannot be told from missing slices.
+    must change where the spacing does; without it, nothing distinguishes a protocol from missing slices.
     """
     changes = np.flatnonzero(np.abs(np.diff(steps)) > _STEP_TOLERANCE * steps[:-1]) + 1
     if len(changes) == 2 and changes[1] == changes[0] + 1:

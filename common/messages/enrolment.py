@@ -54,8 +54,8 @@ class Invitation(Handout):
     coordinator: str
     """The coordinator's Ed25519 public key, PEM; it signs every request."""
     signer: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
-    """Raw Ed25519 key, in hexadecimal, of the authority that signs the roster (never the coordinator); empty if no
-    sum is hidden."""
+    """Raw Ed25519 key, hexadecimal, of the authority that signs the roster, never the coordinator's; empty if
+    no sum is hidden."""
     plan: str
     """The text of the study plan, TOML."""
 
@@ -110,7 +110,7 @@ class SiteCard(Handout):
     node_key: str
     """The public key with which the site's node authenticates, in OpenSSH's format, on a NIST curve."""
     identity: str = Field(default="", pattern=r"^([0-9a-f]{2})*$")
-    """The site's card in the protocol that hides sums, signed by its own key, in hexadecimal; empty if no sum is
+    """The site's card in the protocol that hides sums, signed by its own key, hexadecimal; empty if no sum is
     hidden."""
 
     @field_validator("node_key")

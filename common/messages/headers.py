@@ -203,7 +203,7 @@ class FittedSvm(Section):
     criterion: float | None = None
     """Cross-validated value of the chosen C and gamma: AUC at a site, mean log-likelihood over sites."""
     deviation: float | None = None
-    """Root mean square difference between its risks and the exact machine's, over a site's training patients."""
+    """Root mean square difference of its risks from the exact machine's, over a site's training patients."""
     used: int | None = None
     """Number of patients in the fit; None where it may not be shown."""
     missing: int | None = None

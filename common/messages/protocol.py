@@ -1,7 +1,7 @@
 """The coordinator's questions and the sites' answers, and how they become bytes.
 
-A request is a signature followed by a safetensors file: the file's header is the JSON of a pydantic model, its
-tensors are the arrays. There is no pickle. The site verifies the signature before it parses a byte.
+A request is a signature followed by a safetensors file: the file's header is the JSON of a pydantic model,
+its tensors are the arrays. There is no pickle. The site verifies the signature before it parses a byte.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ AnyHeader = TypeVar("AnyHeader", RequestHeader, ReplyHeader)
 
 
 def _digest(body: bytes) -> bytes:
-    """The digest that is signed, because Ed25519 reads its input twice and a model has hundreds of megabytes."""
+    """The digest that is signed: Ed25519 reads its input twice, and a model has hundreds of megabytes."""
     digest = hashlib.sha256(_DOMAIN)
     digest.update(body)
     return digest.digest()

@@ -43,27 +43,27 @@ def read_newton(parameters: Parameters, columns: int) -> tuple[Problem, Query]:
     ProtocolError
         If an array is missing or has another shape, or a column does not exist.
     """
-    of_models = read_integers(parameters, "columns", 2)
+    of_models = read_integer_array(parameters, "columns", 2)
     if of_models.size and not -1 <= of_models.min() <= of_models.max() < columns:
         raise ProtocolError(
             f"a regression asks for columns {of_models.min()} to {of_models.max()} of {columns}"
         )
     shape = (len(of_models), of_models.shape[1] + 1)
-    centre, scale = read_reals(parameters, "centre", 1), read_reals(parameters, "scale", 1)
+    centre, scale = read_real_array(parameters, "centre", 1), read_real_array(parameters, "scale", 1)
     if centre.shape != scale.shape or centre.size > columns or (of_models >= centre.size).any():
         raise ProtocolError(f"a regression standardises {centre.size} and {scale.size} of {columns} columns")
     problem = Problem(
         of_models,
-        read_flags(parameters, "free", shape),
+        read_flag_array(parameters, "free", shape),
         centre,
         scale,
-        bool(read_flags(parameters, "firth", (1,))[0]),
+        bool(read_flag_array(parameters, "firth", (1,))[0]),
     )
-    coefficients = read_reals(parameters, "coefficients", 2)
-    inverse = read_reals(parameters, "inverse", 3) if "inverse" in parameters else None
+    coefficients = read_real_array(parameters, "coefficients", 2)
+    inverse = read_real_array(parameters, "inverse", 3) if "inverse" in parameters else None
     if coefficients.shape != shape or (inverse is not None and inverse.shape != (*shape, shape[1])):
         raise ProtocolError(f"a regression of {shape} coefficients came with {coefficients.shape}")
-    return problem, Query(coefficients, read_flags(parameters, "active", shape[:1]), inverse)
+    return problem, Query(coefficients, read_flag_array(parameters, "active", shape[:1]), inverse)
 
 
 def write_coefficients(coefficients: Reals) -> Parameters:
@@ -80,8 +80,8 @@ def read_coefficients(parameters: Parameters) -> Reals:
     ProtocolError
         If an array is missing or has another shape.
     """
-    coefficients = read_reals(parameters, "coefficients", 1)
-    return np.where(read_flags(parameters, "estimated", coefficients.shape), coefficients, np.nan)
+    coefficients = read_real_array(parameters, "coefficients", 1)
+    return np.where(read_flag_array(parameters, "estimated", coefficients.shape), coefficients, np.nan)
 
 
 def write_placements(of_cohorts: Mapping[int, Placements]) -> Parameters:
@@ -107,9 +107,9 @@ def read_placements(parameters: Parameters, cohort: int, shape: tuple[int, int])
         If an array is missing or of another shape.
     """
     placements = Placements(
-        read_reals(parameters, f"{cohort}.v10", 2),
-        read_reals(parameters, f"{cohort}.v01", 2),
-        read_reals(parameters, f"{cohort}.auc", 1),
+        read_real_array(parameters, f"{cohort}.v10", 2),
+        read_real_array(parameters, f"{cohort}.v01", 2),
+        read_real_array(parameters, f"{cohort}.auc", 1),
     )
     if not placements.v10.shape == placements.v01.shape == shape or placements.auc.shape != shape[:1]:
         raise ProtocolError(f"placement values of {placements.v10.shape} came for scores and bins {shape}")
@@ -129,13 +129,13 @@ def read_pairs(parameters: Parameters, name: str, limits: tuple[int, int]) -> tu
     ProtocolError
         If the array is missing or of another shape, or a number is out of range.
     """
-    array = read_integers(parameters, name, 2)
+    array = read_integer_array(parameters, name, 2)
     if array.shape[1] != 2 or (array < 0).any() or (array >= np.array(limits)).any():
         raise ProtocolError(f"pairs {name!r} are not all below {limits}")
     return tuple((int(first), int(second)) for first, second in array)
 
 
-def read_reals(parameters: Parameters, name: str, dimensions: int) -> Reals:
+def read_real_array(parameters: Parameters, name: str, dimensions: int) -> Reals:
     """The float64 array of that name.
 
     Raises
@@ -149,7 +149,7 @@ def read_reals(parameters: Parameters, name: str, dimensions: int) -> Reals:
     return array.astype(np.float64, copy=False)
 
 
-def read_integers(parameters: Parameters, name: str, dimensions: int) -> Counts:
+def read_integer_array(parameters: Parameters, name: str, dimensions: int) -> Counts:
     """The int64 array of that name.
 
     Raises
@@ -163,7 +163,7 @@ def read_integers(parameters: Parameters, name: str, dimensions: int) -> Counts:
     return array.astype(np.int64, copy=False)
 
 
-def read_flags(parameters: Parameters, name: str, shape: tuple[int, ...]) -> Flags:
+def read_flag_array(parameters: Parameters, name: str, shape: tuple[int, ...]) -> Flags:
     """The bool array of that name and shape.
 
     Raises

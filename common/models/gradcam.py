@@ -51,10 +51,12 @@ def attention(network: nn.Module, image: Pixels, *, layer: nn.Module | None = No
         raise ModelError(f"the layer {type(target).__name__} takes no part in the network's logit")
     device = next(network.parameters()).device
     batch = torch.tensor(np.ascontiguousarray(image[None]), dtype=torch.float32, device=device)
-    # MONAI leaves hooks and gradients in the network that it explains, and frozen weights have none
-    explainer = GradCAM(deepcopy(network).requires_grad_(), name, postprocessing=_scale_to_peak)
+    # MONAI leaves its hooks in the network; of the gradients, none but the image's and the maps' is needed
+    explainer = GradCAM(
+        deepcopy(network).requires_grad_(requires_grad=False), name, postprocessing=_scale_to_peak
+    )
     with torch.enable_grad():
-        heat = explainer(batch, class_idx=0)
+        heat = explainer(batch.requires_grad_(), class_idx=0)
     # The copy's hooks hold the explainer: while it held the copy, only a garbage collection would free both
     explainer.nn_module.model = nn.Identity()
     pixels: Pixels = heat[0, 0].cpu().numpy()

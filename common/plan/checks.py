@@ -15,11 +15,11 @@ from common.stats.profile import Profile
 
 
 def check_sites(sites: Sequence[PlannedSite], *, trains: bool) -> None:
-    """Refuse sites of one name, and a study that trains on nobody.
+    """Refuse two sites with the same name, and a study that trains but has no training site.
 
     Parameters
     ----------
-    sites : sequence of Site
+    sites : sequence of PlannedSite
     trains : bool
         Whether the plan has a model or a regression that needs training patients.
 
@@ -59,8 +59,8 @@ def check_two_sites(sites: Sequence[PlannedSite], *, acknowledged: bool) -> None
     """
     if len(sites) == 2 and not acknowledged:
         raise ValueError(
-            "with two sites each learns the other's sums by subtraction -> two_site_ack = true says that "
-            "all know"
+            "with two sites each learns the other's sums by subtraction -> two_site_ack = true states that "
+            "all know this"
         )
 
 
@@ -107,7 +107,7 @@ def check_privacy(
     starts_alike = any(model.initialisation == "imagenet" for model in networks)
     if hides_sums and arms.design == "leave-one-centre-out" and starts_alike:
         raise ValueError(
-            "leave-one-centre-out arms that all start from ImageNet weights tell each centre's first update "
+            "leave-one-centre-out arms that all start from ImageNet weights show each centre's first update "
             '-> initialisation = "random", or privacy.secure = false'
         )
 

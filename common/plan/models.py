@@ -219,7 +219,7 @@ _ROUNDING = 1e-6
 
 
 def kind_of(model: Any) -> str:
-    """The tag by which pydantic tells the kinds of model apart; a network where the plan names no kind."""
+    """The tag by which pydantic distinguishes the kinds of model; a network where the plan names no kind."""
     kind = model.get("kind", "cnn") if isinstance(model, dict) else getattr(model, "kind", "")
     return f"{TAG}{kind}"
 

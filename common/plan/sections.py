@@ -116,7 +116,7 @@ class Radiomics(Section):
     """Repeated readings in which a feature must be reproducible before the LASSO sees it: "intra" (a second
     session of the first reader), "inter" (a second reader); the paper's are both. None: no feature must."""
     icc_form: Literal["ICC(1,1)", "ICC(2,1)", "ICC(3,1)"] = "ICC(2,1)"
-    """Intraclass correlation of single readings; the reasons stand beside `StabilityCriterion`."""
+    """Intraclass correlation of single readings; see `StabilityCriterion` for the reasons."""
     icc_threshold: float = Field(default=0.80, ge=0, lt=1)
     """Value that the correlation must exceed in each of these readings (the paper: 0.80)."""
     icc_judged: Literal["value", "low"] = "value"

@@ -51,10 +51,10 @@ class StabilityCriterion:
             return False
         if self.judged == "value":
             return estimate.value > self.threshold
-        if estimate.interval is None:
+        if estimate.low is None:
             # Readings without any error have no interval; they are certain only if all of them are equal
             return estimate.value == 1
-        return estimate.interval.low > self.threshold
+        return estimate.low > self.threshold
 
 
 Readings: TypeAlias = Mapping[Reading, Summary]

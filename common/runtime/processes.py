@@ -1,7 +1,7 @@
-"""Child processes that end when whoever started them ends, whatever happens to either.
+"""Child processes that end when their parent ends, whatever happens to either.
 
-Flower's own processes start further ones, some in a session of their own. So a supervisor adopts whatever its
-children leave behind, and ends every descendant, not its children alone.
+Flower's processes start further processes, some in sessions of their own. So a supervisor adopts the
+processes that its children leave behind, and ends every descendant, not only its children.
 """
 
 from __future__ import annotations
@@ -44,12 +44,13 @@ class Child:
     Attributes
     ----------
     name : str
-        For messages.
+        Name for messages.
     process : subprocess.Popen
+        The process.
     log : Path or None
-        Its standard output and error; None if they are this process' own.
+        File of its standard output and error; None if it shares this process'.
     start : int
-        Size of the log when it was started, bytes.
+        Size of the log when it was started, in bytes.
     """
 
     name: str
@@ -63,7 +64,7 @@ class Child:
         return self.process.poll() is None
 
     def tail(self) -> str:
-        """The end of what this process has written to its log; empty without a log."""
+        """The last part of what the child has written to its log; empty without a log."""
         if self.log is None:
             return ""
         with self.log.open("rb") as file:
@@ -74,12 +75,12 @@ class Child:
 def start_child(
     name: str, command: Sequence[str], environment: Mapping[str, str] | None = None, log: Path | None = None
 ) -> Child:
-    """A child that gets no Ctrl-C of the terminal and is ended when this process dies.
+    """Start a child that receives no Ctrl-C of the terminal and ends when this process dies.
 
     Parameters
     ----------
     name : str
-        For messages.
+        Name for messages.
     command : sequence of str
         Program and arguments.
     environment : mapping of str to str, optional
@@ -110,16 +111,16 @@ def start_child(
 
 
 def stop_child(child: Child, grace_s: float = _GRACE_S) -> None:
-    """Ends a child and all that it started: first by request, after `grace_s` by force."""
-    family = _find_descendants(child)
+    """End a child and all its descendants: first by request, after `grace_s` seconds by force."""
+    descendants = _find_descendants(child)
     child.process.terminate()
     deadline = time.monotonic() + grace_s
     while child.running and time.monotonic() < deadline:
-        # What it starts while it ends, too: once it is gone, nothing tells whose they were
-        family |= _find_descendants(child)
+        # Also what it starts while it ends: once it is gone, nothing shows whose processes they were
+        descendants |= _find_descendants(child)
         with suppress(subprocess.TimeoutExpired):
             child.process.wait(_POLL_S)
-    _kill(list(family))
+    _kill(list(descendants))
     if child.running:
         child.process.kill()
     child.process.wait()
@@ -134,7 +135,7 @@ def _find_descendants(child: Child) -> set[psutil.Process]:
 
 @contextmanager
 def adopt_descendants() -> Iterator[None]:
-    """A context that leaves no descendant of this process behind."""
+    """A context at whose end every descendant of this process is ended."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     try:
         yield
@@ -154,12 +155,12 @@ def _kill(processes: list[psutil.Process]) -> None:
 
 
 def flower_environment(home: Path) -> dict[str, str]:
-    """Environment of a Flower process: its own home, no telemetry, no update check, no proxy for loopback.
+    """The environment of a Flower process: its own home, no telemetry or update check, no proxy for loopback.
 
     Parameters
     ----------
     home : Path
-        Where Flower keeps its files; one for each role.
+        Folder of Flower's files; one for each role.
     """
     known = [value for name in ("NO_PROXY", "no_proxy") if (value := os.environ.get(name))]
     without = ",".join([*known, LOOPBACK, "localhost"])
@@ -169,7 +170,7 @@ def flower_environment(home: Path) -> dict[str, str]:
         "FLWR_DISABLE_UPDATE_CHECK": "1",
         "NO_PROXY": without,
         "no_proxy": without,
-        # Flower starts its own programs by name; those of this installation come first.
+        # Flower starts its own programs by name; this installation's come first.
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
     }
 
@@ -191,10 +192,10 @@ def _open_output(log: Path | None) -> Iterator[int | None]:
 
 
 def end_with_parent(by: signal.Signals = signal.SIGKILL) -> None:
-    """From now on this process is sent a signal when its parent dies.
+    """Let this process receive a signal when its parent dies.
 
     Flower's apps watch their parent too, but from a thread that cannot always wake the main one: a ClientApp
-    whose node was killed while it waited for an engine was seen to stay for ever (Flower 1.41).
+    whose node was killed while it waited for an engine stayed for ever (observed with Flower 1.41).
     """
     _prctl(_PR_SET_PDEATHSIG, by)
 
@@ -204,6 +205,6 @@ def _end_by_request() -> None:
 
 
 def _prctl(option: int, value: int) -> None:
-    """Linux only: elsewhere a parent that is killed by force leaves its children to end by themselves."""
+    """Set a process option of Linux; on other systems children of a parent killed by force stay running."""
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)

@@ -1,9 +1,9 @@
-"""Reading rhe's TOML files: unknown keys refused, every violation at once, each with the line to fix."""
+"""rhe's TOML files: unknown keys are refused; all violations are reported at once, each with its line."""
 
 from __future__ import annotations
 
 import tomllib
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -12,18 +12,19 @@ if TYPE_CHECKING:
 
     from common.errors import RheError
 
-KeyPath = tuple[str | int, ...]
+KeyPath: TypeAlias = tuple[str | int, ...]
+"""Where a setting is in a file: keys of tables and indices in arrays, from the outside in."""
 
 TAG = "kind="
-"""How the tag of a union begins: pydantic puts it into a violation's location, no file has it."""
+"""Prefix of a union's tag, which pydantic puts into a violation's location although no file has it."""
 
 
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
-"""Of a pydantic model, and of a dataclass."""
+"""pydantic's error types for an unknown key, in a model and in a dataclass."""
 
 
 class Section(BaseModel):
-    """A table of a TOML file: frozen, and no key but those documented."""
+    """A table of a TOML file: frozen, and without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -37,7 +38,7 @@ def load_settings(path: Path, model: type[Settings], error: type[RheError]) -> S
     Raises
     ------
     RheError
-        Of the given class, if the file is missing, is not TOML, or violates the model: one line each.
+        Of the given class, if the file is missing, is not TOML, or violates the model: one line a violation.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -57,15 +58,15 @@ def load_settings(path: Path, model: type[Settings], error: type[RheError]) -> S
 
 
 def _is_consequence(problem: dict[str, object]) -> bool:
-    """Whether pydantic calls a list too short only because its elements were refused."""
+    """Whether pydantic reports a list as too short only because it refused the list's elements."""
     return problem["type"] == "too_short" and bool(problem["input"])
 
 
 def _describe(text: str, problem: dict[str, object]) -> str:
-    found = problem["loc"]
-    if not isinstance(found, tuple):
+    place = problem["loc"]
+    if not isinstance(place, tuple):
         raise TypeError(f"pydantic gave no location: {problem}")
-    location = tuple(part for part in found if not str(part).startswith(TAG))
+    location = tuple(part for part in place if not str(part).startswith(TAG))
     name = ".".join(str(part) for part in location) or "the whole file"
     message = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] in _UNKNOWN_KEY:
@@ -76,7 +77,7 @@ def _describe(text: str, problem: dict[str, object]) -> str:
 
 
 def _line_of(text: str, location: KeyPath) -> int:
-    """The line where the deepest part of `location` that the file has is written, counted from 1."""
+    """The line, from 1, on which the deepest existing part of `location` is written."""
     best, depth = 1, 0
     table: KeyPath = ()
     seen: dict[str, int] = {}

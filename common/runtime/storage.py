@@ -1,4 +1,4 @@
-"""Files that are either there whole or not at all."""
+"""Files that exist either completely or not at all, and folders that one process uses at a time."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from common.errors import StorageError
 
 
 def write_atomically(path: Path, content: bytes, *, private: bool = False) -> None:
-    """Writes the file so that a crash leaves the old content or the new one, never a part.
+    """Write a file so that a crash leaves either the old or the new content, never a part.
 
     Parameters
     ----------
     path : Path
-        Its folder is made if there is none.
+        Its folder is created if it does not exist.
     content : bytes
+        The complete new content.
     private : bool
-        Whether only the file's owner may ever read it (keys).
+        Whether only the file's owner may read it (keys).
 
     Raises
     ------
@@ -42,19 +43,19 @@ def write_atomically(path: Path, content: bytes, *, private: bool = False) -> No
     except OSError as failure:
         raise StorageError(f"{path}: cannot be written ({_reason(failure)})") from None
     finally:
-        # Also after Ctrl-C; gone already where the file is whole.
+        # Also after Ctrl-C; it is gone already where the file is complete.
         with suppress(OSError):
             temporary.unlink()
 
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """A context that only one process can be in for this folder.
+    """A context that only one process at a time can enter for this folder.
 
     Raises
     ------
     StorageError
-        If another process is in it, or the folder cannot be written.
+        If another process holds it, or the folder cannot be written.
     """
     lock = folder / ".lock"
     try:
@@ -75,12 +76,12 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 
 def make_private_folder(path: Path) -> Path:
-    """The folder, made if there is none, that only its owner may enter.
+    """Create a folder that only its owner may enter, or restrict an existing one, and return it.
 
     Raises
     ------
     StorageError
-        If it cannot be made.
+        If it cannot be created.
     """
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -91,7 +92,7 @@ def make_private_folder(path: Path) -> Path:
 
 
 def is_taken(folder: Path) -> bool:
-    """Whether a process is in `lock_folder` for this folder now."""
+    """Whether a process holds `lock_folder` for this folder now."""
     try:
         handle = os.open(folder / ".lock", os.O_RDWR)
     except FileNotFoundError:

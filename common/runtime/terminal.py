@@ -1,4 +1,4 @@
-"""How a command ends: one clear message and an exit code, never a traceback."""
+"""Command-line applications that end with one clear message and an exit code, never a traceback."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
 TERMINATED = 143
+"""Exit code after SIGTERM."""
 UNEXPECTED = 70
+"""Exit code after an error of the program itself."""
 
 
 class Terminal(typer.Typer):
@@ -31,11 +34,11 @@ class Terminal(typer.Typer):
     Parameters
     ----------
     name : str
-        The program's, for messages.
+        The program's name, for messages.
     about : str
-        What it is for.
+        What the program is for.
     after_interrupt : str
-        What a user who pressed Ctrl-C should know.
+        What a user should know after Ctrl-C.
     """
 
     def __init__(self, name: str, about: str, after_interrupt: str) -> None:
@@ -46,7 +49,7 @@ class Terminal(typer.Typer):
         self._after_interrupt = after_interrupt
 
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Runs the command line and exits."""
+        """Run the command line and exit."""
         signal.signal(signal.SIGTERM, _terminate)
         # A person sees progress bars and messages; a log file gets every event.
         level = logging.WARNING if sys.stderr.isatty() else logging.INFO
@@ -65,7 +68,7 @@ class Terminal(typer.Typer):
             return self._fail(f"{failure}  [{failure.code}]", failure.exit_code)
         except OSError as failure:
             return self._fail(f"{failure}  [{StorageError.code}]", StorageError.exit_code)
-        except Exception as failure:  # noqa: BLE001 - the process' boundary: a bug is told in one line too
+        except Exception as failure:  # noqa: BLE001 - the process' boundary: a bug, too, is reported in one line
             return self._fail(
                 f"an error of the program itself ({type(failure).__name__}: {failure}) -> please report it "
                 f"with {_keep_traceback()}",
@@ -81,7 +84,7 @@ class Terminal(typer.Typer):
 
 
 def make_progress_bar() -> Progress:
-    """Shows on the terminal what takes long; silent where there is no terminal."""
+    """A progress bar on the terminal; silent where there is no terminal."""
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress
 
@@ -90,7 +93,13 @@ def make_progress_bar() -> Progress:
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """Ends as a user's Ctrl-C would, so that children are ended and nothing is left half-written."""
+    """End as after Ctrl-C, so that children are ended and no file is left incomplete.
+
+    Raises
+    ------
+    SystemExit
+        Always.
+    """
     raise SystemExit(TERMINATED)
 
 

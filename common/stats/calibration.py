@@ -166,7 +166,7 @@ def finish_calibration(summary: Summary, minima: Minima = STANDARD) -> Calibrati
         # Scores have few decimals, so the means in full would tell how many scores they are taken from.
         values = (coarse(values[0])[0], coarse(values[1])[0])
     brier, error = (
-        Estimate(value, None, used, missing, name) for value, name in zip(values, names, strict=True)
+        Estimate.of(value, None, name, used, missing) for value, name in zip(values, names, strict=True)
     )
     points = () if missing is None else _merge_bins(summary, minima)
     return CalibrationResult(brier, error, points, clipped, used, missing, names[1], OK)
@@ -249,7 +249,7 @@ def _read_coefficient(
         value, half = value / float(problem.scale[column]), half / float(problem.scale[column])
     else:
         value -= float(problem.centre[column])
-    return Estimate(value, Interval(value - half, value + half, "Wald"), *numbers, method)
+    return Estimate.of(value, Interval(value - half, value + half, "Wald"), method, *numbers)
 
 
 def _class_status(summary: Summary, minima: Minima) -> Status:

@@ -155,12 +155,12 @@ def _estimate_rate(successes: int, trials: int, method: ProportionInterval, *, v
     if trials == 0:
         return absent(undefined("0/0"), method, n_used=0)
     chosen = proportion_interval(method, successes, trials)
-    return Estimate(successes / trials, chosen, trials, 0, method)
+    return Estimate.of(successes / trials, chosen, method, trials, 0)
 
 
 def _f1_of(jaccard: Estimate) -> Estimate:
-    if jaccard.value is None or jaccard.interval is None:
+    if jaccard.value is None or jaccard.low is None or jaccard.high is None:
         return jaccard
-    low, high = jaccard.interval.low, jaccard.interval.high
+    low, high = jaccard.low, jaccard.high
     mapped = Interval(2 * low / (1 + low), 2 * high / (1 + high), f"{jaccard.method} of Jaccard's index")
-    return Estimate(2 * jaccard.value / (1 + jaccard.value), mapped, jaccard.n_used, 0, jaccard.method)
+    return Estimate.of(2 * jaccard.value / (1 + jaccard.value), mapped, jaccard.method, jaccard.n_used, 0)

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from common.stats.contract import Summary
-from common.stats.estimate import OK, Interval, Status, Z, coarse, suppressed, undefined
+from common.stats.estimate import OK, Estimate, Interval, Status, Z, absent, coarse, suppressed, undefined
 from common.stats.minima import STANDARD, Minima
 from common.stats.roc import NEGATIVE, POSITIVE, auc_of, placement_values
 from common.types import Flags, Reals
@@ -71,31 +71,19 @@ class AucDifference:
 
     Attributes
     ----------
-    difference : float or None
-        AUC of the first minus that of the second.
-    interval : Interval or None
-        95 % confidence interval of the difference.
+    difference : Estimate
+        AUC of the first minus that of the second, with the patients compared and those left out for want of a
+        score.
     z, p : float or None
-        Test statistic, and its two-sided p, unadjusted.
+        Test statistic, and its two-sided p, unadjusted; None where there is no difference.
     p_adjusted : float or None
         P adjusted by Holm over the comparisons asked for together.
-    n_used, n_missing : int or None
-        Patients compared, and those left out for want of a score; None where hidden.
-    method : str
-        Name of the test.
-    status : Status
-        Whether the difference may be shown and exists.
     """
 
-    difference: float | None
-    interval: Interval | None
-    z: float | None
-    p: float | None
-    p_adjusted: float | None
-    n_used: int | None
-    n_missing: int | None
-    method: str
-    status: Status
+    difference: Estimate
+    z: float | None = None
+    p: float | None = None
+    p_adjusted: float | None = None
 
 
 @dataclass(frozen=True)
@@ -286,21 +274,19 @@ def _compare_pair(
 ) -> AucDifference:
     method = "DeLong, paired"
     if not status.ok:
-        return AucDifference(None, None, None, None, None, *numbers, method, status)
+        return AucDifference(absent(status, method, *numbers))
     first, second = pair
     difference = float(aucs.auc[first] - aucs.auc[second])
     c = aucs.covariance
     variance = float(c[first, first] + c[second, second] - 2 * c[first, second])
     if variance < _NO_VARIANCE:
         if aucs.same_curve[first, second]:
-            return AucDifference(0.0, None, 0.0, 1.0, None, *numbers, method, OK)
-        return AucDifference(
-            None, None, None, None, None, *numbers, method, undefined("the difference has no variance")
-        )
+            return AucDifference(Estimate.of(0.0, None, method, *numbers), 0.0, 1.0)
+        return AucDifference(absent(undefined("the difference has no variance"), method, *numbers))
     z = difference / sqrt(variance)
     half = Z * sqrt(variance)
     interval = Interval(max(-1.0, difference - half), min(1.0, difference + half), method)
     p = float(2 * stats.norm.sf(abs(z)))
     if numbers[1] is None:
-        return AucDifference(*coarse(difference, interval), z, p, None, *numbers, method, OK)
-    return AucDifference(difference, interval, z, p, None, *numbers, method, OK)
+        return AucDifference(Estimate.of(*coarse(difference, interval), method, *numbers), z, p)
+    return AucDifference(Estimate.of(difference, interval, method, *numbers), z, p)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Literal, Self, TypeAlias
 
 from scipy.special import ndtri
 
@@ -87,36 +87,57 @@ def coarse(value: float, interval: Interval | None = None) -> tuple[float, Inter
 
 @dataclass(frozen=True)
 class Estimate:
-    """One number with everything that a reader needs to judge it.
+    """One number with everything that a reader needs to judge it, as the results file holds it.
 
     Attributes
     ----------
     value : float or None
-        None unless the status is ok.
-    interval : Interval or None
-        Confidence interval of the value, where one exists.
-    n_used, n_missing : int or None
-        Patients it was computed from, and those left out; None where the number may not be shown.
+        None unless the standing is ok.
+    low, high : float or None
+        Limits of the 95 % confidence interval, in the unit of the value; None where there is no interval.
     method : str
-        How the value or its interval was computed.
-    status : Status
+        Of the interval; of the value where there is no interval.
+    standing : Status
         Whether there is a value, and if not, why.
+    n_used, n_missing : int or None
+        Patients it was computed from, and those left out; None where the number may not be shown. The results
+        file states them once for all numbers of the same patients, and leaves them out here.
+
+    Raises
+    ------
+    ValueError
+        If there is a value or an interval and the standing is not ok, or no value and it is.
     """
 
     value: float | None
-    interval: Interval | None
-    n_used: int | None
-    n_missing: int | None
-    method: str
-    status: Status = OK
+    low: float | None = None
+    high: float | None = None
+    method: str = ""
+    standing: Status = OK
+    n_used: int | None = field(default=None, metadata={"exclude": True})
+    n_missing: int | None = field(default=None, metadata={"exclude": True})
 
     def __post_init__(self) -> None:
-        if (self.value is None) == self.status.ok:
-            raise ValueError(f"an estimate {self.status} cannot have the value {self.value}")
-        if self.interval is not None and not self.status.ok:
-            raise ValueError(f"an estimate {self.status} cannot have an interval")
+        if (self.value is None) == self.standing.ok:
+            raise ValueError(f"an estimate {self.standing} cannot have the value {self.value}")
+        if self.value is None and (self.low is not None or self.high is not None):
+            raise ValueError(f"an estimate {self.standing} cannot have an interval")
+
+    @classmethod
+    def of(
+        cls,
+        value: float,
+        interval: Interval | None,
+        method: str,
+        n_used: int | None = None,
+        n_missing: int | None = None,
+    ) -> Self:
+        """The value with its interval; the method counts where there is no interval."""
+        if interval is None:
+            return cls(value, method=method, n_used=n_used, n_missing=n_missing)
+        return cls(value, interval.low, interval.high, interval.method, OK, n_used, n_missing)
 
 
 def absent(status: Status, method: str, n_used: int | None = None, n_missing: int | None = None) -> Estimate:
     """An estimate without a value; the status says why."""
-    return Estimate(None, None, n_used, n_missing, method, status)
+    return Estimate(None, method=method, standing=status, n_used=n_used, n_missing=n_missing)

@@ -191,12 +191,14 @@ def _finish(summary: Summary, feature: int, form: IccForm, minima: Minima) -> Es
     if (ms.within if form.startswith("ICC(1") else ms.error) == 0 and ms.between > 0:
         exact = not form.startswith("ICC(2") or ms.raters == 0
         value = 1.0 if exact else _single_rater_icc(ms, form)
-        return Estimate(_average_raters(value, ms.k, form), None, used, missing, form)
+        return Estimate.of(_average_raters(value, ms.k, form), None, form, used, missing)
     if ms.between == 0:
         return absent(undefined("the subjects do not differ"), form, used, missing)
     low, high = _single_rater_limits(ms, form)
     interval = Interval(_average_raters(low, ms.k, form), _average_raters(high, ms.k, form), "F")
-    return Estimate(_average_raters(_single_rater_icc(ms, form), ms.k, form), interval, used, missing, form)
+    return Estimate.of(
+        _average_raters(_single_rater_icc(ms, form), ms.k, form), interval, form, used, missing
+    )
 
 
 def _drop_rounding(value: float, floor: float) -> float:

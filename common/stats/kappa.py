@@ -77,7 +77,7 @@ def finish_kappa(
     spread -= (kappa - expected * (1 - kappa)) ** 2
     half = Z * sqrt(max(0.0, spread) / n) / (1 - expected)
     interval = Interval(max(-1.0, kappa - half), min(1.0, kappa + half), "Fleiss-Cohen-Everitt")
-    return Estimate(kappa, interval, used, missing, method)
+    return Estimate.of(kappa, interval, method, used, missing)
 
 
 def _agreement_weights(categories: int, kind: KappaWeights) -> Reals:

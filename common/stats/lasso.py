@@ -219,9 +219,9 @@ def finish_lasso(
     )
 
 
-def penalty_path(largest: float) -> Reals:
+def penalty_path(largest: float, penalties: int = PENALTIES) -> Reals:
     """The penalties of the path from the largest down, shape (penalties,)."""
-    return np.asarray(largest * np.logspace(0, np.log10(_RANGE), PENALTIES))
+    return np.asarray(largest * np.logspace(0, np.log10(_RANGE), penalties))
 
 
 def choose_penalty(losses: Reals, errors: Reals, rule: LassoRule) -> int:

@@ -15,7 +15,7 @@ from scipy import stats
 from scipy.special import expit
 
 from common.stats.contract import Summary
-from common.stats.estimate import LEVEL, OK, Interval, Status, suppressed, undefined
+from common.stats.estimate import LEVEL, Estimate, Interval, absent, suppressed, undefined
 from common.stats.minima import STANDARD, Minima
 from common.stats.roc import RocResult
 
@@ -29,10 +29,9 @@ class Heterogeneity:
 
     Attributes
     ----------
-    auc : float or None
-        Random-effects mean, transformed back from the logit.
-    interval : Interval or None
-        95 % confidence interval of the mean (Hartung and Knapp), with sites - 1 degrees of freedom.
+    auc : Estimate
+        Random-effects mean, transformed back from the logit, with Hartung and Knapp's confidence interval on
+        sites - 1 degrees of freedom; undefined below three sites.
     prediction : Interval or None
         95 % prediction interval for a new site, with sites - 2 degrees of freedom; None below three sites.
     q, p, i_squared, tau_squared : float or None
@@ -44,14 +43,9 @@ class Heterogeneity:
         Sites used; and sites left out because their AUC is 0 or 1 or their numbers are too small.
     per_site : bool
         Whether so few sites were summed that the result counts as released site by site.
-    method : str
-        Name of the methods.
-    status : Status
-        Whether the result may be shown and exists.
     """
 
-    auc: float | None
-    interval: Interval | None
+    auc: Estimate
     prediction: Interval | None
     q: float | None
     p: float | None
@@ -62,8 +56,6 @@ class Heterogeneity:
     sites: int
     sites_excluded: int
     per_site: bool
-    method: str
-    status: Status
 
 
 def local_site(site: RocResult) -> Summary:
@@ -118,19 +110,21 @@ def finish_meta(first: Summary, second: Summary, minima: Minima = STANDARD) -> H
     few = sites < _PER_SITE_BELOW
     method = "logit AUC, DerSimonian-Laird, Hartung-Knapp"
     if sites < 2:
-        missing = undefined("fewer than two sites with an AUC")
-        return Heterogeneity(*_NOTHING, sites, excluded, few, method, missing)
+        none = absent(undefined("fewer than two sites with an AUC"), method)
+        return Heterogeneity(none, *_NOTHING, None, None, sites, excluded, few)
     if sites == 2:
         if minima.sites > 2:
-            hidden = suppressed(f"fewer than {minima.sites} sites")
-            return Heterogeneity(*_NOTHING, sites, excluded, few, method, hidden)
+            hidden = absent(suppressed(f"fewer than {minima.sites} sites"), method)
+            return Heterogeneity(hidden, *_NOTHING, None, None, sites, excluded, few)
         z = sqrt(max(0.0, _cochran_q(first)))
         p = float(2 * stats.norm.sf(z))
-        return Heterogeneity(*_NOTHING[:7], z, p, sites, excluded, few, method, OK)
+        no_mean = absent(undefined("fewer than three centres have no mean"), method)
+        return Heterogeneity(no_mean, *_NOTHING, z, p, sites, excluded, few)
     return _finish_random_effects(first, second, (sites, excluded), method)
 
 
-_NOTHING: tuple[None, None, None, None, None, None, None, None, None] = (None,) * 9
+_NOTHING: tuple[None, None, None, None, None] = (None,) * 5
+"""Of fewer than three sites: no prediction, no Q with its p, no share and no variance between sites."""
 
 
 def _finish_random_effects(
@@ -142,9 +136,9 @@ def _finish_random_effects(
     error = sqrt(max(0.0, wtt - wt**2 / w) / (freedom * w))
     half = float(stats.t.isf((1 - LEVEL) / 2, freedom)) * error
     new = float(stats.t.isf((1 - LEVEL) / 2, freedom - 1)) * sqrt(tau_squared + error**2)
+    interval = Interval(float(expit(mean - half)), float(expit(mean + half)), "Hartung-Knapp")
     return Heterogeneity(
-        auc=float(expit(mean)),
-        interval=Interval(float(expit(mean - half)), float(expit(mean + half)), "Hartung-Knapp"),
+        auc=Estimate.of(float(expit(mean)), interval, method),
         prediction=Interval(float(expit(mean - new)), float(expit(mean + new)), "prediction"),
         q=q,
         p=float(stats.chi2.sf(q, freedom)),
@@ -155,16 +149,15 @@ def _finish_random_effects(
         sites=sites[0],
         sites_excluded=sites[1],
         per_site=sites[0] < _PER_SITE_BELOW,
-        method=method,
-        status=OK,
     )
 
 
 def _logit_auc(site: RocResult) -> tuple[float, float] | None:
     """The logit of a site's AUC and its variance (delta method); None where the site has none."""
-    if site.auc is None or not site.variance or site.auc in {0.0, 1.0}:
+    auc = site.auc.value
+    if auc is None or not site.variance or auc in {0.0, 1.0}:
         return None
-    return log(site.auc / (1 - site.auc)), site.variance / (site.auc * (1 - site.auc)) ** 2
+    return log(auc / (1 - auc)), site.variance / (auc * (1 - auc)) ** 2
 
 
 def _cochran_q(first: Summary) -> float:

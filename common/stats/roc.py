@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import expit
 
 from common.stats.contract import Summary
-from common.stats.estimate import OK, Interval, Status, Z, coarse, suppressed, undefined
+from common.stats.estimate import OK, Estimate, Interval, Status, Z, absent, coarse, suppressed, undefined
 from common.stats.minima import STANDARD, Minima
 from common.stats.proportion import clopper_pearson, wilson_limits
 from common.stats.scores import check_scores, rank_scores, select_scored
@@ -47,37 +47,26 @@ class RocResult:
 
     Attributes
     ----------
-    auc : float or None
-        Area under the ROC curve.
+    auc : Estimate
+        Area under the ROC curve, with the patients who have a score and those who have none.
     error_bound : float or None
         The AUC of the raw scores lies within `auc` plus or minus this. The difference comes from pairs of
         patients of different sites whose scores lie in the same bin.
     variance : float or None
         DeLong's variance of the AUC; None with fewer than two patients in a class.
-    interval : Interval or None
-        95 % confidence interval of the AUC.
     curve : RocCurve or None
         Steps of at least the cell minimum; None where its steps would give hidden numbers away.
     n_positive, n_negative : int or None
-        Patients with a score; None where the count may not be shown, or would give `n_missing` away.
-    n_missing : int or None
-        Patients without a score; None where hidden.
-    method : str
-        Kind of the interval, see `AucInterval`.
-    status : Status
-        Whether the result may be shown and exists.
+        Patients with a score; None where the count may not be shown, or would give the number without a score
+        away.
     """
 
-    auc: float | None
+    auc: Estimate
     error_bound: float | None
     variance: float | None
-    interval: Interval | None
     curve: RocCurve | None
     n_positive: int | None
     n_negative: int | None
-    n_missing: int | None
-    method: str
-    status: Status
 
 
 def local_roc(scores: Reals, labels: Flags, bins: int) -> Summary:
@@ -154,10 +143,11 @@ def finish_roc(
     n0, n1 = int(negatives.sum()), int(positives.sum())
     missing = minima.show(int(summary.counts["missing"][model]))
     # The sizes of the classes are known, so the numbers used would give the number missing away.
-    used = (None, None) if missing is None else (minima.show(n1), minima.show(n0))
+    classes = (None, None) if missing is None else (minima.show(n1), minima.show(n0))
+    numbers = (None if None in classes else n0 + n1, missing)
     status = class_status(n0, n1, minima)
     if not status.ok:
-        return RocResult(None, None, None, None, None, *used, missing, interval, status)
+        return RocResult(absent(status, interval, *numbers), None, None, None, *classes)
     auc, bound = auc_of(summary, model)
     bound = 0.0 if exact else bound
     variance = delong_variance(negatives, positives)
@@ -166,12 +156,12 @@ def finish_roc(
         # The denominator of an AUC is the number of pairs of patients, which the AUC in full would tell.
         (auc, chosen), bound = coarse(auc, chosen), ceil(1000 * bound) / 1000
     curve = None if missing is None else _build_curve(negatives, positives, minima.cell)
-    return RocResult(auc, bound, variance, chosen, curve, *used, missing, interval, OK)
+    return RocResult(Estimate.of(auc, chosen, interval, *numbers), bound, variance, curve, *classes)
 
 
 def withhold_roc(interval: AucInterval, status: Status) -> RocResult:
     """The result of a discrimination whose sums were not asked for: no number, and why."""
-    return RocResult(None, None, None, None, None, None, None, None, interval, status)
+    return RocResult(absent(status, interval), None, None, None, None, None)
 
 
 def class_status(n0: int, n1: int, minima: Minima) -> Status:
@@ -215,7 +205,7 @@ def delong_variance(negatives: Counts, positives: Counts) -> float | None:
     if min(n0, n1) < 2:
         return None
     v10, v01 = placement_values(negatives, positives)
-    return _weighted_variance(v10, positives) / n1 + _weighted_variance(v01, negatives) / n0
+    return _sample_variance(v10, positives) / n1 + _sample_variance(v01, negatives) / n0
 
 
 def auc_of(summary: Summary, model: int) -> tuple[float, float]:
@@ -243,7 +233,7 @@ def auc_interval(auc: float, variance: float | None, n: int, kind: AucInterval) 
     return Interval(float(expit(centre - half)), float(expit(centre + half)), "logit-delong")
 
 
-def _weighted_variance(values: Reals, weights: Counts) -> float:
+def _sample_variance(values: Reals, weights: Counts) -> float:
     """The sample variance (ddof 1) of values that occur `weights` times."""
     n = weights.sum()
     mean = (weights @ values) / n

@@ -11,9 +11,9 @@ from scipy.special import ndtr
 
 from common.stats.contract import Summary
 from common.stats.delong import AucDifference
-from common.stats.estimate import OK, Interval, Status, Z, suppressed, undefined
+from common.stats.estimate import Estimate, Interval, Z, absent, suppressed, undefined
 from common.stats.minima import STANDARD, Minima, hide_cells
-from common.stats.roc import AucInterval, RocResult, finish_roc, local_roc
+from common.stats.roc import AucInterval, RocResult, finish_roc, local_roc, withhold_roc
 from common.types import Counts, Flags, Reals
 
 _NO_VARIANCE = 1e-14
@@ -67,10 +67,14 @@ def finish_subgroups(
     rows = range(len(summary.counts["histogram"]))
     results = [finish_roc(summary, interval, minima, row) for row in rows]
     classes = summary.counts["histogram"].sum(axis=2)
-    hidden = _choose_hidden(classes, [result.status.ok for result in results], minima)
+    hidden = _choose_hidden(classes, [result.auc.standing.ok for result in results], minima)
     uncounted = hide_cells(np.stack([classes.sum(axis=1), summary.counts["missing"]], axis=1), minima)
     return tuple(
-        _withhold(result) if row in hidden else _hide_numbers(result) if uncounted[row].any() else result
+        _withhold(result, interval)
+        if row in hidden
+        else _hide_numbers(result)
+        if uncounted[row].any()
+        else result
         for row, result in enumerate(results[:-1])
     )
 
@@ -84,20 +88,21 @@ def compare_unpaired(first: RocResult, second: RocResult) -> AucDifference:
     test has degrees of freedom.
     """
     method = "DeLong, unpaired"
-    used = _sum_if_known(first.n_positive, first.n_negative, second.n_positive, second.n_negative)
-    missing = _sum_if_known(first.n_missing, second.n_missing)
-    worse = next((result.status for result in (first, second) if not result.status.ok), OK)
-    if first.auc is None or second.auc is None:
-        return AucDifference(None, None, None, None, None, used, missing, method, worse)
+    numbers = (
+        _sum_if_known(first.auc.n_used, second.auc.n_used),
+        _sum_if_known(first.auc.n_missing, second.auc.n_missing),
+    )
+    if first.auc.value is None or second.auc.value is None:
+        worse = first.auc.standing if first.auc.value is None else second.auc.standing
+        return AucDifference(absent(worse, method, *numbers))
     if first.variance is None or second.variance is None or first.variance + second.variance < _NO_VARIANCE:
-        none = undefined("the difference has no variance")
-        return AucDifference(None, None, None, None, None, used, missing, method, none)
-    difference = first.auc - second.auc
+        return AucDifference(absent(undefined("the difference has no variance"), method, *numbers))
+    difference = first.auc.value - second.auc.value
     error = sqrt(first.variance + second.variance)
     half = Z * error
     interval = Interval(max(-1.0, difference - half), min(1.0, difference + half), method)
     z = difference / error
-    return AucDifference(difference, interval, z, float(2 * ndtr(-abs(z))), None, used, missing, method, OK)
+    return AucDifference(Estimate.of(difference, interval, method, *numbers), z, float(2 * ndtr(-abs(z))))
 
 
 def _choose_hidden(classes: Counts, shown: Sequence[bool], minima: Minima) -> frozenset[int]:
@@ -114,17 +119,16 @@ def _has_enough(classes: Counts, minima: Minima) -> bool:
     return bool(classes.sum(axis=0).min() >= minima.per_class)
 
 
-def _withhold(result: RocResult) -> RocResult:
+def _withhold(result: RocResult, interval: AucInterval) -> RocResult:
     """The result without any number; a suppressed result keeps its own reason."""
-    status: Status = suppressed("the whole cohort's result would give another subgroup's away")
-    if not result.status.ok:
-        status = result.status
-    return RocResult(None, None, None, None, None, None, None, None, result.method, status)
+    disclosing = suppressed("the whole cohort's result would give another subgroup's away")
+    return withhold_roc(interval, disclosing if result.auc.standing.ok else result.auc.standing)
 
 
 def _hide_numbers(result: RocResult) -> RocResult:
     """The result without the numbers that tell how many patients have a score."""
-    return replace(result, curve=None, n_positive=None, n_negative=None, n_missing=None)
+    auc = replace(result.auc, n_used=None, n_missing=None)
+    return replace(result, auc=auc, curve=None, n_positive=None, n_negative=None)
 
 
 def _sum_if_known(*numbers: int | None) -> int | None:

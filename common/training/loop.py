@@ -211,7 +211,13 @@ class _Run:
         self.steps = 0
 
     def run_epoch(self, number: int) -> float:
-        """Train for one pass over the patients, and return the mean loss per patient."""
+        """Train for one pass over the patients, and return the mean loss per patient.
+
+        Raises
+        ------
+        NonFiniteError
+            With the first step whose loss is NaN or infinite.
+        """
         self._network.train()
         order = torch.randperm(len(self._samples), generator=self._source)
         parts = cut_batches(order, self._settings.batch_size)
@@ -239,7 +245,13 @@ class _Run:
                     self._network(to_network_format(self._take_images(part)))
 
     def check_state(self) -> None:
-        """Refuse a network that ended with weights or statistics that are not finite."""
+        """Refuse a network that ended with weights or statistics that are not finite.
+
+        Raises
+        ------
+        NonFiniteError
+            With the first such tensor.
+        """
         for name, tensor in self._network.state_dict().items():
             if not bool(torch.isfinite(tensor).all()):
                 raise NonFiniteError(f"{name} is NaN or infinite after training -> lower the learning rate")

@@ -28,12 +28,15 @@ class ComparedReadings:
         Which two readings are compared.
     sites : int
         How many sites have patients with both readings.
+    statistic : str
+        Of volumes, the form of the intraclass correlation; of markers and suggestions, Cohen's kappa.
     estimate : Estimate
-        Of volumes, an intraclass correlation; of markers and suggestions, Cohen's kappa.
+        Its value.
     """
 
     pairing: ReadingPair
     sites: int
+    statistic: str
     estimate: Estimate
 
 
@@ -52,9 +55,8 @@ def compare_readings(exchange: Exchange) -> tuple[ComparedReadings, ...]:
         ComparedReadings(
             pairing,
             guard.sites,
-            _estimate(plan, pairing, sums.part(str(index)), guard.sites)
-            if guard.status.ok
-            else _withhold_estimate(pairing, guard),
+            _name_statistic(plan, pairing, guard),
+            _estimate(plan, pairing, sums.part(str(index)), guard),
         )
         for index, (pairing, guard) in enumerate(zip(READING_PAIRS, guards, strict=True))
     )
@@ -77,17 +79,22 @@ def _choose_form(plan: StudyPlan, sites: int) -> IccForm:
     return "ICC(2,1)" if plan.agreement.same_readers or sites == 1 else "ICC(1,1)"
 
 
-def _estimate(plan: StudyPlan, pairing: ReadingPair, sums: Summary, sites: int) -> Estimate:
+def _name_statistic(plan: StudyPlan, pairing: ReadingPair, guard: GuardResult) -> str:
+    """The statistic of a pair; a correlation that was not computed has no form."""
+    if pairing.kind != "volume":
+        return "Cohen's kappa, unweighted"
+    return _choose_form(plan, guard.sites) if guard.status.ok else "intraclass correlation"
+
+
+def _estimate(plan: StudyPlan, pairing: ReadingPair, sums: Summary, guard: GuardResult) -> Estimate:
+    """The agreement of a pair; the reason and no number if too few patients were read for it."""
     minima = minima_of(plan.profile)
+    if not guard.status.ok:
+        statistic = _name_statistic(plan, pairing, guard)
+        return absent(guard.status, statistic, guard.n_used, guard.n_missing)
     if pairing.kind != "volume":
         return finish_kappa(sums, minima=minima)
-    form = _choose_form(plan, sites)
+    form = _choose_form(plan, guard.sites)
     same = form != "ICC(1,1)"
     (correlation,) = finish_icc(sums, form, minima, same_raters=same)
     return correlation
-
-
-def _withhold_estimate(pairing: ReadingPair, guard: GuardResult) -> Estimate:
-    """The estimate of a pair that too few patients were read for; it gives the reason and no number."""
-    method = "intraclass correlation" if pairing.kind == "volume" else "Cohen's kappa, unweighted"
-    return absent(guard.status, method, guard.n_used, guard.n_missing)

@@ -96,9 +96,9 @@ def _find_disclosing(
 
 def _count_patients(roc: RocResult) -> tuple[int, ...] | None:
     """Patients without and with expansion, and those without a score; None if one of them is hidden."""
-    if roc.n_negative is None or roc.n_positive is None or roc.n_missing is None:
+    if roc.n_negative is None or roc.n_positive is None or roc.auc.n_missing is None:
         return None
-    return roc.n_negative, roc.n_positive, roc.n_missing
+    return roc.n_negative, roc.n_positive, roc.auc.n_missing
 
 
 def _count_calls(confusion: ConfusionResult, *, positive: bool) -> tuple[int, ...] | None:

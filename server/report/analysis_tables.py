@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
-from common.stats.estimate import Status
+from common.stats.estimate import Estimate, Status
 from server.report.cohorts import CohortRecord
 from server.results.comparison import Comparison, Discordance
 from server.results.evaluation import Cell
 from server.results.file import Results
-from server.results.records import Measure
 from server.results.regression import Association, RegressionRow
 
 CsvRow: TypeAlias = Sequence[object]
@@ -26,7 +25,7 @@ def flatten_key(cell: Cell) -> CsvRow:
     return (cell.model, cell.arm, *_flatten_cohort(cell), cell.relation)
 
 
-def flatten_measure(measure: Measure) -> CsvRow:
+def flatten_measure(measure: Estimate) -> CsvRow:
     """The columns of a measure: value, bounds, method and status."""
     return (measure.value, measure.low, measure.high, measure.method, format_status(measure.standing))
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from common.stats.estimate import Estimate
 from server.report.drawing import GRID, INK, Picture, PictureFrame, draw_picture, wrap_label
 from server.report.words import format_number, name_standing
-from server.results.records import Measure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,14 +27,14 @@ class Bar:
     ----------
     label : str
         The model in words.
-    measures : tuple of Measure or None
+    measures : tuple of Estimate or None
         In the order of `METRICS`; None where the model was not judged.
     significant : tuple of bool
         Whether each metric differs from the first model's; all False for the first model itself.
     """
 
     label: str
-    measures: tuple[Measure | None, ...]
+    measures: tuple[Estimate | None, ...]
     significant: tuple[bool, ...] = (False, False, False)
 
 
@@ -43,7 +43,7 @@ def draw_bars(bars: Sequence[Bar], alt: str) -> Picture:
     frame = PictureFrame(10.4, 0.95 + 0.42 * len(bars), left=2.3, bottom=0.4, right=0.15, top=0.4)
 
     def draw(figure: Figure) -> None:
-        for place, axes in enumerate(frame.columns(figure, len(METRICS))):
+        for place, axes in enumerate(frame.add_columns(figure, len(METRICS))):
             axes.set_title(METRICS[place], fontsize=11, fontweight="bold", loc="left")
             _draw_metric(axes, [bar.measures[place] for bar in bars])
             _draw_brackets(axes, [row for row, bar in enumerate(bars) if bar.significant[place]])
@@ -59,7 +59,7 @@ def draw_bars(bars: Sequence[Bar], alt: str) -> Picture:
     return draw_picture(draw, frame, alt)
 
 
-def _draw_metric(axes: Axes, measures: Sequence[Measure | None]) -> None:
+def _draw_metric(axes: Axes, measures: Sequence[Estimate | None]) -> None:
     rows = list(range(len(measures)))
     values = [0.0 if measure is None or measure.value is None else measure.value for measure in measures]
     colours = [_REFERENCE if row == 0 else _OTHER for row in rows]

@@ -102,7 +102,7 @@ def _build_table(subject: Subject, groups: _Groups) -> PrintedTable:
         stub=("Characteristic", "Level"),
         groups=tuple(_build_heading(subject, name, rows, extra) for name, rows in groups.items()),
         lines=lines,
-        footnotes=notes.lines(),
+        footnotes=notes.list_texts(),
     )
 
 
@@ -223,7 +223,7 @@ def _enter_difference(rows: Sequence[CohortRow], extra: Sequence[str], notes: Fo
         elif name == "P":
             test = _TESTS.get(tested.test, f"{tested.test}." if tested.test else "")
             note = f"{tested.note[0].upper()}{tested.note[1:]}." if tested.note else ""
-            entries.append(enter_p_value(value, notes.marks(test, note)))
+            entries.append(enter_p_value(value, notes.mark_all(test, note)))
         else:
             entries.append(TableEntry(format_number(value, 2)))
     return entries

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from common.stats.decision_difference import BenefitDifference
+from common.stats.estimate import Estimate
 from server.report.bars import Bar, draw_bars
 from server.report.cohorts import CohortKey, key_of
 from server.report.drawing import Picture
@@ -33,7 +34,6 @@ from server.report.words import (
     format_pair,
 )
 from server.results.comparison import Comparison, Comparisons, Discordance
-from server.results.records import Measure
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def _name_differences(bar: Bar) -> str:
 
 def _find_measures(
     subject: Subject, contender: tuple[str, str], cohort: Comparisons
-) -> tuple[Measure | None, ...]:
+) -> tuple[Estimate | None, ...]:
     cell = find_cell(subject, contender, cohort)
     return (None, None, None) if cell is None else (cell.auc, cell.sensitivity, cell.specificity)
 
@@ -189,7 +189,7 @@ def build_comparison_table(
             ColumnGroup(f"Specificity: {subject.no_event}", ("Right alone", "P")),
         ),
         lines=tuple(_build_line(subject, cohort, pair, adjusted=adjusted, notes=notes) for pair in pairs),
-        footnotes=notes.lines(),
+        footnotes=notes.list_texts(),
     )
 
 
@@ -212,7 +212,7 @@ def _build_line(
     )
 
 
-def _enter_p(value: float | None, difference: Measure, notes: Footnotes) -> TableEntry:
+def _enter_p(value: float | None, difference: Estimate, notes: Footnotes) -> TableEntry:
     if value is None and difference.value is None:
         return enter_absent(difference.standing, notes)
     return enter_p_value(value)

@@ -71,7 +71,7 @@ class PictureFrame:
     right: float = 0.1
     top: float = 0.1
 
-    def columns(self, figure: Figure, number: int = 1, gap: float = 0.3) -> list[Axes]:
+    def add_columns(self, figure: Figure, number: int = 1, gap: float = 0.3) -> list[Axes]:
         """Add axes side by side that share the width between the margins, `gap` inches apart."""
         width = (self.width - self.left - self.right - gap * (number - 1)) / number
         height = (self.height - self.bottom - self.top) / self.height
@@ -104,11 +104,11 @@ def draw_picture(draw: Callable[[Figure], None], frame: PictureFrame, alt: str) 
 def draw_axes(draw: Callable[[Axes], None], frame: PictureFrame, alt: str) -> Picture:
     """The picture that `draw` makes on one pair of axes."""
 
-    def on_figure(figure: Figure) -> None:
-        (axes,) = frame.columns(figure)
+    def draw_on_figure(figure: Figure) -> None:
+        (axes,) = frame.add_columns(figure)
         draw(axes)
 
-    return draw_picture(on_figure, frame, alt)
+    return draw_picture(draw_on_figure, frame, alt)
 
 
 def draw_line(axes: Axes, points: Sequence[tuple[float, float]], style: LineStyle) -> None:

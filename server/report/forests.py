@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from common.stats.estimate import Estimate
 from server.report.drawing import GREY, GRID, Picture, PictureFrame, draw_axes, wrap_label
-from server.results.records import Measure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,13 +28,13 @@ class ForestLine:
     ----------
     label : str
         The variable, and the level if it has any.
-    univariate, multivariable : Measure or None
+    univariate, multivariable : Estimate or None
         Odds ratios; None, and measures without a value, are not drawn.
     """
 
     label: str
-    univariate: Measure | None
-    multivariable: Measure | None
+    univariate: Estimate | None
+    multivariable: Estimate | None
 
 
 def draw_forest(lines: Sequence[ForestLine], alt: str) -> Picture:
@@ -81,7 +81,7 @@ def _choose_limits(lines: Sequence[ForestLine]) -> tuple[float, float]:
 
 
 def _draw_interval(
-    axes: Axes, measure: Measure | None, y: float, look: tuple[str, str], limits: tuple[float, float]
+    axes: Axes, measure: Estimate | None, y: float, look: tuple[str, str], limits: tuple[float, float]
 ) -> None:
     if measure is None or measure.value is None:
         return

@@ -69,7 +69,7 @@ def draw_icc_strips(panels: Sequence[IccPanel], threshold: float, axis: str, alt
     frame = PictureFrame(4.6 * len(panels) + 1.2, 3.3, left=0.95, bottom=0.55, right=0.75, top=0.4)
 
     def draw(figure: Figure) -> None:
-        for place, axes in enumerate(frame.columns(figure, len(panels), gap=0.8)):
+        for place, axes in enumerate(frame.add_columns(figure, len(panels), gap=0.8)):
             _draw_panel(axes, panels[place], threshold)
             axes.set_xlabel(axis)
             axes.set_yticks(range(len(CLASSES)), CLASSES if place == 0 else [""] * len(CLASSES))

@@ -40,7 +40,7 @@ def draw_lasso(selection: FeatureSelection, chosen: float, styles: Sequence[Line
     """
 
     def draw(figure: Figure) -> None:
-        path, validation = _FRAME.columns(figure, 2, _GAP)
+        path, validation = _FRAME.add_columns(figure, 2, _GAP)
         for axes in (path, validation):
             _set_penalty_axis(axes, selection, chosen)
         _draw_profiles(path, selection, styles)

@@ -42,7 +42,7 @@ def build_machine_table(subject: Subject) -> PrintedTable | None:
         stub=("Machine", "Trained"),
         groups=(ColumnGroup("", _COLUMNS),),
         lines=tuple(_build_lines(machines, notes)),
-        footnotes=notes.lines(),
+        footnotes=notes.list_texts(),
     )
 
 

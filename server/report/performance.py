@@ -67,7 +67,7 @@ def build_table_three(subject: Subject) -> PrintedTable | None:
             ),
         ),
         lines=lines,
-        footnotes=notes.lines(),
+        footnotes=notes.list_texts(),
     )
 
 

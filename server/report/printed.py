@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from string import ascii_lowercase
 
-from common.stats.estimate import Status
+from common.stats.estimate import Estimate, Status
 from server.report.words import (
     ALPHA,
     DASH,
@@ -16,7 +16,6 @@ from server.report.words import (
     format_ratio,
     name_standing,
 )
-from server.results.records import Measure
 
 
 @dataclass(frozen=True)
@@ -145,11 +144,11 @@ class Footnotes:
             self._letters[text] = first + ascii_lowercase[place]
         return self._letters[text]
 
-    def marks(self, *texts: str) -> str:
+    def mark_all(self, *texts: str) -> str:
         """The letters of several texts, e.g. "a,c"."""
         return ",".join(letter for letter in map(self.mark, texts) if letter)
 
-    def lines(self) -> tuple[tuple[str, str], ...]:
+    def list_texts(self) -> tuple[tuple[str, str], ...]:
         """Letter and text of each footnote."""
         return tuple((letter, text) for text, letter in self._letters.items())
 
@@ -161,7 +160,7 @@ def enter_absent(standing: Status, notes: Footnotes) -> TableEntry:
     return TableEntry(word, notes.mark(reason), absent=True)
 
 
-def enter_measure(measure: Measure, notes: Footnotes) -> TableEntry:
+def enter_measure(measure: Estimate, notes: Footnotes) -> TableEntry:
     """The entry for a value with its interval, e.g. "0.777 (0.716-0.830)"."""
     if measure.value is None:
         return enter_absent(measure.standing, notes)
@@ -171,14 +170,14 @@ def enter_measure(measure: Measure, notes: Footnotes) -> TableEntry:
     )
 
 
-def enter_value(measure: Measure, notes: Footnotes) -> TableEntry:
+def enter_value(measure: Estimate, notes: Footnotes) -> TableEntry:
     """The entry for a value without its interval."""
     if measure.value is None:
         return enter_absent(measure.standing, notes)
     return TableEntry(format_number(measure.value))
 
 
-def enter_ratio(measure: Measure, notes: Footnotes) -> TableEntry:
+def enter_ratio(measure: Estimate, notes: Footnotes) -> TableEntry:
     """The entry for an odds ratio with its interval."""
     if measure.value is None:
         return enter_absent(measure.standing, notes)

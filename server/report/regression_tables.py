@@ -85,7 +85,7 @@ def build_table_two(subject: Subject, regression: RegressionTable) -> PrintedTab
             ColumnGroup(title, ("OR (95% CI)", "P")),
         ),
         lines=tuple(_build_lines(regression, notes)),
-        footnotes=notes.lines(),
+        footnotes=notes.list_texts(),
     )
 
 
@@ -147,7 +147,7 @@ def _enter_effect(
     )
     if effect.odds_ratio.value is None:
         return entry, TableEntry(entry.text, absent=True)
-    marks = notes.marks(remark, warning)
+    marks = notes.mark_all(remark, warning)
     return TableEntry(entry.text, marks), enter_p_value(effect.p_value)
 
 
@@ -237,7 +237,7 @@ def build_fitted_table(fits: Sequence[FittedModel]) -> PrintedTable:
         stub=("Term", ""),
         groups=tuple(ColumnGroup(name_arm(fit), ("OR (95% CI)", "P")) for fit in fits),
         lines=tuple(lines),
-        footnotes=notes.lines(),
+        footnotes=notes.list_texts(),
     )
 
 

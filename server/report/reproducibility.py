@@ -96,7 +96,7 @@ def _build_agreement_table(agreements: Sequence[ReadingAgreement]) -> PrintedTab
             ColumnGroup("Computed suggestion against", ("First reader", "Second reader")),
         ),
         lines=tuple(_build_agreement_lines(agreements, notes)),
-        footnotes=notes.lines(),
+        footnotes=notes.list_texts(),
     )
 
 
@@ -153,7 +153,7 @@ def _build_filter_table(filters: Sequence[FeatureFilter]) -> PrintedTable:
             )
             for filtered in filters
         ),
-        footnotes=notes.lines(),
+        footnotes=notes.list_texts(),
     )
 
 

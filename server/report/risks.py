@@ -64,7 +64,7 @@ def build_calibration(subject: Subject) -> CalibrationChapter | None:
         stub=("Patients", "Model"),
         groups=(ColumnGroup("", ("Brier score", "Calibration error (ECE)", "Intercept", "Slope")),),
         lines=lines,
-        footnotes=notes.lines(),
+        footnotes=notes.list_texts(),
     )
     drawn = (
         _draw_diagram(subject, cohort, cell) for cohort, cells in cohorts if cohort.large for cell in cells

@@ -106,7 +106,7 @@ def build_selection_table(selections: Sequence[FeatureSelection]) -> PrintedTabl
         stub=("Radiomics feature", ""),
         groups=tuple(ColumnGroup(name_arm(selection), ("Per SD", "Per unit")) for selection in selections),
         lines=(*lines, TableLine("Patients", patients)),
-        footnotes=notes.lines(),
+        footnotes=notes.list_texts(),
     )
 
 
@@ -162,7 +162,7 @@ def _describe_selection(selection: FeatureSelection) -> str:
     screened = "" if selection.prescreened == before else f", prescreened to {selection.prescreened}"
     chosen = len(selection.features)
     return (
-        f"{format_count(selection.used)} training patients, {selection.candidates} features{agreed}{screened}; "
-        f"{chosen} {'was' if chosen == 1 else 'were'} selected at \u03bb = "
+        f"{format_count(selection.used)} training patients, {selection.candidates} features{agreed}{screened}"
+        f"; {chosen} {'was' if chosen == 1 else 'were'} selected at \u03bb = "
         f"{format_significant(selection.penalty)} ({selection.method})."
     )

@@ -117,7 +117,7 @@ def build_heterogeneity_table(subject: Subject) -> PrintedTable | None:
             TableLine(subject.name_contender(record.model, record.arm), _enter_heterogeneity(record, notes))
             for record in records
         ),
-        footnotes=notes.lines(),
+        footnotes=notes.list_texts(),
     )
 
 

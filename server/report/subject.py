@@ -102,7 +102,7 @@ def find_shared_cohorts(subject: Subject) -> tuple[SharedCohort, ...]:
             if cell.relation == "given" and key_of(cell) in fair and cell not in fair[key_of(cell)]:
                 fair[key_of(cell)].append(cell)
     large = _keep_large(subject, [cells[0] for cells in fair.values()])
-    shared = [_share_cohort(subject, cells, large=cells[0] in large) for cells in fair.values()]
+    shared = [_build_shared(subject, cells, large=cells[0] in large) for cells in fair.values()]
     return tuple(sorted(shared, key=lambda cohort: (cohort.cells[0].part == "whole", not cohort.large)))
 
 
@@ -115,7 +115,7 @@ def _keep_large(subject: Subject, cells: list[Cell]) -> list[Cell]:
     ]
 
 
-def _share_cohort(subject: Subject, cells: list[Cell], *, large: bool) -> SharedCohort:
+def _build_shared(subject: Subject, cells: list[Cell], *, large: bool) -> SharedCohort:
     chosen: list[Cell] = []
     for model in subject.models:
         candidates = [cell for cell in cells if cell.model == model.name]

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.plan.matrix import Part, Relation
-from common.stats.estimate import Status
+from common.stats.estimate import Estimate, Status
 from server.results.cohort import VariableDescription
 from server.results.evaluation import Cell
 from server.results.file import StudySummary
-from server.results.records import Measure
 from server.results.regression import FittedModel
 from server.results.selection import FeatureSelection
 from server.results.training import LearningCurve, SupportVectorMachine
@@ -162,14 +161,14 @@ def format_classes(cell: Cell) -> str:
     return format_pair(cell.positive, cell.negative)
 
 
-def format_interval(measure: Measure, decimals: int = 3) -> str:
+def format_interval(measure: Estimate, decimals: int = 3) -> str:
     """The confidence interval, or an empty string if there is none."""
     if measure.low is None or measure.high is None:
         return ""
     return format_bounds(format_number(measure.low, decimals), format_number(measure.high, decimals))
 
 
-def format_estimate(measure: Measure) -> str:
+def format_estimate(measure: Estimate) -> str:
     """Value and interval in one line, or why there is no value."""
     if measure.value is None:
         return explain_absence(measure)
@@ -188,7 +187,7 @@ def explain_standing(standing: Status) -> str:
     return f"{word}: {standing.reason}" if standing.reason else word
 
 
-def explain_absence(measure: Measure) -> str:
+def explain_absence(measure: Estimate) -> str:
     """Why the measure has no number."""
     return explain_standing(measure.standing)
 

@@ -10,10 +10,10 @@ from pydantic import Field
 from common.plan.matrix import Part, Scorer
 from common.plan.study import StudyPlan
 from common.stats.decision_difference import BenefitDifference
-from common.stats.estimate import OK, Status, undefined
+from common.stats.estimate import OK, Estimate, Status
 from common.stats.mcnemar import McNemarResult
 from common.stats.meta import Heterogeneity
-from server.results.records import Count, Measure, Record, make_measure
+from server.results.records import Count, Record
 
 if TYPE_CHECKING:
     from server.phases.comparison import CohortComparison, ComparedModels, PairResult
@@ -45,7 +45,7 @@ class Comparison(Record):
     """Name in the plan."""
     second_arm: str
     """Name of its arm."""
-    difference: Measure
+    difference: Estimate
     """AUC of the first minus that of the second, DeLong's paired interval."""
     p_value: float | None
     """DeLong's, two-sided."""
@@ -93,7 +93,7 @@ class CentreHeterogeneity(Record):
     """With an AUC."""
     sites_excluded: Count
     """Without one, or with too few patients."""
-    auc: Measure
+    auc: Estimate
     """Random-effects mean with Hartung and Knapp's interval; absent for fewer than three centres."""
     prediction_low: float | None = None
     """Lower 95 % bound for a new centre."""
@@ -145,7 +145,7 @@ def _record_pair(pair: PairResult, *, adjusted: bool) -> Comparison:
         first_arm=pair.first.arm.name,
         second_model=pair.second.model.name,
         second_arm=pair.second.arm.name,
-        difference=make_measure(auc.difference, auc.interval, auc.method, auc.status),
+        difference=auc.difference,
         p_value=auc.p,
         p_adjusted=auc.p_adjusted if adjusted else None,
         sensitivity=_record_discordance(pair.sensitivity),
@@ -166,13 +166,12 @@ def _record_discordance(result: McNemarResult) -> Discordance:
 
 def _record_centres(scorer: Scorer, spread: Heterogeneity) -> CentreHeterogeneity:
     two = spread.difference_p is not None
-    status = undefined("fewer than three centres have no mean") if two else spread.status
     return CentreHeterogeneity(
         model=scorer.model.name,
         arm=scorer.arm.name,
         sites=spread.sites,
         sites_excluded=spread.sites_excluded,
-        auc=make_measure(spread.auc, spread.interval, spread.method, status),
+        auc=spread.auc,
         prediction_low=spread.prediction.low if spread.prediction else None,
         prediction_high=spread.prediction.high if spread.prediction else None,
         q=spread.q,

@@ -12,9 +12,10 @@ from common.plan.variables import levels_of
 from common.stats.calibration import CalibrationResult, Recalibration, ReliabilityPoint
 from common.stats.confusion import ConfusionResult
 from common.stats.decision import NetBenefit
+from common.stats.estimate import Estimate, absent
 from common.stats.roc import RocResult
 from common.stats.subgroups import compare_unpaired
-from server.results.records import Count, Measure, Record, make_measure, measure_of
+from server.results.records import Count, Record
 
 if TYPE_CHECKING:
     from server.phases.judgement import Judgement
@@ -51,13 +52,13 @@ class ConfusionMatrix(Record):
 class Calibration(Record):
     """Whether predicted risks are true."""
 
-    brier: Measure
+    brier: Estimate
     """Mean squared difference of prediction and outcome."""
-    expected_error: Measure
+    expected_error: Estimate
     """Expected calibration error over ten equal bins."""
-    intercept: Measure
+    intercept: Estimate
     """Calibration in the large: 0 if risks are right on average; positive if they are too low."""
-    slope: Measure
+    slope: Estimate
     """1 if risks spread as they should; below if they are too extreme."""
     points: tuple[ReliabilityPoint, ...]
     """Of the reliability diagram, merged until each may be shown."""
@@ -86,7 +87,7 @@ class Cell(Record):
     """Patients without."""
     missing: Count | None = 0
     """Patients without a score."""
-    auc: Measure
+    auc: Estimate
     """Area under the ROC curve."""
     auc_error_bound: float | None
     """The AUC of the raw scores lies within this of the value."""
@@ -94,17 +95,17 @@ class Cell(Record):
     """The curve, empty where it may not be shown."""
     confusion: ConfusionMatrix
     """At the threshold."""
-    accuracy: Measure
+    accuracy: Estimate
     """Share of the patients who were called right, at the threshold."""
-    sensitivity: Measure
+    sensitivity: Estimate
     """Share of the patients with expansion who were called positive, at the threshold."""
-    specificity: Measure
+    specificity: Estimate
     """Share of the patients without expansion who were called negative, at the threshold."""
-    ppv: Measure
+    ppv: Estimate
     """Positive predictive value: share of those called positive whose hematoma expanded."""
-    npv: Measure
+    npv: Estimate
     """Negative predictive value: share of those called negative whose hematoma did not expand."""
-    f1: Measure
+    f1: Estimate
     """Harmonic mean of sensitivity and positive predictive value, at the threshold."""
     threshold: float | None = None
     """Scores of at least this were called positive; in the column's unit for a score of the table."""
@@ -137,7 +138,7 @@ class Subgroup(Record):
     """Patients with expansion."""
     negative: Count | None
     """Patients without."""
-    auc: Measure
+    auc: Estimate
     """Area under the ROC curve within the subgroup."""
     p_interaction: float | None = None
     """Of the difference from the variable's first level."""
@@ -156,17 +157,17 @@ def record_cell(judgement: Judgement) -> Cell:
         relation=judgement.relation,
         positive=roc.n_positive,
         negative=roc.n_negative,
-        missing=roc.n_missing,
-        auc=_measure_auc(roc),
+        missing=roc.auc.n_missing,
+        auc=roc.auc,
         auc_error_bound=roc.error_bound,
         roc=_list_roc_points(judgement),
         confusion=_record_calls(confusion),
-        accuracy=measure_of(confusion.accuracy),
-        sensitivity=measure_of(confusion.sensitivity),
-        specificity=measure_of(confusion.specificity),
-        ppv=measure_of(confusion.ppv),
-        npv=measure_of(confusion.npv),
-        f1=measure_of(confusion.f1),
+        accuracy=confusion.accuracy,
+        sensitivity=confusion.sensitivity,
+        specificity=confusion.specificity,
+        ppv=confusion.ppv,
+        npv=confusion.npv,
+        f1=confusion.f1,
         threshold=_unscale_threshold(scorer, judgement.threshold),
         falling=isinstance(scorer.model, ScoresModel) and scorer.model.risk == "falls",
         calibration=_record_calibration(judgement.calibration, judgement.recalibration),
@@ -194,13 +195,9 @@ def _record_levels(judgement: Judgement, name: str, levels: tuple[RocResult, ...
             level=level,
             positive=roc.n_positive,
             negative=roc.n_negative,
-            auc=_measure_auc(roc),
+            auc=roc.auc,
             p_interaction=compare_unpaired(roc, levels[0]).p if place else None,
         )
-
-
-def _measure_auc(roc: RocResult) -> Measure:
-    return make_measure(roc.auc, roc.interval, roc.method, roc.status)
 
 
 def _unscale_threshold(scorer: Scorer, threshold: float) -> float:
@@ -241,11 +238,13 @@ def _record_calibration(
 ) -> Calibration | None:
     if calibration is None:
         return None
-    nothing = make_measure(None, None, "logistic", calibration.status)
+    if recalibration is None:
+        nothing = absent(calibration.status, "logistic")
+        recalibration = Recalibration(nothing, nothing, rounds=0)
     return Calibration(
-        brier=measure_of(calibration.brier),
-        expected_error=measure_of(calibration.expected_calibration_error),
-        intercept=nothing if recalibration is None else measure_of(recalibration.intercept),
-        slope=nothing if recalibration is None else measure_of(recalibration.slope),
+        brier=calibration.brier,
+        expected_error=calibration.expected_calibration_error,
+        intercept=recalibration.intercept,
+        slope=recalibration.slope,
         points=calibration.points,
     )

@@ -11,7 +11,7 @@ from common.plan.study import StudyPlan
 from common.radiomics.features import FEATURES
 from common.radiomics.stable_features import FeatureAgreement
 from common.stats.estimate import OK, Estimate, Status
-from server.results.records import Count, Measure, Record, measure_of
+from server.results.records import Count, Record
 
 if TYPE_CHECKING:
     from server.phases.agreement import ComparedReadings
@@ -38,7 +38,7 @@ class ReadingAgreement(Record):
     """Patients who were read so, but for this."""
     method: str
     """The statistic, e.g. "ICC(2,1)"."""
-    agreement: Measure
+    agreement: Estimate
     """Intraclass correlation of volumes, else Cohen's kappa."""
 
 
@@ -127,8 +127,8 @@ def _record_agreement(compared: ComparedReadings) -> ReadingAgreement:
         sites=compared.sites,
         used=estimate.n_used,
         missing=estimate.n_missing,
-        method=estimate.method,
-        agreement=measure_of(estimate),
+        method=compared.statistic,
+        agreement=estimate,
     )
 
 
@@ -166,10 +166,4 @@ def _record_reading(reading: Reading, sites: tuple[str, ...], agreement: Feature
 
 
 def _record_icc(name: str, estimate: Estimate) -> FeatureIcc:
-    interval = estimate.interval
-    return FeatureIcc(
-        name=name,
-        icc=estimate.value,
-        low=interval.low if interval else None,
-        high=interval.high if interval else None,
-    )
+    return FeatureIcc(name=name, icc=estimate.value, low=estimate.low, high=estimate.high)

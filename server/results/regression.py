@@ -12,9 +12,9 @@ from common.messages.headers import Effect, Fitted
 from common.plan.design import Column, Design, covariate_label, covariate_unit, design_of, reference_of
 from common.plan.models import INDEPENDENT, RADIOMICS
 from common.plan.study import LogisticModel, StudyPlan
-from common.stats.estimate import OK, Interval, Status, Z, undefined
+from common.stats.estimate import OK, Estimate, Interval, Status, Z, absent, undefined
 from common.stats.glm import odds
-from server.results.records import STAYED, Count, Measure, Record, make_measure
+from server.results.records import STAYED, Count, Record
 
 if TYPE_CHECKING:
     from server.phases.fitting import FittedRegression
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Association(Record):
     """How one column of a logistic model is associated with expansion."""
 
-    odds_ratio: Measure
+    odds_ratio: Estimate
     """Per unit of the covariate, or against the reference level."""
     p_value: float | None = None
     """Wald's, of the penalised likelihood ratio if Firth's; None where there is no odds ratio."""
@@ -211,8 +211,10 @@ def _find_association(fitted: Fitted | None, column: Column) -> Association | No
         if (effect.variable, effect.level) == (column.variable, column.level)
     ]
     if not effects:
-        status = undefined("nobody has this level") if fitted.effects else fitted.standing
-        return Association(odds_ratio=make_measure(None, None, fitted.method, status))
+        status = undefined("nobody has this level" if fitted.effects else "not estimated")
+        if not fitted.standing.ok:
+            status = fitted.standing
+        return Association(odds_ratio=absent(status, fitted.method))
     return _record_association(effects[0], fitted.method)
 
 
@@ -221,7 +223,7 @@ def _record_association(effect: Effect, method: str) -> Association:
     low, ratio, high = odds(effect.log_odds + np.array([-half, 0.0, half])).tolist()
     interval = Interval(low, high, f"Wald, {method}")
     return Association(
-        odds_ratio=make_measure(ratio, interval, method, OK),
+        odds_ratio=Estimate.of(ratio, interval, method),
         p_value=effect.p,
         p_likelihood_ratio=effect.p_likelihood_ratio,
         inflation=effect.inflation,

@@ -240,8 +240,8 @@ def judge_round(state: TrainingState, sums: Summary, minima: Minima) -> Training
     if not state.curve:
         return state
     validation = sums.part("validation")
-    auc = finish_roc(validation, minima=SIMULATION).auc
-    released = finish_roc(validation, minima=minima).auc is not None
+    auc = finish_roc(validation, minima=SIMULATION).auc.value
+    released = finish_roc(validation, minima=minima).auc.standing.ok
     last = state.curve[-1].model_copy(update={"validation_auc": auc, "released": released})
     state = replace(state, curve=(*state.curve[:-1], last))
     if auc is None or auc >= state.best_auc:

@@ -21,7 +21,7 @@ from server.process.job import JobOutcome
 from server.process.superlink import is_listening
 from server.provision.office import open_office
 from server.run import StudyRun
-from simulations.backends.in_process import check_sites, open_engines
+from simulations.backends.in_process import check_site_folders, open_engines
 from simulations.backends.parties import as_pem, derive_simulated_key
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def run_over_flower(request: StudyRequest, progress: Progress) -> None:
         If the plan, a folder, a site or the training fails.
     """
     plan = load_plan(request.plan)
-    check_sites(plan, request.sites)
+    check_site_folders(plan, request.sites)
     run = StudyRun(
         plan=plan,
         out=request.out.resolve(),

@@ -37,7 +37,7 @@ def run_in_process(run: StudyRun, sites: Mapping[str, Path], progress: Progress)
     RheError
         If the plan, a folder, a site or the training fails.
     """
-    check_sites(run.plan, sites)
+    check_site_folders(run.plan, sites)
     with lock_folder(run.out):
         run.claim()
         engines = open_engines(run, sites, progress)
@@ -69,7 +69,7 @@ def open_engines(run: StudyRun, sites: Mapping[str, Path], progress: Progress) -
     return engines
 
 
-def check_sites(plan: StudyPlan, sites: Mapping[str, Path]) -> None:
+def check_site_folders(plan: StudyPlan, sites: Mapping[str, Path]) -> None:
     """Refuse folders that do not match the plan's sites.
 
     Raises

@@ -25,7 +25,7 @@ from common.errors import SiteError, StorageError
 from common.seeds import derive_seed, generator
 from simulations.hospitals.dicom_files import SeriesOrigin, write_series
 from simulations.hospitals.nifti_files import write_nifti
-from simulations.hospitals.patients import CellValue, CohortRequest, SimulatedPatient, draw_cohort
+from simulations.hospitals.patients import CohortRequest, SimulatedPatient, TableValue, draw_cohort
 from simulations.hospitals.second_readings import (
     HABITS,
     choose_patients_read_again,
@@ -177,7 +177,7 @@ class _Centre:
 
     def _write_patient(
         self, patient: SimulatedPatient, shares: Mapping[str, float] | None
-    ) -> dict[str, CellValue]:
+    ) -> dict[str, TableValue]:
         """Write the patient's images and return the table's row, with further readings if given `shares`."""
         seed = derive_seed(self.request.seed, self.name, patient.identifier)
         scanner = scanner_of(self.number)
@@ -188,7 +188,7 @@ class _Centre:
         atrophy = sum(float(patient.values["age"]) > age for age in _AGES)
         anatomy = build_head(scanner, seed % _BUILDS, tilted=tilted, atrophy=atrophy)
         images = scan_patient(anatomy, lesion_of(patient), scanner, seed)
-        row: dict[str, CellValue] = {"patient": patient.identifier, **patient.values}
+        row: dict[str, TableValue] = {"patient": patient.identifier, **patient.values}
         for stage, image in enumerate(images):
             paths = self._write_scan(patient, stage, image, scanner)
             row[f"{_STAGES[stage]}_ct"], row[f"{_STAGES[stage]}_mask"] = paths
@@ -203,9 +203,9 @@ class _Centre:
 
     def _write_masks_read_again(
         self, patient: SimulatedPatient, image: Image, seed: int
-    ) -> dict[str, CellValue]:
+    ) -> dict[str, TableValue]:
         """Write the segmentations of the further readings and return their paths by column."""
-        paths: dict[str, CellValue] = {}
+        paths: dict[str, TableValue] = {}
         for reading, habit in HABITS.items():
             labels = read_again(image.labels, image.geometry, habit, generator(seed, "mask", reading))
             mask = Path(
@@ -240,19 +240,19 @@ def lesion_of(patient: SimulatedPatient) -> Lesion:
     return Lesion(location, patient.baseline, patient.followup, signs, patient.roughness)
 
 
-def _columns_of(rows: list[dict[str, CellValue]]) -> list[str]:
+def _columns_of(rows: list[dict[str, TableValue]]) -> list[str]:
     filled = {name for row in rows for name in row}
     return [variable.name for variable in VARIABLES if variable.name in filled]
 
 
-def _write_csv(path: Path, rows: list[dict[str, CellValue]]) -> None:
+def _write_csv(path: Path, rows: list[dict[str, TableValue]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, _columns_of(rows))
         writer.writeheader()
         writer.writerows(rows)
 
 
-def _write_xlsx(path: Path, rows: list[dict[str, CellValue]]) -> None:
+def _write_xlsx(path: Path, rows: list[dict[str, TableValue]]) -> None:
     from openpyxl import Workbook
 
     book = Workbook()

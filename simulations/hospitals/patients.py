@@ -32,7 +32,7 @@ from common.seeds import generator
 from simulations.hospitals.published import GroupDistributions, PaperCohort, read_groups
 from simulations.study_request import Signal
 
-CellValue = float | int | str
+TableValue = float | int | str
 """What a cell of a cohort table holds."""
 
 SHIFT: Mapping[Signal, float] = {Signal.PAPER: 0.0, Signal.DEMO: 2.4}
@@ -79,7 +79,7 @@ class SimulatedPatient:
 
     identifier: str
     positive: bool
-    values: Mapping[str, CellValue]
+    values: Mapping[str, TableValue]
     baseline: Volumes
     followup: Volumes
     roughness: float
@@ -213,7 +213,7 @@ class _Draft:
         return _exclude(drawn, self.fails, random) if self.fails else drawn
 
 
-def _draw_clinical(group: GroupDistributions, random: np.random.Generator) -> dict[str, CellValue]:
+def _draw_clinical(group: GroupDistributions, random: np.random.Generator) -> dict[str, TableValue]:
     continuous = group.continuous
     systolic = round(continuous["sbp_mmhg"].draw(random, 90, 250))
     diastolic = round(continuous["dbp_mmhg"].draw(random, 45, 150))
@@ -239,7 +239,7 @@ def _draw_clinical(group: GroupDistributions, random: np.random.Generator) -> di
 
 def _draw_radiologic(
     group: GroupDistributions, residual: float, random: np.random.Generator
-) -> dict[str, CellValue]:
+) -> dict[str, TableValue]:
     """Location and signs; `residual` is the roughness relative to the mean of the outcome."""
     levels = ("lobar", "deep", "infratentorial")
     shares = np.array([group.share("location", level) for level in levels])
@@ -255,7 +255,7 @@ def _draw_radiologic(
 
 
 def _draw_baseline(
-    group: GroupDistributions, values: Mapping[str, CellValue], random: np.random.Generator
+    group: GroupDistributions, values: Mapping[str, TableValue], random: np.random.Generator
 ) -> Volumes:
     largest_ml = _LARGEST_ML[str(values["location"])]
     ich_ml = group.continuous["ich_volume_ml"].draw(random, 0, 400)
@@ -290,7 +290,7 @@ def _keep_stable(baseline: Volumes, random: np.random.Generator) -> Volumes:
 
 def _exclude(drawn: SimulatedPatient, criterion: str, random: np.random.Generator) -> SimulatedPatient:
     """The patient, changed so that this criterion, and no other, excludes them."""
-    changes: dict[str, dict[str, CellValue]] = {
+    changes: dict[str, dict[str, TableValue]] = {
         "age": {"age": int(random.integers(8, 18))},
         "onset": {"onset_to_ct_h": round(random.uniform(24.5, 90), 1)},
         "followup": {"ct_to_followup_h": round(random.uniform(72.5, 240), 1)},

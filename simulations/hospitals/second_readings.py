@@ -12,7 +12,7 @@ from common.cohort.repeated_readings import MARKERS, READINGS, Reading, column_o
 from common.imaging.geometry import Geometry
 from common.seeds import generator
 from common.types import Flags, Labels
-from simulations.hospitals.patients import CellValue, SimulatedPatient
+from simulations.hospitals.patients import SimulatedPatient, TableValue
 
 _MARGIN = 4
 """Width in voxels of the zone around the hemorrhage in which a margin may be drawn."""
@@ -106,7 +106,7 @@ def choose_patients_read_again(patients: Sequence[SimulatedPatient]) -> frozense
 
 def read_markers_again(
     patient: SimulatedPatient, shares: Mapping[str, float], seed: int
-) -> dict[str, CellValue]:
+) -> dict[str, TableValue]:
     """The two further readings of the nine markers, by column.
 
     Parameters
@@ -117,7 +117,7 @@ def read_markers_again(
     seed : int
         The patient's.
     """
-    row: dict[str, CellValue] = {}
+    row: dict[str, TableValue] = {}
     for reading in READINGS:
         random = generator(seed, "markers", reading)
         for name in MARKERS:

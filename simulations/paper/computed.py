@@ -20,7 +20,7 @@ def plan_name_of(printed: str) -> str:
 
     Examples
     --------
-    >>> model_name("BRAIN score")
+    >>> plan_name_of("BRAIN score")
     'BRAIN-score'
     """
     return printed.replace(" ", "-")

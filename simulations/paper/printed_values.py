@@ -108,9 +108,9 @@ class PaperCell:
         Examples
         --------
         >>> name = CellName(1, "Age", "", "training", "p")
-        >>> PrintedCell(name, "<0.001", Claim.COMPUTED).agrees(0.0002)
+        >>> PaperCell(name, "<0.001", Claim.COMPUTED).agrees(0.0002)
         True
-        >>> PrintedCell(name, "0.190", Claim.COMPUTED).agrees(0.1906)
+        >>> PaperCell(name, "0.190", Claim.COMPUTED).agrees(0.1906)
         False
         """
         if value is None:

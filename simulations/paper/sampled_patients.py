@@ -69,7 +69,7 @@ def score_column_of(model: str) -> str:
 
     Examples
     --------
-    >>> column_of("2D-ResNet-101")
+    >>> score_column_of("2D-ResNet-101")
     'score_2d_resnet_101'
     """
     return "score_" + "".join(letter if letter.isalnum() else "_" for letter in model.lower())

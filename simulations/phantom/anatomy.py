@@ -149,7 +149,7 @@ def coordinates_of(geometry: Geometry, part: tuple[slice, slice, slice]) -> Coor
     )
 
 
-def all_coordinates(geometry: Geometry) -> Coordinates:
+def grid_coordinates_of(geometry: Geometry) -> Coordinates:
     """Coordinates of the whole grid."""
     return coordinates_of(geometry, (slice(None), slice(None), slice(None)))
 
@@ -169,7 +169,7 @@ def build_head(scanner: Scanner, variant: int, *, tilted: bool, atrophy: int) ->
         Width of ventricles and sulci: young, middle-aged or old.
     """
     geometry = scanner.build_geometry(tilted=tilted)
-    place = all_coordinates(geometry).scale(1.0 + 0.03 * (variant % 3 - 1))
+    place = grid_coordinates_of(geometry).scale(1.0 + 0.03 * (variant % 3 - 1))
     depth_mm = _compute_depth_mm(place)
     inner = depth_mm - (_SCALP_MM + _SKULL_MM)
     field = _draw_gyri(geometry, variant)

@@ -15,7 +15,7 @@ from common.imaging.hounsfield import AIR_HU
 from common.imaging.mask import ICH, IVH
 from common.seeds import generator
 from common.types import Flags, Labels, Pixels
-from simulations.phantom.anatomy import GREY_HU, Head, all_coordinates
+from simulations.phantom.anatomy import GREY_HU, Head, grid_coordinates_of
 from simulations.phantom.blood import draw_density
 from simulations.phantom.lesion import HematomaRegion, Lesion, Shape, choose_region, draw_shape
 from simulations.phantom.scanners import Scanner
@@ -152,8 +152,8 @@ def _cut_hematoma(region: HematomaRegion, form: Shape, volume_ml: float) -> Flag
 def _order_filling(region: HematomaRegion, hematoma: Flags) -> NDArray[np.intp]:
     """Voxels in the order in which an IVH fills them: ventricles before brain, near and low voxels first."""
     head = region.head
-    order = np.sqrt(all_coordinates(head.geometry).distance_squared(region.seat_mm))
-    order -= np.float32(0.8) * all_coordinates(head.geometry).y
+    order = np.sqrt(grid_coordinates_of(head.geometry).distance_squared(region.seat_mm))
+    order -= np.float32(0.8) * grid_coordinates_of(head.geometry).y
     spaces = []
     for space in (head.ventricles, head.yielding):
         free = space.copy()
@@ -204,5 +204,5 @@ def _paint(
 def _mark_subarachnoid(region: HematomaRegion) -> Flags:
     """Mark sulci and cisterns near the hematoma."""
     return region.head.sulci & (
-        all_coordinates(region.head.geometry).distance_squared(region.seat_mm) < _SAH_REACH_MM**2
+        grid_coordinates_of(region.head.geometry).distance_squared(region.seat_mm) < _SAH_REACH_MM**2
     )

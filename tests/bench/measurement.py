@@ -1,11 +1,31 @@
-"""What a benchmark reports, and how time is taken."""
+"""What a benchmark reports, how much it does, and how time is taken."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import perf_counter
-from typing import Literal
+from enum import Enum
+from time import perf_counter, process_time
+from typing import Literal, TypeVar
+
+Value = TypeVar("Value")
+
+
+class Effort(Enum):
+    """How much a benchmark does."""
+
+    FULL = "full"
+    """The specification's sizes, and the best of several repeats."""
+    SMOKE = "smoke"
+    """Small sizes, once: shows that the benchmark runs. The ratios say nothing about speed."""
+
+    def choose(self, full: Value, smoke: Value) -> Value:
+        """The size for this effort."""
+        return full if self is Effort.FULL else smoke
+
+    def repeats(self, full: int) -> int:
+        """How often to measure; only the best counts."""
+        return self.choose(full, 1)
 
 
 @dataclass(frozen=True)
@@ -17,6 +37,7 @@ class Measurement:
     name : str
         What was compared with what.
     ratio : float
+        The first time divided by the second.
     bound : float
         From the specification.
     direction : {"at least", "at most"}
@@ -37,20 +58,33 @@ class Measurement:
         return self.ratio >= self.bound if self.direction == "at least" else self.ratio <= self.bound
 
 
-def faster(name: str, bound: float, slow: Callable[[], object], fast: Callable[[], object]) -> Measurement:
+def compare_times(
+    name: str, bound: float, slow: Callable[[], object], fast: Callable[[], object], effort: Effort
+) -> Measurement:
     """How many times faster one way is than another: the best of five, taken in turn.
 
     The best, because whatever else the machine does can only add.
     """
-    slow(), fast()
-    pairs = [(seconds(slow), seconds(fast)) for _ in range(5)]
+    if effort is Effort.FULL:
+        slow(), fast()
+    pairs = [(measure_seconds(slow), measure_seconds(fast)) for _ in range(effort.repeats(5))]
     slow_s, fast_s = (min(times) for times in zip(*pairs, strict=True))
     detail = f"{1000 * slow_s:.1f} ms against {1000 * fast_s:.1f} ms"
     return Measurement(name, slow_s / fast_s, bound, "at least", detail)
 
 
-def seconds(call: Callable[[], object]) -> float:
+def measure_seconds(call: Callable[[], object]) -> float:
     """Wall time of one call."""
     start = perf_counter()
     call()
     return perf_counter() - start
+
+
+def measure_cpu_s(call: Callable[[], object], repeats: int = 1) -> float:
+    """CPU time of one call, the least of several: whatever else the machine does can only add."""
+    times = []
+    for _ in range(repeats):
+        start = process_time()
+        call()
+        times.append(process_time() - start)
+    return min(times)

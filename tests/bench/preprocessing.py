@@ -11,7 +11,7 @@ import SimpleITK as sitk  # noqa: N813 - as its own documentation does
 
 from common.imaging.grid import Grid
 from common.imaging.mask import MaskLabels, read_mask
-from common.imaging.preprocess import locate_lesion, prepare_inputs
+from common.imaging.preprocess import locate_crops, prepare_inputs
 from common.imaging.reader import read_scan
 from common.imaging.recipe import InputShape, Recipe
 from common.imaging.resample import resample
@@ -98,10 +98,10 @@ def _parts(ct: Path, mask: Path) -> list[Measurement]:
     for method, itk, bound in (("linear", sitk.sitkLinear, 2.5), ("bspline", sitk.sitkBSpline, 15.0)):
 
         def part(method=method):
-            return resample(scan.voxels, grid, locate_lesion(segmentation, grid, recipe).box, method)
+            return resample(scan.voxels, grid, locate_crops(segmentation, grid, recipe).box, method)
 
         def whole(method=method):
-            box = locate_lesion(segmentation, grid, recipe).box
+            box = locate_crops(segmentation, grid, recipe).box
             return resample(scan.voxels, grid, grid.whole, method)[box.slices]
 
         def by_itk(itk=itk):

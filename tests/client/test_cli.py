@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from sites.commands import Finished, run_command
 from sites.handmade import make_site, read_rows, write_table
 from sites.tables import table_only_hospital
 
@@ -39,10 +40,8 @@ rounds = 7
 """
 
 
-def rhe(*arguments: str | Path, answer: str = "") -> subprocess.CompletedProcess[str]:
-    program = Path(sys.executable).with_name("rhe-client")
-    command = [str(program), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, input=answer, timeout=120, check=False)
+def rhe(*arguments: str | Path, answer: str = "") -> Finished:
+    return run_command("rhe-client", *arguments, answer=answer)
 
 
 def invite(folder: Path, release: str = "false") -> Path:

@@ -34,6 +34,9 @@ _VERB = re.compile(
 )
 """What ends like a participle, or is spelled like one, and begins a function's name as a verb."""
 
+_STATUSES = frozenset(("suppressed", "undefined"))
+"""What makes a status of a result says which: `suppressed("too few patients")`."""
+
 Tree: TypeAlias = Mapping[str, ast.Module]
 
 
@@ -121,15 +124,25 @@ def check_functions(tree: Tree) -> Iterator[Breach]:
                 continue
             place = f"{path}:{node.lineno}"
             first = node.name.strip("_").split("_")[0]
-            if not _is_property(node) and _PARTICIPLE.fullmatch(first) and not _VERB.fullmatch(first):
+            if _PARTICIPLE.fullmatch(first) and not _VERB.fullmatch(first) and not _is_noun(node):
                 yield Breach("a function begins with a verb", place, node.name)
-            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            lines = _count_lines(node)
             if lines > FUNCTION_LINES:
                 yield Breach(f"a function has at most {FUNCTION_LINES} lines", place, f"{node.name} {lines}")
 
 
-def _is_property(node: ast.FunctionDef) -> bool:
-    return any("property" in ast.unparse(decorator) for decorator in node.decorator_list)
+def _is_noun(node: ast.FunctionDef) -> bool:
+    """Whether a name may be a noun: a property, an accessor `part_of(whole)`, or the making of a status."""
+    is_property = any("property" in ast.unparse(decorator) for decorator in node.decorator_list)
+    return is_property or node.name.endswith("_of") or node.name in _STATUSES
+
+
+def _count_lines(node: ast.FunctionDef) -> int:
+    """The lines of a function, without its docstring."""
+    lines = (node.end_lineno or node.lineno) - node.lineno + 1
+    first = node.body[0]
+    described = ast.get_docstring(node) is not None
+    return lines - ((first.end_lineno or first.lineno) - first.lineno + 1) * described
 
 
 def check_lengths(root: Path, tree: Tree) -> Iterator[Breach]:

@@ -47,8 +47,8 @@ def test_a_function_begins_with_a_verb(tmp_path, name):
     assert rules(make(tmp_path, common__a=f"def {name}(): ...")) == ["a function begins with a verb"]
 
 
-@pytest.mark.parametrize("name", ["embed", "read_table", "needs_scan", "feed", "groups_of"])
-def test_verbs_that_end_like_participles_pass(tmp_path, name):
+@pytest.mark.parametrize("name", ["embed", "read_table", "needs_scan", "feed", "hidden_sums_of"])
+def test_verbs_that_end_like_participles_and_accessors_pass(tmp_path, name):
     assert rules(make(tmp_path, common__a=f"def {name}(): ...")) == []
 
 
@@ -65,6 +65,11 @@ def test_file_names_recur_a_few_times_only(tmp_path):
 def test_no_file_lies_beside_the_room_of_its_name(tmp_path):
     make(tmp_path, server__results="", server__results__file="")
     assert rules(tmp_path) == ["no file lies loose beside its room"]
+
+
+def test_a_docstring_does_not_make_a_function_long(tmp_path):
+    text = 'def walk():\n    """Walk.\n\n' + "    Far.\n" * 60 + '    """\n    return 1\n'
+    assert rules(make(tmp_path, common__a=text)) == []
 
 
 def test_files_and_functions_are_short(tmp_path):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from sites.commands import run_command
 
 from client.link.supervise import find_free_port
 from common.runtime.processes import Child, start_child, stop_child
@@ -55,19 +54,6 @@ def environment() -> dict[str, str]:
 
 def program(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
-
-
-def command(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [program(str(arguments[0])), *map(str, arguments[1:])],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        timeout=120,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, **environment()},
-    )
 
 
 def wait_until(true: Callable[[], object], timeout_s: float = 150.0) -> None:
@@ -119,8 +105,8 @@ class Stage:
             self.do("rhe-client", "approve", site, "--yes")
             self.do("rhe-server", "enrol", self.office, self.state(name) / f"{name}.card")
 
-    def do(self, *arguments: str | Path) -> None:
-        done = command(*arguments)
+    def do(self, program: str, *arguments: str | Path) -> None:
+        done = run_command(program, *arguments)
         assert done.returncode == 0, done.stderr
 
     def open(self, name: str, *arguments: str | Path) -> Child:

@@ -1,6 +1,6 @@
 """One site's process: answers one message, unless it is killed at its n-th write.
 
-``python secagg/process.py FOLDER SITE MESSAGE ANSWER KILL`` with KILL -1 for never.
+``python -m secagg.process FOLDER SITE MESSAGE ANSWER KILL`` with KILL -1 for never.
 """
 
 import os

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from sites.commands import Finished, run_command
 from sites.handmade import make_site
 
 from client.link.supervise import find_free_port
@@ -32,10 +33,8 @@ family = "resnet10-narrow"
 """
 
 
-def rhe(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    program = Path(sys.executable).with_name("rhe-server")
-    command = [str(program), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+def rhe(*arguments: str | Path) -> Finished:
+    return run_command("rhe-server", *arguments)
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def small(tmp_path, monkeypatch):
         for name in ("center1", "center2"):
             make_site(out / name, name, 9)
 
-    monkeypatch.setattr(demo, "PLAN", plan)
+    monkeypatch.setattr(demo, "DEMO_PLAN", plan)
     monkeypatch.setattr(demo, "make_centres", make_centres)
     return plan, tmp_path / "out", made
 

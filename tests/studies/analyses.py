@@ -11,10 +11,9 @@ from scipy import stats
 from common.stats.calibration import ReliabilityPoint
 from common.stats.decision import NetBenefit
 from common.stats.decision_difference import BenefitDifference
-from common.stats.estimate import Status
+from common.stats.estimate import Estimate, Status
 from server.results.comparison import CentreHeterogeneity, Comparison, Comparisons, Discordance
 from server.results.evaluation import Calibration, Cell, Subgroup
-from server.results.records import Measure
 from server.results.regression import Association, FittedModel, RegressionRow, RegressionTable
 
 SMALL = Status(kind="suppressed", reason="fewer than 10 patients with or without expansion")
@@ -51,9 +50,9 @@ _PREDICTORS = (
 ENTERED = ("age", "anticoagulation", "ich_volume_ml", "location", "ivh", "fluid_level")
 
 
-def absent(standing: Status = SMALL) -> Measure:
+def absent(standing: Status = SMALL) -> Estimate:
     """A measure that is not shown."""
-    return Measure(value=None, standing=standing)
+    return Estimate(value=None, standing=standing)
 
 
 def regression(sites: tuple[str, ...], *, suppressed: bool) -> RegressionTable:
@@ -103,7 +102,7 @@ def _effect(
         return Association(odds_ratio=absent())
     ratio, low, high, p = numbers
     return Association(
-        odds_ratio=Measure(value=ratio, low=low, high=high, method="Wald"),
+        odds_ratio=Estimate(value=ratio, low=low, high=high, method="Wald"),
         p_value=p,
         p_likelihood_ratio=min(1.0, p * 1.1),
         inflation=inflation,
@@ -156,12 +155,12 @@ def calibration(scores: np.ndarray, labels: np.ndarray) -> Calibration:
             )
         )
     return Calibration(
-        brier=Measure(value=brier, low=max(0.0, brier - 0.04), high=brier + 0.04, method="normal"),
-        expected_error=Measure(value=0.081),
-        intercept=Measure(value=-0.214, low=-0.61, high=0.18, method="Wald"),
+        brier=Estimate(value=brier, low=max(0.0, brier - 0.04), high=brier + 0.04, method="normal"),
+        expected_error=Estimate(value=0.081),
+        intercept=Estimate(value=-0.214, low=-0.61, high=0.18, method="Wald"),
         slope=absent(SEPARATED)
         if len(labels) < 20
-        else Measure(value=0.871, low=0.42, high=1.32, method="Wald"),
+        else Estimate(value=0.871, low=0.42, high=1.32, method="Wald"),
         points=tuple(points),
     )
 
@@ -223,7 +222,7 @@ def _pair(first: Cell, second: Cell, place: int) -> Comparison:
         second_arm=second.arm,
         difference=absent()
         if hidden
-        else Measure(
+        else Estimate(
             value=difference, low=difference - 0.11, high=difference + 0.11, method="DeLong, paired"
         ),
         p_value=None if hidden else p,
@@ -273,7 +272,7 @@ def subgroups(cells: Sequence[Cell]) -> Iterator[Subgroup]:
                     negative=None if small else 20,
                     auc=absent()
                     if small
-                    else Measure(value=value, low=value - 0.2, high=min(1.0, value + 0.15)),
+                    else Estimate(value=value, low=value - 0.2, high=min(1.0, value + 0.15)),
                     p_interaction=None if small or place == 0 else 0.214,
                 )
 
@@ -290,7 +289,7 @@ def heterogeneity(
             arm=arm,
             sites=sites,
             sites_excluded=1,
-            auc=Measure(value=0.741, low=0.62, high=0.83, method="Hartung-Knapp") if many else absent(none),
+            auc=Estimate(value=0.741, low=0.62, high=0.83, method="Hartung-Knapp") if many else absent(none),
             prediction_low=0.55 if many else None,
             prediction_high=0.88 if many else None,
             q=4.217 if many else None,

@@ -12,14 +12,13 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from studies import analyses
 from studies.analyses import SMALL, absent
 
-from common.stats.estimate import Status
+from common.stats.estimate import Estimate, Status
 from common.stats.flow import ExclusionCount
 from server.results.cohort import CohortRow, FlowChart, PartOfCohort, VariableDescription
 from server.results.evaluation import Cell, ConfusionMatrix, RocPoint
 from server.results.file import Results, SiteSummary, StudySummary
 from server.results.hiding import Masking
 from server.results.provenance import PhaseTime, Provenance, SiteProvenance
-from server.results.records import Measure
 from server.results.training import CurvePoint, LearningCurve, Overlay
 
 PIXEL_PNG = base64.b64decode(
@@ -143,11 +142,11 @@ def _analyses(make: Make, cells: Sequence[Cell], names: Sequence[str]) -> dict[s
     }
 
 
-def measure(value: float, patients: int) -> Measure:
+def measure(value: float, patients: int) -> Estimate:
     """A share with Wilson's interval."""
     middle = (value + 1.92 / patients) / (1 + 3.84 / patients)
     half = 1.96 * math.sqrt(value * (1 - value) / patients + 0.96 / patients**2) / (1 + 3.84 / patients)
-    return Measure(value=value, low=max(0.0, middle - half), high=min(1.0, middle + half), method="wilson")
+    return Estimate(value=value, low=max(0.0, middle - half), high=min(1.0, middle + half), method="wilson")
 
 
 def _site(make: Make, name: str) -> SiteSummary:
@@ -353,7 +352,7 @@ def _cell(make: Make, model: str, arm: Arm, cohort: tuple[tuple[str, ...], str])
     )
 
 
-def _nobody(reason: str) -> Measure:
+def _nobody(reason: str) -> Estimate:
     return absent(Status(kind="undefined", reason=reason))
 
 

@@ -218,6 +218,8 @@ class Assembly:
 
         Raises
         ------
+        SiteRefusedError
+            If the site refuses for another reason than that.
         SecAggError
             S_CONTEXT if it belongs to another round; also as `Coordinator.hear`.
         """

@@ -168,7 +168,7 @@ def is_below(prefix: int, gamma: Fraction, more: Callable[[], int]) -> bool:
     """
     bits, terms = _PREFIX_BITS, 32
     while True:
-        low, high = _bound_exponential(gamma, terms)
+        low, high = _enclose_exponential(gamma, terms)
         if Fraction(prefix + 1, 1 << bits) <= low:
             return True
         if Fraction(prefix, 1 << bits) >= high:
@@ -176,7 +176,7 @@ def is_below(prefix: int, gamma: Fraction, more: Callable[[], int]) -> bool:
         prefix, bits, terms = prefix << 64 | more(), bits + 64, 2 * terms
 
 
-def _bound_exponential(gamma: Fraction, terms: int) -> tuple[Fraction, Fraction]:
+def _enclose_exponential(gamma: Fraction, terms: int) -> tuple[Fraction, Fraction]:
     """Two fractions with exp(-gamma) between them, from the series of exp(gamma)."""
     total, term = Fraction(0), Fraction(1)
     # From twice gamma on, the terms halve at least, so the rest is at most twice the next one

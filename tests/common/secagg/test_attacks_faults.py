@@ -202,9 +202,14 @@ def run_site(tmp_path, message, kill):
     asked, answer = tmp_path / "message", tmp_path / "answer"
     asked.write_bytes(message)
     answer.unlink(missing_ok=True)
-    script = Path(process.__file__)
-    command = [sys.executable, str(script), str(tmp_path / "world"), "2", str(asked), str(answer), str(kill)]
-    done = subprocess.run(command, check=False, capture_output=True, timeout=60)
+    arguments = [str(tmp_path / "world"), "2", str(asked), str(answer), str(kill)]
+    done = subprocess.run(
+        [sys.executable, "-m", "secagg.process", *arguments],
+        cwd=Path(process.__file__).parents[1],
+        check=False,
+        capture_output=True,
+        timeout=60,
+    )
     if done.returncode == 0:
         return answer.read_bytes()
     assert done.returncode == -9, done.stderr.decode()

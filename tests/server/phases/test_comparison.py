@@ -75,7 +75,7 @@ def matrix_of(line, names):
     scorers = [f"{scorer.model.name}@{scorer.arm.name}" for scorer in scorers_of(line.plan)]
     rows, labels = [], []
     for site in line.sites.values():
-        board = site._board()
+        board = site._open_board()
         tested = board.find_members("test")
         rows.append(board.scores[[scorers.index(name) for name in names]][:, tested])
         labels.append(board.labels[tested])

@@ -46,7 +46,7 @@ def test_operating_points_are_chosen_on_training_patients_of_the_arm_alone(excha
 
     assert found.unchosen == ()
     for number, scorer in enumerate(scorers_of(plan)):
-        boards = [line.sites[site]._board() for site in scorer.arm.sites or CASES]
+        boards = [line.sites[site]._open_board() for site in scorer.arm.sites or CASES]
         train = [board.find_members("train") for board in boards]
         scores = np.concatenate([b.scores[number, own] for b, own in zip(boards, train, strict=True)])
         labels = np.concatenate([b.labels[own] for b, own in zip(boards, train, strict=True)])

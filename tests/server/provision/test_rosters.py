@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import stat
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sites.commands import run_command
 
 from common.secagg.site.files import SiteFiles
 from server.provision.office import open_office
@@ -35,19 +35,8 @@ family = "resnet10-narrow"
 """
 
 
-def command(*arguments):
-    program = Path(sys.executable).with_name(str(arguments[0]))
-    return subprocess.run(
-        [program, *map(str, arguments[1:])],
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-
-
 def done(*arguments):
-    found = command(*arguments)
+    found = run_command(*arguments)
     assert found.returncode == 0, found.stderr
     return found.stdout
 
@@ -96,19 +85,36 @@ class Study:
         done("rhe-server", "roster", self.office)
         return done("rhe-authority", "sign", self.authority, self.proposal, "--yes")
 
+    def copy(self, folder):
+        shutil.copytree(self.root, folder, dirs_exist_ok=True)
+        return Study(folder)
 
-@pytest.fixture
-def study(tmp_path):
-    study = Study(tmp_path)
+
+@pytest.fixture(scope="module")
+def founded(tmp_path_factory):
+    """To be read alone: whoever changes a study works on a copy."""
+    study = Study(tmp_path_factory.mktemp("founded"))
     study.found()
     return study
 
 
-@pytest.fixture
-def joined(study):
+@pytest.fixture(scope="module")
+def enrolled(founded, tmp_path_factory):
+    """To be read alone."""
+    study = founded.copy(tmp_path_factory.mktemp("enrolled"))
     for name in "abc":
         study.join(name)
     return study
+
+
+@pytest.fixture
+def study(founded, tmp_path):
+    return founded.copy(tmp_path)
+
+
+@pytest.fixture
+def joined(enrolled, tmp_path):
+    return enrolled.copy(tmp_path)
 
 
 def test_a_roster_goes_from_cards_to_consent_with_fingerprints_that_agree(joined):
@@ -138,7 +144,7 @@ def test_nobody_else_can_read_the_secrets(joined):
 def test_a_plan_that_hides_sums_is_not_founded_without_an_authority(tmp_path):
     (tmp_path / "study.toml").write_text(PLAN)
 
-    found = command(
+    found = run_command(
         "rhe-server", "init", tmp_path / "office", "--plan", tmp_path / "study.toml", "--host", "localhost"
     )
 
@@ -150,7 +156,7 @@ def test_a_plan_that_hides_sums_is_not_founded_without_an_authority(tmp_path):
 def test_no_roster_is_proposed_before_every_site_sent_its_card(study):
     study.join("a")
 
-    found = command("rhe-server", "roster", study.office)
+    found = run_command("rhe-server", "roster", study.office)
 
     assert found.returncode == 18
     assert "sent no card: b, c" in found.stderr
@@ -158,7 +164,7 @@ def test_no_roster_is_proposed_before_every_site_sent_its_card(study):
 
 
 def test_a_site_approves_nothing_without_the_roster(joined):
-    found = command("rhe-client", "approve", joined.site("a"), "--yes")
+    found = run_command("rhe-client", "approve", joined.site("a"), "--yes")
 
     assert found.returncode == 17
     assert "--roster FILE" in found.stderr
@@ -171,8 +177,8 @@ def test_a_roster_that_somebody_else_signed_is_refused_by_coordinator_and_site(j
     forged = tmp_path / "other" / "study.roster"
     done("rhe-authority", "sign", tmp_path / "other", joined.proposal, "--yes")
 
-    at_office = command("rhe-server", "roster", joined.office, "--signed", forged)
-    at_site = command("rhe-client", "approve", joined.site("a"), "--yes", "--roster", forged)
+    at_office = run_command("rhe-server", "roster", joined.office, "--signed", forged)
+    at_site = run_command("rhe-client", "approve", joined.site("a"), "--yes", "--roster", forged)
 
     for found in (at_office, at_site):
         assert found.returncode == 22
@@ -187,8 +193,8 @@ def test_an_earlier_roster_is_refused_and_the_same_is_approved_again(joined):
     done("rhe-client", "approve", joined.site("a"), "--yes", "--roster", joined.signed)
     joined.signed.with_name("first").write_bytes(first)
 
-    again = command("rhe-client", "approve", joined.site("a"), "--yes")
-    earlier = command(
+    again = run_command("rhe-client", "approve", joined.site("a"), "--yes")
+    earlier = run_command(
         "rhe-client", "approve", joined.site("a"), "--yes", "--roster", joined.signed.with_name("first")
     )
 
@@ -202,7 +208,7 @@ def test_a_card_whose_identity_was_exchanged_is_not_enrolled(joined):
     card["identity"] = json.loads(joined.card("b").read_text())["identity"]
     joined.card("a").write_text(json.dumps(card))
 
-    found = command("rhe-server", "enrol", joined.office, joined.card("a"))
+    found = run_command("rhe-server", "enrol", joined.office, joined.card("a"))
 
     assert found.returncode == 18
     assert "proves the identity of 'b'" in found.stderr
@@ -213,7 +219,7 @@ def test_a_card_without_a_whole_identity_is_not_enrolled(joined, identity):
     card = json.loads(joined.card("a").read_text())
     joined.card("a").write_text(json.dumps(card | {"identity": identity}))
 
-    found = command("rhe-server", "enrol", joined.office, joined.card("a"))
+    found = run_command("rhe-server", "enrol", joined.office, joined.card("a"))
 
     assert found.returncode == 18
     assert "proves no identity" in found.stderr
@@ -223,8 +229,8 @@ def test_what_is_no_public_key_is_told(tmp_path, study):
     (tmp_path / "wrong.pub").write_text("AB" * 32)
     plan = ("--plan", tmp_path / "study.toml", "--host", "localhost")
 
-    wrong = command("rhe-server", "init", tmp_path / "o", *plan, "--authority", tmp_path / "wrong.pub")
-    missing = command("rhe-server", "init", tmp_path / "o", *plan, "--authority", tmp_path / "none.pub")
+    wrong = run_command("rhe-server", "init", tmp_path / "o", *plan, "--authority", tmp_path / "wrong.pub")
+    missing = run_command("rhe-server", "init", tmp_path / "o", *plan, "--authority", tmp_path / "none.pub")
 
     assert (wrong.returncode, missing.returncode) == (18, 18)
     assert "no authority's public key" in wrong.stderr
@@ -232,7 +238,7 @@ def test_what_is_no_public_key_is_told(tmp_path, study):
 
 
 def test_an_authority_is_never_overwritten(study):
-    found = command("rhe-authority", "init", study.authority)
+    found = run_command("rhe-authority", "init", study.authority)
 
     assert found.returncode == 21
     assert "already holds" in found.stderr
@@ -253,7 +259,7 @@ def test_a_restored_site_is_burnt_and_goes_on_with_a_waiver_of_its_own(joined, t
     for name in "ab":
         done(*waive, "--site", name, "--out", tmp_path / f"{name}.waiver")
 
-    other = command("rhe-client", "waive", joined.site("a"), tmp_path / "b.waiver", "--yes")
+    other = run_command("rhe-client", "waive", joined.site("a"), tmp_path / "b.waiver", "--yes")
     before = SiteFiles(files.folder)
     with before.lock():
         assert before.history.is_burned
@@ -274,12 +280,12 @@ def test_a_waiver_of_absence_is_taken_in_by_the_coordinator_and_a_stranger_s_is_
     done("rhe-authority", "waive", joined.authority, "--roster", joined.signed, *absent, waiver)
 
     done("rhe-server", "waive", joined.office, waiver)
-    stranger = command(
+    stranger = run_command(
         "rhe-authority", "waive", tmp_path / "other", "--roster", joined.signed, *absent, tmp_path / "x"
     )
     damaged = tmp_path / "damaged.waiver"
     damaged.write_bytes(waiver.read_bytes()[:-3] + b"abc")
-    refused = command("rhe-server", "waive", joined.office, damaged)
+    refused = run_command("rhe-server", "waive", joined.office, damaged)
 
     assert load_waived_absences(open_office(joined.office)) == {"training:0:0": frozenset({3})}
     assert "E_ROSTER_SIG" in stranger.stderr
@@ -291,7 +297,7 @@ def test_one_restored_site_at_a_time(joined):
     joined.sign()
     waive = ("rhe-authority", "waive", joined.authority, "--roster", joined.signed, "--yes")
 
-    found = command(*waive, "--site", "a", "--site", "b")
+    found = run_command(*waive, "--site", "a", "--site", "b")
 
     assert found.returncode == 18
     assert "one restored site at a time" in found.stderr

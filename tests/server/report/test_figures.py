@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from studies.results import SMALL, Make, absent, make_study, measure
 
+from common.stats.estimate import Estimate
 from server.report.bars import Bar, draw_bars
 from server.report.drawing import Picture
 from server.report.figures import (
@@ -21,7 +22,6 @@ from server.report.figures import (
 )
 from server.report.forests import UNIVARIATE, ForestLine, draw_forest
 from server.report.palette import LineStyle, style_arms, style_models, tint_auc
-from server.results.records import Measure
 
 SMALL_STUDY = Make(models=("2D-ResNet-18",), rounds=3)
 FULL = Make(models=("net",), rounds=2, full=True)
@@ -127,8 +127,8 @@ def test_a_roc_band_is_drawn_only_where_asked():
     assert len(_shapes(banded, style.colour, "fill")) == 1
 
 
-def _ratio(low: float, value: float, high: float) -> Measure:
-    return Measure(value=value, low=low, high=high)
+def _ratio(low: float, value: float, high: float) -> Estimate:
+    return Estimate(value=value, low=low, high=high)
 
 
 def _arrows(picture: Picture) -> int:
@@ -157,7 +157,7 @@ def test_an_interval_that_leaves_the_forest_ends_in_an_arrow(measure, arrows):
 
 
 def test_a_withheld_odds_ratio_is_not_drawn():
-    hidden = Measure(value=None, standing=SMALL)
+    hidden = Estimate(value=None, standing=SMALL)
 
     shown = draw_forest([ForestLine("INR", _ratio(0.6, 1.1, 1.9), None)], "title")
     bare = draw_forest([ForestLine("INR", hidden, None)], "title")

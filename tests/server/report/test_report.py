@@ -12,17 +12,16 @@ import pytest
 from studies.page import Page
 from studies.results import PIXEL_PNG, SMALL, Arm, Make, absent, make_study, measure
 
-from common.stats.estimate import Status
+from common.stats.estimate import Estimate, Status
 from server.report import words, write_report
 from server.report.cohorts import centres_of
 from server.report.headline import choose_headline, list_findings
 from server.report.page import render_page
 from server.report.palette import style_arms
-from server.report.views import find_fair_cohorts, build_model_views, list_printed_cells
+from server.report.views import build_model_views, find_fair_cohorts, list_printed_cells
 from server.results.cohort import VariableDescription
 from server.results.evaluation import Cell
 from server.results.file import Results
-from server.results.records import Measure
 
 SMALL_STUDY = Make(models=("2D-ResNet-18",), rounds=3)
 PAPER = Make(training=("center-1",), external=("center-2",), models=("2D-ResNet-101",), pooled=False)
@@ -428,8 +427,8 @@ def test_numbers_in_words():
     assert words.format_number(-0.0004) == "0.000"
     assert words.format_ratio(0.0002) == "< 0.001"
     assert words.format_ratio(21034.4) == "21,034"
-    assert words.format_interval(Measure(value=0.1, low=0.0, high=0.2)) == "0.000\N{EN DASH}0.200"
-    assert words.format_interval(Measure(value=0.1, low=-0.1, high=0.2)) == "\N{MINUS SIGN}0.100 to 0.200"
+    assert words.format_interval(Estimate(value=0.1, low=0.0, high=0.2)) == "0.000\N{EN DASH}0.200"
+    assert words.format_interval(Estimate(value=0.1, low=-0.1, high=0.2)) == "\N{MINUS SIGN}0.100 to 0.200"
     assert words.format_data_volume(999) == "999 B"
     assert words.format_data_volume(12_345_678) == "12.3 MB"
     assert words.format_moment("2026-03-01T12:03:20+00:00") == "2026-03-01 12:03 UTC"

@@ -11,7 +11,7 @@ from studies.results import Make, make_study
 from common.cohort.schema import BY_NAME
 from common.plan.agreement import READING_PAIRS
 from common.radiomics.features import FEATURES
-from common.stats.estimate import Status
+from common.stats.estimate import Estimate, Status
 from server.report import write_tables
 from server.report.icc_strips import CLASSES, IccPanel, class_of, draw_icc_strips
 from server.report.page import render_page
@@ -24,7 +24,6 @@ from server.results.readings import (
     ReadingAgreement,
     Reproducibility,
 )
-from server.results.records import Measure
 
 FEW = Status(kind="suppressed", reason="fewer than 10 patients")
 USED = 43
@@ -41,7 +40,7 @@ def agreements(**changes):
             used=USED,
             missing=0,
             method="ICC(2,1)" if one.kind == "volume" else "Cohen's kappa, unweighted",
-            agreement=Measure(value=0.5 + place / 100, low=0.4, high=0.95),
+            agreement=Estimate(value=0.5 + place / 100, low=0.4, high=0.95),
         ).model_copy(update=changes)
         for place, one in enumerate(READING_PAIRS)
     )
@@ -120,7 +119,7 @@ def test_suggestions_are_labelled_so_that_nobody_takes_them_for_a_reader():
 
 
 def test_withheld_agreement_is_a_word_with_its_reason():
-    hidden = Measure(value=None, standing=FEW)
+    hidden = Estimate(value=None, standing=FEW)
     view = build_reproducibility(
         subject_of(a_study(record(agreements=agreements(agreement=hidden, used=None))))
     )

@@ -15,14 +15,13 @@ from common.errors import ResumeError
 from common.plan.matrix import Cohort, Scorer
 from common.plan.study import GIVEN_ARM, ScoresModel
 from common.stats.confusion import finish_confusion, local_confusion
-from common.stats.estimate import Status
+from common.stats.estimate import Estimate, Status
 from common.stats.minima import SIMULATION
 from common.stats.roc import finish_roc, local_roc
 from server.phases.evaluation import Judgement
 from server.results.cohort import VariableDescription
 from server.results.evaluation import record_cell
 from server.results.file import Results, load_results, save_results
-from server.results.records import Measure
 from server.results.training import CurvePoint, Overlay
 
 STUDY = make_study(Make(models=("2D-ResNet-18",), rounds=3))
@@ -104,7 +103,7 @@ def test_two_runs_differ_in_their_provenance_alone():
 
 def test_every_number_survives_to_the_last_bit(tmp_path):
     path = tmp_path / "results.json"
-    exact = STUDY.evaluation[0].model_copy(update={"auc": Measure(value=0.1 + 0.2, low=1 / 3, high=2 / 3)})
+    exact = STUDY.evaluation[0].model_copy(update={"auc": Estimate(value=0.1 + 0.2, low=1 / 3, high=2 / 3)})
 
     save_results(STUDY.model_copy(update={"evaluation": (exact,)}), path)
 
@@ -168,13 +167,13 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
 def test_a_measure_that_is_hidden_holds_no_number():
     hidden = Status(kind="suppressed", reason="fewer than 10 positives")
 
-    assert Measure(value=None, standing=hidden).value is None
+    assert Estimate(value=None, standing=hidden).value is None
     with pytest.raises(ValidationError, match="cannot have the value"):
-        Measure(value=0.7, standing=hidden)
+        Estimate(value=0.7, standing=hidden)
     with pytest.raises(ValidationError, match="cannot have the value"):
-        Measure(value=None)
+        Estimate(value=None)
     with pytest.raises(ValidationError, match="cannot have an interval"):
-        Measure(value=None, low=0.2, standing=hidden)
+        Estimate(value=None, low=0.2, standing=hidden)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

@@ -20,10 +20,10 @@ from sklearn.metrics import confusion_matrix, roc_auc_score
 from common.cohort.schema import TABLE_ONE
 from common.errors import SiteError
 from common.plan.study import load_plan
+from common.stats.estimate import Estimate
 from server.results.cohort import CohortRow, VariableDescription
 from server.results.evaluation import Cell
 from server.results.file import Results, load_results
-from server.results.records import Measure
 from server.results.regression import Association, RegressionRow, RegressionTable
 from simulations.cli import paper_tables
 from simulations.paper.against_print import Verdict, compare_cells, failures_of, write_comparison
@@ -117,7 +117,7 @@ def regressed(rows, variable):
         beta = np.log(d * a / (c * b))
         low, value, high = np.exp(beta + error * stats.norm.ppf([0.025, 0.5, 0.975]))
         effect = Association(
-            odds_ratio=Measure(value=value, low=low, high=high), p_value=2 * stats.norm.sf(abs(beta / error))
+            odds_ratio=Estimate(value=value, low=low, high=high), p_value=2 * stats.norm.sf(abs(beta / error))
         )
         yield RegressionRow(**where, level=levels[place] if named else "", univariate=effect)
 
@@ -141,8 +141,8 @@ def judged(rows, model, cohort):
         model=plan_name_of(model),
         cohort_sites=SITES[cohort],
         part=PARTS[cohort],
-        auc=Measure(value=auc, low=low, high=high),
-        **{name: Measure(value=value) for name, value in metrics.items()},
+        auc=Estimate(value=auc, low=low, high=high),
+        **{name: Estimate(value=value) for name, value in metrics.items()},
     )
 
 
@@ -341,7 +341,7 @@ def test_a_changed_count_in_an_earlier_run_s_folder_ends_the_command_with_an_err
     out = tmp_path / "again"
     shutil.copytree(command[1], out)
     changed = recounted(read_facts(), "internal", True, "smoking", 1)
-    monkeypatch.setattr("simulations.paper.paper_study.published_facts", lambda: changed)
+    monkeypatch.setattr("simulations.paper.paper_study.read_facts", lambda: changed)
 
     with contextlib.redirect_stdout(io.StringIO()) as text, pytest.raises(typer.Exit) as end:
         paper_tables(out)
@@ -351,7 +351,7 @@ def test_a_changed_count_in_an_earlier_run_s_folder_ends_the_command_with_an_err
     assert text.getvalue().count("MISMATCH:") == 3
 
 
-@pytest.mark.parametrize("module", ["printed", "computed", "patients"])
+@pytest.mark.parametrize("module", ["printed_values", "computed", "sampled_patients"])
 def test_examples(module):
     found = doctest.testmod(sys.modules[f"simulations.paper.{module}"])
 

@@ -10,7 +10,7 @@ from scipy.spatial import ConvexHull
 
 from common.cohort.outcome import Volumes
 from common.imaging.mask import ICH, IVH
-from simulations.phantom.anatomy import all_coordinates, build_head
+from simulations.phantom.anatomy import build_head, grid_coordinates_of
 from simulations.phantom.images import Image, scan_patient
 from simulations.phantom.lesion import Lesion
 from simulations.phantom.scanners import SCANNERS, Scanner, scanner_of
@@ -73,7 +73,7 @@ def test_hematomas_lie_where_their_location_says(location: str) -> None:
         anatomy = build_head(QUIET, 1, tilted=False, atrophy=1)
         blood = image.labels == ICH
         assert (anatomy.infratentorial[blood] == (location == "infratentorial")).all()
-        place = all_coordinates(image.geometry)
+        place = grid_coordinates_of(image.geometry)
         x, y, z = (np.broadcast_to(axis, blood.shape)[blood].mean() for axis in (place.x, place.y, place.z))
         if location != "infratentorial":
             sides = np.sign(np.broadcast_to(place.x, blood.shape)[blood])
@@ -264,7 +264,7 @@ def test_a_tilted_gantry_scans_the_same_head_at_an_angle() -> None:
     assert tilted.geometry.tilt_degrees == pytest.approx(12, abs=1e-3)
     centres = []
     for anatomy in (upright, tilted):
-        place = all_coordinates(anatomy.geometry)
+        place = grid_coordinates_of(anatomy.geometry)
         inside = anatomy.ventricles
         centres.append(
             [np.broadcast_to(axis, inside.shape)[inside].mean() for axis in (place.x, place.y, place.z)]

@@ -112,7 +112,7 @@ def test_who_approves_is_told_epsilon_before(noisy):
     told = describe_plan(noisy[0].run.plan, settings)
 
     assert f"epsilon = {noisy[1].study.hiding.noise.epsilon:.3g} at delta = 1e-05" in told
-    assert "about the hospital as one, not about a patient" in told
+    assert "for the hospital as a whole, not for one patient" in told
 
 
 def test_many_trainings_add_up_for_the_site_that_takes_part_in_most():
