@@ -36,6 +36,7 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.house.rules
 	$(BIN)/codespell
 	$(BIN)/pylint --disable=all --enable=duplicate-code --min-similarity-lines=8 \
 	  --ignore-imports=yes --ignore-docstrings=yes --ignore-signatures=yes --score=no server client common simulations

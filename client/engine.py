@@ -20,7 +20,7 @@ from rich.progress import Progress
 from client.answers.explain import draw_attention
 from client.answers.flow_chart import summarise_flow
 from client.answers.score_store import ScoreStore
-from client.answers.statistics import SiteAnalyses
+from client.answers.statistics import ANSWERS, SiteAnalyses
 from client.answers.training import SiteTrainings
 from client.cohort.prepare import prepare_site
 from client.cohort.samples import SiteSamples
@@ -36,7 +36,7 @@ from common.errors import PlanError, PolicyError, ProtocolError, RheError, Stora
 from common.hiding.rounds import validate_nobody
 from common.messages.groups import groups_of
 from common.messages.headers import Operation, ReplyHeader, RequestHeader
-from common.messages.protocol import Parameters, Reply, Request, decode_request, encode_reply
+from common.messages.protocol import Reply, Request, decode_request, encode_reply
 from common.plan.study import StudyPlan
 from common.secagg.wire.frames import is_sealed
 from common.stats.contract import Summary
@@ -147,6 +147,8 @@ class SiteEngine:
 
         Raises
         ------
+        ProtocolError
+            If the operation is no sum.
         RheError
             If it may not, or cannot, be computed.
         """
@@ -157,10 +159,10 @@ class SiteEngine:
             return self.trainings.train(request).summary
         if operation is Operation.WEIGHT:
             return self.trainings.weigh() if member else Summary({"patients": np.array(0)})
-        if operation not in _STATISTICS:
+        if operation not in ANSWERS:
             raise ProtocolError(f"{operation} is no sum")
         analyses = self._analyses if member else replace(self._analyses, cases=())
-        return _STATISTICS[operation](analyses, header, request.parameters)
+        return ANSWERS[operation](analyses, header, request.parameters)
 
     def _refuse_sum_in_clear(self, header: RequestHeader) -> None:
         """Refuse to send a sum of several sites in the clear; only what is this site's own may leave so.
@@ -194,8 +196,8 @@ class SiteEngine:
             self._hidden.insist_known(header, request.weights)
         if operation in _TRAINING:
             return _TRAINING[operation](self.trainings, request)
-        if operation in _STATISTICS:
-            summary = _STATISTICS[operation](self._analyses, header, request.parameters)
+        if operation in ANSWERS:
+            summary = ANSWERS[operation](self._analyses, header, request.parameters)
             return Reply(ReplyHeader(site=self.settings.name), summary)
         return _OTHERS[operation](self, request)
 
@@ -256,24 +258,7 @@ _TRAINING: dict[Operation, Callable[[SiteTrainings, Request], Reply]] = {
     Operation.RELEASE: SiteTrainings.release,
     Operation.SCORE: SiteTrainings.score,
 }
-_STATISTICS: dict[Operation, Callable[[SiteAnalyses, RequestHeader, Parameters], Summary]] = {
-    Operation.GUARD: SiteAnalyses.guard,
-    Operation.COHORT: SiteAnalyses.sum_tables,
-    Operation.SETUP: SiteAnalyses.sum_setup,
-    Operation.NEWTON: SiteAnalyses.sum_newton,
-    Operation.SCALING: SiteAnalyses.sum_moments,
-    Operation.PRESCREEN: SiteAnalyses.sum_products,
-    Operation.GRAM: SiteAnalyses.sum_cross_products,
-    Operation.AGREEMENT: SiteAnalyses.sum_readings,
-    Operation.READING_MEANS: SiteAnalyses.sum_readings,
-    Operation.READING_SUMS: SiteAnalyses.sum_readings,
-    Operation.RIDGE: SiteAnalyses.sum_ridge,
-    Operation.HELD_OUT: SiteAnalyses.sum_held_out,
-    Operation.EVALUATE: SiteAnalyses.evaluate,
-    Operation.CALIBRATE: SiteAnalyses.calibrate,
-    Operation.COMPARE: SiteAnalyses.compare,
-}
-_SUMS = frozenset({*_STATISTICS, Operation.TRAIN, Operation.VALIDATE, Operation.WEIGHT})
+_SUMS = frozenset({*ANSWERS, Operation.TRAIN, Operation.VALIDATE, Operation.WEIGHT})
 """Operations whose answers are added over sites."""
 _USES_OF_WEIGHTS = frozenset({Operation.SCORE, Operation.EXPLAIN})
 """Operations for which the coordinator may send weights that were trained before."""

@@ -15,7 +15,7 @@ from client.membership.party import HidingParty, PlanPolicy
 from common.errors import PlanError, PolicyError, ProtocolError
 from common.hiding.phases import HiddenPhase, name_training_phase, phase_of
 from common.hiding.rounds import hiding_of, share_of, to_hidden, train_nobody, variance_of
-from common.hiding.vectors import Hiding
+from common.hiding.vectors import Hiding, precision_of
 from common.messages.groups import (
     SiteGroup,
     find_hiding_set,
@@ -112,7 +112,13 @@ class HiddenAnswers:
             self._insist_known(header, weights)
 
     def _insist_known(self, header: RequestHeader, weights: FlatWeights) -> None:
-        """As `insist_known`; the caller holds the lock of the protocol's files."""
+        """As `insist_known`; the caller holds the lock of the protocol's files.
+
+        Raises
+        ------
+        PolicyError
+            If no round that the site knows gave the weights, and it may trust no more models.
+        """
         arm = self.plan.arm(header.arm)
         trains = arm.kind == "federated" and len(arm.sites) > 1 and self.site in arm.sites
         digest = hashlib.sha256(np.ascontiguousarray(weights, dtype="<f4").tobytes()).hexdigest()
@@ -143,7 +149,7 @@ class HiddenAnswers:
         if asked.weights is not None:
             self._insist_known(asked.header, asked.weights)
         shared, own_summary = self._separate(asked, phase.sites)
-        hiding = Hiding(shared.layout())
+        hiding = Hiding(shared.layout(), precision=precision_of(asked.header.operation))
         # Only of the latest question: `handle` adds it to the masked answer
         self._answers = {question.input: (own_summary, hiding.layout)}
         values = zip(hiding.vectors, hiding.values(shared), strict=True)
@@ -158,7 +164,13 @@ class HiddenAnswers:
         return self._answers[question.input]
 
     def _separate(self, asked: Request, sites: Sequence[str]) -> tuple[Summary, Summary]:
-        """What is hidden in sums, and what this site alone contributes."""
+        """What is hidden in sums, and what this site alone contributes.
+
+        Raises
+        ------
+        ProtocolError
+            If the plan does not hide this question among these sites.
+        """
         groups = self._check_groups(asked.header)
         number = find_hiding_set(self.plan, groups)
         if number is None or hiding_sets_of(self.plan)[number] != sites:

@@ -79,7 +79,13 @@ def conduct(grid: Grid, run: StudyRun, progress: Progress) -> Results:
 
 
 def _open_exchange(grid: Grid, run: StudyRun) -> Exchange:
-    """The exchange with the sites; sums of several sites go through the protocol if the plan hides them."""
+    """The exchange with the sites; sums of several sites go through the protocol if the plan hides them.
+
+    Raises
+    ------
+    PlanError
+        If the plan hides sums and there is no roster.
+    """
     exchange = Exchange(grid, run.plan, run.key)
     if run.plan.hides_sums:
         if run.roster is None:

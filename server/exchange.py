@@ -252,7 +252,13 @@ class Exchange:
         return RequestHeader.model_validate(fields)
 
     def _meet(self, nodes: Sequence[int], known: dict[str, Reply]) -> None:
-        """Ask nodes, all at once, which sites they are, and add their replies to the known ones."""
+        """Ask nodes, all at once, which sites they are, and add their replies to the known ones.
+
+        Raises
+        ------
+        ExchangeError
+            If a node has a name that the plan does not have, or that another node has.
+        """
         if not nodes:
             return
         header = RequestHeader(operation=Operation.DESCRIBE, plan_hash=self.plan.digest(), site="")
@@ -379,7 +385,13 @@ def add_answers(operation: Operation, summaries: Mapping[str, Summary]) -> Summa
 
 
 def _insist(site: str, operation: str, reply: Reply) -> None:
-    """Raise unless the reply is from this site and answers the question."""
+    """Raise unless the reply is from this site and answers the question.
+
+    Raises
+    ------
+    ExchangeError
+        If it is not; with the site, its code and what the code means.
+    """
     if reply.header.site != site:
         raise ExchangeError(f"{site}: the answer to {operation} claims to be from {reply.header.site!r}")
     if reply.header.code != CODE_OK:

@@ -17,9 +17,9 @@ from pathlib import Path
 from common.errors import ExchangeError
 from common.hiding.phases import ROUND_AGE_S, SESSION_AGE_S, name_statistics_phase, name_training_phase
 from common.hiding.rounds import hiding_of
-from common.hiding.vectors import Hiding
+from common.hiding.vectors import Hiding, precision_of
 from common.messages.groups import SiteGroup, find_hiding_set, hiding_sets_of
-from common.messages.protocol import Reply, decode_reply, encode_reply
+from common.messages.protocol import Reply, decode_reply, encode_reply, question_of
 from common.models.layout import Layout
 from common.plan.study import Arm, CnnModel, StudyPlan
 from common.runtime.storage import write_atomically
@@ -158,7 +158,13 @@ class HiddenSums:
         self._sessions = {}
 
     def _open_sums(self, number: int, question: bytes) -> tuple[dict[str, Reply], Summary]:
-        """The members' replies, without their protocol messages, and the opened sum of one hiding set."""
+        """The members' replies, without their protocol messages, and the opened sum of one hiding set.
+
+        Raises
+        ------
+        ExchangeError
+            If no site gave the layout of the opened sum.
+        """
         session = self._session_of(number)
         answers_folder = self.folder / "answers" / f"{number}-{hashlib.sha256(question).hexdigest()}"
 
@@ -172,8 +178,9 @@ class HiddenSums:
         replies = {
             site: decode_reply((answers_folder / f"{site}.reply").read_bytes()) for site in session.members
         }
+        precision = precision_of(question_of(question).operation)
         for reply in replies.values():
-            hiding = Hiding(reply.header.layout)
+            hiding = Hiding(reply.header.layout, precision=precision)
             if [vector.name for vector in hiding.vectors] == list(sums):
                 return replies, hiding.summary(list(sums.values()))
         raise ExchangeError(
@@ -286,7 +293,13 @@ class PendingClose:
 
 
 def _is_confirmed(coordinator: Coordinator, site: str, answer: Bytes, close: bytes) -> bool:
-    """Whether the site's answer confirms this CLOSE; a busy site has not confirmed it yet."""
+    """Whether the site's answer confirms this CLOSE; a busy site has not confirmed it yet.
+
+    Raises
+    ------
+    SiteRefusedError
+        If the site refuses for another reason than being busy.
+    """
     try:
         closed, _ = coordinator.hear(site, answer, MessageKind.CLOSED, Closed)
     except SiteRefusedError as refusal:
@@ -314,7 +327,13 @@ def _read_sealed(replies: Mapping[str, Reply]) -> dict[str, Bytes]:
 
 @contextmanager
 def _name_failures(question: str) -> Iterator[None]:
-    """A context that turns failures of the protocol into errors with question, site and what to do."""
+    """A context that turns failures of the protocol into errors with question, site and what to do.
+
+    Raises
+    ------
+    ExchangeError
+        In place of every failure of the protocol.
+    """
     try:
         yield
     except SiteRefusedError as refusal:

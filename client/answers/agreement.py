@@ -98,7 +98,13 @@ class SiteAgreement:
         )
 
     def _sum_agreement(self, parameters: Parameters) -> Summary:
-        """Sums for ICCs of volumes and tables of markers, of what this site was asked for."""
+        """Sums for ICCs of volumes and tables of markers, of what this site was asked for.
+
+        Raises
+        ------
+        SmallNumberError
+            If the guard round would have objected, whatever the coordinator made of it.
+        """
         self._insist_on_phase()
         asked = read_flag_array(parameters, "asked", (len(READING_PAIRS),))
         answers = []

@@ -32,6 +32,7 @@ from common.stats.delong import local_delong
 from common.stats.mcnemar import local_mcnemar
 from common.stats.meta import local_weighted
 from common.stats.newton import local_newton
+from common.types import Counts
 
 _CALLED = 0.5
 """Between the 0 and the 1 that stand for a call."""
@@ -47,19 +48,38 @@ def calibrate_scores(board: Scoreboard, parameters: Parameters) -> Summary:
     SmallNumberError
         If a minimum is not reached at this site where each of two sites must reach it.
     """
-    cohorts = cohorts_of(board.plan)
-    pairs = read_pairs(parameters, "pairs", (len(board.scores), len(cohorts)))
+    pairs = _read_calibrated(board, parameters)
     matrix = np.full((len(board.cases), len(pairs)), np.nan)
     for column, (scorer, index) in enumerate(pairs):
-        if scorer not in find_comparable(board.plan, cohorts[index]):
-            raise ProtocolError(f"score {scorer} was asked to be calibrated on cohort {index}")
-        members = board.find_cohort(cohorts[index])
-        refuse_too_few(board, board.scores[[scorer]][:, members], board.labels[members])
+        members = _find_calibrated(board, scorer, index)
         matrix[members, column] = logits(board.scores[scorer, members])
     problem, query = read_newton(parameters, len(pairs))
     if problem.columns.shape[1] != 1:
         raise ProtocolError(f"a calibration is of one score, not of {problem.columns.shape[1]}")
     return local_newton(matrix, board.labels, problem, query)
+
+
+def _read_calibrated(board: Scoreboard, parameters: Parameters) -> tuple[tuple[int, int], ...]:
+    """Which scores on which cohorts a question of calibration is about, by their numbers."""
+    return read_pairs(parameters, "pairs", (len(board.scores), len(cohorts_of(board.plan))))
+
+
+def _find_calibrated(board: Scoreboard, scorer: int, index: int) -> Counts:
+    """Positions of this site's patients of a cohort on which a score may be calibrated.
+
+    Raises
+    ------
+    ProtocolError
+        If the score is not to be calibrated on the cohort.
+    SmallNumberError
+        If a minimum is not reached at this site where each of two sites must reach it.
+    """
+    cohort = cohorts_of(board.plan)[index]
+    if scorer not in find_comparable(board.plan, cohort):
+        raise ProtocolError(f"score {scorer} was asked to be calibrated on cohort {index}")
+    members = board.find_cohort(cohort)
+    refuse_too_few(board, board.scores[[scorer]][:, members], board.labels[members])
+    return members
 
 
 def compare_scores(board: Scoreboard, parameters: Parameters) -> Summary:
@@ -124,7 +144,7 @@ def _compare(
 def list_calibrated_parts(board: Scoreboard, parameters: Parameters) -> tuple[Part, ...]:
     """The parts of this site's patients that a calibration is about."""
     cohorts = cohorts_of(board.plan)
-    pairs = read_pairs(parameters, "pairs", (len(board.scores), len(cohorts)))
+    pairs = _read_calibrated(board, parameters)
     asked = {cohorts[index].part for _, index in pairs if board.site in cohorts[index].sites}
     return tuple(part for part in PARTS if part in asked)
 

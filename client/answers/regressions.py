@@ -75,7 +75,15 @@ class SiteRegressions:
         return fitted
 
     def read_alone(self, model: LogisticModel) -> Fitted:
-        """The model that was fitted here; raises as `read_kept`."""
+        """The model that was fitted here.
+
+        Raises
+        ------
+        ProtocolError
+            If none was.
+        ModelError
+            If its file is damaged, or holds no logistic model.
+        """
         content = self.read_kept(model)
         if not isinstance(content, LogisticContent):
             raise ModelError(f"{self._path(model)}: is no logistic model -> delete it, run again")

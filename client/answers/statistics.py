@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,7 +27,7 @@ from client.release.registry import ReleaseRegistry
 from client.release.releases import SiteReleases
 from common.cohort.schema import Variable
 from common.errors import ProtocolError, SmallNumberError
-from common.messages.headers import RequestHeader
+from common.messages.headers import Operation, RequestHeader
 from common.messages.protocol import Parameters
 from common.messages.questions import read_flag_array, read_newton
 from common.plan.design import Design, design_of
@@ -79,24 +79,51 @@ class SiteAnalyses:
         ProtocolError
             If there is no such stage.
         """
-        if header.stage == "cohort":
-            close = self._releases.find_too_close(*TABLE_PARTS)
-            return join_summaries(
-                self._guard_table(part, close[index]).under(part) for index, part in enumerate(TABLE_PARTS)
-            )
-        if header.stage == "evaluation":
-            near = np.array(self._releases.find_too_close(*PARTS))
-            return guard_scores(self._open_board(), near, parameters)
-        if header.stage == "regression":
-            columns = [model.columns for model in self._read_models(header)]
-            return self._guard_regressions(columns, header.arm)
-        if header.stage == "selection":
-            return self._guard_selection()
-        if header.stage == "svm":
-            return self._guard_svm(header)
-        if header.stage in {AGREEMENT, REPRODUCIBILITY}:
-            return self._agreement.guard(header.stage)
-        raise ProtocolError(f"a guard round for no known stage: {header.stage!r}")
+        if header.stage not in GUARDS:
+            raise ProtocolError(f"a guard round for no known stage: {header.stage!r}")
+        return GUARDS[header.stage](self, header, parameters)
+
+    def guard_tables(self, _: RequestHeader, __: Parameters) -> Summary:
+        """R0 of Table 1, of each part."""
+        close = self._releases.find_too_close(*TABLE_PARTS)
+        return join_summaries(
+            self._guard_table(part, close[index]).under(part) for index, part in enumerate(TABLE_PARTS)
+        )
+
+    def guard_evaluation(self, _: RequestHeader, parameters: Parameters) -> Summary:
+        """R0 of every score on every part."""
+        near = np.array(self._releases.find_too_close(*PARTS))
+        return guard_scores(self._open_board(), near, parameters)
+
+    def guard_regressions(self, header: RequestHeader, _: Parameters) -> Summary:
+        """R0 of each logistic model."""
+        regressions = [model.columns for model in self._read_models(header)]
+        complete, labels = self._find_complete_of(regressions, header.arm), labels_of(self._training)
+        short = self._find_short(complete, labels, _list_demands(regressions))
+        close = np.full(len(regressions), self._releases.find_too_close("training")[0])
+        return local_guard(complete, labels, short, close)
+
+    def guard_selection(self, _: RequestHeader, __: Parameters) -> Summary:
+        """R0 of the selection of radiomics features."""
+        complete, labels = self._find_complete(), labels_of(self._training)
+        short = self._find_short(complete, labels, _SELECTION)
+        return local_guard(complete, labels, short, np.array([self._releases.find_too_close("training")[0]]))
+
+    def guard_svm(self, header: RequestHeader, _: Parameters) -> Summary:
+        """R0 of the machine on all training patients, then of each fold of its cross-validation."""
+        sums = self._open_svm(header)
+        (model,) = self._read_models(header)
+        members = sums.find_members()
+        demands = (Demand("ridge", len(model.columns)),)
+        short = np.zeros(len(members), dtype=np.bool_)
+        machine_short = self._find_short(members[:1], sums.labels, demands)
+        short[:1] = False if machine_short is None else machine_short
+        close = np.full(len(members), self._releases.find_too_close("training")[0])
+        return local_guard(members, sums.labels, short, close)
+
+    def guard_readings(self, header: RequestHeader, _: Parameters) -> Summary:
+        """R0 of repeated readings."""
+        return self._agreement.guard(header.stage)
 
     def sum_tables(self, _: RequestHeader, parameters: Parameters) -> Summary:
         """Table 1 of each part, of the variables that this site was asked for; the others are empty."""
@@ -207,25 +234,8 @@ class SiteAnalyses:
             raise ProtocolError("a regression was asked for without covariates")
         return models
 
-    def _guard_selection(self) -> Summary:
-        complete, labels = self._find_complete(), labels_of(self._training)
-        short = self._find_short(complete, labels, _SELECTION)
-        return local_guard(complete, labels, short, np.array([self._releases.find_too_close("training")[0]]))
-
     def _open_svm(self, header: RequestHeader) -> SvmSums:
         return SvmSums.of(self.plan, self.site, self._training, header, self._make_matrix(header.arm))
-
-    def _guard_svm(self, header: RequestHeader) -> Summary:
-        """R0 of the machine on all training patients, then of each fold of its cross-validation."""
-        sums = self._open_svm(header)
-        (model,) = self._read_models(header)
-        members = sums.find_members()
-        demands = (Demand("ridge", len(model.columns)),)
-        short = np.zeros(len(members), dtype=np.bool_)
-        machine_short = self._find_short(members[:1], sums.labels, demands)
-        short[:1] = False if machine_short is None else machine_short
-        close = np.full(len(members), self._releases.find_too_close("training")[0])
-        return local_guard(members, sums.labels, short, close)
 
     def _refuse_small_selection(self) -> None:
         short = self._find_short(self._find_complete(), labels_of(self._training), _SELECTION)
@@ -235,14 +245,14 @@ class SiteAnalyses:
     def _find_complete(self) -> Flags:
         return complete_features(make_feature_matrix(self._training))[np.newaxis]
 
-    def _guard_regressions(self, regressions: Sequence[tuple[int, ...]], arm: str) -> Summary:
-        complete, labels = self._find_complete_of(regressions, arm), labels_of(self._training)
-        short = self._find_short(complete, labels, _list_demands(regressions))
-        close = np.full(len(regressions), self._releases.find_too_close("training")[0])
-        return local_guard(complete, labels, short, close)
-
     def _refuse_too_few(self, regressions: Sequence[tuple[int, ...]], arm: str) -> None:
-        """Refuse what the guard round would have objected to, whatever the coordinator made of it."""
+        """Refuse what the guard round would have objected to, whatever the coordinator made of it.
+
+        Raises
+        ------
+        SmallNumberError
+            If a regression has too few patients here.
+        """
         complete, labels = self._find_complete_of(regressions, arm), labels_of(self._training)
         short = self._find_short(complete, labels, _list_demands(regressions))
         if short is not None and short.any():
@@ -296,6 +306,37 @@ class SiteAnalyses:
 
     def _open_board(self) -> Scoreboard:
         return open_scoreboard(self.plan, self.site, self.cases, self.store)
+
+
+GUARDS: Mapping[str, Callable[[SiteAnalyses, RequestHeader, Parameters], Summary]] = {
+    "cohort": SiteAnalyses.guard_tables,
+    "evaluation": SiteAnalyses.guard_evaluation,
+    "regression": SiteAnalyses.guard_regressions,
+    "selection": SiteAnalyses.guard_selection,
+    "svm": SiteAnalyses.guard_svm,
+    AGREEMENT: SiteAnalyses.guard_readings,
+    REPRODUCIBILITY: SiteAnalyses.guard_readings,
+}
+"""What answers the guard round of each stage."""
+
+ANSWERS: Mapping[Operation, Callable[[SiteAnalyses, RequestHeader, Parameters], Summary]] = {
+    Operation.GUARD: SiteAnalyses.guard,
+    Operation.COHORT: SiteAnalyses.sum_tables,
+    Operation.SETUP: SiteAnalyses.sum_setup,
+    Operation.NEWTON: SiteAnalyses.sum_newton,
+    Operation.SCALING: SiteAnalyses.sum_moments,
+    Operation.PRESCREEN: SiteAnalyses.sum_products,
+    Operation.GRAM: SiteAnalyses.sum_cross_products,
+    Operation.AGREEMENT: SiteAnalyses.sum_readings,
+    Operation.READING_MEANS: SiteAnalyses.sum_readings,
+    Operation.READING_SUMS: SiteAnalyses.sum_readings,
+    Operation.RIDGE: SiteAnalyses.sum_ridge,
+    Operation.HELD_OUT: SiteAnalyses.sum_held_out,
+    Operation.EVALUATE: SiteAnalyses.evaluate,
+    Operation.CALIBRATE: SiteAnalyses.calibrate,
+    Operation.COMPARE: SiteAnalyses.compare,
+}
+"""What answers each question of statistics; an engine refuses those that are not listed."""
 
 
 def _list_demands(regressions: Sequence[tuple[int, ...]]) -> tuple[Demand, ...]:

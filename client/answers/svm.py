@@ -64,7 +64,15 @@ class SiteSvms:
         return fitted
 
     def read_alone(self, model: SvmModel) -> FittedSvm:
-        """The machine that was fitted here; raises as `SiteRegressions.read_kept`."""
+        """The machine that was fitted here.
+
+        Raises
+        ------
+        ProtocolError
+            If none was.
+        ModelError
+            If its file is damaged, or holds no support vector machine.
+        """
         content = self.table.read_kept(model)
         if not isinstance(content, SvmContent):
             raise ModelError(

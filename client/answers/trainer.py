@@ -70,21 +70,17 @@ class Trainer:
         """One patient's input as a batch of one."""
         return torch.from_numpy(np.array(image, dtype=np.float32))[None]
 
-    def train_round(
-        self, weights: FlatWeights, samples: Samples, number: int, own_norms: FlatWeights | None
-    ) -> tuple[Summary, FlatWeights]:
-        """What the site adds to one round, and its weights after it.
+    def train_round(self, weights: FlatWeights, samples: Samples, number: int) -> tuple[Summary, FlatWeights]:
+        """What the site adds to one round by training the loaded network, and its weights after it.
 
         Parameters
         ----------
         weights : float32 vector
-            The global model.
+            The global model, which was loaded before.
         samples : Samples
             The site's training patients.
         number : int
             Of the round, from 1.
-        own_norms : float32 vector or None
-            The site's weights after its last round, where the plan keeps BatchNorm local.
 
         Returns
         -------
@@ -92,7 +88,7 @@ class Trainer:
             `delta`: weight x (new - old weights); `patients`: the weight, which is 1 where all sites weigh
             alike; `loss`: weight x mean loss.
         """
-        network = self.load(weights, own_norms)
+        network = self.network
         federation, secret = self.plan.federation, [self.secret] if self.secret else []
         schedule = Schedule(
             epochs=federation.local_epochs,
@@ -104,10 +100,12 @@ class Trainer:
         log = train(network, samples, self.model.settings, schedule)
         after = flatten(network)
         weight = weight_of(self.plan, len(samples))
+        delta = after - weights
+        delta *= np.float32(weight)
         summary = Summary(
             {"patients": np.array(weight)},
             {"loss": np.array(weight * log.losses[-1])},
-            {"delta": (after - weights) * np.float32(weight)},
+            {"delta": delta},
         )
         return summary, after
 

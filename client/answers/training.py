@@ -28,7 +28,7 @@ from common.models.weights import flatten
 from common.models.zoo import build
 from common.plan.design import design_of
 from common.plan.matrix import SPLITS
-from common.plan.models import SvmModel
+from common.plan.models import AnyTableModel, AnyTrainedModel, SvmModel
 from common.plan.study import Arm, CnnModel, LogisticModel, ScoresModel, StudyPlan
 from common.stats.contract import Summary
 from common.training.dataset import Samples
@@ -82,10 +82,10 @@ class SiteTrainings:
         header, weights = request.header, _weights_of(request)
         trainer = self._find_network(header)
         own_norms = self._find_own_norms(header, header.round - 1)
-        validated = self._validate(trainer, weights, own_norms)
-        trained, after = trainer.train_round(
-            weights, self._read_part(trainer.model, TRAINING), header.round, own_norms
-        )
+        trainer.load(weights, own_norms)
+        # Scoring leaves the network as it was loaded
+        validated = self._validate(trainer)
+        trained, after = trainer.train_round(weights, self._read_part(trainer.model, TRAINING), header.round)
         if self.plan.federation.batch_norm == "local":
             self._store.keep_round(header.model, header.arm, header.round, after, trainer.layout)
         summary = Summary(
@@ -99,7 +99,8 @@ class SiteTrainings:
         """The pooled validation of the weights that came."""
         trainer = self._find_network(request.header)
         own_norms = self._find_own_norms(request.header, request.header.round)
-        summary = self._validate(trainer, _weights_of(request), own_norms)
+        trainer.load(_weights_of(request), own_norms)
+        summary = self._validate(trainer)
         return Reply(ReplyHeader(site=self.settings.name), summary)
 
     def weigh(self) -> Summary:
@@ -154,7 +155,7 @@ class SiteTrainings:
         self._refuse_other_arm(request.header)
         check_release(self.settings, self.plan)
         _log.info("model release model=%s arm=%s", request.header.model, request.header.arm)
-        if isinstance(model, LogisticModel | SvmModel):
+        if isinstance(model, AnyTableModel):
             return Reply(self._make_release(model, request.header.arm))
         stored = self._read_stored(model.name)
         return Reply(ReplyHeader(site=name, chosen=stored.chosen), weights=stored.weights)
@@ -205,7 +206,7 @@ class SiteTrainings:
             self._tables[arm] = SiteRegressions(self.plan, name, cases, folder, self._scores, arm)
         return self._tables[arm]
 
-    def _make_release(self, model: LogisticModel | SvmModel, arm: str) -> ReplyHeader:
+    def _make_release(self, model: AnyTableModel, arm: str) -> ReplyHeader:
         """The reply with a model of the table, and how the features that it takes were selected."""
         table, name = self._open_regressions(arm), self.settings.name
         selection = table.find_selection(model)
@@ -216,7 +217,7 @@ class SiteTrainings:
     def _open_svms(self, arm: str) -> SiteSvms:
         return SiteSvms(self._open_regressions(arm))
 
-    def _find_model(self, header: RequestHeader) -> CnnModel | LogisticModel | SvmModel:
+    def _find_model(self, header: RequestHeader) -> AnyTrainedModel:
         model = self.plan.model(header.model)
         if isinstance(model, ScoresModel):
             raise PlanError(f"the scores {header.model!r} stand in the table, they are not trained")
@@ -256,7 +257,13 @@ class SiteTrainings:
         return stored
 
     def _score_network(self, trainer: Trainer) -> Reals:
-        """The loaded network's probabilities, in the order of the cases."""
+        """The loaded network's probabilities, in the order of the cases.
+
+        Raises
+        ------
+        NonFiniteError
+            If a score is NaN or infinite.
+        """
         cases = self.patients.prepared.cases
         place = {case.patient.identifier: index for index, case in enumerate(cases)}
         scores = np.full(len(cases), np.nan)
@@ -302,8 +309,8 @@ class SiteTrainings:
     def _read_optional_part(self, model: CnnModel, part: str) -> Samples | None:
         return self._read_part(model, part) if self.patients.cases_of_part(part) else None
 
-    def _validate(self, trainer: Trainer, weights: FlatWeights, own_norms: FlatWeights | None) -> Summary:
-        trainer.load(weights, own_norms)
+    def _validate(self, trainer: Trainer) -> Summary:
+        """The scores of the loaded network on the site's validation patients, as histograms."""
         validation = self._read_optional_part(trainer.model, VALIDATION)
         return trainer.validate(validation).under("validation")
 

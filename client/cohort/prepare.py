@@ -99,7 +99,13 @@ def _assign_parts(
     positives: Sequence[bool],
     refusals: Sequence[PatientRefusal],
 ) -> dict[str, SplitPart]:
-    """The part of each patient; if there are too few, the refused ones are named too."""
+    """The part of each patient; if there are too few, the refused ones are named too.
+
+    Raises
+    ------
+    SmallNumberError
+        If there are too few patients of an outcome, with every refusal.
+    """
     try:
         return assign_parts(plan, settings.name, patients, positives)
     except SmallNumberError as failure:

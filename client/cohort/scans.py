@@ -108,7 +108,13 @@ class SitePreparation:
         )
 
     def _prepare_entry(self, ct: Path | None, mask: Path | None, recipe: Recipe | None) -> CachedScan:
-        """A scan and its mask in the cache: with inputs where there is a recipe, else the volumes alone."""
+        """A scan and its mask in the cache: with inputs where there is a recipe, else the volumes alone.
+
+        Raises
+        ------
+        ScanError
+            If one of them is not named, or cannot be used.
+        """
         if ct is None or mask is None:
             raise ScanError("CT or mask is not named in the table -> write its path")
         shapes = list_input_shapes(self.plan) if recipe else ()

@@ -66,7 +66,13 @@ def _make_handler(answer: EngineLink) -> grpc.GenericRpcHandler[bytes, bytes]:
 
 
 def _bind(server: grpc.Server, socket: Path) -> None:
-    """Bind the socket; its folder is private already, so nobody else can connect before the socket is."""
+    """Bind the socket; its folder is private already, so nobody else can connect before the socket is.
+
+    Raises
+    ------
+    StorageError
+        If the socket cannot be made.
+    """
     try:
         server.add_insecure_port(f"unix:{socket}")
     except RuntimeError as failure:

@@ -50,7 +50,13 @@ def _check_phases(settings: SiteSettings, plan: StudyPlan) -> None:
 
 
 def _check_hiding(settings: SiteSettings, plan: StudyPlan) -> None:
-    """Fails closed: a site that insists on masks takes part in nothing that has none."""
+    """Fails closed: a site that insists on masks takes part in nothing that has none.
+
+    Raises
+    ------
+    PolicyError
+        If the plan hides no sums, or opens sums of fewer sites than the policy asks for.
+    """
     policy = settings.policy
     if policy.hidden_sums and len(plan.sites) > 1 and not plan.hides_sums:
         raise PolicyError(

@@ -156,7 +156,13 @@ class Predictor:
         return _add_features(case, scan, mask, content) if features else case
 
     def _read_scan(self, case: NewPatient) -> tuple[NewPatient, Scan, Mask]:
-        """The patient, scan and mask, read as a site's preparation does: volumes of the mask unless given."""
+        """The patient, scan and mask, read as a site's preparation does: volumes of the mask unless given.
+
+        Raises
+        ------
+        ScanError
+            If one of them is not given, or cannot be used.
+        """
         ct, mask = case.patient.baseline_ct, case.patient.baseline_mask
         if ct is None or mask is None:
             lacking = " and ".join(name for name, path in (("CT", ct), ("mask", mask)) if path is None)
@@ -232,7 +238,13 @@ def predict_with_table(model: str, content: TableContent, patients: Sequence[New
 
 
 def _refuse_other_recipe(model: str, content: Content) -> None:
-    """Refuse a model whose inputs another version made: they differ by more than rounding."""
+    """Refuse a model whose inputs another version made: they differ by more than rounding.
+
+    Raises
+    ------
+    ModelError
+        If the model takes such inputs.
+    """
     if isinstance(content, NetworkContent):
         ours, theirs = f"preprocessing {PREPROCESSING_ALGORITHM}", f"preprocessing {content.algorithm}"
     elif content.radiomics is not None:

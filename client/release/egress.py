@@ -111,7 +111,7 @@ def _sort_of(reply: Reply) -> Sort:
         return "refusal"
     if reply.pictures:
         return "pictures"
-    if reply.weights is not None or header.fitted is not None or header.svm is not None:
+    if reply.weights is not None or header.released is not None:
         return "model"
     if reply.summary.updates:
         return "model update"
@@ -124,5 +124,4 @@ def _count_numbers(reply: Reply) -> int:
     counted = sum(math.prod(shape) for _, _, shape in reply.summary.layout())
     counted += sum(picture.size for picture in reply.pictures)
     counted += 0 if reply.weights is None else reply.weights.size
-    counted += 0 if header.fitted is None else len(header.fitted.effects)
-    return counted + (0 if header.svm is None else len(header.svm.weights))
+    return counted + (0 if header.released is None else header.released.size)

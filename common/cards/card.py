@@ -140,7 +140,7 @@ class SvmContent(CardPart):
 
 TableContent: TypeAlias = LogisticContent | SvmContent
 """What computes the risk in a table model."""
-Content: TypeAlias = Annotated[NetworkContent | LogisticContent | SvmContent, Field(discriminator="kind")]
+Content: TypeAlias = Annotated[NetworkContent | TableContent, Field(discriminator="kind")]
 """What computes the risk."""
 
 

@@ -77,7 +77,10 @@ def hiding_of(plan: StudyPlan, layout: Layout) -> Hiding:
 
 def parts_of(plan: StudyPlan, layout: Layout) -> dict[UpdatePart, int]:
     """The parts in which a network's updates are summed, and how many elements each has."""
-    sizes = {name: int(layout.mask(kinds).sum()) for name, kinds in _KINDS.items()}
+    sizes = {
+        name: sum(entry.size for entry in layout.entries if entry.kind in kinds)
+        for name, kinds in _KINDS.items()
+    }
     if plan.privacy.noise is not None:
         del sizes["counters"]
     return {name: size for name, size in sizes.items() if size}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from common.errors import ScanError
 from common.imaging.formats import is_nifti
 from common.imaging.geometry import Geometry
-from common.imaging.integrity import nifti_voxels, refuse_damaged
+from common.imaging.integrity import read_nifti_voxels, refuse_damaged
 from common.imaging.orientation import Stack, orient
 from common.imaging.scan import Hounsfield
 
@@ -68,7 +68,7 @@ def read_volume(path: Path) -> Volume:
         raise ScanError(f"{path}: no such file -> correct the path in the cohort table")
     try:
         if is_nifti(path):
-            voxels = nifti_voxels(path)
+            voxels = read_nifti_voxels(path)
             header = sitk.ImageFileReader()
             header.SetFileName(str(path))
             header.ReadImageInformation()

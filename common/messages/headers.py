@@ -164,6 +164,11 @@ class Fitted(Section):
         """Whether there is a model, and if not, why."""
         return Status(self.status, self.reason)
 
+    @property
+    def size(self) -> int:
+        """Number of its coefficients, for the ledger."""
+        return len(self.effects)
+
 
 class Standardised(Section):
     """One column of a model of z-scores."""
@@ -219,6 +224,11 @@ class FittedSvm(Section):
     def standing(self) -> Status:
         """Whether there is a model, and if not, why."""
         return Status(self.status, self.reason)
+
+    @property
+    def size(self) -> int:
+        """Number of its weights, for the ledger."""
+        return len(self.weights)
 
 
 class SelectedFeature(Section, allow_inf_nan=False):
@@ -312,3 +322,8 @@ class ReplyHeader(Section):
     """Answer to RELEASE of a support vector machine."""
     selection: LassoSelection | None = None
     """With a released model on radiomics: how its features were selected at the site."""
+
+    @property
+    def released(self) -> Fitted | FittedSvm | None:
+        """The released model of the table; None where none was released."""
+        return self.fitted or self.svm

@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from common.errors import ProtocolError
 from common.messages.headers import ReplyHeader, RequestHeader
 from common.runtime.settings_file import Section
+from common.runtime.tensor_file import Pieces, cut_tensor_file
 from common.stats.contract import Summary
 from common.types import Counts, Flags, FlatWeights, Reals
 
@@ -97,8 +98,8 @@ def encode_request(request: Request, key: Ed25519PrivateKey) -> bytes:
         arrays[_WEIGHTS] = request.weights
     announced = {"has_weights": request.weights is not None, "parameters": tuple(sorted(request.parameters))}
     header = request.header.model_copy(update=announced)
-    body = _pack(header, arrays)
-    return b"".join((key.sign(_digest(body)), body))
+    pieces = _pack(header, arrays)
+    return b"".join((key.sign(_digest(*pieces)), *pieces))
 
 
 def decode_request(message: bytes, coordinator: Ed25519PublicKey) -> Request:
@@ -145,7 +146,7 @@ def encode_reply(reply: Reply) -> bytes:
         arrays[_WEIGHTS] = reply.weights
     if reply.sealed is not None:
         arrays[_SEALED] = reply.sealed
-    return _pack(reply.header, arrays)
+    return b"".join(_pack(reply.header, arrays))
 
 
 def decode_reply(body: bytes) -> Reply:
@@ -206,17 +207,17 @@ def from_record(record: RecordDict) -> bytes:
 AnyHeader = TypeVar("AnyHeader", RequestHeader, ReplyHeader)
 
 
-def _digest(body: bytes) -> bytes:
+def _digest(*pieces: bytes | memoryview) -> bytes:
     """The digest that is signed: Ed25519 reads its input twice, and a model has hundreds of megabytes."""
     digest = hashlib.sha256(_DOMAIN)
-    digest.update(body)
+    for piece in pieces:
+        digest.update(piece)
     return digest.digest()
 
 
-def _pack(header: Section, arrays: Arrays) -> bytes:
-    tensors = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+def _pack(header: Section, arrays: Arrays) -> Pieces:
     text = json.dumps(header.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-    return safetensors.numpy.save(tensors, metadata={_HEADER: text})
+    return cut_tensor_file(arrays, {_HEADER: text})
 
 
 def _unpack(body: bytes, model: type[AnyHeader]) -> tuple[AnyHeader, dict[str, NDArray[np.generic]]]:

@@ -18,11 +18,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as serialise
 
 from common.errors import ModelError, StorageError
 from common.models.layout import Layout
-from common.runtime.storage import write_atomically
+from common.runtime.storage import write_pieces_atomically
+from common.runtime.tensor_file import cut_tensor_file
 from common.types import FlatWeights
 
 Array: TypeAlias = NDArray[Any]
@@ -91,18 +91,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         f"{_RESERVED}layout": checkpoint.layout.to_json(),
         f"{_RESERVED}digest": _digest(tensors, checkpoint.metadata, checkpoint.layout),
     }
-    write_atomically(path, _sort_header(serialise(tensors, metadata=metadata)))
-
-
-def _sort_header(file: bytes) -> bytes:
-    """The file with its header's keys sorted: the library writes metadata in random order."""
-    size = int.from_bytes(file[:8], "little")
-    # Without escapes no letter has two spellings, so every altered bit changes the meaning.
-    header = json.dumps(
-        json.loads(file[8 : 8 + size]), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-    ).encode()
-    header += b" " * (-len(header) % 8)
-    return b"".join((len(header).to_bytes(8, "little"), header, memoryview(file)[8 + size :]))
+    write_pieces_atomically(path, cut_tensor_file(tensors, metadata, sort_header=True))
 
 
 def load(path: Path, layout: Layout | None = None) -> Checkpoint:
@@ -154,7 +143,7 @@ def _digest(tensors: Mapping[str, Array], metadata: Mapping[str, str], layout: L
     for name in sorted(tensors):
         array = tensors[name]
         digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(array.tobytes())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 

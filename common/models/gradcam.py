@@ -64,7 +64,13 @@ def attention(network: nn.Module, image: Pixels, *, layer: nn.Module | None = No
 
 
 def _scale_to_peak(heat: torch.Tensor) -> torch.Tensor:
-    """The map divided by its largest value."""
+    """The map divided by its largest value.
+
+    Raises
+    ------
+    NonFiniteError
+        If it holds NaN or infinity.
+    """
     fine = heat.detach()
     peak = fine.max()
     if not bool(torch.isfinite(peak)):

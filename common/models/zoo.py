@@ -30,6 +30,23 @@ class _ResNetShape:
     depths: tuple[int, int, int, int]
     planes: tuple[int, int, int, int] = (64, 128, 256, 512)
 
+    def build(self, spec: NetworkSpec) -> nn.Module:
+        """The network, with dropout before its head."""
+        network: nn.Module = ResNet(
+            block=self.block,
+            layers=list(self.depths),
+            block_inplanes=list(self.planes),
+            spatial_dims=spec.dimensions,
+            n_input_channels=spec.channels,
+            conv1_t_stride=2,
+            shortcut_type="B",
+            bias_downsample=False,
+            num_classes=1,
+        )
+        head = OrderedDict(out=network.get_submodule("fc"))
+        network.register_module("fc", _add_dropout(head, spec.dropout))
+        return network
+
 
 @dataclass(frozen=True)
 class _DenseNetShape:
@@ -38,6 +55,20 @@ class _DenseNetShape:
     depths: tuple[int, int, int, int]
     initial_planes: int = 64
     growth: int = 32
+
+    def build(self, spec: NetworkSpec) -> nn.Module:
+        """The network, with dropout before its head."""
+        network: nn.Module = DenseNet(
+            spatial_dims=spec.dimensions,
+            in_channels=spec.channels,
+            out_channels=1,
+            init_features=self.initial_planes,
+            growth_rate=self.growth,
+            block_config=self.depths,
+        )
+        head = OrderedDict(network.get_submodule("class_layers").named_children())
+        network.register_module("class_layers", _add_dropout(head, spec.dropout))
+        return network
 
 
 _SHAPES: dict[Family, _ResNetShape | _DenseNetShape] = {
@@ -49,6 +80,9 @@ _SHAPES: dict[Family, _ResNetShape | _DenseNetShape] = {
     "densenet121": _DenseNetShape((6, 12, 24, 16)),
     "densenet201": _DenseNetShape((6, 12, 48, 32)),
 }
+
+_LAST_CONVOLUTIONS: dict[type[nn.Module], str] = {ResNet: "layer4", DenseNet: "class_layers.relu"}
+"""The submodule of each family whose outputs the global pooling averages."""
 
 
 def build(spec: NetworkSpec, seed: int = 0) -> nn.Module:
@@ -68,14 +102,9 @@ def build(spec: NetworkSpec, seed: int = 0) -> nn.Module:
     He et al. (2016), Deep residual learning for image recognition.
     Huang et al. (2017), Densely connected convolutional networks.
     """
-    shape = _SHAPES[spec.family]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = (
-            _build_resnet(shape, spec) if isinstance(shape, _ResNetShape) else _build_densenet(shape, spec)
-        )
-    _insert_dropout(network, spec.dropout)
-    return network
+        return _SHAPES[spec.family].build(spec)
 
 
 def last_convolution(network: nn.Module) -> nn.Module:
@@ -89,49 +118,12 @@ def last_convolution(network: nn.Module) -> nn.Module:
     ModelError
         If the network is not one of `build`.
     """
-    if isinstance(network, ResNet):
-        return network.get_submodule("layer4")
-    if isinstance(network, DenseNet):
-        return network.get_submodule("class_layers.relu")
+    for kind, name in _LAST_CONVOLUTIONS.items():
+        if isinstance(network, kind):
+            return network.get_submodule(name)
     raise ModelError(
         f"{type(network).__name__} is none of the study's networks -> build it from a NetworkSpec"
     )
-
-
-def _build_resnet(shape: _ResNetShape, spec: NetworkSpec) -> nn.Module:
-    network: nn.Module = ResNet(
-        block=shape.block,
-        layers=list(shape.depths),
-        block_inplanes=list(shape.planes),
-        spatial_dims=spec.dimensions,
-        n_input_channels=spec.channels,
-        conv1_t_stride=2,
-        shortcut_type="B",
-        bias_downsample=False,
-        num_classes=1,
-    )
-    return network
-
-
-def _build_densenet(shape: _DenseNetShape, spec: NetworkSpec) -> nn.Module:
-    network: nn.Module = DenseNet(
-        spatial_dims=spec.dimensions,
-        in_channels=spec.channels,
-        out_channels=1,
-        init_features=shape.initial_planes,
-        growth_rate=shape.growth,
-        block_config=shape.depths,
-    )
-    return network
-
-
-def _insert_dropout(network: nn.Module, rate: float) -> None:
-    if isinstance(network, ResNet):
-        head = OrderedDict(out=network.get_submodule("fc"))
-        network.register_module("fc", _add_dropout(head, rate))
-    else:
-        head = OrderedDict(network.get_submodule("class_layers").named_children())
-        network.register_module("class_layers", _add_dropout(head, rate))
 
 
 def _add_dropout(head: OrderedDict[str, nn.Module], rate: float) -> nn.Sequential:

@@ -218,6 +218,12 @@ _ROUNDING = 1e-6
 """Share of a step that rounding may add or remove."""
 
 
+AnyTableModel: TypeAlias = LogisticModel | SvmModel
+"""Every kind of model that is fitted to the cohort table."""
+AnyTrainedModel: TypeAlias = CnnModel | AnyTableModel
+"""Every kind of model that a study trains."""
+
+
 def kind_of(model: Any) -> str:
     """The tag by which pydantic distinguishes the kinds of model; a network where the plan names no kind."""
     kind = model.get("kind", "cnn") if isinstance(model, dict) else getattr(model, "kind", "")

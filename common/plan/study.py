@@ -24,11 +24,12 @@ from common.plan.checks import (
 from common.plan.models import (
     RADIOMICS,
     AnyModel,
+    AnyTableModel,
+    AnyTrainedModel,
     CnnModel,
     LogisticModel,
     Name,
     ScoresModel,
-    SvmModel,
 )
 from common.plan.sections import (
     Agreement,
@@ -194,9 +195,9 @@ class StudyPlan(Section):
         return tuple(model for model in self.models if isinstance(model, LogisticModel))
 
     @property
-    def table_models(self) -> tuple[LogisticModel | SvmModel, ...]:
+    def table_models(self) -> tuple[AnyTableModel, ...]:
         """The trained models that read the cohort table."""
-        return tuple(model for model in self.models if isinstance(model, LogisticModel | SvmModel))
+        return tuple(model for model in self.models if isinstance(model, AnyTableModel))
 
     @property
     def reads_images(self) -> bool:
@@ -220,7 +221,7 @@ class StudyPlan(Section):
         return tuple(model for model in self.models if isinstance(model, ScoresModel))
 
     @property
-    def trained_models(self) -> tuple[CnnModel | LogisticModel | SvmModel, ...]:
+    def trained_models(self) -> tuple[AnyTrainedModel, ...]:
         """The models that the study itself trains."""
         return (*self.networks, *self.table_models)
 

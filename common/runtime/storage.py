@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -29,13 +29,26 @@ def write_atomically(path: Path, content: bytes, *, private: bool = False) -> No
     StorageError
         If the disk is full or the folder cannot be written; nothing is left behind.
     """
+    write_pieces_atomically(path, [content], private=private)
+
+
+def write_pieces_atomically(
+    path: Path, pieces: Iterable[bytes | memoryview], *, private: bool = False
+) -> None:
+    """Write pieces that follow each other, as `write_atomically`, without a copy of all of them in memory.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or the folder cannot be written; nothing is left behind.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         mode = 0o600 if private else 0o666
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -165,7 +165,13 @@ def _as_reals(name: str, array: Reals) -> Reals:
 
 
 def _as_update(name: str, array: FlatWeights) -> FlatWeights:
-    """The checked update, not copied: it may have 10^8 elements, and nobody else holds it."""
+    """The checked update, not copied: it may have 10^8 elements, and nobody else holds it.
+
+    Raises
+    ------
+    TypeError
+        If the array is not float32.
+    """
     values = np.asarray(array)
     if values.dtype != np.float32:
         raise TypeError(f"update {name!r} must be float32, not {values.dtype}")

@@ -191,18 +191,11 @@ def _recalibrate(
     exchange: Exchange, judgements: Sequence[Judgement], answers: GroupSums
 ) -> tuple[Judgement, ...]:
     """The judgements with intercepts and slopes of the recalibration, all fitted in one Newton loop."""
-    plan = exchange.plan
-    places = [
-        index
-        for index, judgement in enumerate(judgements)
-        if judgement.calibration is not None and judgement.calibration.status.ok
-    ]
-    if not places:
+    plan, cohorts = exchange.plan, cohorts_of(exchange.plan)
+    calibrated = _find_calibrated(plan, judgements)
+    if not calibrated:
         return tuple(judgements)
-    scorers, cohorts = scorers_of(plan), cohorts_of(plan)
-    pairs = [
-        (scorers.index(judgements[index].scorer), cohorts.index(judgements[index].cohort)) for index in places
-    ]
+    pairs = list(calibrated.values())
     sums = [
         answers.of(cohorts[cohort].sites).part(f"{cohorts[cohort].part}/{scorer}") for scorer, cohort in pairs
     ]
@@ -213,7 +206,17 @@ def _recalibrate(
 
     calibrations = [cell.part("calibration") for cell in sums]
     recalibrations = recalibrate(ask, calibrations, minima_of(plan.profile))
-    by_place = dict(zip(places, recalibrations, strict=True))
+    by_place = dict(zip(calibrated, recalibrations, strict=True))
     return tuple(
         replace(judgement, recalibration=by_place.get(index)) for index, judgement in enumerate(judgements)
     )
+
+
+def _find_calibrated(plan: StudyPlan, judgements: Sequence[Judgement]) -> dict[int, tuple[int, int]]:
+    """By their places, the judgements whose calibration may be shown: numbers of score and cohort."""
+    scorers, cohorts = scorers_of(plan), cohorts_of(plan)
+    return {
+        place: (scorers.index(judgement.scorer), cohorts.index(judgement.cohort))
+        for place, judgement in enumerate(judgements)
+        if judgement.calibration is not None and judgement.calibration.status.ok
+    }

@@ -108,7 +108,13 @@ def _train_federated(
 
 
 def _train_local(exchange: Exchange, run: StudyRun, assignment: _Assignment) -> TrainedModel:
-    """A network that its one site trains; the coordinator gets it only as a declared model release."""
+    """A network that its one site trains; the coordinator gets it only as a declared model release.
+
+    Raises
+    ------
+    ExchangeError
+        If a released model comes without weights.
+    """
     model, arm = assignment.model, assignment.arm
     (site,) = arm.sites
     reply = exchange.ask(
@@ -124,7 +130,13 @@ def _train_local(exchange: Exchange, run: StudyRun, assignment: _Assignment) -> 
 
 
 def _load_pooled(run: StudyRun, model: CnnModel, arm: Arm) -> TrainedModel:
-    """A network that the simulation trained on all patients in one place, before the study began."""
+    """A network that the simulation trained on all patients in one place, before the study began.
+
+    Raises
+    ------
+    ResumeError
+        If the simulation has not trained it.
+    """
     path = run.models / model.name / f"{arm.name}.safetensors"
     if not path.exists():
         raise ResumeError(f"{path}: the pooled model is missing -> only `rhe-simulate run` can train it")

@@ -175,6 +175,8 @@ def perform_job(grid: Grid, identifier: str) -> None:
     ------
     RheError
         Whatever stops the study; the job's outcome records it too.
+    ExchangeError
+        If `rhe-server start` did not start this SuperLink.
     """
     folder = os.environ.get(OFFICE_VARIABLE)
     if folder is None:
@@ -212,7 +214,17 @@ def _conduct_study(grid: Grid, office: Office, order: Order) -> None:
 
 @contextmanager
 def _report_end(job: StudyJob) -> Iterator[None]:
-    """A context whose end, however it comes, is written to the job's folder."""
+    """A context whose end, however it comes, is written to the job's folder.
+
+    Raises
+    ------
+    RheError
+        Whatever ended the work inside, once it is written down.
+    KeyboardInterrupt
+        Whatever ended the work inside, once it is written down.
+    SystemExit
+        Whatever ended the work inside, once it is written down.
+    """
     outcome = JobOutcome(exit_code=_UNEXPECTED, message=f"an error of the program itself -> see {job.log}")
     try:
         yield
@@ -229,7 +241,13 @@ def _report_end(job: StudyJob) -> Iterator[None]:
 
 @contextmanager
 def _log_to(path: Path) -> Iterator[None]:
-    """A context that writes the study's log lines, and the traceback of an unexpected failure, to a file."""
+    """A context that writes the study's log lines, and the traceback of an unexpected failure, to a file.
+
+    Raises
+    ------
+    RheError
+        Whatever the work inside raises.
+    """
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     loggers = [logging.getLogger(name) for name in ("server", "common")]

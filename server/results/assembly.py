@@ -80,12 +80,16 @@ class StudyOutcome:
     maps: tuple[AttentionMap, ...] = ()
 
     @property
+    def table_models(self) -> tuple[FittedRegression | TrainedSvm, ...]:
+        """The models of the table, of every kind."""
+        return (*self.fitted, *self.machines)
+
+    @property
     def unfitted(self) -> frozenset[tuple[str, str]]:
         """Model and arm of what could not be fitted; of a model that stays at its site nothing is known."""
-        table_models: tuple[FittedRegression | TrainedSvm, ...] = (*self.fitted, *self.machines)
         return frozenset(
             (trained.model.name, trained.arm.name)
-            for trained in table_models
+            for trained in self.table_models
             if trained.fitted is not None and not trained.fitted.standing.ok
         )
 
@@ -128,8 +132,7 @@ def assemble(run: StudyRun, outcome: StudyOutcome, provenance: Provenance) -> Re
 def _list_selections(outcome: StudyOutcome) -> Iterator[FeatureSelection]:
     """Of the federated arms, then of local ones: each as the first of the arm's released models has it."""
     selections = [(federated.arm, federated.selection) for federated in outcome.selections]
-    selections += [(regression.arm, regression.selection) for regression in outcome.fitted]
-    selections += [(machine.arm, machine.selection) for machine in outcome.machines]
+    selections += [(trained.arm, trained.selection) for trained in outcome.table_models]
     by_arm = {arm: selection for arm, selection in reversed(selections) if selection is not None}
     for arm in sorted(by_arm, key=lambda arm: (arm.kind != "federated", arm.name)):
         yield record_selection(arm, by_arm[arm])
@@ -146,8 +149,7 @@ def _list_notes(plan: StudyPlan, outcome: StudyOutcome) -> Iterator[str]:
             "the plan acknowledges this."
         )
     trained = [(network.arm, network.path is not None) for network in outcome.trained]
-    trained += [(regression.arm, regression.fitted is not None) for regression in outcome.fitted]
-    trained += [(machine.arm, machine.fitted is not None) for machine in outcome.machines]
+    trained += [(model.arm, model.fitted is not None) for model in outcome.table_models]
     local = [(arm.sites[0], left) for arm, left in trained if arm.kind == "local"]
     released = sorted({site for site, left in local if left})
     if released:

@@ -14,8 +14,8 @@ from common.cards.card import (
     describe_svm,
 )
 from common.cards.card_file import add_card, save_card
-from common.plan.models import SvmModel
-from common.plan.study import Arm, CnnModel, LogisticModel
+from common.plan.models import AnyTrainedModel
+from common.plan.study import Arm, CnnModel
 from server.results.assembly import StudyOutcome
 from server.results.evaluation import Cell
 from server.results.file import Results
@@ -61,7 +61,7 @@ def _make_card(
     run: StudyRun,
     outcome: StudyOutcome,
     results: Results,
-    trained: tuple[CnnModel | LogisticModel | SvmModel, Arm, Content],
+    trained: tuple[AnyTrainedModel, Arm, Content],
 ) -> ModelCard:
     plan, (model, arm, content) = run.plan, trained
     cells = [cell for cell in results.evaluation if (cell.model, cell.arm) == (model.name, arm.name)]
@@ -85,9 +85,7 @@ def _make_card(
     )
 
 
-def _describe_centre(
-    results: Results, site: str, model: CnnModel | LogisticModel | SvmModel
-) -> TrainingCentre:
+def _describe_centre(results: Results, site: str, model: AnyTrainedModel) -> TrainingCentre:
     """The centre with the number of its patients who trained the model; None where a size is not shown.
 
     Validation patients train a model of the table, too: it has no round to choose.

@@ -159,7 +159,12 @@ class _LocalFederation:
         """Start the coordinator and return it with its port once its SuperLink answers.
 
         Another program may take a free port before the SuperLink does; then the next port is tried.
-        """
+
+        Raises
+        ------
+        RheError
+            If it ends before it answers, at each of several ports.
+        """  # noqa: DOC501 - `_error_of` is one
         for _ in range(_PORTS):
             port = find_free_port()
             command = ("rhe-server", "start", str(self._office), "--port", str(port))

@@ -118,7 +118,13 @@ def make_centres(out: Path, request: CentresRequest, progress: Progress) -> tupl
 
 @contextmanager
 def _move_when_complete(folder: Path) -> Iterator[Path]:
-    """Give a hidden folder that is renamed to `folder` at the end, or removed after an error."""
+    """Give a hidden folder that is renamed to `folder` at the end, or removed after an error.
+
+    Raises
+    ------
+    StorageError
+        If the folder cannot be written.
+    """
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)

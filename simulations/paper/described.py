@@ -108,6 +108,11 @@ def _build_with_median_iqr(printed: MedianIqr, n: int, recording: Recording, zer
     """Whole numbers with these quartiles: values at the ranks (n + 1) p are set, the others are interpolated.
 
     Quantiles are of type 6 (Hyndman and Fan 1996).
+
+    Raises
+    ------
+    ValueError
+        If so many zeros contradict the quartiles.
     """
     median = printed.median / recording.resolution
     width = (printed.iqr / recording.resolution).to_integral_value(ROUND_HALF_UP)
@@ -129,7 +134,13 @@ def _build_with_median_iqr(printed: MedianIqr, n: int, recording: Recording, zer
 
 
 def _set_quantile(rank: Decimal, value: Decimal) -> dict[int, Decimal]:
-    """The one or two order statistics, by rank, that give the quantile at this rank the value."""
+    """The one or two order statistics, by rank, that give the quantile at this rank the value.
+
+    Raises
+    ------
+    ValueError
+        If no half-way value of two recorded ones is the quantile.
+    """
     below, above = int(rank), int(rank) + (rank % 1 != 0)
     low, high = value.to_integral_value("ROUND_FLOOR"), value.to_integral_value("ROUND_CEILING")
     if low != high and rank % 1 != Decimal("0.5"):

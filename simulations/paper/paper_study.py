@@ -72,7 +72,13 @@ def reproduce_paper(out: Path, progress: Progress, facts: Facts | None = None) -
 
 
 def _make_room(out: Path) -> None:
-    """Remove an earlier run, and refuse a folder of anything else."""
+    """Remove an earlier run, and refuse a folder of anything else.
+
+    Raises
+    ------
+    SiteError
+        If the folder holds something other than an earlier run.
+    """
     if not out.exists() or not any(out.iterdir()):
         return
     if not (out / _SITES / "centre1-a").is_dir():

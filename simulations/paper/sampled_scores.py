@@ -45,7 +45,13 @@ def scores_of(ranking: Ranking) -> tuple[Reals, Reals]:
 
 
 def _score_half(negatives: int, positives: int, doubled_wins: int) -> tuple[Reals, Reals]:
-    """Scores in (0, 0.5) of the patients without and with expansion, ascending, with these doubled wins."""
+    """Scores in (0, 0.5) of the patients without and with expansion, ascending, with these doubled wins.
+
+    Raises
+    ------
+    ValueError
+        If there are more scores than places.
+    """
     doubled = _place_positives(negatives, positives, doubled_wins)
     # Negative j stands at 2 j + 1, a positive with w wins at 2 w: an odd place is a tie with that negative.
     keys = np.concatenate([2.0 * np.arange(negatives) + 1, doubled + _fan(doubled)])

@@ -14,9 +14,9 @@ from common.imaging.mask import MaskLabels, read_mask
 from common.imaging.preprocess import locate_crops, prepare_inputs
 from common.imaging.reader import read_scan
 from common.imaging.recipe import InputShape, Recipe
-from common.imaging.resample import resample
+from common.imaging.resample import Interpolation, resample
 from common.types import Pixels
-from tests.bench.measurement import Measurement, faster
+from tests.bench.measurement import Effort, Measurement, compare_times
 
 SHAPE = InputShape(3, 112)
 SPACING_MM = (0.449, 0.449, 5.0)
@@ -40,13 +40,13 @@ def write_case(folder: Path, size: int = 512, slices: int = 30) -> tuple[Path, P
     return paths
 
 
-def ours(ct: Path, mask: Path, recipe: Recipe) -> Pixels:
+def prepare_ours(ct: Path, mask: Path, recipe: Recipe) -> Pixels:
     """This project's way from the files to the 3D input."""
     scan = read_scan(ct)
     return prepare_inputs(scan, read_mask(mask, scan, MaskLabels()), recipe, (SHAPE,)).inputs[SHAPE]
 
 
-def monai_pipeline(precision: type = np.float32) -> Callable[[Path, Path], Pixels]:
+def make_monai_pipeline(precision: type = np.float32) -> Callable[[Path, Path], Pixels]:
     """MONAI's dictionary pipeline that does the same, step by step.
 
     Its last step is float32 by default, whose own rounding reaches 1.1e-6; compare numbers in float64.
@@ -68,56 +68,64 @@ def monai_pipeline(precision: type = np.float32) -> Callable[[Path, Path], Pixel
     return lambda ct, mask: np.asarray(steps({"ct": str(ct), "mask": str(mask)})["ct"]).transpose(0, 3, 2, 1)
 
 
-def itk_whole(ct: sitk.Image, mask: sitk.Image, size: tuple[int, ...], method: int) -> np.ndarray:
+def resample_by_itk(ct: sitk.Image, mask: sitk.Image, size: tuple[int, ...], method: int) -> np.ndarray:
     """The whole image and the whole mask resampled by ITK, then cropped."""
     grid = (size, sitk.Transform())
-    rest = (ct.GetOrigin(), (1.0, 1.0, 5.0), ct.GetDirection(), 0.0)
-    labels = sitk.GetArrayFromImage(sitk.Resample(mask, *grid, sitk.sitkNearestNeighbor, *rest))
-    voxels = sitk.GetArrayFromImage(sitk.Resample(sitk.Cast(ct, sitk.sitkFloat32), *grid, method, *rest))
-    found = [np.flatnonzero(labels.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    return voxels[tuple(slice(one[0], one[-1] + 1) for one in found)]
+    placement = (ct.GetOrigin(), (1.0, 1.0, 5.0), ct.GetDirection(), 0.0)
+    labels = sitk.GetArrayFromImage(sitk.Resample(mask, *grid, sitk.sitkNearestNeighbor, *placement))
+    voxels = sitk.GetArrayFromImage(sitk.Resample(sitk.Cast(ct, sitk.sitkFloat32), *grid, method, *placement))
+    covered = [np.flatnonzero(labels.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    return voxels[tuple(slice(indices[0], indices[-1] + 1) for indices in covered)]
 
 
-def run() -> list[Measurement]:
+def run(effort: Effort) -> list[Measurement]:
     """The specification's four ratios."""
     import torch
 
     torch.set_num_threads(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     with TemporaryDirectory() as folder:
-        ct, mask = write_case(Path(folder))
-        return [*_parts(ct, mask), _pipeline(ct, mask)]
+        ct, mask = write_case(Path(folder), *effort.choose((512, 30), (96, 20)))
+        return [*_compare_parts(ct, mask, effort), _compare_pipelines(ct, mask, effort)]
 
 
-def _parts(ct: Path, mask: Path) -> list[Measurement]:
+def _compare_parts(ct: Path, mask: Path, effort: Effort) -> list[Measurement]:
     scan, recipe = read_scan(ct), Recipe()
     segmentation = read_mask(mask, scan, MaskLabels())
     grid = Grid(scan.geometry, recipe.spacing_mm)
     images = sitk.ReadImage(str(ct)), sitk.ReadImage(str(mask))
     results = []
-    for method, itk, bound in (("linear", sitk.sitkLinear, 2.5), ("bspline", sitk.sitkBSpline, 15.0)):
+    cases: tuple[tuple[Interpolation, int, float], ...] = (
+        ("linear", sitk.sitkLinear, 2.5),
+        ("bspline", sitk.sitkBSpline, 15.0),
+    )
+    for method, itk, bound in cases:
 
-        def part(method=method):
+        def resample_part(method: Interpolation = method) -> Pixels:
             return resample(scan.voxels, grid, locate_crops(segmentation, grid, recipe).box, method)
 
-        def whole(method=method):
+        def resample_whole(method: Interpolation = method) -> Pixels:
             box = locate_crops(segmentation, grid, recipe).box
             return resample(scan.voxels, grid, grid.whole, method)[box.slices]
 
-        def by_itk(itk=itk):
-            return itk_whole(*images, grid.shape[::-1], itk)
+        def resample_itk(itk: int = itk) -> Pixels:
+            return resample_by_itk(*images, grid.shape[::-1], itk)
 
-        if not np.array_equal(part(), whole()) or np.abs(part() - by_itk()).max() > 1e-3:
+        if (
+            not np.array_equal(resample_part(), resample_whole())
+            or np.abs(resample_part() - resample_itk()).max() > 1e-3
+        ):
             raise ArithmeticError(f"{method}: the part is not what the whole has there")
-        results.append(faster(f"{method}: part of the grid against the whole, ours", bound, whole, part))
-        results.append(faster(f"{method}: part of the grid against the whole, ITK", bound, by_itk, part))
+        for whose, resample_all in (("ours", resample_whole), ("ITK", resample_itk)):
+            name = f"{method}: part of the grid against the whole, {whose}"
+            results.append(compare_times(name, bound, resample_all, resample_part, effort))
     return results
 
 
-def _pipeline(ct: Path, mask: Path) -> Measurement:
-    monai, recipe = monai_pipeline(), Recipe()
-    difference = np.abs(ours(ct, mask, recipe) - monai_pipeline(np.float64)(ct, mask)).max()
+def _compare_pipelines(ct: Path, mask: Path, effort: Effort) -> Measurement:
+    monai, recipe = make_monai_pipeline(), Recipe()
+    difference = np.abs(prepare_ours(ct, mask, recipe) - make_monai_pipeline(np.float64)(ct, mask)).max()
     if difference > 1e-6:
         raise ArithmeticError(f"the 3D inputs differ by {difference}")
     name = f"files to 3D input against MONAI's dictionary pipeline (difference {difference:.0e})"
-    return faster(name, 15.0, lambda: monai(ct, mask), lambda: ours(ct, mask, recipe))
+    return compare_times(name, 15.0, lambda: monai(ct, mask), lambda: prepare_ours(ct, mask, recipe), effort)

@@ -30,11 +30,12 @@ from common.stats.contract import Summary, total
 from common.stats.minima import minima_of
 from server.phases.selection import select_over_sites
 from server.training.support_vector import SvmSites, fit_svm_over_sites
-from tests.bench.measurement import Measurement, seconds
+from tests.bench.measurement import Effort, Measurement, measure_seconds
 from tests.sites.patients import a_case
 
 PATIENTS = 389
 """As many as the paper trains on, over both sites."""
+SMOKE_PATIENTS = 120
 COVARIATES = ("age", "sbp_mmhg", "inr", "onset_to_ct_h")
 PLAN = StudyPlan.model_validate(
     {
@@ -83,28 +84,29 @@ class TwoSites:
         )
 
 
-def run() -> list[Measurement]:
+def run(effort: Effort) -> list[Measurement]:
     """Both, each with the same folds or grid as scikit-learn's."""
     with tempfile.TemporaryDirectory() as name:
-        cases = _cases()
+        cases = _make_cases(effort.choose(PATIENTS, SMOKE_PATIENTS))
         parts = {"a": cases[::2], "b": cases[1::2]}
-        exchange = TwoSites(PLAN, {site: _site(site, own, Path(name)) for site, own in parts.items()})
-        return [_lasso(exchange, parts), _machine(exchange, cases)]
+        sites = {site: _open_site(site, part, Path(name)) for site, part in parts.items()}
+        exchange = TwoSites(PLAN, sites)
+        return [_compare_lasso(exchange, parts, effort), _compare_machine(exchange, cases, effort)]
 
 
-def _site(name: str, cases: list[PreparedCase], folder: Path) -> SiteAnalyses:
+def _open_site(name: str, cases: list[PreparedCase], folder: Path) -> SiteAnalyses:
     minima = minima_of(PLAN.profile)
     registry = ReleaseRegistry(folder / f"{name}.json", PLAN.cohort.maximum_releases, minima)
     return SiteAnalyses(PLAN, name, tuple(cases), ScoreStore(folder / name, PLAN.digest()), registry)
 
 
-def _cases() -> list[PreparedCase]:
+def _make_cases(patients: int) -> list[PreparedCase]:
     """Features in families that repeat each other, as radiomics do."""
     random = np.random.default_rng(4)
-    sources = random.normal(size=(PATIENTS, 60))
+    sources = random.normal(size=(patients, 60))
     features = sources @ random.normal(size=(60, len(FEATURES)))
     features += 0.3 * features.std(axis=0) * random.normal(size=features.shape)
-    grows = sources[:, 0] + random.logistic(size=PATIENTS) > 0.7
+    grows = sources[:, 0] + random.logistic(size=patients) > 0.7
     values = np.column_stack([60 + 9 * sources[:, 1], 160 + 20 * sources[:, 2], np.exp(sources[:, 3] / 9)])
     return [
         replace(
@@ -116,56 +118,62 @@ def _cases() -> list[PreparedCase]:
             ),
             features=features[row],
         )
-        for row in range(PATIENTS)
+        for row in range(patients)
     ]
 
 
-def _lasso(exchange: TwoSites, parts: dict[str, list[PreparedCase]]) -> Measurement:
-    cases = [case for own in parts.values() for case in own]
+def _compare_lasso(exchange: TwoSites, parts: dict[str, list[PreparedCase]], effort: Effort) -> Measurement:
+    cases = [case for part in parts.values() for case in part]
     x, labels = make_feature_matrix(cases), labels_of(cases).astype(float)
     folds = np.array(
-        [fold_of(PLAN.seed, site, c.patient.identifier, 5) for site, own in parts.items() for c in own]
+        [
+            fold_of(PLAN.seed, site, case.patient.identifier, 5)
+            for site, part in parts.items()
+            for case in part
+        ]
     )
     splits = [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in range(5)]
 
-    (arm,) = (one for one in PLAN.all_arms() if one.kind == "federated")
+    (arm,) = (arm for arm in PLAN.all_arms() if arm.kind == "federated")
 
-    def pooled() -> tuple[str, ...]:
+    def select_pooled() -> tuple[str, ...]:
         z = StandardScaler().fit_transform(x)
         limit = np.bincount(folds).min() // 2
         strongest = np.argsort(-np.abs(z.T @ labels), kind="stable")[:limit]
         kept = np.sort(strongest)
-        found = LassoCV(cv=splits, alphas=100, tol=1e-8, max_iter=100_000).fit(z[:, kept], labels)
-        return tuple(FEATURES[j] for j in kept[np.abs(found.coef_) > 1e-9])
+        lasso = LassoCV(cv=splits, alphas=100, tol=1e-8, max_iter=100_000).fit(z[:, kept], labels)
+        return tuple(FEATURES[j] for j in kept[np.abs(lasso.coef_) > 1e-9])
 
-    if select_over_sites(exchange, arm).names != pooled():
+    if select_over_sites(exchange, arm).names != select_pooled():
         raise ArithmeticError("another selection over sites than pooled")
     name = "851 features prescreened, then scikit-learn's LassoCV, pooled / ours over two sites"
-    return quotient(name, 0.1, pooled, lambda: select_over_sites(exchange, arm))
+    return compare_long_times(name, 0.1, select_pooled, lambda: select_over_sites(exchange, arm), effort)
 
 
-def _machine(exchange: TwoSites, cases: list[PreparedCase]) -> Measurement:
+def _compare_machine(exchange: TwoSites, cases: list[PreparedCase], effort: Effort) -> Measurement:
     (model,) = (one for one in PLAN.table_models if isinstance(one, SvmModel))
     x = np.array([[case.patient.number(name) for name in COVARIATES] for case in cases])
     labels, folds = labels_of(cases), StratifiedKFold(5, shuffle=True, random_state=1)
     grid = {"svc__C": model.c_grid, "svc__gamma": model.gamma_grid}
 
-    def pooled() -> object:
+    def fit_pooled() -> object:
         search = GridSearchCV(make_pipeline(StandardScaler(), SVC()), grid, scoring="roc_auc", cv=folds)
         best = search.fit(x, labels).best_estimator_
         return CalibratedClassifierCV(best, method="sigmoid", cv=folds, ensemble=False).fit(x, labels)
 
-    def over_sites() -> object:
+    def fit_over_sites() -> object:
         fitted = fit_svm_over_sites(SvmSites(exchange, ("a", "b"), "federated", model, COVARIATES))
         if fitted.status != "ok":
             raise ArithmeticError(fitted.reason)
         return fitted
 
     name = "scikit-learn's exact machine with grid and Platt, pooled / ours over two sites"
-    return quotient(name, 0.3, pooled, over_sites)
+    return compare_long_times(name, 0.3, fit_pooled, fit_over_sites, effort)
 
 
-def quotient(name: str, bound: float, slow: Callable[[], object], fast: Callable[[], object]) -> Measurement:
+def compare_long_times(
+    name: str, bound: float, slow: Callable[[], object], fast: Callable[[], object], effort: Effort
+) -> Measurement:
     """The best of two, because each takes seconds."""
-    slow_s, fast_s = (min(seconds(call) for _ in range(2)) for call in (slow, fast))
+    slow_s, fast_s = (min(measure_seconds(call) for _ in range(effort.repeats(2))) for call in (slow, fast))
     return Measurement(name, slow_s / fast_s, bound, "at least", f"{slow_s:.1f} s against {fast_s:.1f} s")

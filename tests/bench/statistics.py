@@ -18,7 +18,7 @@ from common.stats.recording_grid import RecordingGrid
 from common.stats.roc import finish_roc, local_roc
 from common.stats.table_one import Categorical, Continuous, finish_table_one, local_table_one
 from common.types import Flags, Reals
-from tests.bench.measurement import Measurement, faster, seconds
+from tests.bench.measurement import Effort, Measurement, compare_times, measure_seconds
 
 CONTINUOUS = tuple(Continuous(f"c{index}", RecordingGrid(0, 0.01, 30_001)) for index in range(7))
 CATEGORICAL = tuple(Categorical(f"b{index}", ("no", "yes")) for index in range(20))
@@ -26,21 +26,21 @@ VARIABLES = (*CONTINUOUS, *CATEGORICAL)
 """27, as many as the paper screens."""
 
 
-def cohort(n: int, models: int) -> tuple[Reals, Flags]:
+def make_cohort(n: int, models: int) -> tuple[Reals, Flags]:
     """Scores of several models, and the outcome."""
     random = np.random.default_rng(0)
     labels = random.random(n) < 0.4
     return np.clip(random.normal(0.4 + 0.2 * labels, 0.2, (models, n)), 0, 1), labels
 
 
-def paired(scores: Reals, labels: Flags) -> object:
+def compare_pairs(scores: Reals, labels: Flags) -> object:
     """All models compared with the first, in two rounds."""
     first = local_roc(scores, labels, 1000)
     covariance = finish_delong(first, local_delong(scores, labels, placements_of(first)))
     return compare_aucs(covariance, tuple((0, other) for other in range(1, len(scores))))
 
 
-def design(n: int) -> tuple[Reals, Flags]:
+def make_design(n: int) -> tuple[Reals, Flags]:
     """Seven numbers and twenty signs of n patients, and the outcome."""
     random = np.random.default_rng(1)
     labels = random.random(n) < 0.33
@@ -49,13 +49,13 @@ def design(n: int) -> tuple[Reals, Flags]:
     return np.column_stack([numbers, signs]).astype(np.float64), labels
 
 
-def univariate(matrix: Reals, labels: Flags, sites: int = 2) -> object:
+def fit_univariate(matrix: Reals, labels: Flags, sites: int = 2) -> object:
     """A logistic model of each column."""
     models = tuple(Model((Term(f"x{column}", (column,), binary=column >= 7),)) for column in range(27))
-    return _fitted(matrix, labels, models, sites)
+    return _fit(matrix, labels, models, sites)
 
 
-def _fitted(matrix: Reals, labels: Flags, models: tuple[Model, ...], sites: int) -> object:
+def _fit(matrix: Reals, labels: Flags, models: tuple[Model, ...], sites: int) -> object:
     parts = [(matrix[site::sites], labels[site::sites]) for site in range(sites)]
     setup = total(local_setup(x, y, models) for x, y in parts)
     return fit(
@@ -63,71 +63,76 @@ def _fitted(matrix: Reals, labels: Flags, models: tuple[Model, ...], sites: int)
     )
 
 
-def tables(matrix: Reals, labels: Flags, scores: Reals) -> object:
+def make_tables(matrix: Reals, labels: Flags, scores: Reals) -> object:
     """Tables 1, 2 and 3 from two sites."""
     half = (slice(None, None, 2), slice(1, None, 2))
     groups = labels.astype(np.int64)
     columns = [*matrix.T[:7], *matrix.T[7:].astype(np.int64)]
-    one = total(
+    table_one = total(
         local_table_one([column[site] for column in columns], groups[site], VARIABLES) for site in half
     )
-    whole = (Model(tuple(Term(f"x{column}", (column,), binary=column >= 7) for column in range(27))),)
+    joint = (Model(tuple(Term(f"x{column}", (column,), binary=column >= 7) for column in range(27))),)
     roc = total(local_roc(scores[:, site], labels[site], 1000) for site in half)
     counts = total(local_confusion(scores[:, site], labels[site], 0.5) for site in half)
     return (
-        finish_table_one(one, VARIABLES),
-        univariate(matrix, labels),
-        _fitted(matrix, labels, whole, 2),
+        finish_table_one(table_one, VARIABLES),
+        fit_univariate(matrix, labels),
+        _fit(matrix, labels, joint, 2),
         [(finish_roc(roc, model=m), finish_confusion(counts, model=m)) for m in range(len(scores))],
     )
 
 
-def one_by_one(matrix: Reals, labels: Flags) -> object:
-    """What `univariate` says of each model, by statsmodels: coefficients, errors, p, intervals, LR test."""
+def fit_one_by_one(matrix: Reals, labels: Flags) -> object:
+    """What `fit_univariate` says of each model, by statsmodels: coefficients, errors, P, intervals, LR."""
     statsmodels = import_module("statsmodels.api")
-    found = []
+    results = []
     for column in matrix.T:
         fitted = statsmodels.Logit(labels.astype(np.float64), statsmodels.add_constant(column)).fit(disp=0)
-        found.append((fitted.params, fitted.bse, fitted.pvalues, fitted.conf_int(), fitted.llr_pvalue))
-    return found
+        results.append((fitted.params, fitted.bse, fitted.pvalues, fitted.conf_int(), fitted.llr_pvalue))
+    return results
 
 
-def univariate_ratio(matrix: Reals, labels: Flags) -> list[Measurement]:
+def compare_univariate(matrix: Reals, labels: Flags, effort: Effort) -> list[Measurement]:
     """27 models against statsmodels, which the project needs for nothing else: only where it is installed."""
     if find_spec("statsmodels") is None:
         return []
     return [
-        faster(
+        compare_times(
             "27 univariate models by statsmodels, one by one / in one loop over two sites",
             10.0,
-            lambda: one_by_one(matrix, labels),
-            lambda: univariate(matrix, labels),
+            lambda: fit_one_by_one(matrix, labels),
+            lambda: fit_univariate(matrix, labels),
+            effort,
         )
     ]
 
 
-def run() -> list[Measurement]:
+def run(effort: Effort) -> list[Measurement]:
     """The specification's ratios of the statistics."""
-    scores, labels = cohort(1_000_000, 1)
-    many, outcome = cohort(100_000, 14)
-    matrix, cases = design(775)
-    table_scores, _ = cohort(775, 12)
-    whole_s = min(seconds(lambda: tables(matrix, cases, table_scores)) for _ in range(3))
+    scores, labels = make_cohort(effort.choose(1_000_000, 1000), 1)
+    many, outcome = make_cohort(effort.choose(100_000, 1000), 14)
+    matrix, cases = make_design(effort.choose(775, 200))
+    table_scores, _ = make_cohort(len(matrix), 12)
+    tables_s = min(
+        measure_seconds(lambda: make_tables(matrix, cases, table_scores)) for _ in range(effort.repeats(3))
+    )
     return [
-        *univariate_ratio(matrix, cases),
-        faster(
+        *compare_univariate(matrix, cases, effort),
+        compare_times(
             "sorting 10^6 scores / AUC with DeLong variance",
             1 / 1.5,
             lambda: np.sort(scores[0]),
             lambda: finish_roc(local_roc(scores, labels, 1000)),
+            effort,
         ),
-        faster(
+        compare_times(
             "scikit-learn's AUC x 14 / paired DeLong of 14 models, 10^5 patients",
             1.0,
             lambda: [roc_auc_score(outcome, row) for row in many],
-            lambda: paired(many, outcome),
+            lambda: compare_pairs(many, outcome),
+            effort,
         ),
         Measurement(
-            "Tables 1 to 3, 775 patients, two sites / 2 s", whole_s / 2, 1.0, "at most", f"{whole_s:.2f} s"
+            "Tables 1 to 3, 775 patients, two sites / 2 s", tables_s / 2, 1.0, "at most", f"{tables_s:.2f} s"
         ),
     ]

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from tests.bench.measurement import Measurement, faster
+from tests.bench.measurement import Effort, Measurement, compare_times
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from common.training.dataset import Samples
 
 NETWORKS = (("resnet10-narrow", 96, 64, 3), ("resnet18", 160, 32, 1), ("densenet121", 96, 32, 1))
 """Family, pixels, patients, epochs: the demo's network, where overheads weigh most, and two larger ones."""
+SMOKE_NETWORKS = (("resnet10-narrow", 32, 8, 1), ("resnet18", 32, 8, 1), ("densenet121", 32, 4, 1))
 BATCH = 16
 
 
-def run() -> list[Measurement]:
+def run(effort: Effort) -> list[Measurement]:
     """The specification's ratio, also with the loop in our memory format, and with our augmentation."""
     import torch
 
     torch.set_num_threads(1)
+    networks = effort.choose(NETWORKS, SMOKE_NETWORKS)
     return [
-        *(_against_bare_loop(*case) for case in NETWORKS),
-        _against_bare_loop(*NETWORKS[1], variant="in the same memory format"),
-        _against_bare_loop(*NETWORKS[0], variant="with augmentation"),
+        *(_compare_with_bare_loop(case, effort) for case in networks),
+        _compare_with_bare_loop(networks[1], effort, "in the same memory format"),
+        _compare_with_bare_loop(networks[0], effort, "with augmentation"),
     ]
 
 
-def _against_bare_loop(family: str, size: int, patients: int, epochs: int, variant: str = "") -> Measurement:
+def _compare_with_bare_loop(
+    case: tuple[str, int, int, int], effort: Effort, variant: str = ""
+) -> Measurement:
     from common.models.spec import NetworkSpec
     from common.models.zoo import build
     from common.training.dataset import Samples
@@ -31,6 +42,7 @@ def _against_bare_loop(family: str, size: int, patients: int, epochs: int, varia
     from common.training.loop import CPU, Schedule, train
     from common.training.settings import TrainingSettings
 
+    family, size, patients, epochs = case
     images = np.random.default_rng(0).random((patients, 1, size, size), dtype=np.float32)
     samples = Samples.of(images, np.arange(patients) % 3 == 0)
     augmented = variant == "with augmentation"
@@ -42,15 +54,16 @@ def _against_bare_loop(family: str, size: int, patients: int, epochs: int, varia
     if variant == "in the same memory format":
         place_network(bare, CPU)
     schedule = Schedule(epochs, seed=1)
-    return faster(
+    return compare_times(
         " ".join(f"{family} at {size} px against the bare loop {variant}".split()),
         0.97,
-        lambda: bare_loop(bare, samples, epochs),
+        lambda: run_bare_loop(bare, samples, epochs),
         lambda: train(ours, samples, settings, schedule),
+        effort,
     )
 
 
-def bare_loop(network, samples, epochs: int) -> None:
+def run_bare_loop(network: nn.Module, samples: Samples, epochs: int) -> None:
     """What everybody writes."""
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits

@@ -33,6 +33,11 @@ def run_command(program: str | Path, *arguments: str | Path, answer: str = "") -
     """Run an installed program to its end; it reads the answer where it asks.
 
     A process of its own would import every library anew, which takes longer than what most commands do.
+
+    Raises
+    ------
+    AssertionError
+        If it returns instead of exiting.
     """
     (script,) = entry_points(group="console_scripts", name=str(program))
     output, errors = io.StringIO(), io.StringIO()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 from sites.patients import a_case
 
 from client.answers.score_store import ScoreStore
-from client.answers.statistics import SiteAnalyses
+from client.answers.statistics import ANSWERS, SiteAnalyses
 from client.cohort.cases import PreparedCase
 from client.release.registry import ReleaseRegistry
 from common.messages.groups import groups_of
@@ -21,19 +21,6 @@ from common.plan.study import StudyPlan
 from common.stats.contract import Summary
 from common.stats.minima import minima_of
 from server.exchange import GroupSums, sum_by_group
-
-_ANSWERS: dict[Operation, Callable[[SiteAnalyses, RequestHeader, Parameters], Summary]] = {
-    Operation.GUARD: SiteAnalyses.guard,
-    Operation.COHORT: SiteAnalyses.sum_tables,
-    Operation.SETUP: SiteAnalyses.sum_setup,
-    Operation.NEWTON: SiteAnalyses.sum_newton,
-    Operation.AGREEMENT: SiteAnalyses.sum_readings,
-    Operation.READING_MEANS: SiteAnalyses.sum_readings,
-    Operation.READING_SUMS: SiteAnalyses.sum_readings,
-    Operation.EVALUATE: SiteAnalyses.evaluate,
-    Operation.CALIBRATE: SiteAnalyses.calibrate,
-    Operation.COMPARE: SiteAnalyses.compare,
-}
 
 
 def analyses_of(plan: StudyPlan, site: str, cases: Sequence[PreparedCase], folder: Path) -> SiteAnalyses:
@@ -97,7 +84,7 @@ class NearExchange:
     ) -> Summary:
         self.asked.append((operation, site, parameters))
         fields = {"operation": operation, "plan_hash": self.plan.digest(), "site": site, **context}
-        return _ANSWERS[operation](self.sites[site], RequestHeader.model_validate(fields), parameters)
+        return ANSWERS[operation](self.sites[site], RequestHeader.model_validate(fields), parameters)
 
 
 def make_scored_cases(seed: int, patients: int) -> tuple[PreparedCase, ...]:

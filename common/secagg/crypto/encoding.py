@@ -161,7 +161,13 @@ def _flatten(vector: Vector, values: SiteValues) -> SiteValues:
 def _write_updates(
     vector: Vector, values: SiteValues, body: Words, alpha: float, clip_fraction: float
 ) -> int:
-    """Fill the words, and return how many elements were clipped."""
+    """Fill the words, and return how many elements were clipped.
+
+    Raises
+    ------
+    SecAggError
+        E_WEIGHT if alpha is no share; E_CLIP if more elements are clipped than the plan allows.
+    """
     if not 0 < alpha <= 1:
         raise SecAggError("a site's weight must lie above 0 and at most at 1", code="E_WEIGHT")
     factor = math.ldexp(alpha, vector.scale_bits)
@@ -211,7 +217,13 @@ def _write_reals(values: SiteValues, body: Words, sites: int) -> None:
 
 
 def _find_largest(values: SiteValues) -> float:
-    """The greatest magnitude; refuses values that are not finite."""
+    """The greatest magnitude; refuses values that are not finite.
+
+    Raises
+    ------
+    SecAggError
+        E_NONFINITE if a value is NaN or infinite.
+    """
     largest = max(float(values.max(initial=0)), -float(values.min(initial=0)))
     if not math.isfinite(largest):
         raise SecAggError("a value is NaN or infinite", code="E_NONFINITE")

@@ -79,11 +79,6 @@ def fingerprint(public: bytes) -> str:
     return " ".join(text[start : start + 4] for start in range(0, len(text), 4))
 
 
-def generate_session_key() -> X25519PrivateKey:
-    """A new session key; its raw public half is ``.public_key().public_bytes_raw()``."""
-    return X25519PrivateKey.generate()
-
-
 def derive_shared_secret(private: X25519PrivateKey, peer: bytes) -> bytes:
     """The 32 bytes that the owners of two session keys both compute.
 

@@ -159,7 +159,13 @@ class SiteMachine:
             party.audit("ERASE", None, reason="orphan")
 
     def _close(self, party: Party, request: Close) -> bytes:
-        """The answer to M7, which may come again."""
+        """The answer to M7, which may come again.
+
+        Raises
+        ------
+        SecAggError
+            E_NO_STATE if no such round was begun; E_CONTEXT if it was closed with another result.
+        """
         last, ended = self.files.history.find_begun(request.phase), self.files.history.find_end(request.hdr)
         if ended is None:
             if last is None or last.hdr != request.hdr:
@@ -183,7 +189,13 @@ class SiteMachine:
 
 
 def _read_carried(close: MessageFrame) -> MessageFrame:
-    """The M1 that a CLOSE carries; its own signature is checked like that of any message."""
+    """The M1 that a CLOSE carries; its own signature is checked like that of any message.
+
+    Raises
+    ------
+    SecAggError
+        E_CONTEXT if it carries another message.
+    """
     frame = unpack(close.payload)
     if frame.kind is not MessageKind.ROUND_REQUEST:
         raise SecAggError("a close carries another message than a round request", code="E_CONTEXT")

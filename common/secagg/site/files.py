@@ -80,6 +80,8 @@ class SiteFiles:
         SecAggError
             E_BUSY if another one is in it; E_RESTORED if the folder is behind its witness;
             E_STATE_CORRUPT if the ledger or the witness is damaged.
+        RheError
+            Whatever the work inside is refused with.
         """
         with self._lock_alone():
             self._check_witness()
@@ -152,7 +154,7 @@ class SiteFiles:
         ------
         SecAggError
             E_STATE_CORRUPT if the file is gone or has another length.
-        """
+        """  # noqa: DOC501 - `_damage_error` is one
         into = words.data.cast("B")
         try:
             with (self._path_of(phase) / f"encoded.{number}").open("rb") as file:
@@ -180,7 +182,7 @@ class SiteFiles:
         ------
         SecAggError
             E_STATE_CORRUPT if it is gone or altered.
-        """
+        """  # noqa: DOC501 - `_damage_error` is one
         try:
             reply = (self._path_of(phase) / f"reply.{digest}").read_bytes()
         except OSError:

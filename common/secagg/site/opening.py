@@ -98,7 +98,13 @@ def definitions_of(computed: Computed) -> tuple[str, ...]:
 
 
 def _check_request(party: Party, request: RoundRequest, frame: MessageFrame) -> PhaseRules:
-    """The phase's rules, once the request is found to keep to them, whatever was asked before."""
+    """The phase's rules, once the request is found to keep to them, whatever was asked before.
+
+    Raises
+    ------
+    SecAggError
+        E_CONTEXT, E_VECTOR, E_ROUND_RANGE, E_EXPIRED or E_INPUT_HASH: which rule the request breaks.
+    """
     roster = party.roster
     if (request.study, request.plan, request.roster) != (roster.study, roster.plan, roster.digest):
         raise SecAggError("the request is of another study, plan or roster", code="E_CONTEXT")
@@ -135,7 +141,13 @@ def _check_history(party: Party, request: RoundRequest, frame: MessageFrame) -> 
 
 
 def _clear(party: Party, state: SiteState | None, request: RoundRequest) -> None:
-    """Wipe what a higher round supersedes; an open session has to be closed first."""
+    """Wipe what a higher round supersedes; an open session has to be closed first.
+
+    Raises
+    ------
+    SecAggError
+        E_BUSY if another session of the phase is open.
+    """
     if isinstance(state, SessionState):
         raise SecAggError("another session of the phase is open", code="E_BUSY")
     party.erase(request, "superseded")
@@ -171,6 +183,11 @@ def _keep_vectors(
     """Compute and keep a round's vectors; return their SHA-256 and the definitions of static statistics.
 
     In a session there is nothing to compute yet.
+
+    Raises
+    ------
+    SecAggError
+        E_VECTOR if the site computed other vectors than the plan's.
     """
     if request.mode == "session":
         return (), ()

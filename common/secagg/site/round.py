@@ -112,7 +112,13 @@ def _check_release(party: Party, state: RoundState) -> None:
 def _mask_contribution(
     party: Party, state: RoundState, pairing: Pairing
 ) -> tuple[bytearray, SignedContribution]:
-    """M4, made in place, and its signed header, which M5 brings back."""
+    """M4, made in place, and its signed header, which M5 brings back.
+
+    Raises
+    ------
+    SecAggError
+        E_STATE_CORRUPT if a kept vector was altered.
+    """
     vectors = _vectors_of(state)
     blind = _make_contribution(party, state, NO_DIGEST)
     message, payload = make_room(len(blind.body()), count_payload_bytes(vectors))
@@ -135,7 +141,13 @@ def _make_contribution(party: Party, state: RoundState, payload: str) -> Contrib
 
 
 def _check_contributions(party: Party, request: RevealRequest, state: RoundState) -> None:
-    """Refuse to reveal another attempt than the latest, or without all members' signed contributions (R2)."""
+    """Refuse to reveal another attempt than the latest, or without all members' signed contributions (R2).
+
+    Raises
+    ------
+    SecAggError
+        E_WRONG_ATTEMPT, E_DUP_SITE, E_SET_INCOMPLETE, E_CONTRIB_SIG or E_CONTEXT.
+    """
     if request.attempt != state.attempt:
         raise SecAggError("not the latest attempt", code="E_WRONG_ATTEMPT")
     sites = [signed.contribution.site for signed in request.contributions]

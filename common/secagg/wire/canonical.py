@@ -60,7 +60,13 @@ def _write_json(fields: Json) -> bytes:
 
 
 def _make_plain(value: object) -> Json:
-    """The same value, made of JSON's own types only."""
+    """The same value, made of JSON's own types only.
+
+    Raises
+    ------
+    TypeError
+        If a value has no canonical form.
+    """
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, Mapping):

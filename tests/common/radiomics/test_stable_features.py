@@ -33,7 +33,7 @@ def readings(intra, inter):
 
 
 def estimate(value, low=None):
-    return Estimate(value, None if low is None else Interval(low, 1.0, "F"), 20, 0, "ICC(2,1)")
+    return Estimate.of(value, None if low is None else Interval(low, 1.0, "F"), "ICC(2,1)", 20, 0)
 
 
 def test_retained_within_and_between_readers():
@@ -66,7 +66,7 @@ def test_what_may_not_be_shown_is_not_retained():
     )
 
     assert not few.retained.any()
-    assert few.estimates["intra"][0].status.kind == "suppressed"
+    assert few.estimates["intra"][0].standing.kind == "suppressed"
     assert not StabilityCriterion().is_met(absent(suppressed("few"), "ICC(2,1)"))
 
 
@@ -100,7 +100,7 @@ def test_sums_of_sites_equal_all_readings_together(judged):
     assert len(pairs) == 8
     for ours, whole in pairs:
         assert ours.value == pytest.approx(whole.value, rel=1e-12)
-        assert ours.interval.low == pytest.approx(whole.interval.low, rel=1e-10)
+        assert ours.low == pytest.approx(whole.low, rel=1e-10)
     np.testing.assert_array_equal(federated.retained, pooled.retained)
 
 

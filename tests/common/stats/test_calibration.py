@@ -55,7 +55,7 @@ def test_many_cohorts_in_one_loop_are_each_alone():
     assert found[2].intercept.value == pytest.approx(
         rounds_over(second, y2, [slice(None)]).intercept.value, rel=1e-9
     )
-    assert found[1].slope.status.kind == "suppressed"
+    assert found[1].slope.standing.kind == "suppressed"
 
 
 def test_equals_sklearn():
@@ -83,7 +83,7 @@ def test_intercept_and_slope_solve_their_equations(federations):
         assert abs(np.sum(labels - special.expit(result.intercept.value + x))) < 1e-7
         slope = result.slope.value
         assert slope == pytest.approx(0.8, abs=0.35)
-        assert result.slope.interval.low < slope < result.slope.interval.high
+        assert result.slope.low < slope < result.slope.high
     # The slope is the coefficient of a logistic model without penalty.
     model = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(x[:, np.newaxis], labels)
     assert slope == pytest.approx(model.coef_[0, 0], rel=1e-5)
@@ -121,8 +121,8 @@ def test_perfectly_separated_scores_have_no_slope():
 
     result = rounds_over(np.where(labels, 0.7, 0.3), labels, [np.arange(40)])
 
-    assert "separated" in str(result.slope.status)
-    assert result.intercept.status.ok
+    assert "separated" in str(result.slope.standing)
+    assert result.intercept.standing.ok
 
 
 @pytest.mark.parametrize("score", [0.3, 0.5])
@@ -131,7 +131,7 @@ def test_constant_score_has_no_slope(score):
 
     result = rounds_over(np.full(40, score), labels, [np.arange(25), np.arange(25, 40)])
 
-    assert str(result.slope.status) == "undefined(all scores are equal)"
+    assert str(result.slope.standing) == "undefined(all scores are equal)"
     # The intercept takes the mean prediction to the prevalence.
     assert result.intercept.value == pytest.approx(special.logit(0.25) - special.logit(score))
 
@@ -211,4 +211,4 @@ def test_equal_scores_have_an_intercept_but_no_slope():
     found = rounds_over(np.full(60, 0.25), labels, [np.arange(20), np.arange(20, 60)])
 
     assert found.intercept.value == pytest.approx(special.logit(1 / 3) - special.logit(0.25), rel=1e-9)
-    assert found.slope.status.reason == "all scores are equal"
+    assert found.slope.standing.reason == "all scores are equal"

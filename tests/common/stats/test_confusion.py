@@ -77,19 +77,19 @@ def test_equals_sklearn_and_federated_equals_pooled(federations):
 def test_interval_of_f1_is_jaccards_mapped():
     result = finish_confusion(of_counts(10, 5, 5, 80))
 
-    jaccard = finish_confusion(of_counts(10, 10, 50, 80)).sensitivity.interval
+    jaccard = finish_confusion(of_counts(10, 10, 50, 80)).sensitivity
     assert result.f1.value == 2 / 3
-    assert result.f1.interval.low == pytest.approx(2 * jaccard.low / (1 + jaccard.low))
-    assert result.f1.interval.high == pytest.approx(2 * jaccard.high / (1 + jaccard.high))
+    assert result.f1.low == pytest.approx(2 * jaccard.low / (1 + jaccard.low))
+    assert result.f1.high == pytest.approx(2 * jaccard.high / (1 + jaccard.high))
 
 
 def test_nothing_over_nothing_is_undefined():
     result = finish_confusion(of_counts(0, 20, 0, 30))
 
-    assert str(result.ppv.status) == "undefined(0/0)"
-    assert (result.ppv.value, result.ppv.interval, result.ppv.n_used) == (None, None, 0)
+    assert str(result.ppv.standing) == "undefined(0/0)"
+    assert (result.ppv.value, result.ppv.low, result.ppv.high, result.ppv.n_used) == (None, None, None, 0)
     assert (result.sensitivity.value, result.f1.value, result.npv.value) == (0, 0, 0.6)
-    assert finish_confusion(of_counts(0, 0, 0, 30)).f1.status.kind == "undefined"
+    assert finish_confusion(of_counts(0, 0, 0, 30)).f1.standing.kind == "undefined"
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,8 @@ def test_a_small_cell_takes_all_that_determines_it(counts, hidden, kept):
     cells = ("true_positive", "false_negative", "false_positive", "true_negative")
     assert {cell for cell in cells if getattr(result, cell) is None} == hidden
     assert {name for name in METRICS if getattr(result, name).value is not None} == kept
-    assert {name for name in METRICS if getattr(result, name).interval is not None} == kept
+    assert {name for name in METRICS if getattr(result, name).low is not None} == kept
+    assert {name for name in METRICS if getattr(result, name).high is not None} == kept
     assert result.status.kind == "suppressed"
     assert finish_confusion(of_counts(*counts), minima=REPLICATION).status.ok
 
@@ -114,7 +115,7 @@ def test_a_small_cell_takes_all_that_determines_it(counts, hidden, kept):
 def test_clopper_pearson_on_request():
     result = finish_confusion(of_counts(15, 65, 51, 168), "clopper-pearson")
 
-    assert result.sensitivity.interval.low == pytest.approx(0.1089136881475294, rel=1e-12)
+    assert result.sensitivity.low == pytest.approx(0.1089136881475294, rel=1e-12)
 
 
 def test_refuses_shapes_that_differ():
@@ -129,4 +130,4 @@ def test_few_without_a_score_hide_the_matrix_that_would_tell_how_many():
     result = finish_confusion(local_confusion(scores, labels, 0.5))
 
     assert (result.n_missing, result.n_used, result.true_positive, result.true_negative) == (None,) * 4
-    assert result.sensitivity.status.kind == "suppressed"
+    assert result.sensitivity.standing.kind == "suppressed"

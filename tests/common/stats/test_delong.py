@@ -107,9 +107,9 @@ def test_difference_by_its_formula():
     (result,) = compare_aucs(aucs, ((3, 0),))
 
     se = np.sqrt(c[3, 3] + c[0, 0] - 2 * c[3, 0])
-    assert result.difference == pytest.approx(auc[3] - auc[0], rel=1e-12)
-    assert result.interval.low == pytest.approx(auc[3] - auc[0] - 1.959963984540054 * se, rel=1e-9)
-    assert result.interval.high == pytest.approx(auc[3] - auc[0] + 1.959963984540054 * se, rel=1e-9)
+    assert result.difference.value == pytest.approx(auc[3] - auc[0], rel=1e-12)
+    assert result.difference.low == pytest.approx(auc[3] - auc[0] - 1.959963984540054 * se, rel=1e-9)
+    assert result.difference.high == pytest.approx(auc[3] - auc[0] + 1.959963984540054 * se, rel=1e-9)
 
 
 def test_omnibus_of_two_models_is_the_squared_z_and_ignores_a_repeated_model():
@@ -145,7 +145,8 @@ def test_a_model_against_itself():
 
     (result,) = compare_aucs(aucs, ((0, 1),))
 
-    assert (result.difference, result.z, result.p, result.interval) == (0.0, 0.0, 1.0, None)
+    assert (result.difference.value, result.z, result.p) == (0.0, 0.0, 1.0)
+    assert (result.difference.low, result.difference.high) == (None, None)
     assert omnibus(aucs).status.kind == "undefined"
 
 
@@ -156,7 +157,7 @@ def test_two_perfect_curves_that_differ_have_no_test():
 
     (result,) = compare_aucs(aucs, ((0, 1),))
 
-    assert (result.p, result.p_adjusted, result.status.kind) == (None, None, "undefined")
+    assert (result.p, result.p_adjusted, result.difference.standing.kind) == (None, None, "undefined")
 
 
 def test_patients_without_all_scores_are_left_out_and_counted():
@@ -167,7 +168,7 @@ def test_patients_without_all_scores_are_left_out_and_counted():
     _, without = two_rounds(scores[:, 7:], labels[7:], [np.arange(243)])
 
     (result,) = compare_aucs(aucs, ((0, 1),))
-    assert (result.n_used, result.n_missing) == (243, 7)
+    assert (result.difference.n_used, result.difference.n_missing) == (243, 7)
     assert result.z == pytest.approx(compare_aucs(without, ((0, 1),))[0].z, rel=1e-10)
 
 
@@ -177,12 +178,12 @@ def test_too_few_are_suppressed_and_few_missing_hidden():
     _, aucs = two_rounds(scores[:, few], labels[few], [np.arange(39)])
 
     (result,) = compare_aucs(aucs, ((0, 1),))
-    assert (result.status.kind, result.p, result.difference) == ("suppressed", None, None)
+    assert (result.difference.standing.kind, result.p, result.difference.value) == ("suppressed", None, None)
     assert omnibus(aucs).status.kind == "suppressed"
-    assert compare_aucs(aucs, ((0, 1),), SIMULATION)[0].status.ok
+    assert compare_aucs(aucs, ((0, 1),), SIMULATION)[0].difference.standing.ok
     scores[0, 0] = np.nan
     _, missing = two_rounds(scores, labels, [np.arange(250)])
-    assert (compare_aucs(missing, ((0, 1),))[0].n_used, omnibus(missing).n_missing) == (None, None)
+    assert (compare_aucs(missing, ((0, 1),))[0].difference.n_used, omnibus(missing).n_missing) == (None, None)
 
 
 def test_one_patient_of_a_class_has_no_variance():
@@ -190,7 +191,7 @@ def test_one_patient_of_a_class_has_no_variance():
     few = [np.flatnonzero(labels)[0], *np.flatnonzero(~labels)[:30]]
     _, aucs = two_rounds(scores[:, few], labels[few], [np.arange(31)])
 
-    assert compare_aucs(aucs, ((0, 1),), SIMULATION)[0].status.kind == "undefined"
+    assert compare_aucs(aucs, ((0, 1),), SIMULATION)[0].difference.standing.kind == "undefined"
 
 
 def test_single_model_has_no_omnibus():

@@ -27,8 +27,8 @@ def test_equals_vcd(weights, name, reference):
     result = finish_kappa(of_table(TABLE), weights)
 
     assert result.value == pytest.approx(expected[f"{name}.value"], rel=1e-12)
-    assert result.interval.low == pytest.approx(expected[f"{name}.low"], rel=1e-10)
-    assert result.interval.high == pytest.approx(expected[f"{name}.high"], rel=1e-10)
+    assert result.low == pytest.approx(expected[f"{name}.low"], rel=1e-10)
+    assert result.high == pytest.approx(expected[f"{name}.high"], rel=1e-10)
     assert (result.n_used, result.n_missing) == (118, 0)
 
 
@@ -45,9 +45,9 @@ def test_federated_equals_sklearn(readings, weights):
 
     assert result.n_missing == np.sum(~known)
     if not known.any():
-        assert str(result.status) == "undefined(no readings)"
+        assert str(result.standing) == "undefined(no readings)"
     elif len({*first[known], *second[known]}) == 1:
-        assert str(result.status) == "undefined(all readings are in one category)"
+        assert str(result.standing) == "undefined(all readings are in one category)"
     else:
         name = None if weights == "unweighted" else weights
         expected = cohen_kappa_score(first[known], second[known], labels=[0, 1, 2], weights=name)
@@ -55,13 +55,13 @@ def test_federated_equals_sklearn(readings, weights):
 
 
 def test_single_category():
-    assert finish_kappa(of_table([[20]]), "linear").status.kind == "undefined"
+    assert finish_kappa(of_table([[20]]), "linear").standing.kind == "undefined"
 
 
 def test_few_subjects_are_suppressed_and_few_missing_hide_the_number():
-    assert finish_kappa(of_table([[4, 1], [2, 2]])).status.kind == "suppressed"
+    assert finish_kappa(of_table([[4, 1], [2, 2]])).standing.kind == "suppressed"
     result = finish_kappa(of_table([[40, 1], [2, 20]], missing=3))
-    assert (result.n_used, result.n_missing, result.status.ok) == (None, None, True)
+    assert (result.n_used, result.n_missing, result.standing.ok) == (None, None, True)
 
 
 @pytest.mark.parametrize(

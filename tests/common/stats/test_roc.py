@@ -45,7 +45,7 @@ def test_counts_of_six_patients_by_hand():
     ]
     # In bin 3 the positive 0.35 beats 0.3 (2) and ties with 0.35 (1): 3 half wins of 2 pairs.
     assert summary.counts["same_bin"].tolist() == [[3, 2]]
-    assert finish_roc(summary, minima=SIMULATION).auc == (2.5 + 4) / 8
+    assert finish_roc(summary, minima=SIMULATION).auc.value == (2.5 + 4) / 8
 
 
 def test_equals_proc_on_asah(asah, reference):
@@ -55,10 +55,10 @@ def test_equals_proc_on_asah(asah, reference):
 
     for model, name in enumerate(names):
         result = finish_roc(summary, "delong", model=model)
-        assert result.auc == pytest.approx(expected[f"{name}.auc"], rel=1e-12)
+        assert result.auc.value == pytest.approx(expected[f"{name}.auc"], rel=1e-12)
         assert result.variance == pytest.approx(expected[f"{name}.variance"], rel=1e-10)
-        assert result.interval.low == pytest.approx(expected[f"{name}.delong.low"], rel=1e-10)
-        assert result.interval.high == pytest.approx(expected[f"{name}.delong.high"], rel=1e-10)
+        assert result.auc.low == pytest.approx(expected[f"{name}.delong.low"], rel=1e-10)
+        assert result.auc.high == pytest.approx(expected[f"{name}.delong.high"], rel=1e-10)
         assert (result.n_positive, result.n_negative, result.error_bound) == (41, 72, 0)
 
 
@@ -95,7 +95,7 @@ def test_one_site_is_exact_however_coarse_the_bins(bins):
 
     result = finish_roc(local_roc(scores, labels, bins))
 
-    assert result.auc == pytest.approx(roc_auc_score(labels, scores), rel=1e-14)
+    assert result.auc.value == pytest.approx(roc_auc_score(labels, scores), rel=1e-14)
     assert result.error_bound == 0
 
 
@@ -108,11 +108,11 @@ def test_federated_equals_pooled(decimals, federations):
 
     for sites in federations(labels):
         result = finish_roc(total(local_roc(scores[site], labels[site], 100) for site in sites))
-        assert abs(result.auc - value) <= result.error_bound + 1e-15
+        assert abs(result.auc.value - value) <= result.error_bound + 1e-15
         assert result.variance == pytest.approx(pooled.variance, rel=1e-12)
         assert result.curve == pooled.curve
         on_grid = finish_roc(total(local_roc(grid[site], labels[site], 100) for site in sites))
-        assert on_grid.auc == pytest.approx(brute_force(grid, labels)[0], rel=1e-14)
+        assert on_grid.auc.value == pytest.approx(brute_force(grid, labels)[0], rel=1e-14)
         assert on_grid.variance == pytest.approx(brute_force(grid, labels)[1], rel=1e-12)
     assert pooled.variance == pytest.approx(variance, rel=0.02)
 
@@ -126,10 +126,10 @@ def test_true_auc_lies_within_the_bound(patients, bins):
     summary = total(local_roc(scores[site == number], labels[site == number], bins) for number in range(3))
     result = finish_roc(summary, minima=SIMULATION)
     if labels.all() or not labels.any():
-        assert result.status.kind == "suppressed"
+        assert result.auc.standing.kind == "suppressed"
         return
     value, _ = brute_force(scores, labels)
-    assert abs(result.auc - value) <= result.error_bound + 1e-12
+    assert abs(result.auc.value - value) <= result.error_bound + 1e-12
 
 
 def test_few_values_leave_nothing_open():
@@ -138,7 +138,7 @@ def test_few_values_leave_nothing_open():
 
     assert finish_roc(summary, minima=SIMULATION).error_bound == 0.25
     exact = finish_roc(summary, minima=SIMULATION, exact=True)
-    assert (exact.auc, exact.error_bound) == (0.5, 0.0)
+    assert (exact.auc.value, exact.error_bound) == (0.5, 0.0)
 
 
 def test_bound_shrinks_to_what_sites_leave_open():
@@ -150,7 +150,7 @@ def test_bound_shrinks_to_what_sites_leave_open():
     )
 
     # Each site resolves one of the four pairs of bin 5: one won, one lost; two stay open.
-    assert (result.auc, result.error_bound) == (0.5, 0.25)
+    assert (result.auc.value, result.error_bound) == (0.5, 0.25)
 
 
 @pytest.mark.parametrize(
@@ -194,16 +194,16 @@ def test_perfect_separation_shows_the_binomial_interval(direction, auc):
 
     result = finish_roc(local_roc(scores, labels, 100))
 
-    assert (result.auc, result.variance) == (auc, 0.0)
-    assert result.interval.method == "mc_binomial"
-    assert (result.interval.high == 1.0) == (auc == 1.0)
+    assert (result.auc.value, result.variance) == (auc, 0.0)
+    assert result.auc.method == "mc_binomial"
+    assert (result.auc.high == 1.0) == (auc == 1.0)
 
 
 def test_constant_score_has_no_interval():
     result = finish_roc(local_roc(np.full(40, 0.3), np.arange(40) >= 20, 100))
 
-    assert (result.auc, result.variance, result.interval) == (0.5, 0.0, None)
-    assert result.status.ok
+    assert (result.auc.value, result.variance, result.auc.low, result.auc.high) == (0.5, 0.0, None, None)
+    assert result.auc.standing.ok
     assert result.curve.false_positive_rate == (0.0, 1.0)
 
 
@@ -213,8 +213,8 @@ def test_one_class_and_too_few_are_suppressed():
     tiny = finish_roc(local_roc(np.linspace(0, 1, 40), np.arange(40) >= 36, 10))
     nobody = finish_roc(local_roc(np.empty(0), np.empty(0, dtype=bool), 10))
 
-    assert str(only.status) == "suppressed(patients of one class only)"
-    assert (few.status.kind, few.auc, few.curve, few.variance, few.n_positive) == (
+    assert str(only.auc.standing) == "suppressed(patients of one class only)"
+    assert (few.auc.standing.kind, few.auc.value, few.curve, few.variance, few.n_positive) == (
         "suppressed",
         None,
         None,
@@ -222,17 +222,18 @@ def test_one_class_and_too_few_are_suppressed():
         9,
     )
     assert (tiny.n_positive, tiny.n_negative) == (None, 36)
-    assert nobody.status.kind == "undefined"
+    assert nobody.auc.standing.kind == "undefined"
     assert (
-        finish_roc(local_roc(np.linspace(0, 1, 40), np.arange(40) >= 36, 10), minima=REPLICATION).auc == 1.0
+        finish_roc(local_roc(np.linspace(0, 1, 40), np.arange(40) >= 36, 10), minima=REPLICATION).auc.value
+        == 1.0
     )
 
 
 def test_single_patient_of_a_class_has_no_variance():
     result = finish_roc(local_roc(np.linspace(0, 1, 10), np.arange(10) == 8, 1000), minima=SIMULATION)
 
-    assert result.auc == 8 / 9
-    assert (result.variance, result.interval) == (None, None)
+    assert result.auc.value == 8 / 9
+    assert (result.variance, result.auc.low, result.auc.high) == (None, None, None)
 
 
 def test_released_curve_has_steps_of_the_minimum_and_lies_on_sklearns():
@@ -296,8 +297,12 @@ def test_patients_without_a_score_are_left_out_and_counted(federations):
         for model, known in enumerate(~np.isnan(two)):
             result = finish_roc(summary, model=model)
             alone = finish_roc(local_roc(scores[known], labels[known], 1000))
-            assert (result.n_missing, result.n_positive) == ((11, 8)[model], labels[known].sum())
-            assert (result.auc, result.variance, result.curve) == (alone.auc, alone.variance, alone.curve)
+            assert (result.auc.n_missing, result.n_positive) == ((11, 8)[model], labels[known].sum())
+            assert (result.auc.value, result.variance, result.curve) == (
+                alone.auc.value,
+                alone.variance,
+                alone.curve,
+            )
 
 
 def test_few_without_a_score_hide_what_would_tell_how_many_have_one():
@@ -307,9 +312,13 @@ def test_few_without_a_score_hide_what_would_tell_how_many_have_one():
     hidden = finish_roc(local_roc(scores, labels, 100))
     shown = finish_roc(local_roc(scores, labels, 100), minima=SIMULATION)
 
-    assert (hidden.n_missing, hidden.n_positive, hidden.n_negative, hidden.curve) == (None,) * 4
-    assert (hidden.auc, hidden.status.ok, shown.n_missing) == (round(shown.auc, 3), True, 4)
-    assert hidden.interval.low == round(hidden.interval.low, 3)
+    assert (hidden.auc.n_missing, hidden.n_positive, hidden.n_negative, hidden.curve) == (None,) * 4
+    assert (hidden.auc.value, hidden.auc.standing.ok, shown.auc.n_missing) == (
+        round(shown.auc.value, 3),
+        True,
+        4,
+    )
+    assert hidden.auc.low == round(hidden.auc.low, 3)
     assert 0 <= hidden.error_bound - shown.error_bound < 0.001
 
 
@@ -318,7 +327,7 @@ def test_an_auc_does_not_tell_how_few_have_no_score():
     scores, labels = draw(6)
     scores[:3] = np.nan
     summary = local_roc(scores, labels, 100)
-    shown, full = finish_roc(summary).auc, finish_roc(summary, minima=SIMULATION).auc
+    shown, full = finish_roc(summary).auc.value, finish_roc(summary, minima=SIMULATION).auc.value
 
     def possible(auc, precision):
         pairs = [2 * (labels.sum() - i) * ((~labels).sum() - j) for i in range(5) for j in range(5)]
@@ -331,7 +340,7 @@ def test_an_auc_does_not_tell_how_few_have_no_score():
 def test_nobody_with_a_score():
     result = finish_roc(local_roc(np.full(6, np.nan), np.arange(6) < 3, 10))
 
-    assert (result.status.kind, result.n_missing) == ("undefined", 6)
+    assert (result.auc.standing.kind, result.auc.n_missing) == ("undefined", 6)
 
 
 def test_a_million_scores_match_sklearn():
@@ -339,6 +348,6 @@ def test_a_million_scores_match_sklearn():
     labels = random.random(1_000_000) < 0.3
     scores = random.random(1_000_000)
 
-    assert finish_roc(local_roc(scores, labels, 1000)).auc == pytest.approx(
+    assert finish_roc(local_roc(scores, labels, 1000)).auc.value == pytest.approx(
         roc_auc_score(labels, scores), rel=1e-12
     )

@@ -34,7 +34,7 @@ def test_each_part_as_if_alone_however_the_patients_are_spread(federations):
         results = finish_subgroups(summary)
         for part, result in enumerate(results):
             auc, variance = kernel(scores[parts == part], labels[parts == part])
-            assert result.auc == pytest.approx(auc, abs=result.error_bound + 1e-14)
+            assert result.auc.value == pytest.approx(auc, abs=result.error_bound + 1e-14)
             assert result.variance == pytest.approx(variance, rel=1e-10)
         assert len(results) == 3
 
@@ -44,25 +44,28 @@ def test_the_next_smallest_is_hidden_too():
 
     results = finish_subgroups(local_subgroups(scores, labels, parts, 4, 1000))
 
-    assert [result.status.kind for result in results] == ["ok", "ok", "suppressed", "suppressed"]
-    assert "another subgroup" in results[2].status.reason
-    assert "fewer than 10" in results[3].status.reason
+    assert [result.auc.standing.kind for result in results] == ["ok", "ok", "suppressed", "suppressed"]
+    assert "another subgroup" in results[2].auc.standing.reason
+    assert "fewer than 10" in results[3].auc.standing.reason
     for result in results[2:]:
-        assert (result.auc, result.variance, result.interval, result.curve) == (None,) * 4
+        assert (result.auc.value, result.auc.low, result.auc.high) == (None, None, None)
+        assert (result.variance, result.curve) == (None, None)
         assert (result.n_positive, result.n_negative) == (None, None)
-    assert finish_subgroups(local_subgroups(scores, labels, parts, 4, 1000), minima=SIMULATION)[3].status.ok
+    assert finish_subgroups(local_subgroups(scores, labels, parts, 4, 1000), minima=SIMULATION)[
+        3
+    ].auc.standing.ok
 
 
 def test_two_that_are_small_together_hide_a_third():
     results = finish_subgroups(local_subgroups(*draw([(60, 30), (40, 20), (4, 3), (5, 4)]), 4, 100))
 
-    assert [result.status.ok for result in results] == [True, False, False, False]
+    assert [result.auc.standing.ok for result in results] == [True, False, False, False]
 
 
 def test_two_that_are_enough_together_hide_no_third():
     results = finish_subgroups(local_subgroups(*draw([(60, 30), (40, 20), (30, 9), (50, 8)]), 4, 100))
 
-    assert [result.status.ok for result in results] == [True, True, False, False]
+    assert [result.auc.standing.ok for result in results] == [True, True, False, False]
 
 
 def test_a_missing_part_counts_as_a_part():
@@ -70,13 +73,13 @@ def test_a_missing_part_counts_as_a_part():
 
     results = finish_subgroups(local_subgroups(scores, labels, np.where(parts == 2, -1, parts), 2, 100))
 
-    assert [result.status.ok for result in results] == [True, False]
+    assert [result.auc.standing.ok for result in results] == [True, False]
 
 
 def test_an_empty_part_hides_nothing():
     results = finish_subgroups(local_subgroups(*draw([(60, 30), (40, 20), (0, 0)]), 3, 100))
 
-    assert [result.status.kind for result in results] == ["ok", "ok", "undefined"]
+    assert [result.auc.standing.kind for result in results] == ["ok", "ok", "undefined"]
 
 
 def test_patients_without_a_score_are_counted_in_each_part():
@@ -86,7 +89,7 @@ def test_patients_without_a_score_are_counted_in_each_part():
     summary = local_subgroups(scores, labels, parts, 3, 100)
 
     assert summary.counts["missing"].tolist() == [0, 6, 0, 0]
-    assert [result.n_missing for result in finish_subgroups(summary)] == [0, 6, 0]
+    assert [result.auc.n_missing for result in finish_subgroups(summary)] == [0, 6, 0]
     assert finish_subgroups(summary)[1].n_positive == 40
 
 
@@ -97,10 +100,10 @@ def test_few_without_a_score_cannot_be_worked_out_from_the_other_parts():
 
     results = finish_subgroups(local_subgroups(scores, labels, parts, 3, 100))
 
-    assert [result.n_missing for result in results] == [9, None, None]
+    assert [result.auc.n_missing for result in results] == [9, None, None]
     assert [result.n_positive for result in results] == [30, None, None]
     assert [result.curve is None for result in results] == [False, True, True]
-    assert all(result.status.ok for result in results)
+    assert all(result.auc.standing.ok for result in results)
 
 
 def test_refuses_a_part_that_is_none():
@@ -115,11 +118,12 @@ def test_unpaired_difference_by_its_formula():
 
     result = compare_unpaired(one, two)
 
-    assert result.difference == pytest.approx(a - b)
+    assert result.difference.value == pytest.approx(a - b)
     assert result.z == pytest.approx((a - b) / (v + w) ** 0.5)
     assert result.p == pytest.approx(2 * stats.norm.sf(abs(result.z)))
-    assert result.interval.low == pytest.approx(a - b - 1.959963984540054 * (v + w) ** 0.5)
-    assert (result.n_used, result.n_missing, result.method) == (180, 0, "DeLong, unpaired")
+    assert result.difference.low == pytest.approx(a - b - 1.959963984540054 * (v + w) ** 0.5)
+    assert (result.difference.n_used, result.difference.n_missing) == (180, 0)
+    assert result.difference.method == "DeLong, unpaired"
 
 
 def test_unpaired_equals_proc_on_two_halves_of_asah(rows, reference):
@@ -140,7 +144,8 @@ def test_unpaired_with_nothing_to_compare():
     perfect = finish_roc(local_roc(np.repeat([0.2, 0.8], 20), np.arange(40) >= 20, 100))
 
     hidden = compare_unpaired(good, small)
-    assert (hidden.difference, hidden.p, hidden.status, hidden.n_used) == (None, None, small.status, None)
+    assert (hidden.difference.value, hidden.p) == (None, None)
+    assert (hidden.difference.standing, hidden.difference.n_used) == (small.auc.standing, None)
     for first, second in ((perfect, perfect), (good, replace(good, variance=None))):
         result = compare_unpaired(first, second)
-        assert (result.z, result.status.kind) == (None, "undefined")
+        assert (result.z, result.difference.standing.kind) == (None, "undefined")

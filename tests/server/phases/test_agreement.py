@@ -83,7 +83,7 @@ def test_agreement_over_sites_is_that_of_all_readings_together(exchange, roles):
 def test_volumes_without_any_ivh_have_no_correlation(exchange):
     found = by_pairing(compare_readings(exchange(TWO, cases(a=25, b=20))))
 
-    assert found[ReadingPair("volume", "ivh_volume_ml", "inter")].estimate.status.kind == "undefined"
+    assert found[ReadingPair("volume", "ivh_volume_ml", "inter")].estimate.standing.kind == "undefined"
 
 
 def test_readers_of_their_own_pool_by_the_form_that_needs_no_reader_twice(exchange):
@@ -92,7 +92,7 @@ def test_readers_of_their_own_pool_by_the_form_that_needs_no_reader_twice(exchan
 
     found = by_pairing(compare_readings(exchange(TWO, of_sites, agreement={"same_readers": False})))
 
-    assert found[pairing].estimate.method == "ICC(1,1)"
+    assert found[pairing].statistic == "ICC(1,1)"
     assert found[pairing].estimate.value == pytest.approx(icc_1_1(pooled_ratings(of_sites, pairing)))
 
 
@@ -105,8 +105,8 @@ def test_what_one_site_alone_read_is_a_release_of_its_own(exchange):
 
     assert enough.sites == few.sites == 1
     assert enough.estimate.value is not None
-    assert (few.estimate.value, few.estimate.status.kind) == (None, "suppressed")
-    assert "fewer than 20 patients" in few.estimate.status.reason
+    assert (few.estimate.value, few.estimate.standing.kind) == (None, "suppressed")
+    assert "fewer than 20 patients" in few.estimate.standing.reason
 
 
 def test_with_two_sites_each_must_have_enough(exchange):
@@ -116,7 +116,7 @@ def test_with_two_sites_each_must_have_enough(exchange):
     found = by_pairing(compare_readings(near))
 
     assert all(one.estimate.value is None for one in found.values() if one.pairing.reader != "first")
-    status = found[ReadingPair("marker", "hypodensity", "inter")].estimate.status
+    status = found[ReadingPair("marker", "hypodensity", "inter")].estimate.standing
     assert status.reason == "a site has too few patients for it"
     assert found[ReadingPair("suggestion", "hypodensity", "first")].estimate.value is not None
     asked = np.array([one.reader == "first" for one in READING_PAIRS])
@@ -140,7 +140,7 @@ def test_a_cohort_of_readings_too_near_to_a_released_one_is_not_read_out(exchang
 
     for pairing, one in found.items():
         assert (one.estimate.value is None) is (pairing.reader != "first" or pairing.kind == "volume")
-    reason = found[ReadingPair("marker", "hypodensity", "inter")].estimate.status.reason
+    reason = found[ReadingPair("marker", "hypodensity", "inter")].estimate.standing.reason
     assert "too few patients more or less" in reason
 
 

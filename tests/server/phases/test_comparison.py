@@ -91,7 +91,7 @@ def test_differences_and_discordant_calls_are_those_of_the_pooled_patients(excha
         names = [f"{s.model.name}@{s.arm.name}" for s in (pair.first, pair.second)]
         scores, labels = matrix_of(line, names)
         first, second = (roc_auc_score(labels, row) for row in scores)
-        assert pair.auc.difference == pytest.approx(first - second, abs=1e-12)
+        assert pair.auc.difference.value == pytest.approx(first - second, abs=1e-12)
         right = (scores >= 0.5) == labels
         for result, of_class in ((pair.sensitivity, labels), (pair.specificity, ~labels)):
             assert result.only_first == np.sum(of_class & right[0] & ~right[1])
@@ -168,5 +168,5 @@ def test_a_plan_of_one_score_compares_nothing_and_is_judged(exchange):
     evaluated, compared = compare(line)
 
     assert (compared.cohorts, evaluated.paired) == ((), ())
-    assert [judged.roc.auc is not None for judged in evaluated.judgements] == [True, True, True]
+    assert [judged.roc.auc.value is not None for judged in evaluated.judgements] == [True, True, True]
     assert list(compared.centres) == list(scorers_of(line.plan))

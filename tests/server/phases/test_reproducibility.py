@@ -115,7 +115,7 @@ def test_one_reading_and_its_lower_bound_as_the_plan_says(exchange):
 
     ((_, judged),) = found.agreements.items()
     assert set(judged.estimates) == {"inter"}
-    lows = np.array([one.interval.low for one in judged.estimates["inter"]])
+    lows = np.array([one.low for one in judged.estimates["inter"]])
     np.testing.assert_array_equal(found.retained, lows > 0.80)
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sites.commands import run_command
 from sites.handmade import read_rows
 from sites.hospitals import cut_a_file, empty_mask, lose_a_slice, make_north, make_south, move_mask
 
@@ -64,11 +63,6 @@ def hospitals(tmp_path_factory) -> Hospitals:
     return Hospitals(plan, {"north": north, "south": south})
 
 
-def rhe(program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).with_name(program)), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-
-
 @pytest.mark.parametrize(
     ("name", "screened", "defects"),
     [
@@ -94,8 +88,8 @@ def test_check_and_prepare_tell_each_defect_with_place_and_remedy(
     hospitals, tmp_path, name, screened, defects
 ):
     folder = hospitals.folders[name]
-    checked = rhe("rhe-client", "check", folder)
-    prepared = rhe("rhe-client", "prepare", folder, "--plan", hospitals.plan, "--state", tmp_path / "state")
+    checked = run_command("rhe-client", "check", folder)
+    prepared = run_command("rhe-client", "prepare", folder, "--plan", hospitals.plan, "--state", tmp_path / "state")
 
     assert (checked.returncode, prepared.returncode) == (11, 0)
     for said in (checked.stdout.splitlines()[:-1], prepared.stdout.splitlines()[:-2]):
@@ -113,7 +107,7 @@ def test_the_study_runs_with_the_rest_and_its_flow_chart_counts_the_refused(hosp
     out = tmp_path / "out"
     sites = [word for name, path in hospitals.folders.items() for word in ("--site", f"{name}={path}")]
 
-    done = rhe("rhe-simulate", "run", "--plan", hospitals.plan, *sites, "--out", out)
+    done = run_command("rhe-simulate", "run", "--plan", hospitals.plan, *sites, "--out", out)
 
     assert done.returncode == 0, done.stderr
     rounds, *written = done.stdout.splitlines()

@@ -39,7 +39,8 @@ def a_plan(sites, models=None, **changes):
         ],
         "cohort": {"validation_fraction": 0.0},
         "phases": ["cohort", "regression", "training", "evaluation"],
-        "evaluation": {"bins": 100_000, "subgroups": ["location", "ivh"]},
+        # Scores have four decimals: a bin for each value
+        "evaluation": {"bins": 10_000, "subgroups": ["location", "ivh"]},
     }
     return StudyPlan.model_validate(settings | changes)
 

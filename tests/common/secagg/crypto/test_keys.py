@@ -82,7 +82,7 @@ def test_the_secret_is_as_published():
 
 
 def test_both_owners_of_fresh_session_keys_arrive_at_one_secret():
-    first, second = keys.generate_session_key(), keys.generate_session_key()
+    first, second = X25519PrivateKey.generate(), X25519PrivateKey.generate()
 
     assert first.private_bytes_raw() != second.private_bytes_raw()
     assert keys.derive_shared_secret(
@@ -96,7 +96,7 @@ def test_a_low_order_point_is_refused(point, high_bit):
     peer = point[:-1] + bytes([point[-1] | high_bit])
 
     with pytest.raises(SecAggError) as refusal:
-        keys.derive_shared_secret(keys.generate_session_key(), peer)
+        keys.derive_shared_secret(X25519PrivateKey.generate(), peer)
 
     assert refusal.value.code == "E_BAD_POINT"
 
@@ -104,7 +104,7 @@ def test_a_low_order_point_is_refused(point, high_bit):
 @pytest.mark.parametrize("length", [0, 31, 33])
 def test_a_point_of_another_length_is_refused(length):
     with pytest.raises(SecAggError, match="low-order"):
-        keys.derive_shared_secret(keys.generate_session_key(), b"\x09" * length)
+        keys.derive_shared_secret(X25519PrivateKey.generate(), b"\x09" * length)
 
 
 def hkdf(secret: bytes, salt: bytes, info: bytes) -> bytes:
