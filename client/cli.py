@@ -188,7 +188,7 @@ def waive(
     from client.membership.roster import take_waiver
 
     if not yes:
-        typer.confirm("What the release rules forbid will be told. Do you approve?", abort=True)
+        typer.confirm("This site will answer what its release rules forbid. Do you approve?", abort=True)
     take_waiver(_find_member(folder, state), waiver)
     print(f"{waiver} holds at this site")
 
@@ -250,7 +250,7 @@ def predict(
     ct: Annotated[Path | None, typer.Option(help="One patient's CT.")] = None,
     mask: Annotated[Path | None, typer.Option(help="Its segmentation: 1 is ICH, 2 is IVH.")] = None,
     table: Annotated[Path | None, typer.Option(help="A table with the patient's covariates.")] = None,
-    patient: Annotated[str | None, typer.Option(help="Whom of the table or the folder.")] = None,
+    patient: Annotated[str | None, typer.Option(help="Which patient of the table or the folder.")] = None,
     values: Annotated[
         list[str] | None, typer.Option("--set", help="NAME=VALUE of a covariate, feature or score:NETWORK.")
     ] = None,

@@ -19,11 +19,11 @@ from rich.progress import Progress
 
 from client.answers.explain import draw_attention
 from client.answers.flow_chart import summarise_flow
+from client.answers.samples import SiteSamples
 from client.answers.score_store import ScoreStore
 from client.answers.statistics import ANSWERS, SiteAnalyses
 from client.answers.training import SiteTrainings
 from client.cohort.prepare import prepare_site
-from client.cohort.samples import SiteSamples
 from client.hidden import HiddenAnswers
 from client.membership.environment import describe_environment
 from client.membership.party import HidingParty

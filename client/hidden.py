@@ -112,7 +112,7 @@ class HiddenAnswers:
             self._insist_known(header, weights)
 
     def _insist_known(self, header: RequestHeader, weights: FlatWeights) -> None:
-        """As `insist_known`; the caller holds the lock of the protocol's files.
+        """Like `insist_known`, for a caller that already holds the lock.
 
         Raises
         ------

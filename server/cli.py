@@ -119,11 +119,11 @@ def serve_hospitals(
 @app.command("run")
 def run_ordered_study(
     folder: StudyFolder,
-    out: Annotated[Path, typer.Option(help="StudyFolder for checkpoints, results.json and report.html.")],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints, results.json and report.html.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted study.")] = False,
     pretrained: Annotated[
         Path | None,
-        typer.Option(help="StudyFolder with torchvision's ImageNet files, if the plan uses them."),
+        typer.Option(help="Folder with torchvision's ImageNet files, if the plan uses them."),
     ] = None,
     patience: Annotated[float, typer.Option(min=1, help="Seconds to wait for sites to connect.")] = 180.0,
 ) -> None:

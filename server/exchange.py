@@ -1,4 +1,4 @@
-"""Asking sites and insisting on their answers: the only room of the server that knows Flower's messages."""
+"""Asking sites and insisting on their answers: the server's only module that handles Flower's messages."""
 
 from __future__ import annotations
 

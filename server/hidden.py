@@ -73,7 +73,7 @@ class HiddenSums:
 
         Parameters
         ----------
-        groups : sequence of Group
+        groups : sequence of SiteGroup
             At least one of them has several sites.
         question : bytes
             The signed request, the same for all.

@@ -1,9 +1,24 @@
 import os
 import signal
 
+import pytest
+
 # Two workers share the cores, and a numerical reference is computed with as many threads as what it judges.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 # A shell that runs the suite in the background makes it ignore Ctrl-C, which some tests press.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the modules of slow tests: at the end a worker would wait for the other's.
+
+    What stands first in the random order stays first among them; the tests of a module stay together.
+    """
+    items.sort(key=lambda item: not _is_slow(item.getparent(pytest.Module)))
+
+
+def _is_slow(module: pytest.Module | None) -> bool:
+    return module is not None and any(mark.name == "slow" for mark in module.own_markers)

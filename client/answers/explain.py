@@ -11,10 +11,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.progress import Progress
 
+from client.answers.samples import TEST, SiteSamples
 from client.answers.trainer import Trainer
 from client.cohort.cases import PreparedCase
 from client.cohort.prepare import prepare_site
-from client.cohort.samples import TEST, SiteSamples
 from client.cohort.scans import labels_of_masks
 from client.membership.site import SiteSettings
 from common.errors import ModelError

@@ -157,7 +157,7 @@ class SiteRegressions:
 
     @cached_property
     def design(self) -> Design:
-        """Of the plan's models."""
+        """Columns of the plan's regression models."""
         return design_of(self.plan)
 
     @cached_property

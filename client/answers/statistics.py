@@ -72,7 +72,7 @@ class SiteAnalyses:
     registry: ReleaseRegistry
 
     def guard(self, header: RequestHeader, parameters: Parameters) -> Summary:
-        """R0: how many patients stand behind each number of the next stage; nothing else about them.
+        """Guard round: number of patients that each number of the next stage rests on, and nothing else.
 
         Raises
         ------

@@ -14,7 +14,7 @@ from common.errors import NonFiniteError
 from common.hiding.rounds import VALIDATION_BINS, validate_nobody, weight_of
 from common.messages.headers import Epoch
 from common.models.layout import BATCHNORM, Layout
-from common.models.weights import flatten, load_flat
+from common.models.weights import flatten, overwrite
 from common.models.zoo import build
 from common.plan.study import CnnModel, StudyPlan
 from common.seeds import derive_seed
@@ -63,7 +63,7 @@ class Trainer:
     def load(self, weights: FlatWeights, own_norms: FlatWeights | None = None) -> nn.Module:
         """The network with these weights; with the site's own BatchNorm if given (FedBN, Li et al. 2021)."""
         kept = weights if own_norms is None else np.where(self.layout.mask(BATCHNORM), own_norms, weights)
-        load_flat(self.network, kept, self.layout)
+        overwrite(self.network, kept, self.layout)
         return self.network
 
     def make_batch(self, image: Pixels) -> torch.Tensor:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import assert_never
 
 import numpy as np
 from rich.progress import Progress
 
 from client.answers.model_store import ModelStore, StoredModel
 from client.answers.regressions import SiteRegressions
+from client.answers.samples import TRAINING, VALIDATION, SiteSamples
 from client.answers.score_store import ScoreStore
 from client.answers.svm import SiteSvms
 from client.answers.trainer import Trainer
-from client.cohort.samples import TRAINING, VALIDATION, SiteSamples
 from client.membership.environment import read_versions
 from client.membership.site import SiteSettings, check_release
 from common.cards.card import describe_network, make_local_card, training_centre_of
@@ -163,12 +164,14 @@ class SiteTrainings:
     def score(self, request: Request) -> Reply:
         """Score every patient here by a model; the scores stay, evaluations sum over them."""
         header, model = request.header, self._find_model(request.header)
-        if isinstance(model, LogisticModel):
+        if isinstance(model, CnnModel):
+            scores = self._score_network(self.load_network(request))
+        elif isinstance(model, LogisticModel):
             scores = self._score_logistic(model, request)
         elif isinstance(model, SvmModel):
             scores = self._score_svm(model, request)
         else:
-            scores = self._score_network(self.load_network(request))
+            assert_never(model)
         cases = self.patients.prepared.cases
         self._scores.keep(header.model, header.arm, cases, scores)
         return Reply(ReplyHeader(site=self.settings.name))

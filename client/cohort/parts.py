@@ -126,12 +126,12 @@ def note_split(plan: StudyPlan, site: str, table: str, patients: Sequence[Patien
 
 
 def cases_of(cases: Sequence[PreparedCase], part: Part | TablePart) -> tuple[PreparedCase, ...]:
-    """The patients of a part of the cohort; "training" is whoever is not tested."""
+    """The patients of a part of the cohort; "training" means every patient outside the test set."""
     return tuple(case for case in cases if is_in(case, part))
 
 
 def is_in(case: PreparedCase, part: Part | TablePart) -> bool:
-    """Whether the patient is in a part of the cohort; "training" is whoever is not tested."""
+    """Whether the patient is in a part of the cohort; "training" means every patient outside the test set."""
     if part == "training":
         return case.part != "test"
     return part in {"whole", case.part}

@@ -78,7 +78,7 @@ class PatientLine:
 
 
 def write_quality_page(prepared: PreparedSite, out: Path) -> None:
-    """Writes the page, whole or not at all.
+    """Write the page atomically.
 
     Parameters
     ----------

@@ -124,8 +124,8 @@ def find_value(case: NewPatient, name: str) -> float | str | None:
     if name.startswith(SCORE_OF):
         return case.scores.get(name.removeprefix(SCORE_OF))
     if name in _PLACES:
-        found = np.nan if case.features is None else float(case.features[_PLACES[name]])
-        return None if np.isnan(found) else found
+        feature = np.nan if case.features is None else float(case.features[_PLACES[name]])
+        return None if np.isnan(feature) else feature
     if case.baseline is not None and name in VOLUME_VARIABLES:
         return case.baseline.ich_ml if name == "ich_volume_ml" else case.baseline.ivh_ml
     return case.patient.value(name)

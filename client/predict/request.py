@@ -44,7 +44,7 @@ class PredictRequest:
     table : Path or None
         With one patient's values.
     patient : str or None
-        Whom of the table or folder.
+        Which patient of the table or the folder.
     values : tuple of str
         ``name=value`` of one patient.
     plan : Path or None

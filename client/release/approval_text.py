@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import assert_never
 
 from client.membership.site import SiteSettings
 from common.cohort.repeated_readings import WHO
 from common.hiding.noise import site_privacy
 from common.hiding.rounds import parts_of
-from common.plan.models import SvmModel
+from common.plan.models import LogisticModel, SvmModel
 from common.plan.study import StudyPlan
 from common.secagg.crypto.keys import decode_public_key, fingerprint
 from common.secagg.wire.roster import Roster
@@ -52,9 +53,9 @@ def _describe_hiding(plan: StudyPlan) -> str:
     if not plan.hides_sums:
         return "NOT HIDDEN: the coordinator sees this hospital's own numbers for everything above."
     return (
-        "What is added up over several hospitals leaves masked: nobody can read more than the sum. What "
-        "this hospital contributes alone is hidden by no sum and is shown as its own: its flow chart, its "
-        "column of Table 1, models evaluated on its patients, and a model of its patients alone, if released."
+        "What is added up over several hospitals leaves masked: nobody can read more than the sum. No sum "
+        "hides what this hospital contributes alone; it is shown separately: its flow chart, its column of "
+        "Table 1, models evaluated on its patients, and a model of its patients alone, if released."
     )
 
 
@@ -180,8 +181,8 @@ def _list_table_models(plan: StudyPlan) -> Iterator[str]:
     """What fitting models of the table over several sites asks of a site that trains."""
     if plan.takes_radiomics:
         products = (
-            "of ALL of them (the plan waives the limit: with fewer than two patients a feature these "
-            "products nearly tell the patients' rows)"
+            "of ALL of them (the plan waives the limit: with fewer than two patients a feature, the "
+            "patients' rows can nearly be computed from these products)"
             if plan.radiomics.wide_gram_accepted
             else "of no more of them than half the patients of the smallest fold"
         )
@@ -203,3 +204,5 @@ def _list_table_models(plan: StudyPlan) -> Iterator[str]:
                 f"{model.fourier_features} random features, in each of {model.folds} folds. Support vectors, "
                 "which are patients' rows, stay here"
             )
+        elif not isinstance(model, LogisticModel):
+            assert_never(model)

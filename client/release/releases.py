@@ -61,7 +61,7 @@ class SiteReleases:
                 self._remembered.add(part)
 
     def find_too_close_readings(self, cohorts: Sequence[NamedCohort]) -> tuple[bool, ...]:
-        """As `find_too_close`, for patients who were read twice; another reading makes another row, too."""
+        """Like `find_too_close`, for repeated readings: a changed reading counts as a changed row."""
         rows = self.registry.find_too_close([self._digest_rows(*cohort) for cohort in cohorts])
         readings = self._readings.find_too_close([self._digest_readings(*cohort) for cohort in cohorts])
         return tuple(by_row or by_reading for by_row, by_reading in zip(rows, readings, strict=True))

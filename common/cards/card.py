@@ -220,6 +220,21 @@ def describe_svm(plan: StudyPlan, fitted: FittedSvm) -> SvmContent:
     )
 
 
+def describe_fitted(
+    plan: StudyPlan, fitted: Fitted | FittedSvm, moments: Mapping[str, tuple[float, float]]
+) -> TableContent:
+    """The card's content for a model of the table, of whichever kind.
+
+    Parameters
+    ----------
+    moments : mapping of str to (mean, SD)
+        Moments of the selected radiomics features, by name.
+    """
+    if isinstance(fitted, FittedSvm):
+        return describe_svm(plan, fitted)
+    return describe_logistic(plan, fitted, moments)
+
+
 def _describe_covariate(name: str, moments: tuple[float, float] | None) -> CovariateContent:
     mean, sd = moments or (None, None)
     return CovariateContent(

@@ -86,7 +86,7 @@ class Undecided:
 
 @dataclass(frozen=True)
 class Flow:
-    """From all patients of a table to those that are studied.
+    """Patients of a table: screened, excluded, included.
 
     Attributes
     ----------

@@ -143,7 +143,7 @@ def _lay_on_scan(volume: Volume, stored: Labels, scan: Scan) -> tuple[Labels, tu
     if distance_mm <= SAME_GRID_MM:
         return stored, (), scan.geometry
     if _is_on_simplified_grid(volume.geometry, scan.geometry):
-        what = "the mask's file knows nothing of the scan's tilt or uneven slices"
+        what = "the mask's file does not store the scan's tilt or uneven slices"
         remedy = "nothing to do: matched slice by slice and measured with the scan's true positions"
         return stored, (Finding(str(volume.source), what, remedy),), scan.geometry
     resampled = _resample_nearest(volume.geometry, stored, scan.geometry)

@@ -29,12 +29,13 @@ def attention(network: nn.Module, image: Pixels, *, layer: nn.Module | None = No
     image : float32 array, shape (channels, [z,] y, x)
         As in training.
     layer : nn.Module, optional
-        Whose output is explained; by default the network's last convolutional feature maps.
+        Whose output is explained; by default the network's last convolutional feature maps. Nothing may change
+        that output in place afterwards.
 
     Raises
     ------
     ModelError
-        If the image is not one 2D or 3D image, or the layer is not one of the network's.
+        If the image is not one 2D or 3D image, or the layer takes no part in the network's logit.
     NonFiniteError
         If the map is not made of numbers.
 
@@ -55,8 +56,12 @@ def attention(network: nn.Module, image: Pixels, *, layer: nn.Module | None = No
     explainer = GradCAM(
         deepcopy(network).requires_grad_(requires_grad=False), name, postprocessing=_scale_to_peak
     )
-    with torch.enable_grad():
-        heat = explainer(batch.requires_grad_(), class_idx=0)
+    try:
+        with torch.enable_grad():
+            heat = explainer(batch.requires_grad_(), class_idx=0)
+    except KeyError:
+        # MONAI looks for the layer's maps, which the network has not made
+        raise ModelError(f"the layer {name} takes no part in the network's logit") from None
     # The copy's hooks hold the explainer: while it held the copy, only a garbage collection would free both
     explainer.nn_module.model = nn.Identity()
     pixels: Pixels = heat[0, 0].cpu().numpy()

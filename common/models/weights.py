@@ -24,6 +24,7 @@ __all__ = [
     "check_weights",
     "flatten",
     "load_flat",
+    "overwrite",
 ]
 
 _ROUNDING = 1e-3
@@ -75,6 +76,19 @@ def load_flat(module: nn.Module, flat: FlatWeights, layout: Layout) -> None:
         raise ModelError(
             f"weights of layout {layout.digest[:8]} do not fit this network -> use the plan's own model"
         )
+    overwrite(module, flat, layout)
+
+
+def overwrite(module: nn.Module, flat: FlatWeights, layout: Layout) -> None:
+    """Overwrite the module's state without checking its layout (the check takes as long as the loading).
+
+    Raises
+    ------
+    ModelError
+        If type or length do not fit, or a running variance is negative.
+    NonFiniteError
+        If a value is NaN or infinite.
+    """
     check_weights(flat, layout)
     with torch.no_grad():
         for entry, target in zip(layout.entries, module.state_dict().values(), strict=True):

@@ -30,7 +30,7 @@ def check_sites(sites: Sequence[PlannedSite], *, trains: bool) -> None:
     """
     names = [site.name.lower() for site in sites]
     if len(set(names)) < len(names):
-        raise ValueError(f"two sites have one name: {sorted(names)} -> rename one")
+        raise ValueError(f"two sites have the same name: {sorted(names)} -> rename one")
     if trains and not _select_training(sites):
         raise ValueError('no site has role = "train" -> give at least one site that role')
 
@@ -79,7 +79,7 @@ def check_phases(phases: Sequence[Phase], *, trains: bool) -> None:
         With the contradiction and what to change.
     """
     if len(set(phases)) < len(phases):
-        raise ValueError(f"phases has one twice: {list(phases)} -> name each once")
+        raise ValueError(f"phases lists a phase twice: {list(phases)} -> name each once")
     needs_training = {"evaluation", "explanation"} & set(phases) and trains
     if needs_training and "training" not in phases:
         raise ValueError('evaluation and explanation need the models of training -> add "training" to phases')
@@ -113,7 +113,7 @@ def check_privacy(
 
 
 def check_models(models: Sequence[AnyModel], evaluation: Evaluation) -> None:
-    """Refuse models of one name, contradictory score columns, and references to models that do not exist.
+    """Refuse models with the same name, contradictory score columns, and references to missing models.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def check_models(models: Sequence[AnyModel], evaluation: Evaluation) -> None:
     """
     lowered = [model.name.lower() for model in models]
     if len(set(lowered)) < len(lowered):
-        raise ValueError(f"two models have one name: {sorted(lowered)} -> rename one")
+        raise ValueError(f"two models have the same name: {sorted(lowered)} -> rename one")
     scores = [model for model in models if isinstance(model, ScoresModel)]
     find_score_columns((model.column, model.low, model.high) for model in scores)
     networks = {model.name for model in models if isinstance(model, CnnModel)}

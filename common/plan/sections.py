@@ -133,7 +133,7 @@ class Radiomics(Section):
     @classmethod
     def _check_readings(cls, readings: tuple[Reading, ...]) -> tuple[Reading, ...]:
         if len(set(readings)) < len(readings):
-            raise ValueError(f"readings has one twice: {list(readings)} -> name each once")
+            raise ValueError(f"readings lists a reading twice: {list(readings)} -> name each once")
         return readings
 
 
@@ -178,7 +178,7 @@ class Evaluation(Section):
             kinds = {name: BY_NAME[name].kind for name in unknown if name in BY_NAME}
             raise ValueError(f"no subgroups by {unknown} {kinds or ''} -> choose among {', '.join(levelled)}")
         if len(set(names)) < len(names):
-            raise ValueError(f"subgroups has one twice: {list(names)} -> name each once")
+            raise ValueError(f"subgroups lists a variable twice: {list(names)} -> name each once")
         return names
 
 

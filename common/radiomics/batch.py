@@ -144,7 +144,7 @@ def extract_cases(
 
     Parameters
     ----------
-    jobs : sequence of Job
+    jobs : sequence of ExtractionJob
     extractor : Extractor
     workers : int
         Number of processes; 1 extracts in this process.

@@ -13,22 +13,22 @@ Pieces: TypeAlias = "list[bytes | memoryview]"
 """Bytes that follow each other; the memory of an array is not copied."""
 
 _CODES = {
-    "uint64": "U64",
-    "int64": "I64",
-    "float64": "F64",
-    "complex64": "C64",
-    "float32": "F32",
-    "uint32": "U32",
-    "int32": "I32",
-    "float16": "F16",
-    "uint16": "U16",
-    "int16": "I16",
-    "int8": "I8",
-    "uint8": "U8",
-    "bool": "BOOL",
+    "u8": "U64",
+    "i8": "I64",
+    "f8": "F64",
+    "c8": "C64",
+    "f4": "F32",
+    "u4": "U32",
+    "i4": "I32",
+    "f2": "F16",
+    "u2": "U16",
+    "i2": "I16",
+    "i1": "I8",
+    "u1": "U8",
+    "b1": "BOOL",
 }
 """The format's name of each numpy type, in the order in which the library writes arrays."""
-_ORDER = {name: place for place, name in enumerate(_CODES)}
+_ORDER = {kind: place for place, kind in enumerate(_CODES)}
 _ALIGNMENT = 8
 
 
@@ -53,20 +53,18 @@ def cut_tensor_file(
     TypeError
         If the format has no such array.
     """
-    unknown = sorted(
-        f"{name} of {array.dtype}" for name, array in arrays.items() if array.dtype.name not in _CODES
-    )
+    kinds = {name: array.dtype.str[1:] for name, array in arrays.items()}
+    unknown = sorted(f"{name} of {arrays[name].dtype}" for name, kind in kinds.items() if kind not in _CODES)
     if unknown:
         raise TypeError(f"a safetensors file cannot hold {', '.join(unknown)}")
     header: dict[str, object] = {"__metadata__": dict(metadata)}
     pieces: Pieces = []
     start = 0
-    for name in sorted(arrays, key=lambda name: (_ORDER[arrays[name].dtype.name], name)):
+    for name, kind in sorted(kinds.items(), key=lambda item: (_ORDER[item[1]], item[0])):
         array = arrays[name]
         end = start + array.nbytes
-        code = _CODES[array.dtype.name]
-        header[name] = {"dtype": code, "shape": list(array.shape), "data_offsets": [start, end]}
-        little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+        header[name] = {"dtype": _CODES[kind], "shape": list(array.shape), "data_offsets": [start, end]}
+        little = np.ascontiguousarray(array, dtype=f"<{kind}")
         pieces.append(little.reshape(-1).view(np.uint8).data)
         start = end
     # Without escapes no letter has two spellings, so every altered bit changes the meaning.

@@ -14,13 +14,37 @@ from common.types import Flags, Reals
 
 
 @dataclass(frozen=True)
+class ConfusionMatrix:
+    """Patients by class and call, as the results file holds them.
+
+    Attributes
+    ----------
+    true_positive, false_negative : int or None
+        Patients of the positive class who were called positive, and negative; None where one of the two
+        counts may not be shown.
+    false_positive, true_negative : int or None
+        Patients of the negative class who were called positive, and negative; likewise.
+    """
+
+    true_positive: int | None
+    false_negative: int | None
+    false_positive: int | None
+    true_negative: int | None
+
+    def __post_init__(self) -> None:
+        counts = (self.true_positive, self.false_negative, self.false_positive, self.true_negative)
+        if any(count is not None and count < 0 for count in counts):
+            raise ValueError(f"patients cannot be {counts}")
+
+
+@dataclass(frozen=True)
 class ConfusionResult:
     """One model at one threshold in one cohort.
 
     Attributes
     ----------
-    true_positive, false_negative, false_positive, true_negative : int or None
-        Patients; None where the count, or the other count of its class, may not be shown.
+    matrix : ConfusionMatrix
+        Patients by class and call.
     accuracy, sensitivity, specificity, ppv, npv, f1 : Estimate
         Shares from 0 to 1; undefined where the denominator is 0.
     n_used, n_missing : int or None
@@ -31,10 +55,7 @@ class ConfusionResult:
         Suppressed if any count is.
     """
 
-    true_positive: int | None
-    false_negative: int | None
-    false_positive: int | None
-    true_negative: int | None
+    matrix: ConfusionMatrix
     accuracy: Estimate
     sensitivity: Estimate
     specificity: Estimate
@@ -111,10 +132,12 @@ def finish_confusion(
         return _estimate_rate(successes, trials, interval, visible=visible)
 
     return ConfusionResult(
-        true_positive=tp if positives else None,
-        false_negative=fn if positives else None,
-        false_positive=fp if negatives else None,
-        true_negative=tn if negatives else None,
+        matrix=ConfusionMatrix(
+            true_positive=tp if positives else None,
+            false_negative=fn if positives else None,
+            false_positive=fp if negatives else None,
+            true_negative=tn if negatives else None,
+        ),
         accuracy=rate(tp + tn, tp + tn + fp + fn, visible=all_shown),
         sensitivity=rate(tp, tp + fn, visible=positives),
         specificity=rate(tn, tn + fp, visible=negatives),
@@ -136,14 +159,17 @@ def withhold_class(result: ConfusionResult, *, positive: bool) -> ConfusionResul
     hidden = absent(_HIDDEN, result.method)
     partial = replace(result, accuracy=hidden, ppv=hidden, npv=hidden, f1=hidden, status=_HIDDEN)
     if positive:
-        return replace(partial, true_positive=None, false_negative=None, sensitivity=hidden)
-    return replace(partial, true_negative=None, false_positive=None, specificity=hidden)
+        matrix = replace(result.matrix, true_positive=None, false_negative=None)
+        return replace(partial, matrix=matrix, sensitivity=hidden)
+    matrix = replace(result.matrix, true_negative=None, false_positive=None)
+    return replace(partial, matrix=matrix, specificity=hidden)
 
 
 def withhold_confusion(interval: ProportionInterval, status: Status) -> ConfusionResult:
     """The result of a matrix whose sums were not asked for: no number, and the status that says why."""
     nothing = absent(status, interval)
-    return ConfusionResult(None, None, None, None, *(nothing,) * 6, None, None, interval, status)
+    matrix = ConfusionMatrix(None, None, None, None)
+    return ConfusionResult(matrix, *(nothing,) * 6, None, None, interval, status)
 
 
 _HIDDEN = suppressed("a count below the minimum")

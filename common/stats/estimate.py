@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal, Self, TypeAlias
 
-from scipy.special import ndtri
-
 LEVEL = 0.95
 """Confidence level of every interval."""
 
-Z = float(ndtri((1 + LEVEL) / 2))
-"""Two-sided standard normal quantile of that level: 1.96."""
+Z = 1.959963984540054
+"""Two-sided standard normal quantile of that level, written out: a reader of statuses must not load scipy."""
 
 
 StatusKind: TypeAlias = Literal["ok", "suppressed", "undefined"]
@@ -73,6 +71,9 @@ class Interval:
     method: str
 
 
+NOT_FILED = {"exclude": True}
+"""Metadata of a field that the results file leaves out, in pydantic's words."""
+
 _COARSE = 3
 """Decimals kept of a number whose further decimals would tell how many patients it is computed from."""
 
@@ -114,8 +115,8 @@ class Estimate:
     high: float | None = None
     method: str = ""
     standing: Status = OK
-    n_used: int | None = field(default=None, metadata={"exclude": True})
-    n_missing: int | None = field(default=None, metadata={"exclude": True})
+    n_used: int | None = field(default=None, metadata=NOT_FILED)
+    n_missing: int | None = field(default=None, metadata=NOT_FILED)
 
     def __post_init__(self) -> None:
         if (self.value is None) == self.standing.ok:

@@ -40,7 +40,7 @@ class FlowResult:
     ----------
     screened : int or None
         Patients in the table; None where it would give a hidden number of exclusions away.
-    excluded : tuple of Excluded
+    excluded : tuple of ExclusionCount
         In the order of application, merged reasons last.
     included, positive, negative : int or None
         Patients studied, and those of them with and without the outcome; None where hidden.

@@ -34,9 +34,9 @@ from common.stats.newton import weigh
 from common.types import Counts, Flags, Reals
 
 MAXIMUM_ROUNDS_LASSO = 50
-"""At one penalty."""
+"""Most rounds at one penalty."""
 _CONVERGED = 1e-13
-"""Of the squared move of a coefficient, by its information a patient: what is left is the square of that."""
+"""Convergence: largest (squared change of a coefficient, times its information per patient)."""
 _SLACK = 1e-13
 """Share by which rounding alone may raise a loss, or a gradient above its penalty."""
 _CERTAIN = 1e-5
@@ -54,6 +54,7 @@ class PathQuery:
     working : int array, shape (folds + 1, w)
         Features whose cross-products are asked for; -1 beyond a fit's own.
     running : bool array, shape (folds + 1,)
+        Which fits still ask for something.
     """
 
     coefficients: Reals
@@ -70,12 +71,15 @@ class PathState:
     query : PathQuery
         The next question; nothing is running once the path ended, or `status` is not ok.
     classes : int array, shape (folds, 2)
+        Patients of each fold by outcome.
     penalties : float array, shape (penalties,)
         Shares of the largest until the first answer tells that.
     fits : tuple of Fit
+        One a fold, trained without it; the last is that of all patients.
     rounds : int
         Asked so far.
     status : Status
+        Whether the path may be, and could be, followed.
     """
 
     query: PathQuery
@@ -163,10 +167,10 @@ def local_path(features: Reals, labels: Flags, folds: Counts, scale: Scaling, qu
     held_out = np.clip(patients.log_likelihood, np.log(_CERTAIN), np.log1p(-_CERTAIN))
     for fit in np.flatnonzero(query.running):
         training = folds != fit
-        own = query.working[fit][query.working[fit] >= 0]
-        x = rows[training][:, np.append(0, own + 1)]
+        working = query.working[fit][query.working[fit] >= 0]
+        x = rows[training][:, np.append(0, working + 1)]
         gradient[fit] = patients.residual[fit, training] @ rows[training]
-        gram[fit, : own.size + 1, : own.size + 1] = (x.T * patients.weight[fit, training]) @ x
+        gram[fit, : working.size + 1, : working.size + 1] = (x.T * patients.weight[fit, training]) @ x
         log_likelihood[fit] = patients.log_likelihood[fit, training].sum(), held_out[fit, ~training].sum()
     return Summary(reals={"gradient": gradient, "gram": gram, "log_likelihood": log_likelihood})
 
@@ -182,7 +186,7 @@ def advance_path(state: PathState, answer: Summary, minima: Minima = STANDARD) -
         # A hair more, so that rounding selects nothing at the first.
         largest = float(np.abs(gradient[-1, 1:]).max()) / state.fits[-1].n
         penalties = penalties * largest * (1 + 1e-12)
-        fits = [_enter_penalty(fit, own, penalties) for fit, own in zip(state.fits, gradient, strict=True)]
+        fits = [_enter_penalty(fit, row, penalties) for fit, row in zip(state.fits, gradient, strict=True)]
     else:
         fits = [
             _advance_fit(
@@ -215,12 +219,12 @@ def finish_path(state: PathState, rule: LassoRule = "lambda_min", minima: Minima
     n, method = int(sizes.sum()), f"binomial LASSO, {len(sizes)} folds, {rule}"
     if not state.status.ok:
         return LassoResult((), None, (), None, (), (), (), minima.show(n), 0, method, state.status)
-    *of_folds, whole = state.fits
-    deviance = -2 * np.array([fit.log_likelihoods for fit in of_folds]) / sizes[:, np.newaxis]
+    *fold_fits, full_fit = state.fits
+    deviance = -2 * np.array([fit.log_likelihoods for fit in fold_fits]) / sizes[:, np.newaxis]
     mean = np.average(deviance, axis=0, weights=sizes)
     error = np.sqrt(np.average((deviance - mean) ** 2, axis=0, weights=sizes) / (len(sizes) - 1))
     chosen = choose_penalty(mean, error, rule)
-    intercept, beta = whole.path[chosen][0], whole.path[chosen][1:]
+    intercept, beta = full_fit.path[chosen][0], full_fit.path[chosen][1:]
     return LassoResult(
         coefficients=tuple(beta.tolist()),
         intercept=float(intercept),
@@ -277,8 +281,8 @@ def _advance_fit(fit: Fit, answer: _Answer, penalties: Reals) -> Fit:
     pull = np.abs(answer.gradient[1:]) / fit.n
     violating = np.setdiff1d(np.flatnonzero(pull > penalty * (1 + _SLACK)), fit.working)
     if squared_move < _CONVERGED and not violating.size:
-        found = replace(fit, accepted=trial + step, path=(*fit.path, trial + step))
-        return _enter_penalty(found, answer.gradient, penalties)
+        solved = replace(fit, accepted=trial + step, path=(*fit.path, trial + step))
+        return _enter_penalty(solved, answer.gradient, penalties)
     working = np.union1d(fit.working, violating)
     return replace(fit, accepted=trial, step=step, loss=loss, working=working, rounds=fit.rounds + 1)
 
@@ -297,7 +301,7 @@ def _enter_penalty(fit: Fit, gradient: Reals, penalties: Reals) -> Fit:
 
 
 def _newton_step(fit: Fit, trial: Reals, answer: _Answer, penalty: float) -> tuple[Reals, float]:
-    """To the minimum of the penalised quadratic on the working features, the intercept eliminated."""
+    """Minimise the penalised quadratic over the working features; the intercept is eliminated."""
     columns = np.append(0, fit.working + 1)
     gradient, gram = answer.gradient[columns] / fit.n, answer.gram[: columns.size, : columns.size] / fit.n
     cross, weight, beta = gram[0, 1:], gram[0, 0], trial[fit.working + 1]

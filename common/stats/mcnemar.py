@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Literal, TypeAlias
 
@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from common.stats.contract import Summary
-from common.stats.estimate import OK, Status, suppressed
+from common.stats.estimate import NOT_FILED, OK, Status, suppressed
 from common.stats.minima import STANDARD, Minima
 from common.types import Flags, Reals
 
@@ -19,33 +19,38 @@ McNemarMethod: TypeAlias = Literal["exact", "chi-squared", "corrected"]
 
 @dataclass(frozen=True)
 class McNemarResult:
-    """Two models' calls compared in one class of patients.
+    """Two models' calls compared in one class of patients, as the results file holds it.
 
     Attributes
     ----------
     only_first, only_second : int or None
         Patients whom only the first, and only the second model classified correctly; None where hidden.
-    statistic : float or None
-        Chi-squared with one degree of freedom; None for the exact test.
-    p : float or None
+    p_value : float or None
         Two-sided.
-    n_used, n_missing : int or None
-        Patients of the class with a score of every model; patients of both classes without one. None where
-        hidden.
     method : {"exact", "chi-squared", "corrected"}
         Which test.
-    status : Status
+    standing : Status
         Suppressed if a discordant count is too small to be shown.
+    statistic : float or None
+        Chi-squared with one degree of freedom; None for the exact test. Not in the results file.
+    n_used, n_missing : int or None
+        Patients of the class with a score of every model; patients of both classes without one. None where
+        hidden. Not in the results file.
     """
 
     only_first: int | None
     only_second: int | None
-    statistic: float | None
-    p: float | None
-    n_used: int | None
-    n_missing: int | None
+    p_value: float | None
     method: McNemarMethod
-    status: Status
+    standing: Status = OK
+    statistic: float | None = field(default=None, metadata=NOT_FILED)
+    n_used: int | None = field(default=None, metadata=NOT_FILED)
+    n_missing: int | None = field(default=None, metadata=NOT_FILED)
+
+    def __post_init__(self) -> None:
+        counts = (self.only_first, self.only_second)
+        if any(count is not None and count < 0 for count in counts):
+            raise ValueError(f"patients cannot be {counts}")
 
 
 def model_pairs(models: int) -> tuple[tuple[int, int], ...]:
@@ -131,6 +136,6 @@ def _finish_class(
     b, c = discordant
     if minima.show(b) is None or minima.show(c) is None:
         hidden = suppressed("a discordant count below the minimum")
-        return McNemarResult(None, None, None, None, n_used, n_missing, method, hidden)
+        return McNemarResult(None, None, None, method, hidden, None, n_used, n_missing)
     statistic, p = mcnemar(b, c, method)
-    return McNemarResult(b, c, statistic, p, n_used, n_missing, method, OK)
+    return McNemarResult(b, c, p, method, OK, statistic, n_used, n_missing)

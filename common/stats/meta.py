@@ -124,7 +124,7 @@ def finish_meta(first: Summary, second: Summary, minima: Minima = STANDARD) -> H
 
 
 _NOTHING: tuple[None, None, None, None, None] = (None,) * 5
-"""Of fewer than three sites: no prediction, no Q with its p, no share and no variance between sites."""
+"""Values that do not exist for fewer than three sites: prediction interval, Q, p, I squared, tau squared."""
 
 
 def _finish_random_effects(

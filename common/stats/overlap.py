@@ -35,16 +35,16 @@ def choose_shown_cohorts(cohorts: Flags, counts: Counts, unions: Flags, minima: 
     Hundepool A et al. Statistical Disclosure Control. Wiley 2012, chapter 4 (linked tables).
     """
     releasable: Flags = np.logical_and.reduce(minima.may_release(counts), axis=1)
-    if not _tells(cohorts[releasable], counts[releasable], unions, minima):
+    if not _discloses(cohorts[releasable], counts[releasable], unions, minima):
         return releasable
     shown = np.zeros(len(cohorts), dtype=np.bool_)
     for index in np.flatnonzero(releasable):
         shown[index] = True
-        shown[index] = not _tells(cohorts[shown], counts[shown], unions, minima)
+        shown[index] = not _discloses(cohorts[shown], counts[shown], unions, minima)
     return shown
 
 
-def _tells(cohorts: Flags, counts: Counts, unions: Flags, minima: Minima) -> bool:
+def _discloses(cohorts: Flags, counts: Counts, unions: Flags, minima: Minima) -> bool:
     """Whether these cohorts' counts determine a small count of a union."""
     if not len(cohorts):
         return False

@@ -34,7 +34,7 @@ def protect_parts(
     for part in parts:
         if tuple(row.variable for row in part) != variables:
             raise ValueError("the tables of the parts and of their union do not have the same variables")
-    withheld = [_tells(row, [part[index] for part in parts]) for index, row in enumerate(union)]
+    withheld = [_discloses(row, [part[index] for part in parts]) for index, row in enumerate(union)]
     return tuple(
         tuple(
             withhold_row(row, _SUBTRACTED) if hide else row for row, hide in zip(part, withheld, strict=True)
@@ -43,13 +43,13 @@ def protect_parts(
     )
 
 
-def _tells(union: TableRow, parts: Sequence[TableRow]) -> bool:
-    """Whether the union's row, less the other parts', would tell a number that a part hides."""
+def _discloses(union: TableRow, parts: Sequence[TableRow]) -> bool:
+    """Whether the union's row, less the other parts', would disclose a number that a part hides."""
     if not any(hides(row) for row in parts):
         return False
     if _shows_values(union):
         return True
-    # The union shows numbers of patients alone, which tell only those of the parts.
+    # The union shows numbers of patients alone, which disclose only those of the parts.
     of_parts = zip(*(_numbers_of(row) for row in parts), strict=True)
     return any(
         number is not None and None in hidden

@@ -187,7 +187,7 @@ def _withhold_class(pair: PairResult, *, positive: bool) -> PairResult:
     """The pair without one class' discordant calls, and without the net benefit, which discloses them too."""
     test = pair.sensitivity if positive else pair.specificity
     status = suppressed("few patients of another cohort could be worked out")
-    hidden = McNemarResult(None, None, None, None, test.n_used, test.n_missing, test.method, status)
+    hidden = McNemarResult(None, None, None, test.method, status, None, test.n_used, test.n_missing)
     if positive:
         return replace(pair, sensitivity=hidden, benefit=None)
     return replace(pair, specificity=hidden, benefit=None)

@@ -213,7 +213,7 @@ def _recalibrate(
 
 
 def _find_calibrated(plan: StudyPlan, judgements: Sequence[Judgement]) -> dict[int, tuple[int, int]]:
-    """By their places, the judgements whose calibration may be shown: numbers of score and cohort."""
+    """Score and cohort number of each judgement whose calibration may be shown, by position."""
     scorers, cohorts = scorers_of(plan), cohorts_of(plan)
     return {
         place: (scorers.index(judgement.scorer), cohorts.index(judgement.cohort))

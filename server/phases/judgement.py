@@ -104,9 +104,9 @@ def _count_patients(roc: RocResult) -> tuple[int, ...] | None:
 def _count_calls(confusion: ConfusionResult, *, positive: bool) -> tuple[int, ...] | None:
     """Patients of one class who are called positive, and who are not; None if one of them is hidden."""
     called_positive, called_negative = (
-        (confusion.true_positive, confusion.false_negative)
+        (confusion.matrix.true_positive, confusion.matrix.false_negative)
         if positive
-        else (confusion.false_positive, confusion.true_negative)
+        else (confusion.matrix.false_positive, confusion.matrix.true_negative)
     )
     if called_positive is None or called_negative is None:
         return None

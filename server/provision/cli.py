@@ -75,7 +75,10 @@ def consent_to_waiver(
 
     names = ", ".join(site)
     if phase is None:
-        print(f"{names} was restored from a backup: it may answer again what it has already answered")
+        print(
+            f"{names} was restored from a backup: it no longer knows all that it has answered, "
+            "so it could answer the same question twice"
+        )
     else:
         print(f"{names} may be missing from the sums of {phase}: differences to earlier sums reveal its part")
     if not yes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from server.report.analysis_tables import CsvRow, flatten_measure, format_status
+from server.report.analysis_tables import CsvRow, flatten_estimate, format_status
 from server.results.file import Results
 
 
@@ -17,7 +17,7 @@ def _write_agreement(results: Results) -> Iterable[CsvRow]:
     for record in () if reproducibility is None else reproducibility.agreements:
         kind = "computed suggestion" if record.kind == "suggestion" else record.kind
         reading = (kind, record.name, record.label, record.reader, record.sites)
-        value, low, high, method, standing = flatten_measure(record.agreement)
+        value, low, high, method, standing = flatten_estimate(record.agreement)
         interval = "" if low is None else method
         yield (*reading, record.used, record.missing, record.method, value, low, high, interval, standing)
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from common.stats.estimate import Estimate, Status
+from common.stats.mcnemar import McNemarResult
 from server.report.cohorts import CohortRecord
-from server.results.comparison import Comparison, Discordance
+from server.results.comparison import Comparison
 from server.results.evaluation import Cell
 from server.results.file import Results
 from server.results.regression import Association, RegressionRow
@@ -25,9 +26,9 @@ def flatten_key(cell: Cell) -> CsvRow:
     return (cell.model, cell.arm, *_flatten_cohort(cell), cell.relation)
 
 
-def flatten_measure(measure: Estimate) -> CsvRow:
-    """The columns of a measure: value, bounds, method and status."""
-    return (measure.value, measure.low, measure.high, measure.method, format_status(measure.standing))
+def flatten_estimate(estimate: Estimate) -> CsvRow:
+    """The columns of an estimate: value, bounds, method and status."""
+    return (estimate.value, estimate.low, estimate.high, estimate.method, format_status(estimate.standing))
 
 
 def format_status(standing: Status) -> str:
@@ -39,7 +40,7 @@ def _flatten_cohort(cohort: CohortRecord) -> CsvRow:
     return (" + ".join(cohort.cohort_sites), cohort.part)
 
 
-def _name_measure_columns(name: str) -> CsvRow:
+def _name_estimate_columns(name: str) -> CsvRow:
     return tuple(f"{name}{end}" for end in ("", "_low", "_high", "_method", "_status"))
 
 
@@ -93,7 +94,15 @@ _PAIR = ("first_model", "first_arm", "second_model", "second_arm")
 def _write_comparisons(results: Results) -> Iterable[CsvRow]:
     discordance = ("only_first", "only_second", "p_value", "method", "status")
     yield (
-        *(*_COHORT, "used", "missing", *_PAIR, *_name_measure_columns("difference"), "p_value", "p_adjusted"),
+        *(
+            *_COHORT,
+            "used",
+            "missing",
+            *_PAIR,
+            *_name_estimate_columns("difference"),
+            "p_value",
+            "p_adjusted",
+        ),
         *(f"{name}_{field}" for name in ("sensitivity", "specificity") for field in discordance),
         *("omnibus_chi_squared", "omnibus_degrees_of_freedom", "omnibus_p_value", "omnibus_status"),
     )
@@ -111,14 +120,14 @@ def _write_comparisons(results: Results) -> Iterable[CsvRow]:
                     cohort.used,
                     cohort.missing,
                     *_flatten_pair(pair),
-                    *flatten_measure(pair.difference),
+                    *flatten_estimate(pair.difference),
                 ),
                 *(pair.p_value, pair.p_adjusted),
                 *(*_flatten_discordance(pair.sensitivity), *_flatten_discordance(pair.specificity), *omnibus),
             )
 
 
-def _flatten_discordance(discordance: Discordance) -> CsvRow:
+def _flatten_discordance(discordance: McNemarResult) -> CsvRow:
     return (
         discordance.only_first,
         discordance.only_second,
@@ -142,17 +151,20 @@ def _write_net_benefit(results: Results) -> Iterable[CsvRow]:
 
 def _write_calibration(results: Results) -> Iterable[CsvRow]:
     names = ("brier", "expected_error", "intercept", "slope")
-    yield (*_CELL, *(column for name in names for column in _name_measure_columns(name)))
+    yield (*_CELL, *(column for name in names for column in _name_estimate_columns(name)))
     for cell in results.evaluation:
         calibration = cell.calibration
         if calibration is not None:
-            measures = (
+            estimates = (
                 calibration.brier,
                 calibration.expected_error,
                 calibration.intercept,
                 calibration.slope,
             )
-            yield (*flatten_key(cell), *(part for measure in measures for part in flatten_measure(measure)))
+            yield (
+                *flatten_key(cell),
+                *(part for estimate in estimates for part in flatten_estimate(estimate)),
+            )
 
 
 def _write_reliability(results: Results) -> Iterable[CsvRow]:
@@ -173,7 +185,7 @@ def _write_decision(results: Results) -> Iterable[CsvRow]:
 def _write_subgroups(results: Results) -> Iterable[CsvRow]:
     yield (
         *("model", "arm", *_COHORT, "variable", "label", "level", "positive", "negative"),
-        *(*_name_measure_columns("auc"), "p_interaction"),
+        *(*_name_estimate_columns("auc"), "p_interaction"),
     )
     for subgroup in results.subgroups:
         group = (subgroup.variable, subgroup.label, subgroup.level, subgroup.positive, subgroup.negative)
@@ -182,7 +194,7 @@ def _write_subgroups(results: Results) -> Iterable[CsvRow]:
             subgroup.arm,
             *_flatten_cohort(subgroup),
             *group,
-            *flatten_measure(subgroup.auc),
+            *flatten_estimate(subgroup.auc),
             subgroup.p_interaction,
         )
 
@@ -194,7 +206,7 @@ def _write_heterogeneity(results: Results) -> Iterable[CsvRow]:
             "arm",
             "sites",
             "sites_excluded",
-            *_name_measure_columns("auc"),
+            *_name_estimate_columns("auc"),
             "prediction_low",
             "prediction_high",
         ),
@@ -204,7 +216,7 @@ def _write_heterogeneity(results: Results) -> Iterable[CsvRow]:
         spread = (record.q, record.p_value, record.i_squared, record.tau_squared, int(record.per_site))
         predicted = (record.prediction_low, record.prediction_high)
         counted = (record.sites, record.sites_excluded)
-        yield (record.model, record.arm, *counted, *flatten_measure(record.auc), *predicted, *spread)
+        yield (record.model, record.arm, *counted, *flatten_estimate(record.auc), *predicted, *spread)
 
 
 ANALYSIS_TABLES = {

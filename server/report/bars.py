@@ -27,14 +27,14 @@ class Bar:
     ----------
     label : str
         The model in words.
-    measures : tuple of Estimate or None
+    estimates : tuple of Estimate or None
         In the order of `METRICS`; None where the model was not judged.
     significant : tuple of bool
         Whether each metric differs from the first model's; all False for the first model itself.
     """
 
     label: str
-    measures: tuple[Estimate | None, ...]
+    estimates: tuple[Estimate | None, ...]
     significant: tuple[bool, ...] = (False, False, False)
 
 
@@ -45,7 +45,7 @@ def draw_bars(bars: Sequence[Bar], alt: str) -> Picture:
     def draw(figure: Figure) -> None:
         for place, axes in enumerate(frame.add_columns(figure, len(METRICS))):
             axes.set_title(METRICS[place], fontsize=11, fontweight="bold", loc="left")
-            _draw_metric(axes, [bar.measures[place] for bar in bars])
+            _draw_metric(axes, [bar.estimates[place] for bar in bars])
             _draw_brackets(axes, [row for row, bar in enumerate(bars) if bar.significant[place]])
             axes.set(xlim=(0, 1.18), ylim=(len(bars) - 0.4, -0.6))
             axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
@@ -59,21 +59,21 @@ def draw_bars(bars: Sequence[Bar], alt: str) -> Picture:
     return draw_picture(draw, frame, alt)
 
 
-def _draw_metric(axes: Axes, measures: Sequence[Estimate | None]) -> None:
-    rows = list(range(len(measures)))
-    values = [0.0 if measure is None or measure.value is None else measure.value for measure in measures]
+def _draw_metric(axes: Axes, estimates: Sequence[Estimate | None]) -> None:
+    rows = list(range(len(estimates)))
+    values = [0.0 if estimate is None or estimate.value is None else estimate.value for estimate in estimates]
     colours = [_REFERENCE if row == 0 else _OTHER for row in rows]
     axes.barh(rows, values, height=0.62, color=colours, edgecolor=INK, linewidth=0.7)
-    for row, measure in enumerate(measures):
-        if measure is None or measure.value is None:
-            word = "not judged" if measure is None else name_standing(measure.standing)
+    for row, estimate in enumerate(estimates):
+        if estimate is None or estimate.value is None:
+            word = "not judged" if estimate is None else name_standing(estimate.standing)
             axes.text(0.03, row, word, va="center", fontsize=9, fontstyle="italic", color="#8a3b00")
         else:
-            axes.text(0.03, row, format_number(measure.value), va="center", fontsize=9)
+            axes.text(0.03, row, format_number(estimate.value), va="center", fontsize=9)
     bounds = [
-        (row, measure.low, measure.high)
-        for row, measure in enumerate(measures)
-        if measure is not None and measure.low is not None and measure.high is not None
+        (row, estimate.low, estimate.high)
+        for row, estimate in enumerate(estimates)
+        if estimate is not None and estimate.low is not None and estimate.high is not None
     ]
     if bounds:
         rows_with_bounds, lows, highs = zip(*bounds, strict=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from common.stats.decision_difference import BenefitDifference
 from common.stats.estimate import Estimate
+from common.stats.mcnemar import McNemarResult
 from server.report.bars import Bar, draw_bars
 from server.report.cohorts import CohortKey, key_of
 from server.report.drawing import Picture
@@ -18,7 +19,7 @@ from server.report.printed import (
     TableEntry,
     TableLine,
     enter_absent,
-    enter_measure,
+    enter_estimate,
     enter_p_value,
     enter_value,
 )
@@ -33,7 +34,7 @@ from server.report.words import (
     format_p_value,
     format_pair,
 )
-from server.results.comparison import Comparison, Comparisons, Discordance
+from server.results.comparison import Comparison, Comparisons
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def _draw_bars(subject: Subject, cohort: Comparisons, pairs: Sequence[Comparison
                 subject.name_contender(*other), _find_measures(subject, other, cohort), find_significant(pair)
             )
         )
-    if all(measure is None or measure.value is None for bar in bars for measure in bar.measures):
+    if all(estimate is None or estimate.value is None for bar in bars for estimate in bar.estimates):
         return None
     marked = "; ".join(_name_differences(bar) for bar in bars[1:] if any(bar.significant))
     alt = (
@@ -203,7 +204,7 @@ def _build_line(
         subject.name_contender(*other),
         (
             NOT_APPLICABLE if cell is None else enter_value(cell.auc, notes),
-            enter_measure(pair.difference, notes),
+            enter_estimate(pair.difference, notes),
             _enter_p(pair.p_value, pair.difference, notes),
             *extra,
             *_enter_discordance(pair.sensitivity, notes),
@@ -218,7 +219,7 @@ def _enter_p(value: float | None, difference: Estimate, notes: Footnotes) -> Tab
     return enter_p_value(value)
 
 
-def _enter_discordance(discordance: Discordance, notes: Footnotes) -> tuple[TableEntry, TableEntry]:
+def _enter_discordance(discordance: McNemarResult, notes: Footnotes) -> tuple[TableEntry, TableEntry]:
     if discordance.standing.kind != "ok":
         hidden = enter_absent(discordance.standing, notes)
         return hidden, hidden

@@ -29,7 +29,7 @@ class ForestLine:
     label : str
         The variable, and the level if it has any.
     univariate, multivariable : Estimate or None
-        Odds ratios; None, and measures without a value, are not drawn.
+        Odds ratios; None, and estimates without a value, are not drawn.
     """
 
     label: str
@@ -70,29 +70,32 @@ def draw_forest(lines: Sequence[ForestLine], alt: str) -> Picture:
 
 def _choose_limits(lines: Sequence[ForestLine]) -> tuple[float, float]:
     """The smallest axis that contains all intervals, at least 0.5 to 2 and at most 0.1 to 20."""
-    measures = [
-        measure for item in lines for measure in (item.univariate, item.multivariable) if measure is not None
+    estimates = [
+        estimate
+        for item in lines
+        for estimate in (item.univariate, item.multivariable)
+        if estimate is not None
     ]
-    low = min([0.5, *(measure.low for measure in measures if measure.low is not None)])
-    high = max([2.0, *(measure.high for measure in measures if measure.high is not None)])
+    low = min([0.5, *(estimate.low for estimate in estimates if estimate.low is not None)])
+    high = max([2.0, *(estimate.high for estimate in estimates if estimate.high is not None)])
     left = max((tick for tick in _TICKS if tick <= low), default=_TICKS[0])
     right = min((tick for tick in _TICKS if tick >= high), default=_TICKS[-1])
     return left, right
 
 
 def _draw_interval(
-    axes: Axes, measure: Estimate | None, y: float, look: tuple[str, str], limits: tuple[float, float]
+    axes: Axes, estimate: Estimate | None, y: float, look: tuple[str, str], limits: tuple[float, float]
 ) -> None:
-    if measure is None or measure.value is None:
+    if estimate is None or estimate.value is None:
         return
     colour, marker = look
     left, right = limits
-    if measure.low is not None and measure.high is not None:
-        axes.plot([max(measure.low, left), min(measure.high, right)], [y, y], color=colour, zorder=2)
-        if measure.low < left:
+    if estimate.low is not None and estimate.high is not None:
+        axes.plot([max(estimate.low, left), min(estimate.high, right)], [y, y], color=colour, zorder=2)
+        if estimate.low < left:
             axes.plot([left], [y], "<", color=colour, markersize=6, clip_on=False, zorder=3)
-        if measure.high > right:
+        if estimate.high > right:
             axes.plot([right], [y], ">", color=colour, markersize=6, clip_on=False, zorder=3)
-    if left <= measure.value <= right:
+    if left <= estimate.value <= right:
         face = "white" if marker == "o" else colour
-        axes.plot([measure.value], [y], marker, color=colour, markerfacecolor=face, markersize=5.5, zorder=4)
+        axes.plot([estimate.value], [y], marker, color=colour, markerfacecolor=face, markersize=5.5, zorder=4)

@@ -11,7 +11,7 @@ from server.report.printed import (
     PrintedTable,
     TableEntry,
     TableLine,
-    enter_measure,
+    enter_estimate,
     enter_value,
 )
 from server.report.subject import Subject
@@ -89,7 +89,7 @@ def _enter_cell(subject: Subject, cell: Cell, notes: Footnotes) -> tuple[TableEn
     values = [enter_value(getattr(cell, field), notes) for _, field in _SHORT]
     mark = notes.mark(_describe_operating_point(subject, cell))
     first = values[0] if values[0].absent else TableEntry(values[0].text, mark)
-    return (counted, enter_measure(cell.auc, notes), first, *values[1:])
+    return (counted, enter_estimate(cell.auc, notes), first, *values[1:])
 
 
 def _describe_operating_point(subject: Subject, cell: Cell) -> str:

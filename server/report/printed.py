@@ -160,31 +160,31 @@ def enter_absent(standing: Status, notes: Footnotes) -> TableEntry:
     return TableEntry(word, notes.mark(reason), absent=True)
 
 
-def enter_measure(measure: Estimate, notes: Footnotes) -> TableEntry:
+def enter_estimate(estimate: Estimate, notes: Footnotes) -> TableEntry:
     """The entry for a value with its interval, e.g. "0.777 (0.716-0.830)"."""
-    if measure.value is None:
-        return enter_absent(measure.standing, notes)
-    bounds = format_interval(measure)
+    if estimate.value is None:
+        return enter_absent(estimate.standing, notes)
+    bounds = format_interval(estimate)
     return TableEntry(
-        f"{format_number(measure.value)} ({bounds})" if bounds else format_number(measure.value)
+        f"{format_number(estimate.value)} ({bounds})" if bounds else format_number(estimate.value)
     )
 
 
-def enter_value(measure: Estimate, notes: Footnotes) -> TableEntry:
+def enter_value(estimate: Estimate, notes: Footnotes) -> TableEntry:
     """The entry for a value without its interval."""
-    if measure.value is None:
-        return enter_absent(measure.standing, notes)
-    return TableEntry(format_number(measure.value))
+    if estimate.value is None:
+        return enter_absent(estimate.standing, notes)
+    return TableEntry(format_number(estimate.value))
 
 
-def enter_ratio(measure: Estimate, notes: Footnotes) -> TableEntry:
+def enter_ratio(estimate: Estimate, notes: Footnotes) -> TableEntry:
     """The entry for an odds ratio with its interval."""
-    if measure.value is None:
-        return enter_absent(measure.standing, notes)
-    if measure.low is None or measure.high is None:
-        return TableEntry(format_ratio(measure.value))
+    if estimate.value is None:
+        return enter_absent(estimate.standing, notes)
+    if estimate.low is None or estimate.high is None:
+        return TableEntry(format_ratio(estimate.value))
     return TableEntry(
-        f"{format_ratio(measure.value)} ({format_ratio(measure.low)}{DASH}{format_ratio(measure.high)})"
+        f"{format_ratio(estimate.value)} ({format_ratio(estimate.low)}{DASH}{format_ratio(estimate.high)})"
     )
 
 

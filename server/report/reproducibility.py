@@ -16,7 +16,7 @@ from server.report.printed import (
     TableEntry,
     TableLine,
     enter_absent,
-    enter_measure,
+    enter_estimate,
 )
 from server.report.subject import Subject
 from server.report.words import format_count, join_words
@@ -118,7 +118,7 @@ def _build_agreement_lines(agreements: Sequence[ReadingAgreement], notes: Footno
 def _enter_agreement(agreement: ReadingAgreement | None, notes: Footnotes) -> TableEntry:
     if agreement is None:
         return NOT_APPLICABLE
-    entry = enter_measure(agreement.agreement, notes)
+    entry = enter_estimate(agreement.agreement, notes)
     other_form = (
         f"{agreement.method}." if agreement.kind == "volume" and agreement.agreement.value is not None else ""
     )

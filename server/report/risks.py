@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from server.report.drawing import Picture
 from server.report.figures import StyledCell, draw_calibration, draw_decision
-from server.report.printed import ColumnGroup, Footnotes, PrintedTable, TableLine, enter_measure
+from server.report.printed import ColumnGroup, Footnotes, PrintedTable, TableLine, enter_estimate
 from server.report.subject import SharedCohort, Subject, find_shared_cohorts
 from server.results.evaluation import Cell
 
@@ -79,13 +79,13 @@ def _build_lines(
     for cell in cells:
         calibration = cell.calibration
         if calibration is not None:
-            measures = (
+            estimates = (
                 calibration.brier,
                 calibration.expected_error,
                 calibration.intercept,
                 calibration.slope,
             )
-            entries = tuple(enter_measure(measure, notes) for measure in measures)
+            entries = tuple(enter_estimate(estimate, notes) for estimate in estimates)
             yield TableLine(subject.name_contender(cell.model, cell.arm), entries, parent=cohort.label)
 
 

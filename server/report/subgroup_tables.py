@@ -11,7 +11,7 @@ from server.report.printed import (
     PrintedTable,
     TableEntry,
     TableLine,
-    enter_measure,
+    enter_estimate,
     enter_p_value,
 )
 from server.report.subject import Subject
@@ -134,7 +134,7 @@ def _enter_heterogeneity(record: CentreHeterogeneity, notes: Footnotes) -> tuple
         else TableEntry(format_bounds(format_number(bounds[0]), format_number(bounds[1])))
     )
     counted = TableEntry(str(record.sites), notes.mark(_FEW if record.per_site else ""), left_out)
-    mean = enter_measure(record.auc, notes)
+    mean = enter_estimate(record.auc, notes)
     of_two = notes.mark(_TWO) if record.p_value is not None and record.q is None else ""
     return (
         counted,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common.runtime.storage import write_atomically
 from server.report.agreement_tables import READING_TABLES
-from server.report.analysis_tables import ANALYSIS_TABLES, CsvRow, flatten_key, flatten_measure
+from server.report.analysis_tables import ANALYSIS_TABLES, CsvRow, flatten_estimate, flatten_key
 from server.report.model_tables import MODEL_TABLES
 from server.report.printed_tables import build_printed_tables
 from server.results.cohort import VariableDescription
@@ -115,7 +115,7 @@ def _write_performance(results: Results) -> Iterable[CsvRow]:
     )
     for cell in results.evaluation:
         calls = cell.confusion
-        measures = [getattr(cell, name) for name in _METRICS]
+        estimates = [getattr(cell, name) for name in _METRICS]
         yield (
             *(
                 *flatten_key(cell),
@@ -127,7 +127,7 @@ def _write_performance(results: Results) -> Iterable[CsvRow]:
                 cell.auc_error_bound,
             ),
             *(calls.true_positive, calls.false_negative, calls.false_positive, calls.true_negative),
-            *(part for measure in measures for part in flatten_measure(measure)),
+            *(part for estimate in estimates for part in flatten_estimate(estimate)),
         )
 
 

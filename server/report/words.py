@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from common.plan.matrix import Part, Relation
 from common.stats.estimate import Estimate, Status
 from server.results.cohort import VariableDescription
 from server.results.evaluation import Cell
 from server.results.file import StudySummary
-from server.results.regression import FittedModel
-from server.results.selection import FeatureSelection
-from server.results.training import LearningCurve, SupportVectorMachine
 
 DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
@@ -62,7 +60,23 @@ def join_words(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def name_arm(arm: Cell | LearningCurve | FittedModel | FeatureSelection | SupportVectorMachine) -> str:
+class ArmRecord(Protocol):
+    """A record of what was trained, or selected, in one arm."""
+
+    @property
+    def arm(self) -> str:
+        """Name of the arm."""
+
+    @property
+    def kind(self) -> str:
+        """How the arm trains."""
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Whose patients trained."""
+
+
+def name_arm(arm: Cell | ArmRecord) -> str:
     """The arm in few words, e.g. "Federated", "Chongqing alone"."""
     if arm.kind == "given":
         return "Given score"
@@ -161,19 +175,19 @@ def format_classes(cell: Cell) -> str:
     return format_pair(cell.positive, cell.negative)
 
 
-def format_interval(measure: Estimate, decimals: int = 3) -> str:
+def format_interval(estimate: Estimate, decimals: int = 3) -> str:
     """The confidence interval, or an empty string if there is none."""
-    if measure.low is None or measure.high is None:
+    if estimate.low is None or estimate.high is None:
         return ""
-    return format_bounds(format_number(measure.low, decimals), format_number(measure.high, decimals))
+    return format_bounds(format_number(estimate.low, decimals), format_number(estimate.high, decimals))
 
 
-def format_estimate(measure: Estimate) -> str:
+def format_estimate(estimate: Estimate) -> str:
     """Value and interval in one line, or why there is no value."""
-    if measure.value is None:
-        return explain_absence(measure)
-    bounds = format_interval(measure)
-    return f"{format_number(measure.value)} (95% CI {bounds})" if bounds else format_number(measure.value)
+    if estimate.value is None:
+        return explain_absence(estimate)
+    bounds = format_interval(estimate)
+    return f"{format_number(estimate.value)} (95% CI {bounds})" if bounds else format_number(estimate.value)
 
 
 def name_standing(standing: Status) -> str:
@@ -187,9 +201,9 @@ def explain_standing(standing: Status) -> str:
     return f"{word}: {standing.reason}" if standing.reason else word
 
 
-def explain_absence(measure: Estimate) -> str:
-    """Why the measure has no number."""
-    return explain_standing(measure.standing)
+def explain_absence(estimate: Estimate) -> str:
+    """Why the estimate has no number."""
+    return explain_standing(estimate.standing)
 
 
 def count_patients(cell: Cell) -> str:

@@ -130,7 +130,7 @@ def assemble(run: StudyRun, outcome: StudyOutcome, provenance: Provenance) -> Re
 
 
 def _list_selections(outcome: StudyOutcome) -> Iterator[FeatureSelection]:
-    """Of the federated arms, then of local ones: each as the first of the arm's released models has it."""
+    """The selections, federated arms first; of a local arm, that of its first released model."""
     selections = [(federated.arm, federated.selection) for federated in outcome.selections]
     selections += [(trained.arm, trained.selection) for trained in outcome.table_models]
     by_arm = {arm: selection for arm, selection in reversed(selections) if selection is not None}

@@ -9,9 +9,8 @@ from common.cards.card import (
     Metric,
     ModelCard,
     TrainingCentre,
-    describe_logistic,
+    describe_fitted,
     describe_network,
-    describe_svm,
 )
 from common.cards.card_file import add_card, save_card
 from common.plan.models import AnyTrainedModel
@@ -40,16 +39,10 @@ def write_cards(run: StudyRun, outcome: StudyOutcome, results: Results) -> None:
             add_card(
                 network.path, _make_card(run, outcome, results, (network.model, network.arm, of_network))
             )
-    for regression in outcome.fitted:
-        if regression.fitted is not None:
-            model, arm = regression.model, regression.arm
-            moments = _moments_of(results, arm.name)
-            of_regression = describe_logistic(run.plan, regression.fitted, moments)
-            _save_card(run, _make_card(run, outcome, results, (model, arm, of_regression)))
-    for machine in outcome.machines:
-        if machine.fitted is not None:
-            of_svm = describe_svm(run.plan, machine.fitted)
-            _save_card(run, _make_card(run, outcome, results, (machine.model, machine.arm, of_svm)))
+    for trained in outcome.table_models:
+        if trained.fitted is not None:
+            content = describe_fitted(run.plan, trained.fitted, _moments_of(results, trained.arm.name))
+            _save_card(run, _make_card(run, outcome, results, (trained.model, trained.arm, content)))
 
 
 def _save_card(run: StudyRun, card: ModelCard) -> None:

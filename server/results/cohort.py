@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class FlowChart(Record):
-    """From screened to studied, at one centre or at all together."""
+    """Patients screened, excluded and studied, at one centre or at all together."""
 
     site: str | None
     """None for all sites together."""

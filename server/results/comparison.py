@@ -19,21 +19,6 @@ if TYPE_CHECKING:
     from server.phases.comparison import CohortComparison, ComparedModels, PairResult
 
 
-class Discordance(Record):
-    """Two models' calls in one class of patients, compared by McNemar's test."""
-
-    only_first: Count | None
-    """Patients whom only the first model called right."""
-    only_second: Count | None
-    """Patients whom only the second model called right."""
-    p_value: float | None
-    """Two-sided."""
-    method: str
-    """Which form of McNemar's test."""
-    standing: Status = OK
-    """Whether the test is there."""
-
-
 class Comparison(Record):
     """Two models on the same patients (the paper's Fig. 7)."""
 
@@ -51,10 +36,10 @@ class Comparison(Record):
     """DeLong's, two-sided."""
     p_adjusted: float | None
     """By Holm over the cohort's comparisons, if the plan asks for it."""
-    sensitivity: Discordance
-    """Calls of the patients with expansion."""
-    specificity: Discordance
-    """Calls of the patients without expansion."""
+    sensitivity: McNemarResult
+    """Calls of the patients with expansion, by McNemar's test."""
+    specificity: McNemarResult
+    """Calls of the patients without expansion, likewise."""
     net_benefit: tuple[BenefitDifference, ...] = ()
     """Of two predicted risks."""
 
@@ -63,21 +48,21 @@ class Comparisons(Record):
     """All comparisons within one cohort, over patients who have every compared score."""
 
     cohort_sites: tuple[str, ...]
-    """Whose patients."""
+    """Sites whose patients are compared."""
     part: Part
-    """Which of them."""
+    """Part of the cohort."""
     used: Count | None
     """Patients with every compared score."""
     missing: Count | None
     """Patients without one of them."""
     chi_squared: float | None
-    """Of the omnibus test that all compared models have one AUC."""
+    """Statistic of the omnibus test that all compared models have the same AUC."""
     degrees_of_freedom: int | None
-    """Of the omnibus test."""
+    """Degrees of freedom of the omnibus test."""
     p_value: float | None
-    """Of the omnibus test."""
+    """p-value of the omnibus test."""
     standing: Status = OK
-    """Of the omnibus test."""
+    """Status of the omnibus test."""
     pairs: tuple[Comparison, ...]
     """The reference model against the others."""
 
@@ -102,7 +87,7 @@ class CentreHeterogeneity(Record):
     q: float | None = None
     """Cochran's."""
     p_value: float | None = None
-    """Of Q; of two centres, of their difference."""
+    """p-value of Q; for two centres, of their difference."""
     i_squared: float | None = Field(default=None, ge=0, le=1)
     """Share of the variation that is between centres."""
     tau_squared: float | None = None
@@ -148,19 +133,9 @@ def _record_pair(pair: PairResult, *, adjusted: bool) -> Comparison:
         difference=auc.difference,
         p_value=auc.p,
         p_adjusted=auc.p_adjusted if adjusted else None,
-        sensitivity=_record_discordance(pair.sensitivity),
-        specificity=_record_discordance(pair.specificity),
+        sensitivity=pair.sensitivity,
+        specificity=pair.specificity,
         net_benefit=() if pair.benefit is None else pair.benefit.points,
-    )
-
-
-def _record_discordance(result: McNemarResult) -> Discordance:
-    return Discordance(
-        only_first=result.only_first,
-        only_second=result.only_second,
-        p_value=result.p,
-        method=result.method,
-        standing=result.status,
     )
 
 

@@ -10,7 +10,7 @@ from common.plan.matrix import Part, Relation, Scorer
 from common.plan.study import ScoresModel
 from common.plan.variables import levels_of
 from common.stats.calibration import CalibrationResult, Recalibration, ReliabilityPoint
-from common.stats.confusion import ConfusionResult
+from common.stats.confusion import ConfusionMatrix
 from common.stats.decision import NetBenefit
 from common.stats.estimate import Estimate, absent
 from common.stats.roc import RocResult
@@ -34,19 +34,6 @@ class RocPoint(Record):
     """Lower 95 % bound of the sensitivity (Wilson)."""
     high: float | None = None
     """Upper 95 % bound of the sensitivity."""
-
-
-class ConfusionMatrix(Record):
-    """Calls at the cell's threshold; None where a count may not be shown."""
-
-    true_positive: Count | None
-    """Patients with expansion who were called positive."""
-    false_negative: Count | None
-    """Patients with expansion who were called negative."""
-    false_positive: Count | None
-    """Patients without expansion who were called positive."""
-    true_negative: Count | None
-    """Patients without expansion who were called negative."""
 
 
 class Calibration(Record):
@@ -78,7 +65,7 @@ class Cell(Record):
     cohort_sites: tuple[str, ...]
     """Whose patients it is judged on."""
     part: Part
-    """Which of them."""
+    """Part of the cohort."""
     relation: Relation
     """What the model had seen of them."""
     positive: Count | None
@@ -125,9 +112,9 @@ class Subgroup(Record):
     arm: str
     """Name of the arm."""
     cohort_sites: tuple[str, ...]
-    """Whose patients."""
+    """Sites whose patients it is judged on."""
     part: Part
-    """Which of them."""
+    """Part of the cohort."""
     variable: str
     """Its column in the cohort table."""
     label: str
@@ -161,7 +148,7 @@ def record_cell(judgement: Judgement) -> Cell:
         auc=roc.auc,
         auc_error_bound=roc.error_bound,
         roc=_list_roc_points(judgement),
-        confusion=_record_calls(confusion),
+        confusion=confusion.matrix,
         accuracy=confusion.accuracy,
         sensitivity=confusion.sensitivity,
         specificity=confusion.specificity,
@@ -221,15 +208,6 @@ def _list_roc_points(judgement: Judgement) -> tuple[RocPoint, ...]:
     return tuple(
         RocPoint(threshold=cut, false_positive_rate=false, true_positive_rate=true, low=low, high=high)
         for cut, false, true, low, high in steps
-    )
-
-
-def _record_calls(confusion: ConfusionResult) -> ConfusionMatrix:
-    return ConfusionMatrix(
-        true_positive=confusion.true_positive,
-        false_negative=confusion.false_negative,
-        false_positive=confusion.false_positive,
-        true_negative=confusion.true_negative,
     )
 
 

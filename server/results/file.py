@@ -151,7 +151,7 @@ def record_site(plan: StudyPlan, name: str, facts: SiteFacts) -> SiteSummary:
 
 
 def save_results(results: Results, path: Path) -> None:
-    """Write the file, whole or not at all.
+    """Write the file atomically.
 
     Raises
     ------

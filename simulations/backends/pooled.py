@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pydantic import TypeAdapter
 from rich.progress import Progress
 
+from client.answers.samples import TRAINING, VALIDATION, join_samples
 from client.answers.trainer import Trainer
-from client.cohort.samples import TRAINING, VALIDATION, join_samples
 from client.engine import SiteEngine
 from common.messages.headers import Epoch
 from common.models.checkpoint import Checkpoint, load, save

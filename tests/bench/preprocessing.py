@@ -79,7 +79,7 @@ def resample_by_itk(ct: sitk.Image, mask: sitk.Image, size: tuple[int, ...], met
 
 
 def run(effort: Effort) -> list[Measurement]:
-    """The specification's four ratios."""
+    """The specification's ratios of the preprocessing."""
     import torch
 
     torch.set_num_threads(1)

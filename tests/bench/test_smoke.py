@@ -14,6 +14,7 @@ def test_modules_are_found():
     assert {"federation", "preprocessing", "secagg", "training"} <= set(find_modules())
 
 
+@pytest.mark.filterwarnings("ignore")  # of the programs with which a benchmark compares
 @pytest.mark.parametrize("module", find_modules())
 def test_benchmark_runs(module):
     measurements = measure(module, Effort.SMOKE)

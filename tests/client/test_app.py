@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 import pytest
 from flwr.app import Message, MessageType
@@ -51,3 +53,12 @@ def test_a_message_that_is_not_ours_is_told_by_its_code_alone():
 def test_every_size_passes(size):
     body = bytes(size)
     assert from_record(ask(lambda request: request, body).content) == body
+
+
+def test_the_link_loads_no_science():
+    """Flower starts a process for each message."""
+    science = {"scipy", "torch", "monai", "SimpleITK", "pandas", "sklearn"}
+    code = f"import sys, client.app; print({science} & set(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert loaded.strip() == "set()"

@@ -13,6 +13,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeAlias
 
@@ -26,7 +27,7 @@ THE_MODULE_SAYS_THE_REST = frozenset(("init", "run", "start", "sign", "waive"))
 
 _PARTICIPLE = re.compile(
     r"[a-z]{2,}(ed|ing)|begun|bought|bound|brought|built|chosen|cut|done|drawn|dealt|fed|found|forgotten|frozen"
-    r"|given|gone|grown|heard|held|hidden|kept|laid|left|lost|made|met|paid|put|seen|sent|shown|sold|split|spread|taken"
+    r"|given|gone|grown|heard|held|hidden|kept|known|laid|left|lost|made|met|paid|put|seen|sent|shown|sold|split|spread|taken"
     r"|told|thought|won|written|own|one|both|rest|whole"
 )
 _VERB = re.compile(
@@ -80,16 +81,24 @@ def check_names(tree: Tree) -> Iterator[Breach]:
 
 
 def _public_names(module: ast.Module) -> Iterator[tuple[str, str]]:
-    for node in module.body:
+    for node in _statements(module.body):
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             yield "class or alias", node.name
-        elif isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
             yield "function", node.name
         for target in _targets(node):
             if re.fullmatch(r"[A-Z][A-Z0-9_]+", target):
                 yield "constant", target
             elif re.fullmatch(r"[A-Z][a-z]\w*", target):
                 yield "class or alias", target
+
+
+def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements of a module, those below an `if` or `try` too."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.If | ast.Try):
+            yield from _statements([*node.body, *node.orelse])
 
 
 def _targets(node: ast.stmt) -> list[str]:
@@ -120,7 +129,7 @@ def check_functions(tree: Tree) -> Iterator[Breach]:
     """Functions that do not begin with a verb, or are too long."""
     for path, module in tree.items():
         for node in ast.walk(module):
-            if not isinstance(node, ast.FunctionDef):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
             place = f"{path}:{node.lineno}"
             first = node.name.strip("_").split("_")[0]
@@ -131,13 +140,13 @@ def check_functions(tree: Tree) -> Iterator[Breach]:
                 yield Breach(f"a function has at most {FUNCTION_LINES} lines", place, f"{node.name} {lines}")
 
 
-def _is_noun(node: ast.FunctionDef) -> bool:
+def _is_noun(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     """Whether a name may be a noun: a property, an accessor `part_of(whole)`, or the making of a status."""
     is_property = any("property" in ast.unparse(decorator) for decorator in node.decorator_list)
     return is_property or node.name.endswith("_of") or node.name in _STATUSES
 
 
-def _count_lines(node: ast.FunctionDef) -> int:
+def _count_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """The lines of a function, without its docstring."""
     lines = (node.end_lineno or node.lineno) - node.lineno + 1
     first = node.body[0]
@@ -148,7 +157,7 @@ def _count_lines(node: ast.FunctionDef) -> int:
 def check_lengths(root: Path, tree: Tree) -> Iterator[Breach]:
     """Files that are too long."""
     for path in tree:
-        lines = (root / path).read_text(encoding="utf-8").count("\n")
+        lines = len((root / path).read_text(encoding="utf-8").splitlines())
         if lines > FILE_LINES:
             yield Breach(f"a file has at most {FILE_LINES} lines", path, str(lines))
 
@@ -175,11 +184,13 @@ def _undescribed(node: ast.ClassDef) -> Iterator[tuple[str, int]]:
 
 
 def _described_attributes(docstring: str) -> Iterator[str]:
-    _, _, section = docstring.partition("Attributes\n---")
-    for line in section.splitlines()[1:]:
-        found = re.match(r"([\w, ]+?)\s*:", line)
-        if found:
-            yield from (name.strip() for name in found.group(1).split(","))
+    """The names in the section Attributes that an indented text follows."""
+    _, _, section = docstring.partition("Attributes\n----------\n")
+    lines = re.split(r"\n\w+\n-{3,}", f"\n{section}")[0].splitlines()
+    for line, after in pairwise([*lines, ""]):
+        names = re.match(r"(\w[\w, ]*?)\s*:", line)
+        if names and after.startswith("    "):
+            yield from (name.strip() for name in names.group(1).split(","))
 
 
 def breaches(root: Path) -> list[Breach]:
@@ -202,10 +213,10 @@ def main() -> int:
     print(f"{len(mirrored)} file names recur in rooms that mirror each other (at most {MIRRORED_NAMES}):")
     for name, rooms in mirrored.items():
         print(f"  {name:<22} {', '.join(rooms)}")
-    found = breaches(root)
-    for breach in found:
+    broken = breaches(root)
+    for breach in broken:
         print(f"{breach.where}: {breach.what} ({breach.rule})")
-    return 1 if found else 0
+    return 1 if broken else 0
 
 
 if __name__ == "__main__":

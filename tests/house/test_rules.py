@@ -31,6 +31,8 @@ def rules(root: Path) -> list[str]:
         ("class Cohort: ...", "Cohort: TypeAlias = str", "one class or alias, one module"),
         ("def compare(): ...", "def compare(): ...", "one function, one module"),
         ("LIMIT = 1", "LIMIT: int = 2", "one constant, one module"),
+        ("class Cohort: ...", "if True:\n    class Cohort: ...", "one class or alias, one module"),
+        ("def compare(): ...", "async def compare(): ...", "one function, one module"),
     ],
 )
 def test_a_name_is_declared_once(tmp_path, first, second, rule):
@@ -45,6 +47,10 @@ def test_what_people_type_and_private_names_may_recur(tmp_path):
 @pytest.mark.parametrize("name", ["told", "_opened", "merged_bins", "riding", "whole_sum"])
 def test_a_function_begins_with_a_verb(tmp_path, name):
     assert rules(make(tmp_path, common__a=f"def {name}(): ...")) == ["a function begins with a verb"]
+
+
+def test_an_async_function_begins_with_a_verb_too(tmp_path):
+    assert rules(make(tmp_path, common__a="async def opened(): ...")) == ["a function begins with a verb"]
 
 
 @pytest.mark.parametrize("name", ["embed", "read_table", "needs_scan", "feed", "hidden_sums_of"])
@@ -80,6 +86,17 @@ def test_files_and_functions_are_short(tmp_path):
     ]
 
 
+IN_ANOTHER_SECTION = '''"""
+    Attributes
+    ----------
+    Notes
+    -----
+    dose : float
+        In mg.
+    """
+    dose: float'''
+
+
 @pytest.mark.parametrize(
     ("body", "described"),
     [
@@ -90,6 +107,8 @@ def test_files_and_functions_are_short(tmp_path):
             True,
         ),
         ('"""A dose."""\n    _dose: float', True),
+        ('"""\n    Attributes\n    ----------\n    dose : float\n    """\n    dose: float', False),
+        (IN_ANOTHER_SECTION, False),
     ],
 )
 def test_public_attributes_are_described(tmp_path, body, described):

@@ -19,7 +19,7 @@ from common.runtime.processes import Child, start_child, stop_child
 FAKE = Path(__file__).with_name("fake")
 
 PLAN = """
-name = "{name}"
+name = "echo"
 seed = 1
 profile = "simulation"
 two_site_ack = true
@@ -78,25 +78,35 @@ def named(child: Child, word: str) -> psutil.Process:
 
 @dataclass
 class Stage:
+    """Folders of everybody, and the processes that were started.
+
+    Attributes
+    ----------
+    folder : Path
+        Holds the plan, the coordinator's folder, the sites' folders and the logs.
+    out : Path
+        Where the next study is kept.
+    rounds : int
+        Rounds of sums in a study.
+    children : list of Child
+        Every process that was started, also those that have ended.
+    """
+
     folder: Path
+    out: Path
     rounds: int = 2
-    name: str = "echo"
     children: list[Child] = field(default_factory=list)
 
     @property
     def office(self) -> Path:
         return self.folder / "coordinator"
 
-    @property
-    def out(self) -> Path:
-        return self.folder / "out"
-
     def state(self, name: str) -> Path:
         return self.folder / name / ".rhe"
 
     def provision(self) -> None:
         plan = self.folder / "study.toml"
-        plan.write_text(PLAN.format(name=self.name, rounds=self.rounds))
+        plan.write_text(PLAN.format(rounds=self.rounds))
         port = str(find_free_port())
         self.do("rhe-server", "init", self.office, "--plan", plan, "--host", "127.0.0.1", "--port", port)
         for name in ("A", "B"):
@@ -125,6 +135,15 @@ class Stage:
         wait_until(lambda: "connected" in child.tail())
         return child
 
+    def gather(self) -> tuple[Child, Child, Child]:
+        """The coordinator and both sites at work; whoever is not is started."""
+        coordinator = self._at_work("coordinator") or self.coordinator()
+        first, second = (self._at_work(name) or self.site(name) for name in ("A", "B"))
+        return coordinator, first, second
+
+    def _at_work(self, name: str) -> Child | None:
+        return next((child for child in self.children if child.name == name and child.running), None)
+
     def study(self, *options: str) -> Child:
         return self.open("study", "rhe-server", "run", self.office, "--out", self.out, *options)
 
@@ -148,8 +167,8 @@ def results(stage: Stage) -> list[list[float]]:
 
 
 @contextmanager
-def staged(folder: Path, rounds: int = 2, name: str = "echo") -> Iterator[Stage]:
-    stage = Stage(folder, rounds, name)
+def staged(folder: Path, rounds: int = 2) -> Iterator[Stage]:
+    stage = Stage(folder, folder / "out", rounds)
     try:
         stage.provision()
         yield stage

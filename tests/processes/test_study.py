@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -13,16 +14,31 @@ from processes.stage import Stage, end, expected, family, named, results, staged
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
+@pytest.fixture(scope="module")
+def everybody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A coordinator and two hospitals, to be shared: it takes long until they are connected."""
+    with staged(tmp_path_factory.mktemp("stage")) as shared:
+        yield shared
+
+
 @pytest.fixture
-def stage(tmp_path: Path) -> Stage:
+def stage(everybody: Stage, tmp_path: Path) -> Stage:
+    """Everybody at work, whatever the tests before have ended, and no study yet."""
+    everybody.gather()
+    everybody.out = tmp_path / "out"
+    return everybody
+
+
+@pytest.fixture
+def own_stage(tmp_path: Path) -> Iterator[Stage]:
+    """A coordinator and two hospitals that nobody has started yet."""
     with staged(tmp_path) as prepared:
         yield prepared
 
 
 def test_a_study_runs_to_its_end_and_ctrl_c_leaves_no_process(stage):
-    coordinator = stage.coordinator()
-    sites = [stage.site(name) for name in "AB"]
-    everybody = [process for child in (coordinator, *sites) for process in family(child)]
+    coordinator, *sites = stage.gather()
+    processes = [process for child in (coordinator, *sites) for process in family(child)]
     study = stage.study()
     wait_until(lambda: "site connected" in study.tail())
     second = stage.study("--resume")
@@ -38,13 +54,12 @@ def test_a_study_runs_to_its_end_and_ctrl_c_leaves_no_process(stage):
     for child in (*sites, coordinator):
         child.process.send_signal(signal.SIGINT)
         assert end(child) == 130
-    assert not [process for process in everybody if process.is_running()]
+    assert not [process for process in processes if process.is_running()]
 
 
 def test_a_killed_engine_is_started_again_and_the_study_resumed(stage):
-    stage.coordinator()
-    site = stage.site("A")
-    stage.site("B")
+    _, site, _ = stage.gather()
+    killed_before = site.tail().count("engine was killed")
     study = stage.study()
     wait_until(lambda: "round number=1" in study.tail())
     hold = stage.state("A") / "hold"
@@ -55,31 +70,30 @@ def test_a_killed_engine_is_started_again_and_the_study_resumed(stage):
 
     assert end(study) == 19
     assert "--resume" in study.tail()
-    wait_until(lambda: "engine was killed" in site.tail())
+    wait_until(lambda: site.tail().count("engine was killed") > killed_before)
     resumed = stage.study("--resume")
     assert end(resumed) == 0
     assert results(stage) == expected(2)
 
 
 def test_a_killed_superlink_comes_back_with_its_nodes_and_the_study_is_resumed(stage):
-    coordinator = stage.coordinator()
-    for name in "AB":
-        stage.site(name)
+    coordinator, *_ = stage.gather()
+    died_before = coordinator.tail().count("died and is started again")
     study = stage.study()
     wait_until(lambda: "round number=1" in study.tail())
     named(coordinator, "flower-superlink").kill()
 
     assert end(study) == 19
     assert "--resume" in study.tail()
-    wait_until(lambda: "died and is started again" in coordinator.tail())
+    wait_until(lambda: coordinator.tail().count("died and is started again") > died_before)
     resumed = stage.study("--resume")
     assert end(resumed) == 0
     assert results(stage) == expected(2)
 
 
-def test_an_engine_that_cannot_run_ends_its_site_with_the_reason(stage):
-    (stage.folder / "A" / "broken").touch()
-    site = stage.open("A", "rhe-client", "start", stage.folder / "A")
+def test_an_engine_that_cannot_run_ends_its_site_with_the_reason(own_stage):
+    (own_stage.folder / "A" / "broken").touch()
+    site = own_stage.open("A", "rhe-client", "start", own_stage.folder / "A")
 
     assert end(site) == 11
     assert "the engine cannot run" in site.tail()
@@ -87,31 +101,32 @@ def test_an_engine_that_cannot_run_ends_its_site_with_the_reason(stage):
     assert "Traceback" not in site.tail()
 
 
-def test_a_study_that_fails_ends_with_its_own_exit_code(tmp_path):
-    with staged(tmp_path, name="too small") as stage:
-        stage.coordinator()
-        for site in "AB":
-            stage.site(site)
-        study = stage.study()
-        assert end(study) == 16
-        assert study.tail().count("rhe-server: 3 patients -> 20 are needed  [E_SMALL_N]") == 1
-        assert "Traceback" not in study.tail()
+def test_a_study_that_fails_ends_with_its_own_exit_code(stage):
+    stage.out = stage.out.with_name("too small")
+    study = stage.study()
+    assert end(study) == 16
+    assert study.tail().count("rhe-server: 3 patients -> 20 are needed  [E_SMALL_N]") == 1
+    assert "Traceback" not in study.tail()
 
 
 def test_a_killed_link_connects_again(stage):
-    stage.coordinator()
-    site = stage.site("A")
+    _, site, _ = stage.gather()
     log = stage.state("A") / "logs" / "link.log"
+    ended, joined, connected = (
+        site.tail().count("the link ended"),
+        log.read_text().count("SuperNode ID:"),
+        site.tail().count(": connected to"),
+    )
     named(site, "flower-supernode").kill()
 
-    wait_until(lambda: "the link ended" in site.tail())
-    wait_until(lambda: log.read_text().count("SuperNode ID:") == 2)
-    wait_until(lambda: site.tail().count(": connected to") == 2)
+    wait_until(lambda: site.tail().count("the link ended") > ended)
+    wait_until(lambda: log.read_text().count("SuperNode ID:") == joined + 1)
+    wait_until(lambda: site.tail().count(": connected to") == connected + 1)
 
 
-def test_whatever_kills_a_supervisor_ends_its_children(stage):
-    coordinator = stage.coordinator()
-    site = stage.site("A")
+def test_whatever_kills_a_supervisor_ends_its_children(own_stage):
+    coordinator = own_stage.coordinator()
+    site = own_stage.site("A")
     orphans = [process for child in (coordinator, site) for process in family(child)[1:]]
     for child in (coordinator, site):
         os.kill(child.process.pid, signal.SIGKILL)
@@ -122,12 +137,13 @@ def test_whatever_kills_a_supervisor_ends_its_children(stage):
 
 
 def test_ctrl_c_stops_the_study_and_its_server_app(stage):
-    stage.coordinator()
-    for name in "AB":
-        stage.site(name)
     study = stage.study()
     wait_until(lambda: "round number=1" in study.tail())
-    (process,) = (stage.office / "jobs").glob("*/process")
+    (process,) = [
+        path
+        for path in (stage.office / "jobs").glob("*/process")
+        if str(stage.out) in path.with_name("order.json").read_text()
+    ]
     server_app = psutil.Process(int(process.read_text()))
     study.process.send_signal(signal.SIGINT)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from secagg.world import COORDINATOR, ROUNDS, SESSIONS, World, code_of
@@ -10,7 +11,7 @@ from secagg.world import COORDINATOR, ROUNDS, SESSIONS, World, code_of
 from common.secagg.coordinator.files import Total
 from common.secagg.crypto import limbs, masks
 from common.secagg.crypto.rings import Vector
-from common.secagg.wire.frames import MessageKind, pack, sha256, unpack
+from common.secagg.wire.frames import MessageFrame, MessageKind, pack, sha256, unpack
 from common.secagg.wire.messages import (
     CanonicalDocument,
     ContributeRequest,
@@ -37,7 +38,7 @@ class Attacker:
     ) -> None:
         self.world = world
         self.model, self.seed = (b"model", seed) if mode == "round" else (b"", b"")
-        fields: dict = {"phase": ROUNDS} if mode == "round" else {"phase": SESSIONS, "vectors": ()}
+        fields: dict[str, Any] = {"phase": ROUNDS} if mode == "round" else {"phase": SESSIONS, "vectors": ()}
         question = world.question(number, mode=mode, **(fields | changes))
         self.request = question.request(world.coordinator, self.model, self.seed)
         self.vectors = question.vectors
@@ -167,7 +168,7 @@ def session_total(answers: Iterable[bytes]) -> Total:
     return total
 
 
-def frame_layout(frame: object) -> int:
+def frame_layout(frame: MessageFrame) -> int:
     return read(frame, MessageKind.ITERATION, Iteration).layout_bytes
 
 

@@ -30,8 +30,8 @@ def counted(at: int, die: Callable[[], None] = killed) -> Iterator[list[str]]:
         if len(passed) == at + 1:
             die()
 
-    def around(name: str, function: Callable) -> Callable:
-        def wrapped(*arguments, **options):
+    def around(name: str, function: Callable[..., object]) -> Callable[..., object]:
+        def wrapped(*arguments: object, **options: object) -> object:
             point(f"before {name}")
             result = function(*arguments, **options)
             point(f"after {name}")

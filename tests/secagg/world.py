@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -140,7 +141,7 @@ class World:
         )
 
     def question(self, number: int = 1, **changes: object) -> Question:
-        fields: dict = {"mode": "round", "phase": ROUNDS, "round": number, "vectors": VECTORS}
+        fields: dict[str, Any] = {"mode": "round", "phase": ROUNDS, "round": number, "vectors": VECTORS}
         return Question(**(fields | changes))
 
     def round(
@@ -151,11 +152,11 @@ class World:
         return ServerRound(self.coordinator, folder, question, model, configuration)
 
     def session(self, number: int = 1, **changes: object) -> ServerSession:
-        fields: dict = {"mode": "session", "phase": SESSIONS, "round": number}
+        fields: dict[str, Any] = {"mode": "session", "phase": SESSIONS, "round": number}
         folder = self.folder / f"server/session-{number}"
         return ServerSession(self.coordinator, folder, Question(**(fields | changes)))
 
-    def release_round(self, number: int = 1, **changes: object) -> ServerRound:
+    def release_round(self, number: int = 1, **changes: Any) -> ServerRound:
         """A whole round, closed."""
         server = self.round(number, **changes)
         run_round(server, self.exchange)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from client.cohort.cases import PreparedCase
 from common.cohort.outcome import OutcomeDefinition, Volumes, classify
@@ -43,7 +44,7 @@ def a_case(
 
 
 def cases_with(
-    parts: Sequence[SplitPart], negatives: int, positives: int, **values: float | str
+    parts: Sequence[SplitPart], negatives: int, positives: int, **values: Any
 ) -> tuple[PreparedCase, ...]:
     """So many patients without and with expansion in each of these parts, all with the same values."""
     return tuple(

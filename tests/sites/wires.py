@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeAlias
+
 from rich.progress import Progress
 
+from client.link.connection import EngineLink
 from common.errors import ExchangeError
-from common.messages.protocol import decode_reply
+from common.messages.protocol import Reply, decode_reply
 from common.models.checkpoint import load
-from common.secagg.wire.frames import is_sealed, unpack
+from common.plan.study import StudyPlan
+from common.secagg.wire.frames import MessageKind, is_sealed, unpack
+from common.types import FlatWeights
 from server.conduct import conduct
+from server.results.file import Results
 from server.run import StudyRun
 from simulations.backends.in_process import open_engines
 from simulations.backends.local_grid import LocalGrid
@@ -33,11 +41,14 @@ NETWORK = {
     "phases": ["training"],
 }
 
+Lost: TypeAlias = Callable[[str, MessageKind | None, bool], bool]
+"""Whether an answer is lost: of this site, of this kind, in a training."""
+
 
 class Wire:
     """The sites of one study in this process; keeps what they answered, and can lose what they say."""
 
-    def __init__(self, plan, sites, out):
+    def __init__(self, plan: StudyPlan, sites: Mapping[str, Path], out: Path) -> None:
         self.run = StudyRun(
             plan=plan,
             out=out,
@@ -46,16 +57,16 @@ class Wire:
             resume=True,
         )
         self.sites = sites
-        self.answers = []
-        self.lost = lambda _site, _kind, _training: False
+        self.answers: list[tuple[str, MessageKind | None, Reply]] = []
+        self.lost: Lost = lambda _site, _kind, _training: False
 
-    def study(self):
+    def study(self) -> Results:
         engines = open_engines(self.run, self.sites, Progress(disable=True))
         grid = LocalGrid({name: self._tapped(name, engine.handle) for name, engine in engines.items()})
         return conduct(grid, self.run, Progress(disable=True))
 
-    def _tapped(self, name, handle):
-        def answer(request):
+    def _tapped(self, name: str, handle: EngineLink) -> EngineLink:
+        def answer(request: bytes) -> bytes:
             frame = unpack(request) if is_sealed(request) else None
             kind = None if frame is None else frame.kind
             training = frame is not None and b'"phase":"training' in frame.header
@@ -68,6 +79,6 @@ class Wire:
         return answer
 
 
-def final(out):
+def final(out: Path) -> FlatWeights:
     """The weights of the federated network."""
     return load(out / "models" / "net" / "federated.safetensors").weights

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -12,7 +13,8 @@ from common.stats.calibration import ReliabilityPoint
 from common.stats.decision import NetBenefit
 from common.stats.decision_difference import BenefitDifference
 from common.stats.estimate import Estimate, Status
-from server.results.comparison import CentreHeterogeneity, Comparison, Comparisons, Discordance
+from common.stats.mcnemar import McNemarResult
+from server.results.comparison import CentreHeterogeneity, Comparison, Comparisons
 from server.results.evaluation import Calibration, Cell, Subgroup
 from server.results.regression import Association, FittedModel, RegressionRow, RegressionTable
 
@@ -72,7 +74,7 @@ def regression(sites: tuple[str, ...], *, suppressed: bool) -> RegressionTable:
     )
 
 
-def _predictor(row: tuple, *, suppressed: bool) -> RegressionRow:
+def _predictor(row: tuple[Any, ...], *, suppressed: bool) -> RegressionRow:
     variable, label, unit, level, univariate, multivariable = row
     alone = _effect(univariate, suppressed=suppressed)
     together = None if suppressed else _effect(multivariable, inflation=7.31 if variable == "ivh" else 1.2)
@@ -211,9 +213,9 @@ def comparisons(cells: Sequence[Cell], reference: str, *, suppressed: bool) -> I
 
 def _pair(first: Cell, second: Cell, place: int) -> Comparison:
     hidden = first.auc.value is None or second.auc.value is None
-    difference = 0.0 if hidden else first.auc.value - second.auc.value
+    difference = 0.0 if hidden else (first.auc.value or 0.0) - (second.auc.value or 0.0)
     p = (0.0004, 0.031, 0.4, 0.72)[place % 4]
-    nothing = Discordance(only_first=None, only_second=None, p_value=None, method="", standing=SMALL)
+    nothing = McNemarResult(only_first=None, only_second=None, p_value=None, method="exact", standing=SMALL)
     risks = not hidden and first.decision and second.decision
     return Comparison(
         first_model=first.model,
@@ -229,10 +231,10 @@ def _pair(first: Cell, second: Cell, place: int) -> Comparison:
         p_adjusted=None if hidden else min(1.0, 2 * p),
         sensitivity=nothing
         if hidden
-        else Discordance(only_first=14, only_second=3, p_value=0.0127, method="exact"),
+        else McNemarResult(only_first=14, only_second=3, p_value=0.0127, method="exact"),
         specificity=nothing
         if hidden or place % 2
-        else Discordance(only_first=9, only_second=8, p_value=1.0, method="exact"),
+        else McNemarResult(only_first=9, only_second=8, p_value=1.0, method="exact"),
         net_benefit=tuple(
             BenefitDifference(
                 threshold=one.threshold,

@@ -12,10 +12,11 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from studies import analyses
 from studies.analyses import SMALL, absent
 
+from common.stats.confusion import ConfusionMatrix
 from common.stats.estimate import Estimate, Status
 from common.stats.flow import ExclusionCount
 from server.results.cohort import CohortRow, FlowChart, PartOfCohort, VariableDescription
-from server.results.evaluation import Cell, ConfusionMatrix, RocPoint
+from server.results.evaluation import Cell, RocPoint
 from server.results.file import Results, SiteSummary, StudySummary
 from server.results.hiding import Masking
 from server.results.provenance import PhaseTime, Provenance, SiteProvenance
@@ -301,7 +302,7 @@ def _relation(arm: Arm, sites: tuple[str, ...], part: str) -> str:
 def _cell(make: Make, model: str, arm: Arm, cohort: tuple[tuple[str, ...], str]) -> Cell:
     sites, part = cohort
     relation = _relation(arm, sites, part)
-    named = {
+    named: dict[str, object] = {
         "model": model,
         "arm": arm.name,
         "kind": arm.kind,

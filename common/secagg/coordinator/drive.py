@@ -94,7 +94,7 @@ def run_step(server: ServerSession, exchange: MessageExchange, parameters: bytes
 
 
 def finish(server: ServerRound | ServerSession, exchange: MessageExchange, patience: int = 3) -> bool:
-    """Whether all sites, told to forget what was closed or lost, have confirmed it."""
+    """Whether every site has confirmed that it erased what was closed or lost."""
     try:
         gather(server, exchange, patience)
     except SecAggError:

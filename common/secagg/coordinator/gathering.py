@@ -107,6 +107,7 @@ class Question:
     Attributes
     ----------
     mode : "round" or "session"
+        Whether one vector is summed once, or many small sums are asked of one set.
     phase : str
         Name of the phase.
     round : int

@@ -46,7 +46,7 @@ class RoundRecord(ServerRecord):
     stage: Stage = Stage.JOINING
     """How far the round has come."""
     joins: tuple[SignedJoin, ...] = ()
-    """Of all sites that joined."""
+    """The signed JOINs of all sites that joined."""
     members: tuple[SignedJoin, ...] = ()
     """The JOINs of the set's members in the latest attempt."""
     attempt: Natural = 0

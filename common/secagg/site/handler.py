@@ -186,7 +186,7 @@ class Party:
             The round or session, where it is known.
         frame : MessageFrame, optional
             The coordinator's signed message: the audits of two sites can prove with it that the coordinator
-            told them different things.
+            sent them different requests.
         **details
             Further fields of any canonical form.
         """

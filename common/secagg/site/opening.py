@@ -136,7 +136,7 @@ def _check_history(party: Party, request: RoundRequest, frame: MessageFrame) -> 
     # A request may come again if the site was killed before it kept its state
     is_repeated = last is not None and last.hdr == frame.digest and history.find_end(last.hdr) is None
     if last is not None and request.round <= last.round and not is_repeated:
-        raise SecAggError("the phase has come further than this round", code="E_ROUND_OLD")
+        raise SecAggError("the phase is already at a later round", code="E_ROUND_OLD")
     check_inputs(history, request.phase, (spec.name for spec in request.vectors), request.input)
 
 

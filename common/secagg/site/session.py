@@ -167,7 +167,7 @@ def forget_keys() -> None:
 
 @lru_cache(maxsize=64)
 def _pair_up_once(site: int, private: str, joins: tuple[SignedJoin, ...]) -> Pairing:
-    """As `pair_up`, kept in memory during a session: fifty key agreements cost more than the masks."""
+    """The pairing, computed once a session because fifty key agreements cost more than the masks."""
     return pair_up(site, bytes.fromhex(private), joins)
 
 

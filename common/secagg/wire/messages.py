@@ -139,7 +139,7 @@ class SignedJoin(CanonicalDocument):
     join: Join
     """The header of M2."""
     signature: Signature
-    """Of the site that joins."""
+    """Signature of the site that joins."""
 
     def is_signed_by(self, public: bytes) -> bool:
         """Whether the owner of the raw public key signed it."""
@@ -182,7 +182,7 @@ class SignedContribution(CanonicalDocument):
     contribution: Contribution
     """The header of M4."""
     signature: Signature
-    """Of the site that contributed."""
+    """Signature of the site that contributed."""
 
     def is_signed_by(self, public: bytes) -> bool:
         """Whether the owner of the raw public key signed it."""

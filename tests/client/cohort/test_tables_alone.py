@@ -109,7 +109,7 @@ def test_neither_torch_nor_itk_is_loaded(folder, tmp_path):
         "import sys; from pathlib import Path; from rich.progress import Progress;"
         "from client.cohort.prepare import prepare_site;"
         "from client.cohort.quality import write_quality_page;"
-        "from client.cohort.samples import SiteSamples;"
+        "from client.answers.samples import SiteSamples;"
         "from client.cohort.given_scores import find_scaled_scores;"
         "from common.plan.study import StudyPlan; study = StudyPlan.model_validate_json(sys.argv[1]);"
         "site = prepare_site(Path(sys.argv[2]), study, Path(sys.argv[3]) / 'cache', Progress(disable=True));"

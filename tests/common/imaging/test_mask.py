@@ -151,7 +151,7 @@ def test_a_mask_drawn_on_the_upright_reading_of_a_tilted_scan_is_matched_slice_b
     mask = read_mask(write(tmp_path / "m.nrrd", drawn(), scan, spacing_mm=even), scan, LABELS)
 
     assert np.array_equal(mask.voxels, drawn())
-    assert "knows nothing of the scan's tilt" in str(mask.notes[0])
+    assert "does not store the scan's tilt" in str(mask.notes[0])
     slices_ml = geometry.thickness_mm * 0.25 / 1000
     assert mask.volumes().ich_ml == pytest.approx(16 * (slices_ml[2] + slices_ml[3]))
 

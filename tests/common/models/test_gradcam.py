@@ -145,4 +145,7 @@ def test_refusals():
         attention(network, np.full((1, 64, 64), np.nan, np.float32))
     with pytest.raises(ModelError, match="takes no part"):
         attention(network, np.zeros((1, 64, 64), np.float32), layer=nn.Identity())
+    network.unused = nn.Identity()
+    with pytest.raises(ModelError, match="unused takes no part"):
+        attention(network, np.zeros((1, 64, 64), np.float32), layer=network.unused)
     assert not any(module._forward_hooks for module in network.modules())

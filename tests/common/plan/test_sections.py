@@ -200,7 +200,7 @@ def test_masks_are_read_again_for_agreement_or_for_the_features_of_a_model(model
 
 
 def test_readings_and_thresholds_are_from_closed_lists():
-    refuses("readings has one twice", radiomics={"readings": ["inter", "inter"]})
+    refuses("readings lists a reading twice", radiomics={"readings": ["inter", "inter"]})
     refuses("radiomics.readings", radiomics={"readings": ["third"]})
     refuses("radiomics.icc_threshold", radiomics={"icc_threshold": 1.0})
     refuses("radiomics.icc_form", radiomics={"icc_form": "ICC(2,k)"})

@@ -55,7 +55,7 @@ def test_a_valid_plan_is_read(tmp_path):
         ('role = "external"', 'role = "extern"', 11, "sites.1.role"),
         ("learning_rate = 0.01", "learning_rate = 0", 17, "learning_rate must be positive"),
         ('family = "resnet18"', 'family = "vgg"', 15, "models.0.family"),
-        ('name = "b"', 'name = "a"', 1, "two sites have one name"),
+        ('name = "b"', 'name = "a"', 1, "two sites have the same name"),
         ("two_site_ack = true", "", 1, "two_site_ack"),
         ('role = "train"', 'role = "external"', 1, "no site has role"),
         ('name = "m"', 'name = "../m"', 14, "models.0.name"),

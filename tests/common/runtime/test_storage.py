@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from common.errors import StorageError
-from common.runtime.storage import lock_folder, write_atomically
+from common.runtime.storage import lock_folder, write_atomically, write_pieces_atomically
 
 
 def test_a_file_is_written_whole(tmp_path):
@@ -16,6 +16,13 @@ def test_a_file_is_written_whole(tmp_path):
 
     assert path.read_bytes() == b"content"
     assert [entry.name for entry in path.parent.iterdir()] == ["file"]
+
+
+def test_pieces_follow_each_other(tmp_path):
+    write_pieces_atomically(tmp_path / "file", [b"con", memoryview(b"tent"), b""], private=True)
+
+    assert (tmp_path / "file").read_bytes() == b"content"
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_score, recall_score
 
-from common.stats.confusion import finish_confusion, local_confusion
+from common.stats.confusion import ConfusionMatrix, finish_confusion, local_confusion
 from common.stats.contract import Summary, total
 from common.stats.minima import REPLICATION, SIMULATION
 
@@ -24,11 +24,8 @@ def test_counts_by_hand_with_a_score_on_the_threshold_and_one_missing():
     assert summary.counts["table"].tolist() == [[[0, 1], [1, 1]], [[0, 1], [1, 2]]]
     assert summary.counts["missing"].tolist() == [1, 0]
     result = finish_confusion(summary, minima=SIMULATION)
-    assert (result.true_positive, result.false_negative, result.false_positive, result.true_negative) == (
-        1,
-        1,
-        1,
-        0,
+    assert result.matrix == ConfusionMatrix(
+        true_positive=1, false_negative=1, false_positive=1, true_negative=0
     )
     assert (result.n_used, result.n_missing) == (3, 1)
 
@@ -104,7 +101,7 @@ def test_a_small_cell_takes_all_that_determines_it(counts, hidden, kept):
     result = finish_confusion(of_counts(*counts))
 
     cells = ("true_positive", "false_negative", "false_positive", "true_negative")
-    assert {cell for cell in cells if getattr(result, cell) is None} == hidden
+    assert {cell for cell in cells if getattr(result.matrix, cell) is None} == hidden
     assert {name for name in METRICS if getattr(result, name).value is not None} == kept
     assert {name for name in METRICS if getattr(result, name).low is not None} == kept
     assert {name for name in METRICS if getattr(result, name).high is not None} == kept
@@ -129,5 +126,6 @@ def test_few_without_a_score_hide_the_matrix_that_would_tell_how_many():
 
     result = finish_confusion(local_confusion(scores, labels, 0.5))
 
-    assert (result.n_missing, result.n_used, result.true_positive, result.true_negative) == (None,) * 4
+    assert (result.n_missing, result.n_used) == (None, None)
+    assert (result.matrix.true_positive, result.matrix.true_negative) == (None, None)
     assert result.sensitivity.standing.kind == "suppressed"

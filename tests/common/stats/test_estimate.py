@@ -1,8 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from scipy.special import ndtri
 
-from common.stats.estimate import OK, Estimate, Interval, absent, suppressed, undefined
+from common.stats.estimate import LEVEL, OK, Estimate, Interval, Z, absent, suppressed, undefined
+
+
+def test_z_is_the_quantile_of_the_level_to_the_last_bit():
+    assert ndtri((1 + LEVEL) / 2) == Z
 
 
 def test_status_prints_as_a_footnote():

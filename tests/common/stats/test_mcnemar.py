@@ -75,10 +75,14 @@ def test_federated_equals_pooled(federations):
 def test_small_discordant_counts_are_suppressed_with_their_p():
     specificity, sensitivity = finish_mcnemar(of_counts((8, 0), (14, 3)), 0)
 
-    assert (sensitivity.only_first, sensitivity.only_second, sensitivity.p) == (None, None, None)
-    assert sensitivity.status.kind == "suppressed"
-    assert (specificity.only_first, specificity.p, specificity.n_used) == (8, pytest.approx(2 / 256), 139)
-    assert finish_mcnemar(of_counts((8, 0), (14, 3)), 0, minima=REPLICATION)[1].p == pytest.approx(
+    assert (sensitivity.only_first, sensitivity.only_second, sensitivity.p_value) == (None, None, None)
+    assert sensitivity.standing.kind == "suppressed"
+    assert (specificity.only_first, specificity.p_value, specificity.n_used) == (
+        8,
+        pytest.approx(2 / 256),
+        139,
+    )
+    assert finish_mcnemar(of_counts((8, 0), (14, 3)), 0, minima=REPLICATION)[1].p_value == pytest.approx(
         0.0127, abs=1e-4
     )
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from studies.page import Page
+from studies.page import Page, render_study
 from studies.results import PIXEL_PNG, SMALL, Arm, Make, absent, make_study, measure
 
 from common.stats.estimate import Estimate, Status
@@ -37,7 +37,7 @@ SOMETHING = Make(training=("Solo",), pooled=False, models=("net",), rounds=2)
 
 @pytest.fixture(scope="module")
 def page() -> Page:
-    return Page(render_page(make_study()))
+    return Page(render_study(Make()))
 
 
 def _replaced(results: Results, cell: Cell, **changes: object) -> Results:
@@ -52,7 +52,7 @@ def test_the_page_needs_nothing_else(page):
     assert all(source.startswith(("data:image/", "#")) for source in sources)
     assert not page.all("script")
     assert not page.all("link")
-    assert "@import" not in render_page(make_study(SMALL_STUDY))
+    assert "@import" not in render_study(SMALL_STUDY)
     assert any("default-src 'none'" in found.get("content", "") for found in page.all("meta"))
 
 
@@ -124,16 +124,16 @@ def test_site_and_model_names_are_escaped_too():
 
 
 def test_simulated_patients_are_announced_and_only_they():
-    assert "Simulated patients." in Page(render_page(make_study(SMALL_STUDY))).text
+    assert "Simulated patients." in Page(render_study(SMALL_STUDY)).text
     real = Make(profile="standard", synthetic=False, models=("net",), rounds=2)
-    assert not Page(render_page(make_study(real))).of_class("banner")
+    assert not Page(render_study(real)).of_class("banner")
 
 
 def test_it_is_said_how_sums_were_hidden_and_in_red_if_they_were_not():
     results = make_study(SMALL_STUDY)
     bare = results.model_copy(update={"study": results.study.model_copy(update={"hiding": None})})
 
-    hidden, shown = Page(render_page(results)), Page(render_page(bare))
+    hidden, shown = Page(render_study(SMALL_STUDY)), Page(render_page(bare))
 
     assert "masked (protocol SA1): only sums over at least 2 centres were opened" in hidden.text
     assert "Not hidden by secure aggregation" in hidden.text
@@ -149,7 +149,7 @@ def test_attention_maps_are_shown_only_if_every_centre_is_synthetic():
 
     mixed = render_page(results.model_copy(update={"sites": (real, *results.sites[1:])}))
 
-    assert picture in render_page(results)
+    assert picture in render_study(SMALL_STUDY)
     assert picture not in mixed
     assert "stay at the centre" in Page(mixed).text
 
@@ -221,7 +221,7 @@ def test_suppressed_numbers_appear_nowhere():
 def test_every_cell_of_the_matrix_shows_its_number_and_what_it_is():
     results = make_study(SMALL_STUDY)
 
-    page = Page(render_page(results))
+    page = Page(render_study(SMALL_STUDY))
 
     shown = page.of_class("cell")
     assert len(shown) == len(results.evaluation)
@@ -325,7 +325,7 @@ def test_a_study_that_only_describes_its_patients_says_so():
 
 @pytest.mark.parametrize("make", [PAPER, SOMETHING, LEAVE_OUT])
 def test_other_designs_give_whole_pages(make):
-    page = Page(render_page(make_study(make)))
+    page = Page(render_study(make))
 
     for site in make.sites:
         assert site in page.text
@@ -355,8 +355,8 @@ def test_p_values_have_a_column_only_if_there_are_any():
     results = make_study(SMALL_STUDY)
     bare = tuple(row.model_copy(update={"p_value": None}) for row in results.cohort)
 
-    assert "< .001" in Page(render_page(results)).text
-    assert ">P</th>" in render_page(results)
+    assert "< .001" in Page(render_study(SMALL_STUDY)).text
+    assert ">P</th>" in render_study(SMALL_STUDY)
     assert ">P</th>" not in render_page(results.model_copy(update={"cohort": bare}))
 
 

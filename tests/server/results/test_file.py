@@ -119,6 +119,7 @@ def test_every_number_survives_to_the_last_bit(tmp_path):
         (("study", "profile"), "lenient", "study.profile"),
         (("flow", 0, "included"), -1, "flow.0.included"),
         (("evaluation", 0, "positive"), -3, "evaluation.0.positive"),
+        (("evaluation", 0, "confusion", "true_positive"), -3, "evaluation.0.confusion"),
         (("evaluation", 0, "auc", "value"), None, "evaluation.0.auc"),
         (("evaluation", 0, "auc", "value"), math.nan, "evaluation.0.auc.value"),
         (("evaluation", 0, "auc", "standing", "kind"), "suppressed", "cannot have the value"),

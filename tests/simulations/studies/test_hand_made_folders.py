@@ -89,7 +89,9 @@ def test_check_and_prepare_tell_each_defect_with_place_and_remedy(
 ):
     folder = hospitals.folders[name]
     checked = run_command("rhe-client", "check", folder)
-    prepared = run_command("rhe-client", "prepare", folder, "--plan", hospitals.plan, "--state", tmp_path / "state")
+    prepared = run_command(
+        "rhe-client", "prepare", folder, "--plan", hospitals.plan, "--state", tmp_path / "state"
+    )
 
     assert (checked.returncode, prepared.returncode) == (11, 0)
     for said in (checked.stdout.splitlines()[:-1], prepared.stdout.splitlines()[:-2]):

@@ -75,6 +75,7 @@ def numbers(value, path=""):
         yield path, float(value)
 
 
+@pytest.mark.usefixtures("no_page")
 def test_results_are_those_of_sums_in_the_clear(hidden, tables, tmp_path):
     bare = Wire(StudyPlan.model_validate(TABLE | {"privacy": {"secure": False}}), tables, tmp_path)
 
@@ -136,6 +137,7 @@ def test_every_masked_answer_stands_in_the_ledger_with_whom_it_is_summed(hidden)
         assert {"prepare", "cohort"} <= {line["phase"] for line in bare}
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_resumed_study_is_answered_from_the_disk(hidden, tables):
     wire, results = hidden
     again = Wire(wire.run.plan, tables, wire.run.out)
@@ -173,6 +175,7 @@ def trained(scans, tmp_path_factory):
     return wire, wire.study()
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_hidden_round_averages_as_one_in_the_clear(trained, scans, tmp_path, monkeypatch):
     """With the same seeds: a site's own secret would make another training, not another average."""
     monkeypatch.setattr(HidingParty, "training_secret", "")
@@ -306,6 +309,7 @@ def test_no_update_comes_in_the_clear(trained):
     assert sum(unpack(r.sealed.tobytes()).kind is MessageKind.CONTRIBUTION for r in contributions) == 6
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_hospital_that_dies_after_it_joined_rests_and_the_others_go_on(scans, tmp_path):
     wire = Wire(StudyPlan.model_validate(NETWORK), scans, tmp_path)
     # Dead to the training alone, so that the statistics after it can be looked at.
@@ -322,6 +326,7 @@ def test_a_hospital_that_dies_after_it_joined_rests_and_the_others_go_on(scans, 
     assert len(joined) == 2
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_hospital_that_dies_after_its_upload_is_waited_for(scans, trained, tmp_path):
     wire = Wire(StudyPlan.model_validate(NETWORK), scans, tmp_path)
     wire.lost = lambda site, kind, _training: site == "c" and kind is MessageKind.REVEAL_REQUEST
@@ -338,6 +343,7 @@ def test_a_hospital_that_dies_after_its_upload_is_waited_for(scans, trained, tmp
 
 
 @pytest.mark.parametrize("death", [(1, False), (1, True), (2, False), (2, True)])
+@pytest.mark.usefixtures("no_page")
 def test_a_coordinator_killed_around_a_checkpoint_goes_on_to_the_same_weights(
     scans, trained, tmp_path, monkeypatch, death
 ):
@@ -366,6 +372,7 @@ def test_a_coordinator_killed_around_a_checkpoint_goes_on_to_the_same_weights(
     ]
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_hospital_that_dies_later_stops_the_training_until_a_waiver_names_it(scans, tmp_path):
     wire = Wire(StudyPlan.model_validate(NETWORK), scans, tmp_path)
     done = lambda: sum(kind is MessageKind.CLOSE for _, kind, _ in wire.answers) >= 3

@@ -58,6 +58,8 @@ def a_plan(*models, **changes):
 
 
 PLAN = a_plan()
+FEW_BINS = {"evaluation": {"bins": 1000}}
+"""Enough where no AUC is compared with another program's."""
 
 
 @pytest.fixture(scope="module")
@@ -288,6 +290,7 @@ def test_no_number_of_a_patient_leaves_its_site(results, hospitals, traffic, out
     assert found_in(planted, numbers).tolist() == numbers[7:9].tolist()
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_study_that_goes_on_ends_with_the_same_numbers(results, hospitals, out):
     again = study(PLAN, hospitals, out, resume=True)
 
@@ -301,7 +304,7 @@ def test_constant_covariates_are_left_out_and_of_them_alone_there_is_no_machine(
         MODEL | small | {"name": "Some", "covariates": ["onset_to_ct_h", "sah"]},
         MODEL | small | {"name": "None", "covariates": ["sah"]},
     ]
-    results = study(a_plan(*models), hospitals, tmp_path / "out")
+    results = study(a_plan(*models, **FEW_BINS), hospitals, tmp_path / "out")
     some, none = (
         [one for one in results.machines if one.model == name and one.arm != "local-west"]
         for name in ("Some", "None")
@@ -362,7 +365,7 @@ def test_a_site_that_lacks_a_covariate_in_one_class_costs_what_it_would_train(ho
     folders = one_class(hospitals, tmp_path, lambda row: row | ({"ivh": ""} if grows(row) else {}))
     logistic = {"kind": "logistic", "name": "Logistic", "covariates": list(NUMBERS)}
 
-    results = study(a_plan(MODEL | SMALL_GRID, logistic), folders, tmp_path / "out")
+    results = study(a_plan(MODEL | SMALL_GRID, logistic, **FEW_BINS), folders, tmp_path / "out")
 
     for fits in (results.machines, results.fitted):
         standing = {one.arm: one.standing.reason for one in fits}

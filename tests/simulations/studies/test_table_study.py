@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -379,7 +380,7 @@ def test_no_small_count_is_what_some_cohorts_leave_of_others(tmp_path):
     for name in SCORES:
         for site in folders:
             parts = [cell(results, name, part, (site,)).confusion for part in ("whole", "train", "test")]
-            for whole, trained, tested in zip(*(dict(one).values() for one in parts), strict=True):
+            for whole, trained, tested in zip(*map(astuple, parts), strict=True):
                 shown += whole is not None
                 if None not in {whole, trained, tested}:
                     assert whole - trained - tested == 0 or whole - trained - tested >= 5

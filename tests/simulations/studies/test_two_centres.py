@@ -41,16 +41,7 @@ input_size = 16
 [models.training]
 batch_size = 8
 learning_rate = 0.003
-
-[[models]]
-name = "solid"
-family = "densenet-small"
-dimensions = 3
-input_size = 32
-[models.training]
-batch_size = 8
-learning_rate = 0.003
-
+{solid}
 [federation]
 rounds = {rounds}
 
@@ -60,11 +51,22 @@ pooled_model = {pooled}
 [explanation]
 per_site = 2
 """
+SOLID = """
+[[models]]
+name = "solid"
+family = "densenet-small"
+dimensions = 3
+input_size = 32
+[models.training]
+batch_size = 8
+learning_rate = 0.003
+"""
 
 
-def write_plan(folder, *, profile="simulation", role="train", rounds=2, pooled="true"):
+def write_plan(folder, *, profile="simulation", role="train", rounds=2, pooled="true", solid=SOLID):
     path = folder / "study.toml"
-    path.write_text(PLAN.format(profile=profile, role=role, rounds=rounds, pooled=pooled), encoding="utf-8")
+    text = PLAN.format(profile=profile, role=role, rounds=rounds, pooled=pooled, solid=solid)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -143,6 +145,7 @@ def test_the_cohorts_of_the_cells_are_the_patients_of_the_flow_chart(finished):
     assert whole.confusion.true_positive + whole.confusion.false_negative == whole.positive
 
 
+@pytest.mark.usefixtures("no_page")
 def test_the_same_plan_gives_the_same_bits(finished, sites, tmp_path):
     out, _ = finished
 
@@ -190,6 +193,7 @@ def wait_for(path, process):
 @pytest.mark.parametrize(
     "kept", ["models/flat/pooled.safetensors", "checkpoints/flat/federated.safetensors", "checkpoints/solid"]
 )
+@pytest.mark.usefixtures("no_page")
 def test_a_killed_study_is_resumed_to_the_same_bits(finished, sites, tmp_path, start, kept):
     out, _ = finished
     plan = write_plan(tmp_path)
@@ -206,7 +210,7 @@ def test_a_killed_study_is_resumed_to_the_same_bits(finished, sites, tmp_path, s
 
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(sites, tmp_path, start):
-    process = start(write_plan(tmp_path, rounds=50), sites, tmp_path / "out")
+    process = start(write_plan(tmp_path, rounds=50, solid=""), sites, tmp_path / "out")
     wait_for(tmp_path / "out" / "study.json", process)
 
     process.send_signal(signal.SIGINT)
@@ -232,7 +236,9 @@ def test_a_plan_that_was_changed_is_not_resumed(finished, sites, tmp_path):
 
 
 def test_the_paper_s_design_has_one_model_and_an_external_centre(sites, tmp_path):
-    results = run(write_plan(tmp_path, role="external", rounds=1, pooled="false"), sites, tmp_path / "out")
+    plan = write_plan(tmp_path, role="external", rounds=1, pooled="false", solid="")
+
+    results = run(plan, sites, tmp_path / "out")
 
     assert {one.arm for one in results.evaluation} == {"local-a"}
     assert {one.part for one in results.evaluation if one.cohort_sites == ("b",)} == {"whole"}
@@ -244,7 +250,7 @@ def test_real_minima_suppress_what_few_patients_stand_behind(tmp_path):
         name: make_site(tmp_path / name, name, 36, synthetic=False, seed=seed)
         for seed, name in enumerate(("a", "b"))
     }
-    plan = write_plan(tmp_path, profile="standard", rounds=1, pooled="false")
+    plan = write_plan(tmp_path, profile="standard", rounds=1, pooled="false", solid="")
 
     results = run(plan, sites, tmp_path / "out")
 
@@ -272,7 +278,7 @@ def test_a_plan_may_ask_only_who_the_patients_are(sites, tmp_path):
 
 def test_a_third_centre_and_leaving_one_out_need_no_change_of_code(sites, tmp_path):
     third = make_site(tmp_path / "c", "c", 18, seed=2)
-    plan = write_plan(tmp_path, rounds=1, pooled="false")
+    plan = write_plan(tmp_path, rounds=1, pooled="false", solid="")
     text = plan.read_text(encoding="utf-8").replace("two_site_ack = true", "")
     text = text.replace("[arms]", '[arms]\ndesign = "leave-one-centre-out"\nlocal_models = false')
     plan.write_text(text.replace("[[models]]", '[[sites]]\nname = "c"\nrole = "train"\n[[models]]', 1))
@@ -314,9 +320,9 @@ def test_one_bad_patient_costs_only_itself(sites, tmp_path):
     hurt = make_site(tmp_path / "b", "b", 20, seed=1)
     (hurt / "images" / "b-004_ct.nii.gz").write_bytes(b"\x1f\x8b broken")
 
-    results = run(
-        write_plan(tmp_path, role="external", rounds=1, pooled="false"), sites | {"b": hurt}, tmp_path / "out"
-    )
+    plan = write_plan(tmp_path, role="external", rounds=1, pooled="false", solid="")
+
+    results = run(plan, sites | {"b": hurt}, tmp_path / "out")
 
     (flow,) = [flow for flow in results.flow if flow.site == "b"]
     assert (flow.screened, flow.included) == (20, 19)

@@ -22,7 +22,7 @@ _log = logging.getLogger("server.conduct")
 def conduct(grid: Grid, run: StudyRun, progress: Progress) -> None:
     exchange = Exchange(grid, run.plan, run.key)
     exchange.enrol(run.patience_s)
-    if run.plan.name == "too small":
+    if run.out.name == "too small":
         raise SmallNumberError("3 patients -> 20 are needed")
     mark = run.out / "rounds.json"
     done = json.loads(mark.read_text()) if mark.exists() else []
