@@ -47,12 +47,12 @@ def init(
 def approve(
     folder: SiteFolder,
     roster: Annotated[
-        Path | None, typer.Option(help="Who takes part, signed by the study's authority; needed once.")
+        Path | None, typer.Option(help="The roster that the study's authority signed; needed once.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Approve without being asked.")] = False,
     state: StateFolder = None,
 ) -> None:
-    """Show in plain words what the plan makes leave this hospital, and approve it."""
+    """Show in plain words what leaves this hospital under the plan, and ask for approval."""
     from client.membership.roster import approve_plan, read_offered_roster
     from client.release.approval_text import describe_plan, describe_roster
 
@@ -74,7 +74,7 @@ def start(
     state: StateFolder = None,
     address: Annotated[
         str | None,
-        typer.Option(help="HOST:PORT of the coordinator, if not as invited (through a proxy)."),
+        typer.Option(help="HOST:PORT of the coordinator, if it is not the invitation's (e.g. a proxy)."),
     ] = None,
 ) -> None:
     """Connect to the study and answer its requests, until Ctrl-C."""
@@ -180,26 +180,26 @@ def _find_member(folder: Path, state: Path | None) -> Membership:
 @app.command()
 def waive(
     folder: SiteFolder,
-    waiver: Annotated[Path, typer.Argument(help="What the study's authority signed.")],
+    waiver: Annotated[Path, typer.Argument(help="The waiver that the study's authority signed.")],
     yes: Annotated[bool, typer.Option("--yes", help="Approve without being asked.")] = False,
     state: StateFolder = None,
 ) -> None:
-    """Approve the authority's waiver: sums without a site, or this site's return from a backup."""
+    """Approve the authority's waiver, which permits sums without a site, or a site's return from a backup."""
     from client.membership.roster import take_waiver
 
     if not yes:
         typer.confirm("This site will answer what its release rules forbid. Do you approve?", abort=True)
     take_waiver(_find_member(folder, state), waiver)
-    print(f"{waiver} holds at this site")
+    print(f"{waiver} is in force at this site")
 
 
 @app.command()
 def burn(folder: SiteFolder, state: StateFolder = None) -> None:
-    """After this site's state came from a backup: wipe what was open; a waiver is needed to go on."""
+    """After a restore from a backup: erase this site's open rounds; a waiver is needed to go on."""
     from common.secagg.site.files import SiteFiles
 
     SiteFiles(_find_member(folder, state).protocol_files).burn()
-    print(f"wiped; ask the authority for a waiver, then: rhe-client waive {folder} FILE")
+    print(f"open rounds are erased; ask the authority for a waiver, then: rhe-client waive {folder} FILE")
 
 
 @app.command()
@@ -208,7 +208,7 @@ def audit(
     verify: Annotated[bool, typer.Option("--verify", help="Only check that no line was altered.")] = False,
     state: StateFolder = None,
 ) -> None:
-    """Answer what has left this hospital: when, in which phase, how much, and with whom it was summed."""
+    """Show what has left this hospital: when, in which phase, how much, and with whom it was summed."""
     from rich.console import Console
 
     from client.release.audit import make_audit_tables
@@ -257,7 +257,7 @@ def predict(
     plan: Annotated[Path | None, typer.Option(help="Refuse a model of any other study plan.")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write a CSV file.")] = None,
 ) -> None:
-    """Give a model's risk of expansion for one patient, or for every patient of a folder."""
+    """Compute a model's risk of expansion for one patient, or for every patient of a folder."""
     from rich.console import Console
 
     from client.predict.request import (

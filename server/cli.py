@@ -22,11 +22,11 @@ StudyFolder = Annotated[Path, typer.Argument(help="The coordinator's folder for 
 def init_office(
     folder: StudyFolder,
     plan: Annotated[Path, typer.Option(help="The study plan that everybody agreed on.")],
-    host: Annotated[str, typer.Option(help="Name or address under which hospitals reach this machine.")],
+    host: Annotated[str, typer.Option(help="Name or address at which hospitals reach this machine.")],
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the SuperLink.")] = 8443,
     authority: Annotated[
         Path | None,
-        typer.Option(help="authority.pub of whoever signs the roster."),
+        typer.Option(help="Public key (authority.pub) of the authority that signs the roster."),
     ] = None,
 ) -> None:
     """Make keys, certificates and the invitation for hospitals."""
@@ -105,7 +105,7 @@ def serve_hospitals(
     folder: StudyFolder,
     port: Annotated[
         int | None,
-        typer.Option(min=1, max=65535, help="Another port from now on; hospitals then need start --address."),
+        typer.Option(min=1, max=65535, help="Port from now on; hospitals then need start --address."),
     ] = None,
 ) -> None:
     """Run the SuperLink that hospitals connect to, until Ctrl-C."""

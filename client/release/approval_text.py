@@ -1,4 +1,4 @@
-"""What a plan will make leave the hospital, in plain words, for whoever has to approve it."""
+"""The text that says in plain words what leaves the hospital under a plan, for the person who approves it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def describe_plan(plan: StudyPlan, settings: SiteSettings) -> str:
     if plan.arms.design == "leave-one-centre-out":
         paragraphs.append(
             "Each centre is left out in turn. From the sums with and without a centre, anybody who sees both "
-            "can work out by subtraction what that centre contributed to a table or regression. The plan "
+            "can compute by subtraction what that centre contributed to a table or regression. The plan "
             "asks for this."
         )
     if len(plan.sites) == 2:
@@ -53,9 +53,10 @@ def _describe_hiding(plan: StudyPlan) -> str:
     if not plan.hides_sums:
         return "NOT HIDDEN: the coordinator sees this hospital's own numbers for everything above."
     return (
-        "What is added up over several hospitals leaves masked: nobody can read more than the sum. No sum "
-        "hides what this hospital contributes alone; it is shown separately: its flow chart, its column of "
-        "Table 1, models evaluated on its patients, and a model of its patients alone, if released."
+        "What is added up over several hospitals leaves masked: a coordinator that runs the published program "
+        "reads the sum alone. No sum hides what this hospital contributes alone; it is shown separately: its "
+        "flow chart, its column of Table 1, models evaluated on its patients, and a model of its patients "
+        "alone, if released."
     )
 
 
@@ -116,7 +117,7 @@ def _list_leaving(plan: StudyPlan, settings: SiteSettings) -> list[str]:
     items = [
         "counts: patients screened, excluded per reason, included, with and without expansion",
         *_list_statistics(plan, trains=site.role == "train"),
-        "software versions and the name of the processor that computes",
+        "software versions and the name of the processor",
     ]
     if site.role == "train" and plan.networks and "training" in plan.phases:
         networks = ", ".join(model.name for model in plan.networks)
@@ -128,8 +129,9 @@ def _list_leaving(plan: StudyPlan, settings: SiteSettings) -> list[str]:
     if site.model_release and plan.trained_models:
         models = ", ".join(model.name for model in plan.trained_models)
         items.append(
-            f"RELEASE: the models trained on this hospital's patients alone ({models}), tested elsewhere; "
-            "with means and standard deviations of their covariates, and how radiomics features were selected"
+            f"RELEASE: the models trained on this hospital's patients alone ({models}), to be tested "
+            "at other hospitals; with means and standard deviations of their covariates, and with how "
+            "radiomics features were selected"
         )
     if settings.synthetic:
         items.append("attention maps over CT slices (this folder declares its patients synthetic)")
@@ -140,7 +142,7 @@ def _list_statistics(plan: StudyPlan, *, trains: bool) -> Iterator[str]:
     """What each phase of statistics asks for, after counting the patients behind each number."""
     yield (
         "before every table: how many patients stand behind each number, and whether this hospital has too "
-        "few, or has already released a cohort that differs in too few"
+        "few patients, or has already released numbers of a cohort that differs in too few patients"
     )
     if "agreement" in plan.phases:
         yield (
@@ -149,7 +151,7 @@ def _list_statistics(plan: StudyPlan, *, trains: bool) -> Iterator[str]:
         )
     if plan.takes_radiomics and plan.radiomics.readings and "training" in plan.phases and trains:
         yield (
-            "reproducible radiomics: of 851 features of patients who were read twice, sums and sums of "
+            "reproducible radiomics: for 851 features of patients who were read twice, sums and sums of "
             f"squares in both readings ({', '.join(WHO[reading] for reading in plan.radiomics.readings)})"
             + ("" if plan.agreement.same_readers else "; those of this hospital are evaluated separately")
         )
@@ -181,14 +183,14 @@ def _list_table_models(plan: StudyPlan) -> Iterator[str]:
     """What fitting models of the table over several sites asks of a site that trains."""
     if plan.takes_radiomics:
         products = (
-            "of ALL of them (the plan waives the limit: with fewer than two patients a feature, the "
+            "for ALL features (the plan waives the limit: with fewer than two patients a feature, the "
             "patients' rows can nearly be computed from these products)"
             if plan.radiomics.wide_gram_accepted
-            else "of no more of them than half the patients of the smallest fold"
+            else "for at most as many features as half the patients of the smallest fold"
         )
         yield (
             "radiomics: sums of 851 features of the lesions, of their squares, of their products with the "
-            f"outcome; products of features with each other, {products}, in each of "
+            f"outcome, and of products of features with each other, {products}; in each of "
             f"{plan.radiomics.folds} folds"
         )
     if plan.regressions:

@@ -29,8 +29,8 @@ def attention(network: nn.Module, image: Pixels, *, layer: nn.Module | None = No
     image : float32 array, shape (channels, [z,] y, x)
         As in training.
     layer : nn.Module, optional
-        Whose output is explained; by default the network's last convolutional feature maps. Nothing may change
-        that output in place afterwards.
+        Whose output is explained, the network's last convolutional feature maps by default. Nothing may
+        change that output in place afterwards.
 
     Raises
     ------

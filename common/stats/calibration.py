@@ -258,7 +258,7 @@ def _class_status(summary: Summary, minima: Minima) -> Status:
 
 
 def _show_numbers(summary: Summary, minima: Minima) -> tuple[int | None, int | None]:
-    """Patients with and without a score; if the second is hidden, so is the first, which would disclose it."""
+    """Patients with and without a score; a hidden second hides the first, which would disclose it."""
     missing = minima.show(int(summary.counts["missing"][0]))
     return (None if missing is None else minima.show(int(summary.counts["patients"].sum()))), missing
 

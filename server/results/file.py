@@ -38,7 +38,7 @@ class SiteSummary(Record):
     synthetic: bool
     """Whether it declared its data simulated."""
     model_release: bool
-    """Whether a model trained on its patients alone was released: hidden by no sum."""
+    """Whether a model trained on its patients alone was released; no sum hides it."""
 
 
 class StudySummary(Record):
