@@ -53,7 +53,7 @@ def _describe_hiding(plan: StudyPlan) -> str:
     if not plan.hides_sums:
         return "NOT HIDDEN: the coordinator sees this hospital's own numbers for everything above."
     return (
-        "What is added up over several hospitals leaves masked: a coordinator that runs the published program "
+        "What is added up over several hospitals leaves masked: a coordinator with the published program "
         "reads the sum alone. No sum hides what this hospital contributes alone; it is shown separately: its "
         "flow chart, its column of Table 1, models evaluated on its patients, and a model of its patients "
         "alone, if released."

@@ -81,6 +81,17 @@ def left_behind(out):
     ]
 
 
+def everybody_works(out):
+    """Whether the last process is started: a Ctrl-C that comes while Python forks is lost."""
+    commands = [process.info["cmdline"] for process in left_behind(out)]
+    last = [
+        command
+        for command in commands
+        if {"run", "--resume"} <= {*command} and "rhe-simulate" not in command[1]
+    ]
+    return len(commands) >= 6 and bool(last)
+
+
 def test_flower_gives_the_bits_of_the_in_process_backend(plan, sites, tmp_path):
     study = load_plan(plan)
     here, there = tmp_path / "here", tmp_path / "there"
@@ -107,7 +118,7 @@ def test_ctrl_c_ends_every_process_with_130(plan, sites, tmp_path):
         command += ["--site", f"{name}={folder}"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while len(left_behind(out)) < 6 and time.monotonic() < deadline and process.poll() is None:
+    while not everybody_works(out) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.1)
 
     os.kill(process.pid, signal.SIGINT)
