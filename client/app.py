@@ -1,7 +1,8 @@
 """The thin Flower ClientApp: it carries bytes between coordinator and engine, and knows nothing.
 
-Whatever code a coordinator might ship runs here, in a process that can read no patient's file. It imports no
-torch and understands no message; the engine behind the socket verifies and decides.
+Whatever code a coordinator might ship runs here, in a process that needs no patient's file (today it could
+read them: engine and link are one user). It imports no torch and understands no message; the engine behind
+the socket verifies and decides.
 """
 
 from __future__ import annotations

@@ -37,26 +37,26 @@ JUDGED_PARTS: tuple[Part, ...] = ("test", "whole")
 """Parts on which calibration, net benefit and subgroups are judged."""
 
 
-def guard_scores(board: Scoreboard, close: Flags, parameters: Parameters) -> Summary:
-    """R0: patients behind each score on each part, and behind each cohort's comparisons.
+def guard_scores(board: Scoreboard, too_close: Flags, parameters: Parameters) -> Summary:
+    """Guard round: patients behind each score on each part, and behind each cohort's comparisons.
 
     Parameters
     ----------
     board : Scoreboard
         The scores of the site's patients.
-    close : bool array, shape (parts,)
+    too_close : bool array, shape (parts,)
         Whether a part differs too little from a cohort already released.
     """
     parts = [
         _guard(board, board.find_members(part), board.scores, bool(near)).under(part)
-        for part, near in zip(PARTS, close, strict=True)
+        for part, near in zip(PARTS, too_close, strict=True)
     ]
     paired = [
         _guard(
             board,
             board.find_cohort(cohort),
             board.scores[list(scorers)].sum(axis=0, keepdims=True),
-            bool(close[PARTS.index(cohort.part)]),
+            bool(too_close[PARTS.index(cohort.part)]),
         ).under(f"paired/{index}")
         for index, cohort, scorers in find_compared_here(board, parameters)
     ]
@@ -64,7 +64,7 @@ def guard_scores(board: Scoreboard, close: Flags, parameters: Parameters) -> Sum
 
 
 def evaluate_scores(board: Scoreboard, parameters: Parameters) -> Summary:
-    """Discrimination, calls, calibration and net benefit of every score on every part that was asked.
+    """Discrimination, confusion, calibration and net benefit of every score on every part that was asked.
 
     What was not asked has zeros, so that all sites can be added.
 

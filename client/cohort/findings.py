@@ -83,7 +83,7 @@ def judge_again(
     models: Sequence[ScoresModel],
     studied: Sequence[StudiedPatient],
 ) -> CohortFindings:
-    """What stops the site after its scans were read; what they did not change is not judged a second time.
+    """What stops the site after its scans were read: judges again only what the scans may have changed.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The scores that stand in a site's table: what each patient's is."""
+"""Each patient's scores in the site's table."""
 
 from __future__ import annotations
 

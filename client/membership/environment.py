@@ -1,4 +1,4 @@
-"""What a site states of its software and hardware: enough to explain a different bit, no patient's data."""
+"""What a site states of its software and hardware: why two sites' bits may differ, no patient's data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Of which parts of a site's cohort numbers may leave, given all earlier releases."""
+"""Which parts of a site's cohort may have numbers released, given all earlier releases."""
 
 from __future__ import annotations
 

@@ -155,7 +155,8 @@ def content_key(files: Iterable[Path], settings: Mapping[str, Any]) -> str:
     files : iterable of Path
         Their order and bytes count, their names do not.
     settings : mapping
-        Everything else that determines the result; must be convertible to JSON.
+        Everything else that determines the result; must be convertible to JSON. For a patient's scans,
+        `client/cohort/scans.py` collects it.
 
     Raises
     ------

@@ -1,4 +1,7 @@
-"""Whether intensities are Hounsfield units: air about -1000, brain 20 to 45, hematoma 50 to 90."""
+"""Check that intensities are Hounsfield units: air about -1000, brain 20 to 45, hematoma 50 to 90.
+
+`dicom` converts stored values to Hounsfield units.
+"""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def load_settings(path: Path, model: type[Settings], error: type[RheError]) -> S
         text = path.read_text(encoding="utf-8")
         return model.model_validate(tomllib.loads(text))
     except FileNotFoundError:
-        raise error(f"{path}: no such file -> check the path; deploy/ has examples") from None
+        raise error(f"{path}: no such file -> check the path; deploy/plans has examples") from None
     except UnicodeDecodeError:
         raise error(f"{path}: is not UTF-8 text -> give a TOML file, saved as UTF-8") from None
     except OSError as failure:

@@ -65,7 +65,20 @@ class Minima:
         return count if count == 0 or count >= self.cell else None
 
 
-STANDARD = Minima("standard", 5, 10, 10, 10, 5, 10, 20, 10, 3, 20, 5)
+STANDARD = Minima(
+    "standard",
+    cell=5,
+    group=10,
+    per_class=10,
+    model_class=10,
+    model_rows=5,
+    subjects=10,
+    site_patients=20,
+    site_per_class=10,
+    sites=3,
+    fold=20,
+    fold_class=5,
+)
 REPLICATION = Minima("replication", 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
 SIMULATION = Minima("simulation", 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
 

@@ -1,4 +1,4 @@
-"""Append-only files in which each line hashes the one before: the site's ledger, and its audit.
+"""Append-only files in which each line hashes the one before: a site's masked releases, and its audit.
 
 A line is ``{"entry": ..., "hash": H, "previous": P}`` with H = SHA-256(P, entry). An edited, removed or
 inserted line breaks the chain; lines cut off at the end are noticed by whoever kept a later hash.

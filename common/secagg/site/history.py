@@ -1,4 +1,4 @@
-"""The entries of a site's ledger of released sums, and an index of them in memory."""
+"""The history of a site's masked releases, entry by entry, and an index of it in memory."""
 
 from __future__ import annotations
 
