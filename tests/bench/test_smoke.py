@@ -9,6 +9,8 @@ import pytest
 from tests.bench.__main__ import find_modules, measure
 from tests.bench.measurement import Effort
 
+pytestmark = pytest.mark.slow
+
 
 def test_modules_are_found():
     assert {"federation", "preprocessing", "secagg", "training"} <= set(find_modules())

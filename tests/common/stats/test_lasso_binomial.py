@@ -14,6 +14,8 @@ from common.stats.lasso import fold_classes, local_scaling, scaling_of
 from common.stats.lasso_binomial import advance_path, finish_path, local_path, start_path
 from common.stats.minima import SIMULATION, STANDARD
 
+pytestmark = pytest.mark.slow
+
 KEPT = [9, 29, 59, 99]
 
 

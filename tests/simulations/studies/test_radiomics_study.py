@@ -20,6 +20,8 @@ from server.run import StudyRun
 from simulations.backends.in_process import run_in_process
 from simulations.backends.parties import derive_simulated_key
 
+pytestmark = pytest.mark.slow
+
 PATIENTS = 24
 
 
