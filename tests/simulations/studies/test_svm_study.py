@@ -28,6 +28,8 @@ from server.run import StudyRun
 from simulations.backends.in_process import run_in_process
 from simulations.backends.parties import derive_simulated_key
 
+pytestmark = pytest.mark.slow
+
 NUMBERS = ("onset_to_ct_h", "ich_volume_ml", "ivh")
 C_GRID, GAMMA_GRID, FEATURES = (0.1, 10.0), (0.02, 0.1), 16
 MODEL = {
