@@ -19,6 +19,8 @@ from server.run import StudyRun
 from simulations.backends.in_process import run_in_process
 from simulations.backends.parties import derive_simulated_key
 
+pytestmark = pytest.mark.slow
+
 SPLIT = Habits(split=("train", "validation", "train", "test"))
 PREDICTORS = ("onset_to_ct_h", "ich_volume_ml", "ivh", "location")
 MODELS = [

@@ -21,6 +21,8 @@ from server.run import StudyRun
 from simulations.backends.in_process import run_in_process
 from simulations.backends.parties import derive_simulated_key
 
+pytestmark = pytest.mark.slow
+
 REFERENCE = Path(__file__).parents[2] / "reference"
 SCORES = ("alpha", "beta", "gamma")
 SPLIT = Habits(split=("train", "train", "test"))
