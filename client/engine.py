@@ -38,10 +38,11 @@ from common.messages.groups import groups_of
 from common.messages.headers import Operation, ReplyHeader, RequestHeader
 from common.messages.protocol import Reply, Request, decode_request, encode_reply
 from common.plan.study import StudyPlan
+from common.runtime.machine import bind_threads
 from common.secagg.wire.frames import is_sealed
 from common.stats.contract import Summary
 from common.stats.minima import minima_of
-from common.training.device import pick_device
+from common.training.device import name_memory_shortage, pick_device
 
 _log = logging.getLogger(__name__)
 
@@ -79,6 +80,11 @@ class SiteEngine:
 
     def handle(self, message: bytes) -> bytes:
         """The reply to one request; nothing but Ctrl-C is raised, because this is the process' boundary."""
+        # What comes later loads libraries, too: so every message binds those that are there
+        with bind_threads(self.plan.threads):
+            return self._handle(message)
+
+    def _handle(self, message: bytes) -> bytes:
         header = None
         try:
             check_quota(self.settings, self.ledger)
@@ -154,7 +160,9 @@ class SiteEngine:
         """
         header, operation = request.header, request.header.operation
         if operation is Operation.VALIDATE:
-            return self.trainings.validate(request).summary if member else validate_nobody()
+            return (
+                self.trainings.validate(request).summary if member else validate_nobody().under("validation")
+            )
         if operation is Operation.TRAIN and member:
             return self.trainings.train(request).summary
         if operation is Operation.WEIGHT:
@@ -215,7 +223,8 @@ class SiteEngine:
         """Attention maps; they leave the site only if its patients are synthetic."""
         trainer = self.trainings.load_network(request)
         folder = self.state / "attention" / request.header.model / request.header.arm
-        drawings = draw_attention(trainer, self.open_patients(), folder)
+        with name_memory_shortage():
+            drawings = draw_attention(trainer, self.open_patients(), folder)
         if not attention_maps_may_leave(self.settings, self.folder):
             return self._make_reply()
         return Reply(

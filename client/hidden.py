@@ -28,7 +28,6 @@ from common.messages.headers import Operation, ReplyHeader, RequestHeader
 from common.messages.protocol import Reply, Request, decode_request
 from common.models.layout import Layout
 from common.plan.study import Arm, CnnModel, StudyPlan
-from common.secagg.crypto.rings import Ring
 from common.secagg.site.endpoint import SiteMachine
 from common.secagg.site.files import SiteFiles
 from common.secagg.site.history import Trusted
@@ -175,8 +174,22 @@ class HiddenAnswers:
         number = find_hiding_set(self.plan, groups)
         if number is None or hiding_sets_of(self.plan)[number] != sites:
             raise ProtocolError(f"{asked.header.operation} is not hidden among {', '.join(sites)}")
-        summary = self.answer(asked, any(self.site in group.sites for group in groups))
+        taking_part = any(self.site in group.sites for group in groups) and not self._has_rested(asked.header)
+        summary = self.answer(asked, taking_part)
         return select_shared(groups, self.site, summary), select_own(groups, self.site, summary)
+
+    def _has_rested(self, header: RequestHeader) -> bool:
+        """Whether the site is asked to judge the last round of a training in whose sum it was not.
+
+        Its validation patients judged none of the other rounds, either: the choice of the round compares AUCs
+        of the same patients, and a site that took no part stays unseen by the model.
+        """
+        if header.operation is not Operation.VALIDATE:
+            return False
+        phase = name_training_phase(self.plan, self.plan.network(header.model), self.plan.arm(header.arm))
+        history = self._machine.files.history
+        begun = history.find_begun(phase)
+        return begun is None or begun.round != header.round or history.find_release(begun.hdr) is None
 
     def _check_groups(self, header: RequestHeader) -> tuple[SiteGroup, ...]:
         if header.plan_hash != self.plan.digest():
@@ -204,7 +217,9 @@ class HiddenAnswers:
         summary = self.answer(Request(header, weights.astype(np.float32, copy=False)), True)
         weight = int(summary.counts["patients"])
         update = to_hidden(self.plan, layout, summary)
-        return Computed(self._make_vectors(hiding, update, share_of(self.plan, weight)), patients=weight)
+        # A site with too few patients to train adds zeros, whose share does not matter
+        share = share_of(self.plan, weight) if weight else 1.0
+        return Computed(self._make_vectors(hiding, update, share), patients=weight)
 
     def _make_vectors(self, hiding: Hiding, summary: Summary, share: float) -> tuple[ComputedVector, ...]:
         """A round's vectors; a site that does not train in the round adds noise, too."""
@@ -212,7 +227,7 @@ class HiddenAnswers:
             ComputedVector(
                 vector,
                 values,
-                alpha=share if vector.ring is Ring.UPDATES else 1.0,
+                alpha=share if vector.is_delta else 1.0,
                 variance=variance_of(self.plan, vector),
             )
             for vector, values in zip(hiding.vectors, hiding.values(summary), strict=True)

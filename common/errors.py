@@ -128,3 +128,10 @@ class StorageError(RheError):
 
     exit_code = 21
     code = "E_STORAGE"
+
+
+class MemoryShortageError(RheError):
+    """The memory of the computer or of its accelerator does not suffice for a model."""
+
+    exit_code = 23
+    code = "E_MEMORY"

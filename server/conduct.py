@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 from rich.progress import Progress
 
 from common.errors import PlanError
-from common.messages.headers import SiteFacts
-from common.messages.protocol import Reply
+from common.runtime.machine import bind_threads
 from server.exchange import Exchange
+from server.phases.admission import admit_sites
 from server.phases.agreement import compare_readings
 from server.phases.cohort import describe_cohorts
 from server.phases.comparison import compare_models
 from server.phases.evaluation import evaluate_models
 from server.phases.explanation import explain_models
-from server.phases.fitting import fit_models
+from server.phases.fitting import find_missing_scores, fit_models
 from server.phases.preparation import prepare_sites
 from server.phases.reference import choose_reference_model
 from server.phases.regression import screen_predictors
@@ -27,9 +27,10 @@ from server.phases.training import train_models
 from server.report import write_report, write_tables
 from server.results.assembly import StudyOutcome, assemble
 from server.results.cards import write_cards
-from server.results.clock import PhaseClock
+from server.results.clock import PhaseClock, start_clock
 from server.results.file import Results, save_results
-from server.results.provenance import record_provenance
+from server.results.journal import open_journal
+from server.results.provenance import read_own_versions, record_provenance
 from server.run import StudyRun
 
 if TYPE_CHECKING:
@@ -58,17 +59,22 @@ def conduct(grid: Grid, run: StudyRun, progress: Progress) -> Results:
     RheError
         If a site stays away, refuses or fails, or the folder cannot be written.
     """
+    with bind_threads(run.plan.threads):
+        return _conduct(grid, run, progress)
+
+
+def _conduct(grid: Grid, run: StudyRun, progress: Progress) -> Results:
     exchange = _open_exchange(grid, run)
-    clock = PhaseClock(lambda: exchange.traffic.rounds)
+    clock = _start_clock(exchange, run)
     with clock.measure("enrolment"):
-        facts = {site: _facts_of(reply) for site, reply in exchange.enrol(run.patience_s).items()}
+        admission = admit_sites(exchange, run.patience_s, read_own_versions())
     with clock.measure("preparation"):
         preparation = prepare_sites(exchange)
-    outcome = _carry_out(exchange, run, progress, clock, StudyOutcome(facts, preparation))
+    outcome = _carry_out(exchange, run, progress, clock, StudyOutcome(admission.facts, preparation))
     if exchange.hidden is not None:
         with clock.measure("closing"):
             exchange.hidden.close()
-    provenance = record_provenance(run, exchange, clock, facts)
+    provenance = record_provenance(run, clock.journal, admission)
     results = assemble(run, outcome, provenance)
     write_cards(run, outcome, results)
     save_results(results, run.results)
@@ -94,6 +100,15 @@ def _open_exchange(grid: Grid, run: StudyRun) -> Exchange:
     return exchange
 
 
+def _start_clock(exchange: Exchange, run: StudyRun) -> PhaseClock:
+    """The clock of this run; every round of messages is in the study's journal as soon as it is sent."""
+    begun = run.checkpoints.exists() or run.protocol.exists()
+    journal = open_journal(run.journal)
+    clock = start_clock(exchange.traffic, journal, read_own_versions(), earlier=begun and not journal.runs)
+    exchange.on_round = clock.note
+    return clock
+
+
 def _carry_out(
     exchange: Exchange, run: StudyRun, progress: Progress, clock: PhaseClock, outcome: StudyOutcome
 ) -> StudyOutcome:
@@ -110,13 +125,14 @@ def _carry_out(
             outcome = replace(outcome, screening=screen_predictors(exchange))
     if "training" in phases:
         with clock.measure("training"):
-            outcome = replace(outcome, trained=train_models(exchange, run, progress))
+            trained = train_models(exchange, run, progress, outcome.preparation)
+        outcome = replace(outcome, trained=trained)
         outcome = _fit_table_models(exchange, run, clock, outcome)
     if "evaluation" in phases:
         outcome = _evaluate_models(exchange, clock, outcome)
     if "explanation" in phases:
         with clock.measure("explanation"):
-            outcome = replace(outcome, maps=explain_models(exchange, outcome.trained))
+            outcome = replace(outcome, explanation=explain_models(exchange, outcome.trained))
     return outcome
 
 
@@ -125,11 +141,12 @@ def _fit_table_models(
 ) -> StudyOutcome:
     """Fit the models of the table, after the networks have scored: their scores may be covariates."""
     with clock.measure("scoring"):
-        score_by_networks(exchange, outcome.trained)
+        outcome = replace(outcome, trained=score_by_networks(exchange, run, outcome.trained))
+    obstacles = find_missing_scores(run.plan, outcome.trained)
     with clock.measure("fitting"):
-        fitting = fit_models(exchange, run, outcome.screening)
+        fitting = fit_models(exchange, run, outcome.screening, obstacles)
         score_by_regressions(exchange, fitting.models)
-        machines = fit_svms(exchange, run, fitting.selections)
+        machines = fit_svms(exchange, run, fitting.selections, obstacles)
         score_by_svms(exchange, machines)
     return replace(outcome, fitted=fitting.models, machines=machines, selections=fitting.selections)
 
@@ -138,13 +155,7 @@ def _evaluate_models(exchange: Exchange, clock: PhaseClock, outcome: StudyOutcom
     """Judge and compare the scores, which stay at the sites."""
     reference = choose_reference_model(exchange.plan, outcome.trained)
     with clock.measure("evaluation"):
-        evaluated = evaluate_models(exchange, outcome.unfitted)
+        evaluated = evaluate_models(exchange, reference, outcome.unfitted, outcome.trainers)
     with clock.measure("comparison"):
         compared = compare_models(exchange, evaluated, reference)
     return replace(outcome, reference=reference, evaluated=evaluated, compared=compared)
-
-
-def _facts_of(reply: Reply) -> SiteFacts:
-    if reply.header.facts is None:
-        raise ValueError("a site described itself without facts")
-    return reply.header.facts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from common.secagg.wire.roster import Roster
 from common.stats.contract import Summary, total
 from common.types import FlatWeights
 from server.hidden import HiddenSums
-from server.reasons import reason_of
+from server.reasons import SiteFailureError
 
 _log = logging.getLogger(__name__)
 
@@ -98,6 +98,8 @@ class Exchange:
         Counted while messages are exchanged.
     hidden : HiddenSums or None
         Opens the sums of several sites where the plan hides them; None: sites' own numbers are added here.
+    on_round : callable
+        Called when the messages of a round are on their way.
     """
 
     grid: Grid
@@ -105,6 +107,7 @@ class Exchange:
     key: Ed25519PrivateKey
     traffic: Traffic = field(default_factory=Traffic)
     hidden: HiddenSums | None = None
+    on_round: Callable[[], None] = lambda: None
     _nodes: dict[str, int] = field(default_factory=dict)
 
     def enrol(self, patience_s: float) -> dict[str, Reply]:
@@ -296,6 +299,7 @@ class Exchange:
         self.traffic.rounds += 1
         self.traffic.messages += len(outgoing)
         identifiers = list(self.grid.push_messages(outgoing))
+        self.on_round()
         messages = dict(zip(identifiers, bodies, strict=True))
         return self._collect(messages, time.monotonic() + timeout_s, insist=insist)
 
@@ -390,10 +394,11 @@ def _insist(site: str, operation: str, reply: Reply) -> None:
     Raises
     ------
     ExchangeError
-        If it is not; with the site, its code and what the code means.
+        If another site answers.
+    SiteFailureError
+        If the answer is an error code.
     """
     if reply.header.site != site:
         raise ExchangeError(f"{site}: the answer to {operation} claims to be from {reply.header.site!r}")
     if reply.header.code != CODE_OK:
-        reason = reason_of(reply.header.code)
-        raise ExchangeError(f"{site}: {operation} failed with {reply.header.code}: {reason}")
+        raise SiteFailureError(site, operation, reply.header.code)

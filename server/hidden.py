@@ -26,13 +26,13 @@ from common.runtime.storage import write_atomically
 from common.secagg.codes import SecAggError
 from common.secagg.coordinator.drive import MessageExchange, finish, open_session, run_round, run_step
 from common.secagg.coordinator.gathering import Coordinator, Question, SiteRefusedError
-from common.secagg.coordinator.round import ServerRound, Stage
+from common.secagg.coordinator.round import ServerRound, Stage, give_up
 from common.secagg.coordinator.session import ServerSession
 from common.secagg.wire.frames import Bytes, MessageKind, unpack
 from common.secagg.wire.messages import Close, Closed, read
 from common.stats.contract import Summary
 from common.types import FlatWeights
-from server.reasons import reason_of
+from server.reasons import COSTS_ONE_MODEL, SiteFailureError, reason_of
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class HiddenSums:
     folder: Path
     carry: Carry
     absent: Mapping[str, frozenset[int]]
-    _sessions: dict[int, ServerSession] = field(default_factory=dict)
+    _sessions: dict[int, list[ServerSession]] = field(default_factory=dict)
 
     def gather(self, groups: Sequence[SiteGroup], question: bytes) -> dict[tuple[str, ...], Summary]:
         """The sum over each group, by its sites: opened for several sites, as answered for one alone.
@@ -143,6 +143,26 @@ class HiddenSums:
         with _name_failures(f"{model.name}, {arm.name}, the end"):
             _pending_close_of(home).send(self.coordinator, _read_members(home), self._carry_sealed)
 
+    def abandon(self, model: CnnModel, arm: Arm) -> None:
+        """End a training that failed: the sites erase its open round, whose sum is never opened.
+
+        It may be called again until all sites have confirmed; without an open round it sends nothing.
+
+        Raises
+        ------
+        ExchangeError
+            If a site refuses or does not answer.
+        """
+        home = self._folder_of(model, arm)
+        sites = _read_members(home) or self._trainers_of(arm)
+        with _name_failures(f"{model.name}, {arm.name}, the end"):
+            for folder in _list_rounds(home):
+                close = give_up(self.coordinator, folder)
+                if close is not None:
+                    _insist_closed(self.coordinator, sites, close, self._carry_sealed)
+                shutil.rmtree(folder)
+            _pending_close_of(home).send(self.coordinator, _read_members(home), self._carry_sealed)
+
     def _folder_of(self, model: CnnModel, arm: Arm) -> Path:
         return self.folder / "rounds" / model.name / arm.name
 
@@ -151,21 +171,26 @@ class HiddenSums:
 
     def close(self) -> None:
         """Close the open sessions, so that the sites erase the keys that these needed."""
-        for session in self._sessions.values():
-            session.close()
-            if not finish(session, self._carry_sealed):
-                _log.warning("a site did not close its session; it erases it at the deadline")
+        for sessions in self._sessions.values():
+            self._close_session(sessions[-1])
         self._sessions = {}
+
+    def _close_session(self, session: ServerSession) -> None:
+        session.close("lost" if session.pending else "opened")
+        if not finish(session, self._carry_sealed):
+            _log.warning("a site did not close its session; it erases it at the deadline")
 
     def _open_sums(self, number: int, question: bytes) -> tuple[dict[str, Reply], Summary]:
         """The members' replies, without their protocol messages, and the opened sum of one hiding set.
 
         Raises
         ------
+        SiteRefusedError
+            If a site refuses; if because of a model, that is kept.
         ExchangeError
             If no site gave the layout of the opened sum.
         """
-        session = self._session_of(number)
+        session = self._session_of(number, question)
         answers_folder = self.folder / "answers" / f"{number}-{hashlib.sha256(question).hexdigest()}"
 
         def exchange(messages: Mapping[str, bytes]) -> Mapping[str, Bytes]:
@@ -174,7 +199,12 @@ class HiddenSums:
                 write_atomically(answers_folder / f"{site}.reply", encode_reply(replace(reply, sealed=None)))
             return _read_sealed(replies)
 
-        sums = run_step(session, exchange, question)
+        try:
+            sums = run_step(session, exchange, question)
+        except SiteRefusedError as refusal:
+            if refusal.code in COSTS_ONE_MODEL:
+                write_atomically(self._name_refused(number), session.pending.encode())
+            raise
         replies = {
             site: decode_reply((answers_folder / f"{site}.reply").read_bytes()) for site in session.members
         }
@@ -187,14 +217,47 @@ class HiddenSums:
             "no site gave the layout of the opened sum -> see that all sites run the same version of rhe"
         )
 
-    def _session_of(self, number: int) -> ServerSession:
+    def _session_of(self, number: int, question: bytes) -> ServerSession:
+        """The session of a hiding set that has answered the question, or that is to be asked.
+
+        Sites do not answer a session's next question before the last one's sum is open. Where a site refused
+        the last one because of a model, the session is given up, and the study goes on in another.
+        """
         if number not in self._sessions:
-            sites = hiding_sets_of(self.plan)[number]
-            asked = Question("session", name_statistics_phase(number), 1, (), SESSION_AGE_S, sites)
-            session = ServerSession(self.coordinator, self.folder / "sessions" / str(number), asked)
-            open_session(session, self._carry_sealed)
-            self._sessions[number] = session
-        return self._sessions[number]
+            self._sessions[number] = self._find_sessions(number)
+        sessions = self._sessions[number]
+        for session in sessions:
+            if session.has_opened(question):
+                return session
+        last, refused = sessions[-1], self._name_refused(number)
+        given_up = refused.read_text(encoding="utf-8") if refused.exists() else ""
+        if last.pending and last.pending == given_up != hashlib.sha256(question).hexdigest():
+            self._close_session(last)
+            sessions.append(self._make_session(number, len(sessions) + 1))
+        # Statistics are of all sites of the set: no result may name a site that is not in its sum
+        open_session(sessions[-1], self._carry_sealed, is_complete=True)
+        return sessions[-1]
+
+    def _find_sessions(self, number: int) -> list[ServerSession]:
+        """The sessions of a hiding set that were begun, or the first one; all but the last were given up."""
+        sessions = [self._make_session(number, 1)]
+        while self._name_session(number, len(sessions) + 1).exists():
+            # A site that has not heard of its end would not join another
+            finish(sessions[-1], self._carry_sealed)
+            sessions.append(self._make_session(number, len(sessions) + 1))
+        return sessions
+
+    def _make_session(self, number: int, count: int) -> ServerSession:
+        sites = hiding_sets_of(self.plan)[number]
+        asked = Question("session", name_statistics_phase(number), count, (), SESSION_AGE_S, sites)
+        return ServerSession(self.coordinator, self._name_session(number, count), asked)
+
+    def _name_session(self, number: int, count: int) -> Path:
+        return self.folder / "sessions" / (str(number) if count == 1 else f"{number}.{count}")
+
+    def _name_refused(self, number: int) -> Path:
+        """The file with the digest of the last question that a site of the set refused because of a model."""
+        return self.folder / "sessions" / f"{number}.refused"
 
     def _carry_sealed(self, messages: Mapping[str, bytes]) -> Mapping[str, Bytes]:
         return _read_sealed(self.carry(messages))
@@ -214,6 +277,11 @@ class HiddenRound:
 
     server: ServerRound
     folder: Path
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Names of the sites whose vectors are in the opened sum, those that only added zeros included."""
+        return self.server.members
 
     def close(self, weights: FlatWeights) -> None:
         """Close the round with its new weights: the sites will evaluate and train no others.
@@ -276,33 +344,52 @@ class PendingClose:
         """
         if not self.path.exists():
             return
-        close = self.path.read_bytes()
-        unconfirmed = set(sites)
-        for _ in range(_PATIENCE):
-            answers = exchange(dict.fromkeys(sorted(unconfirmed), close))
-            unconfirmed -= {
-                site for site, answer in answers.items() if _is_confirmed(coordinator, site, answer, close)
-            }
-            if not unconfirmed:
-                self.path.unlink()
-                return
-        raise ExchangeError(
-            f"{', '.join(sorted(unconfirmed))} did not confirm the weights of the last round -> see that the "
-            "site is running, then go on with --resume"
-        )
+        _insist_closed(coordinator, sites, self.path.read_bytes(), exchange)
+        self.path.unlink()
+
+
+def _insist_closed(
+    coordinator: Coordinator, sites: Sequence[str], close: bytes, exchange: MessageExchange
+) -> None:
+    """Send a CLOSE until each of the sites has confirmed it.
+
+    Raises
+    ------
+    ExchangeError
+        If a site does not answer.
+    SecAggError
+        If a site refuses.
+    """
+    unconfirmed = set(sites)
+    for _ in range(_PATIENCE):
+        answers = exchange(dict.fromkeys(sorted(unconfirmed), close))
+        unconfirmed -= {
+            site for site, answer in answers.items() if _is_confirmed(coordinator, site, answer, close)
+        }
+        if not unconfirmed:
+            return
+    raise ExchangeError(
+        f"{', '.join(sorted(unconfirmed))} did not confirm the end of the last round -> see that the "
+        "site is running, then go on with --resume"
+    )
 
 
 def _is_confirmed(coordinator: Coordinator, site: str, answer: Bytes, close: bytes) -> bool:
     """Whether the site's answer confirms this CLOSE; a busy site has not confirmed it yet.
 
+    A site that has not begun a lost round has nothing to confirm.
+
     Raises
     ------
     SiteRefusedError
-        If the site refuses for another reason than being busy.
+        If the site refuses for another reason.
     """
     try:
         closed, _ = coordinator.hear(site, answer, MessageKind.CLOSED, Closed)
     except SiteRefusedError as refusal:
+        is_lost = read(unpack(close), MessageKind.CLOSE, Close).status == "lost"
+        if refusal.code == "E_NO_STATE" and is_lost:
+            return True
         if refusal.code != "E_BUSY":
             raise
         return False
@@ -311,6 +398,12 @@ def _is_confirmed(coordinator: Coordinator, site: str, answer: Bytes, close: byt
 
 def _pending_close_of(home: Path) -> PendingClose:
     return PendingClose(home / "close")
+
+
+def _list_rounds(home: Path) -> list[Path]:
+    """Folders of a training's rounds that are not done, in the rounds' order."""
+    rounds = [path for path in home.glob("*") if path.name.isdecimal()]
+    return sorted(rounds, key=lambda path: int(path.name))
 
 
 def _read_members(home: Path) -> tuple[str, ...]:
@@ -331,14 +424,14 @@ def _name_failures(question: str) -> Iterator[None]:
 
     Raises
     ------
+    SiteFailureError
+        In place of a site's refusal.
     ExchangeError
-        In place of every failure of the protocol.
+        In place of every other failure of the protocol.
     """
     try:
         yield
     except SiteRefusedError as refusal:
-        raise ExchangeError(
-            f"{refusal.site}: {question} failed with {refusal.code}: {reason_of(refusal.code)}"
-        ) from None
+        raise SiteFailureError(refusal.site, question, refusal.code) from None
     except SecAggError as failure:
         raise ExchangeError(f"{question}: {failure}: {reason_of(failure.code)}") from None

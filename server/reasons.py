@@ -1,6 +1,9 @@
-"""What an error code from a site means, and what the coordinator can do about it."""
+"""What an error code from a site means, what can be done about it, and whether the study goes on."""
 
 from __future__ import annotations
+
+from common.errors import ExchangeError
+from common.stats.estimate import Status, undefined
 
 _REASONS = {
     "E_PLAN": "the site approved another plan -> compare the hashes that `rhe-client approve` shows",
@@ -9,6 +12,7 @@ _REASONS = {
     "-> run `rhe-client check` there",
     "E_SCAN": "no scan of the site could be used -> run `rhe-client check` there",
     "E_MODEL": "the site could not use the model's weights",
+    "E_MEMORY": "the memory of the site's computer or accelerator does not suffice for the model",
     "E_NONFINITE": "training or weights became NaN or infinite -> lower the learning rate",
     "E_SMALL_N": "the site has too few patients for what was asked",
     "E_POLICY": "the site's policy does not allow it -> agree with the site, then change plan or site.toml",
@@ -28,7 +32,7 @@ _REASONS = {
     "E_NO_STATE": "the site has forgotten the open round -> run the study again with --resume",
     "E_RESTORED": "the site's state came from a backup -> it needs a waiver of the authority to go on",
     "E_CLIP": "training moved weights further than the plan allows -> lower the learning rate, or raise "
-    "privacy.clip",
+    "privacy.clip, or privacy.clip_buffers where the plan sets it",
     "E_NORM": "training moved weights further than privacy.norm_bound, or a number is too large to be hidden "
     "-> lower the learning rate, or see the log of the site's engine",
     "E_WEIGHT": "the site has more training patients than privacy.largest_site -> raise it in the plan",
@@ -36,6 +40,39 @@ _REASONS = {
     "S_CANARY": "the masks do not cancel -> see that all sites approved the same plan and roster",
     "S_SIG": "an answer was not signed by the site -> see that nobody else answers in its name",
 }
+
+
+COSTS_ONE_MODEL = frozenset({"E_CLIP", "E_MEMORY", "E_MODEL", "E_NONFINITE", "E_NORM", "E_SMALL_N"})
+"""Codes that tell of the model that is trained or scores, not of the site or the plan: without it the study
+goes on."""
+
+
+class SiteFailureError(ExchangeError):
+    """A site answered with an error code.
+
+    Attributes
+    ----------
+    site : str
+        Its name.
+    failure : str
+        The error code; not named `code`, which is that of this error itself.
+    """
+
+    def __init__(self, site: str, question: str, failure: str) -> None:
+        super().__init__(f"{site}: {question} failed with {failure}: {reason_of(failure)}")
+        self.site = site
+        self.failure = failure
+
+    @property
+    def costs_one_model(self) -> bool:
+        """Whether the study goes on without the model that was asked about."""
+        return self.failure in COSTS_ONE_MODEL
+
+    @property
+    def standing(self) -> Status:
+        """Why there is no model, for results and report."""
+        meaning, _, _ = reason_of(self.failure).partition(" -> ")
+        return undefined(f"{self.failure} at {self.site}: {meaning}")
 
 
 def reason_of(code: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from common.errors import ResumeError
-from common.plan.study import StudyPlan
+from common.plan.study import Arm, CnnModel, StudyPlan
 from common.runtime.storage import write_atomically
 from common.secagg.wire.roster import Roster
 
@@ -77,6 +77,11 @@ class StudyRun:
         return self.out / "tables"
 
     @property
+    def journal(self) -> Path:
+        """What every run of the study cost, line by line."""
+        return self.out / "journal.jsonl"
+
+    @property
     def protocol(self) -> Path:
         """Folder of the sums and rounds that a resumed study with hidden sums needs."""
         return self.out / "sa1"
@@ -110,3 +115,8 @@ class StudyRun:
             raise ResumeError(
                 f"{self.out} already holds this study -> --resume goes on with it; another --out starts anew"
             )
+
+
+def name_checkpoint(folder: Path, model: CnnModel, arm: Arm) -> Path:
+    """The file of a federated training in the folder of all checkpoints; none before its first round."""
+    return folder / model.name / f"{arm.name}.safetensors"

@@ -11,15 +11,17 @@ import numpy as np
 from client.cohort.cases import PreparedCase
 from client.cohort.parts import cases_of
 from client.release.releases import SiteReleases
-from common.cohort.repeated_readings import MARKERS, READERS, Reader, Reading, column_of_reading
+from common.cohort.repeated_readings import FIRST, MARKERS, Reader, column_of_reading
 from common.errors import PlanError, ProtocolError, SmallNumberError
 from common.messages.headers import Operation, RequestHeader
 from common.messages.protocol import Parameters
 from common.messages.questions import read_flag_array, read_real_array
-from common.plan.agreement import READING_PAIRS, ReadingPair, feature_demand
+from common.plan.agreement import ReadingComparison, feature_demand, list_comparisons
+from common.plan.sections import ReadingCriterion
 from common.plan.study import StudyPlan
 from common.radiomics.features import FEATURES
 from common.stats.contract import Summary, join_summaries
+from common.stats.fleiss import local_fleiss
 from common.stats.guard import Demand, find_short_analyses, local_guard
 from common.stats.icc import RatingLocation, local_icc, local_location
 from common.stats.kappa import local_kappa
@@ -62,14 +64,15 @@ class SiteAgreement:
         """
         if stage == AGREEMENT:
             self._insist_on_phase()
-            close = dict(zip(READERS, self.releases.find_too_close_readings(self._cohorts), strict=True))
+            near_by_cohort = self.releases.find_too_close_readings(list(self._cohorts.values()))
+            close = dict(zip(self._cohorts, near_by_cohort, strict=True))
             return join_summaries(
                 self._count_patients(
-                    _find_complete(self._collect_ratings(pairing)),
+                    _find_complete(self._collect_ratings(comparison)),
                     Demand("agreement"),
-                    near=close[pairing.reader],
+                    near=close[comparison.required],
                 ).under(str(index))
-                for index, pairing in enumerate(READING_PAIRS)
+                for index, comparison in enumerate(self._comparisons)
             )
         near = self.releases.find_too_close_readings(self._feature_cohorts)
         return join_summaries(
@@ -98,7 +101,7 @@ class SiteAgreement:
         )
 
     def _sum_agreement(self, parameters: Parameters) -> Summary:
-        """Sums for ICCs of volumes and tables of markers, of what this site was asked for.
+        """Sums for ICCs of volumes and kappas of markers, of what this site was asked for.
 
         Raises
         ------
@@ -106,18 +109,18 @@ class SiteAgreement:
             If the guard round would have objected, whatever the coordinator made of it.
         """
         self._insist_on_phase()
-        asked = read_flag_array(parameters, "asked", (len(READING_PAIRS),))
+        asked = read_flag_array(parameters, "asked", (len(self._comparisons),))
         answers = []
-        for index, pairing in enumerate(READING_PAIRS):
-            ratings = self._collect_ratings(pairing) if asked[index] else np.empty((0, 2))
+        for index, comparison in enumerate(self._comparisons):
+            ratings = self._collect_ratings(comparison)[: None if asked[index] else 0]
             if self._is_short(_find_complete(ratings), Demand("agreement")):
                 raise SmallNumberError(
-                    f"agreement on {pairing.name} was asked for with too few patients at this site"
+                    f"agreement on {comparison.name} was asked for with too few patients at this site"
                 )
-            answers.append(_summarise(pairing, ratings).under(str(index)))
-        wanted = {pairing.reader for pairing, use in zip(READING_PAIRS, asked, strict=True) if use}
+            answers.append(_summarise(comparison, ratings).under(str(index)))
+        wanted = {one.required for one, use in zip(self._comparisons, asked, strict=True) if use}
         self.releases.remember_readings(
-            [self._cohorts[READERS.index(reader)] for reader in READERS if reader in wanted]
+            [cohort for required, cohort in self._cohorts.items() if required in wanted]
         )
         return join_summaries(answers)
 
@@ -125,8 +128,8 @@ class SiteAgreement:
         if AGREEMENT not in self.plan.phases:
             raise PlanError("the plan's phases do not ask how far readers agree")
 
-    def _read_asked_features(self, parameters: Parameters) -> Mapping[Reading, Reals]:
-        """Features of both masks; of no patient where this site was not asked.
+    def _read_asked_features(self, parameters: Parameters) -> Mapping[ReadingCriterion, Reals]:
+        """Features of all compared masks; of no patient where this site was not asked.
 
         Raises
         ------
@@ -167,59 +170,75 @@ class SiteAgreement:
     def _demand(self) -> Demand:
         return feature_demand(self.plan, len(self.plan.sites))
 
-    def _collect_ratings(self, pairing: ReadingPair) -> Reals:
-        """Both readings of each patient who was read so, NaN where there is none, shape (n, 2)."""
-        read = self._read_by[pairing.reader]
-        return np.array([_pair_readings(case, pairing) for case in read], dtype=np.float64).reshape(
-            len(read), 2
-        )
+    @cached_property
+    def _comparisons(self) -> tuple[ReadingComparison, ...]:
+        return list_comparisons(self.plan.agreement)
+
+    def _collect_ratings(self, comparison: ReadingComparison) -> Reals:
+        """All readings of each patient who was read so, NaN where there is none, shape (n, readings)."""
+        _, read = self._cohorts[comparison.required]
+        ratings = [_read_ratings(case, comparison) for case in read]
+        return np.array(ratings, dtype=np.float64).reshape(len(read), max(2, len(comparison.readings)))
 
     @cached_property
-    def _read_by(self) -> dict[Reader, tuple[PreparedCase, ...]]:
-        return {reader: tuple(case for case in self.cases if _was_read(case, reader)) for reader in READERS}
+    def _cohorts(self) -> dict[tuple[Reader, ...], tuple[str, tuple[PreparedCase, ...]]]:
+        """By the readings that a comparison requires: the cohort's definition, and who was read by all.
 
-    @property
-    def _cohorts(self) -> list[tuple[str, tuple[PreparedCase, ...]]]:
-        return [(f"readings, {reader}", self._read_by[reader]) for reader in READERS]
-
-    @cached_property
-    def _features(self) -> dict[Reading, Reals]:
-        """By reading: features of both masks of the training patients who were read so, shape (n, 851, 2)."""
+        Whom the first reader alone read comes first; a cohort too near to one before it is withheld.
+        """
+        required = dict.fromkeys([(FIRST,), *(comparison.required for comparison in self._comparisons)])
         return {
-            reading: stack_features_twice(self._select_training(reading), reading)
-            for reading in self.plan.radiomics.readings
+            readings: (
+                f"readings, {' + '.join(readings)}",
+                tuple(case for case in self.cases if all(_was_read(case, name) for name in readings)),
+            )
+            for readings in required
+        }
+
+    @cached_property
+    def _features(self) -> dict[ReadingCriterion, Reals]:
+        """By criterion: features of all masks of the training patients read so, shape (n, 851, readings)."""
+        return {
+            name: stack_features(self._select_training(name), self.plan.agreement.readings_behind(name))
+            for name in self.plan.radiomics.readings
         }
 
     @property
     def _feature_cohorts(self) -> list[tuple[str, tuple[PreparedCase, ...]]]:
-        return [
-            (f"radiomics, {reading}", self._select_training(reading))
-            for reading in self.plan.radiomics.readings
-        ]
+        return [(f"radiomics, {name}", self._select_training(name)) for name in self.plan.radiomics.readings]
 
-    def _select_training(self, reading: Reading) -> tuple[PreparedCase, ...]:
-        return select_read_twice(cases_of(self.cases, "training"), reading)
+    def _select_training(self, name: ReadingCriterion) -> tuple[PreparedCase, ...]:
+        return select_read_again(cases_of(self.cases, "training"), self.plan.agreement.readings_behind(name))
 
 
-def select_read_twice(training: Sequence[PreparedCase], reading: Reading) -> tuple[PreparedCase, ...]:
-    """Those of the patients who have features of both masks.
+def select_read_again(
+    training: Sequence[PreparedCase], readings: Sequence[Reader]
+) -> tuple[PreparedCase, ...]:
+    """Those of the patients who have features of all these masks.
 
     Features are judged on training patients: no tested patient decides what goes into a model.
     """
-    return tuple(case for case in training if case.features is not None and reading in case.readings.features)
+    return tuple(
+        case for case in training if all(_find_features(case, reading) is not None for reading in readings)
+    )
 
 
-def stack_features_twice(cases: Sequence[PreparedCase], reading: Reading) -> Reals:
-    """Features of the first and the repeated mask, shape (n, 851, 2)."""
-    pairs = [[case.features, case.readings.features[reading]] for case in cases]
-    return np.array(pairs, dtype=np.float64).reshape(len(cases), 2, len(FEATURES)).transpose(0, 2, 1)
+def stack_features(cases: Sequence[PreparedCase], readings: Sequence[Reader]) -> Reals:
+    """Features of the masks of some readings, shape (n, 851, readings)."""
+    rows = [[_find_features(case, reading) for reading in readings] for case in cases]
+    shape = (len(cases), len(readings), len(FEATURES))
+    return np.array(rows, dtype=np.float64).reshape(shape).transpose(0, 2, 1)
+
+
+def _find_features(case: PreparedCase, reading: Reader) -> Reals | None:
+    return case.features if reading == FIRST else case.readings.features.get(reading)
 
 
 def _put_features_first(ratings: Reals) -> Reals:
     return ratings.transpose(1, 0, 2)
 
 
-def _read_location(parameters: Parameters, reading: Reading) -> RatingLocation:
+def _read_location(parameters: Parameters, reading: ReadingCriterion) -> RatingLocation:
     centre, scale = (
         read_real_array(parameters, f"centre.{reading}", 1),
         read_real_array(parameters, f"scale.{reading}", 1),
@@ -231,10 +250,13 @@ def _read_location(parameters: Parameters, reading: Reading) -> RatingLocation:
     return RatingLocation(centre, scale)
 
 
-def _summarise(pairing: ReadingPair, ratings: Reals) -> Summary:
-    if pairing.kind == "volume":
+def _summarise(comparison: ReadingComparison, ratings: Reals) -> Summary:
+    if comparison.kind == "volume":
         return local_icc(ratings[np.newaxis], _NOTHING)
-    first, second = np.where(np.isnan(ratings), -1, ratings).astype(np.int64).T
+    categories = np.where(np.isnan(ratings), -1, ratings).astype(np.int64)
+    if len(comparison.readings) > 2:
+        return local_fleiss(categories, 2)
+    first, second = categories.T
     return local_kappa(first, second, 2)
 
 
@@ -243,20 +265,25 @@ def _find_complete(ratings: Reals) -> Flags:
 
 
 def _was_read(case: PreparedCase, reader: Reader) -> bool:
-    if reader == "first":
+    if reader == FIRST:
         return True
     again = (case.patient.value(column_of_reading(name, reader)) for name in MARKERS)
     return reader in case.readings.repeated or any(value is not None for value in again)
 
 
-def _pair_readings(case: PreparedCase, pairing: ReadingPair) -> tuple[float, float]:
-    name, reader = pairing.name, pairing.reader
-    if pairing.kind == "volume":
-        again = case.readings.repeated.get(reader) if reader != "first" else None
-        before = case.readings.first
-        if before is None or again is None:
-            return np.nan, np.nan
-        return (before.ich_ml, again.ich_ml) if name.startswith("ich") else (before.ivh_ml, again.ivh_ml)
-    second = case.patient.flag(name if reader == "first" else column_of_reading(name, reader))
-    first = case.patient.flag(name) if pairing.kind == "marker" else case.readings.suggested.get(name)
-    return (np.nan if first is None else float(first)), (np.nan if second is None else float(second))
+def _read_ratings(case: PreparedCase, comparison: ReadingComparison) -> tuple[float, ...]:
+    """What each compared reading says of the patient, NaN where it says nothing; a suggestion comes first."""
+    name = comparison.name
+    if comparison.kind == "volume":
+        return tuple(_find_volume(case, name, reader) for reader in comparison.readings)
+    said = [case.patient.flag(column_of_reading(name, reader)) for reader in comparison.readings]
+    if comparison.kind == "suggestion":
+        said = [case.readings.suggested.get(name), *said]
+    return tuple(np.nan if one is None else float(one) for one in said)
+
+
+def _find_volume(case: PreparedCase, name: str, reader: Reader) -> float:
+    volumes = case.readings.first if reader == FIRST else case.readings.repeated.get(reader)
+    if volumes is None:
+        return np.nan
+    return volumes.ich_ml if name.startswith("ich") else volumes.ivh_ml

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from client.answers.evaluate import (
-    compute_centre_roc,
     find_compared_here,
-    read_asked,
+    grids_of,
     refuse_too_few,
     select_complete,
     thresholds_of,
@@ -15,14 +14,13 @@ from client.answers.evaluate import (
 from client.answers.scoreboard import Scoreboard
 from common.errors import ProtocolError
 from common.messages.protocol import Parameters
-from common.messages.questions import read_newton, read_pairs, read_placements, read_real_array
+from common.messages.questions import read_flag_array, read_newton, read_pairs, read_placements
+from common.plan.comparisons import PAIR, ComparedScores
 from common.plan.matrix import (
     PARTS,
-    Cohort,
     Part,
     cohorts_of,
     find_comparable,
-    judged_part_of,
     scorers_of,
 )
 from common.stats.calibration import logits
@@ -30,9 +28,9 @@ from common.stats.contract import Summary, join_summaries
 from common.stats.decision_difference import local_decision_difference
 from common.stats.delong import local_delong
 from common.stats.mcnemar import local_mcnemar
-from common.stats.meta import local_weighted
 from common.stats.newton import local_newton
-from common.types import Counts
+from common.stats.score_grid import ScoreGrid
+from common.types import Counts, Reals
 
 _CALLED = 0.5
 """Between the 0 and the 1 that stand for a call."""
@@ -83,62 +81,54 @@ def _find_calibrated(board: Scoreboard, scorer: int, index: int) -> Counts:
 
 
 def compare_scores(board: Scoreboard, parameters: Parameters) -> Summary:
-    """DeLong's second round, discordant calls and net benefit by pairs, and the second round over centres.
+    """DeLong's second round of each comparison; discordant calls and net benefit of the pairs.
 
     Raises
     ------
-    ProtocolError
-        If there is not one variance between centres for each score.
     SmallNumberError
         If a minimum is not reached at this site where each of two sites must reach it.
     """
-    spread = read_real_array(parameters, "tau_squared", 1)
-    if spread.shape != (len(board.scores),):
-        raise ProtocolError(f"{spread.size} variances came for {len(board.scores)} scores")
-    asked, own_part = read_asked(board, parameters), PARTS.index(judged_part_of(board.plan, board.site))
-    paired = [
-        _compare(board, (index, cohort, scorers), parameters).under(f"paired/{index}")
-        for index, cohort, scorers in find_compared_here(board, parameters)
-        if f"{index}.auc" in parameters
-    ]
-    centres = [
-        local_weighted(
-            compute_centre_roc(board, scorer, wanted=bool(asked[own_part, scorer])), float(spread[scorer])
-        ).under(f"centre/{scorer}")
-        for scorer in range(len(board.scores))
-    ]
-    return join_summaries([*paired, *centres])
+    grids, thresholds = grids_of(board, parameters), thresholds_of(board, parameters)
+    return join_summaries(
+        _compare(board, (scores, recounted), (grids, thresholds), parameters).under(scores.name)
+        for scores, recounted in _find_wanted(board, parameters)
+    )
+
+
+def _find_wanted(board: Scoreboard, parameters: Parameters) -> list[tuple[ComparedScores, bool]]:
+    """What a comparison is about, and whether its histograms are of its own patients."""
+    compared = find_compared_here(board, parameters)
+    wanted, recounted = (
+        read_flag_array(parameters, name, (len(compared),)).tolist() for name in ("compared", "recounted")
+    )
+    return [(scores, own) for scores, own, asked in zip(compared, recounted, wanted, strict=True) if asked]
 
 
 def _compare(
-    board: Scoreboard, compared: tuple[int, Cohort, tuple[int, ...]], parameters: Parameters
+    board: Scoreboard,
+    compared: tuple[ComparedScores, bool],
+    terms: tuple[tuple[ScoreGrid, ...], Reals],
+    parameters: Parameters,
 ) -> Summary:
-    index, cohort, scorers = compared
-    members = board.find_cohort(cohort)
-    rows, outcomes = board.scores[list(scorers)][:, members], board.labels[members]
-    calls = np.where(
-        np.isnan(rows), np.nan, rows >= thresholds_of(board, parameters)[list(scorers), np.newaxis]
-    )
-    scores, labels = select_complete(board, cohort, scorers)
-    refuse_too_few(board, scores[:1], labels)
-    pairs = read_pairs(parameters, f"{index}.pairs", (len(scorers), len(scorers)))
-    thresholds = board.plan.evaluation.decision_thresholds
-    risks = [scorers_of(board.plan)[scorer].probability for scorer in scorers]
-    return join_summaries(
-        [
-            local_delong(
-                rows, outcomes, read_placements(parameters, index, (len(scorers), board.plan.evaluation.bins))
-            ).under("delong"),
-            local_mcnemar(calls, outcomes, _CALLED).under("mcnemar"),
-            *(
-                local_decision_difference(scores[[first, second]], labels, thresholds).under(
-                    f"benefit/{pair}"
-                )
-                for pair, (first, second) in enumerate(pairs)
-                if risks[first] and risks[second]
-            ),
-        ]
-    )
+    (scores, recounted), (grids, thresholds) = compared, terms
+    numbers = list(scores.scorers)
+    members = board.find_cohort(scores.cohort)
+    rows, outcomes = board.scores[numbers][:, members], board.labels[members]
+    known, labels = select_complete(board, scores)
+    refuse_too_few(board, known[:1], labels)
+    of_scores = [grids[number] for number in numbers]
+    placements = [
+        read_placements(parameters, scores.name_histogram(number, recounted=recounted), grid.bins)
+        for number, grid in zip(numbers, of_scores, strict=True)
+    ]
+    sums = [local_delong(rows, outcomes, of_scores, placements).under("delong")]
+    if len(numbers) == PAIR:
+        calls = np.where(np.isnan(rows), np.nan, rows >= thresholds[numbers, np.newaxis])
+        sums.append(local_mcnemar(calls, outcomes, _CALLED).under("mcnemar"))
+        if all(scorers_of(board.plan)[number].probability for number in numbers):
+            cuts = board.plan.evaluation.decision_thresholds
+            sums.append(local_decision_difference(known, labels, cuts).under("benefit"))
+    return join_summaries(sums)
 
 
 def list_calibrated_parts(board: Scoreboard, parameters: Parameters) -> tuple[Part, ...]:
@@ -152,11 +142,8 @@ def list_calibrated_parts(board: Scoreboard, parameters: Parameters) -> tuple[Pa
 def list_compared_parts(board: Scoreboard, parameters: Parameters) -> tuple[Part, ...]:
     """The parts of this site's patients that a comparison is about."""
     asked = {
-        cohort.part
-        for index, cohort, _ in find_compared_here(board, parameters)
-        if f"{index}.auc" in parameters and board.site in cohort.sites
+        scores.cohort.part
+        for scores, _ in _find_wanted(board, parameters)
+        if board.site in scores.cohort.sites
     }
-    own_part = judged_part_of(board.plan, board.site)
-    if read_asked(board, parameters)[PARTS.index(own_part)].any():
-        asked.add(own_part)
     return tuple(part for part in PARTS if part in asked)

@@ -9,16 +9,12 @@ from client.answers.scoreboard import Scoreboard
 from common.cohort.schema import BY_NAME
 from common.errors import ProtocolError, SmallNumberError
 from common.messages.protocol import Parameters
-from common.messages.questions import read_flag_array, read_real_array
+from common.messages.questions import read_flag_array, read_grids, read_integer_array, read_real_array
+from common.plan.comparisons import ComparedScores, find_compared_scores
+from common.plan.grids import most_counted_edges, most_edges
 from common.plan.matrix import (
-    FAIR,
     PARTS,
-    Cohort,
     Part,
-    find_compared_cohorts,
-    is_available,
-    judged_part_of,
-    relation_of,
     scorers_of,
 )
 from common.plan.variables import levels_of
@@ -27,9 +23,9 @@ from common.stats.confusion import local_confusion
 from common.stats.contract import Summary, join_summaries
 from common.stats.decision import local_decision
 from common.stats.guard import Demand, find_short_analyses, local_guard
-from common.stats.meta import local_site
 from common.stats.minima import minima_of
-from common.stats.roc import RocResult, finish_roc, local_roc
+from common.stats.roc import local_roc
+from common.stats.score_grid import ScoreGrid, count_by_bin
 from common.stats.subgroups import local_subgroups
 from common.types import Counts, Flags, Reals
 
@@ -38,7 +34,7 @@ JUDGED_PARTS: tuple[Part, ...] = ("test", "whole")
 
 
 def guard_scores(board: Scoreboard, too_close: Flags, parameters: Parameters) -> Summary:
-    """Guard round: patients behind each score on each part, and behind each cohort's comparisons.
+    """Guard round: patients behind each score on each part, and behind each comparison.
 
     Parameters
     ----------
@@ -54,13 +50,48 @@ def guard_scores(board: Scoreboard, too_close: Flags, parameters: Parameters) ->
     paired = [
         _guard(
             board,
-            board.find_cohort(cohort),
-            board.scores[list(scorers)].sum(axis=0, keepdims=True),
-            bool(too_close[PARTS.index(cohort.part)]),
-        ).under(f"paired/{index}")
-        for index, cohort, scorers in find_compared_here(board, parameters)
+            board.find_cohort(compared.cohort),
+            board.scores[list(compared.scorers)].sum(axis=0, keepdims=True),
+            bool(too_close[PARTS.index(compared.cohort.part)]),
+        ).under(compared.name)
+        for compared in find_compared_here(board, parameters)
     ]
     return join_summaries([*parts, *paired])
+
+
+def count_scores(board: Scoreboard, parameters: Parameters) -> Summary:
+    """How many patients of each outcome each score has in each bin, so that all agree on its bins.
+
+    Returns
+    -------
+    Summary
+        Counts "PART/SCORER/histogram" (2, bins), negatives first, of the scorers that the question names; 0
+        where a part was not asked.
+
+    Raises
+    ------
+    ProtocolError
+        If the question names a scorer that there is not, or its grids are none or too fine.
+    SmallNumberError
+        If a minimum is not reached at this site where each of two sites must reach it.
+    """
+    asked = read_asked(board, parameters)
+    numbers = read_integer_array(parameters, "scorers", 1)
+    if numbers.size and not 0 <= numbers.min() <= numbers.max() < len(board.scores):
+        raise ProtocolError(
+            f"scores {numbers.min()} to {numbers.max()} of {len(board.scores)} were asked for"
+        )
+    grids = read_grids(parameters, numbers.size, most_counted_edges(board.plan))
+    counts = {}
+    for part, of_part in zip(PARTS, asked, strict=True):
+        members = board.find_members(part)
+        refuse_too_few(board, board.scores[of_part][:, members], board.labels[members])
+        for scorer, grid in zip(numbers.tolist(), grids, strict=True):
+            patients = members if of_part[scorer] else members[:0]
+            counts[f"{part}/{scorer}/histogram"] = count_by_bin(
+                board.scores[scorer, patients], board.labels[patients], grid
+            )
+    return Summary(counts)
 
 
 def evaluate_scores(board: Scoreboard, parameters: Parameters) -> Summary:
@@ -74,44 +105,42 @@ def evaluate_scores(board: Scoreboard, parameters: Parameters) -> Summary:
         If a minimum is not reached at this site where each of two sites must reach it.
     """
     asked = read_asked(board, parameters)
-    thresholds = thresholds_of(board, parameters)
+    thresholds, grids = thresholds_of(board, parameters), grids_of(board, parameters)
     cells = []
     for part, of_part in zip(PARTS, asked, strict=True):
         members = board.find_members(part)
         refuse_too_few(board, board.scores[of_part][:, members], board.labels[members])
         for scorer, wanted in enumerate(of_part.tolist()):
             patients = members if wanted else members[:0]
-            cell = _sum_score(board, patients, scorer, (part, float(thresholds[scorer])))
+            cell = _sum_score(board, patients, scorer, (part, float(thresholds[scorer]), grids[scorer]))
             cells.append(cell.under(f"{part}/{scorer}"))
     compared = find_compared_here(board, parameters)
-    paired = read_flag_array(parameters, "paired", (len(compared),))
+    recounted = read_flag_array(parameters, "recounted", (len(compared),)).tolist()
     together = [
-        _sum_pair(board, cohort if wanted else None, scorers).under(f"paired/{index}")
-        for (index, cohort, scorers), wanted in zip(compared, paired.tolist(), strict=True)
+        _sum_complete(board, scores, grids).under(scores.name)
+        for scores, wanted in zip(compared, recounted, strict=True)
+        if wanted
     ]
-    own_part = PARTS.index(judged_part_of(board.plan, board.site))
-    centres = [
-        local_site(compute_centre_roc(board, scorer, wanted=bool(asked[own_part, scorer]))).under(
-            f"centre/{scorer}"
-        )
-        for scorer in range(len(board.scores))
-    ]
-    return join_summaries([*cells, *together, *centres])
+    return join_summaries([*cells, *together])
 
 
 def list_evaluated_parts(board: Scoreboard, parameters: Parameters) -> tuple[Part, ...]:
     """The parts of this site's patients that an evaluation is about, alone or in pairs of scores."""
-    asked = {
-        part for part, of_part in zip(PARTS, read_asked(board, parameters), strict=True) if of_part.any()
-    }
+    asked = set(list_asked_parts(board, parameters))
     compared = find_compared_here(board, parameters)
-    paired = read_flag_array(parameters, "paired", (len(compared),)).tolist()
+    recounted = read_flag_array(parameters, "recounted", (len(compared),)).tolist()
     asked |= {
-        cohort.part
-        for (_, cohort, _), wanted in zip(compared, paired, strict=True)
-        if wanted and board.site in cohort.sites
+        scores.cohort.part
+        for scores, wanted in zip(compared, recounted, strict=True)
+        if wanted and board.site in scores.cohort.sites
     }
     return tuple(part for part in PARTS if part in asked)
+
+
+def list_asked_parts(board: Scoreboard, parameters: Parameters) -> tuple[Part, ...]:
+    """The parts of this site's patients of which a score was asked for."""
+    asked = read_asked(board, parameters)
+    return tuple(part for part, of_part in zip(PARTS, asked, strict=True) if of_part.any())
 
 
 def read_asked(board: Scoreboard, parameters: Parameters) -> Flags:
@@ -121,12 +150,25 @@ def read_asked(board: Scoreboard, parameters: Parameters) -> Flags:
     return np.asarray(asked[sites.index(board.site)], dtype=np.bool_)
 
 
-def find_compared_here(
-    board: Scoreboard, parameters: Parameters
-) -> tuple[tuple[int, Cohort, tuple[int, ...]], ...]:
-    """The cohorts of `find_compared_cohorts`, given which models exist."""
+def find_compared_here(board: Scoreboard, parameters: Parameters) -> tuple[ComparedScores, ...]:
+    """What is compared, given which models exist and which is the reference.
+
+    Raises
+    ------
+    ProtocolError
+        If the reference is no model of the plan.
+    """
     scored = read_flag_array(parameters, "scored", (len(board.scores),))
-    return find_compared_cohorts(board.plan, scored.tolist())
+    reference = read_integer_array(parameters, "reference", 1)
+    models = board.plan.models
+    if reference.shape != (1,) or not 0 <= int(reference[0]) < len(models):
+        raise ProtocolError(f"the reference {reference.tolist()} is none of {len(models)} models")
+    return find_compared_scores(board.plan, scored.tolist(), models[int(reference[0])].name)
+
+
+def grids_of(board: Scoreboard, parameters: Parameters) -> tuple[ScoreGrid, ...]:
+    """The grid of each score; bins finer than the plan allows would tell more of single patients."""
+    return read_grids(parameters, len(board.scores), most_edges(board.plan))
 
 
 def thresholds_of(board: Scoreboard, parameters: Parameters) -> Reals:
@@ -143,12 +185,10 @@ def thresholds_of(board: Scoreboard, parameters: Parameters) -> Reals:
     return thresholds
 
 
-def select_complete(
-    board: Scoreboard, cohort: Cohort | None, scorers: tuple[int, ...]
-) -> tuple[Reals, Flags]:
+def select_complete(board: Scoreboard, compared: ComparedScores) -> tuple[Reals, Flags]:
     """Scores, shape (scorers, n), and outcomes of the cohort's patients at this site who have all of them."""
-    members = board.find_members("whole")[:0] if cohort is None else board.find_cohort(cohort)
-    scores = board.scores[list(scorers)][:, members]
+    members = board.find_cohort(compared.cohort)
+    scores = board.scores[list(compared.scorers)][:, members]
     scored = ~np.isnan(scores).any(axis=0)
     return scores[:, scored], board.labels[members[scored]]
 
@@ -175,16 +215,6 @@ def refuse_too_few(board: Scoreboard, scores: Reals, labels: Flags) -> None:
         raise SmallNumberError("an evaluation was asked for with too few patients at this site")
 
 
-def compute_centre_roc(board: Scoreboard, scorer: int, *, wanted: bool) -> RocResult:
-    """The site's own discrimination, for heterogeneity between centres; suppressed below the minimums."""
-    part = judged_part_of(board.plan, board.site)
-    here, of_scorer = Cohort((board.site,), part), scorers_of(board.plan)[scorer]
-    fair = is_available(board.plan, of_scorer, here) and relation_of(of_scorer, here) in FAIR
-    members = board.find_members(part) if wanted and fair else board.find_members(part)[:0]
-    summary = local_roc(board.scores[scorer, members], board.labels[members], board.plan.evaluation.bins)
-    return finish_roc(summary, minima=minima_of(board.plan.profile))
-
-
 def _guard(board: Scoreboard, members: Counts, scores: Reals, close: bool) -> Summary:  # noqa: FBT001
     present, labels = ~np.isnan(scores[:, members]), board.labels[members]
     return local_guard(present, labels, _find_short(board, present, labels), np.full(len(present), close))
@@ -201,19 +231,25 @@ def _find_short(board: Scoreboard, present: Flags, labels: Flags) -> Flags | Non
     return find_short_analyses(present, labels, demands, minima_of(board.plan.profile))
 
 
-def _sum_pair(board: Scoreboard, cohort: Cohort | None, scorers: tuple[int, ...]) -> Summary:
-    scores, labels = select_complete(board, cohort, scorers)
+def _sum_complete(board: Scoreboard, compared: ComparedScores, grids: tuple[ScoreGrid, ...]) -> Summary:
+    """Each score's histogram over the patients who have all that are compared."""
+    scores, labels = select_complete(board, compared)
     refuse_too_few(board, scores[:1], labels)
-    return local_roc(scores, labels, board.plan.evaluation.bins)
+    return join_summaries(
+        local_roc(row, labels, grids[scorer]).under(f"{scorer}")
+        for scorer, row in zip(compared.scorers, scores, strict=True)
+    )
 
 
-def _sum_score(board: Scoreboard, members: Counts, scorer: int, terms: tuple[Part, float]) -> Summary:
+def _sum_score(
+    board: Scoreboard, members: Counts, scorer: int, terms: tuple[Part, float, ScoreGrid]
+) -> Summary:
     """One score on one part; calibration and net benefit of predicted risks alone, where they are judged."""
-    part, threshold = terms
+    part, threshold, grid = terms
     evaluation = board.plan.evaluation
     scores, labels = board.scores[scorer, members], board.labels[members]
     sums = [
-        local_roc(scores, labels, evaluation.bins).under("roc"),
+        local_roc(scores, labels, grid).under("roc"),
         local_confusion(scores, labels, threshold).under("confusion"),
     ]
     if part in JUDGED_PARTS:
@@ -221,14 +257,15 @@ def _sum_score(board: Scoreboard, members: Counts, scorer: int, terms: tuple[Par
             sums.append(local_calibration(scores, labels).under("calibration"))
             sums.append(local_decision(scores, labels, evaluation.decision_thresholds).under("decision"))
         sums += [
-            _sum_subgroups(board, members, scorer, name).under(f"subgroups/{name}")
+            _sum_subgroups(board, members, (scorer, grid), name).under(f"subgroups/{name}")
             for name in evaluation.subgroups
         ]
     return join_summaries(sums)
 
 
-def _sum_subgroups(board: Scoreboard, members: Counts, scorer: int, name: str) -> Summary:
+def _sum_subgroups(board: Scoreboard, members: Counts, scored: tuple[int, ScoreGrid], name: str) -> Summary:
+    scorer, grid = scored
     variable = BY_NAME[name]
     parts = codes_of([board.cases[index] for index in members], variable)
     scores, labels = board.scores[scorer, members], board.labels[members]
-    return local_subgroups(scores, labels, parts, len(levels_of(variable)), board.plan.evaluation.bins)
+    return local_subgroups(scores, labels, parts, len(levels_of(variable)), grid)

@@ -7,19 +7,30 @@ Cortes C, Vapnik V. Mach Learn 1995;20:273-297. Platt J. Advances in Large Margi
 
 from __future__ import annotations
 
+import re
+import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from common.errors import ModelError
 from common.plan.models import SvmModel
 from common.types import Flags, Reals
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.model_selection import StratifiedKFold
     from sklearn.pipeline import Pipeline
 
+_MOST_STEPS = 10_000_000
+"""libsvm's own limit of its steps, which scikit-learn lifts: a machine on bad data would go on for days."""
+_NO_CONVERGENCE = "the support vector machine does not converge -> smaller values in c_grid"
+_ALL_FAILED = re.compile(r"All the \d+ fits failed")
+"""What scikit-learn's search says if no machine converges."""
 _SEEDS = 2**32
 """scikit-learn's seeds lie below."""
 
@@ -67,17 +78,27 @@ def choose_kernel(rows: Reals, labels: Flags, model: SvmModel, seed: int) -> Cho
     rows : float array, shape (n, columns)
         Not standardised: each training fold is, by its own moments.
     labels : bool array, shape (n,)
-        At least as many of each class as there are folds.
+        At least two of each class.
     model : SvmModel
-        The plan's, with the grids of C and gamma.
+        The plan's, with the grids of C and gamma; a point at which a machine does not converge is no choice.
     seed : int
         Of the folds.
+
+    Raises
+    ------
+    ModelError
+        If no machine converges.
     """
     from sklearn.model_selection import GridSearchCV
 
     grid = {"svc__C": model.c_grid, "svc__gamma": model.gamma_grid}
-    search = GridSearchCV(_make_pipeline(), grid, scoring="roc_auc", cv=_make_folds(model, seed), refit=False)
-    search.fit(rows, labels)
+    search = GridSearchCV(
+        _make_pipeline(), grid, scoring="roc_auc", cv=_make_folds(model, labels, seed), refit=False
+    )
+    with _insist_on_convergence():
+        search.fit(rows, labels)
+    if not np.isfinite(search.best_score_):
+        raise ModelError(_NO_CONVERGENCE)
     best = search.best_params_
     return Choice(float(best["svc__C"]), float(best["svc__gamma"]), float(search.best_score_))
 
@@ -89,24 +110,38 @@ def fit_exact_machine(
 
     It holds support vectors, which are patients' rows: it is never stored and never sent. The same arguments
     give the same machine.
+
+    Raises
+    ------
+    ModelError
+        If it does not converge.
     """
     from sklearn.calibration import CalibratedClassifierCV
 
     machine = _make_pipeline().set_params(svc__C=choice.c, svc__gamma=choice.gamma)
     calibrated = CalibratedClassifierCV(
-        machine, method="sigmoid", cv=_make_folds(model, seed), ensemble=False
+        machine, method="sigmoid", cv=_make_folds(model, labels, seed), ensemble=False
     )
-    return calibrated.fit(rows, labels)
+    with _insist_on_convergence():
+        return calibrated.fit(rows, labels)
 
 
 def fit_linear_machine(features: Reals, labels: Flags, model: SvmModel, c: float, seed: int) -> LinearForm:
-    """The linear machine on random Fourier features, with Platt's scaling as for the exact one."""
+    """The linear machine on random Fourier features, with Platt's scaling as for the exact one.
+
+    Raises
+    ------
+    ModelError
+        If it does not converge.
+    """
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.svm import SVC
 
-    calibrated = CalibratedClassifierCV(
-        SVC(kernel="linear", C=c), method="sigmoid", cv=_make_folds(model, seed), ensemble=False
-    ).fit(features, labels)
+    machine = SVC(kernel="linear", C=c, max_iter=_MOST_STEPS)
+    with _insist_on_convergence():
+        calibrated = CalibratedClassifierCV(
+            machine, method="sigmoid", cv=_make_folds(model, labels, seed), ensemble=False
+        ).fit(features, labels)
     (fitted,) = calibrated.calibrated_classifiers_
     (platt,) = fitted.calibrators
     return LinearForm(
@@ -131,10 +166,43 @@ def _make_pipeline() -> Pipeline:
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
 
-    return make_pipeline(StandardScaler(), SVC(kernel="rbf"))
+    return make_pipeline(StandardScaler(), SVC(kernel="rbf", max_iter=_MOST_STEPS))
 
 
-def _make_folds(model: SvmModel, seed: int) -> StratifiedKFold:
+@contextmanager
+def _insist_on_convergence() -> Iterator[None]:
+    """A context in which a machine that does not converge is an error; in a search, its point is left out.
+
+    Raises
+    ------
+    ModelError
+        If it does not, or at no point of a search.
+    ValueError
+        Any other of scikit-learn's, as it came.
+    """
+    from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        warnings.simplefilter("ignore", FitFailedWarning)
+        warnings.filterwarnings("ignore", "One or more of the test scores are non-finite", UserWarning)
+        try:
+            yield
+        except ConvergenceWarning:
+            raise ModelError(_NO_CONVERGENCE) from None
+        except ValueError as failure:
+            if _ALL_FAILED.search(str(failure)) is None:
+                raise
+            raise ModelError(_NO_CONVERGENCE) from None
+
+
+def count_folds(model: SvmModel, labels: Flags) -> int:
+    """The number of folds: the plan's, or as many as the smaller class has patients where these are fewer."""
+    positives = int(labels.sum())
+    return min(model.folds, positives, labels.size - positives)
+
+
+def _make_folds(model: SvmModel, labels: Flags, seed: int) -> StratifiedKFold:
     from sklearn.model_selection import StratifiedKFold
 
-    return StratifiedKFold(model.folds, shuffle=True, random_state=seed % _SEEDS)
+    return StratifiedKFold(count_folds(model, labels), shuffle=True, random_state=seed % _SEEDS)

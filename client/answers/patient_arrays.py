@@ -12,7 +12,7 @@ from client.cohort.cases import PreparedCase
 from common.cohort.outcome import Volumes
 from common.cohort.patient import Patient
 from common.cohort.schema import BY_NAME, Variable
-from common.models.brain_score import BrainInputs, brain_score
+from common.models.brain_score import BrainA, BrainInputs, brain_score
 from common.plan.design import MISSING_LEVEL, Column, Design, design_of
 from common.plan.models import BRAIN, SCORE_OF
 from common.plan.study import StudyPlan
@@ -93,7 +93,11 @@ def make_design_matrix(
         elif features is not None and column.variable in _PLACES:
             matrix[:, index] = features[:, _PLACES[column.variable]]
         else:
-            matrix[:, index] = _make_column(cases, column, missing_is_level=column.variable in levelled)
+            matrix[:, index] = (
+                _score_brain(cases, design.brain_a)
+                if column.variable == BRAIN
+                else _make_column(cases, column, missing_is_level=column.variable in levelled)
+            )
     return matrix
 
 
@@ -136,8 +140,6 @@ _PLACES = {name: place for place, name in enumerate(FEATURES)}
 
 
 def _make_column(cases: Sequence[HasCovariates], column: Column, *, missing_is_level: bool) -> Reals:
-    if column.variable == BRAIN:
-        return _score_brain(cases)
     variable = BY_NAME[column.variable]
     if variable.kind == "continuous":
         return numbers_of(cases, column.variable)
@@ -149,7 +151,7 @@ def _make_column(cases: Sequence[HasCovariates], column: Column, *, missing_is_l
     return indicator if missing_is_level else np.where(codes == NO_LEVEL, np.nan, indicator)
 
 
-def _score_brain(cases: Sequence[HasCovariates]) -> Reals:
+def _score_brain(cases: Sequence[HasCovariates], brain_a: BrainA) -> Reals:
     def read_flags(name: str) -> Reals:
         flags = [case.patient.flag(name) for case in cases]
         return np.array([np.nan if flag is None else float(flag) for flag in flags], dtype=np.float64)
@@ -158,7 +160,7 @@ def _score_brain(cases: Sequence[HasCovariates]) -> Reals:
         BrainInputs(
             ich_volume_ml=numbers_of(cases, "ich_volume_ml"),
             recurrent_ich=read_flags("recurrent_ich"),
-            warfarin=read_flags("warfarin"),
+            anticoagulated=read_flags(brain_a),
             ivh=read_flags("ivh"),
             onset_to_ct_h=numbers_of(cases, "onset_to_ct_h"),
         )

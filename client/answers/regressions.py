@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 from client.answers.patient_arrays import labels_of, make_arm_matrix
 from client.answers.score_store import ScoreStore
@@ -22,18 +23,23 @@ from common.cards.card import (
     training_centre_of,
 )
 from common.cards.card_file import load_card, save_card
-from common.cards.fitted import NOTHING_TO_FIT, fitted_of, predict_risks
+from common.cards.fitted import NOTHING_TO_FIT, explain_no_fit, fitted_of, predict_risks
 from common.errors import ModelError, ProtocolError
 from common.messages.headers import Fitted, LassoSelection
 from common.plan.design import Design, design_of
 from common.plan.models import INDEPENDENT, RADIOMICS, TableModel
 from common.plan.predictors import Predictors
 from common.plan.study import LogisticModel, StudyPlan
+from common.stats.contract import Summary
 from common.stats.covariates import drop_empty_levels, local_setup
-from common.stats.glm import LogisticResult, fit, select_terms
+from common.stats.glm import LogisticResult, select_terms
 from common.stats.minima import minima_of
-from common.stats.newton import local_newton
+from common.stats.newton import Query, local_newton
+from common.stats.public_centre import fit_about
+from common.stats.stack import Problem
 from common.types import Reals
+
+_NO_MEANS: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -68,8 +74,7 @@ class SiteRegressions:
 
         What stands for "independent" and "radiomics" in it is found on these patients too.
         """
-        names = self.find_predictors(model).of(model)
-        fitted = fitted_of(self._fit((names,))[0], self.design) if names else NOTHING_TO_FIT
+        fitted = self._fit_model(model)
         selection = self.find_selection(model)
         self.keep(model, describe_logistic(self.plan, fitted, selection.moments if selection else None))
         return fitted
@@ -145,7 +150,9 @@ class SiteRegressions:
             multivariable = self._fit([entered]) if entered else ()
             independent = tuple(term.name for term in select_terms(multivariable, level))
         selection = self.find_selection(model)
-        return Predictors(independent, selection.names if selection else ())
+        if selection is None:
+            return Predictors(independent)
+        return Predictors(independent, selection.names, selection.standing)
 
     def find_selection(self, model: TableModel) -> LassoSelection | None:
         """How the model's radiomics features were selected on these patients alone; None if it takes none."""
@@ -165,13 +172,28 @@ class SiteRegressions:
         """How radiomics features were selected here; the same for all models."""
         return select_alone(self.plan, self.site, cases_of(self.cases, "training"))
 
-    def _fit(self, regressions: Sequence[tuple[str, ...]]) -> tuple[LogisticResult, ...]:
+    def _fit_model(self, model: LogisticModel) -> Fitted:
+        predictors = self.find_predictors(model)
+        names, status = predictors.of(model), predictors.judge(model)
+        if not status.ok:
+            return explain_no_fit(status)
+        selection = self.find_selection(model)
+        means = selection.means if selection else {}
+        return fitted_of(self._fit((names,), means)[0], self.design) if names else NOTHING_TO_FIT
+
+    def _fit(
+        self, regressions: Sequence[tuple[str, ...]], means: Mapping[str, float] = _NO_MEANS
+    ) -> tuple[LogisticResult, ...]:
         training = cases_of(self.cases, "training")
         matrix, labels = self.make_matrix(training), labels_of(training)
         models = tuple(self.design.model(names) for names in regressions)
-        setup, models = drop_empty_levels(local_setup(matrix, labels, models), models)
-        minima = minima_of(self.plan.profile)
-        return fit(lambda problem, query: local_newton(matrix, labels, problem, query), setup, models, minima)
+        centre, minima = self.design.centre_on(means), minima_of(self.plan.profile)
+        setup, models = drop_empty_levels(local_setup(matrix - centre, labels, models), models)
+
+        def ask(problem: Problem, query: Query) -> Summary:
+            return local_newton(matrix, labels, problem, query)
+
+        return fit_about(centre, ask, setup, models, minima)
 
     def _path(self, model: TableModel) -> Path:
         return self.folder / self.plan.digest()[:16] / model.name / "local.json"

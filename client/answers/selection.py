@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from client.answers.agreement import select_read_twice, stack_features_twice
+from client.answers.agreement import select_read_again, stack_features
 from client.answers.patient_arrays import labels_of, make_feature_matrix
 from client.cohort.cases import PreparedCase
 from common.cards.selected import explain_no_selection, summary_of
 from common.errors import ProtocolError
 from common.messages.headers import LassoSelection
 from common.messages.protocol import Parameters
-from common.messages.questions import read_flag_array, read_integer_array, read_real_array
+from common.messages.questions import read_flag_array, read_integer_array, read_path, read_real_array
 from common.plan.agreement import criterion_of, feature_demand
 from common.plan.study import StudyPlan
 from common.radiomics.features import FEATURES
 from common.radiomics.lasso_selection import (
+    FEWEST_FOLDS,
     Selection,
     SelectionSettings,
     complete_features,
-    fold_of,
     select_features,
     select_nothing,
 )
 from common.radiomics.stable_features import estimate_agreement
 from common.stats.contract import Summary
+from common.stats.folds import choose_folds, deal_folds, find_members, list_numbers
 from common.stats.guard import Demand, find_breach
-from common.stats.icc import local_icc, local_location, location_of
-from common.stats.lasso import Scaling, local_gram, local_scaling
+from common.stats.icc import RatingLocation, local_icc, local_location, location_of
+from common.stats.lasso import Scaling, local_gram, local_magnitude, local_scaling
+from common.stats.lasso_binomial import PathQuery, local_path
 from common.stats.minima import minima_of
 from common.stats.prescreen import local_prescreen
 from common.types import Counts, Flags, Reals
@@ -49,7 +51,7 @@ class FeatureSums:
     folds : int array, shape (n,)
         The fold of each patient, from 0.
     n_folds : int
-        How many folds the plan has.
+        How many folds there are.
     """
 
     features: Reals
@@ -58,20 +60,21 @@ class FeatureSums:
     n_folds: int
 
     @classmethod
-    def of(cls, plan: StudyPlan, site: str, training: Sequence[PreparedCase]) -> FeatureSums:
-        """The training patients who have every feature, with their folds."""
+    def of(cls, plan: StudyPlan, site: str, training: Sequence[PreparedCase], n_folds: int) -> FeatureSums:
+        """The training patients who have every feature, dealt into so many folds."""
         features = make_feature_matrix(training)
-        complete = np.flatnonzero(complete_features(features))
-        n_folds = plan.radiomics.folds
-        names = [training[index].patient.identifier for index in complete.tolist()]
-        folds = [fold_of(plan.seed, site, name, n_folds) for name in names]
-        return cls(
-            features[complete], labels_of(training)[complete], np.array(folds, dtype=np.int64), n_folds
-        )
+        complete = complete_features(features)
+        labels = labels_of(training)
+        folds = deal_complete(plan, site, training, complete, n_folds)
+        return cls(features[complete], labels[complete], folds[complete], n_folds)
 
-    def sum_moments(self) -> Summary:
-        """Moments of every feature."""
-        return local_scaling(self.features, np.zeros(self.features.shape[1]))
+    def sum_magnitudes(self) -> Summary:
+        """Sums of every feature and of its magnitudes."""
+        return local_magnitude(self.features)
+
+    def sum_moments(self, magnitude: RatingLocation) -> Summary:
+        """Moments of every feature about public constants."""
+        return local_scaling(self.features, magnitude)
 
     def sum_products(self, scale: Scaling) -> Summary:
         """Products of every feature with the outcome."""
@@ -79,8 +82,34 @@ class FeatureSums:
 
     def sum_cross_products(self, scale: Scaling, kept: Counts) -> Summary:
         """Cross-products of the kept features, by fold."""
-        kept_scale = Scaling(scale.mean[kept], scale.sd[kept], scale.kept[kept])
-        return local_gram(self.features[:, kept], self.labels, self.folds, self.n_folds, kept_scale)
+        return local_gram(
+            self.features[:, kept], self.labels, self.folds, self.n_folds, _keep_columns(scale, kept)
+        )
+
+    def sum_path(self, scale: Scaling, kept: Counts, query: PathQuery) -> Summary:
+        """One round of the binomial LASSO on the kept features."""
+        return local_path(self.features[:, kept], self.labels, self.folds, _keep_columns(scale, kept), query)
+
+
+def deal_complete(
+    plan: StudyPlan, site: str, training: Sequence[PreparedCase], complete: Flags, n_folds: int
+) -> Counts:
+    """The fold of each training patient who has all that an analysis needs, -1 for the others, shape (n,)."""
+    names = [training[place].patient.identifier for place in np.flatnonzero(complete).tolist()]
+    folds = np.full(len(training), -1, dtype=np.int64)
+    folds[complete] = deal_folds(plan.seed, site, names, labels_of(training)[complete], n_folds)
+    return folds
+
+
+def find_fold_members(
+    plan: StudyPlan, site: str, training: Sequence[PreparedCase], complete: Flags, numbers: Sequence[int]
+) -> Flags:
+    """Who is in each fold of each of these numbers of folds, shape (folds of all numbers, n)."""
+    return find_members([deal_complete(plan, site, training, complete, n) for n in numbers], numbers)
+
+
+def _keep_columns(scale: Scaling, kept: Counts) -> Scaling:
+    return Scaling(scale.mean[kept], scale.sd[kept], scale.kept[kept])
 
 
 def select_alone(plan: StudyPlan, site: str, training: Sequence[PreparedCase]) -> LassoSelection:
@@ -88,31 +117,40 @@ def select_alone(plan: StudyPlan, site: str, training: Sequence[PreparedCase]) -
 
     Where the plan declares a release, its minimums hold: the features' moments leave with the models.
     """
-    sums, minima = FeatureSums.of(plan, site, training), minima_of(plan.profile)
-    positives = int(sums.labels.sum())
+    labels, complete = labels_of(training), complete_features(make_feature_matrix(training))
+    minima, positives = minima_of(plan.profile), int(np.count_nonzero(labels & complete))
     demand = Demand("regression", one_site=plan.site(site).model_release)
-    status = find_breach(len(sums.labels) - positives, positives, demand, minima)
-    return summary_of(_select(plan, sums, training)) if status.ok else explain_no_selection(status)
+    status = find_breach(int(np.count_nonzero(complete)) - positives, positives, demand, minima)
+    if not status.ok:
+        return explain_no_selection(status)
+    numbers = list_numbers(plan.radiomics.folds, FEWEST_FOLDS)
+    members = find_fold_members(plan, site, training, complete, numbers)
+    classes = np.stack([(members & ~labels).sum(axis=1), (members & labels).sum(axis=1)], axis=1)
+    folds = choose_folds(classes, plan.radiomics.folds, FEWEST_FOLDS, minima)
+    if not folds.status.ok:
+        return explain_no_selection(folds.status)
+    sums = FeatureSums.of(plan, site, training, folds.number)
+    # A site alone asks nobody: no round of messages is counted.
+    return summary_of(replace(_select(plan, sums, training), folds=folds, rounds=0))
 
 
 def _select(plan: StudyPlan, sums: FeatureSums, training: Sequence[PreparedCase]) -> Selection:
     settings, minima = settings_of(plan), minima_of(plan.profile)
     if not plan.radiomics.readings:
         return select_features(sums, FEATURES, settings, minima)
-    twice = {reading: select_read_twice(training, reading) for reading in plan.radiomics.readings}
+    behind = {name: plan.agreement.readings_behind(name) for name in plan.radiomics.readings}
+    twice = {name: select_read_again(training, readings) for name, readings in behind.items()}
     for cases in twice.values():
         status = find_breach(len(cases), 0, feature_demand(plan, 1), minima)
         if not status.ok:
             return select_nothing(len(FEATURES), status)
-    readings = {
-        reading: _sum_for_icc(stack_features_twice(cases, reading)) for reading, cases in twice.items()
-    }
+    readings = {name: _sum_for_icc(stack_features(cases, behind[name])) for name, cases in twice.items()}
     retained = estimate_agreement(readings, criterion_of(plan), minima).retained
     return select_features(sums, FEATURES, settings, minima, retained)
 
 
 def _sum_for_icc(ratings: Reals) -> Summary:
-    """The ICC's sums of features read twice, shape (n, 851, 2), about their own means."""
+    """The ICC's sums of features read repeatedly, shape (n, 851, readings), about their own means."""
     by_feature = ratings.transpose(1, 0, 2)
     location = location_of(local_location(by_feature))
     return local_icc(location.apply(by_feature), np.zeros(len(by_feature)))
@@ -120,7 +158,39 @@ def _sum_for_icc(ratings: Reals) -> Summary:
 
 def settings_of(plan: StudyPlan) -> SelectionSettings:
     """How the plan selects features."""
-    return SelectionSettings(plan.radiomics.rule, plan.radiomics.wide_gram_accepted)
+    radiomics = plan.radiomics
+    return SelectionSettings(radiomics.rule, radiomics.wide_gram_accepted, radiomics.family)
+
+
+def answer_scaling(sums: FeatureSums, parameters: Parameters) -> Summary:
+    """The answer to SCALING: moments of every feature about public constants.
+
+    Raises
+    ------
+    ProtocolError
+        If there is not one constant and one positive scale for each feature.
+    """
+    centre, scale = read_real_array(parameters, "centre", 1), read_real_array(parameters, "scale", 1)
+    shape = (len(FEATURES),)
+    if centre.shape != shape or scale.shape != shape or (scale <= 0).any():
+        raise ProtocolError(
+            f"{centre.size} centres and {scale.size} scales came for {len(FEATURES)} features"
+        )
+    return sums.sum_moments(RatingLocation(centre, scale))
+
+
+def read_folds(parameters: Parameters, planned: int, fewest: int) -> int:
+    """The number of folds that a question is about.
+
+    Raises
+    ------
+    ProtocolError
+        If it is not one of those that the plan permits.
+    """
+    numbers = read_integer_array(parameters, "folds", 1)
+    if numbers.size != 1 or int(numbers[0]) not in list_numbers(planned, fewest):
+        raise ProtocolError(f"{numbers.tolist()} folds were asked for, of at most {planned}")
+    return int(numbers[0])
 
 
 def answer_prescreen(sums: FeatureSums, parameters: Parameters) -> Summary:
@@ -136,10 +206,26 @@ def answer_gram(sums: FeatureSums, parameters: Parameters) -> Summary:
     ProtocolError
         If a feature was asked for that there is not, or twice.
     """
+    return sums.sum_cross_products(_read_scaling(parameters), _read_chosen(parameters))
+
+
+def answer_path(sums: FeatureSums, parameters: Parameters) -> Summary:
+    """The answer to PATH: gradients and weighted cross-products of the chosen features.
+
+    Raises
+    ------
+    ProtocolError
+        If a feature was asked for that there is not, or twice, or the question is malformed.
+    """
+    kept = _read_chosen(parameters)
+    return sums.sum_path(_read_scaling(parameters), kept, read_path(parameters, sums.n_folds, kept.size))
+
+
+def _read_chosen(parameters: Parameters) -> Counts:
     kept = read_integer_array(parameters, "chosen", 1)
     if kept.size == 0 or kept.min() < 0 or kept.max() >= len(FEATURES) or len(set(kept.tolist())) < kept.size:
         raise ProtocolError(f"{kept.size} features were asked for, not each one of {len(FEATURES)} once")
-    return sums.sum_cross_products(_read_scaling(parameters), kept)
+    return kept
 
 
 def _read_scaling(parameters: Parameters) -> Scaling:

@@ -15,11 +15,25 @@ from client.answers.compare import (
     list_calibrated_parts,
     list_compared_parts,
 )
-from client.answers.evaluate import evaluate_scores, guard_scores, list_evaluated_parts
+from client.answers.evaluate import (
+    count_scores,
+    evaluate_scores,
+    guard_scores,
+    list_asked_parts,
+    list_evaluated_parts,
+)
 from client.answers.patient_arrays import labels_of, make_arm_matrix, make_feature_matrix, table_one_column
 from client.answers.score_store import ScoreStore
 from client.answers.scoreboard import Scoreboard, open_scoreboard
-from client.answers.selection import FeatureSums, answer_gram, answer_prescreen
+from client.answers.selection import (
+    FeatureSums,
+    answer_gram,
+    answer_path,
+    answer_prescreen,
+    answer_scaling,
+    find_fold_members,
+    read_folds,
+)
 from client.answers.svm_sums import SvmSums
 from client.cohort.cases import PreparedCase
 from client.cohort.parts import cases_of
@@ -29,15 +43,17 @@ from common.cohort.schema import Variable
 from common.errors import ProtocolError, SmallNumberError
 from common.messages.headers import Operation, RequestHeader
 from common.messages.protocol import Parameters
-from common.messages.questions import read_flag_array, read_newton
+from common.messages.questions import read_centre, read_flag_array, read_newton
 from common.plan.design import Design, design_of
 from common.plan.matrix import PARTS, TABLE_PARTS, TablePart
 from common.plan.study import StudyPlan
 from common.plan.variables import DESCRIBED, table_variables
-from common.radiomics.lasso_selection import complete_features
+from common.radiomics.lasso_selection import FEWEST_FOLDS, complete_features
 from common.stats.contract import Summary, join_summaries
 from common.stats.covariates import Model, local_setup
+from common.stats.folds import list_numbers
 from common.stats.guard import Demand, find_short_analyses, local_guard
+from common.stats.lasso import LassoFamily
 from common.stats.minima import Minima, minima_of
 from common.stats.newton import local_newton
 from common.stats.table_one import local_table_one
@@ -104,22 +120,28 @@ class SiteAnalyses:
         return local_guard(complete, labels, short, close)
 
     def guard_selection(self, _: RequestHeader, __: Parameters) -> Summary:
-        """R0 of the selection of radiomics features."""
-        complete, labels = self._find_complete(), labels_of(self._training)
-        short = self._find_short(complete, labels, _SELECTION)
-        return local_guard(complete, labels, short, np.array([self._releases.find_too_close("training")[0]]))
+        """R0 of the selection of radiomics features, then of each fold of each possible number of folds."""
+        complete, planned = self._find_complete(), self.plan.radiomics.folds
+        numbers = list_numbers(planned, FEWEST_FOLDS)
+        in_folds = find_fold_members(self.plan, self.site, self._training, complete[0], numbers)
+        return self._guard_with_folds(complete, in_folds, _SELECTION)
 
     def guard_svm(self, header: RequestHeader, _: Parameters) -> Summary:
-        """R0 of the machine on all training patients, then of each fold of its cross-validation."""
-        sums = self._open_svm(header)
+        """R0 of the machine on all training patients, then of each fold of each possible number of folds."""
         (model,) = self._read_models(header)
-        members = sums.find_members()
-        demands = (Demand("ridge", len(model.columns)),)
+        sums = self._open_svm(header)
+        return self._guard_with_folds(
+            sums.complete[np.newaxis], sums.find_members(), (Demand("ridge", len(model.columns)),)
+        )
+
+    def _guard_with_folds(self, complete: Flags, in_folds: Flags, demands: tuple[Demand, ...]) -> Summary:
+        """R0 of one analysis, to which a site may object, and of the folds of its cross-validation."""
+        members, labels = np.concatenate([complete, in_folds]), labels_of(self._training)
         short = np.zeros(len(members), dtype=np.bool_)
-        machine_short = self._find_short(members[:1], sums.labels, demands)
-        short[:1] = False if machine_short is None else machine_short
+        analysis_short = self._find_short(complete, labels, demands)
+        short[:1] = False if analysis_short is None else analysis_short
         close = np.full(len(members), self._releases.find_too_close("training")[0])
-        return local_guard(members, sums.labels, short, close)
+        return local_guard(members, labels, short, close)
 
     def guard_readings(self, header: RequestHeader, _: Parameters) -> Summary:
         """R0 of repeated readings."""
@@ -133,6 +155,13 @@ class SiteAnalyses:
         return join_summaries(
             self._sum_table(part, wanted).under(part) for part, wanted in zip(TABLE_PARTS, asked, strict=True)
         )
+
+    def count_scores(self, _: RequestHeader, parameters: Parameters) -> Summary:
+        """Patients by bin of the scores that were asked for."""
+        board = self._open_board()
+        answer = count_scores(board, parameters)
+        self._releases.remember(*list_asked_parts(board, parameters))
+        return answer
 
     def evaluate(self, _: RequestHeader, parameters: Parameters) -> Summary:
         """Every score on every part that was asked for."""
@@ -155,12 +184,14 @@ class SiteAnalyses:
         self._releases.remember(*list_compared_parts(board, parameters))
         return answer
 
-    def sum_setup(self, header: RequestHeader, _: Parameters) -> Summary:
+    def sum_setup(self, header: RequestHeader, parameters: Parameters) -> Summary:
         """Moments and tables of the covariates of each regression, over the training patients."""
         models = self._read_models(header)
         self._refuse_too_few([model.columns for model in models], header.arm)
         self._releases.remember("training")
-        return local_setup(self._make_matrix(header.arm), labels_of(self._training), models)
+        matrix = self._make_matrix(header.arm)
+        centre = read_centre(parameters, matrix.shape[1])
+        return local_setup(matrix - centre, labels_of(self._training), models)
 
     def sum_newton(self, header: RequestHeader, parameters: Parameters) -> Summary:
         """One round of Newton's method over the training patients."""
@@ -169,21 +200,43 @@ class SiteAnalyses:
         self._releases.remember("training")
         return local_newton(self._make_matrix(header.arm), labels_of(self._training), problem, query)
 
-    def sum_moments(self, _: RequestHeader, __: Parameters) -> Summary:
-        """Moments of the training patients' radiomics features."""
-        self._refuse_small_selection()
+    def sum_magnitudes(self, _: RequestHeader, __: Parameters) -> Summary:
+        """Sums of the training patients' radiomics features, from which all sites take public constants."""
+        features = self._open_features(FEWEST_FOLDS)
         self._releases.remember("training")
-        return self._features.sum_moments()
+        return features.sum_magnitudes()
+
+    def sum_moments(self, _: RequestHeader, parameters: Parameters) -> Summary:
+        """Moments of the training patients' radiomics features about public constants."""
+        features = self._open_features(FEWEST_FOLDS)
+        self._releases.remember("training")
+        return answer_scaling(features, parameters)
 
     def sum_products(self, _: RequestHeader, parameters: Parameters) -> Summary:
         """Products of the training patients' radiomics features with the outcome."""
-        self._refuse_small_selection()
-        return answer_prescreen(self._features, parameters)
+        return answer_prescreen(self._open_folds(parameters), parameters)
 
     def sum_cross_products(self, _: RequestHeader, parameters: Parameters) -> Summary:
-        """Cross-products of some radiomics features, by fold."""
-        self._refuse_small_selection()
-        return answer_gram(self._features, parameters)
+        """Cross-products of some radiomics features, by fold.
+
+        Raises
+        ------
+        ProtocolError
+            If the plan's LASSO is of the other family.
+        """
+        self._refuse_other_family("gaussian")
+        return answer_gram(self._open_folds(parameters), parameters)
+
+    def sum_path(self, _: RequestHeader, parameters: Parameters) -> Summary:
+        """One round of the binomial LASSO on some radiomics features.
+
+        Raises
+        ------
+        ProtocolError
+            If the plan's LASSO is of the other family.
+        """
+        self._refuse_other_family("binomial")
+        return answer_path(self._open_folds(parameters), parameters)
 
     def sum_readings(self, header: RequestHeader, parameters: Parameters) -> Summary:
         """How far repeated readings agree."""
@@ -212,10 +265,6 @@ class SiteAnalyses:
         return cases_of(self.cases, "training")
 
     @cached_property
-    def _features(self) -> FeatureSums:
-        return FeatureSums.of(self.plan, self.site, self._training)
-
-    @cached_property
     def _matrices(self) -> dict[str, Reals]:
         return {}
 
@@ -237,10 +286,25 @@ class SiteAnalyses:
     def _open_svm(self, header: RequestHeader) -> SvmSums:
         return SvmSums.of(self.plan, self.site, self._training, header, self._make_matrix(header.arm))
 
-    def _refuse_small_selection(self) -> None:
+    def _open_folds(self, parameters: Parameters) -> FeatureSums:
+        return self._open_features(read_folds(parameters, self.plan.radiomics.folds, FEWEST_FOLDS))
+
+    def _open_features(self, n_folds: int) -> FeatureSums:
+        """The training patients who have every feature.
+
+        Raises
+        ------
+        SmallNumberError
+            If they are too few.
+        """
         short = self._find_short(self._find_complete(), labels_of(self._training), _SELECTION)
         if short is not None and short.any():
             raise SmallNumberError("features were asked for with too few patients at this site")
+        return FeatureSums.of(self.plan, self.site, self._training, n_folds)
+
+    def _refuse_other_family(self, family: LassoFamily) -> None:
+        if self.plan.radiomics.family != family:
+            raise ProtocolError(f"a {family} LASSO was asked for, the plan's is {self.plan.radiomics.family}")
 
     def _find_complete(self) -> Flags:
         return complete_features(make_feature_matrix(self._training))[np.newaxis]
@@ -324,14 +388,17 @@ ANSWERS: Mapping[Operation, Callable[[SiteAnalyses, RequestHeader, Parameters], 
     Operation.COHORT: SiteAnalyses.sum_tables,
     Operation.SETUP: SiteAnalyses.sum_setup,
     Operation.NEWTON: SiteAnalyses.sum_newton,
+    Operation.MAGNITUDES: SiteAnalyses.sum_magnitudes,
     Operation.SCALING: SiteAnalyses.sum_moments,
     Operation.PRESCREEN: SiteAnalyses.sum_products,
     Operation.GRAM: SiteAnalyses.sum_cross_products,
+    Operation.PATH: SiteAnalyses.sum_path,
     Operation.AGREEMENT: SiteAnalyses.sum_readings,
     Operation.READING_MEANS: SiteAnalyses.sum_readings,
     Operation.READING_SUMS: SiteAnalyses.sum_readings,
     Operation.RIDGE: SiteAnalyses.sum_ridge,
     Operation.HELD_OUT: SiteAnalyses.sum_held_out,
+    Operation.GRID: SiteAnalyses.count_scores,
     Operation.EVALUATE: SiteAnalyses.evaluate,
     Operation.CALIBRATE: SiteAnalyses.calibrate,
     Operation.COMPARE: SiteAnalyses.compare,

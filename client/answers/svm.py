@@ -9,6 +9,7 @@ import numpy as np
 from client.answers.kernel import (
     Choice,
     choose_kernel,
+    count_folds,
     fit_exact_machine,
     fit_linear_machine,
     predict_exact_risks,
@@ -18,6 +19,7 @@ from client.answers.regressions import SiteRegressions
 from client.cohort.parts import cases_of
 from common.cards.card import SvmContent, describe_svm
 from common.cards.fourier_machine import (
+    FEWEST_SVM_FOLDS,
     NO_COVARIATE,
     Scales,
     explain_no_machine,
@@ -59,7 +61,9 @@ class SiteSvms:
         The exact machine is not kept, because its support vectors are patients' rows; it is made again from
         the patients wherever it scores.
         """
-        fitted = self._fit(model, self.table.find_predictors(model).of(model))
+        predictors = self.table.find_predictors(model)
+        status = predictors.judge(model)
+        fitted = self._fit(model, predictors.of(model)) if status.ok else explain_no_machine(status)
         self.table.keep(model, describe_svm(self._plan, fitted))
         return fitted
 
@@ -112,21 +116,26 @@ class SiteSvms:
             return explain_no_machine(NO_COVARIATE)
         terms = self.table.design.model(names)
         rows, labels = self._select_training(names)
-        status = self._judge_training(model, labels, len(terms.columns))
+        status = self._judge_training(labels, len(terms.columns))
         if not status.ok:
             return explain_no_machine(status)
-        scales, status = scales_of(local_setup(rows, labels, [terms]), terms, self._minima)
+        selection = self.table.find_selection(model)
+        centre = self.table.design.centre_on(selection.means if selection else {})
+        scales, status = scales_of(local_setup(rows - centre, labels, [terms]), terms, self._minima, centre)
         if scales is None:
             return explain_no_machine(status)
         shown = self._minima.show(len(cases_of(self.table.cases, "training")) - len(labels))
         numbers = {"covariates": names, "missing": shown, "used": None if shown is None else len(labels)}
-        return self._fit_machine(model, scales, rows, labels).model_copy(update=numbers)
+        try:
+            return self._fit_machine(model, scales, rows, labels).model_copy(update=numbers)
+        except ModelError:
+            return explain_no_machine(undefined("no convergence"))
 
     def _fit_machine(self, model: SvmModel, scales: Scales, design: Reals, labels: Flags) -> FittedSvm:
         """The linear form of the exact machine, which is fitted first and chooses C and gamma."""
         rows, z = design[:, scales.columns], scales.standardise(design)
         seed = self._derive_seed(model)
-        choice = choose_kernel(rows, labels, model, seed)
+        choice, folds = choose_kernel(rows, labels, model, seed), count_folds(model, labels)
         fourier = map_of(self._plan, model, model.fourier_features, z.shape[1])
         linear = fit_linear_machine(fourier.features(z, choice.gamma), labels, model, choice.c, seed)
         fitted = FittedSvm(
@@ -138,20 +147,22 @@ class SiteSvms:
             slope=linear.slope,
             offset=linear.offset,
             criterion=choice.auc,
+            folds=folds,
+            fold_reason="" if folds == model.folds else "a class has no more patients",
             method=f"linear in {model.fourier_features} random Fourier features, Platt's scaling",
         )
         exact = predict_exact_risks(fit_exact_machine(rows, labels, model, choice, seed), rows)
         difference = exact - risks_of(form_of(fitted, self.table.design), z, fourier)
         return fitted.model_copy(update={"deviation": float(np.sqrt(np.mean(difference**2)))})
 
-    def _judge_training(self, model: SvmModel, labels: Flags, columns: int) -> Status:
+    def _judge_training(self, labels: Flags, columns: int) -> Status:
         """Whether the machine may be trained: by the minimums, and by the folds' need of both classes."""
         release = self._plan.site(self.table.site).model_release
         positives = int(labels.sum())
         negatives = len(labels) - positives
         status = find_breach(negatives, positives, Demand("ridge", columns, one_site=release), self._minima)
-        if status.ok and min(positives, negatives) < model.folds:
-            return undefined("fewer patients of a class than folds")
+        if status.ok and min(positives, negatives) < FEWEST_SVM_FOLDS:
+            return undefined(f"fewer than {FEWEST_SVM_FOLDS} patients of a class: no cross-validation")
         return status
 
     def _select_training(self, names: tuple[str, ...]) -> tuple[Reals, Flags]:

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from client.answers.patient_arrays import labels_of
+from client.answers.selection import deal_complete, find_fold_members
 from client.cohort.cases import PreparedCase
-from common.cards.fourier_machine import SvmQuery, map_of, read_query
+from common.cards.fourier_machine import FEWEST_SVM_FOLDS, SvmQuery, map_of, read_query
 from common.errors import PlanError, ProtocolError
 from common.messages.headers import RequestHeader
 from common.messages.protocol import Parameters
 from common.plan.design import design_of
 from common.plan.models import SvmModel
 from common.plan.study import StudyPlan
-from common.radiomics.lasso_selection import fold_of
 from common.stats.contract import Summary
+from common.stats.folds import list_numbers
 from common.stats.ridge import local_held_out, local_ridge
 from common.stats.symmetric import pack_symmetric
 from common.types import Counts, Flags, Reals
@@ -39,8 +40,10 @@ class SvmSums:
         Whether the plan's endpoint was reached.
     complete : bool array, shape (n,)
         Who has all covariates.
-    folds : int array, shape (n,)
-        The fold of each patient, from 0.
+    site : str
+        The site's name, which decides with which fold it begins.
+    training : sequence of PreparedCase
+        The training patients.
     """
 
     plan: StudyPlan
@@ -48,7 +51,8 @@ class SvmSums:
     matrix: Reals
     labels: Flags
     complete: Flags
-    folds: Counts
+    site: str
+    training: Sequence[PreparedCase]
 
     @classmethod
     def of(
@@ -79,13 +83,16 @@ class SvmSums:
         if not columns:
             raise ProtocolError(f"{model.name}: a machine was asked for without covariates")
         complete = np.asarray(~np.isnan(matrix[:, columns]).any(axis=1))
-        folds = [fold_of(plan.seed, site, case.patient.identifier, model.folds) for case in training]
-        return cls(plan, model, matrix, labels_of(training), complete, np.array(folds, dtype=np.int64))
+        return cls(plan, model, matrix, labels_of(training), complete, site, training)
 
     def find_members(self) -> Flags:
-        """Whom the machine trains on, then who of them is in each fold, shape (1 + folds, n)."""
-        in_fold = self.folds == np.arange(self.model.folds)[:, np.newaxis]
-        return np.concatenate([self.complete[np.newaxis], self.complete & in_fold])
+        """Who is in each fold of each possible number of folds, shape (folds of all numbers, n)."""
+        numbers = list_numbers(self.model.folds, FEWEST_SVM_FOLDS)
+        return find_fold_members(self.plan, self.site, self.training, self.complete, numbers)
+
+    def _deal(self, query: SvmQuery) -> Counts:
+        """The fold of each patient whom the machine trains on."""
+        return deal_complete(self.plan, self.site, self.training, self.complete, query.folds)[self.complete]
 
     def sum_ridge(self, parameters: Parameters) -> Summary:
         """Answer to RIDGE: each model without the patients of the fold that it leaves out."""
@@ -93,7 +100,7 @@ class SvmSums:
         models, width = query.coefficients.shape
         score, information = np.zeros((models, width)), pack_symmetric(np.zeros((models, width, width)))
         log_likelihood = np.zeros(models)
-        trains = self.folds[self.complete] != query.left_out[:, np.newaxis]
+        trains = self._deal(query) != query.left_out[:, np.newaxis]
         for gamma, rows in _group_by_gamma(query):
             sums = local_ridge(
                 self._make_features(query, gamma),
@@ -109,7 +116,7 @@ class SvmSums:
         """Answer to HELD_OUT: each model's log-likelihood of the patients of the fold that it left out."""
         query = read_query(parameters, self.model, self.matrix.shape[1])
         log_likelihood = np.zeros(len(query.gammas))
-        judged = self.folds[self.complete] == query.left_out[:, np.newaxis]
+        judged = self._deal(query) == query.left_out[:, np.newaxis]
         for gamma, rows in _group_by_gamma(query):
             features, labels = self._make_features(query, gamma), self.labels[self.complete]
             sums = local_held_out(features, labels, judged[rows], query.coefficients[rows])

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from common.errors import NonFiniteError
-from common.hiding.rounds import VALIDATION_BINS, validate_nobody, weight_of
+from common.errors import ModelError, NonFiniteError
+from common.hiding.rounds import VALIDATION_GRID, validate_nobody, weight_of
 from common.messages.headers import Epoch
 from common.models.layout import BATCHNORM, Layout
 from common.models.weights import flatten, overwrite
@@ -22,6 +22,7 @@ from common.stats.contract import Summary
 from common.stats.minima import SIMULATION, minima_of
 from common.stats.roc import finish_roc, local_roc
 from common.training.dataset import Samples
+from common.training.device import name_memory_shortage
 from common.training.loop import Schedule, score, train
 from common.types import FlatWeights, Pixels
 
@@ -52,8 +53,20 @@ class Trainer:
 
     @cached_property
     def network(self) -> nn.Module:
-        """The network; whoever uses it loads weights first."""
-        return build(self.model.network(self.plan.preprocessing))
+        """The network; whoever uses it loads weights first.
+
+        Raises
+        ------
+        ModelError
+            If torch cannot build it here.
+        MemoryShortageError
+            If the memory does not suffice.
+        """
+        try:
+            with name_memory_shortage():
+                return build(self.model.network(self.plan.preprocessing))
+        except (RuntimeError, ValueError, TypeError, NotImplementedError) as failure:
+            raise ModelError(f"{self.model.name}: cannot be built here: {failure}") from None
 
     @cached_property
     def layout(self) -> Layout:
@@ -109,12 +122,17 @@ class Trainer:
         )
         return summary, after
 
+    def train_nobody(self, weights: FlatWeights) -> Summary:
+        """What a site with too few patients adds to a round: no change of the weights, and no weight."""
+        nothing = {"delta": np.zeros_like(weights)}
+        return Summary({"patients": np.array(0)}, {"loss": np.array(0.0)}, nothing)
+
     def validate(self, samples: Samples | None) -> Summary:
         """Class histograms of the loaded network's scores on the validation split, or zeros."""
         if samples is None:
             return validate_nobody()
         scores = score(self.network, samples.images, self.device, self.plan.threads)
-        return local_roc(scores, samples.labels.cpu().numpy() > 0, VALIDATION_BINS)
+        return local_roc(scores, samples.labels.cpu().numpy() > 0, VALIDATION_GRID)
 
     def train_alone(
         self,
@@ -156,8 +174,8 @@ class Trainer:
             if number % federation.local_epochs:
                 return
             sums = self.validate(validation)
-            auc = finish_roc(sums, minima=SIMULATION).auc.value
-            shown = finish_roc(sums, minima=minima_of(self.plan.profile)).auc.value
+            auc = finish_roc(sums, VALIDATION_GRID, minima=SIMULATION).auc.value
+            shown = finish_roc(sums, VALIDATION_GRID, minima=minima_of(self.plan.profile)).auc.value
             curve.append(Epoch(number=number, loss=loss, validation_auc=shown))
             if auc is None or auc >= best_auc:
                 best_auc = best_auc if auc is None else auc

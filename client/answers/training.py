@@ -20,7 +20,7 @@ from client.membership.environment import read_versions
 from client.membership.site import SiteSettings, check_release
 from common.cards.card import describe_network, make_local_card, training_centre_of
 from common.cards.fitted import coefficients_of, covariates_of
-from common.errors import NonFiniteError, PlanError, PolicyError, ProtocolError
+from common.errors import NonFiniteError, PlanError, PolicyError, ProtocolError, SmallNumberError
 from common.hiding.rounds import start_seed, weight_of
 from common.messages.headers import ReplyHeader, RequestHeader
 from common.messages.protocol import Reply, Request
@@ -33,7 +33,7 @@ from common.plan.models import AnyTableModel, AnyTrainedModel, SvmModel
 from common.plan.study import Arm, CnnModel, LogisticModel, ScoresModel, StudyPlan
 from common.stats.contract import Summary
 from common.training.dataset import Samples
-from common.training.device import pick_device
+from common.training.device import name_memory_shortage, pick_device
 from common.training.loop import score
 from common.types import FlatWeights, Reals
 
@@ -83,12 +83,11 @@ class SiteTrainings:
         header, weights = request.header, _weights_of(request)
         trainer = self._find_network(header)
         own_norms = self._find_own_norms(header, header.round - 1)
-        trainer.load(weights, own_norms)
-        # Scoring leaves the network as it was loaded
-        validated = self._validate(trainer)
-        trained, after = trainer.train_round(weights, self._read_part(trainer.model, TRAINING), header.round)
-        if self.plan.federation.batch_norm == "local":
-            self._store.keep_round(header.model, header.arm, header.round, after, trainer.layout)
+        with name_memory_shortage():
+            trainer.load(weights, own_norms)
+            # Scoring leaves the network as it was loaded
+            validated = self._validate(trainer)
+            trained = self._train_round(trainer, header, weights)
         summary = Summary(
             {**trained.counts, **validated.counts},
             {**trained.reals, **validated.reals},
@@ -96,12 +95,23 @@ class SiteTrainings:
         )
         return Reply(ReplyHeader(site=self.settings.name), summary)
 
+    def _train_round(self, trainer: Trainer, header: RequestHeader, weights: FlatWeights) -> Summary:
+        """What the site adds to the round; nothing if it has too few patients to train a network."""
+        if not weight_of(self.plan, len(self.patients.cases_of_part(TRAINING))):
+            return trainer.train_nobody(weights)
+        samples = self._read_part(trainer.model, TRAINING)
+        trained, after = trainer.train_round(weights, samples, header.round)
+        if self.plan.federation.batch_norm == "local":
+            self._store.keep_round(header.model, header.arm, header.round, after, trainer.layout)
+        return trained
+
     def validate(self, request: Request) -> Reply:
         """The pooled validation of the weights that came."""
         trainer = self._find_network(request.header)
         own_norms = self._find_own_norms(request.header, request.header.round)
-        trainer.load(_weights_of(request), own_norms)
-        summary = self._validate(trainer)
+        with name_memory_shortage():
+            trainer.load(_weights_of(request), own_norms)
+            summary = self._validate(trainer)
         return Reply(ReplyHeader(site=self.settings.name), summary)
 
     def weigh(self) -> Summary:
@@ -130,11 +140,11 @@ class SiteTrainings:
         model = self._find_model(header)
         self._refuse_other_arm(header)
         if isinstance(model, LogisticModel):
-            self._open_regressions(header.arm).fit_alone(model)
-            return Reply(ReplyHeader(site=self.settings.name))
+            fitted = self._open_regressions(header.arm).fit_alone(model)
+            return Reply(ReplyHeader(site=self.settings.name, standing=fitted.standing))
         if isinstance(model, SvmModel):
-            self._open_svms(header.arm).fit_alone(model)
-            return Reply(ReplyHeader(site=self.settings.name))
+            machine = self._open_svms(header.arm).fit_alone(model)
+            return Reply(ReplyHeader(site=self.settings.name, standing=machine.standing))
         stored = self._store.find(header.model)
         if stored is None:
             stored = self._train_alone(model, _weights_of(request))
@@ -162,10 +172,16 @@ class SiteTrainings:
         return Reply(ReplyHeader(site=name, chosen=stored.chosen), weights=stored.weights)
 
     def score(self, request: Request) -> Reply:
-        """Score every patient here by a model; the scores stay, evaluations sum over them."""
+        """Score every patient here by a model; the scores stay, evaluations sum over them.
+
+        A model that does not exist scores nobody.
+        """
         header, model = request.header, self._find_model(request.header)
-        if isinstance(model, CnnModel):
-            scores = self._score_network(self.load_network(request))
+        if header.stage == "untrained":
+            scores = np.full(len(self.patients.prepared.cases), np.nan)
+        elif isinstance(model, CnnModel):
+            with name_memory_shortage():
+                scores = self._score_network(self.load_network(request))
         elif isinstance(model, LogisticModel):
             scores = self._score_logistic(model, request)
         elif isinstance(model, SvmModel):
@@ -242,15 +258,25 @@ class SiteTrainings:
         return self.open_trainer(model)
 
     def _train_alone(self, model: CnnModel, weights: FlatWeights) -> StoredModel:
+        """The network, trained and kept.
+
+        Raises
+        ------
+        SmallNumberError
+            If the training patients have one outcome: nothing tells it from the other.
+        """
+        if len({case.positive for case in self.patients.cases_of_part(TRAINING)}) == 1:
+            raise SmallNumberError(f"{model.name}: the training patients of this site have one outcome only")
         trainer = self.open_trainer(model)
         epochs = self.plan.federation.rounds * self.plan.federation.local_epochs
         task = self.progress.add_task(f"{self.settings.name}: {model.name} alone", total=epochs)
-        local = trainer.train_alone(
-            weights,
-            self._read_part(model, TRAINING),
-            self._read_optional_part(model, VALIDATION),
-            lambda epoch: self.progress.update(task, completed=epoch),
-        )
+        with name_memory_shortage():
+            local = trainer.train_alone(
+                weights,
+                self._read_part(model, TRAINING),
+                self._read_optional_part(model, VALIDATION),
+                lambda epoch: self.progress.update(task, completed=epoch),
+            )
         stored = StoredModel(local.weights, trainer.layout, local.curve, local.chosen)
         centre = training_centre_of(self.plan, self.settings.name, len(self.patients.cases_of_part(TRAINING)))
         content = describe_network(self.plan, model, stored.chosen)

@@ -8,17 +8,17 @@ from pathlib import Path
 
 from rich.progress import Progress
 
+from client.cohort.brain_columns import find_blank_brain_columns
 from client.cohort.findings import StudiedPatient, judge_again
 from client.cohort.intake import Intake, inspect_site
 from client.cohort.lost_readings import LostReading, describe_lost_reading
-from client.cohort.parts import assign_parts, note_split
+from client.cohort.parts import assign_parts, note_short_parts, note_split
 from client.cohort.refusals import list_needed_files
 from client.cohort.scans import digest_voxels, find_same_voxels, labels_of_masks
 from client.membership.site import SITE_FILE, SiteSettings
 from common.cohort.outcome import Volumes, classify
 from common.cohort.patient import Patient
-from common.cohort.repeated_readings import READINGS
-from common.errors import CohortError, Finding, ScanError, SiteError, SmallNumberError
+from common.errors import CohortError, Finding, ScanError, SiteError
 from common.imaging.mask import read_mask
 from common.imaging.reader import read_scan
 from common.plan.study import StudyPlan
@@ -102,37 +102,30 @@ def check_site(folder: Path, progress: Progress, *, pixels: bool, plan: StudyPla
     bad = {patient.identifier for patient, _ in refused}
     usable = [patient for patient in intake.usable if patient.identifier not in bad]
     studied = [case.studied for case in checked if case.patient.identifier not in bad]
-    cohort = tuple(_judge_decoded(intake, studied))
+    judged = judge_again(intake.cohort, intake.settings, intake.plan.scores if intake.plan else (), studied)
+    cohort = (*judged.size, *judged.ranges, *judged.classes)
     findings = (
         *intake.site_findings,
+        *(find_blank_brain_columns(plan, intake.settings.table, usable) if plan else ()),
         *(finding for finding in cohort if finding not in intake.site_findings),
         *(refusal.finding for refusal in intake.refusals),
         *(finding for _, finding in refused),
         *(reading.finding for reading in intake.lost),
         *(reading.finding for case in checked for reading in case.lost),
     )
-    return Checkup(len(intake.table.patients), len(usable), findings, tuple(_list_notes(intake, usable)))
+    notes = (*judged.notes, *_list_notes(intake, usable), *_note_parts(intake, studied))
+    return Checkup(len(intake.table.patients), len(usable), findings, notes)
 
 
-def _judge_decoded(intake: Intake, studied: Sequence[StudiedPatient]) -> Iterator[Finding]:
-    """What stops the site because of the patients who are left after their scans were read."""
-    settings, plan = intake.settings, intake.plan
-    findings = judge_again(intake.cohort, settings, plan.scores if plan else (), studied)
-    yield from (*findings.size, *findings.ranges, *findings.classes)
-    positives = [patient.positive for patient in studied if patient.positive is not None]
-    if plan and positives and len(positives) == len(studied) and not findings.classes:
-        yield from _find_short_parts(plan, settings, [patient.patient for patient in studied], positives)
-
-
-def _find_short_parts(
-    plan: StudyPlan, settings: SiteSettings, patients: Sequence[Patient], positives: Sequence[bool]
-) -> Iterator[Finding]:
-    """Too few patients for the parts of a training site."""
-    try:
-        assign_parts(plan, settings.name, patients, positives)
-    except SmallNumberError as failure:
-        what, _, remedy = str(failure).partition(" -> ")
-        yield Finding(settings.table, what, remedy)
+def _note_parts(intake: Intake, studied: Sequence[StudiedPatient]) -> Iterator[Finding]:
+    """Outcomes that a part of a training site lacks; nothing while an outcome or the division is unknown."""
+    plan, settings = intake.plan, intake.settings
+    outcomes = {case.patient.identifier: case.positive for case in studied if case.positive is not None}
+    if plan is None or len(outcomes) < len(studied) or intake.site_findings:
+        return
+    patients = [case.patient for case in studied]
+    parts = assign_parts(plan, settings.name, patients, list(outcomes.values()))
+    yield from note_short_parts(plan, settings.name, settings.table, parts, outcomes)
 
 
 def _list_notes(intake: Intake, usable: Sequence[Patient]) -> Iterator[Finding]:
@@ -195,7 +188,7 @@ def _decode(patient: Patient, intake: Intake) -> _CheckedPatient:
 
 def _find_lost_readings(patient: Patient, intake: Intake) -> Iterator[LostReading]:
     """Further masks that intake accepted and that cannot be read on their CT."""
-    readings = intake.plan.readings if intake.plan else READINGS
+    readings = intake.plan.readings if intake.plan else tuple(patient.repeated_masks)
     lost_by_table = {lost.reading for lost in intake.lost if lost.patient is patient}
     ct = patient.baseline_ct
     for reading, path in patient.repeated_masks.items():

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from client.cohort.cases import PreparedCase
-from common.cohort.schema import VARIABLES
+from common.cohort.schema import BY_NAME, VARIABLES, Variable, find_variable
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def describe_columns(cases: Sequence[PreparedCase]) -> tuple[ColumnLine, ...]:
     Columns of repeated readings are left out where nobody was read again.
     """
     lines = []
-    for variable in VARIABLES:
+    for variable in (*VARIABLES, *_find_further_readings(cases)):
         cells = [case.patient.value(variable.name) for case in cases]
         given = [cell for cell in cells if cell is not None]
         if variable.group == "repeated readings" and not given:
@@ -53,6 +53,13 @@ def describe_columns(cases: Sequence[PreparedCase]) -> tuple[ColumnLine, ...]:
     scores = sorted({column for case in cases for column in case.patient.scores})
     lines += [_describe_number(column, [case.patient.score(column) for case in cases]) for column in scores]
     return tuple(lines)
+
+
+def _find_further_readings(cases: Sequence[PreparedCase]) -> tuple[Variable, ...]:
+    """Columns of third readers and later sessions, in the table's order: the schema does not list them."""
+    headings = dict.fromkeys(name for case in cases for name in case.patient.values if name not in BY_NAME)
+    found = (find_variable(heading) for heading in headings)
+    return tuple(variable for variable in found if variable is not None)
 
 
 def _describe_number(name: str, cells: Sequence[float | str | None]) -> ColumnLine:

@@ -1,4 +1,8 @@
-"""What stops a whole site because of its patients: too few, one outcome too rare, a score out of range."""
+"""What stops a whole site because of its patients: too few, an outcome too rare, a score out of range.
+
+A site without any patient of an outcome, or without any at all, is not stopped: it is left out of what needs
+them.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +39,7 @@ class StudiedPatient:
 
 @dataclass(frozen=True)
 class CohortFindings:
-    """What stops a site because of its patients; all fatal.
+    """What stops a site because of its patients, and what leaves it out of some results.
 
     Attributes
     ----------
@@ -47,16 +51,23 @@ class CohortFindings:
         Too few patients of an outcome; empty while an outcome is unknown.
     ranges : tuple of Finding
         Values beyond the plan's range of a score.
+    notes : tuple of Finding
+        That an outcome, or every patient, is missing: nothing stops because of it.
     """
 
     studied: tuple[StudiedPatient, ...]
     size: tuple[Finding, ...]
     classes: tuple[Finding, ...]
     ranges: tuple[Finding, ...]
+    notes: tuple[Finding, ...] = ()
 
 
 def judge_cohort(
-    settings: SiteSettings, models: Sequence[ScoresModel], studied: Sequence[StudiedPatient]
+    settings: SiteSettings,
+    models: Sequence[ScoresModel],
+    studied: Sequence[StudiedPatient],
+    *,
+    refused: bool = True,
 ) -> CohortFindings:
     """What stops the site because of these patients.
 
@@ -68,12 +79,15 @@ def judge_cohort(
         The plan's scores.
     studied : sequence of StudiedPatient
         The patients who can be used.
+    refused : bool
+        Whether findings refused other patients: if nobody is left then, they have to be mended first.
     """
     return CohortFindings(
         studied=tuple(studied),
-        size=find_too_few(settings, len(studied)),
+        size=find_too_few(settings, len(studied), refused=refused),
         classes=_find_rare_outcomes(settings, studied),
         ranges=tuple(find_out_of_range(settings.table, models, studied)),
+        notes=note_missing_outcomes(settings.table, studied),
     )
 
 
@@ -99,15 +113,19 @@ def judge_again(
     measured = [now for before, now in pairs if before.baseline != now.baseline]
     return CohortFindings(
         studied=tuple(studied),
-        size=find_too_few(settings, len(pairs)) if some_refused else earlier.size,
+        size=find_too_few(settings, len(pairs), refused=True) if some_refused else earlier.size,
         classes=_find_rare_outcomes(settings, studied) if some_refused or new_outcomes else earlier.classes,
         ranges=(*earlier.ranges, *(find_out_of_range(settings.table, models, measured) if measured else ())),
+        notes=note_missing_outcomes(settings.table, studied),
     )
 
 
-def find_too_few(settings: SiteSettings, patients: int) -> tuple[Finding, ...]:
-    """A fatal finding if fewer patients can be used than the site takes part with."""
-    if patients >= settings.min_patients:
+def find_too_few(settings: SiteSettings, patients: int, *, refused: bool) -> tuple[Finding, ...]:
+    """A fatal finding if fewer patients can be used than the site takes part with.
+
+    A site of which the criteria leave nobody takes part with zeros, unless findings refused patients.
+    """
+    if patients >= settings.min_patients or (patients == 0 and not refused):
         return ()
     return (
         Finding(
@@ -119,7 +137,9 @@ def find_too_few(settings: SiteSettings, patients: int) -> tuple[Finding, ...]:
 
 
 def find_rare_outcomes(settings: SiteSettings, positives: Sequence[bool]) -> tuple[Finding, ...]:
-    """Fatal findings if an outcome is missing, or too rare for the site to take part; none without patients.
+    """Fatal findings if an outcome is too rare for the site to take part; none if nobody has it.
+
+    A number of 0 tells nothing of a single patient, so a site may take part with one outcome.
 
     Parameters
     ----------
@@ -128,18 +148,37 @@ def find_rare_outcomes(settings: SiteSettings, positives: Sequence[bool]) -> tup
     positives : sequence of bool
         Whether the hematoma expanded, for every patient who can be used.
     """
-    if not positives:
-        return ()
     expanded = sum(positives)
-    findings = []
-    for number, name in ((expanded, "with"), (len(positives) - expanded, "without")):
-        if number == 0:
-            what = f"all {len(positives)} patients have one outcome: none is {name} expansion"
-            findings.append(Finding(settings.table, what, "a site needs patients of both outcomes"))
-        elif number < settings.min_per_class:
-            what = f"{number} patients {name} expansion, fewer than the site's {settings.min_per_class}"
-            findings.append(Finding(settings.table, what, "add patients, or lower policy.min_per_class"))
-    return tuple(findings)
+    return tuple(
+        Finding(
+            settings.table,
+            f"{number} patients {name} expansion, fewer than the site's {settings.min_per_class}",
+            "add patients, or lower policy.min_per_class",
+        )
+        for number, name in ((expanded, "with"), (len(positives) - expanded, "without"))
+        if 0 < number < settings.min_per_class
+    )
+
+
+def note_missing_outcomes(table: str, studied: Sequence[StudiedPatient]) -> tuple[Finding, ...]:
+    """What a site is told that lacks an outcome, or every patient; nothing while an outcome is unknown.
+
+    Parameters
+    ----------
+    table : str
+        The file's name.
+    studied : sequence of StudiedPatient
+        Every patient who can be used.
+    """
+    if not studied:
+        return (Finding(table, "the criteria leave no patient", "the site adds nothing to the study"),)
+    known = {patient.positive for patient in studied}
+    if len(known) > 1 or None in known:
+        return ()
+    missing = "without" if True in known else "with"
+    what = f"all {len(studied)} patients have one outcome: none is {missing} expansion"
+    remedy = "the site is left out of what needs both outcomes, by name; the rest of the study goes on"
+    return (Finding(table, what, remedy),)
 
 
 def _find_rare_outcomes(settings: SiteSettings, studied: Sequence[StudiedPatient]) -> tuple[Finding, ...]:

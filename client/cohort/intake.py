@@ -104,7 +104,7 @@ def inspect_site(folder: Path, plan: StudyPlan | None = None) -> Intake:
     usable = _keep_usable(flow, refusals)
     outcome = plan.cohort.outcome if plan else OutcomeDefinition()
     studied = [_study_by_table(patient, outcome) for patient in usable]
-    cohort = judge_cohort(settings, plan.scores if plan else (), studied)
+    cohort = judge_cohort(settings, plan.scores if plan else (), studied, refused=bool(refusals))
     return Intake(
         folder=folder,
         settings=settings,

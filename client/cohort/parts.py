@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 from client.cohort.cases import PreparedCase
 from common.cohort.patient import Patient
-from common.cohort.split import Fractions, Split, SplitPart, adopt_split, draw_split
+from common.cohort.split import FEWEST_TRAINING, Fractions, Split, SplitPart, adopt_split, draw_split
 from common.errors import Finding
 from common.plan.matrix import Part, TablePart
 from common.plan.study import StudyPlan
@@ -38,10 +38,6 @@ def assign_parts(
     positives : sequence of bool
         Whether the plan's endpoint was reached, in the same order.
 
-    Raises
-    ------
-    SmallNumberError
-        If a training site has too few patients of an outcome for its parts.
     """
     identifiers = [patient.identifier for patient in patients]
     if plan.site(site).role == "external":
@@ -123,6 +119,39 @@ def note_split(plan: StudyPlan, site: str, table: str, patients: Sequence[Patien
             "has no validation patients: this site does not help to choose the round (if none does: the last)"
         )
         yield Finding(where, what)
+
+
+def note_short_parts(
+    plan: StudyPlan, site: str, table: str, parts: Mapping[str, SplitPart], outcomes: Mapping[str, bool]
+) -> Iterator[Finding]:
+    """What a training site should know of a part that lacks an outcome, or is too small to train networks.
+
+    Parameters
+    ----------
+    plan : StudyPlan
+        Says who trains, and whether patients choose the round.
+    site, table : str
+        The site's name and its table's file.
+    parts : mapping of str to SplitPart
+        The part of each patient, by identifier.
+    outcomes : mapping of str to bool
+        Whether the plan's endpoint was reached, by identifier.
+    """
+    if plan.site(site).role == "external":
+        return
+    trainers = [part for part in parts.values() if part == "train"]
+    if plan.networks and parts and len(trainers) < FEWEST_TRAINING:
+        what = f"fewer than {FEWEST_TRAINING} patients are in the part train"
+        yield Finding(table, what, "networks are trained without this site")
+    wanted: list[SplitPart] = ["train", "test"]
+    if "validation" in parts.values():
+        wanted.append("validation")
+    for part in wanted:
+        found = {outcomes[identifier] for identifier, other in parts.items() if other == part}
+        for outcome in sorted(set(outcomes.values()) - found, reverse=True):
+            what = f"the part {part} has no patient {'with' if outcome else 'without'} expansion"
+            remedy = "this site's part is left out of what needs both outcomes, and counts in sums over sites"
+            yield Finding(table, what, remedy)
 
 
 def cases_of(cases: Sequence[PreparedCase], part: Part | TablePart) -> tuple[PreparedCase, ...]:

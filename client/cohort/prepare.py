@@ -13,17 +13,16 @@ from client.cohort.case_readings import read_site
 from client.cohort.cases import MeasuredPatient, PreparedCase, PreparedSite
 from client.cohort.findings import StudiedPatient, judge_again
 from client.cohort.intake import inspect_site
-from client.cohort.parts import assign_parts, note_split
+from client.cohort.parts import assign_parts, note_short_parts, note_split
 from client.cohort.refusals import PatientRefusal
 from client.cohort.scans import SitePreparation, list_input_shapes, list_notes, name_array
-from client.membership.site import SiteSettings
 from common.cohort.outcome import Expansion, classify
 from common.cohort.split import SplitPart
-from common.cohort.table import Patient
-from common.errors import CohortError, Finding, SmallNumberError
+from common.errors import CohortError, Finding
 from common.imaging.cache import Cache
 from common.imaging.recipe import InputShape
 from common.plan.study import StudyPlan
+from common.runtime.machine import bind_threads
 from common.runtime.storage import lock_folder
 
 _log = logging.getLogger(__name__)
@@ -51,11 +50,14 @@ def prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress)
         If the plan has no such site.
     CohortError
         If the table violates its schema, or too few patients of either outcome are left.
-    SmallNumberError
-        If a training site has too few patients of an outcome for its parts, with every refusal.
     StorageError
         If the disk is full.
     """
+    with bind_threads(plan.threads):
+        return _prepare_site(folder, plan, cache, progress)
+
+
+def _prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress) -> PreparedSite:
     intake = inspect_site(folder, plan)
     _refuse_site(intake.site_findings, intake.refusals)
     with lock_folder(cache):
@@ -72,7 +74,8 @@ def prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress)
     findings = judge_again(intake.cohort, intake.settings, plan.scores, studied)
     _refuse_site((*findings.size, *findings.classes, *findings.ranges), refusals)
     patients = [case.patient for case in measured]
-    parts = _assign_parts(intake.settings, plan, patients, positives, refusals)
+    outcomes = dict(zip((patient.identifier for patient in patients), positives, strict=True))
+    parts = assign_parts(plan, intake.settings.name, patients, positives)
     with lock_folder(cache):
         readings = read_site(plan, intake, measured, Cache(cache), progress)
     cases = tuple(
@@ -85,32 +88,13 @@ def prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress)
     )
     _log.info("prepared site=%s patients=%d refused=%d", intake.settings.name, len(cases), len(refusals))
     notes = (
+        *findings.notes,
         *note_split(plan, intake.settings.name, intake.settings.table, patients),
+        *note_short_parts(plan, intake.settings.name, intake.settings.table, parts, outcomes),
         *(note for case in measured for note in list_notes(case, intake)),
         *readings.notes,
     )
     return PreparedSite(intake.settings, intake.flow, cases, refusals, notes, readings.lost)
-
-
-def _assign_parts(
-    settings: SiteSettings,
-    plan: StudyPlan,
-    patients: Sequence[Patient],
-    positives: Sequence[bool],
-    refusals: Sequence[PatientRefusal],
-) -> dict[str, SplitPart]:
-    """The part of each patient; if there are too few, the refused ones are named too.
-
-    Raises
-    ------
-    SmallNumberError
-        If there are too few patients of an outcome, with every refusal.
-    """
-    try:
-        return assign_parts(plan, settings.name, patients, positives)
-    except SmallNumberError as failure:
-        causes = (f"{settings.table}: {failure}", *(str(refusal.finding) for refusal in refusals))
-        raise SmallNumberError("\n".join(causes)) from None
 
 
 def _make_case(plan: StudyPlan, case: MeasuredPatient, expansion: Expansion, part: SplitPart) -> PreparedCase:

@@ -13,7 +13,7 @@ from client.cohort.lost_readings import LostReading, describe_lost_reading
 from client.cohort.scans import labels_of_masks
 from client.membership.site import SiteSettings
 from common.cohort.patient import Patient
-from common.cohort.repeated_readings import READINGS, Reading
+from common.cohort.repeated_readings import Reading
 from common.errors import Finding
 from common.imaging.cache import Cache
 from common.plan.extraction import extraction_of
@@ -109,12 +109,13 @@ def _list_jobs(
         return
     yield ExtractionJob(_name_job(patient), patient.baseline_ct, patient.baseline_mask, labels)
     for reading, path in patient.repeated_masks.items():
-        if reading in plan.radiomics.readings and reading in readings:
+        if reading in plan.feature_readings and reading in readings:
             yield ExtractionJob(_name_job(patient, reading), patient.baseline_ct, path, labels)
 
 
 def _collect_repeated(extraction: Extraction, patient: Patient) -> Mapping[Reading, Reals]:
-    lesions = ((reading, extraction.cases.get(_name_job(patient, reading))) for reading in READINGS)
+    masks = patient.repeated_masks
+    lesions = ((reading, extraction.cases.get(_name_job(patient, reading))) for reading in masks)
     return {reading: lesion.values for reading, lesion in lesions if lesion is not None}
 
 
@@ -122,7 +123,7 @@ def _find_lost_readings(
     extraction: Extraction, patients: Sequence[Patient], table: str
 ) -> Iterator[LostReading]:
     for patient in patients:
-        for reading in READINGS:
+        for reading in patient.repeated_masks:
             reason = extraction.refused.get(_name_job(patient, reading))
             if reason is not None:
                 yield describe_lost_reading(table, patient, reading, reason)

@@ -12,7 +12,7 @@ from client.membership.site import SiteSettings
 from common.messages.headers import SiteFacts
 from common.runtime.machine import name_processor
 
-_PACKAGES = ("rhe", "torch", "monai", "numpy", "SimpleITK", "flwr")
+_PACKAGES = ("rhe", "torch", "monai", "numpy", "scipy", "SimpleITK", "flwr")
 
 
 def describe_environment(device: torch.device, settings: SiteSettings) -> SiteFacts:

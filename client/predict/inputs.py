@@ -11,6 +11,7 @@ from common.cards.card import NetworkContent, TableContent, design_of_card
 from common.cohort.outcome import Volumes
 from common.cohort.schema import BY_NAME
 from common.errors import CohortError, Finding
+from common.models.brain_score import list_brain_columns
 from common.plan.design import MISSING_LEVEL
 from common.plan.models import BRAIN, SCORE_OF
 from common.radiomics.features import FEATURES
@@ -18,7 +19,6 @@ from common.radiomics.features import FEATURES
 FROM_MASK = "mask"
 FROM_SCAN = "CT and mask"
 VOLUME_VARIABLES = frozenset({"ich_volume_ml", "ivh_volume_ml"})
-_BRAIN_INPUTS = ("ich_volume_ml", "recurrent_ich", "warfarin", "ivh", "onset_to_ct_h")
 _PLACES = {name: place for place, name in enumerate(FEATURES)}
 
 
@@ -44,10 +44,11 @@ def list_covariates(content: TableContent) -> tuple[str, ...]:
 
 def list_needed_variables(content: TableContent) -> tuple[str, ...]:
     """What has to be known of a patient: the covariates, and what they are computed from."""
+    of_brain = list_brain_columns(design_of_card(content).brain_a)
     names = [
         name
         for covariate in list_covariates(content)
-        for name in (_BRAIN_INPUTS if covariate == BRAIN else (covariate,))
+        for name in (of_brain if covariate == BRAIN else (covariate,))
     ]
     return tuple(dict.fromkeys(names))
 

@@ -38,6 +38,7 @@ from common.imaging.reader import read_scan
 from common.imaging.scan import Scan
 from common.models.checkpoint import Checkpoint
 from common.plan.extraction import feature_version
+from common.runtime.machine import bind_threads
 from common.types import Pixels, Reals
 
 
@@ -115,6 +116,13 @@ class Predictor:
         self, patients: Sequence[NewPatient], done: Callable[[], None] = lambda: None
     ) -> tuple[Prediction | Declined, ...]:
         """Each patient's risk, or why there is none; in the order of the patients."""
+        content = self.carded.card.content
+        with bind_threads(content.threads if isinstance(content, NetworkContent) else 1):
+            return self._predict(patients, done)
+
+    def _predict(
+        self, patients: Sequence[NewPatient], done: Callable[[], None]
+    ) -> tuple[Prediction | Declined, ...]:
         ready: list[NewPatient | Declined] = []
         for case in patients:
             try:
@@ -194,7 +202,7 @@ class Predictor:
             if isinstance(content, NetworkContent)
             else list_table_inputs(case, content)
         )
-        notes = (*case.notes, *_list_notes(content))
+        notes = (*card.describe_origin(), *case.notes, *_list_notes(content))
         return Prediction(case.patient.identifier, risk, risk >= card.operating_point, inputs, notes)
 
 

@@ -15,6 +15,7 @@ from client.predict.new_patient import NewPatient, add_values, make_new_patient
 from client.predict.predictor import Declined, Prediction, Predictor
 from common.cards.card import Content, ModelCard, NetworkContent
 from common.cards.card_file import CardedModel, load_card
+from common.cards.contributors import PARTIAL
 from common.cohort.columns import WantedColumns
 from common.cohort.patient import Patient
 from common.cohort.table import read_table
@@ -159,9 +160,9 @@ def make_risk_table(predictions: ModelPredictions) -> Table:
     from rich.table import Table
 
     card = predictions.card
-    title = (
-        f"{card.model}, {card.arm}: risk of {card.outcome.endpoint}, positive from {card.operating_point:g}"
-    )
+    mark = f" ({PARTIAL})" if card.partial else ""
+    endpoint = card.outcome.endpoint
+    title = f"{card.model}, {card.arm}{mark}: risk of {endpoint}, positive from {card.operating_point:g}"
     lines = Table("patient", "risk", "decision", "inputs", "notes", title=title)
     for outcome in predictions.outcomes:
         if isinstance(outcome, Declined):

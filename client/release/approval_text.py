@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from client.membership.site import SiteSettings
-from common.cohort.repeated_readings import WHO
 from common.hiding.noise import site_privacy
 from common.hiding.rounds import parts_of
+from common.plan.agreement import describe_criterion, group_readings
 from common.plan.models import LogisticModel, SvmModel
 from common.plan.study import StudyPlan
 from common.secagg.crypto.keys import decode_public_key, fingerprint
@@ -104,6 +104,11 @@ def describe_roster(roster: Roster, signer: str) -> str:
     return "\n".join(lines)
 
 
+_IN_EACH_ROUND = (
+    "the gradient and curvature of the likelihood; once, sums of the covariates' fourth powers, which tell "
+    "whether a value is extreme; and where a combination with the outcome is empty, sums of products of "
+    "three covariates, also at the limits of each odds ratio's interval"
+)
 _ROLES = {"train": "its patients train and test models", "external": "its patients only test models"}
 
 _STAYING = (
@@ -119,7 +124,7 @@ def _list_leaving(plan: StudyPlan, settings: SiteSettings) -> list[str]:
         *_list_statistics(plan, trains=site.role == "train"),
         "software versions and the name of the processor",
     ]
-    if site.role == "train" and plan.networks and "training" in plan.phases:
+    if site.role == "train" and plan.networks and _trains_together(plan):
         networks = ", ".join(model.name for model in plan.networks)
         items.insert(
             0,
@@ -138,21 +143,43 @@ def _list_leaving(plan: StudyPlan, settings: SiteSettings) -> list[str]:
     return items
 
 
+_ON_SEVERAL = (
+    "; of three or more readings at once, sums over all of their masks, and in how many patients how many of "
+    "them see a marker"
+)
+
+
+def _trains_together(plan: StudyPlan) -> bool:
+    """Whether sites train together; a model of one hospital alone is trained there, without any round."""
+    return "training" in plan.phases and any(arm.kind == "federated" for arm in plan.all_arms())
+
+
+def _list_readers(plan: StudyPlan) -> str:
+    """How many readers read in how many sessions."""
+    sessions = [reader.sessions for reader in plan.agreement.readers]
+    return f"{len(sessions)} readers, {' + '.join(map(str, sessions))} sessions"
+
+
 def _list_statistics(plan: StudyPlan, *, trains: bool) -> Iterator[str]:
     """What each phase of statistics asks for, after counting the patients behind each number."""
     yield (
-        "before every table: how many patients stand behind each number, and whether this hospital has too "
-        "few patients, or has already released numbers of a cohort that differs in too few patients"
+        "before every table: how many patients stand behind each number, and behind each fold of a "
+        "cross-validation in every number of folds that it may have; whether this hospital has too few "
+        "patients, or has already released numbers of a cohort that differs in too few patients"
     )
     if "agreement" in plan.phases:
         yield (
-            "agreement of repeated readings: sums of the volumes measured on two masks of the same CT, and "
-            "how often two readers, or a reader and a computed suggestion, see each of nine markers or not"
+            f"agreement of repeated readings ({_list_readers(plan)}): sums of the volumes measured on two "
+            "masks of the same CT, and how often two readers, or a reader and a computed suggestion, see "
+            "each of nine markers or not"
+            + (_ON_SEVERAL if any(len(group) > 2 for group in group_readings(plan.agreement)) else "")
         )
-    if plan.takes_radiomics and plan.radiomics.readings and "training" in plan.phases and trains:
+    together = trains and _trains_together(plan)
+    if plan.takes_radiomics and plan.radiomics.readings and together:
         yield (
             "reproducible radiomics: for 851 features of patients who were read twice, sums and sums of "
-            f"squares in both readings ({', '.join(WHO[reading] for reading in plan.radiomics.readings)})"
+            "squares in all readings "
+            f"({', '.join(describe_criterion(reading) for reading in plan.radiomics.readings)})"
             + ("" if plan.agreement.same_readers else "; those of this hospital are evaluated separately")
         )
     if "cohort" in plan.phases:
@@ -164,9 +191,9 @@ def _list_statistics(plan: StudyPlan, *, trains: bool) -> Iterator[str]:
     if "regression" in plan.phases and trains:
         yield (
             f"regressions of {len(plan.regression.candidates)} variables: sums of the covariates' products, "
-            "and in each of some twenty rounds the gradient and curvature of the likelihood"
+            f"and in each of some thirty rounds {_IN_EACH_ROUND}"
         )
-    if "training" in plan.phases and trains:
+    if together:
         yield from _list_table_models(plan)
     if "evaluation" in plan.phases:
         evaluation = plan.evaluation
@@ -174,7 +201,9 @@ def _list_statistics(plan: StudyPlan, *, trains: bool) -> Iterator[str]:
         named = f" (among them the table's columns {', '.join(scores)})" if scores else ""
         yield (
             f"for each of {len(plan.models)} models{named}: scores counted in {evaluation.bins} bins by "
-            "outcome (for one hospital alone these are nearly its patients' scores, without their names), "
+            "outcome; bins that patients with and without it share are divided until they do not, or "
+            "the scores in them are equal (for one hospital alone these are nearly its patients' scores, "
+            "without their names), "
             "calls at the operating point, calibration, net benefit, and how two models' calls differ"
         )
 
@@ -191,20 +220,26 @@ def _list_table_models(plan: StudyPlan) -> Iterator[str]:
         yield (
             "radiomics: sums of 851 features of the lesions, of their squares, of their products with the "
             f"outcome, and of products of features with each other, {products}; in each of "
-            f"{plan.radiomics.folds} folds"
+            f"{plan.radiomics.folds} folds, or of fewer where the patients do not carry as many"
         )
+        if plan.radiomics.family == "binomial":
+            yield (
+                "the LASSO is binomial: it asks for these products again and again, in each of some 300 to "
+                "400 rounds, with other weights of the patients each time, and for the gradient of the "
+                "likelihood, for all patients and without each fold. So many sums narrow down the patients' "
+                "rows further than the Gaussian LASSO's do"
+            )
     if plan.regressions:
         names = ", ".join(model.name for model in plan.regressions)
         yield (
-            f"logistic models ({names}): sums of the covariates' products, and in each round the gradient "
-            "and curvature of the likelihood"
+            f"logistic models ({names}): sums of the covariates' products, and in each round {_IN_EACH_ROUND}"
         )
     for model in plan.table_models:
         if isinstance(model, SvmModel):
             yield (
                 f"support vector machine {model.name}: gradients and curvatures of a regression on up to "
-                f"{model.fourier_features} random features, in each of {model.folds} folds. Support vectors, "
-                "which are patients' rows, stay here"
+                f"{model.fourier_features} random features, in each of at most {model.folds} folds. Support "
+                "vectors, which are patients' rows, stay here"
             )
         elif not isinstance(model, LogisticModel):
             assert_never(model)

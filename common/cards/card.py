@@ -7,14 +7,17 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
+from common.cards.contributors import PARTIAL, describe_trainers, is_partial
 from common.cards.fitted import covariates_of
 from common.cohort.outcome import OutcomeDefinition
 from common.imaging.preprocess import PREPROCESSING_ALGORITHM
 from common.imaging.recipe import InputShape, Recipe
 from common.messages.headers import Fitted, FittedSvm
+from common.models.brain_score import BrainA
 from common.models.spec import NetworkSpec
 from common.plan.design import Column, Design, covariate_label, covariate_unit, is_factor, reference_of
 from common.plan.extraction import extraction_of, feature_version
+from common.plan.models import BRAIN
 from common.plan.study import CnnModel, Profile, StudyPlan
 from common.radiomics.features import FEATURES
 from common.radiomics.settings import ExtractionSettings
@@ -38,6 +41,9 @@ class TrainingCentre(CardPart):
     """Name in the plan."""
     patients: int | None
     """Number of training patients; None where it may not be shown."""
+    rounds: int | None = Field(default=None, ge=0)
+    """In how many rounds up to the chosen one they trained a federated network; 0: it took no part, although
+    the plan lets it train. None for other models, and where it was not recorded."""
 
 
 class Metric(CardPart):
@@ -108,6 +114,9 @@ class CovariateContent(CardPart):
     """Mean of a selected radiomics feature in the arm's training patients; None for other covariates."""
     sd: float | None = None
     """Standard deviation, likewise. A logistic model's coefficient is per unit of the feature, not per SD."""
+    brain_a: BrainA | None = None
+    """Of the BRAIN score: the column that gives A; None for other covariates. Where a card of an earlier
+    version does not say, it is warfarin."""
 
 
 class LogisticContent(CardPart):
@@ -160,7 +169,9 @@ class ModelCard(CardPart):
     arm: str
     """Name of the arm that trained it."""
     training: tuple[TrainingCentre, ...]
-    """Sites whose patients trained it."""
+    """Sites that train it by the plan; how much each took part in a federated network, its rounds say."""
+    partial_scores: tuple[str, ...] = ()
+    """Networks whose scores it takes and that not all sites trained in every round."""
     outcome: OutcomeDefinition
     """Definition of the predicted outcome."""
     operating_point: float = Field(gt=0)
@@ -173,6 +184,25 @@ class ModelCard(CardPart):
     """Versions of the software that trained it."""
     content: Content
     """The fitted model itself."""
+
+    @property
+    def rounds(self) -> dict[str, int]:
+        """By site, in how many rounds it trained a federated network; empty where that was not recorded."""
+        return {centre.site: centre.rounds for centre in self.training if centre.rounds is not None}
+
+    @property
+    def partial(self) -> bool:
+        """Whether a site missed one of the rounds that made a network."""
+        return isinstance(self.content, NetworkContent) and is_partial(self.rounds, self.content.chosen)
+
+    def describe_origin(self) -> tuple[str, ...]:
+        """What everybody must know who uses the model: that sites were missing when it was trained."""
+        lines = []
+        if self.partial and isinstance(self.content, NetworkContent):
+            lines.append(f"{PARTIAL}: {describe_trainers(self.rounds, self.content.chosen)}")
+        if self.partial_scores:
+            lines.append(f"takes the score of {', '.join(self.partial_scores)}, which is {PARTIAL}")
+        return tuple(lines)
 
 
 def describe_network(plan: StudyPlan, model: CnnModel, chosen: int) -> NetworkContent:
@@ -201,7 +231,9 @@ def describe_logistic(
     names = covariates_of(fitted)
     return LogisticContent(
         fitted=fitted,
-        covariates=tuple(_describe_covariate(name, (moments or {}).get(name)) for name in names),
+        covariates=tuple(
+            _describe_covariate(name, (moments or {}).get(name), plan.cohort.brain_a) for name in names
+        ),
         radiomics=_features_of(plan, names),
     )
 
@@ -213,7 +245,8 @@ def describe_svm(plan: StudyPlan, fitted: FittedSvm) -> SvmContent:
     return SvmContent(
         fitted=fitted,
         covariates=tuple(
-            _describe_covariate(name, moments.get(name) if name in FEATURES else None) for name in names
+            _describe_covariate(name, moments.get(name) if name in FEATURES else None, plan.cohort.brain_a)
+            for name in names
         ),
         seed=plan.seed,
         radiomics=_features_of(plan, names),
@@ -235,16 +268,19 @@ def describe_fitted(
     return describe_logistic(plan, fitted, moments)
 
 
-def _describe_covariate(name: str, moments: tuple[float, float] | None) -> CovariateContent:
+def _describe_covariate(
+    name: str, moments: tuple[float, float] | None, brain_a: BrainA = "warfarin"
+) -> CovariateContent:
     mean, sd = moments or (None, None)
     return CovariateContent(
         name=name,
-        label=covariate_label(name),
+        label=covariate_label(name, brain_a),
         unit=covariate_unit(name),
         factor=is_factor(name),
         reference=reference_of(name),
         mean=mean,
         sd=sd,
+        brain_a=brain_a if name == BRAIN else None,
     )
 
 
@@ -257,7 +293,8 @@ def _features_of(plan: StudyPlan, names: Sequence[str]) -> FeatureContent | None
 def design_of_card(content: TableContent) -> Design:
     """The design with the columns of the model alone."""
     parts = content.fitted.effects if isinstance(content, LogisticContent) else content.fitted.columns
-    return Design(tuple(Column(part.variable, part.level) for part in parts))
+    stated = [covariate.brain_a for covariate in content.covariates if covariate.brain_a is not None]
+    return Design(tuple(Column(part.variable, part.level) for part in parts), *stated)
 
 
 def training_centre_of(plan: StudyPlan, site: str, patients: int) -> TrainingCentre:

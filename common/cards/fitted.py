@@ -9,13 +9,20 @@ from scipy.special import expit
 
 from common.messages.headers import Effect, Fitted
 from common.plan.design import Design
-from common.stats.glm import LogisticResult
+from common.stats.estimate import Status
+from common.stats.glm import Coefficient, LogisticResult
+from common.stats.profile_limits import PROFILE
 from common.types import Reals
 
 NOTHING_TO_FIT = Fitted(
     method="not fitted", status="undefined", reason="no covariate was found independent or selected"
 )
 """Result of a model whose placeholders stand for no covariate."""
+
+
+def explain_no_fit(status: Status) -> Fitted:
+    """The record of a model that was not fitted, with the reason."""
+    return Fitted(method="not fitted", status=status.kind, reason=status.reason)
 
 
 def fitted_of(result: LogisticResult, design: Design) -> Fitted:
@@ -30,6 +37,10 @@ def fitted_of(result: LogisticResult, design: Design) -> Fitted:
             p=coefficient.p,
             p_likelihood_ratio=coefficient.p_likelihood_ratio,
             inflation=inflation.get(coefficient.term),
+            interval=coefficient.interval.method,
+            **_list_limits(coefficient),
+            # No digits from which a single value could be told more closely than "extreme" does
+            largest_share=None if coefficient.largest_share is None else round(coefficient.largest_share, 2),
         )
         for coefficient in result.coefficients
     )
@@ -43,6 +54,14 @@ def fitted_of(result: LogisticResult, design: Design) -> Fitted:
         status=result.status.kind,
         reason=result.status.reason,
     )
+
+
+def _list_limits(coefficient: Coefficient) -> dict[str, float | None]:
+    """The limits of an interval that does not follow from the standard error, None for one not found."""
+    if coefficient.interval.method != PROFILE:
+        return {}
+    low, high = (None if np.isnan(limit) else limit for limit in coefficient.limits)
+    return {"low": low, "high": high}
 
 
 def coefficients_of(fitted: Fitted, design: Design) -> Reals:

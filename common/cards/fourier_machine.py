@@ -28,6 +28,8 @@ from common.types import Counts, Reals
 
 NOBODY = -1
 """Stands for the fold of a model that leaves out no fold."""
+FEWEST_SVM_FOLDS = 2
+"""Fewer folds than this are no cross-validation."""
 NO_COVARIATE = undefined("no covariate was found independent or selected")
 """Status of a model whose placeholders stand for no covariate."""
 
@@ -67,12 +69,15 @@ class SvmQuery:
         Fold whose patients do not train each model; `NOBODY` for none.
     coefficients : float64 array, shape (models, 1 + features)
         The intercept comes first.
+    folds : int
+        How many folds there are; the fewest where no model leaves one out.
     """
 
     scales: Scales
     gammas: Reals
     left_out: Counts
     coefficients: Reals
+    folds: int = FEWEST_SVM_FOLDS
 
 
 def write_query(query: SvmQuery) -> Parameters:
@@ -84,6 +89,7 @@ def write_query(query: SvmQuery) -> Parameters:
         "gammas": query.gammas,
         "left_out": query.left_out,
         "coefficients": query.coefficients,
+        "folds": np.array([query.folds]),
     }
 
 
@@ -106,17 +112,23 @@ def read_query(parameters: Parameters, model: SvmModel, columns: int) -> SvmQuer
     mean, sd = read_real_array(parameters, "mean", 1), read_real_array(parameters, "sd", 1)
     gammas, left_out = read_real_array(parameters, "gammas", 1), read_integer_array(parameters, "left_out", 1)
     coefficients = read_real_array(parameters, "coefficients", 2)
+    folds = read_integer_array(parameters, "folds", 1)
     if not chosen.size or chosen.min() < 0 or chosen.max() >= columns:
         raise ProtocolError(f"{model.name}: {chosen.size} columns came, not some of {columns}")
     if mean.shape != chosen.shape or sd.shape != chosen.shape or not (sd > 0).all():
         raise ProtocolError(f"{model.name}: {mean.size} means and {sd.size} SDs of {chosen.size} columns")
     if gammas.shape != left_out.shape or len(coefficients) != gammas.size:
         raise ProtocolError(f"{model.name}: {gammas.size} models came with {len(coefficients)} coefficients")
-    if not np.isin(gammas, model.gamma_grid).all() or not np.isin(left_out, range(NOBODY, model.folds)).all():
+    if folds.size != 1 or not FEWEST_SVM_FOLDS <= folds[0] <= model.folds:
+        raise ProtocolError(f"{model.name}: {folds.tolist()} folds came, of the plan's {model.folds}")
+    if (
+        not np.isin(gammas, model.gamma_grid).all()
+        or not np.isin(left_out, range(NOBODY, int(folds[0]))).all()
+    ):
         raise ProtocolError(f"{model.name}: a gamma or fold came that the plan does not have")
     if not 1 <= coefficients.shape[1] - 1 <= model.fourier_features:
         raise ProtocolError(f"{model.name}: {coefficients.shape[1] - 1} features, not 1 to the plan's")
-    return SvmQuery(Scales(chosen, mean, sd), gammas, left_out, coefficients)
+    return SvmQuery(Scales(chosen, mean, sd), gammas, left_out, coefficients, int(folds[0]))
 
 
 def map_of(plan: StudyPlan, model: SvmModel, features: int, columns: int) -> FourierMap:
@@ -129,13 +141,15 @@ def draw_named_map(seed: int, model: str, features: int, columns: int) -> Fourie
     return draw_map(generator(seed, "fourier-features", model), features, columns)
 
 
-def scales_of(setup: Summary, model: Model, minima: Minima) -> tuple[Scales | None, Status]:
+def scales_of(setup: Summary, model: Model, minima: Minima, centre: Reals) -> tuple[Scales | None, Status]:
     """Means and SDs of a model's columns without constant ones, from its setup round.
 
     Parameters
     ----------
     setup : Summary
         The sum of `common.stats.covariates.local_setup` of this one model.
+    centre : float array, shape (columns of the design,)
+        What was subtracted from each column before.
 
     Returns
     -------
@@ -151,7 +165,7 @@ def scales_of(setup: Summary, model: Model, minima: Minima) -> tuple[Scales | No
     if not varies.any():
         return None, undefined("every covariate is constant")
     columns = np.array(reduced.columns, dtype=np.int64)
-    return Scales(columns[varies], mean[varies], sd[varies]), OK
+    return Scales(columns[varies], (mean + centre[columns])[varies], sd[varies]), OK
 
 
 def standardised_of(scales: Scales, design: Design) -> tuple[Standardised, ...]:

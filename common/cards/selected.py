@@ -11,7 +11,7 @@ from common.stats.lasso import LassoResult
 
 def summary_of(selection: Selection) -> LassoSelection:
     """The selection as a record, without the coefficients of features that were not selected."""
-    lasso = selection.lasso
+    lasso, folds = selection.lasso, selection.folds
     profiles = () if lasso is None else lasso.profiles
     rows = zip(selection.names, selection.coefficients, selection.mean, selection.sd, profiles, strict=True)
     return LassoSelection(
@@ -26,6 +26,11 @@ def summary_of(selection: Selection) -> LassoSelection:
         path=() if lasso is None else _path(lasso),
         used=None if lasso is None else lasso.n_used,
         method="" if lasso is None else lasso.method,
+        family=selection.family,
+        rounds=selection.rounds or None,
+        folds=None if folds is None else folds.number,
+        planned_folds=None if folds is None else folds.planned,
+        fold_reason="" if folds is None else folds.why,
         status=selection.status.kind,
         reason=selection.status.reason,
     )

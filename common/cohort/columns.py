@@ -6,7 +6,7 @@ import difflib
 from collections import Counter
 from dataclasses import dataclass
 
-from common.cohort.schema import BY_NAME, VARIABLES, Variable
+from common.cohort.schema import VARIABLES, Variable, find_variable
 from common.cohort.sheet import TableSheet
 from common.errors import Finding
 
@@ -114,7 +114,8 @@ def match_columns(
         What the study needs beyond the schema.
     """
     header = sheet.header
-    known = BY_NAME | {variable.name: variable for variable in wanted.scores}
+    known = {heading: variable for heading in header if (variable := find_variable(heading)) is not None}
+    known |= {variable.name: variable for variable in wanted.scores}
     absent = [variable for variable in VARIABLES if variable.name not in header]
     unknown = [heading for heading in header if heading and heading not in known]
     misspelt = {

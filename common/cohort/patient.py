@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from common.cohort.outcome import Volumes
 from common.cohort.repeated_readings import Reading
-from common.cohort.schema import BY_NAME, VariableKind
+from common.cohort.schema import BY_NAME, VariableKind, find_variable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,6 +120,7 @@ class Patient:
         return None if value is None else float(value)
 
     def _value_of_kind(self, name: str, kind: VariableKind) -> float | str | None:
-        if name not in BY_NAME or BY_NAME[name].kind != kind:
+        variable = find_variable(name)
+        if variable is None or variable.kind != kind:
             raise KeyError(f"the schema has no {kind} variable {name!r}")
         return self.value(name)

@@ -8,7 +8,7 @@ from common.cohort.cells import CellReader, RefusedCell, VariableValue
 from common.cohort.columns import MatchedColumns
 from common.cohort.contradictions import find_contradictions
 from common.cohort.patient import Patient
-from common.cohort.repeated_readings import MASK_COLUMN, READINGS, column_of_reading
+from common.cohort.repeated_readings import MASK_COLUMN, Reading, find_reading, place_of_reading
 from common.cohort.sheet import SheetRow
 from common.errors import Finding
 
@@ -77,9 +77,12 @@ def _make_patient(number: int, values: dict[str, VariableValue], columns: Matche
         scores={
             name: value if isinstance(value := values.get(name), float) else None for name in score_names
         },
-        repeated_masks={
-            reading: paths[column_of_reading(MASK_COLUMN, reading)]
-            for reading in READINGS
-            if column_of_reading(MASK_COLUMN, reading) in paths
-        },
+        repeated_masks=_find_repeated_masks(paths),
     )
+
+
+def _find_repeated_masks(paths: dict[str, Path]) -> dict[Reading, Path]:
+    """Further masks by their reading: first readers' before second readers', whatever the table's order."""
+    found = {name: find_reading(name) for name in paths}
+    masks = {one[1]: paths[name] for name, one in found.items() if one is not None and one[0] == MASK_COLUMN}
+    return {reading: masks[reading] for reading in sorted(masks, key=place_of_reading)}

@@ -10,10 +10,21 @@ Wang et al. (2015), Stroke 46:376-381 (BRAIN score).
 
 from __future__ import annotations
 
-from common.cohort.repeated_readings import MARKERS, variables_of_readings
+from functools import lru_cache
+
+from common.cohort.repeated_readings import MARKERS, find_reading, variables_of_readings
 from common.cohort.variable import Range, Variable, VariableGroup, VariableKind
 
-__all__ = ["BY_NAME", "TABLE_ONE", "VARIABLES", "Range", "Variable", "VariableGroup", "VariableKind"]
+__all__ = [
+    "BY_NAME",
+    "TABLE_ONE",
+    "VARIABLES",
+    "Range",
+    "Variable",
+    "VariableGroup",
+    "VariableKind",
+    "find_variable",
+]
 
 
 def _flag(name: str, group: VariableGroup, label: str, meaning: str, *, required: bool = True) -> Variable:
@@ -213,3 +224,13 @@ TABLE_ONE: tuple[Variable, ...] = tuple(v for v in VARIABLES if v.group in {"cli
 
 BY_NAME: dict[str, Variable] = {variable.name: variable for variable in VARIABLES}
 """Every column by its heading."""
+
+
+@lru_cache(maxsize=1024)
+def find_variable(heading: str) -> Variable | None:
+    """The column of this heading, also of a third reader's or a later session's; None if there is none."""
+    found = None if heading in BY_NAME else find_reading(heading)
+    if found is None:
+        return BY_NAME.get(heading)
+    markers = (BY_NAME[name] for name in MARKERS)
+    return next(one for one in variables_of_readings(markers, (found[1],)) if one.name == heading)

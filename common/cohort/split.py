@@ -12,13 +12,15 @@ from fractions import Fraction
 from math import floor
 from typing import Literal, TypeAlias
 
-from common.errors import SmallNumberError
 from common.seeds import derive_seed
 
 SplitPart: TypeAlias = Literal["train", "validation", "test"]
 """train: fits models; validation: chooses the round of a training; test: only evaluates."""
 Strata: TypeAlias = tuple[tuple[str, ...], ...]
 """Identifiers of the patients with expansion, then of those without."""
+
+FEWEST_TRAINING = 2
+"""Fewest training patients with which a site trains networks: BatchNorm cannot normalise a single patient."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,10 @@ def draw_split(
     """A random division of the patients, the same for every order in which they are given.
 
     The training part has `round(fraction * n)` patients, shared between the classes by largest remainder
-    (556 patients with 169 expansions give 389 with 118, as in the paper). Every part has both classes; for
-    that, a very small class gives or keeps one patient more than its share.
+    (556 patients with 169 expansions give 389 with 118, as in the paper). Every part has every class that has
+    a patient for each part; for that, a very small class gives or keeps one patient more than its share. A
+    class of fewer patients has one to train, then one to test, and none to choose the round: its site counts
+    in what needs one class, and in sums over sites.
 
     Parameters
     ----------
@@ -98,8 +102,6 @@ def draw_split(
 
     Raises
     ------
-    SmallNumberError
-        If a class has fewer patients than there are parts.
     ValueError
         If an identifier stands twice, or the sequences differ in length.
     """
@@ -111,7 +113,6 @@ def draw_split(
         )
         for cls in (True, False)
     )
-    _refuse_too_few(strata, parts=3 if fractions.validation else 2)
     training, test = _divide(
         strata, Fraction(repr(fractions.training)), least=2 if fractions.validation else 1
     )
@@ -122,7 +123,7 @@ def draw_split(
 
 
 def adopt_split(identifiers: Sequence[str], positives: Sequence[bool], parts: Sequence[SplitPart]) -> Split:
-    """The division that the hospital made beforehand, checked.
+    """The division that the hospital made beforehand; a part may lack a class, or have nobody.
 
     Parameters
     ----------
@@ -135,8 +136,6 @@ def adopt_split(identifiers: Sequence[str], positives: Sequence[bool], parts: Se
 
     Raises
     ------
-    SmallNumberError
-        If training or test lack a class; validation may lack both classes and then chooses no round.
     ValueError
         If an identifier stands twice, or the sequences differ in length.
     """
@@ -144,35 +143,15 @@ def adopt_split(identifiers: Sequence[str], positives: Sequence[bool], parts: Se
         raise ValueError("identifiers must be unique, with one outcome and one part for each")
     members: dict[SplitPart, tuple[str, ...]] = {}
     for part in ("train", "validation", "test"):
-        chosen = [index for index, other in enumerate(parts) if other == part]
-        expanded = sum(bool(positives[index]) for index in chosen)
-        if part != "validation":
-            _refuse_one_class(part, expanded, len(chosen) - expanded)
-        members[part] = tuple(sorted(identifiers[index] for index in chosen))
+        members[part] = tuple(
+            sorted(name for name, other in zip(identifiers, parts, strict=True) if other == part)
+        )
     return Split(**members)
-
-
-def _refuse_one_class(part: SplitPart, positives: int, negatives: int) -> None:
-    for number, name in ((positives, "with"), (negatives, "without")):
-        if not number:
-            raise SmallNumberError(
-                f"0 patients {name} expansion are in the part {part!r} of the table's column 'split' "
-                "-> at least 1 of each class is needed there"
-            )
 
 
 def _shuffle(stratum: list[str], seed: int) -> tuple[str, ...]:
     """The patients in an order that depends on the seed and on each identifier, not on the order given."""
     return tuple(sorted(stratum, key=lambda identifier: (derive_seed(seed, "split", identifier), identifier)))
-
-
-def _refuse_too_few(strata: Strata, parts: int) -> None:
-    for stratum, name in zip(strata, ("with", "without"), strict=True):
-        if len(stratum) < parts:
-            raise SmallNumberError(
-                f"{len(stratum)} patients {name} expansion cannot be divided into {parts} parts "
-                f"-> at least {parts} of each class are needed"
-            )
 
 
 def _divide(strata: Strata, share: Fraction, least: int) -> tuple[Strata, Strata]:
@@ -185,7 +164,8 @@ def _divide(strata: Strata, share: Fraction, least: int) -> tuple[Strata, Strata
     share : Fraction
         Exact, so that 0.7 of 10 is 7.
     least : int
-        Fewest patients of each class in the first part; the second part gets at least one of each.
+        Fewest patients of each class in the first part; the second part gets at least one of each. Of a class
+        that is too small for both, the first part gets a patient first, then the second.
     """
     quotas = [share * len(stratum) for stratum in strata]
     sizes = [floor(quota) for quota in quotas]
@@ -193,10 +173,19 @@ def _divide(strata: Strata, share: Fraction, least: int) -> tuple[Strata, Strata
     by_remainder = sorted(range(len(sizes)), key=lambda index: sizes[index] - quotas[index])
     for index in by_remainder[: total - sum(sizes)]:
         sizes[index] += 1
-    sizes = [min(max(size, least), len(stratum) - 1) for size, stratum in zip(sizes, strata, strict=True)]
+    sizes = [
+        _limit_size(size, least, patients=len(stratum)) for size, stratum in zip(sizes, strata, strict=True)
+    ]
     first = tuple(stratum[:size] for stratum, size in zip(strata, sizes, strict=True))
     second = tuple(stratum[size:] for stratum, size in zip(strata, sizes, strict=True))
     return first, second
+
+
+def _limit_size(size: int, least: int, *, patients: int) -> int:
+    """How many patients of a class its first part gets: as wanted, if both parts get what they need."""
+    if patients > least:
+        return min(max(size, least), patients - 1)
+    return min(patients, max(1, patients - 1))
 
 
 def _merge(strata: Strata) -> tuple[str, ...]:

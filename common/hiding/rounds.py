@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from common.cohort.split import FEWEST_TRAINING
 from common.hiding.noise import noise_of
 from common.hiding.vectors import Hiding
 from common.models.layout import TRAINED, Layout, TensorKind
@@ -18,10 +19,12 @@ from common.secagg.crypto.rings import Ring, Segment, Vector
 from common.seeds import derive_seed
 from common.stats.contract import Summary, join_summaries
 from common.stats.roc import local_roc
+from common.stats.score_grid import ScoreGrid
 from common.types import FlatWeights
 
-VALIDATION_BINS = 50
-"""Bins of the validation histogram: few, because it leaves the site in every round."""
+VALIDATION_GRID = ScoreGrid.with_fine_ends(100)
+"""Bins of the validation histogram: few, because it leaves the site in every round; half of them even, half
+finer towards 0 and 1, where the scores of a well-trained network lie."""
 
 _COUNTER_CLIP = 2.0**20
 """Bound of the number of batches that BatchNorm has seen; it is averaged but not used."""
@@ -31,7 +34,7 @@ _PATIENTS = "patients"
 
 def validate_nobody() -> Summary:
     """The validation summary of a site without validation patients."""
-    return local_roc(np.empty(0), np.empty(0, dtype=np.bool_), VALIDATION_BINS)
+    return local_roc(np.empty(0), np.empty(0, dtype=np.bool_), VALIDATION_GRID)
 
 
 def start_seed(plan: StudyPlan, model: CnnModel, arm: Arm) -> int:
@@ -45,7 +48,12 @@ def start_seed(plan: StudyPlan, model: CnnModel, arm: Arm) -> int:
 
 
 def weight_of(plan: StudyPlan, patients: int) -> int:
-    """The weight of a site's update: its training patients, or 1 where all sites weigh alike."""
+    """The weight of a site's update: its training patients, or 1 where all sites weigh alike.
+
+    It is 0 with too few patients to train a network: the site then adds no change.
+    """
+    if patients < FEWEST_TRAINING:
+        return 0
     return 1 if plan.privacy.weights == "equal" else patients
 
 
@@ -155,11 +163,21 @@ def _largest_weight(plan: StudyPlan) -> int:
 
 
 def _make_vector(plan: StudyPlan, part: UpdatePart, size: int) -> Vector:
-    noise = noise_of(plan, part)
-    bounds = {"weights": plan.privacy.clip, "buffers": plan.privacy.clip_buffers, "counters": _COUNTER_CLIP}
-    clip = bounds[part] if noise is None else noise.norm
-    bits = scale_bits_for(len(plan.sites), clip) if noise is None else noise.scale_bits
-    return Vector(_name_vector(part), (size,), Ring.UPDATES, (Segment(size, clip),), bits)
+    """How a part of an update is summed.
+
+    Weights are moved by an optimiser whose steps the learning rate bounds; running statistics follow the
+    activations, which nothing bounds. So these have a ring of their own, with room for all that a training
+    survives. Where they have noise they are scaled to the noise's norm, so that the narrow ring holds them;
+    the wide one has no noise.
+    """
+    noise, name = noise_of(plan, part), _name_vector(part)
+    if noise is not None:
+        return Vector(name, (size,), Ring.UPDATES, (Segment(size, noise.norm),), noise.scale_bits)
+    if part == "buffers":
+        return Vector(name, (size,), Ring.REALS, (Segment(size, plan.privacy.clip_buffers),))
+    clip = plan.privacy.clip if part == "weights" else _COUNTER_CLIP
+    bits = scale_bits_for(len(plan.sites), clip)
+    return Vector(name, (size,), Ring.UPDATES, (Segment(size, clip),), bits)
 
 
 def _name_vector(part: UpdatePart) -> str:

@@ -31,7 +31,7 @@ _POINT = 64
 """Bits of the fixed point behind it."""
 _THREE, _ONE = ("middle", "high", "low"), ("middle",)
 """Names of the numbers in which a real travels."""
-_PRODUCTS = frozenset({Operation.GRAM, Operation.RIDGE})
+_PRODUCTS = frozenset({Operation.GRAM, Operation.PATH, Operation.RIDGE})
 """Questions whose reals are sums of products of standardised values."""
 _MANY_PRODUCTS = 20_000
 """More sums of products than this travel in one number each, a third of the bytes: there can be millions."""

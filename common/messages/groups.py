@@ -128,13 +128,12 @@ def _zeros_like(summary: Summary) -> Summary:
 
 
 def _of_scores(plan: StudyPlan) -> tuple[SiteGroup, ...]:
-    """Each cohort's scores and comparisons, each arm's training scores, and the mean over centres."""
+    """Each cohort's scores and comparisons, and each arm's training scores."""
     parts: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
         (cohort.sites, (cohort.part, f"paired/{index}")) for index, cohort in enumerate(cohorts_of(plan))
     ]
     if plan.evaluation.operating_point == "youden":
         parts += [(arm.sites, ("train",)) for arm in plan.all_arms()]
-    parts.append((plan.site_names, ("centre",)))
     return _merge_groups(parts)
 
 
@@ -162,6 +161,7 @@ _OF_PLAN: dict[str, Callable[[StudyPlan], tuple[SiteGroup, ...]]] = {
     Operation.PREPARE: _of_flow,
     Operation.COHORT: _of_table,
     "evaluation": _of_scores,
+    Operation.GRID: _of_scores,
     Operation.EVALUATE: _of_scores,
     Operation.COMPARE: _of_scores,
     Operation.AGREEMENT: _everybody,

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from common.runtime.settings_file import Section
 from common.stats.contract import SummaryLayout
-from common.stats.estimate import Status, StatusKind
+from common.stats.estimate import OK, Status, StatusKind
 
 CODE_OK = "OK"
 """Code of a reply without an error."""
@@ -27,9 +27,11 @@ class Operation(StrEnum):
     COHORT = "cohort"
     SETUP = "setup"
     NEWTON = "newton"
+    MAGNITUDES = "magnitudes"
     SCALING = "scaling"
     PRESCREEN = "prescreen"
     GRAM = "gram"
+    PATH = "path"
     RIDGE = "ridge"
     HELD_OUT = "held-out"
     TRAIN = "train"
@@ -37,6 +39,7 @@ class Operation(StrEnum):
     TRAIN_LOCAL = "train-local"
     RELEASE = "release"
     SCORE = "score"
+    GRID = "grid"
     EVALUATE = "evaluate"
     CALIBRATE = "calibrate"
     COMPARE = "compare"
@@ -61,9 +64,18 @@ class RequestHeader(Section):
     round: int = Field(default=0, ge=0)
     """Training round, from 1; 0 outside training."""
     stage: Literal[
-        "", "agreement", "cohort", "regression", "reproducibility", "selection", "svm", "evaluation"
+        "",
+        "agreement",
+        "cohort",
+        "regression",
+        "reproducibility",
+        "selection",
+        "svm",
+        "evaluation",
+        "untrained",
     ] = ""
-    """The statistic that a guard round precedes; empty for other questions."""
+    """The statistic that a guard round precedes; "untrained" where a model that does not exist has to score:
+    it scores nobody. Empty for other questions."""
     regressions: tuple[tuple[str, ...], ...] = ()
     """Covariates of each logistic model, in its guard round or setup."""
     has_weights: bool = False
@@ -137,6 +149,15 @@ class Effect(Section):
     """p-value of the likelihood ratio test against the model without the covariate."""
     inflation: float | None = None
     """Variance inflation factor; for a factor, scaled to one degree of freedom."""
+    interval: str = "Wald"
+    """How the 95 % confidence interval is found: Wald's follows from the standard error."""
+    low: float | None = None
+    """Lower limit of the log odds ratio; None of Wald's interval, and where no limit was found."""
+    high: float | None = None
+    """Upper limit of the log odds ratio; None of Wald's interval, and where no limit was found."""
+    largest_share: float | None = None
+    """Of the covariate's variance, the share that one patient makes up at least, to two decimals; None if it
+    was not asked."""
 
 
 class Fitted(Section):
@@ -207,6 +228,10 @@ class FittedSvm(Section):
     """Offset of Platt's scaling."""
     criterion: float | None = None
     """Cross-validated value of the chosen C and gamma: AUC at a site, mean log-likelihood over sites."""
+    folds: int | None = None
+    """Folds of that cross-validation; None where it did not come to one."""
+    fold_reason: str = ""
+    """Why there are fewer folds than planned; empty if there are as many."""
     deviation: float | None = None
     """Root mean square difference of its risks from the exact machine's, over a site's training patients."""
     used: int | None = None
@@ -250,9 +275,9 @@ class PathPoint(Section, allow_inf_nan=False):
     """One penalty of a LASSO's path."""
 
     penalty: float
-    """Lambda of (1 / 2n) RSS + lambda |beta|."""
+    """Lambda of (1 / 2n) RSS + lambda |beta|; binomial, of -(1 / n) log-likelihood + lambda |beta|."""
     loss: float
-    """Validation error, averaged over folds."""
+    """Validation error, averaged over folds: squared error, or binomial deviance."""
     standard_error: float
     """Standard error of that mean."""
     active: int = Field(ge=0)
@@ -278,6 +303,16 @@ class LassoSelection(Section):
     """Number of patients with all features; None where it may not be shown."""
     method: str = ""
     """How the penalty was chosen."""
+    family: Literal["gaussian", "binomial"] = "gaussian"
+    """What the LASSO fitted: the outcome as 0 or 1, or its log odds."""
+    rounds: int | None = None
+    """Rounds of messages that it took, the guard round included; None at a site alone."""
+    folds: int | None = None
+    """Folds of the cross-validation; None where it did not come to one."""
+    planned_folds: int | None = None
+    """Folds of the plan."""
+    fold_reason: str = ""
+    """Why there are fewer folds than planned; empty if there are as many."""
     status: StatusKind = "ok"
     """Whether there is a selection."""
     reason: str = ""
@@ -298,6 +333,11 @@ class LassoSelection(Section):
         """Mean and SD of each selected feature."""
         return {feature.name: (feature.mean, feature.sd) for feature in self.features}
 
+    @property
+    def means(self) -> dict[str, float]:
+        """Mean of each selected feature: the public centre of sums about it."""
+        return {feature.name: feature.mean for feature in self.features}
+
 
 class ReplyHeader(Section):
     """How a question went, and every part of the answer that is not an array."""
@@ -314,6 +354,8 @@ class ReplyHeader(Section):
     """Answer to TRAIN_LOCAL."""
     chosen: int = 0
     """Epoch whose weights were kept; answer to TRAIN_LOCAL."""
+    standing: Status = OK
+    """Whether a model of the table could be fitted, and if not, why; answer to TRAIN_LOCAL."""
     captions: tuple[Caption, ...] = ()
     """Answer to EXPLAIN, in the order of the pictures."""
     fitted: Fitted | None = None

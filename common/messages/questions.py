@@ -9,7 +9,9 @@ import numpy as np
 from common.errors import ProtocolError
 from common.messages.protocol import Parameters
 from common.stats.delong import Placements
+from common.stats.lasso_binomial import PathQuery
 from common.stats.newton import Query
+from common.stats.score_grid import ScoreGrid
 from common.stats.stack import Problem
 from common.types import Counts, Flags, Reals
 
@@ -25,6 +27,7 @@ def write_newton(problem: Problem, query: Query) -> Parameters:
         "firth": np.array([problem.firth]),
         "coefficients": query.coefficients,
         "active": query.active,
+        "fourth": np.array([query.fourth]),
         **inverse,
     }
 
@@ -63,7 +66,63 @@ def read_newton(parameters: Parameters, columns: int) -> tuple[Problem, Query]:
     inverse = read_real_array(parameters, "inverse", 3) if "inverse" in parameters else None
     if coefficients.shape != shape or (inverse is not None and inverse.shape != (*shape, shape[1])):
         raise ProtocolError(f"a regression of {shape} coefficients came with {coefficients.shape}")
-    return problem, Query(coefficients, read_flag_array(parameters, "active", shape[:1]), inverse)
+    active = read_flag_array(parameters, "active", shape[:1])
+    return problem, Query(coefficients, active, inverse, bool(read_flag_array(parameters, "fourth", (1,))[0]))
+
+
+def write_path(query: PathQuery) -> Parameters:
+    """The parameters of one round of `common.stats.lasso_binomial`."""
+    return {"coefficients": query.coefficients, "working": query.working, "running": query.running}
+
+
+def read_path(parameters: Parameters, folds: int, features: int) -> PathQuery:
+    """The round of `common.stats.lasso_binomial` in a message.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    folds, features : int
+        Numbers of folds and of features that the message is about.
+
+    Raises
+    ------
+    ProtocolError
+        If an array is missing or has another shape, or a feature is asked for that there is not, or twice.
+    """
+    coefficients, working = (
+        read_real_array(parameters, "coefficients", 2),
+        read_integer_array(parameters, "working", 2),
+    )
+    if coefficients.shape != (folds + 1, features + 1) or len(working) != folds + 1:
+        raise ProtocolError(f"a path of {folds} folds came with {coefficients.shape} coefficients")
+    asked = [row[row >= 0].tolist() for row in working]
+    if (
+        any(len(set(row)) < len(row) or max(row, default=0) >= features for row in asked)
+        or (working < -1).any()
+    ):
+        raise ProtocolError(f"a path asks for features that are not each one of {features} once")
+    return PathQuery(coefficients, working, read_flag_array(parameters, "running", (folds + 1,)))
+
+
+def write_centre(centre: Reals) -> Parameters:
+    """The parameters of a setup: what is subtracted from each column of the design matrix."""
+    return {"centre": centre} if centre.any() else {}
+
+
+def read_centre(parameters: Parameters, columns: int) -> Reals:
+    """What is subtracted from each column of the design matrix, shape (columns,); 0 where nothing was sent.
+
+    Raises
+    ------
+    ProtocolError
+        If it is not one number a column.
+    """
+    if "centre" not in parameters:
+        return np.zeros(columns)
+    centre = read_real_array(parameters, "centre", 1)
+    if centre.shape != (columns,):
+        raise ProtocolError(f"{centre.size} centres came for {columns} columns")
+    return centre
 
 
 def write_coefficients(coefficients: Reals) -> Parameters:
@@ -84,36 +143,73 @@ def read_coefficients(parameters: Parameters) -> Reals:
     return np.where(read_flag_array(parameters, "estimated", coefficients.shape), coefficients, np.nan)
 
 
-def write_placements(of_cohorts: Mapping[int, Placements]) -> Parameters:
-    """DeLong's second round for several cohorts, each by its number in `common.plan.matrix.cohorts_of`."""
+def write_placements(by_name: Mapping[str, Placements]) -> Parameters:
+    """DeLong's second round, by the name of each score's patients."""
     return {
-        f"{cohort}.{name}": array
-        for cohort, placements in of_cohorts.items()
-        for name, array in (("v10", placements.v10), ("v01", placements.v01), ("auc", placements.auc))
+        f"{name}.{key}": array
+        for name, placements in by_name.items()
+        for key, array in (
+            ("v10", placements.v10),
+            ("v01", placements.v01),
+            ("auc", np.array([placements.auc])),
+        )
     }
 
 
-def read_placements(parameters: Parameters, cohort: int, shape: tuple[int, int]) -> Placements:
-    """The placement values in a message for one cohort.
+def read_placements(parameters: Parameters, name: str, bins: int) -> Placements:
+    """The placement values of that name in a message.
 
     Parameters
     ----------
-    shape : (int, int)
-        Numbers of scores and bins: bins finer than the plan's would reveal single patients.
+    bins : int
+        Number of bins of the score's grid.
 
     Raises
     ------
     ProtocolError
         If an array is missing or of another shape.
     """
-    placements = Placements(
-        read_real_array(parameters, f"{cohort}.v10", 2),
-        read_real_array(parameters, f"{cohort}.v01", 2),
-        read_real_array(parameters, f"{cohort}.auc", 1),
-    )
-    if not placements.v10.shape == placements.v01.shape == shape or placements.auc.shape != shape[:1]:
-        raise ProtocolError(f"placement values of {placements.v10.shape} came for scores and bins {shape}")
-    return placements
+    v10, v01, auc = (read_real_array(parameters, f"{name}.{key}", 1) for key in ("v10", "v01", "auc"))
+    if not v10.shape == v01.shape == (bins,) or auc.shape != (1,):
+        raise ProtocolError(f"placement values of {v10.shape} came for {bins} bins")
+    return Placements(v10, v01, float(auc[0]))
+
+
+def write_grids(grids: Sequence[ScoreGrid]) -> Parameters:
+    """The grids of the scores, in their order."""
+    return {
+        "edges": np.concatenate([np.empty(0), *(grid.edges for grid in grids)]),
+        "sizes": np.array([grid.edges.size for grid in grids], dtype=np.int64),
+        "values": np.array([grid.one_value for grid in grids], dtype=np.bool_),
+    }
+
+
+def read_grids(parameters: Parameters, scores: int, limit: int) -> tuple[ScoreGrid, ...]:
+    """The grid of each score in a message.
+
+    Parameters
+    ----------
+    scores : int
+        Number of scores.
+    limit : int
+        Largest number of edges of a grid.
+
+    Raises
+    ------
+    ProtocolError
+        If there is not one grid for each score, or one is no grid or has too many bins.
+    """
+    edges, sizes = read_real_array(parameters, "edges", 1), read_integer_array(parameters, "sizes", 1)
+    one_value = read_flag_array(parameters, "values", (scores,))
+    if sizes.shape != (scores,) or (sizes < 0).any() or int(sizes.sum()) != edges.size:
+        raise ProtocolError(f"{edges.size} edges came for the grids of {scores} scores")
+    if int(sizes.max(initial=0)) > limit:
+        raise ProtocolError(f"a grid of {int(sizes.max())} edges came, where {limit} are allowed")
+    pieces = np.split(edges, np.cumsum(sizes)[:-1]) if scores else []
+    try:
+        return tuple(ScoreGrid(piece, bool(value)) for piece, value in zip(pieces, one_value, strict=True))
+    except ValueError as failure:
+        raise ProtocolError(str(failure)) from None
 
 
 def write_pairs(pairs: Sequence[tuple[int, int]]) -> Counts:

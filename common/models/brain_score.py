@@ -8,10 +8,14 @@ Wang X, Arima H, Al-Shahi Salman R, et al. Stroke 2015;46:376-381.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from common.types import Reals
+
+BrainA: TypeAlias = Literal["warfarin", "anticoagulation"]
+"""The table's column that gives A: warfarin at onset (Wang 2015), or any anticoagulation (Ning et al. 2025)."""
 
 MAXIMUM = 24
 """Points of a patient who has everything."""
@@ -20,9 +24,9 @@ _VOLUME_BOUNDS_ML = np.array([10.0, 20.0])
 _VOLUME_POINTS = np.array([0.0, 5.0, 7.0])
 _ONSET_BOUNDS_H = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
 _ONSET_POINTS = np.array([5.0, 4.0, 3.0, 2.0, 1.0, 0.0])
-_RECURRENT_POINTS, _WARFARIN_POINTS, _IVH_POINTS = 4.0, 6.0, 2.0
+_RECURRENT_POINTS, _ANTICOAGULATED_POINTS, _IVH_POINTS = 4.0, 6.0, 2.0
 
-_FLAGS = frozenset({"recurrent_ich", "warfarin", "ivh"})
+_FLAGS = frozenset({"recurrent_ich", "anticoagulated", "ivh"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +39,8 @@ class BrainInputs:
         Baseline volume of the intracerebral hemorrhage (B).
     recurrent_ich : float array, shape (n,)
         1 after an earlier intracerebral hemorrhage, else 0 (R).
-    warfarin : float array, shape (n,)
-        1 if anticoagulated with warfarin at onset, else 0 (A).
+    anticoagulated : float array, shape (n,)
+        1 if anticoagulated at onset, with warfarin or with anything as the study defines it, else 0 (A).
     ivh : float array, shape (n,)
         1 with intraventricular extension, else 0 (I).
     onset_to_ct_h : float array, shape (n,)
@@ -50,7 +54,7 @@ class BrainInputs:
 
     ich_volume_ml: Reals
     recurrent_ich: Reals
-    warfarin: Reals
+    anticoagulated: Reals
     ivh: Reals
     onset_to_ct_h: Reals
 
@@ -67,6 +71,11 @@ class BrainInputs:
                 raise ValueError(f"{field.name} holds values other than 0, 1 and NaN")
             if not (np.isfinite(known) & (known >= 0)).all():
                 raise ValueError(f"{field.name} holds a negative or infinite value")
+
+
+def list_brain_columns(brain_a: BrainA) -> tuple[str, ...]:
+    """The five columns of the table that the score is computed from, in the order of its letters."""
+    return ("ich_volume_ml", "recurrent_ich", brain_a, "ivh", "onset_to_ct_h")
 
 
 def brain_score(inputs: BrainInputs) -> Reals:
@@ -92,7 +101,7 @@ def brain_score(inputs: BrainInputs) -> Reals:
     points = (
         _VOLUME_POINTS[np.searchsorted(_VOLUME_BOUNDS_ML, inputs.ich_volume_ml)]
         + _RECURRENT_POINTS * inputs.recurrent_ich
-        + _WARFARIN_POINTS * inputs.warfarin
+        + _ANTICOAGULATED_POINTS * inputs.anticoagulated
         + _IVH_POINTS * inputs.ivh
         + _ONSET_POINTS[np.searchsorted(_ONSET_BOUNDS_H, inputs.onset_to_ct_h)]
     )

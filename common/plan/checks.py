@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from common.cohort.score_columns import find_score_columns
 from common.plan.models import AnyModel, CnnModel, ScoresModel, TableModel
-from common.plan.sections import Arms, Evaluation, Phase, PlannedSite, Privacy
+from common.plan.sections import Agreement, Arms, Evaluation, Phase, PlannedSite, Privacy, Radiomics
 from common.plan.update_noise import part_noise
 from common.stats.profile import Profile
 
@@ -145,6 +145,21 @@ def check_models(models: Sequence[AnyModel], evaluation: Evaluation) -> None:
                 f"the score {model.name!r} can take {model.values} values, more than evaluation.bins = "
                 f"{evaluation.bins} -> more bins, or no step"
             )
+
+
+def check_readings(agreement: Agreement, radiomics: Radiomics) -> None:
+    """Refuse readings in which features must be reproducible and that no reader makes.
+
+    Raises
+    ------
+    ValueError
+        With the readings that the plan's readers make.
+    """
+    if strangers := [name for name in radiomics.readings if name not in agreement.criteria]:
+        raise ValueError(
+            f"radiomics.readings names {', '.join(strangers)}, which the readers of the plan do not make -> "
+            f"choose among {', '.join(agreement.criteria)}, or name further agreement.readers"
+        )
 
 
 def _select_training(sites: Sequence[PlannedSite]) -> list[PlannedSite]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from common.cohort.schema import BY_NAME, Variable
+from common.models.brain_score import BrainA
 from common.plan.models import BRAIN, COVARIATES, INDEPENDENT, SCORE_OF
 from common.plan.study import StudyPlan
 from common.plan.variables import levels_of
 from common.radiomics.features import FEATURES
 from common.stats.covariates import Model, Term
+from common.types import Reals
 
 MISSING_LEVEL = "missing"
 """The level of patients without a value, where the plan treats missing values as a level."""
@@ -41,9 +45,12 @@ class Design:
     ----------
     columns : tuple of Column
         In the matrix' order: Table 1, the BRAIN score, scores of networks, radiomics features.
+    brain_a : BrainA
+        Which column of the table gives A of the BRAIN score.
     """
 
     columns: tuple[Column, ...]
+    brain_a: BrainA = "warfarin"
 
     @cached_property
     def _places(self) -> dict[str, tuple[int, ...]]:
@@ -69,6 +76,10 @@ class Design:
         """A model of these covariates."""
         return Model(tuple(self.term(name) for name in names))
 
+    def centre_on(self, means: Mapping[str, float]) -> Reals:
+        """What setups subtract from each column, shape (columns,): a feature's mean, by its name; else 0."""
+        return np.array([means.get(column.variable, 0.0) for column in self.columns])
+
 
 def design_of(plan: StudyPlan) -> Design:
     """The design with every covariate that the plan's regressions and table models can use.
@@ -83,7 +94,8 @@ def design_of(plan: StudyPlan) -> Design:
     names += sorted(name for name in used if name.startswith(SCORE_OF))
     names += FEATURES if plan.takes_radiomics else ()
     missing = plan.regression.missing == "level"
-    return Design(tuple(Column(name, level) for name in names for level in _levels(name, missing=missing)))
+    columns = (Column(name, level) for name in names for level in _levels(name, missing=missing))
+    return Design(tuple(columns), plan.cohort.brain_a)
 
 
 def is_factor(name: str) -> bool:
@@ -97,11 +109,16 @@ def reference_of(name: str) -> str:
     return levels_of(variable)[0] if variable is not None and variable.kind == "categorical" else ""
 
 
-def covariate_label(name: str) -> str:
-    """The covariate's label in the paper; features and scores have their own names."""
+def covariate_label(name: str, brain_a: BrainA = "warfarin") -> str:
+    """The covariate's label in the paper; features and scores have their own names.
+
+    The BRAIN score says which of its two definitions it has, unless it is the published one.
+    """
     if name.startswith(SCORE_OF):
         return f"{name.removeprefix(SCORE_OF)} (logit of the score)"
-    return "BRAIN score" if name == BRAIN else BY_NAME[name].label if name in BY_NAME else name
+    if name == BRAIN:
+        return "BRAIN score" if brain_a == "warfarin" else "BRAIN score (A: any anticoagulation)"
+    return BY_NAME[name].label if name in BY_NAME else name
 
 
 def covariate_unit(name: str) -> str:

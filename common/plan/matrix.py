@@ -5,7 +5,6 @@ Sites and coordinator derive it from the plan, so no request can ask for a cohor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -116,14 +115,51 @@ def is_available(plan: StudyPlan, scorer: Scorer, cohort: Cohort) -> bool:
     return plan.site(home).model_release or cohort.sites == (home,)
 
 
-def relation_of(scorer: Scorer, cohort: Cohort) -> Relation:
-    """What the scorer's training has seen of this cohort."""
+@dataclass(frozen=True)
+class Trainers:
+    """Who took part in the training of one model.
+
+    Attributes
+    ----------
+    trained : frozenset of str
+        Sites whose patients trained it.
+    judged : frozenset of str
+        Sites whose validation patients helped to choose its round.
+    partial : bool
+        Whether a site of the arm missed one of the rounds that made the model.
+    """
+
+    trained: frozenset[str]
+    judged: frozenset[str]
+    partial: bool = False
+
+
+def relation_of(scorer: Scorer, cohort: Cohort, trainers: Trainers | None = None) -> Relation:
+    """What the scorer's training has seen of this cohort.
+
+    Sites and coordinator ask by what the plan says, the results are labelled by who took part. The plan's
+    answer is the cautious one: a model whose training lacked a site has seen fewer patients, never more, so
+    whatever is fair by the plan is fair.
+
+    Parameters
+    ----------
+    scorer : Scorer
+        Whose training.
+    cohort : Cohort
+        Whose patients.
+    trainers : Trainers, optional
+        Who took part; by default all sites of the scorer's arm, as the plan says.
+    """
     if scorer.arm.kind == "given":
         return "given"
-    seen = [site in scorer.arm.sites for site in cohort.sites]
+    planned = frozenset(scorer.arm.sites)
+    taking_part = Trainers(planned, planned) if trainers is None else trainers
+    seen = [site in taking_part.trained | taking_part.judged for site in cohort.sites]
     if not any(seen):
         return "external"
     if not all(seen):
+        return "seen centre"
+    if cohort.part == "train" and not taking_part.trained.issuperset(cohort.sites):
         return "seen centre"
     relations: dict[Part, Relation] = {"train": "apparent", "validation": "selection", "test": "internal"}
     if isinstance(scorer.model, TableModel):
@@ -145,22 +181,3 @@ def find_comparable(plan: StudyPlan, cohort: Cohort) -> tuple[int, ...]:
         for index, scorer in enumerate(scorers_of(plan))
         if is_available(plan, scorer, cohort) and relation_of(scorer, cohort) in FAIR
     )
-
-
-def find_compared_cohorts(
-    plan: StudyPlan, scored: Sequence[bool]
-) -> tuple[tuple[int, Cohort, tuple[int, ...]], ...]:
-    """Cohorts with at least two scores to compare: number in `cohorts_of`, cohort, numbers in `scorers_of`.
-
-    Parameters
-    ----------
-    plan : StudyPlan
-    scored : sequence of bool
-        Which of `scorers_of` exist. A model that could not be fitted scores nobody; with it, no patient would
-        have all scores.
-    """
-    cohorts = [
-        (index, cohort, tuple(scorer for scorer in find_comparable(plan, cohort) if scored[scorer]))
-        for index, cohort in enumerate(cohorts_of(plan))
-    ]
-    return tuple(entry for entry in cohorts if len(entry[2]) > 1)

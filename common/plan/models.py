@@ -132,7 +132,7 @@ class SvmModel(TableModel):
     gamma_grid: ParameterGrid = (0.003, 0.01, 0.03, 0.1)
     """Widths gamma of the kernel exp(-gamma |x - y|^2) of z-scores, from which it chooses."""
     folds: int = Field(default=5, ge=2, le=20)
-    """Folds of the cross-validation within the training patients."""
+    """Most folds of the cross-validation within the training patients: as many of them as these carry."""
     fourier_features: int = Field(default=128, ge=2, le=512)
     """Number of random Fourier features; over sites at most half the patients of the smallest fold."""
     wide_gram_accepted: bool = False

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
 from common.cohort.outcome import OutcomeDefinition
-from common.cohort.repeated_readings import Reading
+from common.cohort.repeated_readings import FIRST, MOST, Reader, list_readings, name_reading
 from common.cohort.schema import BY_NAME, TABLE_ONE
+from common.models.brain_score import BrainA
 from common.plan.models import Name, check_covariates
 from common.runtime.settings_file import Section
 
@@ -17,6 +18,16 @@ Phase = Literal["agreement", "cohort", "regression", "training", "evaluation", "
 cohort: the patients' features (Table 1); regression: predictors of expansion (Table 2); training: of models;
 evaluation: every model on every cohort, and comparisons of models (Table 3); explanation: attention maps.
 Preparation with its flow chart always comes first."""
+
+
+_WIDEST = 2.0**53
+"""What a running statistic may change by in a round: 512 sites' still add up below 2^63."""
+
+ALL_READERS, ALL_SESSIONS = "all-readers", "all-sessions"
+"""Three or more readings at once: the first sessions of all readers, the sessions of the first reader."""
+
+ReadingCriterion: TypeAlias = str
+"""One `Reading`, which is compared with the first, or one of `ALL_READERS` and `ALL_SESSIONS`."""
 
 
 class PlannedSite(Section):
@@ -35,6 +46,9 @@ class CohortSettings(Section):
 
     outcome: OutcomeDefinition = OutcomeDefinition()
     """Definition of expansion; the paper's rHE by default."""
+    brain_a: BrainA = "warfarin"
+    """A of the BRAIN score at all sites: "warfarin" at onset (Wang 2015), or any "anticoagulation" (as the
+    paper words it)."""
     training_fraction: float = Field(default=0.7, gt=0, lt=1)
     """Share of a training site's patients that trains (the paper's 7:3, stratified by outcome)."""
     validation_fraction: float = Field(default=0.2, ge=0, lt=1)
@@ -100,11 +114,63 @@ class RegressionSettings(Section):
         return check_covariates(candidates)
 
 
+class PlannedReader(Section):
+    """One reader of the CTs."""
+
+    name: str = Field(default="", max_length=40)
+    """As the report prints it, e.g. "Radiologist A"; by default "First reader", "Second reader" and so on."""
+    sessions: int = Field(default=1, ge=1, le=MOST)
+    """How often this reader read, each time without a look at earlier readings."""
+
+
 class Agreement(Section):
     """How repeated readings of the same CT are judged."""
 
     same_readers: bool = False
     """Whether the same persons read at all sites; if not, two-way intraclass correlations are not pooled."""
+    readers: tuple[PlannedReader, ...] = Field(
+        default=(PlannedReader(sessions=2), PlannedReader()), min_length=1, max_length=MOST
+    )
+    """Who reads: by default the paper's two readers, the first of whom reads in two sessions."""
+
+    @field_validator("readers")
+    @classmethod
+    def _check_readers(cls, readers: tuple[PlannedReader, ...]) -> tuple[PlannedReader, ...]:
+        if len(readers) == readers[0].sessions == 1:
+            raise ValueError("nobody reads twice -> name another reader, or a second session of the first")
+        names = [reader.name.casefold() for reader in readers if reader.name]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two readers have the same name: {sorted(names)} -> rename one")
+        return readers
+
+    @property
+    def all_readings(self) -> tuple[Reader, ...]:
+        """Every reading of every reader, the first reader's first session before all others."""
+        return list_readings([reader.sessions for reader in self.readers])
+
+    @property
+    def first_sessions(self) -> tuple[Reader, ...]:
+        """The first session of every reader."""
+        return tuple(name_reading(number, 1) for number in range(1, len(self.readers) + 1))
+
+    def sessions_of(self, number: int) -> tuple[Reader, ...]:
+        """The sessions of one reader, counted from 1."""
+        return tuple(
+            name_reading(number, session) for session in range(1, self.readers[number - 1].sessions + 1)
+        )
+
+    def readings_behind(self, criterion: ReadingCriterion) -> tuple[Reader, ...]:
+        """The readings that are compared with each other where features must be reproducible."""
+        if criterion == ALL_READERS:
+            return self.first_sessions
+        return self.sessions_of(1) if criterion == ALL_SESSIONS else (FIRST, criterion)
+
+    @property
+    def criteria(self) -> tuple[ReadingCriterion, ...]:
+        """What `radiomics.readings` may name: each repeated reading, and several of them together."""
+        together = [ALL_READERS] if len(self.readers) > 2 else []
+        together += [ALL_SESSIONS] if self.readers[0].sessions > 2 else []
+        return (*self.all_readings[1:], *together)
 
 
 class Radiomics(Section):
@@ -112,17 +178,22 @@ class Radiomics(Section):
 
     voi: Literal["ICH", "ICH+IVH"] = "ICH"
     """The mask's labels that form the volume of interest."""
-    readings: tuple[Reading, ...] = ()
+    readings: tuple[ReadingCriterion, ...] = ()
     """Repeated readings in which a feature must be reproducible before the LASSO sees it: "intra" (a second
-    session of the first reader), "inter" (a second reader); the paper's are both. None: no feature must."""
+    session of the first reader), "inter" (a second reader); the paper's are both. None: no feature must.
+    Each is compared with the first reading. "all-readers" and "all-sessions" compare three or more at once:
+    the first sessions of all readers, the sessions of the first reader."""
     icc_form: Literal["ICC(1,1)", "ICC(2,1)", "ICC(3,1)"] = "ICC(2,1)"
     """Intraclass correlation of single readings; see `StabilityCriterion` for the reasons."""
     icc_threshold: float = Field(default=0.80, ge=0, lt=1)
     """Value that the correlation must exceed in each of these readings (the paper: 0.80)."""
     icc_judged: Literal["value", "low"] = "value"
     """What must exceed it: the estimate (the paper's), or the lower end of its 95 % confidence interval."""
+    family: Literal["gaussian", "binomial"] = "gaussian"
+    """"gaussian": the LASSO on the outcome as 0 or 1, in five rounds of messages; "binomial": on its log
+    odds, as glmnet's family of this name, in some hundreds of rounds, one after the other."""
     folds: int = Field(default=10, ge=3, le=20)
-    """Folds of the cross-validation that chooses the penalty."""
+    """Most folds of the cross-validation that chooses the penalty: as many of them as the patients carry."""
     rule: Literal["lambda_min", "1se"] = "lambda_min"
     """The penalty of least validation error, or the largest within one standard error of it."""
     wide_gram_accepted: bool = False
@@ -131,7 +202,7 @@ class Radiomics(Section):
 
     @field_validator("readings")
     @classmethod
-    def _check_readings(cls, readings: tuple[Reading, ...]) -> tuple[Reading, ...]:
+    def _check_readings(cls, readings: tuple[ReadingCriterion, ...]) -> tuple[ReadingCriterion, ...]:
         if len(set(readings)) < len(readings):
             raise ValueError(f"readings lists a reading twice: {list(readings)} -> name each once")
         return readings
@@ -145,7 +216,8 @@ class Evaluation(Section):
     operating_point: Literal["fixed", "youden"] = "fixed"
     """"youden": each model's threshold is chosen on its training patients, before any test."""
     bins: int = Field(default=1000, ge=10, le=100_000)
-    """Number of bins of the score histogram on [0, 1]."""
+    """Number of bins in which a score is first counted, half even on [0, 1], half finer towards both ends.
+    Bins with patients of both outcomes are divided, up to four times as many in all."""
     interval: Literal["logit-delong", "delong", "mc_binomial"] | None = None
     """Interval of the AUC; by default logit-DeLong, in the replication profile the paper's mc_binomial."""
     proportions: Literal["wilson", "clopper-pearson"] = "wilson"
@@ -214,8 +286,9 @@ class Privacy(Section):
     """Largest number of training patients of a site; more are refused. Weights are shares of it."""
     clip: float = Field(default=4.0, gt=0, le=2.0**20)
     """Bound of a weight's change in one round; a larger change is clipped."""
-    clip_buffers: float = Field(default=256.0, gt=0, le=2.0**20)
-    """The same bound for BatchNorm's running means and variances."""
+    clip_buffers: float = Field(default=_WIDEST, gt=0, le=_WIDEST)
+    """The same bound for BatchNorm's running means and variances; by default the widest, 2^53, which no
+    training reaches. With noise, `norm_buffers` takes its place."""
     clip_fraction: float = Field(default=0.0, ge=0, lt=1)
     """Largest share of a site's changes that may be clipped; more is an error."""
     norm_bound: float | None = Field(default=None, gt=0)

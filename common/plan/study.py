@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
-from common.cohort.repeated_readings import READINGS, Reading
+from common.cohort.repeated_readings import FIRST, Reading
 from common.errors import PlanError
 from common.imaging.recipe import Recipe
 from common.plan.checks import (
@@ -18,6 +18,7 @@ from common.plan.checks import (
     check_models,
     check_phases,
     check_privacy,
+    check_readings,
     check_sites,
     check_two_sites,
 )
@@ -102,7 +103,8 @@ class StudyPlan(Section):
     seed: int = Field(ge=0, lt=2**62)
     """Seed from which all randomness derives."""
     threads: int = Field(default=2, ge=1, le=256)
-    """CPU threads of torch: the same number gives the same bits."""
+    """CPU threads of torch and of numpy's linear algebra, whatever a machine has: the same number gives the
+    same bits on the same kind of processor."""
     profile: Profile = "standard"
     """Defaults and minima of the statistics."""
     phases: tuple[Phase, ...] = ("cohort", "regression", "training", "evaluation", "explanation")
@@ -143,6 +145,7 @@ class StudyPlan(Section):
         check_phases(self.phases, trains=trains)
         check_privacy(self.privacy, self.sites, self.arms, self.networks)
         check_models(self.models, self.evaluation)
+        check_readings(self.agreement, self.radiomics)
         return self
 
     @property
@@ -212,8 +215,14 @@ class StudyPlan(Section):
     @property
     def readings(self) -> tuple[Reading, ...]:
         """Repeated readings whose masks the study reads."""
-        of_features = self.radiomics.readings if self.takes_radiomics else ()
-        return READINGS if "agreement" in self.phases else of_features
+        return self.agreement.all_readings[1:] if "agreement" in self.phases else self.feature_readings
+
+    @property
+    def feature_readings(self) -> tuple[Reading, ...]:
+        """Repeated readings in which radiomics features are extracted, because they must be reproducible."""
+        criteria = self.radiomics.readings if self.takes_radiomics else ()
+        behind = {reading for name in criteria for reading in self.agreement.readings_behind(name)}
+        return tuple(reading for reading in self.agreement.all_readings if reading in behind - {FIRST})
 
     @property
     def scores(self) -> tuple[ScoresModel, ...]:

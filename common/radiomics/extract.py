@@ -13,6 +13,7 @@ from common.radiomics.features import FEATURES
 from common.radiomics.pyradiomics import features_of
 from common.radiomics.settings import ExtractionSettings
 from common.radiomics.volume import cut_lesion_volume
+from common.runtime.machine import bind_threads
 from common.types import Reals
 
 
@@ -70,7 +71,9 @@ def extract(scan: Scan, mask: Mask, settings: ExtractionSettings | None = None) 
     """
     volume = cut_lesion_volume(scan, mask, settings or ExtractionSettings())
     try:
-        values = features_of(volume)
+        # One thread, because a lesion's numbers may not depend on how many processes share the lesions
+        with bind_threads(1):
+            values = features_of(volume)
     except ValueError as refusal:
         raise ScanError(
             f"{mask.source}: PyRadiomics refuses the lesion of {volume.voxels} voxels: {refusal} "

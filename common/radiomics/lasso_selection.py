@@ -7,7 +7,6 @@ Tibshirani R. J R Stat Soc B 1996;58:267-288.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -15,17 +14,36 @@ import numpy as np
 
 from common.stats.contract import Summary
 from common.stats.estimate import OK, Status, suppressed
-from common.stats.lasso import LassoResult, LassoRule, Scaling, finish_lasso, gram_status, scaling_of
+from common.stats.folds import FoldChoice
+from common.stats.icc import RatingLocation
+from common.stats.lasso import (
+    LassoFamily,
+    LassoResult,
+    LassoRule,
+    Scaling,
+    finish_lasso,
+    gram_status,
+    magnitude_of,
+    scaling_of,
+)
+from common.stats.lasso_binomial import PathQuery, advance_path, finish_path, start_path
 from common.stats.minima import Minima
 from common.stats.prescreen import finish_prescreen
 from common.types import Counts, Flags, Reals
+
+FEWEST_FOLDS = 3
+"""Fewer folds than this choose no penalty, as in glmnet."""
 
 
 class SelectionSums(Protocol):
     """The sums that a selection needs: of an exchange with many sites, or of one site's own patients."""
 
-    def sum_moments(self) -> Summary:
-        """The sum of `lasso.local_scaling` over the sites, without a shift."""
+    def sum_magnitudes(self) -> Summary:
+        """The sum of `lasso.local_magnitude` over the sites."""
+        ...
+
+    def sum_moments(self, magnitude: RatingLocation) -> Summary:
+        """The sum of `lasso.local_scaling` over the sites."""
         ...
 
     def sum_products(self, scale: Scaling) -> Summary:
@@ -34,6 +52,10 @@ class SelectionSums(Protocol):
 
     def sum_cross_products(self, scale: Scaling, kept: Counts) -> Summary:
         """The sum of `lasso.local_gram` over the sites, of the kept features."""
+        ...
+
+    def sum_path(self, scale: Scaling, kept: Counts, query: PathQuery) -> Summary:
+        """The sum of `lasso_binomial.local_path` over the sites, of the kept features."""
         ...
 
 
@@ -48,10 +70,13 @@ class SelectionSettings:
     wide_gram_accepted : bool
         Whether the plan waives the rule that a fold has two patients per feature; if not, features are
         prescreened to as many as the rule allows.
+    family : {"gaussian", "binomial"}
+        The kind of LASSO.
     """
 
     rule: LassoRule = "lambda_min"
     wide_gram_accepted: bool = False
+    family: LassoFamily = "gaussian"
 
 
 @dataclass(frozen=True)
@@ -74,6 +99,12 @@ class Selection:
         Whether features were selected, and if not, why.
     reproducible : int or None
         Number of candidates on which repeated readings agree; None where that was not asked for.
+    family : {"gaussian", "binomial"}
+        The kind of LASSO.
+    rounds : int
+        How often sums were asked for.
+    folds : FoldChoice or None
+        Of the cross-validation; None if it did not come to that.
     """
 
     names: tuple[str, ...]
@@ -85,6 +116,9 @@ class Selection:
     lasso: LassoResult | None
     status: Status
     reproducible: int | None = None
+    family: LassoFamily = "gaussian"
+    rounds: int = 0
+    folds: FoldChoice | None = None
 
 
 def select_features(
@@ -107,9 +141,8 @@ def select_features(
         return _select(sums, names, settings, minima, np.ones(len(names), dtype=np.bool_))
     agreed = int(np.count_nonzero(retained))
     if not agreed:
-        return replace(
-            _empty_selection(len(names), 0, suppressed("no feature is reproducible")), reproducible=0
-        )
+        nothing = _empty_selection(len(names), suppressed("no feature is reproducible"))
+        return replace(nothing, reproducible=0, family=settings.family)
     return replace(_select(sums, names, settings, minima, retained), reproducible=agreed)
 
 
@@ -120,33 +153,21 @@ def _select(
     minima: Minima,
     retained: Flags,
 ) -> Selection:
-    first = sums.sum_moments()
-    if int(first.counts["n"][0]) < minima.model_class:
-        return _empty_selection(len(names), 0, suppressed("too few patients with all features"))
-    scale = scaling_of(first, np.zeros(len(names)))
+    nothing = _empty_selection(len(names), suppressed("too few patients with all features"))
+    nothing = replace(nothing, family=settings.family, rounds=1)
+    magnitudes = sums.sum_magnitudes()
+    if magnitudes.counts["n"].min() < minima.model_class:
+        return nothing
+    magnitude = magnitude_of(magnitudes)
+    scale = scaling_of(sums.sum_moments(magnitude), magnitude)
     scale = replace(scale, kept=scale.kept & retained)
     screened = sums.sum_products(scale)
-    classes = screened.counts["classes"]
-    kept = np.flatnonzero(scale.kept)
-    if not settings.wide_gram_accepted:
-        screening = finish_prescreen(screened, scale, minima)
-        if not screening.status.ok:
-            return _empty_selection(len(names), 0, screening.status)
-        kept = np.array(screening.kept, dtype=np.int64)
-    accepted = settings.wide_gram_accepted
-    status = gram_status(classes, kept.size, minima, wide_gram_accepted=accepted)
-    if not status.ok or not kept.size:
-        return _empty_selection(
-            len(names), kept.size, status if not status.ok else suppressed("no feature varies")
-        )
-    lasso = finish_lasso(
-        sums.sum_cross_products(scale, kept),
-        settings.rule,
-        minima,
-        wide_gram_accepted=settings.wide_gram_accepted,
-    )
+    kept, status = _screen(screened, scale, settings, minima)
+    if not status.ok:
+        return replace(nothing, prescreened=kept.size, status=status, rounds=3)
+    lasso, rounds = _fit_lasso(sums, scale, (kept, screened.counts["classes"]), settings, minima)
     if not lasso.status.ok:
-        return _empty_selection(len(names), kept.size, lasso.status)
+        return replace(nothing, prescreened=kept.size, status=lasso.status, rounds=3 + rounds)
     chosen = kept[list(lasso.selected)]
     return Selection(
         names=tuple(names[index] for index in chosen),
@@ -157,18 +178,49 @@ def _select(
         prescreened=kept.size,
         lasso=lasso,
         status=OK,
+        family=settings.family,
+        rounds=3 + rounds,
     )
 
 
-def fold_of(seed: int, site: str, patient: str, folds: int) -> int:
-    """The patient's fold of the cross-validation, by a keyed hash of the site's name for the patient.
+def _screen(
+    screened: Summary, scale: Scaling, settings: SelectionSettings, minima: Minima
+) -> tuple[Counts, Status]:
+    """The features whose cross-products are asked for, and whether they may be."""
+    kept = np.flatnonzero(scale.kept)
+    if not settings.wide_gram_accepted:
+        screening = finish_prescreen(screened, scale, minima)
+        if not screening.status.ok:
+            return kept[:0], screening.status
+        kept = np.array(screening.kept, dtype=np.int64)
+    accepted = settings.wide_gram_accepted
+    status = gram_status(screened.counts["classes"], kept.size, minima, wide_gram_accepted=accepted)
+    return kept, status if kept.size or not status.ok else suppressed("no feature varies")
 
-    Folds are not stratified: a stratified fold would depend on the other patients' outcomes.
+
+def _fit_lasso(
+    sums: SelectionSums,
+    scale: Scaling,
+    asked: tuple[Counts, Counts],
+    settings: SelectionSettings,
+    minima: Minima,
+) -> tuple[LassoResult, int]:
+    """The LASSO on the kept features, and in how many rounds.
+
+    Parameters
+    ----------
+    asked : tuple of int arrays
+        Positions of the kept features; patients of each fold by outcome, shape (folds, 2).
     """
-    digest = hashlib.blake2b(
-        f"{site}/{patient}".encode(), key=str(seed).encode()[:64], digest_size=8
-    ).digest()
-    return int.from_bytes(digest, "big") % folds
+    (kept, classes), accepted = asked, settings.wide_gram_accepted
+    if settings.family == "gaussian":
+        products = sums.sum_cross_products(scale, kept)
+        return finish_lasso(products, settings.rule, minima, wide_gram_accepted=accepted), 1
+    state = start_path(classes, kept.size, minima, wide_gram_accepted=accepted)
+    while state.query.running.any():
+        answer = sums.sum_path(scale, kept, state.query)
+        state = advance_path(state, answer, minima, wide_gram_accepted=accepted)
+    return finish_path(state, settings.rule, minima, wide_gram_accepted=accepted), state.rounds
 
 
 def complete_features(features: Reals) -> Flags:
@@ -184,8 +236,8 @@ def select_nothing(candidates: int, status: Status) -> Selection:
     status : Status
         Why it is not known.
     """
-    return _empty_selection(candidates, 0, Status(status.kind, f"repeated readings: {status.reason}"))
+    return _empty_selection(candidates, Status(status.kind, f"repeated readings: {status.reason}"))
 
 
-def _empty_selection(candidates: int, prescreened: int, status: Status) -> Selection:
-    return Selection((), (), (), (), candidates, prescreened, None, status)
+def _empty_selection(candidates: int, status: Status) -> Selection:
+    return Selection((), (), (), (), candidates, 0, None, status)

@@ -8,7 +8,6 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from common.cohort.repeated_readings import Reading
 from common.stats.contract import Summary
 from common.stats.estimate import Estimate
 from common.stats.icc import IccForm, finish_icc
@@ -57,8 +56,8 @@ class StabilityCriterion:
         return estimate.low > self.threshold
 
 
-Readings: TypeAlias = Mapping[Reading, Summary]
-"""The sum of `common.stats.icc.local_icc` over one or more sites, for each repeated reading."""
+Readings: TypeAlias = Mapping[str, Summary]
+"""The sum of `common.stats.icc.local_icc` over one or more sites, for each entry of `radiomics.readings`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,13 +66,13 @@ class FeatureAgreement:
 
     Attributes
     ----------
-    estimates : mapping of Reading to tuple of Estimate
-        One correlation per feature, for each repeated reading.
+    estimates : mapping of str to tuple of Estimate
+        One correlation per feature, for each entry of `radiomics.readings`.
     criterion : StabilityCriterion
         When a feature counts as reproducible.
     """
 
-    estimates: Mapping[Reading, tuple[Estimate, ...]]
+    estimates: Mapping[str, tuple[Estimate, ...]]
     criterion: StabilityCriterion
 
     @property

@@ -1,9 +1,16 @@
-"""The hardware of this machine, for provenance."""
+"""The hardware of this machine, for provenance, and how many of its threads linear algebra takes."""
 
 from __future__ import annotations
 
 import platform
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from threadpoolctl import ThreadpoolController
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def name_processor() -> str:
@@ -12,3 +19,22 @@ def name_processor() -> str:
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+@contextmanager
+def bind_threads(threads: int) -> Iterator[None]:
+    """A context in which numpy's and scipy's linear algebra takes so many threads, and afterwards as before.
+
+    A product of matrices is cut among the threads, so their number decides its last bits. Inside, neither the
+    number of cores nor OMP_NUM_THREADS and its kin do.
+
+    Parameters
+    ----------
+    threads : int
+        As the plan says; more than the machine has cores are slow and give the same bits.
+    """
+    # Scipy's linear algebra is a library of its own; whatever is loaded only later keeps its own number
+    import scipy.linalg  # noqa: F401
+
+    with ThreadpoolController().limit(limits=threads):
+        yield

@@ -1,11 +1,12 @@
 """DeLong's test in two rounds: comparing the AUCs of models on the same patients.
 
-Round 1 is `common.stats.roc.local_roc`. The coordinator broadcasts `Placements`; round 2 sums products of the
-patients' placement values, for all models at once.
+Round 1 is `common.stats.roc.local_roc` of each model's scores. The coordinator broadcasts `Placements`;
+round 2 sums products of the patients' placement values, for all models at once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 
@@ -15,28 +16,33 @@ from scipy import stats
 from common.stats.contract import Summary
 from common.stats.estimate import OK, Estimate, Interval, Status, Z, absent, coarse, suppressed, undefined
 from common.stats.minima import STANDARD, Minima
-from common.stats.roc import NEGATIVE, POSITIVE, auc_of, placement_values
+from common.stats.roc import NEGATIVE, POSITIVE, auc_of, measure_error_bound, placement_values
+from common.stats.score_grid import ScoreGrid
 from common.types import Flags, Reals
 
 _NO_VARIANCE = 1e-14
 """A variance of AUCs below this is rounding alone."""
+_METHOD = "DeLong, paired"
+_OMNIBUS = "Wald chi-squared on DeLong's covariance"
+_PATIENTS_PER_CONTRAST = 5
+"""Patients of the smaller class that each contrast of an omnibus test needs."""
 
 
 @dataclass(frozen=True)
 class Placements:
-    """What the coordinator broadcasts after round 1; it tells the sites the pooled class histograms.
+    """What the coordinator broadcasts of one model after round 1; it tells the pooled class histograms.
 
     Attributes
     ----------
-    v10, v01 : float arrays, shape (models, K)
+    v10, v01 : float arrays, shape (K,)
         Placement values of a positive, and of a negative patient, by bin; K bins.
-    auc : float array, shape (models,)
+    auc : float
         AUC of the binned scores, by which the placement values are centred.
     """
 
     v10: Reals
     v01: Reals
-    auc: Reals
+    auc: float
 
 
 @dataclass(frozen=True)
@@ -47,22 +53,29 @@ class AucCovariance:
     ----------
     auc : float array, shape (models,)
         AUC of each model.
+    auc_bound : float array, shape (models,)
+        The AUC of the raw scores lies within this of `auc`.
     covariance : float array, shape (models, models)
         DeLong's covariance of the AUCs.
+    error_bound : float array, shape (models,)
+        The standard error of the raw scores' AUC lies within this of that of `covariance`; that of a
+        difference within the sum of two.
     n_positive, n_negative : int
         Patients of each class with a score of every model.
     n_missing : int
         Patients without a score of every model.
-    same_curve : bool array, shape (models, models)
-        Whether two models' histograms are equal.
+    same_order : bool array, shape (models, models)
+        Whether two models' raw scores order the patients of each site alike.
     """
 
     auc: Reals
+    auc_bound: Reals
     covariance: Reals
+    error_bound: Reals
     n_positive: int
     n_negative: int
     n_missing: int
-    same_curve: Flags
+    same_order: Flags
 
 
 @dataclass(frozen=True)
@@ -78,12 +91,18 @@ class AucDifference:
         Test statistic, and its two-sided p, unadjusted; None where there is no difference.
     p_adjusted : float or None
         P adjusted by Holm over the comparisons asked for together.
+    error_bound : float or None
+        The difference of the raw scores' AUCs lies within this of the value.
+    p_range : (float, float) or None
+        The p of the raw scores lies between these; both are p where no scores share a bin that matters.
     """
 
     difference: Estimate
     z: float | None = None
     p: float | None = None
     p_adjusted: float | None = None
+    error_bound: float | None = None
+    p_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -124,23 +143,24 @@ def complete_cases(scores: Reals) -> Flags:
 
 
 def placements_of(first_round: Summary) -> Placements:
-    """The broadcast of round 2 from the pooled histograms of round 1.
+    """The broadcast of round 2 for one model, from its pooled histogram of round 1.
 
     Raises
     ------
     ValueError
         If one class has no patients.
     """
-    histogram = first_round.counts["histogram"]
-    negatives, positives = histogram[:, NEGATIVE], histogram[:, POSITIVE]
+    (histogram,) = first_round.counts["histogram"]
+    negatives, positives = histogram[NEGATIVE], histogram[POSITIVE]
     if not (negatives.sum() and positives.sum()):
         raise ValueError("AUCs of one class cannot be compared; check the classes before round 2")
     v10, v01 = placement_values(negatives, positives)
-    auc = np.sum(positives * v10, axis=1) / positives.sum(axis=1)
-    return Placements(v10, v01, auc)
+    return Placements(v10, v01, float(positives @ v10 / positives.sum()))
 
 
-def local_delong(scores: Reals, labels: Flags, broadcast: Placements) -> Summary:
+def local_delong(
+    scores: Reals, labels: Flags, grids: Sequence[ScoreGrid], broadcast: Sequence[Placements]
+) -> Summary:
     """One site's sums and products of the patients' centred placement values.
 
     Parameters
@@ -148,26 +168,36 @@ def local_delong(scores: Reals, labels: Flags, broadcast: Placements) -> Summary
     scores : float array, shape (models, n)
         In [0, 1] or NaN; patients without all scores are left out, as they were in round 1.
     labels : bool array, shape (n,)
+    grids : sequence of ScoreGrid
+        On which each model's scores were counted in round 1.
+    broadcast : sequence of Placements
+        Of each model.
 
     Returns
     -------
     Summary
-        Counts "n" (2,) and "missing" (1,); reals "sums" (2, models) and "products" (2, models, models),
+        Counts "n" (2,), "missing" (1,), and "reordered" (models, models): 1 where two models' scores order
+        this site's patients differently; reals "sums" (2, models) and "products" (2, models, models),
         negatives first.
     """
     complete = complete_cases(scores)
-    bins = broadcast.v10.shape[1]
-    bin_of = np.minimum((scores[:, complete] * bins).astype(np.int64), bins - 1)
-    models = np.arange(len(scores))[:, np.newaxis]
-    positive = labels[complete]
+    known, positive = scores[:, complete], labels[complete]
     centred = [
-        values[models, bin_of[:, positive == label]] - broadcast.auc[:, np.newaxis]
-        for label, values in ((False, broadcast.v01), (True, broadcast.v10))
+        np.stack(
+            [
+                (placements.v10 if label else placements.v01)[grid.find_bins(row[positive == label])]
+                - placements.auc
+                for row, grid, placements in zip(known, grids, broadcast, strict=True)
+            ]
+        )
+        for label in (False, True)
     ]
+    ranks = stats.rankdata(known, method="dense", axis=1) if known.size else known
     return Summary(
         counts={
             "n": np.array([part.shape[1] for part in centred]),
             "missing": np.array([np.count_nonzero(~complete)]),
+            "reordered": (ranks[:, np.newaxis] != ranks[np.newaxis]).any(axis=2).astype(np.int64),
         },
         reals={
             "sums": np.stack([part.sum(axis=1) for part in centred]),
@@ -176,8 +206,19 @@ def local_delong(scores: Reals, labels: Flags, broadcast: Placements) -> Summary
     )
 
 
-def finish_delong(first_round: Summary, second_round: Summary) -> AucCovariance:
+def finish_delong(
+    first_rounds: Sequence[Summary], grids: Sequence[ScoreGrid], second_round: Summary
+) -> AucCovariance:
     """The models' AUCs and their covariance.
+
+    Parameters
+    ----------
+    first_rounds : sequence of Summary
+        The sum of `roc.local_roc` of each model, over the patients who have all scores.
+    grids : sequence of ScoreGrid
+        Of each model.
+    second_round : Summary
+        The sum of `local_delong`.
 
     Raises
     ------
@@ -188,21 +229,34 @@ def finish_delong(first_round: Summary, second_round: Summary) -> AucCovariance:
     ----------
     DeLong ER, DeLong DM, Clarke-Pearson DL. Biometrics 1988;44:837-845.
     """
-    histogram = first_round.counts["histogram"]
+    histograms = [first.counts["histogram"][0] for first in first_rounds]
     n0, n1 = (int(n) for n in second_round.counts["n"])
-    if not (histogram.sum(axis=2) == [n0, n1]).all():
+    classes = [histogram.sum(axis=1).tolist() for histogram in histograms]
+    if any(counted != [n0, n1] for counted in classes):
         raise ValueError(
-            f"round 1 had classes of {histogram.sum(axis=2).tolist()}, round 2 of {[n0, n1]} patients -> "
+            f"round 1 had classes of {classes}, round 2 of {[n0, n1]} patients -> "
             "use the same complete cases in both"
         )
-    covariance = np.zeros((len(histogram), len(histogram)))
+    covariance = np.zeros((len(histograms), len(histograms)))
     for n, sums, products in zip(
         (n0, n1), second_round.reals["sums"], second_round.reals["products"], strict=True
     ):
         covariance += (products - np.outer(sums, sums) / n) / max(n - 1, 1) / n
-    same = (histogram[:, np.newaxis] == histogram[np.newaxis]).all(axis=(2, 3))
-    auc = np.array([auc_of(first_round, model)[0] for model in range(len(histogram))])
-    return AucCovariance(auc, covariance, n1, n0, int(second_round.counts["missing"][0]), same)
+    aucs = [auc_of(first, grid, 0) for first, grid in zip(first_rounds, grids, strict=True)]
+    errors = [
+        measure_error_bound(histogram[NEGATIVE], histogram[POSITIVE], grid)
+        for histogram, grid in zip(histograms, grids, strict=True)
+    ]
+    return AucCovariance(
+        auc=np.array([auc for auc, _ in aucs]),
+        auc_bound=np.array([bound for _, bound in aucs]),
+        covariance=covariance,
+        error_bound=np.array(errors),
+        n_positive=n1,
+        n_negative=n0,
+        n_missing=int(second_round.counts["missing"][0]),
+        same_order=second_round.counts["reordered"] == 0,
+    )
 
 
 def compare_aucs(
@@ -217,16 +271,25 @@ def compare_aucs(
     """
     status = _class_status(aucs, minima)
     numbers = _show_numbers(aucs, minima)
-    raw = [_compare_pair(aucs, pair, numbers, status) for pair in pairs]
-    adjusted = iter(holm([result.p for result in raw if result.p is not None]))
-    return tuple(result if result.p is None else replace(result, p_adjusted=next(adjusted)) for result in raw)
+    return adjust_differences([_compare_pair(aucs, pair, numbers, status) for pair in pairs])
+
+
+def adjust_differences(differences: Sequence[AucDifference]) -> tuple[AucDifference, ...]:
+    """The differences with p adjusted by Holm for their number; those without p are not counted."""
+    adjusted = iter(holm([result.p for result in differences if result.p is not None]))
+    return tuple(
+        result if result.p is None else replace(result, p_adjusted=next(adjusted)) for result in differences
+    )
 
 
 def omnibus(aucs: AucCovariance, minima: Minima = STANDARD) -> OmnibusResult:
-    """The Wald test that all models have the same AUC, by a generalised inverse of the covariance."""
-    method = "Wald chi-squared on DeLong's covariance"
+    """The Wald test that all models have the same AUC, by a generalised inverse of the covariance.
+
+    It needs five patients of the smaller class for each contrast: with fewer, the estimated covariance is so
+    nearly singular that the statistic is arbitrarily large.
+    """
     n_used, n_missing = _show_numbers(aucs, minima)
-    status = _class_status(aucs, minima)
+    status = _omnibus_status(aucs, minima)
     contrasts = np.eye(len(aucs.auc))[1:] - np.eye(len(aucs.auc))[0]
     spread = contrasts @ aucs.covariance @ contrasts.T
     rank = int(np.linalg.matrix_rank(spread, tol=_NO_VARIANCE, hermitian=True)) if len(spread) else 0
@@ -234,12 +297,22 @@ def omnibus(aucs: AucCovariance, minima: Minima = STANDARD) -> OmnibusResult:
     if status.ok and rank == 0:
         status = undefined("the AUCs' differences have no variance")
     if not status.ok:
-        return OmnibusResult(None, None, None, n_used, n_missing, method, status)
+        return OmnibusResult(None, None, None, n_used, n_missing, _OMNIBUS, status)
     values, vectors = np.linalg.eigh(spread)
     kept = values > _NO_VARIANCE
     chi_squared = float(np.sum((vectors[:, kept].T @ difference) ** 2 / values[kept]))
     p = float(stats.chi2.sf(chi_squared, rank))
-    return OmnibusResult(chi_squared, p, rank, n_used, n_missing, method, status)
+    return OmnibusResult(chi_squared, p, rank, n_used, n_missing, _OMNIBUS, status)
+
+
+def withhold_difference(status: Status) -> AucDifference:
+    """The comparison of a pair whose sums were not asked for: no number, and why."""
+    return AucDifference(absent(status, _METHOD))
+
+
+def withhold_omnibus(status: Status) -> OmnibusResult:
+    """The test of models whose sums were not asked for: no number, and why."""
+    return OmnibusResult(None, None, None, None, None, _OMNIBUS, status)
 
 
 def holm(p_values: list[float]) -> tuple[float, ...]:
@@ -264,6 +337,16 @@ def _class_status(aucs: AucCovariance, minima: Minima) -> Status:
     return OK if smaller > 1 else undefined("one patient of a class has no variance")
 
 
+def _omnibus_status(aucs: AucCovariance, minima: Minima) -> Status:
+    status = _class_status(aucs, minima)
+    needed = _PATIENTS_PER_CONTRAST * (len(aucs.auc) - 1)
+    if status.ok and min(aucs.n_positive, aucs.n_negative) < needed:
+        return undefined(
+            f"{len(aucs.auc)} models need {needed} patients of each outcome with all of their scores"
+        )
+    return status
+
+
 def _show_numbers(aucs: AucCovariance, minima: Minima) -> tuple[int | None, int | None]:
     missing = minima.show(aucs.n_missing)
     return (None if missing is None else minima.show(aucs.n_positive + aucs.n_negative)), missing
@@ -272,21 +355,38 @@ def _show_numbers(aucs: AucCovariance, minima: Minima) -> tuple[int | None, int 
 def _compare_pair(
     aucs: AucCovariance, pair: tuple[int, int], numbers: tuple[int | None, int | None], status: Status
 ) -> AucDifference:
-    method = "DeLong, paired"
+    method = _METHOD
     if not status.ok:
         return AucDifference(absent(status, method, *numbers))
     first, second = pair
     difference = float(aucs.auc[first] - aucs.auc[second])
     c = aucs.covariance
     variance = float(c[first, first] + c[second, second] - 2 * c[first, second])
+    bound = float(aucs.auc_bound[first] + aucs.auc_bound[second])
+    error = float(aucs.error_bound[first] + aucs.error_bound[second])
+    deviation = sqrt(max(0.0, variance))
+    if error and deviation <= 2 * error:
+        return AucDifference(absent(undefined(_SHARED_BINS), method, *numbers))
     if variance < _NO_VARIANCE:
-        if aucs.same_curve[first, second]:
-            return AucDifference(Estimate.of(0.0, None, method, *numbers), 0.0, 1.0)
+        if aucs.same_order[first, second] and not bound:
+            equal = Estimate.of(0.0, None, method, *numbers)
+            return AucDifference(equal, 0.0, 1.0, error_bound=0.0, p_range=(1.0, 1.0))
         return AucDifference(absent(undefined("the difference has no variance"), method, *numbers))
-    z = difference / sqrt(variance)
-    half = Z * sqrt(variance)
+    z = difference / deviation
+    half = Z * deviation
     interval = Interval(max(-1.0, difference - half), min(1.0, difference + half), method)
-    p = float(2 * stats.norm.sf(abs(z)))
-    if numbers[1] is None:
-        return AucDifference(Estimate.of(*coarse(difference, interval), method, *numbers), z, p)
-    return AucDifference(Estimate.of(difference, interval, method, *numbers), z, p)
+    p_range = (
+        _two_sided((abs(difference) + bound) / (deviation - error)),
+        _two_sided(max(0.0, abs(difference) - bound) / (deviation + error)),
+    )
+    shown = (difference, interval) if numbers[1] is not None else coarse(difference, interval)
+    return AucDifference(
+        Estimate.of(*shown, method, *numbers), z, _two_sided(abs(z)), error_bound=bound, p_range=p_range
+    )
+
+
+_SHARED_BINS = "too many patients of different outcomes and sites share bins to tell the two models apart"
+
+
+def _two_sided(z: float) -> float:
+    return float(2 * stats.norm.sf(z))

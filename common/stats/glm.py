@@ -2,13 +2,22 @@
 
 `covariates.local_setup` sums once what standardisation, tables and collinearity need. `fit` then asks the
 sites until every model is done: first by maximum likelihood, then by Firth's penalised likelihood for models
-that are separated.
+that are separated, then once more for the profile limits of all their coefficients.
+
+A model is separated where a cell of covariate by outcome is empty, where its log-likelihood proves it, or
+where Newton's method finds no maximum. A coefficient that is large on the standardised scale proves nothing:
+one value of 1e6 among values near 60 stretches that scale. Such a value is named (`find_largest_shares`).
+
+References
+----------
+Heinze G, Schemper M. Stat Med 2002;21:2409-2419. Huber PJ. Robust Statistics. 1981, section 7.2.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -20,6 +29,7 @@ from common.stats.covariates import Model, Term, correlation, fit_status, has_ze
 from common.stats.estimate import OK, Interval, Status, Z, undefined
 from common.stats.minima import STANDARD, Minima
 from common.stats.newton import NewtonState, Query, advance_newton, build_second_query, start_newton
+from common.stats.profile_limits import DROP, PROFILE, find_limits
 from common.stats.stack import Problem
 from common.types import Reals
 
@@ -28,6 +38,10 @@ Ask: TypeAlias = Callable[[Problem, Query], Summary]
 ColumnPlaces: TypeAlias = tuple[int, ...]
 """Positions of columns among a model's columns, from 0."""
 
+DECISIVE = 0.5
+"""Share of a column's variance above which one patient's value is extreme: Huber avoids such leverages."""
+_LOWER = 1e-6
+"""By how much rounding may lower a log-likelihood at its maximum."""
 LARGEST = 700.0
 """Absolute log odds beyond which the odds would overflow; larger ones are cut to this."""
 
@@ -52,9 +66,15 @@ class Coefficient:
     p : float
         Wald's p; with Firth's method, that of the penalised likelihood ratio without this column.
     interval : Interval
-        95 % confidence interval of the odds ratio (Wald).
+        95 % confidence interval of the odds ratio: Wald's; with Firth's method, of the profile penalised
+        likelihood. A limit that was not found is NaN.
+    limits : (float, float)
+        The same in log odds, which no float overflows.
     p_likelihood_ratio : float
         P of the likelihood ratio without the whole term; penalised with Firth's method.
+    largest_share : float or None
+        Of the column's variance, the share that one patient makes up at least; None for a yes/no column, of
+        which the table tells as much.
     """
 
     term: str
@@ -66,6 +86,8 @@ class Coefficient:
     odds_ratio: float
     interval: Interval
     p_likelihood_ratio: float
+    limits: tuple[float, float]
+    largest_share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +103,7 @@ class LogisticResult:
     intercept : float or None
         Log odds with all covariates 0.
     log_likelihood : float or None
-        At the maximum; penalised with Firth's method.
+        At the maximum; penalised with Firth's method, on the scale of the covariates as they are.
     inflation : tuple of InflationFactor
         Variance inflation, one per term.
     n_used, n_missing : int or None
@@ -119,15 +141,17 @@ def fit(
         The sum of `covariates.local_setup` over the sites.
     """
     states = [fit_status(setup, row, model, minima) for row, model in enumerate(models)]
-    fits: dict[int, _Fit] = {}
     likely = [
         row for row, status in enumerate(states) if status.ok and not has_zero_cell(setup, row, models[row])
     ]
-    fits |= _fit_some(ask, setup, models, likely, firth=False)
-    failed = [row for row, status in enumerate(states) if status.ok and row not in fits]
-    fits |= _fit_some(ask, setup, models, failed, firth=True)
+    by_likelihood = _fit_some(ask, setup, models, likely, firth=False)
+    states = [by_likelihood.failures.get(row, status) for row, status in enumerate(states)]
+    failed = [row for row, status in enumerate(states) if status.ok and row not in by_likelihood.fits]
+    penalised = _fit_some(ask, setup, models, failed, firth=True)
+    states = [penalised.failures.get(row, status) for row, status in enumerate(states)]
+    fits, shares = by_likelihood.fits | penalised.fits, by_likelihood.shares | penalised.shares
     return tuple(
-        _build_result(setup, row, model, fits.get(row), (states[row], minima))
+        _build_result(setup, row, model, (fits.get(row), shares.get(row)), (states[row], minima))
         for row, model in enumerate(models)
     )
 
@@ -152,31 +176,129 @@ class _Fit:
     without: Mapping[ColumnPlaces, float]
     firth: bool
     rounds: int
+    limits: Reals | None = None
+    """Of Firth's method: lower and upper profile limit by column, shape (columns, 2), NaN where not found."""
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """What one Newton loop gave, by row of the model.
+
+    `shares` are those of `find_largest_shares`; `failures` say why a model has no fit by any method.
+    """
+
+    fits: dict[int, _Fit]
+    shares: dict[int, Reals]
+    failures: dict[int, Status]
 
 
 def _fit_some(
     ask: Ask, setup: Summary, models: Sequence[Model], rows: Sequence[int], *, firth: bool
-) -> dict[int, _Fit]:
+) -> _Attempt:
     """The fits of these rows' models that converge; each is fitted together with its reduced models."""
     if not rows:
-        return {}
+        return _Attempt({}, {}, {})
     jobs = [(row, left_out) for row in rows for left_out in ((), *_list_omissions(models[row], firth=firth))]
     problem = _build_problem(setup, models, jobs, firth=firth)
-    state = start_newton(problem)
+    state = start_newton(problem, fourth=True)
+    answer = _ask_step(ask, problem, state.query)
+    shares = {
+        row: find_largest_shares(answer, index) for index, (row, left_out) in enumerate(jobs) if not left_out
+    }
+    state = advance_newton(state, problem, answer)
     while state.query.active.any():
-        answer = ask(problem, state.query)
-        if problem.two_rounds:
-            answer = join_summaries([answer, ask(problem, build_second_query(problem, state.query, answer))])
-        state = advance_newton(state, problem, answer)
-    fits = {}
+        state = advance_newton(state, problem, _ask_step(ask, problem, state.query))
+    fits: dict[int, _Fit] = {}
+    failures: dict[int, Status] = {}
     for row in rows:
         own_jobs = [index for index, (job_row, _) in enumerate(jobs) if job_row == row]
-        if state.converged[own_jobs].all():
+        values = state.log_likelihood[own_jobs]
+        # A model cannot fit better with less; if it does, Newton's method stopped at a lower maximum.
+        if state.converged[own_jobs].all() and values.max() > values[0] + _LOWER:
+            failures[row] = undefined("its penalised likelihood has more than one maximum")
+        elif state.converged[own_jobs].all():
             without = {jobs[index][1]: float(state.log_likelihood[index]) for index in own_jobs[1:]}
             if len(own_jobs) == 1:
                 without = {_places_of(models[row])[0]: _null_log_likelihood(setup, row)}
             fits[row] = _unstandardise(state, problem, own_jobs[0], without)
-    return fits
+        elif firth or (not state.separated[own_jobs].any() and _name_extreme(models[row], shares[row])):
+            # Without a proof of separation an extreme value may be the reason as well.
+            failures[row] = _explain_failure(models[row], shares[row])
+    if firth and fits:
+        fits = _add_limits(ask, problem, state, (jobs, fits))
+    return _Attempt(fits, shares, failures)
+
+
+def find_largest_shares(first: Summary, index: int) -> Reals:
+    """The share of each column's variance that one patient makes up at least, shape (columns,).
+
+    Fourth powers add up to at most the largest square times the sum of squares. So the largest square's share
+    of that sum, which is the patient's leverage in a model of this column (but for 1 / n), is at least the
+    fourth powers' sum over the square of the squares' sum: kurtosis over n. It does not tell which patient.
+
+    Parameters
+    ----------
+    first : Summary
+        The answer to a first query, which asks for fourth powers. There all coefficients are 0, so that the
+        information is a quarter of the squares' sum.
+    index : int
+        Of the model in the answer.
+    """
+    squares = 4 * np.diag(first.reals["information"][index])[1:]
+    return np.asarray(first.reals["fourth"][index, 1:] / np.where(squares > 0, squares, 1.0) ** 2)
+
+
+def _name_extreme(model: Model, shares: Reals) -> tuple[str, ...]:
+    """The covariates of which one patient's value makes up most of the variance."""
+    return tuple(
+        term.name
+        for term, places in zip(model.terms, _places_of(model), strict=True)
+        if not term.binary and max(shares[place] for place in places) > DECISIVE
+    )
+
+
+def _explain_failure(model: Model, shares: Reals) -> Status:
+    names = _name_extreme(model, shares)
+    if not names:
+        return undefined("no convergence, not even penalised")
+    return undefined(
+        f"no convergence: one patient's value makes up most of the variance of {', '.join(names)}"
+    )
+
+
+def _ask_step(ask: Ask, problem: Problem, query: Query) -> Summary:
+    """The answer to one step's question, in one round or two."""
+    answer = ask(problem, query)
+    if not problem.two_rounds:
+        return answer
+    return join_summaries([answer, ask(problem, build_second_query(problem, query, answer))])
+
+
+def _add_limits(
+    ask: Ask,
+    problem: Problem,
+    fitted: NewtonState,
+    of_rows: tuple[Sequence[tuple[int, ColumnPlaces]], Mapping[int, _Fit]],
+) -> dict[int, _Fit]:
+    """The fits with the profile limits of all their coefficients, searched together."""
+    jobs, fits = of_rows
+    full = [index for index, (row, left_out) in enumerate(jobs) if row in fits and not left_out]
+    limits, rounds = find_limits(partial(_ask_step, ask), problem, fitted, full)
+    rounds *= 2 if problem.two_rounds else 1
+    return {
+        row: replace(fit, limits=_drop_contradictions(fit, limits[index]), rounds=fit.rounds + rounds)
+        for index, (row, fit) in zip(full, fits.items(), strict=True)
+    }
+
+
+def _drop_contradictions(fit: _Fit, limits: Reals) -> Reals:
+    """The limits, NaN where they and the likelihood ratio disagree about 0: the profile has several peaks."""
+    consistent = limits.copy()
+    for place, (low, high) in enumerate(limits):
+        beyond = fit.log_likelihood - fit.without[(place,)] > DROP
+        if (low <= 0 <= high) == beyond:
+            consistent[place] = np.nan
+    return consistent
 
 
 def _list_omissions(model: Model, *, firth: bool) -> tuple[ColumnPlaces, ...]:
@@ -229,30 +351,35 @@ def _unstandardise(
     back = np.diag(np.concatenate([[1.0], 1 / scale]))
     back[0, 1:] = -centre / scale
     covariance = np.linalg.inv(state.information[full][np.ix_(present, present)])
+    # The penalty is half the log determinant of the information, which depends on the covariates' scale.
+    shift = float(np.log(scale).sum()) if problem.firth else 0.0
     return _Fit(
         coefficients=back @ state.accepted[full][present],
         covariance=back @ covariance @ back.T,
-        log_likelihood=float(state.log_likelihood[full]),
-        without=without,
+        log_likelihood=float(state.log_likelihood[full]) + shift,
+        without={places: value + shift for places, value in without.items()},
         firth=problem.firth,
         rounds=state.rounds * (2 if problem.two_rounds else 1),
     )
 
 
 def _build_result(
-    setup: Summary, row: int, model: Model, fitted: _Fit | None, terms: tuple[Status, Minima]
+    setup: Summary,
+    row: int,
+    model: Model,
+    attempt: tuple[_Fit | None, Reals | None],
+    terms: tuple[Status, Minima],
 ) -> LogisticResult:
-    status, minima = terms
+    (fitted, shares), (status, minima) = attempt, terms
     missing = minima.show(int(setup.counts["missing"][row]))
     used = None if missing is None else minima.show(int(setup.counts["classes"][row].sum()))
     if fitted is None:
-        status = status if not status.ok else undefined("no convergence, not even penalised")
         return LogisticResult(model, (), None, None, (), used, missing, "not fitted", 0, status)
     sizes = [(term.name, len(term.columns)) for term in model.terms]
     inflation = inflation_factors(correlation(setup, row, model), sizes)
     return LogisticResult(
         model=model,
-        coefficients=_build_coefficients(model, fitted),
+        coefficients=_build_coefficients(model, fitted, shares),
         intercept=float(fitted.coefficients[0]),
         log_likelihood=fitted.log_likelihood,
         inflation=inflation,
@@ -264,25 +391,40 @@ def _build_result(
     )
 
 
-def _build_coefficients(model: Model, fitted: _Fit) -> tuple[Coefficient, ...]:
+def _build_coefficients(model: Model, fitted: _Fit, shares: Reals | None) -> tuple[Coefficient, ...]:
     beta = fitted.coefficients[1:]
     errors = np.sqrt(np.diag(fitted.covariance)[1:])
     z = beta / errors
     # scipy.special rather than scipy.stats: the same numbers without the overhead of a distribution object.
     p = 2 * ndtr(-np.abs(z))
-    low, high = odds(beta - Z * errors), odds(beta + Z * errors)
-    numbers = np.stack([beta, errors, z, p, odds(beta), low, high], axis=1).tolist()
+    limits = _limits_of(fitted)
+    numbers = np.stack([beta, errors, z, p, odds(beta), *odds(limits).T], axis=1).tolist()
+    method = "Wald" if fitted.limits is None else PROFILE
     coefficients: list[Coefficient] = []
     for term, places in zip(model.terms, _places_of(model), strict=True):
         p_ratio = _p_without(fitted, places)
         for place, column in zip(places, term.columns, strict=True):
             log_odds, error, wald, p_wald, ratio_of_odds, lower, upper = numbers[place]
             p_own = _p_without(fitted, (place,)) if fitted.firth else p_wald
-            interval = Interval(lower, upper, "Wald")
+            share = None if shares is None or term.binary else float(shares[place])
             coefficients.append(
-                Coefficient(term.name, column, log_odds, error, wald, p_own, ratio_of_odds, interval, p_ratio)
+                Coefficient(
+                    *(term.name, column, log_odds, error, wald, p_own, ratio_of_odds),
+                    interval=Interval(lower, upper, method),
+                    p_likelihood_ratio=p_ratio,
+                    limits=(float(limits[place, 0]), float(limits[place, 1])),
+                    largest_share=share,
+                )
             )
     return tuple(coefficients)
+
+
+def _limits_of(fitted: _Fit) -> Reals:
+    """Lower and upper limit of each column's log odds, shape (columns, 2): the profile's, or Wald's."""
+    if fitted.limits is not None:
+        return fitted.limits
+    half = Z * np.sqrt(np.diag(fitted.covariance)[1:])
+    return np.asarray(fitted.coefficients[1:, np.newaxis] + np.stack([-half, half], axis=1))
 
 
 def _p_without(fitted: _Fit, places: ColumnPlaces) -> float:

@@ -17,7 +17,10 @@ from common.stats.estimate import OK, Status, suppressed, undefined
 from common.stats.minima import Minima
 from common.types import Flags
 
-Purpose: TypeAlias = Literal["description", "discrimination", "regression", "ridge", "agreement"]
+Purpose: TypeAlias = Literal["description", "discrimination", "calls", "regression", "ridge", "agreement"]
+
+ONE_CLASS = suppressed("patients of one class only")
+"""The status of what needs both outcomes where the patients have one."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,8 @@ class Demand:
 
     Attributes
     ----------
-    purpose : {"description", "discrimination", "regression", "ridge", "agreement"}
-        The kind of analysis.
+    purpose : {"description", "discrimination", "calls", "regression", "ridge", "agreement"}
+        The kind of analysis; "calls" of patients of one class, as positive or negative, need no other class.
     columns : int
         Covariate columns of a regression, penalised ("ridge") or not.
     one_site : bool
@@ -141,7 +144,10 @@ def finish_guard(
 
 
 def find_short_analyses(complete: Flags, labels: Flags, demands: tuple[Demand, ...], minima: Minima) -> Flags:
-    """The analyses that fall below a minimum at this site alone; one without any patient here does not count.
+    """The analyses that fall below a minimum at this site alone.
+
+    An outcome that no patient here has does not count: nothing of a few patients follows from a number of 0,
+    and the sum over sites may have both outcomes although this site has one.
 
     Parameters
     ----------
@@ -162,7 +168,7 @@ def find_short_analyses(complete: Flags, labels: Flags, demands: tuple[Demand, .
     classes = local_guard(complete, labels).counts["classes"].tolist()
     return np.array(
         [
-            n0 + n1 > 0 and not find_breach(n0, n1, demand, minima).ok
+            n0 + n1 > 0 and _is_short(n0, n1, demand, minima)
             for (n0, n1), demand in zip(classes, demands, strict=True)
         ],
         dtype=np.bool_,
@@ -178,10 +184,16 @@ def find_breach(negatives: int, positives: int, demand: Demand, minima: Minima) 
     if n < group:
         return suppressed(f"fewer than {group} patients")
     if smaller == 0 < per_class:
-        return suppressed("patients of one class only")
+        return ONE_CLASS
     if smaller < per_class:
         return suppressed(f"fewer than {per_class} patients in a class")
     return _column_status(n, demand, minima)
+
+
+def _is_short(negatives: int, positives: int, demand: Demand, minima: Minima) -> bool:
+    n, (group, per_class) = negatives + positives, _minimum_sizes(demand, minima)
+    too_few = n < group or any(0 < number < per_class for number in (negatives, positives))
+    return too_few or not _column_status(n, demand, minima).ok
 
 
 def _column_status(n: int, demand: Demand, minima: Minima) -> Status:
@@ -199,6 +211,7 @@ def _minimum_sizes(demand: Demand, minima: Minima) -> tuple[int, int]:
         "description": (minima.group, 0),
         "agreement": (minima.subjects, 0),
         "discrimination": (1, minima.per_class),
+        "calls": (minima.per_class, 0),
         "regression": (1, minima.model_class),
         "ridge": (1, minima.model_class),
     }[demand.purpose]

@@ -1,4 +1,4 @@
-"""The Gaussian LASSO over sites in two rounds: moments, then cross-products by fold.
+"""The Gaussian LASSO over sites in three rounds: means, moments about them, then cross-products by fold.
 
 The outcome is 0 or 1. From the cross-products the coordinator computes all penalties and folds without a
 further question; therefore it is the plan's default.
@@ -15,11 +15,14 @@ from common.errors import NonFiniteError
 from common.stats.contract import Summary
 from common.stats.coordinate_descent import descend
 from common.stats.estimate import OK, Status, suppressed, undefined
+from common.stats.icc import RatingLocation, local_location, location_of
 from common.stats.minima import STANDARD, Minima
 from common.stats.symmetric import pack_symmetric, unpack_symmetric
 from common.types import Counts, Flags, Reals
 
 LassoRule: TypeAlias = Literal["lambda_min", "1se"]
+LassoFamily: TypeAlias = Literal["gaussian", "binomial"]
+"""What the LASSO fits: the outcome as a number, 0 or 1, or its log odds."""
 
 PENALTIES = 100
 """Penalties of the path, log-spaced from the smallest that selects nothing down to a thousandth of it."""
@@ -31,7 +34,7 @@ _CONSTANT_SD = 1e-12
 
 @dataclass(frozen=True)
 class Scaling:
-    """Mean and SD of each feature over all sites; public after round 1.
+    """Mean and SD of each feature over all sites; public after round 2.
 
     Attributes
     ----------
@@ -63,10 +66,11 @@ class LassoResult:
     selected : tuple of int
         Positions of the selected features, ascending.
     penalty : float or None
-        The chosen lambda, of (1 / 2n) RSS + lambda |beta|.
+        The chosen lambda, of (1 / 2n) RSS + lambda |beta|; binomial, of -(1 / n) log-likelihood + lambda
+        |beta|.
     penalties, losses, standard_errors : tuple of float
         Of the path, from the largest penalty down: the penalties; the mean over folds of the validation
-        error; its standard error.
+        error (squared, or binomial deviance); its standard error.
     n_used, n_missing : int or None
         Patients with all features (None where hidden), and 0: sites refuse missing features.
     method : str
@@ -95,14 +99,12 @@ class LassoResult:
     profiles: tuple[tuple[float, ...], ...] = ()
 
 
-def local_scaling(features: Reals, shift: Reals) -> Summary:
-    """One site's answer in round 1: counts "n" (1,); reals "sums" (2, features), of values and squares.
+def local_magnitude(features: Reals) -> Summary:
+    """One site's answer in round 1: the sums from which `magnitude_of` takes public constants near the means.
 
     Parameters
     ----------
     features : float array, shape (n, features)
-    shift : float array, shape (features,)
-        Public constants near the means, subtracted from the values.
 
     Raises
     ------
@@ -111,11 +113,38 @@ def local_scaling(features: Reals, shift: Reals) -> Summary:
     """
     if not np.isfinite(features).all():
         raise NonFiniteError("a feature is missing or infinite -> leave the patient or the feature out")
-    x = features - shift
+    return local_location(features.T[:, :, np.newaxis])
+
+
+def magnitude_of(summary: Summary) -> RatingLocation:
+    """The constants that all sites subtract and divide by, from the sum of `local_magnitude`; public.
+
+    Features reach 10^9: about 0 the squares of those that vary by 1 would lose all digits.
+    """
+    return location_of(summary)
+
+
+def local_scaling(features: Reals, magnitude: RatingLocation) -> Summary:
+    """One site's answer in round 2: counts "n" (1,); reals "sums" (2, features), of values and squares.
+
+    Parameters
+    ----------
+    features : float array, shape (n, features)
+    magnitude : RatingLocation
+        Of each feature: the values are shifted by its centre and divided by its scale first.
+
+    Raises
+    ------
+    NonFiniteError
+        If a value is missing or infinite.
+    """
+    if not np.isfinite(features).all():
+        raise NonFiniteError("a feature is missing or infinite -> leave the patient or the feature out")
+    x = (features - magnitude.centre) / magnitude.scale
     return Summary({"n": np.array([len(x)])}, {"sums": np.stack([x.sum(axis=0), (x**2).sum(axis=0)])})
 
 
-def scaling_of(summary: Summary, shift: Reals) -> Scaling:
+def scaling_of(summary: Summary, magnitude: RatingLocation) -> Scaling:
     """The means and SDs with which all sites standardise, from the sum of `local_scaling`.
 
     Raises
@@ -126,19 +155,20 @@ def scaling_of(summary: Summary, shift: Reals) -> Scaling:
     n = int(summary.counts["n"][0])
     if n == 0:
         raise ValueError("no patients to standardise")
-    mean, square = summary.reals["sums"] / n
-    sd = np.sqrt(np.maximum(square - mean**2, 0.0))
+    shift, square = summary.reals["sums"] / n
+    mean = magnitude.centre + magnitude.scale * shift
+    sd = magnitude.scale * np.sqrt(np.maximum(square - shift**2, 0.0))
     kept = np.asarray(sd > _CONSTANT_SD * np.maximum(1.0, np.abs(mean)))
-    return Scaling(mean + shift, np.where(kept, sd, 1.0), kept)
+    return Scaling(mean, np.where(kept, sd, 1.0), kept)
 
 
 def local_gram(features: Reals, labels: Flags, folds: Counts, n_folds: int, scale: Scaling) -> Summary:
-    """One site's answer in round 2: cross-products of [1, z, y] by fold; never stored, broadcast or released.
+    """One site's answer in round 3: cross-products of [1, z, y] by fold; never stored, broadcast or released.
 
     Parameters
     ----------
     folds : int array, shape (n,)
-        By a keyed hash of the patient's study pseudonym, in 0 ... n_folds - 1.
+        As `common.stats.folds.deal_folds` deals them, in 0 ... n_folds - 1.
 
     Returns
     -------
@@ -182,9 +212,7 @@ def finish_lasso(
     """
     gram = unpack_symmetric(summary.reals["gram"])
     n_folds, n = len(gram), int(summary.counts["classes"].sum())
-    method = f"Gaussian LASSO, {n_folds} folds, {rule}"
-    if wide_gram_accepted:
-        method += ", wide cross-products accepted by the plan"
+    method = name_method("Gaussian", n_folds, rule, wide_gram_accepted)
     classes = summary.counts["classes"]
     status = gram_status(classes, gram.shape[1] - 2, minima, wide_gram_accepted=wide_gram_accepted)
     if not status.ok:
@@ -219,6 +247,12 @@ def finish_lasso(
     )
 
 
+def name_method(family: str, folds: int, rule: LassoRule, wide: bool) -> str:  # noqa: FBT001
+    """The LASSO in words; `wide` says that the plan waives the limit on cross-products."""
+    waiver = ", wide cross-products accepted by the plan" if wide else ""
+    return f"{family} LASSO, {folds} folds, {rule}{waiver}"
+
+
 def penalty_path(largest: float, penalties: int = PENALTIES) -> Reals:
     """The penalties of the path from the largest down, shape (penalties,)."""
     return np.asarray(largest * np.logspace(0, np.log10(_RANGE), penalties))
@@ -233,7 +267,7 @@ def choose_penalty(losses: Reals, errors: Reals, rule: LassoRule) -> int:
 def gram_status(
     classes: Counts, features: int, minima: Minima = STANDARD, *, wide_gram_accepted: bool = False
 ) -> Status:
-    """Whether cross-products of so many features may be asked for; to be decided before round 2.
+    """Whether cross-products of so many features may be asked for; to be decided before round 3.
 
     If a fold has fewer than two patients per feature, its cross-products disclose them up to a rotation.
 

@@ -27,6 +27,7 @@ from common.stats.lasso import (
     Scaling,
     choose_penalty,
     gram_status,
+    name_method,
     penalty_path,
 )
 from common.stats.minima import STANDARD, Minima
@@ -123,7 +124,12 @@ class Fit:
 
 
 def start_path(
-    classes: Counts, features: int, minima: Minima = STANDARD, penalties: int = PENALTIES
+    classes: Counts,
+    features: int,
+    minima: Minima = STANDARD,
+    penalties: int = PENALTIES,
+    *,
+    wide_gram_accepted: bool = False,
 ) -> PathState:
     """The first question: the gradient of every fit without any feature.
 
@@ -131,8 +137,10 @@ def start_path(
     ----------
     classes : int array, shape (folds, 2)
         Pooled; negatives first, see `lasso.fold_classes`.
+    wide_gram_accepted : bool
+        The plan's waiver, see `lasso.gram_status`.
     """
-    status = gram_status(classes, 0, minima)
+    status = gram_status(classes, 0, minima, wide_gram_accepted=wide_gram_accepted)
     nothing = np.zeros(features + 1)
     training = np.vstack([classes.sum(axis=0) - classes, classes.sum(axis=0)])
     fits = [
@@ -151,7 +159,7 @@ def local_path(features: Reals, labels: Flags, folds: Counts, scale: Scaling, qu
     features : float array, shape (n, p)
     labels : bool array, shape (n,)
     folds : int array, shape (n,)
-        By a keyed hash of the patient's study pseudonym.
+        As `common.stats.folds.deal_folds` deals them.
 
     Returns
     -------
@@ -175,10 +183,13 @@ def local_path(features: Reals, labels: Flags, folds: Counts, scale: Scaling, qu
     return Summary(reals={"gradient": gradient, "gram": gram, "log_likelihood": log_likelihood})
 
 
-def advance_path(state: PathState, answer: Summary, minima: Minima = STANDARD) -> PathState:
+def advance_path(
+    state: PathState, answer: Summary, minima: Minima = STANDARD, *, wide_gram_accepted: bool = False
+) -> PathState:
     """The next question: each fit a step further at its penalty, or on to the next.
 
-    A fold with fewer than two patients a feature asked for ends the path, its status suppressed.
+    A fold with fewer than two patients a feature asked for ends the path, its status suppressed, unless the
+    plan waives that.
     """
     gradient, gram = answer.reals["gradient"], answer.reals["gram"]
     penalties = state.penalties
@@ -196,14 +207,21 @@ def advance_path(state: PathState, answer: Summary, minima: Minima = STANDARD) -
             else fit
             for row, fit in enumerate(state.fits)
         ]
-    status = gram_status(state.classes, max(fit.working.size for fit in fits), minima)
+    widest = max(fit.working.size for fit in fits)
+    status = gram_status(state.classes, widest, minima, wide_gram_accepted=wide_gram_accepted)
     if status.ok and max(fit.rounds for fit in fits) > MAXIMUM_ROUNDS_LASSO:
         status = undefined("no convergence at a penalty: features repeat each other")
     query = _build_query(fits if status.ok else (), penalties.size, gradient.shape[1] - 1)
     return PathState(query, state.classes, penalties, tuple(fits), state.rounds + 1, status)
 
 
-def finish_path(state: PathState, rule: LassoRule = "lambda_min", minima: Minima = STANDARD) -> LassoResult:
+def finish_path(
+    state: PathState,
+    rule: LassoRule = "lambda_min",
+    minima: Minima = STANDARD,
+    *,
+    wide_gram_accepted: bool = False,
+) -> LassoResult:
     """Features selected at the penalty of least held-out deviance, or within one standard error of it.
 
     Folds weigh by their patients, as in glmnet.
@@ -216,7 +234,7 @@ def finish_path(state: PathState, rule: LassoRule = "lambda_min", minima: Minima
     if state.query.running.any():
         raise ValueError("the path has not ended: ask the sites first")
     sizes = state.classes.sum(axis=1)
-    n, method = int(sizes.sum()), f"binomial LASSO, {len(sizes)} folds, {rule}"
+    n, method = int(sizes.sum()), name_method("binomial", len(sizes), rule, wide_gram_accepted)
     if not state.status.ok:
         return LassoResult((), None, (), None, (), (), (), minima.show(n), 0, method, state.status)
     *fold_fits, full_fit = state.fits
@@ -224,11 +242,13 @@ def finish_path(state: PathState, rule: LassoRule = "lambda_min", minima: Minima
     mean = np.average(deviance, axis=0, weights=sizes)
     error = np.sqrt(np.average((deviance - mean) ** 2, axis=0, weights=sizes) / (len(sizes) - 1))
     chosen = choose_penalty(mean, error, rule)
-    intercept, beta = full_fit.path[chosen][0], full_fit.path[chosen][1:]
+    path = np.array(full_fit.path)
+    intercept, beta = path[chosen, 0], path[chosen, 1:]
+    selected = np.flatnonzero(beta)
     return LassoResult(
         coefficients=tuple(beta.tolist()),
         intercept=float(intercept),
-        selected=tuple(np.flatnonzero(beta).tolist()),
+        selected=tuple(selected.tolist()),
         penalty=float(state.penalties[chosen]),
         penalties=tuple(state.penalties.tolist()),
         losses=tuple(mean.tolist()),
@@ -237,6 +257,8 @@ def finish_path(state: PathState, rule: LassoRule = "lambda_min", minima: Minima
         n_missing=0,
         method=method,
         status=OK,
+        active=tuple(np.count_nonzero(path[:, 1:], axis=1).tolist()),
+        profiles=tuple(tuple(row) for row in path[:, 1 + selected].T.tolist()),
     )
 
 

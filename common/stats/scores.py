@@ -7,6 +7,7 @@ from math import isinf
 import numpy as np
 
 from common.errors import NonFiniteError
+from common.stats.score_grid import ScoreGrid
 from common.types import Counts, Flags, Reals
 
 
@@ -50,22 +51,23 @@ def check_scores(rows: Reals, labels: Flags) -> None:
         raise ValueError(f"scores lie in [{low:g}, {high:g}], not in [0, 1] -> rescale them by their range")
 
 
-def rank_scores(scores: Reals, positive: Flags, bins: int) -> tuple[Counts, int]:
+def rank_scores(scores: Reals, positive: Flags, grid: ScoreGrid) -> tuple[Counts, int]:
     """Histograms by class, and twice the Mann-Whitney U of the positives: exact integers from one sort.
 
-    Every site must bin alike, therefore in float64 by floor(score x bins), with 1 in the last bin. What is
-    sorted are integers: the bits of a float in [0, 1] have the order of the floats; shifted left by one bit,
-    they lose the sign of -0 and have room for the label.
+    What is sorted are integers: the bits of a float in [0, 1] have the order of the floats; shifted left by
+    one bit, they lose the sign of -0 and have room for the label.
 
     Parameters
     ----------
     scores : float array, shape (n,)
         In [0, 1], none missing.
     positive : bool array, shape (n,)
+    grid : ScoreGrid
+        The same at every site.
 
     Returns
     -------
-    tuple of int64 array, shape (2, bins), negatives first, and int
+    tuple of int64 array, shape (2, grid.bins), negatives first, and int
     """
     keys = np.ascontiguousarray(scores).view(np.int64) << 1
     keys += positive
@@ -78,9 +80,8 @@ def rank_scores(scores: Reals, positive: Flags, bins: int) -> tuple[Counts, int]
     np.bitwise_xor(keys[1:], keys[:-1], out=scratch[1:])
     wins = _count_doubled_wins(before, np.flatnonzero(scratch[1:] <= 1) + 1)
     keys >>= 1
-    scaled = keys.view(np.float64)
-    scaled *= bins
-    edges = np.append(np.searchsorted(scaled, np.arange(bins, dtype=np.float64)), keys.size)
+    below = np.searchsorted(keys.view(np.float64), grid.edges)
+    edges = np.concatenate([[0], below, [keys.size]])
     positives = np.diff(before[edges])
     return np.stack([np.diff(edges) - positives, positives]), wins
 

@@ -1,26 +1,21 @@
-"""Discrimination in the subgroups of a cohort, and whether two subgroups differ."""
+"""Discrimination in the subgroups of a cohort; `common.stats.unpaired` compares two of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import sqrt
 
 import numpy as np
-from scipy.special import ndtr
 
 from common.stats.contract import Summary
-from common.stats.delong import AucDifference
-from common.stats.estimate import Estimate, Interval, Z, absent, suppressed, undefined
+from common.stats.estimate import suppressed
 from common.stats.minima import STANDARD, Minima, hide_cells
 from common.stats.roc import AucInterval, RocResult, finish_roc, local_roc, withhold_roc
+from common.stats.score_grid import ScoreGrid
 from common.types import Counts, Flags, Reals
 
-_NO_VARIANCE = 1e-14
-"""A variance of AUCs below this is rounding alone."""
 
-
-def local_subgroups(scores: Reals, labels: Flags, parts: Counts, n_parts: int, bins: int) -> Summary:
+def local_subgroups(scores: Reals, labels: Flags, parts: Counts, n_parts: int, grid: ScoreGrid) -> Summary:
     """One site's `roc.local_roc` of each subgroup, and of the patients whose subgroup is unknown.
 
     Parameters
@@ -34,8 +29,8 @@ def local_subgroups(scores: Reals, labels: Flags, parts: Counts, n_parts: int, b
     Returns
     -------
     Summary
-        Counts "histogram" (n_parts + 1, 2, bins), "same_bin" (n_parts + 1, 2) and "missing" (n_parts + 1,);
-        the last row for patients whose subgroup is missing.
+        Counts "histogram" (n_parts + 1, 2, grid.bins), "same_bin" (n_parts + 1, 3) and "missing"
+        (n_parts + 1,); the last row for patients whose subgroup is missing.
 
     Raises
     ------
@@ -45,7 +40,7 @@ def local_subgroups(scores: Reals, labels: Flags, parts: Counts, n_parts: int, b
     if ((parts < -1) | (parts >= n_parts)).any():
         raise ValueError(f"parts lie outside 0 ... {n_parts - 1}; -1 says that it is missing")
     part_members = [parts == part for part in (*range(n_parts), -1)]
-    summaries = [local_roc(scores[members], labels[members], bins) for members in part_members]
+    summaries = [local_roc(scores[members], labels[members], grid) for members in part_members]
     return Summary(
         {
             name: np.concatenate([summary.counts[name] for summary in summaries])
@@ -55,7 +50,7 @@ def local_subgroups(scores: Reals, labels: Flags, parts: Counts, n_parts: int, b
 
 
 def finish_subgroups(
-    summary: Summary, interval: AucInterval = "logit-delong", minima: Minima = STANDARD
+    summary: Summary, grid: ScoreGrid, interval: AucInterval = "logit-delong", minima: Minima = STANDARD
 ) -> tuple[RocResult, ...]:
     """Each subgroup's discrimination; patients whose subgroup is missing have no result.
 
@@ -65,7 +60,7 @@ def finish_subgroups(
     of patients without a score is hidden, that of another subgroup is hidden too.
     """
     rows = range(len(summary.counts["histogram"]))
-    results = [finish_roc(summary, interval, minima, row) for row in rows]
+    results = [finish_roc(summary, grid, interval, minima, row) for row in rows]
     classes = summary.counts["histogram"].sum(axis=2)
     hidden = _choose_hidden(classes, [result.auc.standing.ok for result in results], minima)
     uncounted = hide_cells(np.stack([classes.sum(axis=1), summary.counts["missing"]], axis=1), minima)
@@ -77,32 +72,6 @@ def finish_subgroups(
         else result
         for row, result in enumerate(results[:-1])
     )
-
-
-def compare_unpaired(first: RocResult, second: RocResult) -> AucDifference:
-    """The difference of the AUCs of two groups of patients: subgroups (an interaction), or cohorts.
-
-    References
-    ----------
-    Hanley JA, McNeil BJ. Radiology 1982;143:29-36, with DeLong's variances; normal, where pROC's unpaired
-    test has degrees of freedom.
-    """
-    method = "DeLong, unpaired"
-    numbers = (
-        _sum_if_known(first.auc.n_used, second.auc.n_used),
-        _sum_if_known(first.auc.n_missing, second.auc.n_missing),
-    )
-    if first.auc.value is None or second.auc.value is None:
-        worse = first.auc.standing if first.auc.value is None else second.auc.standing
-        return AucDifference(absent(worse, method, *numbers))
-    if first.variance is None or second.variance is None or first.variance + second.variance < _NO_VARIANCE:
-        return AucDifference(absent(undefined("the difference has no variance"), method, *numbers))
-    difference = first.auc.value - second.auc.value
-    error = sqrt(first.variance + second.variance)
-    half = Z * error
-    interval = Interval(max(-1.0, difference - half), min(1.0, difference + half), method)
-    z = difference / error
-    return AucDifference(Estimate.of(difference, interval, method, *numbers), z, float(2 * ndtr(-abs(z))))
 
 
 def _choose_hidden(classes: Counts, shown: Sequence[bool], minima: Minima) -> frozenset[int]:
@@ -129,8 +98,3 @@ def _hide_numbers(result: RocResult) -> RocResult:
     """The result without the numbers that tell how many patients have a score."""
     auc = replace(result.auc, n_used=None, n_missing=None)
     return replace(result, auc=auc, curve=None, n_positive=None, n_negative=None)
-
-
-def _sum_if_known(*numbers: int | None) -> int | None:
-    present = [number for number in numbers if number is not None]
-    return sum(present) if len(present) == len(numbers) else None

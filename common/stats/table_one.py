@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -26,7 +26,14 @@ from common.stats.estimate import Status, coarse, suppressed
 from common.stats.minima import STANDARD, Minima
 from common.stats.recording_grid import QuantileType, RecordingGrid
 from common.stats.smd import smd_categorical, smd_continuous
-from common.stats.tests import ContinuousTest, TestResult, compare_categorical, compare_continuous
+from common.stats.tests import (
+    ContinuousTest,
+    TestResult,
+    are_both_normal,
+    compare_categorical,
+    compare_continuous,
+    settle_test,
+)
 from common.types import Counts, Reals
 
 GROUPS = 2
@@ -45,11 +52,19 @@ class Continuous:
         Its recording resolution and plausible range.
     test : {"student", "welch", "mann-whitney", "auto", "auto-student"}
         How the groups are compared.
+    chosen_on : str
+        On whose values a rule chose the test, in words; empty if the plan names it.
     """
 
     name: str
     grid: RecordingGrid
     test: ContinuousTest = "auto"
+    chosen_on: str = ""
+
+    @property
+    def by_rule(self) -> bool:
+        """Whether normality decides between a t-test and ranks."""
+        return self.test in {"auto", "auto-student"}
 
 
 @dataclass(frozen=True)
@@ -149,6 +164,33 @@ def finish_table_one(
         else _finish_categorical(summary.part(variable.name), variable, minima)
         for variable in variables
     )
+
+
+def choose_test(variable: Continuous, summaries: Sequence[Summary], chosen_on: str) -> Continuous:
+    """The variable with one test for a whole table, so that all columns print means, or all medians.
+
+    It is a t-test if both groups of every summary look normal, else Mann-Whitney's.
+
+    Parameters
+    ----------
+    variable : Continuous
+        Its test is left to the rule.
+    summaries : sequence of Summary
+        The summed `local_table_one` of the cohorts that decide; at least one.
+    chosen_on : str
+        Who they are, in words.
+
+    Raises
+    ------
+    ValueError
+        If there is no summary.
+    """
+    if not summaries:
+        raise ValueError(f"nobody's values decide how {variable.name} is tested")
+    normal = all(
+        are_both_normal(*group_moments(summary.part(variable.name), variable.grid)) for summary in summaries
+    )
+    return replace(variable, test=settle_test(variable.test, normal=normal), chosen_on=chosen_on)
 
 
 def withhold_row(row: TableRow, status: Status) -> TableRow:

@@ -126,13 +126,21 @@ def are_both_normal(first: Moments, second: Moments) -> bool:
     return all(p is not None and p >= 0.05 for p in (normality(first), normality(second)))
 
 
+def settle_test(test: ContinuousTest, *, normal: bool) -> ContinuousTest:
+    """The test that the plan names, or that its rule chooses for values that look normal, or do not."""
+    if test not in {"auto", "auto-student"}:
+        return test
+    if not normal:
+        return "mann-whitney"
+    return "welch" if test == "auto" else "student"
+
+
 def compare_continuous(
     moments: tuple[Moments, Moments], histograms: tuple[Counts, Counts], test: ContinuousTest
 ) -> TestResult:
     """The chosen test, first group minus second; "auto": a t-test if both look normal, else Mann-Whitney."""
     if test in {"auto", "auto-student"}:
-        t_test: ContinuousTest = "welch" if test == "auto" else "student"
-        test = t_test if are_both_normal(*moments) else "mann-whitney"
+        test = settle_test(test, normal=are_both_normal(*moments))
     if test == "student":
         return student(*moments)
     if test == "welch":

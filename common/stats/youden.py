@@ -10,6 +10,7 @@ from common.stats.contract import Summary
 from common.stats.estimate import OK, Status
 from common.stats.minima import STANDARD, Minima
 from common.stats.roc import class_status
+from common.stats.score_grid import ScoreGrid
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,7 @@ class OperatingPoint:
     Attributes
     ----------
     threshold : float or None
-        A patient is called positive if the score is at least this. It is an edge of the histogram's bins, up
-        to rounding.
+        A patient is called positive if the score is at least this. It is the lowest score of a bin.
     index : float or None
         Youden's index, sensitivity + specificity - 1; None where it would disclose a small count.
     n_used, n_missing : int or None
@@ -39,13 +39,17 @@ class OperatingPoint:
     status: Status
 
 
-def finish_youden(training: Summary, minima: Minima = STANDARD, model: int = 0) -> OperatingPoint:
+def finish_youden(
+    training: Summary, grid: ScoreGrid, minima: Minima = STANDARD, model: int = 0
+) -> OperatingPoint:
     """The bin edge with the largest index; among equals the one nearest to 0.5, then the larger.
 
     Parameters
     ----------
     training : Summary
         The sum of `roc.local_roc` over the sites' training patients.
+    grid : ScoreGrid
+        On which the sites counted.
     model : int
         Which row of the summary.
 
@@ -54,7 +58,7 @@ def finish_youden(training: Summary, minima: Minima = STANDARD, model: int = 0) 
     Youden WJ. Cancer 1950;3:32-35.
     """
     negatives, positives = training.counts["histogram"][model]
-    n0, n1, bins = int(negatives.sum()), int(positives.sum()), negatives.size
+    n0, n1 = int(negatives.sum()), int(positives.sum())
     method = "Youden's index on the training histogram"
     missing = minima.show(int(training.counts["missing"][model]))
     used = None if missing is None else minima.show(n0 + n1)
@@ -65,9 +69,9 @@ def finish_youden(training: Summary, minima: Minima = STANDARD, model: int = 0) 
     false_negative = np.cumsum(positives) - positives
     # Multiplied by n0 n1, so that equal indices are equal integers.
     index = (n1 - false_negative) * n0 + true_negative * n1 - n0 * n1
-    edges = np.arange(bins)
-    best = int(np.lexsort((-edges, np.abs(2 * edges - bins), -index))[0])
+    starts = grid.starts
+    best = int(np.lexsort((-starts, np.abs(starts - 0.5), -index))[0])
     cells = np.array([true_negative[best], false_negative[best]])
     shown = minima.may_release(np.concatenate([cells, [n0, n1] - cells])).all()
     value = float(index[best]) / (n0 * n1) if shown else None
-    return OperatingPoint(best / bins, value, used, missing, method, OK)
+    return OperatingPoint(float(starts[best]), value, used, missing, method, OK)

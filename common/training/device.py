@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from common.errors import SiteError
+from common.errors import MemoryShortageError, SiteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 _SHARE_FOR_DATA = 0.4
 """Share of an accelerator's free memory for images; the rest is for weights and activations."""
+
+_FULL = "DefaultCPUAllocator"
+"""Stands in the message of torch's error when the computer's memory is full."""
+
+_SMALLER = "close other programs, or plan smaller batches or a smaller network"
 
 _PLANAR = 4
 """Axes of a batch of 2D images, and of a 2D convolution's kernels."""
@@ -61,8 +66,8 @@ def reproducible(device: torch.device, threads: int, seed: int = 0) -> Iterator[
 
     Raises
     ------
-    SiteError
-        If the accelerator's memory does not suffice for the computation inside.
+    MemoryShortageError
+        If the memory does not suffice for the computation inside.
     """
     threads_before = torch.get_num_threads()
     strict = torch.are_deterministic_algorithms_enabled()
@@ -80,17 +85,39 @@ def reproducible(device: torch.device, threads: int, seed: int = 0) -> Iterator[
         # TensorFloat-32 keeps 10 bits of the mantissa: not what float32 promises.
         torch.backends.cudnn.allow_tf32 = False
         try:
-            yield
-        except torch.OutOfMemoryError as failure:
-            reason = str(failure).partition(".")[0]
-            raise SiteError(
-                f'{reason} -> free the GPU, plan smaller batches, or set device = "cpu"'
-            ) from None
+            with name_memory_shortage():
+                yield
         finally:
             torch.set_num_threads(threads_before)
             torch.use_deterministic_algorithms(strict, warn_only=warned)
             torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
             torch.backends.cudnn.allow_tf32 = rounded
+
+
+@contextmanager
+def name_memory_shortage() -> Iterator[None]:
+    """A context in which a lack of memory, of the computer or of its accelerator, is told as such.
+
+    Raises
+    ------
+    MemoryShortageError
+        If the memory does not suffice for what is done inside.
+    RuntimeError
+        Any other of torch's, as it came.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as failure:
+        reason = str(failure).partition(".")[0]
+        remedy = 'free the GPU, plan smaller batches, or set device = "cpu"'
+        raise MemoryShortageError(f"{reason} -> {remedy}") from None
+    except MemoryError:
+        raise MemoryShortageError(f"the computer's memory is full -> {_SMALLER}") from None
+    except RuntimeError as failure:
+        # torch has no class of its own for a computer whose memory is full
+        if _FULL not in str(failure):
+            raise
+        raise MemoryShortageError(f"the computer's memory is full -> {_SMALLER}") from None
 
 
 def place_network(network: nn.Module, device: torch.device) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from common.cohort.split import FEWEST_TRAINING
 from common.errors import NonFiniteError, SmallNumberError
 from common.training.augment import augments, draw_transforms, warp
 from common.training.device import autocast, move_if_fits, place_network, reproducible, to_network_format
@@ -99,11 +100,11 @@ def train(
     Raises
     ------
     SmallNumberError
-        With fewer than two patients, or one class alone where classes are to be balanced.
+        With fewer than two patients.
     NonFiniteError
         At a loss or weight that is NaN or infinite, with epoch and step.
-    SiteError
-        If the accelerator's memory does not suffice.
+    MemoryShortageError
+        If the memory does not suffice.
 
     References
     ----------
@@ -139,8 +140,8 @@ def score(
     ------
     NonFiniteError
         If a probability is not a number.
-    SiteError
-        If the accelerator's memory does not suffice.
+    MemoryShortageError
+        If the memory does not suffice.
     """
     if len(images) == 0:
         return np.zeros(0)
@@ -284,15 +285,20 @@ class _Run:
 
 
 def _weigh_positives(samples: Samples, settings: TrainingSettings) -> float | None:
+    """How much an expansion counts in the loss; None if as much as its absence.
+
+    Where classes are balanced and a site has one alone, there is nothing to balance: its patients count once.
+
+    Raises
+    ------
+    SmallNumberError
+        With fewer than two patients.
+    """
     positives, patients = samples.positives, len(samples)
-    if patients < 2:
+    if patients < FEWEST_TRAINING:
         raise SmallNumberError(
             f"{patients} training patient(s): BatchNorm needs at least two -> add patients"
         )
-    if settings.class_weighting == "none":
+    if settings.class_weighting == "none" or positives in {0, patients}:
         return None
-    if positives in {0, patients}:
-        raise SmallNumberError(
-            f'class_weighting = "balanced" needs both classes, but {positives} of {patients} patients expand'
-        )
     return (patients - positives) / positives

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.messages.headers import Operation
-from common.plan.agreement import READING_PAIRS, ReadingPair
+from common.plan.agreement import ReadingComparison, list_comparisons
 from common.plan.study import StudyPlan
 from common.stats.contract import Summary
 from common.stats.estimate import Estimate, absent
+from common.stats.fleiss import FLEISS_KAPPA, finish_fleiss
 from common.stats.guard import Demand, GuardResult, finish_guard
 from common.stats.icc import IccForm, finish_icc
 from common.stats.kappa import finish_kappa
@@ -20,50 +21,51 @@ from server.exchange import Exchange
 
 @dataclass(frozen=True)
 class ComparedReadings:
-    """The agreement of one pair of readings over all sites.
+    """The agreement of two or more readings over all sites.
 
     Attributes
     ----------
-    pairing : ReadingPair
-        Which two readings are compared.
+    comparison : ReadingComparison
+        Which readings are compared.
     sites : int
-        How many sites have patients with both readings.
+        How many sites have patients with all of them.
     statistic : str
-        Of volumes, the form of the intraclass correlation; of markers and suggestions, Cohen's kappa.
+        Of volumes, the form of the intraclass correlation; of markers and suggestions, Cohen's kappa of two
+        readings and Fleiss' of more.
     estimate : Estimate
         Its value.
+    null_error, p : float or None
+        Of Fleiss' kappa: its standard error, and the P value, under agreement by chance alone.
     """
 
-    pairing: ReadingPair
+    comparison: ReadingComparison
     sites: int
     statistic: str
     estimate: Estimate
+    null_error: float | None = None
+    p: float | None = None
 
 
 def compare_readings(exchange: Exchange) -> tuple[ComparedReadings, ...]:
-    """The agreement of every pair in `common.plan.agreement.READING_PAIRS`, in that order.
+    """The agreement of everything in `common.plan.agreement.list_comparisons`, in that order.
 
-    It takes two rounds: first the patients with both readings are counted, then the pairs with enough of them
-    are summed.
+    It takes two rounds: first the patients with all compared readings are counted, then what enough of them
+    have is summed.
     """
     plan = exchange.plan
+    comparisons = list_comparisons(plan.agreement)
     counted = exchange.gather(Operation.GUARD, stage="agreement").of(plan.site_names)
-    guards = [_guard(plan, counted.part(str(index))) for index in range(len(READING_PAIRS))]
+    guards = [_guard(plan, counted.part(str(index))) for index in range(len(comparisons))]
     asked = np.array([guard.status.ok for guard in guards], dtype=np.bool_)
     sums = exchange.gather(Operation.AGREEMENT, {"asked": asked}).of(plan.site_names)
     return tuple(
-        ComparedReadings(
-            pairing,
-            guard.sites,
-            _name_statistic(plan, pairing, guard),
-            _estimate(plan, pairing, sums.part(str(index)), guard),
-        )
-        for index, (pairing, guard) in enumerate(zip(READING_PAIRS, guards, strict=True))
+        _compare(plan, comparison, guard, sums.part(str(index)))
+        for index, (comparison, guard) in enumerate(zip(comparisons, guards, strict=True))
     )
 
 
 def _guard(plan: StudyPlan, counted: Summary) -> GuardResult:
-    """Whether enough patients have both readings of a pair."""
+    """Whether enough patients have all readings of a comparison."""
     (guard,) = finish_guard(
         counted,
         # No sum hides the readings of one site alone
@@ -74,27 +76,29 @@ def _guard(plan: StudyPlan, counted: Summary) -> GuardResult:
     return guard
 
 
+def _compare(
+    plan: StudyPlan, comparison: ReadingComparison, guard: GuardResult, sums: Summary
+) -> ComparedReadings:
+    """The agreement of some readings; the reason and no number if too few patients have them."""
+    volumes = comparison.kind == "volume"
+    several = len(comparison.readings) > 2
+    kappa = FLEISS_KAPPA if several else "Cohen's kappa, unweighted"
+    if not guard.status.ok:
+        # A correlation that was not computed has no form
+        statistic = "intraclass correlation" if volumes else kappa
+        missing = absent(guard.status, statistic, guard.n_used, guard.n_missing)
+        return ComparedReadings(comparison, guard.sites, statistic, missing)
+    minima = minima_of(plan.profile)
+    if volumes:
+        form = _choose_form(plan, guard.sites)
+        (correlation,) = finish_icc(sums, form, minima, same_raters=form != "ICC(1,1)")
+        return ComparedReadings(comparison, guard.sites, form, correlation)
+    if several:
+        found = finish_fleiss(sums, minima)
+        return ComparedReadings(comparison, guard.sites, kappa, found.estimate, found.null_error, found.p)
+    return ComparedReadings(comparison, guard.sites, kappa, finish_kappa(sums, minima=minima))
+
+
 def _choose_form(plan: StudyPlan, sites: int) -> IccForm:
     """The ICC of volumes: two-way if the same readers read at all sites, else one-way."""
     return "ICC(2,1)" if plan.agreement.same_readers or sites == 1 else "ICC(1,1)"
-
-
-def _name_statistic(plan: StudyPlan, pairing: ReadingPair, guard: GuardResult) -> str:
-    """The statistic of a pair; a correlation that was not computed has no form."""
-    if pairing.kind != "volume":
-        return "Cohen's kappa, unweighted"
-    return _choose_form(plan, guard.sites) if guard.status.ok else "intraclass correlation"
-
-
-def _estimate(plan: StudyPlan, pairing: ReadingPair, sums: Summary, guard: GuardResult) -> Estimate:
-    """The agreement of a pair; the reason and no number if too few patients were read for it."""
-    minima = minima_of(plan.profile)
-    if not guard.status.ok:
-        statistic = _name_statistic(plan, pairing, guard)
-        return absent(guard.status, statistic, guard.n_used, guard.n_missing)
-    if pairing.kind != "volume":
-        return finish_kappa(sums, minima=minima)
-    form = _choose_form(plan, guard.sites)
-    same = form != "ICC(1,1)"
-    (correlation,) = finish_icc(sums, form, minima, same_raters=same)
-    return correlation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +17,14 @@ from common.stats.guard import Demand, GuardResult, finish_guard
 from common.stats.minima import minima_of
 from common.stats.partition import hides, protect_parts
 from common.stats.recording_grid import QuantileType
-from common.stats.table_one import TableRow, finish_table_one, withhold_row
+from common.stats.table_one import (
+    Categorical,
+    TableRow,
+    TableVariable,
+    choose_test,
+    finish_table_one,
+    withhold_row,
+)
 from server.exchange import Exchange, GroupSums
 
 
@@ -53,8 +60,9 @@ def describe_cohorts(exchange: Exchange) -> tuple[DescribedColumn, ...]:
         site_indices = [plan.site_names.index(site) for site in column.sites]
         asked[site_indices, TABLE_PARTS.index(column.taken)] |= [status.ok for status in statuses]
     sums = exchange.gather(Operation.COHORT, {"asked": asked})
+    variables = _choose_tests(plan, list(zip(columns, permitted, strict=True)), sums)
     described = [
-        DescribedColumn(column, _finish_rows(plan, column, statuses, sums))
+        DescribedColumn(column, _finish_rows(plan, column, (statuses, variables), sums))
         for column, statuses in zip(columns, permitted, strict=True)
     ]
     return _protect(described, [_is_empty(column_guards) for column_guards in guards])
@@ -76,13 +84,44 @@ def _is_empty(guards: Sequence[GuardResult]) -> bool:
     return all(guard.n_used == 0 and guard.n_missing == 0 for guard in guards)
 
 
+EVERYBODY, EVERY_COLUMN, EACH_COLUMN = "all patients together", "every column shown", "each column by itself"
+"""On whom a rule chooses the test of a continuous variable, in words."""
+
+
+def _choose_tests(
+    plan: StudyPlan, columns: Sequence[tuple[TableColumn, Sequence[Status]]], sums: GroupSums
+) -> tuple[TableVariable, ...]:
+    """The table's variables, each with one test for all columns.
+
+    Where a rule chooses, it does so on all patients together; if these may not be described, then on every
+    column that may. A replication chooses column by column, as the paper did.
+    """
+    variables: list[TableVariable] = []
+    for place, variable in enumerate(table_variables(plan)):
+        if isinstance(variable, Categorical) or not variable.by_rule:
+            variables.append(variable)
+            continue
+        shown = [column for column, statuses in columns if statuses[place].ok]
+        together = [column for column in shown if (column.sites, column.taken) == (plan.site_names, "whole")]
+        if plan.profile == "replication" or not shown:
+            variables.append(replace(variable, chosen_on=EACH_COLUMN))
+            continue
+        summaries = [sums.of(column.sites).part(column.taken) for column in together or shown]
+        variables.append(choose_test(variable, summaries, EVERYBODY if together else EVERY_COLUMN))
+    return tuple(variables)
+
+
 def _finish_rows(
-    plan: StudyPlan, column: TableColumn, statuses: Sequence[Status], sums: GroupSums
+    plan: StudyPlan,
+    column: TableColumn,
+    terms: tuple[Sequence[Status], Sequence[TableVariable]],
+    sums: GroupSums,
 ) -> tuple[TableRow, ...]:
     """The cohort's rows; a replication takes quantiles of type 6 as the paper did with SPSS."""
     kind: QuantileType = 6 if plan.profile == "replication" else 7
     pooled = sums.of(column.sites).part(column.taken)
-    rows = finish_table_one(pooled, table_variables(plan), minima_of(plan.profile), kind)
+    statuses, variables = terms
+    rows = finish_table_one(pooled, variables, minima_of(plan.profile), kind)
     return tuple(
         row if status.ok else withhold_row(row, status) for row, status in zip(rows, statuses, strict=True)
     )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from common.messages.headers import Operation
 from common.messages.protocol import Parameters
-from common.messages.questions import write_pairs, write_placements
-from common.plan.matrix import Cohort, Scorer, find_compared_cohorts, scorers_of
+from common.messages.questions import write_placements
+from common.plan.comparisons import PAIR, ComparedScores, ComparedTable, find_compared_tables
+from common.plan.matrix import Cohort, Scorer, scorers_of
 from common.plan.study import StudyPlan
 from common.stats.contract import Summary
 from common.stats.decision_difference import DecisionDifference, finish_decision_difference
@@ -18,26 +19,26 @@ from common.stats.delong import (
     AucCovariance,
     AucDifference,
     OmnibusResult,
+    adjust_differences,
     compare_aucs,
     finish_delong,
     omnibus,
     placements_of,
+    withhold_difference,
+    withhold_omnibus,
 )
-from common.stats.estimate import suppressed
-from common.stats.mcnemar import McNemarResult, finish_mcnemar, model_pairs
-from common.stats.meta import Heterogeneity, between_variance, finish_meta
+from common.stats.estimate import Status, suppressed
+from common.stats.mcnemar import McNemarResult, finish_mcnemar
 from common.stats.minima import minima_of
-from server.exchange import Exchange
-from server.phases.evaluation import EvaluatedModels
+from server.exchange import Exchange, GroupSums
+from server.phases.between_centres import ScoreAcrossCentres, compare_scores_across_centres
+from server.phases.evaluation import ComparedStatus, EvaluatedModels
 from server.phases.shown_cohorts import may_show_beside
-
-ScorePair = tuple[int, int]
-"""Positions of two scores among the members of a cohort's comparison; the first is of the reference model."""
 
 
 @dataclass(frozen=True)
 class PairResult:
-    """The reference model compared with another one on the same patients.
+    """The reference model compared with another one on the patients who have both scores.
 
     Attributes
     ----------
@@ -64,17 +65,17 @@ class PairResult:
 
 
 @dataclass(frozen=True)
-class CohortComparison:
-    """All comparisons on one cohort.
+class TableComparison:
+    """One score of the reference model against others in one cohort.
 
     Attributes
     ----------
     cohort : Cohort
         On whose patients.
     omnibus : OmnibusResult
-        Whether the AUCs of all scores that are fair on the cohort are equal.
+        Whether the AUCs of the table's scores are equal, on the patients who have all of them.
     pairs : tuple of PairResult
-        Each comparison with the reference model.
+        The reference model's score with each other one; a pair without enough patients says so.
     """
 
     cohort: Cohort
@@ -88,18 +89,18 @@ class ComparedModels:
 
     Attributes
     ----------
-    cohorts : tuple of CohortComparison
-        The cohorts with enough patients for comparisons.
-    centres : mapping of Scorer to Heterogeneity
-        Differences between centres, of scores that more than one centre judges fairly.
+    tables : tuple of TableComparison
+        Those of which at least one pair has enough patients.
+    centres : tuple of ScoreAcrossCentres
+        Differences between centres, of every score; empty if the plan has one centre.
     """
 
-    cohorts: tuple[CohortComparison, ...]
-    centres: Mapping[Scorer, Heterogeneity]
+    tables: tuple[TableComparison, ...]
+    centres: tuple[ScoreAcrossCentres, ...]
 
 
 def compare_models(exchange: Exchange, evaluated: EvaluatedModels, reference: str) -> ComparedModels:
-    """Every comparison of the reference model, in one round.
+    """Every comparison of the reference model, in one round; none if nothing may be compared.
 
     Parameters
     ----------
@@ -111,45 +112,136 @@ def compare_models(exchange: Exchange, evaluated: EvaluatedModels, reference: st
         Name of the model that the others are compared with.
     """
     plan = exchange.plan
-    scorers = scorers_of(plan)
-    asked = [
-        (index, cohort, members, _list_pairs(plan, members, reference))
-        for (index, cohort, members), status in zip(
-            find_compared_cohorts(plan, evaluated.scored.tolist()), evaluated.paired, strict=True
-        )
-        if status.ok
-    ]
-    sums = evaluated.answers
-    firsts = {index: sums.of(cohort.sites).part(f"paired/{index}") for index, cohort, _, _ in asked}
-    by_centre = [sums.of(plan.site_names).part(f"centre/{scorer}") for scorer in range(len(scorers))]
-    variances = np.array([between_variance(first) for first in by_centre])
-    parameters: Parameters = {
-        "asked": evaluated.asked,
-        "thresholds": evaluated.thresholds,
-        "scored": evaluated.scored,
-        "tau_squared": variances,
-        **write_placements({index: placements_of(first) for index, first in firsts.items()}),
-        **{f"{index}.pairs": write_pairs(pairs) for index, _, _, pairs in asked},
-    }
-    answers = exchange.gather(Operation.COMPARE, parameters)
-    cohorts = tuple(
-        _finish(
-            plan, (cohort, members, pairs), (firsts[index], answers.of(cohort.sites).part(f"paired/{index}"))
-        )
-        for index, cohort, members, pairs in asked
+    centres = compare_scores_across_centres(plan, evaluated.judgements)
+    asked = [compared for compared in evaluated.compared if compared.status.ok]
+    if not asked:
+        return ComparedModels((), centres)
+    answers = exchange.gather(Operation.COMPARE, _write_question(evaluated, asked))
+    scores = _FinishedScores(
+        plan,
+        evaluated,
+        answers,
+        {compared.scores: compared.status for compared in evaluated.compared},
+        {compared.scores: compared.recounted for compared in evaluated.compared},
     )
-    minima = minima_of(plan.profile)
-    if plan.two_site_ack:
-        minima = replace(minima, sites=min(minima.sites, 2))
-    centres = {
-        scorer: finish_meta(first, answers.of(plan.site_names).part(f"centre/{number}"), minima)
-        for number, (scorer, first) in enumerate(zip(scorers, by_centre, strict=True))
-        if int(first.counts["sites"][0]) > 1
+    scored = evaluated.counting["scored"].tolist()
+    tables = [
+        scores.finish_table(table)
+        for table in find_compared_tables(plan, scored, reference)
+        if any(scores.statuses[pair].ok for pair in table.pairs)
+    ]
+    return ComparedModels(_protect(plan, _adjust(tables)), centres)
+
+
+def _write_question(evaluated: EvaluatedModels, asked: Sequence[ComparedStatus]) -> Parameters:
+    """The parameters of DeLong's second round: the placement values of each score that is compared."""
+    placements = {
+        compared.scores.name_histogram(number, recounted=compared.recounted): placements_of(
+            _find_histogram(evaluated.answers, compared, number)
+        )
+        for compared in asked
+        for number in compared.scores.scorers
     }
-    return ComparedModels(_protect(plan, cohorts), centres)
+    return {
+        **evaluated.counting,
+        "compared": np.array([compared.status.ok for compared in evaluated.compared], dtype=np.bool_),
+        "thresholds": evaluated.thresholds,
+        **write_placements(placements),
+    }
 
 
-def _protect(plan: StudyPlan, compared: Sequence[CohortComparison]) -> tuple[CohortComparison, ...]:
+def _find_histogram(answers: GroupSums, compared: ComparedStatus, number: int) -> Summary:
+    """The first round of one score: of those who are compared, or of its cell where these are the same."""
+    scores = compared.scores
+    sums = answers.of(scores.cohort.sites)
+    if compared.recounted:
+        return sums.part(f"{scores.name}/{number}")
+    return sums.part(f"{scores.cohort.part}/{number}/roc")
+
+
+@dataclass(frozen=True)
+class _FinishedScores:
+    """Comparisons from the sums of both rounds.
+
+    Attributes
+    ----------
+    plan : StudyPlan
+    evaluated : EvaluatedModels
+        With the first round.
+    answers : GroupSums
+        Of the second round.
+    statuses : mapping of ComparedScores to Status
+        Whether they may be compared.
+    recounted : mapping of ComparedScores to bool
+        Whether the first round has histograms of their own.
+    """
+
+    plan: StudyPlan
+    evaluated: EvaluatedModels
+    answers: GroupSums
+    statuses: Mapping[ComparedScores, Status]
+    recounted: Mapping[ComparedScores, bool]
+
+    def finish_table(self, table: ComparedTable) -> TableComparison:
+        """The pairs of a table, and its omnibus test."""
+        minima = minima_of(self.plan.profile)
+        together, status = table.together, self.statuses[table.together]
+        test = omnibus(self._find_covariance(together), minima) if status.ok else withhold_omnibus(status)
+        return TableComparison(table.cohort, test, tuple(self._finish_pair(pair) for pair in table.pairs))
+
+    def _find_covariance(self, scores: ComparedScores) -> AucCovariance:
+        compared = ComparedStatus(scores, self.statuses[scores], self.recounted[scores])
+        firsts = [_find_histogram(self.evaluated.answers, compared, number) for number in scores.scorers]
+        grids = [self.evaluated.grids[number] for number in scores.scorers]
+        return finish_delong(firsts, grids, self._find_second(scores).part("delong"))
+
+    def _find_second(self, scores: ComparedScores) -> Summary:
+        return self.answers.of(scores.cohort.sites).part(scores.name)
+
+    def _finish_pair(self, pair: ComparedScores) -> PairResult:
+        minima, evaluation, scorers = (
+            minima_of(self.plan.profile),
+            self.plan.evaluation,
+            scorers_of(self.plan),
+        )
+        first, second = (scorers[number] for number in pair.scorers)
+        status = self.statuses[pair]
+        if not status.ok:
+            hidden = McNemarResult(None, None, None, evaluation.mcnemar, status, None, None, None)
+            return PairResult(first, second, withhold_difference(status), hidden, hidden, None)
+        (auc,) = compare_aucs(self._find_covariance(pair), ((0, PAIR - 1),), minima)
+        sums = self._find_second(pair)
+        specificity, sensitivity = finish_mcnemar(sums.part("mcnemar"), 0, evaluation.mcnemar, minima)
+        benefit = sums.part("benefit")
+        return PairResult(
+            first,
+            second,
+            auc,
+            specificity,
+            sensitivity,
+            finish_decision_difference(benefit, evaluation.decision_thresholds, minima)
+            if benefit.counts
+            else None,
+        )
+
+
+def _adjust(tables: Sequence[TableComparison]) -> list[TableComparison]:
+    """The tables with p adjusted for the number of comparisons in each cohort."""
+    adjusted = {}
+    for cohort in dict.fromkeys(table.cohort for table in tables):
+        pairs = [pair for table in tables if table.cohort == cohort for pair in table.pairs]
+        for pair, auc in zip(pairs, adjust_differences([pair.auc for pair in pairs]), strict=True):
+            adjusted[cohort, pair.first, pair.second] = replace(pair, auc=auc)
+    return [
+        replace(
+            table,
+            pairs=tuple(adjusted[table.cohort, pair.first, pair.second] for pair in table.pairs),
+        )
+        for table in tables
+    ]
+
+
+def _protect(plan: StudyPlan, compared: Sequence[TableComparison]) -> tuple[TableComparison, ...]:
     """The comparisons without discordant calls from which few patients of another cohort would follow."""
     pairs = {
         (place, number): pair
@@ -191,83 +283,3 @@ def _withhold_class(pair: PairResult, *, positive: bool) -> PairResult:
     if positive:
         return replace(pair, sensitivity=hidden, benefit=None)
     return replace(pair, specificity=hidden, benefit=None)
-
-
-def _list_pairs(plan: StudyPlan, members: Sequence[int], reference: str) -> tuple[ScorePair, ...]:
-    """Positions among the members, the reference model first.
-
-    In each arm it is compared with the arm's other models; in its first arm, with its own other arms too.
-    """
-    scorers = scorers_of(plan)
-    of_reference = [place for place, scorer in enumerate(members) if scorers[scorer].model.name == reference]
-    return tuple(
-        (first, second)
-        for place, first in enumerate(of_reference)
-        for second in range(len(members))
-        if _are_compared(scorers[members[first]], scorers[members[second]], is_lead=place == 0)
-    )
-
-
-def _are_compared(first: Scorer, second: Scorer, *, is_lead: bool) -> bool:
-    """Whether the reference model's score is compared with the second.
-
-    It is if both come from one arm, if one comes from elsewhere, or if both are of the reference model and
-    the first is of its lead arm.
-    """
-    if first == second:
-        return False
-    if second.model.name == first.model.name:
-        return is_lead
-    return "given" in {first.arm.kind, second.arm.kind} or first.arm == second.arm
-
-
-def _finish(
-    plan: StudyPlan,
-    compared: tuple[Cohort, Sequence[int], tuple[ScorePair, ...]],
-    rounds: tuple[Summary, Summary],
-) -> CohortComparison:
-    """One cohort's comparisons, from the sums of both rounds."""
-    (cohort, members, pairs), (first, second) = compared, rounds
-    minima = minima_of(plan.profile)
-    covariance = finish_delong(first, second.part("delong"))
-    return CohortComparison(
-        cohort,
-        omnibus(covariance, minima),
-        tuple(_finish_pairs(plan, (members, pairs), covariance, second)),
-    )
-
-
-def _finish_pairs(
-    plan: StudyPlan,
-    compared: tuple[Sequence[int], tuple[ScorePair, ...]],
-    covariance: AucCovariance,
-    second: Summary,
-) -> Iterator[PairResult]:
-    members, pairs = compared
-    minima, evaluation, scorers = minima_of(plan.profile), plan.evaluation, scorers_of(plan)
-    order = model_pairs(len(members))
-    differences = compare_aucs(covariance, pairs, minima)
-    for number, ((reference, other), auc) in enumerate(zip(pairs, differences, strict=True)):
-        row = order.index((min(reference, other), max(reference, other)))
-        specificity, sensitivity = (
-            _put_reference_first(result, swapped=reference > other)
-            for result in finish_mcnemar(second.part("mcnemar"), row, evaluation.mcnemar, minima)
-        )
-        benefit = second.part(f"benefit/{number}")
-        yield PairResult(
-            scorers[members[reference]],
-            scorers[members[other]],
-            auc,
-            specificity,
-            sensitivity,
-            finish_decision_difference(benefit, evaluation.decision_thresholds, minima)
-            if benefit.counts
-            else None,
-        )
-
-
-def _put_reference_first(result: McNemarResult, *, swapped: bool) -> McNemarResult:
-    """The result with the reference model as the first of the two."""
-    if not swapped:
-        return result
-    return replace(result, only_first=result.only_second, only_second=result.only_first)

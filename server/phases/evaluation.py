@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
 from common.messages.headers import Operation
-from common.messages.questions import write_newton, write_pairs
+from common.messages.protocol import Parameters
+from common.messages.questions import write_grids, write_newton, write_pairs
+from common.plan.comparisons import ComparedScores, find_compared_scores
 from common.plan.matrix import (
     FAIR,
     PARTS,
     Cohort,
     Scorer,
+    Trainers,
     cohorts_of,
-    find_compared_cohorts,
     is_available,
     relation_of,
     scorers_of,
 )
-from common.plan.study import ScoresModel, StudyPlan
+from common.plan.study import StudyPlan
 from common.stats.calibration import (
     finish_calibration,
     recalibrate,
@@ -29,16 +32,38 @@ from common.stats.confusion import finish_confusion, withhold_confusion
 from common.stats.contract import Summary
 from common.stats.decision import finish_decision
 from common.stats.estimate import Status
-from common.stats.guard import Demand, finish_guard
+from common.stats.guard import ONE_CLASS, Demand, finish_guard
 from common.stats.minima import minima_of
 from common.stats.newton import Query
 from common.stats.roc import finish_roc, withhold_roc
+from common.stats.score_grid import ScoreGrid
 from common.stats.stack import Problem
 from common.stats.subgroups import finish_subgroups
 from common.types import Flags, Reals
 from server.exchange import Exchange, GroupSums
-from server.phases.judgement import Judgement, protect_judgements
+from server.phases.judgement import Judgement, label_judgements, protect_judgements
 from server.phases.operating_point import choose_thresholds
+from server.phases.score_grids import agree_on_grids
+
+
+@dataclass(frozen=True)
+class ComparedStatus:
+    """Scores that are to be compared on the same patients, and whether they may be.
+
+    Attributes
+    ----------
+    scores : ComparedScores
+        Which scores, on whose patients.
+    status : Status
+        Whether enough patients have all of them.
+    recounted : bool
+        Whether they are fewer patients than have one of the scores, so that histograms of their own are
+        needed.
+    """
+
+    scores: ComparedScores
+    status: Status
+    recounted: bool
 
 
 @dataclass(frozen=True)
@@ -57,10 +82,12 @@ class EvaluatedModels:
         Operating points, on the scale of [0, 1].
     unchosen : tuple of Scorer
         Scores that keep the plan's threshold because none could be chosen.
-    paired : tuple of Status
-        Whether the scores of each cohort may be compared, in the order of `find_compared_cohorts`.
-    scored : bool array, shape (scorers,)
-        Whether the score's model exists.
+    compared : tuple of ComparedStatus
+        What may be compared with the reference model, in the order of `find_compared_scores`.
+    counting : Parameters
+        How the sites counted the scores: which exist, the reference model, what was recounted, the grids.
+    grids : tuple of ScoreGrid
+        The same grids, of each score.
     """
 
     judgements: tuple[Judgement, ...]
@@ -68,71 +95,133 @@ class EvaluatedModels:
     asked: Flags
     thresholds: Reals
     unchosen: tuple[Scorer, ...]
-    paired: tuple[Status, ...]
-    scored: Flags
+    compared: tuple[ComparedStatus, ...]
+    counting: Parameters
+    grids: tuple[ScoreGrid, ...]
 
 
-def evaluate_models(exchange: Exchange, unfitted: Collection[tuple[str, str]] = ()) -> EvaluatedModels:
+_ALL_FITTED: Mapping[tuple[str, str], Status] = MappingProxyType({})
+_AS_PLANNED: Mapping[tuple[str, str], Trainers] = MappingProxyType({})
+
+
+def evaluate_models(
+    exchange: Exchange,
+    reference: str,
+    unfitted: Mapping[tuple[str, str], Status] = _ALL_FITTED,
+    trainers: Mapping[tuple[str, str], Trainers] = _AS_PLANNED,
+) -> EvaluatedModels:
     """The evaluation matrix.
 
-    It takes one round that counts the patients of each cell, one for thresholds if they are chosen, one for
-    the sums of all permitted cells, and then the rounds of the recalibration.
+    It takes one round that counts the patients of each cell, a few in which the bins of the scores are
+    agreed on, one for thresholds if they are chosen, one for the sums of all permitted cells, and then the
+    rounds of the recalibration.
 
     Parameters
     ----------
     exchange : Exchange
         The connection to the sites.
-    unfitted : collection of (model, arm)
-        Names of models that could not be fitted: they are not compared.
+    reference : str
+        Name of the model that the others are compared with.
+    unfitted : mapping of (model, arm) to Status
+        Why each model that could not be trained was not: it is not compared, and its cells say so.
+    trainers : mapping of (model, arm) to Trainers
+        Who took part in each training, where not simply all sites of the arm: it labels the cells, and keeps
+        patients of a site that took no part from choosing an operating point.
     """
     plan = exchange.plan
     scorers, cohorts = scorers_of(plan), cohorts_of(plan)
     scored = np.array([(scorer.model.name, scorer.arm.name) not in unfitted for scorer in scorers])
-    counted = exchange.gather(Operation.GUARD, {"scored": scored}, stage="evaluation")
-    permitted = {cohort: _may_judge(plan, cohort, counted) for cohort in cohorts}
-    compared = find_compared_cohorts(plan, scored.tolist())
-    paired = tuple(_may_compare(plan, index, cohort, counted) for index, cohort, _ in compared)
-    asked = np.zeros((len(plan.site_names), len(PARTS), len(scorers)), dtype=np.bool_)
-    for cohort, statuses in permitted.items():
-        site_indices = [plan.site_names.index(site) for site in cohort.sites]
-        asked[site_indices, PARTS.index(cohort.part)] |= [status.ok for status in statuses]
-    thresholds, unchosen = choose_thresholds(exchange, asked, scored)
-    may_compare = np.array([status.ok for status in paired], dtype=np.bool_)
+    names = [model.name for model in plan.models]
+    known = {"scored": scored, "reference": np.array([names.index(reference)], dtype=np.int64)}
+    counted = exchange.gather(Operation.GUARD, known, stage="evaluation")
+    permitted = {cohort: _may_judge(plan, cohort, counted, unfitted) for cohort in cohorts}
+    compared = tuple(
+        _may_compare(plan, scores, counted)
+        for scores in find_compared_scores(plan, scored.tolist(), reference)
+    )
+    asked = _ask_cohorts(
+        plan, {cohort: [status.ok for status in statuses] for cohort, statuses in permitted.items()}
+    )
+    grids = agree_on_grids(exchange, asked, permitted)
+    counting = {**known, **write_grids(grids), "recounted": np.zeros(len(compared), dtype=np.bool_)}
+    thresholds, unchosen = choose_thresholds(exchange, asked, counting, grids, trainers)
+    recounted = [scores.status.ok and scores.recounted for scores in compared]
+    counting |= {"recounted": np.array(recounted, dtype=np.bool_)}
+    countable = {cohort: _may_count(plan, cohort, counted, permitted[cohort]) for cohort in cohorts}
     answers = exchange.gather(
         Operation.EVALUATE,
-        {"asked": asked, "paired": may_compare, "thresholds": thresholds, "scored": scored},
+        {**counting, "asked": asked | _ask_cohorts(plan, countable), "thresholds": thresholds},
     )
     judgements = [
-        _judge(plan, (index, scorer), cohort, (permitted[cohort][index], thresholds[index]), answers)
+        _judge(
+            plan,
+            (index, scorer),
+            cohort,
+            (permitted[cohort][index], thresholds[index], grids[index]),
+            answers if permitted[cohort][index].ok or countable[cohort][index] else None,
+        )
         for index, scorer in enumerate(scorers)
         for cohort in cohorts
         if is_available(plan, scorer, cohort) and _has_patients(counted, cohort)
     ]
     recalibrated = _recalibrate(exchange, protect_judgements(plan, judgements), answers)
-    return EvaluatedModels(recalibrated, answers, asked, thresholds, unchosen, paired, scored)
+    labelled = label_judgements(recalibrated, trainers)
+    return EvaluatedModels(labelled, answers, asked, thresholds, unchosen, compared, counting, grids)
 
 
-def _may_judge(plan: StudyPlan, cohort: Cohort, counted: GroupSums) -> tuple[Status, ...]:
+def _may_judge(
+    plan: StudyPlan, cohort: Cohort, counted: GroupSums, unfitted: Mapping[tuple[str, str], Status]
+) -> tuple[Status, ...]:
     """Whether each score may be judged on the cohort."""
-    demands = (Demand("discrimination", one_site=cohort.one_site),) * len(scorers_of(plan))
+    scorers = scorers_of(plan)
+    demands = (Demand("discrimination", one_site=cohort.one_site),) * len(scorers)
     guards = finish_guard(
         counted.of(cohort.sites).part(cohort.part),
         demands,
         minima_of(plan.profile),
         two_site_ack=plan.two_site_ack,
     )
-    return tuple(guard.status for guard in guards)
+    # Of a model that was not fitted nobody has a score: "no patients" would tell of the cohort.
+    return tuple(
+        unfitted.get((scorer.model.name, scorer.arm.name), guard.status)
+        for scorer, guard in zip(scorers, guards, strict=True)
+    )
 
 
-def _may_compare(plan: StudyPlan, index: int, cohort: Cohort, counted: GroupSums) -> Status:
-    """Whether the scores may be compared on the cohort, which has this index in `find_compared_cohorts`."""
+def _may_count(plan: StudyPlan, cohort: Cohort, counted: GroupSums, judged: Sequence[Status]) -> list[bool]:
+    """Of which scores the calls may be counted although they cannot be judged: all have one outcome."""
+    demands = (Demand("calls", one_site=cohort.one_site),) * len(judged)
+    guards = finish_guard(
+        counted.of(cohort.sites).part(cohort.part),
+        demands,
+        minima_of(plan.profile),
+        two_site_ack=plan.two_site_ack,
+    )
+    return [status == ONE_CLASS and guard.status.ok for status, guard in zip(judged, guards, strict=True)]
+
+
+def _ask_cohorts(plan: StudyPlan, wanted: Mapping[Cohort, Sequence[bool]]) -> Flags:
+    """Which scores each site is asked for, shape (sites, parts, scorers): those of each cohort it is in."""
+    asked = np.zeros((len(plan.site_names), len(PARTS), len(scorers_of(plan))), dtype=np.bool_)
+    for cohort, scores in wanted.items():
+        site_indices = [plan.site_names.index(site) for site in cohort.sites]
+        asked[site_indices, PARTS.index(cohort.part)] |= list(scores)
+    return asked
+
+
+def _may_compare(plan: StudyPlan, scores: ComparedScores, counted: GroupSums) -> ComparedStatus:
+    """Whether enough of the cohort's patients have all of the scores, and whether some have only one."""
+    cohort = scores.cohort
+    sums = counted.of(cohort.sites)
+    complete = sums.part(scores.name)
     (guard,) = finish_guard(
-        counted.of(cohort.sites).part(f"paired/{index}"),
+        complete,
         (Demand("discrimination", one_site=cohort.one_site),),
         minima_of(plan.profile),
         two_site_ack=plan.two_site_ack,
     )
-    return guard.status
+    with_one = sums.part(cohort.part).counts["classes"][list(scores.scorers)]
+    return ComparedStatus(scores, guard.status, bool((with_one != complete.counts["classes"]).any()))
 
 
 def _has_patients(counted: GroupSums, cohort: Cohort) -> bool:
@@ -145,14 +234,17 @@ def _judge(
     plan: StudyPlan,
     scored: tuple[int, Scorer],
     cohort: Cohort,
-    terms: tuple[Status, float],
-    answers: GroupSums,
+    terms: tuple[Status, float, ScoreGrid],
+    answers: GroupSums | None,
 ) -> Judgement:
-    """One cell of the evaluation matrix, without numbers if its status is not ok."""
-    (index, scorer), (status, threshold) = scored, terms
+    """One cell of the evaluation matrix, without numbers if there are no answers about it.
+
+    Of patients of one class it has their calls alone.
+    """
+    (index, scorer), (status, threshold, grid) = scored, terms
     minima, evaluation = minima_of(plan.profile), plan.evaluation
     relation = relation_of(scorer, cohort)
-    if not status.ok:
+    if answers is None:
         return Judgement(
             scorer,
             cohort,
@@ -162,19 +254,18 @@ def _judge(
             withhold_confusion(evaluation.proportions, status),
         )
     pooled = answers.of(cohort.sites).part(f"{cohort.part}/{index}")
-    exact = isinstance(scorer.model, ScoresModel) and scorer.model.step is not None
     judgement = Judgement(
         scorer,
         cohort,
         relation,
         threshold,
-        finish_roc(pooled.part("roc"), plan.interval, minima, exact=exact),
+        finish_roc(pooled.part("roc"), grid, plan.interval, minima),
         finish_confusion(pooled.part("confusion"), evaluation.proportions, minima),
     )
-    if relation not in FAIR or cohort.part not in {"test", "whole"}:
+    if not status.ok or relation not in FAIR or cohort.part not in {"test", "whole"}:
         return judgement
     subgroups = {
-        name: finish_subgroups(pooled.part(f"subgroups/{name}"), plan.interval, minima)
+        name: finish_subgroups(pooled.part(f"subgroups/{name}"), grid, plan.interval, minima)
         for name in evaluation.subgroups
     }
     if not scorer.probability:

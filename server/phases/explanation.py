@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from common.messages.headers import Caption, Operation
+from common.stats.estimate import Status
 from server.exchange import Exchange
 from server.phases.training import TrainedModel
+from server.reasons import SiteFailureError
 
 
 @dataclass(frozen=True)
@@ -31,13 +34,44 @@ class AttentionMap:
     png: bytes
 
 
-def explain_models(exchange: Exchange, trained: tuple[TrainedModel, ...]) -> tuple[AttentionMap, ...]:
-    """The maps of every federated model, or of the local ones in a study without federation."""
+@dataclass(frozen=True)
+class ExplainedModels:
+    """The attention of a study's networks.
+
+    Attributes
+    ----------
+    maps : tuple of AttentionMap
+        Of synthetic patients.
+    failed : mapping of (model, arm) to Status
+        Why the maps of a network could not be drawn at every site; there is none of it then.
+    """
+
+    maps: tuple[AttentionMap, ...] = ()
+    failed: Mapping[tuple[str, str], Status] = field(default_factory=dict)
+
+
+def explain_models(exchange: Exchange, trained: tuple[TrainedModel, ...]) -> ExplainedModels:
+    """The maps of every federated model, or of the local ones in a study without federation.
+
+    Raises
+    ------
+    SiteFailureError
+        If a site fails because of itself or the plan.
+    """
     if exchange.plan.explanation.per_site == 0:
-        return ()
-    federated = [model for model in trained if model.arm.kind == "federated"]
-    local = [model for model in trained if model.arm.kind == "local"]
-    return tuple(picture for model in federated or local for picture in _explain_model(exchange, model))
+        return ExplainedModels()
+    there = [model for model in trained if model.standing.ok]
+    federated = [model for model in there if model.arm.kind == "federated"]
+    maps: list[AttentionMap] = []
+    failed: dict[tuple[str, str], Status] = {}
+    for model in federated or [model for model in there if model.arm.kind == "local"]:
+        try:
+            maps += _explain_model(exchange, model)
+        except SiteFailureError as refusal:
+            if not refusal.costs_one_model:
+                raise
+            failed[model.model.name, model.arm.name] = refusal.standing
+    return ExplainedModels(tuple(maps), failed)
 
 
 def _explain_model(exchange: Exchange, trained: TrainedModel) -> tuple[AttentionMap, ...]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from common.cards.fitted import NOTHING_TO_FIT, fitted_of
+from common.cards.fitted import NOTHING_TO_FIT, explain_no_fit, fitted_of
 from common.errors import ExchangeError
 from common.messages.headers import Fitted, LassoSelection, Operation
 from common.plan.design import design_of
-from common.plan.study import Arm, LogisticModel
+from common.plan.study import Arm, LogisticModel, StudyPlan
 from common.runtime.storage import write_atomically
+from common.stats.estimate import OK, Status
 from server.exchange import Exchange
 from server.phases.regression import Screening
 from server.phases.selection import ArmSelection, find_predictors
+from server.phases.training import TrainedModel
+from server.reasons import SiteFailureError
 from server.run import StudyRun
 from server.training.logistic import fit_over_sites
 
@@ -32,12 +36,20 @@ class FittedRegression:
         Its coefficients; None for a local model that stays at its site.
     selection : LassoSelection or None
         Selected radiomics features of a local model that was released; None for other models.
+    at_site : Status
+        Of a local model that stays at its site: whether there is one, and if not, why.
     """
 
     model: LogisticModel
     arm: Arm
     fitted: Fitted | None
     selection: LassoSelection | None = None
+    at_site: Status = OK
+
+    @property
+    def standing(self) -> Status:
+        """Whether there is a model, and if not, why."""
+        return self.at_site if self.fitted is None else self.fitted.standing
 
 
 @dataclass(frozen=True)
@@ -56,7 +68,25 @@ class Fitting:
     selections: tuple[ArmSelection, ...]
 
 
-def fit_models(exchange: Exchange, run: StudyRun, known: Screening | None) -> Fitting:
+def find_missing_scores(plan: StudyPlan, trained: Sequence[TrainedModel]) -> dict[tuple[str, str], Status]:
+    """Models of the table that take the score of a network that there is not: why, by model and arm."""
+    return {
+        (model.name, network.arm.name): replace(
+            network.standing,
+            reason=f"it takes the score of {network.model.name}, which was {network.standing.reason}",
+        )
+        for network in trained
+        for model in plan.table_models
+        if not network.standing.ok and network.model.name in model.networks
+    }
+
+
+def fit_models(
+    exchange: Exchange,
+    run: StudyRun,
+    known: Screening | None,
+    obstacles: Mapping[tuple[str, str], Status],
+) -> Fitting:
     """Every logistic model in every arm: over the sites by Newton's method, or at one site alone.
 
     Parameters
@@ -67,34 +97,64 @@ def fit_models(exchange: Exchange, run: StudyRun, known: Screening | None) -> Fi
         The plan, and the folder where models are stored.
     known : Screening or None
         Table 2, if the study has it.
+    obstacles : mapping of (model, arm) to Status
+        Why models cannot be fitted: nothing is asked about them.
     """
     if not run.plan.table_models:
         return Fitting((), ())
     federated = [arm for arm in run.plan.all_arms() if arm.kind == "federated"]
     selections = {arm: find_predictors(exchange, arm, known) for arm in federated}
     models = tuple(
-        FittedRegression(model, arm, _fit_federated(exchange, run, model, selections[arm]))
-        if arm in selections
-        else _fit_alone(exchange, run, model, arm)
+        _fit_or_explain(exchange, run, (model, arm, selections.get(arm)), obstacles)
         for model in run.plan.regressions
         for arm in run.plan.arms_of(model)
     )
     return Fitting(models, tuple(selections.values()))
 
 
+def _fit_or_explain(
+    exchange: Exchange,
+    run: StudyRun,
+    wanted: tuple[LogisticModel, Arm, ArmSelection | None],
+    obstacles: Mapping[tuple[str, str], Status],
+) -> FittedRegression:
+    """The model in one arm, or why there is none.
+
+    Raises
+    ------
+    SiteFailureError
+        If a site fails because of itself or the plan.
+    """
+    model, arm, selected = wanted
+    status = obstacles.get((model.name, arm.name), OK)
+    if status.ok:
+        try:
+            if selected is None:
+                return _fit_alone(exchange, run, model, arm)
+            return FittedRegression(model, arm, _fit_federated(exchange, run, model, selected))
+        except SiteFailureError as refusal:
+            if not refusal.costs_one_model:
+                raise
+            status = refusal.standing
+    return FittedRegression(model, arm, _store(run, model, arm, explain_no_fit(status)))
+
+
 def _fit_federated(exchange: Exchange, run: StudyRun, model: LogisticModel, selected: ArmSelection) -> Fitted:
     arm, names = selected.arm, selected.predictors.of(model)
+    status = selected.predictors.judge(model)
+    if not status.ok:
+        return _store(run, model, arm, explain_no_fit(status))
     if not names:
         return _store(run, model, arm, NOTHING_TO_FIT)
-    (result,) = fit_over_sites(exchange, arm.sites, [names], arm.name)
+    (result,) = fit_over_sites(exchange, arm.sites, [names], arm.name, selected.means)
     return _store(run, model, arm, fitted_of(result, design_of(run.plan)))
 
 
 def _fit_alone(exchange: Exchange, run: StudyRun, model: LogisticModel, arm: Arm) -> FittedRegression:
     (site,) = arm.sites
-    exchange.ask(Operation.TRAIN_LOCAL, arm.sites, model=model.name, arm=arm.name)
+    answer = exchange.ask(Operation.TRAIN_LOCAL, arm.sites, model=model.name, arm=arm.name)
     if not run.plan.site(site).model_release:
-        return FittedRegression(model, arm, None)
+        return FittedRegression(model, arm, None, at_site=answer[site].header.standing)
     header = exchange.ask(Operation.RELEASE, arm.sites, model=model.name, arm=arm.name)[site].header
     if header.fitted is None:
         raise ExchangeError(f"{site}: the release of {model.name} came without coefficients")

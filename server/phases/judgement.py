@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from common.plan.matrix import Cohort, Relation, Scorer, scorers_of
+from common.plan.matrix import Cohort, Relation, Scorer, Trainers, relation_of, scorers_of
 from common.plan.study import StudyPlan
 from common.stats.calibration import CalibrationResult, Recalibration
 from common.stats.confusion import ConfusionResult, withhold_class, withhold_confusion
@@ -26,7 +26,7 @@ class Judgement:
     cohort : Cohort
         On which patients.
     relation : Relation
-        What the model has seen of the cohort.
+        What the model has seen of the cohort: by the plan, or by who took part once that is known.
     threshold : float
         Operating point, on the scale of [0, 1].
     roc : RocResult
@@ -41,6 +41,8 @@ class Judgement:
         Net benefit of predicted risks, on the cohorts that have a calibration.
     subgroups : mapping of str to tuple of RocResult, or None
         By variable, one result for each level; None where the cohort is not split.
+    trainers : Trainers or None
+        Who took part in the training; None: the sites of the scorer's arm.
     """
 
     scorer: Scorer
@@ -53,6 +55,32 @@ class Judgement:
     recalibration: Recalibration | None = None
     decision: DecisionCurve | None = None
     subgroups: Mapping[str, tuple[RocResult, ...]] | None = None
+    trainers: Trainers | None = None
+
+
+def label_judgements(
+    judgements: Sequence[Judgement], trainers: Mapping[tuple[str, str], Trainers]
+) -> tuple[Judgement, ...]:
+    """The judgements with who trained each model, and what that model has seen of the cohort.
+
+    What was asked and computed stays as the plan has it: a question must not depend on who was silent.
+
+    Parameters
+    ----------
+    judgements : sequence of Judgement
+        Labelled by the plan.
+    trainers : mapping of (model, arm) to Trainers
+        Who took part in each training, where that is known.
+    """
+    return tuple(
+        replace(
+            judgement,
+            trainers=taking_part,
+            relation=relation_of(judgement.scorer, judgement.cohort, taking_part),
+        )
+        for judgement in judgements
+        for taking_part in [trainers.get((judgement.scorer.model.name, judgement.scorer.arm.name))]
+    )
 
 
 def protect_judgements(plan: StudyPlan, judgements: Sequence[Judgement]) -> list[Judgement]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from common.messages.headers import Operation
-from common.plan.matrix import PARTS, Scorer, find_compared_cohorts, scorers_of
+from common.messages.protocol import Parameters
+from common.plan.matrix import PARTS, Scorer, Trainers, scorers_of
 from common.plan.study import ScoresModel, StudyPlan
+from common.stats.contract import total
 from common.stats.minima import minima_of
+from common.stats.score_grid import ScoreGrid
 from common.stats.youden import finish_youden
 from common.types import Flags, Reals
 from server.exchange import Exchange
@@ -16,7 +21,11 @@ _TRAIN = PARTS.index("train")
 
 
 def choose_thresholds(
-    exchange: Exchange, permitted: Flags, scored: Flags
+    exchange: Exchange,
+    permitted: Flags,
+    counting: Parameters,
+    grids: Sequence[ScoreGrid],
+    trainers: Mapping[tuple[str, str], Trainers],
 ) -> tuple[Reals, tuple[Scorer, ...]]:
     """The threshold of each score, on the scale of [0, 1], before any test patient is used.
 
@@ -26,8 +35,13 @@ def choose_thresholds(
         The connection to the sites.
     permitted : bool array, shape (sites, parts, scorers)
         Which scores each site may be asked for, by part.
-    scored : bool array, shape (scorers,)
-        Whether the score's model exists.
+    counting : Parameters
+        How scores are counted: "scored", which of them exist; "recounted", of what none is asked here; the
+        reference model and the grids.
+    grids : sequence of ScoreGrid
+        The same grids, of each score.
+    trainers : mapping of (model, arm) to Trainers
+        Who took part in each training, where that is known: no other site's patients choose.
 
     Returns
     -------
@@ -37,29 +51,35 @@ def choose_thresholds(
         Scores that keep the plan's threshold, because too few training patients have them.
     """
     plan = exchange.plan
-    scorers = scorers_of(plan)
+    scorers, scored = scorers_of(plan), counting["scored"]
     fixed = np.array([fixed_threshold_of(plan, scorer) for scorer in scorers])
     if plan.evaluation.operating_point == "fixed":
         return fixed, ()
     if not plan.training_sites or not permitted[:, _TRAIN].any():
-        return fixed, scorers
+        return fixed, tuple(scorer for scorer, exists in zip(scorers, scored, strict=True) if exists)
     asked = np.zeros_like(permitted)
     asked[:, _TRAIN] = permitted[:, _TRAIN]
-    none_paired = np.zeros(len(find_compared_cohorts(plan, scored.tolist())), dtype=np.bool_)
-    answers = exchange.gather(
-        Operation.EVALUATE,
-        {"asked": asked, "paired": none_paired, "thresholds": fixed, "scored": scored},
-    )
+    answers = exchange.gather(Operation.EVALUATE, {**counting, "asked": asked, "thresholds": fixed})
     chosen, unchosen = fixed.copy(), []
     for index, scorer in enumerate(scorers):
-        sites = scorer.arm.sites or plan.training_sites
-        trained = answers.of(sites).part(f"train/{index}").part("roc")
-        point = finish_youden(trained, minima_of(plan.profile))
-        if point.threshold is None:
-            unchosen.append(scorer)
-        else:
+        taking_part = trainers.get((scorer.model.name, scorer.arm.name))
+        trained = total(
+            answers.of(sites).part(f"train/{index}").part("roc")
+            for sites in _group_trainers(scorer.arm.sites or plan.training_sites, taking_part)
+        )
+        point = finish_youden(trained, grids[index], minima_of(plan.profile))
+        if point.threshold is not None:
             chosen[index] = point.threshold
+        elif scored[index]:
+            unchosen.append(scorer)
     return chosen, tuple(unchosen)
+
+
+def _group_trainers(sites: tuple[str, ...], taking_part: Trainers | None) -> list[tuple[str, ...]]:
+    """The groups whose sums make up the patients who trained a model: one, or, if a site did not, each's."""
+    if taking_part is None or taking_part.trained.issuperset(sites):
+        return [sites]
+    return [(site,) for site in sites if site in taking_part.trained]
 
 
 def fixed_threshold_of(plan: StudyPlan, scorer: Scorer) -> float:

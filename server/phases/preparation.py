@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from common.cohort.split import FEWEST_TRAINING
 from common.messages.headers import Operation
 from common.plan.matrix import SPLITS, Part
-from common.plan.study import StudyPlan
+from common.plan.study import Arm, StudyPlan
 from common.stats.contract import Summary
+from common.stats.estimate import OK, Status, suppressed, undefined
 from common.stats.flow import FlowResult, finish_flows
 from common.stats.minima import Minima, hide_cells, minima_of
 from common.types import Counts, Flags
@@ -57,11 +59,29 @@ class Preparation:
         Flow chart of all sites together.
     sizes : mapping of str to mapping of part to PartSize
         By site, the parts that have patients.
+    counted : mapping of str to int array, shape (parts, 2)
+        By site, its patients of each of `SPLITS` without and with expansion, as it stated them; not to be
+        shown.
     """
 
     flows: Mapping[str, FlowResult]
     together: FlowResult
     sizes: Mapping[str, Mapping[Part, PartSize]]
+    counted: Mapping[str, Counts] = field(default_factory=dict)
+
+    @property
+    def training_patients(self) -> dict[str, int]:
+        """By site, its training patients, whose number is the weight of its updates; not to be shown."""
+        return {site: int(table[SPLITS.index("train")].sum()) for site, table in self.counted.items()}
+
+    def show_training(self, sites: Iterable[str]) -> int | None:
+        """Training patients of these sites together; None if any site's number may not be shown."""
+        numbers: list[int | None] = []
+        for site in sites:
+            size = self.sizes[site].get("train", PartSize(0, 0))
+            numbers += [size.negative, size.positive]
+        shown = [number for number in numbers if number is not None]
+        return sum(shown) if len(shown) == len(numbers) else None
 
 
 def prepare_sites(exchange: Exchange) -> Preparation:
@@ -72,7 +92,36 @@ def prepare_sites(exchange: Exchange) -> Preparation:
     charts = {site: summary.part("flow") for site, summary in summaries.items()}
     flows, together = finish_flows(charts, REASONS, minima)
     sizes = {site: _count_parts(exchange.plan, summary) for site, summary in summaries.items()}
-    return Preparation(flows, together, sizes)
+    counted = {site: summary.counts["parts/patients"] for site, summary in summaries.items()}
+    return Preparation(flows, together, sizes, counted)
+
+
+def judge_training(plan: StudyPlan, preparation: Preparation, arm: Arm) -> Status:
+    """Whether the training patients of an arm can train a network: both outcomes, and sites enough.
+
+    A site with one outcome trains with the others: its patients are part of the mean over all. A site with
+    too few patients to train adds nothing, and may leave too few sites for what the plan promises of sums.
+
+    Parameters
+    ----------
+    plan : StudyPlan
+    preparation : Preparation
+        Patients of each part of each site.
+    arm : Arm
+        Whose training patients.
+    """
+    tables = [preparation.counted[site][SPLITS.index("train")] for site in arm.sites]
+    training = [table for table in tables if table.sum() >= FEWEST_TRAINING]
+    if not training:
+        return undefined("too few training patients")
+    if not np.sum(training, axis=0).all():
+        return undefined("training patients of one class only")
+    minima = minima_of(plan.profile)
+    needed = min(minima.sites, 2) if plan.two_site_ack else minima.sites
+    needed = min(len(arm.sites), max(2, needed))
+    if arm.kind == "federated" and len(training) < needed:
+        return suppressed(f"fewer than {needed} sites with training patients")
+    return OK
 
 
 def _count_parts(plan: StudyPlan, summary: Summary) -> dict[Part, PartSize]:

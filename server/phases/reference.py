@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
 from common.plan.study import StudyPlan
 from server.phases.training import TrainedModel
 
@@ -11,16 +14,56 @@ def choose_reference_model(plan: StudyPlan, trained: tuple[TrainedModel, ...]) -
 
     It is the plan's reference model if the plan names one. Otherwise it is the network with the best
     validation AUC in the federated arms, or in the local arms if the study has no federated one. If no
-    network was validated, it is the first model of the plan.
+    network was validated, it is the plan's first model that was not given up. A named model stays the
+    reference where it could not be trained: the study does not choose another after it has seen that.
     """
     if plan.evaluation.reference_model is not None:
         return plan.evaluation.reference_model
-    kinds = {model.arm.kind for model in trained}
-    kind = "federated" if "federated" in kinds else "local"
-    best: dict[str, float] = {}
-    for model in trained:
+    best = _find_best(trained)
+    if best:
+        return best[0]
+    usable = {model.model.name for model in trained if model.standing.ok}
+    given_up = {model.model.name for model in trained} - usable
+    return next((model.name for model in plan.models if model.name not in given_up), plan.models[0].name)
+
+
+ReferenceKind: TypeAlias = Literal["plan", "validation AUC", "first model"]
+"""plan: the plan names it; validation AUC: the best validated network; first model: no network was
+validated."""
+
+
+@dataclass(frozen=True)
+class ReferenceOrigin:
+    """How a model came to be the one that the others are compared with.
+
+    Attributes
+    ----------
+    kind : {"plan", "validation AUC", "first model"}
+        By which rule of `choose_reference_model`.
+    equals : tuple of str
+        Networks with the same validation AUC whose names come later in the alphabet.
+    """
+
+    kind: ReferenceKind
+    equals: tuple[str, ...] = ()
+
+
+def explain_reference(plan: StudyPlan, trained: tuple[TrainedModel, ...]) -> ReferenceOrigin:
+    """Why `choose_reference_model` chose what it chose."""
+    if plan.evaluation.reference_model is not None:
+        return ReferenceOrigin("plan")
+    best = _find_best(trained)
+    return ReferenceOrigin("validation AUC", best[1:]) if best else ReferenceOrigin("first model")
+
+
+def _find_best(trained: tuple[TrainedModel, ...]) -> tuple[str, ...]:
+    """The networks with the highest validation AUC of the kept round, by name; none if none was validated."""
+    usable = [model for model in trained if model.standing.ok]
+    kind = "federated" if "federated" in {model.arm.kind for model in usable} else "local"
+    aucs: dict[str, float] = {}
+    for model in usable:
         chosen = [line for line in model.curve if line.number == model.chosen]
         if model.arm.kind == kind and chosen and chosen[0].validation_auc is not None:
             name = model.model.name
-            best[name] = max(best.get(name, 0.0), chosen[0].validation_auc)
-    return max(sorted(best), key=lambda name: best[name]) if best else plan.models[0].name
+            aucs[name] = max(aucs.get(name, 0.0), chosen[0].validation_auc)
+    return tuple(sorted(name for name, auc in aucs.items() if auc == max(aucs.values())))

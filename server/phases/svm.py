@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.cards.fourier_machine import form_of, write_query
+from common.cards.fourier_machine import explain_no_machine, form_of, write_query
 from common.errors import ExchangeError
 from common.messages.headers import FittedSvm, LassoSelection, Operation
 from common.plan.design import design_of
 from common.plan.models import SvmModel
 from common.plan.study import Arm
 from common.runtime.storage import write_atomically
+from common.stats.estimate import OK, Status
 from server.exchange import Exchange
 from server.phases.selection import ArmSelection
+from server.reasons import SiteFailureError
 from server.run import StudyRun
 from server.training.support_vector import SvmSites, fit_svm_over_sites
 
@@ -33,15 +35,28 @@ class TrainedSvm:
         The fitted machine; None for a local machine that stays at its site.
     selection : LassoSelection or None
         Selected radiomics features of a local machine that was released; None for other machines.
+    at_site : Status
+        Of a local machine that stays at its site: whether there is one, and if not, why.
     """
 
     model: SvmModel
     arm: Arm
     fitted: FittedSvm | None
     selection: LassoSelection | None = None
+    at_site: Status = OK
+
+    @property
+    def standing(self) -> Status:
+        """Whether there is a model, and if not, why."""
+        return self.at_site if self.fitted is None else self.fitted.standing
 
 
-def fit_svms(exchange: Exchange, run: StudyRun, selections: Sequence[ArmSelection]) -> tuple[TrainedSvm, ...]:
+def fit_svms(
+    exchange: Exchange,
+    run: StudyRun,
+    selections: Sequence[ArmSelection],
+    obstacles: Mapping[tuple[str, str], Status],
+) -> tuple[TrainedSvm, ...]:
     """Every machine in every arm: over the sites with random Fourier features, or exactly at one site.
 
     Parameters
@@ -52,16 +67,43 @@ def fit_svms(exchange: Exchange, run: StudyRun, selections: Sequence[ArmSelectio
         The plan, and the folder where models are stored.
     selections : sequence of ArmSelection
         One for each federated arm.
+    obstacles : mapping of (model, arm) to Status
+        Why machines cannot be fitted: nothing is asked about them.
     """
     of_arm = {selected.arm: selected for selected in selections}
     return tuple(
-        TrainedSvm(model, arm, _fit_federated(exchange, run, model, of_arm[arm]))
-        if arm in of_arm
-        else _fit_alone(exchange, run, model, arm)
+        _fit_or_explain(exchange, run, (model, arm, of_arm.get(arm)), obstacles)
         for model in run.plan.table_models
         if isinstance(model, SvmModel)
         for arm in run.plan.arms_of(model)
     )
+
+
+def _fit_or_explain(
+    exchange: Exchange,
+    run: StudyRun,
+    wanted: tuple[SvmModel, Arm, ArmSelection | None],
+    obstacles: Mapping[tuple[str, str], Status],
+) -> TrainedSvm:
+    """The machine in one arm, or why there is none.
+
+    Raises
+    ------
+    SiteFailureError
+        If a site fails because of itself or the plan.
+    """
+    model, arm, selected = wanted
+    status = obstacles.get((model.name, arm.name), OK)
+    if status.ok:
+        try:
+            if selected is None:
+                return _fit_alone(exchange, run, model, arm)
+            return TrainedSvm(model, arm, _fit_federated(exchange, run, model, selected))
+        except SiteFailureError as refusal:
+            if not refusal.costs_one_model:
+                raise
+            status = refusal.standing
+    return TrainedSvm(model, arm, _store(run, model, arm, explain_no_machine(status)))
 
 
 def score_by_svms(exchange: Exchange, machines: Sequence[TrainedSvm]) -> None:
@@ -69,6 +111,7 @@ def score_by_svms(exchange: Exchange, machines: Sequence[TrainedSvm]) -> None:
     for machine in machines:
         fitted = machine.fitted
         has_form = fitted is not None and fitted.gamma is not None
+        is_missing = fitted is not None and not fitted.standing.ok
         exchange.ask(
             Operation.SCORE,
             machine.arm.sites if fitted is None else exchange.plan.site_names,
@@ -76,19 +119,28 @@ def score_by_svms(exchange: Exchange, machines: Sequence[TrainedSvm]) -> None:
             write_query(form_of(fitted, design_of(exchange.plan))) if fitted is not None and has_form else {},
             model=machine.model.name,
             arm=machine.arm.name,
+            stage="untrained" if is_missing else "",
         )
 
 
 def _fit_federated(exchange: Exchange, run: StudyRun, model: SvmModel, selected: ArmSelection) -> FittedSvm:
     arm, names = selected.arm, selected.predictors.of(model)
-    return _store(run, model, arm, fit_svm_over_sites(SvmSites(exchange, arm.sites, arm.name, model, names)))
+    status = selected.predictors.judge(model)
+    if not status.ok:
+        return _store(run, model, arm, explain_no_machine(status))
+    return _store(
+        run,
+        model,
+        arm,
+        fit_svm_over_sites(SvmSites(exchange, arm.sites, arm.name, model, names, selected.means)),
+    )
 
 
 def _fit_alone(exchange: Exchange, run: StudyRun, model: SvmModel, arm: Arm) -> TrainedSvm:
     (site,) = arm.sites
-    exchange.ask(Operation.TRAIN_LOCAL, arm.sites, model=model.name, arm=arm.name)
+    answer = exchange.ask(Operation.TRAIN_LOCAL, arm.sites, model=model.name, arm=arm.name)
     if not run.plan.site(site).model_release:
-        return TrainedSvm(model, arm, None)
+        return TrainedSvm(model, arm, None, at_site=answer[site].header.standing)
     header = exchange.ask(Operation.RELEASE, arm.sites, model=model.name, arm=arm.name)[site].header
     if header.svm is None:
         raise ExchangeError(f"{site}: the release of {model.name} came without its linear form")

@@ -11,7 +11,7 @@ from server.results.file import Results
 def _write_agreement(results: Results) -> Iterable[CsvRow]:
     yield (
         *("kind", "name", "label", "reader", "sites", "used", "missing", "statistic", "value", "low", "high"),
-        *("interval", "status"),
+        *("interval", "status", "readings", "null_error", "p"),
     )
     reproducibility = results.reproducibility
     for record in () if reproducibility is None else reproducibility.agreements:
@@ -19,7 +19,8 @@ def _write_agreement(results: Results) -> Iterable[CsvRow]:
         reading = (kind, record.name, record.label, record.reader, record.sites)
         value, low, high, method, standing = flatten_estimate(record.agreement)
         interval = "" if low is None else method
-        yield (*reading, record.used, record.missing, record.method, value, low, high, interval, standing)
+        numbers = (record.used, record.missing, record.method, value, low, high, interval, standing)
+        yield (*reading, *numbers, " + ".join(record.compared), record.null_error, record.p)
 
 
 def _write_feature_agreement(results: Results) -> Iterable[CsvRow]:

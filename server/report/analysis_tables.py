@@ -18,7 +18,10 @@ CsvRow: TypeAlias = Sequence[object]
 
 _COHORT = ("cohort", "part")
 _CELL = ("model", "arm", *_COHORT, "relation")
-_EFFECT = ("odds_ratio", "low", "high", "p_value", "p_likelihood_ratio", "inflation", "status")
+_EFFECT = (
+    *("odds_ratio", "low", "high", "interval", "p_value", "p_likelihood_ratio", "inflation", "largest_share"),
+    "status",
+)
 
 
 def flatten_key(cell: Cell) -> CsvRow:
@@ -48,8 +51,8 @@ def _flatten_effect(effect: Association | None) -> CsvRow:
     if effect is None:
         return [""] * len(_EFFECT)
     ratio = effect.odds_ratio
-    tests = (effect.p_value, effect.p_likelihood_ratio, effect.inflation)
-    return (ratio.value, ratio.low, ratio.high, *tests, format_status(ratio.standing))
+    tests = (effect.p_value, effect.p_likelihood_ratio, effect.inflation, effect.largest_share)
+    return (ratio.value, ratio.low, ratio.high, ratio.method, *tests, format_status(ratio.standing))
 
 
 def _flatten_term(row: RegressionRow) -> CsvRow:
@@ -96,18 +99,30 @@ def _write_comparisons(results: Results) -> Iterable[CsvRow]:
     yield (
         *(
             *_COHORT,
+            *_PAIR,
             "used",
             "missing",
-            *_PAIR,
             *_name_estimate_columns("difference"),
+            "difference_bound",
             "p_value",
+            "p_least",
+            "p_most",
             "p_adjusted",
         ),
         *(f"{name}_{field}" for name in ("sensitivity", "specificity") for field in discordance),
-        *("omnibus_chi_squared", "omnibus_degrees_of_freedom", "omnibus_p_value", "omnibus_status"),
+        *(
+            "omnibus_used",
+            "omnibus_missing",
+            "omnibus_chi_squared",
+            "omnibus_degrees_of_freedom",
+            "omnibus_p_value",
+            "omnibus_status",
+        ),
     )
     for cohort in results.comparisons:
         omnibus = (
+            cohort.used,
+            cohort.missing,
             cohort.chi_squared,
             cohort.degrees_of_freedom,
             cohort.p_value,
@@ -117,12 +132,13 @@ def _write_comparisons(results: Results) -> Iterable[CsvRow]:
             yield (
                 *(
                     *_flatten_cohort(cohort),
-                    cohort.used,
-                    cohort.missing,
                     *_flatten_pair(pair),
+                    pair.used,
+                    pair.missing,
                     *flatten_estimate(pair.difference),
+                    pair.difference_bound,
                 ),
-                *(pair.p_value, pair.p_adjusted),
+                *(pair.p_value, pair.p_least, pair.p_most, pair.p_adjusted),
                 *(*_flatten_discordance(pair.sensitivity), *_flatten_discordance(pair.specificity), *omnibus),
             )
 
@@ -151,7 +167,7 @@ def _write_net_benefit(results: Results) -> Iterable[CsvRow]:
 
 def _write_calibration(results: Results) -> Iterable[CsvRow]:
     names = ("brier", "expected_error", "intercept", "slope")
-    yield (*_CELL, *(column for name in names for column in _name_estimate_columns(name)))
+    yield (*_CELL, *(column for name in names for column in _name_estimate_columns(name)), "clipped")
     for cell in results.evaluation:
         calibration = cell.calibration
         if calibration is not None:
@@ -164,6 +180,7 @@ def _write_calibration(results: Results) -> Iterable[CsvRow]:
             yield (
                 *flatten_key(cell),
                 *(part for estimate in estimates for part in flatten_estimate(estimate)),
+                calibration.clipped,
             )
 
 
@@ -211,12 +228,25 @@ def _write_heterogeneity(results: Results) -> Iterable[CsvRow]:
             "prediction_high",
         ),
         *("q", "p_value", "i_squared", "tau_squared", "per_site"),
+        *_name_estimate_columns("difference"),
     )
     for record in results.heterogeneity:
         spread = (record.q, record.p_value, record.i_squared, record.tau_squared, int(record.per_site))
         predicted = (record.prediction_low, record.prediction_high)
         counted = (record.sites, record.sites_excluded)
-        yield (record.model, record.arm, *counted, *flatten_estimate(record.auc), *predicted, *spread)
+        difference = [""] * 5 if record.difference is None else flatten_estimate(record.difference)
+        estimates = (*flatten_estimate(record.auc), *predicted, *spread, *difference)
+        yield (record.model, record.arm, *counted, *estimates)
+
+
+def _write_centre_aucs(results: Results) -> Iterable[CsvRow]:
+    yield ("model", "arm", "site", "part", "positive", "negative", *_name_estimate_columns("auc"), "compared")
+    for record in results.heterogeneity:
+        for centre in record.centres:
+            yield (
+                *(record.model, record.arm, centre.site, centre.part, centre.positive, centre.negative),
+                *(*flatten_estimate(centre.auc), format_status(centre.standing)),
+            )
 
 
 ANALYSIS_TABLES = {
@@ -229,5 +259,6 @@ ANALYSIS_TABLES = {
     "decision": _write_decision,
     "subgroups": _write_subgroups,
     "heterogeneity": _write_heterogeneity,
+    "centre_aucs": _write_centre_aucs,
 }
 """What writes each file's rows, by the file's name; the first row is the heading."""

@@ -18,10 +18,10 @@ from server.report.printed import (
 )
 from server.report.printed import enter_absent as absent
 from server.report.subject import Subject
-from server.report.words import WITHHELD, describe_group, format_count, format_number
+from server.report.words import DASH, WITHHELD, describe_group, format_count, format_number
 from server.results.cohort import CohortRow, VariableDescription
 
-_PARTS = {"training": "Training set", "internal": "Internal test set", "external": "External test set"}
+_TESTED = {"internal": "Internal test set", "external": "External test set"}
 _TESTS = {
     "Student t": "Student's t-test.",
     "Welch t": "Welch's t-test.",
@@ -31,6 +31,10 @@ _TESTS = {
     "Yates chi-squared": "Chi-squared test with Yates' correction.",
     "Fisher exact": "Fisher's exact test.",
 }
+_CHOSEN = (
+    "Mean with t-test, or median with Mann-Whitney test: chosen on {}, by D'Agostino and Pearson's test of "
+    "normality in both groups."
+)
 _CAPTION = (
     "Mean ± standard deviation, median (quartiles) or number (%). Patients without a value are left out "
     "and counted beneath."
@@ -66,7 +70,10 @@ def build_characteristics(subject: Subject) -> CharacteristicsChapter | None:
 def build_table_one(subject: Subject) -> PrintedTable | None:
     """The paper's cohorts side by side, or None if the study did not describe them."""
     rows = [row for row in subject.results.cohort if row.site is None and row.part != "whole"]
-    return _build_table(subject, _group_rows(rows, lambda row: _PARTS[row.part])) if rows else None
+    if not rows:
+        return None
+    untested = f"{subject.centres.untested.capitalize()} set"
+    return _build_table(subject, _group_rows(rows, lambda row: _TESTED.get(row.part, untested)))
 
 
 def build_centre_table(subject: Subject) -> PrintedTable | None:
@@ -215,15 +222,17 @@ def _enter_difference(rows: Sequence[CohortRow], extra: Sequence[str], notes: Fo
     """The entries for p-value and standardised difference of the variable."""
     tested = next((row for row in rows if row.p_value is not None), rows[0])
     hidden = _is_any_hidden(rows)
+    chosen = _CHOSEN.format(tested.chosen_on) if tested.chosen_on else ""
     entries = []
     for name in extra:
         value = tested.p_value if name == "P" else tested.smd
         if value is None:
-            entries.append(TableEntry(WITHHELD, absent=True) if hidden else NOT_APPLICABLE)
+            mark = notes.mark(chosen) if name == "P" else ""
+            entries.append(TableEntry(WITHHELD if hidden else DASH, mark, absent=hidden))
         elif name == "P":
             test = _TESTS.get(tested.test, f"{tested.test}." if tested.test else "")
             note = f"{tested.note[0].upper()}{tested.note[1:]}." if tested.note else ""
-            entries.append(enter_p_value(value, notes.mark_all(test, note)))
+            entries.append(enter_p_value(value, notes.mark_all(test, note, chosen)))
         else:
             entries.append(TableEntry(format_number(value, 2)))
     return entries

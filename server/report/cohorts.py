@@ -54,11 +54,22 @@ class StudyCentres:
         Names of the centres that train and of those that only evaluate.
     trains : bool
         Whether any model was trained; otherwise all scores were given.
+    validates : bool
+        Whether some patients are validation patients, who choose the round of a network.
     """
 
     training: tuple[str, ...]
     external: tuple[str, ...]
     trains: bool
+    validates: bool = False
+
+    @property
+    def untested(self) -> str:
+        """The word for the patients of Tables 1 and 2, who are all but the tested ones.
+
+        Training patients alone are called so only if nobody chooses the round.
+        """
+        return "training and validation" if self.validates else "training"
 
     def name_sites(self, sites: Sequence[str]) -> str:
         """The centres in few words; more than three are counted or named by their role."""
@@ -97,6 +108,9 @@ def centres_of(results: Results) -> StudyCentres:
         training=tuple(site.name for site in results.sites if site.role == "train"),
         external=tuple(site.name for site in results.sites if site.role == "external"),
         trains=trained or bool(results.training or results.fitted),
+        validates=any(
+            part.part == "validation" and (part.positive, part.negative) != (0, 0) for part in results.parts
+        ),
     )
 
 

@@ -49,10 +49,8 @@ class ComparedCohort:
         Whether every model can be judged on it, and no other such cohort contains all its centres.
     reference : str
         The reference in words.
-    patients : str
-        The number of patients in words.
     omnibus : str
-        The test of the hypothesis that all models have the same AUC, in words.
+        The test of the hypothesis that all models of the table have the same AUC, in words.
     bars : Picture or None
         None where no number may be shown.
     table : PrintedTable
@@ -64,7 +62,6 @@ class ComparedCohort:
     label: str
     large: bool
     reference: str
-    patients: str
     omnibus: str
     bars: Picture | None
     table: PrintedTable
@@ -77,11 +74,7 @@ def build_comparisons(subject: Subject) -> tuple[ComparedCohort, ...]:
     order = [key_of(shared.cells[0]) for shared in find_shared_cohorts(subject)]
     large = {key_of(shared.cells[0]) for shared in find_shared_cohorts(subject) if shared.large}
     ordered = sorted(comparisons, key=lambda cohort: _rank_of(key_of(cohort), order))
-    return tuple(
-        _compare_on_cohort(subject, cohort, pairs, large=key_of(cohort) in large)
-        for cohort in ordered
-        for pairs in _group_by_reference(cohort)
-    )
+    return tuple(_compare_on_cohort(subject, cohort, large=key_of(cohort) in large) for cohort in ordered)
 
 
 def _rank_of(key: CohortKey, order: Sequence[CohortKey]) -> int:
@@ -89,42 +82,31 @@ def _rank_of(key: CohortKey, order: Sequence[CohortKey]) -> int:
     return order.index(key) if key in order else len(order)
 
 
-def _group_by_reference(cohort: Comparisons) -> list[tuple[Comparison, ...]]:
-    references = dict.fromkeys((comparison.first_model, comparison.first_arm) for comparison in cohort.pairs)
-    return [
-        tuple(
-            comparison
-            for comparison in cohort.pairs
-            if (comparison.first_model, comparison.first_arm) == reference
-        )
-        for reference in references
-    ]
-
-
-def _compare_on_cohort(
-    subject: Subject, cohort: Comparisons, pairs: Sequence[Comparison], *, large: bool
-) -> ComparedCohort:
-    reference = subject.name_contender(pairs[0].first_model, pairs[0].first_arm)
-    missing = "" if cohort.missing == 0 else f" ({format_count(cohort.missing)} without one of them left out)"
+def _compare_on_cohort(subject: Subject, table: Comparisons, *, large: bool) -> ComparedCohort:
+    pairs = table.pairs
     return ComparedCohort(
-        label=subject.centres.name_cohort(cohort),
+        label=subject.centres.name_cohort(table),
         large=large,
-        reference=reference,
-        patients=f"{format_count(cohort.used)} patients with every compared score{missing}",
-        omnibus=_describe_omnibus(cohort),
-        bars=_draw_bars(subject, cohort, pairs),
-        table=build_comparison_table(subject, cohort, pairs),
+        reference=subject.name_contender(pairs[0].first_model, pairs[0].first_arm),
+        omnibus=_describe_omnibus(table),
+        bars=_draw_bars(subject, table, pairs),
+        table=build_comparison_table(subject, table, pairs),
         net_benefit=_build_net_benefit_table(subject, pairs),
     )
 
 
-def _describe_omnibus(cohort: Comparisons) -> str:
-    if cohort.chi_squared is None or cohort.p_value is None:
-        return f"One AUC for all of them: {explain_standing(cohort.standing)}."
-    sign = "" if cohort.p_value < 0.001 else "= "
+def _describe_omnibus(table: Comparisons) -> str:
+    """The test of all models of the table, and on how many patients; a table of two needs none."""
+    if len(table.pairs) == 1:
+        return ""
+    if table.chi_squared is None or table.p_value is None:
+        return f"One AUC for all models of the table: {explain_standing(table.standing)}."
+    sign = "" if table.p_value < 0.001 else "= "
+    missing = "" if table.missing == 0 else f", {format_count(table.missing)} without one of them"
     return (
-        f"One AUC for all of them: chi-squared {format_number(cohort.chi_squared, 2)}, "
-        f"{cohort.degrees_of_freedom} degrees of freedom, P {sign}{format_p_value(cohort.p_value)}."
+        f"One AUC for all models of the table, on {format_count(table.used)} patients with every score"
+        f"{missing}: chi-squared {format_number(table.chi_squared, 2)}, "
+        f"{table.degrees_of_freedom} degrees of freedom, P {sign}{format_p_value(table.p_value)}."
     )
 
 
@@ -180,11 +162,13 @@ def build_comparison_table(
     adjusted = any(pair.p_adjusted is not None for pair in pairs)
     return PrintedTable(
         caption=(
-            "Difference: AUC of the reference minus that of the other (DeLong). Right alone: patients whom "
-            "only the reference / only the other called right (McNemar)."
+            "Patients: those with both scores, on whom the two are compared. Difference: AUC of the "
+            "reference minus that of the other (DeLong). Right alone: patients whom only the reference / "
+            "only the other called right (McNemar)."
         ),
         stub=("Compared with", ""),
         groups=(
+            ColumnGroup("", ("Patients",)),
             ColumnGroup("AUC", ("Other's", "Difference (95% CI)", "P", *(("P, Holm",) if adjusted else ()))),
             ColumnGroup(f"Sensitivity: {subject.event}", ("Right alone", "P")),
             ColumnGroup(f"Specificity: {subject.no_event}", ("Right alone", "P")),
@@ -203,12 +187,37 @@ def _build_line(
     return TableLine(
         subject.name_contender(*other),
         (
+            _enter_patients(pair, notes),
             NOT_APPLICABLE if cell is None else enter_value(cell.auc, notes),
             enter_estimate(pair.difference, notes),
-            _enter_p(pair.p_value, pair.difference, notes),
+            _enter_raw_p(pair, notes),
             *extra,
             *_enter_discordance(pair.sensitivity, notes),
             *_enter_discordance(pair.specificity, notes),
+        ),
+    )
+
+
+def _enter_patients(pair: Comparison, notes: Footnotes) -> TableEntry:
+    """Those compared; a note says how many of the cohort were not, for want of a score."""
+    if pair.used is None:
+        return TableEntry(WITHHELD, absent=True)
+    if not pair.missing:
+        return TableEntry(f"{pair.used}")
+    lacking = "1 patient of the cohort lacks" if pair.missing == 1 else f"{pair.missing} patients lack"
+    return TableEntry(f"{pair.used}", notes.mark(f"{lacking} one of the scores."))
+
+
+def _enter_raw_p(pair: Comparison, notes: Footnotes) -> TableEntry:
+    """DeLong's P; a note gives its bounds where the scores of some patients share bins."""
+    least, most = pair.p_least, pair.p_most
+    if pair.p_value is None or least is None or most is None or least == most:
+        return _enter_p(pair.p_value, pair.difference, notes)
+    return enter_p_value(
+        pair.p_value,
+        notes.mark(
+            f"Of the scores themselves, not of their bins, P lies between {format_p_value(least)} and "
+            f"{format_p_value(most)}."
         ),
     )
 

@@ -23,6 +23,14 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
             "No image and no patient's record leaves a centre."
         ),
     ),
+    (
+        "Training, validation and test patients",
+        (
+            "Networks learn from training patients; validation patients choose the round; test patients are "
+            "held out. Tables 1 and 2, logistic models, support vector machines and the LASSO have no round "
+            "to choose: they take training and validation patients together."
+        ),
+    ),
     ("Alone (local)", "A model that was trained on the patients of one centre only."),
     (
         "Pooled data",
@@ -36,8 +44,9 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     (
         "Kappa; intraclass correlation (ICC)",
         (
-            "How far two readings of the same patients agree, on a finding and on a number: 1 is perfect, 0 "
-            "no better than chance. In ICC(2,1) a constant difference between readers is disagreement, too."
+            "How far readings of the same patients agree, on a finding and on a number: 1 is perfect, 0 no "
+            "better than chance; Cohen's kappa is of two readings, Fleiss' of three or more at once. In "
+            "ICC(2,1) a constant difference between readers is disagreement, too."
         ),
     ),
     (
@@ -91,7 +100,8 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "Firth's penalised likelihood",
         (
             "A logistic regression that still gives an odds ratio where a finding occurs in one group only; "
-            "the ordinary one would run to infinity."
+            "the ordinary one would run to infinity. Its interval holds every odds ratio that the penalised "
+            "likelihood does not reject (profile), so that interval and P always agree."
         ),
     ),
     (
@@ -101,8 +111,9 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     (
         "Binning bound",
         (
-            "Scores are counted in bins so that no single score leaves a centre; "
-            "the AUC of the raw scores lies within this distance of the printed one."
+            "Scores are counted in bins, and bins with patients of both outcomes are divided until they "
+            "hold one outcome or equal scores. Where they cannot be divided so far, the AUC of the scores "
+            "themselves lies within this distance of the printed one; a P has a lower and an upper bound."
         ),
     ),
     (
@@ -172,7 +183,7 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
             "How much a model's AUC differs between centres: Q tests whether by more than chance, "
             "I\N{SUPERSCRIPT TWO} is the share of the differences that is not chance, "
             "\N{GREEK SMALL LETTER TAU}\N{SUPERSCRIPT TWO} their variance; the prediction interval holds the "
-            "AUC at 95 of 100 further centres."
+            "AUC at 95 of 100 further centres. They need three centres; of two the difference is shown."
         ),
     ),
     (
@@ -180,7 +191,8 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         (
             "A number that a program computes from the lesion's shape and grey values, 851 of each lesion. "
             "The LASSO fits all of them at once under a penalty that makes most coefficients 0: the larger "
-            "the penalty, the fewer features are left. It is chosen on patients left out in turn."
+            "the penalty, the fewer features are left. It is chosen on patients left out in turn. The "
+            "Gaussian LASSO fits the outcome as a number, 0 or 1, the binomial one its log odds."
         ),
     ),
     (

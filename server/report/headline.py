@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from common.cards.contributors import PARTIAL
 from server.report.cohorts import key_of
 from server.report.subject import Subject
 from server.report.views import ModelView, is_carried_over
@@ -147,8 +148,10 @@ def _write_sentence(model: ModelView, cell: Cell) -> str:
 
 def _describe_who(model: ModelView, cell: Cell) -> str:
     sites = join_words(cell.training_sites)
+    absence = model.absences.get(cell.arm)
+    mark = f" ({PARTIAL}: {absence})" if absence else ""
     names = {
-        "federated": f"The federated {model.name}, trained at {sites} without moving a patient,",
+        "federated": f"The federated {model.name}, trained at {sites} without moving a patient{mark},",
         "local": f"{model.name}, trained at {sites} alone,",
         "pooled": f"{model.name}, trained on the pooled patients of {sites} for comparison,",
         "given": f"{model.name}, a score that came with the hospitals' tables,",

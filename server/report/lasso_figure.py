@@ -81,7 +81,8 @@ def _draw_validation(axes: Axes, selection: FeatureSelection) -> None:
     chosen = [(point.penalty, point.loss) for point in points if point.penalty == selection.penalty]
     for penalty, loss in chosen:
         axes.plot([penalty], [loss], "o", color=_ERROR, markeredgecolor="white", markersize=8, zorder=4)
-    axes.set_ylabel("Validation error, mean squared")
+    error = "binomial deviance" if selection.family == "binomial" else "mean squared"
+    axes.set_ylabel(f"Validation error, {error}")
     top = axes.secondary_xaxis("top")
     labelled = [points[round(place * (len(points) - 1) / (_COUNTS - 1))] for place in range(_COUNTS)]
     top.set_xticks([point.penalty for point in labelled], [str(point.active) for point in labelled])

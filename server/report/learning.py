@@ -13,7 +13,9 @@ from server.report.printed import PrintedTable
 from server.report.regression_tables import FittedView, build_fitted_views
 from server.report.subject import Subject
 from server.report.views import ModelView
+from server.report.words import format_count, name_arm
 from server.results.file import StudySummary
+from server.results.training import LearningCurve
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,14 @@ class LearningPanels:
         None where there is no curve.
     validation : Picture or None
         None where no AUC was measured or may be shown.
+    trainers : tuple of str
+        Who trained the network in each federated arm, in a sentence; empty where not recorded.
     """
 
     model: ModelView
     loss: Picture | None
     validation: Picture | None
+    trainers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,4 +84,11 @@ def _draw_panels(model: ModelView, study: StudySummary, styles: Mapping[str, Lin
         model=model,
         loss=draw_losses(curves, styles, f"Training loss {alt}"),
         validation=draw_validation(curves, styles, f"Validation AUC {alt}") if validated else None,
+        trainers=tuple(_describe_trainers(curve) for curve in model.curves if curve.contributions),
     )
+
+
+def _describe_trainers(curve: LearningCurve) -> str:
+    """Who trained the network in one arm, and with how many patients each."""
+    sizes = (f"{part.site} {format_count(part.patients)}" for part in curve.contributions)
+    return f"{name_arm(curve)}: {curve.describe_trainers()}. Training patients: {', '.join(sizes)}."

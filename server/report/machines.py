@@ -69,13 +69,20 @@ def _enter_machine(machine: SupportVectorMachine, notes: Footnotes) -> tuple[Tab
         TableEntry(f"{machine.gamma:g}"),
         TableEntry(
             f"{kind} {format_number(machine.criterion)}",
-            notes.mark(f"{machine.method[:1].upper()}{machine.method[1:]}."),
+            notes.mark(f"{machine.method[:1].upper()}{machine.method[1:]}{_describe_folds(machine)}."),
         ),
         TableEntry(str(machine.features)),
         TableEntry("no exact one exists")
         if machine.deviation is None
         else TableEntry(format_number(machine.deviation)),
     )
+
+
+def _describe_folds(machine: SupportVectorMachine) -> str:
+    if machine.folds is None:
+        return ""
+    why = f" ({machine.fold_reason})" if machine.fold_reason else ""
+    return f"; cross-validated in {machine.folds} folds{why}"
 
 
 def _name_covariates(machine: SupportVectorMachine) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from server.report.cohorts import key_of
 from server.report.palette import LineStyle
@@ -38,11 +38,19 @@ def build_matrices(subject: Subject) -> tuple[Matrix, ...]:
     judged = [model for model in subject.models if model.rows]
     given = [model for model in judged if all(cell.kind == "given" for cell in model.cells)]
     trained = [
-        Matrix(model.name, model.reference, tuple(subject.arm_styles[arm] for arm in model.arms), model.rows)
+        Matrix(model.title, model.reference, _style_columns(subject, model), model.rows)
         for model in judged
         if model not in given
     ]
     return (*trained, _build_given(subject, given)) if given else tuple(trained)
+
+
+def _style_columns(subject: Subject, model: ModelView) -> tuple[LineStyle, ...]:
+    """The style of each of the model's arms, with its name in words."""
+    return tuple(
+        replace(subject.arm_styles[arm], label=label)
+        for arm, label in zip(model.arms, model.labels, strict=True)
+    )
 
 
 def _build_given(subject: Subject, models: list[ModelView]) -> Matrix:

@@ -1,4 +1,4 @@
-"""Selected radiomics features and support vector machines as CSV files: every number in full."""
+"""Radiomics features, support vector machines and who trained networks as CSV files: every number in full."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ def _write_selections(results: Results) -> Iterable[CsvRow]:
     yield (
         *("arm", "feature", "coefficient_per_sd", "coefficient_per_unit", "mean", "sd", "penalty"),
         *("candidates", "prescreened", "used", "method", "status"),
+        *("family", "rounds", "folds", "planned_folds", "fold_reason"),
     )
     for selection in results.selections:
         summary = (
@@ -22,6 +23,11 @@ def _write_selections(results: Results) -> Iterable[CsvRow]:
             selection.used,
             selection.method,
             format_status(selection.standing),
+            selection.family,
+            selection.rounds,
+            selection.folds,
+            selection.planned_folds,
+            selection.fold_reason,
         )
         if not selection.features:
             yield (selection.arm, *[""] * 5, *summary)
@@ -49,12 +55,28 @@ def _write_lasso_coefficients(results: Results) -> Iterable[CsvRow]:
 def _write_machines(results: Results) -> Iterable[CsvRow]:
     yield (
         *("model", "arm", "covariates", "c", "gamma", "fourier_features", "criterion", "deviation"),
-        *("used", "missing", "method", "status"),
+        *("used", "missing", "method", "status", "folds", "fold_reason"),
     )
     for machine in results.machines:
         chosen = (machine.c, machine.gamma, machine.features, machine.criterion, machine.deviation)
-        numbers = (machine.used, machine.missing, machine.method, format_status(machine.standing))
+        standing = format_status(machine.standing)
+        numbers = (
+            machine.used,
+            machine.missing,
+            machine.method,
+            standing,
+            machine.folds,
+            machine.fold_reason,
+        )
         yield (machine.model, machine.arm, " + ".join(machine.covariates), *chosen, *numbers)
+
+
+def _write_contributors(results: Results) -> Iterable[CsvRow]:
+    yield ("model", "arm", "site", "rounds", "chosen", "patients", "partial")
+    for curve in results.training:
+        for part in curve.contributions:
+            numbers = (part.rounds, curve.chosen, part.patients, int(curve.partial))
+            yield (curve.model, curve.arm, part.site, *numbers)
 
 
 MODEL_TABLES = {
@@ -62,5 +84,6 @@ MODEL_TABLES = {
     "lasso_path": _write_lasso_path,
     "lasso_coefficients": _write_lasso_coefficients,
     "machines": _write_machines,
+    "contributors": _write_contributors,
 }
 """What writes each file's rows, by the file's name; the first row is the heading."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from common.runtime.storage import write_atomically
 from server.report import words
+from server.report.centre_tables import build_centres
 from server.report.characteristics import build_characteristics
 from server.report.comparing import build_comparisons
 from server.report.curves import build_curves
@@ -23,7 +24,7 @@ from server.report.regression_tables import build_predictors
 from server.report.reproducibility import build_reproducibility
 from server.report.risks import build_calibration, build_decision_panels
 from server.report.selections import build_selections
-from server.report.subgroup_tables import build_heterogeneity_table, build_subgroup_plots
+from server.report.subgroup_tables import build_subgroup_plots
 from server.report.subject import Subject, subject_of
 from server.report.views import CohortView, find_fair_cohorts
 from server.results.cohort import PartOfCohort
@@ -38,6 +39,7 @@ _FILTERS = {
     "count": words.format_count,
     "classes": words.format_classes,
     "interval": words.format_interval,
+    "other_interval": words.name_other_interval,
     "estimate": words.format_estimate,
     "absence": words.explain_absence,
     "p_value": words.format_p_value,
@@ -109,7 +111,7 @@ CHAPTERS = (
     Chapter("calibration", "Calibration", build_calibration),
     Chapter("decision", "Decision curves", build_decision_panels),
     Chapter("subgroups", "Subgroups", build_subgroup_plots),
-    Chapter("centres", "Differences between centres", build_heterogeneity_table),
+    Chapter("centres", "Differences between centres", build_centres),
     Chapter("attention", "Attention maps", _list_networks),
     Chapter("run", "What was run", _show_always),
     Chapter("glossary", "Glossary", _show_always),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from server.report.words import name_arm
+from server.report.words import name_plain_arm
 from server.results.evaluation import Cell
 from server.results.file import Results
 from server.results.regression import FittedModel
@@ -50,7 +50,7 @@ def style_arms(results: Results) -> Mapping[str, LineStyle]:
     for arm in arms:
         if arm.arm not in styles:
             colour = _GREY if arm.kind == "pooled" else next(colours)
-            styles[arm.arm] = LineStyle(name_arm(arm), colour, _DASHES[arm.kind])
+            styles[arm.arm] = LineStyle(name_plain_arm(arm), colour, _DASHES[arm.kind])
     return styles
 
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from server.report.cohorts import Role
 from server.report.printed import (
     ColumnGroup,
     Footnotes,
     PrintedTable,
     TableEntry,
     TableLine,
-    enter_estimate,
+    enter_auc,
     enter_value,
 )
 from server.report.subject import Subject
 from server.report.views import ModelView, list_printed_cells
-from server.report.words import format_classes, format_count
+from server.report.words import format_classes, format_count, join_words
 from server.results.evaluation import Cell
 
 _SHORT = (
@@ -39,17 +40,41 @@ class PerformanceChapter:
         None where nothing was evaluated.
     details : mapping of str to tuple of (str, tuple of Cell)
         By model, the label of each arm with its results, whose intervals are all shown.
+    patients : str
+        Who stands in the table, in words; empty where there is none.
     """
 
     table: PrintedTable | None
     details: Mapping[str, tuple[tuple[str, tuple[Cell, ...]], ...]]
+    patients: str
 
 
 def build_performance(subject: Subject) -> PerformanceChapter:
     """Table 3 and, below it, every arm with all intervals."""
     return PerformanceChapter(
-        build_table_three(subject), {model.name: _list_arms(subject, model) for model in subject.models}
+        build_table_three(subject),
+        {model.name: _list_arms(subject, model) for model in subject.models},
+        _describe_patients(subject),
     )
+
+
+_PATIENTS: dict[Role, str] = {
+    "training": "training patients",
+    "internal": "internal tests",
+    "external": "external centres",
+    "everybody": "all patients together",
+}
+
+
+def _describe_patients(subject: Subject) -> str:
+    roles = {
+        cell.role
+        for model in subject.models
+        for arm in model.leading
+        for cell in list_printed_cells(model, arm, subject.centres)
+    }
+    words = join_words([name for role, name in _PATIENTS.items() if role in roles])
+    return f"{words[:1].upper()}{words[1:]}"
 
 
 def build_table_three(subject: Subject) -> PrintedTable | None:
@@ -84,12 +109,36 @@ def _build_lines(subject: Subject, model: ModelView, notes: Footnotes) -> Iterat
 def _enter_cell(subject: Subject, cell: Cell, notes: Footnotes) -> tuple[TableEntry, ...]:
     missing = "" if cell.missing == 0 else f"without score: {format_count(cell.missing)}"
     counted = TableEntry(
-        format_classes(cell), below=missing, absent=cell.positive is None and cell.negative is None
+        format_classes(cell),
+        notes.mark(_describe_fitting(subject, cell)),
+        missing,
+        absent=cell.positive is None and cell.negative is None,
     )
     values = [enter_value(getattr(cell, field), notes) for _, field in _SHORT]
     mark = notes.mark(_describe_operating_point(subject, cell))
     first = values[0] if values[0].absent else TableEntry(values[0].text, mark)
-    return (counted, enter_estimate(cell.auc, notes), first, *values[1:])
+    auc = enter_auc(cell.auc, subject.results.study.interval, notes, _describe_bounds(cell))
+    return (counted, auc, first, *values[1:])
+
+
+def _describe_fitting(subject: Subject, cell: Cell) -> str:
+    """A footnote on a model that validation patients trained, too; else an empty string."""
+    networks = {curve.model for curve in subject.results.training}
+    fitted = cell.relation == "apparent" and cell.part == "train" and cell.model not in networks
+    if not (fitted and subject.centres.validates):
+        return ""
+    return "Fitted on training and validation patients; judged here on the training patients alone."
+
+
+def _describe_bounds(cell: Cell) -> str:
+    """How far the raw scores' AUC and limits can be from the cell's, or an empty string if they are equal."""
+    if not cell.auc_error_bound and not cell.auc_interval_bound:
+        return ""
+    limits = "" if cell.auc_interval_bound is None else f", each limit within {cell.auc_interval_bound:.2g}"
+    return (
+        "Some scores share bins: the AUC of the scores themselves lies within "
+        f"{cell.auc_error_bound or 0:.2g} of the printed one{limits}."
+    )
 
 
 def _describe_operating_point(subject: Subject, cell: Cell) -> str:

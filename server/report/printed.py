@@ -10,6 +10,7 @@ from common.stats.estimate import Estimate, Status
 from server.report.words import (
     ALPHA,
     DASH,
+    describe_other_interval,
     format_interval,
     format_number,
     format_p_value,
@@ -170,6 +171,25 @@ def enter_estimate(estimate: Estimate, notes: Footnotes) -> TableEntry:
     )
 
 
+def enter_auc(estimate: Estimate, usual: str, notes: Footnotes, bounds: str = "") -> TableEntry:
+    """The entry for an AUC with its interval; a footnote names the interval's method if it is not the usual.
+
+    Parameters
+    ----------
+    estimate : Estimate
+        The AUC.
+    usual : str
+        The method of the other AUCs' intervals, as the plan names it.
+    notes : Footnotes
+        Of the table.
+    bounds : str
+        How far the raw scores' values can be; empty where they are these.
+    """
+    entry = enter_estimate(estimate, notes)
+    texts = [text for text in (describe_other_interval(estimate, usual), bounds) if text]
+    return TableEntry(entry.text, notes.mark(" ".join(texts)) or entry.mark, absent=entry.absent)
+
+
 def enter_value(estimate: Estimate, notes: Footnotes) -> TableEntry:
     """The entry for a value without its interval."""
     if estimate.value is None:
@@ -178,14 +198,16 @@ def enter_value(estimate: Estimate, notes: Footnotes) -> TableEntry:
 
 
 def enter_ratio(estimate: Estimate, notes: Footnotes) -> TableEntry:
-    """The entry for an odds ratio with its interval."""
+    """The entry for an odds ratio with its interval, of which one limit or both may not have been found."""
     if estimate.value is None:
         return enter_absent(estimate.standing, notes)
-    if estimate.low is None or estimate.high is None:
+    if estimate.low is None and estimate.high is None:
         return TableEntry(format_ratio(estimate.value))
-    return TableEntry(
-        f"{format_ratio(estimate.value)} ({format_ratio(estimate.low)}{DASH}{format_ratio(estimate.high)})"
+    low, high = (
+        "not found" if limit is None else format_ratio(limit) for limit in (estimate.low, estimate.high)
     )
+    between = " to " if "not found" in {low, high} else DASH
+    return TableEntry(f"{format_ratio(estimate.value)} ({low}{between}{high})")
 
 
 def enter_p_value(value: float | None, mark: str = "") -> TableEntry:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from common.stats.glm import DECISIVE
+from common.stats.profile_limits import PROFILE
 from server.report.drawing import Picture
 from server.report.forests import ForestLine, draw_forest
 from server.report.printed import (
@@ -28,8 +30,9 @@ _INFLATED = 5.0
 """A variance inflation factor above this gives a warning."""
 _FIRTH = (
     "Firth's penalised likelihood: a combination of the variable and the outcome hardly occurs, so that "
-    "the ordinary estimate does not exist; P is of the penalised likelihood ratio."
+    "the ordinary estimate does not exist; P is of the penalised likelihood ratio"
 )
+_USUAL = "Intervals and P are Wald's unless a footnote says otherwise."
 
 
 @dataclass(frozen=True)
@@ -74,10 +77,11 @@ def build_predictors(subject: Subject) -> PredictorsChapter | None:
 def build_table_two(subject: Subject, regression: RegressionTable) -> PrintedTable:
     """Table 2: variables down; univariate and multivariable odds ratios across."""
     notes = Footnotes()
-    firth = notes.mark(_FIRTH) if regression.method == "Firth" else ""
+    together = [row.multivariable for row in regression.rows if row.multivariable is not None]
+    firth = notes.mark(_describe_firth(together[0])) if regression.method == "Firth" and together else ""
     title = f"Multivariable model [{firth}]" if firth else "Multivariable model"
     return PrintedTable(
-        caption=f"Odds ratios of {subject.event}. A dash: not in the multivariable model.",
+        caption=f"Odds ratios of {subject.event}. A dash: not in the multivariable model. {_USUAL}",
         stub=("Variable", "Level"),
         groups=(
             ColumnGroup("", ("Patients",)),
@@ -129,15 +133,29 @@ def _enter_effects(
         multivariable = (_REFERENCE, BLANK)
     if row.reference:
         return (_REFERENCE, BLANK, *multivariable)
-    return (*_enter_effect(row.univariate, notes, _FIRTH if row.method == "Firth" else ""), *multivariable)
+    return (*_enter_effect(row.univariate, notes, firth=row.method == "Firth"), *multivariable)
 
 
 def _enter_effect(
-    effect: Association | None, notes: Footnotes, remark: str = ""
+    effect: Association | None, notes: Footnotes, *, firth: bool = False
 ) -> tuple[TableEntry, TableEntry]:
     if effect is None:
         return NOT_APPLICABLE, BLANK
     entry = enter_ratio(effect.odds_ratio, notes)
+    if effect.odds_ratio.value is None:
+        return entry, TableEntry(entry.text, absent=True)
+    remarks = (_describe_firth(effect) if firth else "", *_list_warnings(effect))
+    return TableEntry(entry.text, notes.mark_all(*remarks)), enter_p_value(effect.p_value)
+
+
+def _describe_firth(effect: Association) -> str:
+    """How an odds ratio of Firth's method, its interval and its P were found."""
+    profile = effect.odds_ratio.method == PROFILE
+    return f"{_FIRTH}, the interval of {'the profile penalised likelihood' if profile else 'Wald'}."
+
+
+def _list_warnings(effect: Association) -> tuple[str, ...]:
+    """What a reader of an odds ratio must know; empty texts where there is nothing."""
     inflated = effect.inflation is not None and effect.inflation > _INFLATED
     warning = (
         f"Variance inflation factor {format_number(effect.inflation, 1)}, above {_INFLATED:g}: the variable "
@@ -145,10 +163,20 @@ def _enter_effect(
         if inflated
         else ""
     )
-    if effect.odds_ratio.value is None:
-        return entry, TableEntry(entry.text, absent=True)
-    marks = notes.mark_all(remark, warning)
-    return TableEntry(entry.text, marks), enter_p_value(effect.p_value)
+    share = effect.largest_share
+    extreme = (
+        f"An extreme value: one patient makes up at least {share:.0%} of this variable's variance and so "
+        "decides its odds ratio. Is it a slip or a wrong unit?"
+        if share is not None and share > DECISIVE
+        else ""
+    )
+    limits = (effect.odds_ratio.low, effect.odds_ratio.high)
+    lost = (
+        "The search for a limit of the interval did not end."
+        if effect.odds_ratio.method == PROFILE and None in limits
+        else ""
+    )
+    return warning, extreme, lost
 
 
 def _describe_entry(regression: RegressionTable) -> str:
@@ -233,7 +261,7 @@ def build_fitted_table(fits: Sequence[FittedModel]) -> PrintedTable:
         TableLine("Patients", tuple(e for fit in fits for e in (TableEntry(format_count(fit.used)), BLANK)))
     )
     return PrintedTable(
-        caption=f"{fits[0].model}: odds ratios with 95% confidence intervals.",
+        caption=f"{fits[0].model}: odds ratios with 95% confidence intervals. {_USUAL}",
         stub=("Term", ""),
         groups=tuple(ColumnGroup(name_arm(fit), ("OR (95% CI)", "P")) for fit in fits),
         lines=tuple(lines),
@@ -249,7 +277,7 @@ def _enter_term(fit: FittedModel, term: tuple[str, str], notes: Footnotes) -> tu
         return NOT_APPLICABLE, BLANK
     if row.reference:
         return _REFERENCE, BLANK
-    return _enter_effect(row.multivariable, notes, _FIRTH if fit.method == "Firth" else "")
+    return _enter_effect(row.multivariable, notes, firth=fit.method == "Firth")
 
 
 def _enter_intercept(fit: FittedModel, notes: Footnotes) -> tuple[TableEntry, TableEntry]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from common.cohort.repeated_readings import READINGS, Reader, Reading
+from common.cohort.repeated_readings import READINGS, Reader, place_of_reading
+from common.plan.sections import ALL_READERS, ALL_SESSIONS, ReadingCriterion
 from server.report.drawing import Picture
 from server.report.icc_strips import IccPanel, draw_icc_strips
 from server.report.printed import (
@@ -18,13 +19,14 @@ from server.report.printed import (
     enter_absent,
     enter_estimate,
 )
+from server.report.reading_titles import title_comparison, title_criterion, title_reader
 from server.report.subject import Subject
 from server.report.words import format_count, join_words
 from server.results.readings import FeatureFilter, FeatureIcc, ReadingAgreement, Reproducibility
 
-_READINGS: dict[Reading, str] = {"intra": "Same reader, second session", "inter": "Second reader"}
-_SUGGESTED: tuple[Reader, ...] = ("first", "inter")
 _KINDS = {"volume": "Volumes (intraclass correlation)", "marker": "NCCT markers (Cohen's kappa)"}
+_PAPERS = tuple((reading,) for reading in READINGS)
+_FLEISS = "NCCT markers (Cohen's kappa; of three or more readings, Fleiss' kappa)"
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,9 @@ def build_reproducibility(subject: Subject) -> ReproducibilityChapter | None:
     drawn = next((filtered for filtered in record.filters if filtered.readings), None)
     return ReproducibilityChapter(
         readers=_describe_readers(record),
-        agreement=_build_agreement_table(record.agreements) if record.agreements else None,
-        filters=_build_filter_table(record.filters) if record.filters else None,
-        figure=None if drawn is None else _draw_strips(drawn),
+        agreement=_build_agreement_table(record) if record.agreements else None,
+        filters=_build_filter_table(record) if record.filters else None,
+        figure=None if drawn is None else _draw_strips(drawn, record.readers),
         figure_arm="" if drawn is None or len(record.filters) == 1 else name_filter_arm(drawn),
     )
 
@@ -82,35 +84,60 @@ def name_filter_arm(filtered: FeatureFilter) -> str:
     return f"Federated without {left}" if left else "Federated"
 
 
-def _build_agreement_table(agreements: Sequence[ReadingAgreement]) -> PrintedTable:
+def _build_agreement_table(record: Reproducibility) -> PrintedTable:
     notes = Footnotes()
+    agreements = record.agreements
+    groups, suggested = (
+        _list_compared(agreements, suggested=False),
+        _list_compared(agreements, suggested=True),
+    )
+    papers = all(group[0] == "first" and group[1:] in _PAPERS for group in groups)
+    of_whom = "with the first reading" if papers else "of readings with each other"
     return PrintedTable(
         caption=(
-            "Agreement with the first reading, with 95% confidence intervals (the paper's Fig. 3). A "
+            f"Agreement {of_whom}, with 95% confidence intervals (the paper's Fig. 3). A "
             "computed suggestion is a program's, made of CT and mask by the paper's definitions; it is "
             "compared with readers and never stands in their place."
         ),
         stub=("Reading of", ""),
         groups=(
-            ColumnGroup("Repeated reading", tuple(_READINGS[reading] for reading in READINGS)),
-            ColumnGroup("Computed suggestion against", ("First reader", "Second reader")),
+            ColumnGroup(
+                "Repeated reading" if papers else "Compared readings",
+                tuple(title_comparison(group, record.readers) for group in groups),
+            ),
+            ColumnGroup(
+                "Computed suggestion against",
+                tuple(title_reader(place_of_reading(reader)[0], record.readers) for (reader,) in suggested),
+            ),
         ),
         lines=tuple(_build_agreement_lines(agreements, notes)),
         footnotes=notes.list_texts(),
     )
 
 
+def _list_compared(
+    agreements: Sequence[ReadingAgreement], *, suggested: bool
+) -> tuple[tuple[Reader, ...], ...]:
+    """What is compared with each other, or with a suggestion, in the order of the results."""
+    return tuple(dict.fromkeys(one.compared for one in agreements if (one.kind == "suggestion") is suggested))
+
+
 def _build_agreement_lines(agreements: Sequence[ReadingAgreement], notes: Footnotes) -> Iterator[TableLine]:
-    by_place: dict[tuple[str, str, Reader], ReadingAgreement]
-    by_place = {(agreement.kind, agreement.name, agreement.reader): agreement for agreement in agreements}
-    for kind, heading in _KINDS.items():
+    by_place: dict[tuple[str, str, tuple[Reader, ...]], ReadingAgreement]
+    by_place = {(agreement.kind, agreement.name, agreement.compared): agreement for agreement in agreements}
+    groups, suggested = (
+        _list_compared(agreements, suggested=False),
+        _list_compared(agreements, suggested=True),
+    )
+    several = any(len(group) > 2 for group in groups)
+    for kind, heading in (_KINDS | ({"marker": _FLEISS} if several else {})).items():
         names = dict.fromkeys(
             (agreement.name, agreement.label) for agreement in agreements if agreement.kind == kind
         )
         yield TableLine(heading)
         for name, label in names:
-            places: list[tuple[str, str, Reader]] = [(kind, name, reading) for reading in READINGS]
-            places += [("suggestion", name, reader) for reader in _SUGGESTED]
+            places: list[tuple[str, str, tuple[Reader, ...]]] = [(kind, name, group) for group in groups]
+            places += [("suggestion", name, group) for group in suggested]
             entries = (_enter_agreement(by_place.get(place), notes) for place in places)
             yield TableLine(label, tuple(entries), parent=heading)
 
@@ -126,13 +153,11 @@ def _enter_agreement(agreement: ReadingAgreement | None, notes: Footnotes) -> Ta
     return TableEntry(entry.text, entry.mark or notes.mark(other_form), below, entry.absent)
 
 
-def _build_filter_table(filters: Sequence[FeatureFilter]) -> PrintedTable:
+def _build_filter_table(record: Reproducibility) -> PrintedTable:
     notes = Footnotes()
-    first = filters[0]
+    filters, first = record.filters, record.filters[0]
     bound = "" if first.judged == "value" else "the lower 95% bound of "
-    readings = [
-        reading for reading in READINGS if any(r.reading == reading for f in filters for r in f.readings)
-    ]
+    readings = _list_criteria(filters)
     return PrintedTable(
         caption=(
             f"Radiomics features with {bound}an {first.form} above {first.threshold:.2f} in repeated "
@@ -140,7 +165,10 @@ def _build_filter_table(filters: Sequence[FeatureFilter]) -> PrintedTable:
         ),
         stub=("Models", ""),
         groups=(
-            *(ColumnGroup(_READINGS[reading], ("Patients", "Features")) for reading in readings),
+            *(
+                ColumnGroup(title_criterion(name, record.readers), ("Patients", "Features"))
+                for name in readings
+            ),
             ColumnGroup("Every reading", ("Features",)),
         ),
         lines=tuple(
@@ -157,6 +185,13 @@ def _build_filter_table(filters: Sequence[FeatureFilter]) -> PrintedTable:
     )
 
 
+def _list_criteria(filters: Sequence[FeatureFilter]) -> list[ReadingCriterion]:
+    """In which readings features were judged: one reading after the other, then several together."""
+    named = {reading.reading for filtered in filters for reading in filtered.readings}
+    together = [name for name in (ALL_SESSIONS, ALL_READERS) if name in named]
+    return [*sorted(named.difference(together), key=place_of_reading), *together]
+
+
 def choose_judged_value(filtered: FeatureFilter, feature: FeatureIcc) -> float | None:
     """The value that is compared with the threshold; an ICC of exactly 1 without bounds counts as 1."""
     if filtered.judged == "value" or feature.icc is None:
@@ -164,7 +199,7 @@ def choose_judged_value(filtered: FeatureFilter, feature: FeatureIcc) -> float |
     return feature.low if feature.low is not None else (1.0 if feature.icc == 1 else None)
 
 
-def find_lowest(filtered: FeatureFilter, reading: Reading) -> tuple[tuple[str, float], ...]:
+def find_lowest(filtered: FeatureFilter, reading: ReadingCriterion) -> tuple[tuple[str, float], ...]:
     """Each feature with its judged value in one reading: the lowest of the centres if judged apart."""
     values: dict[str, list[float | None]] = {}
     for group in filtered.readings:
@@ -177,7 +212,7 @@ def find_lowest(filtered: FeatureFilter, reading: Reading) -> tuple[tuple[str, f
     )
 
 
-def _enter_reading(filtered: FeatureFilter, reading: Reading) -> tuple[TableEntry, TableEntry]:
+def _enter_reading(filtered: FeatureFilter, reading: ReadingCriterion) -> tuple[TableEntry, TableEntry]:
     groups = [group for group in filtered.readings if group.reading == reading]
     if not groups:
         return NOT_APPLICABLE, NOT_APPLICABLE
@@ -195,12 +230,12 @@ def _enter_retained(filtered: FeatureFilter, notes: Footnotes) -> TableEntry:
     )
 
 
-def _draw_strips(filtered: FeatureFilter) -> Picture:
+def _draw_strips(filtered: FeatureFilter, names: Sequence[str]) -> Picture:
     panels = []
-    for reading in READINGS:
+    for reading in _list_criteria([filtered]):
         values = find_lowest(filtered, reading)
         if values:
-            panels.append(IccPanel(_READINGS[reading], values))
+            panels.append(IccPanel(title_criterion(reading, names), values))
     axis = filtered.form if filtered.judged == "value" else f"Lower 95% bound of {filtered.form}"
     above = [sum(value > filtered.threshold for _, value in panel.values) for panel in panels]
     shown = "; ".join(

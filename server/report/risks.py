@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 from server.report.drawing import Picture
 from server.report.figures import StyledCell, draw_calibration, draw_decision
-from server.report.printed import ColumnGroup, Footnotes, PrintedTable, TableLine, enter_estimate
+from server.report.printed import (
+    NOT_APPLICABLE,
+    ColumnGroup,
+    Footnotes,
+    PrintedTable,
+    TableEntry,
+    TableLine,
+    enter_estimate,
+)
 from server.report.subject import SharedCohort, Subject, find_shared_cohorts
 from server.results.evaluation import Cell
 
@@ -60,9 +68,15 @@ def build_calibration(subject: Subject) -> CalibrationChapter | None:
     notes = Footnotes()
     lines = tuple(line for cohort, cells in cohorts for line in _build_lines(subject, cohort, cells, notes))
     table = PrintedTable(
-        caption="Values with 95% confidence intervals. Perfect: 0 for the first three, 1 for the slope.",
+        caption=(
+            "Values with 95% confidence intervals. Perfect: 0 for the first three, 1 for the slope. Clipped: "
+            "risks below 1e-6 or above 1 - 1e-6, which intercept and slope take at these limits; a dash: not "
+            "shown."
+        ),
         stub=("Patients", "Model"),
-        groups=(ColumnGroup("", ("Brier score", "Calibration error (ECE)", "Intercept", "Slope")),),
+        groups=(
+            ColumnGroup("", ("Brier score", "Calibration error (ECE)", "Intercept", "Slope", "Clipped")),
+        ),
         lines=lines,
         footnotes=notes.list_texts(),
     )
@@ -85,8 +99,10 @@ def _build_lines(
                 calibration.intercept,
                 calibration.slope,
             )
-            entries = tuple(enter_estimate(estimate, notes) for estimate in estimates)
-            yield TableLine(subject.name_contender(cell.model, cell.arm), entries, parent=cohort.label)
+            entries = [enter_estimate(estimate, notes) for estimate in estimates]
+            clipped = NOT_APPLICABLE if calibration.clipped is None else TableEntry(str(calibration.clipped))
+            name = subject.name_contender(cell.model, cell.arm)
+            yield TableLine(name, (*entries, clipped), parent=cohort.label)
 
 
 def _draw_diagram(subject: Subject, cohort: SharedCohort, cell: Cell) -> Reliability | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from common.messages.headers import SelectedFeature
+from common.plan.predictors import WITHOUT_RADIOMICS
 from server.report.drawing import Picture
 from server.report.lasso_figure import draw_lasso
 from server.report.palette import LineStyle, style_models
@@ -21,7 +22,9 @@ from server.report.printed import (
 )
 from server.report.subject import Subject
 from server.report.words import explain_standing, format_count, format_significant, join_words, name_arm
+from server.results.regression import FittedModel
 from server.results.selection import FeatureSelection
+from server.results.training import SupportVectorMachine
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,9 @@ def build_selections(subject: Subject) -> SelectionsChapter | None:
     return SelectionsChapter(
         table=build_selection_table(selections),
         takers=_name_takers(subject, set(names)),
-        panels=tuple(_build_panel(selection, styles) for selection in selections),
+        panels=tuple(
+            _build_panel(selection, styles, _name_unfitted(subject, selection)) for selection in selections
+        ),
     )
 
 
@@ -101,13 +106,19 @@ def build_selection_table(selections: Sequence[FeatureSelection]) -> PrintedTabl
         entry for selection in selections for entry in (TableEntry(format_count(selection.used)), BLANK)
     )
     return PrintedTable(
-        caption="Coefficients of the LASSO on the outcome (0 or 1): for one standard deviation of a feature, "
-        "and for one unit of it. A dash: not selected in that arm.",
+        caption=f"Coefficients of the LASSO on {_name_outcome(selections)}: for one standard deviation of a "
+        "feature, and for one unit of it. A dash: not selected in that arm.",
         stub=("Radiomics feature", ""),
         groups=tuple(ColumnGroup(name_arm(selection), ("Per SD", "Per unit")) for selection in selections),
         lines=(*lines, TableLine("Patients", patients)),
         footnotes=notes.list_texts(),
     )
+
+
+def _name_outcome(selections: Sequence[FeatureSelection]) -> str:
+    """What the LASSO fitted: one family, the plan's, in all arms."""
+    binomial = any(selection.family == "binomial" for selection in selections)
+    return "the log odds of the outcome" if binomial else "the outcome (0 or 1)"
 
 
 def coefficient_per_unit(feature: SelectedFeature) -> float:
@@ -136,13 +147,29 @@ def _name_takers(subject: Subject, names: set[str]) -> str:
     return join_words(list(dict.fromkeys(model for model, taken in fits if taken & names)))
 
 
-def _build_panel(selection: FeatureSelection, styles: Mapping[str, LineStyle]) -> SelectionPanel:
+def _name_unfitted(subject: Subject, selection: FeatureSelection) -> str:
+    """The arm's models that were not fitted because their radiomics were withheld, in words."""
+    models: tuple[FittedModel | SupportVectorMachine, ...]
+    models = (*subject.results.fitted, *subject.results.machines)
+    return join_words(
+        [
+            model.model
+            for model in models
+            if model.arm == selection.arm and model.standing.reason.startswith(WITHOUT_RADIOMICS)
+        ]
+    )
+
+
+def _build_panel(
+    selection: FeatureSelection, styles: Mapping[str, LineStyle], unfitted: str
+) -> SelectionPanel:
     label = name_arm(selection)
     if selection.penalty is None or not selection.path:
         reason = (
             explain_standing(selection.standing) if selection.standing.kind != "ok" else "no path was kept"
         )
-        return SelectionPanel(label, f"No features were selected ({reason}).", (), None)
+        without = f" Without them this arm has no {unfitted}." if unfitted else ""
+        return SelectionPanel(label, f"No features were selected ({reason}).{without}", (), None)
     feature_styles = tuple(styles[feature.name] for feature in selection.features)
     alt = (
         f"LASSO, {label}: coefficients of {len(feature_styles)} selected features and validation error by "
@@ -162,7 +189,25 @@ def _describe_selection(selection: FeatureSelection) -> str:
     screened = "" if selection.prescreened == before else f", prescreened to {selection.prescreened}"
     chosen = len(selection.features)
     return (
-        f"{format_count(selection.used)} training patients, {selection.candidates} features{agreed}{screened}"
+        f"{format_count(selection.used)} patients, {selection.candidates} features{agreed}{screened}"
         f"; {chosen} {'was' if chosen == 1 else 'were'} selected at \u03bb = "
         f"{format_significant(selection.penalty)} ({selection.method})."
+        f"{_describe_folds(selection)}{_describe_rounds(selection)}"
     )
+
+
+def _describe_folds(selection: FeatureSelection) -> str:
+    """In how many folds, stratified by outcome within each centre, and why not in as many as planned."""
+    if selection.folds is None:
+        return ""
+    dealt = "dealt by outcome within each centre"
+    if selection.folds == selection.planned_folds:
+        return f" The cross-validation has the plan's {selection.folds} folds, {dealt}."
+    return (
+        f" The cross-validation has {selection.folds} folds, {dealt}, for the plan's "
+        f"{selection.planned_folds}: {selection.fold_reason}."
+    )
+
+
+def _describe_rounds(selection: FeatureSelection) -> str:
+    return "" if selection.rounds is None else f" It took {selection.rounds} rounds of messages."

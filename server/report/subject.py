@@ -49,6 +49,11 @@ class Subject:
         """The model with this name."""
         return {model.name: model for model in self.models}[name]
 
+    def name_arm_of(self, model: str, arm: str) -> str:
+        """One arm of a model in few words, with a mark if not all its centres trained the model."""
+        view = self.find_model(model)
+        return dict(zip(view.arms, view.labels, strict=True))[arm]
+
     def is_reference(self, model: str) -> bool:
         """Whether other models are compared with it: the reference, or the first model if none was named."""
         return bool(self.models) and self.models[0].name == model
@@ -57,8 +62,8 @@ class Subject:
         """A model in one arm, in few words; the arm is omitted if it alone represents the model."""
         view = self.find_model(model)
         if view.leading == (arm,):
-            return model
-        return f"{model}, {dict(zip(view.arms, view.labels, strict=True))[arm]}"
+            return view.title
+        return f"{model}, {self.name_arm_of(model, arm)}"
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,11 @@ def write_tables(results: Results, folder: Path) -> tuple[Path, ...]:
     """Write the CSV files and return their paths; status or reason say why a cell is blank.
 
     flow, parts, cohort, training, performance, roc, regression, fitted, comparisons, net_benefit_differences,
-    calibration, reliability, decision, subgroups, heterogeneity, agreement, feature_agreement, selections,
-    lasso_path, lasso_coefficients and machines hold every number in full; table1, table2, table3 and table_s3
-    have the page's layout, with a byte-order mark so that a spreadsheet reads them. Tables of phases that the
-    study did not run are left out, except for the first six.
+    calibration, reliability, decision, subgroups, heterogeneity, centre_aucs, agreement, feature_agreement,
+    selections, lasso_path, lasso_coefficients, machines and contributors (of each federated network) hold
+    every number in full; table1, table2, table3 and table_s3 have the page's layout, with a byte-order mark
+    so that a spreadsheet reads them. Tables of phases that the study did not run are left out, except for
+    the first six.
 
     Raises
     ------
@@ -91,21 +92,27 @@ def _write_cohort(results: Results) -> Iterable[CsvRow]:
 
 
 def _write_training(results: Results) -> Iterable[CsvRow]:
-    yield ("model", "arm", "number", "loss", "validation_auc", "chosen")
+    yield ("model", "arm", "number", "loss", "validation_auc", "chosen", "contributors", "patients")
     for curve in results.training:
         for point in curve.points:
             chosen = int(point.number == curve.chosen)
-            yield (curve.model, curve.arm, point.number, point.loss, point.validation_auc, chosen)
+            numbers = (point.number, point.loss, point.validation_auc, chosen)
+            contributors = " + ".join(
+                (point.contributors or ()) if curve.kind == "federated" else curve.sites
+            )
+            yield (curve.model, curve.arm, *numbers, contributors, point.patients)
 
 
 def _write_performance(results: Results) -> Iterable[CsvRow]:
     metrics = [f"{name}{end}" for name in _METRICS for end in ("", "_low", "_high", "_method", "_status")]
     yield (
-        *("model", "arm", "cohort", "part", "relation", "positive", "negative", "missing"),
+        *("model", "arm", "cohort", "part", "relation", "trained_by", "partial"),
+        *("positive", "negative", "missing"),
         *(
             "called",
             "threshold",
             "auc_error_bound",
+            "auc_interval_bound",
             "true_positive",
             "false_negative",
             "false_positive",
@@ -119,12 +126,15 @@ def _write_performance(results: Results) -> Iterable[CsvRow]:
         yield (
             *(
                 *flatten_key(cell),
+                " + ".join(cell.training_sites),
+                int(cell.partial),
                 cell.positive,
                 cell.negative,
                 cell.missing,
                 "up to" if cell.falling else "from",
                 cell.threshold,
                 cell.auc_error_bound,
+                cell.auc_interval_bound,
             ),
             *(calls.true_positive, calls.false_negative, calls.false_positive, calls.true_negative),
             *(part for estimate in estimates for part in flatten_estimate(estimate)),

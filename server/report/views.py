@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from common.cards.contributors import PARTIAL
 from common.plan.matrix import Part
 from server.report.cohorts import ROLES, Role, StudyCentres, centres_of, keep_largest, key_of
 from server.report.words import PART_NAMES, name_arm
@@ -58,6 +59,9 @@ class ModelView:
         The arms in words.
     leading : tuple of str
         The arms that represent the model beside others: given or federated ones, otherwise local ones.
+    absences : mapping of str to str
+        By arm, which centres missed rounds of the training, in words; an arm that all its centres trained is
+        left out.
     curves : tuple of LearningCurve
         The learning curves of its arms; empty if it is not a network.
     cells : tuple of Cell
@@ -71,9 +75,15 @@ class ModelView:
     arms: tuple[str, ...]
     labels: tuple[str, ...]
     leading: tuple[str, ...]
+    absences: Mapping[str, str]
     curves: tuple[LearningCurve, ...]
     cells: tuple[Cell, ...]
     rows: tuple[EvaluationRow, ...]
+
+    @property
+    def title(self) -> str:
+        """The model's name, with a mark if not all centres trained it in an arm that represents it."""
+        return f"{self.name} ({PARTIAL})" if any(arm in self.absences for arm in self.leading) else self.name
 
 
 @dataclass(frozen=True)
@@ -134,6 +144,7 @@ def _build_model_view(results: Results, name: str) -> ModelView:
         arms=tuple(labels),
         labels=tuple(labels.values()),
         leading=tuple(dict.fromkeys(arm.arm for arm in trained if arm.kind == kind)),
+        absences={curve.arm: curve.describe_absence() for curve in curves if curve.partial},
         curves=curves,
         cells=cells,
         rows=tuple(_build_rows(cells, tuple(labels), centres_of(results))),

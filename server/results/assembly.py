@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from common.cards.contributors import PARTIAL
 from common.messages.headers import SiteFacts
+from common.plan.matrix import Trainers
 from common.plan.study import StudyPlan
+from common.stats.estimate import Status
 from server.phases.agreement import ComparedReadings
 from server.phases.cohort import DescribedColumn
 from server.phases.comparison import ComparedModels
 from server.phases.evaluation import EvaluatedModels
-from server.phases.explanation import AttentionMap
+from server.phases.explanation import ExplainedModels
 from server.phases.fitting import FittedRegression
 from server.phases.preparation import Preparation
+from server.phases.reference import explain_reference
 from server.phases.regression import Screening
 from server.phases.selection import ArmSelection
 from server.phases.svm import TrainedSvm
@@ -23,11 +27,28 @@ from server.results.comparison import record_comparisons, record_heterogeneity
 from server.results.evaluation import record_cell, record_subgroups
 from server.results.file import Results, record_site, record_study
 from server.results.hiding import record_masking
+from server.results.missing import (
+    note_centres_without_outcome,
+    note_missing_reference,
+    note_unexplained,
+    note_untrained,
+)
+from server.results.multiplicity import note_multiplicity
 from server.results.provenance import Provenance
 from server.results.readings import record_reproducibility
 from server.results.regression import record_fitted_model, record_regression
-from server.results.selection import FeatureSelection, record_selection
-from server.results.training import record_curve, record_machine, record_overlay
+from server.results.selection import (
+    FeatureSelection,
+    note_models_without_radiomics,
+    record_selection,
+)
+from server.results.training import (
+    LearningCurve,
+    list_partial_scores,
+    record_curve,
+    record_machine,
+    record_overlay,
+)
 from server.run import StudyRun
 
 
@@ -61,8 +82,8 @@ class StudyOutcome:
         The evaluation matrix.
     compared : ComparedModels or None
         Comparisons of models, and of centres.
-    maps : tuple of AttentionMap
-        Of synthetic patients.
+    explanation : ExplainedModels
+        Attention maps of synthetic patients, and which networks have none.
     """
 
     facts: Mapping[str, SiteFacts]
@@ -77,7 +98,7 @@ class StudyOutcome:
     reference: str | None = None
     evaluated: EvaluatedModels | None = None
     compared: ComparedModels | None = None
-    maps: tuple[AttentionMap, ...] = ()
+    explanation: ExplainedModels = field(default_factory=ExplainedModels)
 
     @property
     def table_models(self) -> tuple[FittedRegression | TrainedSvm, ...]:
@@ -85,13 +106,29 @@ class StudyOutcome:
         return (*self.fitted, *self.machines)
 
     @property
-    def unfitted(self) -> frozenset[tuple[str, str]]:
-        """Model and arm of what could not be fitted; of a model that stays at its site nothing is known."""
-        return frozenset(
-            (trained.model.name, trained.arm.name)
+    def trainers(self) -> Mapping[tuple[str, str], Trainers]:
+        """By model and arm, who took part in the training of each network, where that was recorded."""
+        return {
+            (network.model.name, network.arm.name): network.trainers
+            for network in self.trained
+            if network.trainers is not None
+        }
+
+    @property
+    def unfitted(self) -> Mapping[tuple[str, str], Status]:
+        """Why each model and arm is missing, if so."""
+        untrained = {
+            (network.model.name, network.arm.name): network.standing
+            for network in self.trained
+            if not network.standing.ok
+        }
+        return untrained | {
+            (trained.model.name, trained.arm.name): replace(
+                trained.standing, reason=f"not fitted: {trained.standing.reason}"
+            )
             for trained in self.table_models
-            if trained.fitted is not None and not trained.fitted.standing.ok
-        )
+            if not trained.standing.ok
+        }
 
 
 def assemble(run: StudyRun, outcome: StudyOutcome, provenance: Provenance) -> Results:
@@ -104,8 +141,14 @@ def assemble(run: StudyRun, outcome: StudyOutcome, provenance: Provenance) -> Re
     """
     plan, preparation = run.plan, outcome.preparation
     judgements = () if outcome.evaluated is None else outcome.evaluated.judgements
-    return Results(
-        study=record_study(plan, outcome.reference, record_masking(run, outcome.trained)),
+    curves = tuple(record_curve(network, preparation) for network in outcome.trained)
+    results = Results(
+        study=record_study(
+            plan,
+            outcome.reference,
+            record_masking(run, outcome.trained),
+            None if outcome.reference is None else explain_reference(plan, outcome.trained),
+        ),
         sites=tuple(record_site(plan, name, facts) for name, facts in sorted(outcome.facts.items())),
         flow=(
             *(record_flow(site, flow) for site, flow in sorted(preparation.flows.items())),
@@ -114,7 +157,7 @@ def assemble(run: StudyRun, outcome: StudyOutcome, provenance: Provenance) -> Re
         parts=tuple(record_parts(preparation)),
         cohort=record_cohort(outcome.cohort),
         regression=None if outcome.screening is None else record_regression(plan, outcome.screening),
-        training=tuple(record_curve(network) for network in outcome.trained),
+        training=curves,
         reproducibility=record_reproducibility(plan, outcome.readings, outcome.selections),
         selections=tuple(_list_selections(outcome)),
         fitted=tuple(record_fitted_model(plan, regression) for regression in outcome.fitted),
@@ -123,10 +166,15 @@ def assemble(run: StudyRun, outcome: StudyOutcome, provenance: Provenance) -> Re
         comparisons=() if outcome.compared is None else tuple(record_comparisons(plan, outcome.compared)),
         subgroups=tuple(record_subgroups(judgements)),
         heterogeneity=() if outcome.compared is None else tuple(record_heterogeneity(outcome.compared)),
-        overlays=tuple(record_overlay(attention) for attention in outcome.maps),
-        notes=tuple(_list_notes(plan, outcome)),
+        overlays=tuple(record_overlay(attention) for attention in outcome.explanation.maps),
+        notes=(
+            *_note_what_is_missing(plan, outcome),
+            *_note_partial_models(outcome, curves),
+            *_list_notes(plan, outcome),
+        ),
         provenance=provenance,
     )
+    return results.model_copy(update={"notes": (*results.notes, *note_multiplicity(results))})
 
 
 def _list_selections(outcome: StudyOutcome) -> Iterator[FeatureSelection]:
@@ -136,6 +184,28 @@ def _list_selections(outcome: StudyOutcome) -> Iterator[FeatureSelection]:
     by_arm = {arm: selection for arm, selection in reversed(selections) if selection is not None}
     for arm in sorted(by_arm, key=lambda arm: (arm.kind != "federated", arm.name)):
         yield record_selection(arm, by_arm[arm])
+
+
+def _note_partial_models(outcome: StudyOutcome, curves: Sequence[LearningCurve]) -> Iterator[str]:
+    """Which networks not all centres of their arm trained, and which models of the table take their score."""
+    for curve in curves:
+        if curve.partial:
+            yield f"{curve.model} ({curve.arm}) is {PARTIAL}: {curve.describe_trainers()}."
+    for trained in outcome.table_models:
+        networks = list_partial_scores(curves, trained.model, trained.arm)
+        if networks:
+            yield (
+                f"{trained.model.name} ({trained.arm.name}) takes the score of {' and '.join(networks)}, "
+                f"which is {PARTIAL}."
+            )
+
+
+def _note_what_is_missing(plan: StudyPlan, outcome: StudyOutcome) -> Iterator[str]:
+    yield from note_centres_without_outcome(plan, outcome.preparation)
+    yield from note_untrained(outcome.trained)
+    yield from note_missing_reference(plan, outcome.reference, outcome.unfitted)
+    yield from note_unexplained(outcome.explanation)
+    yield from note_models_without_radiomics(outcome.table_models)
 
 
 def _list_notes(plan: StudyPlan, outcome: StudyOutcome) -> Iterator[str]:
@@ -148,8 +218,9 @@ def _list_notes(plan: StudyPlan, outcome: StudyOutcome) -> Iterator[str]:
             "Two sites: each can compute the other's sums by subtracting its own from the total; "
             "the plan acknowledges this."
         )
-    trained = [(network.arm, network.path is not None) for network in outcome.trained]
-    trained += [(model.arm, model.fitted is not None) for model in outcome.table_models]
+    there = [network for network in outcome.trained if network.standing.ok]
+    trained = [(network.arm, network.path is not None) for network in there]
+    trained += [(model.arm, model.fitted is not None) for model in outcome.table_models if model.standing.ok]
     local = [(arm.sites[0], left) for arm, left in trained if arm.kind == "local"]
     released = sorted({site for site, left in local if left})
     if released:

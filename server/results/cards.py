@@ -18,6 +18,7 @@ from common.plan.study import Arm, CnnModel
 from server.results.assembly import StudyOutcome
 from server.results.evaluation import Cell
 from server.results.file import Results
+from server.results.training import list_partial_scores
 from server.run import StudyRun
 
 
@@ -68,7 +69,8 @@ def _make_card(
         profile=plan.profile,
         model=model.name,
         arm=arm.name,
-        training=tuple(_describe_centre(results, site, model) for site in arm.sites),
+        training=tuple(_describe_centre(results, site, (model, arm)) for site in arm.sites),
+        partial_scores=list_partial_scores(results.training, model, arm),
         outcome=plan.cohort.outcome,
         operating_point=thresholds[0] if thresholds else plan.evaluation.threshold,
         operating_point_from="youden" if chosen else "plan",
@@ -78,11 +80,12 @@ def _make_card(
     )
 
 
-def _describe_centre(results: Results, site: str, model: AnyTrainedModel) -> TrainingCentre:
+def _describe_centre(results: Results, site: str, trained: tuple[AnyTrainedModel, Arm]) -> TrainingCentre:
     """The centre with the number of its patients who trained the model; None where a size is not shown.
 
     Validation patients train a model of the table, too: it has no round to choose.
     """
+    model, arm = trained
     parts = {"train"} if isinstance(model, CnnModel) else {"train", "validation"}
     sizes = [
         size
@@ -91,7 +94,15 @@ def _describe_centre(results: Results, site: str, model: AnyTrainedModel) -> Tra
         for size in (part.positive, part.negative)
     ]
     shown = [size for size in sizes if size is not None]
-    return TrainingCentre(site=site, patients=sum(shown) if len(shown) == len(sizes) else None)
+    rounds = {
+        part.site: part.rounds
+        for curve in results.training
+        if (curve.model, curve.arm) == (model.name, arm.name)
+        for part in curve.contributions
+    }
+    return TrainingCentre(
+        site=site, patients=sum(shown) if len(shown) == len(sizes) else None, rounds=rounds.get(site)
+    )
 
 
 def _read_metric(cell: Cell) -> Metric:

@@ -1,53 +1,109 @@
-"""How long each phase of a run took, and how many rounds of messages."""
+"""How long each phase of a run takes, and what it exchanges with the sites, written down as it happens."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
+from server.results.journal import Journal, PhaseLine, RunLine, add_up
 
-@dataclass(frozen=True)
-class PhaseCost:
-    """What one phase cost.
-
-    Attributes
-    ----------
-    seconds : float
-        Wall time.
-    rounds : int
-        Rounds of messages.
-    """
-
-    seconds: float
-    rounds: int
+if TYPE_CHECKING:
+    from server.exchange import Traffic
 
 
 @dataclass
 class PhaseClock:
-    """Wall time and message rounds by phase, in the order in which they ran.
+    """Measures the phases of one run, in the study's journal.
 
     Attributes
     ----------
-    rounds : callable
-        Returns how many rounds of messages there were so far.
-    started : datetime
-        When the clock was made, UTC.
-    costs : dict of str to PhaseCost
-        By the name of each phase that has ended.
+    traffic : Traffic
+        What was exchanged with the sites in this run so far.
+    journal : Journal
+        Of the study.
+    run : int
+        Number of the run.
     """
 
-    rounds: Callable[[], int]
-    started: datetime = field(default_factory=lambda: datetime.now(UTC))
-    costs: dict[str, PhaseCost] = field(default_factory=dict)
+    traffic: Traffic
+    journal: Journal
+    run: int
+    _phase: str = field(default="", repr=False)
+    _began: float = field(default=0.0, repr=False)
+    _before: Traffic | None = field(default=None, repr=False)
+    _known: list[PhaseLine] = field(default_factory=list, repr=False)
 
     @contextmanager
     def measure(self, name: str) -> Iterator[None]:
-        """A context whose time and rounds are recorded as the cost of this phase."""
-        begin, before = time.perf_counter(), self.rounds()
+        """A context whose time and traffic are written down as the cost of this phase.
+
+        Raises
+        ------
+        StorageError
+            If the journal cannot be written.
+        """
+        self._phase, self._began, self._before = name, time.perf_counter(), replace(self.traffic)
+        self._known = [line for line in self.journal.phases if (line.run, line.phase) == (self.run, name)]
         try:
             yield
         finally:
-            self.costs[name] = PhaseCost(time.perf_counter() - begin, self.rounds() - before)
+            self.note()
+            self._before = None
+
+    def note(self) -> None:
+        """Write down what the phase has cost so far; nothing between phases.
+
+        Raises
+        ------
+        StorageError
+            If the journal cannot be written.
+        """
+        before, now = self._before, self.traffic
+        if before is None:
+            return
+        line = PhaseLine(
+            run=self.run,
+            phase=self._phase,
+            at=tell_time(),
+            seconds=round(time.perf_counter() - self._began, 3),
+            rounds=now.rounds - before.rounds,
+            messages=now.messages - before.messages,
+            bytes_sent=now.bytes_sent - before.bytes_sent,
+            bytes_received=now.bytes_received - before.bytes_received,
+        )
+        self.journal.append(add_up([*self._known, line])[line.phase])
+
+
+def start_clock(
+    traffic: Traffic, journal: Journal, versions: Mapping[str, str], *, earlier: bool
+) -> PhaseClock:
+    """The clock of a new run, whose beginning is now in the journal.
+
+    Parameters
+    ----------
+    traffic : Traffic
+        What is exchanged with the sites in this run.
+    journal : Journal
+        Of the study.
+    versions : mapping of str to str
+        Of the coordinator's Python and packages.
+    earlier : bool
+        Whether the study's folder shows that runs before this one left no line in the journal.
+
+    Raises
+    ------
+    StorageError
+        If the journal cannot be written.
+    """
+    number = len(journal.runs) + 1
+    journal.append(RunLine(run=number, started=tell_time(), versions=dict(versions), earlier=earlier))
+    return PhaseClock(traffic, journal, number)
+
+
+def tell_time() -> str:
+    """Now, UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

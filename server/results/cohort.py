@@ -69,7 +69,7 @@ class VariableDescription(Record):
     percent: float | None = None
     """Of a category: its share of the patients with a value."""
     mean: float | None = None
-    """Of a continuous variable that a t-test compared, in its unit."""
+    """Of a continuous variable that is tested by a t-test, in its unit."""
     sd: float | None = None
     """Standard deviation, of the same."""
     first_quartile: float | None = None
@@ -105,6 +105,8 @@ class CohortRow(Record):
     """Of the difference; None where there is none."""
     test: str = ""
     """Which gave the p-value."""
+    chosen_on: str = ""
+    """On whose values a rule chose between t-test and ranks; empty: the plan named it, or not recorded."""
     statistic: float | None = None
     """Of the test; None for an exact one."""
     note: str = ""
@@ -153,8 +155,9 @@ def _list_lines(column: TableColumn, variable: Variable, row: TableRow) -> Itera
             label=variable.label,
             unit=variable.unit,
             decimals=variable.decimals,
-            negative=_describe_values(row.groups[NOT_EXPANDED], row.test),
-            positive=_describe_values(row.groups[EXPANDED], row.test),
+            negative=_describe_values(row.groups[NOT_EXPANDED], ranked=_is_ranked(row)),
+            positive=_describe_values(row.groups[EXPANDED], ranked=_is_ranked(row)),
+            chosen_on=row.variable.chosen_on,
             smd=row.smd,
             **_test_fields(row.test),
         )
@@ -191,9 +194,13 @@ def _test_fields(test: TestResult) -> dict[str, Any]:
     return {"p_value": test.p, "test": test.method, "statistic": test.statistic, "note": test.note}
 
 
-def _describe_values(description: Description, test: TestResult) -> VariableDescription:
-    """Mean and SD where a t-test compared them, quartiles where ranks were compared, as the paper prints."""
-    ranked = test.method.startswith("Mann-Whitney")
+def _is_ranked(row: ContinuousRow) -> bool:
+    """Whether ranks compare the groups, also where the test's result is withheld."""
+    return row.variable.test == "mann-whitney" or row.test.method.startswith("Mann-Whitney")
+
+
+def _describe_values(description: Description, *, ranked: bool) -> VariableDescription:
+    """Mean and SD where a t-test compares them, quartiles where ranks are compared, as the paper prints."""
     return VariableDescription(
         used=description.n_used,
         missing=description.n_missing,

@@ -14,7 +14,7 @@ from common.stats.confusion import ConfusionMatrix
 from common.stats.decision import NetBenefit
 from common.stats.estimate import Estimate, absent
 from common.stats.roc import RocResult
-from common.stats.subgroups import compare_unpaired
+from common.stats.unpaired import compare_unpaired
 from server.results.records import Count, Record
 
 if TYPE_CHECKING:
@@ -49,6 +49,9 @@ class Calibration(Record):
     """1 if risks spread as they should; below if they are too extreme."""
     points: tuple[ReliabilityPoint, ...]
     """Of the reliability diagram, merged until each may be shown."""
+    clipped: Count | None = None
+    """Scores below 1e-6 or above 1 - 1e-6: intercept and slope take their logits at these limits. None where
+    the number may not be shown, or was not recorded."""
 
 
 class Cell(Record):
@@ -62,6 +65,8 @@ class Cell(Record):
     """How the arm trains; "given" is a score of the table."""
     training_sites: tuple[str, ...]
     """Whose patients trained the model."""
+    partial: bool = False
+    """Whether a centre that should have trained the model missed one of the rounds that made it."""
     cohort_sites: tuple[str, ...]
     """Whose patients it is judged on."""
     part: Part
@@ -78,6 +83,9 @@ class Cell(Record):
     """Area under the ROC curve."""
     auc_error_bound: float | None
     """The AUC of the raw scores lies within this of the value."""
+    auc_interval_bound: float | None = None
+    """Each limit of the raw scores' interval lies within this of the printed one; None where there is no
+    interval, or not recorded."""
     roc: tuple[RocPoint, ...]
     """The curve, empty where it may not be shown."""
     confusion: ConfusionMatrix
@@ -127,6 +135,8 @@ class Subgroup(Record):
     """Patients without."""
     auc: Estimate
     """Area under the ROC curve within the subgroup."""
+    auc_error_bound: float | None = None
+    """The AUC of the raw scores lies within this of the value; None where there is none, or not recorded."""
     p_interaction: float | None = None
     """Of the difference from the variable's first level."""
 
@@ -134,11 +144,15 @@ class Subgroup(Record):
 def record_cell(judgement: Judgement) -> Cell:
     """One model on one cohort, with its threshold in the score's own unit."""
     scorer, roc, confusion = judgement.scorer, judgement.roc, judgement.confusion
+    taking_part = judgement.trainers
     return Cell(
         model=scorer.model.name,
         arm=scorer.arm.name,
         kind=scorer.arm.kind,
-        training_sites=scorer.arm.sites,
+        training_sites=tuple(
+            site for site in scorer.arm.sites if taking_part is None or site in taking_part.trained
+        ),
+        partial=taking_part is not None and taking_part.partial,
         cohort_sites=judgement.cohort.sites,
         part=judgement.cohort.part,
         relation=judgement.relation,
@@ -147,6 +161,7 @@ def record_cell(judgement: Judgement) -> Cell:
         missing=roc.auc.n_missing,
         auc=roc.auc,
         auc_error_bound=roc.error_bound,
+        auc_interval_bound=roc.interval_bound,
         roc=_list_roc_points(judgement),
         confusion=confusion.matrix,
         accuracy=confusion.accuracy,
@@ -183,6 +198,7 @@ def _record_levels(judgement: Judgement, name: str, levels: tuple[RocResult, ...
             positive=roc.n_positive,
             negative=roc.n_negative,
             auc=roc.auc,
+            auc_error_bound=roc.error_bound,
             p_interaction=compare_unpaired(roc, levels[0]).p if place else None,
         )
 
@@ -225,4 +241,5 @@ def _record_calibration(
         intercept=recalibration.intercept,
         slope=recalibration.slope,
         points=calibration.points,
+        clipped=calibration.n_clipped,
     )

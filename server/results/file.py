@@ -5,8 +5,9 @@ The same plan on the same patients gives the same bytes, but for `provenance`: w
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -24,8 +25,12 @@ from server.results.records import Record
 from server.results.regression import FittedModel, RegressionTable
 from server.results.selection import FeatureSelection
 from server.results.training import LearningCurve, Overlay, SupportVectorMachine
+from server.results.version_one import upgrade
 
-SCHEMA_VERSION = 1
+if TYPE_CHECKING:
+    from server.phases.reference import ReferenceOrigin
+
+SCHEMA_VERSION = 2
 
 
 class SiteSummary(Record):
@@ -65,7 +70,12 @@ class StudySummary(Record):
     hiding: Masking | None = None
     """None: the coordinator saw every centre's own numbers, or there is one centre."""
     reference_model: str | None
-    """Named in the plan, or chosen by validation AUC."""
+    """With which the others are compared; None if nothing was evaluated."""
+    reference_origin: Literal["plan", "validation AUC", "first model"] | None = None
+    """Named in the plan; the network with the best validation AUC; or the plan's first model, because no
+    network was validated. None: nothing was evaluated, or not recorded."""
+    reference_equals: tuple[str, ...] = ()
+    """Networks with the same validation AUC; the first name in the alphabet was taken."""
     plan: dict[str, Any]
     """Every setting, defaults included."""
 
@@ -73,7 +83,7 @@ class StudySummary(Record):
 class Results(Record):
     """One finished study."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     """Of this file's format."""
     study: StudySummary
     """What was done."""
@@ -104,7 +114,7 @@ class Results(Record):
     subgroups: tuple[Subgroup, ...] = ()
     """Every model within the levels of the variables that the plan names."""
     heterogeneity: tuple[CentreHeterogeneity, ...] = ()
-    """Of every model that several centres judge."""
+    """Of every model, between centres; empty if the study has one centre."""
     overlays: tuple[Overlay, ...]
     """Attention maps of synthetic patients."""
     notes: tuple[str, ...]
@@ -126,7 +136,12 @@ class Results(Record):
         return self
 
 
-def record_study(plan: StudyPlan, reference: str | None, hiding: Masking | None) -> StudySummary:
+def record_study(
+    plan: StudyPlan,
+    reference: str | None,
+    hiding: Masking | None,
+    origin: ReferenceOrigin | None = None,
+) -> StudySummary:
     """What was done, with the model that the others were compared with and how sums were hidden."""
     return StudySummary(
         name=plan.name,
@@ -140,6 +155,8 @@ def record_study(plan: StudyPlan, reference: str | None, hiding: Masking | None)
         two_site_ack=plan.two_site_ack,
         hiding=hiding,
         reference_model=reference,
+        reference_origin=None if origin is None else origin.kind,
+        reference_equals=() if origin is None else origin.equals,
         plan=plan.model_dump(mode="json"),
     )
 
@@ -162,7 +179,7 @@ def save_results(results: Results, path: Path) -> None:
 
 
 def load_results(path: Path) -> Results:
-    """The results in a file.
+    """The results in a file of this version or of version 1.
 
     Raises
     ------
@@ -170,7 +187,7 @@ def load_results(path: Path) -> Results:
         If it is missing, damaged or of another version.
     """
     try:
-        return Results.model_validate_json(path.read_bytes())
+        return _read(path.read_bytes())
     except FileNotFoundError:
         raise ResumeError(f"{path}: no such file -> a finished study writes results.json") from None
     except OSError as failure:
@@ -182,3 +199,24 @@ def load_results(path: Path) -> Results:
             f"{path}: no results of schema version {SCHEMA_VERSION}: {where}: {first['msg']} "
             "-> run the study again, or use the rhe that wrote it"
         ) from None
+
+
+def _read(content: bytes) -> Results:
+    try:
+        return Results.model_validate_json(content)
+    except ValidationError:
+        # Only a file that is not of this version is parsed a second time.
+        document = _parse_version_one(content)
+        if document is None:
+            raise
+    return Results.model_validate_json(json.dumps(upgrade(document)))
+
+
+def _parse_version_one(content: bytes) -> dict[str, Any] | None:
+    """The parsed file if it says that it is of version 1, else None."""
+    try:
+        document = json.loads(content)
+    except ValueError:
+        return None
+    is_first = isinstance(document, dict) and document.get("schema_version") == 1
+    return document if is_first else None

@@ -10,8 +10,8 @@ from pydantic import Field
 from common.hiding.noise import site_privacy
 from common.hiding.rounds import parts_of
 from common.models.checkpoint import load
-from common.plan.study import StudyPlan
 from server.results.records import Record
+from server.run import name_checkpoint
 
 if TYPE_CHECKING:
     from server.phases.training import TrainedModel
@@ -58,17 +58,22 @@ def record_masking(run: StudyRun, trained: Iterable[TrainedModel]) -> Masking | 
         minimum=run.roster.minimum,
         colluders=run.roster.colluders,
         weights=run.plan.privacy.weights,
-        noise=_record_noise(run.plan, trained),
+        noise=_record_noise(run, trained),
     )
 
 
-def _record_noise(plan: StudyPlan, trained: Iterable[TrainedModel]) -> AddedNoise | None:
-    """The noise on the federated trainings; None if there was none."""
-    noise = plan.privacy.noise
+def _record_noise(run: StudyRun, trained: Iterable[TrainedModel]) -> AddedNoise | None:
+    """The noise on the federated trainings; None if there was none.
+
+    A training that failed counts as one that was finished: what it opened before cannot be taken back.
+    """
+    plan, noise = run.plan, run.plan.privacy.noise
     sizes = [
-        (network.arm, parts_of(plan, load(network.path).layout))
+        (network.arm, parts_of(plan, load(path).layout))
         for network in trained
-        if noise is not None and network.path is not None and network.arm.kind == "federated"
+        if noise is not None and network.arm.kind == "federated"
+        for path in (network.path or name_checkpoint(run.checkpoints, network.model, network.arm),)
+        if path.exists()
     ]
     privacy = site_privacy(plan, sizes)
     if noise is None or privacy is None:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from common.messages.headers import SiteFacts, StatedPolicy
+from common.messages.headers import StatedPolicy
 from common.runtime.machine import name_processor
-from server.results.clock import PhaseClock
-from server.results.records import Record
+from server.results.clock import tell_time
+from server.results.journal import Journal, RunLine, add_up
+from server.results.records import Count, Record
 
 if TYPE_CHECKING:
-    from server.exchange import Exchange
+    from server.phases.admission import Admission
     from server.run import StudyRun
 
-_PACKAGES = ("rhe", "flwr", "torch", "monai", "numpy", "scipy")
+_PACKAGES = ("rhe", "flwr", "torch", "monai", "numpy", "scipy", "SimpleITK")
 
 
 class PhaseTime(Record):
@@ -30,6 +29,21 @@ class PhaseTime(Record):
     """By the coordinator's clock."""
     rounds: int = 0
     """Of messages to the sites."""
+
+
+class RunOfStudy(Record):
+    """One run of the study: a study that was interrupted took several."""
+
+    started: str
+    """UTC, ISO 8601."""
+    last_heard: str
+    """When its last round of messages or phase was written down, UTC, ISO 8601."""
+    seconds: float
+    """In its phases, by the coordinator's clock."""
+    rounds: Count
+    """Of messages to the sites."""
+    versions: dict[str, str]
+    """Of the coordinator's Python and packages, by name."""
 
 
 class SiteProvenance(Record):
@@ -66,6 +80,12 @@ class Provenance(Record):
     """In the order of the study."""
     roster: str = ""
     """Fingerprint of the list of centres that the authority signed, where sums were hidden."""
+    runs: tuple[RunOfStudy, ...] = ()
+    """Of the study, the last of which finished it; empty where not recorded."""
+    earlier_runs: bool = False
+    """Whether runs before these left no record: then times, rounds and messages lack theirs."""
+    differences: tuple[str, ...] = ()
+    """Versions of packages that are not the same everywhere, in words."""
     message_rounds: int
     """Rounds of messages to the sites."""
     messages: int
@@ -78,38 +98,62 @@ class Provenance(Record):
     def describe_rounds(self) -> str:
         """How many rounds of messages the study took, in one line."""
         phases = ", ".join(f"{phase.phase} {phase.rounds}" for phase in self.phases if phase.rounds)
-        return f"{self.message_rounds} rounds of messages: {phases}"
+        runs = f" in {len(self.runs)} runs" if len(self.runs) > 1 else ""
+        return f"{self.message_rounds} rounds of messages{runs}: {phases}"
 
 
-def record_provenance(
-    run: StudyRun, exchange: Exchange, clock: PhaseClock, facts: Mapping[str, SiteFacts]
-) -> Provenance:
-    """When, where and how fast the study ran; it ends now.
+def read_own_versions() -> dict[str, str]:
+    """The coordinator's versions of Python and of the packages that decide numbers and messages, by name.
 
     Raises
     ------
     importlib.metadata.PackageNotFoundError
         If a package of the coordinator is not installed.
     """
-    traffic = exchange.traffic
+    return {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES}
+
+
+def record_provenance(run: StudyRun, journal: Journal, admission: Admission) -> Provenance:
+    """When, where and how fast the study ran, in all its runs; it ends now.
+
+    Raises
+    ------
+    importlib.metadata.PackageNotFoundError
+        If a package of the coordinator is not installed.
+    """
+    phases = add_up(journal.phases).values()
+    versions = read_own_versions()
     return Provenance(
-        started=clock.started.isoformat(timespec="seconds"),
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        started=journal.runs[0].started,
+        finished=tell_time(),
         backend=run.backend,
-        python=platform.python_version(),
-        versions={package: version(package) for package in _PACKAGES},
+        python=versions.pop("python"),
+        versions=versions,
         processor=f"{name_processor()}, {os.cpu_count()} logical processors",
         sites=tuple(
             SiteProvenance(name=site, device=stated.device, versions=stated.versions, policy=stated.policy)
-            for site, stated in sorted(facts.items())
+            for site, stated in sorted(admission.facts.items())
         ),
         phases=tuple(
-            PhaseTime(phase=name, seconds=round(cost.seconds, 3), rounds=cost.rounds)
-            for name, cost in clock.costs.items()
+            PhaseTime(phase=cost.phase, seconds=round(cost.seconds, 3), rounds=cost.rounds) for cost in phases
         ),
         roster="" if run.roster is None or not run.plan.hides_sums else run.roster.fingerprint,
-        message_rounds=traffic.rounds,
-        messages=traffic.messages,
-        bytes_sent=traffic.bytes_sent,
-        bytes_received=traffic.bytes_received,
+        message_rounds=sum(cost.rounds for cost in phases),
+        messages=sum(cost.messages for cost in phases),
+        bytes_sent=sum(cost.bytes_sent for cost in phases),
+        bytes_received=sum(cost.bytes_received for cost in phases),
+        runs=tuple(_record_run(journal, line) for line in journal.runs),
+        earlier_runs=journal.runs[0].earlier,
+        differences=admission.differences,
+    )
+
+
+def _record_run(journal: Journal, begun: RunLine) -> RunOfStudy:
+    phases = [cost for cost in journal.phases if cost.run == begun.run]
+    return RunOfStudy(
+        started=begun.started,
+        last_heard=max((cost.at for cost in phases), default=begun.started),
+        seconds=round(sum(cost.seconds for cost in phases), 3),
+        rounds=sum(cost.rounds for cost in phases),
+        versions=begun.versions,
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from common.cohort.repeated_readings import Reader, Reading
+from common.cohort.repeated_readings import FIRST, Reader
 from common.cohort.schema import BY_NAME
+from common.plan.sections import ReadingCriterion
 from common.plan.study import StudyPlan
 from common.radiomics.features import FEATURES
 from common.radiomics.stable_features import FeatureAgreement
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ReadingAgreement(Record):
-    """How far two readings of the same patients agree."""
+    """How far two or more readings of the same patients agree."""
 
     kind: Literal["volume", "marker", "suggestion"]
     """Volumes of two masks; two readers' findings; a computed suggestion beside a reader's finding."""
@@ -29,7 +30,10 @@ class ReadingAgreement(Record):
     label: str
     """As the paper prints it."""
     reader: Reader
-    """The repeated reading that is compared with the first; of a suggestion, whose finding it is."""
+    """The last of `readings`: of a pair with the first reading, the repeated one."""
+    readings: tuple[Reader, ...] = ()
+    """All that are compared with each other; of a suggestion, whose finding it is. Not recorded before
+    version 2, when the first reading stood in each pair."""
     sites: Count
     """With patients who were read so."""
     used: Count | None
@@ -39,7 +43,16 @@ class ReadingAgreement(Record):
     method: str
     """The statistic, e.g. "ICC(2,1)"."""
     agreement: Estimate
-    """Intraclass correlation of volumes, else Cohen's kappa."""
+    """Intraclass correlation of volumes, else Cohen's kappa of two readings and Fleiss' of more."""
+    null_error: float | None = None
+    """Standard error of Fleiss' kappa under agreement by chance alone (Fleiss, Nee and Landis 1979)."""
+    p: float | None = None
+    """Two-sided, of agreement by chance alone; of Fleiss' kappa only."""
+
+    @property
+    def compared(self) -> tuple[Reader, ...]:
+        """The readings that are compared with each other, or with a suggestion."""
+        return self.readings or ((self.reader,) if self.kind == "suggestion" else (FIRST, self.reader))
 
 
 class FeatureIcc(Record):
@@ -56,10 +69,10 @@ class FeatureIcc(Record):
 
 
 class FeatureReading(Record):
-    """All features in one repeated reading beside the first."""
+    """All features in one repeated reading beside the first, or in several readings at once."""
 
-    reading: Reading
-    """The repeated one."""
+    reading: ReadingCriterion
+    """The repeated one, "all-readers" or "all-sessions"."""
     sites: tuple[str, ...]
     """Whose training patients were judged together."""
     used: Count | None
@@ -98,6 +111,8 @@ class Reproducibility(Record):
     """Whether the same persons read at all sites, as the plan says."""
     agreements: tuple[ReadingAgreement, ...]
     """Empty if the study did not ask."""
+    readers: tuple[str, ...] = ()
+    """The readers' names in the plan, "" where it gives none. Not recorded before version 2."""
     filters: tuple[FeatureFilter, ...]
     """One a federated arm; empty if no feature had to be reproducible."""
 
@@ -114,21 +129,29 @@ def record_reproducibility(
     if not compared and not filters:
         return None
     agreements = tuple(_record_agreement(readings) for readings in compared)
-    return Reproducibility(same_readers=plan.agreement.same_readers, agreements=agreements, filters=filters)
+    return Reproducibility(
+        same_readers=plan.agreement.same_readers,
+        agreements=agreements,
+        readers=tuple(reader.name for reader in plan.agreement.readers),
+        filters=filters,
+    )
 
 
 def _record_agreement(compared: ComparedReadings) -> ReadingAgreement:
     estimate = compared.estimate
     return ReadingAgreement(
-        kind=compared.pairing.kind,
-        name=compared.pairing.name,
-        label=BY_NAME[compared.pairing.name].label,
-        reader=compared.pairing.reader,
+        kind=compared.comparison.kind,
+        name=compared.comparison.name,
+        label=BY_NAME[compared.comparison.name].label,
+        reader=compared.comparison.reader,
+        readings=compared.comparison.readings,
         sites=compared.sites,
         used=estimate.n_used,
         missing=estimate.n_missing,
         method=compared.statistic,
         agreement=estimate,
+        null_error=compared.null_error,
+        p=compared.p,
     )
 
 
@@ -152,7 +175,9 @@ def _record_filter(plan: StudyPlan, selection: ArmSelection, judged: JudgedFeatu
     )
 
 
-def _record_reading(reading: Reading, sites: tuple[str, ...], agreement: FeatureAgreement) -> FeatureReading:
+def _record_reading(
+    reading: ReadingCriterion, sites: tuple[str, ...], agreement: FeatureAgreement
+) -> FeatureReading:
     estimates = agreement.estimates[reading]
     used = [estimate.n_used for estimate in estimates if estimate.n_used is not None]
     return FeatureReading(

@@ -12,7 +12,7 @@ from common.messages.headers import Effect, Fitted
 from common.plan.design import Column, Design, covariate_label, covariate_unit, design_of, reference_of
 from common.plan.models import INDEPENDENT, RADIOMICS
 from common.plan.study import LogisticModel, StudyPlan
-from common.stats.estimate import OK, Estimate, Interval, Status, Z, absent, undefined
+from common.stats.estimate import OK, Estimate, Status, Z, absent, undefined
 from common.stats.glm import odds
 from server.results.records import STAYED, Count, Record
 
@@ -32,6 +32,9 @@ class Association(Record):
     """Of leaving the whole variable out."""
     inflation: float | None = None
     """Variance inflation factor, for a factor brought to one degree of freedom; multivariable models only."""
+    largest_share: float | None = None
+    """Of the covariate's variance, the share that one patient makes up at least; None for a yes/no covariate
+    or a level, and where it was not recorded."""
 
 
 class RegressionRow(Record):
@@ -157,7 +160,7 @@ def record_fitted_model(plan: StudyPlan, regression: FittedRegression) -> Fitted
         used=None if fitted is None else fitted.used,
         missing=None if fitted is None else fitted.missing,
         method="" if fitted is None else fitted.method,
-        standing=STAYED if fitted is None else fitted.standing,
+        standing=STAYED if fitted is None and regression.standing.ok else regression.standing,
     )
 
 
@@ -174,7 +177,7 @@ def _list_rows(
     """One row a column; a categorical variable's reference level has a row without effect."""
     shared = {
         "variable": name,
-        "label": covariate_label(name),
+        "label": covariate_label(name, design.brain_a),
         "unit": covariate_unit(name),
         "used": None if univariate is None else univariate.used,
         "missing": None if univariate is None else univariate.missing,
@@ -220,11 +223,17 @@ def _find_association(fitted: Fitted | None, column: Column) -> Association | No
 
 def _record_association(effect: Effect, method: str) -> Association:
     half = Z * effect.standard_error
-    low, ratio, high = odds(effect.log_odds + np.array([-half, 0.0, half])).tolist()
-    interval = Interval(low, high, f"Wald, {method}")
+    low, high, name = effect.low, effect.high, effect.interval
+    if effect.interval == "Wald":
+        low, high, name = effect.log_odds - half, effect.log_odds + half, f"Wald, {method}"
     return Association(
-        odds_ratio=Estimate.of(ratio, interval, method),
+        odds_ratio=Estimate(_take_odds(effect.log_odds), _take_odds(low), _take_odds(high), name),
         p_value=effect.p,
         p_likelihood_ratio=effect.p_likelihood_ratio,
         inflation=effect.inflation,
+        largest_share=effect.largest_share,
     )
+
+
+def _take_odds(log_odds: float | None) -> float | None:
+    return None if log_odds is None else float(odds(np.array(log_odds)))

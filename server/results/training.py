@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from common.cards.contributors import describe_absence, describe_trainers
+from common.plan.models import AnyTrainedModel, TableModel
+from common.plan.study import Arm
 from common.stats.estimate import OK, Status
 from server.results.records import STAYED, Count, Record
 
 if TYPE_CHECKING:
     from server.phases.explanation import AttentionMap
+    from server.phases.preparation import Preparation
     from server.phases.svm import TrainedSvm
     from server.phases.training import TrainedModel
 
@@ -25,6 +30,22 @@ class CurvePoint(Record):
     """Mean training loss."""
     validation_auc: float | None
     """None where there is none or it may not be shown."""
+    contributors: tuple[str, ...] | None = None
+    """Centres whose patients trained in the round; None for an epoch of a local model, or not recorded."""
+    patients: Count | None = None
+    """Their training patients, by whose number the round's average is weighted unless the plan weighs all
+    centres alike; None where a centre's number may not be shown, or it was not recorded."""
+
+
+class CentreContribution(Record):
+    """What one centre of a federated arm gave to a network."""
+
+    site: str
+    """As in the plan."""
+    rounds: Count
+    """In how many of the rounds up to the chosen one its patients trained; 0: it took no part."""
+    patients: Count | None = None
+    """Its training patients; None where the number may not be shown."""
 
 
 class LearningCurve(Record):
@@ -42,6 +63,26 @@ class LearningCurve(Record):
     """Round or epoch that was kept."""
     points: tuple[CurvePoint, ...]
     """In order."""
+    standing: Status = OK
+    """Whether there is a network that scores; if not, why, and `chosen` is 0."""
+    partial: bool = False
+    """Whether a centre of the arm missed one of the rounds that made the model."""
+    contributions: tuple[CentreContribution, ...] = ()
+    """Of each centre of a federated arm, also of those that took no part; empty where not recorded."""
+
+    def describe_trainers(self) -> str:
+        """Who trained a federated network, in words; empty where that was not recorded."""
+        if not self.contributions:
+            return ""
+        return describe_trainers(self._rounds, self.chosen)
+
+    def describe_absence(self) -> str:
+        """Which centres missed rounds that made a federated network, in words; empty if none is known to."""
+        return describe_absence(self._rounds, self.chosen)
+
+    @property
+    def _rounds(self) -> dict[str, int]:
+        return {part.site: part.rounds for part in self.contributions}
 
 
 class SupportVectorMachine(Record):
@@ -65,6 +106,10 @@ class SupportVectorMachine(Record):
     """Random Fourier features of its linear form."""
     criterion: float | None = None
     """Of the chosen in cross-validation: AUC at a site, mean log-likelihood over sites."""
+    folds: Count | None = None
+    """Folds of that cross-validation; None where it did not come to one, or that was not recorded."""
+    fold_reason: str = ""
+    """Why there are fewer folds than planned; empty if there are as many, or that was not recorded."""
     deviation: float | None = None
     """Root mean square difference of its risks and the exact machine's, where a site compared them."""
     used: Count | None = None
@@ -94,23 +139,39 @@ class Overlay(Record):
     """The picture."""
 
 
-def record_curve(trained: TrainedModel) -> LearningCurve:
-    """The learning curve of one network, without validation AUCs that may not be shown."""
+def record_curve(trained: TrainedModel, preparation: Preparation) -> LearningCurve:
+    """The learning curve of one network and who trained it, without numbers that may not be shown."""
+    taking_part, sites = trained.trainers, trained.arm.sites
     return LearningCurve(
         model=trained.model.name,
         arm=trained.arm.name,
         kind=trained.arm.kind,
-        sites=trained.arm.sites,
+        sites=sites if taking_part is None else tuple(site for site in sites if site in taking_part.trained),
         chosen=trained.chosen,
         points=tuple(
             CurvePoint(
                 number=line.number,
                 loss=line.loss,
                 validation_auc=line.validation_auc if line.released else None,
+                contributors=line.contributors,
+                patients=None if line.contributors is None else preparation.show_training(line.contributors),
             )
             for line in trained.curve
         ),
+        standing=trained.standing,
+        partial=taking_part is not None and taking_part.partial,
+        contributions=tuple(
+            CentreContribution(site=site, rounds=rounds, patients=preparation.show_training([site]))
+            for site, rounds in (trained.rounds_by_site or {}).items()
+        ),
     )
+
+
+def list_partial_scores(curves: Iterable[LearningCurve], model: AnyTrainedModel, arm: Arm) -> tuple[str, ...]:
+    """Networks of the arm whose scores a model of the table takes, and that not all centres trained."""
+    partial = {curve.model for curve in curves if curve.arm == arm.name and curve.partial}
+    networks = model.networks if isinstance(model, TableModel) else ()
+    return tuple(name for name in networks if name in partial)
 
 
 def record_machine(machine: TrainedSvm) -> SupportVectorMachine:
@@ -123,7 +184,7 @@ def record_machine(machine: TrainedSvm) -> SupportVectorMachine:
         "sites": arm.sites,
     }
     if fitted is None:
-        return SupportVectorMachine(**shared, standing=STAYED)
+        return SupportVectorMachine(**shared, standing=STAYED if machine.standing.ok else machine.standing)
     return SupportVectorMachine(
         **shared,
         covariates=fitted.covariates,
@@ -131,6 +192,8 @@ def record_machine(machine: TrainedSvm) -> SupportVectorMachine:
         gamma=fitted.gamma,
         features=len(fitted.weights),
         criterion=fitted.criterion,
+        folds=fitted.folds,
+        fold_reason=fitted.fold_reason,
         deviation=fitted.deviation,
         used=fitted.used,
         missing=fitted.missing,

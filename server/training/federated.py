@@ -7,15 +7,15 @@ McMahan et al. (2017), Communication-efficient learning of deep networks from de
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from pydantic import TypeAdapter
 
-from common.errors import ModelError, ResumeError
-from common.hiding.rounds import from_hidden, start_seed
+from common.errors import ExchangeError, ModelError, NonFiniteError, ResumeError
+from common.hiding.rounds import VALIDATION_GRID, from_hidden, start_seed, weight_of
 from common.messages.headers import Operation
 from common.models.checkpoint import Checkpoint, load, save
 from common.models.layout import TRAINED, Layout
@@ -28,6 +28,7 @@ from common.training.server_optimiser import PseudoGradientStep
 from common.types import FlatWeights
 from server.exchange import Exchange
 from server.hidden import HiddenRound
+from server.run import name_checkpoint
 
 
 class Round(Section):
@@ -36,11 +37,16 @@ class Round(Section):
     number: int
     """Number of the round, from 1."""
     loss: float
-    """Mean training loss over all patients of the arm, in the round's last local epoch."""
+    """Mean training loss over the patients who trained in the round, in its last local epoch."""
     validation_auc: float | None
     """AUC of the weights after the round, on the pooled validation splits; None without both classes."""
     released: bool = False
     """Whether the validation AUC rests on enough patients to be shown."""
+    contributors: tuple[str, ...] | None = None
+    """Sites of the arm whose patients trained in the round; None where that was not recorded."""
+    answered: tuple[str, ...] | None = None
+    """Sites of the arm whose answer is in the round's sum: their validation patients judged the round before;
+    None where that was not recorded."""
 
 
 _Curve = TypeAdapter(tuple[Round, ...])
@@ -95,6 +101,8 @@ class FederatedTraining:
         Folder of all checkpoints; the model's and arm's names give the file.
     report : callable
         Called with the number of rounds after each aggregation.
+    patients : mapping of str to int
+        Training patients of each site of the arm, as the sites stated them when they prepared.
     """
 
     exchange: Exchange
@@ -103,6 +111,7 @@ class FederatedTraining:
     layout: Layout
     folder: Path
     report: Callable[[int], None]
+    patients: Mapping[str, int]
 
     def run(self, initial: FlatWeights) -> TrainingState:
         """The state after the last round, continued from the last checkpoint if there is one.
@@ -119,6 +128,8 @@ class FederatedTraining:
         ------
         ExchangeError
             If a site fails or does not answer; a later run continues from the last aggregation.
+        NonFiniteError
+            If the global weights became NaN or infinite.
         ResumeError
             If the checkpoint belongs to another plan.
         """
@@ -128,7 +139,8 @@ class FederatedTraining:
         while state.rounds < plan.federation.rounds:
             sums, hidden = self._train_round(state)
             state = judge_round(state, sums, self._minima)
-            state = self._aggregate(state, sums, stepper)
+            answered = self.arm.sites if hidden is None else hidden.members
+            state = self._aggregate(state, sums, stepper, answered)
             if hidden is not None:
                 # Before the checkpoint: a resumed study asks for the same round and reads it from the disk
                 hidden.close(state.weights)
@@ -157,8 +169,9 @@ class FederatedTraining:
 
     def _ask_weight(self) -> int:
         """Total weight of all the arm's sites, summed once, before a site can be missing from a round."""
-        if self.exchange.plan.privacy.weights == "equal":
-            return len(self.arm.sites)
+        plan = self.exchange.plan
+        if plan.privacy.weights == "equal":
+            return sum(weight_of(plan, self.patients[site]) for site in self.arm.sites)
         answer = self.exchange.sum(Operation.WEIGHT, self.arm.sites, arm=self.arm.name)
         return int(answer.counts["patients"])
 
@@ -167,16 +180,56 @@ class FederatedTraining:
         return self.exchange.gather(Operation.VALIDATE, None, state.weights, **context).of(self.arm.sites)
 
     def _aggregate(
-        self, state: TrainingState, sums: Summary, stepper: PseudoGradientStep | None
+        self, state: TrainingState, sums: Summary, stepper: PseudoGradientStep | None, members: Sequence[str]
     ) -> TrainingState:
+        line = self._describe_round(state.rounds + 1, float(sums.reals["loss"]), members)
         patients = int(sums.counts["patients"])
         mean_update = sums.updates["delta"] / np.float32(patients)
-        moved = state.weights + mean_update if stepper is None else stepper.apply(state.weights, mean_update)
-        if self.exchange.plan.privacy.noise is not None:
-            # Noise may have made a running variance negative
-            np.maximum(moved, 0, out=moved, where=self.layout.variances)
-        line = Round(number=state.rounds + 1, loss=float(sums.reals["loss"]) / patients, validation_auc=None)
+        with np.errstate(over="ignore", invalid="ignore"):
+            moved = (
+                state.weights + mean_update if stepper is None else stepper.apply(state.weights, mean_update)
+            )
+        # Noise, or the rounding of a great fall, may have made a running variance negative
+        np.maximum(moved, 0, out=moved, where=self.layout.variances)
+        if not np.isfinite(moved).all():
+            raise NonFiniteError(
+                f"{self.model.name}, {self.arm.name}, round {line.number}: the sites' mean weights are NaN "
+                "or infinite -> lower the learning rate"
+            )
         return replace(state, weights=moved, curve=(*state.curve, line))
+
+    def _describe_round(self, number: int, loss: float, members: Sequence[str]) -> Round:
+        """The round's line of the learning curve.
+
+        Parameters
+        ----------
+        number : int
+            The round's, from 1.
+        loss : float
+            Sum of the members' losses, each times the site's weight.
+        members : sequence of str
+            Sites in the round's sum, among them some that may only add zeros.
+
+        Raises
+        ------
+        ExchangeError
+            If no site of the arm has enough patients to train.
+        """
+        answered = tuple(site for site in self.arm.sites if site in members)
+        weights = {site: weight_of(self.exchange.plan, self.patients[site]) for site in answered}
+        if not any(weights.values()):
+            raise ExchangeError(
+                f"{self.model.name}, {self.arm.name}, round {number}: no site has enough training patients "
+                "-> see the sites' flow charts"
+            )
+        return Round(
+            number=number,
+            # By the weight of those who are in the sum: a site that rests has no loss in it
+            loss=loss / sum(weights.values()),
+            validation_auc=None,
+            contributors=tuple(site for site, weight in weights.items() if weight),
+            answered=answered,
+        )
 
     @property
     def _minima(self) -> Minima:
@@ -191,7 +244,7 @@ class FederatedTraining:
 
     @property
     def _file(self) -> Path:
-        return self.folder / self.model.name / f"{self.arm.name}.safetensors"
+        return name_checkpoint(self.folder, self.model, self.arm)
 
     def _save(self, state: TrainingState, stepper: PseudoGradientStep | None) -> None:
         memory = {} if stepper is None else {f"optimiser/{k}": v for k, v in stepper.state().items()}
@@ -222,6 +275,12 @@ class FederatedTraining:
         )
 
 
+def read_curve(folder: Path, model: CnnModel, arm: Arm) -> tuple[Round, ...]:
+    """The rounds of a federated training that were aggregated, by the checkpoint in the folder of all."""
+    path = name_checkpoint(folder, model, arm)
+    return _Curve.validate_json(load(path).metadata["curve"]) if path.exists() else ()
+
+
 def judge_round(state: TrainingState, sums: Summary, minima: Minima) -> TrainingState:
     """The state once the validation of its last round is known; of equal AUCs the later round is chosen.
 
@@ -240,8 +299,8 @@ def judge_round(state: TrainingState, sums: Summary, minima: Minima) -> Training
     if not state.curve:
         return state
     validation = sums.part("validation")
-    auc = finish_roc(validation, minima=SIMULATION).auc.value
-    released = finish_roc(validation, minima=minima).auc.standing.ok
+    auc = finish_roc(validation, VALIDATION_GRID, minima=SIMULATION).auc.value
+    released = finish_roc(validation, VALIDATION_GRID, minima=minima).auc.standing.ok
     last = state.curve[-1].model_copy(update={"validation_auc": auc, "released": released})
     state = replace(state, curve=(*state.curve[:-1], last))
     if auc is None or auc >= state.best_auc:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from common.messages.headers import Operation
-from common.messages.questions import write_newton
+from common.messages.questions import write_centre, write_newton
 from common.plan.design import design_of
 from common.stats.contract import Summary
 from common.stats.covariates import drop_empty_levels
-from common.stats.glm import LogisticResult, fit
+from common.stats.glm import LogisticResult
 from common.stats.guard import Demand, GuardResult, finish_guard
 from common.stats.minima import minima_of
 from common.stats.newton import Query
+from common.stats.public_centre import fit_about
 from common.stats.stack import Problem
 from server.exchange import Exchange
 
+_NO_MEANS: Mapping[str, float] = MappingProxyType({})
+
 
 def fit_over_sites(
-    exchange: Exchange, sites: Sequence[str], regressions: Sequence[tuple[str, ...]], arm: str = ""
+    exchange: Exchange,
+    sites: Sequence[str],
+    regressions: Sequence[tuple[str, ...]],
+    arm: str = "",
+    means: Mapping[str, float] = _NO_MEANS,
 ) -> tuple[LogisticResult, ...]:
     """Every model, fitted to these sites' training patients in one Newton loop.
 
@@ -32,6 +40,8 @@ def fit_over_sites(
         The covariates of each model.
     arm : str
         To which the sites belong, and whose networks' scores are covariates; by default all training sites.
+    means : mapping of str to float
+        Public means of covariates that may lie far from 0, such as radiomics features; by default none.
 
     Returns
     -------
@@ -51,13 +61,14 @@ def fit_over_sites(
     permitted = tuple(names for names, guard in zip(regressions, guards, strict=True) if guard.status.ok)
     fitted: dict[tuple[str, ...], LogisticResult] = {}
     if permitted:
-        setup = exchange.sum(Operation.SETUP, sites, arm=arm, regressions=permitted)
+        centre = design.centre_on(means)
+        setup = exchange.sum(Operation.SETUP, sites, write_centre(centre), arm=arm, regressions=permitted)
         setup, models = drop_empty_levels(setup, [design.model(names) for names in permitted])
 
         def ask(problem: Problem, query: Query) -> Summary:
             return exchange.sum(Operation.NEWTON, sites, write_newton(problem, query), arm=arm)
 
-        fitted = dict(zip(permitted, fit(ask, setup, models, minima), strict=True))
+        fitted = dict(zip(permitted, fit_about(centre, ask, setup, models, minima), strict=True))
     return tuple(
         fitted[names] if names in fitted else _withhold_fit(guard, exchange, names)
         for names, guard in zip(regressions, guards, strict=True)

@@ -12,7 +12,14 @@ from pathlib import Path
 from common.runtime.storage import write_atomically
 from server.results.file import Results
 from simulations.paper.computed import computed_value_of
-from simulations.paper.printed_values import CellName, PaperCell, read_errata, read_paper_cells
+from simulations.paper.printed_values import (
+    CellName,
+    Erratum,
+    ErratumName,
+    PaperCell,
+    read_errata,
+    read_paper_cells,
+)
 
 
 class Verdict(StrEnum):
@@ -22,6 +29,8 @@ class Verdict(StrEnum):
     """The computed number prints alike."""
     ERRATUM = "erratum"
     """The numbers differ, and the printed one is a known misprint."""
+    FINER = "finer than rhe"
+    """The numbers differ because the paper prints more decimals than rhe keeps: no misprint."""
     NOT_REPRODUCIBLE = "not reproducible"
     """The paper does not print what the number depends on."""
     MISMATCH = "MISMATCH"
@@ -49,12 +58,15 @@ class ComparedCell:
         How the two compare.
     reason : str
         Why it is an erratum or not reproducible, or what its reproduction means.
+    erratum : Erratum or None
+        The known error of the printed number, whether it can be compared or not.
     """
 
     printed: PaperCell
     value: float | None
     verdict: Verdict
     reason: str
+    erratum: Erratum | None = None
 
 
 def compare_cells(results: Results) -> tuple[ComparedCell, ...]:
@@ -66,17 +78,19 @@ def compare_cells(results: Results) -> tuple[ComparedCell, ...]:
     )
 
 
-def _compare_cell(printed: PaperCell, value: float | None, errata: Mapping[CellName, str]) -> ComparedCell:
-    misprint = errata.get(printed.name)
+def _compare_cell(
+    printed: PaperCell, value: float | None, errata: Mapping[CellName, Erratum]
+) -> ComparedCell:
+    erratum = errata.get(printed.name)
     if not printed.claim.checked:
-        reason = printed.claim.reason + (f"; a misprint: {misprint}" if misprint else "")
-        return ComparedCell(printed, None, Verdict.NOT_REPRODUCIBLE, reason)
+        reason = printed.claim.reason + (f"; a misprint, {erratum}" if erratum else "")
+        return ComparedCell(printed, None, Verdict.NOT_REPRODUCIBLE, reason, erratum)
     agrees = printed.agrees(value)
-    if misprint is not None:
-        return ComparedCell(printed, value, Verdict.UNEXPECTED if agrees else Verdict.ERRATUM, misprint)
-    return ComparedCell(
-        printed, value, Verdict.REPRODUCED if agrees else Verdict.MISMATCH, printed.claim.reason
-    )
+    if erratum is None:
+        verdict = Verdict.REPRODUCED if agrees else Verdict.MISMATCH
+        return ComparedCell(printed, value, verdict, printed.claim.reason)
+    known = Verdict.FINER if erratum.name is ErratumName.FINER else Verdict.ERRATUM
+    return ComparedCell(printed, value, Verdict.UNEXPECTED if agrees else known, erratum.reason, erratum)
 
 
 def failures_of(cells: Iterable[ComparedCell]) -> tuple[ComparedCell, ...]:
@@ -88,10 +102,13 @@ def write_comparison(cells: Sequence[ComparedCell], path: Path) -> None:
     """Write every cell as a line of a CSV file."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["table", "row", "level", "cohort", "cell", "printed", "computed", "verdict", "reason"])
+    writer.writerow(
+        ["table", "row", "level", "cohort", "cell", "printed", "computed", "verdict", "name", "reason"]
+    )
     for cell in cells:
         name = cell.printed.name
         value = "" if cell.value is None else f"{cell.value:.6g}"
         where = (name.table, name.row, name.level, name.cohort, name.cell)
-        writer.writerow([*where, cell.printed.text, value, cell.verdict.value, cell.reason])
+        erratum = "" if cell.erratum is None else cell.erratum.name.value
+        writer.writerow([*where, cell.printed.text, value, cell.verdict.value, erratum, cell.reason])
     write_atomically(path, text.getvalue().encode())

@@ -122,6 +122,41 @@ class PaperCell:
         return abs(value - float(self.text)) <= halves * 0.5 / float(10**decimals) + _SLACK
 
 
+class ErratumName(StrEnum):
+    """What is wrong with a printed cell that the study does not reproduce."""
+
+    CONTRADICTED = "contradicted"
+    """The paper's own printed numbers or counts give another number."""
+    MISROUNDED = "misrounded"
+    """The paper's own counts give a number that rounds to other digits."""
+    OF_ANOTHER_ROW = "of another row"
+    """The interval is that of another model's AUC."""
+    DECIMAL_POINT = "decimal point"
+    """It is lost."""
+    FINER = "finer than rhe"
+    """Nothing is wrong with it: it has more decimals than rhe keeps."""
+
+
+@dataclass(frozen=True)
+class Erratum:
+    """Why the study does not reproduce a printed cell.
+
+    Attributes
+    ----------
+    name : ErratumName
+        What kind of error it is.
+    reason : str
+        What the number is against.
+    """
+
+    name: ErratumName
+    reason: str
+
+    def __str__(self) -> str:
+        """E.g. "misrounded: 4 of 116 are 3.4 %"."""
+        return f"{self.name.value}: {self.reason}"
+
+
 def read_paper_cells() -> tuple[PaperCell, ...]:
     """Every printed cell, in the paper's order."""
     return tuple(
@@ -130,9 +165,12 @@ def read_paper_cells() -> tuple[PaperCell, ...]:
     )
 
 
-def read_errata() -> Mapping[CellName, str]:
-    """The reason why a printed cell cannot be right, by cell."""
-    return {_parse_name(row): row["reason"] for row in rows_of(HERE / "errata.csv")}
+def read_errata() -> Mapping[CellName, Erratum]:
+    """The errata by cell, each with its name and reason."""
+    return {
+        _parse_name(row): Erratum(ErratumName(row["name"]), row["reason"])
+        for row in rows_of(HERE / "errata.csv")
+    }
 
 
 def _parse_name(row: Mapping[str, str]) -> CellName:

@@ -14,6 +14,7 @@ from simulations.paper.against_print import ComparedCell, Verdict
 _STYLES = {
     Verdict.REPRODUCED: "green",
     Verdict.ERRATUM: "yellow",
+    Verdict.FINER: "cyan",
     Verdict.NOT_REPRODUCIBLE: "dim",
     Verdict.MISMATCH: "bold red",
     Verdict.UNEXPECTED: "bold red",
@@ -53,20 +54,27 @@ _BETWEEN = {1: (), 2: (" (", ")"), 3: (" (", " to ", ")")}
 def build_tables(cells: Sequence[ComparedCell]) -> tuple[Table, ...]:
     """Tables 1 to 3 as printed, each number in the colour of its verdict.
 
-    Green: reproduced; yellow: a known misprint; red: wrong; dim: not reproducible. An unequal sign follows
-    yellow and red numbers.
+    Green: reproduced; yellow: a known misprint; cyan: more decimals than rhe keeps; red: wrong; dim: not
+    reproducible. An unequal sign follows yellow, cyan and red numbers.
     """
     return tuple(_build_table(number, cells) for number in _TITLES)
 
 
 def write_remarks(cells: Iterable[ComparedCell]) -> tuple[str, ...]:
-    """A line for each erratum and each number that is wrong."""
+    """A line for each erratum, with its name and reason, and each number that is wrong."""
     return tuple(
-        f"{cell.verdict.value}: {cell.printed.name}: printed {cell.printed.text}, "
+        f"{_name_verdict(cell)}: {cell.printed.name}: printed {cell.printed.text}, "
         f"computed {_format_value(cell)}; {cell.reason}"
         for cell in cells
-        if cell.verdict not in {Verdict.REPRODUCED, Verdict.NOT_REPRODUCIBLE}
+        if cell.erratum is not None or cell.verdict.wrong
     )
+
+
+def _name_verdict(cell: ComparedCell) -> str:
+    """The verdict, and the name of an erratum: "erratum (misrounded)"."""
+    if cell.erratum is None or cell.verdict is Verdict.FINER:
+        return cell.verdict.value
+    return f"{cell.verdict.value} ({cell.erratum.name.value})"
 
 
 def _build_table(number: int, cells: Sequence[ComparedCell]) -> Table:
@@ -100,19 +108,21 @@ def _join_numbers(line: Iterable[ComparedCell], names: Sequence[str]) -> Text:
 
 def _style_number(cell: ComparedCell) -> Text:
     text = cell.printed.text
-    if cell.verdict is Verdict.ERRATUM or cell.verdict.wrong:
+    if cell.verdict in {Verdict.ERRATUM, Verdict.FINER} or cell.verdict.wrong:
         text += "≠"
     return Text(text, style=_STYLES[cell.verdict])
 
 
 def _format_value(cell: ComparedCell) -> str:
+    if cell.verdict is Verdict.NOT_REPRODUCIBLE:
+        return "nothing"
     return "missing" if cell.value is None else f"{cell.value:.4g}"
 
 
 def _write_remark(line: Iterable[ComparedCell]) -> str:
     """The verdicts of the numbers that differ, or why a number cannot be computed."""
     remarks = dict.fromkeys(
-        cell.reason if cell.verdict is Verdict.NOT_REPRODUCIBLE else cell.verdict.value
+        cell.reason if cell.verdict is Verdict.NOT_REPRODUCIBLE else _name_verdict(cell)
         for cell in line
         if cell.verdict is not Verdict.REPRODUCED
     )

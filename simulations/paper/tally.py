@@ -26,13 +26,14 @@ class Tally:
     ----------
     kind : str
         The kind in words, e.g. "p-values of means".
-    reproduced, errata, wrong, not_reproducible : int
+    reproduced, errata, finer, wrong, not_reproducible : int
         How many numbers have each verdict.
     """
 
     kind: str
     reproduced: int
     errata: int
+    finer: int
     wrong: int
     not_reproducible: int
 
@@ -40,8 +41,9 @@ class Tally:
         """E.g. "4/5 + 1 erratum p-values of means"."""
         if self.not_reproducible:
             return f"{self.not_reproducible} {self.kind}"
-        total = self.reproduced + self.errata + self.wrong
+        total = self.reproduced + self.errata + self.finer + self.wrong
         notes = [f"{self.errata} {'erratum' if self.errata == 1 else 'errata'}"] if self.errata else []
+        notes += [f"{self.finer} finer than rhe"] if self.finer else []
         notes += [f"{self.wrong} WRONG"] if self.wrong else []
         return " + ".join([f"{self.reproduced}/{total}", *notes]) + f" {self.kind}"
 
@@ -74,7 +76,11 @@ def _count_verdicts(kind: str, numbers: Sequence[Sequence[Verdict]]) -> Tally:
     errata = sum(
         Verdict.ERRATUM in number and not any(verdict.wrong for verdict in number) for number in numbers
     )
-    return Tally(kind, len(numbers) - wrong - unknown - errata, errata, wrong, unknown)
+    finer = sum(
+        Verdict.FINER in number and Verdict.ERRATUM not in number and not any(v.wrong for v in number)
+        for number in numbers
+    )
+    return Tally(kind, len(numbers) - wrong - unknown - errata - finer, errata, finer, wrong, unknown)
 
 
 def _classify(name: CellName, claim: Claim) -> tuple[str, CellName]:

@@ -190,7 +190,16 @@ class Federation:
         from server.training.federated import FederatedTraining
 
         federated = FederatedTraining(
-            self.exchange, self.model, self.arm, self.layout, self.study.checkpoints, lambda _: None
+            exchange=self.exchange,
+            model=self.model,
+            arm=self.arm,
+            layout=self.layout,
+            folder=self.study.checkpoints,
+            report=lambda _: None,
+            patients={
+                site: len(engine.open_patients().cases_of_part("train"))
+                for site, engine in self.engines.items()
+            },
         )
         train = Stopwatch(trainer.train)
         rounds = Stopwatch(federated.run)

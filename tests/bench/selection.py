@@ -25,8 +25,8 @@ from common.messages.headers import Operation, RequestHeader
 from common.plan.models import SvmModel
 from common.plan.study import StudyPlan
 from common.radiomics.features import FEATURES
-from common.radiomics.lasso_selection import fold_of
 from common.stats.contract import Summary, total
+from common.stats.folds import deal_folds
 from common.stats.minima import minima_of
 from server.phases.selection import select_over_sites
 from server.training.support_vector import SvmSites, fit_svm_over_sites
@@ -56,6 +56,7 @@ PLAN = StudyPlan.model_validate(
 ANSWERS = {
     Operation.GUARD: SiteAnalyses.guard,
     Operation.SETUP: SiteAnalyses.sum_setup,
+    Operation.MAGNITUDES: SiteAnalyses.sum_magnitudes,
     Operation.SCALING: SiteAnalyses.sum_moments,
     Operation.PRESCREEN: SiteAnalyses.sum_products,
     Operation.GRAM: SiteAnalyses.sum_cross_products,
@@ -125,11 +126,10 @@ def _make_cases(patients: int) -> list[PreparedCase]:
 def _compare_lasso(exchange: TwoSites, parts: dict[str, list[PreparedCase]], effort: Effort) -> Measurement:
     cases = [case for part in parts.values() for case in part]
     x, labels = make_feature_matrix(cases), labels_of(cases).astype(float)
-    folds = np.array(
+    folds = np.concatenate(
         [
-            fold_of(PLAN.seed, site, case.patient.identifier, 5)
+            deal_folds(PLAN.seed, site, [case.patient.identifier for case in part], labels_of(part), 5)
             for site, part in parts.items()
-            for case in part
         ]
     )
     splits = [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in range(5)]

@@ -16,6 +16,7 @@ from common.stats.glm import fit
 from common.stats.newton import local_newton
 from common.stats.recording_grid import RecordingGrid
 from common.stats.roc import finish_roc, local_roc
+from common.stats.score_grid import ScoreGrid
 from common.stats.table_one import Categorical, Continuous, finish_table_one, local_table_one
 from common.types import Flags, Reals
 from tests.bench.measurement import Effort, Measurement, compare_times, measure_seconds
@@ -24,6 +25,9 @@ CONTINUOUS = tuple(Continuous(f"c{index}", RecordingGrid(0, 0.01, 30_001)) for i
 CATEGORICAL = tuple(Categorical(f"b{index}", ("no", "yes")) for index in range(20))
 VARIABLES = (*CONTINUOUS, *CATEGORICAL)
 """27, as many as the paper screens."""
+
+GRID = ScoreGrid.with_fine_ends(1000)
+"""As a plan's scores are first counted."""
 
 
 def make_cohort(n: int, models: int) -> tuple[Reals, Flags]:
@@ -35,8 +39,9 @@ def make_cohort(n: int, models: int) -> tuple[Reals, Flags]:
 
 def compare_pairs(scores: Reals, labels: Flags) -> object:
     """All models compared with the first, in two rounds."""
-    first = local_roc(scores, labels, 1000)
-    covariance = finish_delong(first, local_delong(scores, labels, placements_of(first)))
+    first = [local_roc(row, labels, GRID) for row in scores]
+    grids, placements = [GRID] * len(scores), [placements_of(one) for one in first]
+    covariance = finish_delong(first, grids, local_delong(scores, labels, grids, placements))
     return compare_aucs(covariance, tuple((0, other) for other in range(1, len(scores))))
 
 
@@ -72,13 +77,13 @@ def make_tables(matrix: Reals, labels: Flags, scores: Reals) -> object:
         local_table_one([column[site] for column in columns], groups[site], VARIABLES) for site in half
     )
     joint = (Model(tuple(Term(f"x{column}", (column,), binary=column >= 7) for column in range(27))),)
-    roc = total(local_roc(scores[:, site], labels[site], 1000) for site in half)
+    roc = total(local_roc(scores[:, site], labels[site], GRID) for site in half)
     counts = total(local_confusion(scores[:, site], labels[site], 0.5) for site in half)
     return (
         finish_table_one(table_one, VARIABLES),
         fit_univariate(matrix, labels),
         _fit(matrix, labels, joint, 2),
-        [(finish_roc(roc, model=m), finish_confusion(counts, model=m)) for m in range(len(scores))],
+        [(finish_roc(roc, GRID, model=m), finish_confusion(counts, model=m)) for m in range(len(scores))],
     )
 
 
@@ -122,7 +127,7 @@ def run(effort: Effort) -> list[Measurement]:
             "sorting 10^6 scores / AUC with DeLong variance",
             1 / 1.5,
             lambda: np.sort(scores[0]),
-            lambda: finish_roc(local_roc(scores, labels, 1000)),
+            lambda: finish_roc(local_roc(scores, labels, GRID), GRID),
             effort,
         ),
         compare_times(

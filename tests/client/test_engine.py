@@ -8,10 +8,14 @@ from sites.handmade import make_site, read_rows, write_table
 
 from client.engine import open_engine
 from common.errors import PlanError
+from common.hiding.rounds import VALIDATION_GRID
 from common.messages.headers import CODE_OK, Operation, RequestHeader
 from common.messages.protocol import Request, decode_reply, encode_request
-from common.plan.matrix import PARTS, find_compared_cohorts, scorers_of
+from common.messages.questions import write_grids
+from common.plan.comparisons import find_compared_scores
+from common.plan.matrix import PARTS, scorers_of
 from common.plan.study import StudyPlan
+from common.stats.score_grid import ScoreGrid
 from server.training.federated import make_initial_weights
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -49,6 +53,17 @@ def folder(tmp_path_factory):
     return make_site(tmp_path_factory.mktemp("sites") / "a", "a", patients=18)
 
 
+def counting(scorers):
+    """How an evaluation counts the scores of which none is compared."""
+    return {
+        "scored": np.ones(scorers, dtype=bool),
+        "reference": np.array([0]),
+        "thresholds": np.full(scorers, 0.5),
+        "recounted": np.zeros(0, dtype=bool),
+        **write_grids([ScoreGrid.with_fine_ends(1000)] * scorers),
+    }
+
+
 class Coordinator:
     """Asks one engine as the coordinator would."""
 
@@ -70,9 +85,8 @@ class Coordinator:
         scorers = len(scorers_of(self.plan))
         parameters = {
             "asked": np.ones((2, len(PARTS), scorers), dtype=bool),
-            "paired": np.ones(len(find_compared_cohorts(self.plan, [True] * scorers)), dtype=bool),
-            "thresholds": np.full(scorers, 0.5),
-            "scored": np.ones(scorers, dtype=bool),
+            **counting(scorers),
+            "recounted": np.ones(len(find_compared_scores(self.plan, [True] * scorers, "m")), dtype=bool),
         }
         reply = self.ask(Operation.EVALUATE, parameters=parameters)
         assert reply.header.code == CODE_OK
@@ -110,7 +124,7 @@ def test_a_round_answers_with_an_update_weighted_by_patients(coordinator):
     assert patients == int(coordinator.ask(Operation.PREPARE).summary.counts["parts/patients"][0].sum())
     assert reply.summary.updates["delta"].shape == coordinator.weights.shape
     assert np.abs(reply.summary.updates["delta"]).max() > 0
-    assert reply.summary.counts["validation/histogram"].shape == (1, 2, 50)
+    assert reply.summary.counts["validation/histogram"].shape == (1, 2, VALIDATION_GRID.bins)
 
 
 def test_the_same_request_gives_the_same_bits_in_another_process_s_place(folder, tmp_path, coordinator):
@@ -139,9 +153,7 @@ def test_what_is_not_asked_is_zero(coordinator):
 
     parameters = {
         "asked": asked,
-        "paired": np.zeros(0, dtype=bool),
-        "thresholds": np.array([0.5]),
-        "scored": np.ones(1, dtype=bool),
+        **counting(1),
     }
     summary = coordinator.ask(Operation.EVALUATE, parameters=parameters).summary
 
@@ -152,23 +164,23 @@ def test_what_is_not_asked_is_zero(coordinator):
 def test_a_model_that_has_not_scored_is_not_evaluated(coordinator):
     parameters = {
         "asked": np.ones((2, len(PARTS), 1), dtype=bool),
-        "paired": np.zeros(0, dtype=bool),
-        "thresholds": np.array([0.5]),
-        "scored": np.ones(1, dtype=bool),
+        **counting(1),
     }
     assert coordinator.ask(Operation.EVALUATE, parameters=parameters).header.code == "E_CONTEXT"
 
 
-@pytest.mark.parametrize("name", ["asked", "paired", "thresholds"])
+@pytest.mark.parametrize(
+    "name", ["asked", "scored", "reference", "recounted", "thresholds", "values", "sizes"]
+)
 def test_a_parameter_of_another_shape_is_refused(coordinator, name):
     coordinator.ask(Operation.SCORE, coordinator.weights, **LOCAL)
     parameters = {
         "asked": np.ones((2, len(PARTS), 1), dtype=bool),
-        "paired": np.zeros(0, dtype=bool),
-        "thresholds": np.array([0.5]),
-        "scored": np.ones(1, dtype=bool),
+        **counting(1),
     }
     wrong = np.ones(7, dtype=parameters[name].dtype)
+
+    assert coordinator.ask(Operation.EVALUATE, parameters=parameters).header.code == CODE_OK
 
     assert (
         coordinator.ask(Operation.EVALUATE, parameters=parameters | {name: wrong}).header.code == "E_CONTEXT"

@@ -13,6 +13,7 @@ from client.answers.score_store import ScoreStore
 from client.answers.statistics import ANSWERS, SiteAnalyses
 from client.cohort.cases import PreparedCase
 from client.release.registry import ReleaseRegistry
+from common.cohort.split import SplitPart
 from common.messages.groups import groups_of
 from common.messages.headers import Operation, RequestHeader
 from common.messages.protocol import Parameters
@@ -20,6 +21,7 @@ from common.plan.matrix import scorers_of
 from common.plan.study import StudyPlan
 from common.stats.contract import Summary
 from common.stats.minima import minima_of
+from common.types import Flags, Reals
 from server.exchange import GroupSums, sum_by_group
 
 
@@ -98,6 +100,21 @@ def make_scored_cases(seed: int, patients: int) -> tuple[PreparedCase, ...]:
             scores={"vendor": float(random.integers(0, 13) + 8 * (n % 5 < 2)) / 20},
         )
         for n in range(patients)
+    )
+
+
+def make_cases(
+    labels: Flags, scores: Mapping[str, Reals], part: SplitPart = "test"
+) -> tuple[PreparedCase, ...]:
+    """Patients with these outcomes, whose table has these columns of scores; NaN is blank."""
+    return tuple(
+        a_case(
+            f"P{n:05d}",
+            grows=bool(grows),
+            part=part,
+            scores={name: None if np.isnan(row[n]) else float(row[n]) for name, row in scores.items()},
+        )
+        for n, grows in enumerate(labels)
     )
 
 

@@ -9,7 +9,7 @@ from sites.patients import a_case
 
 from client.cohort.cases import CaseReadings, PreparedCase
 from common.cohort.outcome import Volumes
-from common.cohort.repeated_readings import MARKERS, Reading, column_of_reading
+from common.cohort.repeated_readings import MARKERS, READINGS, Reading, column_of_reading
 from common.cohort.split import SplitPart
 from common.radiomics.features import FEATURES
 
@@ -20,20 +20,29 @@ NOISY = np.arange(len(FEATURES)) % 3 == 0
 
 
 def cases_read_twice(
-    site: str, patients: int, seed: int, *, read: int, part: SplitPart = "train"
+    site: str,
+    patients: int,
+    seed: int,
+    *,
+    read: int,
+    part: SplitPart = "train",
+    readings: tuple[Reading, ...] = READINGS,
 ) -> tuple[PreparedCase, ...]:
-    """Patients, the first `read` of them with both repeated readings; the outcome is a feature's sign."""
+    """Patients, the first `read` of them with all repeated readings; the outcome is a feature's sign."""
     random = np.random.default_rng([seed, *site.encode()])
-    return tuple(_case(f"{site}-{n:02d}", random, part, again=n < read) for n in range(patients))
+    return tuple(
+        _case(f"{site}-{n:02d}", random, part, readings if n < read else ()) for n in range(patients)
+    )
 
 
-def _case(identifier: str, random: np.random.Generator, part: SplitPart, *, again: bool) -> PreparedCase:
+def _case(
+    identifier: str, random: np.random.Generator, part: SplitPart, readings: tuple[Reading, ...]
+) -> PreparedCase:
     truth, volume_ml = random.normal(size=len(FEATURES)), float(random.uniform(5, 60))
     seen = {name: float(random.random() < 0.4) for name in MARKERS}
     values: dict[str, float] = dict(seen)
     repeated: dict[Reading, Volumes] = {}
     features: dict[Reading, np.ndarray] = {}
-    readings: tuple[Reading, ...] = ("intra", "inter") if again else ()
     for reading in readings:
         for name in MARKERS:
             values[column_of_reading(name, reading)] = float(seen[name] != (random.random() < 0.15))
@@ -45,12 +54,12 @@ def _case(identifier: str, random: np.random.Generator, part: SplitPart, *, agai
     return replace(
         case,
         features=(5 + truth) * SCALE,
-        readings=CaseReadings(Volumes(volume_ml, 0.0) if again else None, repeated, features, suggested),
+        readings=CaseReadings(Volumes(volume_ml, 0.0) if readings else None, repeated, features, suggested),
     )
 
 
 def icc_2_1(ratings: np.ndarray) -> float:
-    """Shrout and Fleiss' ICC(2,1) of ratings (n, 2), by the definition of its mean squares."""
+    """Shrout and Fleiss' ICC(2,1) of ratings (n, readers), by the definition of its mean squares."""
     n, k = ratings.shape
     grand = ratings.mean()
     rows, columns = ratings.mean(axis=1), ratings.mean(axis=0)
@@ -62,7 +71,7 @@ def icc_2_1(ratings: np.ndarray) -> float:
 
 
 def icc_1_1(ratings: np.ndarray) -> float:
-    """Shrout and Fleiss' ICC(1,1) of ratings (n, 2)."""
+    """Shrout and Fleiss' ICC(1,1) of ratings (n, readers)."""
     n, k = ratings.shape
     rows = ratings.mean(axis=1)
     between = k * ((rows - ratings.mean()) ** 2).sum() / (n - 1)

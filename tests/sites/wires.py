@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
+from unittest.mock import patch
 
+from flwr.app import Message
 from rich.progress import Progress
 
 from client.link.connection import EngineLink
@@ -46,7 +48,10 @@ Lost: TypeAlias = Callable[[str, MessageKind | None, bool], bool]
 
 
 class Wire:
-    """The sites of one study in this process; keeps what they answered, and can lose what they say."""
+    """The sites of one study in this process; keeps what they answered, and can lose what they say.
+
+    `rounds` counts the rounds of messages of all its runs.
+    """
 
     def __init__(self, plan: StudyPlan, sites: Mapping[str, Path], out: Path) -> None:
         self.run = StudyRun(
@@ -58,12 +63,20 @@ class Wire:
         )
         self.sites = sites
         self.answers: list[tuple[str, MessageKind | None, Reply]] = []
+        self.rounds = 0
         self.lost: Lost = lambda _site, _kind, _training: False
 
     def study(self) -> Results:
         engines = open_engines(self.run, self.sites, Progress(disable=True))
         grid = LocalGrid({name: self._tapped(name, engine.handle) for name, engine in engines.items()})
-        return conduct(grid, self.run, Progress(disable=True))
+        push = grid.push_messages
+
+        def count(messages: Iterable[Message]) -> Iterable[str]:
+            self.rounds += 1
+            return push(messages)
+
+        with patch.object(grid, "push_messages", count):
+            return conduct(grid, self.run, Progress(disable=True))
 
     def _tapped(self, name: str, handle: EngineLink) -> EngineLink:
         def answer(request: bytes) -> bytes:

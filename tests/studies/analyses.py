@@ -14,7 +14,8 @@ from common.stats.decision import NetBenefit
 from common.stats.decision_difference import BenefitDifference
 from common.stats.estimate import Estimate, Status
 from common.stats.mcnemar import McNemarResult
-from server.results.comparison import CentreHeterogeneity, Comparison, Comparisons
+from common.stats.profile_limits import PROFILE
+from server.results.comparison import CentreAuc, CentreHeterogeneity, Comparison, Comparisons
 from server.results.evaluation import Calibration, Cell, Subgroup
 from server.results.regression import Association, FittedModel, RegressionRow, RegressionTable
 
@@ -76,7 +77,8 @@ def regression(sites: tuple[str, ...], *, suppressed: bool) -> RegressionTable:
 
 def _predictor(row: tuple[Any, ...], *, suppressed: bool) -> RegressionRow:
     variable, label, unit, level, univariate, multivariable = row
-    alone = _effect(univariate, suppressed=suppressed)
+    firth = variable == "fluid_level"
+    alone = _effect(univariate, suppressed=suppressed, interval=PROFILE if firth else "Wald")
     together = None if suppressed else _effect(multivariable, inflation=7.31 if variable == "ivh" else 1.2)
     return RegressionRow(
         variable=variable,
@@ -88,7 +90,7 @@ def _predictor(row: tuple[Any, ...], *, suppressed: bool) -> RegressionRow:
         missing=None if suppressed else 2 if variable == "inr" else 0,
         univariate=alone,
         multivariable=together,
-        method="Firth" if variable == "fluid_level" else "maximum likelihood",
+        method="Firth" if firth else "maximum likelihood",
     )
 
 
@@ -97,6 +99,7 @@ def _effect(
     *,
     suppressed: bool = False,
     inflation: float | None = None,
+    interval: str = "Wald",
 ) -> Association | None:
     if numbers is None:
         return None
@@ -104,7 +107,7 @@ def _effect(
         return Association(odds_ratio=absent())
     ratio, low, high, p = numbers
     return Association(
-        odds_ratio=Estimate(value=ratio, low=low, high=high, method="Wald"),
+        odds_ratio=Estimate(value=ratio, low=low, high=high, method=interval),
         p_value=p,
         p_likelihood_ratio=min(1.0, p * 1.1),
         inflation=inflation,
@@ -164,6 +167,7 @@ def calibration(scores: np.ndarray, labels: np.ndarray) -> Calibration:
         if len(labels) < 20
         else Estimate(value=0.871, low=0.42, high=1.32, method="Wald"),
         points=tuple(points),
+        clipped=None if len(labels) < 20 else 3,
     )
 
 
@@ -222,6 +226,11 @@ def _pair(first: Cell, second: Cell, place: int) -> Comparison:
         first_arm=first.arm,
         second_model=second.model,
         second_arm=second.arm,
+        used=None if hidden else (first.positive or 0) + (first.negative or 0) - place,
+        missing=None if hidden else place,
+        difference_bound=None if hidden else 0.0,
+        p_least=None if hidden else p,
+        p_most=None if hidden else p,
         difference=absent()
         if hidden
         else Estimate(
@@ -280,23 +289,47 @@ def subgroups(cells: Sequence[Cell]) -> Iterator[Subgroup]:
 
 
 def heterogeneity(
-    models: Sequence[str], arm: str, sites: int, *, suppressed: bool
+    models: Sequence[str], arm: str, sites: Sequence[str], *, suppressed: bool
 ) -> Iterator[CentreHeterogeneity]:
-    """Of each model over the sites; of two, their difference alone."""
+    """Of each model over the sites, the last of which has an AUC of 1; of two, their difference alone."""
     for model in models:
-        many = sites > 2 and not suppressed
-        none = SMALL if suppressed else Status(kind="undefined", reason="fewer than 3 centres")
+        two, many = (of_such and not suppressed for of_such in (len(sites) == 2, len(sites) > 2))
+        left_out = len(sites) if suppressed else int(many)
+        none = (
+            SMALL if suppressed else Status(kind="undefined", reason="fewer than three centres have no mean")
+        )
         yield CentreHeterogeneity(
             model=model,
             arm=arm,
-            sites=sites,
-            sites_excluded=1,
+            sites=len(sites) - left_out,
+            sites_excluded=left_out,
+            centres=tuple(_centre(site, sites, suppressed=suppressed) for site in sites),
+            difference=Estimate(
+                value=-0.494, low=-0.687, high=-0.273, method="sum of squares: DeLong, Newcombe"
+            )
+            if two
+            else None,
             auc=Estimate(value=0.741, low=0.62, high=0.83, method="Hartung-Knapp") if many else absent(none),
             prediction_low=0.55 if many else None,
             prediction_high=0.88 if many else None,
             q=4.217 if many else None,
-            p_value=None if suppressed else 0.239,
+            p_value=None if suppressed else 0.239 if many else 0.00012,
             i_squared=0.289 if many else None,
             tau_squared=0.0412 if many else None,
-            per_site=sites < 6,
         )
+
+
+def _centre(site: str, sites: Sequence[str], *, suppressed: bool) -> CentreAuc:
+    perfect = site == sites[-1]
+    auc = (
+        Estimate(0.506, 0.31, 0.7, "logit-delong") if not perfect else Estimate(1.0, 0.84, 1.0, "mc_binomial")
+    )
+    why = Status(kind="undefined", reason="an AUC of 1 has no logit, on which the mean is taken")
+    return CentreAuc(
+        site=site,
+        part="test",
+        positive=None if suppressed else 6,
+        negative=None if suppressed else 12,
+        auc=absent() if suppressed else auc,
+        standing=SMALL if suppressed else why if perfect and len(sites) > 2 else Status("ok"),
+    )

@@ -138,7 +138,7 @@ def _analyses(make: Make, cells: Sequence[Cell], names: Sequence[str]) -> dict[s
         "comparisons": tuple(analyses.comparisons(cells, names[0], suppressed=make.suppressed)),
         "subgroups": tuple(analyses.subgroups(cells)),
         "heterogeneity": tuple(
-            analyses.heterogeneity(names[:1], arm, len(make.sites), suppressed=make.suppressed)
+            analyses.heterogeneity(names[:1], arm, make.sites, suppressed=make.suppressed)
         ),
     }
 
@@ -328,7 +328,8 @@ def _cell(make: Make, model: str, arm: Arm, cohort: tuple[tuple[str, ...], str])
         positive=positive,
         negative=negative,
         auc=measure(float(roc_auc_score(labels, scores)), positive + negative),
-        auc_error_bound=0.0004,
+        auc_error_bound=0.0,
+        auc_interval_bound=0.0,
         roc=tuple(
             RocPoint(
                 threshold=min(cut, 1.001),

@@ -65,16 +65,32 @@ def run_round(server: ServerRound, exchange: MessageExchange, patience: int = 3)
     return server.open()
 
 
-def open_session(server: ServerSession, exchange: MessageExchange, patience: int = 3) -> None:
+def open_session(
+    server: ServerSession, exchange: MessageExchange, patience: int = 3, *, is_complete: bool = False
+) -> None:
     """Agree on the session's set; continues from whatever stage it has reached.
+
+    Parameters
+    ----------
+    server : ServerSession
+        The session.
+    exchange : callable
+        Takes the messages to the sites.
+    patience : int
+        How often a site that does not answer is asked.
+    is_complete : bool
+        Whether every site that is asked must join: the session then waits where it is for the missing ones.
 
     Raises
     ------
     SecAggError
-        E_MIN or E_SET_CHANGE if no set is allowed; E_SET_INCOMPLETE if a member has not agreed.
+        E_MIN or E_SET_CHANGE if no set is allowed; E_SET_INCOMPLETE if a member has not agreed, or a site
+        has not joined that must.
     """
     while server.stage in {SessionStage.JOINING, SessionStage.ADMITTING}:
         gather(server, exchange, patience)
+        if is_complete and server.list_missing():
+            raise SecAggError(f"not joined: {', '.join(server.list_missing())}", code="E_SET_INCOMPLETE")
         server.proceed()
 
 

@@ -75,18 +75,32 @@ class ServerFiles:
         ResumeError
             If the folder has another round's record, or a damaged one.
         """
-        path = self._folder / "record"
-        if not path.exists():
+        kept = self.read_record(type(new))
+        if kept is None:
             self.write(new)
             return new
-        try:
-            kept = read_header(path.read_bytes(), _LONGEST, type(new))
-        except ProtocolError:
-            raise ResumeError(f"{path}: is damaged -> the round is lost; begin another") from None
         # A resumed round keeps its first deadline
         if kept.request != new.request.model_copy(update={"deadline": kept.request.deadline}):
-            raise ResumeError(f"{path}: is of another round -> give each round its own folder")
+            raise ResumeError(
+                f"{self._folder / 'record'}: is of another round -> give each round its own folder"
+            )
         return kept
+
+    def read_record(self, kind: type[RecordKind]) -> RecordKind | None:
+        """The record that is kept, whatever round or session it is of; None if there is none.
+
+        Raises
+        ------
+        ResumeError
+            If it is damaged.
+        """
+        path = self._folder / "record"
+        try:
+            return read_header(path.read_bytes(), _LONGEST, kind)
+        except FileNotFoundError:
+            return None
+        except ProtocolError:
+            raise ResumeError(f"{path}: is damaged -> the round is lost; begin another") from None
 
     def write(self, record: ServerRecord) -> None:
         """Keep the record; it is on the disk when this returns."""

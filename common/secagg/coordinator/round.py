@@ -17,6 +17,7 @@ from common.secagg.crypto import masks
 from common.secagg.wire.frames import Bytes, MessageKind, sha256
 from common.secagg.wire.messages import (
     NO_DIGEST,
+    Close,
     CloseStatus,
     Contribution,
     Natural,
@@ -57,6 +58,33 @@ class RoundRecord(ServerRecord):
     """How the round ends as things stand."""
     result: str = NO_DIGEST
     """SHA-256 of what was made of the sum; `NO_DIGEST` if nothing was."""
+
+
+def give_up(coordinator: Coordinator, folder: Path) -> bytes | None:
+    """The CLOSE by which the sites forget the round in this folder, whose sum is never opened.
+
+    It may be sent again and again. None if no round was begun there.
+
+    Raises
+    ------
+    ResumeError
+        If the round's record is damaged.
+    """
+    files = ServerFiles(folder)
+    record = files.read_record(RoundRecord)
+    if record is None:
+        return None
+    if record.stage is not Stage.CLOSING:
+        record = record.model_copy(update={"stage": Stage.CLOSING, "status": "lost"})
+        files.write(record)
+        files.drop_total("sums")
+    close = Close(
+        hdr=sha256(record.request.body()),
+        phase=record.request.phase,
+        status=record.status,
+        result=record.result,
+    )
+    return coordinator.say(MessageKind.CLOSE, close)
 
 
 class ServerRound(Asking):

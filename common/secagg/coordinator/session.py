@@ -84,6 +84,15 @@ class ServerSession(Asking):
         """How far the session has come."""
         return self._record.stage
 
+    @property
+    def pending(self) -> str:
+        """SHA-256 of the parameters of the iteration that is not open yet; empty if there is none."""
+        return self._record.steps[-1] if self.stage is SessionStage.ITERATING else ""
+
+    def has_opened(self, parameters: bytes) -> bool:
+        """Whether the sums at these parameters were opened; they still are when the session is closed."""
+        return sha256(parameters) in self._list_opened()
+
     def proceed(self) -> None:
         """Go from joining to admitting the set, or, once all members have agreed to it, to iterations.
 
@@ -112,9 +121,8 @@ class ServerSession(Asking):
         ValueError
             If the set is not agreed on, or the session is closed.
         """
-        digest, steps = sha256(parameters), self._record.steps
+        digest, steps, opened = sha256(parameters), self._record.steps, self._list_opened()
         is_pending = self.stage is SessionStage.ITERATING
-        opened = steps[:-1] if is_pending else steps
         if digest in opened:
             return self._files.read_total(f"step.{opened.index(digest) + 1}").decode_sums()
         if is_pending and digest != steps[-1]:
@@ -149,6 +157,12 @@ class ServerSession(Asking):
     def close(self, status: CloseStatus = "opened") -> None:
         """Let the sites forget the session."""
         self._keep(stage=SessionStage.CLOSING, status=status)
+
+    def _list_opened(self) -> tuple[str, ...]:
+        """SHA-256 of the parameters of each iteration whose sum is on the disk."""
+        record = self._record
+        is_short = self.stage is SessionStage.ITERATING or record.status != "opened"
+        return record.steps[:-1] if is_short else record.steps
 
     def _list_joins(self) -> tuple[SignedJoin, ...]:
         return self._record.members

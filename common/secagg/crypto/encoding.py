@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.secagg.codes import SecAggError
-from common.secagg.crypto.limbs import read_reals, write_reals
+from common.secagg.crypto.limbs import POINT, read_reals, write_reals
 from common.secagg.crypto.rings import CANARY_WORDS, Ring, Vector, Words, is_clip
 from common.types import Counts, FlatWeights, Reals
 
@@ -20,6 +20,7 @@ SiteValues: TypeAlias = NDArray[np.number]
 """A site's numbers: integers for COUNTS, float32 or float64 otherwise."""
 
 _INT32_MAX = 2**31 - 1
+_INT128_MAX = 2**127 - 1
 _LARGEST_COUNT = 2**53
 _BLOCK = 1 << 15
 """Elements at a time, so that the float64 intermediate stays in the processor's cache."""
@@ -62,7 +63,7 @@ def scale_bits_for(sites: int, clip: float) -> int:
 
 
 def check_overflow(vector: Vector, sites: int) -> None:
-    """Refuse a scale at which the sum of the rostered sites' model deltas could overflow.
+    """Refuse a scale, or a bound, at which the sum of the rostered sites' model deltas could overflow.
 
     For plan approval; `encode` checks it again.
 
@@ -72,8 +73,14 @@ def check_overflow(vector: Vector, sites: int) -> None:
         E_VECTOR if it could.
     """
     largest = max((segment.clip for segment in vector.segments), default=0.0)
-    if largest and vector.scale_bits > scale_bits_for(sites, largest):
-        raise SecAggError("a vector's scale lets the sum of all sites overflow", code="E_VECTOR")
+    if not largest:
+        return
+    if vector.ring is Ring.REALS:
+        overflows = sites * (Fraction(largest) * 2**POINT + 1) > _INT128_MAX
+    else:
+        overflows = vector.scale_bits > scale_bits_for(sites, largest)
+    if overflows:
+        raise SecAggError("a vector's scale or bound lets the sum of all sites overflow", code="E_VECTOR")
 
 
 def encode(
@@ -89,16 +96,16 @@ def encode(
     sites : int
         Number of rostered sites, including those that do not take part.
     alpha : float
-        The site's weight in (0, 1]; UPDATES only.
+        The site's weight in (0, 1]; model deltas only.
     clip_fraction : float
-        The share of elements that may be clipped; UPDATES only.
+        The share of elements that may be clipped; model deltas only.
 
     Raises
     ------
     SecAggError
         E_NONFINITE if a number is NaN or infinite; E_CLIP if more elements were clipped than allowed; E_NORM
         if a count or real is too large for a sum of `sites`; E_WEIGHT if alpha is outside (0, 1]; E_VECTOR
-        if the scale lets the sum overflow.
+        if the scale or the bound lets the sum overflow.
     ValueError
         If the numbers have another shape, or there are no sites.
     TypeError
@@ -109,13 +116,13 @@ def encode(
     flat = _flatten(vector, values)
     words = np.zeros(vector.words, vector.dtype)
     body = words[:-CANARY_WORDS]
+    if vector.is_delta:
+        check_overflow(vector, sites)
+        return Encoded(words, _write_deltas(vector, flat, body, alpha, clip_fraction))
     if vector.ring is Ring.COUNTS:
         _write_counts(flat, body, sites)
-    elif vector.ring is Ring.REALS:
-        _write_reals(flat, body, sites)
     else:
-        check_overflow(vector, sites)
-        return Encoded(words, _write_updates(vector, flat, body, alpha, clip_fraction))
+        _write_reals(flat, body, sites)
     return Encoded(words, 0)
 
 
@@ -158,9 +165,7 @@ def _flatten(vector: Vector, values: SiteValues) -> SiteValues:
     return values.reshape(-1)
 
 
-def _write_updates(
-    vector: Vector, values: SiteValues, body: Words, alpha: float, clip_fraction: float
-) -> int:
+def _write_deltas(vector: Vector, values: SiteValues, body: Words, alpha: float, clip_fraction: float) -> int:
     """Fill the words, and return how many elements were clipped.
 
     Raises
@@ -171,23 +176,26 @@ def _write_updates(
     if not 0 < alpha <= 1:
         raise SecAggError("a site's weight must lie above 0 and at most at 1", code="E_WEIGHT")
     factor = math.ldexp(alpha, vector.scale_bits)
-    integers = body.view("<i4")
     scaled = np.empty(min(_BLOCK, vector.size))
     clipped, start = 0, 0
     for segment in vector.segments:
         for block in _slice_blocks(start, start + segment.length):
-            clipped += _write_block(values[block], scaled, integers[block], (segment.clip, factor))
+            product = scaled[: block.stop - block.start]
+            clipped += _clip_block(values[block], product, (segment.clip, factor))
+            if vector.ring is Ring.REALS:
+                write_reals(product, body[2 * block.start : 2 * block.stop])
+            else:
+                np.rint(product, out=product)
+                np.copyto(body[block].view("<i4"), product, casting="unsafe")
         start += segment.length
     if clipped > clip_fraction * vector.size:
         raise SecAggError("more of a model delta had to be clipped than the plan allows", code="E_CLIP")
     return clipped
 
 
-def _write_block(
-    values: SiteValues, scaled: Reals, integers: NDArray[np.int32], clip_factor: tuple[float, float]
-) -> int:
+def _clip_block(values: SiteValues, product: Reals, clip_factor: tuple[float, float]) -> int:
+    """Fill the product of values and factor, clipped, and return how many elements were clipped."""
     clip, factor = clip_factor
-    product = scaled[: values.size]
     largest = _find_largest(values)
     # float64: in float32 the product of a delta and its scale has lost the bits that the integer keeps
     with np.errstate(over="ignore"):
@@ -197,8 +205,6 @@ def _write_block(
         bound = clip * factor
         clipped = int(np.count_nonzero(np.abs(product) > bound))
         np.clip(product, -bound, bound, out=product)
-    np.rint(product, out=product)
-    np.copyto(integers, product, casting="unsafe")
     return clipped
 
 

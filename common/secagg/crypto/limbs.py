@@ -10,7 +10,9 @@ import numpy as np
 from common.secagg.crypto.rings import Words
 from common.types import Flags, Reals
 
-_UNIT = 2.0**-64
+POINT = 64
+"""Number of fractional bits."""
+_UNIT = 2.0**-POINT
 
 
 def add_limbs(into: Words, words: Words) -> None:

@@ -35,7 +35,8 @@ class Ring(StrEnum):
     COUNTS = "2^64"
     """Exact integers of magnitude at most 2^53."""
     REALS = "2^128"
-    """Reals: two uint64 limbs an element, low before high, 64 fractional bits."""
+    """Reals: two uint64 limbs an element, low before high, 64 fractional bits. With a clip bound they are
+    model deltas that need the range, as those of BatchNorm's running statistics."""
 
     @property
     def dtype(self) -> np.dtype[np.uint32] | np.dtype[np.uint64]:
@@ -88,9 +89,10 @@ class Vector:
     ring : Ring
         The modulus of its sums.
     clip : float or tuple of Segment, optional
-        Bound of the magnitude of a model delta's elements, for all or by segment; None in other rings.
+        Bound of the magnitude of a model delta's elements, for all or by segment; None for what is no model
+        delta: counts, and the other reals.
     scale_bits : int
-        A model delta is multiplied by 2^scale_bits; 0 in other rings.
+        A model delta of the ring UPDATES is multiplied by 2^scale_bits; 0 in other rings.
 
     Raises
     ------
@@ -108,9 +110,11 @@ class Vector:
     def __post_init__(self) -> None:
         if any(axis < 0 for axis in self.shape):
             raise ValueError(f"vector {self.name!r}: shape {self.shape} has a negative axis")
-        if self.ring is not Ring.UPDATES:
-            if self.clip is not None or self.scale_bits:
-                raise ValueError(f"vector {self.name!r}: only model deltas are clipped and scaled")
+        if self.ring is not Ring.UPDATES and self.scale_bits:
+            raise ValueError(f"vector {self.name!r}: only model deltas modulo 2^32 are scaled")
+        if self.ring is Ring.COUNTS and self.clip is not None:
+            raise ValueError(f"vector {self.name!r}: counts are not clipped")
+        if not self.is_delta:
             return
         if abs(self.scale_bits) > _MOST_SCALE_BITS:
             raise ValueError(f"vector {self.name!r}: a scale of 2^{self.scale_bits} is out of range")
@@ -135,8 +139,13 @@ class Vector:
         return self.ring.dtype
 
     @property
+    def is_delta(self) -> bool:
+        """Whether it is a model delta: clipped, weighted, and bounded in its norm."""
+        return self.ring is Ring.UPDATES or self.clip is not None
+
+    @property
     def segments(self) -> tuple[Segment, ...]:
-        """The clip bounds in the order of the elements; none in other rings than UPDATES."""
+        """The clip bounds in the order of the elements; none of what is no model delta."""
         if isinstance(self.clip, tuple):
             return self.clip
         return () if self.clip is None else (Segment(self.size, self.clip),)

@@ -10,7 +10,6 @@ from common.secagg.codes import SecAggError
 from common.secagg.crypto.discrete_gaussian import add_noise
 from common.secagg.crypto.encoding import Encoded, encode, norm
 from common.secagg.crypto.keys import sign_message
-from common.secagg.crypto.rings import Ring
 from common.secagg.site.handler import Party
 from common.secagg.site.history import Begun
 from common.secagg.site.release_rules import check_definitions, check_inputs
@@ -39,7 +38,12 @@ def answer_request(party: Party, frame: MessageFrame) -> bytes:
         _clear(party, state, request)
         party.check_quota(request.phase)
         party.policy.check(request, party.files.history)
-        state = _open_phase(party, request, rules, frame)
+        try:
+            state = _open_phase(party, request, rules, frame)
+        except Exception:
+            # What was kept of the vectors before one of them was refused is of no use to anybody
+            party.erase(request, "refused")
+            raise
     party.audit("JOIN", request, frame, hdr=state.hdr)
     join = state.join
     return repack(MessageKind.JOIN, join.join.body(), bytes.fromhex(join.signature))
@@ -65,11 +69,7 @@ def check_computed(party: Party, computed: Computed, rules: PhaseRules) -> None:
         raise SecAggError("the site has more patients than the largest weight", code="E_WEIGHT")
     for part in computed.parts:
         # False if the norm is NaN: `encode` refuses that with a clearer code
-        if (
-            rules.norm_bound is not None
-            and part.vector.ring is Ring.UPDATES
-            and _norm_of(part) > rules.norm_bound
-        ):
+        if rules.norm_bound is not None and part.vector.is_delta and _norm_of(part) > rules.norm_bound:
             raise SecAggError("a model delta is longer than the plan allows", code="E_NORM")
     check_definitions(party.files.history, definitions_of(computed))
 
@@ -208,7 +208,7 @@ def _keep_vectors(
 
 def _norms_of(computed: Computed) -> list[str]:
     """The model deltas' norms, for the audit: two digits only, as a norm is a number about the patients."""
-    return [f"{_norm_of(part):.1e}" for part in computed.parts if part.vector.ring is Ring.UPDATES]
+    return [f"{_norm_of(part):.1e}" for part in computed.parts if part.vector.is_delta]
 
 
 def _norm_of(part: ComputedVector) -> float:

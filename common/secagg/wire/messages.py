@@ -61,9 +61,9 @@ class VectorSpec(CanonicalDocument):
     ring: Ring
     """Modulo what the elements are added."""
     clip: tuple[tuple[Natural, str], ...]
-    """Length and clip bound (hexadecimal float) of each segment; empty in other rings than 2^32."""
+    """Length and clip bound (hexadecimal float) of each segment of a model delta; otherwise empty."""
     bits: Annotated[int, Field(ge=-256, le=256)]
-    """Model deltas are multiplied by 2^bits; 0 in other rings."""
+    """Model deltas modulo 2^32 are multiplied by 2^bits; 0 in other rings."""
 
     @classmethod
     def of(cls, vector: Vector) -> Self:

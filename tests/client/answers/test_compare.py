@@ -8,10 +8,13 @@ from sites.plans import SCALE, plan_of
 
 from common.errors import ProtocolError, SmallNumberError
 from common.messages.headers import Operation, RequestHeader
-from common.messages.questions import write_newton, write_pairs, write_placements
-from common.plan.matrix import PARTS, cohorts_of, find_compared_cohorts, scorers_of
+from common.messages.questions import write_grids, write_newton, write_pairs, write_placements
+from common.plan.comparisons import find_compared_scores
+from common.plan.grids import most_edges
+from common.plan.matrix import cohorts_of, scorers_of
 from common.stats.delong import Placements
 from common.stats.newton import Query
+from common.stats.score_grid import ScoreGrid
 from common.stats.stack import Problem
 
 HEADER = RequestHeader(operation=Operation.COMPARE, plan_hash="0" * 64, site="a")
@@ -34,26 +37,32 @@ def site(tmp_path):
     return make
 
 
-def number_of(plan, part):
-    """Of the cohort of both sites' tests, or of everybody."""
-    (found,) = [
-        index
-        for index, cohort, _ in find_compared_cohorts(plan, [True] * len(scorers_of(plan)))
-        if (cohort.sites, cohort.part) == (("a", "b"), part)
-    ]
-    return found
+def compared_on(plan, part, sites=("a", "b")):
+    """What is compared of the cohort of both sites' tests, or of everybody."""
+    found = find_compared_scores(plan, [True] * len(scorers_of(plan)), "one")
+    return [scores for scores in found if (scores.cohort.sites, scores.cohort.part) == (sites, part)]
 
 
-def question(plan, part="whole", *, asked=True):
-    number, bins = number_of(plan, part), plan.evaluation.bins
-    placements = Placements(np.zeros((2, bins)), np.zeros((2, bins)), np.zeros(2))
+def question(plan, part="whole", *, grids=None, recounted=False):
+    """The pair of the scores on one cohort, with placement values of which all are 0.5."""
+    grids = grids or [ScoreGrid.even(10)] * len(scorers_of(plan))
+    found = find_compared_scores(plan, [True] * len(grids), "one")
+    asked = [scores in compared_on(plan, part) for scores in found]
+    placements = {
+        scores.name_histogram(number, recounted=recounted): Placements(
+            np.full(grids[number].bins, 0.5), np.full(grids[number].bins, 0.5), 0.5
+        )
+        for scores in compared_on(plan, part)
+        for number in scores.scorers
+    }
     return {
-        "asked": np.full((2, len(PARTS), len(SCORES)), asked),
-        "scored": np.ones(2, dtype=bool),
-        "thresholds": np.full(2, 0.5),
-        "tau_squared": np.zeros(2),
-        f"{number}.pairs": write_pairs([(0, 1)]),
-        **write_placements({number: placements}),
+        "scored": np.ones(len(grids), dtype=bool),
+        "reference": np.array([0]),
+        "thresholds": np.full(len(grids), 0.5),
+        "recounted": np.full(len(found), recounted),
+        "compared": np.array(asked),
+        **write_grids(grids),
+        **write_placements(placements),
     }
 
 
@@ -65,21 +74,93 @@ def test_a_comparison_below_the_minima_is_refused_though_asked(site):
         analyses.compare(HEADER, question(analyses.plan, "test"))
 
 
-def test_a_centre_that_was_not_asked_before_adds_nothing_to_the_mean_over_centres(site):
+def test_of_what_was_not_asked_nothing_is_told(site):
     analyses = site("simulation")
-    answers = [analyses.compare(HEADER, question(analyses.plan, asked=asked)) for asked in (True, False)]
+    asked = question(analyses.plan)
+    (whole,), (test,) = (compared_on(analyses.plan, part) for part in ("whole", "test"))
 
-    told = [any(array.any() for array in answer.part("centre/1").reals.values()) for answer in answers]
+    answer = analyses.compare(HEADER, asked)
 
-    assert told == [True, False]
+    assert {name.split("/delong")[0] for name in answer.counts if "/delong/" in name} == {whole.name}
+    nothing = asked | {"compared": np.zeros_like(asked["compared"])}
+    assert analyses.compare(HEADER, nothing).layout() == ()
+    # Placement values of another cohort do not do.
+    both = asked | {"compared": asked["compared"] | question(analyses.plan, "test")["compared"]}
+    with pytest.raises(ProtocolError, match=f"'cohort/{test.index}/0.v10' is missing"):
+        analyses.compare(HEADER, both)
 
 
-@pytest.mark.parametrize(("name", "size"), [("tau_squared", 3), ("thresholds", 1)])
-def test_a_parameter_of_other_scores_is_refused(site, name, size):
+def test_placement_values_are_of_those_who_were_counted(site):
+    """Histograms of a pair's own patients have other placement values than those of a whole cohort."""
+    analyses = site("simulation")
+    asked = question(analyses.plan)
+
+    with pytest.raises(ProtocolError, match=r"'paired/\d+/0-1/0.v10' is missing"):
+        analyses.compare(HEADER, asked | {"recounted": np.ones_like(asked["recounted"])})
+    assert (
+        analyses.compare(HEADER, question(analyses.plan, recounted=True)).layout()
+        == analyses.compare(HEADER, asked).layout()
+    )
+
+
+def test_each_score_is_looked_up_on_its_own_grid(site):
+    """The first score of 20 bins, the second of 4: the sums are those of the patients' own bins."""
+    analyses = site("simulation")
+    grids = [ScoreGrid.even(20), ScoreGrid(np.array([0.1, 0.3, 0.6]))]
+    (scores,) = compared_on(analyses.plan, "whole")
+    asked = question(analyses.plan, grids=grids)
+    v10 = [np.arange(grid.bins) / 100 for grid in grids]
+    placements = {
+        scores.name_histogram(number, recounted=False): Placements(v10[number], -v10[number], 0.25)
+        for number in (0, 1)
+    }
+
+    sums = analyses.compare(HEADER, asked | write_placements(placements)).part(scores.name).part("delong")
+
+    raw = np.array([[case.patient.scores[name] for case in analyses.cases] for name in ("one", "two")])
+    positive = np.array([case.positive for case in analyses.cases])
+    first = np.floor(raw[0] * 20 + 1e-9).astype(int)
+    second = (raw[1][:, None] >= np.array([0.1, 0.3, 0.6])).sum(axis=1)
+    values = np.array([first, second]) / 100
+    for label, sign in ((0, -1), (1, 1)):
+        own = sign * values[:, positive == label] - 0.25
+        np.testing.assert_allclose(sums.reals["sums"][label], own.sum(axis=1), rtol=1e-12)
+        np.testing.assert_allclose(sums.reals["products"][label], own @ own.T, rtol=1e-12)
+    assert sums.counts["n"].tolist() == [42, 18]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"thresholds": np.zeros(1)}, "1 thresholds came for 2 scores"),
+        ({"reference": np.array([2])}, r"the reference \[2\] is none of 2 models"),
+        ({"reference": np.array([-1])}, r"the reference \[-1\] is none of 2 models"),
+        ({"reference": np.array([0, 1])}, r"the reference \[0, 1\] is none of 2 models"),
+        ({"reference": np.array([], dtype=np.int64)}, r"the reference \[\] is none of 2 models"),
+        ({"reference": np.array([0.0])}, "'reference' is float64"),
+        ({"compared": np.zeros(1, dtype=bool)}, "'compared' is bool of"),
+        ({"recounted": np.zeros(1, dtype=bool)}, "'recounted' is bool of"),
+        ({"scored": np.ones(3, dtype=bool)}, "'scored' is bool of"),
+        (write_grids([ScoreGrid.even(10)]), "'values' is bool of"),
+        # Placement values of 10 bins on a grid of 20
+        (write_grids([ScoreGrid.even(20)] * 2), r"placement values of \(10,\) came for 20 bins"),
+    ],
+)
+def test_a_parameter_of_other_scores_is_refused(site, changes, said):
     analyses = site("simulation")
 
-    with pytest.raises(ProtocolError, match=f"{size} (variances|thresholds) came for 2 scores"):
-        analyses.compare(HEADER, question(analyses.plan) | {name: np.zeros(size)})
+    with pytest.raises(ProtocolError, match=said):
+        analyses.compare(HEADER, question(analyses.plan) | changes)
+
+
+def test_bins_finer_than_the_plan_allows_are_refused(site):
+    analyses = site("simulation")
+    most = most_edges(analyses.plan)
+    fine, too_fine = ([ScoreGrid.even(edges + 1)] * 2 for edges in (most, most + 1))
+
+    analyses.compare(HEADER, question(analyses.plan, grids=fine))
+    with pytest.raises(ProtocolError, match=f"a grid of {most + 1} edges came, where {most} are allowed"):
+        analyses.compare(HEADER, question(analyses.plan, grids=too_fine))
 
 
 def newton(plan, sites, part):

@@ -129,3 +129,22 @@ def test_the_brain_score_is_made_from_the_cells(volume_ml, changes, points, miss
     case = a_case("P", volumes_ml=(volume_ml, 0.0), **values)
 
     np.testing.assert_array_equal(matrix("brain_score", missing=missing, cases=(case,)), [[points]])
+
+
+@pytest.mark.parametrize(
+    ("brain_a", "changes", "points"),
+    [
+        ("warfarin", {"warfarin": 0.0, "anticoagulation": 1.0}, 0),
+        ("anticoagulation", {"warfarin": 0.0, "anticoagulation": 1.0}, 6),
+        ("anticoagulation", {"warfarin": None, "anticoagulation": 0.0}, 0),
+        ("anticoagulation", {"warfarin": 1.0}, np.nan),
+    ],
+)
+def test_a_of_the_brain_score_is_the_column_that_the_plan_chooses(brain_a, changes, points):
+    values = {name: value for name, value in (BRAIN | changes).items() if value is not None}
+    regression = {"candidates": ["brain_score"]}
+    plan = plan_of({"a": "train"}, NETWORK, regression=regression, cohort={"brain_a": brain_a})
+
+    found = make_design_matrix((a_case("P", volumes_ml=(9.5, 0.0), **values),), design_of(plan))
+
+    np.testing.assert_array_equal(found, [[points]])

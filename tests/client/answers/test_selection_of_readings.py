@@ -8,11 +8,14 @@ from sites.readings import NOISY, cases_read_twice
 from client.answers.selection import select_alone
 from common.radiomics.features import FEATURES
 
+PAPERS = ({"sessions": 2}, {})
 
-def a_plan(profile="standard", **radiomics):
+
+def a_plan(profile="standard", readers=PAPERS, **radiomics):
     model = LOGISTIC | {"name": "Combined", "covariates": ["radiomics"]}
     settings = {"folds": 3, **radiomics}
-    return plan_of({"a": "train", "b": "train"}, model, profile=profile, radiomics=settings)
+    roles, agreement = {"a": "train", "b": "train"}, {"readers": readers}
+    return plan_of(roles, model, profile=profile, radiomics=settings, agreement=agreement)
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +41,14 @@ def test_the_lasso_sees_reproducible_features_alone(cases):
     # The outcome is the sign of the second feature
     assert FEATURES[1] in found.names
     assert not any(NOISY[FEATURES.index(name)] for name in found.names)
+
+
+def test_the_lasso_sees_what_all_of_three_readers_reproduce():
+    cases = cases_read_twice("a", 120, 3, read=30, readings=("inter", "reader3-session1"))
+
+    found = select_alone(a_plan(readers=[{}, {}, {}], readings=["all-readers"]), "a", cases)
+
+    assert (found.status, found.reproducible) == ("ok", np.count_nonzero(~NOISY))
 
 
 def test_of_too_few_readings_no_feature_is_taken_and_it_is_said_why():

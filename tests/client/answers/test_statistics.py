@@ -12,12 +12,15 @@ from sites.tables import Habits, read_cohort, table_only_hospital
 from client.cohort.prepare import prepare_site
 from common.errors import ProtocolError, SmallNumberError
 from common.messages.headers import Operation, RequestHeader
-from common.messages.questions import write_newton
+from common.messages.questions import write_grids, write_newton
+from common.plan.comparisons import find_compared_scores
 from common.plan.design import design_of
-from common.plan.matrix import PARTS, TABLE_PARTS, find_compared_cohorts, scorers_of
+from common.plan.grids import MOST_PIECES
+from common.plan.matrix import PARTS, TABLE_PARTS, scorers_of
 from common.plan.variables import DESCRIBED
 from common.stats.covariates import stack_models
 from common.stats.newton import Query
+from common.stats.score_grid import ScoreGrid
 
 NORTH, SOUTH = 0, 1
 SCORES = (SCALE | {"name": "A", "column": "score_a"}, SCALE | {"name": "B", "column": "score_b"})
@@ -84,12 +87,15 @@ def test_who_stands_behind_each_variable_of_table_1(analyses, folder, part):
     assert not summary.counts["close"].any()
 
 
+def known(plan, reference=0):
+    """Which scores exist, and which model is the reference."""
+    return {"scored": np.ones(len(scorers_of(plan)), dtype=bool), "reference": np.array([reference])}
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_who_stands_behind_each_score(analyses, folder, part):
     plan = plan_of({"north": "train", "south": "train"}, *SCORES, profile="standard", phases=["evaluation"])
-    summary = analyses(plan).guard(
-        header(stage="evaluation"), {"scored": np.ones(len(scorers_of(plan)), dtype=bool)}
-    )
+    summary = analyses(plan).guard(header(stage="evaluation"), known(plan))
     numbers = counted(folder, ["score_a"], MEMBERS[part])
 
     assert found(summary.part(part), 0) == found(summary.part(part), 1) == numbers
@@ -97,15 +103,36 @@ def test_who_stands_behind_each_score(analyses, folder, part):
     assert summary.part(part).counts["short"].tolist() == [int(min(numbers[:2]) < 10)] * 2
 
 
-def test_who_stands_behind_each_comparison(analyses, folder):
-    plan = plan_of({"north": "train", "south": "train"}, *SCORES, profile="standard", phases=["evaluation"])
-    summary = analyses(plan).guard(
-        header(stage="evaluation"), {"scored": np.ones(len(scorers_of(plan)), dtype=bool)}
-    )
+@pytest.mark.parametrize("reference", [0, 1, 2])
+def test_who_stands_behind_each_comparison(analyses, folder, reference):
+    """Of a pair those who have both scores, of a table those who have all; each has blanks of its own."""
+    columns = ("dbp_mmhg", "sbp_mmhg", "inr")
+    low_high = {"low": 0, "high": 400}
+    models = [SCALE | low_high | {"name": column.replace("_", "-"), "column": column} for column in columns]
+    plan = plan_of({"north": "train", "south": "train"}, *models, profile="standard", phases=["evaluation"])
 
-    for index, cohort, _ in find_compared_cohorts(plan, [True] * len(scorers_of(plan))):
-        expected = counted(folder, [], MEMBERS[cohort.part]) if "north" in cohort.sites else [0, 0, 0]
-        assert found(summary.part(f"paired/{index}"), 0) == expected
+    summary = analyses(plan).guard(header(stage="evaluation"), known(plan, reference))
+
+    compared = find_compared_scores(plan, [True] * 3, plan.models[reference].name)
+    assert len(compared) == 3 * len({scores.cohort for scores in compared})
+    numbers = set()
+    for scores in compared:
+        names = [columns[number] for number in scores.scorers]
+        here = "north" in scores.cohort.sites
+        expected = counted(folder, names, MEMBERS[scores.cohort.part]) if here else [0, 0, 0]
+        assert found(summary.part(scores.name), 0) == expected
+        numbers.add((scores.cohort, tuple(expected)))
+    # Each pair has patients of its own.
+    both = [of for cohort, of in numbers if (cohort.sites, cohort.part) == (("north", "south"), "test")]
+    assert len(both) == 3
+
+
+@pytest.mark.parametrize("reference", [np.array([2]), np.array([-1]), np.array([0, 1]), np.array([0.0])])
+def test_a_guard_round_with_a_reference_that_there_is_not_is_refused(analyses, reference):
+    plan = plan_of({"north": "train", "south": "train"}, *SCORES, profile="standard", phases=["evaluation"])
+
+    with pytest.raises(ProtocolError, match="reference"):
+        analyses(plan).guard(header(stage="evaluation"), known(plan) | {"reference": reference})
 
 
 def test_who_stands_behind_each_regression(analyses, folder):
@@ -193,19 +220,23 @@ def small(tmp_path):
     return lambda plan: analyses_of(plan, "north", cases, tmp_path)
 
 
+GRIDS = write_grids([ScoreGrid.with_fine_ends(50)] * 2)
+
+
 def of_scores(plan, part=None, paired=None):
     asked = np.zeros((2, len(PARTS), 2), dtype=bool)
     if part is not None:
         asked[NORTH, PARTS.index(part)] = True
     together = [
-        (cohort.sites, cohort.part) == paired
-        for _, cohort, _ in find_compared_cohorts(plan, [True] * len(scorers_of(plan)))
+        (scores.cohort.sites, scores.cohort.part) == paired
+        for scores in find_compared_scores(plan, [True] * len(scorers_of(plan)), "A")
     ]
     return {
+        **known(plan),
+        **GRIDS,
         "asked": asked,
-        "paired": np.array(together),
+        "recounted": np.array(together),
         "thresholds": np.full(2, 0.5),
-        "scored": np.ones(2, dtype=bool),
     }
 
 
@@ -219,6 +250,111 @@ def test_an_evaluation_below_the_minima_is_refused_though_asked(small):
         site.evaluate(header(), of_scores(plan, "test"))
     with pytest.raises(SmallNumberError, match="too few patients at this site"):
         site.evaluate(header(), of_scores(plan, paired=(("north", "south"), "test")))
+
+
+# The rounds in which the bins of the scores are agreed on
+
+
+def of_bins(plan, *parts, scorers=(0, 1), grids=None, site=NORTH):
+    asked = np.zeros((2, len(PARTS), 2), dtype=bool)
+    asked[site, [PARTS.index(part) for part in parts]] = True
+    numbers = np.array(scorers, dtype=np.int64)
+    grids = [ScoreGrid.even(20)] * len(numbers) if grids is None else grids
+    return {"asked": asked, "scorers": numbers, **write_grids(grids)}
+
+
+def scored_plan(profile="standard", **changes):
+    roles = {"north": "train", "south": "train"}
+    return plan_of(roles, *SCORES, profile=profile, phases=["evaluation"], **changes)
+
+
+def test_patients_are_counted_by_bin_of_what_was_asked_alone(analyses, folder):
+    site = analyses(scored_plan("simulation"))
+    grid = ScoreGrid(np.array([0.2, 0.5, 0.55]))
+    rows = [row for row in read_cohort(folder) if row["split"] == "test"]
+
+    summary = site.count_scores(header(), of_bins(site.plan, "test", scorers=(1,), grids=[grid]))
+
+    expected = np.zeros((2, 4), dtype=int)
+    for row in rows:
+        grows = float(row["followup_ich_volume_ml"]) - float(row["ich_volume_ml"]) >= 6
+        expected[int(grows), sum(float(row["score_b"]) >= edge for edge in (0.2, 0.5, 0.55))] += 1
+    np.testing.assert_array_equal(summary.counts["test/1/histogram"], expected)
+    assert (expected > 0).all(axis=0).any()
+    assert {name for name, array in summary.counts.items() if array.any()} == {"test/1/histogram"}
+    assert {name for _, name, _ in summary.layout()} == {f"{part}/1/histogram" for part in PARTS}
+
+
+def test_of_another_site_nothing_is_counted_here(analyses):
+    site = analyses(scored_plan("simulation"))
+
+    summary = site.count_scores(header(), of_bins(site.plan, *PARTS, site=SOUTH))
+
+    assert summary.layout() == site.count_scores(header(), of_bins(site.plan, *PARTS)).layout()
+    assert not any(array.any() for array in summary.counts.values())
+
+
+def test_bins_below_the_minima_are_refused_though_asked(small):
+    plan = scored_plan()
+    site = small(plan)
+
+    site.count_scores(header(), of_bins(plan, "whole"))
+    with pytest.raises(SmallNumberError, match="too few patients at this site"):
+        site.count_scores(header(), of_bins(plan, "test"))
+    # Not even bins of nothing of it
+    with pytest.raises(SmallNumberError, match="too few patients at this site"):
+        site.count_scores(header(), of_bins(plan, "test", scorers=()))
+
+
+def test_parts_of_which_bins_left_are_remembered(small, tmp_path):
+    plan = scored_plan()
+    site = small(plan)
+    near = replace(site, cases=site.cases[1:])
+    site.count_scores(header(), of_bins(plan, "whole", site=SOUTH))
+    assert not (tmp_path / "released.json").exists()
+
+    site.count_scores(header(), of_bins(plan, "whole"))
+
+    close = near.guard(header(stage="evaluation"), known(plan))
+    assert [bool(close.part(part).counts["close"].any()) for part in PARTS] == [False, False, False, True]
+    with pytest.raises(SmallNumberError, match="too few patients more or less"):
+        near.count_scores(header(), of_bins(plan, "whole"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"scorers": np.array([0, 2])}, "scores 0 to 2 of 2 were asked for"),
+        ({"scorers": np.array([-1, 1])}, "scores -1 to 1 of 2 were asked for"),
+        ({"scorers": np.array([1])}, "'values' is bool of"),
+        ({"scorers": np.array([[0, 1]])}, "'scorers' is int64 of shape"),
+        ({"scorers": np.array([0.0, 1.0])}, "'scorers' is float64"),
+        ({"asked": np.ones((2, len(PARTS), 3), dtype=bool)}, "'asked' is bool of"),
+        ({"sizes": np.array([19, 18])}, "38 edges came for the grids of 2 scores"),
+        ({"edges": np.tile(np.arange(19, 0, -1) / 20, 2)}, "do not ascend within"),
+        ({"edges": np.tile(np.arange(19) / 20, 2)}, "do not ascend within"),
+        ({"edges": np.tile(np.arange(2, 21) / 19, 2)}, "do not ascend within"),
+        ({"edges": np.full(38, np.nan)}, "do not ascend within"),
+    ],
+)
+def test_a_question_for_bins_that_are_none_is_refused(analyses, tmp_path, changes, said):
+    site = analyses(scored_plan("simulation"))
+
+    with pytest.raises(ProtocolError, match=said):
+        site.count_scores(header(), of_bins(site.plan, "test") | changes)
+    assert not (tmp_path / "released.json").exists()
+
+
+def test_more_bins_than_a_question_may_have_are_refused(analyses):
+    site = analyses(scored_plan("simulation"))
+    most, more = (
+        of_bins(site.plan, "test", scorers=(0,), grids=[ScoreGrid.even(edges + 1)])
+        for edges in (MOST_PIECES, MOST_PIECES + 1)
+    )
+
+    site.count_scores(header(), most)
+    with pytest.raises(ProtocolError, match=f"a grid of {MOST_PIECES + 1} edges came"):
+        site.count_scores(header(), more)
 
 
 def test_table_1_below_the_minima_is_refused_though_asked(tmp_path):

@@ -9,14 +9,22 @@ from sites.tables import Habits, read_cohort, table_only_hospital, write_cohort
 from client.engine import open_engine
 from common.messages.headers import CODE_OK, Operation, RequestHeader
 from common.messages.protocol import Request, decode_reply, encode_request
-from common.messages.questions import write_coefficients, write_newton, write_pairs, write_placements
+from common.messages.questions import (
+    write_coefficients,
+    write_grids,
+    write_newton,
+    write_pairs,
+    write_placements,
+)
+from common.plan.comparisons import find_compared_scores
 from common.plan.design import design_of
-from common.plan.matrix import PARTS, TABLE_PARTS, Cohort, cohorts_of, find_compared_cohorts, scorers_of
+from common.plan.matrix import PARTS, TABLE_PARTS, Cohort, cohorts_of, scorers_of
 from common.plan.study import StudyPlan
 from common.plan.variables import DESCRIBED
 from common.stats.covariates import Model, Term, stack_models
 from common.stats.delong import Placements
 from common.stats.newton import Query
+from common.stats.score_grid import ScoreGrid
 from common.stats.stack import Problem
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -62,21 +70,52 @@ class Coordinator:
             coefficients = np.zeros(1 + len(design_of(self.plan).columns))
             self.ask(Operation.SCORE, write_coefficients(coefficients), model="L", arm=arm)
 
-    def compare(self, part, *, centre=False, bins=1000):
-        """The two scores of the table and the regression on this site's and the other's patients."""
+    def counting(self, bins=1000, *, recounted=None):
+        """How scores are counted: all exist, the first is the reference, each has so many bins."""
+        scorers = len(scorers_of(self.plan))
+        own = [scores in (recounted or ()) for scores in self.compared()]
+        return {
+            "scored": np.ones(scorers, dtype=bool),
+            "reference": np.array([0]),
+            "thresholds": np.full(scorers, 0.5),
+            "recounted": np.array(own, dtype=bool),
+            **write_grids([ScoreGrid.even(bins)] * scorers),
+        }
+
+    def compared(self, part=None):
+        """What is compared of this site's and the other's patients of a part, or of all."""
+        found = find_compared_scores(self.plan, [True] * len(scorers_of(self.plan)), SCORES[0])
+        return [scores for scores in found if part is None or scores.cohort == Cohort(("a", "b"), part)]
+
+    def compare(self, part, *, bins=1000, told=None):
+        """The scores of the table and the regression on this site's and the other's patients."""
+        asked = self.compared(part)
+        values = np.full(told or bins, 0.5)
+        names = {
+            scores.name_histogram(number, recounted=False) for scores in asked for number in scores.scorers
+        }
+        parameters = {
+            **self.counting(bins),
+            "compared": np.array([scores in asked for scores in self.compared()]),
+            **write_placements(dict.fromkeys(names, Placements(values, values, 0.5))),
+        }
+        return self.ask(Operation.COMPARE, parameters)
+
+    def grid(self, *parts, bins=1000):
+        """Patients by bin of every score."""
         scorers = len(scorers_of(self.plan))
         parameters = {
-            "asked": np.full((len(self.plan.sites), len(PARTS), scorers), centre),
-            "scored": np.ones(scorers, dtype=bool),
-            "tau_squared": np.zeros(scorers),
-            "thresholds": np.full(scorers, 0.5),
+            "asked": self.asked(*parts),
+            "scorers": np.arange(scorers),
+            **write_grids([ScoreGrid.even(bins)] * scorers),
         }
-        compared = find_compared_cohorts(self.plan, [True] * scorers)
-        for index, _, members in [one for one in compared if one[1] == Cohort(("a", "b"), part)]:
-            values = np.full((len(members), bins), 0.5)
-            broadcast = Placements(values, values, np.full(len(members), 0.5))
-            parameters |= {f"{index}.pairs": write_pairs([(0, 1)]), **write_placements({index: broadcast})}
-        return self.ask(Operation.COMPARE, parameters)
+        return self.ask(Operation.GRID, parameters)
+
+    def asked(self, *parts):
+        """Every score on these parts."""
+        asked = np.zeros((len(self.plan.sites), len(PARTS), len(scorers_of(self.plan))), dtype=bool)
+        asked[:, [PARTS.index(part) for part in parts]] = True
+        return asked
 
     def calibrate(self, *parts, columns=1):
         cohorts = [cohorts_of(self.plan).index(Cohort(("a", "b"), part)) for part in parts]
@@ -98,17 +137,10 @@ class Coordinator:
         asked[:, TABLE_PARTS.index(part), [v.name for v in DESCRIBED].index("age")] = True
         return self.ask(Operation.COHORT, {"asked": asked})
 
-    def evaluate(self, *parts, paired=False):
-        scorers = len(scorers_of(self.plan))
-        cohorts = len(find_compared_cohorts(self.plan, [True] * scorers))
-        asked = np.zeros((len(self.plan.sites), len(PARTS), scorers), dtype=bool)
-        asked[:, [PARTS.index(part) for part in parts]] = True
-        parameters = {
-            "asked": asked,
-            "paired": np.full(cohorts, paired),
-            "thresholds": np.full(scorers, 0.5),
-            "scored": np.ones(scorers, dtype=bool),
-        }
+    def evaluate(self, *parts, paired=()):
+        """Every score on these parts, and again of those who have all that is compared on others."""
+        compared = [scores for part in paired for scores in self.compared(part)]
+        parameters = {"asked": self.asked(*parts), **self.counting(recounted=compared)}
         return self.ask(Operation.EVALUATE, parameters)
 
 
@@ -145,7 +177,8 @@ def test_a_model_that_could_not_be_fitted_together_is_not_replaced_by_the_site_s
 
 ODD = {
     "evaluate": lambda one: one.evaluate("test"),
-    "evaluate pairs": lambda one: one.evaluate(paired=True),
+    "evaluate pairs": lambda one: one.evaluate(paired=("test",)),
+    "grid": lambda one: one.grid("test"),
     "compare": lambda one: one.compare("test"),
     "calibrate": lambda one: one.calibrate("test"),
     "setup": lambda one: one.ask(Operation.SETUP, regressions=(EVERY,)),
@@ -171,7 +204,7 @@ def test_enough_patients_are_not_refused(large, name):
     assert ODD[name](large).header.code == CODE_OK
 
 
-@pytest.mark.parametrize("name", [*ODD, "cohort", "centre"])
+@pytest.mark.parametrize("name", [*ODD, "cohort"])
 def test_a_cohort_too_near_to_one_released_is_not_released_under_any_name(large, tmp_path, name):
     large.score()
     for part in ("training", "test"):
@@ -181,11 +214,7 @@ def test_a_cohort_too_near_to_one_released_is_not_released_under_any_name(large,
     write_cohort(large.engine.folder, [row for row in rows if row not in gone])
     later = Coordinator(large.engine.folder, tmp_path / "state", a_plan())
     later.score()
-    odd = {
-        **ODD,
-        "cohort": lambda one: one.cohort("test"),
-        "centre": lambda one: one.compare(None, centre=True),
-    }
+    odd = {**ODD, "cohort": lambda one: one.cohort("test")}
 
     reply = odd[name](later)
 
@@ -222,11 +251,63 @@ def test_parts_of_one_stage_are_not_too_near_to_each_other(tmp_path):
     assert one.cohort("whole").header.code == "E_SMALL_N"
 
 
-def test_placements_of_finer_bins_than_the_plan_s_are_refused(large):
+def test_finer_bins_than_the_plan_allows_are_refused(large):
     large.score()
 
-    assert large.compare("test", bins=100_000).header.code == "E_CONTEXT"
-    assert large.compare("test", bins=0).header.code == "E_CONTEXT"
+    assert large.compare("test", bins=4001).header.code == CODE_OK
+    assert large.compare("test", bins=4002).header.code == "E_CONTEXT"
+    assert large.compare("test", bins=20, told=21).header.code == "E_CONTEXT"
+    assert large.grid("test", bins=65_537).header.code == CODE_OK
+    assert large.grid("test", bins=65_538).header.code == "E_CONTEXT"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"edges": np.array([0.5, 0.5, 0.7])},
+        {"edges": np.array([0.7, 0.6, 0.5])},
+        {"edges": np.array([0.0, 0.5, 0.7])},
+        {"edges": np.array([0.5, 0.7, 1.0000001])},
+        {"edges": np.array([0.5, np.nan, 0.7])},
+        {"sizes": np.array([2])},
+        {"sizes": np.array([-3])},
+        {"sizes": np.array([3, 0])},
+        {"scorers": np.array([99])},
+        {"scorers": np.array([-1])},
+        {"asked": np.ones((1, 4, 3), dtype=bool)},
+    ],
+)
+def test_a_coordinator_s_grids_that_are_none_are_refused(large, changes):
+    large.score()
+    question = {
+        "asked": large.asked("test"),
+        "scorers": np.array([1]),
+        **write_grids([ScoreGrid(np.array([0.5, 0.6, 0.7]))]),
+    }
+
+    reply = large.ask(Operation.GRID, question | changes)
+
+    assert reply.header.code == "E_CONTEXT"
+    assert not reply.summary.counts
+    assert large.ask(Operation.GRID, question).header.code == CODE_OK
+
+
+def test_bins_are_not_counted_before_a_model_has_scored(large):
+    assert large.grid("test").header.code == "E_CONTEXT"
+
+
+def test_what_was_asked_by_bins_alone_is_remembered(large, tmp_path):
+    """No table and no evaluation was asked for: the bins of the scores are a release of the same patients."""
+    large.score()
+    assert large.grid("test").header.code == CODE_OK
+    rows = read_cohort(large.engine.folder)
+    gone = next(row for row in rows if row["split"] == "test")
+    write_cohort(large.engine.folder, [row for row in rows if row is not gone])
+    later = Coordinator(large.engine.folder, tmp_path / "state", a_plan())
+    later.score()
+
+    assert later.evaluate("test").header.code == later.grid("test").header.code == "E_SMALL_N"
+    assert later.evaluate("train").header.code == CODE_OK
 
 
 def test_a_calibration_is_of_one_score_on_one_cohort(large):

@@ -7,8 +7,10 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 - as its own documentation does
 from rich.progress import Progress
 from sites.handmade import make_site, read_rows, write_table
+from sites.patients import a_case
 
 from client.cohort.check import check_site
+from client.cohort.completeness import describe_columns
 from client.cohort.prepare import prepare_site
 from client.cohort.quality import write_quality_page
 from common.cohort.repeated_readings import READINGS
@@ -115,6 +117,56 @@ def test_features_are_extracted_on_the_readings_that_the_plan_names(folder, tmp_
     for case in site.cases[:6]:
         assert case.readings.features["inter"].shape == (851,)
         assert not np.array_equal(case.readings.features["inter"], case.features)
+
+
+def read_by_a_third(root):
+    column = "baseline_mask_third_reader"
+    rows = read_rows(root)
+    for number, row in enumerate(rows):
+        row[column] = wider(root, row, "third", 2) if number < 3 else ""
+    write_table(root, rows)
+    return column
+
+
+def test_masks_of_a_third_reader_are_measured_where_the_plan_names_one(folder, tmp_path):
+    column = read_by_a_third(folder)
+
+    silent = prepared(folder, tmp_path)
+    site = prepared(folder, tmp_path, agreement={"readers": [{"sessions": 2}, {}, {}]})
+
+    assert not any("reader3-session1" in case.readings.repeated for case in silent.cases)
+    assert site.findings == ()
+    for case, row in zip(site.cases[:3], read_rows(folder), strict=False):
+        assert set(case.readings.repeated) >= {"inter", "reader3-session1"}
+        measured = case.readings.repeated["reader3-session1"].ich_ml
+        assert measured == pytest.approx(volume_ml(folder, row[column]))
+    assert all("reader3-session1" not in case.readings.repeated for case in site.cases[3:])
+
+
+def test_features_of_all_readers_are_extracted_where_they_must_agree(folder, tmp_path, monkeypatch):
+    read_by_a_third(folder)
+    names = []
+
+    def noted(jobs, extractor, *_):
+        names.extend(job.name.partition(":")[0] for job in jobs)
+        return extract_cases([], extractor)
+
+    monkeypatch.setattr("client.cohort.radiomics.extract_cases", noted)
+    readers = {"agreement": {"readers": [{}, {}, {}]}, "radiomics": {"readings": ["all-readers"]}}
+    prepared(folder, tmp_path, **RADIOMICS | readers)
+
+    assert {name: names.count(name) for name in names} == {"first": 9, "inter": 6, "reader3-session1": 3}
+
+
+def test_a_bad_mask_of_a_third_reader_is_found_even_without_a_plan(folder):
+    column = read_by_a_third(folder)
+    path = str(folder / read_rows(folder)[1][column])
+    sitk.WriteImage(sitk.ReadImage(path) * 0, path)
+
+    (finding,) = check_site(folder, Progress(disable=True), pixels=True).findings
+
+    assert column in finding.what
+    assert "the mask is empty" in finding.what
 
 
 def test_the_plan_s_volume_of_interest_is_that_of_every_reading(folder, tmp_path, monkeypatch):
@@ -246,3 +298,11 @@ def test_what_a_killed_process_left_half_written_is_removed_before_features_are_
     prepared(folder, tmp_path, **RADIOMICS)
 
     assert not partial.exists()
+
+
+def test_the_hospital_sees_how_full_the_columns_of_further_readers_are():
+    cases = [a_case(f"P{n}", hypodensity_third_reader=float(n > 0)) for n in range(3)]
+
+    (line,) = [one for one in describe_columns((*cases, a_case("P3"))) if "third" in one.name]
+
+    assert (line.name, line.filled, line.blank, line.values) == ("hypodensity_third_reader", 3, 1, "2 yes")

@@ -38,18 +38,20 @@ def test_one_outcome_is_found_where_only_the_masks_tell_it(scans_folder, progres
         row["ich_volume_ml"] = row["ivh_volume_ml"] = ""
         row["followup_ich_volume_ml"] = 0
 
-    (finding,) = found(scans_folder, progress)
-    assert finding.startswith("cohort.csv: all 8 patients have one outcome: none is with expansion -> ")
+    checkup = check_site(scans_folder.finish(), progress, pixels=True)
+    (note,) = checkup.notes
+    assert str(note).startswith("cohort.csv: all 8 patients have one outcome: none is with expansion -> ")
+    assert checkup.findings == ()
 
 
 def test_a_class_that_bad_scans_leave_without_patients_is_found_with_them(scans_folder, progress):
     for number in (0, 2, 4, 6):
         (scans_folder.root / f"P{number}/ct.nii.gz").write_bytes(b"nothing %d" % number)
 
-    findings = found(scans_folder, progress)
+    findings, notes = checked(scans_folder.finish(), progress)
 
-    assert "none is with expansion" in findings[0]
-    assert [f"row {row}" in finding for row, finding in zip((2, 4, 6, 8), findings[1:], strict=True)] == [
+    assert "none is with expansion" in notes[0]
+    assert [f"row {row}" in finding for row, finding in zip((2, 4, 6, 8), findings, strict=True)] == [
         True
     ] * 4
 
@@ -132,22 +134,23 @@ def test_a_plans_missing_score_is_found(tmp_path, progress, scores_plan):
 
 
 @pytest.mark.parametrize("pixels", [True, False])
-def test_too_few_patients_for_the_parts_are_found_before_any_preparation(
+def test_an_outcome_that_a_part_lacks_is_told_before_any_preparation(
     scans_folder, progress, small_plan, pixels
 ):
-    """3 patients, two of them with expansion, pass every minimum of the site and cannot be divided."""
+    """3 patients, two of them with expansion: one of each trains, one is tested, none chooses the round."""
     del scans_folder.rows[3:]
     folder = scans_folder.finish()
 
-    findings, _ = checked(folder, progress, small_plan(), pixels=pixels)
+    findings, notes = checked(folder, progress, small_plan(), pixels=pixels)
 
-    (finding,) = findings
-    assert finding == (
-        "cohort.csv: 2 patients with expansion cannot be divided into 3 parts -> at least 3 of each class "
-        "are needed"
+    assert findings == []
+    (note,) = notes
+    assert note == (
+        "cohort.csv: the part test has no patient without expansion -> this site's part is left out of what "
+        "needs both outcomes, and counts in sums over sites"
     )
-    assert checked(folder, progress, small_plan(role="external"), pixels=pixels)[0] == []
-    assert checked(folder, progress, pixels=pixels)[0] == []
+    assert checked(folder, progress, small_plan(role="external"), pixels=pixels) == ([], [])
+    assert checked(folder, progress, pixels=pixels) == ([], [])
 
 
 def test_what_bad_scans_leave_is_divided_too(scans_folder, progress, small_plan):
@@ -155,8 +158,9 @@ def test_what_bad_scans_leave_is_divided_too(scans_folder, progress, small_plan)
         (scans_folder.root / f"P{number}/ct.nii.gz").write_bytes(b"nothing %d" % number)
     folder = scans_folder.finish()
 
-    assert "2 patients with expansion cannot be divided" in checked(folder, progress, small_plan())[0][0]
-    assert checked(folder, progress, small_plan(), pixels=False)[0] == []
+    lacking = "the part validation has no patient with expansion"
+    assert lacking in checked(folder, progress, small_plan())[1][0]
+    assert checked(folder, progress, small_plan(), pixels=False) == ([], [])
 
 
 def test_the_plans_outcome_decides(tmp_path, progress, scores_plan):
@@ -169,8 +173,10 @@ def test_the_plans_outcome_decides(tmp_path, progress, scores_plan):
     write_cohort(folder, rows)
 
     assert checked(folder, progress, scores_plan())[0] == []
-    (finding,), _ = checked(folder, progress, scores_plan(outcome={"endpoint": "cHE"}))
-    assert "all 30 patients have one outcome" in finding
+    assert checked(folder, progress, scores_plan())[1] == []
+    findings, (note,) = checked(folder, progress, scores_plan(outcome={"endpoint": "cHE"}))
+    assert findings == []
+    assert "all 30 patients have one outcome" in note
 
 
 def test_a_measured_volume_beyond_the_plans_range_is_found(scans_folder, progress, scores_plan):

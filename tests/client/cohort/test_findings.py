@@ -24,9 +24,9 @@ def calls(monkeypatch) -> Counter[str]:
     def counted(name: str):
         function = getattr(findings, name)
 
-        def call(*arguments):
+        def call(*arguments, **keywords):
             counts[name] += 1
-            return function(*arguments)
+            return function(*arguments, **keywords)
 
         return call
 

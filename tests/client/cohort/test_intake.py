@@ -325,19 +325,22 @@ def test_a_site_with_three_patients_is_stopped_by_default(tmp_path):
 
 
 @pytest.mark.parametrize(("index", "name"), [(0, "with"), (1, "without")])
-def test_a_single_class_stops_the_site(folder, index, name):
+def test_a_single_class_is_told_and_stops_nothing(folder, index, name):
     folder.rows = [row | {"followup_ich_volume_ml": 20 if index else 10} for row in folder.rows]
 
-    (finding,) = folder.inspect().site_findings
+    intake = folder.inspect()
 
-    assert finding.what == f"all 6 patients have one outcome: none is {name} expansion"
+    (note,) = intake.cohort.notes
+    assert note.what == f"all 6 patients have one outcome: none is {name} expansion"
+    assert note.remedy.startswith("the site is left out of what needs both outcomes, by name")
+    assert intake.site_findings == ()
 
 
 def test_classes_are_not_judged_before_all_volumes_are_known(folder):
     folder.rows = [row | {"followup_ich_volume_ml": 10} for row in folder.rows]
     folder.rows[0] = without_followup_volumes(folder.rows[0])
 
-    assert folder.inspect().site_findings == ()
+    assert folder.inspect().cohort.notes == ()
 
 
 def test_the_plans_definition_decides_the_classes(folder, small_plan):
@@ -346,17 +349,28 @@ def test_the_plans_definition_decides_the_classes(folder, small_plan):
         for i, row in enumerate(folder.rows)
     ]
 
-    assert folder.inspect().site_findings == ()
+    assert folder.inspect().cohort.notes == ()
     conventional = small_plan().model_copy(
         update={"cohort": CohortSettings(outcome=OutcomeDefinition(endpoint="cHE"))}
     )
-    assert len(folder.inspect(plan=conventional).site_findings) == 1
+    assert len(folder.inspect(plan=conventional).cohort.notes) == 1
 
 
-def test_nobody_left_stops_the_site_once(folder):
+def test_nobody_left_by_the_criteria_is_told_and_stops_nothing(folder):
     folder.rows = [row | {"age": 3} for row in folder.rows]
 
-    assert [finding.what for finding in folder.inspect().findings] == [
+    intake = folder.inspect()
+
+    assert intake.findings == ()
+    assert [str(note) for note in intake.cohort.notes] == [
+        "cohort.csv: the criteria leave no patient -> the site adds nothing to the study"
+    ]
+
+
+def test_nobody_left_by_findings_stops_the_site_until_they_are_mended(folder):
+    folder.rows = [row | {"baseline_mask": ""} for row in folder.rows]
+
+    assert [finding.what for finding in folder.inspect().site_findings] == [
         "0 patients can be used, fewer than the site's 1"
     ]
 
@@ -392,10 +406,13 @@ def test_findings_about_size_and_classes_stop_the_site(folder):
     folder.inspect()
     settings = load_site(folder.root)
 
-    assert find_too_few(settings, 4) == ()
-    assert len(find_too_few(settings, 3)) == 1
+    assert find_too_few(settings, 4, refused=True) == ()
+    assert len(find_too_few(settings, 3, refused=False)) == 1
+    assert len(find_too_few(settings, 0, refused=True)) == 1
+    assert find_too_few(settings, 0, refused=False) == ()
     assert find_rare_outcomes(settings, [True, True, False, False]) == ()
     assert find_rare_outcomes(settings, []) == ()
+    assert find_rare_outcomes(settings, [True] * 4) == find_rare_outcomes(settings, [False] * 4) == ()
     assert [f.what for f in find_rare_outcomes(settings, [True, False, False, False])] == [
         "1 patients with expansion, fewer than the site's 2"
     ]

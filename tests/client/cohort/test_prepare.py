@@ -19,7 +19,7 @@ from rich.progress import Progress
 from client.cohort.cases import stack_inputs
 from client.cohort.prepare import prepare_site
 from common.cohort.outcome import Reason, Volumes
-from common.errors import CohortError, PlanError, SmallNumberError, StorageError
+from common.errors import CohortError, PlanError, StorageError
 from common.imaging.recipe import InputShape
 from common.runtime.storage import lock_folder
 
@@ -153,30 +153,56 @@ def test_a_site_that_the_plan_does_not_name_is_refused(scans_folder, small_plan,
         prepare_site(folder, small_plan(), tmp_path / "cache", progress)
 
 
-def test_one_outcome_alone_stops_the_site_with_every_finding(scans_folder, prepared):
+def test_one_outcome_alone_is_noted_and_divided_all_the_same(scans_folder, prepared):
     for row in scans_folder.rows:
         row["followup_ich_volume_ml"] = 30
-    with pytest.raises(CohortError, match="none is with expansion"):
-        prepared(scans_folder)
+
+    site = prepared(scans_folder)
+
+    assert ["none is with expansion" in note.what for note in site.notes] == [True]
+    assert not any(case.positive for case in site.cases)
+    assert {case.part for case in site.cases} == {"train", "validation", "test"}
 
 
-def test_a_class_that_is_lost_to_bad_scans_stops_the_site(scans_folder, prepared):
+def test_a_class_that_is_lost_to_bad_scans_is_noted_beside_them(scans_folder, prepared):
     for number in (0, 2, 4, 6):
-        (scans_folder.root / f"P{number}/ct.nii.gz").write_bytes(b"nothing")
-    with pytest.raises(CohortError) as caught:
+        (scans_folder.root / f"P{number}/ct.nii.gz").write_bytes(b"nothing %d" % number)
+
+    site = prepared(scans_folder)
+
+    assert ["none is with expansion" in note.what for note in site.notes] == [True]
+    assert [f"row {row}" in found.where for row, found in zip((2, 4, 6, 8), site.findings, strict=True)] == [
+        True
+    ] * 4
+
+
+def test_patients_who_are_all_lost_to_bad_scans_stop_the_site(scans_folder, prepared):
+    for number in range(8):
+        (scans_folder.root / f"P{number}/ct.nii.gz").write_bytes(b"nothing %d" % number)
+
+    with pytest.raises(CohortError, match="0 patients can be used") as caught:
         prepared(scans_folder)
-    assert "none is with expansion" in str(caught.value)
     assert "P6" in str(caught.value)
 
 
-def test_too_few_of_a_class_for_the_parts_are_told_with_the_patients_who_were_refused(scans_folder, prepared):
+def test_a_part_without_an_outcome_is_noted_beside_the_patients_who_were_refused(scans_folder, prepared):
     for number in (0, 2):
-        (scans_folder.root / f"P{number}/ct.nii.gz").write_bytes(b"nothing")
-    with pytest.raises(SmallNumberError) as caught:
-        prepared(scans_folder)
-    first, *causes = str(caught.value).splitlines()
-    assert first.startswith("cohort.csv: 2 patients with expansion cannot be divided into 3 parts")
-    assert ["row 2" in causes[0], "row 4" in causes[1]] == [True, True]
+        (scans_folder.root / f"P{number}/ct.nii.gz").write_bytes(b"nothing %d" % number)
+
+    site = prepared(scans_folder)
+
+    assert [note.what for note in site.notes] == ["the part validation has no patient with expansion"]
+    assert len(site.findings) == 2
+
+
+def test_a_site_of_which_the_criteria_leave_nobody_is_prepared(scans_folder, prepared):
+    for row in scans_folder.rows:
+        row["age"] = 3
+
+    site = prepared(scans_folder)
+
+    assert site.cases == ()
+    assert site.notes[0].what == "the criteria leave no patient"
 
 
 def test_a_second_run_takes_everything_from_the_cache(scans_folder, prepared, monkeypatch, tmp_path):

@@ -114,6 +114,31 @@ def test_radiomics_are_said_with_how_many_products_leave(waived, said):
     assert "logistic models (Combined)" in text
     assert "radiomics:" not in leaving(told(plan_of(ROLES, RADIOMICS, radiomics=radiomics), "c"))
     assert "radiomics:" not in leaving(told(plan_of(ROLES, LOGISTIC)))
+    assert "the LASSO is binomial" not in text
+
+
+def test_a_binomial_lasso_s_many_rounds_are_said():
+    text = leaving(told(plan_of(ROLES, RADIOMICS, radiomics={"family": "binomial"})))
+
+    assert "in each of some 300 to 400 rounds" in text
+    assert "narrow down the patients' rows further" in text
+
+
+def test_counts_of_folds_are_said():
+    assert "each fold of a cross-validation" in leaving(told(plan_of(ROLES, RADIOMICS)))
+
+
+def test_what_is_selected_and_fitted_at_one_hospital_alone_asks_for_no_sums():
+    radiomics = {"readings": ["inter"], "wide_gram_accepted": True}
+    roles = {"a": "train+", "b": "external"}
+
+    text = leaving(told(plan_of(roles, NETWORK, RADIOMICS, MACHINE, radiomics=radiomics)))
+
+    assert "851" not in text
+    assert "model updates" not in text
+    assert "support vector machine" not in text
+    assert "RELEASE: the models trained on this hospital's patients alone (Net, Combined, Machine)" in text
+    assert "how radiomics features were selected" in text
 
 
 def test_of_a_machine_it_is_said_that_support_vectors_stay():
@@ -155,13 +180,24 @@ def test_repeated_readings_are_said_where_they_are_asked_for():
     silent = leaving(told(plan_of(ROLES, RADIOMICS)))
 
     assert "how often two readers, or a reader and a computed suggestion, see each of nine markers" in asked
+    assert "2 readers, 2 + 1 sessions" in asked
+    assert "three or more" not in asked
     assert "read" not in silent.replace("already", "")
+
+
+def test_what_several_readers_tell_at_once_is_said():
+    plan = plan_of(ROLES, RADIOMICS, phases=["agreement"], agreement={"readers": [{}, {}, {}]})
+
+    asked = leaving(told(plan))
+
+    assert "3 readers, 1 + 1 + 1 sessions" in asked
+    assert "in how many patients how many of them see a marker" in asked
 
 
 @pytest.mark.parametrize("same", [True, False])
 def test_features_of_repeated_readings_are_said_of_the_sites_that_train(same):
     plan = plan_of(ROLES, RADIOMICS, radiomics={"readings": ["inter"]}, agreement={"same_readers": same})
 
-    assert "sums and sums of squares in both readings (second reader)" in leaving(told(plan))
+    assert "sums and sums of squares in all readings (second reader)" in leaving(told(plan))
     assert ("those of this hospital are evaluated separately" in leaving(told(plan))) is not same
     assert "radiomics" not in leaving(told(plan, "c")).replace("Combined", "")

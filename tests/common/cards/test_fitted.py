@@ -81,6 +81,31 @@ def test_a_model_is_kept_in_the_words_of_the_design(rows):
     assert Fitted.model_validate_json(fitted.model_dump_json()) == fitted
 
 
+def test_profile_limits_are_kept_and_wald_s_follow_from_the_standard_error(rows):
+    matrix, labels = rows
+    separated = np.where(matrix[:, [3]] == 1, False, labels[:, np.newaxis])[:, 0]
+
+    wald, profile = (fitted_on((matrix, outcome), ("ivh", "age")) for outcome in (labels, separated))
+
+    assert {(effect.interval, effect.low, effect.high) for effect in wald.effects} == {("Wald", None, None)}
+    assert [effect.interval for effect in profile.effects] == ["profile penalised likelihood"] * 2
+    assert all(effect.low < effect.log_odds < effect.high for effect in profile.effects)
+    assert Fitted.model_validate_json(profile.model_dump_json()) == profile
+    # A yes/no covariate has none: its table tells
+    assert [effect.largest_share is None for effect in wald.effects] == [True, False]
+
+
+def test_a_limit_that_was_not_found_is_none(rows, monkeypatch):
+    monkeypatch.setattr("common.stats.profile_limits.MAXIMUM_ROUNDS_LIMITS", 1)
+    matrix, labels = rows
+
+    fitted = fitted_on((matrix, labels & (matrix[:, 3] == 0)), ("ivh",))
+
+    (effect,) = fitted.effects
+    assert (effect.interval, effect.low, effect.high) == ("profile penalised likelihood", None, None)
+    assert Fitted.model_validate_json(fitted.model_dump_json()) == fitted
+
+
 def test_a_patient_without_a_covariate_of_the_model_has_no_risk_and_of_another_has_one():
     matrix = np.array([[60.0, 1, 0, np.nan], [np.nan, 0, 0, 1], [50, 0, 1, 0]])
     coefficients = np.array([0.0, 0.1, 0, 0, np.log(3)])

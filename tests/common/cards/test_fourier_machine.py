@@ -57,7 +57,10 @@ def test_a_penalised_model_needs_its_class_minimum_and_two_patients_a_covariate(
         ("sd", np.array([0.0])),
         ("mean", np.array([0.0, 1.0])),
         ("gammas", np.array([0.5])),
-        ("left_out", np.array([5])),
+        ("left_out", np.array([4])),
+        ("folds", np.array([1])),
+        ("folds", np.array([6])),
+        ("folds", np.array([4, 4])),
         ("left_out", np.array([-2])),
         ("coefficients", np.zeros((2, 3))),
         ("coefficients", np.zeros((1, 200))),
@@ -67,7 +70,7 @@ def test_a_penalised_model_needs_its_class_minimum_and_two_patients_a_covariate(
 def test_what_does_not_fit_the_plan_is_refused(name, array):
     model = SvmModel.model_validate(MODEL)
     scales = Scales(np.array([0]), np.array([60.0]), np.array([9.0]))
-    good = write_query(SvmQuery(scales, np.array([0.03]), np.array([-1]), np.zeros((1, 3))))
+    good = write_query(SvmQuery(scales, np.array([0.03]), np.array([3]), np.zeros((1, 3)), 4))
     read_query(good, model, 4)
 
     with pytest.raises(ProtocolError, match="SVM"):

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from common.cohort.split import Fractions, Split, adopt_split, draw_split
-from common.errors import SmallNumberError
 
 
 def cohort(positives: int, negatives: int) -> tuple[list[str], list[bool]]:
@@ -125,18 +124,31 @@ def test_the_part_of_a_patient():
         split.part_of("stranger")
 
 
-@pytest.mark.parametrize(
-    ("positives", "negatives", "validation", "message"),
-    [
-        (2, 40, 0.2, "2 patients with expansion cannot be divided into 3 parts -> at least 3"),
-        (40, 2, 0.2, "2 patients without expansion cannot be divided into 3 parts"),
-        (1, 40, 0, "1 patients with expansion cannot be divided into 2 parts"),
-        (0, 3, 0, "0 patients with expansion"),
-    ],
-)
-def test_too_few_of_a_class_are_refused(positives, negatives, validation, message):
-    with pytest.raises(SmallNumberError, match=message):
-        draw_split(*cohort(positives, negatives), Fractions(0.7, validation), seed=1)
+@pytest.mark.parametrize("validation", [0.2, 0])
+@pytest.mark.parametrize(("rare", "trained", "tested"), [(0, 0, 0), (1, 1, 0), (2, 1, 1)])
+@pytest.mark.parametrize("rare_expands", [True, False])
+def test_a_class_without_a_patient_for_each_part_trains_first_and_is_tested_next(
+    validation, rare, trained, tested, rare_expands
+):
+    common = 40
+    names, outcomes = cohort(*((rare, common) if rare_expands else (common, rare)))
+    members = {name for name, outcome in zip(names, outcomes, strict=True) if outcome == rare_expands}
+
+    split = draw_split(names, outcomes, Fractions(0.7, validation), seed=1)
+
+    found = [len(members & set(part)) for part in (split.train, split.validation, split.test)]
+    assert found == [trained, 0, tested]
+    assert sorted(split.train + split.validation + split.test) == names
+    assert len(split.test) - tested == 12
+    assert len(split.validation) == (6 if validation else 0)
+
+
+@pytest.mark.parametrize("patients", range(4))
+def test_a_handful_of_one_class_is_divided(patients):
+    split = draw_split(*cohort(0, patients), Fractions(), seed=1)
+
+    sizes = {0: (0, 0, 0), 1: (1, 0, 0), 2: (1, 0, 1), 3: (1, 1, 1)}
+    assert (len(split.train), len(split.validation), len(split.test)) == sizes[patients]
 
 
 def test_two_patients_of_one_name_are_refused():
@@ -166,17 +178,16 @@ def test_a_given_split_is_taken_as_it_is():
 
 
 @pytest.mark.parametrize(
-    ("parts", "said"),
+    ("parts", "expected"),
     [
-        (("train", "train", "train", "train"), "0 patients with expansion are in the part 'test'"),
-        (("test", "test", "test", "test"), "0 patients with expansion are in the part 'train'"),
-        (("train", "train", "test", "train"), "0 patients without expansion are in the part 'test'"),
-        (("train", "validation", "test", "test"), "0 patients without expansion are in the part 'train'"),
+        (("train", "train", "train", "train"), Split(("a", "b", "c", "d"), (), ())),
+        (("test", "test", "test", "test"), Split((), (), ("a", "b", "c", "d"))),
+        (("train", "train", "test", "train"), Split(("a", "b", "d"), (), ("c",))),
+        (("train", "validation", "test", "test"), Split(("a",), ("b",), ("c", "d"))),
     ],
 )
-def test_a_given_split_needs_both_classes_where_models_are_trained_and_tested(parts, said):
-    with pytest.raises(SmallNumberError, match=said):
-        adopt_split("abcd", [True, False, True, False], parts)
+def test_a_given_split_may_lack_a_class_or_everybody_in_a_part(parts, expected):
+    assert adopt_split("abcd", [True, False, True, False], parts) == expected
 
 
 def test_a_given_split_names_everybody_once():

@@ -93,7 +93,7 @@ def test_few_products_are_as_exact_as_anything():
 def test_only_cross_products_and_the_sums_of_a_ridge_are_products():
     products = {operation for operation in Operation if precision_of(operation) is Precision.PRODUCTS}
 
-    assert products == {Operation.GRAM, Operation.RIDGE}
+    assert products == {Operation.GRAM, Operation.PATH, Operation.RIDGE}
 
 
 def spread(*shape):

@@ -14,6 +14,7 @@ from common.messages.groups import (
     select_shared,
 )
 from common.messages.headers import Operation
+from common.plan.comparisons import find_compared_scores
 from common.plan.described_columns import table_columns
 from common.plan.matrix import cohorts_of
 from common.stats.contract import Summary
@@ -44,7 +45,7 @@ def test_every_column_of_table_one_is_a_group_and_nothing_else():
     )
 
 
-@pytest.mark.parametrize("operation", [Operation.EVALUATE, Operation.COMPARE])
+@pytest.mark.parametrize("operation", [Operation.GRID, Operation.EVALUATE, Operation.COMPARE])
 def test_every_cohort_of_the_evaluation_is_a_group(operation):
     plan = a_plan()
     groups = by_sites(plan, operation)
@@ -52,8 +53,18 @@ def test_every_cohort_of_the_evaluation_is_a_group(operation):
     assert groups == by_sites(plan, Operation.GUARD, "evaluation")
     for index, cohort in enumerate(cohorts_of(plan)):
         assert {cohort.part, f"paired/{index}"} <= groups[cohort.sites]
-    assert "centre" in groups[plan.site_names]
     assert not any("train" in parts for sites, parts in groups.items() if set(sites) & {"c", "d"})
+
+
+def test_what_is_compared_is_added_over_the_sites_of_its_cohort_alone():
+    plan = plan_of(ROLES, *(SCALE | {"name": name, "column": name} for name in ("X", "Y", "Z")))
+    compared = find_compared_scores(plan, [True] * 3, "Y")
+
+    assert len({scores.cohort for scores in compared}) > 4
+    for scores in compared:
+        told = Summary({f"{scores.name}/delong/n": np.array([3, 4])})
+        added = [group for group in groups_of(plan, Operation.COMPARE) if group.select(told).counts]
+        assert [group.sites for group in added] == [scores.cohort.sites]
 
 
 def test_training_scores_are_added_over_an_arm_only_where_a_threshold_is_chosen_on_them():

@@ -75,7 +75,7 @@ def test_the_sums_of_the_published_table_and_no_other():
     assert brain_score(one(volume=30, recurrent=1, warfarin=1, ivh=1, hours=1)).tolist() == [24]
 
 
-@pytest.mark.parametrize("name", ["ich_volume_ml", "recurrent_ich", "warfarin", "ivh", "onset_to_ct_h"])
+@pytest.mark.parametrize("name", ["ich_volume_ml", "recurrent_ich", "anticoagulated", "ivh", "onset_to_ct_h"])
 def test_no_score_without_every_fact_and_only_for_that_patient(name):
     whole = BrainInputs(*(np.array([1.0, 1.0]) for _ in range(5)))
 
@@ -89,7 +89,7 @@ def test_no_score_without_every_fact_and_only_for_that_patient(name):
     ("name", "values", "told"),
     [
         ("ivh", [2.0], "ivh holds values other than 0, 1"),
-        ("warfarin", [0.5], "warfarin holds values other than 0, 1"),
+        ("anticoagulated", [0.5], "anticoagulated holds values other than 0, 1"),
         ("ich_volume_ml", [-1.0], "ich_volume_ml holds a negative"),
         ("onset_to_ct_h", [np.inf], "onset_to_ct_h holds a negative or infinite"),
         ("onset_to_ct_h", [1.0, 2.0], r"onset_to_ct_h has shape \(2,\)"),

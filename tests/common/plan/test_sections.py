@@ -199,6 +199,36 @@ def test_masks_are_read_again_for_agreement_or_for_the_features_of_a_model(model
     assert plan_of({"a": "train"}, *models, **changes).readings == read
 
 
+@pytest.mark.parametrize(
+    ("criteria", "read"),
+    [
+        (["reader3-session1"], ("reader3-session1",)),
+        (["all-readers", "intra"], ("intra", "inter", "reader3-session1")),
+        (["all-sessions"], ("intra", "reader1-session3")),
+    ],
+)
+def test_radiomics_are_extracted_in_the_readings_behind_each_criterion(criteria, read):
+    agreement = {"readers": [{"name": "A", "sessions": 3}, {"name": "B"}, {}]}
+
+    plan = plan_of({"a": "train"}, RADIOMICS, agreement=agreement, radiomics={"readings": criteria})
+
+    assert plan.readings == plan.feature_readings == read
+    asked = plan_of({"a": "train"}, LOGISTIC, agreement=agreement, phases=["agreement"])
+    assert asked.readings == ("intra", "reader1-session3", "inter", "reader3-session1")
+    assert asked.feature_readings == ()
+
+
+def test_readers_and_sessions_are_declared_before_features_are_judged_by_them():
+    third = {"readings": ["reader3-session1"]}
+    refuses("do not make -> choose among intra, inter, or name further agreement.readers", radiomics=third)
+    refuses("all-readers, which", radiomics={"readings": ["all-readers"]})
+    refuses("all-sessions, which", radiomics={"readings": ["all-sessions"]}, agreement={"readers": [{}, {}]})
+    refuses("nobody reads twice", agreement={"readers": [{"name": "A"}]})
+    refuses("two readers have the same name", agreement={"readers": [{"name": "A"}, {"name": "a"}]})
+    refuses("agreement.readers", agreement={"readers": []})
+    refuses("agreement.readers.0.sessions", agreement={"readers": [{"sessions": 0}]})
+
+
 def test_readings_and_thresholds_are_from_closed_lists():
     refuses("readings lists a reading twice", radiomics={"readings": ["inter", "inter"]})
     refuses("radiomics.readings", radiomics={"readings": ["third"]})

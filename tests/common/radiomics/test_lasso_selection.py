@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Lasso
 
-from common.radiomics.lasso_selection import SelectionSettings, complete_features, fold_of, select_features
+from common.radiomics.lasso_selection import SelectionSettings, complete_features, select_features
 from common.stats.contract import total
-from common.stats.lasso import Scaling, local_gram, local_scaling
+from common.stats.lasso import Scaling, local_gram, local_magnitude, local_scaling
+from common.stats.lasso_binomial import local_path
 from common.stats.minima import SIMULATION, STANDARD
 from common.stats.prescreen import local_prescreen
 
@@ -24,6 +25,7 @@ class Hospitals:
     labels: np.ndarray
     sites: int = 2
     asked: int = 0
+    rounds: int = 0
 
     @property
     def parts(self):
@@ -33,16 +35,28 @@ class Hospitals:
             for s in range(self.sites)
         ]
 
-    def sum_moments(self):
-        return total(local_scaling(x, np.zeros(x.shape[1])) for x, _, _ in self.parts)
+    def sum_magnitudes(self):
+        return self._count(local_magnitude(x) for x, _, _ in self.parts)
+
+    def sum_moments(self, magnitude):
+        return self._count(local_scaling(x, magnitude) for x, _, _ in self.parts)
 
     def sum_products(self, scale):
-        return total(local_prescreen(x, y, folds, FOLDS, scale) for x, y, folds in self.parts)
+        return self._count(local_prescreen(x, y, folds, FOLDS, scale) for x, y, folds in self.parts)
 
     def sum_cross_products(self, scale, kept):
         self.asked = kept.size
         own = Scaling(scale.mean[kept], scale.sd[kept], scale.kept[kept])
-        return total(local_gram(x[:, kept], y, folds, FOLDS, own) for x, y, folds in self.parts)
+        return self._count(local_gram(x[:, kept], y, folds, FOLDS, own) for x, y, folds in self.parts)
+
+    def sum_path(self, scale, kept, query):
+        self.asked = max(self.asked, query.working.shape[1])
+        own = Scaling(scale.mean[kept], scale.sd[kept], scale.kept[kept])
+        return self._count(local_path(x[:, kept], y, folds, own, query) for x, y, folds in self.parts)
+
+    def _count(self, answers):
+        self.rounds += 1
+        return total(answers)
 
 
 def names_of(x):
@@ -86,6 +100,67 @@ def test_one_hospital_or_five_select_the_same():
     assert alone.prescreened == 10  # half of the smallest fold's 20 patients
     assert over_five.names == alone.names
     assert over_five.coefficients == pytest.approx(alone.coefficients, abs=1e-9)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_binomial_selection_solves_the_penalised_likelihood_of_pooled_rows(wide):
+    """By the conditions of Karush, Kuhn and Tucker; the path itself is held against glmnet's elsewhere."""
+    x, labels = draw(90, 30)
+    x += np.where(np.arange(30) % 2 == 0, 1e8, 0.0)
+    hospitals = Hospitals(x, labels, 3)
+    binomial = SelectionSettings(wide_gram_accepted=wide, family="binomial")
+
+    found = select_features(hospitals, names_of(x), binomial, SIMULATION)
+
+    chosen = np.array([int(name[1:]) for name in found.names])
+    shifted = x - x[0]
+    z = (shifted - shifted.mean(axis=0)) / shifted.std(axis=0)
+    residual = labels - 1 / (1 + np.exp(-found.lasso.intercept - z[:, chosen] @ found.coefficients))
+    pull = residual @ z / len(labels)
+    assert {1, 4} <= set(chosen.tolist())
+    assert found.prescreened == (30 if wide else 15)
+    np.testing.assert_allclose(pull[chosen], found.lasso.penalty * np.sign(found.coefficients), atol=1e-6)
+    if wide:
+        assert (np.abs(np.delete(pull, chosen)) <= found.lasso.penalty + 1e-6).all()
+    assert residual.sum() == pytest.approx(0, abs=1e-4)
+    assert found.family == "binomial"
+    assert len(found.lasso.profiles) == len(chosen)
+    assert found.rounds == hospitals.rounds > 100
+
+
+def test_a_gaussian_selection_takes_four_rounds():
+    x, labels = draw(60, 8)
+    hospitals = Hospitals(x, labels)
+
+    found = select_features(hospitals, names_of(x), WIDE, SIMULATION)
+
+    assert (found.family, found.rounds, hospitals.rounds) == ("gaussian", 4, 4)
+
+
+def test_a_binomial_selection_asks_for_no_more_products_than_half_a_fold_s_patients():
+    x, labels = draw(150, 60)
+    hospitals = Hospitals(x, labels)
+
+    found = select_features(hospitals, names_of(x), SelectionSettings(family="binomial"), STANDARD)
+
+    assert found.status.ok
+    assert 0 < hospitals.asked <= 25
+
+
+@pytest.mark.parametrize("family", ["gaussian", "binomial"])
+def test_means_of_a_billion_select_as_small_ones_do(family):
+    x, labels = draw(90, 20)
+    settings = SelectionSettings(family=family, wide_gram_accepted=True)
+    # Digits beyond what a number near 10^9 can hold must not make a difference.
+    x = np.round(x, 4)
+
+    found, expected = select(x + 1e9, labels, settings), select(x, labels, settings)
+
+    assert found.status.ok
+    assert found.names == expected.names
+    assert found.coefficients == pytest.approx(expected.coefficients, abs=1e-6)
+    assert found.sd == pytest.approx(expected.sd, rel=1e-7)
+    assert found.mean == pytest.approx(np.array(expected.mean) + 1e9, rel=1e-15)
 
 
 def test_constant_features_are_never_selected_nor_asked_for():
@@ -143,12 +218,3 @@ def test_a_patient_without_one_feature_is_not_complete():
     features[2, 1] = np.nan
 
     assert complete_features(features).tolist() == [True, True, False, True]
-
-
-def test_a_fold_depends_on_seed_site_and_patient_and_folds_are_about_even():
-    folds = [fold_of(7, "a", f"P{n}", 5) for n in range(2000)]
-
-    assert folds[:50] == [fold_of(7, "a", f"P{n}", 5) for n in range(50)]
-    assert folds[:50] != [fold_of(8, "a", f"P{n}", 5) for n in range(50)]
-    assert folds[:50] != [fold_of(7, "b", f"P{n}", 5) for n in range(50)]
-    assert np.bincount(folds, minlength=5).min() > 340

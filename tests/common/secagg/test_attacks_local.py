@@ -73,6 +73,21 @@ def test_attack_22_scale_at_which_the_sum_overflows(world):
     assert contributing(world, halves(), vector=coarse) == "E_VECTOR"
 
 
+def test_attack_22_bound_at_which_a_wide_sum_overflows(world):
+    assert contributing(world, halves(), vector=Vector("update", (6,), Ring.REALS, 2.0**62)) == "E_VECTOR"
+
+
+def test_attack_22_running_statistics_not_finite_too_long_or_too_much_clipped(world):
+    vector, values = Vector("update", (6,), Ring.REALS, 256.0), halves()
+    values[:2] = np.inf, 22870
+
+    assert contributing(world, values, vector=vector, clip_fraction=1.0) == "E_NONFINITE"
+    values[0] = 22870
+    assert contributing(world, values, vector=vector, norm_bound=1e4) == "E_NORM"
+    assert contributing(world, values, vector=vector, clip_fraction=0.3) == "E_CLIP"
+    assert contributing(world, values, vector=vector, clip_fraction=0.34, norm_bound=1e5) == "OK"
+
+
 def test_attack_22_other_vectors_than_the_plan_s(world):
     other = Vector("another name", (6,), Ring.UPDATES, clip=1.0, scale_bits=20)
     world.compute[2] = lambda *_: Computed((ComputedVector(other, halves()),))
@@ -82,16 +97,24 @@ def test_attack_22_other_vectors_than_the_plan_s(world):
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_attack_22_every_site_at_its_bound(tmp_path, sign):
-    world = World(tmp_path, 5)
-    edge = Vector("update", (6,), Ring.UPDATES, clip=1.0, scale_bits=scale_bits_for(5, 1.0))
+@pytest.mark.parametrize(
+    "edge",
+    [
+        Vector("update", (6,), Ring.UPDATES, clip=1.0, scale_bits=scale_bits_for(5, 1.0)),
+        Vector("update", (6,), Ring.REALS, clip=2.0**53),
+    ],
+    ids=["weights", "running statistics"],
+)
+def test_attack_22_every_site_at_its_bound(tmp_path, sign, edge):
+    world, bound = World(tmp_path, 5), edge.segments[0].clip
     world.plan.phases[ROUNDS] = PhaseRules(mode="round", vectors=(edge,))
+    values = np.full(6, sign * bound, np.float32)
     for site in world.identities:
-        world.compute[site] = lambda *_: Computed((ComputedVector(edge, np.full(6, sign, np.float32)),))
+        world.compute[site] = lambda *_: Computed((ComputedVector(edge, values),))
 
     sums = run_round(world.round(vectors=(edge,)), world.exchange)
 
-    assert np.array_equal(sums["update"], np.full(6, 5.0 * sign))
+    assert np.array_equal(sums["update"], np.full(6, 5.0 * sign * bound))
 
 
 def phase_folder(world, site):

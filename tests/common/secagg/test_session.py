@@ -9,6 +9,7 @@ from common.secagg.codes import SecAggError
 from common.secagg.coordinator.drive import finish, open_session, run_step
 from common.secagg.coordinator.gathering import SiteRefusedError
 from common.secagg.site.rules import Computed, PhaseRules
+from common.secagg.wire.frames import sha256
 
 
 def test_session_opens_every_iteration(tmp_path):
@@ -69,6 +70,47 @@ def test_iteration_that_is_refused_may_be_asked_again(tmp_path):
         run_step(server, world.exchange, b"x")
     del world.compute[2]
 
+    check_sums(run_step(server, world.exchange, b"x"), [1, 2, 3], factor=2)
+
+
+def test_a_session_that_is_given_up_keeps_what_it_opened_and_another_goes_on(tmp_path):
+    """A question that a site will always refuse would otherwise be the last: the next may not be asked."""
+    world = World(tmp_path, 3)
+    server = world.session()
+    open_session(server, world.exchange)
+    first = run_step(server, world.exchange, b"first")
+    world.compute[2] = lambda *_: 1 / 0
+    with pytest.raises(SiteRefusedError):
+        run_step(server, world.exchange, b"refused")
+    del world.compute[2]
+    assert server.pending == sha256(b"refused")
+
+    server.close("lost")
+    assert finish(server, world.exchange)
+    second = world.session(2)
+    open_session(second, world.exchange)
+
+    check_sums(run_step(second, world.exchange, b"x"), [1, 2, 3], factor=2)
+    again = world.session()
+    assert again.pending == ""
+    assert again.has_opened(b"first")
+    assert not again.has_opened(b"refused")
+    assert all((first[name] == again.ask(b"first")[name]).all() for name in first)
+    with pytest.raises(ValueError, match="nothing can be asked in closing"):
+        again.ask(b"refused")
+
+
+def test_an_iteration_whose_sites_add_nothing_together_opens_and_the_next_one_too(tmp_path):
+    """As when each compared cohort is of one site, whose numbers travel beside the masks."""
+    world = World(tmp_path, 3)
+    server = world.session()
+    open_session(server, world.exchange)
+    for site in (1, 2, 3):
+        world.compute[site] = lambda *_: Computed(())
+    nothing = run_step(server, world.exchange, b"nothing")
+    world.compute.clear()
+
+    assert dict(nothing) == {}
     check_sums(run_step(server, world.exchange, b"x"), [1, 2, 3], factor=2)
 
 

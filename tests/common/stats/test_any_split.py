@@ -32,19 +32,28 @@ from common.stats.glm import fit
 from common.stats.guard import Demand, finish_guard, local_guard
 from common.stats.icc import finish_icc, local_icc
 from common.stats.kappa import finish_kappa, local_kappa
-from common.stats.lasso import finish_lasso, local_gram, local_scaling, scaling_of
+from common.stats.lasso import (
+    finish_lasso,
+    local_gram,
+    local_magnitude,
+    local_scaling,
+    magnitude_of,
+    scaling_of,
+)
 from common.stats.mcnemar import finish_mcnemar, local_mcnemar
 from common.stats.minima import SIMULATION
 from common.stats.newton import local_newton
 from common.stats.prescreen import finish_prescreen, local_prescreen
 from common.stats.recording_grid import RecordingGrid
 from common.stats.roc import finish_roc, local_roc
+from common.stats.score_grid import ScoreGrid
 from common.stats.subgroups import finish_subgroups, local_subgroups
 from common.stats.table_one import Categorical, Continuous, finish_table_one, local_table_one
 from common.stats.youden import finish_youden
 
 PATIENTS = 36
 BINS = 20
+SCORES = ScoreGrid(np.arange(1, BINS) / BINS, one_value=True)
 THRESHOLDS = (0.2, 0.5, 0.8)
 GRID = RecordingGrid(0, 0.5, 40)
 DEMANDS = (Demand("description"), Demand("discrimination"), Demand("regression", 2), Demand("agreement"))
@@ -111,12 +120,13 @@ def one_round(local, finish):
 
 def delong(parts):
     known = [part.at(complete_cases(part.scores)) for part in parts]
-    first = total(local_roc(part.scores, part.labels, BINS) for part in known)
-    if (first.counts["histogram"].sum(axis=2) == 0).any():
+    firsts = [total(local_roc(part.scores[m], part.labels, SCORES) for part in known) for m in (0, 1)]
+    if any((first.counts["histogram"].sum(axis=2) == 0).any() for first in firsts):
         return None
-    broadcast = placements_of(first)
-    second = total(local_delong(part.scores, part.labels, broadcast) for part in parts)
-    aucs = finish_delong(first, second)
+    grids = [SCORES] * 2
+    broadcast = [placements_of(first) for first in firsts]
+    second = total(local_delong(part.scores, part.labels, grids, broadcast) for part in parts)
+    aucs = finish_delong(firsts, grids, second)
     return compare_aucs(aucs, ((0, 1),), SIMULATION), omnibus(aucs, SIMULATION)
 
 
@@ -145,7 +155,8 @@ def recalibration(parts):
 
 
 def scaled(parts):
-    return scaling_of(total(local_scaling(p.features.T, np.zeros(3)) for p in parts), np.zeros(3))
+    magnitude = magnitude_of(total(local_magnitude(p.features.T) for p in parts))
+    return scaling_of(total(local_scaling(p.features.T, magnitude) for p in parts), magnitude)
 
 
 def lasso(parts):
@@ -172,17 +183,15 @@ def flow(part):
 
 STATISTICS = {
     "roc": one_round(
-        lambda p: local_roc(p.scores, p.labels, BINS),
-        lambda s: [
-            finish_roc(s, kind, SIMULATION, 1, exact=True) for kind in ("logit-delong", "mc_binomial")
-        ],
+        lambda p: local_roc(p.scores, p.labels, SCORES),
+        lambda s: [finish_roc(s, SCORES, kind, SIMULATION, 1) for kind in ("logit-delong", "mc_binomial")],
     ),
     "youden": one_round(
-        lambda p: local_roc(p.scores, p.labels, BINS), lambda s: finish_youden(s, SIMULATION)
+        lambda p: local_roc(p.scores, p.labels, SCORES), lambda s: finish_youden(s, SCORES, SIMULATION)
     ),
     "subgroups": one_round(
-        lambda p: local_subgroups(p.scores[0], p.labels, p.parts, 2, BINS),
-        lambda s: [replace(result, error_bound=None) for result in finish_subgroups(s, minima=SIMULATION)],
+        lambda p: local_subgroups(p.scores[0], p.labels, p.parts, 2, SCORES),
+        lambda s: finish_subgroups(s, SCORES, minima=SIMULATION),
     ),
     "delong": delong,
     "confusion": one_round(

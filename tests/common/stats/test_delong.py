@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy import stats
 
 from common.stats.contract import total
 from common.stats.delong import (
@@ -15,13 +18,24 @@ from common.stats.delong import (
 )
 from common.stats.minima import SIMULATION
 from common.stats.roc import finish_roc, local_roc
+from common.stats.score_grid import ScoreGrid
 
 
-def two_rounds(scores, labels, sites, bins=1000):
+def two_rounds(scores, labels, sites):
+    """Both rounds on bins that keep all different scores apart."""
+    return compute(scores, labels, sites, [ScoreGrid.of_scores(row) for row in scores])
+
+
+def compute(scores, labels, sites, grids):
+    """Both rounds over sites: the sums of the first for each model, and the covariance."""
     parts = [(scores[:, site], labels[site]) for site in sites]
-    first = total(local_roc(s[:, complete_cases(s)], y[complete_cases(s)], bins) for s, y in parts)
-    broadcast = placements_of(first)
-    return first, finish_delong(first, total(local_delong(s, y, broadcast) for s, y in parts))
+    firsts = [
+        total(local_roc(s[model, complete_cases(s)], y[complete_cases(s)], grid) for s, y in parts)
+        for model, grid in enumerate(grids)
+    ]
+    broadcast = [placements_of(first) for first in firsts]
+    second = total(local_delong(s, y, grids, broadcast) for s, y in parts)
+    return firsts, finish_delong(firsts, grids, second)
 
 
 def draw(models=4, n=250, seed=0):
@@ -73,7 +87,7 @@ def test_equals_proc_on_asah(rows, reference):
     scores = np.array([[float(row[name]) / scale[name] for row in data] for name in scale])
     labels = np.array([row["outcome"] == "Poor" for row in data])
 
-    _, aucs = two_rounds(scores, labels, [np.arange(113)], bins=50_000)
+    _, aucs = two_rounds(scores, labels, [np.arange(113)])
     results = compare_aucs(aucs, ((0, 1), (0, 2), (1, 2)))
 
     for result, pair in zip(results, ("s100b.ndka", "s100b.wfns", "ndka.wfns"), strict=True):
@@ -94,7 +108,7 @@ def test_federated_equals_pooled(federations):
         np.testing.assert_allclose(aucs.auc, auc, rtol=1e-13)
         np.testing.assert_allclose(aucs.covariance, covariance, rtol=1e-10, atol=1e-15)
         for model in range(4):
-            assert finish_roc(first, model=model).variance == pytest.approx(
+            assert finish_roc(first[model], ScoreGrid.of_scores(scores[model])).variance == pytest.approx(
                 aucs.covariance[model, model], rel=1e-10
             )
 
@@ -150,14 +164,65 @@ def test_a_model_against_itself():
     assert omnibus(aucs).status.kind == "undefined"
 
 
-def test_two_perfect_curves_that_differ_have_no_test():
+def test_two_perfect_curves_are_equal_only_if_they_order_all_patients_alike():
     labels = np.arange(40) >= 20
-    scores = np.array([labels * 0.8, 0.1 + labels * 0.5])
-    _, aucs = two_rounds(scores, labels, [np.arange(40)])
+    first = np.arange(40) / 40
+    same, other = first**3, np.where(labels, 1.475 - first, 0.475 - first)
+    _, aucs = two_rounds(np.array([first, same, other]), labels, [np.arange(20), np.arange(20, 40)])
 
-    (result,) = compare_aucs(aucs, ((0, 1),))
+    equal, unknown = compare_aucs(aucs, ((0, 1), (0, 2)))
 
-    assert (result.p, result.p_adjusted, result.difference.standing.kind) == (None, None, "undefined")
+    assert (equal.difference.value, equal.p, equal.p_range) == (0.0, 1.0, (1.0, 1.0))
+    assert (unknown.p, unknown.p_adjusted, unknown.difference.standing.kind) == (None, None, "undefined")
+
+
+def test_two_different_models_whose_scores_share_bins_are_not_called_equal():
+    """Of 40 patients at two sites, all scores lie in one bin: AUCs .817 and .632 were "difference 0, P 1"."""
+    random = np.random.default_rng(8)
+    labels = np.arange(40) % 2 == 0
+    good, bad = (1e-5 * random.random(40) * (1 + effect * labels) for effect in (2.0, 0.2))
+    scores, sites = np.array([good, bad]), [np.arange(20), np.arange(20, 40)]
+    coarse = [ScoreGrid.even(1000)] * 2
+
+    (in_one_bin,) = compare_aucs(compute(scores, labels, sites, coarse)[1], ((0, 1),), SIMULATION)
+    (apart,) = compare_aucs(two_rounds(scores, labels, sites)[1], ((0, 1),), SIMULATION)
+
+    assert (in_one_bin.difference.standing.kind, in_one_bin.p) == ("undefined", None)
+    assert "share bins" in in_one_bin.difference.standing.reason
+    (first, second), covariance = brute_force(scores, labels)
+    assert apart.difference.value == pytest.approx(first - second, rel=1e-12)
+    spread = np.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+    assert apart.z == pytest.approx((first - second) / spread, rel=1e-10)
+
+
+@given(st.integers(0, 10_000), st.sampled_from([1, 2, 3, 7]), st.integers(2, 60))
+def test_bounds_hold_for_raw_scores_of_every_scale(seed, number, bins):
+    """Scores from flat to 1e-12, saturated, tied and missing ones, on bins far too coarse for them."""
+    random = np.random.default_rng(seed)
+    n = int(random.integers(12, 70))
+    labels = random.random(n) < 0.4
+    shared, scale, shift = random.normal(size=n), 10 ** random.uniform(-2, 1.3, 2), random.uniform(-25, 5, 2)
+    logits = shift[:, None] + scale[:, None] * (labels + shared + random.normal(size=(2, n)))
+    scores = 1 / (1 + np.exp(-logits))
+    scores[:, ::5] = scores[:, ::5].round(2)
+    scores[0, random.random(n) < 0.1] = np.nan
+    complete = complete_cases(scores)
+    assume(min(labels[complete].sum(), (~labels[complete]).sum()) > 1)
+    site = random.integers(0, number, n)
+    sites = [np.flatnonzero(site == index) for index in range(number)]
+
+    _, aucs = compute(scores, labels, sites, [ScoreGrid.with_fine_ends(bins)] * 2)
+    auc, covariance = brute_force(scores[:, complete], labels[complete])
+
+    assert (abs(aucs.auc - auc) <= aucs.auc_bound + 1e-12).all()
+    errors = np.sqrt(np.diag(aucs.covariance)) - np.sqrt(np.diag(covariance))
+    assert (abs(errors) <= aucs.error_bound + 1e-9).all()
+    (result,) = compare_aucs(aucs, ((0, 1),), SIMULATION)
+    variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+    if result.p is not None and variance > 1e-14:
+        p = 2 * stats.norm.sf(abs(auc[0] - auc[1]) / np.sqrt(variance))
+        assert result.p_range[0] * (1 - 1e-6) <= p <= result.p_range[1] * (1 + 1e-6)
+        assert abs(result.difference.value - (auc[0] - auc[1])) <= result.error_bound + 1e-12
 
 
 def test_patients_without_all_scores_are_left_out_and_counted():
@@ -203,13 +268,14 @@ def test_single_model_has_no_omnibus():
 
 def test_refuses_rounds_of_different_patients():
     scores, labels = draw(2)
-    first = local_roc(scores, labels, 1000)
-    broadcast = placements_of(first)
+    grids = [ScoreGrid.even(1000)] * len(scores)
+    firsts = [local_roc(row, labels, grid) for row, grid in zip(scores, grids, strict=True)]
+    second = local_delong(scores[:, 1:], labels[1:], grids, [placements_of(first) for first in firsts])
 
     with pytest.raises(ValueError, match="same complete cases"):
-        finish_delong(first, local_delong(scores[:, 1:], labels[1:], broadcast))
+        finish_delong(firsts, grids, second)
     with pytest.raises(ValueError, match="one class"):
-        placements_of(local_roc(scores, np.ones_like(labels), 1000))
+        placements_of(local_roc(scores[0], np.ones_like(labels), grids[0]))
 
 
 def test_holm_by_hand():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -141,6 +142,7 @@ def test_two_rounds_of_firth_equal_one(birthwt, monkeypatch, federations):
                 assert b.log_odds == pytest.approx(a.log_odds, rel=1e-8)
                 assert b.standard_error == pytest.approx(a.standard_error, rel=1e-8)
                 assert b.p_likelihood_ratio == pytest.approx(a.p_likelihood_ratio, rel=1e-8)
+                assert b.limits == pytest.approx(a.limits, rel=1e-7)
 
 
 def test_wide_firth_discloses_no_third_moments():
@@ -159,10 +161,9 @@ def test_wide_firth_discloses_no_third_moments():
     (result,) = fit(ask, local_setup(x, labels, (model,)), (model,), REPLICATION)
 
     assert (result.method, result.status.ok) == ("Firth", True)
-    assert {frozenset(names) for names in asked} == {
-        frozenset({"score", "information", "log_likelihood"}),
-        frozenset({"penalty"}),
-    }
+    first = frozenset({"score", "information", "log_likelihood"})
+    assert {frozenset(names) for names in asked} == {first | {"fourth"}, first, frozenset({"penalty"})}
+    assert sum("fourth" in names for names in asked) == 1
 
 
 def penalised(beta, x, y):
@@ -351,6 +352,92 @@ def test_a_model_that_never_converges_says_so(monkeypatch):
 
     assert str(result.status) == "undefined(no convergence, not even penalised)"
     assert rounds == 2
+
+
+def fit_extreme(extreme, seed=0, n=80):
+    """Ages near 60 that tell of the outcome, and one that is a slip; the fit over two sites, and the rows."""
+    random = np.random.default_rng(seed)
+    age = random.normal(60, 10, n)
+    labels = random.random(n) < special.expit((age - 60) / 15)
+    age[int(random.integers(n))] = extreme
+    (result,), _ = federated(
+        age[:, np.newaxis], labels, (Model((AGE,)),), np.array_split(np.arange(n), 2), SIMULATION
+    )
+    return result, age, labels
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("extreme", [1e3, 1e6, -1e6])
+def test_an_extreme_value_is_no_separation(extreme, seed):
+    """It is fitted as any model is: the maximum, in 50 digits of the pooled rows (mpmath), exists."""
+    result, age, labels = fit_extreme(extreme, seed)
+
+    assert (result.method, result.status.ok) == ("maximum likelihood", True)
+    (coefficient,) = result.coefficients
+    log_odds, error = maximum_of(age, labels)
+    assert coefficient.log_odds == pytest.approx(log_odds, abs=1e-6 * error)
+    assert coefficient.standard_error == pytest.approx(error, rel=1e-5)
+    assert coefficient.largest_share > 0.8
+
+
+def maximum_of(column, labels):
+    """Slope and its standard error by Newton's method in 50 digits."""
+    with mpmath.workdps(50):
+        x = mpmath.matrix([[1, value] for value in column.tolist()])
+        y = mpmath.matrix(labels.astype(int).tolist())
+        beta = mpmath.matrix(2, 1)
+        for _ in range(100):
+            p = (x * beta).apply(lambda eta: 1 / (1 + mpmath.exp(-eta)))
+            weighted = x.copy()
+            for row in range(x.rows):
+                weighted[row, :] *= p[row] * (1 - p[row])
+            information = x.T * weighted
+            step = mpmath.lu_solve(information, x.T * (y - p))
+            beta += step
+            if mpmath.norm(step) < mpmath.mpf(10) ** -30 * (1 + mpmath.norm(beta)):
+                return float(beta[1]), float(mpmath.sqrt((information**-1)[1, 1]))
+    raise AssertionError("no maximum")
+
+
+def test_an_extreme_value_that_hides_the_maximum_is_named():
+    """Beyond some 1e9 rounding leaves nothing of the other values."""
+    result, _, _ = fit_extreme(1e13)
+
+    assert result.method == "not fitted"
+    assert str(result.status) == (
+        "undefined(no convergence: one patient's value makes up most of the variance of age)"
+    )
+
+
+def test_the_largest_share_is_at_most_what_one_patient_makes_up(birthwt):
+    """Kurtosis over n by scipy, which is at most the largest square's share of the squares."""
+    matrix, labels = birthwt
+    (result,), _ = federated(matrix, labels, (Model((AGE, LWT, SMOKE)),), np.array_split(np.arange(189), 3))
+
+    for coefficient, column in zip(result.coefficients, (0, 1, 4), strict=True):
+        if column == 4:
+            assert coefficient.largest_share is None
+            continue
+        squares = (matrix[:, column] - matrix[:, column].mean()) ** 2
+        expected = stats.kurtosis(matrix[:, column], fisher=False) / 189
+        assert coefficient.largest_share == pytest.approx(expected)
+        assert expected <= squares.max() / squares.sum() < 0.15
+
+
+def test_a_steep_model_is_not_separated():
+    """One pair out of order keeps the maximum finite, however large the coefficient: R's glm fits it too."""
+    x = np.arange(60.0)
+    labels = x >= 30
+    labels[[29, 30]] = labels[[30, 29]]
+
+    result, rounds = degenerate([x], labels)
+
+    assert (result.method, result.status.ok) == ("maximum likelihood", True)
+    assert result.coefficients[0].log_odds * x.std() > 10
+    residual = labels - special.expit(result.intercept + result.coefficients[0].log_odds * x)
+    assert abs(residual.sum()) < 1e-8
+    assert abs(residual @ x) < 1e-6
+    assert rounds < 20
 
 
 def test_few_missing_hide_the_number_used():

@@ -67,6 +67,38 @@ def test_what_a_site_has_too_few_for():
         find_short_analyses(complete, labels, demands[:1], STANDARD)
 
 
+@pytest.mark.parametrize("purpose", ["discrimination", "regression", "ridge"])
+@pytest.mark.parametrize(
+    ("negatives", "positives", "short"),
+    [
+        (0, 0, False),
+        (30, 0, False),
+        (0, 30, False),
+        (9, 0, True),
+        (0, 9, True),
+        (30, 9, True),
+        (30, 10, False),
+    ],
+)
+def test_an_outcome_that_a_site_has_not_is_no_number_of_few(purpose, negatives, positives, short):
+    labels = np.arange(negatives + positives) < positives
+    complete = np.ones((1, len(labels)), dtype=bool)
+
+    assert find_short_analyses(complete, labels, (Demand(purpose, 1),), STANDARD).tolist() == [short]
+
+
+def test_calls_need_one_outcome_and_enough_of_it():
+    demands = (Demand("calls"), Demand("calls", one_site=True))
+
+    found = [
+        [guard.status.ok for guard in finish_guard(one, (demand,), STANDARD, two_site_ack=True)]
+        for demand in demands
+        for one in (counted(10, 0), counted(9, 0), counted(0, 19), counted(0, 20))
+    ]
+
+    assert found == [[True], [False], [True], [True], [False], [False], [False], [True]]
+
+
 @pytest.mark.parametrize(
     ("purpose", "least", "below"),
     [

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from common.stats import lasso_binomial
 from common.stats.contract import Summary, total
-from common.stats.lasso import fold_classes, local_scaling, scaling_of
+from common.stats.lasso import fold_classes, local_magnitude, local_scaling, magnitude_of, scaling_of
 from common.stats.lasso_binomial import advance_path, finish_path, local_path, start_path
 from common.stats.minima import SIMULATION, STANDARD
 
@@ -19,12 +19,17 @@ pytestmark = pytest.mark.slow
 KEPT = [9, 29, 59, 99]
 
 
+def standardise_over(parts):
+    """Means and SDs from the sums of these sites' features."""
+    magnitude = magnitude_of(total(local_magnitude(part) for part in parts))
+    return scaling_of(total(local_scaling(part, magnitude) for part in parts), magnitude)
+
+
 def whole_path(cohort, sites=None, minima=SIMULATION, penalties=100, n_folds=5):
     """The state at the end, over sites, by the protocol: ask, add, advance."""
     x, labels, folds = cohort
     sites = [np.arange(len(labels))] if sites is None else sites
-    shift = np.zeros(x.shape[1])
-    scale = scaling_of(total(local_scaling(x[site], shift) for site in sites), shift)
+    scale = standardise_over([x[site] for site in sites])
     state = start_path(fold_classes(labels, folds, n_folds), x.shape[1], minima, penalties)
     while state.query.running.any():
         answer = total(local_path(x[site], labels[site], folds[site], scale, state.query) for site in sites)
@@ -40,45 +45,85 @@ def draw(n=300, features=8, seed=0):
     return x, labels, random.integers(0, 5, n)
 
 
-@pytest.fixture(scope="module")
-def birth(rows):
-    data = rows("lasso/birth.csv")
-    names = [name for name in data[0] if name not in {"low", "fold"}]
+COHORTS = {"birth": "", "large": "large."}
+"""Which numbers of lasso.csv are whose; "large" has features with means of up to 10^9 and SDs near 1."""
+
+
+@pytest.fixture(scope="module", params=COHORTS)
+def frozen(request, rows, reference):
+    """A cohort of another program, and what glmnet says of it."""
+    data, prefix = rows(f"lasso/{request.param}.csv"), COHORTS[request.param]
+    outcome = "low" if request.param == "birth" else "grows"
+    names = [name for name in data[0] if name not in {outcome, "fold"}]
     x = np.array([[float(row[name]) for name in names] for row in data])
-    return x, np.array([row["low"] == "1" for row in data]), np.array([int(row["fold"]) for row in data])
+    cohort = x, np.array([row[outcome] == "1" for row in data]), np.array([int(row["fold"]) for row in data])
+    numbers = reference("lasso/lasso.csv")
+    mine = {name.removeprefix(prefix): value for name, value in numbers.items() if name.startswith(prefix)}
+    return cohort, mine, request.param
 
 
 @pytest.fixture(scope="module")
-def birth_path(birth):
-    return whole_path(birth)
+def frozen_path(frozen):
+    return whole_path(frozen[0])
 
 
-@pytest.mark.parametrize(("rule", "name"), [("lambda_min", "lambda.min"), ("1se", "lambda.1se")])
-def test_equals_cv_glmnet(birth_path, reference, rule, name):
-    expected = reference("lasso/lasso.csv")
-
-    result = finish_path(birth_path, rule, SIMULATION)
-
-    beta = [expected[f"{name}.beta.{j}"] for j in range(12)]
-    assert result.penalty == pytest.approx(expected[name], rel=1e-10)
-    assert result.penalties[0] == pytest.approx(expected["lambda.max"], rel=1e-10)
-    np.testing.assert_allclose([result.intercept, *result.coefficients], beta, atol=1e-7)
+def check_against_glmnet(result, expected, rule, features):
+    name = {"lambda_min": "lambda.min", "1se": "lambda.1se"}[rule]
+    beta = [expected[f"{name}.beta.{j}"] for j in range(features + 1)]
+    assert result.penalty == pytest.approx(expected[name], rel=1e-9)
+    assert result.penalties[0] == pytest.approx(expected["lambda.max"], rel=1e-9)
+    np.testing.assert_allclose(result.coefficients, beta[1:], atol=1e-7)
+    # The mean of a feature near 10^9 is known to 10^-7, and the intercept takes up the rest.
+    assert result.intercept == pytest.approx(beta[0], abs=5e-7)
     assert result.selected == tuple(np.flatnonzero(beta[1:]))
     np.testing.assert_allclose(result.losses, [expected[f"deviance.{k}"] for k in range(100)], atol=1e-7)
     np.testing.assert_allclose(
         result.standard_errors, [expected[f"error.{k}"] for k in range(100)], atol=1e-7
     )
-    assert (result.n_used, result.method) == (189, f"binomial LASSO, 5 folds, {rule}")
 
 
-def test_whole_path_equals_glmnet_in_few_rounds(birth_path, reference):
-    expected = reference("lasso/lasso.csv")
+@pytest.mark.parametrize("rule", ["lambda_min", "1se"])
+def test_equals_cv_glmnet(frozen, frozen_path, rule):
+    (x, labels, _), expected, _ = frozen
+
+    result = finish_path(frozen_path, rule, SIMULATION)
+
+    check_against_glmnet(result, expected, rule, x.shape[1])
+    assert (result.n_used, result.method) == (len(labels), f"binomial LASSO, 5 folds, {rule}")
+
+
+def test_whole_path_equals_glmnet_in_few_rounds(frozen, frozen_path):
+    (x, _, _), expected, _ = frozen
 
     for position in KEPT:
-        solution = birth_path.fits[-1].path[position]
-        np.testing.assert_allclose(solution, [expected[f"path.{position}.{j}"] for j in range(12)], atol=1e-7)
+        solution = frozen_path.fits[-1].path[position]
+        path = [expected[f"path.{position}.{j}"] for j in range(x.shape[1] + 1)]
+        np.testing.assert_allclose(solution[1:], path[1:], atol=1e-7)
+        # An intercept at the end of the path adds up forty coefficients times 10^-7.
+        assert solution[0] == pytest.approx(path[0], abs=5e-6)
     # STATISTICS.md, section 7: about 4 a penalty.
-    assert birth_path.rounds <= 382
+    assert frozen_path.rounds <= 400
+
+
+def test_equals_cv_glmnet_over_sites(frozen, federations):
+    """Also where a site is empty, and where one has patients of one class only."""
+    cohort, expected, _ = frozen
+    spread = list(federations(cohort[1]))
+
+    result = finish_path(whole_path(cohort, spread[-1]), minima=SIMULATION)
+
+    check_against_glmnet(result, expected, "lambda_min", cohort[0].shape[1])
+
+
+def test_the_path_of_what_was_selected_is_kept_and_of_nothing_else(frozen_path):
+    result = finish_path(frozen_path, "1se", SIMULATION)
+
+    at = result.penalties.index(result.penalty)
+    path = np.array(frozen_path.fits[-1].path)
+    assert 0 < len(result.selected) < path.shape[1] - 1
+    np.testing.assert_array_equal(np.transpose(result.profiles), path[:, 1 + np.array(result.selected)])
+    assert result.active == tuple(np.count_nonzero(path[:, 1:], axis=1).tolist())
+    assert result.active[at] == len(result.selected)
 
 
 def test_federated_equals_pooled(federations):
@@ -142,7 +187,7 @@ def test_first_round_asks_for_no_features_and_the_first_penalty_selects_none():
 
 def test_a_step_that_raises_the_loss_is_halved():
     x, labels, folds = draw()
-    scale = scaling_of(local_scaling(x, np.zeros(8)), np.zeros(8))
+    scale = standardise_over([x])
     state = start_path(fold_classes(labels, folds, 5), 8, SIMULATION, 10)
     while not any(fit.step.any() for fit in state.fits):
         state = advance_path(state, local_path(x, labels, folds, scale, state.query), SIMULATION)
@@ -223,7 +268,7 @@ def test_is_not_finished_before_its_end():
 
 def test_answers_of_another_shape_are_not_added():
     x, labels, folds = draw()
-    scale = scaling_of(local_scaling(x, np.zeros(8)), np.zeros(8))
+    scale = standardise_over([x])
     query = start_path(fold_classes(labels, folds, 5), 8, SIMULATION).query
     answer = local_path(x, labels, folds, scale, query)
 

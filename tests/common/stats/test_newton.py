@@ -5,7 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from common.stats.newton import MAXIMUM_ROUNDS_UNPENALISED, Query, advance_newton, local_newton, start_newton
+from common.stats.newton import (
+    MAXIMUM_ROUNDS_UNPENALISED,
+    SEPARATED,
+    Query,
+    advance_newton,
+    local_newton,
+    start_newton,
+)
 from common.stats.stack import Problem
 
 PROBLEM = Problem(np.array([[0]]), np.ones((1, 2), dtype=bool), np.zeros(1), np.ones(1), firth=False)
@@ -99,3 +106,54 @@ def test_separation_is_seen(direction):
 
     assert state.separated.all()
     assert not state.converged.any()
+
+
+def run_newton(problem, matrix, labels, start=None):
+    state = start_newton(problem, start)
+    while state.query.active.any():
+        state = advance_newton(state, problem, local_newton(matrix, labels, problem, state.query))
+    return state
+
+
+def test_a_large_coefficient_is_no_separation():
+    """One pair out of order: the maximum is finite, at 15 standard deviations."""
+    x = np.arange(-30.0, 30.0)[:, np.newaxis] / np.arange(60).std()
+    labels = np.arange(60) >= 30
+    labels[[29, 30]] = labels[[30, 29]]
+
+    state = run_newton(PROBLEM, x, labels)
+
+    assert state.accepted[0, 1] > 10
+    assert (state.converged[0], state.separated[0]) == (True, False)
+
+
+def test_a_likelihood_that_proves_separation_does_so_only_if_all_coefficients_may_grow():
+    """The intercept beside a fixed slope has a maximum, however well both predict."""
+    fixed = replace(PROBLEM, free=np.array([[True, False]]))
+    x, labels = np.repeat([-9.0, 9.0], 10)[:, np.newaxis], np.arange(20) >= 10
+
+    state = run_newton(fixed, x, labels, np.array([[0.4, 1.0]]))
+
+    assert state.log_likelihood[0] > SEPARATED
+    assert (state.converged[0], state.separated[0]) == (True, False)
+    assert state.accepted[0] == pytest.approx([0, 1], abs=1e-9)
+
+
+def test_probabilities_of_0_and_1_end_the_iteration_without_an_error():
+    """At 5000 no patient has any weight left: the information is 0."""
+    state = run_newton(PROBLEM, X[:4], Y[:4], np.array([[0.0, 5000.0]]))
+
+    assert not state.converged.any()
+    assert state.rounds == 1
+
+
+def test_fourth_powers_are_summed_only_where_asked():
+    query = start_newton(PROBLEM, fourth=True).query
+
+    answer = local_newton(X, Y, PROBLEM, query)
+
+    # -1, 0, 1 and 2 are known; the intercept's 1 counts four times.
+    np.testing.assert_array_equal(answer.reals["fourth"], [[4.0, 18.0]])
+    assert "fourth" not in local_newton(X, Y, PROBLEM, replace(query, fourth=False)).reals
+    state = advance_newton(start_newton(PROBLEM, fourth=True), PROBLEM, answer)
+    assert not state.query.fourth

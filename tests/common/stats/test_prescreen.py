@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from common.stats.contract import Summary, total
-from common.stats.lasso import Scaling, finish_lasso, gram_status, local_gram, local_scaling, scaling_of
+from common.stats.lasso import (
+    Scaling,
+    finish_lasso,
+    gram_status,
+    local_gram,
+    local_magnitude,
+    local_scaling,
+    magnitude_of,
+    scaling_of,
+)
 from common.stats.minima import SIMULATION, STANDARD
 from common.stats.prescreen import finish_prescreen, local_prescreen
 
@@ -18,8 +27,8 @@ def draw(n=250, features=60):
 
 
 def screened(x, labels, folds, sites, n_folds=5):
-    shift = np.full(x.shape[1], 9.0)
-    scale = scaling_of(total(local_scaling(x[s], shift) for s in sites), shift)
+    magnitude = magnitude_of(total(local_magnitude(x[s]) for s in sites))
+    scale = scaling_of(total(local_scaling(x[s], magnitude) for s in sites), magnitude)
     summary = total(local_prescreen(x[s], labels[s], folds[s], n_folds, scale) for s in sites)
     return finish_prescreen(summary, scale), scale
 

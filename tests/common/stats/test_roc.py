@@ -11,6 +11,7 @@ from common.stats.contract import total
 from common.stats.minima import REPLICATION, SIMULATION, STANDARD
 from common.stats.proportion import wilson
 from common.stats.roc import auc_interval, delong_variance, finish_roc, local_roc
+from common.stats.score_grid import ScoreGrid
 
 HAND_SCORES = np.array([0.1, 0.3, 0.35, 0.8, 0.35, 0.9])
 HAND_LABELS = np.array([False, False, False, False, True, True])
@@ -37,24 +38,30 @@ def brute_force(scores, labels):
     return wins.mean(), sum(np.sum((v - v.mean()) ** 2) / max(v.size - 1, 1) / v.size for v in (v10, v01))
 
 
+def roc_of(scores, labels, bins, **options):
+    """The discrimination of one site's scores on even bins."""
+    grid = ScoreGrid.even(bins)
+    return finish_roc(local_roc(scores, labels, grid), grid, **options)
+
+
 def test_counts_of_six_patients_by_hand():
-    summary = local_roc(HAND_SCORES, HAND_LABELS, 10)
+    summary = local_roc(HAND_SCORES, HAND_LABELS, ScoreGrid.even(10))
 
     assert summary.counts["histogram"].tolist() == [
         [[0, 1, 0, 2, 0, 0, 0, 0, 1, 0], [0, 0, 0, 1, 0, 0, 0, 0, 0, 1]]
     ]
     # In bin 3 the positive 0.35 beats 0.3 (2) and ties with 0.35 (1): 3 half wins of 2 pairs.
-    assert summary.counts["same_bin"].tolist() == [[3, 2]]
-    assert finish_roc(summary, minima=SIMULATION).auc.value == (2.5 + 4) / 8
+    assert summary.counts["same_bin"].tolist() == [[3, 2, 2]]
+    assert finish_roc(summary, ScoreGrid.even(10), minima=SIMULATION).auc.value == (2.5 + 4) / 8
 
 
 def test_equals_proc_on_asah(asah, reference):
     expected = reference("roc/roc.csv")
     names, scores, labels = asah
-    summary = local_roc(scores, labels, 50_000)
+    summary = local_roc(scores, labels, ScoreGrid.even(50_000))
 
     for model, name in enumerate(names):
-        result = finish_roc(summary, "delong", model=model)
+        result = finish_roc(summary, ScoreGrid.even(50_000), "delong", model=model)
         assert result.auc.value == pytest.approx(expected[f"{name}.auc"], rel=1e-12)
         assert result.variance == pytest.approx(expected[f"{name}.variance"], rel=1e-10)
         assert result.auc.low == pytest.approx(expected[f"{name}.delong.low"], rel=1e-10)
@@ -65,7 +72,7 @@ def test_equals_proc_on_asah(asah, reference):
 @pytest.mark.parametrize("threshold", [0.1, 0.2, 0.3, 0.5])
 def test_band_equals_r_on_asah(asah, reference, threshold):
     _, scores, labels = asah
-    curve = finish_roc(local_roc(scores[:1], labels, 50_000), minima=SIMULATION).curve
+    curve = roc_of(scores[:1], labels, 50_000, minima=SIMULATION).curve
 
     # The last step whose patients all have at least the threshold (in ng/ml, of 2.1).
     step = int(np.flatnonzero(np.array(curve.threshold) >= threshold / 2.1 - 1 / 50_000)[-1])
@@ -78,7 +85,7 @@ def test_band_equals_r_on_asah(asah, reference, threshold):
 def test_band_is_wilsons_at_every_step_and_holds_the_curve():
     scores, labels = draw(5, n=300)
 
-    curve = finish_roc(local_roc(scores, labels, 100)).curve
+    curve = roc_of(scores, labels, 100).curve
 
     n = int(labels.sum())
     for rate, low, high in zip(curve.true_positive_rate, curve.low, curve.high, strict=True):
@@ -93,7 +100,7 @@ def test_band_is_wilsons_at_every_step_and_holds_the_curve():
 def test_one_site_is_exact_however_coarse_the_bins(bins):
     scores, labels = draw(1, decimals=6)
 
-    result = finish_roc(local_roc(scores, labels, bins))
+    result = roc_of(scores, labels, bins)
 
     assert result.auc.value == pytest.approx(roc_auc_score(labels, scores), rel=1e-14)
     assert result.error_bound == 0
@@ -102,16 +109,17 @@ def test_one_site_is_exact_however_coarse_the_bins(bins):
 @pytest.mark.parametrize("decimals", [2, 9])
 def test_federated_equals_pooled(decimals, federations):
     scores, labels = draw(2, decimals=decimals)
-    grid = (np.minimum(np.floor(scores * 100), 99) + 0.5) / 100
-    pooled = finish_roc(local_roc(scores, labels, 100))
+    bins = ScoreGrid.even(100)
+    grid = (bins.find_bins(scores) + 0.5) / 100
+    pooled = roc_of(scores, labels, 100)
     value, variance = brute_force(scores, labels)
 
     for sites in federations(labels):
-        result = finish_roc(total(local_roc(scores[site], labels[site], 100) for site in sites))
+        result = finish_roc(total(local_roc(scores[site], labels[site], bins) for site in sites), bins)
         assert abs(result.auc.value - value) <= result.error_bound + 1e-15
         assert result.variance == pytest.approx(pooled.variance, rel=1e-12)
         assert result.curve == pooled.curve
-        on_grid = finish_roc(total(local_roc(grid[site], labels[site], 100) for site in sites))
+        on_grid = finish_roc(total(local_roc(grid[site], labels[site], bins) for site in sites), bins)
         assert on_grid.auc.value == pytest.approx(brute_force(grid, labels)[0], rel=1e-14)
         assert on_grid.variance == pytest.approx(brute_force(grid, labels)[1], rel=1e-12)
     assert pooled.variance == pytest.approx(variance, rel=0.02)
@@ -123,8 +131,9 @@ def test_federated_equals_pooled(decimals, federations):
 )
 def test_true_auc_lies_within_the_bound(patients, bins):
     scores, labels, site = (np.array(column) for column in zip(*patients, strict=True))
-    summary = total(local_roc(scores[site == number], labels[site == number], bins) for number in range(3))
-    result = finish_roc(summary, minima=SIMULATION)
+    grid = ScoreGrid.even(bins)
+    summary = total(local_roc(scores[site == number], labels[site == number], grid) for number in range(3))
+    result = finish_roc(summary, grid, minima=SIMULATION)
     if labels.all() or not labels.any():
         assert result.auc.standing.kind == "suppressed"
         return
@@ -134,20 +143,26 @@ def test_true_auc_lies_within_the_bound(patients, bins):
 
 def test_few_values_leave_nothing_open():
     scores, labels = np.array([0.5, 0.5, 0.2, 0.2]), np.array([True, False, True, False])
-    summary = total([local_roc(scores[::2], labels[::2], 10), local_roc(scores[1::2], labels[1::2], 10)])
+    known, unknown = ScoreGrid.of_values(11), ScoreGrid.even(10)
+    bounds = []
+    for grid in (unknown, known):
+        summary = total(
+            [local_roc(scores[::2], labels[::2], grid), local_roc(scores[1::2], labels[1::2], grid)]
+        )
+        result = finish_roc(summary, grid, minima=SIMULATION)
+        assert result.auc.value == 0.5
+        bounds.append(result.error_bound)
 
-    assert finish_roc(summary, minima=SIMULATION).error_bound == 0.25
-    exact = finish_roc(summary, minima=SIMULATION, exact=True)
-    assert (exact.auc.value, exact.error_bound) == (0.5, 0.0)
+    assert bounds == [0.25, 0.0]
 
 
 def test_bound_shrinks_to_what_sites_leave_open():
     scores, labels = np.array([0.55, 0.51, 0.52, 0.58]), np.array([True, False, True, False])
 
-    result = finish_roc(
-        total([local_roc(scores[:2], labels[:2], 10), local_roc(scores[2:], labels[2:], 10)]),
-        minima=SIMULATION,
-    )
+    grid = ScoreGrid.even(10)
+    summary = total([local_roc(scores[:2], labels[:2], grid), local_roc(scores[2:], labels[2:], grid)])
+
+    result = finish_roc(summary, grid, minima=SIMULATION)
 
     # Each site resolves one of the four pairs of bin 5: one won, one lost; two stay open.
     assert (result.auc.value, result.error_bound) == (0.5, 0.25)
@@ -192,7 +207,7 @@ def test_perfect_separation_shows_the_binomial_interval(direction, auc):
     labels = np.arange(40) >= 20
     scores = 0.5 + direction * (labels - 0.5) / 2
 
-    result = finish_roc(local_roc(scores, labels, 100))
+    result = roc_of(scores, labels, 100)
 
     assert (result.auc.value, result.variance) == (auc, 0.0)
     assert result.auc.method == "mc_binomial"
@@ -200,7 +215,7 @@ def test_perfect_separation_shows_the_binomial_interval(direction, auc):
 
 
 def test_constant_score_has_no_interval():
-    result = finish_roc(local_roc(np.full(40, 0.3), np.arange(40) >= 20, 100))
+    result = roc_of(np.full(40, 0.3), np.arange(40) >= 20, 100)
 
     assert (result.auc.value, result.variance, result.auc.low, result.auc.high) == (0.5, 0.0, None, None)
     assert result.auc.standing.ok
@@ -208,10 +223,10 @@ def test_constant_score_has_no_interval():
 
 
 def test_one_class_and_too_few_are_suppressed():
-    only = finish_roc(local_roc(np.full(40, 0.3), np.ones(40, dtype=bool), 10), minima=SIMULATION)
-    few = finish_roc(local_roc(np.linspace(0, 1, 40), np.arange(40) >= 31, 10))
-    tiny = finish_roc(local_roc(np.linspace(0, 1, 40), np.arange(40) >= 36, 10))
-    nobody = finish_roc(local_roc(np.empty(0), np.empty(0, dtype=bool), 10))
+    only = roc_of(np.full(40, 0.3), np.ones(40, dtype=bool), 10, minima=SIMULATION)
+    few = roc_of(np.linspace(0, 1, 40), np.arange(40) >= 31, 10)
+    tiny = roc_of(np.linspace(0, 1, 40), np.arange(40) >= 36, 10)
+    nobody = roc_of(np.empty(0), np.empty(0, dtype=bool), 10)
 
     assert str(only.auc.standing) == "suppressed(patients of one class only)"
     assert (few.auc.standing.kind, few.auc.value, few.curve, few.variance, few.n_positive) == (
@@ -223,14 +238,11 @@ def test_one_class_and_too_few_are_suppressed():
     )
     assert (tiny.n_positive, tiny.n_negative) == (None, 36)
     assert nobody.auc.standing.kind == "undefined"
-    assert (
-        finish_roc(local_roc(np.linspace(0, 1, 40), np.arange(40) >= 36, 10), minima=REPLICATION).auc.value
-        == 1.0
-    )
+    assert roc_of(np.linspace(0, 1, 40), np.arange(40) >= 36, 10, minima=REPLICATION).auc.value == 1.0
 
 
 def test_single_patient_of_a_class_has_no_variance():
-    result = finish_roc(local_roc(np.linspace(0, 1, 10), np.arange(10) == 8, 1000), minima=SIMULATION)
+    result = roc_of(np.linspace(0, 1, 10), np.arange(10) == 8, 1000, minima=SIMULATION)
 
     assert result.auc.value == 8 / 9
     assert (result.variance, result.auc.low, result.auc.high) == (None, None, None)
@@ -238,10 +250,11 @@ def test_single_patient_of_a_class_has_no_variance():
 
 def test_released_curve_has_steps_of_the_minimum_and_lies_on_sklearns():
     scores, labels = draw(5, n=300)
-    summary = local_roc(scores, labels, 100)
+    grid = ScoreGrid.even(100)
+    summary = local_roc(scores, labels, grid)
 
-    released = finish_roc(summary).curve
-    whole = finish_roc(summary, minima=SIMULATION).curve
+    released = finish_roc(summary, grid).curve
+    whole = finish_roc(summary, grid, minima=SIMULATION).curve
 
     patients = np.diff(released.false_positive_rate) * np.sum(~labels)
     patients = patients + np.diff(released.true_positive_rate) * np.sum(labels)
@@ -249,19 +262,19 @@ def test_released_curve_has_steps_of_the_minimum_and_lies_on_sklearns():
     assert set(zip(released.false_positive_rate, released.true_positive_rate, strict=True)) <= set(
         zip(whole.false_positive_rate, whole.true_positive_rate, strict=True)
     )
-    fpr, tpr, thresholds = roc_curve(labels, np.floor(scores * 100) / 100, drop_intermediate=False)
+    fpr, tpr, thresholds = roc_curve(labels, grid.starts[grid.find_bins(scores)], drop_intermediate=False)
     np.testing.assert_allclose(whole.false_positive_rate, fpr)
     np.testing.assert_allclose(whole.true_positive_rate, tpr)
     np.testing.assert_allclose(whole.threshold[1:], thresholds[1:], atol=1e-12)
 
 
 def test_edges_fall_into_the_outer_bins():
-    histogram = local_roc(np.array([0.0, -0.0, 1.0]), np.array([True, False, True]), 3).counts["histogram"][0]
+    thirds = ScoreGrid.even(3)
+    histogram = local_roc(np.array([0.0, -0.0, 1.0]), np.array([True, False, True]), thirds)
 
-    assert histogram.tolist() == [[1, 0, 0], [1, 0, 1]]
-    assert local_roc(np.array([0.0, -0.0]), np.array([True, False]), 3).counts["same_bin"].tolist() == [
-        [1, 1]
-    ]
+    assert histogram.counts["histogram"][0].tolist() == [[1, 0, 0], [1, 0, 1]]
+    zeros = local_roc(np.array([0.0, -0.0]), np.array([True, False]), thirds)
+    assert zeros.counts["same_bin"].tolist() == [[1, 1, 1]]
 
 
 def test_variance_needs_two_of_each():
@@ -278,12 +291,12 @@ def test_variance_needs_two_of_each():
         ([-0.1, 1.0], [True, False], 10, ValueError, "-0.1"),
         ([0.1, 1.0], [True], 10, ValueError, "belong"),
         ([[[0.1, 1.0]]], [True, False], 10, ValueError, "belong"),
-        ([0.1, 1.0], [True, False], 0, ValueError, "no histogram"),
+        ([0.1, 1.0], [True, False], 0, ValueError, "0 bins are no grid"),
     ],
 )
 def test_refuses_what_is_no_score(scores, labels, bins, error, message):
     with pytest.raises(error, match=message):
-        local_roc(np.array(scores), np.array(labels), bins)
+        local_roc(np.array(scores), np.array(labels), ScoreGrid.even(bins))
 
 
 def test_patients_without_a_score_are_left_out_and_counted(federations):
@@ -292,11 +305,12 @@ def test_patients_without_a_score_are_left_out_and_counted(federations):
     two[0, ::20], two[1, 1::30] = np.nan, np.nan
 
     for sites in federations(labels):
-        summary = total(local_roc(two[:, site], labels[site], 1000) for site in sites)
+        grid = ScoreGrid.even(1000)
+        summary = total(local_roc(two[:, site], labels[site], grid) for site in sites)
         assert summary.counts["missing"].tolist() == [11, 8]
         for model, known in enumerate(~np.isnan(two)):
-            result = finish_roc(summary, model=model)
-            alone = finish_roc(local_roc(scores[known], labels[known], 1000))
+            result = finish_roc(summary, grid, model=model)
+            alone = roc_of(scores[known], labels[known], 1000)
             assert (result.auc.n_missing, result.n_positive) == ((11, 8)[model], labels[known].sum())
             assert (result.auc.value, result.variance, result.curve) == (
                 alone.auc.value,
@@ -309,8 +323,8 @@ def test_few_without_a_score_hide_what_would_tell_how_many_have_one():
     scores, labels = draw(6)
     scores[:4] = np.nan
 
-    hidden = finish_roc(local_roc(scores, labels, 100))
-    shown = finish_roc(local_roc(scores, labels, 100), minima=SIMULATION)
+    hidden = roc_of(scores, labels, 100)
+    shown = roc_of(scores, labels, 100, minima=SIMULATION)
 
     assert (hidden.auc.n_missing, hidden.n_positive, hidden.n_negative, hidden.curve) == (None,) * 4
     assert (hidden.auc.value, hidden.auc.standing.ok, shown.auc.n_missing) == (
@@ -326,8 +340,7 @@ def test_an_auc_does_not_tell_how_few_have_no_score():
     """In full, few numbers of patients make a whole number of won pairs of it."""
     scores, labels = draw(6)
     scores[:3] = np.nan
-    summary = local_roc(scores, labels, 100)
-    shown, full = finish_roc(summary).auc.value, finish_roc(summary, minima=SIMULATION).auc.value
+    shown, full = (roc_of(scores, labels, 100, minima=m).auc.value for m in (STANDARD, SIMULATION))
 
     def possible(auc, precision):
         pairs = [2 * (labels.sum() - i) * ((~labels).sum() - j) for i in range(5) for j in range(5)]
@@ -338,7 +351,7 @@ def test_an_auc_does_not_tell_how_few_have_no_score():
 
 
 def test_nobody_with_a_score():
-    result = finish_roc(local_roc(np.full(6, np.nan), np.arange(6) < 3, 10))
+    result = roc_of(np.full(6, np.nan), np.arange(6) < 3, 10)
 
     assert (result.auc.standing.kind, result.auc.n_missing) == ("undefined", 6)
 
@@ -348,6 +361,4 @@ def test_a_million_scores_match_sklearn():
     labels = random.random(1_000_000) < 0.3
     scores = random.random(1_000_000)
 
-    assert finish_roc(local_roc(scores, labels, 1000)).auc.value == pytest.approx(
-        roc_auc_score(labels, scores), rel=1e-12
-    )
+    assert roc_of(scores, labels, 1000).auc.value == pytest.approx(roc_auc_score(labels, scores), rel=1e-12)

@@ -7,7 +7,13 @@ from scipy import stats
 from common.stats.contract import total
 from common.stats.minima import REPLICATION
 from common.stats.recording_grid import RecordingGrid
-from common.stats.table_one import Categorical, Continuous, finish_table_one, local_table_one
+from common.stats.table_one import (
+    Categorical,
+    Continuous,
+    choose_test,
+    finish_table_one,
+    local_table_one,
+)
 
 VARIABLES = (
     Continuous("age", RecordingGrid(18, 1, 100), "student"),
@@ -123,3 +129,23 @@ def test_names_must_differ():
     columns, outcome = cohort()
     with pytest.raises(ValueError, match="one name"):
         local_table_one(columns[:1] * 2, outcome, VARIABLES[:1] * 2)
+
+
+@pytest.mark.parametrize(("rule", "t_test"), [("auto", "welch"), ("auto-student", "student")])
+def test_one_test_for_a_table_is_a_t_test_if_everybody_who_decides_looks_normal(rule, t_test, federations):
+    by_rule = (Continuous("age", RecordingGrid(0, 1, 400), rule),)
+    outcome = np.arange(200) % 2
+    random = np.random.default_rng(3)
+    normal, skewed = random.normal(60, 10, 200).round(), random.gamma(1, 30, 200).round()
+    bell, tail = (local_table_one([values], outcome, by_rule) for values in (normal, skewed))
+
+    chosen = [
+        choose_test(by_rule[0], who, "somebody").test for who in ([bell], [tail], [bell, bell], [bell, tail])
+    ]
+
+    assert chosen == [t_test, "mann-whitney", t_test, "mann-whitney"]
+    for sites in federations(outcome):
+        summed = total(local_table_one([normal[site]], outcome[site], by_rule) for site in sites)
+        assert choose_test(by_rule[0], [summed], "x") == choose_test(by_rule[0], [bell], "x")
+    with pytest.raises(ValueError, match="nobody's values decide how age is tested"):
+        choose_test(by_rule[0], [], "nobody")

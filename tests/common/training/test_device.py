@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from common.errors import SiteError
+from common.errors import MemoryShortageError, SiteError
 from common.models.spec import NetworkSpec
 from common.models.weights import flatten
 from common.models.zoo import build
@@ -82,11 +82,31 @@ def test_an_error_inside_leaves_no_trace_either():
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_a_full_gpu_is_the_sites_matter():
-    message = "CUDA out of memory -> free the GPU, plan smaller batches"
-    with pytest.raises(SiteError, match=message), reproducible(CPU, 1):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB. GPU 0 has ...")
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB. GPU 0 has ..."),
+            "CUDA out of memory -> free the GPU, plan smaller batches",
+        ),
+        (MemoryError(), "the computer's memory is full -> close other programs"),
+    ],
+)
+def test_full_memory_has_a_code_of_its_own(failure, message):
+    with pytest.raises(MemoryShortageError, match=message) as caught, reproducible(CPU, 1):
+        raise failure
+    assert caught.value.code == "E_MEMORY"
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_torch_says_in_its_own_words_that_the_computer_s_memory_is_full():
+    with pytest.raises(MemoryShortageError, match="the computer's memory is full"), reproducible(CPU, 1):
+        torch.empty(2**60)
+
+
+def test_another_error_of_torch_stays_what_it_is():
+    with pytest.raises(RuntimeError, match="size of tensor"), reproducible(CPU, 1):
+        torch.zeros(2) + torch.zeros(3)
 
 
 @pytest.mark.parametrize("before", [torch.channels_last, torch.contiguous_format])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 from sites.exchange import NearExchange, analyses_of
 from sites.patients import a_case, cases_with
 from sites.plans import plan_of
@@ -12,6 +13,7 @@ from common.plan.described_columns import table_columns
 from common.plan.matrix import TABLE_PARTS
 from common.plan.variables import DESCRIBED
 from server.phases.cohort import describe_cohorts
+from server.results.cohort import record_cohort
 
 NAMES = [variable.name for variable in DESCRIBED]
 TWO = {"a": "train", "b": "train"}
@@ -249,3 +251,85 @@ def test_quantiles_are_those_of_the_profile(exchange):
     assert kinds["replication"].groups[0].method.endswith("type 6")
     # 60 60 60 70: type 7 interpolates at 2.25 of 0 to 3, type 6 at 2.75
     assert [kind.groups[0].third_quartile.value for kind in kinds.values()] == [62.5, 67.5]
+
+
+# Means or medians
+
+
+def aged(part, ages):
+    """Every age once without and once with expansion."""
+    return tuple(
+        a_case(f"{part}-{grows}-{n}", grows=bool(grows), part=part, age=float(age))
+        for grows in (0, 1)
+        for n, age in enumerate(ages)
+    )
+
+
+BELL = stats.norm.ppf((np.arange(60) + 0.5) / 60) * 10 + 60
+SKEWED = 40 + stats.expon.ppf((np.arange(30) + 0.5) / 30) * 12
+
+
+def kinds(described, name="Age"):
+    """By column: whether it prints means, and on whom that was chosen."""
+    return {
+        f"{row.site or ''}:{row.part}": (row.negative.mean is not None, row.chosen_on)
+        for row in record_cohort(described)
+        if row.label == name
+    }
+
+
+@pytest.mark.parametrize(
+    ("bell", "skewed", "means"), [(BELL, SKEWED, True), (BELL, 15 + SKEWED * 1.3, False)]
+)
+def test_a_variable_prints_means_in_all_columns_or_in_none(exchange, bell, skewed, means):
+    """The trained are bell-shaped, the tested skewed: means stood in one column and medians in the next."""
+    cases = {"a": aged("train", bell.round()), "b": aged("test", skewed.round())}
+
+    found = kinds(describe_cohorts(exchange(TWO, cases, profile="simulation")))
+
+    assert set(found.values()) == {(means, "all patients together")}
+    assert len(found) == 5
+
+
+def test_where_all_together_may_not_be_described_every_column_shown_decides(exchange):
+    """A third site has none: a sum over all needs three."""
+    cases = {"a": aged("train", BELL.round()), "b": aged("train", SKEWED.round()), "c": ()}
+    line = exchange(dict.fromkeys("abc", "train"), cases, two_site_ack=False)
+
+    found = describe_cohorts(line)
+
+    assert rows(found, "age")[":whole"].groups[0].status.kind == "suppressed"
+    assert kinds(found)["a:whole"] == kinds(found)["b:whole"] == (False, "every column shown")
+
+
+def test_a_replication_chooses_column_by_column_as_the_paper_did(exchange):
+    cases = {"a": aged("train", BELL.round()), "b": aged("test", SKEWED.round())}
+
+    found = kinds(describe_cohorts(exchange(TWO, cases, profile="replication")))
+
+    assert found[":training"] == (True, "each column by itself")
+    assert found[":internal"] == (False, "each column by itself")
+
+
+def test_a_test_that_the_plan_names_is_nobody_s_choice(exchange):
+    plan = {"cohort": {"tests": {"age": "mann-whitney"}}}
+    line = exchange(TWO, {"a": aged("train", BELL.round()), "b": ()}, profile="simulation", **plan)
+
+    assert kinds(describe_cohorts(line))[":training"] == (False, "")
+
+
+def test_ranked_variables_print_medians_though_their_p_is_withheld(exchange):
+    """Few missing values withhold the test; the column then printed a mean beside the others' medians."""
+    ages = SKEWED.round()
+    missing = (*aged("train", ages)[:-1], a_case("x", grows=True, part="train", age=None))
+    line = exchange(TWO, {"a": missing, "b": tuple(aged("train", ages))})
+
+    found = {
+        f"{row.site or ''}:{row.part}": row
+        for row in record_cohort(describe_cohorts(line))
+        if row.label == "Age"
+    }
+
+    assert found[":training"].p_value is None
+    assert found[":training"].positive.median is not None
+    assert found[":training"].positive.mean is None

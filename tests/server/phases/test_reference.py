@@ -1,10 +1,13 @@
 """Which model the others are compared with: never chosen by a test."""
 
+from dataclasses import replace
+
 import pytest
 from sites.plans import NETWORK, plan_of
 
 from common.plan.study import CnnModel
-from server.phases.reference import choose_reference_model
+from common.stats.estimate import undefined
+from server.phases.reference import ReferenceOrigin, choose_reference_model, explain_reference
 from server.phases.training import TrainedModel
 from server.training.federated import Round
 
@@ -42,6 +45,29 @@ def test_the_reference_has_the_best_validation_auc(models, expected):
     assert choose_reference_model(PLAN, tuple(models)) == expected
 
 
+@pytest.mark.parametrize(
+    ("models", "origin"),
+    [
+        ([trained("Net", [0.7]), trained("Second", [0.8])], ReferenceOrigin("validation AUC")),
+        (
+            [trained("Third", [0.8]), trained("Net", [0.7]), trained("Second", [0.8])],
+            ReferenceOrigin("validation AUC", ("Third",)),
+        ),
+        ([trained("Second", [None])], ReferenceOrigin("first model")),
+        ([], ReferenceOrigin("first model")),
+    ],
+)
+def test_where_the_reference_comes_from_is_known(models, origin):
+    assert explain_reference(PLAN, tuple(models)) == origin
+
+
+def test_a_network_that_was_given_up_is_no_reference_unless_the_plan_names_it():
+    lost = replace(trained("Net", [0.9]), standing=undefined("not trained"))
+
+    assert choose_reference_model(PLAN, (lost,)) == "Second"
+    assert choose_reference_model(PLAN, (lost, trained("Third", [0.6]))) == "Third"
+
+
 @pytest.mark.parametrize("turn", [1, -1])
 def test_the_plan_s_reference_is_not_chosen(turn):
     plan = plan_of(
@@ -50,3 +76,4 @@ def test_the_plan_s_reference_is_not_chosen(turn):
     models = (trained("Net", [0.9]), trained("Third", [0.1]))
 
     assert choose_reference_model(plan, models[::turn]) == "Third"
+    assert explain_reference(plan, models) == ReferenceOrigin("plan")

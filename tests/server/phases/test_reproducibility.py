@@ -13,12 +13,13 @@ from server.phases.reproducibility import judge_features
 
 MODEL = LOGISTIC | {"name": "Combined", "covariates": ["radiomics"]}
 SITES = {"a": "train", "b": "train", "c": "train"}
+PAPERS = ({"sessions": 2}, {})
 TWO = {"a": "train", "b": "train"}
 
 
 @pytest.fixture
 def exchange(tmp_path):
-    def make(cases, *, same_readers=True, **radiomics):
+    def make(cases, *, same_readers=True, readers=PAPERS, **radiomics):
         settings = {"readings": ["intra", "inter"], **radiomics}
         plan = plan_of(
             {name: SITES[name] for name in cases},
@@ -26,7 +27,7 @@ def exchange(tmp_path):
             profile="standard",
             phases=["training"],
             radiomics=settings,
-            agreement={"same_readers": same_readers},
+            agreement={"same_readers": same_readers, "readers": readers},
         )
         sites = {name: analyses_of(plan, name, own, tmp_path / name) for name, own in cases.items()}
         return NearExchange(plan, sites)
@@ -65,6 +66,36 @@ def test_every_feature_s_icc_over_sites_is_that_of_all_readings_together(exchang
     assert SCALE.max() == 1e9
     for reading, estimates in judged.estimates.items():
         expected = [icc_2_1(ratings(everybody, reading, index)) for index in range(len(FEATURES))]
+        np.testing.assert_allclose([one.value for one in estimates], expected, rtol=1e-9, atol=1e-12)
+        assert {one.n_used for one in estimates} == {64}
+    np.testing.assert_array_equal(found.retained, ~NOISY)
+
+
+def test_features_of_three_readers_are_judged_one_by_one_and_all_at_once(exchange):
+    readings = ("intra", "reader1-session3", "inter", "reader3-session1")
+    of_sites = {
+        site: cases_read_twice(site, 45, 3, read=number, readings=readings)
+        for site, number in {"a": 30, "b": 22, "c": 12}.items()
+    }
+    together = {
+        "reader3-session1": ("first", "reader3-session1"),
+        "all-readers": ("first", "inter", "reader3-session1"),
+        "all-sessions": ("first", "intra", "reader1-session3"),
+    }
+
+    found = judge(exchange(of_sites, readers=[{"sessions": 3}, {}, {}], readings=list(together)))
+
+    ((_, judged),) = found.agreements.items()
+    everybody = [case for own in of_sites.values() for case in own if case.readings.features]
+    assert set(judged.estimates) == set(together)
+    for name, estimates in judged.estimates.items():
+        features = np.array(
+            [
+                [{"first": case.features, **case.readings.features}[one] for one in together[name]]
+                for case in everybody
+            ]
+        )
+        expected = [icc_2_1(features[:, :, index]) for index in range(len(FEATURES))]
         np.testing.assert_allclose([one.value for one in estimates], expected, rtol=1e-9, atol=1e-12)
         assert {one.n_used for one in estimates} == {64}
     np.testing.assert_array_equal(found.retained, ~NOISY)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import json
 import os
 import re
@@ -13,7 +14,7 @@ from studies.page import Page, render_study
 from studies.results import PIXEL_PNG, SMALL, Arm, Make, absent, make_study, measure
 
 from common.stats.estimate import Estimate, Status
-from server.report import words, write_report
+from server.report import words, write_report, write_tables
 from server.report.cohorts import centres_of
 from server.report.headline import choose_headline, list_findings
 from server.report.page import render_page
@@ -22,6 +23,8 @@ from server.report.views import build_model_views, find_fair_cohorts, list_print
 from server.results.cohort import VariableDescription
 from server.results.evaluation import Cell
 from server.results.file import Results
+from server.results.provenance import RunOfStudy
+from server.results.training import CentreContribution, LearningCurve
 
 SMALL_STUDY = Make(models=("2D-ResNet-18",), rounds=3)
 PAPER = Make(training=("center-1",), external=("center-2",), models=("2D-ResNet-101",), pooled=False)
@@ -442,3 +445,93 @@ def test_groups_as_the_papers_table_1_prints_them():
     assert words.describe_group(VariableDescription(standing=SMALL), 2) == f"withheld: {SMALL.reason}"
     assert words.describe_group(VariableDescription(standing=Status(kind="undefined")), 2) == "not defined"
     assert words.describe_group(VariableDescription(used=0, missing=0), 2) == words.DASH
+
+
+def _make_partial(results: Results, model: str, absent: str) -> Results:
+    """The results of a study in which one centre took no part in the federated training of one model."""
+
+    def rest(record: Cell | LearningCurve) -> dict[str, object]:
+        if (record.model, record.arm) != (model, "federated"):
+            return {}
+        sites = record.training_sites if isinstance(record, Cell) else record.sites
+        left = tuple(site for site in sites if site != absent)
+        if isinstance(record, Cell):
+            return {"partial": True, "training_sites": left}
+        rounds = {site: record.chosen if site in left else 0 for site in sites}
+        parts = [CentreContribution(site=site, rounds=number, patients=40) for site, number in rounds.items()]
+        return {"partial": True, "sites": left, "contributions": tuple(parts)}
+
+    return results.model_copy(
+        update={
+            "training": tuple(curve.model_copy(update=rest(curve)) for curve in results.training),
+            "evaluation": tuple(cell.model_copy(update=rest(cell)) for cell in results.evaluation),
+        }
+    )
+
+
+def test_a_partial_model_is_marked_wherever_it_is_named_and_no_other_is():
+    whole = make_study(Make(training=("Alpha", "Beta", "Gamma"), models=("net", "other"), rounds=3))
+    results = _make_partial(whole, "net", "Gamma")
+    page, known = render_page(results), {"net": 0, "other": 0}
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+
+    assert (
+        "The federated net, trained at Alpha and Beta without moving a patient (PARTIAL: Gamma joined" in text
+    )
+    assert "Federated (PARTIAL): trained by Alpha and Beta; Gamma joined no round." in text
+    assert "Training patients: Alpha 40, Beta 40, Gamma 40." in text
+    for heading in re.findall(r"<(?:h3|summary|caption|figcaption)>(.*?)<", page):
+        for name in known:
+            if re.match(rf"{name}\b", heading.strip()):
+                known[name] += 1
+                assert ("PARTIAL" in heading) == (name == "net"), heading
+    assert min(known.values()) >= 3
+    # Columns of the matrix, legends, details of Table 3, ROC curves
+    assert text.count("Federated (PARTIAL)") >= 5
+    assert "PARTIAL" not in render_page(whole)
+
+
+def test_tables_tell_who_trained_a_partial_model(tmp_path):
+    results = _make_partial(make_study(SMALL_STUDY), SMALL_STUDY.models[0], "Nanjing")
+    files = {path.stem: path for path in write_tables(results, tmp_path)}
+    trained = list(csv.DictReader(files["contributors"].read_text().splitlines()))
+    performance = list(csv.DictReader(files["performance"].read_text().splitlines()))
+
+    assert [(row["site"], row["rounds"], row["partial"]) for row in trained] == [
+        ("Chongqing", "3", "1"),
+        ("Nanjing", "0", "1"),
+    ]
+    partial = [row for row in performance if row["partial"] == "1"]
+    assert {(row["arm"], row["trained_by"]) for row in partial} == {("federated", "Chongqing")}
+    assert len(partial) < len(performance)
+
+
+def test_the_page_counts_all_runs_and_says_which_versions_differ():
+    whole = make_study(SMALL_STUDY)
+    first = RunOfStudy(
+        started="2026-03-01T09:00:00+00:00",
+        last_heard="2026-03-01T09:20:00+00:00",
+        seconds=1200,
+        rounds=44,
+        versions={"rhe": "0.2.0"},
+    )
+    second = first.model_copy(update={"started": "2026-03-02T08:00:00+00:00", "seconds": 90, "rounds": 227})
+    differ = "torch: 2.13.0+cpu at the coordinator, a; 2.13.0+cu126 at b."
+    provenance = whole.provenance.model_copy(
+        update={
+            "runs": (first, second),
+            "message_rounds": 271,
+            "differences": (differ,),
+            "earlier_runs": True,
+        }
+    )
+
+    text = Page(render_page(whole.model_copy(update={"provenance": provenance}))).text
+
+    assert "2, of which the last finished the study: 2026-03-01 09:00 UTC, 20 min, 44 rounds;" in text
+    assert "2026-03-02 08:00 UTC, 2 min, 227 rounds" in text
+    assert "in 271 rounds" in text
+    assert f"Versions differ {differ}" in text
+    assert "Earlier runs left no record" in text
+    assert provenance.describe_rounds().startswith("271 rounds of messages in 2 runs: ")
+    assert "Versions differ" not in Page(render_page(whole)).text

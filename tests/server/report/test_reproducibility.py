@@ -9,7 +9,8 @@ from studies.page import Page
 from studies.results import Make, make_study
 
 from common.cohort.schema import BY_NAME
-from common.plan.agreement import READING_PAIRS
+from common.plan.agreement import list_comparisons
+from common.plan.sections import Agreement
 from common.radiomics.features import FEATURES
 from common.stats.estimate import Estimate, Status
 from server.report import write_tables
@@ -27,22 +28,24 @@ from server.results.readings import (
 
 FEW = Status(kind="suppressed", reason="fewer than 10 patients")
 USED = 43
+PAPERS = Agreement()
 
 
-def agreements(**changes):
+def agreements(plan=PAPERS, **changes):
     return tuple(
         ReadingAgreement(
             kind=one.kind,
             name=one.name,
             label=BY_NAME[one.name].label,
             reader=one.reader,
+            readings=one.readings,
             sites=2,
             used=USED,
             missing=0,
             method="ICC(2,1)" if one.kind == "volume" else "Cohen's kappa, unweighted",
             agreement=Estimate(value=0.5 + place / 100, low=0.4, high=0.95),
         ).model_copy(update=changes)
-        for place, one in enumerate(READING_PAIRS)
+        for place, one in enumerate(list_comparisons(plan))
     )
 
 
@@ -105,6 +108,75 @@ def test_each_line_has_both_readings_and_both_comparisons_of_the_suggestion():
     assert found["ICH volume"][2:] == ["\N{EN DASH}", "\N{EN DASH}"]
     assert view.agreement.footnotes == (("a", "ICC(2,1)."),)
     assert (view.filters, view.figure) == (None, None)
+
+
+def test_results_of_version_1_name_their_pairs_by_the_repeated_reading_alone():
+    old = tuple(one.model_copy(update={"readings": ()}) for one in agreements())
+
+    view, before = (
+        build_reproducibility(subject_of(a_study(record(agreements=found)))) for found in (agreements(), old)
+    )
+
+    assert lines(view.agreement) == lines(before.agreement)
+    assert view.agreement.groups == before.agreement.groups
+
+
+def test_any_number_of_readers_and_sessions_has_a_column_for_each_comparison():
+    readers = Agreement(readers=({"name": "Ning", "sessions": 3}, {"name": "Yu"}, {}))
+    found = record(agreements=agreements(readers)).model_copy(update={"readers": ("Ning", "Yu", "")})
+
+    view = build_reproducibility(subject_of(a_study(found)))
+
+    compared, suggested = view.agreement.groups
+    assert (compared.title, compared.columns) == (
+        "Compared readings",
+        (
+            "Ning, sessions 1 and 2",
+            "Ning, sessions 1 and 3",
+            "Ning, sessions 2 and 3",
+            "Ning, sessions 1, 2 and 3",
+            "Ning and Yu",
+            "Ning and third reader",
+            "Yu and third reader",
+            "All 3 readers",
+        ),
+    )
+    assert suggested.columns == ("Ning", "Yu", "Third reader")
+    assert len(lines(view.agreement)["Hypodensity"]) == 11
+    assert "NCCT markers (Cohen's kappa; of three or more readings, Fleiss' kappa)" in [
+        line.label for line in view.agreement.lines
+    ]
+
+
+def test_features_of_several_readers_are_counted_under_their_names():
+    filtered = a_filter(reading("all-readers", 0.95), reading("reader3-session1", 0.79), retained=())
+    named = record((filtered,)).model_copy(update={"readers": ("Ning", "Yu", "Fan")})
+
+    titles = [
+        [group.title for group in build_reproducibility(subject_of(a_study(found))).filters.groups]
+        for found in (named, record((filtered,)))
+    ]
+
+    assert titles == [
+        ["Ning and Fan", "All readers", "Every reading"],
+        ["Third reader", "All readers", "Every reading"],
+    ]
+
+
+def test_fleiss_kappa_s_error_and_p_under_chance_go_into_the_csv_file(tmp_path):
+    readers = Agreement(readers=({}, {}, {}))
+    found = tuple(
+        one.model_copy(update={"null_error": 0.05, "p": 1e-9} if len(one.readings) > 2 else {})
+        for one in agreements(readers)
+    )
+
+    files = {path.stem: path for path in write_tables(a_study(record(agreements=found)), tmp_path)}
+
+    with files["agreement"].open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["name"] == "hypodensity" and row["p"]]
+    assert [(row["readings"], row["null_error"], row["p"]) for row in rows] == [
+        ("first + inter + reader3-session1", "0.05", "1e-09")
+    ]
 
 
 def test_suggestions_are_labelled_so_that_nobody_takes_them_for_a_reader():

@@ -161,8 +161,8 @@ def test_the_page_shows_the_path_and_marks_the_chosen_penalty(html):
     text = chapter(html, "selections")
     page = Page(text)
 
-    assert "84 training patients, 851 features, prescreened to 42; 2 were selected at" in page.text
-    assert "42 training patients, 851 features, prescreened to 42; 1 was selected at" in page.text
+    assert "84 patients, 851 features, prescreened to 42; 2 were selected at" in page.text
+    assert "42 patients, 851 features, prescreened to 42; 1 was selected at" in page.text
     assert f"No features were selected (withheld: {SMALL.reason})." in page.text
     pictures = page.all("img")
     assert len(pictures) == 2
@@ -173,6 +173,53 @@ def test_the_page_shows_the_path_and_marks_the_chosen_penalty(html):
     assert [(first in svg, second in svg) for svg in drawn] == [(True, True), (True, False)]
     # The chosen penalty in both panels.
     assert all(svg.count("stroke-dasharray") == 2 for svg in drawn)
+
+
+def test_the_page_says_in_how_many_folds_and_rounds_and_why(tmp_path):
+    as_planned = {"folds": 10, "planned_folds": 10, "rounds": 5, "family": "gaussian"}
+    why = "of 5 or more, one would have fewer than 20 patients or 5 of a class"
+    fewer = as_planned | {"folds": 4, "fold_reason": why, "rounds": None}
+    results = with_models(SELECTION.model_copy(update=as_planned), ALONE.model_copy(update=fewer))
+
+    text = Page(chapter(render_page(results), "selections")).text
+    (path,) = [path for path in write_tables(results, tmp_path) if path.stem == "selections"]
+
+    dealt = "dealt by outcome within each centre"
+    assert f"The cross-validation has the plan's 10 folds, {dealt}. It took 5 rounds of messages." in text
+    assert f"The cross-validation has 4 folds, {dealt}, for the plan's 10: {why}." in text
+    assert text.count("rounds of messages") == 1
+    rows = {row["arm"]: row for row in records_of(path)}
+    assert (rows["federated"]["folds"], rows["federated"]["rounds"]) == ("10", "5")
+    assert (rows["local-Nanjing"]["folds"], rows["local-Nanjing"]["planned_folds"]) == ("4", "10")
+    assert rows["local-Nanjing"]["fold_reason"] == why
+
+
+def test_of_a_binomial_selection_the_page_says_what_its_numbers_are():
+    binomial = SELECTION.model_copy(update={"family": "binomial", "rounds": 352})
+
+    text = chapter(render_page(with_models(binomial)), "selections")
+
+    assert "Coefficients of the LASSO on the log odds of the outcome" in text
+    assert "It took 352 rounds of messages" in text
+    drawn = b64decode(Page(text).all("img")[0]["src"].partition(",")[2]).decode()
+    assert "binomial deviance" in drawn
+    assert "mean squared" not in drawn
+
+
+def test_results_that_do_not_record_folds_say_nothing_of_them(html):
+    text = chapter(html, "selections")
+
+    assert "The cross-validation has" not in text
+    assert "rounds of messages" not in text
+
+
+def test_a_machine_says_in_how_many_folds_it_was_chosen():
+    folds = {"folds": 4, "fold_reason": "a class has no more patients"}
+    machines = (MACHINES[0].model_copy(update=folds), *MACHINES[1:])
+
+    text = Page(chapter(render_page(with_models(SELECTION, machines=machines)), "training")).text
+
+    assert "Fourier features; cross-validated in 4 folds (a class has no more patients)." in text
 
 
 def test_the_machines_are_told_apart_by_what_travels(html):
@@ -217,6 +264,17 @@ def test_a_selection_of_nothing_says_so(tmp_path):
 
     assert "0 were selected at" in text
     assert rows_of(path)[2][0] == "No feature"
+
+
+def test_models_that_lack_their_radiomics_are_named():
+    reason = f"without radiomics: withheld because {SMALL.reason}"
+    unfitted = MACHINES[2].model_copy(update={"standing": Status("suppressed", reason)})
+
+    html = render_page(with_models(HIDDEN, machines=(*MACHINES[:2], unfitted)))
+
+    text = Page(chapter(html, "selections")).text
+    assert "Without them this arm has no Combined-SVM." in text
+    assert reason in Page(chapter(html, "training")).text
 
 
 def test_without_radiomics_and_machines_there_is_neither_chapter_nor_file(tmp_path):

@@ -108,7 +108,8 @@ def test_table_1_is_laid_out_as_printed(files):
 
     titles, heading = rows[:2]
     assert [title for title in titles if title] == [
-        f"{name} (n = 42)" for name in ("Training set", "Internal test set", "External test set")
+        f"{name} (n = 42)"
+        for name in ("Training and validation set", "Internal test set", "External test set")
     ]
     assert heading == ["Characteristic", "Level", *["non-rHE (n = 21)", "rHE (n = 21)", "P", "SMD"] * 3]
     assert _line(rows, "Age (year)", "")[:4] == ["63.03 ± 12.20", "63.03 ± 12.20", ".731 [b]", "0.41"]
@@ -159,8 +160,10 @@ def test_table_3_is_laid_out_as_printed(files, results):
     ]
     brain = _line(rows, "BRAIN", "External")
     assert brain[0] == "21 / 39; without score: 2"
-    assert brain[2].endswith(" [a]")
-    assert ["[a] Called positive from 9."] in rows
+    assert brain[2].endswith(" [b]")
+    assert ["[b] Called positive from 9."] in rows
+    assert _line(rows, "Clinical", "Training")[0].endswith(" [a]")
+    assert _line(rows, "2D-ResNet-18", "Training")[0][-1].isdigit()
 
 
 def test_the_analyses_hold_every_number_in_full(files, results):
@@ -186,6 +189,7 @@ def test_the_analyses_hold_every_number_in_full(files, results):
     judged = [cell for cell in results.evaluation if cell.calibration is not None]
     for row, cell in zip(_rows(files["calibration"]), judged, strict=True):
         assert float(row["brier"]) == cell.calibration.brier.value
+        assert row["clipped"] == ("" if cell.calibration.clipped is None else "3")
         assert row["slope_status"] == (
             "ok" if cell.calibration.slope.value is not None else "undefined: separated: no finite value"
         )
@@ -196,6 +200,10 @@ def test_the_analyses_hold_every_number_in_full(files, results):
     assert {(row["auc"], row["positive"]) for row in lobar} == {("", "")}
     (spread,) = _rows(files["heterogeneity"])
     assert (float(spread["q"]), float(spread["i_squared"]), spread["per_site"]) == (4.217, 0.289, "1")
+    assert spread["difference"] == ""
+    (out,) = [row for row in _rows(files["centre_aucs"]) if row["compared"] != "ok"]
+    assert (out["site"], out["auc"]) == (results.sites[-1].name, "1.0")
+    assert out["compared"].startswith("undefined: an AUC of 1 has no logit")
 
 
 def test_a_cohort_is_told_by_its_part(files):

@@ -18,6 +18,7 @@ from common.stats.confusion import finish_confusion, local_confusion
 from common.stats.estimate import Estimate, Status
 from common.stats.minima import SIMULATION
 from common.stats.roc import finish_roc, local_roc
+from common.stats.score_grid import ScoreGrid
 from server.phases.evaluation import Judgement
 from server.results.cohort import VariableDescription
 from server.results.evaluation import record_cell
@@ -47,7 +48,7 @@ def test_a_cell_is_in_the_score_s_own_unit():
     model = ScoresModel(kind="scores", name="Points", column="points", high=24, step=1, risk="falls")
     points = np.arange(25.0)
     scores, labels = np.array([model.scale(value) for value in points]), points < 10
-    threshold = model.scale(11)
+    threshold, grid = model.scale(11), ScoreGrid.of_values(model.values)
 
     cell = record_cell(
         Judgement(
@@ -55,7 +56,7 @@ def test_a_cell_is_in_the_score_s_own_unit():
             cohort=Cohort(("a",), "whole"),
             relation="given",
             threshold=threshold,
-            roc=finish_roc(local_roc(scores, labels, 1000), minima=SIMULATION),
+            roc=finish_roc(local_roc(scores, labels, grid), grid, minima=SIMULATION),
             confusion=finish_confusion(local_confusion(scores, labels, threshold), minima=SIMULATION),
         )
     )
@@ -63,10 +64,11 @@ def test_a_cell_is_in_the_score_s_own_unit():
     assert cell.falling
     assert cell.threshold == pytest.approx(11)
     assert cell.confusion.false_positive == 2
-    # An edge of the histogram lies within a bin of the points; whoever has up to as many is called positive.
+    # An edge of the bins lies half-way between two points; whoever has fewer is called positive.
     for step in cell.roc[1:]:
-        called = np.floor(step.threshold + 0.024)
-        assert step.true_positive_rate == pytest.approx(np.mean(points[labels] <= called))
+        assert step.threshold % 1 == pytest.approx(0.5) or step.threshold == pytest.approx(24)
+        assert step.true_positive_rate == np.mean(points[labels] <= step.threshold)
+        assert step.false_positive_rate == np.mean(points[~labels] <= step.threshold)
 
 
 def test_what_is_saved_is_loaded(tmp_path):
@@ -87,7 +89,7 @@ def test_the_file_is_canonical(tmp_path):
     assert first.read_bytes() == second.read_bytes()
     content = json.loads(first.read_text())
     assert list(content) == list(Results.model_fields)
-    assert content["schema_version"] == 1
+    assert content["schema_version"] == 2
 
 
 def test_two_runs_differ_in_their_provenance_alone():
@@ -113,7 +115,7 @@ def test_every_number_survives_to_the_last_bit(tmp_path):
 @pytest.mark.parametrize(
     ("steps", "value", "words"),
     [
-        (("schema_version",), 2, "schema_version"),
+        (("schema_version",), 3, "schema_version"),
         (("surprise",), 1, "surprise: Extra inputs are not permitted"),
         (("study", "seed"), "many", "study.seed"),
         (("study", "profile"), "lenient", "study.profile"),
@@ -154,7 +156,7 @@ def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path_factory, length):
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[]", b"null", b"PK\x03\x04", b"{}"])
 def test_what_is_no_results_file_is_refused(tmp_path, content):
-    with pytest.raises(ResumeError, match="no results of schema version 1"):
+    with pytest.raises(ResumeError, match="no results of schema version 2"):
         load_results(_file(tmp_path, content))
 
 

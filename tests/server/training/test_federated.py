@@ -3,11 +3,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from common.errors import ExchangeError, ResumeError
+from common.hiding.rounds import VALIDATION_GRID, share_of, to_hidden
 from common.messages.headers import Operation, ReplyHeader
-from common.messages.protocol import Reply, decode_request, encode_reply
+from common.messages.protocol import Reply, decode_request, encode_reply, question_of
 from common.models.layout import Layout, StateTensor
 from common.plan.study import StudyPlan
-from common.stats.contract import Summary, join_summaries
+from common.stats.contract import Summary, join_summaries, total
 from common.stats.minima import SIMULATION, STANDARD
 from common.stats.roc import local_roc
 from server.exchange import Exchange
@@ -51,25 +52,71 @@ class Learner:
         self.rounds.append((str(header.operation), header.round))
         if header.operation is Operation.TRAIN and header.round == self.breaks_in_round:
             return encode_reply(Reply(ReplyHeader(site=self.name, code="E_INTERNAL")))
+        summary = self.summarise(request.weights, trains=header.operation is Operation.TRAIN)
+        return encode_reply(Reply(ReplyHeader(site=self.name), summary))
+
+    def summarise(self, weights, *, trains):
         # The score of the one positive grows with the weights until they pass 0.4, then it falls.
-        positive = 0.5 + 0.4 - abs(0.4 - float(request.weights[0]))
-        validation = local_roc(np.array([0.6, 0.7, positive]), np.array([False, False, True]), 50)
+        positive = 0.5 + 0.4 - abs(0.4 - float(weights[0]))
+        validation = local_roc(
+            np.array([0.6, 0.7, positive]), np.array([False, False, True]), VALIDATION_GRID
+        )
         trained = Summary(
             {"patients": np.array(self.patients)},
-            {"loss": np.array(self.patients * 0.5)},
-            {"delta": self.patients * (self.target - request.weights) / 2},
+            {"loss": np.array(self.patients * 0.5 * self.target)},
+            {"delta": self.patients * (self.target - weights) / 2},
         )
         summary = validation.under("validation")
-        if header.operation is Operation.TRAIN:
-            summary = join_summaries([summary, trained])
-        return encode_reply(Reply(ReplyHeader(site=self.name), summary))
+        return join_summaries([summary, trained]) if trains else summary
+
+
+class Masks:
+    """Opens sums as the protocol does: in each round over those sites alone that take part."""
+
+    def __init__(self, plan, learners, rounds):
+        self.plan, self.learners, self.members = plan, {site.name: site for site in learners}, rounds
+
+    def train(self, training, number, weights, _question):
+        opened = []
+        for name in self.members[number - 1]:
+            learner = self.learners[name]
+            one = to_hidden(self.plan, training[2], learner.summarise(weights, trains=True))
+            share = np.float32(share_of(self.plan, learner.patients))
+            updates = {part: share * change for part, change in one.updates.items()}
+            opened.append(Summary(one.counts, one.reals, updates))
+        return total(opened), OpenRound(self.members[number - 1])
+
+    def gather(self, groups, question):
+        (group,), asked = groups, question_of(question)
+        patients = sum(self.learners[name].patients for name in group.sites)
+        if asked.operation is Operation.WEIGHT:
+            return {group.sites: Summary({"patients": np.array(patients)})}
+        validated = [self.learners[name].summarise(START, trains=False) for name in self.members[-1]]
+        return {group.sites: total(validated)}
+
+    def settle(self, _model, _arm):
+        pass
+
+
+class OpenRound:
+    """A round whose sum was opened."""
+
+    def __init__(self, members):
+        self.members = members
+
+    def close(self, _weights):
+        pass
+
+    def forget(self):
+        pass
 
 
 def a_training(folder, plan, *sites):
     exchange = Exchange(LocalGrid({site.name: site for site in sites}), plan, KEY)
     exchange.enrol(patience_s=0)
     (arm, *_) = plan.all_arms()
-    return FederatedTraining(exchange, plan.models[0], arm, LAYOUT, folder, lambda _: None)
+    patients = {site.name: site.patients for site in sites}
+    return FederatedTraining(exchange, plan.models[0], arm, LAYOUT, folder, lambda _: None, patients)
 
 
 def test_one_round_is_the_mean_weighted_by_patients(tmp_path):
@@ -77,22 +124,85 @@ def test_one_round_is_the_mean_weighted_by_patients(tmp_path):
 
     done = training.run(START)
 
-    # Thirty patients move by one half, ten do not move.
+    # Thirty patients move by one half, ten do not move; the others' losses are 0.5 and 0.
     np.testing.assert_allclose(done.weights, [0.375, 0.375, 0.375], rtol=1e-6)
-    assert done.curve[0].loss == 0.5
+    assert done.curve[0].loss == 0.375
+    assert done.curve[0].contributors == done.curve[0].answered == ("a", "b")
+
+
+def a_masked_training(folder, rounds, **privacy):
+    plan = a_plan(rounds=len(rounds))
+    sites = [{"name": name, "role": "train"} for name in "abc"]
+    plan = StudyPlan.model_validate(plan.model_dump(mode="json") | {"sites": sites, "privacy": privacy})
+    learners = (Learner("a", 30, 1.0), Learner("b", 10, 0.2), Learner("c", 40, 0.6))
+    training = a_training(folder, plan, *learners)
+    training.exchange.hidden = Masks(plan, learners, rounds)
+    return training
+
+
+def test_a_site_that_rests_is_neither_in_the_loss_nor_among_the_contributors(tmp_path):
+    done = a_masked_training(tmp_path, [("a", "b", "c"), ("a", "b"), ("a", "b")]).run(START)
+
+    assert [line.contributors for line in done.curve] == [("a", "b", "c"), ("a", "b"), ("a", "b")]
+    # (30 * 0.5 + 10 * 0.1 + 40 * 0.3) / 80, then without c: (30 * 0.5 + 10 * 0.1) / 40
+    np.testing.assert_allclose([line.loss for line in done.curve], [0.35, 0.4, 0.4], rtol=1e-12)
+
+
+def test_a_running_variance_that_falls_far_in_a_round_is_not_rounded_below_zero(tmp_path):
+    """From 22,870 a float32 change errs by a thousandth, and BatchNorm takes the root of the variance."""
+    random = np.random.default_rng(0)
+    before = random.uniform(1e4, 22870, 1000).astype(np.float32)
+    training = a_training(tmp_path, a_plan(), Learner("a", 17, 1.0), Learner("b", 23, 0.0))
+    training.layout = Layout((StateTensor("bn.running_var", (1000,), "float32", "batchnorm-buffer"),))
+    after = {patients: random.uniform(0, 1e-3, 1000).astype(np.float32) for patients in (17, 23)}
+    delta = sum((change - before) * np.float32(patients) for patients, change in after.items())
+    sums = Summary({"patients": np.array(40)}, {"loss": np.array(0.0)}, {"delta": delta})
+
+    moved = training._aggregate(TrainingState(before, before), sums, None, ("a", "b")).weights
+
+    assert 0 <= moved.min() <= moved.max() < 0.01
+
+
+def test_a_site_that_rests_counts_as_no_change_of_the_weights(tmp_path):
+    done = a_masked_training(tmp_path, [("a", "b")]).run(START)
+
+    # 30 patients move by 0.5, 10 by 0.1, 40 not at all
+    np.testing.assert_allclose(done.weights, np.full(3, 0.2), rtol=1e-6)
+    assert done.curve[0].contributors == ("a", "b")
+
+
+def test_where_each_round_tells_its_patients_the_mean_is_over_those_in_it(tmp_path):
+    done = a_masked_training(tmp_path, [("a", "b")], weights="per-round").run(START)
+
+    np.testing.assert_allclose(done.weights, np.full(3, 0.4), rtol=1e-6)
+    assert done.curve[0].loss == pytest.approx(0.4)
+
+
+def test_a_site_with_too_few_patients_to_train_judges_and_does_not_contribute(tmp_path):
+    done = a_training(tmp_path, a_plan(rounds=1), Learner("a", 30, 1.0), Learner("b", 1, 0.0)).run(START)
+
+    assert done.curve[0].contributors == ("a",)
+    assert done.curve[0].answered == ("a", "b")
+
+
+def test_who_took_part_is_known_after_a_resume(tmp_path):
+    rounds = [("a", "b", "c"), ("a", "b"), ("a", "b")]
+    whole = a_masked_training(tmp_path, rounds).run(START)
+
+    assert a_masked_training(tmp_path, rounds).run(START).curve == whole.curve
 
 
 def test_each_round_is_one_message_and_the_last_is_judged_too(tmp_path):
-    learner = Learner("a", 1, 1.0)
+    learner = Learner("a", 2, 1.0)
 
-    a_training(tmp_path, a_plan(), learner, Learner("b", 1, 1.0)).run(START)
+    a_training(tmp_path, a_plan(), learner, Learner("b", 2, 1.0)).run(START)
 
     assert learner.rounds == [("train", 1), ("train", 2), ("train", 3), ("validate", 3)]
 
 
 def test_the_round_with_the_best_validation_is_chosen(tmp_path):
     # Weights after the rounds: 0.5, 0.75, 0.875; the positive scores 0.8, 0.55, 0.425.
-    done = a_training(tmp_path, a_plan(), Learner("a", 1, 1.0), Learner("b", 1, 1.0)).run(START)
+    done = a_training(tmp_path, a_plan(), Learner("a", 2, 1.0), Learner("b", 2, 1.0)).run(START)
 
     assert [line.validation_auc for line in done.curve] == [1.0, 0.0, 0.0]
     assert done.chosen == 1
@@ -117,16 +227,16 @@ def test_an_interrupted_training_ends_with_the_same_bits(tmp_path):
 
 
 def test_a_checkpoint_of_another_plan_is_refused(tmp_path):
-    a_training(tmp_path, a_plan(), Learner("a", 1, 1.0), Learner("b", 1, 1.0)).run(START)
+    a_training(tmp_path, a_plan(), Learner("a", 2, 1.0), Learner("b", 2, 1.0)).run(START)
 
     with pytest.raises(ResumeError, match="another plan"):
-        a_training(tmp_path, a_plan(rounds=4), Learner("a", 1, 1.0), Learner("b", 1, 1.0)).run(START)
+        a_training(tmp_path, a_plan(rounds=4), Learner("a", 2, 1.0), Learner("b", 2, 1.0)).run(START)
 
 
 def test_an_adaptive_server_moves_buffers_by_the_plain_mean(tmp_path):
     plan = a_plan(rounds=1, server_optimiser="sgd", server_learning_rate=0.5)
 
-    done = a_training(tmp_path, plan, Learner("a", 1, 1.0), Learner("b", 1, 1.0)).run(START)
+    done = a_training(tmp_path, plan, Learner("a", 2, 1.0), Learner("b", 2, 1.0)).run(START)
 
     np.testing.assert_allclose(done.weights, [0.25, 0.25, 0.5], rtol=1e-6)
 
@@ -138,7 +248,7 @@ def after_a_round(auc=-1.0, chosen=0, rounds=1):
 
 def validation(*scores_and_labels):
     scores, labels = zip(*scores_and_labels, strict=True)
-    return local_roc(np.array(scores), np.array(labels), 50).under("validation")
+    return local_roc(np.array(scores), np.array(labels), VALIDATION_GRID).under("validation")
 
 
 def test_equal_validation_goes_to_the_later_round():

@@ -2,6 +2,7 @@ import contextlib
 import csv
 import doctest
 import io
+import re
 import runpy
 import shutil
 import sys
@@ -162,8 +163,12 @@ def test_rows_in_one_place_reproduce_everything_but_the_errata(of_pooled):
     cells = compare_cells(of_pooled)
 
     assert failures_of(cells) == ()
-    assert {cell.printed.name for cell in cells if cell.verdict is Verdict.ERRATUM} == {
-        name for name in read_errata() if name.cell != "multivariable_high"
+    errata = {cell.printed.name for cell in cells if cell.erratum is not None}
+    assert errata == set(read_errata())
+    (finer,) = [cell for cell in cells if cell.verdict is Verdict.FINER]
+    assert finer.printed.text == "15.039"
+    assert {cell.printed.name.cell for cell in cells if cell.erratum and cell.value is None} == {
+        "multivariable_high"
     }
 
 
@@ -222,6 +227,7 @@ def test_a_number_that_is_missing_is_no_number(of_pooled):
     assert {cell.verdict for cell in cells if cell.printed.claim.checked} == {
         Verdict.MISMATCH,
         Verdict.ERRATUM,
+        Verdict.FINER,
     }
     assert all(cell.value is None for cell in cells)
 
@@ -278,7 +284,7 @@ def test_every_cell_is_written_and_shown(of_pooled, tmp_path):
 
     assert len(written) == len(read_paper_cells()) == 914
     assert "Hypodensity 3.508 (2.232 to 5.513) <0.001 2.328 (1.270 to 4.267) 0.006" in shown
-    assert "Admission DBP internal 99.7 (18.63) 95.61 (22.57) 0.240≠ erratum" in shown
+    assert "Admission DBP internal 99.7 (18.63) 95.61 (22.57) 0.240≠ erratum (contradicted)" in shown
     assert "INR external 1.01 (0.08) 1.03 (0.12) 0.056 ranks not printed" in shown
 
 
@@ -301,7 +307,15 @@ def test_four_sites_that_share_only_sums_reproduce_the_paper(command):
     assert "209/216 + 7 errata metrics of 36 confusion matrices" in text
     assert "4/5 + 1 erratum p-values of means" in text
     assert "16 p-values of medians" in text
+    assert "+ 1 finer than rhe medians with IQRs" in text
     assert "MISMATCH" not in text
+    named = [
+        line for line in text.splitlines() if re.match(r"(erratum|finer|not reproducible) ?.*: Table", line)
+    ]
+    assert len(named) == len(read_errata()) == 17
+    for line, erratum in zip(named, read_errata().values(), strict=True):
+        assert erratum.name.value in line.partition(": Table")[0]
+        assert erratum.reason in line
     assert summarize_cells(compare_cells(load_results(out / "results.json"))) == tuple(
         line for line in text.splitlines() if line.startswith("Table ") and "," in line
     )

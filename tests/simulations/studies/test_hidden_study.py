@@ -14,8 +14,12 @@ from scipy.stats import chisquare
 from sites.handmade import make_site
 from sites.tables import Habits, table_only_hospital
 from sites.wires import NETWORK, Wire, final
+from studies.raw_rows import compare_with_raw_rows, open_rows
 
+from client.membership import environment
 from client.membership.party import HidingParty
+from client.predict.request import PredictRequest, make_risk_table, predict_patients, write_csv
+from common.cards.card_file import load_card
 from common.errors import ExchangeError
 from common.messages.headers import Operation, RequestHeader
 from common.messages.protocol import Request, decode_reply, encode_request
@@ -26,6 +30,7 @@ from common.secagg.site.endpoint import approve_waiver
 from common.secagg.site.files import SiteFiles
 from common.secagg.wire.frames import MessageKind, unpack
 from common.secagg.wire.roster import Pin, Waiver, sign_waiver
+from common.training.loop import score
 from server.results.file import load_results
 from server.training.federated import FederatedTraining
 from simulations.backends.in_process import open_engines
@@ -91,6 +96,12 @@ def test_results_are_those_of_sums_in_the_clear(hidden, tables, tmp_path):
     assert bare.run.plan.hides_sums is False
 
 
+def test_every_printed_number_is_that_of_the_raw_rows(hidden, tables):
+    wire, results = hidden
+
+    assert compare_with_raw_rows(results, open_rows(wire.run.plan, tables, wire.run.out)) > 200
+
+
 def test_in_the_clear_comes_nothing_but_what_one_hospital_holds_alone(hidden):
     wire, results = hidden
     everything = wire.run.plan.site_names
@@ -148,6 +159,32 @@ def test_a_resumed_study_is_answered_from_the_disk(hidden, tables):
     assert found.model_dump(exclude={"provenance"}) == results.model_dump(exclude={"provenance"})
 
 
+@pytest.mark.usefixtures("no_page")
+def test_statistics_wait_for_every_hospital_and_name_who_is_missing(hidden, tables, tmp_path):
+    """The protocol alone would sum over the others, and the results would still say: a, b and c."""
+    wire = Wire(StudyPlan.model_validate(TABLE), tables, tmp_path)
+    wire.lost = lambda site, kind, _training: site == "c" and kind is not None
+    with pytest.raises(ExchangeError, match="statistics: not joined: c"):
+        wire.study()
+
+    wire.lost = lambda _site, _kind, _training: False
+    results = wire.study()
+
+    assert results.model_dump(exclude={"provenance"}) == hidden[1].model_dump(exclude={"provenance"})
+    assert results.provenance.message_rounds == wire.rounds
+    assert sum(phase.rounds for phase in results.provenance.phases) == wire.rounds
+
+
+def test_a_hospital_with_other_software_is_refused_before_anything_is_asked(tables, tmp_path, monkeypatch):
+    honest = environment.read_versions
+    monkeypatch.setattr(environment, "read_versions", lambda: honest() | {"rhe": "0.0.9", "scipy": "1.0"})
+    wire = Wire(StudyPlan.model_validate(TABLE), tables, tmp_path)
+
+    with pytest.raises(ExchangeError, match=r"a has rhe 0\.0\.9, the coordinator has .*; b has rhe 0\.0\.9"):
+        wire.study()
+    assert wire.rounds == 1
+
+
 def test_an_engine_tells_in_the_clear_no_sum_that_the_plan_hides(hidden, tables):
     wire, _ = hidden
     engine = open_engines(wire.run, tables, Progress(disable=True))["a"]
@@ -190,9 +227,9 @@ def test_a_hidden_round_averages_as_one_in_the_clear(trained, scans, tmp_path, m
     layout = load(hidden.run.out / "models" / "net" / "federated.safetensors").layout
     weights, buffers = layout.mask(TRAINED), layout.mask({"batchnorm-buffer"})
     assert np.abs((theirs - other)[weights]).max() > 1e-3
-    # Half a unit of the scale a site: 1.5 / (2^27 * 24 / 1000), and of the buffers' wider bound.
+    # Half a unit of the scale a site: 1.5 / (2^27 * 24 / 1000); the buffers' ring is finer than float32.
     np.testing.assert_allclose(ours[weights], theirs[weights], atol=2e-6)
-    np.testing.assert_allclose(ours[buffers], theirs[buffers], atol=1e-4)
+    np.testing.assert_allclose(ours[buffers], theirs[buffers], rtol=1e-6, atol=1e-9)
 
 
 def test_weights_that_no_round_gave_are_not_evaluated(trained, scans):
@@ -292,11 +329,14 @@ def test_a_refusal_by_the_site_s_own_policy_is_told_and_not_taken_for_silence(ta
         wire.study()
 
 
-def test_a_change_that_is_too_long_is_refused_with_the_setting(scans, tmp_path):
+def test_a_change_that_is_too_long_costs_its_model_and_is_named(scans, tmp_path):
     plan = StudyPlan.model_validate(NETWORK | {"privacy": {"norm_bound": 1e-3}})
 
-    with pytest.raises(ExchangeError, match=r"round 1 .*E_NORM.*privacy\.norm_bound"):
-        Wire(plan, scans, tmp_path).study()
+    (curve,) = Wire(plan, scans, tmp_path).study().training
+
+    assert curve.standing.reason.startswith("not trained: E_NORM at a: training moved weights further than")
+    assert "privacy.norm_bound" in curve.standing.reason
+    assert curve.points == ()
 
 
 def test_no_update_comes_in_the_clear(trained):
@@ -309,21 +349,120 @@ def test_no_update_comes_in_the_clear(trained):
     assert sum(unpack(r.sealed.tobytes()).kind is MessageKind.CONTRIBUTION for r in contributions) == 6
 
 
-@pytest.mark.usefixtures("no_page")
-def test_a_hospital_that_dies_after_it_joined_rests_and_the_others_go_on(scans, tmp_path):
-    wire = Wire(StudyPlan.model_validate(NETWORK), scans, tmp_path)
+@pytest.fixture(scope="module")
+def rested(scans, tmp_path_factory):
+    """A study in whose only training one hospital is in no sum: it dies after it joined."""
+    combined = {"kind": "logistic", "name": "Both", "covariates": ["score:net", "age"]}
+    plan = NETWORK | {
+        "models": [*NETWORK["models"], combined],
+        "phases": ["training", "evaluation"],
+    }
+    wire = Wire(StudyPlan.model_validate(plan), scans, tmp_path_factory.mktemp("rested"))
     # Dead to the training alone, so that the statistics after it can be looked at.
     wire.lost = lambda site, kind, training: (
         site == "c" and training and kind is not MessageKind.ROUND_REQUEST
     )
+    return wire, wire.study()
 
-    results = wire.study()
+
+def test_a_hospital_that_dies_after_it_joined_rests_and_the_others_go_on(rested):
+    wire, results = rested
 
     assert len(results.training[0].points) == 2
     assert {site for site, kind, _ in wire.answers if kind is MessageKind.REVEAL_REQUEST} == {"a", "b"}
     joined = [reply for site, kind, reply in wire.answers if (site, kind) == ("c", MessageKind.ROUND_REQUEST)]
     # The first round of the training, and the session of the statistics after it.
     assert len(joined) == 2
+
+
+def test_a_model_names_who_trained_it_in_every_record(rested):
+    _, results = rested
+    (curve,) = results.training
+
+    assert curve.partial
+    assert curve.sites == ("a", "b")
+    assert [(part.site, part.rounds) for part in curve.contributions] == [
+        ("a", curve.chosen),
+        ("b", curve.chosen),
+        ("c", 0),
+    ]
+    assert curve.describe_trainers() == "trained by a and b; c joined no round"
+    sizes = {part.site: part.positive + part.negative for part in results.parts if part.part == "train"}
+    for point in curve.points:
+        assert point.contributors == ("a", "b")
+        assert point.patients == sizes["a"] + sizes["b"]
+    assert any(
+        "net (federated) is PARTIAL: trained by a and b; c joined no round" in n for n in results.notes
+    )
+
+
+def test_patients_of_a_hospital_that_rested_are_external(rested):
+    _, results = rested
+    relations = {
+        (cell.cohort_sites, cell.part): cell.relation for cell in results.evaluation if cell.model == "net"
+    }
+
+    assert {relations[("c",), part] for part in ("train", "validation", "test", "whole")} == {"external"}
+    assert relations[("a",), "train"] == "apparent"
+    assert relations[("a",), "validation"] == "selection"
+    assert relations[("b",), "test"] == "internal"
+    assert relations[("a", "b", "c"), "test"] == "seen centre"
+    for cell in results.evaluation:
+        if cell.model == "net":
+            assert cell.partial
+            assert cell.training_sites == ("a", "b")
+        else:
+            assert not cell.partial
+            assert cell.training_sites == ("a", "b", "c")
+
+
+def test_validation_patients_of_a_hospital_that_rested_do_not_choose_the_round(rested):
+    wire, results = rested
+    weights = load(wire.run.checkpoints / "net" / "federated.safetensors").weights
+    scored = []
+    for engine in open_engines(wire.run, wire.sites, Progress(disable=True)).values():
+        trainer = engine.trainings.open_trainer(wire.run.plan.network("net"))
+        trainer.load(weights)
+        samples = engine.open_patients().of(trainer.model, "validation")
+        scored.append((score(trainer.network, samples.images, trainer.device, 1), samples.labels.numpy() > 0))
+
+    def count_wins(sites):
+        scores, labels = (np.concatenate(arrays) for arrays in zip(*sites, strict=True))
+        return np.subtract.outer(scores[labels], scores[~labels]).__gt__(0).mean()
+
+    assert len(scored) == 3
+    assert results.training[0].points[-1].validation_auc == pytest.approx(count_wins(scored[:2]), abs=0.01)
+    assert count_wins(scored) != pytest.approx(count_wins(scored[:2]), abs=0.05)
+
+
+def test_the_files_of_a_partial_model_say_so(rested):
+    wire, _ = rested
+    net = load_card(wire.run.models / "net" / "federated.safetensors")
+    both = load_card(wire.run.models / "Both" / "federated.json")
+
+    assert net.card.partial
+    assert net.card.describe_origin() == ("PARTIAL: trained by a and b; c joined no round",)
+    assert net.checkpoint.metadata["training_sites"] == "a,b"
+    assert net.checkpoint.metadata["absent_sites"] == "c"
+    assert not both.card.partial
+    assert both.card.describe_origin() == ("takes the score of net, which is PARTIAL",)
+
+
+def test_a_risk_of_a_partial_model_says_so(rested, tmp_path):
+    wire, _ = rested
+    request = PredictRequest(wire.run.models / "net" / "federated.safetensors", folder=wire.sites["a"])
+
+    predictions = predict_patients(request, Progress(disable=True))
+    write_csv(predictions, tmp_path / "risks.csv")
+
+    assert make_risk_table(predictions).title.startswith("net, federated (PARTIAL): risk of")
+    assert all(
+        outcome.notes[0] == "PARTIAL: trained by a and b; c joined no round"
+        for outcome in predictions.outcomes
+    )
+    _, *rows = (tmp_path / "risks.csv").read_text().splitlines()
+    assert len(rows) == 12
+    assert all("PARTIAL: trained by a and b; c joined no round" in row for row in rows)
 
 
 @pytest.mark.usefixtures("no_page")
@@ -339,7 +478,12 @@ def test_a_hospital_that_dies_after_its_upload_is_waited_for(scans, trained, tmp
     again.study()
 
     assert final(again.run.out).tobytes() == final(trained[0].run.out).tobytes()
-    assert load_results(tmp_path / "results.json").study.hiding is not None
+    results = load_results(tmp_path / "results.json")
+    assert results.study.hiding is not None
+    # Of both runs, although the second found on the disk what the first had opened
+    assert results.provenance.message_rounds == wire.rounds + again.rounds
+    assert [run.rounds for run in results.provenance.runs] == [wire.rounds, again.rounds]
+    assert not results.provenance.earlier_runs
 
 
 @pytest.mark.parametrize("death", [(1, False), (1, True), (2, False), (2, True)])
@@ -392,7 +536,11 @@ def test_a_hospital_that_dies_later_stops_the_training_until_a_waiver_names_it(s
         approve_waiver(SiteFiles(tmp_path / "sites" / name / "sa1"), sign_waiver(waiver, authority), pin)
     wire.run = replace(wire.run, absent={phase: frozenset({3})})
 
-    assert len(wire.study().training[0].points) == 2
+    (curve,) = wire.study().training
+    assert [point.contributors for point in curve.points] == [("a", "b", "c"), ("a", "b")]
+    assert [part.rounds for part in curve.contributions] == [curve.chosen, curve.chosen, 1]
+    assert curve.sites == ("a", "b", "c")
+    assert curve.partial is (curve.chosen == 2)
 
 
 def test_masks_and_keys_are_gone_when_the_study_is_closed(trained):

@@ -200,7 +200,10 @@ def test_a_separated_regression_is_firth_s_and_one_on_a_constant_says_so(hospita
         for model in ("Separated", "Constant")
     )
     assert separated.method == "Firth"
-    assert separated.rows[0].multivariable.odds_ratio.value > 1
+    ratio, p = separated.rows[0].multivariable.odds_ratio, separated.rows[0].multivariable.p_value
+    assert ratio.low < ratio.value < ratio.high
+    assert (ratio.method, ratio.low > 1) == ("profile penalised likelihood", p < 0.05)
+    assert ratio.value > 1
     assert constant.standing.reason == "a covariate is constant"
     judged = [c for c in results.evaluation if (c.model, c.arm) == ("Constant", "federated")]
     assert judged
@@ -303,7 +306,7 @@ def test_a_missing_value_can_be_a_level(hospitals, tmp_path):
 def test_a_federation_s_unfitted_model_does_not_borrow_a_local_one(hospitals, tmp_path, monkeypatch):
     """Each hospital can fit it alone; together they are told that they cannot."""
 
-    def refused(exchange, sites, regressions, _):
+    def refused(exchange, sites, regressions, *_):
         model = design_of(exchange.plan).model(regressions[0])
         status = suppressed("a test")
         return (LogisticResult(model, (), None, None, (), None, None, "not fitted", 0, status),)
@@ -315,4 +318,6 @@ def test_a_federation_s_unfitted_model_does_not_borrow_a_local_one(hospitals, tm
     alone = [c for c in results.evaluation if (c.model, c.arm) == ("Clinical", "local-east")]
     assert judged
     assert all(cell.auc.value is None for cell in judged)
+    # Not "no patients": the cohorts have patients, the model does not exist.
+    assert {cell.auc.standing.reason for cell in judged} == {"not fitted: a test"}
     assert any(cell.auc.value is not None for cell in alone)

@@ -42,6 +42,7 @@ def a_plan(models):
     settings = {"name": "Predicted", "seed": 3, "threads": 1, "profile": "simulation", "two_site_ack": True}
     phases = ["training", "evaluation"]
     parts = {"sites": sites, "models": models, "phases": phases, "federation": {"rounds": 1}}
+    parts["cohort"] = {"brain_a": "anticoagulation"}
     return StudyPlan.model_validate(settings | parts)
 
 
@@ -213,7 +214,7 @@ def test_missing_covariates_are_named(tabled):
     found = ask(tabled[1] / "models/BRAIN/federated.json", values=("ich_volume_ml=20", "ivh=0"))
 
     assert isinstance(found.failure, CohortError)
-    assert "recurrent_ich, warfarin, onset_to_ct_h: no value" in str(found.failure)
+    assert "recurrent_ich, anticoagulation, onset_to_ct_h: no value" in str(found.failure)
 
 
 def test_values_may_come_from_the_command_line(tabled):

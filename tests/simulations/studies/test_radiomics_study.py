@@ -15,7 +15,7 @@ from common.cards.card_file import CARD_KEY, _envelop, load_card
 from common.errors import CohortError, ModelError, ScanError
 from common.plan.study import StudyPlan
 from common.radiomics.features import FEATURES
-from common.radiomics.lasso_selection import fold_of
+from common.stats.folds import deal_folds
 from server.run import StudyRun
 from simulations.backends.in_process import run_in_process
 from simulations.backends.parties import derive_simulated_key
@@ -107,7 +107,13 @@ def test_the_lasso_is_scikit_learn_s_on_the_arm_s_patients(results, training, ar
         training = [row for row in training if row[0] == "a"]
     features, labels = np.array([row[2] for row in training]), np.array([row[3] for row in training], float)
     # A third of them may be in a fold; half as many features as the smallest fold has patients.
-    folds = np.array([fold_of(11, site, name, 3) for site, name, _, _ in training])
+    folds = np.concatenate(
+        [
+            deal_folds(11, site, [row[1] for row in rows], np.array([row[3] for row in rows]), 3)
+            for site in ("a", "b")
+            if (rows := [row for row in training if row[0] == site])
+        ]
+    )
     limit = np.bincount(folds, minlength=3).min() // 2
     z = (features - features.mean(axis=0)) / np.where(features.std(axis=0) > 0, features.std(axis=0), 1)
     strength = np.abs(z.T @ (labels - labels.mean()))

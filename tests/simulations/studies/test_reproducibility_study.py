@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,17 +13,19 @@ from sites.readings import icc_2_1
 from sklearn.linear_model import Lasso
 from studies.page import Page
 
+from client.answers.patient_arrays import labels_of
 from client.cohort.prepare import prepare_site
 from common.cards.card_file import load_card
-from common.plan.study import StudyPlan
+from common.plan.study import StudyPlan, load_plan
 from common.radiomics.features import FEATURES
-from common.radiomics.lasso_selection import fold_of
+from common.stats.folds import deal_folds
 from server.run import StudyRun
 from simulations.backends.in_process import run_in_process
 from simulations.backends.parties import derive_simulated_key
 
 pytestmark = pytest.mark.slow
 
+PAPER = Path(__file__).parents[3] / "deploy/plans/paper.toml"
 PATIENTS = 18
 SEED = 11
 
@@ -64,6 +67,7 @@ def read_by_another(root, seed):
         sitk.WriteImage(again, str(root / path))
         grows = number % 3 == 0
         row["hypodensity"] = int(grows)
+        row["recurrent_ich"] = int(number % 4 == 0)
         row["baseline_mask_second_reader"] = path
         row["hypodensity_second_reader"] = int(grows != (number in {0, 1}))
     write_table(root, rows)
@@ -126,7 +130,13 @@ def test_the_lasso_is_scikit_learn_s_on_pooled_patients_and_reproducible_feature
     (found,) = [one for one in results.selections if one.arm == judged.arm]
     features = np.array([case.features for _, case in training])
     labels = np.array([case.positive for _, case in training], float)
-    folds = np.array([fold_of(SEED, site, case.patient.identifier, 3) for site, case in training])
+    folds = np.concatenate(
+        [
+            deal_folds(SEED, site, [case.patient.identifier for case in own], labels_of(own), 3)
+            for site in ("a", "b")
+            for own in [[case for name, case in training if name == site]]
+        ]
+    )
     limit = np.bincount(folds, minlength=3).min() // 2
     spread = features.std(axis=0)
     usable = np.array([name in judged.retained for name in FEATURES]) & (spread > 0)
@@ -212,3 +222,59 @@ def test_readers_of_their_own_judge_features_centre_by_centre(results, training,
     (selection,) = [one for one in found.selections if one.arm == judged.arm]
     assert {one.name for one in selection.features} <= set(judged.retained)
     assert selection.reproducible == len(judged.retained)
+
+
+def a_small_paper_plan():
+    """deploy/plans/paper.toml with small networks, one of each dimension, and the readings of these sites."""
+    settings = load_plan(PAPER).model_dump(mode="json")
+    flat, solid = (
+        network
+        | {"family": family, "input_size": size, "initialisation": "random", "training": {"batch_size": 8}}
+        for network, family, size in (
+            (settings["models"][0], "resnet10-narrow", 16),
+            (settings["models"][4], "densenet-small", 32),
+        )
+    )
+    settings["models"] = [flat, solid, *settings["models"][8:]]
+    for site, name in zip(settings["sites"], ("a", "b"), strict=True):
+        site["name"] = name
+    settings["radiomics"] |= {"readings": ["inter"], "folds": 3}
+    settings["models"][-1] |= {"folds": 3, "c_grid": [1.0], "gamma_grid": [0.01]}
+    settings["federation"]["rounds"] = settings["explanation"]["per_site"] = 1
+    return StudyPlan.model_validate(settings | {"profile": "simulation", "threads": 1, "seed": SEED})
+
+
+@pytest.mark.usefixtures("no_page", "training")
+def test_the_paper_s_plan_runs_whole_with_small_networks(folders, out, tmp_path):
+    """Every model of Table 3 is judged at both centres, or says why not; predictors are those of Table 2."""
+    plan = a_small_paper_plan()
+    for name in folders:
+        shutil.copytree(out / "sites" / name / "cache", tmp_path / "out" / "sites" / name / "cache")
+
+    found = run_in_process(
+        StudyRun(plan, tmp_path / "out", derive_simulated_key(plan)), folders, Progress(disable=True)
+    )
+
+    assert found.reproducibility.readers == ("Radiologist A", "Radiologist B")
+    kappas = {(one.name, one.reader): one for one in found.reproducibility.agreements if one.kind == "marker"}
+    assert kappas["hypodensity", "inter"].agreement.value > 0.7
+    assert kappas["hypodensity", "intra"].agreement.standing.reason
+    predictors = {
+        row.variable
+        for row in found.regression.rows
+        if row.multivariable and (row.multivariable.p_value or 1) < plan.regression.entry_p
+    }
+    assert predictors
+    cards = {
+        model.name: load_card(tmp_path / "out/models" / model.name / "local-a.json").card.content
+        for model in plan.regressions
+    }
+    assert {one.name for one in cards["Clinical-radiologic"].covariates} == predictors
+    combined = {one.name for one in cards["Combined-logistic"].covariates}
+    assert combined - set(FEATURES) == predictors
+    assert combined & set(FEATURES)
+    assert [one.brain_a for one in cards["BRAIN-score"].covariates] == ["anticoagulation"]
+    for model in plan.models:
+        judged = [cell for cell in found.evaluation if cell.model == model.name]
+        assert {("a",), ("b",)} <= {cell.cohort_sites for cell in judged}
+        assert all(cell.auc.value is not None or cell.auc.standing.reason for cell in judged)

@@ -1,6 +1,7 @@
 """Support vector machines of a study: exact where they stay, in random Fourier features where they travel."""
 
 import itertools
+import math
 import re
 
 import numpy as np
@@ -20,10 +21,9 @@ from client.answers.kernel import Choice, fit_exact_machine
 from client.engine import SiteEngine
 from common.cards.card_file import load_card
 from common.cards.fourier_machine import map_of
-from common.errors import ExchangeError
 from common.plan.study import StudyPlan
-from common.radiomics.lasso_selection import fold_of
 from common.seeds import derive_seed
+from common.stats.folds import deal_folds
 from server.run import StudyRun
 from simulations.backends.in_process import run_in_process
 from simulations.backends.parties import derive_simulated_key
@@ -168,7 +168,15 @@ def cell_of(results, arm, site, part):
 
 def test_over_sites_it_is_the_one_of_all_rows_in_one_place(results, hospitals, out):
     training = rows_of(hospitals)
-    folds = np.array([fold_of(PLAN.seed, row["site"], row["patient"], 5) for row in training])
+    folds = np.concatenate(
+        [
+            deal_folds(
+                PLAN.seed, site, [row["patient"] for row in rows], np.array([grows(row) for row in rows]), 5
+            )
+            for site in ("east", "west")
+            for rows in [[row for row in training if row["site"] == site]]
+        ]
+    )
     loss = {}
     for c, gamma in itertools.product(C_GRID, GAMMA_GRID):
         likelihood = 0.0
@@ -351,27 +359,41 @@ def one_class(hospitals, tmp_path, change):
 SMALL_GRID = {"c_grid": [1.0], "gamma_grid": [0.1], "fourier_features": 8}
 
 
-def test_a_site_whose_training_patients_are_of_one_class_is_refused_with_the_remedy(
-    hospitals, tmp_path, caplog
-):
+LOGISTIC = {"kind": "logistic", "name": "Logistic", "covariates": list(NUMBERS)}
+
+
+def test_a_site_whose_training_patients_are_of_one_class_is_left_out_of_what_needs_both(hospitals, tmp_path):
     folders = one_class(hospitals, tmp_path, lambda row: row | ({"split": "test"} if grows(row) else {}))
 
-    with pytest.raises(ExchangeError, match="west: prepare failed with E_SMALL_N"):
-        study(a_plan(MODEL | SMALL_GRID), folders, tmp_path / "out")
-
-    assert "0 patients with expansion are in the part 'train'" in caplog.text
-
-
-def test_a_site_that_lacks_a_covariate_in_one_class_costs_what_it_would_train(hospitals, tmp_path):
-    """Of complete patients west has one class; nothing of them may be told from east's sums."""
-    folders = one_class(hospitals, tmp_path, lambda row: row | ({"ivh": ""} if grows(row) else {}))
-    logistic = {"kind": "logistic", "name": "Logistic", "covariates": list(NUMBERS)}
-
-    results = study(a_plan(MODEL | SMALL_GRID, logistic, **FEW_BINS), folders, tmp_path / "out")
+    results = study(a_plan(MODEL | SMALL_GRID, LOGISTIC, **FEW_BINS), folders, tmp_path / "out")
 
     for fits in (results.machines, results.fitted):
         standing = {one.arm: one.standing.reason for one in fits}
-        assert standing["federated"] == "a site has too few patients for it"
-        assert standing["local-east"] == ""
-    shown = {(c.model, c.arm) for c in results.evaluation if c.auc.value is not None}
-    assert shown == {("SVM", "local-east"), ("Logistic", "local-east")}
+        assert (standing["federated"], standing["local-east"]) == ("", "")
+        assert standing["local-west"] == "patients of one class only"
+    x, labels = design(rows_of(folders))
+    assert not design(rows_of(folders, ("west",)))[1].any()
+    pooled = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000).fit(x[:, : len(NUMBERS)], labels)
+    (fit,) = (one for one in results.fitted if one.arm == "federated")
+    ours = [math.log(row.multivariable.odds_ratio.value) for row in fit.rows]
+    np.testing.assert_allclose(ours, pooled.coef_[0], rtol=1e-4, atol=1e-5)
+    cells = {(c.model, c.arm, c.cohort_sites, c.part): c for c in results.evaluation}
+    west = cells["Logistic", "federated", ("west",), "train"]
+    assert west.auc.standing.reason == "patients of one class only"
+    assert west.confusion.false_positive + west.confusion.true_negative == west.negative
+    assert cells["Logistic", "federated", ("east", "west"), "train"].auc.value is not None
+    assert cells["Logistic", "federated", ("west",), "test"].auc.value is not None
+
+
+def test_a_site_that_lacks_a_covariate_in_one_class_counts_with_the_other(hospitals, tmp_path):
+    """Of complete patients west has one class: enough of it, and none of the other to tell of."""
+    folders = one_class(hospitals, tmp_path, lambda row: row | ({"ivh": ""} if grows(row) else {}))
+
+    results = study(a_plan(MODEL | SMALL_GRID, LOGISTIC, **FEW_BINS), folders, tmp_path / "out")
+
+    for fits in (results.machines, results.fitted):
+        standing = {one.arm: one.standing.reason for one in fits}
+        assert (standing["federated"], standing["local-east"]) == ("", "")
+        assert standing["local-west"] == "patients of one class only"
+    west = {c.auc.standing.reason for c in results.evaluation if c.cohort_sites == ("west",)}
+    assert west == {"patients of one class only", "not fitted: patients of one class only"}

@@ -42,8 +42,7 @@ def a_plan(sites, models=None, **changes):
         ],
         "cohort": {"validation_fraction": 0.0},
         "phases": ["cohort", "regression", "training", "evaluation"],
-        # Scores have four decimals: a bin for each value
-        "evaluation": {"bins": 10_000, "subgroups": ["location", "ivh"]},
+        "evaluation": {"subgroups": ["location", "ivh"]},
     }
     return StudyPlan.model_validate(settings | changes)
 
@@ -101,9 +100,8 @@ def test_three_scores_of_two_hospitals_without_any_image(federated, hospitals):
     for name in SCORES:
         values = np.array([float(row[name]) for row in tested])
         found = cell(federated, name, "test", ("east", "west"))
-        assert found.auc.value == pytest.approx(
-            roc_auc_score(labels, values), abs=1e-12 + found.auc_error_bound
-        )
+        assert found.auc.value == pytest.approx(roc_auc_score(labels, values), abs=1e-12)
+        assert found.auc_error_bound == 0
         assert found.confusion.true_positive == sum((values >= 0.5) & labels)
         assert found.relation == "given"
         assert found.calibration.brier.value == pytest.approx(np.mean((values - labels) ** 2), rel=1e-12)
@@ -206,8 +204,7 @@ def test_two_hospitals_give_the_numbers_of_one(federated, pooled):
     for name in SCORES:
         found = cell(federated, name, "test", ("east", "west")).model_dump(mode="json")
         alone = cell(pooled, name, "test", ("all",)).model_dump(mode="json")
-        # Pairs of two sites within one bin stay open: only the AUC's own bound may differ.
-        assert found.pop("auc_error_bound") >= alone.pop("auc_error_bound")
+        assert found["auc_error_bound"] == alone["auc_error_bound"] == 0
         assert dict(numbers(found)) == pytest.approx(dict(numbers(alone)), rel=1e-7, abs=1e-9)
 
 
@@ -244,7 +241,7 @@ def asah(tmp_path_factory):
         {"kind": "scores", "name": "ndka", "column": "ndka", "high": 500},
         {"kind": "scores", "name": "wfns", "column": "wfns", "low": 1, "high": 5, "step": 1, "threshold": 4},
     ]
-    evaluation = {"bins": 100_000, "interval": "delong", "adjustment": "holm"}
+    evaluation = {"interval": "delong", "adjustment": "holm"}
     plan = a_plan(dict.fromkeys(shares, "external"), models, phases=["evaluation"], evaluation=evaluation)
     return study(plan, {name: root / name for name in shares}, root / "out")
 
@@ -258,11 +255,14 @@ def test_a_federation_of_vendors_scores_gives_proc_s_aucs_and_tests(asah):
     for name in ("s100b", "ndka", "wfns"):
         found = cell(asah, name, "whole", ("a", "b")).auc
         assert found.value == pytest.approx(reference(f"{name}.auc"), abs=1e-12)
+        assert cell(asah, name, "whole", ("a", "b")).auc_error_bound == 0
         assert found.low == pytest.approx(reference(f"{name}.delong.low"), abs=1e-9)
     (compared,) = [c for c in asah.comparisons if len(c.cohort_sites) == 2]
     for other in ("ndka", "wfns"):
         (pair,) = [p for p in compared.pairs if p.second_model == other]
         assert pair.p_value == pytest.approx(reference(f"s100b.{other}.p"), rel=1e-8)
+        assert pair.p_least == pair.p_most == pytest.approx(pair.p_value, rel=1e-12)
+        assert (pair.used, pair.missing, pair.difference_bound) == (113, 0, 0.0)
         assert pair.p_adjusted >= pair.p_value
 
 
@@ -293,12 +293,15 @@ def test_a_missing_score_is_left_out_and_counted(hospitals, tmp_path):
     (compared,) = [c for c in results.comparisons if len(c.cohort_sites) == 2 and c.part == "test"]
     assert (found.missing, found.positive + found.negative) == (blank, len(tested) - blank)
     assert cell(results, "alpha", "test", ("east", "west")).missing == 0
-    # Whoever lacks one score is in no comparison.
+    # Whoever lacks one score is in no comparison with it, and in every other.
     assert (compared.used, compared.missing) == (len(tested) - blank, blank)
+    by_second = {pair.second_model: (pair.used, pair.missing) for pair in compared.pairs}
+    assert by_second == {"beta": (len(tested) - blank, blank), "gamma": (len(tested), 0)}
+    assert compared.degrees_of_freedom == 2
 
 
 def test_an_operating_point_by_youden_is_chosen_in_training(hospitals, tmp_path):
-    evaluation = {"bins": 1000, "operating_point": "youden"}
+    evaluation = {"operating_point": "youden"}
     plan = a_plan({"east": "train", "west": "train"}, phases=["evaluation"], evaluation=evaluation)
 
     results = study(plan, hospitals, tmp_path / "out")
@@ -306,11 +309,13 @@ def test_an_operating_point_by_youden_is_chosen_in_training(hospitals, tmp_path)
     training = [row for row in rows_of(hospitals) if row["split"] == "train"]
     labels = np.array([grows(row) for row in training])
     values = np.array([float(row["alpha"]) for row in training])
-    cuts = np.arange(1000) / 1000
-    index = [np.mean(values[labels] >= cut) - np.mean(values[~labels] >= cut) for cut in cuts]
+
+    def index(cut):
+        return np.mean(values[labels] >= cut) - np.mean(values[~labels] >= cut)
+
     found = cell(results, "alpha", "test", ("east", "west"))
     assert found.threshold != 0.5
-    assert index[round(found.threshold * 1000)] == pytest.approx(max(index), abs=1e-12)
+    assert index(found.threshold) == pytest.approx(max(map(index, values)), abs=1e-12)
 
 
 def counts(results) -> Iterator[tuple[str, int]]:
@@ -421,10 +426,14 @@ def test_two_hospitals_that_accept_it_learn_whether_their_aucs_differ(standard):
     points, errors = [], []
     for site in ("east", "west"):
         auc = cell(standard, "alpha", "test", (site,)).auc
-        points.append(logit(auc.value))
-        errors.append((logit(auc.high) - logit(auc.low)) / (2 * norm.isf(0.025)))
+        points.append(auc.value)
+        on_logit_scale = (logit(auc.high) - logit(auc.low)) / (2 * norm.isf(0.025))
+        errors.append(on_logit_scale * auc.value * (1 - auc.value))
 
-    z = (points[0] - points[1]) / np.hypot(*errors)
+    difference, error = points[0] - points[1], np.hypot(*errors)
 
-    assert found.p_value == pytest.approx(2 * norm.sf(abs(z)), rel=1e-9)
+    assert [centre.auc.value for centre in found.centres] == points
+    assert found.difference.value == pytest.approx(difference, abs=1e-12)
+    assert found.difference.low == pytest.approx(difference - norm.isf(0.025) * error, rel=1e-6)
+    assert found.p_value == pytest.approx(2 * norm.sf(abs(difference) / error), rel=1e-6)
     assert (found.auc.value, found.q, found.i_squared) == (None, None, None)

@@ -180,6 +180,76 @@ def test_long_vectors_are_encoded_as_short_ones(size):
     assert np.array_equal(opened, np.rint(values * 2.0**vector.scale_bits) / 2.0**vector.scale_bits)
 
 
+# Model deltas that need the wide ring
+
+
+def wide(size: int, clip: float = 2.0**53) -> Vector:
+    return Vector("running", (size,), Ring.REALS, clip)
+
+
+@given(sites=SITES, clip=st.floats(1e-9, 2.0**53), sign=st.sampled_from([1, -1]))
+@example(sites=512, clip=2.0**53, sign=-1)
+def test_the_edge_of_the_wide_ring_times_all_sites_is_exact(sites, clip, sign):
+    opened = total(wide(3, clip), [np.full(3, sign * clip)] * sites)
+
+    exact = sign * sites * Fraction(round(Fraction(clip) * 2**64), 2**64)
+    assert abs(Fraction(float(opened[0])) - exact) <= Fraction(float(np.spacing(abs(opened[0]))))
+    assert len(set(opened.tolist())) == 1
+
+
+@pytest.mark.parametrize(("sites", "clip"), [(2, 2.0**62), (1, 2.0**63), (512, 2.0**54), (1024, 2.0**53)])
+def test_a_bound_at_which_the_wide_sum_overflows_is_refused(sites, clip):
+    below = math.nextafter(clip, 0)
+
+    with refused("E_VECTOR"):
+        check_overflow(wide(1, clip), sites)
+    with refused("E_VECTOR"):
+        encode(wide(1, clip), np.zeros(1), sites=sites)
+    assert total(wide(1, below), [np.array([-below])] * sites).tolist() == [-sites * below]
+
+
+@given(
+    values=hnp.arrays(
+        np.float32,
+        st.tuples(st.integers(1, 50), st.integers(1, 5)),
+        elements=st.floats(-(2.0**40), 2.0**40, width=32) | st.floats(-(2.0**-20), 2.0**-20, width=32),
+    ),
+    alpha=st.floats(0.001, 1),
+)
+def test_a_wide_sum_errs_by_less_than_float32_for_great_and_for_small_changes(values, alpha):
+    opened = total(wide(values.shape[1]), list(values), alpha=alpha)
+
+    exact = [sum(Fraction(float(part)) for part in column) * Fraction(alpha) for column in values.T]
+    scale = np.abs(values.astype(np.float64)).sum(axis=0) * alpha
+    errors = [abs(Fraction(float(value)) - one) for value, one in zip(opened, exact, strict=True)]
+    assert all(error <= 2.0**-50 * size + 50 * 2.0**-64 for error, size in zip(errors, scale, strict=True))
+
+
+def test_wide_changes_are_clipped_at_the_bound_times_the_weight_and_counted():
+    vector = Vector("running", (4,), Ring.REALS, (Segment(2, 256.0), Segment(2, 1.0)))
+    values = np.array([22870.5, -2448.0, 0.5, -3.0], np.float32)
+
+    encoded = encode(vector, values, sites=2, alpha=0.5, clip_fraction=0.75)
+
+    assert (encoded.clipped, decode(vector, encoded.words).tolist()) == (3, [128, -128, 0.25, -0.5])
+    with refused("E_CLIP"):
+        encode(vector, values, sites=2, alpha=0.5, clip_fraction=0.74)
+    with refused("E_CLIP"):
+        encode(wide(1), np.array([2.0**54], np.float32), sites=2)
+    with refused("E_WEIGHT"):
+        encode(vector, values, sites=2, alpha=1.5)
+
+
+@pytest.mark.parametrize("size", [(1 << 15) + 1, 70_003])
+def test_long_wide_vectors_are_encoded_as_short_ones(size):
+    values = np.random.default_rng(0).normal(scale=1e5, size=size).astype(np.float32)
+
+    # A change below 2^-11 loses its bits under 2^-64
+    opened = decode(wide(size), encode(wide(size), values, sites=2).words)
+
+    assert np.abs(opened - values).max() <= 2.0**-64
+
+
 # Counts
 
 
@@ -276,11 +346,11 @@ def test_long_real_vectors_are_encoded_as_short_ones():
 
 # All rings
 
-EVERY = [delta(2, sites=2), Vector("n", (2,), Ring.COUNTS), Vector("s", (2,), Ring.REALS)]
+EVERY = [delta(2, sites=2), Vector("n", (2,), Ring.COUNTS), Vector("s", (2,), Ring.REALS), wide(2)]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("vector", [EVERY[0], EVERY[2]])
+@pytest.mark.parametrize("vector", [EVERY[0], *EVERY[2:]])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_what_is_not_finite_is_refused(vector, value, dtype):
     with refused("E_NONFINITE"):
@@ -353,6 +423,9 @@ def test_a_vector_knows_its_words(vector, words, dtype):
         ((-1,), Ring.COUNTS, None, 0),
         ((2,), Ring.COUNTS, 1.0, 0),
         ((2,), Ring.REALS, None, 3),
+        ((2,), Ring.REALS, 1.0, 3),
+        ((2,), Ring.REALS, math.inf, 0),
+        ((2,), Ring.REALS, (Segment(1, 1.0),), 0),
         ((2,), Ring.UPDATES, None, 3),
         ((2,), Ring.UPDATES, 0.0, 3),
         ((2,), Ring.UPDATES, math.nan, 3),

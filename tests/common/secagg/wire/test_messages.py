@@ -128,7 +128,10 @@ def test_model_and_configuration_are_not_interchangeable():
 SEGMENTS = Vector("bn", (2, 3), Ring.UPDATES, clip=(Segment(4, 1.0), Segment(2, 0.1)), scale_bits=20)
 
 
-@pytest.mark.parametrize("vector", [*VECTORS, SEGMENTS, Vector("empty", (0,), Ring.COUNTS)])
+WIDE = Vector("running", (2, 3), Ring.REALS, clip=(Segment(6, 2.0**53),))
+
+
+@pytest.mark.parametrize("vector", [*VECTORS, SEGMENTS, WIDE, Vector("empty", (0,), Ring.COUNTS)])
 def test_vector_comes_back_whole(vector):
     again = VectorSpec.of(vector).vector()
 

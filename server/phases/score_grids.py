@@ -1,0 +1,153 @@
+"""Step of the evaluation: bins of each score so fine that no two patients who matter share one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.messages.headers import Operation
+from common.messages.questions import write_grids
+from common.plan.grids import MOST_PIECES, first_grid_of, most_edges
+from common.plan.matrix import Cohort, is_available, scorers_of
+from common.stats.estimate import Status
+from common.stats.score_grid import ScoreGrid, divide_bins, find_mixed, keep_needed
+from common.types import Counts, Flags
+from server.exchange import Exchange
+
+_MOST_ROUNDS = 14
+"""Questions after which bins stay as they are; even ties of scores with 16 digits are certain by then."""
+
+
+@dataclass(frozen=True)
+class _Division:
+    """One score's bins on their way.
+
+    Attributes
+    ----------
+    grid : ScoreGrid
+        As far as it goes.
+    mixed : int array, shape (k,)
+        Numbers of its bins that hold patients of both outcomes whose scores may differ; most pairs first.
+    """
+
+    grid: ScoreGrid
+    mixed: Counts
+
+
+def agree_on_grids(
+    exchange: Exchange, asked: Flags, permitted: Mapping[Cohort, Sequence[Status]]
+) -> tuple[ScoreGrid, ...]:
+    """The grid of each score on which all sites count.
+
+    The first question counts on the plan's grid. Bins in which a cohort has patients of both outcomes are
+    divided, again and again, until there is none, the scores in each are equal, or the grid has as many bins
+    as the plan allows. What is then left stands in the bounds of the results.
+
+    Parameters
+    ----------
+    exchange : Exchange
+        The connection to the sites.
+    asked : bool array, shape (sites, parts, scorers)
+        Which scores each site may be asked for, by part.
+    permitted : mapping of Cohort to sequence of Status
+        Whether each score may be judged on the cohort.
+    """
+    plan = exchange.plan
+    grids = [first_grid_of(plan, scorer) for scorer in scorers_of(plan)]
+    first = {
+        number: grid for number, grid in enumerate(grids) if asked[..., number].any() and not grid.one_value
+    }
+    counted = _count(exchange, asked, first, permitted)
+    divisions = {number: _begin(grid, counted[number]) for number, grid in first.items()}
+    limit = most_edges(plan)
+    for _ in range(_MOST_ROUNDS - 1):
+        pending = {number: division for number, division in divisions.items() if division.mixed.size}
+        if not pending:
+            break
+        share = MOST_PIECES // len(pending)
+        # A bin of which a question has two pieces takes three edges of it.
+        taken = {number: division.mixed[: share // 3] for number, division in pending.items()}
+        divided = {
+            number: divide_bins(pending[number].grid, bins, share - bins.size)
+            for number, bins in taken.items()
+        }
+        counted = _count(exchange, asked, divided, permitted)
+        divisions |= {
+            number: _refine(pending[number], taken[number].size, (pieces, counted[number]), limit)
+            for number, pieces in divided.items()
+        }
+    return tuple(divisions[number].grid if number in divisions else grid for number, grid in enumerate(grids))
+
+
+def _count(
+    exchange: Exchange,
+    asked: Flags,
+    grids: Mapping[int, ScoreGrid],
+    permitted: Mapping[Cohort, Sequence[Status]],
+) -> dict[int, list[Counts]]:
+    """Patients by outcome and bin in each cohort on which a score may be judged, each of shape (2, bins)."""
+    if not grids:
+        return {}
+    scorers = scorers_of(exchange.plan)
+    parameters = {
+        "asked": asked,
+        "scorers": np.array(list(grids), dtype=np.int64),
+        **write_grids(list(grids.values())),
+    }
+    answers = exchange.gather(Operation.GRID, parameters)
+    return {
+        number: [
+            answers.of(cohort.sites).part(f"{cohort.part}/{number}").counts["histogram"]
+            for cohort, statuses in permitted.items()
+            if statuses[number].ok and is_available(exchange.plan, scorers[number], cohort)
+        ]
+        for number in grids
+    }
+
+
+def _begin(grid: ScoreGrid, histograms: Sequence[Counts]) -> _Division:
+    pairs = _count_pairs(grid, histograms)
+    return _Division(grid, _sort_by_pairs(np.flatnonzero(pairs), pairs))
+
+
+def _refine(
+    division: _Division, taken: int, counted: tuple[ScoreGrid, Sequence[Counts]], limit: int
+) -> _Division:
+    """The division with the edges that keep outcomes apart.
+
+    Parameters
+    ----------
+    division : _Division
+    taken : int
+        How many of its mixed bins were divided, from the first on; the others wait, and come first then.
+    counted : (ScoreGrid, sequence of int arrays, shape (2, bins))
+        These bins in pieces, and the patients of each cohort in the pieces.
+    limit : int
+        Most edges of a grid; where it would need more, no bin is divided any more.
+    """
+    divided, histograms = counted
+    grid, room = division.grid, limit - division.grid.edges.size
+    edges = np.setdiff1d(keep_needed(divided, list(histograms)), grid.edges)
+    if edges.size > room:
+        # Spread evenly, a few leave least: of a bin's pairs a fourth, where it is divided in four.
+        edges = edges[np.linspace(0, edges.size - 1, room).round().astype(np.int64)]
+        return _Division(ScoreGrid(np.union1d(grid.edges, edges)), np.empty(0, dtype=np.int64))
+    finer = ScoreGrid(np.union1d(grid.edges, edges))
+    in_pieces = _count_pairs(divided, histograms)
+    in_pieces[~np.isin(grid.find_bins(divided.starts), division.mixed[:taken])] = 0
+    pairs = np.bincount(finer.find_bins(divided.starts), weights=in_pieces, minlength=finer.bins)
+    waiting = finer.find_bins(grid.starts[division.mixed[taken:]])
+    mixed = _sort_by_pairs(np.flatnonzero(pairs), pairs.astype(np.int64))
+    return _Division(finer, np.concatenate([waiting, mixed]))
+
+
+def _count_pairs(grid: ScoreGrid, histograms: Sequence[Counts]) -> Counts:
+    """Pairs of patients of both outcomes in each bin whose scores may differ, in the cohort with the most."""
+    pairs = [np.where(find_mixed(grid, counts), counts[0] * counts[1], 0) for counts in histograms]
+    return np.max(pairs, axis=0) if pairs else np.zeros(grid.bins, dtype=np.int64)
+
+
+def _sort_by_pairs(bins: Counts, pairs: Counts) -> Counts:
+    return bins[np.argsort(-pairs[bins], kind="stable")]

@@ -1,0 +1,144 @@
+"""What a site adds to a training, and refuses to train, by the patients that it has."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from rich.progress import Progress
+from sites.patients import a_case
+from sites.plans import NETWORK, plan_of
+
+from client.answers.trainer import Trainer
+from client.answers.training import SiteTrainings
+from client.membership.site import SiteSettings
+from common.errors import MemoryShortageError, ModelError, SmallNumberError
+from common.hiding.rounds import weight_of
+from common.messages.headers import Operation, RequestHeader
+from common.messages.protocol import Request
+from common.training.dataset import Samples
+
+CPU = torch.device("cpu")
+
+
+class Patients:
+    """Prepared patients whose images are noise."""
+
+    def __init__(self, training):
+        cases = [a_case(f"p{i}", grows=grows, part="train") for i, grows in enumerate(training)]
+        self.prepared = SimpleNamespace(cases=tuple(cases))
+
+    def cases_of_part(self, part):
+        return tuple(case for case in self.prepared.cases if case.part == part)
+
+    def of(self, model, part):
+        cases = self.cases_of_part(part)
+        images = np.random.default_rng(3).random((len(cases), 1, 16, 16), dtype=np.float32)
+        return Samples.of(images, np.array([case.positive for case in cases]))
+
+
+def a_plan(*, network=None, **changes):
+    sites = {"a": "train", "b": "train"}
+    return plan_of(sites, NETWORK | (network or {}), federation={"rounds": 1}, **changes)
+
+
+def a_site(folder, training, **changes):
+    settings = SiteSettings(name="a", table="cohort.csv", synthetic=True, device="cpu")
+    return SiteTrainings(a_plan(**changes), settings, Patients(training), folder, Progress(disable=True))
+
+
+def ask(site, operation, weights=None, arm="federated", **fields):
+    header = RequestHeader(
+        operation=operation, plan_hash=site.plan.digest(), site="a", model="Net", arm=arm, **fields
+    )
+    return Request(header, weights)
+
+
+def start(site):
+    return site.make_initial_weights(site.plan.networks[0], site.plan.all_arms()[0])
+
+
+@pytest.mark.parametrize("weights", ["frozen", "equal", "per-round"])
+@pytest.mark.parametrize("training", [[], [True]])
+def test_a_site_with_too_few_patients_adds_nothing_to_a_round(tmp_path, training, weights):
+    site = a_site(tmp_path, training, privacy={"weights": weights})
+    begin = start(site)
+
+    summary = site.train(ask(site, Operation.TRAIN, begin, round=1)).summary
+
+    assert int(summary.counts["patients"]) == 0
+    assert float(summary.reals["loss"]) == 0
+    assert not summary.updates["delta"].any()
+    assert int(site.weigh().counts["patients"]) == 0
+
+
+@pytest.mark.parametrize("grows", [True, False])
+@pytest.mark.parametrize("weighting", ["none", "balanced"])
+def test_a_site_with_one_outcome_takes_part_in_a_round(tmp_path, grows, weighting):
+    site = a_site(
+        tmp_path, [grows] * 6, network={"training": {"class_weighting": weighting, "batch_size": 4}}
+    )
+    begin = start(site)
+
+    summary = site.train(ask(site, Operation.TRAIN, begin, round=1)).summary
+
+    assert int(summary.counts["patients"]) == 6
+    assert summary.updates["delta"].any()
+
+
+@pytest.mark.parametrize("grows", [True, False])
+def test_a_site_with_one_outcome_trains_no_network_of_its_own(tmp_path, grows):
+    site = a_site(tmp_path, [grows] * 6)
+
+    with pytest.raises(SmallNumberError, match="the training patients of this site have one outcome only"):
+        site.train_alone(ask(site, Operation.TRAIN_LOCAL, start(site), arm="local-a"))
+
+
+def test_a_model_that_does_not_exist_scores_nobody(tmp_path):
+    site = a_site(tmp_path, [True, False, False])
+
+    site.score(ask(site, Operation.SCORE, stage="untrained"))
+    site.score(ask(site, Operation.SCORE, stage="untrained", arm="local-a"))
+
+    for arm in ("federated", "local-a"):
+        assert np.isnan(site._scores.find("Net", arm, site.patients.prepared.cases)).all()
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        (MemoryError(), MemoryShortageError),
+        (RuntimeError("size mismatch"), ModelError),
+        (ValueError("no such family"), ModelError),
+    ],
+)
+def test_a_network_that_cannot_be_built_is_a_matter_of_the_model(monkeypatch, failure, expected):
+    def refuse(_spec):
+        raise failure
+
+    monkeypatch.setattr("client.answers.trainer.build", refuse)
+    plan = a_plan()
+
+    with pytest.raises(expected):
+        _ = Trainer(plan, plan.networks[0], "a", CPU).network
+
+
+def test_full_memory_in_a_round_is_told_as_such(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise MemoryError
+
+    site = a_site(tmp_path, [True, False, False])
+    begin = start(site)
+    monkeypatch.setattr(Trainer, "train_round", refuse)
+
+    with pytest.raises(MemoryShortageError):
+        site.train(ask(site, Operation.TRAIN, begin, round=1))
+
+
+def test_the_weight_of_few_patients_is_nothing():
+    weights = {"frozen": [0, 0, 2, 7], "per-round": [0, 0, 2, 7], "equal": [0, 0, 1, 1]}
+    for kind, expected in weights.items():
+        plan = a_plan(privacy={"weights": kind})
+        assert [weight_of(plan, patients) for patients in (0, 1, 2, 7)] == expected

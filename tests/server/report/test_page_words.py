@@ -1,0 +1,112 @@
+"""One word for one set of patients, who stands in a table, whence the reference, whose interval."""
+
+import pytest
+from studies.results import Make, make_study
+
+from common.stats.estimate import Estimate
+from server.report.characteristics import build_table_one
+from server.report.performance import build_performance
+from server.report.printed import Footnotes, enter_auc
+from server.report.subject import subject_of
+from server.report.words import describe_other_interval, describe_reference, name_other_interval
+from server.results.cohort import PartOfCohort
+
+MAKE = Make(models=("net",), logistic=("Clinical",), external=("Wuhan",), pooled=False, rounds=1, full=True)
+RESULTS = make_study(MAKE)
+NO_VALIDATION = RESULTS.model_copy(
+    update={
+        "parts": tuple(
+            PartOfCohort(site=part.site, part=part.part, positive=0, negative=0)
+            if part.part == "validation"
+            else part
+            for part in RESULTS.parts
+        )
+    }
+)
+
+
+def titles(results):
+    return [group.title for group in build_table_one(subject_of(results)).groups]
+
+
+def test_training_patients_of_table_1_are_not_those_of_table_3_where_some_validate():
+    """84 were called training in Tables 1 and 2, and 68 in Table 3."""
+    subject = subject_of(RESULTS)
+    table = build_performance(subject).table
+    training = {line.parent: line for line in table.lines if line.label == "Training"}
+    notes = dict(table.footnotes)
+
+    assert titles(RESULTS)[0].startswith("Training and validation set (n = ")
+    assert training["net"].entries[0].mark == ""
+    assert notes[training["Clinical"].entries[0].mark] == (
+        "Fitted on training and validation patients; judged here on the training patients alone."
+    )
+    assert subject.centres.untested == "training and validation"
+
+
+def test_without_validation_patients_training_is_one_set():
+    subject = subject_of(NO_VALIDATION)
+
+    assert titles(NO_VALIDATION)[0].startswith("Training set (n = ")
+    assert "Fitted on" not in str(build_performance(subject).table.footnotes)
+    assert subject.centres.untested == "training"
+
+
+def test_the_table_says_who_stands_in_it():
+    inner = make_study(Make(models=("net",), pooled=False, rounds=1))
+
+    assert build_performance(subject_of(RESULTS)).patients == (
+        "Training patients, internal tests and external centres"
+    )
+    assert build_performance(subject_of(inner)).patients == "Training patients and internal tests"
+
+
+def test_means_or_medians_say_on_whom_they_were_chosen():
+    rows = tuple(row.model_copy(update={"chosen_on": "all patients together"}) for row in RESULTS.cohort)
+
+    notes = [
+        text for _, text in build_table_one(subject_of(RESULTS.model_copy(update={"cohort": rows}))).footnotes
+    ]
+
+    assert sum("chosen on all patients together" in text for text in notes) == 1
+    assert not any("chosen on" in text for _, text in build_table_one(subject_of(RESULTS)).footnotes)
+
+
+@pytest.mark.parametrize(
+    ("origin", "equals", "words"),
+    [
+        ("plan", (), "net is the reference: the plan names it."),
+        ("first model", (), "no network was validated, and it is the plan's first model"),
+        ("validation AUC", (), "its validation AUC is the highest of the networks. No test cohort"),
+        (
+            "validation AUC",
+            ("other", "third"),
+            "as high as that of other and third, of which it is the first",
+        ),
+        (None, (), "named in the plan or chosen by validation AUC"),
+    ],
+)
+def test_where_the_reference_comes_from_is_said(origin, equals, words):
+    study = RESULTS.study.model_copy(update={"reference_origin": origin, "reference_equals": equals})
+
+    assert words in describe_reference(study)
+    assert describe_reference(study.model_copy(update={"reference_model": None})) == ""
+
+
+@pytest.mark.parametrize(
+    ("estimate", "usual", "method"),
+    [
+        (Estimate(1.0, 0.8, 1.0, "mc_binomial"), "logit-delong", "mc_binomial"),
+        (Estimate(1.0, 0.8, 1.0, "mc_binomial"), "mc_binomial", ""),
+        (Estimate(0.8, 0.7, 0.9, "logit-delong"), "logit-delong", ""),
+        (Estimate(0.8, 0.7, 0.9, "wilson"), "logit-delong", ""),
+        (Estimate(0.8, method="delong"), "logit-delong", ""),
+    ],
+)
+def test_an_interval_of_another_method_than_the_page_s_is_named(estimate, usual, method):
+    notes = Footnotes()
+
+    assert name_other_interval(estimate, usual) == method
+    assert bool(enter_auc(estimate, usual, notes).mark) is bool(method)
+    if method:
+        assert "An AUC of 0 or 1 has no variance by DeLong." in describe_other_interval(estimate, usual)

@@ -1,0 +1,55 @@
+"""The note that counts the tests of a study."""
+
+import pytest
+from studies.results import Make, make_study
+
+from server.results.multiplicity import note_multiplicity
+
+FULL = make_study(Make(models=("net", "other"), logistic=("Clinical",), pooled=False, rounds=1, full=True))
+
+
+def p_values_of(value):
+    """Every p-value of a JSON document, at any depth, that a table prints."""
+    if isinstance(value, list):
+        return sum(p_values_of(part) for part in value)
+    if not isinstance(value, dict):
+        return 0
+    names = ("p_value", "p_interaction")
+    own = sum(value.get(name) is not None for name in names)
+    return own + sum(p_values_of(part) for part in value.values())
+
+
+def test_every_p_value_of_the_file_is_counted():
+    (note,) = note_multiplicity(FULL)
+    document = FULL.model_dump(mode="json")
+    fitted = p_values_of(document.pop("fitted"))
+
+    number = p_values_of(document)
+    assert fitted > 0  # a model's own coefficients are no tests of the study
+    assert number > 50
+    assert note.startswith(f"{number} P-values stand in the tables.")
+    assert f"about {round(number / 20)} of them" in note
+
+
+@pytest.mark.parametrize("adjusted", [True, False])
+def test_holm_is_named_where_it_was_asked(adjusted):
+    comparisons = tuple(
+        table.model_copy(
+            update={
+                "pairs": tuple(
+                    pair if adjusted else pair.model_copy(update={"p_adjusted": None}) for pair in table.pairs
+                )
+            }
+        )
+        for table in FULL.comparisons
+    )
+
+    (note,) = note_multiplicity(FULL.model_copy(update={"comparisons": comparisons}))
+
+    assert ("Holm's correction over the models of a cohort; otherwise P is not" in note) is adjusted
+
+
+def test_a_study_without_tests_has_no_note():
+    nothing = {"cohort": (), "regression": None, "comparisons": (), "subgroups": (), "heterogeneity": ()}
+
+    assert list(note_multiplicity(FULL.model_copy(update=nothing))) == []
