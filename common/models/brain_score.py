@@ -15,7 +15,7 @@ import numpy as np
 from common.types import Reals
 
 BrainA: TypeAlias = Literal["warfarin", "anticoagulation"]
-"""The table's column that gives A: warfarin at onset (Wang 2015), or any anticoagulation (Ning et al. 2025)."""
+"""The table's column that gives A: warfarin at onset (Wang 2015), or any anticoagulation (Ning 2025)."""
 
 MAXIMUM = 24
 """Points of a patient who has everything."""

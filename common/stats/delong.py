@@ -18,10 +18,12 @@ from common.stats.estimate import OK, Estimate, Interval, Status, Z, absent, coa
 from common.stats.minima import STANDARD, Minima
 from common.stats.roc import NEGATIVE, POSITIVE, auc_of, measure_error_bound, placement_values
 from common.stats.score_grid import ScoreGrid
-from common.types import Flags, Reals
+from common.types import Counts, Flags, Reals
 
 _NO_VARIANCE = 1e-14
 """A variance of AUCs below this is rounding alone."""
+_ROUNDING = 1e-9
+"""Share of a sum of squares that rounding may add."""
 _METHOD = "DeLong, paired"
 _OMNIBUS = "Wald chi-squared on DeLong's covariance"
 _PATIENTS_PER_CONTRAST = 5
@@ -176,9 +178,9 @@ def local_delong(
     Returns
     -------
     Summary
-        Counts "n" (2,), "missing" (1,), and "reordered" (models, models): 1 where two models' scores order
-        this site's patients differently; reals "sums" (2, models) and "products" (2, models, models),
-        negatives first.
+        Counts "n" (2,), "missing" (1,), and "reordered" (models, models): 1 where two models' placements
+        differ, or their scores order this site's patients differently; reals "sums" (2, models) and
+        "products" (2, models, models), negatives first.
     """
     complete = complete_cases(scores)
     known, positive = scores[:, complete], labels[complete]
@@ -192,18 +194,41 @@ def local_delong(
         )
         for label in (False, True)
     ]
-    ranks = stats.rankdata(known, method="dense", axis=1) if known.size else known
+    products = np.stack([part @ part.T for part in centred])
     return Summary(
         counts={
             "n": np.array([part.shape[1] for part in centred]),
             "missing": np.array([np.count_nonzero(~complete)]),
-            "reordered": (ranks[:, np.newaxis] != ranks[np.newaxis]).any(axis=2).astype(np.int64),
+            "reordered": _find_reordered(known, products.sum(axis=0)),
         },
         reals={
             "sums": np.stack([part.sum(axis=1) for part in centred]),
-            "products": np.stack([part @ part.T for part in centred]),
+            "products": products,
         },
     )
+
+
+def _find_reordered(scores: Reals, products: Reals) -> Counts:
+    """1 for each two models that do not order the patients alike, shape (models, models).
+
+    Ranks are compared only where the placement values agree: elsewhere the order, here or at another site, is
+    another.
+
+    Parameters
+    ----------
+    scores : float array, shape (models, n)
+        Of patients with all scores.
+    products : float array, shape (models, models)
+        Of the models' centred placement values.
+    """
+    lengths = np.diag(products)
+    distances = lengths[:, np.newaxis] + lengths - 2 * products
+    reordered = np.asarray(distances > _ROUNDING * (1 + lengths), dtype=np.int64)
+    reordered = np.maximum(reordered, reordered.T)
+    for first, second in zip(*np.nonzero(np.triu(1 - reordered, k=1)), strict=True):
+        ranks = stats.rankdata(scores[[first, second]], method="dense", axis=1) if scores.size else scores[:2]
+        reordered[first, second] = reordered[second, first] = int((ranks[0] != ranks[1]).any())
+    return reordered
 
 
 def finish_delong(

@@ -209,8 +209,8 @@ def keep_needed(divided: ScoreGrid, histograms: list[Counts]) -> Reals:
     """
     if not histograms:
         return np.empty(0)
-    present = np.stack(histograms) > 0
-    mixed = present.all(axis=1).any(axis=0)
+    present: Flags = np.asarray(np.stack(histograms) > 0)
+    mixed: Flags = np.asarray(present.all(axis=1).any(axis=0))
     kept, seen = [], np.zeros(present.shape[:2], dtype=np.bool_)
     for place in np.flatnonzero(present.any(axis=(0, 1))):
         # Beside a mixed bin an edge is always needed: it bounds what is divided next.

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sites.plans import LOGISTIC, NETWORK, SCALE, plan_of
 
-from common.plan.matrix import Cohort, scorers_of
+from common.plan.matrix import PARTS, Cohort, scorers_of
 from common.plan.study import StudyPlan
 
 _MODELS = (NETWORK, LOGISTIC, SCALE)
@@ -29,7 +29,8 @@ DESIGNS = {
 
 def cohort_of(written: str) -> Cohort:
     """The cohort that is written as "a+b:test"."""
-    sites, _, part = written.partition(":")
+    sites, _, named = written.partition(":")
+    (part,) = (part for part in PARTS if part == named)
     return Cohort(tuple(sites.split("+")), part)
 
 

@@ -17,7 +17,7 @@ from scipy.stats import binomtest, chi2, norm, rankdata
 
 from client.answers.score_store import ScoreStore
 from client.answers.scoreboard import Scoreboard, open_scoreboard
-from common.plan.matrix import scorers_of
+from common.plan.matrix import Part, scorers_of
 from common.plan.study import ScoresModel, StudyPlan
 from server.results.comparison import Comparison, Comparisons
 from server.results.evaluation import Cell
@@ -42,7 +42,7 @@ class RawRows:
     boards: Mapping[str, Scoreboard]
 
     def take(
-        self, contenders: Sequence[tuple[str, str]], sites: Sequence[str], part: str
+        self, contenders: Sequence[tuple[str, str]], sites: Sequence[str], part: Part
     ) -> tuple[np.ndarray, np.ndarray]:
         """Scores, shape (contenders, n), NaN where missing, and outcomes, shape (n,), of a cohort."""
         rows, labels = [], []
@@ -120,7 +120,7 @@ def _find_limits(auc: float, variance: float, method: str) -> tuple[float, float
 
 def _compare_calls(results: Results, cell: Cell, row: np.ndarray, labels: np.ndarray) -> None:
     model = next(m for m in results.study.plan["models"] if m["name"] == cell.model)
-    threshold = cell.threshold
+    threshold = 0.5 if cell.threshold is None else cell.threshold
     if model.get("kind") == "scores":
         threshold = ScoresModel.model_validate(model).scale(threshold)
     called = row >= threshold
@@ -159,11 +159,8 @@ def _compare_discordance(
 ) -> int:
     """McNemar's tests, where both models have one threshold of risk; of other thresholds nothing is said."""
     plan = rows.boards[table.cohort_sites[0]].plan
-    kinds = {model.name: model for model in plan.models}
-    names = (pair.first_model, pair.second_model)
-    if plan.evaluation.operating_point != "fixed" or any(
-        isinstance(kinds[name], ScoresModel) and kinds[name].threshold is not None for name in names
-    ):
+    of_their_own = {model.name for model in plan.scores if model.threshold is not None}
+    if plan.evaluation.operating_point != "fixed" or of_their_own & {pair.first_model, pair.second_model}:
         return 0
     scores, labels = known
     right = (scores >= plan.evaluation.threshold) == labels
@@ -193,5 +190,6 @@ def _compare_omnibus(table: Comparisons, rows: RawRows) -> int:
     difference = contrasts @ aucs
     statistic = difference @ np.linalg.pinv(spread, rcond=1e-10, hermitian=True) @ difference
     assert table.chi_squared == pytest.approx(statistic, rel=1e-5)
-    assert table.p_value == pytest.approx(chi2.sf(table.chi_squared, table.degrees_of_freedom), rel=1e-9)
+    freedom = table.degrees_of_freedom or 0
+    assert table.p_value == pytest.approx(float(chi2.sf(table.chi_squared, freedom)), rel=1e-9)
     return 5
