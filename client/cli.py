@@ -133,7 +133,9 @@ def check(
         print(finding)
     if study:
         print(f"{folder}: checked for the study {study.name!r}")
-    print(f"{folder}: {checkup.screened} patients, {checkup.usable} usable, {len(checkup.findings)} findings")
+    notes = f", {len(checkup.notes)} to know" if checkup.notes else ""
+    counted = f"{len(checkup.findings)} findings{notes}"
+    print(f"{folder}: {checkup.screened} patients, {checkup.usable} usable, {counted}")
     if checkup.findings:
         raise typer.Exit(SiteError.exit_code)
 

@@ -105,7 +105,7 @@ def test_approval_shows_what_leaves_and_is_asked_for(site, invitation):
     refused = rhe("approve", site, answer="n\n")
     assert refused.returncode == 130
     assert not (site / ".rhe" / "approval.json").exists()
-    for words in ("model updates", "7 rounds", "What never leaves", "CT images", "With: b"):
+    for words in ("scores counted in 1000 bins", "What never leaves", "CT images", "With: b"):
         assert words in refused.stdout
 
     approved = rhe("approve", site, answer="y\n")
@@ -179,16 +179,17 @@ def test_every_finding_is_listed_and_scans_only_when_asked(site):
 
 
 def test_a_check_knows_the_plan_that_is_given_or_was_joined(site, invitation):
-    """2 of 6 patients expand: enough for the site's minima, too few for a training site's three parts."""
+    """2 of 6 patients expand: a training site's three parts cannot all have one, which is no finding."""
     plan = invitation.parent.parent / "study.toml"
     given = rhe("check", site, "--plan", plan)
-    assert given.returncode == 11
-    assert "2 patients with expansion cannot be divided into 3 parts" in given.stdout
+    assert given.returncode == 0
+    assert "the part validation has no patient with expansion" in given.stdout
+    assert given.stdout.endswith("6 patients, 6 usable, 0 findings, 1 to know\n")
     assert "checked for the study 'A study'" in given.stdout
     rhe("init", site, "--invitation", invitation, "--state", site / "elsewhere")
     assert rhe("check", site).returncode == 0
     joined = rhe("check", site, "--state", site / "elsewhere")
-    assert (joined.returncode, joined.stdout) == (11, given.stdout)
+    assert (joined.returncode, joined.stdout) == (0, given.stdout)
 
 
 def test_a_check_of_a_table_alone_says_what_it_takes_it_for(tmp_path):
@@ -196,7 +197,7 @@ def test_a_check_of_a_table_alone_says_what_it_takes_it_for(tmp_path):
     done = rhe("check", site)
     assert done.returncode == 0, done.stdout
     assert "taken for a site without images" in done.stdout
-    assert done.stdout.endswith("30 patients, 30 usable, 0 findings\n")
+    assert done.stdout.endswith("30 patients, 30 usable, 0 findings, 1 to know\n")
 
 
 def test_a_table_alone_is_prepared(tmp_path):

@@ -234,7 +234,7 @@ def test_a_withheld_mcnemar_test_shows_neither_counts_nor_p_value(html):
     text = _chapter(html, "comparisons").text
 
     assert "withheld c withheld c" in text
-    assert f"b Withheld: {SMALL.reason}." in text
+    assert f"c Withheld: {SMALL.reason}." in text
 
 
 def test_the_bars_are_marked_by_the_adjusted_p_value(html):
