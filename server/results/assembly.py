@@ -205,7 +205,7 @@ def _note_what_is_missing(plan: StudyPlan, outcome: StudyOutcome) -> Iterator[st
     yield from note_untrained(outcome.trained)
     yield from note_missing_reference(plan, outcome.reference, outcome.unfitted)
     yield from note_unexplained(outcome.explanation)
-    yield from note_models_without_radiomics(outcome.table_models)
+    yield from note_models_without_radiomics((*outcome.fitted, *outcome.machines))
 
 
 def _list_notes(plan: StudyPlan, outcome: StudyOutcome) -> Iterator[str]:
