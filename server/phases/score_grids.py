@@ -16,6 +16,8 @@ from common.stats.score_grid import ScoreGrid, divide_bins, find_mixed, keep_nee
 from common.types import Counts, Flags
 from server.exchange import Exchange
 
+_A_BIN, _FEWEST_PIECES = 256, 4096
+"""Pieces of each bin that a question divides, and of all bins if these are few: so ties are soon certain."""
 _MOST_ROUNDS = 14
 """Questions after which bins stay as they are; even ties of scores with 16 digits are certain by then."""
 
@@ -70,7 +72,9 @@ def agree_on_grids(
         # A bin of which a question has two pieces takes three edges of it.
         taken = {number: division.mixed[: share // 3] for number, division in pending.items()}
         divided = {
-            number: divide_bins(pending[number].grid, bins, share - bins.size)
+            number: divide_bins(
+                pending[number].grid, bins, min(share - bins.size, max(_FEWEST_PIECES, _A_BIN * bins.size))
+            )
             for number, bins in taken.items()
         }
         counted = _count(exchange, asked, divided, permitted)

@@ -164,7 +164,7 @@ def test_no_question_is_longer_than_a_site_answers():
     (_, *dividing) = questions(line)
     assert dividing
     assert all(asked["edges"].size <= MOST_PIECES for asked in dividing)
-    assert max(asked["edges"].size for asked in dividing) > MOST_PIECES / 2
+    assert max(asked["edges"].size for asked in dividing) > MOST_PIECES / 4
 
 
 def test_the_finest_plan_is_answered():
