@@ -126,12 +126,15 @@ class Trainers:
     judged : frozenset of str
         Sites whose validation patients helped to choose its round.
     partial : bool
-        Whether a site of the arm missed one of the rounds that made the model.
+        Whether a site of the arm missed one of the rounds that made the model, or had no patient to train it.
+    without_patients : frozenset of str
+        Sites of the arm that have no patient to train it: no cohort is less fair for naming them.
     """
 
     trained: frozenset[str]
     judged: frozenset[str]
     partial: bool = False
+    without_patients: frozenset[str] = frozenset()
 
 
 def relation_of(scorer: Scorer, cohort: Cohort, trainers: Trainers | None = None) -> Relation:
@@ -154,12 +157,13 @@ def relation_of(scorer: Scorer, cohort: Cohort, trainers: Trainers | None = None
         return "given"
     planned = frozenset(scorer.arm.sites)
     taking_part = Trainers(planned, planned) if trainers is None else trainers
-    seen = [site in taking_part.trained | taking_part.judged for site in cohort.sites]
+    sites = [site for site in cohort.sites if site not in taking_part.without_patients]
+    seen = [site in taking_part.trained | taking_part.judged for site in sites]
     if not any(seen):
         return "external"
     if not all(seen):
         return "seen centre"
-    if cohort.part == "train" and not taking_part.trained.issuperset(cohort.sites):
+    if cohort.part == "train" and not taking_part.trained.issuperset(sites):
         return "seen centre"
     relations: dict[Part, Relation] = {"train": "apparent", "validation": "selection", "test": "internal"}
     if isinstance(scorer.model, TableModel):

@@ -77,7 +77,7 @@ def choose_thresholds(
 
 def _group_trainers(sites: tuple[str, ...], taking_part: Trainers | None) -> list[tuple[str, ...]]:
     """The groups whose sums make up the patients who trained a model: one, or, if a site did not, each's."""
-    if taking_part is None or taking_part.trained.issuperset(sites):
+    if taking_part is None or (taking_part.trained | taking_part.without_patients).issuperset(sites):
         return [sites]
     return [(site,) for site in sites if site in taking_part.trained]
 

@@ -74,6 +74,11 @@ class Preparation:
         """By site, its training patients, whose number is the weight of its updates; not to be shown."""
         return {site: int(table[SPLITS.index("train")].sum()) for site, table in self.counted.items()}
 
+    def find_without_patients(self, sites: Iterable[str], *parts: Part) -> frozenset[str]:
+        """Which of these sites have no patient in any of the parts; a number of 0 may be told of any site."""
+        rows = [SPLITS.index(part) for part in parts]
+        return frozenset(site for site in sites if not self.counted[site][rows].any())
+
     def show_training(self, sites: Iterable[str]) -> int | None:
         """Training patients of these sites together; None if any site's number may not be shown."""
         numbers: list[int | None] = []

@@ -21,7 +21,8 @@ def may_show_beside(
 ) -> tuple[bool, ...]:
     """Whether each cohort's counts may be shown beside the others'.
 
-    Test cohorts take precedence over other parts, and cohorts of many centres over those of few.
+    Test cohorts take precedence over other parts, and cohorts of many centres over those of few. Before all
+    come cohorts without a patient to count: their numbers of 0 are known, so hiding them protects nobody.
 
     Parameters
     ----------
@@ -42,7 +43,11 @@ def may_show_beside(
         return (True,) * len(cohorts)
     order = sorted(
         range(len(cohorts)),
-        key=lambda index: (_PRECEDENCE.index(cohorts[index].part), -len(cohorts[index].sites)),
+        key=lambda index: (
+            any(counts[index]),
+            _PRECEDENCE.index(cohorts[index].part),
+            -len(cohorts[index].sites),
+        ),
     )
     groups = [_parts_of(plan, cohorts[index].sites, cohorts[index].part) for index in order]
     table = np.array([counts[index] for index in order], dtype=np.int64)

@@ -132,6 +132,8 @@ def _describe_fitting(subject: Subject, cell: Cell) -> str:
 
 def _describe_bounds(cell: Cell) -> str:
     """How far the raw scores' AUC and limits can be from the cell's, or an empty string if they are equal."""
+    if cell.auc.value is not None and cell.auc.low is None:
+        return "No interval: all scores are equal, or there is one patient of an outcome."
     if not cell.auc_error_bound and not cell.auc_interval_bound:
         return ""
     limits = "" if cell.auc_interval_bound is None else f", each limit within {cell.auc_interval_bound:.2g}"

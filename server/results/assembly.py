@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from common.cards.contributors import PARTIAL
 from common.messages.headers import SiteFacts
-from common.plan.matrix import Trainers
+from common.plan.matrix import Part, Trainers
 from common.plan.study import StudyPlan
 from common.stats.estimate import Status
 from server.phases.agreement import ComparedReadings
@@ -107,12 +107,31 @@ class StudyOutcome:
 
     @property
     def trainers(self) -> Mapping[tuple[str, str], Trainers]:
-        """By model and arm, who took part in the training of each network, where that was recorded."""
-        return {
+        """By model and arm, who took part in its training, where not simply all sites of the arm."""
+        recorded = {
             (network.model.name, network.arm.name): network.trainers
             for network in self.trained
             if network.trainers is not None
         }
+        return recorded | self._list_trainers_of_arms_with_empty_sites(recorded)
+
+    def _list_trainers_of_arms_with_empty_sites(
+        self, recorded: Mapping[tuple[str, str], Trainers]
+    ) -> dict[tuple[str, str], Trainers]:
+        """Of models an arm of which has a site without patients to train them: the other sites."""
+        found = {}
+        for trained in (*self.trained, *self.table_models):
+            parts: tuple[Part, ...] = ("train",)
+            if not isinstance(trained, TrainedModel):
+                # Of a model of the table, all patients who are not tested train it.
+                parts = ("train", "validation")
+            arm, key = trained.arm, (trained.model.name, trained.arm.name)
+            empty = self.preparation.find_without_patients(arm.sites, *parts)
+            if empty:
+                planned = frozenset(arm.sites)
+                known = recorded.get(key, Trainers(planned, planned))
+                found[key] = Trainers(known.trained - empty, known.judged - empty, True, empty)
+        return found
 
     @property
     def unfitted(self) -> Mapping[tuple[str, str], Status]:
@@ -160,7 +179,12 @@ def assemble(run: StudyRun, outcome: StudyOutcome, provenance: Provenance) -> Re
         training=curves,
         reproducibility=record_reproducibility(plan, outcome.readings, outcome.selections),
         selections=tuple(_list_selections(outcome)),
-        fitted=tuple(record_fitted_model(plan, regression) for regression in outcome.fitted),
+        fitted=tuple(
+            record_fitted_model(
+                plan, regression, outcome.trainers.get((regression.model.name, regression.arm.name))
+            )
+            for regression in outcome.fitted
+        ),
         machines=tuple(record_machine(machine) for machine in outcome.machines),
         evaluation=tuple(record_cell(judgement) for judgement in judgements),
         comparisons=() if outcome.compared is None else tuple(record_comparisons(plan, outcome.compared)),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from server.results.comparison import CentreHeterogeneity, Comparisons
     from server.results.file import Results
-    from server.results.regression import RegressionTable
+    from server.results.regression import RegressionRow
 
 _ALPHA = 0.05
 _FEW = 2
@@ -28,24 +28,27 @@ def note_multiplicity(results: Results) -> Iterator[str]:
         if holm
         else "P is"
     )
+    expected = round(_ALPHA * number)
     yield (
         f"{number} P-values stand in the tables. {adjusted} not adjusted for their number: if nothing "
-        f"differed, about {max(1, round(_ALPHA * number))} of them would be below .05 by chance."
+        f"differed, {f'about {expected}' if expected else 'fewer than one'} of them would be below .05 by "
+        "chance."
     )
 
 
 def _list_p_values(results: Results) -> Iterable[float | None]:
     return chain(
         (row.p_value for row in results.cohort),
-        _list_regression(results.regression),
+        _list_rows(() if results.regression is None else results.regression.rows),
+        *(_list_rows(model.rows) for model in results.fitted),
         *(_list_comparisons(table) for table in results.comparisons),
         (subgroup.p_interaction for subgroup in results.subgroups),
         _list_centres(results.heterogeneity),
     )
 
 
-def _list_regression(table: RegressionTable | None) -> Iterator[float | None]:
-    for row in () if table is None else table.rows:
+def _list_rows(rows: Iterable[RegressionRow]) -> Iterator[float | None]:
+    for row in rows:
         yield from (effect.p_value for effect in (row.univariate, row.multivariable) if effect is not None)
 
 

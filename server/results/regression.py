@@ -17,6 +17,7 @@ from common.stats.glm import odds
 from server.results.records import STAYED, Count, Record
 
 if TYPE_CHECKING:
+    from common.plan.matrix import Trainers
     from server.phases.fitting import FittedRegression
     from server.phases.regression import Screening
 
@@ -142,14 +143,16 @@ def record_regression(plan: StudyPlan, screening: Screening) -> RegressionTable:
     )
 
 
-def record_fitted_model(plan: StudyPlan, regression: FittedRegression) -> FittedModel:
-    """One logistic model of the plan in one arm."""
+def record_fitted_model(
+    plan: StudyPlan, regression: FittedRegression, trainers: Trainers | None = None
+) -> FittedModel:
+    """One logistic model of the plan in one arm; a site without patients to train it is none of its sites."""
     fitted, model, arm = regression.fitted, regression.model, regression.arm
     return FittedModel(
         model=model.name,
         arm=arm.name,
         kind="local" if arm.kind == "local" else "federated",
-        sites=arm.sites,
+        sites=tuple(site for site in arm.sites if trainers is None or site in trainers.trained),
         rows=tuple(
             row
             for name in _covariate_names(model, fitted)

@@ -22,7 +22,17 @@ def upgrade(document: ResultsDocument) -> ResultsDocument:
     if document.get("schema_version") != 1:
         return document
     comparisons = [table for cohort in document.get("comparisons", []) for table in _split_cohort(cohort)]
-    return document | {"schema_version": 2, "comparisons": comparisons}
+    notes = [*document.get("notes", []), _NOTE]
+    return document | {"schema_version": 2, "comparisons": comparisons, "notes": notes}
+
+
+_NOTE = (
+    "These results are of version 1 of the file, and what the page says of methods is of version 2. In "
+    "version 1 two models were compared on the patients who have the scores of all models of the cohort; "
+    "limits and P-values were of scores in a thousand bins, only the AUC had a bound; intervals of a mean "
+    "over centres could be narrower than with known variances; odds ratios by Firth's method had Wald's "
+    "intervals."
+)
 
 
 def _split_cohort(cohort: ResultsDocument) -> list[ResultsDocument]:

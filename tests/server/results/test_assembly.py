@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 
+import numpy as np
 from sites.plans import plan_of
 
 from common.messages.headers import Effect, Fitted, FittedSvm, LassoSelection
+from common.plan.matrix import Cohort, Scorer, relation_of
 from common.radiomics.features import FEATURES
 from common.stats.estimate import OK, Status
 from server.phases.fitting import FittedRegression
+from server.phases.preparation import Preparation
 from server.phases.svm import TrainedSvm
 from server.results.assembly import StudyOutcome, _list_selections
 from server.results.regression import record_fitted_model
@@ -55,6 +58,22 @@ def test_a_model_that_stays_at_its_site_and_was_not_fitted_says_why():
     stayed = replace(fitted, at_site=OK)
     assert record_fitted_model(plan, stayed).standing.reason == "the model stayed at its centre"
     assert not StudyOutcome({}, None, fitted=(stayed,)).unfitted
+
+
+def test_a_site_without_a_patient_to_train_is_no_trainer_and_leaves_no_cohort_less_fair():
+    plan = plan_of({"a": "train", "b": "train", "e": "train"}, CLINICAL)
+    (model,), arm = plan.regressions, plan.arm("federated")
+    counted = {"a": [[9, 9]] * 3, "b": [[9, 9]] * 3, "e": [[0, 0]] * 3}
+    preparation = Preparation({}, None, {}, {site: np.array(table) for site, table in counted.items()})
+    outcome = StudyOutcome({}, preparation, fitted=(FittedRegression(model, arm, Fitted()),))
+
+    trainers = outcome.trainers[model.name, "federated"]
+
+    assert (trainers.trained, trainers.partial) == ({"a", "b"}, True)
+    assert record_fitted_model(plan, outcome.fitted[0], trainers).sites == ("a", "b")
+    for part, relation in (("train", "apparent"), ("test", "internal")):
+        for sites in (("a", "b", "e"), ("a",)):
+            assert relation_of(Scorer(model, arm), Cohort(sites, part), trainers) == relation
 
 
 def test_models_whose_radiomics_are_missing_are_noted():

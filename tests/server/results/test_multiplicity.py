@@ -22,10 +22,9 @@ def p_values_of(value):
 def test_every_p_value_of_the_file_is_counted():
     (note,) = note_multiplicity(FULL)
     document = FULL.model_dump(mode="json")
-    fitted = p_values_of(document.pop("fitted"))
 
     number = p_values_of(document)
-    assert fitted > 0  # a model's own coefficients are no tests of the study
+    assert p_values_of(document["fitted"]) > 0
     assert number > 50
     assert note.startswith(f"{number} P-values stand in the tables.")
     assert f"about {round(number / 20)} of them" in note
@@ -51,5 +50,8 @@ def test_holm_is_named_where_it_was_asked(adjusted):
 
 def test_a_study_without_tests_has_no_note():
     nothing = {"cohort": (), "regression": None, "comparisons": (), "subgroups": (), "heterogeneity": ()}
+    fitted = {**nothing, "fitted": FULL.fitted}
 
-    assert list(note_multiplicity(FULL.model_copy(update=nothing))) == []
+    assert list(note_multiplicity(FULL.model_copy(update={**nothing, "fitted": ()}))) == []
+    (note,) = note_multiplicity(FULL.model_copy(update=fitted))
+    assert "fewer than one of them would be below .05" in note

@@ -35,7 +35,9 @@ def test_a_report_of_version_one_is_made_again(tmp_path, document):
         cell["auc"]["value"] for cell in document["evaluation"]
     ]
     assert {cell.auc_interval_bound for cell in results.evaluation} == {None}
-    assert "Table 3" in (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert "Table 3" in page
+    assert "In version 1 two models were compared on the patients who have the scores of all models" in page
 
 
 def test_comparisons_of_a_cohort_become_a_table_for_each_arm_of_the_reference(tmp_path, document):
