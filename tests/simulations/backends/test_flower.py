@@ -32,7 +32,7 @@ threads = 1
 profile = "simulation"
 two_site_ack = true
 # Flower starts a process for each message: a regression's many rounds would add minutes and nothing new
-phases = ["cohort", "training", "evaluation"]
+phases = ["training", "evaluation"]
 [[sites]]
 name = "a"
 role = "train"

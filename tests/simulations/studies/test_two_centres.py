@@ -174,8 +174,9 @@ def start():
     """Starts studies as processes of their own, which do not outlive the test."""
     started = []
 
-    def begin(plan, sites, out):
+    def begin(plan, sites, out, *options):
         command = [sys.executable, "-m", "simulations.cli", "run", "--plan", str(plan), "--out", str(out)]
+        command += options
         for name, folder in sites.items():
             command += ["--site", f"{name}={folder}"]
         started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
@@ -199,18 +200,22 @@ def wait_for(path, process):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "kept", ["models/flat/pooled.safetensors", "checkpoints/flat/federated.safetensors", "checkpoints/solid"]
-)
 @pytest.mark.usefixtures("no_page")
-def test_a_killed_study_is_resumed_to_the_same_bits(finished, sites, tmp_path, start, kept):
+def test_a_study_killed_again_and_again_is_resumed_to_the_same_bits(finished, sites, tmp_path, start):
     out, _ = finished
     plan = write_plan(tmp_path)
-    process = start(plan, sites, tmp_path / "out")
-    wait_for(tmp_path / "out" / kept, process)
-    process.kill()
-    process.communicate()
-    assert not (tmp_path / "out" / "results.json").exists()
+    resume = ()
+    for kept in (
+        "models/flat/pooled.safetensors",
+        "checkpoints/flat/federated.safetensors",
+        "checkpoints/solid",
+    ):
+        process = start(plan, sites, tmp_path / "out", *resume)
+        wait_for(tmp_path / "out" / kept, process)
+        process.kill()
+        process.communicate()
+        assert not (tmp_path / "out" / "results.json").exists()
+        resume = ("--resume",)
 
     run(plan, sites, tmp_path / "out", resume=True)
 
