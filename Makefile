@@ -23,7 +23,7 @@ demo: setup
 	$(BIN)/rhe-simulate demo --out $(RHE_RUN)
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 quick: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"

@@ -23,6 +23,9 @@ StateFolder = Annotated[
     Path | None,
     typer.Option(help="Where keys, cache and logs are kept; by default .rhe in the site's folder."),
 ]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object with every finding, and nothing else.")
+]
 
 
 @app.command()
@@ -117,9 +120,11 @@ def check(
         typer.Option(help="The study plan; by default the one that was joined, if any."),
     ] = None,
     state: StateFolder = None,
+    as_json: AsJson = False,
 ) -> None:
-    """List everything that is wrong with the folder; exit code 0 if nothing is."""
+    """List what is refused, what to look at and what to know; exit code 0 if nothing is refused."""
     from client.cohort.check import check_site
+    from client.cohort.finding_report import list_lines, list_table_lines
     from common.errors import SiteError
     from common.plan.study import load_plan
     from common.runtime.terminal import make_progress_bar
@@ -129,15 +134,35 @@ def check(
         study = member.invitation.study_plan()
     with make_progress_bar() as progress:
         checkup = check_site(folder, progress, pixels=pixels, plan=study)
-    for finding in (*checkup.findings, *checkup.notes):
-        print(finding)
-    if study:
-        print(f"{folder}: checked for the study {study.name!r}")
-    notes = f", {len(checkup.notes)} to know" if checkup.notes else ""
-    counted = f"{len(checkup.findings)} findings{notes}"
-    print(f"{folder}: {checkup.screened} patients, {checkup.usable} usable, {counted}")
-    if checkup.findings:
+    report = checkup.report(study.name if study else None)
+    if as_json:
+        print(report.model_dump_json(indent=2))
+    else:
+        for line in (*list_lines(report), *list_table_lines(report), report.summary):
+            print(line)
+    if report.has_refusals:
         raise typer.Exit(SiteError.exit_code)
+
+
+@app.command("series")
+def list_folder_series(
+    folder: Annotated[Path, typer.Argument(help="A folder of DICOM files, of one patient or many.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
+) -> None:
+    """List every DICOM series below a folder, and the path that names it in the cohort table."""
+    from rich.console import Console
+
+    from client.cohort.series_listing import list_series, make_series_table
+    from common.runtime.terminal import make_progress_bar
+
+    with make_progress_bar() as progress:
+        listing = list_series(folder, progress)
+    if as_json:
+        print(listing.model_dump_json(indent=2))
+        return
+    Console().print(make_series_table(listing))
+    for reason, files in listing.left_out.items():
+        print(f"{files} file(s) left out: {reason}")
 
 
 @app.command()
@@ -147,24 +172,33 @@ def prepare(
         Path | None, typer.Option(help="The study plan; by default the one that was joined.")
     ] = None,
     state: StateFolder = None,
+    as_json: AsJson = False,
 ) -> None:
     """Preprocess every scan into the cache and write the page on the data's quality."""
+    from client.cohort.finding_report import list_lines
     from client.cohort.prepare import prepare_site
-    from client.cohort.quality import write_quality_page
+    from client.cohort.site_files import write_refusals, write_site_files
+    from common.errors import CohortError
     from common.plan.study import load_plan
     from common.runtime.storage import make_private_folder
     from common.runtime.terminal import make_progress_bar
 
     root = make_private_folder(_choose_state(folder, state))
     study = load_plan(plan) if plan else _find_member(folder, state).invitation.study_plan()
-    with make_progress_bar() as progress:
-        prepared = prepare_site(folder, study, root / "cache", progress)
-    page = root / "quality.html"
-    write_quality_page(prepared, page)
-    for finding in prepared.findings:
-        print(finding)
-    print(f"{len(prepared.cases)} patients prepared, {len(prepared.refusals)} findings")
-    print(page)
+    refusal: CohortError | None = None
+    try:
+        with make_progress_bar() as progress:
+            prepared = prepare_site(folder, study, root / "cache", progress)
+        report = write_site_files(prepared, study.name, root)
+    except CohortError as failure:
+        refusal, report = failure, write_refusals(failure.findings, folder, study.name, root)
+    if as_json:
+        print(report.model_dump_json(indent=2))
+    else:
+        for line in (*list_lines(report), report.summary, root / "quality.html"):
+            print(line)
+    if refusal is not None:
+        raise typer.Exit(refusal.exit_code)
 
 
 def _choose_state(folder: Path, state: Path | None) -> Path:

@@ -23,16 +23,27 @@ from client.answers.samples import SiteSamples
 from client.answers.score_store import ScoreStore
 from client.answers.statistics import ANSWERS, SiteAnalyses
 from client.answers.training import SiteTrainings
+from client.cohort.cases import PreparedSite
 from client.cohort.prepare import prepare_site
+from client.cohort.site_files import log_report, write_refusals, write_site_files
 from client.hidden import HiddenAnswers
 from client.membership.environment import describe_environment
 from client.membership.party import HidingParty
-from client.membership.policy import check_plan
+from client.membership.policy import check_plan, find_breaches
 from client.membership.site import SiteSettings, attention_maps_may_leave, load_site
 from client.release.egress import departure_of, list_sealed_departures
 from client.release.ledger import Ledger, check_quota
 from client.release.registry import ReleaseRegistry
-from common.errors import PlanError, PolicyError, ProtocolError, RheError, StorageError
+from common.errors import (
+    CohortError,
+    Finding,
+    PlanError,
+    PolicyError,
+    ProtocolError,
+    RheError,
+    SiteError,
+    StorageError,
+)
 from common.hiding.rounds import validate_nobody
 from common.messages.groups import groups_of
 from common.messages.headers import Operation, ReplyHeader, RequestHeader
@@ -210,8 +221,20 @@ class SiteEngine:
         return _OTHERS[operation](self, request)
 
     def describe(self, _: Request) -> Reply:
-        """What software and hardware this site has, once policy and plan agree."""
-        check_plan(self.settings, self.folder, self.plan)
+        """What software and hardware this site has, once policy and plan agree.
+
+        Raises
+        ------
+        PolicyError
+            If the policy forbids what the plan does.
+        SiteError
+            If there is a simulator's marker that cannot be read.
+        """
+        try:
+            check_plan(self.settings, self.folder, self.plan)
+        except (PolicyError, SiteError):
+            self._write_refusals(tuple(find_breaches(self.settings, self.folder, self.plan)))
+            raise
         device = pick_device(self.settings.device)
         return self._make_reply(facts=describe_environment(device, self.settings))
 
@@ -238,9 +261,27 @@ class SiteEngine:
     def open_patients(self) -> SiteSamples:
         """The site's patients; prepared now if this is the first question about them."""
         if self._samples is None:
-            prepared = prepare_site(self.folder, self.plan, self.state / "cache", self.progress)
-            self._samples = SiteSamples(prepared, pick_device(self.settings.device))
+            self._samples = SiteSamples(self._prepare_patients(), pick_device(self.settings.device))
         return self._samples
+
+    def _prepare_patients(self) -> PreparedSite:
+        """The patients; page and findings lie in the site's folder, also where it cannot take part.
+
+        Raises
+        ------
+        CohortError
+            If the site cannot take part.
+        """
+        try:
+            prepared = prepare_site(self.folder, self.plan, self.state / "cache", self.progress)
+        except CohortError as refusal:
+            self._write_refusals(refusal.findings)
+            raise
+        log_report(write_site_files(prepared, self.plan.name, self.state))
+        return prepared
+
+    def _write_refusals(self, findings: tuple[Finding, ...]) -> None:
+        log_report(write_refusals(findings, self.folder, self.plan.name, self.state))
 
     @cached_property
     def trainings(self) -> SiteTrainings:

@@ -7,12 +7,26 @@ site; the text stays where it was raised, because it may name a file or a patien
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import ClassVar
+
+from common.plain_text import escape_surrogates
+
+
+class Level(StrEnum):
+    """What follows from a finding; the worst comes first."""
+
+    REFUSED = "refused"
+    """The site, the patient or the reading cannot be used."""
+    LOOK = "look at this"
+    """It is used, and probably wrong: a person has to look at it."""
+    KNOW = "for information"
+    """It is used rightly; what was done about it is said."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One problem in a site's data: where, what, which value, and what to do.
+    """One remark on a site's data: where, what, which value, and what to do.
 
     Attributes
     ----------
@@ -22,11 +36,19 @@ class Finding:
         The violation with the offending value.
     remedy : str
         What the reader should do.
+    level : Level
+        What follows from it.
     """
 
     where: str
     what: str
     remedy: str = ""
+    level: Level = Level.REFUSED
+
+    def __post_init__(self) -> None:
+        # A file's name can hold bytes that are no text; a finding is printed and written as JSON
+        for name in ("where", "what", "remedy"):
+            object.__setattr__(self, name, escape_surrogates(getattr(self, name)))
 
     def __str__(self) -> str:
         """One line for a terminal."""

@@ -178,8 +178,7 @@ class Exchange:
             }
         )
         answers = {site: replies[self._nodes[site]] for site in headers}
-        for site, reply in answers.items():
-            _insist(site, operation, reply)
+        _insist(operation, answers)
         return answers
 
     def hide(self, roster: Roster, folder: Path, absent: Mapping[str, frozenset[int]]) -> None:
@@ -246,8 +245,7 @@ class Exchange:
         asked = {self._nodes[site]: message for site, message in messages.items()}
         replies = self._post(asked, insist=False)
         answers = {site: replies[self._nodes[site]] for site in messages if self._nodes[site] in replies}
-        for site, reply in answers.items():
-            _insist(site, "a hidden sum", reply)
+        _insist("a hidden sum", answers)
         return answers
 
     def _make_header(self, operation: Operation, site: str, context: Mapping[str, object]) -> RequestHeader:
@@ -265,16 +263,18 @@ class Exchange:
         if not nodes:
             return
         header = RequestHeader(operation=Operation.DESCRIBE, plan_hash=self.plan.digest(), site="")
+        met: dict[str, Reply] = {}
         for node, reply in sorted(self._send({node: Request(header) for node in nodes}).items()):
             name = reply.header.site
             if name not in self.plan.site_names:
                 raise ExchangeError(f"a node calls itself {name!r}, which the plan does not have")
-            if name in known:
+            if name in known or name in met:
                 raise ExchangeError(f"two nodes call themselves {name!r} -> stop one of them")
-            _insist(name, Operation.DESCRIBE, reply)
-            known[name] = reply
+            met[name] = reply
             self._nodes[name] = node
             _log.info("site connected name=%s", name)
+        _insist(Operation.DESCRIBE, met)
+        known.update(met)
 
     def _send(self, requests: Mapping[int, Request]) -> dict[int, Reply]:
         """One reply for each node."""
@@ -388,17 +388,22 @@ def add_answers(operation: Operation, summaries: Mapping[str, Summary]) -> Summa
     return total(summaries.values())
 
 
-def _insist(site: str, operation: str, reply: Reply) -> None:
-    """Raise unless the reply is from this site and answers the question.
+def _insist(operation: str, answers: Mapping[str, Reply]) -> None:
+    """Raise unless each reply, by site, is from that site and answers the question.
 
     Raises
     ------
     ExchangeError
         If another site answers.
     SiteFailureError
-        If the answer is an error code.
+        If an answer is an error code; it names every site that gave one.
     """
-    if reply.header.site != site:
-        raise ExchangeError(f"{site}: the answer to {operation} claims to be from {reply.header.site!r}")
-    if reply.header.code != CODE_OK:
-        raise SiteFailureError(site, operation, reply.header.code)
+    failures = []
+    for site, reply in answers.items():
+        if reply.header.site != site:
+            raise ExchangeError(f"{site}: the answer to {operation} claims to be from {reply.header.site!r}")
+        if reply.header.code != CODE_OK:
+            failures.append(SiteFailureError(site, operation, reply.header.code))
+    if failures:
+        first, *others = failures
+        raise SiteFailureError(first.site, operation, first.failure, tuple(others))

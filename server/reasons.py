@@ -48,31 +48,40 @@ goes on."""
 
 
 class SiteFailureError(ExchangeError):
-    """A site answered with an error code.
+    """Sites answered with error codes; the message names every one of them.
 
     Attributes
     ----------
     site : str
-        Its name.
+        The first site's name.
     failure : str
-        The error code; not named `code`, which is that of this error itself.
+        Its error code; not named `code`, which is that of this error itself.
+    others : tuple of SiteFailureError
+        What further sites answered to the same question.
     """
 
-    def __init__(self, site: str, question: str, failure: str) -> None:
-        super().__init__(f"{site}: {question} failed with {failure}: {reason_of(failure)}")
+    def __init__(
+        self, site: str, question: str, failure: str, others: tuple[SiteFailureError, ...] = ()
+    ) -> None:
+        told = (f"{site}: {question} failed with {failure}: {reason_of(failure)}", *map(str, others))
+        super().__init__("; ".join(told))
         self.site = site
         self.failure = failure
+        self.others = others
 
     @property
     def costs_one_model(self) -> bool:
         """Whether the study goes on without the model that was asked about."""
-        return self.failure in COSTS_ONE_MODEL
+        return self.failure in COSTS_ONE_MODEL and all(other.costs_one_model for other in self.others)
 
     @property
     def standing(self) -> Status:
         """Why there is no model, for results and report."""
-        meaning, _, _ = reason_of(self.failure).partition(" -> ")
-        return undefined(f"{self.failure} at {self.site}: {meaning}")
+        failures = (self, *self.others)
+        told = (
+            f"{one.failure} at {one.site}: {reason_of(one.failure).partition(' -> ')[0]}" for one in failures
+        )
+        return undefined("; ".join(told))
 
 
 def reason_of(code: str) -> str:

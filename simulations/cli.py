@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -69,7 +71,7 @@ def run_over_folders(
     from simulations.local_study import parse_sites, simulate_study
 
     request = StudyRequest(plan, parse_sites(site), out, backend.value, resume=resume, pretrained=pretrained)
-    with make_progress_bar() as progress:
+    with _show_findings(out), make_progress_bar() as progress:
         simulate_study(request, progress)
     _print_results(out)
 
@@ -82,7 +84,7 @@ def demo(
     """Simulate two centres and run the whole study over them; goes on where an interrupted one stopped."""
     from simulations.demo import run_demo
 
-    with make_progress_bar() as progress:
+    with _show_findings(out), make_progress_bar() as progress:
         run_demo(out, backend.value, progress)
     _print_results(out)
 
@@ -113,6 +115,21 @@ def paper_tables(
     print(tables.table)
     if failures_of(tables.cells):
         raise typer.Exit(1)
+
+
+@contextmanager
+def _show_findings(out: Path) -> Iterator[None]:
+    """Print what every site found in its own data once the study has ended, however it ended."""
+    from client.cohort.finding_report import list_lines
+    from simulations.site_reports import load_site_reports, remove_site_reports
+
+    remove_site_reports(out)
+    try:
+        yield
+    finally:
+        for report, page in load_site_reports(out):
+            for line in (*list_lines(report), report.summary, page):
+                print(line)
 
 
 def _print_results(out: Path) -> None:

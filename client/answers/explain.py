@@ -15,6 +15,7 @@ from client.answers.samples import TEST, SiteSamples
 from client.answers.trainer import Trainer
 from client.cohort.cases import PreparedCase
 from client.cohort.prepare import prepare_site
+from client.cohort.reading_options import options_of
 from client.cohort.scans import labels_of_masks
 from client.membership.site import SiteSettings
 from common.errors import ModelError
@@ -148,17 +149,17 @@ def _draw(trainer: Trainer, case: PreparedCase, settings: SiteSettings) -> Drawi
     heat = attention(trainer.network, image)
     batch = trainer.make_batch(image)
     probability = float(score(trainer.network, batch, trainer.device, trainer.plan.threads)[0])
-    view = _slice_of(case, settings, trainer.plan.preprocessing, shape)
+    view = _slice_of(case, settings, trainer.plan, shape)
     if heat.ndim == 3:
         heat = heat[min(int(view.plane * len(heat)), len(heat) - 1)]
     caption = Caption(outcome=case.positive, score=probability)
     return Drawing(caption, _draw_picture(view, heat, trainer.model.name, caption))
 
 
-def _slice_of(case: PreparedCase, settings: SiteSettings, recipe: Recipe, shape: InputShape) -> _Slice:
+def _slice_of(case: PreparedCase, settings: SiteSettings, plan: StudyPlan, shape: InputShape) -> _Slice:
     if case.patient.baseline_ct is None or case.patient.baseline_mask is None:
         raise ValueError("a prepared case has a CT and a mask")
-    scan = read_scan(case.patient.baseline_ct)
+    scan, recipe = read_scan(case.patient.baseline_ct, options_of(plan, settings)), plan.preprocessing
     mask = read_mask(case.patient.baseline_mask, scan, labels_of_masks(settings))
     grid = Grid(scan.geometry, recipe.spacing_mm)
     crops = locate_crops(mask, grid, recipe)

@@ -16,11 +16,11 @@ def summarise_flow(prepared: PreparedSite) -> Summary:
     Returns
     -------
     Summary
-        Under "flow" the flow chart: the six criteria, then unknown eligibility, then scans that were refused;
+        Under "flow" the flow chart: the six criteria, then unknown eligibility, then refused rows and scans;
         under "parts" the counts "patients", shape (3, 2): part by outcome, negatives first.
     """
     flow, cases = prepared.flow, prepared.cases
-    refused = len(flow.included) - len(cases)
+    refused = len(flow.included) - len(cases) + len(flow.rejected)
     positive = sum(case.positive for case in cases)
     excluded = [*flow.excluded, len(flow.undecided), refused]
     parts = np.array(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from common.cohort.patient import Patient
-from common.errors import Finding
+from common.errors import Finding, Level
 from common.models.brain_score import BrainA, list_brain_columns
 from common.plan.design import design_of
 from common.plan.models import BRAIN
@@ -15,7 +15,7 @@ _OTHER: dict[BrainA, BrainA] = {"warfarin": "anticoagulation", "anticoagulation"
 
 
 def find_blank_brain_columns(plan: StudyPlan, table: str, patients: Sequence[Patient]) -> Iterator[Finding]:
-    """A finding for each column without which no patient here has a BRAIN score, if the plan takes the score.
+    """A note for each column without which no patient here has a BRAIN score, if the plan takes the score.
 
     Parameters
     ----------
@@ -38,4 +38,4 @@ def find_blank_brain_columns(plan: StudyPlan, table: str, patients: Sequence[Pat
                 f"with {_OTHER[chosen]!r}: one definition for all"
             )
         what = f"blank for all {len(patients)} patients, but the plan's models take the BRAIN score"
-        yield Finding(f"{table}, column {name!r}", what, remedy)
+        yield Finding(f"{table}, column {name!r}", what, remedy, Level.LOOK)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.progress import Progress
@@ -11,10 +11,11 @@ from client.cohort.cases import CaseReadings, MeasuredPatient
 from client.cohort.intake import Intake
 from client.cohort.lost_readings import LostReading, describe_lost_reading
 from client.cohort.radiomics import extract_site
+from client.cohort.scan_notes import locate_patient
 from client.cohort.scans import SitePreparation
 from common.cohort.outcome import Volumes
 from common.cohort.patient import Patient
-from common.cohort.repeated_readings import Reading
+from common.cohort.repeated_readings import MASK_COLUMN, Reading, column_of_reading
 from common.errors import Finding, ScanError
 from common.imaging.cache import Cache, ScanNote
 from common.plan.study import StudyPlan
@@ -54,7 +55,8 @@ def read_site(
         If the cache cannot be written.
     """
     cache.tidy()
-    again = _measure_again(plan, intake, measured, cache, progress)
+    scans = SitePreparation(plan, intake.settings, cache)
+    again = measure_again(plan.readings, intake, [case.patient for case in measured], scans, progress)
     usable = [(case, again.repeated.get(case.patient.identifier, {}).keys()) for case in measured]
     features = extract_site(plan, intake.settings, usable, cache, progress)
     suggested, remarks = _suggest_markers(plan, intake, measured, cache, progress)
@@ -83,12 +85,12 @@ def _suggest_markers(
     # Imported here because what it needs takes a second to import
     from client.cohort.suggestions import suggest_site
 
-    suggestions = suggest_site(intake.settings, measured, cache, progress)
+    suggestions = suggest_site(plan, intake.settings, measured, cache, progress)
     return suggestions.by_patient, suggestions.notes
 
 
 @dataclass(frozen=True)
-class _RepeatedVolumes:
+class RepeatedVolumes:
     """What was measured on further masks, and on the first masks of the same patients.
 
     Attributes
@@ -109,18 +111,41 @@ class _RepeatedVolumes:
     notes: tuple[Finding, ...]
 
 
-def _measure_again(
-    plan: StudyPlan, intake: Intake, measured: Sequence[MeasuredPatient], cache: Cache, progress: Progress
-) -> _RepeatedVolumes:
+def measure_again(
+    readings: Collection[Reading],
+    intake: Intake,
+    patients: Sequence[Patient],
+    scans: SitePreparation,
+    progress: Progress,
+) -> RepeatedVolumes:
+    """The volumes of the further masks that the table alone does not refuse.
+
+    Parameters
+    ----------
+    readings : collection of Reading
+        Which further masks are read.
+    intake : Intake
+        Of the site's folder.
+    patients : sequence of Patient
+        Whose masks are read.
+    scans : SitePreparation
+        Reads them.
+    progress : Progress
+        Shows how far it is.
+
+    Raises
+    ------
+    StorageError
+        If the cache cannot be written.
+    """
     settings = intake.settings
     lost_by_table = {(lost.patient.identifier, lost.reading) for lost in intake.lost}
     wanted = [
-        (case.patient, reading, path)
-        for case in measured
-        for reading, path in case.patient.repeated_masks.items()
-        if reading in plan.readings and (case.patient.identifier, reading) not in lost_by_table
+        (patient, reading, path)
+        for patient in patients
+        for reading, path in patient.repeated_masks.items()
+        if reading in readings and (patient.identifier, reading) not in lost_by_table
     ]
-    scans = SitePreparation(plan, settings, cache)
     first: dict[str, Volumes] = {}
     repeated: dict[str, dict[Reading, Volumes]] = {}
     losses, notes = [], list[Finding]()
@@ -129,16 +154,18 @@ def _measure_again(
         try:
             volumes, scan_notes = scans.measure_mask(patient.baseline_ct, path)
             first[patient.identifier], _ = scans.measure_mask(patient.baseline_ct, patient.baseline_mask)
-            notes += _list_notes(settings.table, patient, scan_notes)
+            notes += _list_notes(settings.table, patient, reading, scan_notes)
             repeated.setdefault(patient.identifier, {})[reading] = volumes
         except ScanError as refusal:
             losses.append(describe_lost_reading(settings.table, patient, reading, str(refusal)))
         progress.advance(task)
     progress.remove_task(task)
-    return _RepeatedVolumes(first, repeated, tuple(losses), tuple(notes))
+    return RepeatedVolumes(first, repeated, tuple(losses), tuple(notes))
 
 
-def _list_notes(table: str, patient: Patient, notes: Sequence[ScanNote]) -> Iterator[Finding]:
-    where = f"{table}, row {patient.row}, patient {patient.identifier!r}"
+def _list_notes(
+    table: str, patient: Patient, reading: Reading, notes: Sequence[ScanNote]
+) -> Iterator[Finding]:
+    column = column_of_reading(MASK_COLUMN, reading)
     for note in notes:
-        yield Finding(where, f"{note.where}: {note.what}", note.remedy)
+        yield Finding(locate_patient(table, patient), f"{column!r}: {note.what}", note.remedy, note.level)

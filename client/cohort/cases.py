@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from client.cohort.finding_report import ReportSubject, SiteReport, make_report
 from client.cohort.lost_readings import LostReading
 from client.cohort.refusals import PatientRefusal
 from client.membership.site import SiteSettings
@@ -24,6 +25,14 @@ from common.imaging.overview import Overview
 from common.imaging.recipe import InputShape
 from common.types import Pixels, Reals
 
+Time: TypeAlias = Literal["baseline", "followup"]
+"""Which of a patient's two CTs."""
+
+TIMES: tuple[Time, ...] = ("baseline", "followup")
+
+OVERVIEW_ARRAYS = ("pixels", "labels", "histogram")
+"""Names of the arrays in the cache that make the picture of a scan."""
+
 
 @dataclass(frozen=True)
 class MeasuredPatient:
@@ -37,15 +46,46 @@ class MeasuredPatient:
         The baseline scan in the cache; None if nothing asked for it.
     baseline, followup : Volumes
         In ml; of the table where it gives both, else of the masks.
-    scans : tuple of str
-        Digests of the voxels of the scans that were read.
+    followup_entry : CachedScan or None
+        The follow-up scan; None if nothing asked for it.
+    remarks : tuple of Finding
+        On scans that cannot be used and are not needed.
     """
 
     patient: Patient
     entry: CachedScan | None
     baseline: Volumes
     followup: Volumes
-    scans: tuple[str, ...]
+    followup_entry: CachedScan | None = None
+    remarks: tuple[Finding, ...] = ()
+
+    @property
+    def entries(self) -> dict[Time, CachedScan]:
+        """The scans that were read, by time."""
+        entries: tuple[tuple[Time, CachedScan | None], ...] = (
+            ("baseline", self.entry),
+            ("followup", self.followup_entry),
+        )
+        return {time: entry for time, entry in entries if entry is not None}
+
+
+@dataclass(frozen=True)
+class MeasuredSite:
+    """What reading a site's scans gave.
+
+    Attributes
+    ----------
+    cases : tuple of MeasuredPatient
+        Those who can be used, sorted by identifier.
+    refusals : tuple of PatientRefusal
+        Why others cannot; a patient can have several.
+    notes : tuple of Finding
+        On scans and masks of those who can.
+    """
+
+    cases: tuple[MeasuredPatient, ...] = ()
+    refusals: tuple[PatientRefusal, ...] = ()
+    notes: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,6 +134,8 @@ class PreparedCase:
         On which the outcome rests, in ml.
     entry : CachedScan or None
         The baseline scan in the cache; None if no network and no volume asked for it.
+    followup_entry : CachedScan or None
+        The follow-up scan in the cache; None if nothing asked for it.
     features : float array, shape (851,), or None
         Radiomics of the lesion; None where no model of the plan takes them, or the lesion has none.
     readings : CaseReadings
@@ -108,21 +150,22 @@ class PreparedCase:
     baseline: Volumes
     followup: Volumes
     entry: CachedScan | None
+    followup_entry: CachedScan | None = None
     features: Reals | None = field(default=None, hash=False, compare=False)
     readings: CaseReadings = field(default=NOT_READ_AGAIN, hash=False, compare=False)
 
-    def read_overview(self) -> Overview | None:
-        """The slice with the largest lesion, its labels and the scan's histogram; None without networks.
+    def read_overview(self, time: Time = "baseline") -> Overview | None:
+        """The slice with the largest lesion, its labels and the scan's histogram; None if it was not drawn.
 
         Raises
         ------
         StorageError
             If the cache was damaged since it was checked.
         """
-        if self.entry is None or not self.inputs:
+        entry = self.entry if time == "baseline" else self.followup_entry
+        if entry is None or not entry.paths.keys() >= set(OVERVIEW_ARRAYS):
             return None
-        arrays = (_load_array(self.entry.paths[name]) for name in ("pixels", "labels", "histogram"))
-        return Overview(*arrays)
+        return Overview(*(_load_array(entry.paths[name]) for name in OVERVIEW_ARRAYS))
 
 
 @dataclass(frozen=True)
@@ -143,6 +186,8 @@ class PreparedSite:
         What is worth knowing about patients who are used.
     lost : tuple of LostReading
         Further masks of patients who are used that cannot be used, and why.
+    rows : tuple of Patient
+        Every row of the table that can be used.
     """
 
     settings: SiteSettings
@@ -151,11 +196,19 @@ class PreparedSite:
     refusals: tuple[PatientRefusal, ...]
     notes: tuple[Finding, ...]
     lost: tuple[LostReading, ...] = ()
+    rows: tuple[Patient, ...] = ()
+
+    def report(self, study: str | None = None) -> SiteReport:
+        """The report on the site, for people and programs."""
+        settings = self.settings
+        subject = ReportSubject(settings.name, settings.table, len(self.cases), self.flow, self.rows)
+        return make_report(subject, (*self.findings, *self.notes), study)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Why patients were refused, then why readings were."""
+        """Why rows were refused, then patients, then readings."""
         return (
+            *(finding for row in self.flow.rejected for finding in row.findings),
             *(refusal.finding for refusal in self.refusals),
             *(reading.finding for reading in self.lost),
         )

@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from client.cohort.cases import PreparedCase
+from common.cohort.patient import Patient
 from common.cohort.schema import BY_NAME, VARIABLES, Variable, find_variable
 
 
 @dataclass(frozen=True)
 class ColumnLine:
-    """One column of the table, over the prepared patients.
+    """One column of the table, over some patients.
 
     Attributes
     ----------
@@ -31,14 +31,14 @@ class ColumnLine:
     values: str
 
 
-def describe_columns(cases: Sequence[PreparedCase]) -> tuple[ColumnLine, ...]:
+def describe_columns(patients: Sequence[Patient]) -> tuple[ColumnLine, ...]:
     """Every column but identifiers and paths, in the schema's order, then the plan's scores.
 
     Columns of repeated readings are left out where nobody was read again.
     """
     lines = []
-    for variable in (*VARIABLES, *_find_further_readings(cases)):
-        cells = [case.patient.value(variable.name) for case in cases]
+    for variable in (*VARIABLES, *_find_further_readings(patients)):
+        cells = [patient.value(variable.name) for patient in patients]
         given = [cell for cell in cells if cell is not None]
         if variable.group == "repeated readings" and not given:
             continue
@@ -50,14 +50,14 @@ def describe_columns(cases: Sequence[PreparedCase]) -> tuple[ColumnLine, ...]:
             counts = Counter(given)
             shown = ", ".join(f"{counts[level]} {level}" for level in variable.levels)
             lines.append(_make_line(variable.name, cells, shown))
-    scores = sorted({column for case in cases for column in case.patient.scores})
-    lines += [_describe_number(column, [case.patient.score(column) for case in cases]) for column in scores]
+    scores = sorted({column for patient in patients for column in patient.scores})
+    lines += [_describe_number(column, [patient.score(column) for patient in patients]) for column in scores]
     return tuple(lines)
 
 
-def _find_further_readings(cases: Sequence[PreparedCase]) -> tuple[Variable, ...]:
+def _find_further_readings(patients: Sequence[Patient]) -> tuple[Variable, ...]:
     """Columns of third readers and later sessions, in the table's order: the schema does not list them."""
-    headings = dict.fromkeys(name for case in cases for name in case.patient.values if name not in BY_NAME)
+    headings = dict.fromkeys(name for patient in patients for name in patient.values if name not in BY_NAME)
     found = (find_variable(heading) for heading in headings)
     return tuple(variable for variable in found if variable is not None)
 

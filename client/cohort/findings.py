@@ -14,7 +14,7 @@ from client.membership.site import SiteSettings
 from common.cohort.outcome import Volumes
 from common.cohort.patient import Patient
 from common.cohort.schema import BY_NAME
-from common.errors import Finding
+from common.errors import Finding, Level
 from common.plan.study import ScoresModel
 
 
@@ -171,14 +171,15 @@ def note_missing_outcomes(table: str, studied: Sequence[StudiedPatient]) -> tupl
         Every patient who can be used.
     """
     if not studied:
-        return (Finding(table, "the criteria leave no patient", "the site adds nothing to the study"),)
+        what, remedy = "the criteria leave no patient", "the site adds nothing to the study: check the units"
+        return (Finding(table, what, remedy, Level.LOOK),)
     known = {patient.positive for patient in studied}
     if len(known) > 1 or None in known:
         return ()
     missing = "without" if True in known else "with"
     what = f"all {len(studied)} patients have one outcome: none is {missing} expansion"
     remedy = "the site is left out of what needs both outcomes, by name; the rest of the study goes on"
-    return (Finding(table, what, remedy),)
+    return (Finding(table, what, remedy, Level.LOOK),)
 
 
 def _find_rare_outcomes(settings: SiteSettings, studied: Sequence[StudiedPatient]) -> tuple[Finding, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from client.cohort.findings import CohortFindings, StudiedPatient, judge_cohort
@@ -12,11 +12,11 @@ from client.cohort.parts import find_split_problems
 from client.cohort.refusals import PatientRefusal, refuse_patients
 from client.membership.site import MARKER, SITE_FILE, SiteSettings, is_marked_synthetic, load_site
 from common.cohort.columns import WantedColumns
-from common.cohort.eligibility import Flow, apply_exclusions
+from common.cohort.eligibility import Flow, apply_exclusions, note_exclusions
 from common.cohort.outcome import Expansion, OutcomeDefinition, classify
 from common.cohort.score_columns import find_score_columns
 from common.cohort.table import CohortTable, Patient, read_table
-from common.errors import Finding
+from common.errors import Finding, SiteError
 from common.plan.study import StudyPlan
 
 
@@ -64,9 +64,15 @@ class Intake:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What stops the site, then what refuses single patients, then what loses a reading."""
+        """What stops the site, then what refuses rows and patients, then what loses a reading."""
         refused = (refusal.finding for refusal in self.refusals)
-        return (*self.site_findings, *refused, *(reading.finding for reading in self.lost))
+        lost = (reading.finding for reading in self.lost)
+        return (*self.site_findings, *self.rejected, *refused, *lost)
+
+    @property
+    def rejected(self) -> tuple[Finding, ...]:
+        """Why rows of the table cannot be used."""
+        return tuple(finding for row in self.table.rejected for finding in row.findings)
 
     @property
     def usable(self) -> tuple[Patient, ...]:
@@ -98,13 +104,27 @@ def inspect_site(folder: Path, plan: StudyPlan | None = None) -> Intake:
     settings = load_site(folder)
     if plan:
         plan.site(settings.name)
+    return inspect_folder(folder, settings, plan)
+
+
+def inspect_folder(folder: Path, settings: SiteSettings, plan: StudyPlan | None = None) -> Intake:
+    """The folder, checked as by `inspect_site`, under settings that are known.
+
+    Raises
+    ------
+    CohortError
+        If the table cannot be read at all.
+    """
     table = read_table(folder / settings.table, root=folder, wanted=_choose_columns(plan))
     flow = apply_exclusions(table)
+    table = replace(table, notes=(*table.notes, *note_exclusions(table, flow)))
     refusals = tuple(refuse_patients(table, flow))
     usable = _keep_usable(flow, refusals)
     outcome = plan.cohort.outcome if plan else OutcomeDefinition()
     studied = [_study_by_table(patient, outcome) for patient in usable]
-    cohort = judge_cohort(settings, plan.scores if plan else (), studied, refused=bool(refusals))
+    cohort = judge_cohort(
+        settings, plan.scores if plan else (), studied, refused=bool(refusals or table.rejected)
+    )
     return Intake(
         folder=folder,
         settings=settings,
@@ -150,7 +170,12 @@ def classify_by_table(patient: Patient, definition: OutcomeDefinition) -> Expans
 
 
 def _check_marker(settings: SiteSettings, folder: Path) -> Iterator[Finding]:
-    marked = is_marked_synthetic(folder)
+    try:
+        marked = is_marked_synthetic(folder)
+    except SiteError as failure:
+        what, _, remedy = str(failure).partition(" -> ")
+        yield Finding(MARKER, what, remedy)
+        return
     if settings.synthetic and not marked:
         yield Finding(
             SITE_FILE,

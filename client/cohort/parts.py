@@ -10,7 +10,7 @@ from typing import cast
 from client.cohort.cases import PreparedCase
 from common.cohort.patient import Patient
 from common.cohort.split import FEWEST_TRAINING, Fractions, Split, SplitPart, adopt_split, draw_split
-from common.errors import Finding
+from common.errors import Finding, Level
 from common.plan.matrix import Part, TablePart
 from common.plan.study import StudyPlan
 from common.seeds import derive_seed
@@ -109,16 +109,16 @@ def note_split(plan: StudyPlan, site: str, table: str, patients: Sequence[Patien
         return
     if plan.site(site).role == "external":
         what = "is not used: at an external site every patient is tested"
-        yield Finding(where, what)
+        yield Finding(where, what, level=Level.KNOW)
         return
     shown = ", ".join(f"{counts[part]} {part}" for part in ("train", "validation", "test"))
     what = f"divides the patients ({shown}); the plan's random split is not used"
-    yield Finding(where, what)
+    yield Finding(where, what, level=Level.KNOW)
     if plan.cohort.validation_fraction and not counts["validation"]:
         what = (
             "has no validation patients: this site does not help to choose the round (if none does: the last)"
         )
-        yield Finding(where, what)
+        yield Finding(where, what, level=Level.KNOW)
 
 
 def note_short_parts(
@@ -142,7 +142,7 @@ def note_short_parts(
     trainers = [part for part in parts.values() if part == "train"]
     if plan.networks and parts and len(trainers) < FEWEST_TRAINING:
         what = f"fewer than {FEWEST_TRAINING} patients are in the part train"
-        yield Finding(table, what, "networks are trained without this site")
+        yield Finding(table, what, "networks are trained without this site", Level.KNOW)
     wanted: list[SplitPart] = ["train", "test"]
     if "validation" in parts.values():
         wanted.append("validation")
@@ -151,7 +151,7 @@ def note_short_parts(
         for outcome in sorted(set(outcomes.values()) - found, reverse=True):
             what = f"the part {part} has no patient {'with' if outcome else 'without'} expansion"
             remedy = "this site's part is left out of what needs both outcomes, and counts in sums over sites"
-            yield Finding(table, what, remedy)
+            yield Finding(table, what, remedy, Level.KNOW)
 
 
 def cases_of(cases: Sequence[PreparedCase], part: Part | TablePart) -> tuple[PreparedCase, ...]:

@@ -11,12 +11,12 @@ from rich.progress import Progress
 
 from client.cohort.case_readings import read_site
 from client.cohort.cases import MeasuredPatient, PreparedCase, PreparedSite
-from client.cohort.findings import StudiedPatient, judge_again
-from client.cohort.intake import inspect_site
-from client.cohort.parts import assign_parts, note_short_parts, note_split
+from client.cohort.finding_report import count_levels, describe_counts
+from client.cohort.intake import Intake, inspect_site
 from client.cohort.refusals import PatientRefusal
-from client.cohort.scans import SitePreparation, list_input_shapes, list_notes, name_array
-from common.cohort.outcome import Expansion, classify
+from client.cohort.scans import SitePreparation, list_input_shapes, name_array
+from client.cohort.site_judgement import judge_site, study_measured
+from common.cohort.outcome import classify
 from common.cohort.split import SplitPart
 from common.errors import CohortError, Finding
 from common.imaging.cache import Cache
@@ -59,45 +59,38 @@ def prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress)
 
 def _prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress) -> PreparedSite:
     intake = inspect_site(folder, plan)
-    _refuse_site(intake.site_findings, intake.refusals)
+    _refuse_site(intake.site_findings, intake, ())
     with lock_folder(cache):
-        measured, refusals = SitePreparation(plan, intake.settings, Cache(cache)).measure_patients(
-            intake, progress
-        )
-    refusals = (*intake.refusals, *refusals)
-    expansions = [classify(case.baseline, case.followup, plan.cohort.outcome) for case in measured]
-    positives = [expansion.positive(plan.cohort.outcome) for expansion in expansions]
-    studied = [
-        StudiedPatient(case.patient, case.baseline, positive)
-        for case, positive in zip(measured, positives, strict=True)
-    ]
-    findings = judge_again(intake.cohort, intake.settings, plan.scores, studied)
-    _refuse_site((*findings.size, *findings.classes, *findings.ranges), refusals)
-    patients = [case.patient for case in measured]
-    outcomes = dict(zip((patient.identifier for patient in patients), positives, strict=True))
-    parts = assign_parts(plan, intake.settings.name, patients, positives)
+        site = SitePreparation(plan, intake.settings, Cache(cache)).measure_patients(intake, progress)
+    measured = site.cases
+    judged = judge_site(intake, study_measured(intake, measured))
+    _refuse_site(judged.stops, intake, site.refusals)
     with lock_folder(cache):
         readings = read_site(plan, intake, measured, Cache(cache), progress)
     cases = tuple(
         replace(
-            _make_case(plan, case, expansion, parts[case.patient.identifier]),
+            _make_case(plan, case, judged.parts[case.patient.identifier]),
             features=readings.features.get(case.patient.identifier),
             readings=readings.by_patient[case.patient.identifier],
         )
-        for case, expansion in zip(measured, expansions, strict=True)
+        for case in measured
     )
-    _log.info("prepared site=%s patients=%d refused=%d", intake.settings.name, len(cases), len(refusals))
-    notes = (
-        *findings.notes,
-        *note_split(plan, intake.settings.name, intake.settings.table, patients),
-        *note_short_parts(plan, intake.settings.name, intake.settings.table, parts, outcomes),
-        *(note for case in measured for note in list_notes(case, intake)),
-        *readings.notes,
+    prepared = PreparedSite(
+        settings=intake.settings,
+        flow=intake.flow,
+        cases=cases,
+        refusals=(*intake.refusals, *site.refusals),
+        notes=(*intake.table.notes, *judged.notes, *site.notes, *readings.notes),
+        lost=readings.lost,
+        rows=intake.table.patients,
     )
-    return PreparedSite(intake.settings, intake.flow, cases, refusals, notes, readings.lost)
+    name, counts = intake.settings.name, count_levels((*prepared.findings, *prepared.notes))
+    _log.info("prepared site=%s patients=%d findings: %s", name, len(cases), describe_counts(counts))
+    return prepared
 
 
-def _make_case(plan: StudyPlan, case: MeasuredPatient, expansion: Expansion, part: SplitPart) -> PreparedCase:
+def _make_case(plan: StudyPlan, case: MeasuredPatient, part: SplitPart) -> PreparedCase:
+    expansion = classify(case.baseline, case.followup, plan.cohort.outcome)
     return PreparedCase(
         patient=case.patient,
         expansion=expansion,
@@ -107,6 +100,7 @@ def _make_case(plan: StudyPlan, case: MeasuredPatient, expansion: Expansion, par
         baseline=case.baseline,
         followup=case.followup,
         entry=case.entry,
+        followup_entry=case.followup_entry,
     )
 
 
@@ -117,6 +111,7 @@ def _find_inputs(case: MeasuredPatient, plan: StudyPlan) -> dict[InputShape, Pat
     return {shape: case.entry.paths[name_array(shape)] for shape in shapes}
 
 
-def _refuse_site(findings: Sequence[Finding], refusals: Sequence[PatientRefusal]) -> None:
-    if findings:
-        raise CohortError((*findings, *(refusal.finding for refusal in refusals)))
+def _refuse_site(stops: Sequence[Finding], intake: Intake, refusals: Sequence[PatientRefusal]) -> None:
+    if stops:
+        refused = (refusal.finding for refusal in (*intake.refusals, *refusals))
+        raise CohortError((*stops, *intake.rejected, *refused))

@@ -1,48 +1,46 @@
-"""A page that shows a hospital its own data: scans with masks, the table, and what was refused and why.
+"""A page that shows a hospital its own data: what needs eyes first, then scans with masks and the table.
 
 It is one HTML file without links to anything, and names patients: it stays at the site.
 """
 
 from __future__ import annotations
 
-import base64
-import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from client.cohort.cases import PreparedCase, PreparedSite
+from client.cohort.cases import TIMES, PreparedCase, PreparedSite, Time
 from client.cohort.completeness import describe_columns
+from client.cohort.finding_report import ReportedFinding, SiteReport, group_alike
+from client.cohort.quality_plots import draw_histogram, draw_volumes
+from client.cohort.thumbnails import draw_thumbnail
 from common.cohort.outcome import Volumes
+from common.errors import Level
 from common.imaging.overview import Overview, bin_edges_hu
 from common.runtime.storage import write_atomically
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-_ICH_COLOUR, _IVH_COLOUR, _TISSUE_COLOUR = "#e4572e", "#2e86de", "#7a869a"
-_SHEET_ROWS, _SHEET_COLUMNS = 4, 6
-_CELL_INCHES = 1.75
-_DPI = 110
+_NAMES: Mapping[Time, str] = {"baseline": "baseline", "followup": "follow-up"}
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """One contact sheet.
+class SlicePicture:
+    """One patient's slice at one time.
 
     Attributes
     ----------
-    first, last : int
-        Numbers of its patients, counted from 1 in the page's order.
-    picture : str
+    time : str
+        "baseline" or "follow-up".
+    source : str
         A data URI.
+    ich_ml : float
+        Volume of the ICH on which the outcome rests, at that time.
     """
 
-    first: int
-    last: int
-    picture: str
+    time: str
+    source: str
+    ich_ml: float
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,8 @@ class PatientLine:
         "yes" or "no", with the reasons for an expansion.
     median_hu : float or None
         Median density of the lesion in HU; None where no scan was read.
+    pictures : tuple of SlicePicture
+        The slices with the largest lesion; empty where none was drawn.
     """
 
     number: int
@@ -75,9 +75,26 @@ class PatientLine:
     followup: Volumes
     outcome: str
     median_hu: float | None
+    pictures: tuple[SlicePicture, ...]
 
 
-def write_quality_page(prepared: PreparedSite, out: Path) -> None:
+@dataclass(frozen=True)
+class Remark:
+    """What the page says of one patient or of many alike.
+
+    Attributes
+    ----------
+    findings : tuple of ReportedFinding
+        At least one; several differ in numbers, row and patient alone.
+    patients : tuple of PatientLine
+        Those concerned who are studied, to be shown.
+    """
+
+    findings: tuple[ReportedFinding, ...]
+    patients: tuple[PatientLine, ...]
+
+
+def write_quality_page(prepared: PreparedSite, out: Path, study: str | None = None) -> None:
     """Write the page atomically.
 
     Parameters
@@ -86,12 +103,60 @@ def write_quality_page(prepared: PreparedSite, out: Path) -> None:
         The site's patients, as `client.cohort.prepare` gives them.
     out : Path
         The HTML file.
+    study : str, optional
+        The study's name.
 
     Raises
     ------
     StorageError
         If the page cannot be written, or the cache was damaged.
     """
+    report = prepared.report(study)
+    views = [{time: case.read_overview(time) for time in TIMES} for case in prepared.cases]
+    lines = [_describe_patient(n, *pair) for n, pair in enumerate(zip(prepared.cases, views, strict=True), 1)]
+    overviews = [view for of_case in views for view in of_case.values() if view is not None]
+    lost = {str(reading.finding) for reading in prepared.lost}
+    page = {
+        "synthetic": prepared.settings.synthetic,
+        "flow": prepared.flow,
+        "lines": lines,
+        "columns": describe_columns([case.patient for case in prepared.cases]),
+        "refused": [one for one in _choose(report, Level.REFUSED) if str(one) not in lost],
+        "lost": [one for one in _choose(report, Level.REFUSED) if str(one) in lost],
+        "looks": _collect_remarks(report, Level.LOOK, lines),
+        "notes": _collect_remarks(report, Level.KNOW, lines),
+        "sheets": any(line.pictures for line in lines),
+        "histogram": draw_histogram(overviews) if overviews else "",
+        "volumes": draw_volumes(prepared.cases) if prepared.cases else "",
+    }
+    _write(report, page, out)
+
+
+def write_refusal_page(report: SiteReport, out: Path) -> None:
+    """Write the page of a site that cannot take part, with every reason.
+
+    Raises
+    ------
+    StorageError
+        If the page cannot be written.
+    """
+    page: dict[str, object] = {
+        "synthetic": False,
+        "flow": None,
+        "lines": [],
+        "columns": [],
+        "refused": _choose(report, Level.REFUSED),
+        "lost": [],
+        "looks": _collect_remarks(report, Level.LOOK, []),
+        "notes": _collect_remarks(report, Level.KNOW, []),
+        "sheets": False,
+        "histogram": "",
+        "volumes": "",
+    }
+    _write(report, page, out)
+
+
+def _write(report: SiteReport, page: Mapping[str, object], out: Path) -> None:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -101,27 +166,27 @@ def write_quality_page(prepared: PreparedSite, out: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    views = [case.read_overview() for case in prepared.cases]
-    overviews = [view for view in views if view is not None]
-    page = environment.get_template("quality.html").render(
-        site=prepared.settings,
-        flow=prepared.flow,
-        lines=[
-            _describe_patient(n, *pair) for n, pair in enumerate(zip(prepared.cases, views, strict=True), 1)
-        ],
-        columns=describe_columns(prepared.cases),
-        refusals=prepared.refusals,
-        lost=prepared.lost,
-        notes=prepared.notes,
-        sheets=_draw_sheets(prepared.cases, overviews) if overviews else [],
-        histogram=_draw_histogram(overviews) if overviews else "",
-        volumes=_draw_volumes(prepared.cases) if prepared.cases else "",
-    )
-    write_atomically(out, page.encode())
+    text = environment.get_template("quality.html").render(report=report, level=Level, **page)
+    write_atomically(out, text.encode(), private=True)
 
 
-def _describe_patient(number: int, case: PreparedCase, view: Overview | None) -> PatientLine:
+def _choose(report: SiteReport, level: Level) -> list[ReportedFinding]:
+    return [finding for finding in report.findings if finding.level is level]
+
+
+def _collect_remarks(report: SiteReport, level: Level, lines: Sequence[PatientLine]) -> list[Remark]:
+    """Findings of one level, many alike together, each with the patients whom it concerns."""
+    by_row = {line.row: line for line in lines}
+    return [
+        Remark(alike, tuple(by_row[one.row] for one in alike if one.row in by_row))
+        for alike in group_alike(_choose(report, level))
+    ]
+
+
+def _describe_patient(number: int, case: PreparedCase, views: Mapping[Time, Overview | None]) -> PatientLine:
     reasons = f" ({'; '.join(case.expansion.reasons)})" if case.expansion.reasons else ""
+    volumes: Mapping[Time, Volumes] = {"baseline": case.baseline, "followup": case.followup}
+    baseline = views["baseline"]
     return PatientLine(
         number,
         case.patient.identifier,
@@ -130,7 +195,12 @@ def _describe_patient(number: int, case: PreparedCase, view: Overview | None) ->
         case.baseline,
         case.followup,
         f"{'yes' if case.positive else 'no'}{reasons}",
-        None if view is None else _find_median_hu(view),
+        None if baseline is None else _find_median_hu(baseline),
+        tuple(
+            SlicePicture(_NAMES[time], draw_thumbnail(view), volumes[time].ich_ml)
+            for time, view in views.items()
+            if view is not None
+        ),
     )
 
 
@@ -141,93 +211,3 @@ def _find_median_hu(view: Overview) -> float:
         return float("nan")
     index = int(np.searchsorted(np.cumsum(counts), counts.sum() / 2))
     return float(edges[index] + edges[index + 1]) / 2
-
-
-def _draw_sheets(cases: tuple[PreparedCase, ...], overviews: list[Overview]) -> list[Sheet]:
-    size = _SHEET_ROWS * _SHEET_COLUMNS
-    return [
-        Sheet(
-            first + 1,
-            min(first + size, len(cases)),
-            _draw_sheet(first, cases, overviews[first : first + size]),
-        )
-        for first in range(0, len(cases), size)
-    ]
-
-
-def _draw_sheet(first: int, cases: tuple[PreparedCase, ...], overviews: list[Overview]) -> str:
-    """Slices with the mask's outline, row by row."""
-    rows = -(-len(overviews) // _SHEET_COLUMNS)
-    figure = _make_figure(_SHEET_COLUMNS * _CELL_INCHES, rows * (_CELL_INCHES + 0.2))
-    for index, view in enumerate(overviews):
-        case = cases[first + index]
-        axes = figure.add_subplot(rows, _SHEET_COLUMNS, index + 1)
-        axes.imshow(view.pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        for label, colour in ((1, _ICH_COLOUR), (2, _IVH_COLOUR)):
-            if (view.labels == label).any():
-                axes.contour(view.labels == label, levels=[0.5], colors=colour, linewidths=0.8)
-        axes.set_title(
-            f"{first + index + 1}   {case.baseline.ich_ml:.1f} ml", fontsize=7, color="white", pad=2
-        )
-        axes.set_axis_off()
-    figure.subplots_adjust(0.005, 0.005, 0.995, 1 - 0.2 / (rows * (_CELL_INCHES + 0.2)), 0.03, 0.12)
-    return _encode_figure(figure, "black")
-
-
-def _draw_histogram(overviews: list[Overview]) -> str:
-    """Density of lesions and of everything else, each summing to 1, all patients together."""
-    figure = _make_figure(5.6, 2.6)
-    axes = figure.add_subplot()
-    edges = bin_edges_hu()
-    total = np.sum([view.histogram for view in overviews], axis=0)
-    for counts, colour, name in zip(
-        total, (_ICH_COLOUR, _TISSUE_COLOUR), ("lesion", "rest of the head"), strict=True
-    ):
-        axes.stairs(counts / max(counts.sum(), 1), edges, color=colour, fill=True, alpha=0.55, label=name)
-    for low, high, name in ((20, 45, "brain"), (50, 90, "blood")):
-        axes.axvspan(low, high, color="black", alpha=0.05, lw=0)
-        axes.text((low + high) / 2, 1.01, name, ha="center", fontsize=8, transform=axes.get_xaxis_transform())
-    axes.set_xlabel("HU")
-    axes.set_ylabel("share of voxels")
-    return _finish_figure(figure)
-
-
-def _draw_volumes(cases: tuple[PreparedCase, ...]) -> str:
-    """Baseline against follow-up ICH, one dot a patient."""
-    figure = _make_figure(5.6, 2.6)
-    axes = figure.add_subplot()
-    largest = max(max(case.baseline.ich_ml, case.followup.ich_ml) for case in cases) * 1.05 + 1
-    axes.plot([0, largest], [0, largest], color="black", lw=0.6, alpha=0.4)
-    for positive, colour, name in ((False, _TISSUE_COLOUR, "no expansion"), (True, _ICH_COLOUR, "expansion")):
-        chosen = [case for case in cases if case.positive == positive]
-        axes.scatter(
-            [case.baseline.ich_ml for case in chosen],
-            [case.followup.ich_ml for case in chosen],
-            *(12, colour),
-            alpha=0.75,
-            label=name,
-        )
-    axes.set_xlabel("baseline ICH (ml)")
-    axes.set_ylabel("follow-up ICH (ml)")
-    return _finish_figure(figure)
-
-
-def _make_figure(width_inches: float, height_inches: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure((width_inches, height_inches))
-
-
-def _finish_figure(figure: Figure) -> str:
-    axes = figure.axes[0]
-    axes.legend(frameon=False, fontsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8)
-    figure.tight_layout()
-    return _encode_figure(figure, "white")
-
-
-def _encode_figure(figure: Figure, background: str) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI, facecolor=background, metadata={"Software": None})
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

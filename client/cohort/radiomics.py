@@ -10,11 +10,12 @@ from rich.progress import Progress
 
 from client.cohort.cases import MeasuredPatient
 from client.cohort.lost_readings import LostReading, describe_lost_reading
+from client.cohort.reading_options import options_of
 from client.cohort.scans import labels_of_masks
 from client.membership.site import SiteSettings
 from common.cohort.patient import Patient
 from common.cohort.repeated_readings import Reading
-from common.errors import Finding
+from common.errors import Finding, Level
 from common.imaging.cache import Cache
 from common.plan.extraction import extraction_of
 from common.plan.study import StudyPlan
@@ -104,13 +105,13 @@ def _name_job(patient: Patient, reading: Reading | None = None) -> str:
 def _list_jobs(
     plan: StudyPlan, settings: SiteSettings, case: MeasuredPatient, readings: Collection[Reading]
 ) -> Iterator[ExtractionJob]:
-    patient, labels = case.patient, labels_of_masks(settings)
+    patient, labels, options = case.patient, labels_of_masks(settings), options_of(plan, settings)
     if patient.baseline_ct is None or patient.baseline_mask is None:
         return
-    yield ExtractionJob(_name_job(patient), patient.baseline_ct, patient.baseline_mask, labels)
+    yield ExtractionJob(_name_job(patient), patient.baseline_ct, patient.baseline_mask, labels, options)
     for reading, path in patient.repeated_masks.items():
         if reading in plan.feature_readings and reading in readings:
-            yield ExtractionJob(_name_job(patient, reading), patient.baseline_ct, path, labels)
+            yield ExtractionJob(_name_job(patient, reading), patient.baseline_ct, path, labels, options)
 
 
 def _collect_repeated(extraction: Extraction, patient: Patient) -> Mapping[Reading, Reals]:
@@ -139,7 +140,8 @@ def _list_notes(patient: Patient, extraction: Extraction, table: str) -> list[Fi
     where = f"{table}, row {patient.row}, patient {patient.identifier!r}"
     if lesion is None:
         reason = extraction.refused.get(_name_job(patient), "CT or mask is not named in the table")
-        return [Finding(where, f"no radiomics: {reason}", "models on radiomics leave the patient out")]
+        what, remedy = f"no radiomics: {reason}", "models on radiomics leave the patient out"
+        return [Finding(where, what, remedy, Level.LOOK)]
     notes = []
     if lesion.components > 1:
         notes.append(f"the lesion has {lesion.components} parts, extracted as one")
@@ -147,4 +149,4 @@ def _list_notes(patient: Patient, extraction: Extraction, table: str) -> list[Fi
         notes.append("the lesion reaches the end of the scan")
     if lesion.missing:
         notes.append(f"{len(lesion.missing)} features do not exist for the lesion, first {lesion.missing[0]}")
-    return [Finding(where, f"radiomics: {what}") for what in notes]
+    return [Finding(where, f"radiomics: {what}", level=Level.KNOW) for what in notes]

@@ -19,6 +19,7 @@ Files: TypeAlias = tuple[tuple[str, Path], ...]
 """Columns of one patient's row with their paths."""
 
 _SCANS = frozenset({"baseline_ct", "followup_ct"})
+_PAIRS = ({"baseline_ct", "baseline_mask"}, {"followup_ct", "followup_mask"})
 
 
 @dataclass(frozen=True)
@@ -43,20 +44,19 @@ def refuse_patients(table: CohortTable, flow: Flow) -> Iterator[PatientRefusal]:
     for undecided in flow.undecided:
         columns = " and ".join(repr(column) for column in undecided.missing)
         what = f"{columns} blank: the patient's eligibility is unknown"
-        yield _make_refusal(
-            name, undecided.patient, what, "write the values (last seen well counts as onset)"
-        )
+        yield make_refusal(name, undecided.patient, what, "write the values (last seen well counts as onset)")
     for patient in flow.included:
         files = list_needed_files(patient, images=table.images)
         incomplete = _find_missing_inputs(patient) if table.images else _find_unknown_volumes(patient)
         for what, remedy in (*incomplete, *find_unreadable_files(files), *_find_repeated_files(files)):
-            yield _make_refusal(name, patient, what, remedy)
+            yield make_refusal(name, patient, what, remedy)
     included = {patient.identifier for patient in flow.included}
     for group in (*find_same_scans(_list_scans(table)), *_find_same_masks(table)):
         yield from (_refuse_shared(name, use, group) for use in group if use.patient.identifier in included)
 
 
-def _make_refusal(table: str, patient: Patient, what: str, remedy: str) -> PatientRefusal:
+def make_refusal(table: str, patient: Patient, what: str, remedy: str) -> PatientRefusal:
+    """The refusal of one patient; `table` is the file's name."""
     where = f"{table}, row {patient.row}, patient {patient.identifier!r}"
     return PatientRefusal(patient, Finding(where, what, remedy))
 
@@ -137,11 +137,16 @@ def _find_resembling(path: Path) -> str | None:
 
 
 def _find_repeated_files(files: Files) -> Iterator[tuple[str, str]]:
-    """One file in two columns of one patient, such as a CT as its own mask (two CTs: `find_same_scans`)."""
+    """One file in two columns of one patient, such as a CT as its own mask (two CTs: `find_same_scans`).
+
+    A DICOM folder may hold a CT and its segmentation; whether it does is seen when it is read.
+    """
     columns: defaultdict[str, list[str]] = defaultdict(list)
     for column, path in files:
         columns[os.path.realpath(path)].append(column)
-    for names in columns.values():
+    for place, names in columns.items():
+        if Path(place).is_dir() and set(names) in _PAIRS:
+            continue
         if len(names) > 1 and not _SCANS.issuperset(names):
             yield f"{' and '.join(map(repr, names))} name one file", "correct the paths"
 
@@ -173,6 +178,6 @@ def _refuse_shared(table: str, use: ScanUse, group: tuple[ScanUse, ...]) -> Pati
         if other is not use
     )
     what = f"{use.column!r} ({use.path}) holds the same file as {others}"
-    return _make_refusal(
+    return make_refusal(
         table, use.patient, what, "find out whose it is, and correct the paths of all of them"
     )

@@ -10,14 +10,17 @@ import numpy as np
 from rich.progress import Progress
 
 from client.cohort.cases import MeasuredPatient
-from client.cohort.scans import labels_of_masks
+from client.cohort.reading_options import options_of
+from client.cohort.scans import SiteChoices, labels_of_masks
 from client.membership.site import SiteSettings
-from common.errors import Finding, ScanError
+from common.errors import Finding, Level, ScanError
 from common.imaging import preprocess
 from common.imaging.cache import Cache, content_key
-from common.imaging.formats import source_files
-from common.imaging.mask import MaskLabels, read_mask
+from common.imaging.formats import list_mask_files, source_files
+from common.imaging.mask import read_mask
+from common.imaging.options import NO_CHOICE
 from common.imaging.reader import read_scan
+from common.plan.study import StudyPlan
 from common.radiomics.batch import record_of
 from common.radiomics.markers import LABEL, MARKER_ALGORITHM, SUGGESTIONS, suggest_markers
 
@@ -39,7 +42,11 @@ class SiteSuggestions:
 
 
 def suggest_site(
-    settings: SiteSettings, measured: Sequence[MeasuredPatient], cache: Cache, progress: Progress
+    plan: StudyPlan,
+    settings: SiteSettings,
+    measured: Sequence[MeasuredPatient],
+    cache: Cache,
+    progress: Progress,
 ) -> SiteSuggestions:
     """The suggestions for every patient with CT and mask; what is in the cache is not made again.
 
@@ -50,45 +57,49 @@ def suggest_site(
     """
     suggestions: dict[str, Mapping[str, bool]] = {}
     notes = []
+    choices = SiteChoices(labels_of_masks(settings), options_of(plan, settings))
     task = progress.add_task(f"{settings.name}: {LABEL}s of markers", total=len(measured))
     for case in measured:
         patient = case.patient
         if patient.baseline_ct is not None and patient.baseline_mask is not None:
             try:
                 paths = (patient.baseline_ct, patient.baseline_mask)
-                suggestions[patient.identifier] = _suggest(paths, labels_of_masks(settings), cache)
+                suggestions[patient.identifier] = _suggest(paths, choices, cache)
             except ScanError as refusal:
                 where = f"{settings.table}, row {patient.row}, patient {patient.identifier!r}"
-                notes.append(Finding(where, f"no {LABEL} of markers: {refusal}"))
+                what, _, remedy = f"no {LABEL} of markers: {refusal}".partition(" -> ")
+                notes.append(Finding(where, what, remedy, Level.LOOK))
         progress.advance(task)
     progress.remove_task(task)
     return SiteSuggestions(suggestions, tuple(notes))
 
 
-def _suggest(paths: tuple[Path, Path], labels: MaskLabels, cache: Cache) -> Mapping[str, bool]:
+def _suggest(paths: tuple[Path, Path], choices: SiteChoices, cache: Cache) -> Mapping[str, bool]:
     ct, mask = paths
-    key = _make_key(paths, labels)
+    key = _make_key(paths, choices)
     entry = cache.find(key)
     if entry is not None:
         stored = np.load(entry.paths["suggested"]).tolist()
         return dict(zip(SUGGESTIONS, stored, strict=True))
-    scan = read_scan(ct)
-    segmentation = read_mask(mask, scan, labels)
+    scan = read_scan(ct, choices.options)
+    segmentation = read_mask(mask, scan, choices.labels)
     suggested = suggest_markers(scan, segmentation)
     flags = np.array([suggested[name] for name in SUGGESTIONS], dtype=np.bool_)
     cache.keep(key, record_of(scan, segmentation), {"suggested": flags})
     return suggested
 
 
-def _make_key(paths: tuple[Path, Path], labels: MaskLabels) -> str:
+def _make_key(paths: tuple[Path, Path], choices: SiteChoices) -> str:
     try:
-        files = [file for path in paths for file in source_files(path)]
+        files = [*source_files(paths[0]), *list_mask_files(paths[1])]
     except OSError as failure:
         raise ScanError(f"{paths[0]}: cannot be listed ({failure.strerror}) -> check permissions") from None
-    settings = {
+    settings: dict[str, object] = {
         "markers": MARKER_ALGORITHM,
         "order": list(SUGGESTIONS),
         "resampling": preprocess.PREPROCESSING_ALGORITHM,
-        "labels": asdict(labels),
+        "labels": asdict(choices.labels),
     }
+    if choices.options != NO_CHOICE:
+        settings["options"] = asdict(choices.options)
     return content_key(files, settings)

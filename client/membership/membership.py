@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from dataclasses import dataclass
 from datetime import datetime
@@ -110,9 +111,9 @@ class Membership:
     def socket(self) -> Path:
         """Where the engine listens: in the state, or where paths are short if the state's is too long."""
         path = (self.state / "run" / "engine.sock").resolve()
-        if len(str(path).encode()) <= _SOCKET_LIMIT:
+        if len(os.fsencode(path)) <= _SOCKET_LIMIT:
             return path
-        name = hashlib.sha256(str(path).encode()).hexdigest()[:16]
+        name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"rhe-{name}" / "engine.sock"
 
     @property

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from client.membership.site import SiteSettings, check_profile, check_release
-from common.errors import PolicyError
+from client.membership.site import SITE_FILE, SiteSettings, check_profile, check_release
+from common.errors import Finding, PolicyError, SiteError
 from common.messages.groups import hiding_sets_of
 from common.messages.headers import StatedPolicy
 from common.plan.study import StudyPlan
@@ -25,6 +26,22 @@ def check_plan(settings: SiteSettings, folder: Path, plan: StudyPlan) -> None:
     check_release(settings, plan)
     _check_phases(settings, plan)
     _check_hiding(settings, plan)
+
+
+def find_breaches(settings: SiteSettings, folder: Path, plan: StudyPlan) -> Iterator[Finding]:
+    """Every reason for which `check_plan` refuses the plan, not the first alone."""
+    checks: tuple[Callable[[], None], ...] = (
+        lambda: check_profile(settings, folder, plan),
+        lambda: check_release(settings, plan),
+        lambda: _check_phases(settings, plan),
+        lambda: _check_hiding(settings, plan),
+    )
+    for check in checks:
+        try:
+            check()
+        except (PolicyError, SiteError) as refusal:
+            what, _, remedy = str(refusal).partition(" -> ")
+            yield Finding(SITE_FILE, what, remedy)
 
 
 def state_policy(settings: SiteSettings) -> StatedPolicy:

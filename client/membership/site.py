@@ -9,6 +9,7 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from common.errors import PolicyError, SiteError
+from common.imaging.options import SeriesRule
 from common.plan.sections import Phase
 from common.plan.study import Name, Profile, StudyPlan
 from common.runtime.settings_file import Section, load_settings
@@ -20,12 +21,15 @@ MARKER = "SYNTHETIC.json"
 Label = Annotated[int, Field(ge=1, le=65535)]
 """A label value of a mask; 0 is the background."""
 
+LabelName = Annotated[str, Field(min_length=1, max_length=200)]
+"""A segment's name, or code as scheme:value; `*` stands for any text, and capitals do not count."""
+
 _STANDARD_MINIMUM = 20
 _STANDARD_MINIMUM_PER_CLASS = 10
 
 
 class MaskSettings(Section):
-    """Which label values the site's masks use."""
+    """Which label values and names of segments the site's masks use."""
 
     ich: tuple[Label, ...] = Field(default=(1,), min_length=1)
     """Labels of the intracerebral hemorrhage."""
@@ -33,6 +37,13 @@ class MaskSettings(Section):
     """Labels of the intraventricular hemorrhage; empty if the masks hold none."""
     ignored: tuple[Label, ...] = ()
     """Known labels that are neither, such as edema; a patient with any other label is refused."""
+
+    ich_names: tuple[LabelName, ...] = ()
+    """Names or codes of segments (DICOM SEG, RTSTRUCT, 3D Slicer) that are the intracerebral hemorrhage."""
+    ivh_names: tuple[LabelName, ...] = ()
+    """The same of the intraventricular hemorrhage."""
+    ignored_names: tuple[LabelName, ...] = ()
+    """The same of what is neither; "*" ignores whatever `ich_names` and `ivh_names` do not name."""
 
     @model_validator(mode="after")
     def _check_labels(self) -> Self:
@@ -42,6 +53,10 @@ class MaskSettings(Section):
         lost = sorted({*self.ich, *self.ivh} & set(self.ignored))
         if lost:
             raise ValueError(f"labels {lost} are a hemorrhage and ignored -> each label has one meaning")
+        names = [name.casefold() for name in (*self.ich_names, *self.ivh_names, *self.ignored_names)]
+        double = sorted({name for name in names if names.count(name) > 1})
+        if double:
+            raise ValueError(f"the names {double} occur twice -> each name has one meaning")
         return self
 
 
@@ -79,6 +94,8 @@ class SiteSettings(Section):
     """Where networks train: "auto", "cpu", "cuda", "cuda:1" or "mps"."""
     mask: MaskSettings = MaskSettings()
     """The masks' labels."""
+    series: SeriesRule = SeriesRule()
+    """Which of several CT series in a DICOM folder is read; by default a folder of several is refused."""
     policy: Policy = Policy()
     """What the site allows."""
 
@@ -139,7 +156,7 @@ def is_marked_synthetic(folder: Path) -> bool:
         marker = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return False
-    except (OSError, ValueError) as failure:
+    except (OSError, ValueError, RecursionError) as failure:
         raise SiteError(
             f"{path}: is not the simulator's marker ({failure}) -> simulate the site again"
         ) from None

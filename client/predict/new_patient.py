@@ -54,6 +54,8 @@ class NewPatient:
         Of networks, by name.
     notes : tuple of str
         What a reader should know.
+    doubts : tuple of str
+        What a person must look at, because it is probably wrong.
     """
 
     patient: Patient
@@ -66,6 +68,7 @@ class NewPatient:
     features: Reals | None = field(default=None, hash=False, compare=False)
     scores: Mapping[str, float] = field(default_factory=dict, hash=False)
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from client.answers.patient_arrays import make_design_matrix
+from client.cohort.contradictions_of_masks import find_contradicted_flags
+from client.cohort.scan_notes import compare_volumes
 from client.predict.inputs import (
     VOLUME_VARIABLES,
     Input,
@@ -31,8 +33,9 @@ from common.cards.card import (
 from common.cards.card_file import CardedModel
 from common.cards.fitted import coefficients_of, predict_risks
 from common.cards.fourier_machine import draw_named_map, form_of, risks_of
-from common.errors import CohortError, ModelError, RheError, ScanError
+from common.errors import CohortError, Level, ModelError, RheError, ScanError
 from common.imaging.mask import Mask, MaskLabels, read_mask
+from common.imaging.options import NO_CHOICE, ReadingOptions
 from common.imaging.preprocess import PREPROCESSING_ALGORITHM, prepare_inputs
 from common.imaging.reader import read_scan
 from common.imaging.scan import Scan
@@ -58,6 +61,8 @@ class Prediction:
         What the model was given.
     notes : tuple of str
         What a reader should know of scan, mask and patient.
+    doubts : tuple of str
+        What a person must look at, because scan, mask or table are probably wrong, and so is the risk.
     """
 
     identifier: str
@@ -65,6 +70,7 @@ class Prediction:
     positive: bool
     inputs: tuple[Input, ...]
     notes: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,8 @@ class Predictor:
         What the values of the masks mean.
     device : str
         As in site.toml.
+    options : ReadingOptions
+        Which of several series is read.
 
     Raises
     ------
@@ -105,6 +113,7 @@ class Predictor:
     carded: CardedModel
     labels: MaskLabels = field(default_factory=MaskLabels)
     device: str = "cpu"
+    options: ReadingOptions = NO_CHOICE
 
     def __post_init__(self) -> None:
         card, content = self.carded.card, self.carded.card.content
@@ -178,10 +187,9 @@ class Predictor:
                 f"{case.where}: the model looks at CT and mask, {lacking} is not given "
                 "-> give --ct and --mask"
             )
-        scan = read_scan(ct)
+        scan = read_scan(ct, self.options)
         segmentation = read_mask(mask, scan, self.labels)
-        notes = tuple(str(note) for note in (*scan.notes, *segmentation.notes))
-        case = replace(case, notes=(*case.notes, *notes))
+        case = _add_findings(case, scan, segmentation)
         if case.baseline is None:
             case = replace(case, baseline=segmentation.volumes(), measured=True)
         return case, scan, segmentation
@@ -203,7 +211,8 @@ class Predictor:
             else list_table_inputs(case, content)
         )
         notes = (*card.describe_origin(), *case.notes, *_list_notes(content))
-        return Prediction(case.patient.identifier, risk, risk >= card.operating_point, inputs, notes)
+        positive = risk >= card.operating_point
+        return Prediction(case.patient.identifier, risk, positive, inputs, notes, case.doubts)
 
 
 def predict_with_network(
@@ -263,6 +272,20 @@ def _refuse_other_recipe(model: str, content: Content) -> None:
         raise ModelError(
             f"{model}: takes inputs of {theirs}, not {ours} -> predict with the rhe that trained it"
         )
+
+
+def _add_findings(case: NewPatient, scan: Scan, mask: Mask) -> NewPatient:
+    """The patient with what was found on scan and mask, and what the mask contradicts in the table."""
+    patient, measured = case.patient, mask.volumes()
+    findings = (
+        *scan.notes,
+        *mask.notes,
+        *compare_volumes(case.where, "baseline", patient, measured),
+        *find_contradicted_flags(case.where, patient, measured),
+    )
+    doubts = tuple(str(finding) for finding in findings if finding.level is Level.LOOK)
+    notes = tuple(str(finding) for finding in findings if finding.level is Level.KNOW)
+    return replace(case, notes=(*case.notes, *notes), doubts=(*case.doubts, *doubts))
 
 
 def _add_features(case: NewPatient, scan: Scan, mask: Mask, content: TableContent) -> NewPatient:

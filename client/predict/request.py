@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from client.cohort.reading_options import options_of
 from client.cohort.scans import labels_of_masks
 from client.membership.site import load_site
 from client.predict.new_patient import NewPatient, add_values, make_new_patient
@@ -18,8 +18,9 @@ from common.cards.card_file import CardedModel, load_card
 from common.cards.contributors import PARTIAL
 from common.cohort.columns import WantedColumns
 from common.cohort.patient import Patient
-from common.cohort.table import read_table
-from common.errors import CohortError, Finding, ModelError, RheError, SiteError
+from common.cohort.table import CohortTable, read_table
+from common.errors import CohortError, Finding, Level, ModelError, RheError, SiteError
+from common.plain_text import escape_surrogates
 from common.plan.study import load_plan
 from common.runtime.storage import write_atomically
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 RESEARCH_USE = "For research use only: not a medical device, not for decisions about patients."
+
+LOOK_HEADING = Level.LOOK.replace(" ", "_")
+"""Column of a CSV file with what a person must look at before the risk is believed."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class ModelPredictions:
     card : ModelCard
         Of the model.
     outcomes : tuple of Prediction or Declined
-        In the order of the patients.
+        In the order of the patients; rows of a table that cannot be used are the last.
     """
 
     card: ModelCard
@@ -103,14 +107,25 @@ def predict_patients(request: PredictRequest, progress: Progress) -> ModelPredic
                 f"{request.model}: is a model of plan {carded.card.plan_hash[:12]}, not of {digest[:12]} "
                 "-> give the plan that trained it"
             )
-    predictor, patients = (
-        _read_folder(request, carded) if request.folder else _read_one_patient(request, carded)
-    )
+    if request.folder:
+        predictor, patients, declined = _read_folder(request, carded)
+    else:
+        (predictor, patients), declined = _read_one_patient(request, carded), []
     task = progress.add_task("predicting", total=len(patients))
-    return ModelPredictions(carded.card, predictor.predict(patients, lambda: progress.advance(task)))
+    outcomes = predictor.predict(patients, lambda: progress.advance(task))
+    return ModelPredictions(carded.card, (*outcomes, *declined))
 
 
-def _read_folder(request: PredictRequest, carded: CardedModel) -> tuple[Predictor, list[NewPatient]]:
+def _read_folder(
+    request: PredictRequest, carded: CardedModel
+) -> tuple[Predictor, list[NewPatient], list[Declined]]:
+    """The predictor, the patients whom the request names, and rows of the table that cannot be used.
+
+    Raises
+    ------
+    SiteError
+        If the request contradicts itself, or site.toml is unusable.
+    """
     if request.folder is None or request.ct or request.mask or request.table or request.values:
         raise SiteError(
             "--folder takes everything from the site folder -> leave out --ct, --mask, --table, --set"
@@ -122,11 +137,18 @@ def _read_folder(request: PredictRequest, carded: CardedModel) -> tuple[Predicto
         root=request.folder,
         wanted=WantedColumns(images=images, complete=False),
     )
-    chosen = (
-        table.patients if request.patient is None else (_choose_row(table.path, table.patients, request),)
-    )
-    patients = [make_new_patient(patient, f"{table.path.name}, row {patient.row}") for patient in chosen]
-    return Predictor(carded, labels_of_masks(settings), settings.device), patients
+    everybody = request.patient is None
+    chosen = table.patients if everybody else (_choose_row(table, request),)
+    declined = [
+        Declined(row.identifier or f"row {row.row}", CohortError(row.findings))
+        for row in (table.rejected if everybody else ())
+    ]
+    patients = [
+        _add_doubts(make_new_patient(patient, f"{table.path.name}, row {patient.row}"), table)
+        for patient in chosen
+    ]
+    options = options_of(None, settings)
+    return Predictor(carded, labels_of_masks(settings), settings.device, options), patients, declined
 
 
 def _needs_images(content: Content) -> bool:
@@ -140,19 +162,35 @@ def _read_one_patient(request: PredictRequest, carded: CardedModel) -> tuple[Pre
         patient = Patient(request.patient or "patient", 0, request.ct, request.mask, None, None, {})
         return Predictor(carded), [add_values(make_new_patient(patient), request.values)]
     table = read_table(request.table, wanted=WantedColumns(images=False, complete=False))
-    row = _choose_row(request.table, table.patients, request)
+    row = _choose_row(table, request)
     ct, mask = request.ct or row.baseline_ct, request.mask or row.baseline_mask
     patient = Patient(row.identifier, row.row, ct, mask, None, None, row.values)
     source = f"{request.table.name}, row {row.row}"
-    return Predictor(carded), [add_values(make_new_patient(patient, source), request.values)]
+    case = add_values(make_new_patient(patient, source), request.values)
+    return Predictor(carded), [_add_doubts(case, table)]
 
 
-def _choose_row(table: Path, patients: Sequence[Patient], request: PredictRequest) -> Patient:
-    matches = [patient for patient in patients if request.patient in {None, patient.identifier}]
-    if len(matches) == 1:
+def _add_doubts(case: NewPatient, table: CohortTable) -> NewPatient:
+    """The patient with what a person must look at in the table, such as a column in another unit."""
+    return replace(case, doubts=(*case.doubts, *(str(note) for note in table.notes)))
+
+
+def _choose_row(table: CohortTable, request: PredictRequest) -> Patient:
+    """The patient whom the request names, or the only one; rows of others may be faulty.
+
+    Raises
+    ------
+    CohortError
+        If there is no such patient, or the row cannot be used.
+    """
+    faulty = [row for row in table.rejected if row.identifier == request.patient]
+    if faulty:
+        raise CohortError(tuple(finding for row in faulty for finding in row.findings))
+    matches = [patient for patient in table.patients if request.patient in {None, patient.identifier}]
+    if len(matches) == 1 and (request.patient is not None or not table.rejected):
         return matches[0]
-    what = f"has no patient {request.patient!r}" if not matches else f"has {len(matches)} patients"
-    raise CohortError((Finding(table.name, what, "give --patient with one of its identifiers"),))
+    what = f"has no patient {request.patient!r}" if not matches else f"has {table.size} patients"
+    raise CohortError((Finding(table.path.name, what, "give --patient with one of its identifiers"),))
 
 
 def make_risk_table(predictions: ModelPredictions) -> Table:
@@ -169,9 +207,10 @@ def make_risk_table(predictions: ModelPredictions) -> Table:
             lines.add_row(outcome.identifier, "", "refused", "", str(outcome.failure))
         else:
             inputs = "\n".join(f"{entry.name} = {entry.value} ({entry.source})" for entry in outcome.inputs)
-            lines.add_row(
-                outcome.identifier, f"{outcome.risk:.4f}", _decide(outcome), inputs, "\n".join(outcome.notes)
-            )
+            doubts = [f"{Level.LOOK}: {doubt}" for doubt in outcome.doubts]
+            decision = f"{_decide(outcome)}, {Level.LOOK}" if doubts else _decide(outcome)
+            notes = "\n".join((*doubts, *outcome.notes))
+            lines.add_row(outcome.identifier, f"{outcome.risk:.4f}", decision, inputs, notes)
     return lines
 
 
@@ -186,13 +225,14 @@ def write_csv(predictions: ModelPredictions, path: Path) -> None:
     predicted = [outcome for outcome in predictions.outcomes if isinstance(outcome, Prediction)]
     names = list(dict.fromkeys(entry.name for prediction in predicted for entry in prediction.inputs))
     sources = [f"{name} (source)" for name in names]
-    headings = ["patient", "model", "arm", "plan", "risk", "operating_point", "decision", "notes"]
+    headings = ["patient", "model", "arm", "plan", "risk", "operating_point", "decision"]
+    headings += [LOOK_HEADING, "notes"]
     text = io.StringIO()
     writer = csv.DictWriter(text, [*headings, *names, *sources], lineterminator="\n")
     writer.writeheader()
     for outcome in predictions.outcomes:
         writer.writerow(_make_row(predictions.card, outcome))
-    write_atomically(path, text.getvalue().encode(), private=True)
+    write_atomically(path, escape_surrogates(text.getvalue()).encode(), private=True)
 
 
 def _make_row(card: ModelCard, outcome: Prediction | Declined) -> dict[str, str]:
@@ -201,6 +241,7 @@ def _make_row(card: ModelCard, outcome: Prediction | Declined) -> dict[str, str]
     if isinstance(outcome, Declined):
         return row | {"decision": "refused", "notes": str(outcome.failure)}
     row |= {"risk": repr(outcome.risk), "decision": _decide(outcome), "notes": "; ".join(outcome.notes)}
+    row[LOOK_HEADING] = "; ".join(outcome.doubts)
     row |= {entry.name: entry.value for entry in outcome.inputs}
     return row | {f"{entry.name} (source)": entry.source for entry in outcome.inputs}
 

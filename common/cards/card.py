@@ -64,7 +64,7 @@ class Metric(CardPart):
     method: str
     """Method of the interval."""
     reason: str = ""
-    """Why there is no AUC."""
+    """Why there is no AUC, or no interval of it."""
 
 
 class NetworkContent(CardPart):

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from common.cards.card import CARD_VERSION, ModelCard, NetworkContent
 from common.errors import ModelError, StorageError
 from common.models.checkpoint import Checkpoint, load, save
+from common.plain_text import is_unicode
 from common.runtime.storage import write_atomically
 
 CARD_KEY = "card"
@@ -95,7 +96,7 @@ def _load_network(path: Path) -> CardedModel:
     text = checkpoint.metadata.get(CARD_KEY)
     if text is None:
         raise ModelError(f"{path}: has no model card -> give a model of a study that was finished")
-    card = _card_of(path, json.loads(text))
+    card = _card_of(path, _parse(path, text))
     if not isinstance(card.content, NetworkContent):
         raise ModelError(f"{path}: the card of a {card.content.kind} model beside weights -> {_REMEDY}")
     if checkpoint.metadata.get("plan") != card.plan_hash:
@@ -113,10 +114,7 @@ def _load_table_model(path: Path) -> CardedModel:
         raise ModelError(f"{path}: no such file -> give a model of a finished study") from None
     except OSError as failure:
         raise StorageError(f"{path}: cannot be read ({failure.strerror})") from None
-    try:
-        document = json.loads(content)
-    except ValueError:
-        raise ModelError(f"{path}: is truncated or no JSON file -> {_REMEDY}") from None
+    document = _parse(path, content)
     if not isinstance(document, dict) or CARD_KEY not in document:
         raise ModelError(f"{path}: has no model card -> give a model of a study that was finished")
     # Compared as bytes: a digest over values alone would miss two spellings of one value.
@@ -126,6 +124,24 @@ def _load_table_model(path: Path) -> CardedModel:
     if isinstance(card.content, NetworkContent):
         raise ModelError(f"{path}: the card of a network without its weights -> give its .safetensors file")
     return CardedModel(card)
+
+
+def _parse(path: Path, content: bytes | str) -> Any:
+    """The parsed JSON.
+
+    Raises
+    ------
+    ModelError
+        If it is none, or spells half a character, which no card holds and no file or terminal can show.
+    """
+    try:
+        document = json.loads(content)
+        whole = is_unicode(json.dumps(document, ensure_ascii=False))
+    except (ValueError, RecursionError):
+        raise ModelError(f"{path}: is truncated or no JSON file -> {_REMEDY}") from None
+    if not whole:
+        raise ModelError(f"{path}: holds a text that is no Unicode (a lone surrogate) -> {_REMEDY}")
+    return document
 
 
 def _envelop(card: Any) -> bytes:

@@ -18,12 +18,21 @@ from typing import TypeAlias
 
 from common.cohort.schema import Variable
 from common.cohort.sheet import SheetCell
+from common.cohort.units import guess_unit
 
 VariableValue: TypeAlias = float | str | Path
 """A binary (0.0 or 1.0) or continuous variable's number, a level, an identifier or a path."""
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
+_THOUSANDS = re.compile(
+    r"[+-]?[0-9]{1,3}"
+    r"((,[0-9]{3})+(\.[0-9]+)?|(\.[0-9]{3})+(,[0-9]+)?|([ '\u2019][0-9]{3})+([.,][0-9]+)?)"
+)
+_DATE = re.compile(
+    r"[0-9]{1,4}[-./][0-9]{1,2}([-./][0-9]{1,4})?"
+    r"|[0-9]{1,2}[-. ]?[^\W\d]{3,9}([-. ][0-9]{2,4})?|[^\W\d]{3,9}[-. ][0-9]{1,4}"
+)
 _DRIVE = re.compile(r"[A-Za-z]:")
 _MISSING_MARKS = frozenset(
     {"na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "/", "unknown", "missing", "n.a.", "nd"}
@@ -95,14 +104,19 @@ class CellReader:
                 return refused
         elif isinstance(cell, bool) and variable.kind != "binary":
             return RefusedCell(f"{cell} is not a number", f"write {variable.allowed}")
-        value = float(cell)
+        try:
+            value = float(cell)
+        except OverflowError:  # a workbook's whole number may have any number of digits
+            value = math.inf
         if not math.isfinite(value):
             return RefusedCell(f"{cell} is not a finite number", f"write {variable.allowed}")
         if variable.kind == "binary" and value not in {0.0, 1.0}:
             return RefusedCell(f"{cell} is neither 0 nor 1", "write 1 for yes, 0 for no, nothing for unknown")
         if variable.possible is not None and value not in variable.possible:
             what = f"{value:g} {variable.unit}".strip()
-            return RefusedCell(f"{what} is impossible (possible: {variable.allowed})", "check value and unit")
+            guess = guess_unit(variable, value)
+            remedy = f"check value and unit: {guess}" if guess else "check value and unit"
+            return RefusedCell(f"{what} is impossible (possible: {variable.allowed})", remedy)
         return value
 
     def _refuse_text(self, text: str) -> RefusedCell | None:
@@ -113,7 +127,7 @@ class CellReader:
             remedy = f"write {text.replace(',', '.')}" if certain else "write it with a decimal point"
             return RefusedCell(f"{text!r} has a decimal comma", remedy)
         if not _NUMBER.fullmatch(text):
-            return RefusedCell(f"{text!r} is not a number", "write digits with a decimal point and no unit")
+            return _explain_no_number(text)
         if self.typed:
             return RefusedCell(
                 f"{text!r} is a number kept as text, which Excel may have misread",
@@ -139,6 +153,23 @@ class CellReader:
                 f"{cell!r} leads out of the site's folder", "move or link the data into the site's folder"
             )
         return path
+
+
+def _explain_no_number(text: str) -> RefusedCell:
+    """Why this text is no number, by its usual causes."""
+    plain = unicodedata.normalize("NFKC", text)
+    if _THOUSANDS.fullmatch(plain):
+        separator = next(character for character in plain if character in ",. '\u2019")
+        bare = plain.replace(separator, "").replace(",", ".")
+        return RefusedCell(f"{text!r} is not a number: it has a thousands separator", f"write {bare}")
+    if _DATE.fullmatch(text):
+        return RefusedCell(
+            f"{text!r} is not a number but a date: Excel turns numbers such as 1.5 or 3-4 into dates",
+            "format the column as number or text and type the value again",
+        )
+    if plain != text and _NUMBER.fullmatch(plain):
+        return RefusedCell(f"{text!r} is not a number: its digits are not the usual ones", f"write {plain}")
+    return RefusedCell(f"{text!r} is not a number", "write digits with a decimal point and no unit")
 
 
 def _refuse_in_any_column(variable: Variable, cell: SheetCell) -> RefusedCell | None:

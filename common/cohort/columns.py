@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 
+from common.cohort.column_letters import column_letter
 from common.cohort.schema import VARIABLES, Variable, find_variable
 from common.cohort.sheet import TableSheet
 from common.errors import Finding
@@ -83,22 +85,6 @@ class MatchedColumns:
     images: bool
 
 
-def column_letter(index: int) -> str:
-    """The letters by which a spreadsheet names the column of this index (from 0).
-
-    Examples
-    --------
-    >>> column_letter(0), column_letter(27)
-    ('A', 'AB')
-    """
-    letters = ""
-    number = index + 1
-    while number:
-        number, remainder = divmod(number - 1, 26)
-        letters = chr(ord("A") + remainder) + letters
-    return letters
-
-
 def match_columns(
     table: str, sheet: TableSheet, wanted: WantedColumns
 ) -> tuple[MatchedColumns, list[Finding]]:
@@ -152,7 +138,9 @@ def match_columns(
 
 def _find_resembling(heading: str, absent: list[Variable]) -> str | None:
     """The schema's column that this heading misspells; None if the column is the hospital's own."""
-    normal = "_".join(heading.casefold().replace("-", " ").replace("_", " ").split())
+    # NFKC, because keyboards for Chinese and Japanese write letters of another width that look alike
+    plain = unicodedata.normalize("NFKC", heading).casefold()
+    normal = "_".join(plain.replace("-", " ").replace("_", " ").split())
     known = {variable.name: variable.name for variable in absent}
     known |= {variable.label.casefold().replace(" ", "_"): variable.name for variable in absent}
     near = difflib.get_close_matches(normal, known, n=1, cutoff=_RESEMBLES)

@@ -9,8 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 
-from common.cohort.table import CohortTable, Patient
+from common.cohort.table import CohortTable, Patient, RejectedRow
+from common.errors import Finding, Level
+
+_FEWEST = 5
+"""Patients from which the share that a criterion excludes tells something."""
 
 
 @dataclass(frozen=True)
@@ -86,24 +91,27 @@ class Undecided:
 
 @dataclass(frozen=True)
 class Flow:
-    """Patients of a table: screened, excluded, included.
+    """Rows of a table: screened, rejected, excluded, included.
 
     Attributes
     ----------
     screened : int
-        Rows of the table.
+        Rows of the table, rejected ones too.
     exclusions : tuple of Exclusion
         One for each criterion, in order, including criteria that exclude nobody.
     undecided : tuple of Undecided
         Patients whose eligibility the table does not decide; neither included nor counted as excluded.
     included : tuple of Patient
         In the table's order.
+    rejected : tuple of RejectedRow
+        Rows that cannot be used, whose eligibility is not judged.
     """
 
     screened: int
     exclusions: tuple[Exclusion, ...]
     undecided: tuple[Undecided, ...]
     included: tuple[Patient, ...]
+    rejected: tuple[RejectedRow, ...] = ()
 
     @property
     def excluded(self) -> tuple[int, ...]:
@@ -130,11 +138,38 @@ def apply_exclusions(table: CohortTable) -> Flow:
         else:
             included.append(patient)
     return Flow(
-        screened=len(table.patients),
+        screened=table.size,
         exclusions=tuple(Exclusion(criterion, tuple(excluded[criterion.name])) for criterion in CRITERIA),
         undecided=tuple(undecided),
         included=tuple(included),
+        rejected=table.rejected,
     )
+
+
+def note_exclusions(table: CohortTable, flow: Flow) -> tuple[Finding, ...]:
+    """What a person has to look at: a criterion that excludes most patients is more often a column misread.
+
+    Parameters
+    ----------
+    table : CohortTable
+        The patients.
+    flow : Flow
+        Who is excluded.
+    """
+    judged = len(table.patients)
+    notes = []
+    for exclusion in flow.exclusions:
+        excluded = len(exclusion.patients)
+        if judged >= _FEWEST and 2 * excluded > judged:
+            criterion = exclusion.criterion
+            cells = [patient.value(criterion.variable) for patient in table.patients]
+            values = [cell for cell in cells if isinstance(cell, float)]
+            span = f"{min(values):g} to {max(values):g}, median {median(values):g}"
+            what = f"{criterion.label!r} excludes {excluded} of {judged} patients; the column holds {span}"
+            remedy = "check the column's unit and meaning; if it is right, nothing is to be done"
+            where = f"{table.path.name}, column {criterion.variable!r}"
+            notes.append(Finding(where, what, remedy, Level.LOOK))
+    return tuple(notes)
 
 
 def _find_first_failing(patient: Patient) -> Criterion | None:

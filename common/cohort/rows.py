@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from common.cohort.cells import CellReader, RefusedCell, VariableValue
-from common.cohort.columns import MatchedColumns
+from common.cohort.columns import MatchedColumn, MatchedColumns
 from common.cohort.contradictions import find_contradictions
 from common.cohort.patient import Patient
 from common.cohort.repeated_readings import MASK_COLUMN, Reading, find_reading, place_of_reading
 from common.cohort.sheet import SheetRow
 from common.errors import Finding
 
+_TOTALS = frozenset(
+    {
+        *("total", "totals", "grand total", "sum", "mean", "average", "median", "count", "std dev"),
+        *("summe", "gesamt", "mittelwert", "anzahl", "total general", "somme", "moyenne", "suma", "promedio"),
+    }
+)
+"""What stands before a line of totals, which is no patient."""
 
-def read_row(
-    row: SheetRow, columns: MatchedColumns, reader: CellReader
-) -> tuple[Patient | None, list[Finding]]:
-    """The patient, and every violation of the row (without the file's name).
 
-    The patient is None only if the row has no identifier. It is returned together with violations, so that
-    duplicates are found among all rows.
+@dataclass(frozen=True)
+class ReadRow:
+    """What a row of the table gave.
+
+    Attributes
+    ----------
+    number : int
+        As a spreadsheet shows it.
+    patient : Patient or None
+        None only if the row has no identifier; there with violations too, so that duplicates are found among
+        all rows.
+    findings : tuple of Finding
+        Every violation, without the file's name.
     """
+
+    number: int
+    patient: Patient | None
+    findings: tuple[Finding, ...]
+
+
+def read_row(row: SheetRow, columns: MatchedColumns, reader: CellReader) -> ReadRow:
+    """The row's patient and every violation."""
     findings = _check_width(row, columns)
     values: dict[str, VariableValue] = {}
     for column in columns.matched:
@@ -30,6 +53,7 @@ def read_row(
             findings.append(Finding(f"row {row.number}, {column.where}", value.what, value.remedy))
         elif value is not None:
             values[column.variable.name] = value
+            findings += _check_identifier(row.number, column, value)
         elif column.variable.name == "patient":
             findings.append(
                 Finding(
@@ -42,7 +66,21 @@ def read_row(
         Finding(f"row {row.number}, {finding.where}", finding.what, finding.remedy)
         for finding in find_contradictions(values)
     ]
-    return _make_patient(row.number, values, columns), findings
+    return ReadRow(row.number, _make_patient(row.number, values, columns), tuple(findings))
+
+
+def _check_identifier(number: int, column: MatchedColumn, identifier: VariableValue) -> list[Finding]:
+    """A finding if the row is no patient's: a line of totals, or the headings of a second table."""
+    name = str(identifier).casefold().rstrip(":")
+    if column.variable.name != "patient":
+        return []
+    if name in _TOTALS:
+        what, remedy = f"{identifier!r} is a line of totals, no patient", "delete the line"
+    elif name == "patient":
+        what, remedy = "the headings stand here again", "delete the line; keep one table in a sheet"
+    else:
+        return []
+    return [Finding(f"row {number}, {column.where}", what, remedy)]
 
 
 def _check_width(row: SheetRow, columns: MatchedColumns) -> list[Finding]:

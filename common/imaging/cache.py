@@ -19,9 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from common.errors import ScanError, StorageError
+from common.errors import Level, ScanError, StorageError
+from common.imaging.scan import ScanHeaders
 from common.runtime.settings_file import Section
 from common.runtime.storage import write_atomically
+
+READING_ALGORITHM = 2
+"""Raised with every change of what reading a scan or a mask gives, refuses or notes: it makes caches anew.
+
+A model's card does not state it: inputs of scans that are still accepted are the same.
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +42,8 @@ class ScanNote(Section):
     """The finding, with the value."""
     remedy: str
     """What to do, if anything."""
+    level: Level
+    """What follows from it."""
 
 
 class ScanRecord(Section):
@@ -46,10 +55,14 @@ class ScanRecord(Section):
     """Volume of IVH in ml, on the mask's original grid."""
     voxels: str
     """Digest of the scan's HU: equal scans in different files have the same digest."""
+    labels: str = ""
+    """Digest of the mask's labels on its own grid; empty where there is no mask."""
     rectangle: tuple[int, ...] = ()
     """Start and count of the 2D crop along (z, y, x); empty where nothing was cropped."""
     notes: tuple[ScanNote, ...] = ()
     """What should be known about the scan."""
+    headers: ScanHeaders | None = None
+    """What DICOM says of patient and time; none where the format cannot say it."""
 
 
 class Manifest(Section):
@@ -163,7 +176,8 @@ def content_key(files: Iterable[Path], settings: Mapping[str, Any]) -> str:
     ScanError
         If a file cannot be read.
     """
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    everything = {"reading": READING_ALGORITHM, **settings}
+    digest = hashlib.sha256(json.dumps(everything, sort_keys=True).encode())
     for file in files:
         try:
             digest.update(file_digest(file).encode())

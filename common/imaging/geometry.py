@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from common.types import Flags, Reals
 
@@ -118,6 +119,12 @@ class Geometry:
         starts = np.linalg.norm(self.positions_mm - other.positions_mm, axis=1).max()
         corners = np.linalg.norm(self.corners_mm() - other.corners_mm(), axis=1).max()
         return float(max(starts, corners))
+
+    def locate(self, slices: NDArray[np.intp], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Reals:
+        """Centre of each voxel with these indices, shape (voxels, 3)."""
+        across, down = self.axes * np.array(self.spacing_mm)[:, None]
+        points: Reals = self.positions_mm[slices] + columns[:, None] * across + rows[:, None] * down
+        return points
 
     def indices_of(self, points_mm: Reals) -> Reals:
         """Continuous index (slice, row, column) of each point, shape (..., 3).

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.imaging.grid import Box
+from common.imaging.crop import find_largest_slice
+from common.imaging.grid import Box, Grid
 from common.imaging.mask import Mask
 from common.imaging.nearest import resample_labels
 from common.imaging.preprocess import Prepared
@@ -44,12 +45,30 @@ class Overview:
 
 def make_overview(scan: Scan, mask: Mask, prepared: Prepared, recipe: Recipe) -> Overview:
     """The complete slice of which a 2D network sees a part, with its labels and the histogram."""
-    index, (_, rows, columns) = prepared.crops.rectangle.start[0], prepared.grid.shape
-    plane = Box((index, 0, 0), (1, rows, columns))
-    pixels = window(resample(scan.voxels, prepared.grid, plane), recipe)[0]
+    labels, within = resample_labels(mask.voxels, prepared.grid)
+    index = prepared.crops.rectangle.start[0] - within.start[0]
+    return _show_slice(scan, mask, prepared.grid, (labels, within, index), recipe)
+
+
+def make_whole_overview(scan: Scan, mask: Mask, recipe: Recipe) -> Overview | None:
+    """The slice with the largest area of any label; None if none is left at the recipe's spacing."""
+    grid = Grid(scan.geometry, recipe.spacing_mm)
+    labels, within = resample_labels(mask.voxels, grid)
+    if not labels.any():
+        return None
+    return _show_slice(scan, mask, grid, (labels, within, find_largest_slice(labels > 0)), recipe)
+
+
+def _show_slice(
+    scan: Scan, mask: Mask, grid: Grid, lesion: tuple[Labels, Box, int], recipe: Recipe
+) -> Overview:
+    """One slice of the grid; `lesion` are the labels, the box that they fill, and the slice within it."""
+    part, within, index = lesion
+    _, rows, columns = grid.shape
+    plane = Box((within.start[0] + index, 0, 0), (1, rows, columns))
+    pixels = window(resample(scan.voxels, grid, plane), recipe)[0]
     labels = np.zeros((rows, columns), dtype=np.uint8)
-    part, within = resample_labels(mask.voxels, prepared.grid)
-    labels[within.slices[1:]] = part[index - within.start[0]]
+    labels[within.slices[1:]] = part[index]
     return Overview((pixels * 255).round().astype(np.uint8), labels, _count_hu(scan, mask))
 
 

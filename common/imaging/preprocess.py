@@ -23,6 +23,9 @@ from common.types import Pixels
 PREPROCESSING_ALGORITHM = 1
 """Version of the preprocessing, increased whenever the same files give other numbers; part of cache keys."""
 
+_LEAST_SIDE = 2
+"""Rows and columns of the smallest crop: a voxel or a line, enlarged to an image, shows no lesion."""
+
 
 @dataclass(frozen=True, eq=False)
 class Crops:
@@ -73,7 +76,7 @@ def prepare_inputs(scan: Scan, mask: Mask, recipe: Recipe, shapes: tuple[InputSh
     Raises
     ------
     ScanError
-        If the mask has no voxel of the lesion, or none is left at the recipe's spacing.
+        If the mask has no voxel of the lesion, or at the recipe's spacing none or only a line is left.
     """
     grid = Grid(scan.geometry, recipe.spacing_mm)
     crops = locate_crops(mask, grid, recipe)
@@ -94,7 +97,7 @@ def locate_crops(mask: Mask, grid: Grid, recipe: Recipe) -> Crops:
     Raises
     ------
     ScanError
-        If the mask has no voxel of the lesion, or none is left at the recipe's spacing.
+        If the mask has no voxel of the lesion, or at the recipe's spacing none or only a line is left.
     """
     labels, within = resample_labels(mask.voxels, grid)
     lesion = labels == ICH if recipe.lesion == "ICH" else labels > 0
@@ -108,7 +111,13 @@ def locate_crops(mask: Mask, grid: Grid, recipe: Recipe) -> Crops:
         raise ScanError(f"{mask.source}: the lesion ({recipe.lesion}) {why} -> check the mask")
     index = find_largest_slice(lesion)
     plane = Box((within.start[0] + index, *within.start[1:]), (1, *within.count[1:]))
-    return Crops(
-        widen(find_bounding_box(lesion[index : index + 1], plane), recipe, (1, 2)),
-        widen(find_bounding_box(lesion, within), recipe, (0, 1, 2)),
-    )
+    rectangle = widen(find_bounding_box(lesion[index : index + 1], plane), recipe, (1, 2))
+    _, height, width = rectangle.count
+    if min(height, width) < _LEAST_SIDE:
+        raise ScanError(
+            f"{mask.source}: the lesion ({recipe.lesion}) is too small for an image: its largest slice has "
+            f"{width} x {height} voxels of {recipe.spacing_mm[0]:g} x {recipe.spacing_mm[1]:g} mm, at least "
+            f"{_LEAST_SIDE} x {_LEAST_SIDE} are needed -> check that the mask marks the whole hematoma, or "
+            "exclude the patient"
+        )
+    return Crops(rectangle, widen(find_bounding_box(lesion, within), recipe, (0, 1, 2)))

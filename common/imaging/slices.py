@@ -1,4 +1,4 @@
-"""A series' slices in the order of their true positions; gaps and duplicates refused (PS3.3 C.7.6.2.1.1)."""
+"""A series' slices in the order of their true positions; doubles and gaps are found (PS3.3 C.7.6.2.1.1)."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import Finding, ScanError
-from common.types import Reals
+from common.errors import Finding, Level, ScanError
+from common.imaging.options import MissingSlices
+from common.types import Flags, Reals
 
 SAME_POSITION_MM = 0.01
 """Slices nearer than this lie at one position."""
+ROUNDING_MM = 0.02
+"""Scanners round positions to 0.01 mm: two steps may then differ by this much."""
 _STEP_TOLERANCE = 0.01
-"""Steps that differ by at most this share of the median are one spacing."""
-_SHORTEST_RUN = 2
-"""Fewest steps in either part of a two-thickness protocol."""
-_THICKNESS_TOLERANCE = 0.05
-"""Largest share by which Slice Thickness may differ from the spacing."""
+"""Steps that differ by at most this share of the usual one are one spacing."""
+_SHORTEST_PART = 3
+"""Fewest slices in either part of a two-thickness protocol."""
+_WHOLE_TOLERANCE = 0.05
+"""A gap is a multiple of the usual step, up to this share of the step."""
+_MOST_MISSING = 0.1
+"""Largest share of slices that may be missing, if any may."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,33 +45,90 @@ class SlicePosition:
     thickness_mm: float | None
 
 
+@dataclass(frozen=True)
+class SliceOrder:
+    """The slices by position.
+
+    Attributes
+    ----------
+    indices : tuple of int
+        Of the given slices, along the normal.
+    gaps : tuple of int
+        Places in `indices` behind which slices are missing.
+    notes : tuple of Finding
+        On uneven spacing.
+    """
+
+    indices: tuple[int, ...]
+    gaps: tuple[int, ...] = ()
+    notes: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Neighbouring slices of one spacing.
+
+    Attributes
+    ----------
+    first : int
+        Place of the first slice in the order.
+    steps : Reals of shape (slices - 1,)
+        Between the slices, in mm.
+    usual_mm : float
+        The step that most of them have.
+    """
+
+    first: int
+    steps: Reals
+    usual_mm: float
+
+    def find_odd(self) -> list[int]:
+        """Which steps are not the usual one."""
+        if np.ptp(self.steps) <= _tolerance_mm(self.usual_mm):
+            return []
+        odd = np.flatnonzero(~_is_near(self.steps, self.usual_mm))
+        # Two steps that are both just near enough differ by too much from each other
+        return [int(index) for index in odd] or [int(np.abs(self.steps - self.usual_mm).argmax())]
+
+    def count_missed(self, index: int) -> int | None:
+        """How many slices fit into a step; None if the step is no multiple of the usual one."""
+        times = float(self.steps[index]) / self.usual_mm
+        return round(times) - 1 if times > 1.5 and abs(times - round(times)) <= _WHOLE_TOLERANCE else None
+
+    def stands_alone(self, index: int) -> bool:
+        """Whether a step is unlike both of its neighbours, and so of no run of equal ones."""
+        beside = np.r_[self.steps[max(index - 1, 0) : index], self.steps[index + 1 : index + 2]]
+        return not _is_near(beside, float(self.steps[index])).any()
+
+
 def order_slices(
-    source: Path, slices: Sequence[SlicePosition], normal: Reals
-) -> tuple[list[int], tuple[Finding, ...]]:
-    """Indices of the slices by position along the normal, and notes on uneven spacing.
+    source: Path, slices: Sequence[SlicePosition], normal: Reals, missing: MissingSlices = "refuse"
+) -> SliceOrder:
+    """The slices by position along the normal, with notes on uneven spacing.
 
     Raises
     ------
     ScanError
-        If two slices lie at one position, one is missing, or the spacing follows no known protocol.
+        If two slices lie at one position, one is missing (unless that is allowed), or the spacing follows no
+        known protocol.
     """
     heights = np.array([place.position_mm @ normal for place in slices])
     order = [int(index) for index in np.argsort(heights, kind="stable")]
-    steps = np.diff(heights[order])
+    ordered, steps = [slices[index] for index in order], np.diff(heights[order])
     if len(steps) < 1:
         raise ScanError(f"{source}: the series has one slice only -> export the whole series")
-    _refuse_doubles(source, [slices[index] for index in order], steps)
-    if steps.max() - steps.min() <= _STEP_TOLERANCE * np.median(steps):
-        return order, ()
-    change = _find_thickness_change(steps, [slices[index].thickness_mm for index in order])
-    if change is None:
-        raise ScanError(_describe_gap(source, [slices[index] for index in order], steps))
-    note = Finding(
-        str(source),
-        f"two slice spacings, {steps[0]:.3g} and {steps[-1]:.3g} mm (from slice {change + 1})",
-        "nothing to do: resampled from the true positions",
-    )
-    return order, (note,)
+    _refuse_doubles(source, ordered, steps)
+    parts = _divide(steps, [place.thickness_mm for place in ordered])
+    odd = [(part, index) for part in parts for index in part.find_odd()]
+    missed = [part.count_missed(index) for part, index in odd]
+    lost = sum(number or 0 for number in missed)
+    if odd and (missing == "refuse" or None in missed or lost > max(1, _MOST_MISSING * len(slices))):
+        raise ScanError(f"{source}: {_describe_oddity(ordered, odd, missed)}")
+    gaps = tuple(part.first + index for part, index in odd)
+    notes = [_note_gap(source, ordered, steps, gap) for gap in gaps]
+    if len(parts) == 2:
+        notes.insert(0, _note_two_spacings(source, parts))
+    return SliceOrder(tuple(order), gaps, tuple(notes))
 
 
 def _refuse_doubles(source: Path, slices: Sequence[SlicePosition], steps: Reals) -> None:
@@ -74,51 +136,79 @@ def _refuse_doubles(source: Path, slices: Sequence[SlicePosition], steps: Reals)
     if doubled.size:
         first = int(doubled[0])
         raise ScanError(
-            f"{source}: {doubled.size} slice position(s) occur twice, first in {slices[first].name} and "
-            f"{slices[first + 1].name} -> remove the copies or the second acquisition"
+            f"{source}: {doubled.size} slice position(s) occur twice with different pixels, first in "
+            f"{slices[first].name} and {slices[first + 1].name} -> remove the second acquisition"
         )
 
 
-def _find_thickness_change(steps: Reals, thickness_mm: Sequence[float | None]) -> int | None:
-    """Index of the first slice of the second part of a two-thickness protocol; None if it is none.
+def _divide(steps: Reals, thickness_mm: Sequence[float | None]) -> list[_Part]:
+    """The two parts of a two-thickness protocol, else one part.
 
-    Each part has one spacing over at least two steps. Between the parts there may be one step of half of
-    each: the distance between the centres of contiguous slices of different thickness. The headers' thickness
-    must change where the spacing does; without it, nothing distinguishes a protocol from missing slices.
+    The headers' thickness must change exactly once: without it, nothing distinguishes a protocol from missing
+    slices. The step at the change belongs to neither part, because the parts may overlap or leave a little
+    between them; more than a slice of each is a gap.
     """
-    changes = np.flatnonzero(np.abs(np.diff(steps)) > _STEP_TOLERANCE * steps[:-1]) + 1
-    if len(changes) == 2 and changes[1] == changes[0] + 1:
-        middle = (steps[0] + steps[-1]) / 2
-        if abs(steps[changes[0]] - middle) > _STEP_TOLERANCE * middle:
-            return None
-        change = int(changes[1])
-    elif len(changes) == 1:
-        change = int(changes[0])
+    whole = [_Part(0, steps, _find_usual(steps))]
+    if any(value is None for value in thickness_mm):
+        return whole
+    known = np.array(thickness_mm, dtype=float)
+    changes = np.flatnonzero(np.abs(np.diff(known)) > ROUNDING_MM)
+    if len(changes) != 1 or not _SHORTEST_PART <= changes[0] + 1 <= len(known) - _SHORTEST_PART:
+        return whole
+    change = int(changes[0])
+    below, above = steps[:change], steps[change + 1 :]
+    parts = [_Part(0, below, _find_usual(below)), _Part(change + 1, above, _find_usual(above))]
+    usual = [part.usual_mm for part in parts]
+    limit = sum(usual) + ROUNDING_MM
+    return whole if steps[change] > limit or _is_near(np.array(usual[:1]), usual[1]).all() else parts
+
+
+def _find_usual(steps: Reals) -> float:
+    """The step that most are near to, and the smallest of several such."""
+    near = np.array([int(_is_near(steps, step).sum()) for step in steps])
+    mode = float(steps[near == near.max()].min())
+    return float(np.median(steps[_is_near(steps, mode)]))
+
+
+def _tolerance_mm(usual_mm: float) -> float:
+    return max(ROUNDING_MM, _STEP_TOLERANCE * usual_mm) + 1e-6
+
+
+def _is_near(steps: Reals, usual_mm: float) -> Flags:
+    return np.abs(steps - usual_mm) <= _tolerance_mm(usual_mm)
+
+
+def _describe_oddity(
+    slices: Sequence[SlicePosition], odd: Sequence[tuple[_Part, int]], missed: Sequence[int | None]
+) -> str:
+    """What is wrong with the steps, at the one that fits least: of no run of equal ones and no multiple."""
+    ranked = sorted(
+        zip(odd, missed, strict=True),
+        key=lambda one: (not one[0][0].stands_alone(one[0][1]), one[1] is not None),
+    )
+    (part, index), _ = ranked[0]
+    place = part.first + index
+    if None in missed:
+        what = "the spacing is uneven and of no two-thickness protocol"
     else:
-        return None
-    if min(changes[0], len(steps) - change) < _SHORTEST_RUN:
-        return None
-    first, second = thickness_mm[: changes[0]], thickness_mm[change + 1 :]
-    parts = ((first, float(steps[0])), (second, float(steps[-1])))
-    return change if all(_thickness_fits(part, step) for part, step in parts) else None
-
-
-def _thickness_fits(thickness_mm: Sequence[float | None], step_mm: float) -> bool:
-    return all(
-        value is not None and abs(value - step_mm) <= _THICKNESS_TOLERANCE * step_mm for value in thickness_mm
-    )
-
-
-def _describe_gap(source: Path, slices: Sequence[SlicePosition], steps: Reals) -> str:
-    usual = float(np.median(steps))
-    widest = int(np.argmax(np.abs(steps - usual)))
-    times = steps[widest] / usual
-    what = (
-        f"{round(times) - 1} slice(s) are missing"
-        if times > 1.5 and abs(times - round(times)) < 0.05
-        else "the spacing is uneven and of no two-thickness protocol"
-    )
+        what = f"{sum(number or 0 for number in missed)} slice(s) are missing"
+    if not part.stands_alone(index):
+        what += ", though Slice Thickness does not change with it"
     return (
-        f"{source}: {what}: {steps[widest]:.3f} mm between {slices[widest].name} and "
-        f"{slices[widest + 1].name}, {usual:.3f} mm elsewhere -> export the whole series again"
+        f"{what}: {part.steps[index]:.3f} mm between {slices[place].name} and {slices[place + 1].name}, "
+        f"{part.usual_mm:.3f} mm elsewhere -> export the whole series again"
     )
+
+
+def _note_two_spacings(source: Path, parts: Sequence[_Part]) -> Finding:
+    below, above = parts
+    what = (
+        f"two slice spacings, {below.usual_mm:.3g} and {above.usual_mm:.3g} mm (from slice {above.first + 1})"
+    )
+    return Finding(str(source), what, "nothing to do: resampled from the true positions", Level.KNOW)
+
+
+def _note_gap(source: Path, slices: Sequence[SlicePosition], steps: Reals, gap: int) -> Finding:
+    what = f"slices are missing: {steps[gap]:.3f} mm between {slices[gap].name} and {slices[gap + 1].name}"
+    remedy = "look for the missing files; the plan allows a gap that is far from the lesion"
+    return Finding(str(source), what, remedy, Level.LOOK)

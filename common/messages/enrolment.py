@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 
@@ -16,7 +15,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from common.errors import PlanError, ProtocolError
 from common.plan.study import Name, StudyPlan
-from common.runtime.settings_file import Section
+from common.runtime.settings_file import Section, parse_toml
 from common.runtime.storage import write_atomically
 from common.secagg.wire.roster import Member, Roster, minimum_sites, read_card
 
@@ -75,12 +74,12 @@ class Invitation(Handout):
     @field_validator("plan")
     @classmethod
     def _is_plan(cls, text: str) -> str:
-        StudyPlan.model_validate(tomllib.loads(text))
+        StudyPlan.model_validate(parse_toml(text))
         return text
 
     def study_plan(self) -> StudyPlan:
         """The plan, validated."""
-        return StudyPlan.model_validate(tomllib.loads(self.plan))
+        return StudyPlan.model_validate(parse_toml(self.plan))
 
     def coordinator_key(self) -> Ed25519PublicKey:
         """The coordinator's key.
@@ -190,7 +189,7 @@ class Proposal(Handout):
         ProtocolError
             If a site has no card, or a card does not prove its identity.
         """
-        plan = StudyPlan.model_validate(tomllib.loads(self.plan))
+        plan = StudyPlan.model_validate(parse_toml(self.plan))
         if not plan.hides_sums:
             raise PlanError("the plan hides no sum (privacy.secure, or one site alone) -> it needs no roster")
         missing = set(plan.site_names) - {card.name for card in self.cards}

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from common.cohort.outcome import OutcomeDefinition
 from common.cohort.repeated_readings import FIRST, MOST, Reader, list_readings, name_reading
 from common.cohort.schema import BY_NAME, TABLE_ONE
+from common.imaging.options import MissingSlices
 from common.models.brain_score import BrainA
 from common.plan.models import Name, check_covariates
 from common.runtime.settings_file import Section
@@ -66,6 +67,14 @@ class CohortSettings(Section):
         if unknown:
             raise ValueError(f"no tests of {', '.join(unknown)} -> choose among {', '.join(known)}")
         return tests
+
+
+class ScanSettings(Section):
+    """Which CTs the study takes."""
+
+    missing_slices: MissingSlices = "refuse"
+    """"far-from-lesion": a CT that lacks slices is used, from its true positions, where none is missing within
+    10 mm or one slice of the lesion; the patient is listed to be looked at. "refuse": never."""
 
 
 class Federation(Section):

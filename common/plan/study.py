@@ -44,6 +44,7 @@ from common.plan.sections import (
     Privacy,
     Radiomics,
     RegressionSettings,
+    ScanSettings,
 )
 from common.runtime.settings_file import Section, load_settings
 from common.stats.profile import Profile
@@ -115,6 +116,8 @@ class StudyPlan(Section):
     """The hospitals and their roles."""
     cohort: CohortSettings = CohortSettings()
     """Definition of the outcome, and the division of patients."""
+    scans: ScanSettings = ScanSettings()
+    """Which CTs the study takes."""
     preprocessing: Recipe = Recipe()
     """From CT to network input."""
     regression: RegressionSettings = RegressionSettings()

@@ -18,8 +18,9 @@ import numpy as np
 from common.errors import RheError, ScanError
 from common.imaging import preprocess
 from common.imaging.cache import Cache, CachedScan, ScanNote, ScanRecord, content_key
-from common.imaging.formats import source_files
+from common.imaging.formats import list_mask_files, source_files
 from common.imaging.mask import Mask, MaskLabels, read_mask
+from common.imaging.options import NO_CHOICE, ReadingOptions
 from common.imaging.reader import read_scan
 from common.imaging.scan import Scan
 from common.radiomics.extract import LesionFeatures, extract
@@ -45,12 +46,15 @@ class ExtractionJob:
         Where the scan and the segmentation are stored.
     labels : MaskLabels
         What the values of the mask mean.
+    options : ReadingOptions
+        How the scan is read where there is a choice.
     """
 
     name: str
     ct: Path
     mask: Path
     labels: MaskLabels
+    options: ReadingOptions = NO_CHOICE
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class Extractor:
         entry = self.cache.find(key)
         if entry is not None:
             return _load_stored(entry)
-        scan = read_scan(job.ct)
+        scan = read_scan(job.ct, job.options)
         mask = read_mask(job.mask, scan, job.labels)
         features = extract(scan, mask, self.settings)
         facts = np.array([features.voxels, features.components, features.touches_border], dtype=np.int64)
@@ -114,10 +118,10 @@ class Extractor:
             If a folder of the case cannot be listed.
         """
         try:
-            files = [file for path in (job.ct, job.mask) for file in source_files(path)]
+            files = [*source_files(job.ct), *list_mask_files(job.mask)]
         except OSError as failure:
             raise ScanError(f"{job.ct}: cannot be listed ({failure.strerror}) -> check permissions") from None
-        settings = {
+        settings: dict[str, object] = {
             "radiomics": EXTRACTION_ALGORITHM,
             "resampling": preprocess.PREPROCESSING_ALGORITHM,
             "pyradiomics": PYRADIOMICS,
@@ -125,6 +129,8 @@ class Extractor:
             "labels": asdict(job.labels),
             "settings": asdict(self.settings),
         }
+        if job.options != NO_CHOICE:
+            settings["options"] = asdict(job.options)
         return content_key(files, settings)
 
 
@@ -243,7 +249,7 @@ def record_of(scan: Scan, mask: Mask) -> ScanRecord:
         ivh_ml=volumes.ivh_ml,
         voxels=hashlib.sha256(voxels.data).hexdigest(),
         notes=tuple(
-            ScanNote(where=note.where, what=note.what, remedy=note.remedy)
+            ScanNote(where=note.where, what=note.what, remedy=note.remedy, level=note.level)
             for note in (*scan.notes, *mask.notes)
         ),
     )

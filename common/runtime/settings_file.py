@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -32,6 +32,20 @@ class Section(BaseModel):
 Settings = TypeVar("Settings", bound=Section)
 
 
+def parse_toml(text: str) -> dict[str, Any]:
+    """The keys of a TOML document.
+
+    Raises
+    ------
+    TOMLDecodeError
+        If it is none, or nested without end.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise tomllib.TOMLDecodeError("nested too deeply") from None
+
+
 def load_settings(path: Path, model: type[Settings], error: type[RheError]) -> Settings:
     """The file's settings, validated.
 
@@ -42,7 +56,7 @@ def load_settings(path: Path, model: type[Settings], error: type[RheError]) -> S
     """
     try:
         text = path.read_text(encoding="utf-8")
-        return model.model_validate(tomllib.loads(text))
+        return model.model_validate(parse_toml(text))
     except FileNotFoundError:
         raise error(f"{path}: no such file -> check the path; deploy/plans has examples") from None
     except UnicodeDecodeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
@@ -51,6 +52,9 @@ class Terminal(typer.Typer):
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run the command line and exit."""
         signal.signal(signal.SIGTERM, _terminate)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # A path may hold bytes that are no text; the line that names it is printed all the same
+            sys.stdout.reconfigure(errors="backslashreplace")
         # A person sees progress bars and messages; a log file gets every event.
         level = logging.WARNING if sys.stderr.isatty() else logging.INFO
         logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")

@@ -24,7 +24,8 @@ class Status:
     kind : {"ok", "suppressed", "undefined"}
         "suppressed": withheld because too few patients stand behind it; "undefined": it does not exist.
     reason : str
-        Why there is none, for the reader of the report; it never tells a number that is hidden.
+        Why there is no number, or of a number why it has no interval, for the reader of the report; it never
+        tells a number that is hidden.
     """
 
     kind: StatusKind
@@ -52,6 +53,10 @@ def suppressed(reason: str) -> Status:
 def undefined(reason: str) -> Status:
     """The status of a number that does not exist, for this reason."""
     return Status("undefined", reason)
+
+
+NO_DISAGREEMENT = "no disagreement was seen"
+"""Why an agreement of 1 has no interval."""
 
 
 @dataclass(frozen=True)
@@ -142,3 +147,10 @@ class Estimate:
 def absent(status: Status, method: str, n_used: int | None = None, n_missing: int | None = None) -> Estimate:
     """An estimate without a value; the status says why."""
     return Estimate(None, method=method, standing=status, n_used=n_used, n_missing=n_missing)
+
+
+def explain_no_interval(estimate: Estimate, reason: str) -> Estimate:
+    """An estimate that has a value and no interval, with the reason; any other as it is."""
+    if estimate.value is None or estimate.low is not None or estimate.high is not None:
+        return estimate
+    return replace(estimate, standing=Status("ok", f"no interval: {reason}"))

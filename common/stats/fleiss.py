@@ -9,12 +9,24 @@ import numpy as np
 from scipy import stats
 
 from common.stats.contract import Summary
-from common.stats.estimate import Estimate, Interval, Z, absent, suppressed, undefined
+from common.stats.estimate import (
+    NO_DISAGREEMENT,
+    Estimate,
+    Interval,
+    Z,
+    absent,
+    explain_no_interval,
+    suppressed,
+    undefined,
+)
+from common.stats.kappa import NO_VARIANCE
 from common.stats.minima import STANDARD, Minima
 from common.types import Counts, Reals
 
 FLEISS_KAPPA = "Fleiss' kappa"
 """The statistic, as reports name it."""
+_ROUNDING = 2e-15
+"""A sum below this share of its terms is rounding alone."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +82,8 @@ def finish_fleiss(summary: Summary, minima: Minima = STANDARD) -> FleissKappa:
     """Fleiss' kappa over all sites; undefined if all readings are in one category.
 
     The interval is that of kappa as it is; the standard error of Fleiss, Nee and Landis holds for readers who
-    agree by chance alone, and therefore gives the P value and not the interval.
+    agree by chance alone, and therefore gives the P value and not the interval. An interval of no width would
+    state certainty: then there is none.
 
     References
     ----------
@@ -94,10 +107,14 @@ def finish_fleiss(summary: Summary, minima: Minima = STANDARD) -> FleissKappa:
         return FleissKappa(absent(undefined("all readings are in one category"), FLEISS_KAPPA, used, missing))
     observed = (float(moments[0, -1]) / n - readers) / (readers * (readers - 1))
     kappa = (observed - chance) / (1 - chance)
-    half = Z * _linearise_error(moments, shares, readers, kappa)
-    interval = Interval(max(-1.0, kappa - half), min(1.0, kappa + half), "linearised variance")
     null_error = _find_null_error(shares, n, readers)
     p = 2 * float(stats.norm.sf(abs(kappa) / null_error))
+    error = _linearise_error(moments, shares, readers, kappa)
+    if observed == 1 or error == 0:
+        lack = NO_DISAGREEMENT if observed == 1 else NO_VARIANCE
+        bare = Estimate.of(kappa, None, FLEISS_KAPPA, used, missing)
+        return FleissKappa(explain_no_interval(bare, lack), null_error, p)
+    interval = Interval(max(-1.0, kappa - Z * error), min(1.0, kappa + Z * error), "linearised variance")
     return FleissKappa(Estimate.of(kappa, interval, FLEISS_KAPPA, used, missing), null_error, p)
 
 
@@ -110,7 +127,8 @@ def _linearise_error(moments: Reals, shares: Reals, readers: float, kappa: float
     of_votes = -2 * (1 - kappa) / (1 - chance) * shares / readers
     constant = -(1 / (readers - 1) + chance) / (1 - chance) + 2 * (1 - kappa) * chance / (1 - chance) - kappa
     deviation = np.array([constant, *of_votes, of_agreement])
-    return sqrt(max(0.0, float(deviation @ moments @ deviation)) / (n * (n - 1)))
+    spread, size = float(deviation @ moments @ deviation), float(abs(deviation) @ moments @ abs(deviation))
+    return sqrt(spread / (n * (n - 1))) if spread > _ROUNDING * size else 0.0
 
 
 def _find_null_error(shares: Reals, n: int, readers: float) -> float:

@@ -10,7 +10,16 @@ from scipy import stats
 
 from common.errors import NonFiniteError
 from common.stats.contract import Summary
-from common.stats.estimate import LEVEL, Estimate, Interval, absent, suppressed, undefined
+from common.stats.estimate import (
+    LEVEL,
+    NO_DISAGREEMENT,
+    Estimate,
+    Interval,
+    absent,
+    explain_no_interval,
+    suppressed,
+    undefined,
+)
 from common.stats.minima import STANDARD, Minima
 from common.types import Reals
 
@@ -191,7 +200,9 @@ def _finish(summary: Summary, feature: int, form: IccForm, minima: Minima) -> Es
     if (ms.within if form.startswith("ICC(1") else ms.error) == 0 and ms.between > 0:
         exact = not form.startswith("ICC(2") or ms.raters == 0
         value = 1.0 if exact else _single_rater_icc(ms, form)
-        return Estimate.of(_average_raters(value, ms.k, form), None, form, used, missing)
+        lack = "readings differ by a constant only" if ms.raters else NO_DISAGREEMENT
+        bare = Estimate.of(_average_raters(value, ms.k, form), None, form, used, missing)
+        return explain_no_interval(bare, lack)
     if ms.between == 0:
         return absent(undefined("the subjects do not differ"), form, used, missing)
     low, high = _single_rater_limits(ms, form)

@@ -8,11 +8,25 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from common.stats.contract import Summary
-from common.stats.estimate import Estimate, Interval, Z, absent, suppressed, undefined
+from common.stats.estimate import (
+    NO_DISAGREEMENT,
+    Estimate,
+    Interval,
+    Z,
+    absent,
+    explain_no_interval,
+    suppressed,
+    undefined,
+)
 from common.stats.minima import STANDARD, Minima
 from common.types import Counts, Reals
 
 KappaWeights: TypeAlias = Literal["unweighted", "linear", "quadratic"]
+
+NO_VARIANCE = "kappa has no variance in these readings"
+"""Why another kappa has none, e.g. that of a reader who finds the same in every patient."""
+_NO_SPREAD = 1e-14
+"""A sum of squares of shares below this is rounding alone."""
 
 
 def local_kappa(first: Counts, second: Counts, categories: int) -> Summary:
@@ -51,6 +65,8 @@ def finish_kappa(
 ) -> Estimate:
     """Kappa with its large-sample interval; undefined if all readings are in one category.
 
+    A large-sample interval of no width would state certainty: then there is none.
+
     References
     ----------
     Cohen J. Psychol Bull 1968;70:213-220. Fleiss JL, Cohen J, Everitt BS. Psychol Bull 1969;72:323-327.
@@ -75,7 +91,11 @@ def finish_kappa(
     mean = (agreement @ columns)[:, np.newaxis] + (rows @ agreement)[np.newaxis]
     spread = float((shares * (agreement - mean * (1 - kappa)) ** 2).sum())
     spread -= (kappa - expected * (1 - kappa)) ** 2
-    half = Z * sqrt(max(0.0, spread) / n) / (1 - expected)
+    agreed = int(np.trace(table)) == n
+    if agreed or spread < _NO_SPREAD:
+        lack = NO_DISAGREEMENT if agreed else NO_VARIANCE
+        return explain_no_interval(Estimate.of(kappa, None, method, used, missing), lack)
+    half = Z * sqrt(spread / n) / (1 - expected)
     interval = Interval(max(-1.0, kappa - half), min(1.0, kappa + half), "Fleiss-Cohen-Everitt")
     return Estimate.of(kappa, interval, method, used, missing)
 

@@ -10,7 +10,18 @@ import numpy as np
 from scipy.special import expit
 
 from common.stats.contract import Summary
-from common.stats.estimate import OK, Estimate, Interval, Status, Z, absent, coarse, suppressed, undefined
+from common.stats.estimate import (
+    OK,
+    Estimate,
+    Interval,
+    Status,
+    Z,
+    absent,
+    coarse,
+    explain_no_interval,
+    suppressed,
+    undefined,
+)
 from common.stats.minima import STANDARD, Minima
 from common.stats.proportion import clopper_pearson, wilson_limits
 from common.stats.score_grid import ScoreGrid, find_mixed
@@ -167,7 +178,9 @@ def finish_roc(
         (auc, chosen), bound = coarse(auc, chosen), _coarsen(bound)
         limits = None if limits is None else _coarsen(limits)
     curve = None if missing is None else _build_curve(negatives, positives, minima.cell, grid)
-    return RocResult(Estimate.of(auc, chosen, interval, *numbers), bound, limits, variance, curve, *classes)
+    lack = "one patient of an outcome has no variance" if variance is None else "all scores are equal"
+    estimate = explain_no_interval(Estimate.of(auc, chosen, interval, *numbers), lack)
+    return RocResult(estimate, bound, limits, variance, curve, *classes)
 
 
 def withhold_roc(interval: AucInterval, status: Status) -> RocResult:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,7 +26,7 @@ REASONS = (
     "Previous surgical treatment",
     "Obvious artifacts",
     "Eligibility unknown",
-    "Scan or mask refused",
+    "Row, scan or mask refused",
 )
 """The paper's six criteria in their order, then what a site could not judge or could not read."""
 
@@ -79,14 +79,20 @@ class Preparation:
         rows = [SPLITS.index(part) for part in parts]
         return frozenset(site for site in sites if not self.counted[site][rows].any())
 
+    def show_validation(self, sites: Iterable[str]) -> PartSize:
+        """Validation patients of these sites together, by class; None if any site's number is not shown."""
+        sizes = [self.sizes[site].get("validation", PartSize(0, 0)) for site in sites]
+        return PartSize(
+            _add_if_shown([size.negative for size in sizes]), _add_if_shown([size.positive for size in sizes])
+        )
+
     def show_training(self, sites: Iterable[str]) -> int | None:
         """Training patients of these sites together; None if any site's number may not be shown."""
         numbers: list[int | None] = []
         for site in sites:
             size = self.sizes[site].get("train", PartSize(0, 0))
             numbers += [size.negative, size.positive]
-        shown = [number for number in numbers if number is not None]
-        return sum(shown) if len(shown) == len(numbers) else None
+        return _add_if_shown(numbers)
 
 
 def prepare_sites(exchange: Exchange) -> Preparation:
@@ -127,6 +133,12 @@ def judge_training(plan: StudyPlan, preparation: Preparation, arm: Arm) -> Statu
     if arm.kind == "federated" and len(training) < needed:
         return suppressed(f"fewer than {needed} sites with training patients")
     return OK
+
+
+def _add_if_shown(numbers: Sequence[int | None]) -> int | None:
+    """The sum of the numbers; None if any of them is not shown."""
+    shown = [number for number in numbers if number is not None]
+    return sum(shown) if len(shown) == len(numbers) else None
 
 
 def _count_parts(plan: StudyPlan, summary: Summary) -> dict[Part, PartSize]:

@@ -56,14 +56,53 @@ def explain_reference(plan: StudyPlan, trained: tuple[TrainedModel, ...]) -> Ref
     return ReferenceOrigin("validation AUC", best[1:]) if best else ReferenceOrigin("first model")
 
 
-def _find_best(trained: tuple[TrainedModel, ...]) -> tuple[str, ...]:
-    """The networks with the highest validation AUC of the kept round, by name; none if none was validated."""
+@dataclass(frozen=True)
+class ValidatedNetwork:
+    """A network in the arm in which its validation AUC is the highest.
+
+    Attributes
+    ----------
+    trained : TrainedModel
+        The network.
+    auc : float
+        Validation AUC of the kept round.
+    released : bool
+        Whether it may be shown.
+    sites : tuple of str or None
+        Whose validation patients judged it; None where that was not recorded.
+    """
+
+    trained: TrainedModel
+    auc: float
+    released: bool
+    sites: tuple[str, ...] | None
+
+
+def list_validated(trained: tuple[TrainedModel, ...]) -> tuple[ValidatedNetwork, ...]:
+    """Each network that may be the reference by its validation AUC: the highest first, equals by name."""
     usable = [model for model in trained if model.standing.ok]
     kind = "federated" if "federated" in {model.arm.kind for model in usable} else "local"
-    aucs: dict[str, float] = {}
+    best: dict[str, ValidatedNetwork] = {}
     for model in usable:
-        chosen = [line for line in model.curve if line.number == model.chosen]
-        if model.arm.kind == kind and chosen and chosen[0].validation_auc is not None:
-            name = model.model.name
-            aucs[name] = max(aucs.get(name, 0.0), chosen[0].validation_auc)
-    return tuple(sorted(name for name, auc in aucs.items() if auc == max(aucs.values())))
+        chosen = next((line for line in model.curve if line.number == model.chosen), None)
+        if model.arm.kind != kind or chosen is None or chosen.validation_auc is None:
+            continue
+        name, auc = model.model.name, chosen.validation_auc
+        if name not in best or auc > best[name].auc:
+            best[name] = ValidatedNetwork(model, auc, chosen.released, _find_judges(model))
+    return tuple(sorted(best.values(), key=lambda network: (-network.auc, network.trained.model.name)))
+
+
+def _find_judges(model: TrainedModel) -> tuple[str, ...] | None:
+    """Whose validation patients judged the kept round: the sites that answered the round after it."""
+    everybody, answers = model.arm.sites, [line.answered for line in model.curve]
+    if model.arm.kind != "federated" or model.chosen == len(answers):
+        # After the last round, all sites of the arm are asked
+        return everybody
+    return answers[model.chosen]
+
+
+def _find_best(trained: tuple[TrainedModel, ...]) -> tuple[str, ...]:
+    """The networks with the highest validation AUC of the kept round, by name; none if none was validated."""
+    networks = list_validated(trained)
+    return tuple(network.trained.model.name for network in networks if network.auc == networks[0].auc)

@@ -202,7 +202,8 @@ def _write_decision(results: Results) -> Iterable[CsvRow]:
 def _write_subgroups(results: Results) -> Iterable[CsvRow]:
     yield (
         *("model", "arm", *_COHORT, "variable", "label", "level", "positive", "negative"),
-        *(*_name_estimate_columns("auc"), "p_interaction"),
+        *(*_name_estimate_columns("auc"), "auc_error_bound", "auc_interval_bound"),
+        *("p_interaction", "p_method", "p_status"),
     )
     for subgroup in results.subgroups:
         group = (subgroup.variable, subgroup.label, subgroup.level, subgroup.positive, subgroup.negative)
@@ -212,7 +213,9 @@ def _write_subgroups(results: Results) -> Iterable[CsvRow]:
             *_flatten_cohort(subgroup),
             *group,
             *flatten_estimate(subgroup.auc),
-            subgroup.p_interaction,
+            subgroup.auc_error_bound,
+            subgroup.auc_interval_bound,
+            *(subgroup.p_interaction, subgroup.p_method, format_status(subgroup.p_standing)),
         )
 
 
@@ -228,24 +231,31 @@ def _write_heterogeneity(results: Results) -> Iterable[CsvRow]:
             "prediction_high",
         ),
         *("q", "p_value", "i_squared", "tau_squared", "per_site"),
-        *_name_estimate_columns("difference"),
+        *(*_name_estimate_columns("difference"), "difference_bound", "largest_auc_error_bound"),
     )
     for record in results.heterogeneity:
         spread = (record.q, record.p_value, record.i_squared, record.tau_squared, int(record.per_site))
         predicted = (record.prediction_low, record.prediction_high)
         counted = (record.sites, record.sites_excluded)
         difference = [""] * 5 if record.difference is None else flatten_estimate(record.difference)
-        estimates = (*flatten_estimate(record.auc), *predicted, *spread, *difference)
+        known = [centre.auc_error_bound for centre in record.centres if centre.standing.ok]
+        bound = max((error for error in known if error is not None), default=None)
+        bounds = (record.difference_bound, bound)
+        estimates = (*flatten_estimate(record.auc), *predicted, *spread, *difference, *bounds)
         yield (record.model, record.arm, *counted, *estimates)
 
 
 def _write_centre_aucs(results: Results) -> Iterable[CsvRow]:
-    yield ("model", "arm", "site", "part", "positive", "negative", *_name_estimate_columns("auc"), "compared")
+    yield (
+        *("model", "arm", "site", "part", "positive", "negative", *_name_estimate_columns("auc"), "compared"),
+        *("auc_error_bound", "auc_interval_bound"),
+    )
     for record in results.heterogeneity:
         for centre in record.centres:
             yield (
                 *(record.model, record.arm, centre.site, centre.part, centre.positive, centre.negative),
                 *(*flatten_estimate(centre.auc), format_status(centre.standing)),
+                *(centre.auc_error_bound, centre.interval_bound),
             )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from common.stats.estimate import Estimate
+from server.report.auc_words import bounds_of, describe_extreme_difference, format_bound
 from server.report.printed import (
     NOT_APPLICABLE,
     ColumnGroup,
@@ -18,14 +18,10 @@ from server.report.printed import (
     enter_p_value,
 )
 from server.report.subject import Subject
-from server.report.words import explain_standing, format_bounds, format_number, join_words
+from server.report.words import explain_standing, format_bounds, format_number, format_pair, join_words
 from server.results.comparison import CentreAuc, CentreHeterogeneity
 
 _TWO = "Of two centres: P of their difference."
-_AT_THE_EDGE = (
-    "An AUC of 0 or 1 has no variance by DeLong. Interval and P add the squares of the distances between "
-    "each AUC and its limit (Zou and Donner 2008); its own limit is Newcombe's (2006, method 5)."
-)
 
 
 @dataclass(frozen=True)
@@ -86,8 +82,8 @@ def _build_pairs(subject: Subject, records: Sequence[CentreHeterogeneity]) -> Pr
         TableLine(
             _name(subject, record),
             (
-                *(_enter_centre(subject, centre, notes, named=bool(common)) for centre in pair),
-                _enter_difference(record.difference, notes),
+                *_enter_centres(subject, pair, notes, named=bool(common)),
+                _enter_difference(record, notes),
                 enter_p_value(record.p_value),
             ),
         )
@@ -99,7 +95,7 @@ def _build_pairs(subject: Subject, records: Sequence[CentreHeterogeneity]) -> Pr
             f"(DeLong, unpaired). {_count_tests(len(records))}"
         ),
         stub=("Model", ""),
-        groups=(ColumnGroup("", (*headings, "Difference (95% CI)", "P")),),
+        groups=(*_head_centres(subject, headings), ColumnGroup("", ("Difference (95% CI)", "P"))),
         lines=lines,
         footnotes=notes.list_texts(),
     )
@@ -112,15 +108,37 @@ def _count_tests(number: int) -> str:
 
 
 def _enter_centre(subject: Subject, centre: CentreAuc, notes: Footnotes, *, named: bool) -> TableEntry:
-    entry = enter_auc(centre.auc, subject.results.study.interval, notes)
+    entry = enter_auc(centre.auc, subject.results.study.interval, notes, bounds_of(centre))
     return entry if named else TableEntry(entry.text, entry.mark, centre.site, entry.absent)
 
 
-def _enter_difference(difference: Estimate | None, notes: Footnotes) -> TableEntry:
+def _head_centres(subject: Subject, names: Sequence[str]) -> Iterator[ColumnGroup]:
+    """The columns of each centre."""
+    for name in names:
+        yield ColumnGroup(name, ("AUC (95% CI)", f"{subject.event} / {subject.no_event}"))
+
+
+def _enter_centres(
+    subject: Subject, centres: Sequence[CentreAuc], notes: Footnotes, *, named: bool
+) -> Iterator[TableEntry]:
+    """Each centre's AUC, and its patients with and without expansion."""
+    for centre in centres:
+        yield _enter_centre(subject, centre, notes, named=named)
+        hidden = centre.positive is None and centre.negative is None
+        yield TableEntry(format_pair(centre.positive, centre.negative), absent=hidden)
+
+
+def _enter_difference(record: CentreHeterogeneity, notes: Footnotes) -> TableEntry:
+    difference, bound = record.difference, record.difference_bound
     if difference is None:
         return NOT_APPLICABLE
     entry = enter_estimate(difference, notes)
-    mark = notes.mark(_AT_THE_EDGE) if "Newcombe" in difference.method else ""
+    binned = (
+        f"Of the scores themselves, the difference lies within {format_bound(bound)} of the printed one."
+        if bound
+        else ""
+    )
+    mark = notes.mark_all(describe_extreme_difference(difference.method), binned)
     return TableEntry(entry.text, mark or entry.mark, absent=entry.absent)
 
 
@@ -159,16 +177,29 @@ def _enter_mean(record: CentreHeterogeneity, notes: Footnotes) -> tuple[TableEnt
         if bounds[0] is None or bounds[1] is None
         else TableEntry(format_bounds(format_number(bounds[0]), format_number(bounds[1])))
     )
+    mean = enter_estimate(record.auc, notes)
     left_out = f"left out: {record.sites_excluded}" if record.sites_excluded else ""
     of_two = notes.mark(_TWO) if record.p_value is not None and record.q is None else ""
     return (
         TableEntry(str(record.sites), below=left_out),
-        enter_estimate(record.auc, notes),
+        TableEntry(mean.text, notes.mark(_describe_bins(record)) or mean.mark, absent=mean.absent),
         predicted,
         TableEntry(format_number(record.q, 2)),
         enter_p_value(record.p_value, of_two),
         NOT_APPLICABLE if record.i_squared is None else TableEntry(f"{record.i_squared * 100:.0f}%"),
         TableEntry(format_number(record.tau_squared)),
+    )
+
+
+def _describe_bins(record: CentreHeterogeneity) -> str:
+    """A footnote on a mean of AUCs that the scores themselves may not have; else an empty string."""
+    bounds = (bounds_of(centre) for centre in record.centres if centre.standing.ok)
+    largest = max((error or 0.0 for error, _ in bounds), default=0.0)
+    if record.auc.value is None or not largest:
+        return ""
+    return (
+        "Of the AUCs of the scores' bins: at each centre, that of the scores themselves lies within "
+        f"{format_bound(largest)}."
     )
 
 
@@ -179,11 +210,11 @@ def _build_values(subject: Subject, records: Sequence[CentreHeterogeneity]) -> P
     return PrintedTable(
         caption="AUC with its 95% confidence interval at each centre.",
         stub=("Model", ""),
-        groups=(ColumnGroup("", sites),),
+        groups=tuple(_head_centres(subject, sites)),
         lines=tuple(
             TableLine(
                 _name(subject, record),
-                tuple(_enter_centre(subject, centre, notes, named=True) for centre in record.centres),
+                tuple(_enter_centres(subject, record.centres, notes, named=True)),
             )
             for record in records
         ),

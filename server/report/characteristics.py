@@ -35,6 +35,7 @@ _CHOSEN = (
     "Mean with t-test, or median with Mann-Whitney test: chosen on {}, by D'Agostino and Pearson's test of "
     "normality in both groups."
 )
+_ROUNDED = "Values were rounded to {} before they were ranked: medians, quartiles and P are of these."
 _CAPTION = (
     "Mean ± standard deviation, median (quartiles) or number (%). Patients without a value are left out "
     "and counted beneath."
@@ -223,16 +224,25 @@ def _enter_difference(rows: Sequence[CohortRow], extra: Sequence[str], notes: Fo
     tested = next((row for row in rows if row.p_value is not None), rows[0])
     hidden = _is_any_hidden(rows)
     chosen = _CHOSEN.format(tested.chosen_on) if tested.chosen_on else ""
+    rounded = _describe_rounding(tested)
     entries = []
     for name in extra:
         value = tested.p_value if name == "P" else tested.smd
         if value is None:
-            mark = notes.mark(chosen) if name == "P" else ""
+            mark = notes.mark_all(chosen, rounded) if name == "P" else ""
             entries.append(TableEntry(WITHHELD if hidden else DASH, mark, absent=hidden))
         elif name == "P":
             test = _TESTS.get(tested.test, f"{tested.test}." if tested.test else "")
             note = f"{tested.note[0].upper()}{tested.note[1:]}." if tested.note else ""
-            entries.append(enter_p_value(value, notes.mark_all(test, note, chosen)))
+            entries.append(enter_p_value(value, notes.mark_all(test, note, chosen, rounded)))
         else:
             entries.append(TableEntry(format_number(value, 2)))
     return entries
+
+
+def _describe_rounding(row: CohortRow) -> str:
+    """A footnote on a variable of which the table shows ranks; an empty string for any other."""
+    is_ranked = any(group.mean is None and group.median is not None for group in (row.negative, row.positive))
+    if row.resolution is None or not is_ranked:
+        return ""
+    return _ROUNDED.format(f"{row.resolution:g} {row.unit}".strip())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from common.stats.decision_difference import BenefitDifference
 from common.stats.estimate import Estimate
 from common.stats.mcnemar import McNemarResult
+from server.report.auc_words import describe_bounds, format_bound
 from server.report.bars import Bar, draw_bars
 from server.report.cohorts import CohortKey, key_of
 from server.report.drawing import Picture
@@ -35,6 +36,7 @@ from server.report.words import (
     format_pair,
 )
 from server.results.comparison import Comparison, Comparisons
+from server.results.evaluation import Cell
 
 
 @dataclass(frozen=True)
@@ -188,14 +190,32 @@ def _build_line(
         subject.name_contender(*other),
         (
             _enter_patients(pair, notes),
-            NOT_APPLICABLE if cell is None else enter_value(cell.auc, notes),
-            enter_estimate(pair.difference, notes),
+            NOT_APPLICABLE if cell is None else _enter_other(cell, notes),
+            _enter_difference(pair, notes),
             _enter_raw_p(pair, notes),
             *extra,
             *_enter_discordance(pair.sensitivity, notes),
             *_enter_discordance(pair.specificity, notes),
         ),
     )
+
+
+def _enter_other(cell: Cell, notes: Footnotes) -> TableEntry:
+    """The other's AUC by itself; a note gives its bound where scores share bins."""
+    entry = enter_value(cell.auc, notes)
+    mark = "" if entry.absent else notes.mark(describe_bounds((cell.auc_error_bound, None)))
+    return TableEntry(entry.text, mark or entry.mark, absent=entry.absent)
+
+
+def _enter_difference(pair: Comparison, notes: Footnotes) -> TableEntry:
+    entry = enter_estimate(pair.difference, notes)
+    if entry.absent or not pair.difference_bound:
+        return entry
+    text = (
+        f"Of the scores themselves, the difference lies within {format_bound(pair.difference_bound)} of the "
+        "printed one."
+    )
+    return TableEntry(entry.text, notes.mark(text))
 
 
 def _enter_patients(pair: Comparison, notes: Footnotes) -> TableEntry:

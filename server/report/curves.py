@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from server.report.auc_words import format_auc
 from server.report.drawing import Picture
 from server.report.figures import StyledCell, draw_roc
 from server.report.subject import SharedCohort, Subject, find_shared_cohorts
 from server.report.views import CohortView, ModelView, find_fair_cohorts
-from server.report.words import format_estimate
 
 
 @dataclass(frozen=True)
@@ -72,17 +72,18 @@ def _draw_shared(subject: Subject, cohort: SharedCohort) -> SharedPanel:
         for cell in cohort.cells
         if cell.roc
     ]
-    areas = "; ".join(f"{styled.cell.model} {format_estimate(styled.cell.auc)}" for styled in cells)
+    usual = subject.results.study.interval
+    areas = "; ".join(f"{styled.cell.model} {format_auc(styled.cell, usual)}" for styled in cells)
     alt = f"ROC curves of all models, {cohort.label}. AUC: {areas}"
     return SharedPanel(cohort, draw_roc(cells, alt) if cells else None)
 
 
 def _draw_arms(subject: Subject, model: ModelView) -> tuple[ArmPanel, ...]:
-    panels = []
+    panels, usual = [], subject.results.study.interval
     for cohort in find_fair_cohorts(model):
         styles = subject.arm_styles
         cells = [StyledCell(cell, styles[cell.arm]) for cell in cohort.cells if cell.roc]
-        areas = "; ".join(f"{styled.style.label} {format_estimate(styled.cell.auc)}" for styled in cells)
+        areas = "; ".join(f"{styled.style.label} {format_auc(styled.cell, usual)}" for styled in cells)
         alt = f"ROC curves of {model.name}, {cohort.sites}, {cohort.part}. AUC: {areas}"
         panels.append(ArmPanel(cohort, draw_roc(cells, alt) if cells else None))
     return tuple(panels)

@@ -75,6 +75,15 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
+        "DeLong, exact binomial: intervals of an AUC",
+        (
+            "DeLong's follows from how the patients' scores vary, on the logit scale so that it stays "
+            "between 0 and 1. The exact binomial interval takes AUC times n for successes of n patients, as "
+            "the paper and MedCalc do: not a valid interval of an AUC. It stands where the plan asks for it, "
+            "and where an AUC of 0 or 1 has no variance."
+        ),
+    ),
+    (
         "P-value",
         (
             "How often chance alone would give a difference at least as large as the one seen, if there were "
@@ -109,7 +118,7 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "How much a variable repeats what others in the model tell; above 5 its odds ratio is unstable.",
     ),
     (
-        "Binning bound",
+        "Binning \N{PLUS-MINUS SIGN}, binning bound",
         (
             "Scores are counted in bins, and bins with patients of both outcomes are divided until they "
             "hold one outcome or equal scores. Where they cannot be divided so far, the AUC of the scores "

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from common.cards.contributors import PARTIAL
+from server.report.auc_words import format_auc
 from server.report.cohorts import key_of
+from server.report.reference_words import describe_reference
 from server.report.subject import Subject
 from server.report.views import ModelView, is_carried_over
-from server.report.words import count_patients, explain_absence, format_estimate, join_words, name_arm
+from server.report.words import count_patients, explain_absence, join_words, name_arm
 from server.results.evaluation import Cell
 
 _INTERNAL, _CARRIED = 3, 6
@@ -38,16 +40,16 @@ class HeadlineFinding:
     cell: Cell
 
 
-def list_findings(model: ModelView) -> tuple[HeadlineFinding, ...]:
+def list_findings(model: ModelView, usual: str) -> tuple[HeadlineFinding, ...]:
     """A model's most important results: every arm on held-out patients, then at every centre new to it.
 
-    A given score is judged on all patients.
+    A given score is judged on all patients. An AUC whose interval is not by the usual method says so.
     """
     internal = [cell for arm in model.arms for cell in _choose_held_out(model, arm)]
     external = _sort_together_first(cell for cell in model.cells if is_carried_over(cell))
     given = _sort_together_first(c for c in model.cells if c.relation == "given" and c.part == "whole")
     return tuple(
-        HeadlineFinding(name_arm(cell), _describe_whom(cell), _write_sentence(model, cell), cell)
+        HeadlineFinding(name_arm(cell), _describe_whom(cell), _write_sentence(model, cell, usual), cell)
         for cell in (*internal, *external, *given)
     )
 
@@ -101,26 +103,29 @@ class SummaryChapter:
         This model's findings at the top of the page, and all of its findings.
     beside : tuple of ComparedModel
         All models on the headline's cohorts, if there are several models.
+    origin : str
+        How the reference came to be it, in words; empty if there is none.
     """
 
     model: ModelView | None
     headline: tuple[HeadlineFinding, ...]
     findings: tuple[HeadlineFinding, ...]
     beside: tuple[ComparedModel, ...]
+    origin: str = ""
 
 
 def build_summary(subject: Subject) -> SummaryChapter:
     """The chapter at the top of the page."""
     if not subject.models:
         return SummaryChapter(None, (), (), ())
-    findings = list_findings(subject.models[0])
+    findings = list_findings(subject.models[0], subject.results.study.interval)
     opening = choose_headline(findings)
     several = subject.models if len(subject.models) > 1 and opening else ()
     beside = (
         ComparedModel(model, tuple(_find_beside(model, finding.cell) for finding in opening))
         for model in several
     )
-    return SummaryChapter(subject.models[0], opening, findings, tuple(beside))
+    return SummaryChapter(subject.models[0], opening, findings, tuple(beside), describe_reference(subject))
 
 
 def _find_beside(model: ModelView, column: Cell) -> Cell | None:
@@ -142,8 +147,8 @@ def _describe_whom(cell: Cell) -> str:
     return f"held-out patients of {sites}" if cell.relation == "internal" else f"all patients of {sites}"
 
 
-def _write_sentence(model: ModelView, cell: Cell) -> str:
-    return f"{_describe_who(model, cell)} {_describe_verdict(cell)}"
+def _write_sentence(model: ModelView, cell: Cell, usual: str) -> str:
+    return f"{_describe_who(model, cell)} {_describe_verdict(cell, usual)}"
 
 
 def _describe_who(model: ModelView, cell: Cell) -> str:
@@ -159,7 +164,7 @@ def _describe_who(model: ModelView, cell: Cell) -> str:
     return names[cell.kind]
 
 
-def _describe_verdict(cell: Cell) -> str:
+def _describe_verdict(cell: Cell, usual: str) -> str:
     auc, sites = cell.auc, join_words(cell.cohort_sites)
     if cell.relation == "external":
         strangers = "a centre" if len(cell.cohort_sites) == 1 else "centres"
@@ -167,13 +172,14 @@ def _describe_verdict(cell: Cell) -> str:
         if auc.value is None:
             return f"was {where}: its AUC is {explain_absence(auc)}."
         return (
-            f"was {where}: AUC {format_estimate(auc)}, {count_patients(cell)}; {_compare_with_chance(cell)}."
+            f"was {where}: AUC {format_auc(cell, usual)}, {count_patients(cell)}; "
+            f"{_compare_with_chance(cell)}."
         )
     where = _describe_whom(cell) if cell.relation == "given" else f"the {_describe_whom(cell)}"
     if auc.value is None:
         return f"was tested on {where}: its AUC is {explain_absence(auc)}."
     return (
-        f"reached an AUC of {format_estimate(auc)} on {where}, {count_patients(cell)}; "
+        f"reached an AUC of {format_auc(cell, usual)} on {where}, {count_patients(cell)}; "
         f"{_compare_with_chance(cell)}."
     )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from common.runtime.storage import write_atomically
 from server.report import words
+from server.report.auc_words import describe_usual_interval, format_auc, list_remarks
 from server.report.centre_tables import build_centres
 from server.report.characteristics import build_characteristics
 from server.report.comparing import build_comparisons
@@ -39,8 +40,9 @@ _FILTERS = {
     "count": words.format_count,
     "classes": words.format_classes,
     "interval": words.format_interval,
-    "other_interval": words.name_other_interval,
-    "estimate": words.format_estimate,
+    "remarks": list_remarks,
+    "auc": format_auc,
+    "interval_method": describe_usual_interval,
     "absence": words.explain_absence,
     "p_value": words.format_p_value,
     "data_volume": words.format_data_volume,

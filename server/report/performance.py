@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from server.report.auc_words import JudgedAuc, bounds_of, format_bound
 from server.report.cohorts import Role
 from server.report.printed import (
     ColumnGroup,
@@ -42,11 +43,14 @@ class PerformanceChapter:
         By model, the label of each arm with its results, whose intervals are all shown.
     patients : str
         Who stands in the table, in words; empty where there is none.
+    binning : str
+        How far the AUCs of the scores themselves can be from the printed ones; empty where none is printed.
     """
 
     table: PrintedTable | None
     details: Mapping[str, tuple[tuple[str, tuple[Cell, ...]], ...]]
     patients: str
+    binning: str = ""
 
 
 def build_performance(subject: Subject) -> PerformanceChapter:
@@ -55,6 +59,38 @@ def build_performance(subject: Subject) -> PerformanceChapter:
         build_table_three(subject),
         {model.name: _list_arms(subject, model) for model in subject.models},
         _describe_patients(subject),
+        _describe_binning(subject),
+    )
+
+
+_BINS = "Scores are counted in bins before they leave a centre"
+
+
+def _describe_binning(subject: Subject) -> str:
+    """How far the AUCs of the scores themselves can be from those of the whole page."""
+    results = subject.results
+    centres = (centre for record in results.heterogeneity for centre in record.centres)
+    records: tuple[JudgedAuc, ...] = (*results.evaluation, *results.subgroups, *centres)
+    bounds = [bounds_of(record) for record in records if record.auc.value is not None]
+    if not bounds:
+        return ""
+    largest = max(error or 0.0 for error, _ in bounds)
+    unknown = (
+        " Where a file of an earlier version holds no bound, none is printed."
+        if any(error is None for error, _ in bounds)
+        else ""
+    )
+    if not any(error or limits for error, limits in bounds):
+        if unknown:
+            return f"{_BINS}.{unknown}"
+        return (
+            f"{_BINS}. No bin holds different scores of patients with and without expansion, so every AUC "
+            "and interval of the evaluation is that of the scores themselves."
+        )
+    return (
+        f"{_BINS}: the AUC of the scores themselves lies within {format_bound(largest)} of the printed one "
+        "in every cohort, and equals it where no bound stands beside it. Figures have none beside them."
+        f"{unknown}"
     )
 
 
@@ -117,7 +153,7 @@ def _enter_cell(subject: Subject, cell: Cell, notes: Footnotes) -> tuple[TableEn
     values = [enter_value(getattr(cell, field), notes) for _, field in _SHORT]
     mark = notes.mark(_describe_operating_point(subject, cell))
     first = values[0] if values[0].absent else TableEntry(values[0].text, mark)
-    auc = enter_auc(cell.auc, subject.results.study.interval, notes, _describe_bounds(cell))
+    auc = enter_auc(cell.auc, subject.results.study.interval, notes, bounds_of(cell))
     return (counted, auc, first, *values[1:])
 
 
@@ -128,19 +164,6 @@ def _describe_fitting(subject: Subject, cell: Cell) -> str:
     if not (fitted and subject.centres.validates):
         return ""
     return "Fitted on training and validation patients; judged here on the training patients alone."
-
-
-def _describe_bounds(cell: Cell) -> str:
-    """How far the raw scores' AUC and limits can be from the cell's, or an empty string if they are equal."""
-    if cell.auc.value is not None and cell.auc.low is None:
-        return "No interval: all scores are equal, or there is one patient of an outcome."
-    if not cell.auc_error_bound and not cell.auc_interval_bound:
-        return ""
-    limits = "" if cell.auc_interval_bound is None else f", each limit within {cell.auc_interval_bound:.2g}"
-    return (
-        "Some scores share bins: the AUC of the scores themselves lies within "
-        f"{cell.auc_error_bound or 0:.2g} of the printed one{limits}."
-    )
 
 
 def _describe_operating_point(subject: Subject, cell: Cell) -> str:

@@ -7,10 +7,15 @@ from dataclasses import dataclass, field
 from string import ascii_lowercase
 
 from common.stats.estimate import Estimate, Status
+from server.report.auc_words import (
+    AucBounds,
+    describe_bounds,
+    describe_no_interval,
+    describe_other_interval,
+)
 from server.report.words import (
     ALPHA,
     DASH,
-    describe_other_interval,
     format_interval,
     format_number,
     format_p_value,
@@ -162,17 +167,19 @@ def enter_absent(standing: Status, notes: Footnotes) -> TableEntry:
 
 
 def enter_estimate(estimate: Estimate, notes: Footnotes) -> TableEntry:
-    """The entry for a value with its interval, e.g. "0.777 (0.716-0.830)"."""
+    """The entry for a value with its interval, e.g. "0.777 (0.716-0.830)"; why there is none, where known."""
     if estimate.value is None:
         return enter_absent(estimate.standing, notes)
     bounds = format_interval(estimate)
-    return TableEntry(
-        f"{format_number(estimate.value)} ({bounds})" if bounds else format_number(estimate.value)
-    )
+    if bounds:
+        return TableEntry(f"{format_number(estimate.value)} ({bounds})")
+    return TableEntry(format_number(estimate.value), notes.mark(_write_sentence(estimate.standing.reason)))
 
 
-def enter_auc(estimate: Estimate, usual: str, notes: Footnotes, bounds: str = "") -> TableEntry:
-    """The entry for an AUC with its interval; a footnote names the interval's method if it is not the usual.
+def enter_auc(
+    estimate: Estimate, usual: str, notes: Footnotes, bounds: AucBounds = (None, None)
+) -> TableEntry:
+    """The entry for an AUC with its interval, and a footnote with what a reader must know of it.
 
     Parameters
     ----------
@@ -182,12 +189,25 @@ def enter_auc(estimate: Estimate, usual: str, notes: Footnotes, bounds: str = ""
         The method of the other AUCs' intervals, as the plan names it.
     notes : Footnotes
         Of the table.
-    bounds : str
-        How far the raw scores' values can be; empty where they are these.
+    bounds : tuple of float or None
+        How far the raw scores' AUC, and the limits of its interval, can be.
     """
-    entry = enter_estimate(estimate, notes)
-    texts = [text for text in (describe_other_interval(estimate, usual), bounds) if text]
-    return TableEntry(entry.text, notes.mark(" ".join(texts)) or entry.mark, absent=entry.absent)
+    if estimate.value is None:
+        return enter_absent(estimate.standing, notes)
+    interval = format_interval(estimate)
+    texts = (
+        describe_other_interval(estimate, usual) or _write_sentence(describe_no_interval(estimate)),
+        describe_bounds(bounds),
+    )
+    value = format_number(estimate.value)
+    return TableEntry(
+        f"{value} ({interval})" if interval else value, notes.mark(" ".join(filter(None, texts)))
+    )
+
+
+def _write_sentence(words: str) -> str:
+    """The words with a capital letter and a full stop; nothing of nothing."""
+    return f"{words[0].upper()}{words[1:]}." if words else ""
 
 
 def enter_value(estimate: Estimate, notes: Footnotes) -> TableEntry:

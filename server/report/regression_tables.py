@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from common.plan.models import SCORE_OF
 from common.stats.glm import DECISIVE
 from common.stats.profile_limits import PROFILE
 from server.report.drawing import Picture
@@ -32,6 +33,7 @@ _FIRTH = (
     "Firth's penalised likelihood: a combination of the variable and the outcome hardly occurs, so that "
     "the ordinary estimate does not exist; P is of the penalised likelihood ratio"
 )
+_TRAINED = "Its P is too small: the patients also trained that network."
 _USUAL = "Intervals and P are Wald's unless a footnote says otherwise."
 
 
@@ -137,15 +139,19 @@ def _enter_effects(
 
 
 def _enter_effect(
-    effect: Association | None, notes: Footnotes, *, firth: bool = False
+    effect: Association | None, notes: Footnotes, *, firth: bool = False, trained: bool = False
 ) -> tuple[TableEntry, TableEntry]:
+    """Odds ratio and P; `trained` says that it is of a network which the same patients trained."""
     if effect is None:
         return NOT_APPLICABLE, BLANK
     entry = enter_ratio(effect.odds_ratio, notes)
     if effect.odds_ratio.value is None:
         return entry, TableEntry(entry.text, absent=True)
     remarks = (_describe_firth(effect) if firth else "", *_list_warnings(effect))
-    return TableEntry(entry.text, notes.mark_all(*remarks)), enter_p_value(effect.p_value)
+    return (
+        TableEntry(entry.text, notes.mark_all(*remarks)),
+        enter_p_value(effect.p_value, notes.mark(_TRAINED if trained else "")),
+    )
 
 
 def _describe_firth(effect: Association) -> str:
@@ -277,7 +283,8 @@ def _enter_term(fit: FittedModel, term: tuple[str, str], notes: Footnotes) -> tu
         return NOT_APPLICABLE, BLANK
     if row.reference:
         return _REFERENCE, BLANK
-    return _enter_effect(row.multivariable, notes, firth=fit.method == "Firth")
+    trained = row.variable.startswith(SCORE_OF)
+    return _enter_effect(row.multivariable, notes, firth=fit.method == "Firth", trained=trained)
 
 
 def _enter_intercept(fit: FittedModel, notes: Footnotes) -> tuple[TableEntry, TableEntry]:

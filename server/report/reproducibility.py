@@ -150,7 +150,8 @@ def _enter_agreement(agreement: ReadingAgreement | None, notes: Footnotes) -> Ta
         f"{agreement.method}." if agreement.kind == "volume" and agreement.agreement.value is not None else ""
     )
     below = f"n = {format_count(agreement.used)}" if agreement.used else ""
-    return TableEntry(entry.text, entry.mark or notes.mark(other_form), below, entry.absent)
+    marks = ",".join(filter(None, (entry.mark, notes.mark(other_form))))
+    return TableEntry(entry.text, marks, below, entry.absent)
 
 
 def _build_filter_table(record: Reproducibility) -> PrintedTable:

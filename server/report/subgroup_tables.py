@@ -4,8 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from server.report.auc_words import describe_extreme_difference
+from server.report.printed import Footnotes, TableEntry, enter_absent, enter_p_value
 from server.report.subject import Subject
 from server.results.evaluation import Subgroup
+
+
+@dataclass(frozen=True)
+class SubgroupLine:
+    """One level of a variable.
+
+    Attributes
+    ----------
+    record : Subgroup
+        The AUC.
+    interaction : TableEntry
+        P for interaction.
+    """
+
+    record: Subgroup
+    interaction: TableEntry
 
 
 @dataclass(frozen=True)
@@ -16,12 +34,12 @@ class SubgroupVariable:
     ----------
     label : str
         The variable in words.
-    levels : tuple of Subgroup
-        The AUC in each level.
+    levels : tuple of SubgroupLine
+        The AUC in each level, and how it differs from the first one's.
     """
 
     label: str
-    levels: tuple[Subgroup, ...]
+    levels: tuple[SubgroupLine, ...]
 
 
 @dataclass(frozen=True)
@@ -38,6 +56,8 @@ class SubgroupPlot:
         Whether it is the reference model in an arm that represents it.
     variables : tuple of SubgroupVariable
         From top to bottom.
+    footnotes : tuple of (str, str)
+        Letter and text of each.
     """
 
     model: str
@@ -45,6 +65,7 @@ class SubgroupPlot:
     name: str
     reference: bool
     variables: tuple[SubgroupVariable, ...]
+    footnotes: tuple[tuple[str, str], ...]
 
 
 def build_subgroup_plots(subject: Subject) -> tuple[SubgroupPlot, ...]:
@@ -59,6 +80,8 @@ def build_subgroup_plots(subject: Subject) -> tuple[SubgroupPlot, ...]:
             if (record.model, record.arm, record.cohort_sites, record.part) == key
         )
         model, arm = key[:2]
+        notes = Footnotes()
+        variables = _group_by_variable(subgroups, notes)
         leads = arm in subject.find_model(model).leading
         plots.append(
             SubgroupPlot(
@@ -66,13 +89,38 @@ def build_subgroup_plots(subject: Subject) -> tuple[SubgroupPlot, ...]:
                 cohort=subject.centres.name_cohort(subgroups[0]),
                 name=model,
                 reference=subject.is_reference(model) and leads,
-                variables=_group_by_variable(subgroups),
+                variables=variables,
+                footnotes=notes.list_texts(),
             )
         )
     return tuple(sorted(plots, key=lambda plot: not plot.reference))
 
 
-def _group_by_variable(subgroups: tuple[Subgroup, ...]) -> tuple[SubgroupVariable, ...]:
+def _group_by_variable(subgroups: tuple[Subgroup, ...], notes: Footnotes) -> tuple[SubgroupVariable, ...]:
     names = dict.fromkeys(subgroup.variable for subgroup in subgroups)
     grouped = [tuple(subgroup for subgroup in subgroups if subgroup.variable == name) for name in names]
-    return tuple(SubgroupVariable(levels[0].label, levels) for levels in grouped)
+    return tuple(
+        SubgroupVariable(
+            levels[0].label,
+            tuple(
+                SubgroupLine(level, _enter_interaction(level, notes) if place else _REFERENCE)
+                for place, level in enumerate(levels)
+            ),
+        )
+        for levels in grouped
+    )
+
+
+_REFERENCE = TableEntry("reference")
+
+
+def _enter_interaction(subgroup: Subgroup, notes: Footnotes) -> TableEntry:
+    """P for interaction; a footnote says why there is none, or that its method is another."""
+    if subgroup.p_interaction is not None:
+        return enter_p_value(
+            subgroup.p_interaction, notes.mark(describe_extreme_difference(subgroup.p_method))
+        )
+    if subgroup.p_standing.ok:
+        # An earlier version did not record why
+        return enter_p_value(None)
+    return enter_absent(subgroup.p_standing, notes)

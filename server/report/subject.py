@@ -49,6 +49,16 @@ class Subject:
         """The model with this name."""
         return {model.name: model for model in self.models}[name]
 
+    def find_title(self, name: str) -> str:
+        """The model's name, with a mark if not all centres trained it; plain where no result has it."""
+        return {model.name: model.title for model in self.models}.get(name, name)
+
+    @property
+    def reference_title(self) -> str:
+        """The reference model's name with that mark; empty if there is none."""
+        name = self.results.study.reference_model
+        return "" if name is None else self.find_title(name)
+
     def name_arm_of(self, model: str, arm: str) -> str:
         """One arm of a model in few words, with a mark if not all its centres trained the model."""
         view = self.find_model(model)

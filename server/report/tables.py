@@ -78,7 +78,7 @@ def _write_parts(results: Results) -> Iterable[CsvRow]:
 def _write_cohort(results: Results) -> Iterable[CsvRow]:
     yield (
         *("site", "part", "variable", "level", "unit", "group", *_DESCRIBED, "status", "reason"),
-        *("p_value", "test", "statistic", "note", "smd"),
+        *("p_value", "test", "statistic", "note", "smd", "resolution"),
     )
     for row in results.cohort:
         for group, described in (("negative", row.negative), ("positive", row.positive)):
@@ -87,7 +87,7 @@ def _write_cohort(results: Results) -> Iterable[CsvRow]:
             yield (
                 *(_name_site(row.site), row.part, row.label, row.level, row.unit, group),
                 *(*numbers, *standing, row.p_value, row.test),
-                *(row.statistic, row.note, row.smd),
+                *(row.statistic, row.note, row.smd, row.resolution),
             )
 
 

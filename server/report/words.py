@@ -97,30 +97,6 @@ def name_plain_arm(arm: Cell | ArmRecord) -> str:
     return f"Federated without {left}" if left else "Federated"
 
 
-def describe_reference(study: StudySummary) -> str:
-    """How the reference model came to be it, in a sentence; an empty string if there is none."""
-    name = study.reference_model
-    if name is None:
-        return ""
-    if study.reference_origin == "plan":
-        return f"{name} is the reference: the plan names it."
-    if study.reference_origin == "first model":
-        return f"{name} is the reference: no network was validated, and it is the plan's first model."
-    if study.reference_origin is None:
-        return (
-            f"{name} is the reference, named in the plan or chosen by validation AUC, never by a test cohort."
-        )
-    equal = (
-        f", as high as that of {join_words(study.reference_equals)}, of which it is the first in the alphabet"
-        if study.reference_equals
-        else ""
-    )
-    return (
-        f"{name} is the reference: its validation AUC is the highest of the networks{equal}. No test cohort "
-        "took part in the choice."
-    )
-
-
 def name_event(study: StudySummary) -> str:
     """The name of the outcome."""
     return study.endpoint
@@ -212,37 +188,6 @@ def format_interval(estimate: Estimate, decimals: int = 3) -> str:
     if estimate.low is None or estimate.high is None:
         return ""
     return format_bounds(format_number(estimate.low, decimals), format_number(estimate.high, decimals))
-
-
-def format_estimate(estimate: Estimate) -> str:
-    """Value and interval in one line, or why there is no value."""
-    if estimate.value is None:
-        return explain_absence(estimate)
-    bounds = format_interval(estimate)
-    return f"{format_number(estimate.value)} (95% CI {bounds})" if bounds else format_number(estimate.value)
-
-
-_AUC_INTERVALS = {
-    "logit-delong": "DeLong's on the logit scale",
-    "delong": "DeLong's",
-    "mc_binomial": "exact binomial of AUC x n of n patients, no valid interval of an AUC",
-}
-"""The methods of an AUC's interval, by their names in the plan."""
-
-
-def name_other_interval(estimate: Estimate, usual: str) -> str:
-    """The method of an AUC's interval if it is not the usual one; else an empty string."""
-    known = estimate.low is not None and estimate.method in _AUC_INTERVALS and estimate.method != usual
-    return estimate.method if known else ""
-
-
-def describe_other_interval(estimate: Estimate, usual: str) -> str:
-    """A footnote on an AUC whose interval is not the usual one; else an empty string."""
-    method = name_other_interval(estimate, usual)
-    if not method:
-        return ""
-    why = " An AUC of 0 or 1 has no variance by DeLong." if estimate.value in {0.0, 1.0} else ""
-    return f"Interval: {method} ({_AUC_INTERVALS[method]}), not {usual}.{why}"
 
 
 def name_standing(standing: Status) -> str:

@@ -17,7 +17,7 @@ from server.phases.evaluation import EvaluatedModels
 from server.phases.explanation import ExplainedModels
 from server.phases.fitting import FittedRegression
 from server.phases.preparation import Preparation
-from server.phases.reference import explain_reference
+from server.phases.reference import ReferenceOrigin, explain_reference, list_validated
 from server.phases.regression import Screening
 from server.phases.selection import ArmSelection
 from server.phases.svm import TrainedSvm
@@ -25,7 +25,13 @@ from server.phases.training import TrainedModel
 from server.results.cohort import record_cohort, record_flow, record_parts
 from server.results.comparison import record_comparisons, record_heterogeneity
 from server.results.evaluation import record_cell, record_subgroups
-from server.results.file import Results, record_site, record_study
+from server.results.file import (
+    Results,
+    ValidationResult,
+    record_site,
+    record_study,
+    record_validated,
+)
 from server.results.hiding import record_masking
 from server.results.missing import (
     note_centres_without_outcome,
@@ -166,7 +172,7 @@ def assemble(run: StudyRun, outcome: StudyOutcome, provenance: Provenance) -> Re
             plan,
             outcome.reference,
             record_masking(run, outcome.trained),
-            None if outcome.reference is None else explain_reference(plan, outcome.trained),
+            *_explain_reference(plan, outcome),
         ),
         sites=tuple(record_site(plan, name, facts) for name, facts in sorted(outcome.facts.items())),
         flow=(
@@ -199,6 +205,17 @@ def assemble(run: StudyRun, outcome: StudyOutcome, provenance: Provenance) -> Re
         provenance=provenance,
     )
     return results.model_copy(update={"notes": (*results.notes, *note_multiplicity(results))})
+
+
+def _explain_reference(
+    plan: StudyPlan, outcome: StudyOutcome
+) -> tuple[ReferenceOrigin | None, tuple[ValidationResult, ...]]:
+    """How the reference came to be it, and the validation AUCs if they decided."""
+    if outcome.reference is None:
+        return None, ()
+    origin = explain_reference(plan, outcome.trained)
+    networks = list_validated(outcome.trained) if origin.kind == "validation AUC" else ()
+    return origin, tuple(record_validated(network, outcome.preparation) for network in networks)
 
 
 def _list_selections(outcome: StudyOutcome) -> Iterator[FeatureSelection]:

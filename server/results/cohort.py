@@ -97,6 +97,9 @@ class CohortRow(Record):
     """Of a categorical variable."""
     decimals: int = Field(default=2, ge=0, le=6)
     """With which a continuous variable is printed."""
+    resolution: float | None = None
+    """Step to which values were rounded before they were ranked, in the variable's unit; None: of no
+    continuous variable, or not recorded."""
     negative: VariableDescription
     """Patients without expansion."""
     positive: VariableDescription
@@ -155,6 +158,7 @@ def _list_lines(column: TableColumn, variable: Variable, row: TableRow) -> Itera
             label=variable.label,
             unit=variable.unit,
             decimals=variable.decimals,
+            resolution=row.variable.grid.resolution,
             negative=_describe_values(row.groups[NOT_EXPANDED], ranked=_is_ranked(row)),
             positive=_describe_values(row.groups[EXPANDED], ranked=_is_ranked(row)),
             chosen_on=row.variable.chosen_on,

@@ -113,6 +113,8 @@ class CentreHeterogeneity(Record):
     """Every centre of the plan, by name; empty: not recorded."""
     difference: Estimate | None = None
     """Of two centres: AUC of the first compared minus the second's. None: of more, or not recorded."""
+    difference_bound: float | None = None
+    """The difference of the raw scores' AUCs lies within this of the value; None likewise."""
     auc: Estimate
     """Random-effects mean with Hartung and Knapp's interval; absent below three centres: it says why."""
     prediction_low: float | None = None
@@ -203,6 +205,7 @@ def _record_centres(score: ScoreAcrossCentres) -> CentreHeterogeneity:
             for cohort, roc, status in zip(score.cohorts, score.rocs, spread.standings, strict=True)
         ),
         difference=None if two is None else two.difference,
+        difference_bound=None if two is None else two.error_bound,
         auc=spread.auc,
         prediction_low=spread.prediction.low if spread.prediction else None,
         prediction_high=spread.prediction.high if spread.prediction else None,

@@ -12,7 +12,7 @@ from common.plan.variables import levels_of
 from common.stats.calibration import CalibrationResult, Recalibration, ReliabilityPoint
 from common.stats.confusion import ConfusionMatrix
 from common.stats.decision import NetBenefit
-from common.stats.estimate import Estimate, absent
+from common.stats.estimate import OK, Estimate, Status, absent
 from common.stats.roc import RocResult
 from common.stats.unpaired import compare_unpaired
 from server.results.records import Count, Record
@@ -137,8 +137,14 @@ class Subgroup(Record):
     """Area under the ROC curve within the subgroup."""
     auc_error_bound: float | None = None
     """The AUC of the raw scores lies within this of the value; None where there is none, or not recorded."""
+    auc_interval_bound: float | None = None
+    """Each limit of the raw scores' interval lies within this of the printed one; None likewise."""
     p_interaction: float | None = None
     """Of the difference from the variable's first level."""
+    p_method: str = ""
+    """How it was found; empty: not recorded."""
+    p_standing: Status = OK
+    """Why there is none, where that was recorded."""
 
 
 def record_cell(judgement: Judgement) -> Cell:
@@ -187,6 +193,7 @@ def record_subgroups(judgements: Iterable[Judgement]) -> Iterator[Subgroup]:
 def _record_levels(judgement: Judgement, name: str, levels: tuple[RocResult, ...]) -> Iterator[Subgroup]:
     variable = BY_NAME[name]
     for place, (level, roc) in enumerate(zip(levels_of(variable), levels, strict=True)):
+        interaction = compare_unpaired(roc, levels[0]) if place else None
         yield Subgroup(
             model=judgement.scorer.model.name,
             arm=judgement.scorer.arm.name,
@@ -199,7 +206,10 @@ def _record_levels(judgement: Judgement, name: str, levels: tuple[RocResult, ...
             negative=roc.n_negative,
             auc=roc.auc,
             auc_error_bound=roc.error_bound,
-            p_interaction=compare_unpaired(roc, levels[0]).p if place else None,
+            auc_interval_bound=roc.interval_bound,
+            p_interaction=None if interaction is None else interaction.p,
+            p_method="" if interaction is None else interaction.difference.method,
+            p_standing=OK if interaction is None else interaction.difference.standing,
         )
 
 

@@ -21,14 +21,15 @@ from server.results.evaluation import Cell, Subgroup
 from server.results.hiding import Masking
 from server.results.provenance import Provenance
 from server.results.readings import Reproducibility
-from server.results.records import Record
+from server.results.records import Count, Record
 from server.results.regression import FittedModel, RegressionTable
 from server.results.selection import FeatureSelection
 from server.results.training import LearningCurve, Overlay, SupportVectorMachine
 from server.results.version_one import upgrade
 
 if TYPE_CHECKING:
-    from server.phases.reference import ReferenceOrigin
+    from server.phases.preparation import Preparation
+    from server.phases.reference import ReferenceOrigin, ValidatedNetwork
 
 SCHEMA_VERSION = 2
 
@@ -44,6 +45,21 @@ class SiteSummary(Record):
     """Whether it declared its data simulated."""
     model_release: bool
     """Whether a model trained on its patients alone was released; no sum hides it."""
+
+
+class ValidationResult(Record):
+    """What decided whether a network became the reference."""
+
+    model: str
+    """Name in the plan."""
+    arm: str
+    """Of its arms the one with the highest validation AUC."""
+    auc: float | None
+    """On the validation patients, of the kept round; None where it may not be shown."""
+    positive: Count | None
+    """Validation patients with expansion; None where the number may not be shown, or was not recorded."""
+    negative: Count | None
+    """Validation patients without."""
 
 
 class StudySummary(Record):
@@ -76,6 +92,8 @@ class StudySummary(Record):
     network was validated. None: nothing was evaluated, or not recorded."""
     reference_equals: tuple[str, ...] = ()
     """Networks with the same validation AUC; the first name in the alphabet was taken."""
+    validated: tuple[ValidationResult, ...] = ()
+    """The networks by validation AUC, if that chose the reference; empty: it did not, or not recorded."""
     plan: dict[str, Any]
     """Every setting, defaults included."""
 
@@ -141,6 +159,7 @@ def record_study(
     reference: str | None,
     hiding: Masking | None,
     origin: ReferenceOrigin | None = None,
+    validated: tuple[ValidationResult, ...] = (),
 ) -> StudySummary:
     """What was done, with the model that the others were compared with and how sums were hidden."""
     return StudySummary(
@@ -157,7 +176,20 @@ def record_study(
         reference_model=reference,
         reference_origin=None if origin is None else origin.kind,
         reference_equals=() if origin is None else origin.equals,
+        validated=validated,
         plan=plan.model_dump(mode="json"),
+    )
+
+
+def record_validated(network: ValidatedNetwork, preparation: Preparation) -> ValidationResult:
+    """A network's validation AUC and patients, as far as they may be shown."""
+    size = None if network.sites is None else preparation.show_validation(network.sites)
+    return ValidationResult(
+        model=network.trained.model.name,
+        arm=network.trained.arm.name,
+        auc=network.auc if network.released else None,
+        positive=None if size is None else size.positive,
+        negative=None if size is None else size.negative,
     )
 
 
@@ -216,7 +248,7 @@ def _parse_version_one(content: bytes) -> dict[str, Any] | None:
     """The parsed file if it says that it is of version 1, else None."""
     try:
         document = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     is_first = isinstance(document, dict) and document.get("schema_version") == 1
     return document if is_first else None

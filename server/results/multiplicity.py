@@ -31,8 +31,8 @@ def note_multiplicity(results: Results) -> Iterator[str]:
     expected = round(_ALPHA * number)
     yield (
         f"{number} P-values stand in the tables. {adjusted} not adjusted for their number: if nothing "
-        f"differed, {f'about {expected}' if expected else 'fewer than one'} of them would be below .05 by "
-        "chance."
+        f"differed, {f'at most about {expected}' if expected else 'fewer than one'} of them would be below "
+        ".05 by chance (tests on counts come below it less often; a test that is printed twice counts twice)."
     )
 
 

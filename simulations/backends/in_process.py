@@ -52,21 +52,38 @@ def open_engines(run: StudyRun, sites: Mapping[str, Path], progress: Progress) -
     Raises
     ------
     SiteError
-        If a folder is unusable or its settings give another name.
+        If a folder is unusable or its settings give another name; with the faults of every site.
     """
-    engines = {}
+    engines, faults = {}, []
     states = {name: run.out / "sites" / name for name in sites}
     parties = derive_simulated_parties(run.plan, states)
     for name, folder in sorted(sites.items()):
-        engine = open_engine(folder, run.plan, run.key.public_key(), states[name], progress)
+        try:
+            engine = open_engine(folder, run.plan, run.key.public_key(), states[name], progress)
+            _insist_on_name(engine, name)
+        except SiteError as failure:
+            faults.append(str(failure))
+            continue
         engine.party = parties.get(name)
-        if engine.settings.name != name:
-            raise SiteError(
-                f"{folder}/site.toml says name = {engine.settings.name!r}, --site says {name!r} "
-                "-> use one name"
-            )
         engines[name] = engine
+    if faults:
+        raise SiteError("\n".join(faults))
     return engines
+
+
+def _insist_on_name(engine: SiteEngine, name: str) -> None:
+    """Refuse a folder whose settings give another name.
+
+    Raises
+    ------
+    SiteError
+        If they do.
+    """
+    if engine.settings.name != name:
+        raise SiteError(
+            f"{engine.folder}/site.toml says name = {engine.settings.name!r}, --site says {name!r} "
+            "-> use one name"
+        )
 
 
 def check_site_folders(plan: StudyPlan, sites: Mapping[str, Path]) -> None:

@@ -48,7 +48,9 @@ class Folder:
 
     def patient(self, name: str, *, grows: bool, **values: object) -> dict[str, object]:
         seed = len(self.rows)
-        voxels, mask = head((slice(4, 8), slice(10, 16 + seed % 3), slice(12, 20)), seed)
+        # No two patients have one lesion: equal masks are refused
+        left = 12 + seed // 3
+        voxels, mask = head((slice(4, 8), slice(10, 16 + seed % 3), slice(left, left + 8)), seed)
         write(self.root / f"{name}/ct.nii.gz", voxels)
         write(self.root / f"{name}/mask.nii.gz", mask)
         row: dict[str, object] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
 import subprocess
@@ -160,7 +161,7 @@ def test_an_exchanged_invitation_is_refused_by_its_approval(site, invitation, tm
 def test_a_folder_in_order_passes_the_check(site):
     done = rhe("check", site)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith("6 patients, 6 usable, 0 findings\n")
+    assert done.stdout.endswith("a: 6 patients, 6 usable; 0 refused, 0 look at this, 0 for information\n")
 
 
 def test_every_finding_is_listed_and_scans_only_when_asked(site):
@@ -173,9 +174,9 @@ def test_every_finding_is_listed_and_scans_only_when_asked(site):
     assert done.returncode == 11
     assert "row 3" in done.stdout
     assert "row 5" in done.stdout
-    assert done.stdout.endswith("6 patients, 4 usable, 2 findings\n")
+    assert done.stdout.endswith("6 patients, 4 usable; 2 refused, 0 look at this, 0 for information\n")
     quick = rhe("check", site, "--no-pixels")
-    assert quick.stdout.endswith("6 patients, 5 usable, 1 findings\n")
+    assert quick.stdout.endswith("6 patients, 5 usable; 1 refused, 0 look at this, 0 for information\n")
 
 
 def test_a_check_knows_the_plan_that_is_given_or_was_joined(site, invitation):
@@ -184,8 +185,9 @@ def test_a_check_knows_the_plan_that_is_given_or_was_joined(site, invitation):
     given = rhe("check", site, "--plan", plan)
     assert given.returncode == 0
     assert "the part validation has no patient with expansion" in given.stdout
-    assert given.stdout.endswith("6 patients, 6 usable, 0 findings, 1 to know\n")
-    assert "checked for the study 'A study'" in given.stdout
+    assert given.stdout.endswith(
+        "6 patients, 6 usable for the study 'A study'; 0 refused, 0 look at this, 1 for information\n"
+    )
     rhe("init", site, "--invitation", invitation, "--state", site / "elsewhere")
     assert rhe("check", site).returncode == 0
     joined = rhe("check", site, "--state", site / "elsewhere")
@@ -197,7 +199,7 @@ def test_a_check_of_a_table_alone_says_what_it_takes_it_for(tmp_path):
     done = rhe("check", site)
     assert done.returncode == 0, done.stdout
     assert "taken for a site without images" in done.stdout
-    assert done.stdout.endswith("30 patients, 30 usable, 0 findings, 1 to know\n")
+    assert done.stdout.endswith("30 patients, 30 usable; 0 refused, 0 look at this, 1 for information\n")
 
 
 def test_a_table_alone_is_prepared(tmp_path):
@@ -207,7 +209,7 @@ def test_a_table_alone_is_prepared(tmp_path):
     plan.write_text(before + score + "[federation]" + after.split("[federation]")[1])
     done = rhe("prepare", site, "--plan", plan)
     assert done.returncode == 0, done.stderr
-    assert "30 patients prepared, 0 findings" in done.stdout
+    assert "30 patients, 30 usable" in done.stdout
 
 
 def test_an_invalid_table_is_listed_whole(site):
@@ -225,12 +227,23 @@ def test_a_folder_without_settings_is_told(tmp_path):
     assert "site.toml" in done.stdout
 
 
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_folder_whose_name_is_no_text_is_named_all_the_same(tmp_path, form):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+
+    done = rhe("check", folder, *form)
+
+    assert (done.returncode, done.stderr) == (11, "")
+    assert r"caf\udce9/site.toml: no such file" in done.stdout.replace("\\\\", "\\")
+
+
 def test_preparing_leaves_a_cache_and_a_page(invitation, tmp_path):
     site = make_site(tmp_path / "a", "a", 9)
     plan = invitation.parent.parent / "study.toml"
     done = rhe("prepare", site, "--plan", plan, "--state", tmp_path / "state")
     assert done.returncode == 0, done.stderr
-    assert "9 patients prepared" in done.stdout
+    assert "9 patients, 9 usable" in done.stdout
     page = Path(done.stdout.splitlines()[-1])
     assert page == tmp_path / "state" / "quality.html"
     assert page.stat().st_size > 1000

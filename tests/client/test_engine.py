@@ -296,9 +296,7 @@ def test_patients_take_no_part_in_a_simulation(tmp_path):
 
 def test_an_error_leaves_as_a_code_and_its_text_stays(tmp_path, caplog):
     folder = make_site(tmp_path / "a", "a", patients=18)
-    rows = read_rows(folder)
-    rows[3]["age"] = "abc"
-    write_table(folder, rows)
+    write_table(folder, [row | {"age": "abc"} for row in read_rows(folder)])
     coordinator = Coordinator(folder, tmp_path / "state", a_plan())
 
     with caplog.at_level(logging.WARNING):

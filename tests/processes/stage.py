@@ -16,6 +16,9 @@ from sites.commands import run_command
 from client.link.supervise import find_free_port
 from common.runtime.processes import Child, start_child, stop_child
 
+ROUNDS = 4
+"""Of sums in a study: one before each of three interruptions, and a last one."""
+
 FAKE = Path(__file__).with_name("fake")
 
 PLAN = """
@@ -94,7 +97,7 @@ class Stage:
 
     folder: Path
     out: Path
-    rounds: int = 2
+    rounds: int = ROUNDS
     children: list[Child] = field(default_factory=list)
 
     @property
@@ -167,7 +170,7 @@ def results(stage: Stage) -> list[list[float]]:
 
 
 @contextmanager
-def staged(folder: Path, rounds: int = 2) -> Iterator[Stage]:
+def staged(folder: Path, rounds: int = ROUNDS) -> Iterator[Stage]:
     stage = Stage(folder, folder / "out", rounds)
     try:
         stage.provision()

@@ -116,7 +116,7 @@ def test_extraction_shows_progress_and_goes_on_after_a_kill(folder, tmp_path, th
     assert re.search(rf"extracting radiomics.*\d/{LESIONS}", first.text)
     done = [int(n) for n in re.findall(rf"extracting radiomics[^\r\n]*?(\d+)/{LESIONS}", shown)]
     assert done == sorted(done)
-    assert f"{PATIENTS} patients prepared, 0 findings" in shown
+    assert f"{PATIENTS} patients, {PATIENTS} usable" in shown
     after = extracted(state / "cache")
     assert len(after) == LESIONS
     assert {key: after[key] for key in kept} == kept

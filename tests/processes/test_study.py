@@ -9,7 +9,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from processes.stage import Stage, end, expected, family, named, results, staged, wait_until
+from processes.stage import ROUNDS, Stage, end, expected, family, named, results, staged, wait_until
+
+from common.runtime.processes import Child
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -46,8 +48,8 @@ def test_a_study_runs_to_its_end_and_ctrl_c_leaves_no_process(stage):
     assert end(second) == 21
     assert "another process is working" in second.tail()
     assert end(study) == 0
-    assert results(stage) == expected(2)
-    assert "round number=2" in study.tail()
+    assert results(stage) == expected(ROUNDS)
+    assert f"round number={ROUNDS}" in study.tail()
     again = stage.study()
     assert end(again) == 20
     assert "--resume" in again.tail()
@@ -57,38 +59,51 @@ def test_a_study_runs_to_its_end_and_ctrl_c_leaves_no_process(stage):
     assert not [process for process in processes if process.is_running()]
 
 
-def test_a_killed_engine_is_started_again_and_the_study_resumed(stage):
-    _, site, _ = stage.gather()
-    killed_before = site.tail().count("engine was killed")
-    study = stage.study()
-    wait_until(lambda: "round number=1" in study.tail())
+def kill_the_engine_while_it_answers(stage: Stage, site: Child) -> None:
     hold = stage.state("A") / "hold"
     hold.touch()
     wait_until((stage.state("A") / "holding").exists)
     named(site, "engine").kill()
     hold.unlink()
 
-    assert end(study) == 19
-    assert "--resume" in study.tail()
-    wait_until(lambda: site.tail().count("engine was killed") > killed_before)
-    resumed = stage.study("--resume")
-    assert end(resumed) == 0
-    assert results(stage) == expected(2)
 
+def test_a_study_goes_on_after_each_kill_and_after_ctrl_c_to_the_same_numbers(stage):
+    coordinator, site, _ = stage.gather()
+    engine_killed = site.tail().count("engine was killed")
+    superlink_died = coordinator.tail().count("died and is started again")
 
-def test_a_killed_superlink_comes_back_with_its_nodes_and_the_study_is_resumed(stage):
-    coordinator, *_ = stage.gather()
-    died_before = coordinator.tail().count("died and is started again")
     study = stage.study()
-    wait_until(lambda: "round number=1" in study.tail())
-    named(coordinator, "flower-superlink").kill()
-
+    wait_until(lambda: "round number=" in study.tail())
+    kill_the_engine_while_it_answers(stage, site)
     assert end(study) == 19
     assert "--resume" in study.tail()
-    wait_until(lambda: coordinator.tail().count("died and is started again") > died_before)
-    resumed = stage.study("--resume")
-    assert end(resumed) == 0
-    assert results(stage) == expected(2)
+    wait_until(lambda: site.tail().count("engine was killed") > engine_killed)
+
+    study = stage.study("--resume")
+    wait_until(lambda: "round number=" in study.tail())
+    named(coordinator, "flower-superlink").kill()
+    assert end(study) == 19
+    assert "--resume" in study.tail()
+    wait_until(lambda: coordinator.tail().count("died and is started again") > superlink_died)
+
+    study = stage.study("--resume")
+    wait_until(lambda: "round number=" in study.tail())
+    server_app = server_app_of(stage)
+    study.process.send_signal(signal.SIGINT)
+    assert end(study) == 130
+    assert "--resume" in study.tail()
+    psutil.wait_procs([server_app], timeout=20)
+    assert not server_app.is_running() or server_app.status() == psutil.STATUS_ZOMBIE
+
+    assert end(stage.study("--resume")) == 0
+    assert results(stage) == expected(ROUNDS)
+
+
+def server_app_of(stage: Stage) -> psutil.Process:
+    """The process that works on the stage's study now."""
+    orders = sorted((stage.office / "jobs").glob("*/order.json"), key=lambda path: path.stat().st_mtime)
+    newest = [order for order in orders if str(stage.out) in order.read_text()][-1]
+    return psutil.Process(int(newest.with_name("process").read_text()))
 
 
 def test_an_engine_that_cannot_run_ends_its_site_with_the_reason(own_stage):
@@ -134,23 +149,3 @@ def test_whatever_kills_a_supervisor_ends_its_children(own_stage):
     gone, alive = psutil.wait_procs(orphans, timeout=30)
     assert alive == []
     assert len(gone) >= 5
-
-
-def test_ctrl_c_stops_the_study_and_its_server_app(stage):
-    study = stage.study()
-    wait_until(lambda: "round number=1" in study.tail())
-    (process,) = [
-        path
-        for path in (stage.office / "jobs").glob("*/process")
-        if str(stage.out) in path.with_name("order.json").read_text()
-    ]
-    server_app = psutil.Process(int(process.read_text()))
-    study.process.send_signal(signal.SIGINT)
-
-    assert end(study) == 130
-    assert "--resume" in study.tail()
-    psutil.wait_procs([server_app], timeout=20)
-    assert not server_app.is_running() or server_app.status() == psutil.STATUS_ZOMBIE
-    resumed = stage.study("--resume")
-    assert end(resumed) == 0
-    assert results(stage) == expected(2)

@@ -8,6 +8,7 @@ from common.messages.protocol import Reply, decode_request, encode_reply
 from common.plan.study import StudyPlan
 from common.stats.contract import Summary
 from server.exchange import Exchange
+from server.reasons import SiteFailureError
 from simulations.backends.local_grid import LocalGrid
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -91,6 +92,29 @@ def test_a_site_s_refusal_is_told_with_site_operation_and_remedy():
         ExchangeError, match="b: prepare failed with E_SMALL_N: the site has too few patients"
     ):
         exchange.ask(Operation.PREPARE, ["a", "b"])
+
+
+def test_every_site_that_refuses_is_told_not_the_first_alone():
+    exchange = an_exchange({"a": site("a", code="E_COHORT"), "b": site("b", code="E_STORAGE")})
+
+    with pytest.raises(SiteFailureError) as caught:
+        exchange.ask(Operation.PREPARE, ["a", "b"])
+
+    told = str(caught.value)
+    assert "a: prepare failed with E_COHORT" in told
+    assert "b: prepare failed with E_STORAGE: the site's disk is full" in told
+    assert "E_COHORT at a: " in caught.value.standing.reason
+    assert "E_STORAGE at b: " in caught.value.standing.reason
+
+
+def test_a_model_is_given_up_only_if_that_helps_every_site_that_failed():
+    asked = {"a": "E_CLIP", "b": "E_MEMORY"}
+    for second, costs_one_model in (("E_MEMORY", True), ("E_STORAGE", False)):
+        codes = asked | {"b": second}
+        exchange = an_exchange({name: site(name, code=code) for name, code in codes.items()})
+        with pytest.raises(SiteFailureError) as caught:
+            exchange.ask(Operation.TRAIN, ["a", "b"])
+        assert caught.value.costs_one_model == costs_one_model
 
 
 def test_an_answer_in_another_site_s_name_is_refused():

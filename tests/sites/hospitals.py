@@ -29,7 +29,7 @@ def make_north(folder: Path, patients: int = 15) -> Path:
         series = Path("dicom") / row["patient"]
         write_series(folder / series / "baseline", image, seed=f"{row['patient']}/0")
         row["baseline_ct"] = str(series / "baseline")
-        later = sitk.BinaryDilate(lesion, [3, 3, 1]) if grows else lesion
+        later = sitk.BinaryDilate(lesion, [3, 3, 1]) if grows else _draw_again(lesion)
         bright = sitk.Mask(image, later, maskingValue=1, outsideValue=66)
         write_series(folder / series / "followup", bright, seed=f"{row['patient']}/1")
         row["followup_ct"] = str(series / "followup")
@@ -48,6 +48,13 @@ def make_south(folder: Path, patients: int = 14) -> Path:
     _rewrite(folder, rows[2], "baseline_mask", ".mha")
     write_table(folder, rows)
     return folder
+
+
+def _draw_again(lesion: sitk.Image) -> sitk.Image:
+    """The same volume one voxel to the side: nobody draws the same mask twice."""
+    again = sitk.GetImageFromArray(np.roll(sitk.GetArrayFromImage(lesion), 1, axis=2))
+    again.CopyInformation(lesion)
+    return again
 
 
 def write_series(folder: Path, image: sitk.Image, seed: str) -> None:

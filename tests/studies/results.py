@@ -33,7 +33,7 @@ REASONS = (
     "Previous surgical treatment",
     "Obvious artifacts",
     "Eligibility unknown",
-    "Scan or mask refused",
+    "Row, scan or mask refused",
 )
 
 

@@ -7,6 +7,7 @@ from sites.plans import plan_of
 from sites.tables import read_cohort, table_only_hospital, write_cohort
 
 from client.cohort.check import check_site
+from common.errors import Level
 
 
 @pytest.fixture
@@ -16,13 +17,14 @@ def folder(tmp_path):
 
 @pytest.fixture
 def found(folder, progress):
-    """The findings for a plan with one logistic model, after these columns were blanked."""
+    """The notes for a plan with one logistic model, after these columns were blanked."""
 
     def check(*covariates, blank=(), **cohort):
         write_cohort(folder, [row | dict.fromkeys(blank, "") for row in read_cohort(folder)])
         model = {"kind": "logistic", "name": "M", "covariates": list(covariates)}
         plan = plan_of({"north": "train", "south": "train"}, model, cohort=cohort)
-        return [str(finding) for finding in check_site(folder, progress, pixels=False, plan=plan).findings]
+        checkup = check_site(folder, progress, pixels=False, plan=plan)
+        return [str(note) for note in checkup.notes if note.level is Level.LOOK]
 
     return check
 

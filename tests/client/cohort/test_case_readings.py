@@ -303,6 +303,10 @@ def test_what_a_killed_process_left_half_written_is_removed_before_features_are_
 def test_the_hospital_sees_how_full_the_columns_of_further_readers_are():
     cases = [a_case(f"P{n}", hypodensity_third_reader=float(n > 0)) for n in range(3)]
 
-    (line,) = [one for one in describe_columns((*cases, a_case("P3"))) if "third" in one.name]
+    (line,) = [
+        one
+        for one in describe_columns([case.patient for case in (*cases, a_case("P3"))])
+        if "third" in one.name
+    ]
 
     assert (line.name, line.filled, line.blank, line.values) == ("hypodensity_third_reader", 3, 1, "2 yes")

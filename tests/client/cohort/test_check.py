@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+
+import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - as its own documentation does
 from sites.tables import Habits, read_cohort, table_only_hospital, write_cohort
 
 from client.cohort.check import check_site
-from common.errors import PlanError
+from client.cohort.prepare import prepare_site
+from common.errors import Level
 from common.plan.study import StudyPlan
 
 
@@ -31,6 +35,26 @@ def test_one_scan_in_two_formats_is_found_before_any_preparation(scans_folder, p
         "cohort.csv, row 5, patient 'P3'",
     ]
     assert all("voxel by voxel" in finding for finding in findings)
+
+
+def test_segments_are_what_the_site_names_them(scans_folder, progress):
+    mask = sitk.ReadImage(str(scans_folder.root / "P1/mask.nii.gz"))
+    for key, value in {"Name": "clot", "LabelValue": "1", "Layer": "0"}.items():
+        mask.SetMetaData(f"Segment0_{key}", value)
+    mask.SetMetaData("Segment1_Name", "IVH")
+    mask.SetMetaData("Segment1_LabelValue", "2")
+    voxels = sitk.GetArrayFromImage(mask)
+    z, y, x = np.argwhere(voxels)[-1]
+    mask[int(x), int(y), int(z)] = 2
+    sitk.WriteImage(mask, str(scans_folder.root / "P1/mask.seg.nrrd"))
+    scans_folder.rows[1]["baseline_mask"] = "P1/mask.seg.nrrd"
+
+    (finding,) = found(scans_folder, progress)
+    assert "segment 0 'clot' is not known to be ICH or IVH" in finding
+
+    settings = scans_folder.root / "site.toml"
+    settings.write_text(settings.read_text() + '[mask]\nich_names = ["clot"]\n')
+    assert check_site(scans_folder.root, progress, pixels=True).findings == ()
 
 
 def test_one_outcome_is_found_where_only_the_masks_tell_it(scans_folder, progress):
@@ -62,8 +86,7 @@ def test_every_violation_of_the_settings_is_a_finding_of_its_own(scans_folder, p
 
     findings = check_site(folder, progress, pixels=True).findings
 
-    assert len(findings) == 2
-    assert all(finding.where == "site.toml" for finding in findings)
+    assert sum(finding.where == "site.toml" for finding in findings) == 2
 
 
 # For a study
@@ -79,10 +102,11 @@ SCORES = [{"kind": "scores", "name": "A", "column": "score_a"}]
 
 @pytest.fixture
 def scores_plan():
-    def plan(role="train", models=SCORES, **cohort):
+    def plan(role="train", models=SCORES, profile="simulation", **cohort):
         return StudyPlan.model_validate(
             {
                 "name": "scores",
+                "profile": profile,
                 "seed": 1,
                 "two_site_ack": True,
                 "phases": ["cohort"],
@@ -122,8 +146,9 @@ def test_a_table_with_some_image_columns_is_not_taken_for_one_without(tmp_path, 
 def test_a_plan_of_networks_needs_the_images(tmp_path, progress, small_plan):
     folder = table_only_hospital(tmp_path / "north", "north", 30)
 
-    (finding,), _ = checked(folder, progress, small_plan())
+    policy, finding = checked(folder, progress, small_plan())[0]
     assert "columns 'baseline_ct' and 'baseline_mask' are missing" in finding
+    assert policy.startswith('site.toml: the plan has profile = "standard"')
 
 
 def test_a_plans_missing_score_is_found(tmp_path, progress, scores_plan):
@@ -187,9 +212,9 @@ def test_a_measured_volume_beyond_the_plans_range_is_found(scans_folder, progres
     volume = [{"kind": "scores", "name": "volume", "column": "ich_volume_ml", "high": 20.0}]
     folder = scans_folder.finish()
 
-    (finding,), _ = checked(folder, progress, scores_plan(models=volume))
+    (finding,), _ = checked(folder, progress, scores_plan(models=volume, profile="standard"))
     assert finding.startswith("cohort.csv, row 6, column 'ich_volume_ml': 28 lies outside 0 to 20")
-    assert checked(folder, progress, scores_plan(models=volume), pixels=False)[0] == []
+    assert checked(folder, progress, scores_plan(models=volume, profile="standard"), pixels=False)[0] == []
 
 
 def test_a_split_is_noted_or_refused(tmp_path, progress, scores_plan):
@@ -207,7 +232,115 @@ def test_a_split_is_noted_or_refused(tmp_path, progress, scores_plan):
     assert checked(folder, progress)[0] == []
 
 
-def test_a_plan_without_this_site_is_refused(tmp_path, progress, scores_plan):
+def test_a_plan_without_this_site_is_refused_and_hides_nothing(tmp_path, progress, scores_plan):
     folder = table_only_hospital(tmp_path / "west", "west", 30)
-    with pytest.raises(PlanError, match="no site 'west'"):
-        check_site(folder, progress, pixels=False, plan=scores_plan())
+    write_cohort(folder, [row | {"age": 999} if n == 3 else row for n, row in enumerate(read_cohort(folder))])
+
+    unnamed, age = checked(folder, progress, scores_plan(), pixels=False)[0]
+
+    assert unnamed.startswith("site.toml: the plan has no site 'west'; its sites are north, south")
+    assert "row 5, column 'age'" in age
+
+
+# No fault hides another, and what a preparation or a study would refuse is listed
+
+
+def test_faults_of_settings_table_and_images_are_listed_together(scans_folder, progress, small_plan):
+    scans_folder.rows[2]["age"] = 999
+    (scans_folder.root / "P4/ct.nii.gz").write_bytes(b"nothing")
+    folder = scans_folder.finish()
+    settings = (folder / "site.toml").read_text()
+    (folder / "site.toml").write_text(settings.replace('name = "north"', 'name = "north"\nfoo = 1'))
+
+    checkup = check_site(folder, progress, pixels=True, plan=small_plan())
+
+    places = [finding.where for finding in checkup.findings]
+    assert places == [
+        "site.toml",
+        "cohort.csv, row 4, column 'age' (G)",
+        "cohort.csv, row 6, patient 'P4'",
+    ]
+    assert (checkup.screened, checkup.usable) == (8, 6)
+    assert checkup.subject.site == "north"
+
+
+def test_every_reason_of_the_policy_is_listed_before_the_study(scans_folder, progress, small_plan):
+    folder = scans_folder.finish()
+    (folder / "site.toml").write_text(
+        'name = "north"\ntable = "cohort.csv"\n[policy]\nprofiles = ["replication"]\nmin_patients = 1\n'
+        'min_per_class = 1\nphases = ["cohort"]\nmin_sites = 9\n'
+    )
+    plan = small_plan()
+    released = [site.model_copy(update={"model_release": site.name == "north"}) for site in plan.sites]
+
+    findings, _ = checked(folder, progress, plan.model_copy(update={"sites": tuple(released)}), pixels=False)
+
+    assert all(finding.startswith("site.toml: ") for finding in findings)
+    for said in ('profile = "standard"', "model trained at north alone", "the phases", "opens sums of"):
+        assert sum(said in finding for finding in findings) == 1, findings
+
+
+@pytest.mark.parametrize("spoil", ["absent", "lost"])
+def test_a_lesion_that_the_study_cannot_crop_is_found_by_check_and_preparation_alike(
+    scans_folder, progress, small_plan, tmp_path, spoil
+):
+    path = scans_folder.root / "P1/mask.nii.gz"
+    mask = sitk.ReadImage(str(path))
+    if spoil == "absent":
+        mask *= 2
+    else:
+        voxels = sitk.GetArrayFromImage(mask)
+        kept = np.zeros_like(voxels)
+        kept[tuple(np.argwhere(voxels)[0])] = 1
+        mask = sitk.GetImageFromArray(kept)
+        mask.CopyInformation(sitk.ReadImage(str(path)))
+    sitk.WriteImage(mask, str(path))
+    plan = small_plan()
+    if spoil == "lost":
+        coarse = plan.preprocessing.__class__(spacing_mm=(12.0, 12.0, 12.0))
+        plan = plan.model_copy(update={"preprocessing": coarse})
+    folder = scans_folder.finish()
+
+    findings, _ = checked(folder, progress, plan)
+    prepared = prepare_site(folder, plan, tmp_path / "cache", progress)
+
+    assert findings == [str(finding) for finding in prepared.findings]
+    assert any("row 3, patient 'P1'" in finding for finding in findings)
+
+
+def test_a_followup_that_nobody_needs_is_judged_and_costs_nobody(
+    scans_folder, progress, small_plan, tmp_path
+):
+    scans_folder.rows[0] |= {"followup_ct": "P0/later.nii.gz", "followup_mask": "P0/later_mask.nii.gz"}
+    for name in ("later", "later_mask"):
+        (scans_folder.root / f"P0/{name}.nii.gz").write_bytes(name.encode())
+    folder = scans_folder.finish()
+
+    checkup = check_site(folder, progress, pixels=True, plan=small_plan())
+    prepared = prepare_site(folder, small_plan(), tmp_path / "cache", progress)
+
+    for findings, notes in ((checkup.findings, checkup.notes), (prepared.findings, prepared.notes)):
+        assert findings == ()
+        (note,) = [note for note in notes if note.level is Level.LOOK]
+        assert "later.nii.gz" in note.what
+        assert "the table's volumes are used" in note.what
+    assert checkup.usable == len(prepared.cases) == 8
+
+
+def test_a_copied_followup_mask_and_a_shared_mask_are_told(scans_folder, progress):
+    shutil.copytree(scans_folder.root / "P0", scans_folder.root / "later")
+    ct = sitk.ReadImage(str(scans_folder.root / "later/ct.nii.gz"))
+    sitk.WriteImage(ct + 1, str(scans_folder.root / "later/ct.nii.gz"))
+    scans_folder.rows[0] |= {"followup_ct": "later/ct.nii.gz", "followup_mask": "later/mask.nii.gz"}
+    mask = sitk.ReadImage(str(scans_folder.root / "P2/mask.nii.gz"))
+    sitk.WriteImage(mask, str(scans_folder.root / "P3/other.nrrd"))
+    scans_folder.rows[3]["baseline_mask"] = "P3/other.nrrd"
+
+    findings, notes = checked(scans_folder.finish(), progress)
+
+    assert [finding.partition(": ")[0] for finding in findings] == [
+        "cohort.csv, row 4, patient 'P2'",
+        "cohort.csv, row 5, patient 'P3'",
+    ]
+    assert all("one mask, label by label" in finding for finding in findings)
+    assert any("'followup_mask' holds the same drawing as 'baseline_mask'" in note for note in notes)

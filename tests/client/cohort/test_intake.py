@@ -148,6 +148,17 @@ def test_what_the_table_lacks_is_named(folder, changes, what):
     assert folder.refused() == [("p3", what)]
 
 
+def test_a_folder_may_hold_a_ct_and_its_segmentation(folder):
+    for path in ("studies/1/a.dcm", "studies/2/b.dcm"):
+        folder.file(path, path.encode())
+    folder.rows[3] |= {"baseline_ct": "studies/1", "baseline_mask": "studies/1"}
+    assert folder.refused() == []
+
+    folder.rows[3] |= {"followup_ct": "studies/2", "followup_mask": "studies/1"}
+    what = "'baseline_ct' and 'baseline_mask' and 'followup_mask' name one file"
+    assert folder.refused() == [("p3", what)]
+
+
 @pytest.mark.parametrize(
     ("blank", "named"),
     [
@@ -227,11 +238,15 @@ def test_links_out_of_the_folder_are_the_hospitals_own_decision(folder, tmp_path
     assert folder.inspect().findings == ()
 
 
-def test_a_path_out_of_the_folder_refuses_the_table(folder):
+def test_a_path_out_of_the_folder_refuses_its_row(folder):
     folder.rows[3] |= {"baseline_ct": "../elsewhere"}
 
-    with pytest.raises(CohortError, match=r"row 5, column 'baseline_ct' \(B\): '\.\./elsewhere' leads out"):
-        folder.inspect()
+    intake = folder.inspect()
+
+    (finding,) = intake.findings
+    assert str(finding).startswith("cohort.csv, row 5, column 'baseline_ct' (B): '../elsewhere' leads out")
+    assert [patient.identifier for patient in intake.usable] == ["p0", "p1", "p2", "p4", "p5"]
+    assert intake.flow.screened == 6
 
 
 def test_a_table_in_a_folder_of_its_own_reaches_the_whole_site(folder):
@@ -363,7 +378,7 @@ def test_nobody_left_by_the_criteria_is_told_and_stops_nothing(folder):
 
     assert intake.findings == ()
     assert [str(note) for note in intake.cohort.notes] == [
-        "cohort.csv: the criteria leave no patient -> the site adds nothing to the study"
+        "cohort.csv: the criteria leave no patient -> the site adds nothing to the study: check the units"
     ]
 
 

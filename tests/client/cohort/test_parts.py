@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import pytest
 from sites.tables import Habits, read_cohort, table_only_hospital, write_cohort
@@ -131,14 +132,15 @@ def test_a_patient_who_is_not_studied_needs_no_part(made, prepared):
     assert parts(site) == {name: part for name, part in given(folder).items() if part}
 
 
-def test_an_unknown_part_refuses_the_table(made):
+def test_an_unknown_part_refuses_its_row(made):
     folder = made()
     change(folder, 5, split="training")
 
-    with pytest.raises(
-        CohortError, match=r"row 5, column 'split' .*'training' is not a level -> did you mean"
-    ):
-        inspect_site(folder, plan())
+    (finding,) = inspect_site(folder, plan()).rejected
+
+    assert re.match(
+        r"cohort\.csv, row 5, column 'split' .*'training' is not a level -> did you mean", str(finding)
+    )
 
 
 def test_an_external_site_tests_everybody_and_is_told(made, prepared):

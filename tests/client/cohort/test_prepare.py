@@ -19,7 +19,7 @@ from rich.progress import Progress
 from client.cohort.cases import stack_inputs
 from client.cohort.prepare import prepare_site
 from common.cohort.outcome import Reason, Volumes
-from common.errors import CohortError, PlanError, StorageError
+from common.errors import CohortError, Level, PlanError, StorageError
 from common.imaging.recipe import InputShape
 from common.runtime.storage import lock_folder
 
@@ -128,6 +128,63 @@ def test_one_scan_in_two_formats_refuses_both_patients(scans_folder, prepared):
     assert len(site.cases) == 6
 
 
+def test_one_mask_in_two_formats_refuses_both_patients(scans_folder, prepared):
+    image = sitk.ReadImage(str(scans_folder.root / "P1/mask.nii.gz"))
+    sitk.WriteImage(image, str(scans_folder.root / "P2/mask.nrrd"))
+    scans_folder.rows[2]["baseline_mask"] = "P2/mask.nrrd"
+
+    site = prepared(scans_folder)
+
+    assert {refusal.patient.identifier for refusal in site.refusals} == {"P1", "P2"}
+    assert "one mask, label by label, stands in the table for 2 patients: P1, P2" in site.findings[0].what
+
+
+def test_a_patient_whose_hematoma_did_not_grow_may_have_one_mask_twice(scans_folder, prepared):
+    row = scans_folder.rows[0]
+    rewrite_as(scans_folder.root / "P0/ct.nii.gz", scans_folder.root / "P0/later.nii.gz")
+    shutil.copy(scans_folder.root / "P0/mask.nii.gz", scans_folder.root / "P0/later_mask.nii.gz")
+    row.update(followup_ct="P0/later.nii.gz", followup_mask="P0/later_mask.nii.gz")
+    del row["followup_ich_volume_ml"], row["followup_ivh_volume_ml"]
+    row["ich_volume_ml"], row["ivh_volume_ml"] = "", ""
+    assert prepared(scans_folder).findings == ()
+
+
+def rewrite_as(source: Path, target: Path) -> None:
+    """The scan with other noise."""
+    shutil.copy(source, target)
+    rewrite(target, lambda voxels: voxels + np.int16(1))
+
+
+def test_impossible_masks_are_refused_at_baseline_and_follow_up(scans_folder, prepared):
+    """A whole volume, the air beside the head, and the same at the follow-up that decides the outcome."""
+
+    def roll(voxels):
+        return np.roll(voxels, 20, axis=2)
+
+    rewrite(scans_folder.root / "P1/mask.nii.gz", np.ones_like)
+    rewrite(scans_folder.root / "P2/mask.nii.gz", roll)
+    row = scans_folder.rows[3]
+    rewrite_as(scans_folder.root / "P3/ct.nii.gz", scans_folder.root / "P3/later.nii.gz")
+    shutil.copy(scans_folder.root / "P3/mask.nii.gz", scans_folder.root / "P3/later_mask.nii.gz")
+    rewrite(scans_folder.root / "P3/later_mask.nii.gz", lambda voxels: 1 - voxels)
+    row.update(followup_ct="P3/later.nii.gz", followup_mask="P3/later_mask.nii.gz")
+    row["followup_ich_volume_ml"], row["followup_ivh_volume_ml"] = "", ""
+
+    found = {refusal.patient.identifier: refusal.finding.what for refusal in prepared(scans_folder).refusals}
+
+    assert set(found) == {"P1", "P2", "P3"}
+    assert "the mask marks 2,400.0 ml as ICH" in found["P1"]
+    assert "the median within the lesion is -1000 HU" in found["P2"]
+    assert "later_mask.nii.gz: the mask marks 2," in found["P3"]
+
+
+def test_a_flag_that_the_mask_contradicts_is_noted(scans_folder, prepared):
+    scans_folder.rows[4]["ivh"] = 1
+    scans_folder.rows[4]["ivh_volume_ml"] = ""
+    notes = [note for note in prepared(scans_folder).notes if note.level is Level.LOOK]
+    assert ["P4" in note.where for note in notes if "ivh is yes" in note.what] == [True]
+
+
 def test_the_split_depends_on_identifiers_outcomes_and_seed_alone(scans_folder, prepared, tmp_path):
     for number in range(8, 20):
         scans_folder.patient(f"P{number}", grows=number % 2 == 0)
@@ -202,13 +259,15 @@ def test_a_site_of_which_the_criteria_leave_nobody_is_prepared(scans_folder, pre
     site = prepared(scans_folder)
 
     assert site.cases == ()
-    assert site.notes[0].what == "the criteria leave no patient"
+    assert "the criteria leave no patient" in {note.what for note in site.notes}
 
 
 def test_a_second_run_takes_everything_from_the_cache(scans_folder, prepared, monkeypatch, tmp_path):
     first = prepared(scans_folder)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npy")}
-    monkeypatch.setattr("client.cohort.scans.read_scan", lambda path: pytest.fail(f"{path} was read again"))
+    monkeypatch.setattr(
+        "client.cohort.scans.read_scan", lambda path, _: pytest.fail(f"{path} was read again")
+    )
 
     second = prepared(scans_folder)
 

@@ -95,7 +95,7 @@ def test_a_hospital_is_made_the_same_twice_and_another_by_another_seed(tmp_path)
 
 
 def test_a_table_alone_is_prepared_and_no_scan_is_read(prepared, monkeypatch):
-    monkeypatch.setattr("client.cohort.scans.read_scan", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr("client.cohort.scans.read_scan", lambda path, _: pytest.fail(f"{path} was read"))
 
     site = prepared()
 
@@ -156,7 +156,9 @@ def test_missing_volumes_are_measured_where_there_are_images(scans_folder, tmp_p
     from client.cohort import scans
 
     original = scans.read_scan
-    monkeypatch.setattr(scans, "read_scan", lambda path: read.append(path.parent.name) or original(path))
+    monkeypatch.setattr(
+        scans, "read_scan", lambda path, options: read.append(path.parent.name) or original(path, options)
+    )
 
     site = prepare_site(scans_folder.finish(), study, tmp_path / "cache", progress)
 
@@ -202,7 +204,8 @@ def test_the_page_of_a_site_without_images_has_none_and_shows_the_table(folder, 
     write_quality_page(prepared(), tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()
 
-    assert text.count("<img") == 1
+    assert text.count("<img") == 0
+    assert text.count("<svg") == 1
     assert "Baseline against follow-up volume" in text
     for absent in ("Slices with", "Median HU", "shows their scans", "Intensities"):
         assert absent not in text
@@ -248,10 +251,10 @@ def test_a_score_is_read_as_strictly_as_any_column(tmp_path, workbook, cell, sai
     changed = [row | ({"score_a": cell} if i == 1 else {}) for i, row in enumerate(_typed(rows))]
     write_cohort(folder, changed, workbook=workbook)
 
-    (finding,) = refused(folder, plan())
+    (finding,) = inspect_site(folder, plan()).rejected
 
     table = f"cohort.{'xlsx' if workbook else 'csv'}"
-    assert finding.startswith(f"{table}, row 3, column 'score_a' (AJ): {said}")
+    assert str(finding).startswith(f"{table}, row 3, column 'score_a' (AJ): {said}")
 
 
 def _typed(folder: Path) -> list[dict[str, object]]:

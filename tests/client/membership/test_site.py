@@ -11,6 +11,8 @@ from client.membership.site import (
     load_site,
 )
 from common.errors import PlanError, PolicyError, SiteError
+from common.imaging.options import SeriesRule
+from common.imaging.series_choice import NO_RULE
 from common.plan.study import StudyPlan
 
 MINIMAL = 'name = "north"\ntable = "patients.csv"\n'
@@ -52,6 +54,14 @@ def test_a_minimal_file_has_cautious_defaults(tmp_path):
     assert (settings.min_patients, settings.min_per_class) == (20, 10)
 
 
+def test_a_rule_for_series_is_read_and_its_misspelt_key_is_told_with_the_line(tmp_path):
+    assert site(tmp_path).series == NO_RULE
+    rule = site(tmp_path, MINIMAL + '[series]\nkernel = "H3?s"\nthinnest_soft_tissue = true\n').series
+    assert rule == SeriesRule(kernel="H3?s", thinnest_soft_tissue=True)
+    with pytest.raises(SiteError, match=r"site\.toml:4: series\.thinest: unknown key"):
+        site(tmp_path, MINIMAL + "[series]\nthinest = true\n")
+
+
 def test_a_synthetic_site_takes_part_with_anyone(tmp_path):
     settings = site(tmp_path, MINIMAL + "synthetic = true\n")
 
@@ -80,6 +90,8 @@ def test_minima_of_the_policy_count_everywhere(tmp_path):
         (MINIMAL + "[mask]\nivh = [3]\nignored = [3]\n", 3, "labels [3] are a hemorrhage and ignored"),
         (MINIMAL + "[mask]\nich = [0]\n", 4, "greater than or equal to 1"),
         (MINIMAL + "[mask]\nich = []\n", 4, "at least 1 item"),
+        (MINIMAL + '[mask]\nich_names = ["A"]\nivh_names = ["a"]\n', 3, "the names ['a'] occur twice"),
+        (MINIMAL + '[mask]\nich_names = [""]\n', 4, "at least 1 character"),
         (MINIMAL + "[policy]\nmin_per_class = 0\n", 4, "greater than or equal to 1"),
         (MINIMAL + '[policy]\nprofiles = ["pilot"]\n', 4, "policy.profiles"),
         (MINIMAL + '[policy]\nprofiles = ["simulation"]\n', 1, 'has "simulation" but synthetic is not true'),
@@ -158,7 +170,7 @@ def test_a_synthetic_site_still_refuses_profiles_that_it_does_not_list(tmp_path)
         check_profile(settings, tmp_path, plan("replication"))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", "\x00"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", "\x00", "[" * 100_000])
 def test_a_damaged_marker_is_no_marker(tmp_path, text):
     mark(tmp_path, text)
 

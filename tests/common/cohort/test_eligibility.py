@@ -70,6 +70,14 @@ def test_a_blank_leaves_a_patient_undecided_unless_another_criterion_fails(table
     assert [patient.identifier for patient in flow.included] == ["fine"]
 
 
+def test_a_rejected_row_is_screened_and_nowhere_else(tables):
+    rows = tables.row(), tables.row(patient="old", age="x"), tables.row(patient="child", age=8)
+    flow = flow_of(tables, *rows)
+
+    assert (flow.screened, sum(flow.excluded), len(flow.included), len(flow.undecided)) == (3, 1, 1, 0)
+    assert [row.identifier for row in flow.rejected] == ["old"]
+
+
 ANY = st.fixed_dictionaries(
     {
         column: st.sampled_from([None, value, ON_THE_BOUND.get(column, 0)])

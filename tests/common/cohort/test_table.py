@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
 import subprocess
 import sys
@@ -14,20 +15,28 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.cohort.cells import CellReader, RefusedCell
-from common.cohort.columns import column_letter
+from common.cohort.column_letters import column_letter
 from common.cohort.outcome import Volumes
 from common.cohort.schema import BY_NAME, VARIABLES
 from common.cohort.table import read_table
-from common.errors import CohortError
+from common.errors import CohortError, Level
 
 HEADINGS = [variable.name for variable in VARIABLES if variable.group not in {"study", "repeated readings"}]
 
 
 def violations(path: Path, **arguments) -> list[str]:
-    with pytest.raises(CohortError) as caught:
-        read_table(path, **arguments)
-    assert str(caught.value) == "\n".join(map(str, caught.value.findings))
-    return [str(finding) for finding in caught.value.findings]
+    """Why the table is refused, or why its rows are."""
+    try:
+        table = read_table(path, **arguments)
+    except CohortError as refusal:
+        text, findings = str(refusal), refusal.findings
+    else:
+        findings = tuple(finding for row in table.rejected for finding in row.findings)
+        text = "\n".join(map(str, findings))
+    assert findings
+    assert text == "\n".join(map(str, findings))
+    assert {finding.level for finding in findings} == {Level.REFUSED}
+    return [str(finding) for finding in findings]
 
 
 # What a table gives when nothing is wrong
@@ -153,10 +162,26 @@ def test_a_line_break_within_a_cell_does_not_shift_the_rows(tables):
 CELLS = [
     ("age", "63,5", "has a decimal comma -> write 63.5"),
     ("ich_volume_ml", "1,245", "has a decimal comma -> write it with a decimal point"),
-    ("ich_volume_ml", "1.234,5", "is not a number"),
+    ("ich_volume_ml", "1.234,5", "it has a thousands separator -> write 1234.5"),
+    ("ich_volume_ml", "1,234.5", "it has a thousands separator -> write 1234.5"),
+    ("ich_volume_ml", "1\u00a0234,5", "it has a thousands separator -> write 1234.5"),
+    ("ich_volume_ml", "1'234", "it has a thousands separator -> write 1234"),
+    ("age", "1-May", "but a date: Excel turns numbers such as 1.5 or 3-4 into dates"),
+    ("age", "May-63", "but a date: Excel"),
+    ("age", "01.05.2024", "but a date: Excel"),
+    ("age", "2024-05-01", "but a date: Excel"),
+    ("age", "6\u200b3", "is not a number"),
+    ("ivh_volume_ml", "12400", "(possible: 0 to 400 ml) -> check value and unit: mm³ would be 12.4 ml?"),
+    ("inr", "85", "check value and unit: a prothrombin time in %? it is no INR"),
+    ("age", "1961", "check value and unit: a year of birth?"),
+    ("age", "763", "check value and unit: months would be 63.6 year?"),
+    ("sbp_mmhg", "16", "kPa would be 120 mm Hg and cm Hg would be 160 mm Hg?"),
+    ("patient", "Mean:", "'Mean:' is a line of totals, no patient -> delete the line"),
+    ("patient", "patient", "the headings stand here again"),
+    ("patient", "p\u200b1", "holds control characters -> type the pseudonym again"),
     ("age", "63 y", "is not a number"),
     ("age", "1_0", "is not a number"),
-    ("age", "\uff16\uff13", "is not a number"),
+    ("age", "\uff16\uff13", "its digits are not the usual ones -> write 63"),
     ("age", "0x10", "is not a number"),
     ("age", "inf", "is not a number"),
     ("age", "1e999", "is not a finite number"),
@@ -342,6 +367,8 @@ def test_a_blank_contradicts_nothing(tables, blank):
         ("Black hole sign", "black_hole_sign"),
         ("baseline-ct", "baseline_ct"),
         ("Admission SBP", "sbp_mmhg"),
+        ("\uff21\uff47\uff45", "age"),
+        ("followup\uff3fct", "followup_ct"),
     ],
 )
 def test_a_misspelt_column_is_named_with_what_was_meant(tables, written, meant):
@@ -353,6 +380,16 @@ def test_a_misspelt_column_is_named_with_what_was_meant(tables, written, meant):
     expected = f"cohort.csv, row 1, column {letter}: unknown column {written!r} -> did you mean {meant!r}?"
     assert found[0].startswith(expected)
     assert not any("is missing" in line for line in found)
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+@pytest.mark.parametrize("written", ["age\u200b", "\ufeffage", "\u00a0age\u00a0", "a\u00adge", "age\n"])
+def test_what_nobody_can_see_in_a_heading_or_at_a_cell_s_ends_does_not_count(tables, form, written):
+    headings = [written if h == "age" else h for h in HEADINGS]
+    rows = [tables.row(sex="\u00a0female\u200b", patient="\ufeffp1") | {written: 63.5}]
+    patient = read_table(getattr(tables, form)(*rows, headings=headings)).patients[0]
+
+    assert (patient.identifier, patient.number("age"), patient.level("sex")) == ("p1", 63.5, "female")
 
 
 def test_a_missing_column_is_named_with_its_meaning(tables):
@@ -367,6 +404,14 @@ def test_a_missing_column_is_named_with_its_meaning(tables):
         f"cohort.csv, row 1: column 'sbp_mmhg' is missing (is 'sbp' meant?): {systolic}",
         f"cohort.csv, row 1: column 'primary_ivh' is missing: {primary}",
     ]
+
+
+def test_a_table_without_identifiers_is_refused_by_its_headings_alone(tables):
+    rows = [tables.row(patient=f"p{i}") for i in range(4)]
+
+    (found,) = violations(tables.csv(*rows, headings=["pat", *HEADINGS[1:]]))
+
+    assert found.startswith("cohort.csv, row 1: column 'patient' is missing (is 'pat' meant?): ")
 
 
 def test_duplicate_columns_are_named(tables):
@@ -393,26 +438,77 @@ def test_a_column_without_heading_is_named_if_it_holds_anything(tables):
 def test_a_patient_on_two_rows_is_found(tables, one, other):
     path = tables.csv(tables.row(patient=one), tables.row(patient="x"), tables.row(patient=other))
 
-    found = violations(path)
+    table = read_table(path)
 
-    assert len(found) == 1
-    assert found[0].startswith("cohort.csv, row 4, column 'patient': patient ")
-    assert "already stands in row 2" in found[0]
+    assert [patient.identifier for patient in table.patients] == ["x"]
+    assert [row.row for row in table.rejected] == [2, 4]
+    for row, twin in zip(table.rejected, (4, 2), strict=True):
+        (finding,) = row.findings
+        assert finding.where == f"cohort.csv, row {row.row}, column 'patient'"
+        assert f"stands in row {twin} too: none of these rows is used" in finding.what
 
 
 def test_a_patient_is_found_twice_even_beside_other_violations(tables):
     found = violations(tables.csv(tables.row(age="x"), tables.row(sex="y")))
 
-    assert len(found) == 3
+    assert len(found) == 4
 
 
 def test_all_violations_are_reported_at_once_in_the_tables_order(tables):
     rows = [tables.row(patient=f"p{i}", age="old", sex="m", ivh=0) for i in range(50)]
 
-    found = violations(tables.csv(*rows))
+    whole, *found = violations(tables.csv(*rows))
 
+    assert whole == (
+        "cohort.csv: 50 of 50 rows are refused, 50 of them in column 'sex' (F): the table as a whole looks "
+        "shifted or misread -> look at headings, units and decimal signs of the whole table first"
+    )
     assert len(found) == 150
     assert [int(re.search(r"row (\d+)", line)[1]) for line in found] == [2 + i // 3 for i in range(150)]
+
+
+# Rows that cost themselves alone
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_a_bad_cell_costs_its_row_alone(tables, form):
+    rows = [tables.row(patient=f"p{i}") for i in range(2, 8)]
+    rows[1] |= {"age": "old", "sex": "m"}
+    rows[4] |= {"patient": None}
+
+    table = read_table(getattr(tables, form)(*rows))
+
+    assert [patient.identifier for patient in table.patients] == ["p2", "p4", "p5", "p7"]
+    assert [(row.row, row.identifier, len(row.findings)) for row in table.rejected] == [
+        (3, "p3", 2),
+        (6, "", 1),
+    ]
+    assert table.size == 6
+
+
+@pytest.mark.parametrize(
+    ("bad", "size", "refused"), [(3, 6, False), (3, 5, True), (2, 3, False), (2, 2, True)]
+)
+def test_a_table_of_which_most_rows_are_bad_is_refused_as_a_whole(tables, bad, size, refused):
+    rows = [tables.row(patient=f"p{i}", age="x" if i < bad else 60) for i in range(size)]
+    path = tables.csv(*rows)
+
+    if not refused:
+        assert len(read_table(path).patients) == size - bad
+        return
+    found = violations(path)
+    assert len(found) == bad + (bad > 2)
+    whole = f"{bad} of {size} rows are refused, {bad} of them in column 'age' (G): the table as a whole looks"
+    assert bad <= 2 or whole in found[0]
+
+
+def test_a_second_table_below_and_a_line_of_totals_are_no_patients(tables):
+    rows = [*(tables.row(patient=f"p{i}") for i in range(6)), {"patient": "Mean", "age": 63.5}]
+    table = read_table(tables.csv(*rows, {}, dict(zip(HEADINGS, HEADINGS, strict=True))))
+
+    assert [row.row for row in table.rejected] == [8, 10]
+    assert "is a line of totals" in str(table.rejected[0].findings[0])
+    assert any("the headings stand here again" in finding.what for finding in table.rejected[1].findings)
 
 
 # Files
@@ -465,6 +561,51 @@ def test_a_missing_file_is_refused(tmp_path):
     assert "cannot be read" in violations(tmp_path / "d.csv")[0]
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+def test_a_file_larger_than_any_cohort_is_refused_unread(tmp_path, suffix):
+    path = tmp_path / f"t{suffix}"
+    with path.open("wb") as file:
+        file.truncate(3_000_000_000)  # without a byte on the disk
+
+    assert violations(path)[0].startswith(f"t{suffix}: has 3,000,000,000 bytes, more than 100,000,000 ->")
+
+
+def test_a_csv_of_more_cells_rows_or_columns_than_a_cohort_has_is_refused(tmp_path):
+    path = tmp_path / "t.csv"
+    for content, message in (
+        (b"patient\n" + b"," * 4_000_001, "holds more than 4,000,000 commas"),
+        (b"patient\n" + b"p\n" * 100_001, "reaches over 100,001 rows, more than 100,000"),
+        (b"patient" + b",a" * 2_000 + b"\n", "reaches over 2,001 columns, more than 2,000"),
+        (b"patient,age\n" + b"p" * 200_000 + b",1\n", "is not valid CSV: field larger than field limit"),
+    ):
+        path.write_bytes(content)
+        assert message in violations(path)[0]
+
+
+@pytest.mark.parametrize("name", ["t\0.csv", "x" * 5000 + ".csv"])
+def test_a_name_that_no_file_can_have_is_refused(tmp_path, name):
+    said = r"is no name of a file|cannot be read \(File name too long\)"
+
+    assert re.search(said, violations(tmp_path / name)[0])
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "t.csv")
+
+    assert violations(tmp_path / "t.csv") == [
+        "t.csv: cannot be read (it is no file) -> correct `table` in site.toml"
+    ]
+
+
+def test_a_name_that_is_no_text_can_be_printed(tables):
+    odd = tables.folder / os.fsdecode(b"caf\xe9.csv")
+    tables.csv(tables.row(age="x"), tables.row(patient="p2")).rename(odd)
+
+    (finding,) = violations(odd)
+
+    assert finding.encode().startswith(b"caf\\udce9.csv, row 2, column 'age' (G): 'x' is not a number")
+
+
 def test_a_table_without_patients_is_refused(tables):
     assert "no patients" in violations(tables.csv())[0]
     assert "no patients" in violations(tables.csv({}, {}))[0]
@@ -478,19 +619,21 @@ def test_rows_of_another_length_are_named(tables):
     lines[3] = lines[3].rsplit(",", 3)[0]
     path.write_text("\n".join(lines))
 
-    found = violations(path)
+    whole, *found = violations(path)
 
+    assert whole.startswith("cohort.csv: the last row (4) ends too early: rows after it may be lost")
     assert found[0].startswith("cohort.csv, row 3: 40 cells for 39 headings -> put cells that hold a comma")
     assert found[1].startswith("cohort.csv, row 4: 36 cells for 39 headings -> was the file cut off?")
     assert len(found) == 2
 
 
 def outcome_of(path: Path):
-    """Patients, or None if the table is refused with findings."""
+    """Patients of a table without any finding, else None."""
     try:
-        return read_table(path).patients
+        table = read_table(path)
     except CohortError as refusal:
         return None if refusal.findings else ()
+    return None if table.rejected else table.patients
 
 
 def test_a_csv_cut_anywhere_is_refused_unless_only_digits_of_its_last_cell_are_lost(tables):

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from datetime import date, datetime
+
 import numpy as np
 import pytest
 
-from common.errors import ScanError, StorageError
+from common.errors import Level, ScanError, StorageError
 from common.imaging.cache import Cache, ScanNote, ScanRecord, content_key, file_digest
+from common.imaging.scan import ScanHeaders
 
 KEY = "ab" * 32
 RECORD = ScanRecord(
@@ -12,7 +15,15 @@ RECORD = ScanRecord(
     ivh_ml=0.0,
     voxels="digest",
     rectangle=(1, 2),
-    notes=(ScanNote(where="a", what="b", remedy="c"),),
+    notes=(ScanNote(where="a", what="b", remedy="c", level=Level.LOOK),),
+    headers=ScanHeaders(
+        "H77",
+        "F",
+        67.5,
+        date(1956, 5, 1),
+        date(2024, 3, 5),
+        datetime.fromisoformat("2024-03-05T10:17:42.5"),
+    ),
 )
 ARRAYS = {"2d-16": np.arange(6, dtype=np.float32), "labels": np.ones((2, 2), dtype=np.uint8)}
 

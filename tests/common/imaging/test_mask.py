@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - as its own documentation does
@@ -85,8 +87,19 @@ def test_an_empty_mask_and_one_without_hemorrhage_are_refused(tmp_path, scan):
 @pytest.mark.parametrize("name", ["mask.dcm", "mask.png", "folder"])
 def test_other_formats_are_refused_with_what_to_do(tmp_path, scan, name):
     (tmp_path / "folder").mkdir()
-    assert "must be a NIfTI, NRRD or MetaImage file" in refused(tmp_path / name, scan)
-    assert "no such file" in refused(tmp_path / "nothing.nii.gz", scan)
+    for file in ("mask.dcm", "mask.png"):
+        (tmp_path / file).write_bytes(b"no image")
+    assert "must be a NIfTI, NRRD or MetaImage file, a DICOM SEG or" in refused(tmp_path / name, scan)
+
+
+def test_a_pipe_is_never_opened(tmp_path, scan):
+    os.mkfifo(tmp_path / "mask.dcm")
+    assert "neither a file nor a folder" in refused(tmp_path / "mask.dcm", scan)
+
+
+@pytest.mark.parametrize("name", ["nothing.nii.gz", "nothing.dcm"])
+def test_a_missing_mask_is_refused(tmp_path, scan, name):
+    assert "no such file" in refused(tmp_path / name, scan)
 
 
 @pytest.mark.parametrize(("shift_mm", "noted"), [(0.0009, False), (0.0011, True)])

@@ -133,6 +133,23 @@ def test_a_lesion_smaller_than_the_grid_is_refused_not_invented(geometry_of):
         prepare_inputs(*case(geometry, labels), Recipe(), (TWO,))
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 9), (9, 1)])
+def test_a_voxel_or_a_line_is_too_small_for_an_image(geometry_of, height, width):
+    geometry = geometry_of(shape=(7, 12, 14), spacing_mm=(1.0, 1.0, 5.0))
+    labels = np.zeros(geometry.shape, dtype=np.uint8)
+    labels[2:4, 1 : 1 + height, 1 : 1 + width] = 1
+    with pytest.raises(ScanError, match=f"too small for an image: its largest slice has {width} x {height} "):
+        prepare_inputs(*case(geometry, labels), Recipe(), (TWO,))
+    assert prepare_inputs(*case(geometry, labels), Recipe(margin_mm=2.0), (TWO,)).inputs[TWO].std() > 0
+
+
+def test_one_slice_of_a_lesion_is_an_image(geometry_of):
+    geometry = geometry_of(shape=(7, 12, 14), spacing_mm=(1.0, 1.0, 5.0))
+    labels = np.zeros(geometry.shape, dtype=np.uint8)
+    labels[2, 4:6, 4:6] = 1
+    assert prepare_inputs(*case(geometry, labels), Recipe(), (THREE,)).crops.box.count == (1, 2, 2)
+
+
 @pytest.mark.parametrize("tilt_degrees", [0.0, 17.0, -24.0])
 def test_labels_on_the_grid_are_the_nearest_voxels_everywhere(geometry_of, tilt_degrees):
     """Against every voxel of the whole grid, looked up one by one."""
@@ -227,7 +244,7 @@ DIRECTIONS = {
 @pytest.mark.parametrize("spacing_mm", [(0.449, 0.449, 5.0), (0.6, 0.7, 2.3)], ids=["thick", "thin"])
 def test_the_3d_input_is_that_of_monais_dictionary_pipeline(tmp_path, spacing_mm, direction):
     random = np.random.default_rng(4)
-    voxels = random.integers(-200, 200, (26, 90, 80)).astype(np.int16)
+    voxels = np.rint(random.normal(35, 32, (26, 90, 80))).astype(np.int16)
     voxels[:, :10] = -1000
     z, y, x = np.mgrid[:26, :90, :80]
     lesion = ((z - 14) / 6) ** 2 + ((y - 50) / 17) ** 2 + ((x - 36) / 15) ** 2 < 1

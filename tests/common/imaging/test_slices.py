@@ -30,9 +30,9 @@ def stack(heights, thickness_mm=None) -> list[SlicePosition]:
 def test_even_slices_in_any_order_are_sorted_along_their_normal(count, step_mm, start_mm, seed):
     shuffled = np.random.default_rng(seed).permutation(count)
     heights = start_mm + shuffled * step_mm
-    order, notes = order_slices(Path("ct"), stack(heights), NORMAL)
-    assert [shuffled[index] for index in order] == list(range(count))
-    assert notes == ()
+    order = order_slices(Path("ct"), stack(heights), NORMAL)
+    assert [shuffled[index] for index in order.indices] == list(range(count))
+    assert order.notes == order.gaps == ()
 
 
 @given(count=st.integers(4, 60), data=st.data())
@@ -67,10 +67,10 @@ def test_contiguous_slices_of_two_thicknesses_are_a_protocol(thin, thick, thin_m
     edges = np.concatenate([[0], np.cumsum(thickness)])
     heights = (edges[1:] + edges[:-1]) / 2
 
-    order, notes = order_slices(Path("ct"), stack(heights, thickness), NORMAL)
+    order = order_slices(Path("ct"), stack(heights, thickness), NORMAL)
 
-    assert order == list(range(thin + thick))
-    assert "two slice spacings" in notes[0].what
+    assert order.indices == tuple(range(thin + thick))
+    assert "two slice spacings" in order.notes[0].what
 
 
 @pytest.mark.parametrize(

@@ -156,14 +156,14 @@ def copy_class(published: nn.Module, ours: nn.Module, number: int) -> None:
         head_of(ours).bias.copy_(head_of(published).bias[number : number + 1])
 
 
+DEEPEST = ("resnet152", "densenet201")
+
+
 @pytest.mark.parametrize(
     "family",
     [
-        "resnet18",
-        "resnet101",
-        "densenet121",
-        pytest.param("resnet152", marks=pytest.mark.slow),
-        pytest.param("densenet201", marks=pytest.mark.slow),
+        *("resnet18", "resnet101", "densenet121"),
+        *(pytest.param(family, marks=pytest.mark.slow) for family in DEEPEST),
     ],
 )
 def test_published_weights_give_torchvisions_logits(family, tmp_path):
@@ -171,7 +171,9 @@ def test_published_weights_give_torchvisions_logits(family, tmp_path):
     path = publish(published.state_dict(), family, tmp_path)
     unlike = torch.tensor([0.1, 3.0]).reshape(2, 1, 1, 1)
     colour, grey = torch.rand(2, 3, 64, 64) * unlike, torch.rand(2, 1, 64, 64) * unlike
-    for channels, ours_sees, torchvision_sees in ((3, colour, colour), (1, grey, grey.expand(-1, 3, -1, -1))):
+    views = [(1, grey, grey.expand(-1, 3, -1, -1)), (3, colour, colour)]
+    # Of the deepest, grey alone, which is what CTs are
+    for channels, ours_sees, torchvision_sees in views[: 1 if family in DEEPEST else 2]:
         spec = NetworkSpec(family, channels=channels)
         ours = build(spec).eval()
         load_pretrained(ours, spec, tmp_path if channels == 3 else path)

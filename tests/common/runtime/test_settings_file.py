@@ -79,6 +79,8 @@ def test_all_violations_are_told_at_once(tmp_path):
 
 def test_text_that_is_no_toml_is_refused(tmp_path):
     assert "not valid TOML" in refusal(tmp_path, "seed = 1", "seed = ")
+    assert "not valid TOML: nested too deeply" in refusal(tmp_path, "seed = 1", "seed = " + "[" * 100_000)
+    assert "not valid TOML" in refusal(tmp_path, "seed = 1", r'seed = "\ud800"')
 
 
 def test_a_missing_file_is_refused(tmp_path):

@@ -34,6 +34,11 @@ def disk() -> None:
     raise OSError(28, "No space left on device")
 
 @app.command()
+def odd() -> None:
+    print(chr(0xDCE9))
+    raise ScanError(chr(0xDCE9) + ".nii: truncated")
+
+@app.command()
 def fine() -> None:
     print("done")
 
@@ -71,6 +76,12 @@ def test_a_refusal_is_one_message_and_its_exit_code(command, code, message):
 def test_success_is_silent():
     done = run("fine")
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+def test_a_name_that_is_no_text_is_printed_all_the_same():
+    done = run("odd")
+    assert (done.returncode, done.stdout) == (13, "\\udce9\n")
+    assert done.stderr == "prog: \\udce9.nii: truncated  [E_SCAN]\n"
 
 
 def test_a_bug_is_told_in_one_line_and_its_traceback_is_kept():

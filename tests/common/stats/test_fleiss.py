@@ -113,6 +113,31 @@ def test_federated_equals_the_definition_on_complete_patients(rows):
         assert (found.low, found.high) == pytest.approx((pooled.low, pooled.high), abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("votes", "value", "reason"),
+    [
+        ([[3, 0]] * 30 + [[0, 3]] * 7, 1.0, "no disagreement was seen"),
+        ([[4, 0, 0]] * 4000 + [[0, 4, 0]], 1.0, "no disagreement was seen"),
+        ([[1, 2]] * 40, -0.5, "kappa has no variance in these readings"),
+        ([[1, 2]], -0.5, "kappa has no variance in these readings"),
+    ],
+)
+def test_an_interval_of_no_width_is_none(votes, value, reason):
+    found = finish_fleiss(local_fleiss(ratings_of(votes), 3), SIMULATION)
+
+    assert found.estimate.value == pytest.approx(value, abs=1e-12)
+    assert (found.estimate.low, found.estimate.high) == (None, None)
+    assert found.estimate.standing.reason == f"no interval: {reason}"
+    assert found.p is not None
+
+
+def test_one_disagreement_has_an_interval():
+    found = finish_fleiss(local_fleiss(ratings_of([[3, 0]] * 500 + [[0, 3]] * 500 + [[1, 2]]), 2)).estimate
+
+    assert found.low < found.value < found.high
+    assert found.standing.reason == ""
+
+
 def test_few_patients_are_suppressed_and_few_missing_hide_the_number():
     ratings = np.tile([[0, 0, 1], [1, 1, 1]], (STANDARD.subjects, 1))
     few = finish_fleiss(local_fleiss(ratings[: STANDARD.subjects - 1], 2))

@@ -58,6 +58,33 @@ def test_single_category():
     assert finish_kappa(of_table([[20]]), "linear").standing.kind == "undefined"
 
 
+@pytest.mark.parametrize(
+    ("table", "value", "reason"),
+    [
+        ([[30, 0], [0, 20]], 1.0, "no interval: no disagreement was seen"),
+        ([[999, 0, 0], [0, 1, 0], [0, 0, 3]], 1.0, "no interval: no disagreement was seen"),
+        ([[0, 20], [20, 0]], -1.0, "no interval: kappa has no variance in these readings"),
+        # A reader who finds the same in every patient has kappa 0, whatever the other finds
+        ([[10, 13], [0, 0]], 0.0, "no interval: kappa has no variance in these readings"),
+    ],
+)
+@pytest.mark.parametrize("weights", ["unweighted", "linear", "quadratic"])
+def test_an_interval_of_no_width_is_none(table, value, reason, weights):
+    """1.000 (1.000-1.000) states certainty; a large-sample interval knows nothing there."""
+    found = finish_kappa(of_table(table), weights)
+
+    assert found.value == pytest.approx(value, abs=1e-12)
+    assert (found.low, found.high, found.standing.ok, found.standing.reason) == (None, None, True, reason)
+
+
+@pytest.mark.parametrize("size", [20, 100_000])
+def test_one_disagreement_has_an_interval(size):
+    found = finish_kappa(of_table([[size, 1], [0, size]]))
+
+    assert found.low < found.value < found.high
+    assert found.standing.reason == ""
+
+
 def test_few_subjects_are_suppressed_and_few_missing_hide_the_number():
     assert finish_kappa(of_table([[4, 1], [2, 2]])).standing.kind == "suppressed"
     result = finish_kappa(of_table([[40, 1], [2, 20]], missing=3))

@@ -218,6 +218,7 @@ def test_constant_score_has_no_interval():
     result = roc_of(np.full(40, 0.3), np.arange(40) >= 20, 100)
 
     assert (result.auc.value, result.variance, result.auc.low, result.auc.high) == (0.5, 0.0, None, None)
+    assert result.auc.standing.reason == "no interval: all scores are equal"
     assert result.auc.standing.ok
     assert result.curve.false_positive_rate == (0.0, 1.0)
 
@@ -246,6 +247,8 @@ def test_single_patient_of_a_class_has_no_variance():
 
     assert result.auc.value == 8 / 9
     assert (result.variance, result.auc.low, result.auc.high) == (None, None, None)
+    assert result.auc.standing.ok
+    assert result.auc.standing.reason == "no interval: one patient of an outcome has no variance"
 
 
 def test_released_curve_has_steps_of_the_minimum_and_lies_on_sklearns():

@@ -55,6 +55,9 @@ def test_two_centres_differ_by_what_their_raw_patients_give(tmp_path):
     difference = score.heterogeneity.difference
     assert [(cohort.sites, cohort.part) for cohort in score.cohorts] == [(("a",), "test"), (("b",), "whole")]
     assert difference.difference.value == pytest.approx(first - second, abs=1e-12)
+    (recorded,) = (one for one in record_heterogeneity(found) if one.model == "Scale")
+    bounds = [centre.auc_error_bound for centre in recorded.centres]
+    assert recorded.difference_bound == pytest.approx(sum(bounds), abs=1e-15)
     assert difference.p == pytest.approx(2 * stats.norm.sf(abs(first - second) / np.sqrt(v1 + v2)), rel=1e-9)
 
 

@@ -333,3 +333,11 @@ def test_ranked_variables_print_medians_though_their_p_is_withheld(exchange):
     assert found[":training"].p_value is None
     assert found[":training"].positive.median is not None
     assert found[":training"].positive.mean is None
+
+
+def test_the_step_to_which_values_were_rounded_is_recorded_of_continuous_variables_alone(exchange):
+    cases = {"a": aged("train", SKEWED.round()), "b": ()}
+
+    steps = {row.label: row.resolution for row in record_cohort(describe_cohorts(exchange(TWO, cases)))}
+
+    assert (steps["Age"], steps["ICH volume"], steps["SAH"]) == (1, 0.01, None)

@@ -7,9 +7,21 @@ from sites.plans import NETWORK, plan_of
 
 from common.plan.study import CnnModel
 from common.stats.estimate import undefined
-from server.phases.reference import ReferenceOrigin, choose_reference_model, explain_reference
+from server.phases.preparation import PartSize, Preparation
+from server.phases.reference import (
+    ReferenceOrigin,
+    ValidatedNetwork,
+    choose_reference_model,
+    explain_reference,
+    list_validated,
+)
 from server.phases.training import TrainedModel
+from server.results.file import record_validated
 from server.training.federated import Round
+
+
+def replace_line(line, **changes):
+    return line.model_copy(update=changes)
 
 
 def trained(name, aucs, *, kind="federated", chosen=1):
@@ -59,6 +71,38 @@ def test_the_reference_has_the_best_validation_auc(models, expected):
 )
 def test_where_the_reference_comes_from_is_known(models, origin):
     assert explain_reference(PLAN, tuple(models)) == origin
+
+
+def test_each_network_is_listed_by_its_best_arm_with_the_sites_that_judged_it():
+    first, second = trained("Net", [0.7, 0.6]), trained("Second", [0.8])
+    partly = replace(first, curve=(first.curve[0], replace_line(first.curve[1], answered=("b",))))
+    unknown = replace(trained("Third", [0.65, 0.5]), curve=trained("Third", [0.65, 0.5]).curve)
+
+    networks = list_validated((partly, trained("Net", [0.9], kind="local"), second, unknown))
+
+    assert [(one.trained.model.name, one.auc, one.sites) for one in networks] == [
+        # The round after the last is judged by every site of the arm
+        ("Second", 0.8, ("a", "b")),
+        # The first round was judged by those who answered the second
+        ("Net", 0.7, ("b",)),
+        ("Third", 0.65, None),
+    ]
+    assert [one.released for one in networks] == [False] * 3
+
+
+def test_validation_patients_are_counted_as_far_as_they_may_be_shown():
+    sizes = {"a": {"validation": PartSize(5, 3)}, "b": {"validation": PartSize(4, None)}, "c": {}}
+    preparation = Preparation({}, None, sizes)
+    shown = replace_line(trained("Net", [0.7]).curve[0], released=True)
+    network = ValidatedNetwork(replace(trained("Net", [0.7]), curve=(shown,)), 0.7, True, ("a", "c"))
+
+    found = record_validated(network, preparation)
+    hidden = record_validated(replace(network, released=False, sites=("a", "b")), preparation)
+    unknown = record_validated(replace(network, sites=None), preparation)
+
+    assert (found.auc, found.positive, found.negative) == (0.7, 3, 5)
+    assert (hidden.auc, hidden.positive, hidden.negative) == (None, None, 9)
+    assert (unknown.auc, unknown.positive, unknown.negative) == (0.7, None, None)
 
 
 def test_a_network_that_was_given_up_is_no_reference_unless_the_plan_names_it():

@@ -37,8 +37,11 @@ def test_two_centres_have_both_aucs_their_difference_interval_and_p():
     """The demonstration printed 19 rows of "not defined", and left 1.000 against .506 out."""
     text = chapter(TWO)
 
-    assert "net 0.506 (0.310-0.700) 1.000 (0.840-1.000) a -0.494 (-0.687 to -0.273) b < .001" in text
-    assert "a Interval: mc_binomial (exact binomial of AUC x n of n patients" in text
+    line = "net 0.506 (0.310-0.700) 6 / 12 1.000 (0.840-1.000) a 6 / 12 -0.494 (-0.687 to -0.273) b < .001"
+    assert line in text
+    assert (
+        "a Interval: exact binomial (AUC x n successes of n patients; not a valid interval of an AUC)" in text
+    )
     assert "b An AUC of 0 or 1 has no variance by DeLong." in text
     assert "P is of one test" in text
     assert "not defined" not in text
@@ -49,8 +52,38 @@ def test_four_centres_have_a_mean_a_prediction_and_the_centre_left_out_by_name()
 
     assert "net 3 left out: 1 0.741 (0.620-0.830) 0.550-0.880 4.22 .239 29% 0.041" in text
     assert "Each centre's AUC" in text
-    assert "1.000 (0.840-1.000) a" in text
+    assert text.count("rHE / non-rHE") == 4
+    assert "1.000 (0.840-1.000) a 6 / 12" in text
+    assert "at a training centre its test patients, for every arm; at an external centre all" in text
     assert "Yongchuan, not defined: an AUC of 1 has no logit, on which the mean is taken: net." in text
+
+
+def test_what_bins_leave_open_stands_beside_each_centre_s_auc_the_difference_and_the_mean():
+    for results, words in (
+        (TWO, "the difference lies within 0.004 of the printed one."),
+        (FOUR, "at each centre, that of the scores themselves lies within 0.0031."),
+    ):
+        (record,) = results.heterogeneity
+        first = record.centres[0].model_copy(update={"auc_error_bound": 0.0031, "interval_bound": 0.02})
+        two = {"difference_bound": 0.004} if record.difference else {}
+        binned = record.model_copy(update={"centres": (first, *record.centres[1:]), **two})
+        text = chapter(results.model_copy(update={"heterogeneity": (binned,)}))
+
+        assert words in text
+        assert "lies within 0.0031 of the printed one, each limit within 0.02." in text
+        assert "Some scores share bins" not in chapter(results)
+
+
+def test_a_centre_whose_numbers_are_hidden_has_none_in_the_table():
+    (record,) = TWO.heterogeneity
+    hidden = record.centres[0].model_copy(update={"positive": None, "negative": None})
+    found = built(
+        TWO.model_copy(
+            update={"heterogeneity": (record.model_copy(update={"centres": (hidden, *record.centres[1:])}),)}
+        )
+    )
+
+    assert [entry.text for entry in found.pairs.lines[0].entries[1:4:2]] == ["withheld", "6 / 12"]
 
 
 def test_models_that_one_centre_judges_are_no_rows_and_are_named_together():
@@ -100,7 +133,7 @@ def test_pairs_of_different_centres_say_whose_they_are():
     pairs = (pair("federated", 0, 1), pair("local-Wuhan", 2, 3))
     found = built(results.model_copy(update={"heterogeneity": pairs}))
 
-    names = [[entry.below for entry in line.entries[:2]] for line in found.pairs.lines]
+    names = [[entry.below for entry in line.entries[:4:2]] for line in found.pairs.lines]
     sites = [centre.site for centre in centres]
     assert names == [sites[2:], sites[:2]]
     assert "not adjusted for the 2 models" in found.pairs.caption

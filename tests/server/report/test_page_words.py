@@ -4,12 +4,15 @@ import pytest
 from studies.results import Make, make_study
 
 from common.stats.estimate import Estimate
+from server.report.auc_words import describe_other_interval, name_other_interval
 from server.report.characteristics import build_table_one
+from server.report.headline import build_summary
 from server.report.performance import build_performance
 from server.report.printed import Footnotes, enter_auc
+from server.report.reference_words import describe_reference
 from server.report.subject import subject_of
-from server.report.words import describe_other_interval, describe_reference, name_other_interval
 from server.results.cohort import PartOfCohort
+from server.results.file import ValidationResult
 
 MAKE = Make(models=("net",), logistic=("Clinical",), external=("Wuhan",), pooled=False, rounds=1, full=True)
 RESULTS = make_study(MAKE)
@@ -23,6 +26,11 @@ NO_VALIDATION = RESULTS.model_copy(
         )
     }
 )
+
+
+def reference_of(results, **changes):
+    study = results.study.model_copy(update=changes)
+    return describe_reference(subject_of(results.model_copy(update={"study": study})))
 
 
 def titles(results):
@@ -87,20 +95,63 @@ def test_means_or_medians_say_on_whom_they_were_chosen():
     ],
 )
 def test_where_the_reference_comes_from_is_said(origin, equals, words):
-    study = RESULTS.study.model_copy(update={"reference_origin": origin, "reference_equals": equals})
+    assert words in reference_of(RESULTS, reference_origin=origin, reference_equals=equals)
+    assert reference_of(RESULTS, reference_origin=origin, reference_model=None) == ""
 
-    assert words in describe_reference(study)
-    assert describe_reference(study.model_copy(update={"reference_model": None})) == ""
+
+def test_the_validation_aucs_that_chose_the_reference_stand_beside_it():
+    """The page said that the reference's validation AUC is the highest, not by how much nor of whom."""
+    validated = (
+        ValidationResult(model="net", arm="federated", auc=0.8123, positive=6, negative=10),
+        ValidationResult(model="other", arm="federated", auc=None, positive=None, negative=None),
+    )
+
+    words = reference_of(RESULTS, reference_origin="validation AUC", validated=validated)
+
+    assert "highest of the networks. Validation AUCs, of scores in bins (rHE / non-rHE): net 0.812" in words
+    assert "net 0.812 (6 / 10), other withheld (withheld). No test cohort took part" in words
+    summary = build_summary(
+        subject_of(
+            RESULTS.model_copy(
+                update={
+                    "study": RESULTS.study.model_copy(
+                        update={"reference_origin": "validation AUC", "validated": validated}
+                    )
+                }
+            )
+        )
+    )
+    assert summary.origin == words
+
+
+@pytest.mark.parametrize("resolution", [0.01, None])
+def test_values_that_were_rounded_before_they_were_ranked_say_so(resolution):
+    """P of volumes was .377 on a grid of 0.01 ml and .388 of the volumes themselves."""
+    rows = tuple(
+        row.model_copy(update={"resolution": resolution}) if row.unit else row for row in RESULTS.cohort
+    )
+
+    table = build_table_one(subject_of(RESULTS.model_copy(update={"cohort": rows})))
+
+    notes = dict(table.footnotes)
+    marks = {
+        line.label: [notes[mark] for mark in line.entries[2].mark.split(",") if mark]
+        for line in table.lines
+        if line.entries
+    }
+    rounded = "Values were rounded to 0.01 ml before they were ranked: medians, quartiles and P are of these."
+    assert (rounded in marks["Baseline ICH volume (ml)"]) is (resolution is not None)
+    # A mean and its t-test are of the values as they are
+    assert not any("rounded" in text for text in marks["Age (year)"])
 
 
 @pytest.mark.parametrize(
     ("estimate", "usual", "method"),
     [
-        (Estimate(1.0, 0.8, 1.0, "mc_binomial"), "logit-delong", "mc_binomial"),
+        (Estimate(1.0, 0.8, 1.0, "mc_binomial"), "logit-delong", "exact binomial"),
         (Estimate(1.0, 0.8, 1.0, "mc_binomial"), "mc_binomial", ""),
         (Estimate(0.8, 0.7, 0.9, "logit-delong"), "logit-delong", ""),
         (Estimate(0.8, 0.7, 0.9, "wilson"), "logit-delong", ""),
-        (Estimate(0.8, method="delong"), "logit-delong", ""),
     ],
 )
 def test_an_interval_of_another_method_than_the_page_s_is_named(estimate, usual, method):

@@ -150,10 +150,9 @@ def test_an_extreme_value_is_named_beside_the_odds_ratio_that_it_decides(results
         changed = _replace_effect(results, "age", largest_share=share)
         return _dashed(_chapter(render_page(changed), "predictors").text)
 
-    assert "1.031 (1.014-1.049) a" in table_of(0.97)
-    assert "a An extreme value: one patient makes up at least 97% of this variable's variance" in table_of(
-        0.97
-    )
+    table = table_of(0.97)
+    assert "1.031 (1.014-1.049) a" in table
+    assert "a An extreme value: one patient makes up at least 97% of this variable's variance" in table
     assert "An extreme value" not in table_of(0.5)
 
 
@@ -186,6 +185,21 @@ def test_logistic_models_show_their_arms_side_by_side(html):
 
     assert "ICH volume (per ml) 1.042 (1.020-1.070) < .001 1.042 (1.020-1.070) a < .001" in text
     assert "Intercept (log odds) -2.417 stayed at its centre stayed at its centre" in text
+
+
+def test_the_p_of_a_network_s_score_says_that_the_same_patients_trained_the_network(results):
+    """A fusion's odds ratio of such a score is too good, and nothing said so."""
+    fits = tuple(
+        fit.model_copy(
+            update={"rows": (fit.rows[0].model_copy(update={"variable": "score:net"}), fit.rows[1])}
+        )
+        for fit in results.fitted
+    )
+    text = _chapter(render_page(results.model_copy(update={"fitted": fits})), "training").text
+
+    assert re.search(r"< \.001 (\w) .*\1 Its P is too small: the patients also trained that network\.", text)
+    assert text.count("Its P is too small") == 1
+    assert "Its P is too small" not in _chapter(render_page(results), "training").text
 
 
 def test_table_3_has_a_line_for_each_model_and_cohort(html, results):

@@ -35,6 +35,7 @@ LEAVE_OUT = Make(
     models=("net",),
     rounds=2,
 )
+USUAL = "logit-delong"
 SOMETHING = Make(training=("Solo",), pooled=False, models=("net",), rounds=2)
 
 
@@ -173,7 +174,7 @@ def test_the_headline_says_what_the_numbers_say():
     results = _replaced(results, external, auc=measure(0.52, 100))
 
     sentences = [
-        finding.sentence for finding in choose_headline(list_findings(build_model_views(results)[0]))
+        finding.sentence for finding in choose_headline(list_findings(build_model_views(results)[0], USUAL))
     ]
 
     bounds = words.format_interval(measure(0.75, 100))
@@ -192,15 +193,15 @@ def test_worse_than_chance_and_withheld_are_said_so():
     results = make_study(SOMETHING)
     cell = next(c for c in results.evaluation if c.relation == "internal")
 
-    worse = list_findings(build_model_views(_replaced(results, cell, auc=measure(0.2, 200)))[0])
-    hidden = list_findings(build_model_views(_replaced(results, cell, auc=absent(), positive=None))[0])
+    worse = list_findings(build_model_views(_replaced(results, cell, auc=measure(0.2, 200)))[0], USUAL)
+    hidden = list_findings(build_model_views(_replaced(results, cell, auc=absent(), positive=None))[0], USUAL)
 
     assert worse[0].sentence.endswith("worse than chance.")
     assert hidden[0].sentence.endswith(f"its AUC is withheld: {SMALL.reason}.")
 
 
 def test_leaving_centres_out_opens_with_the_federation_carried_over():
-    found = choose_headline(list_findings(build_model_views(make_study(LEAVE_OUT))[0]))
+    found = choose_headline(list_findings(build_model_views(make_study(LEAVE_OUT))[0], USUAL))
 
     carried = [finding.cell for finding in found if finding.cell.relation == "external"]
 
@@ -297,7 +298,7 @@ def test_centres_that_are_nowhere_together_are_named_in_table_3():
 def test_a_model_carried_over_to_several_centres_opens_the_page_with_all_of_them():
     results = make_study(Make(external=("Wuhan", "Yongchuan"), models=("net",), rounds=2, full=True))
 
-    found = choose_headline(list_findings(build_model_views(results)[0]))
+    found = choose_headline(list_findings(build_model_views(results)[0], USUAL))
 
     carried = [one for one in found if one.cell.relation == "external"]
     assert [one.cell.cohort_sites for one in carried] == [("Wuhan", "Yongchuan"), ("Wuhan",), ("Yongchuan",)]
@@ -486,6 +487,8 @@ def test_a_partial_model_is_marked_wherever_it_is_named_and_no_other_is():
                 known[name] += 1
                 assert ("PARTIAL" in heading) == (name == "net"), heading
     assert min(known.values()) >= 3
+    assert "net (PARTIAL) is the reference" in text
+    assert "Reference model net (PARTIAL)" in text
     # Columns of the matrix, legends, details of Table 3, ROC curves
     assert text.count("Federated (PARTIAL)") >= 5
     assert "PARTIAL" not in render_page(whole)

@@ -200,6 +200,21 @@ def test_withheld_agreement_is_a_word_with_its_reason():
     assert view.agreement.footnotes == (("a", "Withheld: fewer than 10 patients."),)
 
 
+def test_agreement_without_interval_says_why_beside_the_form_of_a_correlation():
+    """1.000 (1.000-1.000) stood there as if it were certain."""
+    why = "no interval: no disagreement was seen"
+    perfect = Estimate(1.0, method="Cohen's kappa, unweighted", standing=Status("ok", why))
+    view = build_reproducibility(subject_of(a_study(record(agreements=agreements(agreement=perfect)))))
+    notes = dict(view.agreement.footnotes)
+
+    (entry,) = set(lines(view.agreement)["Hypodensity"])
+    assert entry[:-2] == "1.000; n = 43 ["
+    assert notes[entry[-2]] == "No interval: no disagreement was seen."
+    (volume,) = {text for text in lines(view.agreement)["ICH volume"] if "[" in text}
+    marks = volume[volume.index("[") + 1 : -1].split(",")
+    assert [notes[mark] for mark in marks] == ["No interval: no disagreement was seen.", "ICC(2,1)."]
+
+
 def test_features_are_counted_reading_by_reading_and_drawn():
     found = record((a_filter(reading("intra", 0.95), reading("inter", 0.79), retained=()),))
 

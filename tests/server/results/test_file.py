@@ -21,7 +21,7 @@ from common.stats.roc import finish_roc, local_roc
 from common.stats.score_grid import ScoreGrid
 from server.phases.evaluation import Judgement
 from server.results.cohort import VariableDescription
-from server.results.evaluation import record_cell
+from server.results.evaluation import record_cell, record_subgroups
 from server.results.file import Results, load_results, save_results
 from server.results.training import CurvePoint, Overlay
 
@@ -33,6 +33,38 @@ def _file(folder: Path, text: str | bytes) -> Path:
     path = folder / "results.json"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return path
+
+
+def _discriminate(positive, negative):
+    """The discrimination of so many patients, of whom all with expansion score higher but one."""
+    grid, labels = ScoreGrid.even(100), np.array([True] * positive + [False] * negative)
+    scores = np.where(labels, 0.8, 0.3)
+    scores[-1] = 0.9
+    return finish_roc(local_roc(scores, labels, grid), grid, minima=SIMULATION)
+
+
+def test_a_subgroup_s_p_says_how_it_was_found_or_why_it_is_missing():
+    model = ScoresModel(kind="scores", name="Points", column="points", high=24, step=1, risk="falls")
+    cell = Judgement(
+        scorer=Scorer(model, GIVEN_ARM),
+        cohort=Cohort(("a",), "whole"),
+        relation="given",
+        threshold=0.5,
+        roc=_discriminate(9, 9),
+        confusion=finish_confusion(local_confusion(np.zeros(2), np.array([True, False]), 0.5)),
+        subgroups={"location": (_discriminate(9, 9), _discriminate(5, 8), _discriminate(1, 8))},
+    )
+
+    first, second, third = record_subgroups((cell,))
+
+    assert (first.p_interaction, first.p_method, first.p_standing.reason) == (None, "", "")
+    assert second.p_interaction is not None
+    assert (second.p_method, second.p_standing.ok) == ("DeLong, unpaired", True)
+    assert third.p_interaction is None
+    assert (third.p_standing.kind, third.auc.low) == ("undefined", None)
+    assert third.p_standing.reason == "one patient of a class has no variance"
+    assert third.auc.standing.reason == "no interval: one patient of an outcome has no variance"
+    assert (second.auc_error_bound, second.auc_interval_bound) == (0.0, 0.0)
 
 
 def _tampered(*steps: str | int, value: object) -> str:
@@ -154,7 +186,7 @@ def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path_factory, length):
         load_results(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[]", b"null", b"PK\x03\x04", b"{}"])
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[]", b"null", b"PK\x03\x04", b"{}", b"[" * 100_000])
 def test_what_is_no_results_file_is_refused(tmp_path, content):
     with pytest.raises(ResumeError, match="no results of schema version 2"):
         load_results(_file(tmp_path, content))

@@ -71,7 +71,7 @@ def hospitals(tmp_path_factory) -> Hospitals:
             15,
             [
                 ("row 6, patient 'north-004'", r"1 slice\(s\) are missing: 10\.000 mm between .* -> "),
-                ("row 9, patient 'north-007'", r"\.dcm: pixels cannot be decoded .* -> copy or export"),
+                ("row 9, patient 'north-007'", r"\.dcm: the file is truncated within its pixels -> copy"),
             ],
         ),
         (
@@ -94,13 +94,14 @@ def test_check_and_prepare_tell_each_defect_with_place_and_remedy(
     )
 
     assert (checked.returncode, prepared.returncode) == (11, 0)
-    for said in (checked.stdout.splitlines()[:-1], prepared.stdout.splitlines()[:-2]):
+    for shown in (checked.stdout, prepared.stdout):
+        said = [line for line in shown.splitlines() if line.startswith(f"{name}: refused: ")]
         assert len(said) == len(defects)
         for line, (where, what) in zip(said, defects, strict=True):
-            assert line.startswith(f"cohort.csv, {where}: ")
+            assert line.startswith(f"{name}: refused: cohort.csv, {where}: ")
             assert re.search(what, line), line
-    assert checked.stdout.endswith(f"{screened} patients, {screened - 2} usable, 2 findings\n")
-    assert f"{screened - 2} patients prepared, 2 findings" in prepared.stdout
+        assert f"{screened} patients, {screened - 2} usable" in shown
+        assert "; 2 refused, 0 look at this, " in shown
     page = (tmp_path / "state" / "quality.html").read_text(encoding="utf-8")
     assert all(where.split("'")[1] in page for where, _ in defects)
 
@@ -112,9 +113,13 @@ def test_the_study_runs_with_the_rest_and_its_flow_chart_counts_the_refused(hosp
     done = run_command("rhe-simulate", "run", "--plan", hospitals.plan, *sites, "--out", out)
 
     assert done.returncode == 0, done.stderr
-    rounds, *written = done.stdout.splitlines()
+    *_, rounds, results_file, report_file = done.stdout.splitlines()
+    for name, place in (("north", "row 6, patient"), ("south", "row 10, patient")):
+        assert f"{name}: refused: cohort.csv, {place}" in done.stdout
+        assert f"{name}: {'15' if name == 'north' else '14'} patients" in done.stdout
+        assert (out / "sites" / name / "quality.html").exists()
     assert re.match(r"\d+ rounds of messages: enrolment 1, preparation 1, cohort 4, ", rounds), rounds
-    assert written == [str(out / "results.json"), str(out / "report.html")]
+    assert [results_file, report_file] == [str(out / "results.json"), str(out / "report.html")]
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))
     flow = {chart["site"]: chart for chart in results["flow"]}
     assert {site: (chart["screened"], chart["included"]) for site, chart in flow.items()} == {
@@ -124,7 +129,7 @@ def test_the_study_runs_with_the_rest_and_its_flow_chart_counts_the_refused(hosp
     }
     for chart in flow.values():
         left_out = {one["reasons"][0]: one["patients"] for one in chart["excluded"] if one["patients"]}
-        assert left_out == {"Scan or mask refused": chart["screened"] - chart["included"]}
+        assert left_out == {"Row, scan or mask refused": chart["screened"] - chart["included"]}
     whole = {
         tuple(cell["cohort_sites"]): cell["positive"] + cell["negative"]
         for cell in results["evaluation"]

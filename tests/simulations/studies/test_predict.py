@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813 - as its own documentation does
 from rich.progress import Progress
 from sites.handmade import make_site
 from sites.tables import Habits, read_cohort, table_only_hospital, write_cohort
@@ -295,6 +296,56 @@ def test_a_mask_without_the_lesion_is_refused(imaged, tmp_path):
 
     assert isinstance(found.failure, ScanError)
     assert "IVH only" in str(found.failure)
+
+
+def rewrite(source, path, change):
+    """A copy of the volume with other voxels."""
+    image = sitk.ReadImage(str(source))
+    changed = sitk.GetImageFromArray(change(sitk.GetArrayFromImage(image)))
+    changed.CopyInformation(image)
+    sitk.WriteImage(changed, str(path))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda labels: 1 - labels, "the mask marks 2,"),
+        (lambda labels: np.roll(labels, 36, axis=2), "the median within the lesion is"),
+    ],
+    ids=["inverted", "in air"],
+)
+def test_an_impossible_mask_gives_no_risk(imaged, tmp_path, change, message):
+    sites, out = imaged
+    images, model = sites["b"] / "images", out / "models/flat/federated.safetensors"
+    mask = rewrite(images / "b-004_mask.nii.gz", tmp_path / "mask.nii.gz", change)
+
+    found = ask(model, ct=images / "b-004_ct.nii.gz", mask=mask)
+
+    assert isinstance(found.failure, ScanError)
+    assert message in str(found.failure)
+
+
+def test_what_a_person_must_look_at_stands_beside_the_risk(imaged, tmp_path):
+    """The mask of another place lies on brain, and the table tells of another hematoma."""
+    sites, out = imaged
+    images, model = sites["b"] / "images", out / "models/flat/federated.safetensors"
+    mask = rewrite(
+        images / "b-004_mask.nii.gz", tmp_path / "mask.nii.gz", lambda labels: np.roll(labels, 14, axis=2)
+    )
+    values = ("ivh=1", "ich_volume_ml=90", "ivh_volume_ml=2")
+
+    (outcome,) = ask(model, ct=images / "b-004_ct.nii.gz", mask=mask, values=values).outcomes
+    shown = rhe(model, "--ct", images / "b-004_ct.nii.gz", "--mask", mask, "--out", tmp_path / "risks.csv")
+
+    assert "ich_volume_ml is 90.0 ml in the table" in outcome.doubts[-3]
+    assert "ivh is yes in the table, the mask marks no IVH" in outcome.doubts[-1]
+    assert not set(outcome.doubts) & set(outcome.notes)
+    assert "look at this" in shown.output
+    with (tmp_path / "risks.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert "the median within the ICH is 32 HU" in row["look_at_this"]
+    assert row["decision"] in {"positive", "negative"}
 
 
 def test_a_logistic_model_needs_no_torch(tabled):

@@ -347,7 +347,7 @@ def test_one_bad_patient_costs_only_itself(sites, tmp_path):
 
     (flow,) = [flow for flow in results.flow if flow.site == "b"]
     assert (flow.screened, flow.included) == (20, 19)
-    assert ("Scan or mask refused",) in {one.reasons for one in flow.excluded if one.patients == 1}
+    assert ("Row, scan or mask refused",) in {one.reasons for one in flow.excluded if one.patients == 1}
 
 
 def test_a_folder_of_another_name_is_refused(sites, tmp_path):

@@ -1,0 +1,62 @@
+"""What is said of a patient's scans, baseline and follow-up alike, although nobody is left out for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from client.cohort.cases import MeasuredPatient, Time
+from client.cohort.contradictions_of_masks import find_contradicted_flags
+from common.cohort.outcome import Volumes
+from common.cohort.patient import Patient
+from common.errors import Finding, Level
+from common.imaging.cache import ScanNote
+
+_DISAGREEMENT_ML = 1.0
+_DISAGREEMENT = 0.2
+"""A volume of the table that differs from its mask's by more than both is noted (ml; share of the larger)."""
+
+
+def list_case_notes(case: MeasuredPatient, table: str) -> Iterator[Finding]:
+    """Notes of the scans and masks that were read, and what a mask contradicts in the table.
+
+    Parameters
+    ----------
+    case : MeasuredPatient
+    table : str
+        The table's file, for messages.
+    """
+    where = locate_patient(table, case.patient)
+    for time, entry in case.entries.items():
+        yield from name_notes(where, f"{time}_", entry.record.notes)
+        if (case.patient.baseline_mask if time == "baseline" else case.patient.followup_mask) is not None:
+            measured = Volumes(entry.record.ich_ml, entry.record.ivh_ml)
+            yield from compare_volumes(where, time, case.patient, measured)
+    if case.entry is not None and case.patient.baseline_mask is not None:
+        measured = Volumes(case.entry.record.ich_ml, case.entry.record.ivh_ml)
+        yield from find_contradicted_flags(where, case.patient, measured)
+    yield from case.remarks
+
+
+def locate_patient(table: str, patient: Patient) -> str:
+    """Where a finding on a patient stands: file, row and identifier."""
+    return f"{table}, row {patient.row}, patient {patient.identifier!r}"
+
+
+def name_notes(where: str, column: str, notes: Sequence[ScanNote]) -> Iterator[Finding]:
+    """Notes of the cache as findings; `column` begins the column's name, the part ends it."""
+    for note in notes:
+        yield Finding(where, f"'{column}{note.where}': {note.what}", note.remedy, note.level)
+
+
+def compare_volumes(where: str, time: Time, patient: Patient, measured: Volumes) -> Iterator[Finding]:
+    """Volumes of the table that differ from the mask's."""
+    prefix = "" if time == "baseline" else "followup_"
+    given = patient.baseline_volumes if time == "baseline" else patient.followup_volumes
+    remedy = f"check both; the {'mask' if given is None else 'table'}'s counts"
+    for name, seen_ml in (("ich_volume_ml", measured.ich_ml), ("ivh_volume_ml", measured.ivh_ml)):
+        given_ml = patient.number(f"{prefix}{name}")
+        if given_ml is None:
+            continue
+        if abs(given_ml - seen_ml) > max(_DISAGREEMENT_ML, _DISAGREEMENT * max(given_ml, seen_ml)):
+            what = f"{prefix}{name} is {given_ml:.1f} ml in the table, {seen_ml:.1f} ml in the mask"
+            yield Finding(where, what, remedy, Level.LOOK)

@@ -1,0 +1,93 @@
+"""Reading a table's file: CSV here, a workbook in `workbook`."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from common.cohort.sheet import (
+    CSV,
+    LARGEST_FILE,
+    MOST_CELLS,
+    XLSX,
+    SheetCell,
+    TableSheet,
+    make_sheet,
+    refuse_file,
+    strip_text,
+)
+from common.cohort.workbook import read_workbook
+
+
+def read_sheet(path: Path) -> TableSheet:
+    """The cells of a table file.
+
+    Raises
+    ------
+    CohortError
+        If the file is missing, damaged, too large, of another format or encoding, or has no heading.
+    """
+    readers = {CSV: _read_csv, XLSX: read_workbook}
+    suffix = path.suffix.lower()
+    if suffix not in readers:
+        extension = ascii(path.suffix)[1:-1] or "no"
+        refuse_file(path, f"{extension} extension", f"save the table as {XLSX} or as {CSV} (UTF-8)")
+    content = _read_content(path)
+    if not content:
+        refuse_file(path, "the file is empty", "export the table again")
+    return readers[suffix](path, content)
+
+
+def _read_content(path: Path) -> bytes:
+    try:
+        if path.exists() and not path.is_file():
+            refuse_file(path, "cannot be read (it is no file)", "correct `table` in site.toml")
+        size = path.stat().st_size
+        content = b"" if size > LARGEST_FILE else path.read_bytes()
+    except FileNotFoundError:
+        refuse_file(path, "no such file", "correct `table` in site.toml")
+    except OSError as failure:
+        refuse_file(path, f"cannot be read ({failure.strerror})", "check the file's permissions")
+    except ValueError:  # a NUL in the name
+        refuse_file(path, "is no name of a file", "correct `table` in site.toml")
+    if size > LARGEST_FILE:
+        what = f"has {size:,} bytes, more than {LARGEST_FILE:,}"
+        refuse_file(path, what, "keep the cohort's table alone in it")
+    return content
+
+
+def _read_csv(path: Path, content: bytes) -> TableSheet:
+    if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        refuse_file(path, f"is an Excel workbook with the extension {CSV}", f"rename it to {XLSX}")
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in content:
+        refuse_file(path, "is not UTF-8 text (UTF-16 or binary)", 'save as "CSV UTF-8 (comma delimited)"')
+    if content.count(b",") > MOST_CELLS:
+        refuse_file(path, f"holds more than {MOST_CELLS:,} commas", "keep the cohort's table alone in it")
+    try:
+        # utf-8-sig drops the byte-order mark that Excel writes before the first heading
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as failure:
+        line = content.count(b"\n", 0, failure.start) + 1
+        what = f"line {line} holds a byte that is not UTF-8 (0x{content[failure.start]:02x})"
+        refuse_file(path, what, 'save as "CSV UTF-8 (comma delimited)"')
+    try:
+        records = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as failure:
+        refuse_file(path, f"is not valid CSV: {failure}", "look for an unclosed quotation mark")
+    rows: list[tuple[SheetCell, ...]] = [tuple(map(strip_text, record)) for record in records]
+    _refuse_delimiter(path, records[0] if records else [])
+    return make_sheet(path, rows, typed=False)
+
+
+def _refuse_delimiter(path: Path, header: list[str]) -> None:
+    """Refuse a heading that is one cell only because another character separates its columns."""
+    if len(header) != 1:
+        return
+    for delimiter, name in ((";", "semicolons"), ("\t", "tabulators"), ("|", "vertical bars")):
+        if delimiter in header[0]:
+            refuse_file(
+                path,
+                f"its columns are separated by {name}, not by commas",
+                f"save it as {XLSX}, or as CSV with commas and decimal points",
+            )

@@ -1,0 +1,89 @@
+"""What the look of a workbook says about its values: merged, hidden and struck cells."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from common.cohort.columns import MatchedColumns
+from common.cohort.sheet import CellRange, SheetLayout, TableSheet
+from common.errors import Finding, Level
+
+_SHOWN = 12
+"""Ranges of rows that a message names."""
+
+
+def find_merged_headings(table: str, layout: SheetLayout, columns: MatchedColumns) -> list[Finding]:
+    """Findings on merged cells that reach into the headings, without which no column can be told."""
+    return [
+        Finding(
+            f"{table}, row 1, cells {merged.name}",
+            "the headings' cells are merged",
+            "unmerge them; one heading in row 1 over each column",
+        )
+        for merged in layout.merged
+        if merged.rows[0] == 1 and _touches(merged, columns)
+    ]
+
+
+def find_merged_cells(sheet: TableSheet, columns: MatchedColumns) -> dict[int, list[Finding]]:
+    """Findings, without the file's name, on rows whose cells are merged with others: values are lost."""
+    rows = {row.number for row in sheet.rows}
+    findings: defaultdict[int, list[Finding]] = defaultdict(list)
+    for merged in sheet.layout.merged:
+        if _touches(merged, columns):
+            for row in rows.intersection(range(merged.rows[0], merged.rows[1] + 1)):
+                findings[row].append(
+                    Finding(
+                        f"row {row}, cells {merged.name}",
+                        "the cells are merged: only the first of them holds a value",
+                        "unmerge them, and write each cell's value into it",
+                    )
+                )
+    return findings
+
+
+def _touches(merged: CellRange, columns: MatchedColumns) -> bool:
+    """Whether it covers a column that is looked at; a hospital's own columns may look as they like."""
+    return any(merged.columns[0] <= column.index <= merged.columns[1] for column in columns.matched)
+
+
+def note_layout(table: str, sheet: TableSheet, columns: MatchedColumns) -> Iterator[Finding]:
+    """What a person has to look at because the sheet hides it or strikes it through."""
+    layout, rows = sheet.layout, {row.number for row in sheet.rows}
+    if layout.hidden:
+        yield _note(table, "the sheet is hidden: its rows are used", "is it the right sheet?")
+    if hidden := sorted(rows & layout.hidden_rows):
+        cause = "hidden, as by a filter," if layout.filtered else "hidden"
+        what = f"{_count_rows(hidden)} {cause} and used all the same"
+        yield _note(f"{table}, {_name_rows(hidden)}", what, "unhide them, or delete those that do not belong")
+    if struck := sorted(rows & layout.struck_rows):
+        what = f"{_count_rows(struck)} struck through in part or whole and used all the same"
+        yield _note(
+            f"{table}, {_name_rows(struck)}", what, "delete what is not meant, or take the line off it"
+        )
+    for column in columns.matched:
+        if column.index in layout.hidden_columns:
+            what = "the column is hidden and used all the same"
+            yield _note(f"{table}, {column.where}", what, "unhide it, or delete it")
+
+
+def _note(where: str, what: str, remedy: str) -> Finding:
+    return Finding(where, what, remedy, Level.LOOK)
+
+
+def _count_rows(rows: list[int]) -> str:
+    return "1 row is" if len(rows) == 1 else f"{len(rows)} rows are"
+
+
+def _name_rows(rows: Iterable[int]) -> str:
+    """Runs of rows: "rows 3, 7-9"."""
+    runs: list[list[int]] = []
+    for row in rows:
+        if runs and runs[-1][1] == row - 1:
+            runs[-1][1] = row
+        else:
+            runs.append([row, row])
+    names = [str(first) if first == last else f"{first}-{last}" for first, last in runs]
+    shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+    return f"row {shown}" if len(names) == 1 and runs[0][0] == runs[0][1] else f"rows {shown}"
