@@ -20,7 +20,7 @@ from client.cohort.scans import labels_of_masks
 from client.membership.site import SiteSettings
 from common.errors import ModelError
 from common.imaging.grid import Box, Grid
-from common.imaging.mask import read_mask
+from common.imaging.masks.mask import read_mask
 from common.imaging.preprocess import locate_crops
 from common.imaging.reader import read_scan
 from common.imaging.recipe import InputShape, Recipe

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.cohort.table import Patient
-from common.imaging.formats import DETACHED_HEADERS
+from common.imaging.volumes.formats import DETACHED_HEADERS
 
 _HEADERS = frozenset({*DETACHED_HEADERS, ".hdr"})
 """Suffixes of files that only describe a file beside them; alike for all patients of one scanner."""

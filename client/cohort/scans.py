@@ -23,15 +23,15 @@ from common.cohort.outcome import Volumes
 from common.cohort.table import Patient
 from common.errors import Finding, Level, ScanError
 from common.imaging.cache import Cache, CachedScan, ScanNote, ScanRecord, content_key
-from common.imaging.formats import list_mask_files, source_files
 from common.imaging.grid import Grid
-from common.imaging.mask import Mask, MaskLabels, read_mask
+from common.imaging.masks.mask import Mask, MaskLabels, read_mask
 from common.imaging.options import NO_CHOICE, ReadingOptions
 from common.imaging.overview import make_overview, make_whole_overview
 from common.imaging.preprocess import PREPROCESSING_ALGORITHM, locate_crops, prepare_inputs
 from common.imaging.reader import read_scan
 from common.imaging.recipe import InputShape, Recipe
 from common.imaging.scan import Scan
+from common.imaging.volumes.formats import list_mask_files, source_files
 from common.plan.study import StudyPlan
 
 

@@ -14,14 +14,14 @@ from pydantic import Field
 
 from client.membership.site import SITE_FILE, load_site
 from common.errors import ScanError, SiteError
-from common.imaging.formats import is_volume
+from common.imaging.volumes.formats import is_volume
 from common.runtime.settings_file import Section
 
 if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
-    from common.imaging.instance import Instance
+    from common.imaging.dicom.instance import Instance
 
 
 class ListedSeries(Section):
@@ -95,7 +95,7 @@ def list_series(folder: Path, progress: Progress) -> SeriesListing:
         If there is no such folder.
     """
     # pydicom is slow to import
-    from common.imaging.instance import silence_pydicom
+    from common.imaging.dicom.instance import silence_pydicom
 
     if not folder.is_dir():
         raise SiteError(f"{folder}: no such folder -> give a folder of DICOM files")
@@ -110,9 +110,9 @@ def list_series(folder: Path, progress: Progress) -> SeriesListing:
 
 
 def _gather_series(folder: Path, progress: Progress, left_out: Counter[str]) -> list[_Gathered]:
-    from common.imaging.instance import open_instance
-    from common.imaging.series import explain_exclusion
-    from common.imaging.series_traits import read_size
+    from common.imaging.dicom.instance import open_instance
+    from common.imaging.dicom.series import explain_exclusion
+    from common.imaging.dicom.series_traits import read_size
 
     series: dict[tuple[str, str], _Gathered] = {}
     files = sorted(_list_files(folder))
@@ -161,7 +161,7 @@ def _find_owners(folder: Path, gathered: Sequence[_Gathered]) -> dict[Path, set[
 
 
 def _describe(one: _Gathered, owners: dict[Path, set[str]], base: Path) -> ListedSeries:
-    from common.imaging.series_traits import FEWEST_SLICES, read_traits
+    from common.imaging.dicom.series_traits import FEWEST_SLICES, read_traits
 
     traits = replace(read_traits([one.first]), slices=one.slices, thickness_mm=one.thickness_mm)
     unusable = one.reason

@@ -16,10 +16,10 @@ from client.membership.site import SiteSettings
 from common.errors import Finding, Level, ScanError
 from common.imaging import preprocess
 from common.imaging.cache import Cache, content_key
-from common.imaging.formats import list_mask_files, source_files
-from common.imaging.mask import read_mask
+from common.imaging.masks.mask import read_mask
 from common.imaging.options import NO_CHOICE
 from common.imaging.reader import read_scan
+from common.imaging.volumes.formats import list_mask_files, source_files
 from common.plan.study import StudyPlan
 from common.radiomics.batch import record_of
 from common.radiomics.markers import LABEL, MARKER_ALGORITHM, SUGGESTIONS, suggest_markers

@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 
-from common.imaging.mask import ICH, IVH
+from common.imaging.masks.mask import ICH, IVH
 from common.imaging.overview import Overview
 from common.types import Flags, Labels
 

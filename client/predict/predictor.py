@@ -34,7 +34,7 @@ from common.cards.card_file import CardedModel
 from common.cards.fitted import coefficients_of, predict_risks
 from common.cards.fourier_machine import draw_named_map, form_of, risks_of
 from common.errors import CohortError, Level, ModelError, RheError, ScanError
-from common.imaging.mask import Mask, MaskLabels, read_mask
+from common.imaging.masks.mask import Mask, MaskLabels, read_mask
 from common.imaging.options import NO_CHOICE, ReadingOptions
 from common.imaging.preprocess import PREPROCESSING_ALGORITHM, prepare_inputs
 from common.imaging.reader import read_scan

@@ -8,7 +8,7 @@ import numpy as np
 
 from common.imaging.crop import find_largest_slice
 from common.imaging.grid import Box, Grid
-from common.imaging.mask import Mask
+from common.imaging.masks.mask import Mask
 from common.imaging.nearest import resample_labels
 from common.imaging.preprocess import Prepared
 from common.imaging.recipe import Recipe

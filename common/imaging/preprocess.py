@@ -12,7 +12,7 @@ from typing import Literal
 from common.errors import ScanError
 from common.imaging.crop import find_bounding_box, find_largest_slice, resize, widen
 from common.imaging.grid import Box, Grid
-from common.imaging.mask import ICH, Mask
+from common.imaging.masks.mask import ICH, Mask
 from common.imaging.nearest import resample_labels
 from common.imaging.recipe import InputShape, Recipe
 from common.imaging.resample import resample

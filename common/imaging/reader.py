@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from common.errors import ScanError
-from common.imaging.formats import is_volume
 from common.imaging.hounsfield import require_hounsfield
 from common.imaging.implausible import find_implausible_extent
 from common.imaging.options import NO_CHOICE, ReadingOptions
 from common.imaging.scan import Scan
-from common.imaging.volume import Volume, read_volume
+from common.imaging.volumes.formats import is_volume
+from common.imaging.volumes.volume import Volume, read_volume
 
 
 def read_scan(path: Path, options: ReadingOptions = NO_CHOICE) -> Scan:
@@ -35,7 +35,7 @@ def read_scan(path: Path, options: ReadingOptions = NO_CHOICE) -> Scan:
     if path.is_file() and is_volume(path):
         return _judge(_make_scan(read_volume(path)))
     # pydicom is slow to import, and a study of tables alone reads no image
-    from common.imaging.dicom import read_series
+    from common.imaging.dicom.ct_series import read_series
 
     return _judge(read_series(path, options))
 

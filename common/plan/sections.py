@@ -73,8 +73,8 @@ class ScanSettings(Section):
     """Which CTs the study takes."""
 
     missing_slices: MissingSlices = "refuse"
-    """"far-from-lesion": a CT that lacks slices is used, from its true positions, where none is missing within
-    10 mm or one slice of the lesion; the patient is listed to be looked at. "refuse": never."""
+    """"far-from-lesion": a CT that lacks slices is used, from its true positions, where none is missing
+    within 10 mm or one slice of the lesion; the patient is listed to be looked at. "refuse": never."""
 
 
 class Federation(Section):

@@ -18,11 +18,11 @@ import numpy as np
 from common.errors import RheError, ScanError
 from common.imaging import preprocess
 from common.imaging.cache import Cache, CachedScan, ScanNote, ScanRecord, content_key
-from common.imaging.formats import list_mask_files, source_files
-from common.imaging.mask import Mask, MaskLabels, read_mask
+from common.imaging.masks.mask import Mask, MaskLabels, read_mask
 from common.imaging.options import NO_CHOICE, ReadingOptions
 from common.imaging.reader import read_scan
 from common.imaging.scan import Scan
+from common.imaging.volumes.formats import list_mask_files, source_files
 from common.radiomics.extract import LesionFeatures, extract
 from common.radiomics.settings import PARAMETERS, PYRADIOMICS, ExtractionSettings
 from common.runtime.processes import end_with_parent

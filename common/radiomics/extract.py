@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.errors import ScanError
-from common.imaging.mask import Mask
+from common.imaging.masks.mask import Mask
 from common.imaging.scan import Scan
 from common.radiomics.features import FEATURES
 from common.radiomics.pyradiomics import features_of

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from common.errors import ScanError
 from common.imaging.grid import Box, Grid
-from common.imaging.mask import Mask
+from common.imaging.masks.mask import Mask
 from common.imaging.resample import resample
 from common.imaging.scan import Scan
 from common.radiomics.settings import ExtractionSettings

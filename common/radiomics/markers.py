@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
-from common.imaging.mask import Mask
+from common.imaging.masks.mask import Mask
 from common.imaging.scan import Scan
 from common.radiomics.density_markers import (
     black_hole_sign,

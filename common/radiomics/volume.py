@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from common.errors import ScanError
 from common.imaging.crop import find_bounding_box
 from common.imaging.grid import Box, Grid
-from common.imaging.mask import ICH, Mask
+from common.imaging.masks.mask import ICH, Mask
 from common.imaging.nearest import resample_labels
 from common.imaging.resample import resample
 from common.imaging.scan import Scan

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter1d
 from common.cohort.outcome import Volumes
 from common.imaging.geometry import Geometry
 from common.imaging.hounsfield import AIR_HU
-from common.imaging.mask import ICH, IVH
+from common.imaging.masks.mask import ICH, IVH
 from common.seeds import generator
 from common.types import Flags, Labels, Pixels
 from simulations.phantom.anatomy import GREY_HU, Head, grid_coordinates_of

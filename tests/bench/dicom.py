@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pydicom
+from pydicom.uid import UID
 
 from common.imaging.reader import read_scan
 from tests.bench.measurement import Effort, Measurement, measure_cpu_s
@@ -32,7 +33,7 @@ def write_series(folder: Path, size: int, slices: int) -> None:
         noisy = values + np.where(values > -900, random.normal(0, 5, values.shape), 0).round()
         one.PixelData = (noisy + 1024).astype("<u2").tobytes()
         one.ImagePositionPatient, one.InstanceNumber = position, index + 1
-        one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{index + 1}"
+        one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = UID(f"1.2.3.{index + 1}")
         one.save_as(folder / f"{index:03d}.dcm", enforce_file_format=True)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - as its own documentation does
 
 from common.imaging.grid import Grid
-from common.imaging.mask import MaskLabels, read_mask
+from common.imaging.masks.mask import MaskLabels, read_mask
 from common.imaging.preprocess import locate_crops, prepare_inputs
 from common.imaging.reader import read_scan
 from common.imaging.recipe import InputShape, Recipe

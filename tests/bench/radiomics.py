@@ -12,7 +12,7 @@ from pathlib import Path
 import SimpleITK as sitk  # noqa: N813 - as its own documentation does
 
 from common.imaging.cache import Cache
-from common.imaging.mask import Mask, MaskLabels
+from common.imaging.masks.mask import Mask, MaskLabels
 from common.imaging.scan import Scan
 from common.radiomics.batch import ExtractionJob, Extractor, extract_cases
 from common.radiomics.extract import extract

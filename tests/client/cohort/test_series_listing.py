@@ -12,7 +12,7 @@ from sites.commands import run_command
 
 from client.cohort.series_listing import SeriesListing, list_series
 from common.errors import SiteError
-from common.imaging.series import choose_series, sort_by_series
+from common.imaging.dicom.series import choose_series, sort_by_series
 from tests.common.imaging.head_series import Acquisition, write_planes
 
 MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4"

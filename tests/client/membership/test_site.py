@@ -11,8 +11,8 @@ from client.membership.site import (
     load_site,
 )
 from common.errors import PlanError, PolicyError, SiteError
+from common.imaging.dicom.series_choice import NO_RULE
 from common.imaging.options import SeriesRule
-from common.imaging.series_choice import NO_RULE
 from common.plan.study import StudyPlan
 
 MINIMAL = 'name = "north"\ntable = "patients.csv"\n'

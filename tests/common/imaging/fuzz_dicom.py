@@ -20,7 +20,7 @@ import numpy as np
 from pydicom.uid import ImplicitVRLittleEndian, RLELossless
 
 from common.errors import ScanError
-from common.imaging.dicom import read_series
+from common.imaging.dicom.ct_series import read_series
 from common.imaging.options import ReadingOptions
 from tests.common.imaging.head_series import Acquisition, describe_frames, describe_plane
 

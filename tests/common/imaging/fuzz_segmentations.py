@@ -18,8 +18,8 @@ import numpy as np
 from pydicom.uid import RLELossless
 
 from common.errors import ScanError
-from common.imaging.labels import MaskLabels
-from common.imaging.mask import read_mask
+from common.imaging.masks.labels import MaskLabels
+from common.imaging.masks.mask import read_mask
 from common.imaging.scan import Scan
 from tests.common.imaging.fuzz_volumes import NUMBERS, Tally
 from tests.common.imaging.head_series import Acquisition, write_planes

@@ -24,10 +24,10 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - as its own documentation does
 
 from common.errors import ScanError
-from common.imaging.formats import source_files
 from common.imaging.implausible import find_implausible_extent
 from common.imaging.scan import Scan
-from common.imaging.volume import read_volume
+from common.imaging.volumes.formats import source_files
+from common.imaging.volumes.volume import read_volume
 
 NUMBERS = [
     b"0",

@@ -9,7 +9,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import RLELossless
 
 from common.errors import ScanError
-from common.imaging.dicom import read_series
+from common.imaging.dicom.ct_series import read_series
 from tests.common.imaging.fuzz_dicom import make_seeds, try_mutations
 from tests.common.imaging.head_series import Acquisition, describe_plane
 

@@ -12,7 +12,7 @@ from common.cohort.outcome import Volumes
 from common.errors import ScanError
 from common.imaging.crop import resize
 from common.imaging.grid import Box, Grid
-from common.imaging.mask import Mask, MaskLabels, read_mask
+from common.imaging.masks.mask import Mask, MaskLabels, read_mask
 from common.imaging.nearest import resample_labels
 from common.imaging.overview import make_overview
 from common.imaging.preprocess import locate_crops, prepare_inputs

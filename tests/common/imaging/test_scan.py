@@ -11,9 +11,9 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 - as its own documentation does
 
 from common.errors import ScanError
-from common.imaging.formats import list_mask_files, source_files
 from common.imaging.reader import read_scan
-from common.imaging.volume import read_volume
+from common.imaging.volumes.formats import list_mask_files, source_files
+from common.imaging.volumes.volume import read_volume
 
 SHAPE = (10, 36, 32)
 SPACING_MM = (0.8, 0.9, 5.0)

@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 from common.cohort.outcome import Volumes
 from common.imaging.geometry import Geometry
 from common.imaging.grid import Grid
-from common.imaging.mask import ICH, IVH, Mask
+from common.imaging.masks.mask import ICH, IVH, Mask
 from common.imaging.nearest import resample_labels
 from common.imaging.resample import resample
 from common.imaging.scan import Scan

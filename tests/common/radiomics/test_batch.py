@@ -13,7 +13,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 - as its own documentation does
 
 from common.imaging.cache import Cache
-from common.imaging.mask import MaskLabels, read_mask
+from common.imaging.masks.mask import MaskLabels, read_mask
 from common.imaging.reader import read_scan
 from common.radiomics.batch import ExtractionJob, Extractor, extract_cases
 from common.radiomics.extract import extract
@@ -121,7 +121,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from common.imaging.cache import Cache
-from common.imaging.mask import MaskLabels
+from common.imaging.masks.mask import MaskLabels
 from common.radiomics.batch import ExtractionJob, Extractor, extract_cases
 from common.radiomics.settings import ExtractionSettings
 

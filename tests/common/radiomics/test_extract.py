@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from common.errors import ScanError
-from common.imaging.mask import ICH, IVH
+from common.imaging.masks.mask import ICH, IVH
 from common.radiomics.extract import extract
 from common.radiomics.features import FEATURES
 from common.radiomics.settings import ExtractionSettings

@@ -7,7 +7,7 @@ import pytest
 
 from common.cohort.schema import BY_NAME
 from common.errors import ScanError
-from common.imaging.mask import ICH, IVH
+from common.imaging.masks.mask import ICH, IVH
 from common.radiomics.hematoma import Hematoma, cut_hematoma
 from common.radiomics.markers import LABEL, SUGGESTIONS, suggest_markers
 from tests.common.radiomics.lesions import make_case

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from common.cohort.outcome import Volumes
-from common.imaging.mask import Mask
+from common.imaging.masks.mask import Mask
 from common.imaging.scan import Scan
 from common.radiomics.extract import extract
 from common.radiomics.features import FEATURES

@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 - the library's own abbreviation
 from pydicom.uid import UID
 
-from common.imaging.mask import MaskLabels, read_mask
+from common.imaging.masks.mask import MaskLabels, read_mask
 from common.imaging.reader import read_scan
 from simulations.hospitals.dicom_files import SeriesOrigin, write_series
 from simulations.hospitals.nifti_files import write_nifti

@@ -7,7 +7,7 @@ from rich.progress import Progress
 from client.cohort.check import check_site
 from common.cohort.repeated_readings import MARKERS, READINGS, column_of_reading
 from common.cohort.table import read_table
-from common.imaging.mask import MaskLabels, read_mask
+from common.imaging.masks.mask import MaskLabels, read_mask
 from common.imaging.reader import read_scan
 from simulations.hospitals.centres import CentresRequest, make_centres
 from simulations.hospitals.patients import CohortRequest, draw_cohort

@@ -9,9 +9,9 @@ import pytest
 from common.errors import Level
 from common.imaging.grid import Grid
 from common.imaging.hounsfield import require_hounsfield
-from common.imaging.lesion_checks import check_lesion, check_volumes
-from common.imaging.mask import Mask
-from common.imaging.mask_grid import measure_volumes
+from common.imaging.masks.lesion_checks import check_lesion, check_volumes
+from common.imaging.masks.mask import Mask
+from common.imaging.masks.mask_grid import measure_volumes
 from common.imaging.preprocess import locate_crops
 from common.imaging.recipe import Recipe
 from common.imaging.scan import Scan

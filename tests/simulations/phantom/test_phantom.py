@@ -9,7 +9,7 @@ from scipy.ndimage import binary_dilation, distance_transform_edt, label
 from scipy.spatial import ConvexHull
 
 from common.cohort.outcome import Volumes
-from common.imaging.mask import ICH, IVH
+from common.imaging.masks.mask import ICH, IVH
 from simulations.phantom.anatomy import build_head, grid_coordinates_of
 from simulations.phantom.images import Image, scan_patient
 from simulations.phantom.lesion import Lesion

@@ -1,0 +1,70 @@
+"""The numbers of a mask's voxels as the site's labels: rounded where a program scaled them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import Finding, Level, ScanError
+from common.imaging.masks.labels import ICH, IVH, MaskLabels
+from common.types import Labels
+
+_ROUNDED = 0.01
+"""Labels this near to a whole number are that number: files keep a slope of 1.0000001 or of 1/255."""
+
+_NOTED = 1e-6
+_MANY = 8
+"""A mask has few labels; more numbers between 0 and 1 are probabilities."""
+
+
+def translate_values(
+    path: Path, stored: NDArray[Any], labels: MaskLabels
+) -> tuple[Labels, tuple[Finding, ...]]:
+    """1 for ICH, 2 for IVH, 0 for everything else, and a note if the labels were rounded.
+
+    Raises
+    ------
+    ScanError
+        If a value is none of the site's labels.
+    """
+    values = np.unique(stored)
+    whole, notes = _round(path, values)
+    known = (0, *labels.ich, *labels.ivh, *labels.ignored)
+    unknown = [value for value in whole.tolist() if value not in known]
+    if unknown:
+        raise ScanError(_explain(path, unknown, whole, labels))
+    meaning = np.zeros(stored.shape, dtype=np.uint8)
+    meaning[np.isin(stored, values[np.isin(whole, labels.ich)])] = ICH
+    meaning[np.isin(stored, values[np.isin(whole, labels.ivh)])] = IVH
+    return meaning, notes
+
+
+def _round(path: Path, values: NDArray[Any]) -> tuple[NDArray[Any], tuple[Finding, ...]]:
+    """The values, those near a whole number as that number."""
+    if values.dtype.kind != "f":
+        return values, ()
+    whole = np.where(np.abs(values - np.rint(values)) <= _ROUNDED, np.rint(values), values)
+    farthest = np.abs(whole - values).max(initial=0.0, where=np.isfinite(values))
+    if farthest <= _NOTED:
+        return whole, ()
+    what = (
+        f"labels are no whole numbers (up to {farthest:.2g} away), as programs that scale values write them"
+    )
+    return whole, (Finding(str(path), what, "nothing to do: rounded", Level.KNOW),)
+
+
+def _explain(path: Path, unknown: list[float], values: NDArray[Any], labels: MaskLabels) -> str:
+    between = [value for value in unknown if 0 < value < 1]
+    if len(between) == len(unknown) and values.max() <= 1 and len(values) > _MANY:
+        return (
+            f"{path}: values from {min(unknown):.2g} to {values.max():.2g}: a probability map, not labels -> "
+            "save it as labels (0 and the label; e.g. probability of at least 0.5)"
+        )
+    shown = ", ".join(f"{value:g}" for value in unknown[:5])
+    return (
+        f"{path}: unknown label(s) {shown}; known are ICH {list(labels.ich)}, IVH {list(labels.ivh)} "
+        "-> name them in site.toml under [mask] (ich, ivh or ignored), or correct the mask"
+    )

@@ -1,0 +1,133 @@
+"""Whether what a mask marks can be a hemorrhage: its volume, its brightness and its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from common.cohort.outcome import Volumes
+from common.cohort.schema import BY_NAME
+from common.errors import Finding, Level, ScanError
+from common.imaging.masks.labels import ICH, IVH
+from common.imaging.masks.lesion_parts import MaskPart, find_odd_parts
+from common.imaging.masks.surroundings import find_surroundings
+from common.imaging.nearest import find_extent
+from common.imaging.scan import Hounsfield, Scan
+from common.types import Labels
+
+_VOLUMES = (("ICH", "ich_volume_ml"), ("IVH", "ivh_volume_ml"))
+_LESION_HU = (20.0, 120.0)
+"""Median intensity beyond which nothing is a hemorrhage on noncontrast CT, in HU."""
+_TYPICAL_HU = {"ICH": (35.0, 100.0), "IVH": (20.0, 100.0)}
+"""Usual medians; blood in the ventricles is diluted by CSF."""
+_CONTRAST_HU = 8.0
+"""A dark hematoma is one, if its brightest tenth is so much brighter than that of the tissue around it."""
+_SHOWN = 3
+
+
+def check_volumes(source: Path, measured: Volumes) -> None:
+    """Refuse volumes that the cohort table would refuse too.
+
+    Raises
+    ------
+    ScanError
+        If one lies outside the table's range.
+    """
+    for (name, column), volume_ml in zip(_VOLUMES, (measured.ich_ml, measured.ivh_ml), strict=True):
+        possible = BY_NAME[column].possible
+        if possible is not None and not possible.low <= volume_ml <= possible.high:
+            raise ScanError(
+                f"{source}: the mask marks {volume_ml:,.1f} ml as {name}, possible are {possible.low:g} to "
+                f"{possible.high:g} ml -> check whether it is inverted, marks another structure, or has lost "
+                "its voxels' size"
+            )
+
+
+def check_lesion(source: Path, voxels: Labels, scan: Scan) -> tuple[Finding, ...]:
+    """Notes on a lesion's brightness and parts.
+
+    Parameters
+    ----------
+    source : Path
+        The mask's file.
+    voxels : Labels of shape (slices, rows, columns)
+        On the scan's grid.
+    scan : Scan
+        In HU.
+
+    Raises
+    ------
+    ScanError
+        If the lesion, or the ICH alone, is darker or brighter than any blood.
+    """
+    bounds = find_extent(voxels)
+    if not bounds:
+        return ()
+    parts = find_odd_parts(voxels, scan, bounds)
+    return (
+        *_check_brightness(source, voxels, scan, bounds),
+        *_describe_parts(source, parts, len(scan.voxels)),
+    )
+
+
+def _check_brightness(
+    source: Path, voxels: Labels, scan: Scan, bounds: tuple[tuple[int, int], ...]
+) -> Iterator[Finding]:
+    """Notes on the medians of ICH and IVH.
+
+    Raises
+    ------
+    ScanError
+        If the lesion, or the ICH alone, is darker or brighter than any blood.
+    """
+    box = tuple(slice(first, last + 1) for first, last in bounds)
+    marked = voxels[box][voxels[box] > 0]
+    hu = scan.voxels[box][voxels[box] > 0]
+    by_label = {name: hu[marked == label] for name, label in (("ICH", ICH), ("IVH", IVH))}
+    medians = {name: float(np.median(values)) for name, values in by_label.items() if values.size}
+    for name, median in {"lesion": float(np.median(hu)), **medians}.items():
+        if name != "IVH" and not _LESION_HU[0] <= median <= _LESION_HU[1]:
+            raise ScanError(
+                f"{source}: the median within the {name} is {median:.0f} HU, blood has {_LESION_HU[0]:g} to "
+                f"{_LESION_HU[1]:g} -> find the mask of this CT; check whether it is flipped or inverted"
+            )
+    for name, median in medians.items():
+        low, high = _TYPICAL_HU[name]
+        if low <= median <= high:
+            continue
+        what = f"the median within the {name} is {median:.0f} HU, blood has {low:g} to {high:g}"
+        around = find_surroundings(voxels, scan, bounds)
+        if median < low and _has_bright_part(by_label[name], around):
+            what += f"; its brightest tenth has {_find_upper(by_label[name]):.0f}, that around it "
+            yield Finding(str(source), f"{what}{_find_upper(around):.0f}", "nothing to do", Level.KNOW)
+        else:
+            yield Finding(str(source), what, "check that the mask lies on the hematoma", Level.LOOK)
+
+
+def _has_bright_part(hu: Hounsfield, around: Hounsfield) -> bool:
+    return around.size > 0 and _find_upper(hu) >= _find_upper(around) + _CONTRAST_HU
+
+
+def _find_upper(hu: Hounsfield) -> float:
+    """Intensity that a tenth of the voxels exceeds."""
+    return float(np.percentile(hu, 90))
+
+
+def _describe_parts(source: Path, parts: tuple[MaskPart, ...], slices: int) -> Iterator[Finding]:
+    """One note on the parts that are probably slips of the hand, one on those that can be small bleedings."""
+    for level, some, remedy in (
+        (Level.LOOK, [part for part in parts if not part.plausible], "erase what is no blood"),
+        (Level.KNOW, [part for part in parts if part.plausible], "nothing to do: it may be blood"),
+    ):
+        if not some:
+            continue
+        shown = "; ".join(
+            f"{part.volume_ml:.3f} ml in slice {part.slice_number} of {slices} from below, {part.reason} "
+            f"({part.median_hu:.0f} HU)"
+            for part in some[:_SHOWN]
+        )
+        more = f"; and {len(some) - _SHOWN} more" if len(some) > _SHOWN else ""
+        what = f"{len(some)} speck{'s' if len(some) > 1 else ''} apart from the lesion: {shown}{more}"
+        yield Finding(str(source), what, remedy, level)

@@ -1,0 +1,113 @@
+"""Masks on coarser grids than their CT's, and masks compared by content."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813 - as its own documentation does
+
+from common.errors import Level
+from common.imaging.masks.labels import MaskLabels
+from common.imaging.masks.mask import Mask, read_mask
+from common.imaging.scan import Scan
+
+SHAPE = (8, 40, 40)
+SPACING_MM = (0.5, 0.5, 2.5)
+
+
+@pytest.fixture
+def scan(geometry_of, tmp_path) -> Scan:
+    return Scan(
+        tmp_path / "ct", np.full(SHAPE, 60, np.int16), geometry_of(shape=SHAPE, spacing_mm=SPACING_MM)
+    )
+
+
+def write(path: Path, values: np.ndarray, scan: Scan, ratio=(1, 1, 1), shift_mm=(0.0, 0.0, 0.0)) -> Path:
+    """A mask of which each voxel covers so many columns, rows and slices of the scan."""
+    image = sitk.GetImageFromArray(values)
+    spacing = np.array(SPACING_MM) * ratio
+    image.SetSpacing(spacing.tolist())
+    first = scan.geometry.positions_mm[0] + (spacing - SPACING_MM) / 2 + shift_mm
+    image.SetOrigin(first.tolist())
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+def read(path: Path, scan: Scan) -> Mask:
+    return read_mask(path, scan, MaskLabels())
+
+
+def half() -> np.ndarray:
+    values = np.zeros((8, 20, 20), dtype=np.uint8)
+    values[2:6, 5:12, 6:14] = 1
+    return values
+
+
+def test_a_mask_of_half_the_resolution_is_for_information(tmp_path, scan):
+    """Each of its voxels covers whole voxels of the CT, so nothing is lost by resampling."""
+    mask = read(write(tmp_path / "m.nrrd", half(), scan, (2, 2, 1)), scan)
+
+    (note,) = mask.notes
+    assert note.level is Level.KNOW
+    assert "each of its voxels covers 2x2x1 of the CT's" in note.what
+    assert np.array_equal(mask.voxels, half().repeat(2, axis=1).repeat(2, axis=2))
+
+
+def test_a_coarser_mask_may_begin_where_the_ct_begins(tmp_path, scan):
+    """Programs that keep the origin put the mask's first centre on the CT's first centre."""
+    path = write(tmp_path / "m.nrrd", half(), scan, (2, 2, 1), (-0.25, -0.25, 0))
+    assert read(path, scan).notes[0].level is Level.KNOW
+
+
+@pytest.mark.parametrize(
+    ("ratio", "shift_mm", "values"),
+    [
+        ((1.5, 1.5, 1), (0, 0, 0), np.ones((8, 26, 26), np.uint8)),
+        ((2, 2, 1), (3, 0, 0), half()),
+        ((2, 2, 1), (0, 0, 0), half()[:, :15]),
+        ((0.5, 1, 1), (0, 0, 0), np.ones((8, 40, 80), np.uint8)),
+    ],
+    ids=["no whole ratio", "shifted", "another extent", "finer"],
+)
+def test_any_other_grid_is_to_be_looked_at(tmp_path, scan, ratio, shift_mm, values):
+    values = values.copy()
+    values[:, :4], values[:, -4:], values[..., :4], values[..., -4:] = 0, 0, 0, 0
+    (note,) = read(write(tmp_path / "m.nrrd", values, scan, ratio, shift_mm), scan).notes
+    assert note.level is Level.LOOK
+    assert "mask's grid" in note.what
+
+
+def test_a_coarse_mask_of_which_resampling_changes_the_volume_is_to_be_looked_at(tmp_path, geometry_of):
+    """Its voxels reach beyond the CT's last slice."""
+    shape = (7, 40, 40)
+    scan = Scan(
+        tmp_path / "ct", np.full(shape, 60, np.int16), geometry_of(shape=shape, spacing_mm=SPACING_MM)
+    )
+    values = np.zeros((4, 40, 40), dtype=np.uint8)
+    values[3, 5:12, 6:14] = 1
+    (note,) = read(write(tmp_path / "m.nrrd", values, scan, (1, 1, 2), (0, 0, -0.5)), scan).notes
+    assert note.level is Level.LOOK
+    assert "0.07 ml there, 0.04 ml after" in note.what
+
+
+def test_a_mask_of_every_second_slice_keeps_its_volume(tmp_path, scan):
+    """Its slices lie on slices of the CT, as those of a part of the CT's grid do."""
+    values = np.zeros((4, 40, 40), dtype=np.uint8)
+    values[1:3, 5:12, 6:14] = 1
+    mask = read(write(tmp_path / "m.nrrd", values, scan, (1, 1, 2), (0, 0, -1.25)), scan)
+    assert mask.measured.ich_ml == pytest.approx(2 * 56 * 0.25 * 5 / 1000)
+    assert mask.voxels.any(axis=(1, 2)).sum() == 4
+
+
+def test_equal_labels_in_other_files_have_one_digest_and_others_another(tmp_path, scan):
+    values = np.zeros(SHAPE, dtype=np.uint8)
+    values[2:4, 10:20, 10:20] = 1
+    first = read(write(tmp_path / "a.nii.gz", values, scan), scan)
+    again = read(write(tmp_path / "b.nrrd", values.astype(np.float32), scan), scan)
+    moved = read(write(tmp_path / "c.nrrd", np.roll(values, 1, axis=1), scan), scan)
+    relabelled = read(write(tmp_path / "d.nrrd", values * np.uint8(2), scan), scan)
+
+    assert first.digest == again.digest
+    assert len({first.digest, moved.digest, relabelled.digest}) == 3
