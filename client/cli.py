@@ -152,7 +152,7 @@ def list_folder_series(
     """List every DICOM series below a folder, and the path that names it in the cohort table."""
     from rich.console import Console
 
-    from client.cohort.series_listing import list_series, make_series_table
+    from client.cohort.series_listing import list_cells, list_series, make_series_table
     from common.runtime.terminal import make_progress_bar
 
     with make_progress_bar() as progress:
@@ -161,6 +161,8 @@ def list_folder_series(
         print(listing.model_dump_json(indent=2))
         return
     Console().print(make_series_table(listing))
+    for line in list_cells(listing):
+        print(line)
     for reason, files in listing.left_out.items():
         print(f"{files} file(s) left out: {reason}")
 
@@ -174,28 +176,36 @@ def prepare(
     state: StateFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Preprocess every scan into the cache and write the page on the data's quality."""
+    """Preprocess every scan into the cache and write the page on the data's quality.
+
+    Refused patients are left out; exit code 0 if the site can take part all the same.
+    """
     from client.cohort.finding_report import list_lines
-    from client.cohort.prepare import prepare_site
+    from client.cohort.prepare import prepare_site, refuse_breaches
     from client.cohort.site_files import write_refusals, write_site_files
-    from common.errors import CohortError
+    from client.membership.salvage import salvage_site
+    from common.errors import CohortError, SiteError
     from common.plan.study import load_plan
     from common.runtime.storage import make_private_folder
     from common.runtime.terminal import make_progress_bar
 
     root = make_private_folder(_choose_state(folder, state))
     study = load_plan(plan) if plan else _find_member(folder, state).invitation.study_plan()
-    refusal: CohortError | None = None
+    refusal: CohortError | SiteError | None = None
     try:
+        refuse_breaches(folder, study)
         with make_progress_bar() as progress:
             prepared = prepare_site(folder, study, root / "cache", progress)
         report = write_site_files(prepared, study.name, root)
     except CohortError as failure:
         refusal, report = failure, write_refusals(failure.findings, folder, study.name, root)
+    except SiteError as failure:
+        findings = salvage_site(folder).findings
+        refusal, report = failure, write_refusals(findings, folder, study.name, root)
     if as_json:
         print(report.model_dump_json(indent=2))
     else:
-        for line in (*list_lines(report), report.summary, root / "quality.html"):
+        for line in (*list_lines(report), report.summary, report.outcome, root / "quality.html"):
             print(line)
     if refusal is not None:
         raise typer.Exit(refusal.exit_code)

@@ -5,7 +5,7 @@ It judges by the same functions as a preparation, so that it lists whatever a pr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,39 +74,39 @@ def check_site(folder: Path, progress: Progress, *, pixels: bool, plan: StudyPla
         The study for which the folder is checked: it says whether images are needed, which scores the table
         must hold, what counts as expansion, and into which parts the patients are divided.
     """
-    settings, faults = salvage_site(folder)
+    salvaged = salvage_site(folder)
+    settings, faults = salvaged.settings, salvaged.findings
     if settings is None:
-        return Checkup(ReportSubject(folder.resolve().name, ""), faults)
+        return Checkup(ReportSubject(folder.resolve().name, "", scans_read=False), faults)
     site = settings.name
     if plan is not None:
-        settings, refused = _fit_to_plan(settings, folder, plan)
-        faults = (*faults, *refused)
+        if salvaged.is_read:
+            faults = (*faults, *_refuse_plan(settings, folder, plan))
+        if site not in plan.site_names:
+            settings = settings.model_copy(update={"name": plan.site_names[0]})
     try:
         intake = inspect_folder(folder, settings, plan)
     except CohortError as failure:
-        return Checkup(ReportSubject(site, settings.table), (*faults, *failure.findings))
+        return Checkup(ReportSubject(site, settings.table, scans_read=False), (*faults, *failure.findings))
     read = _read_scans(intake, progress) if pixels else _trust_table(intake)
     judged = judge_site(intake, read.studied)
     refusals = (refusal.finding for refusal in (*intake.refusals, *read.site.refusals))
     losses = (lost.finding for lost in (*intake.lost, *read.lost))
-    findings = (*faults, *judged.stops, *intake.rejected, *refusals, *losses)
+    # A site with too few patients may have them once those who are refused are mended: the cause comes first
+    findings = (*faults, *intake.rejected, *refusals, *losses, *judged.stops)
     notes = (*intake.table.notes, *judged.notes, *read.site.notes, *read.notes)
-    subject = ReportSubject(site, settings.table, len(read.studied), intake.flow, intake.table.patients)
+    subject = ReportSubject(
+        site, settings.table, len(read.studied), intake.flow, intake.table.patients, scans_read=pixels
+    )
     return Checkup(subject, findings, notes)
 
 
-def _fit_to_plan(
-    settings: SiteSettings, folder: Path, plan: StudyPlan
-) -> tuple[SiteSettings, tuple[Finding, ...]]:
-    """The settings under a name that the plan has, and why the site would refuse the plan."""
-    findings = []
-    if settings.name not in plan.site_names:
-        if settings.name != UNNAMED:
-            what = f"the plan has no site {settings.name!r}; its sites are {', '.join(plan.site_names)}"
-            findings.append(Finding(SITE_FILE, what, "correct the name, or take the right plan"))
-        settings = settings.model_copy(update={"name": plan.site_names[0]})
-    findings += find_breaches(settings, folder, plan)
-    return settings, tuple(findings)
+def _refuse_plan(settings: SiteSettings, folder: Path, plan: StudyPlan) -> Iterator[Finding]:
+    """Why the site would refuse the plan, or the plan the site."""
+    if settings.name not in {*plan.site_names, UNNAMED}:
+        what = f"the plan has no site {settings.name!r}; its sites are {', '.join(plan.site_names)}"
+        yield Finding(SITE_FILE, what, "correct the name, or take the right plan")
+    yield from find_breaches(settings, folder, plan)
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,11 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from client.cohort.completeness import ColumnLine, describe_columns
-from common.cohort.eligibility import Flow
+from common.cohort.eligibility import Exclusion, Flow
 from common.cohort.patient import Patient
+from common.cohort.schema import BY_NAME
 from common.errors import Finding, Level, StorageError
+from common.imaging.scan import IDENTITY_REMARK
 from common.plain_text import escape_surrogates
 from common.runtime.settings_file import Section
 from common.runtime.storage import write_atomically
@@ -26,6 +28,7 @@ _ALIKE = 3
 """More remarks than this that differ in numbers alone are shown as one."""
 _ROWS_SHOWN = 8
 _COLUMNS_SHOWN = 8
+_EXCLUDED_SHOWN = 3
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
@@ -45,6 +48,8 @@ class ReportSubject:
         Who is eligible; None where the table cannot be read.
     rows : tuple of Patient
         The table's, to name the patients of findings on rows.
+    scans_read : bool
+        Whether scans and masks were decoded, where there are any.
     """
 
     site: str
@@ -52,6 +57,7 @@ class ReportSubject:
     usable: int = 0
     flow: Flow | None = None
     rows: tuple[Patient, ...] = ()
+    scans_read: bool = True
 
 
 class ReportedFinding(Section):
@@ -75,6 +81,17 @@ class ReportedFinding(Section):
         return str(Finding(self.where, self.what, self.remedy))
 
 
+class ExcludedRow(Section):
+    """A patient whom a criterion leaves out."""
+
+    row: int
+    """Row of the table, as a spreadsheet shows it."""
+    patient: str
+    """The identifier in the table."""
+    value: float
+    """The cell that excludes the patient, in the schema's unit; 1 of a yes or no."""
+
+
 class ExclusionLine(Section):
     """One criterion of the study, and how many patients it leaves out."""
 
@@ -82,6 +99,22 @@ class ExclusionLine(Section):
     """As the flow chart prints it."""
     patients: int
     """How many patients it is the first to exclude."""
+    column: str
+    """The column that decides."""
+    rows: tuple[ExcludedRow, ...]
+    """These patients, in the table's order."""
+
+    @property
+    def shown(self) -> str:
+        """The number, the criterion and the first rows with what stands there, on one line."""
+        first = (_describe_row(self.column, row) for row in self.rows[:_EXCLUDED_SHOWN])
+        more = ", …" if len(self.rows) > _EXCLUDED_SHOWN else ""
+        return f"{self.patients} by {self.criterion} ({', '.join(first)}{more})"
+
+
+def _describe_row(column: str, excluded: ExcludedRow) -> str:
+    value = "" if BY_NAME[column].kind == "binary" else f": {excluded.value:g}"
+    return f"row {excluded.row}{value}"
 
 
 class FlowLines(Section):
@@ -116,6 +149,8 @@ class SiteReport(Section):
     """Columns of the table, over the eligible patients."""
     findings: tuple[ReportedFinding, ...] = Field(default=())
     """Every one, the worst first."""
+    scans_read: bool = True
+    """Whether scans and masks were decoded, where there are any."""
 
     @property
     def has_refusals(self) -> bool:
@@ -124,10 +159,20 @@ class SiteReport(Section):
 
     @property
     def summary(self) -> str:
-        """One line: the study, the patients, and how many findings of each level there are."""
+        """One line: the study, the patients, how many findings of each level, and what was not read."""
         study = f" for the study {self.study!r}" if self.study else ""
         patients = f"{self.screened} patients, {self.usable} usable"
-        return f"{self.site}: {patients}{study}; {describe_counts(self.levels)}"
+        unread = "" if self.scans_read else "; scans and masks were not read"
+        return f"{self.site}: {patients}{study}; {describe_counts(self.levels)}{unread}"
+
+    @property
+    def outcome(self) -> str:
+        """One line on a preparation: who is prepared, and who had to be left out."""
+        flow = self.flow
+        if flow is None:
+            return f"{self.site}: nothing prepared"
+        refused = flow.rejected + flow.undecided + flow.eligible - self.usable
+        return f"{self.site}: {self.usable} patients prepared, {refused} refused and left out"
 
     def save(self, path: Path) -> None:
         """Write it as JSON.
@@ -162,6 +207,7 @@ def make_report(subject: ReportSubject, findings: Iterable[Finding], study: str 
         levels=count_levels(ranked),
         flow=_describe_flow(flow) if flow else None,
         columns=describe_columns(flow.included) if flow else (),
+        scans_read=subject.scans_read,
         findings=tuple(_report(finding, subject.table, names) for finding in ranked),
     )
 
@@ -183,9 +229,13 @@ def load_report(path: Path) -> SiteReport | None:
 
 
 def rank_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Each finding once, the worst level first, else in the order given."""
-    order = list(Level)
-    return tuple(sorted(dict.fromkeys(findings), key=lambda finding: order.index(finding.level)))
+    """Each finding once: the worst level first, in a level remarks on identity last, else as given."""
+    return tuple(sorted(dict.fromkeys(findings), key=_rank_finding))
+
+
+def _rank_finding(finding: Finding) -> tuple[int, bool]:
+    # A hospital whose files bear names is told so for every patient, which would bury all else
+    return list(Level).index(finding.level), IDENTITY_REMARK in finding.what
 
 
 def count_levels(findings: Iterable[Finding]) -> dict[Level, int]:
@@ -239,7 +289,7 @@ def list_table_lines(report: SiteReport) -> Iterator[str]:
     """Who is eligible and how full the columns are, for a terminal; nothing where the table was not read."""
     if report.flow is None:
         return
-    excluded = [f"{line.patients} by {line.criterion}" for line in report.flow.exclusions if line.patients]
+    excluded = [line.shown for line in report.flow.exclusions if line.patients]
     undecided = [f"{report.flow.undecided} of unknown eligibility"] if report.flow.undecided else []
     rejected = [f"{report.flow.rejected} whose rows are refused"] if report.flow.rejected else []
     left_out = ", ".join((*rejected, *excluded, *undecided)) or "nobody left out"
@@ -262,13 +312,25 @@ def _rank_gap(column: ColumnLine) -> int:
 
 def _describe_flow(flow: Flow) -> FlowLines:
     return FlowLines(
-        exclusions=tuple(
-            ExclusionLine(criterion=exclusion.criterion.label, patients=len(exclusion.patients))
-            for exclusion in flow.exclusions
-        ),
+        exclusions=tuple(map(_describe_exclusion, flow.exclusions)),
         rejected=len(flow.rejected),
         undecided=len(flow.undecided),
         eligible=len(flow.included),
+    )
+
+
+def _describe_exclusion(exclusion: Exclusion) -> ExclusionLine:
+    column = exclusion.criterion.variable
+    values = [(patient, patient.value(column)) for patient in exclusion.patients]
+    return ExclusionLine(
+        criterion=exclusion.criterion.label,
+        patients=len(values),
+        column=column,
+        rows=tuple(
+            ExcludedRow(row=patient.row, patient=escape_surrogates(patient.identifier), value=value)
+            for patient, value in values
+            if isinstance(value, float)
+        ),
     )
 
 

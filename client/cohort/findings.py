@@ -87,7 +87,7 @@ def judge_cohort(
         size=find_too_few(settings, len(studied), refused=refused),
         classes=_find_rare_outcomes(settings, studied),
         ranges=tuple(find_out_of_range(settings.table, models, studied)),
-        notes=note_missing_outcomes(settings.table, studied),
+        notes=note_missing_outcomes(settings.table, studied, refused=refused),
     )
 
 
@@ -116,7 +116,7 @@ def judge_again(
         size=find_too_few(settings, len(pairs), refused=True) if some_refused else earlier.size,
         classes=_find_rare_outcomes(settings, studied) if some_refused or new_outcomes else earlier.classes,
         ranges=(*earlier.ranges, *(find_out_of_range(settings.table, models, measured) if measured else ())),
-        notes=note_missing_outcomes(settings.table, studied),
+        notes=note_missing_outcomes(settings.table, studied, refused=True) if by_table else earlier.notes,
     )
 
 
@@ -160,7 +160,9 @@ def find_rare_outcomes(settings: SiteSettings, positives: Sequence[bool]) -> tup
     )
 
 
-def note_missing_outcomes(table: str, studied: Sequence[StudiedPatient]) -> tuple[Finding, ...]:
+def note_missing_outcomes(
+    table: str, studied: Sequence[StudiedPatient], *, refused: bool
+) -> tuple[Finding, ...]:
     """What a site is told that lacks an outcome, or every patient; nothing while an outcome is unknown.
 
     Parameters
@@ -169,7 +171,11 @@ def note_missing_outcomes(table: str, studied: Sequence[StudiedPatient]) -> tupl
         The file's name.
     studied : sequence of StudiedPatient
         Every patient who can be used.
+    refused : bool
+        Whether findings refused patients: if nobody is left then, it is not for the criteria.
     """
+    if not studied and refused:
+        return ()
     if not studied:
         what, remedy = "the criteria leave no patient", "the site adds nothing to the study: check the units"
         return (Finding(table, what, remedy, Level.LOOK),)

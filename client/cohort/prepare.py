@@ -16,6 +16,8 @@ from client.cohort.intake import Intake, inspect_site
 from client.cohort.refusals import PatientRefusal
 from client.cohort.scans import SitePreparation, list_input_shapes, name_array
 from client.cohort.site_judgement import judge_site, study_measured
+from client.membership.policy import find_breaches
+from client.membership.site import load_site
 from common.cohort.outcome import classify
 from common.cohort.split import SplitPart
 from common.errors import CohortError, Finding
@@ -55,6 +57,24 @@ def prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress)
     """
     with bind_threads(plan.threads):
         return _prepare_site(folder, plan, cache, progress)
+
+
+def refuse_breaches(folder: Path, plan: StudyPlan) -> None:
+    """Refuse the plan if the site's policy does: in its study nothing is prepared.
+
+    Of a site that the plan does not have, nothing is said: `prepare_site` refuses it.
+
+    Raises
+    ------
+    SiteError
+        If site.toml is unusable.
+    CohortError
+        With everything that the policy forbids.
+    """
+    settings = load_site(folder)
+    breaches = tuple(find_breaches(settings, folder, plan)) if settings.name in plan.site_names else ()
+    if breaches:
+        raise CohortError(breaches)
 
 
 def _prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress) -> PreparedSite:
@@ -114,4 +134,4 @@ def _find_inputs(case: MeasuredPatient, plan: StudyPlan) -> dict[InputShape, Pat
 def _refuse_site(stops: Sequence[Finding], intake: Intake, refusals: Sequence[PatientRefusal]) -> None:
     if stops:
         refused = (refusal.finding for refusal in (*intake.refusals, *refusals))
-        raise CohortError((*stops, *intake.rejected, *refused))
+        raise CohortError((*intake.rejected, *refused, *stops))

@@ -5,6 +5,7 @@ It is one HTML file without links to anything, and names patients: it stays at t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from client.cohort.thumbnails import draw_thumbnail
 from common.cohort.outcome import Volumes
 from common.errors import Level
 from common.imaging.overview import Overview, bin_edges_hu
+from common.plain_text import escape_surrogates
 from common.runtime.storage import write_atomically
 
 _NAMES: Mapping[Time, str] = {"baseline": "baseline", "followup": "follow-up"}
@@ -116,13 +118,17 @@ def write_quality_page(prepared: PreparedSite, out: Path, study: str | None = No
     lines = [_describe_patient(n, *pair) for n, pair in enumerate(zip(prepared.cases, views, strict=True), 1)]
     overviews = [view for of_case in views for view in of_case.values() if view is not None]
     lost = {str(reading.finding) for reading in prepared.lost}
+    every = _choose(report, Level.REFUSED)
+    refused = [one for one in every if str(one) not in lost]
+    files = {patient.row: dict(patient.files) for patient in prepared.rows}
     page = {
         "synthetic": prepared.settings.synthetic,
         "flow": prepared.flow,
         "lines": lines,
         "columns": describe_columns([case.patient for case in prepared.cases]),
-        "refused": [one for one in _choose(report, Level.REFUSED) if str(one) not in lost],
-        "lost": [one for one in _choose(report, Level.REFUSED) if str(one) in lost],
+        "refused": [_name_columns(one, files) for one in refused],
+        "refused_rows": _list_rows(refused),
+        "lost": [_name_columns(one, files) for one in every if str(one) in lost],
         "looks": _collect_remarks(report, Level.LOOK, lines),
         "notes": _collect_remarks(report, Level.KNOW, lines),
         "sheets": any(line.pictures for line in lines),
@@ -146,6 +152,7 @@ def write_refusal_page(report: SiteReport, out: Path) -> None:
         "lines": [],
         "columns": [],
         "refused": _choose(report, Level.REFUSED),
+        "refused_rows": _list_rows(_choose(report, Level.REFUSED)),
         "lost": [],
         "looks": _collect_remarks(report, Level.LOOK, []),
         "notes": _collect_remarks(report, Level.KNOW, []),
@@ -168,6 +175,19 @@ def _write(report: SiteReport, page: Mapping[str, object], out: Path) -> None:
     )
     text = environment.get_template("quality.html").render(report=report, level=Level, **page)
     write_atomically(out, text.encode(), private=True)
+
+
+def _name_columns(finding: ReportedFinding, files: Mapping[int, Mapping[str, Path]]) -> ReportedFinding:
+    """The finding with its patient's files named by their columns: their paths are long, and in the table."""
+    what = finding.what
+    for column, path in files.get(finding.row or 0, {}).items():
+        named = re.sub(rf"{re.escape(escape_surrogates(str(path)))}(?![\w.-])", repr(column), what)
+        what = named.replace(f"{column!r}: {column!r}", repr(column))
+    return finding.model_copy(update={"what": what})
+
+
+def _list_rows(findings: Sequence[ReportedFinding]) -> set[int]:
+    return {finding.row for finding in findings if finding.row is not None}
 
 
 def _choose(report: SiteReport, level: Level) -> list[ReportedFinding]:

@@ -11,6 +11,9 @@ from common.cohort.patient import Patient
 from common.errors import Finding, Level
 from common.imaging.cache import ScanNote
 
+_ASSESSED_ML = 2.0
+_SHRUNKEN = 0.5
+"""No hematoma of this volume (ml) loses so large a share within days, unless it is evacuated."""
 _DISAGREEMENT_ML = 1.0
 _DISAGREEMENT = 0.2
 """A volume of the table that differs from its mask's by more than both is noted (ml; share of the larger)."""
@@ -34,7 +37,18 @@ def list_case_notes(case: MeasuredPatient, table: str) -> Iterator[Finding]:
     if case.entry is not None and case.patient.baseline_mask is not None:
         measured = Volumes(case.entry.record.ich_ml, case.entry.record.ivh_ml)
         yield from find_contradicted_flags(where, case.patient, measured)
+    yield from _note_shrunken_ich(where, case)
     yield from case.remarks
+
+
+def _note_shrunken_ich(where: str, case: MeasuredPatient) -> Iterator[Finding]:
+    """A note if the ICH on which the outcome rests is gone at follow-up, or less than half."""
+    before_ml, after_ml = case.baseline.ich_ml, case.followup.ich_ml
+    if before_ml < _ASSESSED_ML or after_ml >= _SHRUNKEN * before_ml:
+        return
+    what = f"the ICH has {before_ml:.1f} ml at baseline, {after_ml:.1f} ml at follow-up"
+    remedy = "check the follow-up's mask or volumes (slices left out? ICH labelled as IVH?), and for surgery"
+    yield Finding(where, what, remedy, Level.LOOK)
 
 
 def locate_patient(table: str, patient: Patient) -> str:

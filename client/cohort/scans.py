@@ -6,6 +6,7 @@ A check reads them in the same way as a preparation, but keeps nothing: so both 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from common.imaging.overview import make_overview, make_whole_overview
 from common.imaging.preprocess import PREPROCESSING_ALGORITHM, locate_crops, prepare_inputs
 from common.imaging.reader import read_scan
 from common.imaging.recipe import InputShape, Recipe
-from common.imaging.scan import Scan
+from common.imaging.scan import IDENTITY_REMARK, Scan
 from common.imaging.volumes.formats import list_mask_files, source_files
 from common.plan.study import StudyPlan
 
@@ -127,7 +128,8 @@ class SitePreparation:
                 entries[time] = self._read_pair(time, ct, mask, needed=needed)
             except ScanError as refusal:
                 what, _, remedy = str(refusal).partition(" -> ")
-                (problems if needed else remarks).append((what, remedy))
+                said = (*self._list_doubts(time, ct), (what, remedy))
+                (problems if needed else remarks).extend(said)
         if problems:
             return None, problems
         where = f"{intake.table.path.name}, row {patient.row}, patient {patient.identifier!r}"
@@ -143,6 +145,13 @@ class SitePreparation:
             ),
         )
         return case, []
+
+    def _list_doubts(self, time: Time, ct: Path | None) -> Iterator[tuple[str, str]]:
+        """What is doubtful about a CT that could be read, where the pair is refused: it may be the cause."""
+        scan = None if ct is None else self._last.get(ct)
+        for note in () if scan is None else scan.notes:
+            if note.level is Level.LOOK and not note.what.startswith(IDENTITY_REMARK):
+                yield f"'{time}_ct': {note.what}", note.remedy
 
     def _is_needed(self, intake: Intake, patient: Patient, time: Time) -> bool:
         """Whether the patient cannot be studied without this scan; others are read to be judged.

@@ -215,12 +215,13 @@ def _find_base(folder: Path) -> Path:
 
 
 def make_series_table(listing: SeriesListing) -> Table:
-    """The listing for a terminal."""
+    """The listing for a terminal, each series with its number in `list_cells`."""
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=f"{len(listing.series)} series in {escape(listing.folder)}", title_justify="left")
     for heading in (
+        "No.",
         "Description",
         "Kind",
         "Kernel",
@@ -229,11 +230,13 @@ def make_series_table(listing: SeriesListing) -> Table:
         "Plane",
         "Taken",
         "Use",
-        "For the table",
     ):
-        table.add_column(heading, justify="right" if heading in {"mm", "Slices"} else "left", overflow="fold")
-    for one in listing.series:
+        table.add_column(
+            heading, justify="right" if heading in {"No.", "mm", "Slices"} else "left", overflow="fold"
+        )
+    for number, one in enumerate(listing.series, start=1):
         cells = (
+            str(number),
             one.description,
             one.kind,
             one.kernel,
@@ -242,10 +245,18 @@ def make_series_table(listing: SeriesListing) -> Table:
             one.plane,
             f"{one.taken:%Y-%m-%d %H:%M}" if one.taken else "",
             _describe_use(one),
-            "" if one.unusable else one.path,
         )
         table.add_row(*map(escape, cells), style="dim" if one.unusable else None)
     return table
+
+
+def list_cells(listing: SeriesListing) -> Iterator[str]:
+    """For the terminal, the path of each usable series on a line of its own, which no column breaks."""
+    if any(not one.unusable for one in listing.series):
+        yield "For the cohort table, by number:"
+    for number, one in enumerate(listing.series, start=1):
+        if not one.unusable:
+            yield f"{number:>4}  {one.path}"
 
 
 def _describe_use(one: ListedSeries) -> str:

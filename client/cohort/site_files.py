@@ -40,7 +40,7 @@ def write_refusals(findings: Sequence[Finding], folder: Path, study: str, state:
     StorageError
         If a file cannot be written.
     """
-    settings, _ = salvage_site(folder)
+    settings = salvage_site(folder).settings
     name, table = (UNNAMED, "") if settings is None else (settings.name, settings.table)
     report = make_report(ReportSubject(name, table), findings, study)
     write_refusal_page(report, state / PAGE)

@@ -68,7 +68,7 @@ def suggest_site(
             except ScanError as refusal:
                 where = f"{settings.table}, row {patient.row}, patient {patient.identifier!r}"
                 what, _, remedy = f"no {LABEL} of markers: {refusal}".partition(" -> ")
-                notes.append(Finding(where, what, remedy, Level.LOOK))
+                notes.append(Finding(where, what, remedy, Level.KNOW))
         progress.advance(task)
     progress.remove_task(task)
     return SiteSuggestions(suggestions, tuple(notes))

@@ -29,10 +29,14 @@ def check_plan(settings: SiteSettings, folder: Path, plan: StudyPlan) -> None:
 
 
 def find_breaches(settings: SiteSettings, folder: Path, plan: StudyPlan) -> Iterator[Finding]:
-    """Every reason for which `check_plan` refuses the plan, not the first alone."""
+    """Every reason for which `check_plan` refuses the plan, not the first alone.
+
+    Of a site that the plan does not have, nothing is said of its own model.
+    """
+    named = settings.name in plan.site_names
     checks: tuple[Callable[[], None], ...] = (
         lambda: check_profile(settings, folder, plan),
-        lambda: check_release(settings, plan),
+        lambda: check_release(settings, plan) if named else None,
         lambda: _check_phases(settings, plan),
         lambda: _check_hiding(settings, plan),
     )

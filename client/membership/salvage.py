@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from client.membership.site import SITE_FILE, SiteSettings, load_site
+from client.membership.site import SITE_FILE, Policy, SiteSettings, is_marked_synthetic, load_site
 from common.cohort.sheet import CSV, XLSX
 from common.errors import Finding, SiteError
 from common.runtime.settings_file import parse_toml
@@ -18,18 +19,50 @@ UNNAMED = "unnamed"
 _ATTEMPTS = 20
 
 
-def salvage_site(folder: Path) -> tuple[SiteSettings | None, tuple[Finding, ...]]:
-    """The settings without what is wrong with them, and a finding on each fault.
+@dataclass(frozen=True)
+class SalvagedSite:
+    """What a site.toml tells, faulty or not.
 
-    A table that is not named is taken for the only one in the folder; None if that does not tell it.
+    Attributes
+    ----------
+    settings : SiteSettings or None
+        Without what is wrong with them. A table that is not named is taken for the only one in the folder;
+        None if that does not tell it.
+    findings : tuple of Finding
+        One on each fault.
+    is_read : bool
+        Whether the file could be read at all; else nothing is known of the site's policy, and `settings` ask
+        for nothing.
     """
+
+    settings: SiteSettings | None
+    findings: tuple[Finding, ...] = ()
+    is_read: bool = True
+
+
+def salvage_site(folder: Path) -> SalvagedSite:
+    """The settings without what is wrong with them, and a finding on each fault."""
     try:
-        return load_site(folder), ()
+        return SalvagedSite(load_site(folder))
     except SiteError as failure:
         findings = tuple(_describe(line) for line in str(failure).splitlines())
     if not folder.is_dir():
-        return None, findings
-    return _drop_faults(_read_raw(folder / SITE_FILE), folder), findings
+        return SalvagedSite(None, findings, is_read=False)
+    raw = _read_raw(folder / SITE_FILE)
+    settings = _drop_faults(raw or {}, folder)
+    if raw is None and settings is not None:
+        settings = _ask_for_nothing(settings, folder)
+    return SalvagedSite(settings, findings, is_read=raw is not None)
+
+
+def _ask_for_nothing(settings: SiteSettings, folder: Path) -> SiteSettings:
+    """The settings of a site whose own minimums nobody knows."""
+    try:
+        synthetic = is_marked_synthetic(folder)
+    except SiteError:
+        synthetic = False
+    policy = Policy(min_patients=1, min_per_class=1)
+    return settings.model_copy(update={"policy": policy, "synthetic": synthetic})
 
 
 def _describe(line: str) -> Finding:
@@ -37,11 +70,11 @@ def _describe(line: str) -> Finding:
     return Finding(SITE_FILE, what, remedy)
 
 
-def _read_raw(path: Path) -> dict[str, Any]:
+def _read_raw(path: Path) -> dict[str, Any] | None:
     try:
         return parse_toml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {}
+        return None
 
 
 def _drop_faults(raw: dict[str, Any], folder: Path) -> SiteSettings | None:

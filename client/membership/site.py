@@ -12,7 +12,7 @@ from common.errors import PolicyError, SiteError
 from common.imaging.options import SeriesRule
 from common.plan.sections import Phase
 from common.plan.study import Name, Profile, StudyPlan
-from common.runtime.settings_file import Section, load_settings
+from common.runtime.settings_file import DEVICE_PATTERN, Section, load_settings
 
 SITE_FILE = "site.toml"
 MARKER = "SYNTHETIC.json"
@@ -90,7 +90,7 @@ class SiteSettings(Section):
     """The cohort table (.csv or .xlsx), relative to this file."""
     synthetic: bool = False
     """True only for simulated patients; such a folder also carries the simulator's marker."""
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,2})?)$")] = "auto"
+    device: Annotated[str, Field(pattern=DEVICE_PATTERN)] = "auto"
     """Where networks train: "auto", "cpu", "cuda", "cuda:1" or "mps"."""
     mask: MaskSettings = MaskSettings()
     """The masks' labels."""

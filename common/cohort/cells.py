@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from common.cohort.schema import Variable
-from common.cohort.sheet import SheetCell
+from common.cohort.sheet import SheetCell, UncalculatedFormula
 from common.cohort.units import guess_unit
 
 VariableValue: TypeAlias = float | str | Path
@@ -33,6 +33,7 @@ _DATE = re.compile(
     r"[0-9]{1,4}[-./][0-9]{1,2}([-./][0-9]{1,4})?"
     r"|[0-9]{1,2}[-. ]?[^\W\d]{3,9}([-. ][0-9]{2,4})?|[^\W\d]{3,9}[-. ][0-9]{1,4}"
 )
+_YES_OR_NO = "write 1 for yes, 0 for no, nothing for unknown"
 _DRIVE = re.compile(r"[A-Za-z]:")
 _MISSING_MARKS = frozenset(
     {"na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "/", "unknown", "missing", "n.a.", "nd"}
@@ -78,6 +79,11 @@ class CellReader:
         """The cell's value; None if it is blank."""
         if cell is None:
             return None
+        if isinstance(cell, UncalculatedFormula):
+            return RefusedCell(
+                f"the formula {ascii(cell.formula)[1:-1]} has no stored result",
+                "open the workbook in Excel, let it calculate, and save",
+            )
         refused = _refuse_in_any_column(variable, cell)
         if refused is not None:
             return refused
@@ -99,7 +105,7 @@ class CellReader:
 
     def _read_number(self, variable: Variable, cell: str | float) -> float | RefusedCell:
         if isinstance(cell, str):
-            refused = self._refuse_text(cell)
+            refused = self._refuse_text(variable, cell)
             if refused is not None:
                 return refused
         elif isinstance(cell, bool) and variable.kind != "binary":
@@ -111,7 +117,7 @@ class CellReader:
         if not math.isfinite(value):
             return RefusedCell(f"{cell} is not a finite number", f"write {variable.allowed}")
         if variable.kind == "binary" and value not in {0.0, 1.0}:
-            return RefusedCell(f"{cell} is neither 0 nor 1", "write 1 for yes, 0 for no, nothing for unknown")
+            return RefusedCell(f"{cell} is neither 0 nor 1", _YES_OR_NO)
         if variable.possible is not None and value not in variable.possible:
             what = f"{value:g} {variable.unit}".strip()
             guess = guess_unit(variable, value)
@@ -119,8 +125,10 @@ class CellReader:
             return RefusedCell(f"{what} is impossible (possible: {variable.allowed})", remedy)
         return value
 
-    def _refuse_text(self, text: str) -> RefusedCell | None:
+    def _refuse_text(self, variable: Variable, text: str) -> RefusedCell | None:
         """Why this text is not a number; None if it is one."""
+        if variable.kind == "binary" and not any(character.isdigit() for character in text):
+            return RefusedCell(f"{text!r} is neither 0 nor 1", _YES_OR_NO)
         if _DECIMAL_COMMA.fullmatch(text):
             # "1,245" may be a volume of 1.245 or a thousand and more: only the hospital knows
             certain = len(text.split(",")[1]) != 3
@@ -196,5 +204,7 @@ def _read_level(variable: Variable, cell: str | float) -> str | RefusedCell:
     if text in variable.levels:
         return text
     near = difflib.get_close_matches(text, variable.levels, n=1)
-    remedy = f"did you mean {near[0]!r}?" if near else f"write one of: {variable.allowed}"
-    return RefusedCell(f"{cell!r} is not a level", remedy)
+    begun = [level for level in variable.levels if level.startswith(text)]
+    meant = near or (begun if len(begun) == 1 else [])
+    remedy = f"did you mean {meant[0]!r}?" if meant else "write one of them, or nothing for unknown"
+    return RefusedCell(f"{cell!r} is none of: {variable.allowed}", remedy)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from common.cohort.column_letters import column_letter
 from common.cohort.schema import VARIABLES, Variable, find_variable
-from common.cohort.sheet import TableSheet
+from common.cohort.sheet import TableSheet, read_heading
 from common.errors import Finding
 
 _RESEMBLES = 0.75
@@ -17,6 +18,11 @@ _RESEMBLES = 0.75
 
 _MAY_BE_MEANT = 0.5
 """The ratio from which a heading is suggested as the missing required column ("sbp")."""
+
+_ROWS_SEARCHED = 5
+"""Rows among which the headings are looked for."""
+_FEWEST_HEADINGS = 3
+"""Fewest known headings that make a lower row the headings'; no patient's cells hold as many."""
 
 _IMAGES = frozenset(variable.name for variable in VARIABLES if variable.group == "files")
 _BASELINE = frozenset({"baseline_ct", "baseline_mask"})
@@ -134,6 +140,24 @@ def match_columns(
     matched = [MatchedColumn(known[name], index) for name, index in places.items() if name in known]
     ordered = tuple(sorted(matched, key=lambda column: column.index))
     return MatchedColumns(ordered, len(header), images), findings
+
+
+def find_headings_below(table: str, sheet: TableSheet, wanted: WantedColumns) -> Finding | None:
+    """A finding if a title stands above the headings; None if row 1 holds them, or no row near it does."""
+    scores = {variable.name for variable in wanted.scores}
+    best, most = None, max(_FEWEST_HEADINGS - 1, _count_headings(sheet.header, scores))
+    for row in sheet.rows[:_ROWS_SEARCHED]:
+        known = _count_headings(map(read_heading, row.cells), scores)
+        if row.number <= _ROWS_SEARCHED and known > most:
+            best, most = row.number, known
+    if best is None:
+        return None
+    what = f"the headings stand in row {best}"
+    return Finding(f"{table}, row {best}", what, "delete the rows above: headings belong into row 1")
+
+
+def _count_headings(headings: Iterable[str], scores: set[str]) -> int:
+    return len({one for one in headings if one in scores or find_variable(one) is not None})
 
 
 def _find_resembling(heading: str, absent: list[Variable]) -> str | None:

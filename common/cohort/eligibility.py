@@ -7,11 +7,13 @@ Ning et al. (2025), Scientific Reports, Methods and Fig. 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import median
 
+from common.cohort.schema import BY_NAME
 from common.cohort.table import CohortTable, Patient, RejectedRow
+from common.cohort.units import guess_stray
 from common.errors import Finding, Level
 
 _FEWEST = 5
@@ -147,7 +149,9 @@ def apply_exclusions(table: CohortTable) -> Flow:
 
 
 def note_exclusions(table: CohortTable, flow: Flow) -> tuple[Finding, ...]:
-    """What a person has to look at: a criterion that excludes most patients is more often a column misread.
+    """What a person has to look at: whoever may be excluded by a column or a cell in another unit.
+
+    A criterion that excludes most patients is more often a column misread.
 
     Parameters
     ----------
@@ -157,7 +161,7 @@ def note_exclusions(table: CohortTable, flow: Flow) -> tuple[Finding, ...]:
         Who is excluded.
     """
     judged = len(table.patients)
-    notes = []
+    notes = list[Finding]()
     for exclusion in flow.exclusions:
         excluded = len(exclusion.patients)
         if judged >= _FEWEST and 2 * excluded > judged:
@@ -169,7 +173,26 @@ def note_exclusions(table: CohortTable, flow: Flow) -> tuple[Finding, ...]:
             remedy = "check the column's unit and meaning; if it is right, nothing is to be done"
             where = f"{table.path.name}, column {criterion.variable!r}"
             notes.append(Finding(where, what, remedy, Level.LOOK))
+        elif not any(f"column {exclusion.criterion.variable!r}" in note.where for note in table.notes):
+            # Else the column's own remark on its unit says it
+            notes += _find_strays(table.path.name, exclusion)
     return tuple(notes)
+
+
+def _find_strays(table: str, exclusion: Exclusion) -> Iterator[Finding]:
+    """Patients who would not be excluded if their cells were in another unit."""
+    criterion = exclusion.criterion
+    variable = BY_NAME[criterion.variable]
+    for patient in exclusion.patients:
+        value = patient.value(variable.name)
+        guess = guess_stray(variable, value) if isinstance(value, float) else None
+        if guess is not None and not criterion.excludes(guess[0]):
+            what = (
+                f"{value:g} {variable.unit} excludes the patient by {criterion.label!r}; "
+                f"if it is {guess[1]}, it is {guess[0]:.3g} {variable.unit}"
+            )
+            remedy = "find out what was written down; if it is right, nothing is to be done"
+            yield Finding(f"{table}, row {patient.row}, column {variable.name!r}", what, remedy, Level.LOOK)
 
 
 def _find_first_failing(patient: Patient) -> Criterion | None:

@@ -22,7 +22,21 @@ LARGEST_FILE = 100_000_000
 MOST_ROWS, MOST_COLUMNS, MOST_CELLS = 100_000, 2_000, 4_000_000
 """Bounds of a table; a cohort has thousands of patients and some 50 columns."""
 
-SheetCell: TypeAlias = str | int | float | bool | date | datetime | time | None
+
+@dataclass(frozen=True)
+class UncalculatedFormula:
+    """A cell whose formula has no stored result, which another program wrote and no spreadsheet calculated.
+
+    Attributes
+    ----------
+    formula : str
+        As it was written, with its "=".
+    """
+
+    formula: str
+
+
+SheetCell: TypeAlias = str | int | float | bool | date | datetime | time | UncalculatedFormula | None
 """What a cell holds; None where it is blank. A CSV has only text."""
 
 _INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
@@ -149,7 +163,7 @@ def make_sheet(
     CohortError
         If there are no headings, or more rows, columns or cells than a table may have.
     """
-    header = tuple(map(_read_heading, rows[0])) if rows else ()
+    header = tuple(map(read_heading, rows[0])) if rows else ()
     if not any(header):
         refuse_file(path, "the first row has no headings", "put the column names into row 1")
     refuse_size(path, len(rows) - 1, len(header))
@@ -165,7 +179,8 @@ def make_sheet(
     )
 
 
-def _read_heading(cell: SheetCell) -> str:
+def read_heading(cell: SheetCell) -> str:
+    """The heading in a cell, without invisible characters and doubled blanks; empty where it is blank."""
     return "" if cell is None else " ".join(str(cell).translate(_REMOVED).split())
 
 

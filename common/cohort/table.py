@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.cohort.cells import CellReader
-from common.cohort.columns import SCHEMA_ALONE, WantedColumns, match_columns
+from common.cohort.columns import SCHEMA_ALONE, WantedColumns, find_headings_below, match_columns
 from common.cohort.patient import Patient
 from common.cohort.rows import ReadRow, read_row
+from common.cohort.sheet import TableSheet
 from common.cohort.sheet_file import read_sheet
 from common.cohort.sheet_layout import find_merged_cells, find_merged_headings, note_layout
 from common.cohort.units import find_unit_doubts
@@ -95,7 +96,7 @@ def read_table(path: Path, root: Path | None = None, wanted: WantedColumns = SCH
         If the file cannot be read, a heading is wrong or missing, or most rows are refused; with every
         violation: file, row, column, value, and what to do.
     """
-    sheet = read_sheet(path)
+    sheet = _read_sheet(path, wanted)
     columns, findings = match_columns(path.name, sheet, wanted)
     findings += find_merged_headings(path.name, sheet.layout, columns)
     reader = CellReader(
@@ -121,6 +122,22 @@ def read_table(path: Path, root: Path | None = None, wanted: WantedColumns = SCH
         raise CohortError((*findings, *(finding for row in rejected for finding in row.findings)))
     notes = (*note_layout(path.name, sheet, columns), *find_unit_doubts(path.name, columns, good))
     return CohortTable(path, tuple(good), columns.images, tuple(rejected), notes)
+
+
+def _read_sheet(path: Path, wanted: WantedColumns) -> TableSheet:
+    """The table as it was written.
+
+    Raises
+    ------
+    CohortError
+        If the file cannot be read. If a title stands above the headings, with that alone: every column would
+        be missing, and every row wrong.
+    """
+    sheet = read_sheet(path)
+    title = find_headings_below(path.name, sheet, wanted)
+    if title is not None:
+        raise CohortError((title,))
+    return sheet
 
 
 def _reject(table: str, row: ReadRow, violations: Sequence[Finding]) -> RejectedRow:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from common.cohort.columns import MatchedColumns
+from common.cohort.mixed_units import find_stray_units
 from common.cohort.patient import Patient
 from common.cohort.variable import Range, Variable
 from common.errors import Finding, Level
@@ -39,6 +40,8 @@ class OtherUnit:
         Whether the suspicion needs whole numbers.
     peak : float
         The largest value that the suspicion needs.
+    stray : float or None
+        A single value beyond this is suspicious although the schema allows it; None: no single one is.
     """
 
     columns: tuple[str, ...]
@@ -48,6 +51,7 @@ class OtherUnit:
     median: Range | None = None
     whole: bool = False
     peak: float = 0.0
+    stray: float | None = None
 
 
 _VOLUMES = ("ich_volume_ml", "ivh_volume_ml", "followup_ich_volume_ml", "followup_ivh_volume_ml")
@@ -55,7 +59,10 @@ _HEMATOMAS = ("ich_volume_ml", "followup_ich_volume_ml")
 _PRESSURES = ("sbp_mmhg", "dbp_mmhg")
 
 _OTHER_UNITS = (
-    OtherUnit(("onset_to_ct_h",), "minutes", 1 / 60, Range(0.2, 72), Range(24, 2160), whole=True, peak=72),
+    # Patients come two or three days after onset, hardly any after ten; follow-ups after months are usual
+    OtherUnit(
+        ("onset_to_ct_h",), "minutes", 1 / 60, Range(0.2, 72), Range(24, 2160), whole=True, peak=72, stray=240
+    ),
     OtherUnit(("onset_to_ct_h",), "days", 24, Range(0.2, 24), Range(1e-9, 0.3)),
     OtherUnit(("ct_to_followup_h",), "minutes", 1 / 60, Range(3, 72), Range(240, 8760), whole=True, peak=720),
     OtherUnit(("ct_to_followup_h",), "days", 24, Range(3, 168), Range(1e-9, 4)),
@@ -90,16 +97,34 @@ def guess_unit(variable: Variable, value: float) -> str:
     return f"{' and '.join(guesses)}?" if guesses else ""
 
 
+def guess_stray(variable: Variable, value: float) -> tuple[float, str] | None:
+    """What one value far from the rest may be: in the schema's unit, and its unit; None if it is usual."""
+    for other in _OTHER_UNITS:
+        converted = other.factor * value
+        if (
+            variable.name in other.columns
+            and other.stray is not None
+            and value > other.stray
+            and converted in other.usual
+            and (not other.whole or value.is_integer())
+        ):
+            return converted, other.name
+    return None
+
+
 def find_unit_doubts(table: str, columns: MatchedColumns, patients: Sequence[Patient]) -> Iterator[Finding]:
     """Remarks on columns whose distribution is not one in the schema's unit."""
     for column in columns.matched:
         variable = column.variable
         if variable.kind != "continuous":
             continue
-        cells = (patient.value(variable.name) for patient in patients)
-        values = [cell for cell in cells if isinstance(cell, float)]
+        cells = ((patient.row, patient.value(variable.name)) for patient in patients)
+        values = {row: cell for row, cell in cells if isinstance(cell, float)}
         remedy = f"find out what was written down; the column's unit is {variable.unit or 'a pure number'}"
-        for doubt in _doubt_column(variable, values) if len(values) >= _FEWEST else ():
+        if len(values) < _FEWEST:
+            continue
+        whole = tuple(_doubt_column(variable, tuple(values.values())))
+        for doubt in whole or find_stray_units(variable, values):
             yield Finding(f"{table}, {column.where}", doubt, remedy, Level.LOOK)
 
 

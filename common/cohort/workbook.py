@@ -27,6 +27,7 @@ from common.cohort.sheet import (
     XLSX,
     SheetCell,
     TableSheet,
+    UncalculatedFormula,
     make_sheet,
     refuse_file,
     refuse_size,
@@ -65,12 +66,12 @@ def read_workbook(path: Path, content: bytes) -> TableSheet:
     outlines = {sheet.title: _outline(path, archive, sheet) for sheet in workbook.worksheets}
     sheet = _choose_sheet(path, workbook, outlines)
     outline = outlines[sheet.title]
-    _refuse_uncalculated(path, outline)
+    _refuse_uncalculated_headings(path, outline)
     refuse_size(path, outline.rows - 1, outline.columns)
     sheet.reset_dimensions()
     cells = _guard(path, lambda: list(sheet.iter_rows(max_row=outline.rows, max_col=outline.columns)))
     struck = _guard(path, lambda: _find_struck(cells))
-    rows = [tuple(_read_cell(cell.value) for cell in row) for row in cells]
+    rows = _read_rows(cells, outline)
     layout = replace(outline.layout, struck_rows=struck, hidden=sheet.sheet_state != "visible")
     return make_sheet(path, rows, typed=True, layout=layout)
 
@@ -166,24 +167,34 @@ def _choose_sheet(path: Path, workbook: Workbook, outlines: Mapping[str, SheetOu
     return refuse_file(path, "the workbook is empty", "export the table again")
 
 
-def _refuse_uncalculated(path: Path, outline: SheetOutline) -> None:
-    """Refuse formulas without a stored result: they would read as blank.
+def _refuse_uncalculated_headings(path: Path, outline: SheetOutline) -> None:
+    """Refuse headings that are formulas without a stored result: no column can be told by them.
 
     Raises
     ------
     CohortError
-        With every such cell.
+        With every such heading.
     """
     findings = tuple(
         Finding(
-            f"{path.name}, row {row}, column {column_letter(column)}",
+            f"{path.name}, row 1, column {column_letter(column)}",
             f"the formula {ascii(formula)[1:-1]} has no stored result",
             "open the workbook in Excel, let it calculate, and save",
         )
         for row, column, formula in outline.uncalculated
+        if row == 1
     )
     if findings:
         raise CohortError(findings)
+
+
+def _read_rows(cells: Sequence[Sequence[ReadOnlyCell]], outline: SheetOutline) -> list[tuple[SheetCell, ...]]:
+    """The rows' values; a formula without a stored result, which openpyxl reads as blank, stands as such."""
+    formulas = {(row, column): UncalculatedFormula(text) for row, column, text in outline.uncalculated}
+    return [
+        tuple(formulas.get((number, column)) or _read_cell(cell.value) for column, cell in enumerate(row))
+        for number, row in enumerate(cells, start=1)
+    ]
 
 
 def _find_struck(rows: Sequence[Sequence[ReadOnlyCell]]) -> frozenset[int]:

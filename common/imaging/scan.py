@@ -16,6 +16,9 @@ from common.imaging.geometry import Geometry
 Hounsfield: TypeAlias = NDArray[np.int16] | NDArray[np.float32]
 """HU, axes (z, y, x): towards the head, the back and the patient's left."""
 
+IDENTITY_REMARK = "headers identify the patient"
+"""How the note on identifying tags begins: reports show it behind what may be wrong with the scan."""
+
 
 @dataclass(frozen=True)
 class ScanHeaders:

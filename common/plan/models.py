@@ -10,10 +10,10 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from common.cohort.schema import BY_NAME, TABLE_ONE
 from common.imaging.recipe import InputShape, Recipe
 from common.models.spec import IMAGENET_FAMILIES, Family, NetworkSpec
-from common.runtime.settings_file import TAG, Section
+from common.runtime.settings_file import COLUMN_PATTERN, NAME_PATTERN, TAG, Section
 from common.training.settings import TrainingSettings
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]{0,39}$")]
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 """Letters, digits, dot, plus and hyphen: safe in file names, messages and pages."""
 
 BRAIN = "brain_score"
@@ -153,7 +153,7 @@ class ScoresModel(Section):
     """Tells a column of the table from the other kinds of model."""
     name: Name
     """Name as printed in tables."""
-    column: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,59}$")
+    column: str = Field(pattern=COLUMN_PATTERN)
     """The column's heading: a continuous variable of the schema, or a column that the hospitals add."""
     low: float = Field(default=0.0, allow_inf_nan=False)
     """Smallest possible value; a cell below it is a writing error."""

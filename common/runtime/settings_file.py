@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import tomllib
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -15,12 +17,34 @@ if TYPE_CHECKING:
 KeyPath: TypeAlias = tuple[str | int, ...]
 """Where a setting is in a file: keys of tables and indices in arrays, from the outside in."""
 
+BYTE_ORDER_MARK = "\ufeff"
+"""What some editors write in front of UTF-8 text; TOML has none."""
+
 TAG = "kind="
 """Prefix of a union's tag, which pydantic puts into a violation's location although no file has it."""
 
 
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 """pydantic's error types for an unknown key, in a model and in a dataclass."""
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9.+-]{0,39}$"
+COLUMN_PATTERN = r"^[A-Za-z][A-Za-z0-9_]{0,59}$"
+DEVICE_PATTERN = r"^(auto|cpu|mps|cuda(:[0-9]{1,2})?)$"
+
+_SPELLINGS = {
+    NAME_PATTERN: (
+        "is no name -> a letter or digit first, then letters, digits, '.', '+' and '-': no blanks, no more "
+        "than 40 characters"
+    ),
+    COLUMN_PATTERN: (
+        "is no column's name -> a letter first, then letters, digits and '_': no more than 60 characters"
+    ),
+    DEVICE_PATTERN: 'is no device -> write "auto", "cpu", "mps", "cuda" or "cuda:1"',
+}
+_PLACE = re.compile(r" \(at line (\d+), column \d+\)$")
+_TWICE = ("overwrite", "twice", "mutate")
+"""In tomllib's messages on a key or table that a file gives again."""
+_SHOWN = 80
 
 
 class Section(BaseModel):
@@ -41,7 +65,7 @@ def parse_toml(text: str) -> dict[str, Any]:
         If it is none, or nested without end.
     """
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text.removeprefix(BYTE_ORDER_MARK))
     except RecursionError:
         raise tomllib.TOMLDecodeError("nested too deeply") from None
 
@@ -55,7 +79,7 @@ def load_settings(path: Path, model: type[Settings], error: type[RheError]) -> S
         Of the given class, if the file is missing, is not TOML, or violates the model: one line a violation.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         return model.model_validate(parse_toml(text))
     except FileNotFoundError:
         raise error(f"{path}: no such file -> check the path; deploy/plans has examples") from None
@@ -64,11 +88,26 @@ def load_settings(path: Path, model: type[Settings], error: type[RheError]) -> S
     except OSError as failure:
         raise error(f"{path}: cannot be read ({failure.strerror}) -> correct path or permissions") from None
     except tomllib.TOMLDecodeError as failure:
-        raise error(f"{path}: not valid TOML: {failure}") from None
+        raise error(f"{path}{_describe_no_toml(text, str(failure))}") from None
     except ValidationError as failure:
         problems = [dict(problem) for problem in failure.errors()]
         lines = [f"{path}:{_describe(text, problem)}" for problem in problems if not _is_consequence(problem)]
         raise error("\n".join(lines)) from None
+
+
+def _describe_no_toml(text: str, reason: str) -> str:
+    """Where the text stops to be TOML, what is written there, and what to write."""
+    remedy = (
+        "write each key and each table once"
+        if any(word in reason for word in _TWICE)
+        else "text stands in quotes, true and false do not"
+    )
+    place = _PLACE.search(reason)
+    lines = text.split("\n")
+    if place is None or int(place[1]) > len(lines):
+        return f": not valid TOML: {reason} -> {remedy}"
+    line = lines[int(place[1]) - 1].strip()[:_SHOWN]
+    return f":{place[1]}: not valid TOML: {line!r}: {reason} -> {remedy}"
 
 
 def _is_consequence(problem: dict[str, object]) -> bool:
@@ -86,7 +125,14 @@ def _describe(text: str, problem: dict[str, object]) -> str:
     if problem["type"] in _UNKNOWN_KEY:
         message = "unknown key -> remove it or correct its spelling"
     value = problem.get("input")
-    shown = f" (found {value!r})" if isinstance(value, str | int | float | bool) else ""
+    plain = isinstance(value, str | int | float | bool)
+    if problem["type"] == "tuple_type":
+        example = f"{location[-1]} = [{json.dumps(value, ensure_ascii=False)}]" if plain else "[1, 2]"
+        message = f"must be a list -> write it in brackets, as {example}"
+    context = problem.get("ctx")
+    if problem["type"] == "string_pattern_mismatch" and isinstance(context, dict):
+        message = _SPELLINGS.get(str(context["pattern"]), message)
+    shown = f" (found {value!r})" if plain else ""
     return f"{_line_of(text, location)}: {name}: {message}{shown}"
 
 

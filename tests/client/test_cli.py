@@ -176,7 +176,9 @@ def test_every_finding_is_listed_and_scans_only_when_asked(site):
     assert "row 5" in done.stdout
     assert done.stdout.endswith("6 patients, 4 usable; 2 refused, 0 look at this, 0 for information\n")
     quick = rhe("check", site, "--no-pixels")
-    assert quick.stdout.endswith("6 patients, 5 usable; 1 refused, 0 look at this, 0 for information\n")
+    assert quick.stdout.endswith(
+        "1 refused, 0 look at this, 0 for information; scans and masks were not read\n"
+    )
 
 
 def test_a_check_knows_the_plan_that_is_given_or_was_joined(site, invitation):
@@ -241,13 +243,40 @@ def test_a_folder_whose_name_is_no_text_is_named_all_the_same(tmp_path, form):
 def test_preparing_leaves_a_cache_and_a_page(invitation, tmp_path):
     site = make_site(tmp_path / "a", "a", 9)
     plan = invitation.parent.parent / "study.toml"
+    broken = site / "images" / "a-003_ct.nii.gz"
+    broken.write_bytes(broken.read_bytes()[:200])
     done = rhe("prepare", site, "--plan", plan, "--state", tmp_path / "state")
     assert done.returncode == 0, done.stderr
-    assert "9 patients, 9 usable" in done.stdout
+    assert "9 patients, 8 usable" in done.stdout
+    assert "a: 8 patients prepared, 1 refused and left out" in done.stdout
     page = Path(done.stdout.splitlines()[-1])
     assert page == tmp_path / "state" / "quality.html"
     assert page.stat().st_size > 1000
     assert not (site / ".rhe").exists()
+
+
+def test_a_plan_that_the_policy_forbids_is_not_prepared(site, invitation, tmp_path):
+    settings = site / "site.toml"
+    settings.write_text(f'{settings.read_text().rstrip()}\nphases = ["cohort"]\n')
+    plan = invitation.parent.parent / "study.toml"
+
+    checked = rhe("check", site, "--plan", plan, "--no-pixels")
+    done = rhe("prepare", site, "--plan", plan, "--state", tmp_path / "state")
+
+    assert (checked.returncode, done.returncode) == (11, 12)
+    for said in (checked.stdout, done.stdout):
+        assert "site a takes no part in them" in said
+    assert not (tmp_path / "state" / "cache").exists()
+
+
+def test_settings_that_cannot_be_read_are_on_the_page_too(site, invitation, tmp_path):
+    (site / "site.toml").write_text('name = "a"\ntable = cohort.csv\n')
+    plan = invitation.parent.parent / "study.toml"
+    done = rhe("prepare", site, "--plan", plan, "--state", tmp_path / "state")
+    assert (done.returncode, done.stderr) == (11, "")
+    assert "'table = cohort.csv'" in done.stdout
+    page = Path(done.stdout.splitlines()[-1])
+    assert "table = cohort.csv" in page.read_text()
 
 
 def test_an_impossible_plan_is_told_with_its_line(site, tmp_path):

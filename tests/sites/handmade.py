@@ -76,7 +76,7 @@ def make_site(
                 "baseline_mask": f"images/{identifier}_mask.nii.gz",
                 **_TABLE_DEFAULTS,
                 "age": 50 + number % 30,
-                "followup_ich_volume_ml": 60 if grows else 5,
+                "followup_ich_volume_ml": 60 if grows else 8,
                 "followup_ivh_volume_ml": 0,
             }
         )

@@ -34,7 +34,7 @@ _DATETIME = re.compile(r"(\d{8})(\d{4}(?:\d\d(?:\.\d+)?)?)(?:[+-]\d{4})?")
 def read_scan_headers(series: Sequence[Instance]) -> ScanHeaders:
     """Patient and time; the time is the earliest of all slices."""
     first = series[0]
-    birth, study = parse_date(_read(first, "PatientBirthDate")), parse_date(_read(first, "StudyDate"))
+    birth, study = parse_date(_read(first, "PatientBirthDate")), _find_day(first)
     times = [taken for instance in series if (taken := find_time(instance)) is not None]
     taken = min(times, default=None)
     age = parse_age(_read(first, "PatientAge"))
@@ -58,16 +58,24 @@ def _read(instance: Instance, keyword: str) -> str:
         return ""
 
 
+def _find_day(instance: Instance) -> date | None:
+    """The day of the study, else that of the images."""
+    days = (parse_date(_read(instance, name)) for name in ("StudyDate", *(day for day, _ in _TIMES)))
+    return next((day for day in days if day is not None), None)
+
+
 def find_time(instance: Instance) -> datetime | None:
     """When the slice was acquired, by the first tags that say it.
 
-    A local time is returned without its zone: the cohort table has none either.
+    Exactly midnight says nothing: anonymisers put it in the place of a time that they remove. A local time is
+    returned without its zone: the cohort table has none either.
     """
     matched = _DATETIME.fullmatch(_read(instance, "AcquisitionDateTime"))
-    if matched and (taken := parse_time(*matched.groups())) is not None:
+    if matched and (taken := parse_time(*matched.groups())) is not None and taken.time() != clock.min:
         return taken
     for day, time in _TIMES:
-        if (taken := parse_time(_read(instance, day), _read(instance, time))) is not None:
+        taken = parse_time(_read(instance, day), _read(instance, time))
+        if taken is not None and taken.time() != clock.min:
             return taken
     return None
 

@@ -106,33 +106,40 @@ def choose_series(path: Path, folder: SeriesFolder, rule: SeriesRule = NO_RULE) 
         If there is none, or several among which the rule does not decide.
     """
     if path.is_file():
-        return _find_series_of_file(path, folder)
+        return _find_series_of_file(path, folder, rule)
     if not folder.series:
         reasons = "; ".join(folder.dropped) or "the folder is empty"
         raise ScanError(f"{path}: holds no CT series ({reasons}) -> correct the path in the cohort table")
     if len(folder.series) == 1:
         return ChosenSeries(folder.series[0], _note_misfits(path, folder.series[0], rule))
     index, note = pick_series(path, [read_traits(series) for series in folder.series], rule)
-    return ChosenSeries(folder.series[index], (note,))
+    return ChosenSeries(folder.series[index], (note, *_note_misfits(path, folder.series[index], rule)))
 
 
-def _find_series_of_file(path: Path, folder: SeriesFolder) -> ChosenSeries:
+def _find_series_of_file(path: Path, folder: SeriesFolder, rule: SeriesRule) -> ChosenSeries:
     for series in folder.series:
         if any(instance.path == path for instance in series):
+            misfits = _note_misfits(path, series, rule)
             if len(folder.series) == 1:
-                return ChosenSeries(series)
+                return ChosenSeries(series, misfits)
             what = f"read {read_traits(series)}, of {len(folder.series)} CT series the one of the named file"
-            return ChosenSeries(series, (Finding(str(path), what, "nothing to do", Level.KNOW),))
+            return ChosenSeries(series, (Finding(str(path), what, "nothing to do", Level.KNOW), *misfits))
     raise ScanError(f"{path}: not a slice of a CT ({'; '.join(folder.dropped)}) -> choose the CT series")
 
 
 def _note_misfits(path: Path, series: tuple[Instance, ...], rule: SeriesRule) -> tuple[Finding, ...]:
-    """A note on an only series that the site's rule would not pick."""
-    if rule == NO_RULE:
+    """A note on a series that the site's rule would not pick, or whose sharp kernel no rule wished for."""
+    # Most sites have no rule: one file tells the kernel
+    if rule == NO_RULE and not read_traits(series[:1]).sharp:
         return ()
     traits = read_traits(series)
     misfits = list_misfits(traits, rule)
-    if not misfits:
+    if misfits:
+        what = (
+            f"the CT series that is read, {traits}, does not fit the rule of site.toml: {', '.join(misfits)}"
+        )
+    elif traits.sharp and not rule.kernel:
+        what = f"the CT series that is read, {traits}, is not of soft tissue: kernel {traits.kernel} is sharp"
+    else:
         return ()
-    what = f"the only CT series, {traits}, does not fit the rule of site.toml: {', '.join(misfits)}"
     return (Finding(str(path), what, "bring the right series, if there is one", Level.LOOK),)

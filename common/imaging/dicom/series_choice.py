@@ -41,6 +41,11 @@ def pick_series(path: Path, found: Sequence[SeriesTraits], rule: SeriesRule) -> 
     ScanError
         If there is no rule, the series are of two people or two examinations, or none or several fit.
     """
+    if all(traits.slices == 1 for traits in found):
+        raise ScanError(
+            f"{path}: holds {len(found)} CT series of one slice each: the anonymiser gave each slice a "
+            "series of its own -> export again with a SeriesInstanceUID that all slices of a series share"
+        )
     if rule == NO_RULE:
         raise ScanError(f"{path}: holds {len(found)} CT series: {_list_series(found)} -> {_REMEDY}")
     _refuse_mixture(path, found)

@@ -215,6 +215,11 @@ class SeriesTraits:
         """What forbids to take it as an axial noncontrast CT of soft tissue; empty if nothing does."""
         return (*self._object_to_images(), *self._object_to_kernel())
 
+    @property
+    def sharp(self) -> bool:
+        """Whether the kernel is known to be for bone, lung or edges."""
+        return is_soft_tissue_kernel(self.kernel, self.manufacturer) is False
+
     def _object_to_images(self) -> Iterator[str]:
         words = split_words(self.description)
         if self.slices < FEWEST_SLICES:

@@ -24,6 +24,10 @@ _WHOLE_TOLERANCE = 0.05
 """A gap is a multiple of the usual step, up to this share of the step."""
 _MOST_MISSING = 0.1
 """Largest share of slices that may be missing, if any may."""
+_SPARSE = 1.5
+"""Slices whose step is larger than so many times their thickness leave much of the head unseen."""
+_MOST_CHANGES = 4
+"""Slice Thickness that changes more often is noise, and no protocol of several thicknesses."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +130,7 @@ def order_slices(
         raise ScanError(f"{source}: {_describe_oddity(ordered, odd, missed)}")
     gaps = tuple(part.first + index for part, index in odd)
     notes = [_note_gap(source, ordered, steps, gap) for gap in gaps]
+    notes += [note for part in parts for note in _note_sparse(source, ordered, part)]
     if len(parts) == 2:
         notes.insert(0, _note_two_spacings(source, parts))
     return SliceOrder(tuple(order), gaps, tuple(notes))
@@ -188,16 +193,47 @@ def _describe_oddity(
     )
     (part, index), _ = ranked[0]
     place = part.first + index
+    runs = _list_thicknesses(slices)
+    if 2 < len(runs) <= _MOST_CHANGES + 1:
+        shown = ", ".join(f"{run:g}" for run in runs)
+        return (
+            f"the spacing is uneven, with Slice Thickness of {shown} mm in turn; "
+            "it may change once only -> reconstruct or choose a series of one or two thicknesses"
+        )
     if None in missed:
         what = "the spacing is uneven and of no two-thickness protocol"
     else:
         what = f"{sum(number or 0 for number in missed)} slice(s) are missing"
-    if not part.stands_alone(index):
+    if not part.stands_alone(index) and runs:
         what += ", though Slice Thickness does not change with it"
     return (
         f"{what}: {part.steps[index]:.3f} mm between {slices[place].name} and {slices[place + 1].name}, "
         f"{part.usual_mm:.3f} mm elsewhere -> export the whole series again"
     )
+
+
+def _list_thicknesses(slices: Sequence[SlicePosition]) -> list[float]:
+    """Slice Thickness of each run of equal ones, in order; empty if a slice does not state it."""
+    known = [place.thickness_mm for place in slices if place.thickness_mm is not None]
+    if len(known) < len(slices):
+        return []
+    changes = np.flatnonzero(np.abs(np.diff(known)) > ROUNDING_MM)
+    return [known[0], *(known[change + 1] for change in changes)]
+
+
+def _note_sparse(source: Path, slices: Sequence[SlicePosition], part: _Part) -> list[Finding]:
+    """A note if slices lie much further apart than they are thick, as where every second one is missing."""
+    places = slices[part.first : part.first + len(part.steps) + 1]
+    known = [place.thickness_mm for place in places if place.thickness_mm]
+    thickness_mm = float(np.median(known)) if known else 0.0
+    if not 0 < thickness_mm * _SPARSE < part.usual_mm:
+        return []
+    what = (
+        f"its slices lie {part.usual_mm:.3g} mm apart and are {thickness_mm:.3g} mm thick (Slice Thickness): "
+        "some are missing, or the protocol leaves gaps"
+    )
+    remedy = "compare the number of slices with the archive; export the whole series again if it has more"
+    return [Finding(str(source), what, remedy, Level.LOOK)]
 
 
 def _note_two_spacings(source: Path, parts: Sequence[_Part]) -> Finding:

@@ -25,6 +25,9 @@ LARGEST_SIDE = 4096
 _PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
 """Transfer syntaxes without compression, whose numbers lie in the file one after the other."""
 
+_GREYSCALE = ("MONOCHROME2", "MONOCHROME1")
+"""Both say how numbers are displayed, low ones dark or bright, and not what they mean (PS3.3 C.7.6.3.1.2)."""
+
 _DESCRIBING = (
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored"),
     *("PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit"),
@@ -99,8 +102,11 @@ class StoredPixels:
 
 def _read_layout(instance: Instance) -> PixelLayout:
     interpretation = instance.text("PhotometricInterpretation")
-    if interpretation != "MONOCHROME2":
-        raise ScanError(f"{instance.path}: pixels are {interpretation or 'unspecified'}, not MONOCHROME2")
+    if interpretation not in _GREYSCALE:
+        raise ScanError(
+            f"{instance.path}: pixels are {interpretation or 'unspecified'}, not {' or '.join(_GREYSCALE)} "
+            "-> export the CT's own images, no screenshots"
+        )
     rows, columns = instance.count("Rows"), instance.count("Columns")
     if not 1 <= min(rows, columns) <= max(rows, columns) <= LARGEST_SIDE:
         raise ScanError(f"{instance.path}: impossible size of {rows} x {columns} pixels -> export it again")

@@ -14,6 +14,7 @@ import numpy as np
 
 from common.errors import Finding, Level, ScanError
 from common.imaging.dicom.instance import Instance
+from common.imaging.scan import IDENTITY_REMARK
 
 _IDENTIFYING = (
     "PatientName",
@@ -29,10 +30,12 @@ _IDENTIFYING = (
     "ReferringPhysicianName",
     "PerformingPhysicianName",
     "OperatorsName",
-    "StudyDate",
     "DeviceSerialNumber",
 )
-"""Tags that PS3.15 Table E.1-1 removes or replaces and that are forgotten most often; the ID may stay."""
+"""Tags that PS3.15 Table E.1-1 removes or replaces and that are forgotten most often.
+
+The ID and the dates of scans may stay, because they are held against the table and nothing of them leaves.
+"""
 
 _TILT_NOTED_DEGREES = 0.1
 
@@ -120,5 +123,5 @@ def find_identifying_tags(source: Path, series: Sequence[Instance]) -> list[Find
     present = [name for name in _IDENTIFYING if any(instance.holds(name) for instance in series)]
     if not present:
         return []
-    what = f"headers identify the patient: {', '.join(present)}"
-    return [Finding(str(source), what, "de-identify the files", Level.LOOK)]
+    what = f"{IDENTITY_REMARK}: {', '.join(present)}"
+    return [Finding(str(source), what, "remove these tags; dates of scans may stay", Level.LOOK)]

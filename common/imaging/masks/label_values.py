@@ -64,7 +64,19 @@ def _explain(path: Path, unknown: list[float], values: NDArray[Any], labels: Mas
             "save it as labels (0 and the label; e.g. probability of at least 0.5)"
         )
     shown = ", ".join(f"{value:g}" for value in unknown[:5])
-    return (
-        f"{path}: unknown label(s) {shown}; known are ICH {list(labels.ich)}, IVH {list(labels.ivh)} "
-        "-> name them in site.toml under [mask] (ich, ivh or ignored), or correct the mask"
+    lowest = min(unknown)
+    if lowest < 0 and values.dtype == np.int8:
+        return (
+            f"{path}: unknown label(s) {shown}: stored as signed numbers of 8 bits, in which "
+            f"{256 + lowest:g} became {lowest:g} -> save the mask as unsigned (uint8)"
+        )
+    if lowest < 0:
+        return f"{path}: unknown label(s) {shown}: labels are 0 and above -> correct the mask"
+    # site.toml can name nothing but whole numbers from 1
+    remedy = (
+        "name them in site.toml under [mask] (ich, ivh or ignored), or correct the mask"
+        if all(np.isfinite(value) and value >= 1 and value == int(value) for value in unknown)
+        else "save the mask as labels (whole numbers from 0)"
     )
+    known = f"known are ICH {list(labels.ich)}, IVH {list(labels.ivh)}"
+    return f"{path}: unknown label(s) {shown}; {known} -> {remedy}"

@@ -13,7 +13,13 @@ from common.imaging.masks.label_planes import LabelPlane, lay_planes
 from common.imaging.masks.label_values import translate_values
 from common.imaging.masks.labels import MaskLabels
 from common.imaging.masks.shared_voxels import resolve_overlap
-from common.imaging.masks.slicer_segments import NamedLabel, flag_named_labels, read_layers, read_named_labels
+from common.imaging.masks.slicer_segments import (
+    NamedLabel,
+    flag_named_labels,
+    note_numbers,
+    read_layers,
+    read_named_labels,
+)
 from common.imaging.nearest import find_extent
 from common.imaging.scan import Scan
 from common.imaging.volumes.formats import is_volume
@@ -73,7 +79,10 @@ def _read_named(path: Path, named: tuple[NamedLabel, ...], labels: MaskLabels) -
     part = _find_marked(path, single)
     flagged = flag_named_labels(path, volume.voxels[part], named, labels)
     if flagged is None:
-        return _read_values(replace(volume, voxels=volume.voxels[..., 0]), labels)
+        numbered = replace(volume, voxels=volume.voxels[..., 0])
+        note = note_numbers(path, numbered.voxels, named, labels, volume.geometry.voxel_volumes_ml())
+        translated = _read_values(numbered, labels)
+        return replace(translated, notes=(*translated.notes, note))
     flags = np.zeros(single.voxels.shape, dtype=np.uint8)
     flags[part], notes = flagged
     voxels, overlap = resolve_overlap(path, flags, volume.geometry)

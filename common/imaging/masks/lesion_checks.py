@@ -12,6 +12,7 @@ from common.cohort.schema import BY_NAME
 from common.errors import Finding, Level, ScanError
 from common.imaging.masks.labels import ICH, IVH
 from common.imaging.masks.lesion_parts import MaskPart, find_odd_parts
+from common.imaging.masks.single_slice import note_single_slice
 from common.imaging.masks.surroundings import find_surroundings
 from common.imaging.nearest import find_extent
 from common.imaging.scan import Hounsfield, Scan
@@ -22,6 +23,8 @@ _LESION_HU = (20.0, 120.0)
 """Median intensity beyond which nothing is a hemorrhage on noncontrast CT, in HU."""
 _TYPICAL_HU = {"ICH": (35.0, 100.0), "IVH": (20.0, 100.0)}
 """Usual medians; blood in the ventricles is diluted by CSF."""
+_BRAIN_HU = 50.0
+"""Below this median, a mask may lie on healthy brain: cortex has up to 45 HU, and scanners differ."""
 _CONTRAST_HU = 8.0
 """A dark hematoma is one, if its brightest tenth is so much brighter than that of the tissue around it."""
 _SHOWN = 3
@@ -69,6 +72,7 @@ def check_lesion(source: Path, voxels: Labels, scan: Scan) -> tuple[Finding, ...
     return (
         *_check_brightness(source, voxels, scan, bounds),
         *_describe_parts(source, parts, len(scan.voxels)),
+        *note_single_slice(source, voxels, scan, bounds),
     )
 
 
@@ -96,6 +100,8 @@ def _check_brightness(
     for name, median in medians.items():
         low, high = _TYPICAL_HU[name]
         if low <= median <= high:
+            if name == "ICH" and median < _BRAIN_HU:
+                yield from _note_brain(source, by_label[name], find_surroundings(voxels, scan, bounds))
             continue
         what = f"the median within the {name} is {median:.0f} HU, blood has {low:g} to {high:g}"
         around = find_surroundings(voxels, scan, bounds)
@@ -104,6 +110,19 @@ def _check_brightness(
             yield Finding(str(source), f"{what}{_find_upper(around):.0f}", "nothing to do", Level.KNOW)
         else:
             yield Finding(str(source), what, "check that the mask lies on the hematoma", Level.LOOK)
+
+
+def _note_brain(source: Path, hu: Hounsfield, around: Hounsfield) -> Iterator[Finding]:
+    """A note if what is marked as ICH is no brighter than what lies around it."""
+    if not around.size or _has_bright_part(hu, around):
+        return
+    what = (
+        f"the ICH is no brighter than its surroundings: its median is {np.median(hu):.0f} HU, its brightest "
+        f"tenth has {_find_upper(hu):.0f}, that around it {_find_upper(around):.0f}"
+    )
+    yield Finding(
+        str(source), what, "check that the mask lies on the hematoma, and on the right side", Level.LOOK
+    )
 
 
 def _has_bright_part(hu: Hounsfield, around: Hounsfield) -> bool:

@@ -22,6 +22,7 @@ _LOST = 0.001
 _SAME_VOLUME = 0.05
 """Largest share by which the volume may change if the mask's voxels are whole multiples of the CT's."""
 _PARALLEL, _WHOLE = 1e-3, 0.01
+_AXES = ("left-right", "front-back", "head-foot")
 
 
 def measure_volumes(voxels: Labels, geometry: Geometry) -> Volumes:
@@ -64,15 +65,55 @@ def _note_other_grid(volume: Volume, stored: Labels, scan: Scan, resampled: Labe
     theirs, ours = measure_volumes(stored, volume.geometry), measure_volumes(resampled, scan.geometry)
     before, after = theirs.ich_ml + theirs.ivh_ml, ours.ich_ml + ours.ivh_ml
     what = (
-        f"the mask's grid ({_describe(volume.geometry)}) is not its CT's ({_describe(scan.geometry)}): "
+        f"the mask's grid ({_describe(volume.geometry)}) is not its CT's ({_describe(scan.geometry)}; "
+        f"{_compare_places(volume.geometry, scan.geometry)}): "
         f"{before:.2f} ml there, {after:.2f} ml after nearest-neighbour resampling"
     )
+    what += _compare_slices(volume.geometry, scan.geometry)
     ratio = _find_whole_ratio(volume.geometry, scan.geometry)
     if ratio and abs(before - after) <= _SAME_VOLUME * before:
         what += f"; each of its voxels covers {'x'.join(map(str, ratio))} of the CT's"
         remedy = "nothing to do; finer contours need a mask on the CT's own grid"
         return Finding(str(volume.source), what, remedy, Level.KNOW)
     return Finding(str(volume.source), what, "check that the mask belongs to this CT", Level.LOOK)
+
+
+def _compare_slices(mask: Geometry, scan: Geometry) -> str:
+    """What is said of two grids that differ by their number of slices alone; else empty."""
+    more = len(mask.positions_mm) - len(scan.positions_mm)
+    in_plane = (mask.rows, mask.columns) == (scan.rows, scan.columns)
+    sizes = np.array([*mask.spacing_mm, np.median(mask.steps_mm)])
+    same = np.allclose(sizes, [*scan.spacing_mm, np.median(scan.steps_mm)], rtol=_WHOLE)
+    if not (more and in_plane and same):
+        return ""
+    whose = "the CT may lack slices at its end" if more > 0 else "the mask may lack slices at its end"
+    return f"; the mask has {abs(more)} slice(s) {'more' if more > 0 else 'fewer'} than the CT: {whose}"
+
+
+def _compare_places(mask: Geometry, scan: Geometry) -> str:
+    """How far apart both grids begin, and which axes of the mask seem to run the other way."""
+    apart_mm = float(np.linalg.norm(mask.positions_mm[0] - scan.positions_mm[0]))
+    said = f"their first voxels are {apart_mm:.3g} mm apart"
+    mirrored = _find_mirrored_axes(mask, scan)
+    return f"{said}, as if the mask's {' and '.join(mirrored)} axis ran the other way" if mirrored else said
+
+
+def _find_mirrored_axes(mask: Geometry, scan: Geometry) -> list[str]:
+    """Axes along which one grid is the other, reversed at its first voxel or at the origin of coordinates.
+
+    Both are read with their axes towards the head, the back and the left: what a file states in reverse
+    shows in the place alone.
+    """
+    if mask.shape != scan.shape or np.abs(mask.frame - scan.frame).max() > _PARALLEL:
+        return []
+    steps = np.array([*scan.spacing_mm, scan.steps_mm.mean()])
+    sizes = steps * (np.array(scan.shape[::-1]) - 1)
+    theirs, ours = (one.frame @ one.positions_mm[0] for one in (mask, scan))
+    at_end = np.abs(np.abs(theirs - ours) - sizes) <= steps / 2
+    at_origin = np.abs(theirs + ours + sizes) <= _WHOLE * steps
+    moved = np.abs(theirs - ours) > SAME_GRID_MM
+    reversed_axes = (at_end | at_origin) & moved
+    return [name for name, is_reversed in zip(_AXES, reversed_axes, strict=True) if is_reversed]
 
 
 def _find_whole_ratio(mask: Geometry, scan: Geometry) -> tuple[int, int, int] | None:
@@ -108,11 +149,10 @@ def _refuse_outside(volume: Volume, stored: Labels, scan: Scan) -> None:
     mask = volume.geometry
     inside = scan.geometry.contains(mask.locate(*np.nonzero(stored)))
     if np.mean(~inside) > _LOST:
-        apart_mm = float(np.linalg.norm(mask.positions_mm[0] - scan.geometry.positions_mm[0]))
         raise ScanError(
             f"{volume.source}: {np.mean(~inside):.0%} of the mask lies outside its CT "
-            f"({_describe(mask)}; CT {_describe(scan.geometry)}; their first voxels are {apart_mm:.0f} mm "
-            "apart) -> find the mask of this CT"
+            f"({_describe(mask)}; CT {_describe(scan.geometry)}; {_compare_places(mask, scan.geometry)}) "
+            "-> find the mask of this CT"
         )
 
 

@@ -29,6 +29,8 @@ _ENTRY = re.compile(r"^Segment(\d{1,4})_(Name|LabelValue|Layer|Tags):=(.*)$")
 _TERMINOLOGY = re.compile(r"TerminologyEntry:[^|]*?~[^|~]*~([^|~^]+)\^([^|~^]+)\^")
 """The list's name, the category, and the type as scheme^value^meaning."""
 
+_WORDS = {ICH: "ICH", IVH: "IVH", NEITHER: "neither"}
+
 
 @dataclass(frozen=True)
 class NamedLabel:
@@ -106,6 +108,8 @@ def flag_named_labels(
 ) -> tuple[Labels, tuple[Finding, ...]] | None:
     """Bits of ICH and IVH by the segments' names; None if no name is known, so that their numbers must tell.
 
+    A segment without a voxel counts: where "ICH" is empty and "Segment_2" is not, the numbers tell nothing.
+
     Parameters
     ----------
     path : Path
@@ -122,7 +126,7 @@ def flag_named_labels(
         If some names are known and others are not, or a value is not described.
     """
     shown = _find_shown(layers, named)
-    if not any(find_meanings(label.segment, labels) for label in shown) and layers.shape[-1] == 1:
+    if not any(find_meanings(label.segment, labels) for label in named) and layers.shape[-1] == 1:
         return None
     strays = _find_strays(layers, shown)
     if strays:
@@ -133,6 +137,42 @@ def flag_named_labels(
     for label in shown:
         flags[layers[..., label.layer] == label.value] |= meanings[label.segment.number]
     return flags, _note_contradictions(path, shown, meanings, labels)
+
+
+def note_numbers(
+    path: Path,
+    layer: NDArray[Any],
+    named: tuple[NamedLabel, ...],
+    labels: MaskLabels,
+    volumes_ml: NDArray[np.float64],
+) -> Finding:
+    """What each segment was taken for, of whose names none is known.
+
+    Parameters
+    ----------
+    path : Path
+    layer : array of shape (slices, rows, columns)
+        Label values.
+    named : tuple of NamedLabel
+        What the header says.
+    labels : MaskLabels
+        The site's.
+    volumes_ml : float array, shape (slices,)
+        Of a voxel of each slice.
+    """
+    meanings = _read_numbers(labels)
+    counts = {label: np.count_nonzero(layer == label.value, axis=(1, 2)) for label in named}
+    shown = [
+        f"{label.segment.names[0][:60]!r}, number {label.value}, "
+        f"as {_WORDS[meanings.get(label.value, NEITHER)]} ({count @ volumes_ml:.1f} ml)"
+        for label, count in counts.items()
+        if count.any()
+    ]
+    what = (
+        f"no segment's name says whether it is ICH or IVH, so that their numbers counted: {'; '.join(shown)}"
+    )
+    remedy = "check them, and say in site.toml under [mask] what the names mean: ich_names, ivh_names"
+    return Finding(str(path), what, remedy, Level.LOOK)
 
 
 def _find_shown(layers: NDArray[Any], named: tuple[NamedLabel, ...]) -> list[NamedLabel]:
@@ -150,19 +190,23 @@ def _find_strays(layers: NDArray[Any], shown: list[NamedLabel]) -> list[int]:
     return sorted(strays)
 
 
-def _note_contradictions(
-    path: Path, shown: list[NamedLabel], meanings: dict[int, int], labels: MaskLabels
-) -> tuple[Finding, ...]:
-    """A note where a name says something else than site.toml says of the number."""
-    by_number = {
+def _read_numbers(labels: MaskLabels) -> dict[int, int]:
+    """What site.toml says of the numbers."""
+    return {
         **dict.fromkeys(labels.ich, ICH),
         **dict.fromkeys(labels.ivh, IVH),
         **dict.fromkeys(labels.ignored, NEITHER),
     }
-    words = {ICH: "ICH", IVH: "IVH", NEITHER: "neither"}
+
+
+def _note_contradictions(
+    path: Path, shown: list[NamedLabel], meanings: dict[int, int], labels: MaskLabels
+) -> tuple[Finding, ...]:
+    """A note where a name says something else than site.toml says of the number."""
+    by_number = _read_numbers(labels)
     differing = [
         f"label {label.value} is named {label.segment.names[0][:60]!r}: "
-        f"{words[meanings[label.segment.number]]}"
+        f"{_WORDS[meanings[label.segment.number]]}"
         for label in shown
         if by_number.get(label.value, NEITHER) != meanings[label.segment.number]
     ]

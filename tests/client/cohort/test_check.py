@@ -63,7 +63,9 @@ def test_one_outcome_is_found_where_only_the_masks_tell_it(scans_folder, progres
         row["followup_ich_volume_ml"] = 0
 
     checkup = check_site(scans_folder.finish(), progress, pixels=True)
-    (note,) = checkup.notes
+    # An ICH that is gone at follow-up is noted of each patient
+    (note,) = [note for note in checkup.notes if "0.0 ml at follow-up" not in note.what]
+    assert len(checkup.notes) == 9
     assert str(note).startswith("cohort.csv: all 8 patients have one outcome: none is with expansion -> ")
     assert checkup.findings == ()
 
@@ -245,6 +247,32 @@ def test_a_plan_without_this_site_is_refused_and_hides_nothing(tmp_path, progres
 # No fault hides another, and what a preparation or a study would refuse is listed
 
 
+def test_a_settings_file_that_cannot_be_read_breeds_no_other_refusal(tmp_path, progress, scores_plan):
+    folder = table_only_hospital(tmp_path / "north", "north", 12, scores=("score_a",))
+    (folder / "site.toml").write_text('name = "north"\nsynthetic = true\ntable = cohort.csv\n')
+
+    (finding,), _ = checked(folder, progress, scores_plan(), pixels=False)
+
+    assert "'table = cohort.csv'" in finding
+
+
+def test_the_policy_is_told_under_the_sites_own_name_and_causes_come_before_consequences(
+    tmp_path, progress, scores_plan
+):
+    folder = table_only_hospital(tmp_path / "west", "west", 12, scores=("score_a",))
+    rows = read_cohort(folder)
+    write_cohort(folder, [rows[0] | {"age": 999}, *rows[1:]])
+    (folder / "site.toml").write_text('name = "west"\ntable = "cohort.csv"\n')
+
+    findings, _ = checked(folder, progress, scores_plan(), pixels=False)
+
+    assert "the plan has no site 'west'" in findings[0]
+    assert "site west has patients" in findings[1]
+    assert not any("site north" in finding for finding in findings)
+    last = next(n for n, finding in enumerate(findings) if "fewer than the site's 20" in finding)
+    assert last > next(n for n, finding in enumerate(findings) if "column 'age'" in finding)
+
+
 def test_faults_of_settings_table_and_images_are_listed_together(scans_folder, progress, small_plan):
     scans_folder.rows[2]["age"] = 999
     (scans_folder.root / "P4/ct.nii.gz").write_bytes(b"nothing")
@@ -344,3 +372,43 @@ def test_a_copied_followup_mask_and_a_shared_mask_are_told(scans_folder, progres
     ]
     assert all("one mask, label by label" in finding for finding in findings)
     assert any("'followup_mask' holds the same drawing as 'baseline_mask'" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "of_the_ct", "of_the_mask"),
+    [
+        ("shift", "seems shifted by about -51 HU", "the median within the lesion is 12 HU"),
+        ("spacing", "its slices are 80x80 mm", "of the mask"),
+    ],
+)
+def test_what_is_known_of_a_ct_stands_before_the_refusal_of_its_mask(
+    scans_folder, progress, spoil, of_the_ct, of_the_mask
+):
+    path = scans_folder.root / "P1/ct.nii.gz"
+    ct = sitk.ReadImage(str(path))
+    if spoil == "shift":
+        ct -= 50
+    else:
+        ct.SetSpacing((2.0, 2.0, 2.0))
+    sitk.WriteImage(ct, str(path))
+
+    first, second = found(scans_folder, progress)
+
+    assert first.startswith("cohort.csv, row 3, patient 'P1': 'baseline_ct': ")
+    assert of_the_ct in first
+    assert of_the_mask in second
+
+
+@pytest.mark.parametrize("pixels", [True, False])
+def test_the_criteria_are_not_blamed_for_patients_who_are_refused(scans_folder, progress, pixels):
+    for number in range(8):
+        path = scans_folder.root / f"P{number}/ct.nii.gz"
+        path.write_bytes(b"nothing %d" % number)
+        if not pixels:
+            path.unlink()
+
+    findings, notes = checked(scans_folder.finish(), progress, pixels=pixels)
+
+    assert "0 patients can be used" in findings[-1]
+    assert len(findings) == 9
+    assert notes == []

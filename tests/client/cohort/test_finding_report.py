@@ -8,9 +8,12 @@ from client.cohort.finding_report import (
     ReportSubject,
     describe_counts,
     list_lines,
+    list_table_lines,
     load_report,
     make_report,
 )
+from common.cohort.eligibility import CRITERIA, Exclusion, Flow
+from common.cohort.patient import Patient
 from common.errors import Finding, Level, StorageError
 
 
@@ -33,6 +36,16 @@ def test_every_level_is_counted_and_the_worst_comes_first():
     )
     assert made.has_refusals
     assert not report(on(4, "c")).has_refusals
+
+
+def test_remarks_on_identity_stand_behind_all_else_of_their_level():
+    """They are said of every patient where files bear names, and must not bury what is wrong with a scan."""
+    named = "'baseline_ct': headers identify the patient: PatientName"
+    others = (on(3, "contrast"), on(4, "interval"), on(5, "tilt", Level.KNOW), on(6, "no", Level.REFUSED))
+
+    made = report(on(2, named), on(3, named), *others)
+
+    assert [one.what for one in made.findings] == ["no", "contrast", "interval", named, named, "tilt"]
 
 
 def test_row_and_patient_are_told_whatever_the_identifier_holds():
@@ -58,6 +71,25 @@ def test_many_alike_are_one_line_with_the_first_rows_and_few_are_not():
     )
     assert second.endswith("row 30, patient 'P30': contrast -> look")
     assert len(many.findings) == 21
+
+
+def test_whom_a_criterion_excludes_is_told_with_row_and_value():
+    onset = next(criterion for criterion in CRITERIA if criterion.name == "onset")
+    artefacts = next(criterion for criterion in CRITERIA if criterion.name == "artefacts")
+    late = tuple(
+        Patient(f"P{row}", row, None, None, None, None, {"onset_to_ct_h": 30.0 * row}) for row in range(2, 7)
+    )
+    blurred = (Patient("P9", 9, None, None, None, None, {"artefacts": 1.0}),)
+    flow = Flow(8, (Exclusion(onset, late), Exclusion(artefacts, blurred)), (), ())
+
+    made = make_report(ReportSubject("north", "cohort.csv", 0, flow), ())
+
+    line = made.flow.exclusions[0]
+    assert next((one.row, one.patient, one.value) for one in line.rows) == (2, "P2", 60.0)
+    assert (line.patients, len(line.rows), line.column) == (5, 5, "onset_to_ct_h")
+    (said,) = list_table_lines(made)
+    assert "5 by Baseline CT > 24 h after onset (row 2: 60, row 3: 90, row 4: 120, …)" in said
+    assert "1 by Obvious artifacts (row 9)" in said
 
 
 def test_levels_are_never_mixed_in_one_line():

@@ -139,7 +139,7 @@ def test_an_unknown_part_refuses_its_row(made):
     (finding,) = inspect_site(folder, plan()).rejected
 
     assert re.match(
-        r"cohort\.csv, row 5, column 'split' .*'training' is not a level -> did you mean", str(finding)
+        r"cohort\.csv, row 5, column 'split' .*'training' is none of: .* -> did you mean", str(finding)
     )
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import matplotlib.image
@@ -12,7 +13,7 @@ import pytest
 from client.cohort.cases import PreparedSite
 from client.cohort.prepare import prepare_site
 from client.cohort.quality import write_quality_page
-from common.errors import StorageError
+from common.errors import Finding, Level, StorageError
 
 
 class Page(HTMLParser):
@@ -42,7 +43,7 @@ def prepared(scans_folder, small_plan, tmp_path, progress) -> PreparedSite:
     (scans_folder.root / bad["baseline_ct"]).write_bytes(b"nothing")
     young = scans_folder.patient("young", grows=True)
     young["age"] = 12
-    scans_folder.rows[3]["ich_volume_ml"] = 99
+    scans_folder.rows[3]["ich_volume_ml"] = 59
     return prepare_site(scans_folder.finish(), small_plan(), tmp_path / "cache", progress)
 
 
@@ -58,14 +59,34 @@ def test_the_page_needs_nothing_but_itself_and_says_that_it_stays(page):
     assert "it stays at this hospital" in page.text
 
 
-def test_it_says_who_was_refused_and_why_and_escapes_what_the_table_holds(page):
+def test_it_says_who_was_refused_and_why_and_escapes_what_the_table_holds(page, scans_folder):
     assert "patient &#39;P&lt;b&gt;ad&#39;" in page.text
     assert "truncated or damaged" in page.text
-    assert "ich_volume_ml is 99.0 ml in the table, 24.0 ml in the mask" in page.text
+    assert "<td>&#39;baseline_ct&#39;: " in page.text
+    assert str(scans_folder.root) not in page.text
+    assert "ich_volume_ml is 59.0 ml in the table, 24.0 ml in the mask" in page.text
     assert re.search(
         r"<b>10</b>in the table.*<b>1</b>excluded.*<b>1</b>eligible but refused.*<b>8</b>prep",
         page.text,
         re.DOTALL,
+    )
+
+
+def test_who_is_to_be_looked_at_and_refused_too_is_marked(prepared, tmp_path):
+    refused = prepared.refusals[0].finding
+    note = Finding(refused.where, "contrast", "look", Level.LOOK)
+    write_quality_page(replace(prepared, notes=(*prepared.notes, note)), tmp_path / "quality.html")
+
+    text = (tmp_path / "quality.html").read_text()
+
+    assert text.count("(also refused)") == 1
+    assert re.search(r"contrast.*?ad&#39; <strong>\(also refused\)", text, re.DOTALL)
+    assert "studied unless also refused below" in text
+
+
+def test_it_says_whom_a_criterion_excludes_and_by_which_value(page):
+    assert re.search(
+        r"Age &lt; 18 years</td><td class=\"number\">1</td>\s*<td>row 11 \(young\): 12</td>", page.text
     )
 
 

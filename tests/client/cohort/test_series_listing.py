@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,18 @@ def test_pixels_are_not_read(site, monkeypatch):
 def test_a_folder_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(SiteError, match="no such folder"):
         listing_of(tmp_path / "nowhere")
+
+
+def test_a_path_can_be_copied_from_a_narrow_terminal(site, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    listing = listing_of(site)
+
+    lines = run_command("rhe-client", "series", site).stdout.splitlines()
+
+    usable = [one.path for one in listing.series if not one.unusable]
+    assert len(usable) > 3
+    for path in usable:
+        assert sum(bool(re.fullmatch(rf" *\d+  {re.escape(path)}", line)) for line in lines) == 1
 
 
 def test_people_see_a_table_and_programs_json(site, monkeypatch):

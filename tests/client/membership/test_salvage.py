@@ -31,7 +31,8 @@ def test_what_is_right_is_kept_and_each_fault_is_found(folder, text, name, table
     if text is not None:
         (folder / "site.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
 
-    settings, findings = salvage_site(folder)
+    salvaged = salvage_site(folder)
+    settings, findings = salvaged.settings, salvaged.findings
 
     assert (settings.name, settings.table, len(findings)) == (name, table, faults)
     assert all(finding.where == "site.toml" for finding in findings)
@@ -43,7 +44,8 @@ def test_a_fault_in_a_section_costs_the_key_alone(folder):
         "[mask]\nich = [3]\nivh = [4]\nignored = [3]\n"
     )
 
-    settings, findings = salvage_site(folder)
+    salvaged = salvage_site(folder)
+    settings, findings = salvaged.settings, salvaged.findings
 
     assert settings.policy.min_patients == 3
     assert settings.policy.min_sites == 2
@@ -51,7 +53,30 @@ def test_a_fault_in_a_section_costs_the_key_alone(folder):
 
 
 def test_without_a_table_there_is_nothing_to_check(tmp_path):
-    settings, (finding,) = salvage_site(tmp_path)
-    assert settings is None
+    salvaged = salvage_site(tmp_path)
+    assert salvaged.settings is None
+    (finding,) = salvaged.findings
     assert "no such file" in finding.what
-    assert salvage_site(tmp_path / "none")[0] is None
+    assert salvage_site(tmp_path / "none").settings is None
+
+
+def test_settings_that_cannot_be_read_ask_for_nothing(folder):
+    (folder / "site.toml").write_text('name = "north"\ntable = cohort.csv\n')
+
+    salvaged = salvage_site(folder)
+
+    assert not salvaged.is_read
+    assert (salvaged.settings.min_patients, salvaged.settings.min_per_class) == (1, 1)
+    (finding,) = salvaged.findings
+    assert "'table = cohort.csv'" in finding.what
+    assert finding.remedy == "text stands in quotes, true and false do not"
+
+
+def test_a_byte_order_mark_is_no_fault(folder):
+    (folder / "site.toml").write_bytes(b'\xef\xbb\xbfname = "north"\ntable = "cohort.csv"\nfoo = 1\n')
+
+    salvaged = salvage_site(folder)
+
+    assert salvaged.settings.name == "north"
+    (finding,) = salvaged.findings
+    assert "site.toml:3: foo: unknown key" in finding.what

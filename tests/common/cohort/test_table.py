@@ -193,11 +193,13 @@ CELLS = [
     ("inr", "<1", "is not a number"),
     ("sbp_mmhg", "22.1", "22.1 mm Hg is impossible"),
     ("sah", "2", "2 is neither 0 nor 1 -> write 1 for yes"),
-    ("sah", "yes", "'yes' is not a number"),
+    ("sah", "yes", "'yes' is neither 0 nor 1 -> write 1 for yes, 0 for no"),
+    ("sah", "1 (yes)", "'1 (yes)' is not a number"),
     ("sah", "0.5", "is neither 0 nor 1"),
     ("sex", "femal", "did you mean 'female'?"),
-    ("sex", "1", "write one of: male, female"),
-    ("location", "thalamus", "write one of: lobar, deep, infratentorial"),
+    ("sex", "F", "'F' is none of: male, female -> did you mean 'female'?"),
+    ("sex", "1", "'1' is none of: male, female -> write one of them"),
+    ("location", "thalamus", "is none of: lobar, deep, infratentorial"),
     ("baseline_ct", "../other/p1", "leads out of the site's folder"),
     ("baseline_ct", "ct/../../p1", "leads out of the site's folder"),
     ("baseline_ct", "/etc/passwd", "leads out of the site's folder"),
@@ -240,7 +242,7 @@ def test_a_wrong_cell_is_named(tables, column, cell, message):
         ("patient", True, "True is not an identifier"),
         ("baseline_ct", 7, "7 is not a path"),
         ("age", "#N/A", "Excel's error #N/A"),
-        ("sex", 1, "1 is not a level"),
+        ("sex", 1, "1 is none of: male, female"),
     ],
 )
 def test_a_wrong_cell_of_a_workbook_is_named(tables, column, cell, message):
@@ -412,6 +414,48 @@ def test_a_table_without_identifiers_is_refused_by_its_headings_alone(tables):
     (found,) = violations(tables.csv(*rows, headings=["pat", *HEADINGS[1:]]))
 
     assert found.startswith("cohort.csv, row 1: column 'patient' is missing (is 'pat' meant?): ")
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+@pytest.mark.parametrize("above", [1, 3])
+def test_a_title_above_the_headings_is_one_finding(tables, form, above):
+    """Not one for each column that seems to be missing, and for each row."""
+    titles = [dict(zip(HEADINGS, (f"Title {i}", None, "age"), strict=False)) for i in range(1, above)]
+    rows = [
+        *titles,
+        dict(zip(HEADINGS, HEADINGS, strict=True)),
+        *(tables.row(patient=f"p{i}") for i in range(4)),
+    ]
+    top = ["Stroke unit, 2019-2024", *[""] * (len(HEADINGS) - 1)]
+
+    path = write_below(tables, form, top, rows)
+
+    row = f"row {above + 1}"
+    remedy = "delete the rows above: headings belong into row 1"
+    assert violations(path) == [f"cohort.{form}, {row}: the headings stand in {row} -> {remedy}"]
+
+
+def write_below(tables, form: str, top: list[str], rows: list[dict[str, object]]) -> Path:
+    """A table whose first row is `top`, whatever the headings are."""
+    cells = [top, *([row.get(heading) for heading in HEADINGS] for row in rows)]
+    if form == "csv":
+        path = tables.folder / "cohort.csv"
+        pd.DataFrame(cells).to_csv(path, header=False, index=False)
+        return path
+    workbook = openpyxl.Workbook()
+    for row in cells:
+        workbook.active.append(row)
+    workbook.save(tables.folder / "cohort.xlsx")
+    return tables.folder / "cohort.xlsx"
+
+
+def test_headings_that_are_repeated_below_are_no_title(tables):
+    """Row 1 still holds them; the second line of headings is a bad row, as a line of totals is."""
+    again = dict(zip(HEADINGS, HEADINGS, strict=True))
+
+    found = violations(tables.csv(*(tables.row(patient=f"p{i}") for i in range(4)), again))
+
+    assert {line.split(",")[1] for line in found} == {" row 6"}
 
 
 def test_duplicate_columns_are_named(tables):
@@ -683,8 +727,39 @@ def test_a_formula_without_result_is_not_taken_for_a_blank(tables):
 
     (found,) = violations(path)
     assert found.startswith(
-        "cohort.xlsx, row 2, column G: the formula =60+3 has no stored result -> open the workbook"
+        "cohort.xlsx, row 2, column 'age' (G): the formula =60+3 has no stored result -> open the workbook"
     )
+
+
+def test_a_formula_without_result_costs_its_row_alone(tables):
+    changes = [{}, {"age": "=60+3"}, {"patient": '="p"&2'}, {}, {}]
+    table = read_table(
+        tables.xlsx(*(tables.row(**{"patient": f"p{i}", **one}) for i, one in enumerate(changes)))
+    )
+
+    assert [patient.identifier for patient in table.patients] == ["p0", "p3", "p4"]
+    (age,), (identifier,) = (row.findings for row in table.rejected)
+    assert age.what == "the formula =60+3 has no stored result"
+    assert identifier.where.startswith("cohort.xlsx, row 4, column 'patient'")
+
+
+def test_a_row_of_formulas_alone_is_not_taken_for_a_blank_one(tables):
+    rows = [tables.row(patient=f"p{i}") for i in range(3)]
+    path = tables.xlsx(*rows, dict.fromkeys(rows[0], "=1"))
+
+    table = read_table(path)
+
+    assert [row.row for row in table.rejected] == [5]
+
+
+def test_a_heading_that_is_a_formula_without_result_is_refused(tables):
+    path = tables.xlsx(tables.row())
+    workbook = openpyxl.load_workbook(path)
+    workbook.worksheets[0]["G1"] = '="a"&"ge"'
+    workbook.save(path)
+
+    (found,) = violations(path)
+    assert found.startswith("cohort.xlsx, row 1, column G: the formula =")
 
 
 def test_a_workbook_cut_or_tampered_is_refused_or_the_same(tables):

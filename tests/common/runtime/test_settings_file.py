@@ -4,6 +4,7 @@ import pytest
 
 from common.errors import PlanError
 from common.plan.study import load_plan
+from common.runtime.settings_file import parse_toml
 
 PLAN = """\
 name = "A study"
@@ -81,6 +82,32 @@ def test_text_that_is_no_toml_is_refused(tmp_path):
     assert "not valid TOML" in refusal(tmp_path, "seed = 1", "seed = ")
     assert "not valid TOML: nested too deeply" in refusal(tmp_path, "seed = 1", "seed = " + "[" * 100_000)
     assert "not valid TOML" in refusal(tmp_path, "seed = 1", r'seed = "\ud800"')
+
+
+def test_the_line_that_is_no_toml_is_shown_with_what_to_write(tmp_path):
+    said = refusal(tmp_path, 'name = "a"', "name = a")
+    assert "study.toml:6: not valid TOML: 'name = a': " in said
+    assert said.endswith(" -> text stands in quotes, true and false do not")
+    assert refusal(tmp_path, "seed = 1", "seed = 1\nseed = 2").endswith(
+        " -> write each key and each table once"
+    )
+
+
+def test_a_byte_order_mark_is_no_part_of_a_plan(tmp_path):
+    plan = load_plan(write(tmp_path, "\ufeff" + PLAN))
+    assert plan.seed == 1
+    assert parse_toml("\ufeff" + PLAN) == parse_toml(PLAN)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("two_site_ack = true", 'two_site_ack = true\nphases = "cohort"', 'as phases = ["cohort"] (found'),
+        ('name = "m"', 'name = "a model"', "models.0.name: is no name -> a letter or digit first"),
+    ],
+)
+def test_violations_are_told_in_words(tmp_path, old, new, said):
+    assert said in refusal(tmp_path, old, new)
 
 
 def test_a_missing_file_is_refused(tmp_path):

@@ -348,7 +348,7 @@ def test_slope_and_intercept_may_differ_between_slices_and_be_no_whole_numbers(t
         ({"RescaleSlope": None}, "no rescale slope"),
         ({"RescaleIntercept": None}, "no rescale slope or intercept"),
         ({"RescaleType": "Z_EFF"}, "Z_EFF"),
-        ({"PhotometricInterpretation": "MONOCHROME1"}, "MONOCHROME1"),
+        ({"PhotometricInterpretation": "RGB"}, "pixels are RGB, not MONOCHROME2 or MONOCHROME1 -> export"),
         ({"ImagePositionPatient": None}, "ImagePositionPatient is missing"),
         ({"ImageOrientationPatient": None}, "ImageOrientationPatient is missing"),
         ({"PixelSpacing": None}, "PixelSpacing is missing"),
@@ -361,6 +361,19 @@ def test_slope_and_intercept_may_differ_between_slices_and_be_no_whole_numbers(t
 )
 def test_pixels_without_meaning_are_refused(tmp_path, tags, reason):
     assert reason in refused(write_series(tmp_path / "ct", upright(), **tags))
+
+
+def test_numbers_that_are_displayed_inverted_are_hounsfield_units_all_the_same(tmp_path):
+    scan = read_scan(write_series(tmp_path / "ct", upright(), PhotometricInterpretation="MONOCHROME1"))
+    assert np.array_equal(scan.voxels, np.stack([head_slice(index) for index in range(8)]))
+
+
+def test_numbers_that_are_stored_inverted_are_refused(tmp_path):
+    def change(index, one):
+        one.PhotometricInterpretation = "MONOCHROME1"
+        one.PixelData = (4095 - (head_slice(index) + 1024)).astype(np.uint16).tobytes()
+
+    assert "not in Hounsfield units" in refused(write_series(tmp_path / "ct", upright(), change))
 
 
 def test_padding_becomes_air(tmp_path):
@@ -405,6 +418,14 @@ def test_contrast_burned_in_text_and_identifying_tags_are_noted_without_their_va
     assert "headers identify the patient: PatientName, PatientBirthDate" in found
     assert "Muster" not in found
     assert "1950" not in found
+
+
+def test_dates_of_the_scans_identify_nobody_because_they_are_held_against_the_table(tmp_path):
+    dates = {"StudyDate": "20240305", "SeriesDate": "20240305", "AcquisitionDate": "20240305"}
+
+    assert "identify" not in notes(write_series(tmp_path / "dated", upright(), **dates))
+    named = notes(write_series(tmp_path / "named", upright(), PatientName="Muster^Erika", **dates))
+    assert "the patient: PatientName -> remove these tags; dates of scans may stay" in named
 
 
 @pytest.mark.parametrize("kept", [0.03, 0.5, 0.95, 0.999])

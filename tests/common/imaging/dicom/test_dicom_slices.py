@@ -66,7 +66,7 @@ def test_one_foreign_slice_is_refused_with_its_files_name_and_no_patients(tmp_pa
     [
         ({"ContrastBolusAgent": "Iopamidol"}, "a contrast agent is named"),
         ({"BurnedInAnnotation": "YES"}, "text is burned into the pixels"),
-        ({"PatientName": "Muster^Erika"}, "headers identify the patient: PatientName, StudyDate"),
+        ({"PatientName": "Muster^Erika"}, "headers identify the patient: PatientName"),
     ],
 )
 def test_what_the_last_slice_alone_says_is_noted(tmp_path, tags, what):

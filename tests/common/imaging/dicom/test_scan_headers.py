@@ -92,3 +92,18 @@ def test_dates_and_times_of_old_writers_are_read():
     assert parse_time("19930822", "10:15:30").isoformat() == "1993-08-22T10:15:30"
     assert parse_time("00000000", "101530") is None
     assert parse_time("99991231", "235960") is None
+
+
+def test_times_that_an_anonymiser_zeroed_are_unknown_and_the_day_stays(tmp_path):
+    headers = read_headers(tmp_path, AcquisitionTime="000000.0", AcquisitionDateTime="20240305000000")
+    assert (headers.taken, headers.study_date) == (None, date(2024, 3, 5))
+
+
+def test_the_day_of_a_study_without_date_is_that_of_the_acquisition(tmp_path):
+    headers = read_headers(tmp_path, AcquisitionTime="000000", AcquisitionDate="20240306", StudyDate="")
+    assert headers.study_date == date(2024, 3, 6)
+
+
+def test_a_zeroed_time_gives_way_to_one_that_is_left(tmp_path):
+    tags = {"AcquisitionTime": "000000", "ContentDate": "20240305", "ContentTime": "101800"}
+    assert read_headers(tmp_path, **tags).taken.isoformat() == "2024-03-05T10:18:00"

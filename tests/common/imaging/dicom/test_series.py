@@ -209,13 +209,39 @@ def test_two_patients_in_one_folder_are_not_guessed_and_not_named(archive):
 
 def test_an_only_series_is_read_and_looked_at_if_the_rule_would_not_pick_it(archive):
     archive.add("Head bone", ConvolutionKernel="H60s")
-    assert choose(archive.root) == ("series1", ())
     name, [note] = choose(archive.root, THINNEST)
     assert (name, note.level) == ("series1", Level.LOOK)
-    assert "kernel H60s is sharp" in note.what
+    assert "does not fit the rule of site.toml: kernel H60s is sharp" in note.what
 
 
-def test_one_file_names_its_series_whatever_the_rule(archive):
+@pytest.mark.parametrize("rule", [NO_RULE, SeriesRule(description="head*")])
+@pytest.mark.parametrize("others", [0, 1])
+@pytest.mark.parametrize("named", [False, True])
+def test_a_sharp_kernel_is_looked_at_if_no_rule_wished_for_it(archive, rule, others, named):
+    path = archive.add("Head 1.0", ConvolutionKernel="H60s")
+    for _ in range(others):
+        archive.add("Thorax")
+    if others and rule == NO_RULE:
+        path = path if named else archive.root / "series1"
+    elif not named:
+        path = archive.root
+    chosen = choose_series(path / "000.dcm" if named else path, sort_by_series(path), rule)
+    [what] = [note.what for note in chosen.notes if note.level is Level.LOOK]
+    assert "is not of soft tissue: kernel H60s is sharp" in what
+
+
+@pytest.mark.parametrize("kernel", ["H31s", "X7", ""])
+def test_an_only_series_of_another_kernel_is_not_looked_at(archive, kernel):
+    archive.add("Head", ConvolutionKernel=kernel)
+    assert choose(archive.root) == ("series1", ())
+
+
+def test_a_sharp_kernel_that_the_rule_names_is_not_looked_at(archive):
+    archive.add("Head", ConvolutionKernel="H60s")
+    assert choose(archive.root, SeriesRule(kernel="h60*")) == ("series1", ())
+
+
+def test_one_file_names_its_series_and_what_the_rule_says_against_it_is_looked_at(archive):
     archive.add("Head 1", SliceThickness=1)
     named = archive.add("Head bone", ConvolutionKernel="H60s")
     flat = archive.root / "flat"
@@ -224,9 +250,10 @@ def test_one_file_names_its_series_whatever_the_rule(archive):
         path.rename(flat / f"{path.parent.name}-{path.name}")
     chosen = choose_series(flat / f"{named.name}-000.dcm", sort_by_series(flat), THINNEST)
     assert {instance.path.name.split("-")[0] for instance in chosen.instances} == {named.name}
-    [note] = chosen.notes
-    assert note.level is Level.KNOW
+    note, contradiction = chosen.notes
+    assert (note.level, contradiction.level) == (Level.KNOW, Level.LOOK)
     assert "of 2 CT series the one of the named file" in note.what
+    assert "does not fit the rule of site.toml: kernel H60s is sharp" in contradiction.what
 
 
 def test_a_multi_frame_series_is_judged_by_its_groups(archive):
@@ -279,3 +306,13 @@ def test_kernels_of_each_manufacturer(manufacturer, soft, sharp):
 )
 def test_an_unknown_kernel_is_neither(kernel, manufacturer):
     assert is_soft_tissue_kernel(kernel, manufacturer) is None
+
+
+@pytest.mark.parametrize("rule", [NO_RULE, THINNEST])
+def test_slices_that_an_anonymiser_made_series_of_their_own_are_called_so(archive, rule):
+    for _ in range(3):
+        archive.add("Head 5.0", slices=1)
+    said = refuse(archive.root, rule)
+    assert "3 CT series of one slice each" in said
+    assert "-> export again with a SeriesInstanceUID that all slices of a series share" in said
+    assert "name one file" not in said

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.errors import ScanError
+from common.errors import Level, ScanError
 from common.imaging.dicom.slices import SlicePosition, order_slices
 
 NORMAL = np.array([0.0, -0.6, 0.8])
@@ -87,3 +87,35 @@ def test_contiguous_slices_of_two_thicknesses_are_a_protocol(thin, thick, thin_m
 def test_what_only_resembles_a_two_thickness_protocol_is_refused(heights, thickness):
     with pytest.raises(ScanError, match="missing|uneven"):
         order_slices(Path("ct"), stack(heights, thickness), NORMAL)
+
+
+def test_slices_further_apart_than_they_are_thick_are_to_be_looked_at():
+    """Every second slice is missing: the steps are even, and only the thickness tells."""
+    sparse = order_slices(Path("ct"), stack([10.0 * index for index in range(8)], [5.0] * 8), NORMAL)
+    (note,) = sparse.notes
+    assert note.level is Level.LOOK
+    assert "10 mm apart and are 5 mm thick" in note.what
+
+
+@pytest.mark.parametrize("thickness", [[5.0] * 8, [3.5] * 8, [10.0] * 8, [0.0] * 8, None])
+def test_contiguous_overlapping_and_slightly_parted_slices_are_usual(thickness):
+    assert order_slices(Path("ct"), stack([5.0 * index for index in range(8)], thickness), NORMAL).notes == ()
+
+
+def test_the_thinner_part_of_a_protocol_may_lack_every_second_slice():
+    heights = [*range(0, 40, 5), *range(45, 105, 10)]
+    thickness = [2.5] * 8 + [10.0] * 6
+    notes = order_slices(Path("ct"), stack(heights, thickness), NORMAL).notes
+    assert [note.level for note in notes] == [Level.KNOW, Level.LOOK]
+    assert "5 mm apart and are 2.5 mm thick" in notes[1].what
+
+
+def test_three_thicknesses_are_named_and_not_denied():
+    heights = [
+        *range(30),
+        *(30 + 2.5 * index for index in range(10)),
+        *(55 + 5 * index for index in range(12)),
+    ]
+    with pytest.raises(ScanError, match=r"Slice Thickness of 1, 2\.5, 5 mm in turn") as refusal:
+        order_slices(Path("ct"), stack(heights, [1.0] * 30 + [2.5] * 10 + [5.0] * 12), NORMAL)
+    assert "does not change" not in str(refusal.value)

@@ -54,7 +54,7 @@ def test_labels_that_a_program_scaled_are_rounded_and_said_to_be(tmp_path, scan,
 
 @pytest.mark.parametrize("slope", [0.98, 1.02, 0.5])
 def test_labels_farther_than_a_hundredth_from_a_whole_number_are_refused(tmp_path, scan, slope):
-    with pytest.raises(ScanError, match=f"unknown label.* {slope:g}"):
+    with pytest.raises(ScanError, match=f"unknown label.* {slope:g}.* -> save the mask as labels"):
         read(write(tmp_path / "m.nii.gz", DRAWN, scan, slope, 0.0), scan)
 
 
@@ -67,3 +67,13 @@ def test_probabilities_are_named_for_what_they_are(tmp_path, scan):
 def test_only_labels_of_the_site_are_known_after_rounding(tmp_path, scan):
     with pytest.raises(ScanError, match=r"unknown label\(s\) 2"):
         read(write(tmp_path / "m.nii.gz", DRAWN, scan, 0.996, 0.0), scan, MaskLabels((1,), ()))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "said"),
+    [(np.int8, "255 became -1 -> save the mask as unsigned"), (np.int16, "labels are 0 and above")],
+)
+def test_numbers_below_zero_are_not_to_be_named_in_site_toml(tmp_path, scan, dtype, said):
+    with pytest.raises(ScanError, match=said) as refusal:
+        read(write(tmp_path / "m.nii.gz", -DRAWN.clip(0, 1).astype(dtype), scan), scan)
+    assert "site.toml" not in str(refusal.value)

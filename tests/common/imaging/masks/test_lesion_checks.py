@@ -63,11 +63,26 @@ def test_an_ich_is_not_saved_by_the_ivh_beside_it(scan):
         check_lesion(MASK, labels, scan)
 
 
-@pytest.mark.parametrize(("hu", "noted"), [(20, True), (34, True), (35, False), (100, False), (120, True)])
+@pytest.mark.parametrize(("hu", "noted"), [(20, True), (34, True), (41, False), (100, False), (120, True)])
 def test_an_unusual_median_of_the_ich_is_to_be_looked_at(scan, hu, noted):
     scan.voxels[4:7, 50:60, 50:60] = hu
     notes = check_lesion(MASK, mark(), scan)
     assert [note.level for note in notes] == [Level.LOOK] * noted
+
+
+@pytest.mark.parametrize(("contrast", "noted"), [(0, True), (7, True), (8, False)])
+def test_an_ich_no_brighter_than_its_surroundings_is_to_be_looked_at(scan, contrast, noted):
+    """A mask on healthy brain, which some scanners show at 36 HU and more."""
+    scan.voxels[4:7, 40:70, 40:70] = 36
+    scan.voxels[4:7, 50:60, 50:60] = 36 + contrast
+    notes = check_lesion(MASK, mark(), scan)
+    assert [note.level for note in notes] == [Level.LOOK] * noted
+    assert all("no brighter than its surroundings" in note.what for note in notes)
+
+
+def test_blood_of_50_hu_is_not_held_against_its_surroundings(scan):
+    scan.voxels[4:7, 40:70, 40:70] = 50
+    assert check_lesion(MASK, mark(), scan) == ()
 
 
 def test_a_dark_hematoma_with_clots_is_for_information(scan):

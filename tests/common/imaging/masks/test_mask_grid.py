@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - as its own documentation does
 
-from common.errors import Level
+from common.errors import Level, ScanError
+from common.imaging.geometry import Geometry
 from common.imaging.masks.labels import MaskLabels
 from common.imaging.masks.mask import Mask, read_mask
 from common.imaging.scan import Scan
@@ -111,3 +112,41 @@ def test_equal_labels_in_other_files_have_one_digest_and_others_another(tmp_path
 
     assert first.digest == again.digest
     assert len({first.digest, moved.digest, relabelled.digest}) == 3
+
+
+@pytest.mark.parametrize(
+    ("slices", "said"), [(9, "1 slice(s) more than the CT: the CT"), (8, ""), (10, "2 ")]
+)
+def test_a_ct_without_its_last_slices_is_recognized(tmp_path, scan, slices, said):
+    values = np.zeros((slices, 40, 40), dtype=np.uint8)
+    values[2:4, 10:20, 10:20] = 1
+    looks = [note.what for note in read(write(tmp_path / "m.nrrd", values, scan), scan).notes]
+    assert len(looks) == bool(said)
+    assert all(
+        f"; the mask has {said}" in what and "the CT may lack slices at its end" in what for what in looks
+    )
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_mask_whose_axis_runs_the_other_way_is_said_to_be(tmp_path, geometry_of, axis):
+    """Mirrored at the origin of coordinates, as a wrong sign in the matrix of NIfTI does."""
+    geometry = geometry_of(shape=SHAPE, spacing_mm=SPACING_MM)
+    sizes = np.array(SPACING_MM) * (np.array(SHAPE[::-1]) - 1)
+    first = -sizes / 2 + 0.75
+    placed = Geometry(40, 40, SPACING_MM[:2], geometry.axes, geometry.offsets_mm + first)
+    scan = Scan(tmp_path / "ct", np.full(SHAPE, 60, np.int16), placed)
+    values = np.zeros(SHAPE, dtype=np.uint8)
+    values[3:5, 15:22, 15:22] = 1
+    shift = np.zeros(3)
+    shift[axis] = -1.5
+    (note,) = read(write(tmp_path / "m.nrrd", values, scan, shift_mm=shift), scan).notes
+    name = ("left-right", "front-back", "head-foot")[axis]
+    assert f"their first voxels are 1.5 mm apart, as if the mask's {name} axis ran the other way" in note.what
+    (note,) = read(write(tmp_path / "n.nrrd", values, scan, shift_mm=shift / 2), scan).notes
+    assert "0.75 mm apart):" in note.what
+
+
+def test_a_mask_that_is_mirrored_out_of_its_ct_is_said_to_be(tmp_path, scan):
+    values = np.ones(SHAPE, dtype=np.uint8)
+    with pytest.raises(ScanError, match="as if the mask's head-foot axis ran the other way"):
+        read(write(tmp_path / "m.nrrd", values, scan, shift_mm=(0, 0, -17.5)), scan)

@@ -118,7 +118,17 @@ def test_numbers_count_where_no_name_is_known(tmp_path, scan):
     path = write(tmp_path / "a.seg.nrrd", [EXPECTED], [describe("Segment_1", 1), describe("Segment_2", 2)])
     mask = read(path, scan)
     assert np.array_equal(mask.voxels, EXPECTED)
-    assert mask.notes == ()
+    (note,) = mask.notes
+    assert note.level is Level.LOOK
+    assert f"'Segment_1', number 1, as ICH ({mask.measured.ich_ml:.1f} ml)" in note.what
+    assert f"'Segment_2', number 2, as IVH ({mask.measured.ivh_ml:.1f} ml)" in note.what
+
+
+def test_an_empty_segment_of_a_known_name_forbids_to_go_by_numbers(tmp_path, scan):
+    """By number, what was drawn in the wrong segment would be IVH."""
+    named = [describe("ICH", 1), describe("Segment_2", 2)]
+    path = write(tmp_path / "a.seg.nrrd", [ICH * np.uint8(2)], named)
+    assert "'Segment_2' (SCT:85756007) is not known" in refuse(path, scan)
 
 
 def test_a_mixture_of_known_and_unknown_names_is_refused(tmp_path, scan):
