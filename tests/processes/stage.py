@@ -74,9 +74,15 @@ def family(child: Child) -> list[psutil.Process]:
 
 def named(child: Child, word: str) -> psutil.Process:
     """The descendant that runs this program or command."""
-    return next(
-        process for process in family(child) if any(Path(part).name == word for part in process.cmdline())
-    )
+    return next(process for process in family(child) if word in command_of(process))
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    """Names in its command; none when it has ended, reaped or not."""
+    try:
+        return [Path(part).name for part in process.cmdline()]
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return []
 
 
 @dataclass
