@@ -4,20 +4,26 @@ BIN := .venv/bin
 STAMP := .venv/.complete
 export RHE_RUN ?= runs/demo
 
-.PHONY: setup demo test quick attacks check format bench clean
+.PHONY: setup pinned demo test quick attacks check format bench clean
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
 
+# Only files whose SHA-256 is known are installed (`make pinned` writes the lists anew); no other is downloaded or run.
 # PyRadiomics 3.0.1 builds only with numpy and setuptools present and without build isolation.
-$(STAMP): pyproject.toml constraints.txt
+# An index without torch's build for the CPU alone has the one for CUDA, which needs CUDA's libraries.
+INSTALL := $(BIN)/python -m pip install --quiet --no-deps
+$(STAMP): pyproject.toml $(wildcard deploy/pinned/*.txt)
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt numpy setuptools wheel cython versioneer hatchling editables
-	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation pyradiomics
-	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation --editable . --group dev
+	$(INSTALL) --require-hashes --only-binary :all: -r deploy/pinned/wheels.txt
+	$(INSTALL) --require-hashes --no-build-isolation -r deploy/pinned/sources.txt
+	$(INSTALL) --require-hashes -r deploy/pinned/cpu.txt || $(INSTALL) --require-hashes -r deploy/pinned/cuda.txt
+	$(INSTALL) --no-build-isolation --editable .
+	$(BIN)/python -m pip check
 	touch $(STAMP)
+
+pinned: setup
+	$(BIN)/python -m tests.house.pinned
 
 demo: setup
 	$(BIN)/rhe-simulate demo --out $(RHE_RUN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +24,12 @@ StateFolder = Annotated[
     Path | None,
     typer.Option(help="Where keys, cache and logs are kept; by default .rhe in the site's folder."),
 ]
+LinkState = Annotated[
+    Path | None,
+    typer.Option(
+        help="Where the link keeps its key and log; by default .rhe-link beside .rhe, or as chosen at init."
+    ),
+]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON object with every finding, and nothing else.")
 ]
@@ -33,16 +40,33 @@ def init(
     folder: SiteFolder,
     invitation: Annotated[Path, typer.Option(help="The file that the coordinator sent.")],
     state: StateFolder = None,
+    link_state: LinkState = None,
+    engine_user: Annotated[
+        str | None, typer.Option(help="User of the engine, as root; by default rhe-engine if it exists.")
+    ] = None,
+    link_user: Annotated[
+        str | None, typer.Option(help="User of the link, as root; by default rhe-link if it exists.")
+    ] = None,
+    same_user: Annotated[bool, typer.Option("--same-user", help="Keep both folders as this user.")] = False,
 ) -> None:
     """Join a study: make this site's key and the card to send back."""
     from client.membership.membership import join_study
+    from client.membership.site_users import choose_users
+    from common.runtime.accounts import act_as
 
-    member = join_study(folder, _choose_state(folder, state), invitation)
+    users = choose_users(engine_user, link_user, same_user=same_user)
+    chosen = None if link_state is None else link_state.absolute()
+    member = join_study(folder, _choose_state(folder, state).absolute(), invitation, chosen, users)
     from common.messages.enrolment import SiteCard, load_handout
 
-    print(f"the invitation's fingerprint, to compare on the phone: {member.invitation.fingerprint()}")
-    print(f"send {member.card} to the coordinator")
-    print(f"its fingerprint, to compare on the phone: {load_handout(member.card, SiteCard).fingerprint()}")
+    with act_as(users.engine):
+        print(f"the invitation's fingerprint, to compare on the phone: {member.invitation.fingerprint()}")
+        card = load_handout(member.card, SiteCard)
+        print(f"send {member.card} to the coordinator")
+    print(f"the card's fingerprint, to compare on the phone: {card.fingerprint()}")
+    if users.are_two:
+        print(f"engine: user {users.engine.name}, {member.state}")
+        print(f"link: user {users.link.name}, {member.link.root}")
     print(f"then: rhe-client approve {folder}")
 
 
@@ -75,31 +99,47 @@ def approve(
 def start(
     folder: SiteFolder,
     state: StateFolder = None,
+    link_state: LinkState = None,
     address: Annotated[
         str | None,
         typer.Option(help="HOST:PORT of the coordinator, if it is not the invitation's (e.g. a proxy)."),
     ] = None,
+    same_user: Annotated[
+        bool,
+        typer.Option(
+            "--same-user",
+            help="Run engine and link as one user: whoever takes over the link can read patients' files.",
+        ),
+    ] = False,
 ) -> None:
-    """Connect to the study and answer its requests, until Ctrl-C."""
+    """Connect to the study and answer its requests, until Ctrl-C; as root, as the site's two users."""
     from client.link.supervise import keep_site
 
-    keep_site(_find_member(folder, state), address, lambda line: print(line, flush=True))
+    member = _place_member(folder, state, link_state)
+    keep_site(member, address, lambda line: print(line, flush=True), same_user=same_user)
 
 
 @app.command(hidden=True)
-def engine(folder: SiteFolder, state: StateFolder = None) -> None:
-    """Answer requests at the site's socket; `start` runs this."""
+def engine(
+    folder: SiteFolder,
+    state: StateFolder = None,
+    socket: Annotated[Path | None, typer.Option(help="Where the engine listens.")] = None,
+) -> None:
+    """Answer requests at the site's socket; `start` or a service runs this as the engine's user."""
     import signal
 
     from rich.progress import Progress
 
     from client.link.service import listen, wait_forever
+    from common.plan.message_size import largest_message
+    from common.runtime.accounts import close_to_others
 
+    close_to_others()
     # Every file is written completely or not at all, so the engine need not finish a training before it ends.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     member = _find_member(folder, state)
-    plan = member.read_approved_plan()
+    plan, users = member.read_approved_plan(), member.users
     from client.engine import open_engine
     from client.membership.roster import make_hiding_party
 
@@ -107,8 +147,47 @@ def engine(folder: SiteFolder, state: StateFolder = None) -> None:
         folder, plan, member.invitation.coordinator_key(), member.state, Progress(disable=True)
     )
     opened.party = make_hiding_party(member)
-    with listen(opened.handle, member.socket):
+    opened.users = "two users" if users.are_two else "one user"
+    with listen(opened.handle, socket or member.socket, largest_message(plan), users.link):
         wait_forever()
+
+
+@app.command(hidden=True)
+def link(
+    link_folder: Annotated[Path, typer.Argument(help="The link's folder, which `init` made.")],
+    engine: Annotated[Path, typer.Option(help="The socket where the engine listens.")],
+    address: Annotated[str | None, typer.Option(help="HOST:PORT, if not the invitation's.")] = None,
+    client_certificate: Annotated[
+        Path | None, typer.Option(help="For a gateway that asks; by default client.crt of the folder.")
+    ] = None,
+    client_key: Annotated[
+        Path | None, typer.Option(help="The certificate's key; by default client.key of the folder.")
+    ] = None,
+) -> None:
+    """Carry messages between coordinator and engine; `start` or a service runs this as the link's user."""
+    import logging
+    from datetime import UTC, datetime
+
+    from client.link.carry import keep_link
+    from client.link.connection import open_socket_link
+    from client.link.credentials import ClientCertificate, open_door
+    from client.link.session_file import SessionFile
+    from client.membership.link_folder import LinkFolder
+    from common.runtime.accounts import close_to_others
+
+    def say(line: str) -> None:
+        print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {line}", flush=True)
+
+    close_to_others()
+    for library in ("httpx", "flwr"):  # a line for each call; colour codes
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    if (client_certificate is None) != (client_key is None):
+        raise typer.BadParameter("--client-certificate and --client-key go together")
+    shown = client_certificate and client_key and ClientCertificate(client_certificate, client_key)
+    folder = LinkFolder(link_folder.absolute())
+    settings, door = folder.load(), open_door(folder, address, shown)
+    socket = open_socket_link(str(engine), settings.largest_message, engine_uid=settings.engine_uid)
+    keep_link(door, SessionFile(folder.root / "session"), socket, say)
 
 
 @app.command()
@@ -189,7 +268,7 @@ def prepare(
     from common.runtime.storage import make_private_folder
     from common.runtime.terminal import make_progress_bar
 
-    root = make_private_folder(_choose_state(folder, state))
+    root = make_private_folder(_find_state(folder, state))
     study = load_plan(plan) if plan else _find_member(folder, state).invitation.study_plan()
     refusal: CohortError | SiteError | None = None
     try:
@@ -217,10 +296,25 @@ def _choose_state(folder: Path, state: Path | None) -> Path:
     return state or folder / STATE
 
 
-def _find_member(folder: Path, state: Path | None) -> Membership:
+def _find_state(folder: Path, state: Path | None) -> Path:
+    """The state's folder; root goes on as its owner, for good, so that the engine can read what is made."""
+    from common.runtime.accounts import account_of, become
+
+    chosen = _choose_state(folder, state).resolve()
+    if os.geteuid() == 0 and chosen.is_dir():
+        become(account_of(chosen.stat().st_uid))
+    return chosen
+
+
+def _place_member(folder: Path, state: Path | None, link_state: Path | None = None) -> Membership:
     from client.membership.membership import Membership
 
-    return Membership(folder.resolve(), _choose_state(folder, state).resolve())
+    chosen = None if link_state is None else link_state.absolute()
+    return Membership(folder.resolve(), _choose_state(folder, state).resolve(), chosen)
+
+
+def _find_member(folder: Path, state: Path | None) -> Membership:
+    return _place_member(folder, _find_state(folder, state))
 
 
 @app.command()
@@ -260,7 +354,7 @@ def audit(
     from client.release.audit import make_audit_tables
     from client.release.ledger import Ledger
 
-    ledger = Ledger(_choose_state(folder, state) / "ledger")
+    ledger = Ledger(_find_state(folder, state) / "ledger")
     lines = ledger.read_lines()
     if not verify:
         for table in make_audit_tables(lines):
@@ -283,7 +377,7 @@ def explain(
     from common.runtime.storage import make_private_folder
     from common.runtime.terminal import make_progress_bar
 
-    root = make_private_folder(_choose_state(folder, state))
+    root = make_private_folder(_find_state(folder, state))
     study = load_plan(plan) if plan else _find_member(folder, state).invitation.study_plan()
     with make_progress_bar() as progress:
         print(explain_site(folder, study, model, root, progress))

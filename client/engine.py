@@ -46,10 +46,11 @@ from common.errors import (
 )
 from common.hiding.rounds import validate_nobody
 from common.messages.groups import groups_of
-from common.messages.headers import Operation, ReplyHeader, RequestHeader
+from common.messages.headers import LinkUsers, Operation, ReplyHeader, RequestHeader
 from common.messages.protocol import Reply, Request, decode_request, encode_reply
 from common.plan.study import StudyPlan
 from common.runtime.machine import bind_threads
+from common.runtime.storage import make_private_folder
 from common.secagg.wire.frames import is_sealed
 from common.stats.contract import Summary
 from common.stats.minima import minima_of
@@ -78,6 +79,8 @@ class SiteEngine:
         Shows what takes long.
     party : HidingParty, optional
         Who the site is in the protocol that hides sums.
+    users : {"one user", "two users"} or None
+        Whether the link, which has the network, runs as another user; None where there is no link.
     """
 
     folder: Path
@@ -87,6 +90,7 @@ class SiteEngine:
     state: Path
     progress: Progress
     party: HidingParty | None = None
+    users: LinkUsers | None = None
     _samples: SiteSamples | None = field(default=None, repr=False)
 
     def handle(self, message: bytes) -> bytes:
@@ -236,7 +240,8 @@ class SiteEngine:
             self._write_refusals(tuple(find_breaches(self.settings, self.folder, self.plan)))
             raise
         device = pick_device(self.settings.device)
-        return self._make_reply(facts=describe_environment(device, self.settings))
+        facts = describe_environment(device, self.settings)
+        return self._make_reply(facts=facts.model_copy(update={"users": self.users}))
 
     def prepare(self, _: Request) -> Reply:
         """The flow chart of this site's patients, and how they are divided."""
@@ -330,7 +335,9 @@ def open_engine(
         If the folder or its site.toml is unusable.
     PlanError
         If the plan has no site of this name.
+    StorageError
+        If the state cannot be made.
     """
     settings = load_site(folder)
     plan.site(settings.name)
-    return SiteEngine(folder, settings, plan, coordinator, state, progress)
+    return SiteEngine(folder, settings, plan, coordinator, make_private_folder(state), progress)

@@ -31,6 +31,7 @@ def init_office(
 ) -> None:
     """Make keys, certificates and the invitation for hospitals."""
     from common.messages.enrolment import Invitation, load_handout
+    from common.secagg.crypto.keys import decode_public_key, fingerprint
     from server.provision.office import OfficeSettings, create_office
     from server.provision.signing import read_public_key
 
@@ -38,8 +39,12 @@ def init_office(
     office = create_office(folder, plan, OfficeSettings(host=host, port=port), signer)
     invitation = load_handout(office.invitation, Invitation)
     print(f"plan {office.plan.digest()[:12]}: {office.plan.name}")
+    if signer:
+        print(
+            f"the authority's fingerprint, to compare on the phone: {fingerprint(decode_public_key(signer))}"
+        )
     print(f"hand {office.invitation} to {', '.join(office.plan.site_names)}")
-    print(f"its fingerprint, to compare on the phone: {invitation.fingerprint()}")
+    print(f"the invitation's fingerprint, to compare on the phone: {invitation.fingerprint()}")
 
 
 @app.command("enrol")
@@ -77,14 +82,14 @@ def propose_or_install_roster(
         path = out or folder / "study.proposal"
         proposal = propose_roster(office, path)
         print(f"hand {path} to the authority: rhe-authority sign FOLDER {path.name}")
-        print(f"its fingerprint, to compare on the phone: {proposal.fingerprint()}")
+        print(f"the proposal's fingerprint, to compare on the phone: {proposal.fingerprint()}")
         return
     installed = install_roster(office, signed)
     print(
         f"roster {installed.version} of {len(installed.sites)} sites; a sum needs {installed.minimum} of them"
     )
     print(f"hand {office.roster_file} to every site: rhe-client approve FOLDER --roster study.roster")
-    print(f"its fingerprint, to compare on the phone: {installed.fingerprint}")
+    print(f"the roster's fingerprint, to compare on the phone: {installed.fingerprint}")
 
 
 @app.command("waive")
@@ -107,17 +112,67 @@ def serve_hospitals(
         int | None,
         typer.Option(min=1, max=65535, help="Port from now on; hospitals then need start --address."),
     ] = None,
+    gateway: Annotated[
+        str,
+        typer.Option(
+            help="What hospitals reach: nginx (started here), external (your own proxy on this machine), "
+            "or loopback (nobody but this machine)."
+        ),
+    ] = "nginx",
+    client_authority: Annotated[
+        Path | None,
+        typer.Option(help="nginx: admit only hospitals with a certificate of this authority (PEM)."),
+    ] = None,
 ) -> None:
-    """Run the SuperLink that hospitals connect to, until Ctrl-C."""
+    """Run the SuperLink and the gateway that hospitals connect to, until Ctrl-C."""
+    from functools import partial
+
+    from server.gateway.modes import choose_mode, open_gateway
     from server.process.supervise import keep_superlink
     from server.provision.office import open_office
 
+    mode = choose_mode(gateway)
     office = open_office(folder)
-    keep_superlink(office.change_port(port) if port else office, lambda line: print(line, flush=True))
+    keep_superlink(
+        office.change_port(port) if port else office,
+        lambda line: print(line, flush=True),
+        partial(open_gateway, mode=mode, client_authority=client_authority),
+        on_loopback=mode.on_loopback,
+    )
+
+
+@app.command("gateway")
+def print_gateway(
+    folder: StudyFolder,
+    listen: Annotated[str, typer.Option(help="PORT or ADDRESS:PORT that hospitals reach.")] = "443",
+    client_certificates: Annotated[
+        bool,
+        typer.Option("--client-certificates", help="Admit only hospitals with a certificate of clients.crt."),
+    ] = False,
+) -> None:
+    """Print the configuration of your own nginx, for start --gateway external."""
+    from server.gateway.nginx_configuration import write_external_configuration
+    from server.provision.office import open_office
+
+    text = write_external_configuration(
+        open_office(folder), listen, with_client_certificates=client_certificates
+    )
+    print(text, end="")
+
+
+@app.command("superlink", hidden=True)
+def serve_flower(
+    folder: StudyFolder, on_loopback: Annotated[bool, typer.Option("--on-loopback")] = False
+) -> None:
+    """Serve Flower's SuperLink on the folder's sockets; `start` runs this."""
+    from server.process.superlink_service import serve_superlink
+    from server.provision.office import open_office
+
+    serve_superlink(open_office(folder), on_loopback=on_loopback)
 
 
 @app.command("run")
-def run_ordered_study(
+def run_study(
     folder: StudyFolder,
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, results.json and report.html.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted study.")] = False,
@@ -128,17 +183,10 @@ def run_ordered_study(
     patience: Annotated[float, typer.Option(min=1, help="Seconds to wait for sites to connect.")] = 180.0,
 ) -> None:
     """Run the study to its end on the hospitals that are connected."""
-    from server.process.job import Order
-    from server.process.supervise import run_on_superlink
+    from server.process.order import Order, perform_order
     from server.provision.office import open_office
 
-    order = Order(
-        out=out.resolve(),
-        resume=resume,
-        pretrained=pretrained.resolve() if pretrained else None,
-        patience_s=patience,
-    )
-    run_on_superlink(open_office(folder), order, lambda line: print(line, flush=True)).raise_if_failed()
+    perform_order(open_office(folder), Order(out.resolve(), resume, pretrained, patience))
     print(out / "results.json")
     print(out / "report.html")
 

@@ -10,6 +10,7 @@ from rich.progress import Progress
 
 from common.errors import PlanError
 from common.runtime.machine import bind_threads
+from common.runtime.storage import make_private_folder
 from server.exchange import Exchange
 from server.phases.admission import admit_sites
 from server.phases.agreement import compare_readings
@@ -106,6 +107,9 @@ def _start_clock(exchange: Exchange, run: StudyRun) -> PhaseClock:
     journal = open_journal(run.journal)
     clock = start_clock(exchange.traffic, journal, read_own_versions(), earlier=begun and not journal.runs)
     exchange.on_round = clock.note
+    if run.plan.hides_sums:
+        # It holds each site's answers, also those that the report suppresses
+        make_private_folder(run.protocol)
     return clock
 
 

@@ -35,6 +35,9 @@ from server.reasons import SiteFailureError
 _log = logging.getLogger(__name__)
 
 _POLL_S = 1.0
+"""Longest pause between two looks for answers, in seconds."""
+_HASTE_S = 0.01
+_MEET_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ class Exchange:
                     f"after {patience_s:.0f} s these sites are not connected: {missing} -> "
                     "start `rhe-client start` there, then run the study again with --resume"
                 )
-            time.sleep(_POLL_S)
+            time.sleep(_MEET_S)
         return dict(sorted(replies.items()))
 
     def ask(
@@ -306,7 +309,7 @@ class Exchange:
     def _collect(self, messages: Mapping[str, int], deadline: float, *, insist: bool) -> dict[int, Reply]:
         replies: dict[int, Reply] = {}
         waiting = set(messages)
-        pause_s = 0.0
+        begun = time.monotonic()
         while waiting:
             answers = list(self.grid.pull_messages(sorted(waiting)))
             for answer in answers:
@@ -321,9 +324,9 @@ class Exchange:
                     f"no answer within {self.plan.federation.timeout_s:.0f} s from {names} -> "
                     "see that the site is running, then run the study again with --resume"
                 )
-            pause_s = 0.0 if answers else min(_POLL_S, pause_s + 0.05)
-            if waiting and pause_s:
-                time.sleep(pause_s)
+            if waiting and not answers:
+                # A tenth of what it has taken already: so no answer is much later for it
+                time.sleep(min(_POLL_S, max(_HASTE_S, (time.monotonic() - begun) / 10)))
         return replies
 
     def _add_reply(self, replies: dict[int, Reply], answer: Message, node: int, *, insist: bool) -> None:

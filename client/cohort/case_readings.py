@@ -11,7 +11,7 @@ from client.cohort.cases import CaseReadings, MeasuredPatient
 from client.cohort.intake import Intake
 from client.cohort.lost_readings import LostReading, describe_lost_reading
 from client.cohort.radiomics import extract_site
-from client.cohort.scan_notes import locate_patient
+from client.cohort.refusals import locate_patient
 from client.cohort.scans import SitePreparation
 from common.cohort.outcome import Volumes
 from common.cohort.patient import Patient

@@ -70,6 +70,38 @@ class MeasuredPatient:
 
 
 @dataclass(frozen=True)
+class RefusedCase:
+    """A patient who cannot be used, with what could be read all the same.
+
+    Attributes
+    ----------
+    patient : Patient
+        The row of the table, as far as it can be read.
+    entries : mapping of Time to CachedScan
+        The scans that were read, by time.
+    views : mapping of Time to Overview
+        Pictures of scans whose masks are refused.
+    shares : bool
+        Whether another row names the same files.
+    """
+
+    patient: Patient
+    entries: Mapping[Time, CachedScan] = field(default_factory=dict, hash=False)
+    views: Mapping[Time, Overview] = field(default_factory=dict, hash=False, compare=False)
+    shares: bool = False
+
+    def read_overview(self, time: Time) -> Overview | None:
+        """The slice with the largest lesion, or one of the scan alone; None if it was not drawn.
+
+        Raises
+        ------
+        StorageError
+            If the cache was damaged since it was checked.
+        """
+        return self.views.get(time) or _load_overview(self.entries.get(time))
+
+
+@dataclass(frozen=True)
 class MeasuredSite:
     """What reading a site's scans gave.
 
@@ -78,14 +110,17 @@ class MeasuredSite:
     cases : tuple of MeasuredPatient
         Those who can be used, sorted by identifier.
     refusals : tuple of PatientRefusal
-        Why others cannot; a patient can have several.
+        Why others cannot, by their scans; a patient can have several.
     notes : tuple of Finding
-        On scans and masks of those who can.
+        On scans and masks.
+    refused : tuple of RefusedCase
+        Those who cannot be used, and whose scans were read all the same; in the table's order.
     """
 
     cases: tuple[MeasuredPatient, ...] = ()
     refusals: tuple[PatientRefusal, ...] = ()
     notes: tuple[Finding, ...] = ()
+    refused: tuple[RefusedCase, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -162,10 +197,7 @@ class PreparedCase:
         StorageError
             If the cache was damaged since it was checked.
         """
-        entry = self.entry if time == "baseline" else self.followup_entry
-        if entry is None or not entry.paths.keys() >= set(OVERVIEW_ARRAYS):
-            return None
-        return Overview(*(_load_array(entry.paths[name]) for name in OVERVIEW_ARRAYS))
+        return _load_overview(self.entry if time == "baseline" else self.followup_entry)
 
 
 @dataclass(frozen=True)
@@ -188,6 +220,8 @@ class PreparedSite:
         Further masks of patients who are used that cannot be used, and why.
     rows : tuple of Patient
         Every row of the table that can be used.
+    refused : tuple of RefusedCase
+        Patients who were refused, with what could be read of their scans.
     """
 
     settings: SiteSettings
@@ -197,6 +231,7 @@ class PreparedSite:
     notes: tuple[Finding, ...]
     lost: tuple[LostReading, ...] = ()
     rows: tuple[Patient, ...] = ()
+    refused: tuple[RefusedCase, ...] = ()
 
     def report(self, study: str | None = None) -> SiteReport:
         """The report on the site, for people and programs."""
@@ -227,6 +262,19 @@ def stack_inputs(cases: Sequence[PreparedCase], shape: InputShape) -> Pixels:
     for index, case in enumerate(cases):
         inputs[index] = _load_array(case.inputs[shape])
     return inputs
+
+
+def _load_overview(entry: CachedScan | None) -> Overview | None:
+    """The entry's picture; None if it has none.
+
+    Raises
+    ------
+    StorageError
+        If the cache was damaged since it was checked.
+    """
+    if entry is None or not entry.paths.keys() >= set(OVERVIEW_ARRAYS):
+        return None
+    return Overview(*(_load_array(entry.paths[name]) for name in OVERVIEW_ARRAYS))
 
 
 def _load_array(path: Path) -> NDArray[Any]:

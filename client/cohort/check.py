@@ -15,14 +15,18 @@ from client.cohort.case_readings import measure_again
 from client.cohort.cases import MeasuredSite
 from client.cohort.finding_report import ReportSubject, SiteReport, make_report
 from client.cohort.findings import StudiedPatient
-from client.cohort.intake import Intake, inspect_folder
+from client.cohort.intake import Intake, inspect_faulty_folder
+from client.cohort.lesion_outlook import LesionOutlook
 from client.cohort.lost_readings import LostReading
+from client.cohort.outlook_notes import find_featureless_readings, note_outlooks
+from client.cohort.patient_scans import measure_patients
 from client.cohort.scans import SitePreparation
 from client.cohort.site_judgement import judge_site, study_measured
 from client.membership.policy import find_breaches
 from client.membership.salvage import UNNAMED, salvage_site
 from client.membership.site import SITE_FILE, SiteSettings
-from common.errors import CohortError, Finding
+from common.cohort.patient import Patient
+from common.errors import CohortError, Finding, Level, ScanError
 from common.plan.study import StudyPlan
 
 
@@ -85,12 +89,19 @@ def check_site(folder: Path, progress: Progress, *, pixels: bool, plan: StudyPla
         if site not in plan.site_names:
             settings = settings.model_copy(update={"name": plan.site_names[0]})
     try:
-        intake = inspect_folder(folder, settings, plan)
+        intake = inspect_faulty_folder(folder, settings, plan)
     except CohortError as failure:
-        return Checkup(ReportSubject(site, settings.table, scans_read=False), (*faults, *failure.findings))
+        unread = [_note_unread(settings.table, "the table cannot be read")] if pixels else ()
+        subject = ReportSubject(site, settings.table, scans_read=False)
+        return Checkup(subject, (*faults, *failure.findings), tuple(unread))
     read = _read_scans(intake, progress) if pixels else _trust_table(intake)
+    refusals = [refusal.finding for refusal in (*intake.refusals, *read.site.refusals)]
+    unread = [_note_unread(settings.table, what) for what in _list_unread(intake)] if pixels else []
+    if intake.table.is_refused:
+        subject = ReportSubject(site, settings.table, rows=intake.table.patients, scans_read=pixels)
+        notes = (*unread, *intake.table.notes, *read.site.notes)
+        return Checkup(subject, (*faults, *intake.table.violations, *refusals), notes)
     judged = judge_site(intake, read.studied)
-    refusals = (refusal.finding for refusal in (*intake.refusals, *read.site.refusals))
     losses = (lost.finding for lost in (*intake.lost, *read.lost))
     # A site with too few patients may have them once those who are refused are mended: the cause comes first
     findings = (*faults, *intake.rejected, *refusals, *losses, *judged.stops)
@@ -99,6 +110,18 @@ def check_site(folder: Path, progress: Progress, *, pixels: bool, plan: StudyPla
         site, settings.table, len(read.studied), intake.flow, intake.table.patients, scans_read=pixels
     )
     return Checkup(subject, findings, notes)
+
+
+def _list_unread(intake: Intake) -> Iterator[str]:
+    """Why files are not read that the table may name."""
+    columns = intake.table.unread_files
+    if columns:
+        yield f"the table has no column {' and no column '.join(map(repr, columns))}"
+
+
+def _note_unread(table: str, why: str) -> Finding:
+    what = f"not every scan and mask was read: {why}"
+    return Finding(table, what, "mend the table and check again: there may be more to find", Level.LOOK)
 
 
 def _refuse_plan(settings: SiteSettings, folder: Path, plan: StudyPlan) -> Iterator[Finding]:
@@ -125,9 +148,27 @@ def _trust_table(intake: Intake) -> _CheckedPatients:
 
 def _read_scans(intake: Intake, progress: Progress) -> _CheckedPatients:
     scans = SitePreparation(intake.plan, intake.settings, cache=None)
-    site = scans.measure_patients(intake, progress)
+    site = measure_patients(scans, intake, progress)
     patients = [case.patient for case in site.cases]
     every = {reading for patient in patients for reading in patient.repeated_masks}
     readings = intake.plan.readings if intake.plan else every
     again = measure_again(readings, intake, patients, scans, progress)
-    return _CheckedPatients(study_measured(intake, site.cases), site, again.lost, again.notes)
+    lost, notes = list(again.lost), list(again.notes)
+    if intake.plan is not None:
+        plan, table = intake.plan, intake.settings.table
+        _read_for_suggestions(plan, patients, scans)
+        lost += find_featureless_readings(plan, table, patients, again.repeated, scans.outlooks)
+        notes += note_outlooks(plan, table, patients, scans.outlooks)
+    return _CheckedPatients(study_measured(intake, site.cases), site, tuple(lost), tuple(notes))
+
+
+def _read_for_suggestions(plan: StudyPlan, patients: Sequence[Patient], scans: SitePreparation) -> None:
+    """Read the scans that nothing but the markers' suggestions asks for."""
+    for patient in patients if "agreement" in plan.phases else ():
+        ct, mask = patient.baseline_ct, patient.baseline_mask
+        if ct is None or mask is None or (ct, mask) in scans.outlooks:
+            continue
+        try:
+            scans.measure_mask(ct, mask)
+        except ScanError as refusal:
+            scans.outlooks[ct, mask] = LesionOutlook(no_suggestion=str(refusal))

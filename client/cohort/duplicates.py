@@ -44,6 +44,8 @@ class ScanUse:
 def files_of(path: Path) -> tuple[Path, ...]:
     """The file itself, or every file of a DICOM folder but hidden ones, sorted.
 
+    What is no file, such as a pipe, is left out: opening it may wait for ever. A broken link is listed.
+
     Raises
     ------
     OSError
@@ -54,7 +56,7 @@ def files_of(path: Path) -> tuple[Path, ...]:
     files: list[Path] = []
     for folder, _, names in os.walk(path, onerror=_raise):
         files += [Path(folder, name) for name in names if not name.startswith(".")]
-    return tuple(sorted(files))
+    return tuple(sorted(file for file in files if file.is_file() or not file.exists()))
 
 
 def _raise(failure: OSError) -> None:
@@ -66,7 +68,7 @@ def find_same_scans(uses: Iterable[ScanUse]) -> tuple[tuple[ScanUse, ...], ...]:
 
     A header whose data lie in another file equals only itself; equal voxels are found when scans are read.
     """
-    groups = [tuple(uses)]
+    groups = [tuple(use for use in uses if use.path.is_file() or use.path.is_dir())]
     for fingerprint in (_fingerprint_sizes, _fingerprint_heads, _fingerprint_bytes):
         groups = [part for group in groups for part in _divide(group, fingerprint)]
     return tuple(groups)

@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from enum import Enum, auto
 
-from client.cohort.refusals import PatientRefusal
-from client.cohort.scan_notes import locate_patient
+from client.cohort.refusals import PatientRefusal, locate_patient
 from common.cohort.patient import Patient
 from common.errors import Finding, Level
 from common.imaging.scan import ScanHeaders

@@ -15,8 +15,8 @@ from common.cohort.columns import WantedColumns
 from common.cohort.eligibility import Flow, apply_exclusions, note_exclusions
 from common.cohort.outcome import Expansion, OutcomeDefinition, classify
 from common.cohort.score_columns import find_score_columns
-from common.cohort.table import CohortTable, Patient, read_table
-from common.errors import Finding, SiteError
+from common.cohort.table import CohortTable, Patient, read_faulty_table
+from common.errors import CohortError, Finding, SiteError
 from common.plan.study import StudyPlan
 
 
@@ -77,7 +77,16 @@ class Intake:
     @property
     def usable(self) -> tuple[Patient, ...]:
         """Eligible patients without a finding, in the table's order."""
-        return _keep_usable(self.flow, self.refusals)
+        return _keep_usable(self.table, self.flow, self.refusals)
+
+    @property
+    def unusable(self) -> tuple[Patient, ...]:
+        """Everybody else whom no criterion excludes, as far as the row can be read, in the table's order."""
+        used = {patient.row for patient in self.usable}
+        undecided = (one.patient for one in self.flow.undecided)
+        rejected = (row.readable for row in self.table.rejected)
+        others = (one for one in (*self.flow.included, *undecided, *rejected) if one.row not in used)
+        return tuple(sorted(others, key=lambda patient: patient.row))
 
 
 def inspect_site(folder: Path, plan: StudyPlan | None = None) -> Intake:
@@ -113,13 +122,28 @@ def inspect_folder(folder: Path, settings: SiteSettings, plan: StudyPlan | None 
     Raises
     ------
     CohortError
+        If the table cannot be read at all, or is refused as a whole.
+    """
+    intake = inspect_faulty_folder(folder, settings, plan)
+    if intake.table.is_refused:
+        raise CohortError(intake.table.violations)
+    return intake
+
+
+def inspect_faulty_folder(folder: Path, settings: SiteSettings, plan: StudyPlan | None = None) -> Intake:
+    """As `inspect_folder`; of a table that is refused as a whole nobody is usable.
+
+    Raises
+    ------
+    CohortError
         If the table cannot be read at all.
     """
-    table = read_table(folder / settings.table, root=folder, wanted=_choose_columns(plan))
+    table = read_faulty_table(folder / settings.table, root=folder, wanted=_choose_columns(plan))
     flow = apply_exclusions(table)
-    table = replace(table, notes=(*table.notes, *note_exclusions(table, flow)))
+    if not table.is_refused:
+        table = replace(table, notes=(*table.notes, *note_exclusions(table, flow)))
     refusals = tuple(refuse_patients(table, flow))
-    usable = _keep_usable(flow, refusals)
+    usable = _keep_usable(table, flow, refusals)
     outcome = plan.cohort.outcome if plan else OutcomeDefinition()
     studied = [_study_by_table(patient, outcome) for patient in usable]
     cohort = judge_cohort(
@@ -151,10 +175,11 @@ def _choose_columns(plan: StudyPlan | None) -> WantedColumns:
     return WantedColumns(scores, images=plan.reads_images)
 
 
-def _keep_usable(flow: Flow, refusals: Sequence[PatientRefusal]) -> tuple[Patient, ...]:
+def _keep_usable(table: CohortTable, flow: Flow, refusals: Sequence[PatientRefusal]) -> tuple[Patient, ...]:
     """Eligible patients whom nothing refuses, in the table's order."""
-    refused = {refusal.patient.identifier for refusal in refusals}
-    return tuple(patient for patient in flow.included if patient.identifier not in refused)
+    refused = {refusal.patient.row for refusal in refusals}
+    included = () if table.is_refused else flow.included
+    return tuple(patient for patient in included if patient.row not in refused)
 
 
 def _study_by_table(patient: Patient, definition: OutcomeDefinition) -> StudiedPatient:

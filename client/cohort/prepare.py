@@ -13,6 +13,7 @@ from client.cohort.case_readings import read_site
 from client.cohort.cases import MeasuredPatient, PreparedCase, PreparedSite
 from client.cohort.finding_report import count_levels, describe_counts
 from client.cohort.intake import Intake, inspect_site
+from client.cohort.patient_scans import measure_patients
 from client.cohort.refusals import PatientRefusal
 from client.cohort.scans import SitePreparation, list_input_shapes, name_array
 from client.cohort.site_judgement import judge_site, study_measured
@@ -20,12 +21,12 @@ from client.membership.policy import find_breaches
 from client.membership.site import load_site
 from common.cohort.outcome import classify
 from common.cohort.split import SplitPart
-from common.errors import CohortError, Finding
+from common.errors import CohortError, Finding, Level
 from common.imaging.cache import Cache
 from common.imaging.recipe import InputShape
 from common.plan.study import StudyPlan
 from common.runtime.machine import bind_threads
-from common.runtime.storage import lock_folder
+from common.runtime.storage import lock_folder, make_private_folder
 
 _log = logging.getLogger(__name__)
 
@@ -78,10 +79,9 @@ def refuse_breaches(folder: Path, plan: StudyPlan) -> None:
 
 
 def _prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress) -> PreparedSite:
-    intake = inspect_site(folder, plan)
-    _refuse_site(intake.site_findings, intake, ())
-    with lock_folder(cache):
-        site = SitePreparation(plan, intake.settings, Cache(cache)).measure_patients(intake, progress)
+    intake = _inspect_site(folder, plan)
+    with lock_folder(make_private_folder(cache)):
+        site = measure_patients(SitePreparation(plan, intake.settings, Cache(cache)), intake, progress)
     measured = site.cases
     judged = judge_site(intake, study_measured(intake, measured))
     _refuse_site(judged.stops, intake, site.refusals)
@@ -103,10 +103,32 @@ def _prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress
         notes=(*intake.table.notes, *judged.notes, *site.notes, *readings.notes),
         lost=readings.lost,
         rows=intake.table.patients,
+        refused=site.refused,
     )
     name, counts = intake.settings.name, count_levels((*prepared.findings, *prepared.notes))
     _log.info("prepared site=%s patients=%d findings: %s", name, len(cases), describe_counts(counts))
     return prepared
+
+
+def _inspect_site(folder: Path, plan: StudyPlan) -> Intake:
+    """The site by table and disk.
+
+    Raises
+    ------
+    CohortError
+        If that alone stops it: no scan is read then, which is said.
+    """
+    try:
+        intake = inspect_site(folder, plan)
+        _refuse_site(intake.site_findings, intake, ())
+    except CohortError as failure:
+        if not plan.reads_images:
+            raise
+        what = "scans and masks were not read: the site is refused without them"
+        remedy = "'rhe-client check' lists what is wrong with them too"
+        unread = Finding(load_site(folder).table, what, remedy, Level.KNOW)
+        raise CohortError((*failure.findings, unread)) from None
+    return intake
 
 
 def _make_case(plan: StudyPlan, case: MeasuredPatient, part: SplitPart) -> PreparedCase:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from client.cohort.cases import TIMES, PreparedCase, PreparedSite, Time
+from client.cohort.cases import TIMES, PreparedCase, PreparedSite, RefusedCase, Time
 from client.cohort.completeness import describe_columns
 from client.cohort.finding_report import ReportedFinding, SiteReport, group_alike
 from client.cohort.quality_plots import draw_histogram, draw_volumes
@@ -36,13 +36,13 @@ class SlicePicture:
         "baseline" or "follow-up".
     source : str
         A data URI.
-    ich_ml : float
-        Volume of the ICH on which the outcome rests, at that time.
+    ich_ml : float or None
+        Volume of the ICH on which the outcome rests, at that time; None where nothing rests on it.
     """
 
     time: str
     source: str
-    ich_ml: float
+    ich_ml: float | None
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,28 @@ class PatientLine:
 
 
 @dataclass(frozen=True)
+class RefusedLine:
+    """A patient who is refused, and whose scans can be shown.
+
+    Attributes
+    ----------
+    identifier : str
+        The patient's, as in the cohort table.
+    row : int
+        Of the cohort table, as a spreadsheet shows it.
+    pictures : tuple of SlicePicture
+        The slices with the largest lesion, or one of a scan whose mask is refused.
+    number : int
+        0: the patient has no line in the page's table of volumes.
+    """
+
+    identifier: str
+    row: int
+    pictures: tuple[SlicePicture, ...]
+    number: int = 0
+
+
+@dataclass(frozen=True)
 class Remark:
     """What the page says of one patient or of many alike.
 
@@ -88,12 +110,12 @@ class Remark:
     ----------
     findings : tuple of ReportedFinding
         At least one; several differ in numbers, row and patient alone.
-    patients : tuple of PatientLine
-        Those concerned who are studied, to be shown.
+    patients : tuple of PatientLine or RefusedLine
+        Those concerned whose scans can be shown.
     """
 
     findings: tuple[ReportedFinding, ...]
-    patients: tuple[PatientLine, ...]
+    patients: tuple[PatientLine | RefusedLine, ...]
 
 
 def write_quality_page(prepared: PreparedSite, out: Path, study: str | None = None) -> None:
@@ -121,6 +143,7 @@ def write_quality_page(prepared: PreparedSite, out: Path, study: str | None = No
     every = _choose(report, Level.REFUSED)
     refused = [one for one in every if str(one) not in lost]
     files = {patient.row: dict(patient.files) for patient in prepared.rows}
+    shown = [line for case in prepared.refused if (line := _show_refused(case)).pictures]
     page = {
         "synthetic": prepared.settings.synthetic,
         "flow": prepared.flow,
@@ -128,8 +151,9 @@ def write_quality_page(prepared: PreparedSite, out: Path, study: str | None = No
         "columns": describe_columns([case.patient for case in prepared.cases]),
         "refused": [_name_columns(one, files) for one in refused],
         "refused_rows": _list_rows(refused),
+        "refused_lines": shown,
         "lost": [_name_columns(one, files) for one in every if str(one) in lost],
-        "looks": _collect_remarks(report, Level.LOOK, lines),
+        "looks": _collect_remarks(report, Level.LOOK, (*lines, *shown)),
         "notes": _collect_remarks(report, Level.KNOW, lines),
         "sheets": any(line.pictures for line in lines),
         "histogram": draw_histogram(overviews) if overviews else "",
@@ -153,6 +177,7 @@ def write_refusal_page(report: SiteReport, out: Path) -> None:
         "columns": [],
         "refused": _choose(report, Level.REFUSED),
         "refused_rows": _list_rows(_choose(report, Level.REFUSED)),
+        "refused_lines": [],
         "lost": [],
         "looks": _collect_remarks(report, Level.LOOK, []),
         "notes": _collect_remarks(report, Level.KNOW, []),
@@ -194,7 +219,9 @@ def _choose(report: SiteReport, level: Level) -> list[ReportedFinding]:
     return [finding for finding in report.findings if finding.level is level]
 
 
-def _collect_remarks(report: SiteReport, level: Level, lines: Sequence[PatientLine]) -> list[Remark]:
+def _collect_remarks(
+    report: SiteReport, level: Level, lines: Sequence[PatientLine | RefusedLine]
+) -> list[Remark]:
     """Findings of one level, many alike together, each with the patients whom it concerns."""
     by_row = {line.row: line for line in lines}
     return [
@@ -222,6 +249,15 @@ def _describe_patient(number: int, case: PreparedCase, views: Mapping[Time, Over
             if view is not None
         ),
     )
+
+
+def _show_refused(case: RefusedCase) -> RefusedLine:
+    pictures = (
+        SlicePicture(_NAMES[time], draw_thumbnail(view), None)
+        for time in TIMES
+        if (view := case.read_overview(time)) is not None
+    )
+    return RefusedLine(case.patient.identifier, case.patient.row, tuple(pictures))
 
 
 def _find_median_hu(view: Overview) -> float:

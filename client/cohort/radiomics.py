@@ -11,6 +11,7 @@ from rich.progress import Progress
 from client.cohort.cases import MeasuredPatient
 from client.cohort.lost_readings import LostReading, describe_lost_reading
 from client.cohort.reading_options import options_of
+from client.cohort.refusals import locate_patient
 from client.cohort.scans import labels_of_masks
 from client.membership.site import SiteSettings
 from common.cohort.patient import Patient
@@ -21,6 +22,9 @@ from common.plan.extraction import extraction_of
 from common.plan.study import StudyPlan
 from common.radiomics.batch import Extraction, ExtractionJob, Extractor, extract_cases
 from common.types import Reals
+
+UNNAMED_FILES = "CT or mask is not named in the table"
+"""Why a patient without either has no features."""
 
 
 @dataclass(frozen=True)
@@ -135,18 +139,29 @@ def _count_workers(plan: StudyPlan) -> int:
     return max(1, min(plan.threads, os.cpu_count() or 1))
 
 
-def _list_notes(patient: Patient, extraction: Extraction, table: str) -> list[Finding]:
+def _list_notes(patient: Patient, extraction: Extraction, table: str) -> Iterator[Finding]:
     lesion = extraction.cases.get(_name_job(patient))
-    where = f"{table}, row {patient.row}, patient {patient.identifier!r}"
+    where = locate_patient(table, patient)
     if lesion is None:
-        reason = extraction.refused.get(_name_job(patient), "CT or mask is not named in the table")
-        what, remedy = f"no radiomics: {reason}", "models on radiomics leave the patient out"
-        return [Finding(where, what, remedy, Level.LOOK)]
-    notes = []
-    if lesion.components > 1:
-        notes.append(f"the lesion has {lesion.components} parts, extracted as one")
-    if lesion.touches_border:
-        notes.append("the lesion reaches the end of the scan")
+        reason = extraction.refused.get(_name_job(patient), UNNAMED_FILES)
+        yield note_no_features(where, reason)
+        return
+    yield from note_lesion(where, lesion.components, touches_border=lesion.touches_border)
     if lesion.missing:
-        notes.append(f"{len(lesion.missing)} features do not exist for the lesion, first {lesion.missing[0]}")
-    return [Finding(where, f"radiomics: {what}", level=Level.KNOW) for what in notes]
+        what = f"{len(lesion.missing)} features do not exist for the lesion, first {lesion.missing[0]}"
+        yield Finding(where, f"radiomics: {what}", level=Level.KNOW)
+
+
+def note_no_features(where: str, reason: str) -> Finding:
+    """That a patient's lesion has no features, and why."""
+    remedy = "models on radiomics leave the patient out"
+    return Finding(where, f"no radiomics: {reason}", remedy, Level.LOOK)
+
+
+def note_lesion(where: str, components: int, *, touches_border: bool) -> Iterator[Finding]:
+    """What should be known of a lesion that has features."""
+    if components > 1:
+        what = f"radiomics: the lesion has {components} parts, extracted as one"
+        yield Finding(where, what, level=Level.KNOW)
+    if touches_border:
+        yield Finding(where, "radiomics: the lesion reaches the end of the scan", level=Level.KNOW)

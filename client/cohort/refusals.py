@@ -6,7 +6,7 @@ import difflib
 import os
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -32,33 +32,49 @@ class PatientRefusal:
         Who is refused; the others are still processed.
     finding : Finding
         Why, and what to do.
+    shares : bool
+        Whether it is that another row names the same files: what their scans have in common is known.
     """
 
     patient: Patient
     finding: Finding
+    shares: bool = False
 
 
 def refuse_patients(table: CohortTable, flow: Flow) -> Iterator[PatientRefusal]:
-    """Every reason for which an eligible patient cannot be used, or whose eligibility is unknown."""
+    """Every reason for which an eligible patient cannot be used, or whose eligibility is unknown.
+
+    Files of rows that cannot be used for other reasons are looked at too.
+    """
     name = table.path.name
     for undecided in flow.undecided:
         columns = " and ".join(repr(column) for column in undecided.missing)
         what = f"{columns} blank: the patient's eligibility is unknown"
         yield make_refusal(name, undecided.patient, what, "write the values (last seen well counts as onset)")
-    for patient in flow.included:
-        files = list_needed_files(patient, images=table.images)
+    wanted = (*flow.included, *(undecided.patient for undecided in flow.undecided))
+    for patient in wanted:
         incomplete = _find_missing_inputs(patient) if table.images else _find_unknown_volumes(patient)
-        for what, remedy in (*incomplete, *find_unreadable_files(files), *_find_repeated_files(files)):
+        # A table whose headings are wrong lacks what they name
+        for what, remedy in () if table.stops else incomplete:
             yield make_refusal(name, patient, what, remedy)
-    included = {patient.identifier for patient in flow.included}
+    for patient in (*wanted, *(row.readable for row in table.rejected)):
+        files = list_needed_files(patient, images=table.images)
+        for what, remedy in (*find_unreadable_files(files), *_find_repeated_files(files)):
+            yield make_refusal(name, patient, what, remedy)
+    rows = {patient.row for patient in wanted}
     for group in (*find_same_scans(_list_scans(table)), *_find_same_masks(table)):
-        yield from (_refuse_shared(name, use, group) for use in group if use.patient.identifier in included)
+        yield from (_refuse_shared(name, use, group) for use in group if use.patient.row in rows)
 
 
 def make_refusal(table: str, patient: Patient, what: str, remedy: str) -> PatientRefusal:
     """The refusal of one patient; `table` is the file's name."""
-    where = f"{table}, row {patient.row}, patient {patient.identifier!r}"
-    return PatientRefusal(patient, Finding(where, what, remedy))
+    return PatientRefusal(patient, Finding(locate_patient(table, patient), what, remedy))
+
+
+def locate_patient(table: str, patient: Patient) -> str:
+    """Where a finding on a patient stands: file, row, and identifier if there is one."""
+    name = f", patient {patient.identifier!r}" if patient.identifier else ""
+    return f"{table}, row {patient.row}{name}"
 
 
 def _find_missing_inputs(patient: Patient) -> Iterator[tuple[str, str]]:
@@ -106,7 +122,7 @@ def list_needed_files(patient: Patient, *, images: bool) -> Files:
 
 
 def find_unreadable_files(files: Files) -> Iterator[tuple[str, str]]:
-    """Files that are not there, empty, or closed to this user."""
+    """Files that are not there, empty, closed to this user, or none."""
     for column, path in files:
         if not path.exists():
             near = _find_resembling(path)
@@ -114,6 +130,10 @@ def find_unreadable_files(files: Files) -> Iterator[tuple[str, str]]:
             yield f"{column!r}: {path} does not exist", remedy
             continue
         try:
+            if not path.is_file() and not path.is_dir():
+                what = f"{column!r}: {path} is neither a file nor a folder (a pipe, a socket or a device)"
+                yield what, "correct the path, or bring the file"
+                continue
             parts = files_of(path)
             empty = [file for file in parts if file.stat().st_size == 0]
         except OSError as failure:
@@ -178,6 +198,7 @@ def _refuse_shared(table: str, use: ScanUse, group: tuple[ScanUse, ...]) -> Pati
         if other is not use
     )
     what = f"{use.column!r} ({use.path}) holds the same file as {others}"
-    return make_refusal(
+    refusal = make_refusal(
         table, use.patient, what, "find out whose it is, and correct the paths of all of them"
     )
+    return replace(refusal, shares=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from client.cohort.cases import MeasuredPatient, Time
 from client.cohort.contradictions_of_masks import find_contradicted_flags
+from client.cohort.refusals import locate_patient
 from common.cohort.outcome import Volumes
 from common.cohort.patient import Patient
 from common.errors import Finding, Level
-from common.imaging.cache import ScanNote
+from common.imaging.cache import CachedScan, ScanNote
+from common.imaging.scan import IDENTITY_REMARK
 
 _ASSESSED_ML = 2.0
 _SHRUNKEN = 0.5
@@ -28,17 +30,40 @@ def list_case_notes(case: MeasuredPatient, table: str) -> Iterator[Finding]:
     table : str
         The table's file, for messages.
     """
-    where = locate_patient(table, case.patient)
-    for time, entry in case.entries.items():
-        yield from name_notes(where, f"{time}_", entry.record.notes)
-        if (case.patient.baseline_mask if time == "baseline" else case.patient.followup_mask) is not None:
-            measured = Volumes(entry.record.ich_ml, entry.record.ivh_ml)
-            yield from compare_volumes(where, time, case.patient, measured)
-    if case.entry is not None and case.patient.baseline_mask is not None:
-        measured = Volumes(case.entry.record.ich_ml, case.entry.record.ivh_ml)
-        yield from find_contradicted_flags(where, case.patient, measured)
-    yield from _note_shrunken_ich(where, case)
+    yield from list_scan_notes(case.patient, case.entries, table)
+    yield from _note_shrunken_ich(locate_patient(table, case.patient), case)
     yield from case.remarks
+
+
+def list_scan_notes(patient: Patient, entries: Mapping[Time, CachedScan], table: str) -> Iterator[Finding]:
+    """Notes of these scans and masks of a patient; `table` is the table's file."""
+    where = locate_patient(table, patient)
+    for time, entry in entries.items():
+        others = [note for note in entry.record.notes if not note.what.startswith(IDENTITY_REMARK)]
+        yield from name_notes(where, f"{time}_", others)
+        # A mask that could not be read has no digest
+        if entry.record.labels:
+            measured = Volumes(entry.record.ich_ml, entry.record.ivh_ml)
+            yield from compare_volumes(where, time, patient, measured)
+            if time == "baseline":
+                yield from find_contradicted_flags(where, patient, measured)
+    yield from _note_identity(where, entries)
+
+
+def _note_identity(where: str, entries: Mapping[Time, CachedScan]) -> Iterator[Finding]:
+    """One note on the tags that identify the patient, for all scans together."""
+    found = {
+        f"'{time}_ct'": note
+        for time, entry in entries.items()
+        for note in entry.record.notes
+        if note.what.startswith(IDENTITY_REMARK)
+    }
+    if not found:
+        return
+    tags = [tag for note in found.values() for tag in note.what.partition(": ")[2].split(", ")]
+    what = f"{' and '.join(found)}: {IDENTITY_REMARK}: {', '.join(dict.fromkeys(tags))}"
+    note = next(iter(found.values()))
+    yield Finding(where, what, note.remedy, note.level)
 
 
 def _note_shrunken_ich(where: str, case: MeasuredPatient) -> Iterator[Finding]:
@@ -49,11 +74,6 @@ def _note_shrunken_ich(where: str, case: MeasuredPatient) -> Iterator[Finding]:
     what = f"the ICH has {before_ml:.1f} ml at baseline, {after_ml:.1f} ml at follow-up"
     remedy = "check the follow-up's mask or volumes (slices left out? ICH labelled as IVH?), and for surgery"
     yield Finding(where, what, remedy, Level.LOOK)
-
-
-def locate_patient(table: str, patient: Patient) -> str:
-    """Where a finding on a patient stands: file, row and identifier."""
-    return f"{table}, row {patient.row}, patient {patient.identifier!r}"
 
 
 def name_notes(where: str, column: str, notes: Sequence[ScanNote]) -> Iterator[Finding]:

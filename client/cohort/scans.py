@@ -1,4 +1,4 @@
-"""A site's scans read, checked and kept in the cache; what cannot be used refuses its patient alone.
+"""A patient's CT and mask read, checked and kept in the cache.
 
 A check reads them in the same way as a preparation, but keeps nothing: so both refuse the same patients.
 """
@@ -6,34 +6,30 @@ A check reads them in the same way as a preparation, but keeps nothing: so both 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import Progress
 
-from client.cohort.cases import OVERVIEW_ARRAYS, TIMES, MeasuredPatient, MeasuredSite, Time
-from client.cohort.intake import Intake
-from client.cohort.patients_together import judge_together
+from client.cohort.cases import OVERVIEW_ARRAYS, Time
+from client.cohort.lesion_outlook import LesionOutlook, foresee_lesion
 from client.cohort.reading_options import options_of
-from client.cohort.refusals import PatientRefusal, list_needed_files, make_refusal
 from client.membership.site import SiteSettings
 from common.cohort.outcome import Volumes
-from common.cohort.table import Patient
-from common.errors import Finding, Level, ScanError
+from common.errors import ScanError
 from common.imaging.cache import Cache, CachedScan, ScanNote, ScanRecord, content_key
 from common.imaging.grid import Grid
 from common.imaging.masks.mask import Mask, MaskLabels, read_mask
 from common.imaging.options import NO_CHOICE, ReadingOptions
-from common.imaging.overview import make_overview, make_whole_overview
+from common.imaging.overview import Overview, make_overview, make_scan_overview, make_whole_overview
 from common.imaging.preprocess import PREPROCESSING_ALGORITHM, locate_crops, prepare_inputs
 from common.imaging.reader import read_scan
 from common.imaging.recipe import InputShape, Recipe
-from common.imaging.scan import IDENTITY_REMARK, Scan
+from common.imaging.scan import Scan
 from common.imaging.volumes.formats import list_mask_files, source_files
 from common.plan.study import StudyPlan
+from common.types import Labels
 
 
 @dataclass(frozen=True)
@@ -64,34 +60,18 @@ class SitePreparation:
         The site's, with the labels of its masks.
     cache : Cache or None
         Where volumes and inputs are kept; None where scans are only checked.
+    outlooks : dict of (Path, Path) to LesionOutlook
+        Filled while scans are checked for a study, by the paths of CT and mask.
     """
 
     plan: StudyPlan | None
     settings: SiteSettings
     cache: Cache | None
+    outlooks: dict[tuple[Path, Path], LesionOutlook] = field(default_factory=dict, repr=False, compare=False)
     _last: dict[Path, Scan] = field(default_factory=dict, repr=False, compare=False)
-
-    def measure_patients(self, intake: Intake, progress: Progress) -> MeasuredSite:
-        """The usable patients with their volumes, sorted by identifier, and those whose scans refuse them.
-
-        Raises
-        ------
-        StorageError
-            If the cache cannot be written.
-        """
-        if self.cache is not None:
-            self.cache.tidy()
-        measured, refusals = [], list[PatientRefusal]()
-        doing = "reading" if self.cache is None else "preparing"
-        task = progress.add_task(f"{self.settings.name}: {doing} scans", total=len(intake.usable))
-        for patient in sorted(intake.usable, key=lambda usable: usable.identifier):
-            case, problems = self._measure(intake, patient)
-            refusals += [make_refusal(intake.table.path.name, patient, *problem) for problem in problems]
-            if case is not None:
-                measured.append(case)
-            progress.advance(task)
-        progress.remove_task(task)
-        return judge_together(intake.table.path.name, measured, refusals)
+    _judged: dict[tuple[Path, Path | None], CachedScan | str] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def measure_mask(self, ct: Path | None, mask: Path | None) -> tuple[Volumes, tuple[ScanNote, ...]]:
         """What a mask of this CT measures, and notes on it; from the cache if it was read before.
@@ -106,76 +86,43 @@ class SitePreparation:
         if ct is None or mask is None:
             raise ScanError("CT or mask is not named in the table -> write its path")
         entry = self._prepare_entry(ct, mask, None, ())
-        return _read_volumes(entry), tuple(note for note in entry.record.notes if note.where == "mask")
+        return read_volumes(entry), tuple(note for note in entry.record.notes if note.where == "mask")
 
-    def _measure(
-        self, intake: Intake, patient: Patient
-    ) -> tuple[MeasuredPatient | None, list[tuple[str, str]]]:
-        """The patient with both volumes, or why not; the table's volumes count where it gives them.
+    def find_last(self, ct: Path | None) -> Scan | None:
+        """The CT, if it is the last that was decoded."""
+        return None if ct is None else self._last.get(ct)
 
-        Scans are read where it does not, for networks, and wherever a study of images names them: what they
-        show is told, although the table counts.
+    def draw_refused(self, scan: Scan, labels: Labels | None) -> Overview | None:
+        """A picture of a CT whose mask is refused; None where pictures are not kept.
+
+        Parameters
+        ----------
+        scan : Scan
+        labels : Labels of shape (slices, rows, columns), or None
+            What the mask marks, if it could be laid on the CT.
         """
-        entries: dict[Time, CachedScan] = {}
-        problems, remarks = list[tuple[str, str]](), list[tuple[str, str]]()
-        files = dict(list_needed_files(patient, images=intake.table.images))
-        for time in TIMES:
-            needed = self._is_needed(intake, patient, time)
-            ct, mask = files.get(f"{time}_ct"), files.get(f"{time}_mask")
-            if not needed and ct is None:
-                continue
-            try:
-                entries[time] = self._read_pair(time, ct, mask, needed=needed)
-            except ScanError as refusal:
-                what, _, remedy = str(refusal).partition(" -> ")
-                said = (*self._list_doubts(time, ct), (what, remedy))
-                (problems if needed else remarks).extend(said)
-        if problems:
-            return None, problems
-        where = f"{intake.table.path.name}, row {patient.row}, patient {patient.identifier!r}"
-        case = MeasuredPatient(
-            patient,
-            entries.get("baseline"),
-            baseline=patient.baseline_volumes or _read_volumes(entries.get("baseline")),
-            followup=patient.followup_volumes or _read_volumes(entries.get("followup")),
-            followup_entry=entries.get("followup"),
-            remarks=tuple(
-                Finding(where, f"{what} (the table's volumes are used)", remedy, Level.LOOK)
-                for what, remedy in remarks
-            ),
-        )
-        return case, []
+        recipe = self._recipe
+        return None if self.cache is None or recipe is None else make_scan_overview(scan, labels, recipe)
 
-    def _list_doubts(self, time: Time, ct: Path | None) -> Iterator[tuple[str, str]]:
-        """What is doubtful about a CT that could be read, where the pair is refused: it may be the cause."""
-        scan = None if ct is None else self._last.get(ct)
-        for note in () if scan is None else scan.notes:
-            if note.level is Level.LOOK and not note.what.startswith(IDENTITY_REMARK):
-                yield f"'{time}_ct': {note.what}", note.remedy
-
-    def _is_needed(self, intake: Intake, patient: Patient, time: Time) -> bool:
-        """Whether the patient cannot be studied without this scan; others are read to be judged.
-
-        Outside of a study networks may come to look at the baseline CT.
-        """
-        given = patient.baseline_volumes if time == "baseline" else patient.followup_volumes
-        looks = intake.table.images and (self.plan is None or self._recipe is not None)
-        return given is None or (time == "baseline" and looks)
+    @property
+    def looks_at_baseline(self) -> bool:
+        """Whether networks look at the baseline CT, or may come to do so, outside of a study."""
+        return self.plan is None or self._recipe is not None
 
     @property
     def _recipe(self) -> Recipe | None:
         return self.plan.preprocessing if self.plan and self.plan.networks else None
 
-    def _read_pair(self, time: Time, ct: Path | None, mask: Path | None, *, needed: bool) -> CachedScan:
+    def read_pair(self, time: Time, ct: Path, mask: Path | None) -> CachedScan:
         """A patient's CT and mask at one time.
 
         Raises
         ------
         ScanError
-            If one of them is not named, or cannot be used.
+            If one of them cannot be used.
+        StorageError
+            If the cache cannot be written.
         """
-        if ct is None or (mask is None and needed):
-            raise ScanError(f"'{time}_ct' or '{time}_mask' is blank -> write its path")
         shapes = list_input_shapes(self.plan) if self.plan and time == "baseline" else ()
         return self._prepare_entry(ct, mask, self._recipe, shapes)
 
@@ -190,20 +137,46 @@ class SitePreparation:
             If one of them cannot be used.
         """
         if self.cache is None:
-            scan, segmentation = self._read(ct, mask)
-            if segmentation is not None and recipe is not None and shapes:
-                locate_crops(segmentation, Grid(scan.geometry, recipe.spacing_mm), recipe)
-            return CachedScan(_make_record(scan, segmentation), {})
+            return self._check_entry(ct, mask, recipe, shapes)
         key = _make_key((ct,) if mask is None else (ct, mask), self._choices, recipe, shapes)
         entry = self.cache.find(key)
         if entry is not None:
             return entry
         scan, segmentation = self._read(ct, mask)
-        record = _make_record(scan, segmentation)
-        if segmentation is None or recipe is None:
+        record = make_record(scan, segmentation)
+        if recipe is None:
             return self.cache.keep(key, record, {})
+        if segmentation is None:
+            return self.cache.keep(key, record, _list_arrays(make_scan_overview(scan, None, recipe)))
         arrays, rectangle = _make_arrays(scan, segmentation, recipe, shapes)
         return self.cache.keep(key, record.model_copy(update={"rectangle": rectangle}), arrays)
+
+    def _check_entry(
+        self, ct: Path, mask: Path | None, recipe: Recipe | None, shapes: tuple[InputShape, ...]
+    ) -> CachedScan:
+        """What an entry would be, of a pair that is read once however often it is asked for.
+
+        Raises
+        ------
+        ScanError
+            If one of them cannot be used.
+        """
+        known = self._judged.get((ct, mask))
+        if isinstance(known, CachedScan):
+            return known
+        if known is not None:
+            raise ScanError(known)
+        try:
+            scan, segmentation = self._read(ct, mask)
+            if segmentation is not None and recipe is not None and shapes:
+                locate_crops(segmentation, Grid(scan.geometry, recipe.spacing_mm), recipe)
+        except ScanError as refusal:
+            self._judged[ct, mask] = str(refusal)
+            raise
+        if mask is not None and segmentation is not None and self.plan is not None:
+            self.outlooks[ct, mask] = foresee_lesion(self.plan, scan, segmentation)
+        entry = self._judged[ct, mask] = CachedScan(make_record(scan, segmentation), {})
+        return entry
 
     @property
     def _choices(self) -> SiteChoices:
@@ -234,11 +207,15 @@ def _make_arrays(
         view = make_overview(scan, mask, prepared, recipe)
         rectangle = (*prepared.crops.rectangle.start, *prepared.crops.rectangle.count)
         inputs = {name_array(shape): pixels for shape, pixels in prepared.inputs.items()}
-    pictures = {} if view is None else {name: getattr(view, name) for name in OVERVIEW_ARRAYS}
-    return {**inputs, **pictures}, rectangle
+    return {**inputs, **({} if view is None else _list_arrays(view))}, rectangle
 
 
-def _make_record(scan: Scan, mask: Mask | None) -> ScanRecord:
+def _list_arrays(view: Overview) -> dict[str, NDArray[np.generic]]:
+    return {name: getattr(view, name) for name in OVERVIEW_ARRAYS}
+
+
+def make_record(scan: Scan, mask: Mask | None) -> ScanRecord:
+    """What is kept of a CT and its mask beside arrays."""
     volumes = Volumes(0.0, 0.0) if mask is None else mask.volumes()
     remarks = [("ct", note) for note in scan.notes]
     remarks += [("mask", note) for note in mask.notes] if mask is not None else []
@@ -255,7 +232,14 @@ def _make_record(scan: Scan, mask: Mask | None) -> ScanRecord:
     )
 
 
-def _read_volumes(entry: CachedScan | None) -> Volumes:
+def read_volumes(entry: CachedScan | None) -> Volumes:
+    """What the mask of an entry marks, in ml.
+
+    Raises
+    ------
+    ValueError
+        If there is no entry.
+    """
     if entry is None:
         raise ValueError("a patient without volumes in the table was not measured")
     return Volumes(entry.record.ich_ml, entry.record.ivh_ml)

@@ -11,6 +11,7 @@ from rich.progress import Progress
 
 from client.cohort.cases import MeasuredPatient
 from client.cohort.reading_options import options_of
+from client.cohort.refusals import locate_patient
 from client.cohort.scans import SiteChoices, labels_of_masks
 from client.membership.site import SiteSettings
 from common.errors import Finding, Level, ScanError
@@ -66,12 +67,16 @@ def suggest_site(
                 paths = (patient.baseline_ct, patient.baseline_mask)
                 suggestions[patient.identifier] = _suggest(paths, choices, cache)
             except ScanError as refusal:
-                where = f"{settings.table}, row {patient.row}, patient {patient.identifier!r}"
-                what, _, remedy = f"no {LABEL} of markers: {refusal}".partition(" -> ")
-                notes.append(Finding(where, what, remedy, Level.KNOW))
+                notes.append(note_no_suggestion(locate_patient(settings.table, patient), str(refusal)))
         progress.advance(task)
     progress.remove_task(task)
     return SiteSuggestions(suggestions, tuple(notes))
+
+
+def note_no_suggestion(where: str, reason: str) -> Finding:
+    """That nothing can be suggested for a patient, and why."""
+    what, _, remedy = f"no {LABEL} of markers: {reason}".partition(" -> ")
+    return Finding(where, what, remedy, Level.KNOW)
 
 
 def _suggest(paths: tuple[Path, Path], choices: SiteChoices, cache: Cache) -> Mapping[str, bool]:

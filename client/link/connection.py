@@ -1,58 +1,161 @@
-"""How the link reaches the engine: bytes in, bytes out, over a Unix socket that only the site can open."""
+"""How the link reaches the engine: bytes in, bytes out, over a Unix socket of the site's two users."""
 
 from __future__ import annotations
 
+import logging
+import os
+import select
+import socket
+import time
 from collections.abc import Callable
 
-import grpc
+from client.link.socket_frames import Pace, PacedReader, Word, write_message
+from common.errors import ProtocolError, SiteError
+from common.runtime.accounts import account_of, read_peer
 
-from common.errors import SiteError
+_log = logging.getLogger(__name__)
 
 EngineLink = Callable[[bytes], bytes]
 """Answers a request's bytes with the reply's bytes: the engine itself, or a socket to it."""
 
-METHOD = "/rhe.Engine/Handle"
-MESSAGE_LIMIT = -1
-"""No limit, instead of gRPC's 4 MiB: a ResNet-152 has 470 MB."""
-
-OPTIONS = (
-    ("grpc.max_receive_message_length", MESSAGE_LIMIT),
-    ("grpc.max_send_message_length", MESSAGE_LIMIT),
-)
+SCHEME = "unix:"
+"""Begins the address of a Unix socket."""
+_PAUSE_S = 0.005
+_LONGEST_PAUSE_S = 1.0
 
 
-def open_socket_link(address: str, patience_s: float = 120.0) -> EngineLink:
-    """A link to the engine listening at ``unix:PATH``.
+def open_socket_link(
+    address: str,
+    largest: int,
+    patience_s: float = 120.0,
+    *,
+    engine_uid: int | None = None,
+    pace: Pace | None = None,
+) -> EngineLink:
+    """A link to the engine listening at ``unix:PATH``; each question is a connection of its own.
 
     Parameters
     ----------
     address : str
         "unix:" and the socket's path.
+    largest : int
+        Most bytes that a question or an answer may have: `common.plan.message_size.largest_message`.
     patience_s : float
-        How long to wait for the engine to come up.
+        How long to wait for the engine to come up. While it answers another question, the link waits on.
+    engine_uid : int, optional
+        User number of the engine; by default this process' own. Nobody else gets a byte.
+    pace : Pace, optional
+        How slowly an answer may come.
 
     Raises
     ------
     SiteError
-        On use, if the engine cannot be reached in that time or goes away.
+        On use: if the engine cannot be reached in that time, is another user's or goes away, or a message is
+        longer.
     """
+    path = address.removeprefix(SCHEME)
+    uid = os.geteuid() if engine_uid is None else engine_uid
 
     def ask(request: bytes) -> bytes:
-        with grpc.insecure_channel(address, options=OPTIONS) as channel:
-            try:
-                grpc.channel_ready_future(channel).result(timeout=patience_s)
-                reply: bytes = channel.unary_unary(
-                    METHOD, request_serializer=_as_is, response_deserializer=_as_is
-                )(request)
-            except (grpc.RpcError, grpc.FutureTimeoutError) as failure:
-                raise SiteError(
-                    f"{address}: the site's engine does not answer ({type(failure).__name__}) -> "
-                    "is `rhe-client start` running?"
-                ) from None
-            return reply
+        if len(request) > largest:
+            raise SiteError(
+                f"a question of {len(request)} bytes came, the plan can need {largest} -> it is not asked"
+            )
+        pause_s = _PAUSE_S
+        while True:
+            with _connect(path, patience_s) as connection:
+                _check_engine(connection, path, uid)
+                try:
+                    answer = _exchange(connection, request, largest, pace or Pace())
+                except ProtocolError as failure:
+                    raise SiteError(
+                        f"{path}: the site's engine gave no answer ({failure}) -> see engine.log"
+                    ) from None
+            if answer is not None:
+                return answer
+            if pause_s == _PAUSE_S:
+                _log.info("the engine is busy with another connection; waiting")
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     return ask
 
 
-def _as_is(message: bytes) -> bytes:
-    return message
+def _connect(path: str, patience_s: float) -> socket.socket:
+    """A connection to the socket, as soon as somebody listens there.
+
+    Raises
+    ------
+    SiteError
+        If nobody does in time, or this user may not connect.
+    """
+    deadline, pause_s = time.monotonic() + patience_s, _PAUSE_S
+    while True:
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.settimeout(max(_PAUSE_S, deadline - time.monotonic()))
+            connection.connect(path)
+        except OSError as failure:
+            connection.close()
+            # Also one that may not be used: the engine opens its socket to the link after it made it
+            if time.monotonic() >= deadline:
+                remedy = "is `rhe-client start` running?"
+                if isinstance(failure, PermissionError):
+                    remedy = f"is user {account_of(os.geteuid()).name} in the group of its folder?"
+                raise SiteError(
+                    f"{path}: the site's engine does not answer ({failure.strerror or failure}) -> {remedy}"
+                ) from None
+        else:
+            return connection
+        time.sleep(min(pause_s, max(0.0, deadline - time.monotonic())))
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+def _check_engine(connection: socket.socket, path: str, uid: int) -> None:
+    """Refuse a listener who is not the engine.
+
+    Raises
+    ------
+    SiteError
+        If another user listens.
+    """
+    _, listener = read_peer(connection)
+    if listener != uid:
+        raise SiteError(
+            f"{path}: user {account_of(listener).name} listens there, the engine runs as "
+            f"{account_of(uid).name} -> nothing was sent; see who made that socket"
+        )
+
+
+def _exchange(connection: socket.socket, request: bytes, largest: int, pace: Pace) -> bytes | None:
+    """The answer to a question; None while the engine is busy with another connection.
+
+    Raises
+    ------
+    ProtocolError
+        If the engine goes away, or does not speak as it should.
+    SiteError
+        If the engine refuses the question because of its length.
+    """
+    try:
+        write_message(connection, Word.ASK, request, pace)
+    except ProtocolError:
+        # Refused while it was being sent: why is in the answer, if there is one
+        if not _may_read(connection, pace.grace_s):
+            raise
+    connection.settimeout(None)
+    select.select([connection], [], [])
+    word, answer = PacedReader(connection, pace).read(largest)
+    if word is Word.BUSY:
+        return None
+    if word is Word.TOO_LONG:
+        raise SiteError(
+            "the engine refuses a message that is longer than the plan can need -> see engine.log"
+        )
+    if word is not Word.ANSWER:
+        raise ProtocolError(f"the engine said {word.name}")
+    return answer
+
+
+def _may_read(connection: socket.socket, patience_s: float) -> bool:
+    return bool(select.select([connection], [], [], patience_s)[0])

@@ -1,21 +1,26 @@
 """What `rhe-client start` does: keep the engine and the link to the coordinator alive, and end both together.
 
-The engine reads patients' files and has no network; the link has the network and reads none. A coordinator
-notices a killed link only after about 45 seconds and refuses its successor until then: it is tried again.
+The engine reads patients' files and has no network; the link has the network and reads none. Started by root,
+each runs as its own user, and this process only watches them: it reads no file with root's rights.
 """
 
 from __future__ import annotations
 
-import logging
-import re
+import os
 import socket
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from client.membership.membership import Membership
-from common.errors import ExchangeError, SiteError
+from client.link.markers import find_last_event
+from client.membership.membership import MEETING_PLACE, Membership
+from client.membership.site import SITE_FILE
+from client.membership.site_users import SiteUsers, refuse_closed_folder, refuse_open_files
+from common.errors import SiteError, StorageError
+from common.runtime.accounts import Account, account_of, act_as
 from common.runtime.processes import (
     LOOPBACK,
     Child,
@@ -27,19 +32,11 @@ from common.runtime.processes import (
 )
 from common.runtime.storage import lock_folder, make_private_folder
 
-_log = logging.getLogger(__name__)
-
 _POLL_S = 0.5
-_PATIENCE_S = 180.0
-"""How long a refused link is tried again, in seconds; at least 90, see above."""
-_PAUSE_S = 5.0
-_FINAL_EXIT_CODES = {
-    302: "the node's key is damaged -> restore it, or init again and send the new card",
-    604: "a file of the link is missing -> init again",
-    606: "coordinator and hospital run different versions of Flower -> install the same rhe",
-}
-_ENGINE_FAILURES = 3
-_ENGINE_WINDOW_S = 120.0
+_PAUSE_S = 1.0
+"""Before a link that was killed is started again."""
+_FAILURES = 3
+_WINDOW_S = 120.0
 
 
 def find_free_port() -> int:
@@ -49,7 +46,12 @@ def find_free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def keep_site(member: Membership, address: str | None, say: ShowLine) -> None:
+def find_program() -> str:
+    """The path of this installation's `rhe-client`."""
+    return str(Path(sys.executable).with_name("rhe-client"))
+
+
+def keep_site(member: Membership, address: str | None, say: ShowLine, *, same_user: bool = False) -> None:
     """Run engine and link until Ctrl-C or SIGTERM, and start again whichever dies.
 
     Parameters
@@ -60,15 +62,31 @@ def keep_site(member: Membership, address: str | None, say: ShowLine) -> None:
         Where the coordinator is reached, if not as the invitation says (through a proxy).
     say : callable
         Shows a line to the user.
+    same_user : bool
+        Whether engine and link may be one user of this computer.
 
     Raises
     ------
     RheError
-        If the plan is not approved, or engine or link cannot run.
+        If the plan is not approved, the site's users are not as they should be, or engine or link cannot run.
     """
-    member.read_approved_plan()
-    with lock_folder(make_private_folder(member.link_home)), adopt_descendants():
-        supervisor = _Supervisor(member, address or member.invitation.address, say)
+    users = check_users(member.users, same_user=same_user)
+    for account in (users.engine, users.link):
+        _refuse_closed_program(account)
+    for path in (member.folder, member.state):
+        refuse_closed_folder(path, users.engine, f"give it to {users.engine.name} (chown -R)")
+    with act_as(users.engine):
+        member.read_approved_plan()
+        table = member.folder / member.settings.table
+    refuse_open_files(users, (member.folder, member.folder / SITE_FILE, table, member.state))
+    with ExitStack() as stack:
+        with act_as(users.engine):
+            stack.enter_context(lock_folder(make_private_folder(member.state / "start")))
+            room = member.socket
+        if users.are_two:
+            make_meeting_place(room.parent, users)
+        stack.enter_context(adopt_descendants())
+        supervisor = _Supervisor(member, users, room, address, say)
         try:
             supervisor.begin()
             while True:
@@ -78,41 +96,133 @@ def keep_site(member: Membership, address: str | None, say: ShowLine) -> None:
             supervisor.end()
 
 
+def check_users(users: SiteUsers, *, same_user: bool) -> SiteUsers:
+    """Refuse to run engine and link as one user unsaid, or as users that this process cannot become.
+
+    Raises
+    ------
+    SiteError
+        With what to do.
+    """
+    own = account_of(os.geteuid())
+    if users.are_two and own.uid:
+        raise SiteError(
+            f"the engine runs as user {users.engine.name}, the link as {users.link.name} -> start both as "
+            "root, or as the services rhe-engine@ and rhe-link@ (deploy/README.md)"
+        )
+    if not users.are_two and not same_user:
+        raise SiteError(
+            f"engine and link would both run as user {users.engine.name}: whoever takes over the link, which "
+            "talks to the network, could read patients' files and this site's keys -> make the site for two "
+            "users (as root: rhe-client init with --engine-user and --link-user), or say --same-user: "
+            "the report will name this site"
+        )
+    return users
+
+
+def _refuse_closed_program(account: Account) -> None:
+    """Refuse an installation that one of the site's users may not run.
+
+    Raises
+    ------
+    SiteError
+        With the file.
+    """
+    with act_as(account):
+        for path in (find_program(), sys.executable):
+            if not os.access(path, os.R_OK | os.X_OK, effective_ids=True):
+                raise SiteError(
+                    f"{path}: user {account.name} may not run it -> install rhe where every user may read "
+                    "it, e.g. below /opt/rhe"
+                )
+
+
+def make_meeting_place(folder: Path, users: SiteUsers) -> None:
+    """Make the socket's folder, as root: the engine's, entered by the link's group.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be made, or there is another's.
+    """
+    try:
+        MEETING_PLACE.mkdir(mode=0o755, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+        if status.st_uid not in {0, users.engine.uid}:
+            raise StorageError(f"{folder} belongs to user {account_of(status.st_uid).name} -> remove it")
+        os.chown(folder, users.engine.uid, users.link.gid, follow_symlinks=False)
+        folder.chmod(0o2750)
+    except OSError as failure:
+        raise StorageError(
+            f"{folder}: the engine's socket cannot lie there ({failure.strerror}) -> see who made it"
+        ) from None
+
+
+@dataclass
+class _Deaths:
+    """When a child died: too often in a short time, and it is not started again."""
+
+    name: str
+    _at: list[float] = field(default_factory=list)
+
+    def count(self, dead: Child) -> None:
+        """Note a death.
+
+        Raises
+        ------
+        SiteError
+            If there were too many.
+        """
+        now = time.monotonic()
+        self._at = [*(at for at in self._at if now - at < _WINDOW_S), now]
+        if len(self._at) > _FAILURES:
+            raise SiteError(f"the {self.name} died {len(self._at)} times in a row -> see {dead.log}")
+
+
 @dataclass
 class _Supervisor:
     """Engine and link of one site."""
 
     member: Membership
-    address: str
+    users: SiteUsers
+    room: Path
+    address: str | None
     say: ShowLine
     _engine: Child | None = None
     _link: Child | None = None
-    _connected: bool = False
-    _engine_deaths: list[float] = field(default_factory=list)
-    _refused_since: float | None = None
-    _next_link: float = 0.0
+    _site: str = ""
+    _called: str = ""
+    _said: str = ""
+    _engine_deaths: _Deaths = field(default_factory=lambda: _Deaths("engine"))
+    _link_deaths: _Deaths = field(default_factory=lambda: _Deaths("link"))
 
     def begin(self) -> None:
         """Start engine and link."""
+        with act_as(self.users.engine):
+            self._site = self.member.settings.name
+            self._called = self.address or self.member.invitation.address
         self._engine = self._start_engine()
         self._link = self._start_link()
-        self.say(
-            f"{self.member.settings.name}: engine and link to {self.address} are started; Ctrl-C ends both"
+        users = (
+            f"users {self.users.engine.name} and {self.users.link.name}"
+            if self.users.are_two
+            else f"one user ({self.users.engine.name})"
         )
+        self.say(f"{self._site}: engine and link to {self._called} are started as {users}; Ctrl-C ends both")
 
     def look_after(self) -> None:
-        """Start again what has died, and show when the coordinator has let the link in."""
+        """Start again what has died, and show whether the coordinator has let the link in."""
         if self._engine is not None and not self._engine.running:
-            self._engine = self._replace_engine(self._engine)
-        if self._link is None:
-            if time.monotonic() >= self._next_link:
-                self._link = self._start_link()
-        elif not self._link.running:
-            self._handle_dead_link(self._link)
-            self._link = None
-        elif not self._connected and "SuperNode ID:" in self._link.tail():
-            self._connected, self._refused_since = True, None
-            self.say(f"{self.member.settings.name}: connected to {self.address}")
+            self._refuse_to_repeat("engine", self._engine, self.users.engine)
+            self._engine_deaths.count(self._engine)
+            self._engine = self._start_engine()
+        if self._link is not None and not self._link.running:
+            self._refuse_to_repeat("link", self._link, self.users.link)
+            self._link_deaths.count(self._link)
+            time.sleep(_PAUSE_S)
+            self._link = self._start_link()
+        self._show_event()
 
     def end(self) -> None:
         """End the link first, so that it signs off, then the engine."""
@@ -122,56 +232,53 @@ class _Supervisor:
 
     def _start_engine(self) -> Child:
         member = self.member
-        program = str(Path(sys.executable).with_name("rhe-client"))
-        command = [program, "engine", str(member.folder), "--state", str(member.state)]
-        return start_child("engine", command, log=member.logs / "engine.log")
-
-    def _replace_engine(self, dead: Child) -> Child:
-        status = dead.process.returncode
-        if status > 0:
-            lines = dead.tail().strip().splitlines()
-            raise SiteError(f"the engine cannot run: {lines[-1] if lines else f'exit code {status}'}")
-        now = time.monotonic()
-        self._engine_deaths = [*(at for at in self._engine_deaths if now - at < _ENGINE_WINDOW_S), now]
-        if len(self._engine_deaths) > _ENGINE_FAILURES:
-            raise SiteError(f"the engine died {len(self._engine_deaths)} times in a row -> see {dead.log}")
-        self.say(
-            f"{self.member.settings.name}: the engine was killed (signal {-status}) and is started again"
-        )
-        return self._start_engine()
+        command = ["engine", str(member.folder), "--state", str(member.state), "--socket", str(self.room)]
+        return self._start("engine", command, self.users.engine, (member.state, member.log))
 
     def _start_link(self) -> Child:
-        member = self.member
-        self._connected = False
-        command = [
-            str(Path(sys.executable).with_name("flower-supernode")),
-            *("--superlink", self.address),
-            *("--root-certificates", str(member.authority)),
-            *("--auth-supernode-private-key", str(member.link_key)),
-            *("--host", LOOPBACK, "--port", str(find_free_port())),
-            *("--node-config", f'engine="unix:{member.socket}"'),
-        ]
-        return start_child("link", command, flower_environment(member.link_home), member.logs / "link.log")
+        self._said = ""
+        with act_as(self.users.engine):
+            folder = self.member.link
+        command = ["link", str(folder.root), "--engine", str(self.room)]
+        command += ["--address", self.address] if self.address else []
+        return self._start("link", command, self.users.link, (folder.root, folder.log))
 
-    def _handle_dead_link(self, dead: Child) -> None:
-        codes = [int(code) for code in re.findall(r"Exit Code: (\d+)", dead.tail())]
-        name = self.member.settings.name
-        for code in codes:
-            if code in _FINAL_EXIT_CODES:
-                raise SiteError(f"the link cannot run: {_FINAL_EXIT_CODES[code]}")
-        now = time.monotonic()
-        if self._connected or self._refused_since is None:
-            self._refused_since = now
-        if now - self._refused_since > _PATIENCE_S:
-            raise ExchangeError(
-                f"the coordinator at {self.address} refuses this site's node -> send it {self.member.card}, "
-                f"and see that no second rhe-client runs for {name}; details in {dead.log}"
-            )
-        self._next_link = now + _PAUSE_S
-        self.say(f"{name}: the link ended ({_explain_exit(codes)}); trying again in {_PAUSE_S:.0f} s")
+    def _start(self, name: str, command: Sequence[str], account: Account, places: tuple[Path, Path]) -> Child:
+        home, log = places
+        environment = flower_environment(home / "flower")
+        if not account.is_this_process:
+            environment |= {"HOME": str(home), "USER": account.name, "LOGNAME": account.name}
+        return start_child(name, [find_program(), *command], environment, log, account)
 
+    def _refuse_to_repeat(self, name: str, dead: Child, account: Account) -> None:
+        """Tell that a child was killed; one that ended by itself would only end again.
 
-def _explain_exit(codes: list[int]) -> str:
-    if 305 in codes:
-        return "the coordinator does not let it in: not enrolled yet, or a killed predecessor counts for 45 s"
-    return "it was killed"
+        Raises
+        ------
+        SiteError
+            With the child's last words, if it ended by itself.
+        """
+        status = dead.process.returncode
+        if status > 0:
+            lines = self._read_tail(dead, account).strip().splitlines()
+            raise SiteError(f"the {name} cannot run: {lines[-1] if lines else f'exit code {status}'}")
+        self.say(f"{self._site}: the {name} was killed (signal {-status}) and is started again")
+
+    def _show_event(self) -> None:
+        if self._link is None:
+            return
+        event = find_last_event(self._read_tail(self._link, self.users.link))
+        if event is None:
+            return
+        line = f"connected to {self._called}" if event.trouble is None else f"not connected: {event.text}"
+        if line != self._said:
+            self._said = line
+            self.say(f"{self._site}: {line}")
+
+    @staticmethod
+    def _read_tail(child: Child, account: Account) -> str:
+        """The end of a child's log, which its own user may have replaced: read with that user's rights."""
+        with act_as(account):
+            text = child.tail()
+        # Else it could command the terminal of whoever started the site
+        return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text)

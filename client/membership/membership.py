@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,20 +19,31 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import Field, ValidationError
 
 from client.membership.identity import generate_identity, read_identity
+from client.membership.link_folder import LinkFolder, LinkSettings
 from client.membership.policy import check_plan
-from client.membership.site import SiteSettings, load_site
+from client.membership.site import SITE_FILE, SiteSettings, load_site
+from client.membership.site_users import (
+    LinkSide,
+    SiteUsers,
+    choose_users,
+    make_folder_for,
+    refuse_closed_folder,
+    refuse_open_files,
+)
 from common.errors import PlanError, PolicyError, SiteError
 from common.messages.enrolment import Invitation, SiteCard, load_handout
 from common.plan.study import StudyPlan
+from common.runtime.accounts import account_of, act_as
 from common.runtime.settings_file import Section
+from common.runtime.sockets import shorten_socket_path
 from common.runtime.storage import make_private_folder, write_atomically
 from common.secagg.wire.roster import make_card
 
 STATE = ".rhe"
 """Where a site keeps its state, unless it says otherwise."""
 
-_SOCKET_LIMIT = 100
-"""Unix-domain socket paths may have at most 107 bytes."""
+MEETING_PLACE = Path("/run/rhe")
+"""Holds the socket's folder where engine and link are two users; only root makes folders in it."""
 
 
 class Approval(Section):
@@ -56,16 +66,48 @@ class Membership:
     folder : Path
         Holds site.toml.
     state : Path
-        Folder of keys, cache, models and logs; only its owner may enter.
+        The engine's folder: identity, cache, models and logs; only the engine's user may enter.
+    chosen_link_state : Path or None
+        The link's folder, if it is not the one that was chosen when the site joined.
     """
 
     folder: Path
     state: Path
+    chosen_link_state: Path | None = None
 
     @property
-    def link_key(self) -> Path:
-        """File of the private key with which the site's node signs in to the coordinator."""
-        return self.state / "keys" / "node.key"
+    def link(self) -> LinkFolder:
+        """The link's folder: as chosen when the site joined, by default beside the state."""
+        side = None if self.chosen_link_state else LinkSide.load(self.state)
+        beside = self.state.with_name(f"{self.state.name}-link")
+        return LinkFolder(self.chosen_link_state or (Path(side.folder) if side else beside))
+
+    @property
+    def users(self) -> SiteUsers:
+        """As whom engine and link run: the owners of their folders.
+
+        Raises
+        ------
+        SiteError
+            If the site has not joined a study, or was made by an older rhe, when the link had no folder.
+        """
+        owner = self._find_owner()
+        with act_as(account_of(owner)):
+            side = LinkSide.load(self.state)
+        if side is None:
+            raise SiteError(
+                f"{self.state} was made before engine and link had a folder each -> run rhe-client init "
+                "again with the same invitation: the keys stay as they are"
+            )
+        return SiteUsers(account_of(owner), account_of(side.uid))
+
+    def _find_owner(self) -> int:
+        try:
+            return self.state.stat().st_uid
+        except OSError:
+            raise SiteError(
+                f"{self.folder} has not joined a study -> rhe-client init {self.folder} --invitation FILE"
+            ) from None
 
     @property
     def identity_key(self) -> Path:
@@ -83,19 +125,9 @@ class Membership:
         return self.state / "sa1"
 
     @property
-    def authority(self) -> Path:
-        """File of the only certificate authority that the link trusts."""
-        return self.state / "keys" / "authority.crt"
-
-    @property
-    def logs(self) -> Path:
-        """Folder of the logs of engine and link."""
-        return self.state / "logs"
-
-    @property
-    def link_home(self) -> Path:
-        """Folder of Flower's own files."""
-        return self.state / "flower"
+    def log(self) -> Path:
+        """File of the engine's output."""
+        return self.state / "logs" / "engine.log"
 
     @property
     def settings(self) -> SiteSettings:
@@ -109,12 +141,11 @@ class Membership:
 
     @property
     def socket(self) -> Path:
-        """Where the engine listens: in the state, or where paths are short if the state's is too long."""
-        path = (self.state / "run" / "engine.sock").resolve()
-        if len(os.fsencode(path)) <= _SOCKET_LIMIT:
-            return path
-        name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"rhe-{name}" / "engine.sock"
+        """Where the engine listens: in the state, or where two users meet and paths are short."""
+        if not self.state.is_dir() or not self.users.are_two:
+            return shorten_socket_path(self.state / "run" / "engine.sock")
+        name = hashlib.sha256(os.fsencode(self.state.resolve())).hexdigest()[:8]
+        return MEETING_PLACE / f"{self.settings.name}-{name}" / "engine.sock"
 
     @property
     def has_joined(self) -> bool:
@@ -188,46 +219,111 @@ class Membership:
         check_plan(self.settings, self.folder, plan)
 
 
-def join_study(folder: Path, state: Path, invitation: Path) -> Membership:
+def join_study(
+    folder: Path,
+    state: Path,
+    invitation: Path,
+    link_state: Path | None = None,
+    users: SiteUsers | None = None,
+) -> Membership:
     """The site's membership in the invitation's study; keys that it already has are kept.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds site.toml.
+    state : Path
+        The engine's folder.
+    invitation : Path
+        The file that the coordinator sent.
+    link_state : Path, optional
+        The link's folder; by default beside the state.
+    users : SiteUsers, optional
+        As whom engine and link run; by default this process' user.
 
     Raises
     ------
     SiteError
-        If the folder is not a site's, or has joined another study.
+        If the folder is not a site's, or has joined another study, or a folder is another user's.
     PlanError
         If the plan has no site of this name.
     ProtocolError
         If the invitation is damaged.
     """
-    settings = load_site(folder)
+    users = users or choose_users(None, None, same_user=True)
     received = load_handout(invitation, Invitation)
     plan = received.study_plan()
+    if folder.is_dir():
+        refuse_closed_folder(folder, users.engine, f"give it to {users.engine.name} (chown -R)")
+    with act_as(users.engine):
+        settings = load_site(folder)
     plan.site(settings.name)
-    member = Membership(folder, state)
-    if member.has_joined and member.invitation != received:
-        raise SiteError(
-            f"{folder} has joined another study ({_invitation_path(state)}) -> give this one its own --state"
+    make_folder_for(state, users.engine, "--state")
+    with act_as(users.engine):
+        member = Membership(folder, state, link_state)
+        if member.has_joined and member.invitation != received:
+            raise SiteError(
+                f"{folder} has joined another study ({_invitation_path(state)}) -> give this one its own "
+                "--state"
+            )
+        link, old_key = member.link, _read_old_key(state)
+    make_folder_for(link.root, users.link, "--link-state")
+    refuse_open_files(users, (folder, folder / SITE_FILE, folder / settings.table))
+    with act_as(users.link):
+        node_key = _equip_link(link, users, received, settings.name, old_key)
+    with act_as(users.engine):
+        _keep_membership(member, received, settings.name, node_key)
+        LinkSide(uid=users.link.uid, folder=str(link.root)).save(state)
+        # What the link keeps now lay here before it had a folder
+        for left in ("node.key", "authority.crt"):
+            (state / "keys" / left).unlink(missing_ok=True)
+    return member
+
+
+def _equip_link(
+    link: LinkFolder, users: SiteUsers, received: Invitation, name: str, old_key: bytes | None
+) -> str:
+    """Write all that the link needs into its folder; the public half of its key."""
+    from common.plan.message_size import largest_message
+
+    if not link.node_key.exists():
+        write_atomically(link.node_key, old_key or _generate_link_key(), private=True)
+    node_key = _read_public_key(link.node_key)
+    write_atomically(link.authority, received.authority.encode(), private=True)
+    plan = received.study_plan()
+    link.save(
+        LinkSettings(
+            site=name,
+            study=plan.name,
+            address=received.address,
+            largest_message=largest_message(plan),
+            engine_uid=users.engine.uid if users.are_two else None,
         )
-    make_private_folder(state)
-    make_private_folder(state / "keys")
-    if not member.link_key.exists():
-        write_atomically(member.link_key, _generate_link_key(), private=True)
-    write_atomically(member.authority, received.authority.encode())
+    )
+    return node_key
+
+
+def _keep_membership(member: Membership, received: Invitation, name: str, node_key: str) -> None:
+    """Write all that the engine needs, and the card to send to the coordinator."""
+    plan = received.study_plan()
+    make_private_folder(member.state / "keys")
     if plan.hides_sums and not member.identity_key.exists():
         write_atomically(member.identity_key, generate_identity(), private=True)
-    card = b""
+    card = SiteCard(name=name, plan_hash=plan.digest(), node_key=node_key)
     if plan.hides_sums:
-        identity = read_identity(member.identity_key, plan.number_of(settings.name))
-        card = make_card(identity, settings.name)
-    SiteCard(
-        name=settings.name,
-        plan_hash=plan.digest(),
-        node_key=_read_public_key(member.link_key),
-        identity=card.hex(),
-    ).save(member.card)
-    received.save(_invitation_path(state))
-    return member
+        identity = read_identity(member.identity_key, plan.number_of(name))
+        proof = make_card(identity, name).hex()
+        card = card.model_copy(update={"identity": proof}).sign(identity.key)
+    card.save(member.card)
+    received.save(_invitation_path(member.state))
+
+
+def _read_old_key(state: Path) -> bytes | None:
+    """The node's key, which the coordinator may know already, where an older rhe kept it; or None."""
+    try:
+        return (state / "keys" / "node.key").read_bytes()
+    except OSError:
+        return None
 
 
 def _invitation_path(state: Path) -> Path:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from client.membership.site import SITE_FILE, Policy, SiteSettings, is_marked_synthetic, load_site
 from common.cohort.sheet import CSV, XLSX
 from common.errors import Finding, SiteError
-from common.runtime.settings_file import parse_toml
+from common.runtime.settings_file import parse_toml, read_settings_text
 
 UNNAMED = "unnamed"
 """Name of a site whose site.toml does not tell it."""
@@ -72,7 +72,7 @@ def _describe(line: str) -> Finding:
 
 def _read_raw(path: Path) -> dict[str, Any] | None:
     try:
-        return parse_toml(path.read_text(encoding="utf-8"))
+        return parse_toml(read_settings_text(path))
     except (OSError, ValueError):
         return None
 

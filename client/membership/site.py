@@ -12,7 +12,7 @@ from common.errors import PolicyError, SiteError
 from common.imaging.options import SeriesRule
 from common.plan.sections import Phase
 from common.plan.study import Name, Profile, StudyPlan
-from common.runtime.settings_file import DEVICE_PATTERN, Section, load_settings
+from common.runtime.settings_file import DEVICE_PATTERN, Section, load_settings, read_settings_text
 
 SITE_FILE = "site.toml"
 MARKER = "SYNTHETIC.json"
@@ -138,7 +138,7 @@ def load_site(folder: Path) -> SiteSettings:
     path = folder / SITE_FILE
     if not folder.is_dir():
         raise SiteError(f"{folder}: no such folder -> give the folder that holds {SITE_FILE}")
-    if not path.is_file():
+    if not path.exists():
         raise SiteError(f"{path}: no such file -> write one with at least `name` and `table`")
     return load_settings(path, SiteSettings, SiteError)
 
@@ -153,7 +153,7 @@ def is_marked_synthetic(folder: Path) -> bool:
     """
     path = folder / MARKER
     try:
-        marker = json.loads(path.read_text(encoding="utf-8"))
+        marker = json.loads(read_settings_text(path))
     except FileNotFoundError:
         return False
     except (OSError, ValueError, RecursionError) as failure:

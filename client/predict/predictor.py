@@ -102,7 +102,7 @@ class Predictor:
     device : str
         As in site.toml.
     options : ReadingOptions
-        Which of several series is read.
+        Which of several series is read; the card says whether slices may be missing.
 
     Raises
     ------
@@ -187,7 +187,8 @@ class Predictor:
                 f"{case.where}: the model looks at CT and mask, {lacking} is not given "
                 "-> give --ct and --mask"
             )
-        scan = read_scan(ct, self.options)
+        # What the study took: its model may have seen scans with gaps, or never
+        scan = read_scan(ct, replace(self.options, missing_slices=self.carded.card.missing_slices))
         segmentation = read_mask(mask, scan, self.labels)
         case = _add_findings(case, scan, segmentation)
         if case.baseline is None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +20,7 @@ from common.cohort.table import CohortTable, read_table
 from common.errors import CohortError, Finding, Level, ModelError, RheError, SiteError
 from common.plain_text import escape_surrogates
 from common.plan.study import load_plan
+from common.runtime.csv_file import format_csv
 from common.runtime.storage import write_atomically
 
 if TYPE_CHECKING:
@@ -227,12 +226,10 @@ def write_csv(predictions: ModelPredictions, path: Path) -> None:
     sources = [f"{name} (source)" for name in names]
     headings = ["patient", "model", "arm", "plan", "risk", "operating_point", "decision"]
     headings += [LOOK_HEADING, "notes"]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [*headings, *names, *sources], lineterminator="\n")
-    writer.writeheader()
-    for outcome in predictions.outcomes:
-        writer.writerow(_make_row(predictions.card, outcome))
-    write_atomically(path, escape_surrogates(text.getvalue()).encode(), private=True)
+    columns = [*headings, *names, *sources]
+    rows = [_make_row(predictions.card, outcome) for outcome in predictions.outcomes]
+    text = format_csv([columns, *([row.get(column, "") for column in columns] for row in rows)])
+    write_atomically(path, escape_surrogates(text).encode(), private=True)
 
 
 def _make_row(card: ModelCard, outcome: Prediction | Declined) -> dict[str, str]:

@@ -98,7 +98,7 @@ def describe_roster(roster: Roster, signer: str) -> str:
     lines = [
         f"\nRoster {roster.version}, to compare on the phone or on paper: {roster.fingerprint}",
         f"  signed by the authority {fingerprint(decode_public_key(signer))}",
-        *(f"  {member.name}: {fingerprint(decode_public_key(member.key))}" for member in roster.sites),
+        *(f"  {member.name}: {member.fingerprint}" for member in roster.sites),
         f"  Only sums of at least {roster.minimum} of these {len(roster.sites)} sites are opened.",
     ]
     return "\n".join(lines)

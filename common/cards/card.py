@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 from common.cards.contributors import PARTIAL, describe_trainers, is_partial
 from common.cards.fitted import covariates_of
 from common.cohort.outcome import OutcomeDefinition
+from common.imaging.options import MissingSlices
 from common.imaging.preprocess import PREPROCESSING_ALGORITHM
 from common.imaging.recipe import InputShape, Recipe
 from common.messages.headers import Fitted, FittedSvm
@@ -178,6 +179,8 @@ class ModelCard(CardPart):
     """Threshold: a risk of at least this is called positive."""
     operating_point_from: Literal["plan", "youden"]
     """Fixed by the plan, or chosen on the training patients."""
+    missing_slices: MissingSlices = "refuse"
+    """Whether the study used CTs that lack slices far from the lesion; of an older card it is not known."""
     metrics: tuple[Metric, ...] = ()
     """Results of the study's evaluation; empty without one, and for a model that never left its site."""
     versions: dict[str, str]
@@ -316,6 +319,7 @@ def make_local_card(
         outcome=plan.cohort.outcome,
         operating_point=plan.evaluation.threshold,
         operating_point_from="plan",
+        missing_slices=plan.scans.missing_slices,
         versions=dict(versions),
         content=content,
     )

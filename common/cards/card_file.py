@@ -61,8 +61,8 @@ def add_card(path: Path, card: ModelCard) -> None:
     save(path, replace(checkpoint, metadata=metadata))
 
 
-def save_card(path: Path, card: ModelCard, *, private: bool = False) -> None:
-    """Write the card of a table model.
+def save_card(path: Path, card: ModelCard, *, private: bool | None = None) -> None:
+    """Write the card of a table model; `private` as `write_atomically` has it.
 
     Raises
     ------

@@ -84,11 +84,14 @@ class MatchedColumns:
         Number of cells that a row should have.
     images : bool
         Whether every patient needs CT and mask.
+    unread_files : tuple of str
+        The schema's columns of files that the table lacks or misspells: what they name is not known.
     """
 
     matched: tuple[MatchedColumn, ...]
     width: int
     images: bool
+    unread_files: tuple[str, ...] = ()
 
 
 def match_columns(
@@ -139,7 +142,9 @@ def match_columns(
     places = {heading: index for index, heading in reversed(list(enumerate(header)))}
     matched = [MatchedColumn(known[name], index) for name, index in places.items() if name in known]
     ordered = tuple(sorted(matched, key=lambda column: column.index))
-    return MatchedColumns(ordered, len(header), images), findings
+    unread = {*(_IMAGES & {*misspelt.values()}), *(_BASELINE - {*header} if _IMAGES & meant else ())}
+    unread_files = tuple(variable.name for variable in VARIABLES if variable.name in unread)
+    return MatchedColumns(ordered, len(header), images, unread_files), findings
 
 
 def find_headings_below(table: str, sheet: TableSheet, wanted: WantedColumns) -> Finding | None:

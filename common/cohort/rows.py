@@ -30,16 +30,20 @@ class ReadRow:
     ----------
     number : int
         As a spreadsheet shows it.
-    patient : Patient or None
-        None only if the row has no identifier; there with violations too, so that duplicates are found among
-        all rows.
+    readable : Patient
+        What could be read of the row, whatever else is wrong with it; without a name if it has no identifier.
     findings : tuple of Finding
         Every violation, without the file's name.
     """
 
     number: int
-    patient: Patient | None
+    readable: Patient
     findings: tuple[Finding, ...]
+
+    @property
+    def patient(self) -> Patient | None:
+        """None only if the row has no identifier; there with violations too, to find duplicates."""
+        return self.readable if self.readable.identifier else None
 
 
 def read_row(row: SheetRow, columns: MatchedColumns, reader: CellReader) -> ReadRow:
@@ -66,6 +70,9 @@ def read_row(row: SheetRow, columns: MatchedColumns, reader: CellReader) -> Read
         Finding(f"row {row.number}, {finding.where}", finding.what, finding.remedy)
         for finding in find_contradictions(values)
     ]
+    if len(row.cells) != columns.width and _check_width(row, columns):
+        # The cells behind a lost or a surplus comma stand under other headings: no path can be trusted
+        values = {name: value for name, value in values.items() if not isinstance(value, Path)}
     return ReadRow(row.number, _make_patient(row.number, values, columns), tuple(findings))
 
 
@@ -94,14 +101,11 @@ def _check_width(row: SheetRow, columns: MatchedColumns) -> list[Finding]:
     return [Finding(f"row {row.number}", f"{cells} cells for {columns.width} headings", remedy)]
 
 
-def _make_patient(number: int, values: dict[str, VariableValue], columns: MatchedColumns) -> Patient | None:
-    identifier = values.get("patient")
-    if not isinstance(identifier, str):
-        return None
+def _make_patient(number: int, values: dict[str, VariableValue], columns: MatchedColumns) -> Patient:
     paths = {name: value for name, value in values.items() if isinstance(value, Path)}
     score_names = {column.variable.name for column in columns.matched if column.variable.group == "scores"}
     return Patient(
-        identifier=identifier,
+        identifier=str(values.get("patient", "")),
         row=number,
         baseline_ct=paths.get("baseline_ct"),
         baseline_mask=paths.get("baseline_mask"),

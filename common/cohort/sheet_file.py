@@ -6,6 +6,7 @@ import csv
 import io
 from pathlib import Path
 
+from common.cohort.schema import find_variable
 from common.cohort.sheet import (
     CSV,
     LARGEST_FILE,
@@ -14,10 +15,15 @@ from common.cohort.sheet import (
     SheetCell,
     TableSheet,
     make_sheet,
+    read_heading,
     refuse_file,
     strip_text,
 )
 from common.cohort.workbook import read_workbook
+
+_ROWS_SEARCHED, _FEWEST_HEADINGS = 5, 3
+"""Among so many rows so many known headings are a table's."""
+_DELIMITERS = {";": "semicolons", "\t": "tabulators", "|": "vertical bars"}
 
 
 def read_sheet(path: Path) -> TableSheet:
@@ -76,18 +82,26 @@ def _read_csv(path: Path, content: bytes) -> TableSheet:
     except csv.Error as failure:
         refuse_file(path, f"is not valid CSV: {failure}", "look for an unclosed quotation mark")
     rows: list[tuple[SheetCell, ...]] = [tuple(map(strip_text, record)) for record in records]
-    _refuse_delimiter(path, records[0] if records else [])
+    _refuse_delimiter(path, records)
     return make_sheet(path, rows, typed=False)
 
 
-def _refuse_delimiter(path: Path, header: list[str]) -> None:
-    """Refuse a heading that is one cell only because another character separates its columns."""
-    if len(header) != 1:
+def _refuse_delimiter(path: Path, records: list[list[str]]) -> None:
+    """Refuse a table of one column because another character separates its columns.
+
+    A title above the headings may hold such characters; `find_headings_below` tells of it.
+    """
+    top = records[:_ROWS_SEARCHED]
+    if any(map(_is_header, top)):
         return
-    for delimiter, name in ((";", "semicolons"), ("\t", "tabulators"), ("|", "vertical bars")):
-        if delimiter in header[0]:
-            refuse_file(
-                path,
-                f"its columns are separated by {name}, not by commas",
-                f"save it as {XLSX}, or as CSV with commas and decimal points",
-            )
+    alone = [record[0] for record in top if len(record) == 1]
+    title = top[0] if top and len(top[0]) == 1 else []
+    used = [sign for sign in _DELIMITERS if any(_is_header(line.split(sign)) for line in alone)]
+    for delimiter in used or [sign for sign in _DELIMITERS if any(sign in cell for cell in title)]:
+        what = f"its columns are separated by {_DELIMITERS[delimiter]}, not by commas"
+        refuse_file(path, what, f"save it as {XLSX}, or as CSV with commas and decimal points")
+
+
+def _is_header(cells: list[str]) -> bool:
+    known = {cell for cell in map(read_heading, cells) if find_variable(cell) is not None}
+    return len(known) >= _FEWEST_HEADINGS

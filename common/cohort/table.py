@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,12 +40,15 @@ class RejectedRow:
     identifier : str
         The patient's; empty where it cannot be read.
     findings : tuple of Finding
-        Every violation, at least one.
+        Every violation; none where only the identifiers' column is missing.
+    readable : Patient
+        What could be read of the row: never studied, but its scans are looked at for what is wrong with them.
     """
 
     row: int
     identifier: str
     findings: tuple[Finding, ...]
+    readable: Patient
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,10 @@ class CohortTable:
         Rows with a violation, in the table's order.
     notes : tuple of Finding
         What a person has to look at although the rows can be used: hidden rows, doubtful units.
+    stops : tuple of Finding
+        What refuses the table as a whole: nobody of it is studied.
+    unread_files : tuple of str
+        Columns of files that the table lacks or misspells.
     """
 
     path: Path
@@ -71,6 +78,18 @@ class CohortTable:
     images: bool = True
     rejected: tuple[RejectedRow, ...] = ()
     notes: tuple[Finding, ...] = ()
+    stops: tuple[Finding, ...] = ()
+    unread_files: tuple[str, ...] = ()
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether nobody of it can be studied."""
+        return bool(self.stops) or not self.patients
+
+    @property
+    def violations(self) -> tuple[Finding, ...]:
+        """What is wrong with the table as a whole, then with its rows."""
+        return (*self.stops, *(finding for row in self.rejected for finding in row.findings))
 
     @property
     def size(self) -> int:
@@ -96,6 +115,22 @@ def read_table(path: Path, root: Path | None = None, wanted: WantedColumns = SCH
         If the file cannot be read, a heading is wrong or missing, or most rows are refused; with every
         violation: file, row, column, value, and what to do.
     """
+    table = read_faulty_table(path, root, wanted)
+    if table.is_refused:
+        raise CohortError(table.violations)
+    return table
+
+
+def read_faulty_table(
+    path: Path, root: Path | None = None, wanted: WantedColumns = SCHEMA_ALONE
+) -> CohortTable:
+    """As `read_table`, but a table that is refused is returned, with what can be read of its rows.
+
+    Raises
+    ------
+    CohortError
+        If the file cannot be read, or a title stands above the headings.
+    """
     sheet = _read_sheet(path, wanted)
     columns, findings = match_columns(path.name, sheet, wanted)
     findings += find_merged_headings(path.name, sheet.layout, columns)
@@ -103,25 +138,23 @@ def read_table(path: Path, root: Path | None = None, wanted: WantedColumns = SCH
         sheet.typed, folder=_make_absolute(path.parent), root=_make_absolute(root or path.parent)
     )
     rows = [read_row(row, columns, reader) for row in sheet.rows]
-    merged, twice = find_merged_cells(sheet, columns), _find_listed_twice(rows)
-    good: list[Patient] = []
-    rejected: list[RejectedRow] = []
-    for row in rows:
-        violations = (*row.findings, *merged.get(row.number, ()), *twice.get(row.number, ()))
-        if row.patient is not None and not violations:
-            good.append(row.patient)
-        elif violations:  # none, and no patient: the identifiers' column is missing, which the headings tell
-            rejected.append(_reject(path.name, row, violations))
+    good, rejected = _sort_rows(path.name, rows, find_merged_cells(sheet, columns))
     if not rows:
         findings.append(Finding(path.name, "the table has headings but no patients", "add one row a patient"))
     if rows and not sheet.typed and len(sheet.rows[-1].cells) < columns.width:
         what = f"the last row ({rows[-1].number}) ends too early: rows after it may be lost"
         findings.append(Finding(path.name, what, "was the file cut off? export or copy it again"))
-    findings += _judge_table(path.name, rejected, len(rows))
-    if findings or not good:
-        raise CohortError((*findings, *(finding for row in rejected for finding in row.findings)))
-    notes = (*note_layout(path.name, sheet, columns), *find_unit_doubts(path.name, columns, good))
-    return CohortTable(path, tuple(good), columns.images, tuple(rejected), notes)
+    findings += _judge_table(path.name, [row for row in rejected if row.findings], len(rows))
+    doubts = () if findings else find_unit_doubts(path.name, columns, good)
+    return CohortTable(
+        path=path,
+        patients=tuple(good),
+        images=columns.images,
+        rejected=tuple(rejected),
+        notes=(*note_layout(path.name, sheet, columns), *doubts),
+        stops=tuple(findings),
+        unread_files=columns.unread_files,
+    )
 
 
 def _read_sheet(path: Path, wanted: WantedColumns) -> TableSheet:
@@ -140,9 +173,24 @@ def _read_sheet(path: Path, wanted: WantedColumns) -> TableSheet:
     return sheet
 
 
+def _sort_rows(
+    table: str, rows: Sequence[ReadRow], merged: Mapping[int, Sequence[Finding]]
+) -> tuple[list[Patient], list[RejectedRow]]:
+    """Patients of the rows that can be used, and the other rows; `merged` are violations by row."""
+    twice = _find_listed_twice(rows)
+    good, rejected = list[Patient](), list[RejectedRow]()
+    for row in rows:
+        violations = (*row.findings, *merged.get(row.number, ()), *twice.get(row.number, ()))
+        if row.patient is not None and not violations:
+            good.append(row.patient)
+        else:
+            rejected.append(_reject(table, row, violations))
+    return good, rejected
+
+
 def _reject(table: str, row: ReadRow, violations: Sequence[Finding]) -> RejectedRow:
     findings = tuple(Finding(f"{table}, {one.where}", one.what, one.remedy) for one in violations)
-    return RejectedRow(row.number, row.patient.identifier if row.patient else "", findings)
+    return RejectedRow(row.number, row.readable.identifier, findings, row.readable)
 
 
 def _judge_table(table: str, rejected: Sequence[RejectedRow], size: int) -> list[Finding]:

@@ -24,7 +24,7 @@ from common.imaging.scan import ScanHeaders
 from common.runtime.settings_file import Section
 from common.runtime.storage import write_atomically
 
-READING_ALGORITHM = 3
+READING_ALGORITHM = 4
 """Raised with every change of what reading a scan or a mask gives, refuses or notes: it makes caches anew.
 
 A model's card does not state it: inputs of scans that are still accepted are the same.

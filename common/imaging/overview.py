@@ -22,6 +22,8 @@ HISTOGRAM_HU = (-20, 120)
 
 _BIN_HU = 2
 """Width of a bin."""
+_SOFT_HU = (0, 100)
+"""Between fluid and bone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +49,7 @@ def make_overview(scan: Scan, mask: Mask, prepared: Prepared, recipe: Recipe) ->
     """The complete slice of which a 2D network sees a part, with its labels and the histogram."""
     labels, within = resample_labels(mask.voxels, prepared.grid)
     index = prepared.crops.rectangle.start[0] - within.start[0]
-    return _show_slice(scan, mask, prepared.grid, (labels, within, index), recipe)
+    return _show_slice(scan, mask.voxels, prepared.grid, (labels, within, index), recipe)
 
 
 def make_whole_overview(scan: Scan, mask: Mask, recipe: Recipe) -> Overview | None:
@@ -56,11 +58,36 @@ def make_whole_overview(scan: Scan, mask: Mask, recipe: Recipe) -> Overview | No
     labels, within = resample_labels(mask.voxels, grid)
     if not labels.any():
         return None
-    return _show_slice(scan, mask, grid, (labels, within, find_largest_slice(labels > 0)), recipe)
+    return _show_slice(scan, mask.voxels, grid, (labels, within, find_largest_slice(labels > 0)), recipe)
+
+
+def make_scan_overview(scan: Scan, labels: Labels | None, recipe: Recipe) -> Overview:
+    """A slice of a CT without mask, or with one that is refused.
+
+    Parameters
+    ----------
+    scan : Scan
+        In HU.
+    labels : Labels of shape (slices, rows, columns), or None
+        What a refused mask marks: the slice with most of it is shown, else that with most soft tissue.
+    recipe : Recipe
+        Spacing and window of the networks' inputs.
+    """
+    grid = Grid(scan.geometry, recipe.spacing_mm)
+    stored = np.zeros(scan.voxels.shape, dtype=np.uint8) if labels is None else labels
+    shown, within = resample_labels(stored, grid) if stored.any() else (stored[:0], Box((0, 0, 0), (0, 0, 0)))
+    if shown.any():
+        return _show_slice(scan, stored, grid, (shown, within, find_largest_slice(shown > 0)), recipe)
+    _, rows, columns = grid.shape
+    sparse = scan.voxels[:, ::4, ::4]
+    soft = np.count_nonzero((sparse > _SOFT_HU[0]) & (sparse < _SOFT_HU[1]), axis=(1, 2))
+    place = int(soft.argmax()) / max(len(soft) - 1, 1)
+    plane = Box((round(place * (grid.shape[0] - 1)), 0, 0), (1, rows, columns))
+    return _show_slice(scan, stored, grid, (np.zeros(plane.count, dtype=np.uint8), plane, 0), recipe)
 
 
 def _show_slice(
-    scan: Scan, mask: Mask, grid: Grid, lesion: tuple[Labels, Box, int], recipe: Recipe
+    scan: Scan, mask: Labels, grid: Grid, lesion: tuple[Labels, Box, int], recipe: Recipe
 ) -> Overview:
     """One slice of the grid; `lesion` are the labels, the box that they fill, and the slice within it."""
     part, within, index = lesion
@@ -77,9 +104,9 @@ def bin_edges_hu() -> Counts:
     return np.arange(HISTOGRAM_HU[0], HISTOGRAM_HU[1] + 1, _BIN_HU)
 
 
-def _count_hu(scan: Scan, mask: Mask) -> Counts:
+def _count_hu(scan: Scan, mask: Labels) -> Counts:
     # A quarter of the rows shows the same distribution; the lesion is counted completely
-    within = np.histogram(scan.voxels[mask.voxels > 0], bin_edges_hu())[0]
+    within = np.histogram(scan.voxels[mask > 0], bin_edges_hu())[0]
     rows = scan.voxels[:, ::4]
-    around = np.histogram(rows[mask.voxels[:, ::4] == 0], bin_edges_hu())[0]
+    around = np.histogram(rows[mask[:, ::4] == 0], bin_edges_hu())[0]
     return np.stack([within, around]).astype(np.int64)

@@ -9,14 +9,20 @@ from typing import Literal, Self, TypeVar
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key, load_ssh_public_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_public_key,
+    load_ssh_public_key,
+)
 from pydantic import Field, ValidationError, field_validator
 
 from common.errors import PlanError, ProtocolError
 from common.plan.study import Name, StudyPlan
 from common.runtime.settings_file import Section, parse_toml
 from common.runtime.storage import write_atomically
+from common.secagg.crypto.keys import decode_public_key, fingerprint, sign_message, verify_signature
 from common.secagg.wire.roster import Member, Roster, minimum_sites, read_card
 
 
@@ -24,9 +30,8 @@ class Handout(Section):
     """A file that one party gives to the other."""
 
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that both parties compare on the phone."""
-        digest = hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
-        return " ".join(digest[start : start + 4] for start in range(0, 16, 4))
+        """Eight groups of four letters and digits that both parties compare on the phone."""
+        return fingerprint(hashlib.sha256(self.model_dump_json().encode()).digest())
 
     def save(self, path: Path) -> None:
         """Write the file.
@@ -111,6 +116,8 @@ class SiteCard(Handout):
     identity: str = Field(default="", pattern=r"^([0-9a-f]{2})*$")
     """The site's card in the protocol that hides sums, signed by its own key, hexadecimal; empty if no sum is
     hidden."""
+    signature: str = Field(default="", pattern=r"^([0-9a-f]{128})?$")
+    """The site's signature of all of the above, by its identity's key, hexadecimal; empty if it has none."""
 
     @field_validator("node_key")
     @classmethod
@@ -122,6 +129,30 @@ class SiteCard(Handout):
         if not isinstance(key, EllipticCurvePublicKey):
             raise ValueError("is not an ECDSA public key in OpenSSH's format")  # noqa: TRY004 - pydantic's
         return text
+
+    def key_as_pem(self) -> bytes:
+        """The node's public key in the form in which Flower registers it."""
+        key = load_ssh_public_key(self.node_key.encode())
+        return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+    def sign(self, key: Ed25519PrivateKey) -> Self:
+        """The card, signed by the key of its identity."""
+        signature = sign_message(key, self.kind, self._encode_signed())
+        return self.model_copy(update={"signature": signature.hex()})
+
+    def fingerprint(self) -> str:
+        """The same eight groups wherever the site is named: its card at both ends, a proposal, a roster.
+
+        They are of the site's own key, which signed the card; of the card's content if no sum is hidden.
+
+        Raises
+        ------
+        ProtocolError
+            If the card is not signed by the key of its identity.
+        """
+        if not self.identity:
+            return super().fingerprint()
+        return self._read_identity().fingerprint
 
     def check(self, plan: StudyPlan) -> Self:
         """Refuse a card that does not belong to the plan; otherwise return it.
@@ -149,18 +180,31 @@ class SiteCard(Handout):
         Raises
         ------
         ProtocolError
-            If the card holds no identity of this site that is signed by its own key.
+            If the card holds no identity of this site that is signed by its own key, or is not signed by it.
         """
-        try:
-            member = read_card(bytes.fromhex(self.identity))
-        except ProtocolError as failure:
-            raise ProtocolError(
-                f"the card of {self.name} proves no identity ({failure}) -> let the site make it again with "
-                "rhe-client init"
-            ) from None
+        member = self._read_identity()
         if (member.id, member.name) != (plan.number_of(self.name), self.name):
             raise ProtocolError(f"the card of {self.name} proves the identity of {member.name!r}")
         return member
+
+    def _read_identity(self) -> Member:
+        try:
+            member = read_card(bytes.fromhex(self.identity))
+        except ProtocolError as failure:
+            raise self._say_unproved(str(failure)) from None
+        signer, signature = decode_public_key(member.key), bytes.fromhex(self.signature)
+        if not verify_signature(signer, self.kind, self._encode_signed(), signature):
+            raise self._say_unproved("its content is not signed by the site's key")
+        return member
+
+    def _say_unproved(self, reason: str) -> ProtocolError:
+        return ProtocolError(
+            f"the card of {self.name} proves no identity ({reason}) -> let the site make it again with "
+            "rhe-client init"
+        )
+
+    def _encode_signed(self) -> bytes:
+        return self.model_copy(update={"signature": ""}).model_dump_json().encode()
 
 
 class Proposal(Handout):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import Field
 
@@ -84,6 +84,10 @@ class RequestHeader(Section):
     """Names of the public parameters that the message carries."""
 
 
+LinkUsers: TypeAlias = Literal["one user", "two users"]
+"""Whether a site's engine and its link, which has the network, run as one user of the computer or as two."""
+
+
 class StatedPolicy(Section):
     """What a site demands of any plan, for the coordinator and the report; the site itself enforces it."""
 
@@ -110,6 +114,8 @@ class SiteFacts(Section):
     """Versions of Python and of the packages that decide the bits."""
     policy: StatedPolicy | None = None
     """What the site demands of any plan; None where it does not state it."""
+    users: LinkUsers | None = None
+    """As how many users engine and link run; None where there is no link, as in a simulation in one process."""
 
 
 class Epoch(Section):

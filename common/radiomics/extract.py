@@ -10,9 +10,9 @@ from common.errors import ScanError
 from common.imaging.masks.mask import Mask
 from common.imaging.scan import Scan
 from common.radiomics.features import FEATURES
-from common.radiomics.pyradiomics import features_of
+from common.radiomics.pyradiomics import features_of, require_size
 from common.radiomics.settings import ExtractionSettings
-from common.radiomics.volume import cut_lesion_volume
+from common.radiomics.volume import LesionVolume, cut_lesion_volume
 from common.runtime.machine import bind_threads
 from common.types import Reals
 
@@ -75,8 +75,28 @@ def extract(scan: Scan, mask: Mask, settings: ExtractionSettings | None = None) 
         with bind_threads(1):
             values = features_of(volume)
     except ValueError as refusal:
-        raise ScanError(
-            f"{mask.source}: PyRadiomics refuses the lesion of {volume.voxels} voxels: {refusal} "
-            "-> correct the mask"
-        ) from None
+        raise ScanError(_describe_refusal(mask, volume, refusal)) from None
     return LesionFeatures(values, volume.voxels, volume.components, volume.touches_border)
+
+
+def judge_lesion(scan: Scan, mask: Mask, settings: ExtractionSettings) -> LesionVolume:
+    """The volume of which features would be extracted.
+
+    Raises
+    ------
+    ScanError
+        If `extract` refuses the lesion because there is none, or for its size.
+    """
+    volume = cut_lesion_volume(scan, mask, settings)
+    try:
+        require_size(volume)
+    except ValueError as refusal:
+        raise ScanError(_describe_refusal(mask, volume, refusal)) from None
+    return volume
+
+
+def _describe_refusal(mask: Mask, volume: LesionVolume, refusal: ValueError) -> str:
+    return (
+        f"{mask.source}: PyRadiomics refuses the lesion of {volume.voxels} voxels: {refusal} "
+        "-> correct the mask"
+    )

@@ -105,6 +105,17 @@ class Hematoma:
         return float(np.median(brain))
 
 
+def require_brain(scan: Scan, mask: Mask) -> None:
+    """Refuse a hematoma of which no marker can be suggested.
+
+    Raises
+    ------
+    ScanError
+        If the mask has no ICH, or no brain is seen beside it.
+    """
+    _ = cut_hematoma(scan, mask).brain_hu
+
+
 def cut_hematoma(scan: Scan, mask: Mask) -> Hematoma:
     """The ICH of a CT with 20 mm of its surroundings.
 

@@ -45,6 +45,19 @@ def features_of(volume: LesionVolume) -> Reals:
     return np.where(np.isfinite(values), values, np.nan)
 
 
+def require_size(volume: LesionVolume) -> None:
+    """Refuse a lesion that PyRadiomics' own check of masks refuses: one voxel, or a line of voxels.
+
+    Raises
+    ------
+    ValueError
+        With PyRadiomics' reason.
+    """
+    from radiomics import imageoperations
+
+    imageoperations.checkMask(*_convert_to_itk(volume), **_load_extractor().settings)
+
+
 def _compute(volume: LesionVolume) -> dict[str, float]:
     """Every feature by its name, computed in the order in which PyRadiomics processes a case."""
     from radiomics import imageoperations

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,9 @@ from pathlib import Path
 import psutil
 
 from common.errors import StorageError
+from common.runtime.accounts import Account, act_as, become
+from common.runtime.log_keeper import KEPT_VARIABLE
+from common.runtime.log_lines import name_backup, open_log, remove_times
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +39,16 @@ _POLL_S = 0.2
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _TAIL_BYTES = 64 * 1024
+_LAST_WORDS_S = 3.0
+_KEPT = {KEPT_VARIABLE: "1"}
+_HANDED_ON = re.compile(
+    r"PATH|LANG|LC_\w+|TZ|LD_LIBRARY_PATH|SSL_CERT_(FILE|DIR)|((HTTPS?|ALL|NO)_PROXY)"
+    r"|(OMP|MKL|OPENBLAS|CUDA|CUBLAS|NVIDIA|NCCL|TORCH|PYTORCH|PYTHON|RHE|FLWR)_?\w*",
+    re.IGNORECASE,
+)
+"""What another user's process gets of this one's environment; the rest may hold secrets of who started it."""
+_keepers: list[subprocess.Popen[bytes]] = []
+"""Who may still write a dead child's last words; whoever has ended is reaped when the next is started."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +63,17 @@ class Child:
         The process.
     log : Path or None
         File of its standard output and error; None if it shares this process'.
-    start : int
-        Size of the log when it was started, in bytes.
+    start : tuple of int
+        Where its words begin: which file the log was when it was started (inode), and its size, bytes.
+    keeper : subprocess.Popen or None
+        The process that writes the log; it ends by itself once all of it is written.
     """
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path | None = None
-    start: int = 0
+    start: tuple[int, int] = (0, 0)
+    keeper: subprocess.Popen[bytes] | None = None
 
     @property
     def running(self) -> bool:
@@ -64,16 +81,46 @@ class Child:
         return self.process.poll() is None
 
     def tail(self) -> str:
-        """The last part of what the child has written to its log; empty without a log."""
+        """The last part of what the child has written, without the times; empty without a log."""
         if self.log is None:
             return ""
-        with self.log.open("rb") as file:
-            file.seek(max(self.start, self.log.stat().st_size - _TAIL_BYTES))
-            return file.read().decode("utf-8", errors="replace")
+        if not self.running:
+            self.await_log()
+        content = self._read_end(self.log)
+        if len(content) < _TAIL_BYTES and not self._is_first(self.log):
+            content = self._read_end(name_backup(self.log)) + content
+        return remove_times(content[-_TAIL_BYTES:].decode("utf-8", errors="replace"))
+
+    def await_log(self) -> None:
+        """Wait until all that the dead child wrote is in its log, unless a descendant still writes to it."""
+        if self.keeper is not None:
+            _await_keeper(self.keeper)
+
+    def _read_end(self, path: Path) -> bytes:
+        try:
+            with path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                start = self.start[1] if self._is_first(path) else 0
+                file.seek(max(start, size - _TAIL_BYTES))
+                return file.read()
+        except FileNotFoundError:
+            return b""
+
+    def _is_first(self, path: Path) -> bool:
+        """Whether the file is the one that was the log when the child was started."""
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return False
+        return found.st_ino == self.start[0] and found.st_size >= self.start[1]
 
 
 def start_child(
-    name: str, command: Sequence[str], environment: Mapping[str, str] | None = None, log: Path | None = None
+    name: str,
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    log: Path | None = None,
+    account: Account | None = None,
 ) -> Child:
     """Start a child that receives no Ctrl-C of the terminal and ends when this process dies.
 
@@ -86,28 +133,31 @@ def start_child(
     environment : mapping of str to str, optional
         Added to this process' own.
     log : Path, optional
-        Where its output is appended; by default it is this process' own.
+        Where its output is appended, each line with its time, by a process of the same user
+        (`log_keeper`); by default it is this process' own.
+    account : Account, optional
+        The user as whom it runs; only root can choose another than this process'. Another user gets only
+        what it needs of the environment.
 
     Raises
     ------
     StorageError
         If the log cannot be written.
     """
-    size = 0
-    with _open_output(log) as output:
-        if log is not None:
-            size = log.stat().st_size
+    with act_as(account):
+        start = (0, 0) if log is None else _find_end(log)
+    with _open_pipe_to(log, account) as (output, keeper):
         process = subprocess.Popen(
             list(command),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=None if output is None else subprocess.STDOUT,
-            env={**os.environ, **(environment or {})},
+            env={**_choose_environment(account), **({} if log is None else _KEPT), **(environment or {})},
             start_new_session=True,
-            preexec_fn=_end_by_request,  # noqa: PLW1509 - called from one thread only, before any other starts
+            preexec_fn=lambda: _begin_child(account),  # noqa: PLW1509 - one thread starts all children
         )
     _log.info("started name=%s pid=%d", name, process.pid)
-    return Child(name, process, log, size)
+    return Child(name, process, log, start, keeper)
 
 
 def stop_child(child: Child, grace_s: float = _GRACE_S) -> None:
@@ -124,6 +174,7 @@ def stop_child(child: Child, grace_s: float = _GRACE_S) -> None:
     if child.running:
         child.process.kill()
     child.process.wait()
+    child.await_log()
     _log.info("ended name=%s status=%s", child.name, child.process.returncode)
 
 
@@ -140,7 +191,11 @@ def adopt_descendants() -> Iterator[None]:
     try:
         yield
     finally:
-        _kill(psutil.Process().children(recursive=True))
+        # Who keeps a log ends once nobody writes to it
+        known = {keeper.pid for keeper in _keepers}
+        _kill([child for child in psutil.Process().children(recursive=True) if child.pid not in known])
+        for keeper in _keepers:
+            _await_keeper(keeper)
 
 
 def _kill(processes: list[psutil.Process]) -> None:
@@ -175,20 +230,48 @@ def flower_environment(home: Path) -> dict[str, str]:
     }
 
 
-@contextmanager
-def _open_output(log: Path | None) -> Iterator[int | None]:
-    if log is None:
-        yield None
-        return
+def _find_end(log: Path) -> tuple[int, int]:
+    """Which file the log is now (inode), and its size, bytes; it is made if there is none.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written.
+    """
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        handle = open_log(log)
     except OSError as failure:
         raise StorageError(f"{log}: cannot be written ({failure.strerror})") from None
     try:
-        yield handle
+        found = os.fstat(handle)
     finally:
         os.close(handle)
+    return found.st_ino, found.st_size
+
+
+@contextmanager
+def _open_pipe_to(
+    log: Path | None, account: Account | None
+) -> Iterator[tuple[int | None, subprocess.Popen[bytes] | None]]:
+    """Where a child writes, and the process that reads there and keeps the log."""
+    if log is None:
+        yield None, None
+        return
+    _keepers[:] = [keeper for keeper in _keepers if keeper.poll() is None]
+    reading, writing = os.pipe()
+    try:
+        keeper = subprocess.Popen(
+            [sys.executable, "-I", "-m", "common.runtime.log_keeper", str(log.absolute())],
+            stdin=reading,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=None if account is None else lambda: become(account),  # noqa: PLW1509 - as above
+        )
+        _keepers.append(keeper)
+        yield writing, keeper
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 def end_with_parent(by: signal.Signals = signal.SIGKILL) -> None:
@@ -200,7 +283,21 @@ def end_with_parent(by: signal.Signals = signal.SIGKILL) -> None:
     _prctl(_PR_SET_PDEATHSIG, by)
 
 
-def _end_by_request() -> None:
+def _await_keeper(keeper: subprocess.Popen[bytes]) -> None:
+    with suppress(subprocess.TimeoutExpired):
+        keeper.wait(_LAST_WORDS_S)
+
+
+def _choose_environment(account: Account | None) -> dict[str, str]:
+    if account is None or account.is_this_process:
+        return dict(os.environ)
+    return {name: value for name, value in os.environ.items() if _HANDED_ON.fullmatch(name)}
+
+
+def _begin_child(account: Account | None) -> None:
+    if account is not None:
+        become(account)
+    # After the change of user, which would undo it
     end_with_parent(signal.SIGTERM)
 
 

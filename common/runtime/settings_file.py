@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import tomllib
@@ -46,6 +47,13 @@ _TWICE = ("overwrite", "twice", "mutate")
 """In tomllib's messages on a key or table that a file gives again."""
 _SHOWN = 80
 
+LARGEST_TEXT = 1_000_000
+"""Bytes of a settings file or a plan; 500 sites and 100 models need a tenth."""
+_MOST_PARTS = 32
+"""Parts of a dotted key: tomllib's time grows with the square of their number, and no setting has five."""
+_PART = r"(?:[A-Za-z0-9_-]++|\"[^\"\n]*+\"|'[^'\n]*+')"
+_LONG_KEY = re.compile(rf"(?<![A-Za-z0-9_-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{_MOST_PARTS}}}")
+
 
 class Section(BaseModel):
     """A table of a TOML file: frozen, and without unknown keys."""
@@ -62,12 +70,38 @@ def parse_toml(text: str) -> dict[str, Any]:
     Raises
     ------
     TOMLDecodeError
-        If it is none, or nested without end.
+        If it is none, longer than `LARGEST_TEXT`, or nested without end.
     """
+    if len(text) > LARGEST_TEXT:
+        raise tomllib.TOMLDecodeError(f"longer than {LARGEST_TEXT:,} characters")
+    long_key = _LONG_KEY.search(text)
+    if long_key:
+        line = text.count("\n", 0, long_key.start()) + 1
+        raise tomllib.TOMLDecodeError(f"a key of more than {_MOST_PARTS} parts (at line {line}, column 1)")
     try:
         return tomllib.loads(text.removeprefix(BYTE_ORDER_MARK))
     except RecursionError:
         raise tomllib.TOMLDecodeError("nested too deeply") from None
+
+
+def read_settings_text(path: Path) -> str:
+    """The text of a settings file; no more of it is read than such a file can have.
+
+    Raises
+    ------
+    OSError
+        If it is not there, no regular file, too large, or cannot be read.
+    UnicodeDecodeError
+        If it is not UTF-8.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        # Reading a pipe that nobody writes into waits for ever
+        raise OSError(errno.EINVAL, "it is no file")
+    with path.open("rb") as stream:
+        content = stream.read(LARGEST_TEXT + 1)
+    if len(content) > LARGEST_TEXT:
+        raise OSError(errno.EFBIG, f"it has more than {LARGEST_TEXT:,} bytes")
+    return content.decode("utf-8-sig")
 
 
 def load_settings(path: Path, model: type[Settings], error: type[RheError]) -> Settings:
@@ -79,7 +113,7 @@ def load_settings(path: Path, model: type[Settings], error: type[RheError]) -> S
         Of the given class, if the file is missing, is not TOML, or violates the model: one line a violation.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_settings_text(path)
         return model.model_validate(parse_toml(text))
     except FileNotFoundError:
         raise error(f"{path}: no such file -> check the path; deploy/plans has examples") from None

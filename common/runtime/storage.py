@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,17 +13,17 @@ from pathlib import Path
 from common.errors import StorageError
 
 
-def write_atomically(path: Path, content: bytes, *, private: bool = False) -> None:
+def write_atomically(path: Path, content: bytes, *, private: bool | None = None) -> None:
     """Write a file so that a crash leaves either the old or the new content, never a part.
 
     Parameters
     ----------
     path : Path
-        Its folder is created if it does not exist.
+        Its folder is created if it does not exist; below a folder that others may not read, nor is it theirs.
     content : bytes
         The complete new content.
-    private : bool
-        Whether only the file's owner may read it (keys).
+    private : bool, optional
+        Whether only the file's owner may read it (keys); by default if others may not read its folder either.
 
     Raises
     ------
@@ -33,7 +34,7 @@ def write_atomically(path: Path, content: bytes, *, private: bool = False) -> No
 
 
 def write_pieces_atomically(
-    path: Path, pieces: Iterable[bytes | memoryview], *, private: bool = False
+    path: Path, pieces: Iterable[bytes | memoryview], *, private: bool | None = None
 ) -> None:
     """Write pieces that follow each other, as `write_atomically`, without a copy of all of them in memory.
 
@@ -44,8 +45,8 @@ def write_pieces_atomically(
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        mode = 0o600 if private else 0o666
+        _make_folder(path.parent)
+        mode = 0o600 if private or (private is None and _is_closed(path.parent)) else 0o666
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         with os.fdopen(handle, "wb") as file:
             file.writelines(pieces)
@@ -97,7 +98,8 @@ def make_private_folder(path: Path) -> Path:
         If it cannot be created.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make_folder(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
         path.chmod(0o700)
     except OSError as failure:
         raise StorageError(f"{path}: cannot be made a private folder ({_reason(failure)})") from None
@@ -117,6 +119,19 @@ def is_taken(folder: Path) -> bool:
     finally:
         os.close(handle)
     return False
+
+
+def _make_folder(folder: Path) -> None:
+    """Create a folder and those above it; whatever the umask, below a closed one they are closed, too."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(mode=0o700 if _is_closed(folder.parent) else 0o777, exist_ok=True)
+
+
+def _is_closed(folder: Path) -> bool:
+    """Whether only its owner may read the folder."""
+    return not folder.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -17,6 +17,8 @@ import click
 import typer
 
 from common.errors import RheError, StorageError
+from common.runtime.log_keeper import KEPT_VARIABLE
+from common.runtime.log_lines import TimedFormatter
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -57,7 +59,7 @@ class Terminal(typer.Typer):
             sys.stdout.reconfigure(errors="backslashreplace")
         # A person sees progress bars and messages; a log file gets every event.
         level = logging.WARNING if sys.stderr.isatty() else logging.INFO
-        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        logging.basicConfig(level=level, handlers=[_make_handler()])
         sys.exit(self._run(*args, **kwargs))
 
     def _run(self, *args: Any, **kwargs: Any) -> int:
@@ -75,7 +77,7 @@ class Terminal(typer.Typer):
         except Exception as failure:  # noqa: BLE001 - the process' boundary: a bug, too, is reported in one line
             return self._fail(
                 f"an error of the program itself ({type(failure).__name__}: {failure}) -> please report it "
-                f"with {_keep_traceback()}",
+                f"with {_keep_traceback()}, once you have seen that the file names no patient",
                 UNEXPECTED,
             )
         if exit_code == INTERRUPTED:
@@ -85,6 +87,14 @@ class Terminal(typer.Typer):
     def _fail(self, message: str, exit_code: int) -> int:
         sys.stderr.write(f"{self._name}: {message}\n")
         return exit_code
+
+
+def _make_handler() -> logging.Handler:
+    """Where records go: to standard error, with the time unless who reads there writes it."""
+    handler = logging.StreamHandler()
+    time = "" if KEPT_VARIABLE in os.environ else "%(asctime)s "
+    handler.setFormatter(TimedFormatter(f"{time}%(levelname)s %(name)s %(message)s"))
+    return handler
 
 
 def make_progress_bar() -> Progress:

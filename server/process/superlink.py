@@ -1,187 +1,101 @@
-"""The SuperLink as the coordinator's child process, and what Flower's command line tells it to do."""
+"""The SuperLink as the coordinator's child process: started, asked whether it answers, told whom to admit."""
 
 from __future__ import annotations
 
-import http.client
-import json
-import os
-import ssl
-import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.errors import ExchangeError
 from common.messages.enrolment import SiteCard
-from common.runtime.processes import LOOPBACK, Child, flower_environment, start_child
-from common.runtime.storage import make_private_folder, write_atomically
-from server.process.job import OFFICE_VARIABLE
+from common.runtime.processes import Child, flower_environment, start_child
+from common.runtime.storage import make_private_folder
 from server.provision.office import Office
 
-_CONNECTION = "study"
-_POLL_S = 0.2
+_POLL_S = 0.1
 _START_S = 120.0
-_COMMAND_S = 60.0
-_ALREADY_REGISTERED = "already in use"
+_HEALTH_S = 5.0
+_KNOWN = "already in use"
 
 
-class ListedRun(BaseModel):
-    """A run as the SuperLink knows it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    number: str = Field(alias="run-id")
-    """Flower's identifier of the run."""
-    status: str
-    """Flower's status: "running", "finished:completed" and the like."""
-
-
-class FlowerReply(BaseModel):
-    """The fields that we read of what ``flwr … --format json`` prints."""
-
-    model_config = ConfigDict(frozen=True)
-
-    success: bool
-    """Whether the SuperLink did what the command asked."""
-    error: str = Field(default="", alias="error-message")
-    """Why it did not; empty if it did."""
-    run: str = Field(default="", alias="run-id")
-    """The new run's number, if the command started one."""
-    runs: tuple[ListedRun, ...] = ()
-    """Every run, if the command listed them."""
-
-
-def start_superlink(office: Office) -> Child:
-    """Start the SuperLink and wait until it listens, on loopback only.
-
-    Returns
-    -------
-    Child
-        The running process.
-
-    Raises
-    ------
-    ExchangeError
-        If it does not start to listen: the port is taken, or its log says why.
-    """
-    make_private_folder(office.state)
-    command = [
-        str(Path(sys.executable).with_name("flower-superlink")),
-        *("--host", LOOPBACK, "--port", str(office.settings.port)),
-        *("--ssl-certfile", str(office.certificate), "--ssl-keyfile", str(office.certificate_key)),
-        *("--ssl-ca-certfile", str(office.authority)),
-        *("--database", str(office.state / "superlink.sqlite")),
-        "--enable-supernode-auth",
-        "--disable-runtime-dependency-installation",
-    ]
-    environment = {
-        **flower_environment(office.state / "superlink"),
-        OFFICE_VARIABLE: str(office.folder.resolve()),
-    }
-    if is_listening(office):
-        raise ExchangeError(
-            f"something already listens on {office.address} -> end it, or change server.toml's port"
-        )
-    child = start_child("SuperLink", command, environment, office.logs / "superlink.log")
-    deadline = time.monotonic() + _START_S
-    while not is_listening(office):
-        if not child.running or time.monotonic() > deadline:
-            raise ExchangeError(f"the SuperLink does not come up on {office.address} -> see {child.log}")
-        time.sleep(_POLL_S)
-    return child
-
-
-def is_listening(office: Office) -> bool:
-    """Whether this study's SuperLink listens."""
-    context = ssl.create_default_context(cafile=str(office.authority))
-    connection = http.client.HTTPSConnection(LOOPBACK, office.settings.port, timeout=5.0, context=context)
-    try:
-        connection.request("GET", "/health")
-        return connection.getresponse().status == http.client.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def register_site(office: Office, card: SiteCard) -> None:
-    """Permit a site's node to connect.
-
-    Raises
-    ------
-    ExchangeError
-        If the SuperLink refuses.
-    """
-    reply = _run_flwr(
-        office, "supernode", "register", str(office.key_file(card.name)), _CONNECTION, "--name", card.name
-    )
-    if not reply.success and _ALREADY_REGISTERED not in reply.error:
-        raise ExchangeError(f"{card.name} cannot be registered: {reply.error}")
-
-
-def submit_run(office: Office, bundle: Path, job: str) -> str:
-    """Start a run of the bundle, and return its number.
+def start_superlink(office: Office, *, on_loopback: bool) -> Child:
+    """Start the SuperLink and wait until it answers.
 
     Parameters
     ----------
     office : Office
         The coordinator's folder of the study.
-    bundle : Path
-        Folder that `write_bundle` filled.
-    job : str
-        Number of the job, for the run's configuration.
+    on_loopback : bool
+        Whether its Fleet API listens on 127.0.0.1 with TLS, instead of the gateway's Unix socket.
+
+    Raises
+    ------
+    ExchangeError
+        If it does not come up; its log says why.
+    """
+    if is_listening(office):
+        raise ExchangeError(f"another SuperLink of {office.folder} is at work -> end it first")
+    program = str(Path(sys.executable).with_name("rhe-server"))
+    command = [program, "superlink", str(office.folder), *(["--on-loopback"] if on_loopback else [])]
+    environment = flower_environment(make_private_folder(office.state / "superlink"))
+    log = office.logs / "superlink.log"
+    child = start_child("SuperLink", command, environment, log)
+    deadline = time.monotonic() + _START_S
+    while not is_listening(office):
+        if not child.running or time.monotonic() > deadline:
+            lines = child.tail().strip().splitlines()
+            reason = lines[-1] if lines and not child.running else "it does not answer"
+            raise ExchangeError(f"the SuperLink does not come up: {reason} -> see {child.log}")
+        time.sleep(_POLL_S)
+    return child
+
+
+def is_listening(office: Office) -> bool:
+    """Whether this study's SuperLink answers on its socket."""
+    import httpx
+
+    if not office.control_socket.exists():
+        return False
+    with httpx.Client(
+        transport=httpx.HTTPTransport(uds=str(office.control_socket)), timeout=_HEALTH_S
+    ) as client:
+        try:
+            return client.get("http://superlink/health").is_success
+        except httpx.HTTPError:
+            return False
+
+
+def register_site(office: Office, card: SiteCard) -> None:
+    """Permit a site's node to connect; one that is permitted already stays so.
 
     Raises
     ------
     ExchangeError
         If the SuperLink refuses.
     """
-    reply = _run_flwr(office, "run", str(bundle), _CONNECTION, "--run-config", f'job="{job}"')
-    if not reply.success:
-        raise ExchangeError(f"the SuperLink refused the run: {reply.error}")
-    return reply.run
+    from flwr.proto.control_pb2 import RegisterNodeRequest
+
+    from server.process.flower_socket import explain_failures, open_control
+
+    with open_control(office.control_socket) as control:
+        try:
+            with explain_failures():
+                control.RegisterNode(RegisterNodeRequest(public_key=card.key_as_pem(), name=card.name))
+        except ExchangeError as failure:
+            if _KNOWN not in str(failure):
+                raise ExchangeError(f"{card.name} cannot be registered: {failure}") from None
 
 
-def cancel_run(office: Office, run: str) -> None:
-    """End a run; one that has already ended stays as it is."""
-    _run_flwr(office, "stop", run, _CONNECTION)
+def cancel_runs(office: Office) -> None:
+    """End every run that was left unfinished, so that no site works for it any more.
 
+    Raises
+    ------
+    ExchangeError
+        If the SuperLink refuses.
+    """
+    from server.process.flower_run import stop_runs
+    from server.process.flower_socket import explain_failures, open_control
 
-def cancel_all_runs(office: Office) -> None:
-    """End every run that a killed SuperLink left unfinished, so that no site works for it any more."""
-    for run in _run_flwr(office, "list", _CONNECTION).runs:
-        if not run.status.startswith("finished"):
-            cancel_run(office, run.number)
-
-
-def _run_flwr(office: Office, *arguments: str) -> FlowerReply:
-    home = make_private_folder(office.state / "flwr")
-    configuration: Mapping[str, str] = {
-        "address": office.address,
-        "root-certificates": str(office.authority.resolve()),
-    }
-    lines = [f"{key} = {json.dumps(value)}" for key, value in configuration.items()]
-    text = "\n".join(
-        [f"[superlink]\ndefault = {json.dumps(_CONNECTION)}\n\n[superlink.{_CONNECTION}]", *lines]
-    )
-    write_atomically(home / "config.toml", f"{text}\n".encode())
-    try:
-        completed = subprocess.run(
-            [str(Path(sys.executable).with_name("flwr")), *arguments, "--format", "json"],
-            capture_output=True,
-            env={**os.environ, **flower_environment(home)},
-            timeout=_COMMAND_S,
-            check=False,
-            text=True,
-        )
-        return FlowerReply.model_validate_json(completed.stdout)
-    except subprocess.TimeoutExpired:
-        raise ExchangeError(
-            f"the SuperLink on {office.address} does not answer -> see {office.logs}"
-        ) from None
-    except ValidationError:
-        output = (completed.stderr or completed.stdout).strip()[-400:]
-        raise ExchangeError(f"flwr {arguments[0]} failed: {output}") from None
+    with explain_failures(), open_control(office.control_socket) as control:
+        stop_runs(control)

@@ -37,7 +37,6 @@ def sign_proposal(
 ) -> None:
     """Show who takes part in which plan, and sign it."""
     from common.messages.enrolment import Proposal, load_handout
-    from common.secagg.crypto.keys import decode_public_key, fingerprint
     from server.provision.signing import Authority
 
     asked = load_handout(proposal, Proposal)
@@ -45,7 +44,7 @@ def sign_proposal(
     print(f"the proposal's fingerprint, to compare on the phone: {asked.fingerprint()}")
     print(f"plan {roster.plan[:12]}, roster {roster.version}; a sum needs {roster.minimum} sites of:")
     for member in roster.sites:
-        print(f"  {member.name}: {fingerprint(decode_public_key(member.key))}")
+        print(f"  {member.name}: {member.fingerprint}")
     if not yes:
         typer.confirm("\nDid every site read you this fingerprint of its own card?", abort=True)
     path = out or folder / "study.roster"

@@ -22,6 +22,7 @@ from common.messages.enrolment import Invitation, SiteCard, load_handout
 from common.plan.study import StudyPlan, load_plan
 from common.runtime.processes import LOOPBACK
 from common.runtime.settings_file import Section, load_settings
+from common.runtime.sockets import shorten_socket_path
 from common.runtime.storage import make_private_folder, write_atomically
 from server.provision.authority import create_authority, issue_server_certificate
 
@@ -34,7 +35,7 @@ class OfficeSettings(Section):
     host: str
     """Name or address under which hospitals reach the coordinator."""
     port: int = Field(ge=1, le=65535)
-    """Port of the SuperLink, both on this machine and for hospitals."""
+    """Port at which hospitals reach the coordinator."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,9 @@ class Office:
         return self.folder / "study.roster"
 
     @property
-    def jobs(self) -> Path:
-        """Folder of the jobs of the study's ServerApp: their orders, and how they ended."""
-        return self.folder / "jobs"
+    def work(self) -> Path:
+        """Folder that the process which runs the study holds."""
+        return self.folder / "work"
 
     @property
     def logs(self) -> Path:
@@ -96,9 +97,24 @@ class Office:
         return self.folder / "flower"
 
     @property
+    def control_socket(self) -> Path:
+        """Where the coordinator's own commands reach the SuperLink; no other user of the host may."""
+        return shorten_socket_path(self.state / "control.sock")
+
+    @property
+    def fleet_socket(self) -> Path:
+        """Where the gateway hands over what hospitals send."""
+        return shorten_socket_path(self.state / "fleet.sock")
+
+    @property
     def address(self) -> str:
-        """Address of the SuperLink on this machine."""
+        """Address on this machine alone, where no gateway of ours stands before the SuperLink."""
         return f"{LOOPBACK}:{self.settings.port}"
+
+    @property
+    def public_address(self) -> str:
+        """Host and port at which hospitals reach the coordinator."""
+        return f"{self.settings.host}:{self.settings.port}"
 
     def load_key(self) -> Ed25519PrivateKey:
         """The coordinator's key, which signs every request.
@@ -207,7 +223,7 @@ def create_office(folder: Path, plan_file: Path, settings: OfficeSettings, signe
     text = plan_file.read_text(encoding="utf-8")
     write_atomically(folder / "study.toml", text.encode())
     Invitation(
-        address=f"{settings.host}:{settings.port}",
+        address=office.public_address,
         authority=office.authority.read_text(encoding="ascii"),
         coordinator=office.load_key()
         .public_key()

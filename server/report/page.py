@@ -128,7 +128,7 @@ def write_report(results: Results, path: Path) -> None:
     StorageError
         If the disk is full or the folder cannot be written.
     """
-    write_atomically(path, render_page(results).encode())
+    write_atomically(path, render_page(results).encode(), private=False)
 
 
 def render_page(results: Results) -> str:

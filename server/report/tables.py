@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 from pathlib import Path
 
+from common.runtime.csv_file import format_csv
 from common.runtime.storage import write_atomically
 from server.report.agreement_tables import READING_TABLES
 from server.report.analysis_tables import ANALYSIS_TABLES, CsvRow, flatten_estimate, flatten_key
@@ -45,10 +44,7 @@ def write_tables(results: Results, folder: Path) -> tuple[Path, ...]:
 
 
 def _write_file(path: Path, rows: Iterable[CsvRow], mark: str = "") -> Path:
-    text = io.StringIO(newline="")
-    text.write(mark)
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    write_atomically(path, text.getvalue().encode())
+    write_atomically(path, f"{mark}{format_csv(rows)}".encode(), private=False)
     return path
 
 

@@ -74,6 +74,7 @@ def _make_card(
         outcome=plan.cohort.outcome,
         operating_point=thresholds[0] if thresholds else plan.evaluation.threshold,
         operating_point_from="youden" if chosen else "plan",
+        missing_slices=plan.scans.missing_slices,
         metrics=tuple(_read_metric(cell) for cell in cells),
         versions={"python": results.provenance.python, **results.provenance.versions},
         content=content,

@@ -7,7 +7,7 @@ import platform
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from common.messages.headers import StatedPolicy
+from common.messages.headers import LinkUsers, StatedPolicy
 from common.runtime.machine import name_processor
 from server.results.clock import tell_time
 from server.results.journal import Journal, RunLine, add_up
@@ -57,6 +57,8 @@ class SiteProvenance(Record):
     """Of python and the packages that decide the bits, by name."""
     policy: StatedPolicy | None = None
     """What it asked of the plan."""
+    users: LinkUsers | None = None
+    """As how many users its engine and its link ran; None where there was no link, or not recorded."""
 
 
 class Provenance(Record):
@@ -95,6 +97,17 @@ class Provenance(Record):
     bytes_received: int
     """Of the bodies of the sites' replies."""
 
+    def describe_users(self) -> str:
+        """At which centres engine and link were one user, in one line; empty where no centre had a link."""
+        joined = ", ".join(site.name for site in self.sites if site.users == "one user")
+        parted = ", ".join(site.name for site in self.sites if site.users == "two users")
+        if joined:
+            rest = f"; two users at {parted}" if parted else ""
+            return (
+                f"one user at {joined}: whoever takes over the link there can read the centre's files{rest}"
+            )
+        return f"two users at {parted}: the link cannot read the centre's files" if parted else ""
+
     def describe_rounds(self) -> str:
         """How many rounds of messages the study took, in one line."""
         phases = ", ".join(f"{phase.phase} {phase.rounds}" for phase in self.phases if phase.rounds)
@@ -131,7 +144,13 @@ def record_provenance(run: StudyRun, journal: Journal, admission: Admission) -> 
         versions=versions,
         processor=f"{name_processor()}, {os.cpu_count()} logical processors",
         sites=tuple(
-            SiteProvenance(name=site, device=stated.device, versions=stated.versions, policy=stated.policy)
+            SiteProvenance(
+                name=site,
+                device=stated.device,
+                versions=stated.versions,
+                policy=stated.policy,
+                users=stated.users,
+            )
             for site, stated in sorted(admission.facts.items())
         ),
         phases=tuple(

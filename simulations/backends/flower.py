@@ -17,10 +17,10 @@ from common.errors import RheError, SiteError
 from common.plan.study import load_plan
 from common.runtime.processes import LOOPBACK, Child, start_child, stop_child
 from common.runtime.storage import lock_folder, write_atomically
-from server.process.job import JobOutcome
 from server.process.superlink import is_listening
 from server.provision.office import open_office
 from server.run import StudyRun
+from simulations.backends.endings import raise_ending
 from simulations.backends.in_process import check_site_folders, open_engines
 from simulations.backends.parties import as_pem, derive_simulated_key
 
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 _POLL_S = 0.3
 _PORTS = 3
 _GRACE_S = 30.0
-"""Time for a site to sign off, and for a ServerApp to be cancelled, before they are killed."""
+"""Time for a site to sign off, and for a run to be ended, before they are killed."""
 
 
 def run_over_flower(request: StudyRequest, progress: Progress) -> None:
-    """Run the study with a SuperLink, and with an engine and a SuperNode at each site.
+    """Run the study with a SuperLink, and with an engine and a link at each site.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ class _LocalFederation:
             member = self._membership_of(name)
             self._derive_identity(member)
             joining = ("--invitation", str(invitation), "--state", str(member.state))
-            _run_to_end("rhe-client", "init", str(folder), *joining)
+            _run_to_end("rhe-client", "init", str(folder), "--same-user", *joining)
             _run_to_end("rhe-server", "enrol", str(self._office), str(member.card))
         roster = self._sign_roster() if hides else ()
         for name, folder in sorted(self.request.sites.items()):
@@ -167,7 +167,7 @@ class _LocalFederation:
         """  # noqa: DOC501 - `_error_of` is one
         for _ in range(_PORTS):
             port = find_free_port()
-            command = ("rhe-server", "start", str(self._office), "--port", str(port))
+            command = ("rhe-server", "start", str(self._office), "--port", str(port), "--gateway", "loopback")
             child = stack.enter_context(
                 _run_in_background("coordinator", command, self._logs / "coordinator.log")
             )
@@ -179,7 +179,7 @@ class _LocalFederation:
 
     def _open_site(self, stack: ExitStack, name: str, port: int) -> Child:
         member = self._membership_of(name)
-        command = ("rhe-client", "start", str(member.folder), "--state", str(member.state))
+        command = ("rhe-client", "start", str(member.folder), "--same-user", "--state", str(member.state))
         address = ("--address", f"{LOOPBACK}:{port}")
         return stack.enter_context(_run_in_background(name, (*command, *address), self._logs / f"{name}.log"))
 
@@ -196,7 +196,7 @@ class _LocalFederation:
             lines = study.tail().splitlines()
             progress.update(task, description=lines[-1] if lines else "federated study")
             time.sleep(_POLL_S)
-        JobOutcome(exit_code=study.process.returncode, message=_find_last_message(study)).raise_if_failed()
+        raise_ending(study.process.returncode, _find_last_message(study))
 
     def _membership_of(self, name: str) -> Membership:
         return Membership(self.request.sites[name].resolve(), self.run.out / "sites" / name)
@@ -231,13 +231,13 @@ def _run_to_end(*command: str) -> None:
         message = (
             "\n".join(lines).partition(": ")[2] or f"{' '.join(command[:2])} ended with {done.returncode}"
         )
-        JobOutcome(exit_code=done.returncode, message=_strip_code(message)).raise_if_failed()
+        raise_ending(done.returncode, _strip_code(message))
 
 
 def _error_of(party: Child) -> RheError:
     """The error to raise if a coordinator or a site ended before the study."""
     try:
-        JobOutcome(exit_code=party.process.returncode, message=_find_last_message(party)).raise_if_failed()
+        raise_ending(party.process.returncode, _find_last_message(party))
     except RheError as error:
         return error
     return SiteError(f"{party.name} ended before the study -> see {party.log}")

@@ -1,26 +1,30 @@
-"""A Flower grid without a network: it calls each site's ClientApp in this process, one after another."""
+"""A Flower grid without a network: it asks each site's engine in this process, one after another."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from itertools import count
 
-from flwr.app import Context, Message, Metadata, RecordDict
+from flwr.app import Error, Message, Metadata, RecordDict
 from flwr.app.message import make_message
-from flwr.clientapp import ClientApp
+from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
-from client.app import serve
 from client.link.connection import EngineLink
+from common.errors import RheError
+from common.messages.protocol import from_record, to_record
+
+_log = logging.getLogger(__name__)
 
 _RUN = 1
 _COORDINATOR = 1
 
 
 class LocalGrid(Grid):
-    """The same ServerApp and ClientApp as in a hospital, with function calls instead of a network.
+    """The same coordinator and engines as in hospitals, with function calls instead of links and a network.
 
     Parameters
     ----------
@@ -30,7 +34,6 @@ class LocalGrid(Grid):
 
     def __init__(self, engines: Mapping[str, EngineLink]) -> None:
         self._engines = {number: engines[name] for number, name in enumerate(sorted(engines), start=2)}
-        self._app = serve(ClientApp(), lambda context: self._engines[context.node_id])
         self._numbers = count(1)
         self._pending: dict[str, Message] = {}
         self._run = Run.create_empty(_RUN)
@@ -78,8 +81,7 @@ class LocalGrid(Grid):
         if not waiting:
             return []
         message = self._pending.pop(min(waiting, key=int))
-        context = Context(_RUN, message.metadata.dst_node_id, {}, RecordDict(), {})
-        return [self._app(message, context)]
+        return [_answer(self._engines[message.metadata.dst_node_id], message)]
 
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
@@ -90,6 +92,15 @@ class LocalGrid(Grid):
         for identifier in self.push_messages(messages):
             replies += self.pull_messages([identifier])
         return replies
+
+
+def _answer(engine: EngineLink, message: Message) -> Message:
+    """What a site's link would send: the engine's answer, or an error's code alone."""
+    try:
+        return Message(to_record(engine(from_record(message.content))), reply_to=message)
+    except RheError as failure:
+        _log.error("no answer code=%s reason=%s", failure.code, failure)
+        return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, failure.code), reply_to=message)
 
 
 def _number_message(metadata: Metadata, identifier: str) -> Metadata:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from common.runtime.csv_file import format_csv
 from common.runtime.storage import write_atomically
 from server.results.file import Results
 from simulations.paper.computed import computed_value_of
@@ -100,15 +99,13 @@ def failures_of(cells: Iterable[ComparedCell]) -> tuple[ComparedCell, ...]:
 
 def write_comparison(cells: Sequence[ComparedCell], path: Path) -> None:
     """Write every cell as a line of a CSV file."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["table", "row", "level", "cohort", "cell", "printed", "computed", "verdict", "name", "reason"]
-    )
+    rows: list[tuple[object, ...]] = [
+        ("table", "row", "level", "cohort", "cell", "printed", "computed", "verdict", "name", "reason")
+    ]
     for cell in cells:
         name = cell.printed.name
         value = "" if cell.value is None else f"{cell.value:.6g}"
         where = (name.table, name.row, name.level, name.cohort, name.cell)
         erratum = "" if cell.erratum is None else cell.erratum.name.value
-        writer.writerow([*where, cell.printed.text, value, cell.verdict.value, erratum, cell.reason])
-    write_atomically(path, text.getvalue().encode())
+        rows.append((*where, cell.printed.text, value, cell.verdict.value, erratum, cell.reason))
+    write_atomically(path, format_csv(rows).encode())

@@ -127,23 +127,23 @@ def test_a_release_is_shown_and_needs_the_sites_consent_in_writing(tmp_path):
     assert "model_release" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["start", "engine"])
+@pytest.mark.parametrize("command", [("start", "--same-user"), ("engine",)])
 def test_nothing_starts_without_approval(site, invitation, command):
-    done = rhe(command, site)
+    done = rhe(*command, site)
     assert done.returncode == 11
     assert "has not joined" in done.stderr
     rhe("init", site, "--invitation", invitation)
-    done = rhe(command, site)
+    done = rhe(*command, site)
     assert done.returncode == 17
     assert "is not approved" in done.stderr
     rhe("approve", site, "--yes")
     path = site / ".rhe" / "approval.json"
     path.write_text(path.read_text().replace('"plan_hash": "', '"plan_hash": "0')[:-1])
-    done = rhe(command, site)
+    done = rhe(*command, site)
     assert done.returncode == 11
     assert "approve the plan again" in done.stderr
     path.write_text(json.dumps({"plan_hash": "0" * 64, "approved_at": "2026-01-01T00:00:00Z"}))
-    done = rhe(command, site)
+    done = rhe(*command, site)
     assert done.returncode == 10
     assert "rhe-client approve" in done.stderr
 
@@ -153,9 +153,18 @@ def test_an_exchanged_invitation_is_refused_by_its_approval(site, invitation, tm
     rhe("approve", site, "--yes")
     other = invite(tmp_path / "other", "true")
     (site / ".rhe" / "study.invitation").write_bytes(other.read_bytes())
-    done = rhe("start", site)
+    done = rhe("start", site, "--same-user")
     assert done.returncode == 10
     assert "was approved" in done.stderr
+
+
+def test_one_user_for_engine_and_link_must_be_said(site, invitation):
+    rhe("init", site, "--same-user", "--invitation", invitation)
+    rhe("approve", site, "--yes")
+    done = rhe("start", site)
+    assert done.returncode == 11
+    assert "whoever takes over the link" in done.stderr
+    assert "--same-user" in done.stderr
 
 
 def test_a_folder_in_order_passes_the_check(site):

@@ -109,6 +109,12 @@ def test_a_site_describes_itself_without_being_named(coordinator):
     assert reply.header.facts.device.startswith("cpu")
 
 
+def test_a_site_states_whether_its_link_is_another_user_where_it_has_one(coordinator):
+    assert coordinator.ask(Operation.DESCRIBE, site="").header.facts.users is None
+    coordinator.engine.users = "two users"
+    assert coordinator.ask(Operation.DESCRIBE, site="").header.facts.users == "two users"
+
+
 def test_the_flow_and_the_parts_add_up(coordinator):
     summary = coordinator.ask(Operation.PREPARE).summary
 

@@ -120,7 +120,10 @@ class Stage:
         self.do("rhe-server", "init", self.office, "--plan", plan, "--host", "127.0.0.1", "--port", port)
         for name in ("A", "B"):
             site = make_site(self.folder / name, name)
-            self.do("rhe-client", "init", site, "--invitation", self.office / "study.invitation")
+            self.do(
+                *("rhe-client", "init", site, "--same-user"),
+                *("--invitation", self.office / "study.invitation"),
+            )
             self.do("rhe-client", "approve", site, "--yes")
             self.do("rhe-server", "enrol", self.office, self.state(name) / f"{name}.card")
 
@@ -135,12 +138,12 @@ class Stage:
         return child
 
     def coordinator(self) -> Child:
-        child = self.open("coordinator", "rhe-server", "start", self.office)
-        wait_until(lambda: "listens" in child.tail())
+        child = self.open("coordinator", "rhe-server", "start", self.office, "--gateway", "loopback")
+        wait_until(lambda: "hospitals reach" in child.tail())
         return child
 
     def site(self, name: str) -> Child:
-        child = self.open(name, "rhe-client", "start", self.folder / name)
+        child = self.open(name, "rhe-client", "start", self.folder / name, "--same-user")
         wait_until(lambda: "connected" in child.tail())
         return child
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from html.parser import HTMLParser
+from unittest.mock import patch
 
+import pytest
 from studies.results import Make, make_study
 
-from server.report.page import render_page
+from server.report import drawing, page
+from server.results.file import Results
 
 VOID = {"meta", "img", "br", "line", "rect", "circle"}
 
@@ -54,4 +60,49 @@ class Page(HTMLParser):
 @cache
 def render_study(make: Make) -> str:
     """The page of such a study; a test that changes the results renders its own."""
-    return render_page(make_study(make))
+    return page.render_page(make_study(make))
+
+
+def render_chapters(results: Results, *names: str) -> str:
+    """The page of these chapters alone: the figures of the others take longer than all words."""
+    chosen = tuple(chapter for chapter in page.CHAPTERS if chapter.name in names)
+    assert len(chosen) == len(names)
+    with patch.object(page, "CHAPTERS", chosen):
+        return page.render_page(results)
+
+
+def render_chapter(results: Results, name: str) -> str:
+    """One chapter, from its section's first tag to its last."""
+    return cut_chapter(render_chapters(results, name), name)
+
+
+def cut_chapter(html: str, name: str) -> str:
+    """A chapter of a page, from its section's first tag to its last."""
+    (found,) = re.findall(rf'<section id="{name}">.*?</section>', html, re.DOTALL)
+    return found
+
+
+@cache
+def render_study_chapter(make: Make, name: str) -> str:
+    """A chapter of the page of such a study."""
+    return render_chapter(make_study(make), name)
+
+
+def render_words(results: Results) -> str:
+    """The whole page with empty pictures, of a study whose pictures another test draws."""
+    with leave_pictures_empty():
+        return page.render_page(results)
+
+
+@contextmanager
+def leave_pictures_empty() -> Iterator[None]:
+    """Write pages in full but for the lines of their pictures, which take longer than all else."""
+
+    def leave_empty(_draw: object, _frame: object, alt: str) -> drawing.Picture:
+        return drawing.Picture("data:image/svg+xml;base64,", alt)
+
+    draw = drawing.draw_picture
+    with pytest.MonkeyPatch.context() as patches:
+        for module in [one for one in sys.modules.values() if getattr(one, "draw_picture", None) is draw]:
+            patches.setattr(module, "draw_picture", leave_empty)
+        yield

@@ -6,6 +6,7 @@ import base64
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from sklearn.metrics import roc_auc_score, roc_curve
@@ -90,6 +91,7 @@ class Make:
         return (*networks, *fitted, *((model, Arm("given", "given", ())) for model in self.scores))
 
 
+@cache
 def make_study(make: Make = Make()) -> Results:
     """The results of such a study, the same ones each time."""
     cells = tuple(_cell(make, model, arm, cohort) for model, arm in make.scorers for cohort in _cohorts(make))

@@ -10,8 +10,8 @@ from pydicom.uid import UID
 
 from common.errors import Finding, Level, ScanError
 from common.imaging.dicom.instance import Instance, open_instance
-from common.imaging.dicom.series_choice import NO_RULE, list_misfits, pick_series
-from common.imaging.dicom.series_traits import read_traits
+from common.imaging.dicom.series_choice import EACH_ALONE, NO_RULE, list_misfits, pick_series
+from common.imaging.dicom.series_traits import FEWEST_SLICES, read_size, read_traits
 from common.imaging.options import SeriesRule
 
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -119,12 +119,28 @@ def choose_series(path: Path, folder: SeriesFolder, rule: SeriesRule = NO_RULE) 
 def _find_series_of_file(path: Path, folder: SeriesFolder, rule: SeriesRule) -> ChosenSeries:
     for series in folder.series:
         if any(instance.path == path for instance in series):
+            _refuse_lone_slice(path, series, folder)
             misfits = _note_misfits(path, series, rule)
             if len(folder.series) == 1:
                 return ChosenSeries(series, misfits)
             what = f"read {read_traits(series)}, of {len(folder.series)} CT series the one of the named file"
             return ChosenSeries(series, (Finding(str(path), what, "nothing to do", Level.KNOW), *misfits))
     raise ScanError(f"{path}: not a slice of a CT ({'; '.join(folder.dropped)}) -> choose the CT series")
+
+
+def _refuse_lone_slice(path: Path, series: tuple[Instance, ...], folder: SeriesFolder) -> None:
+    """Refuse a slice that is alone in its series because each slice beside it is, too.
+
+    Raises
+    ------
+    ScanError
+        With the cause: the one slice that is named is not what is wrong.
+    """
+    if len(series) > 1 or read_size(series[0])[0] > 1:
+        return
+    alone = [one for one in folder.series if len(one) == 1 and read_size(one[0])[0] == 1]
+    if len(alone) >= FEWEST_SLICES:
+        raise ScanError(f"{path}: is one of {len(alone)} CT series of one slice each beside it: {EACH_ALONE}")
 
 
 def _note_misfits(path: Path, series: tuple[Instance, ...], rule: SeriesRule) -> tuple[Finding, ...]:

@@ -14,6 +14,11 @@ from common.imaging.options import SeriesRule
 NO_RULE = SeriesRule()
 """Several series are refused."""
 
+EACH_ALONE = (
+    "the anonymiser gave each slice a series of its own -> export again with a SeriesInstanceUID that all "
+    "slices of a series share"
+)
+"""Why there are many series of one slice, and what to do."""
 _ONE_EXAMINATION = timedelta(hours=3)
 """Series that lie further apart are of two examinations: an early follow-up comes after 6 hours."""
 _SAME_THICKNESS_MM = 0.01
@@ -42,10 +47,7 @@ def pick_series(path: Path, found: Sequence[SeriesTraits], rule: SeriesRule) -> 
         If there is no rule, the series are of two people or two examinations, or none or several fit.
     """
     if all(traits.slices == 1 for traits in found):
-        raise ScanError(
-            f"{path}: holds {len(found)} CT series of one slice each: the anonymiser gave each slice a "
-            "series of its own -> export again with a SeriesInstanceUID that all slices of a series share"
-        )
+        raise ScanError(f"{path}: holds {len(found)} CT series of one slice each: {EACH_ALONE}")
     if rule == NO_RULE:
         raise ScanError(f"{path}: holds {len(found)} CT series: {_list_series(found)} -> {_REMEDY}")
     _refuse_mixture(path, found)

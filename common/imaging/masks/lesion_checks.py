@@ -12,6 +12,7 @@ from common.cohort.schema import BY_NAME
 from common.errors import Finding, Level, ScanError
 from common.imaging.masks.labels import ICH, IVH
 from common.imaging.masks.lesion_parts import MaskPart, find_odd_parts
+from common.imaging.masks.mirrored import note_mirrored
 from common.imaging.masks.single_slice import note_single_slice
 from common.imaging.masks.surroundings import find_surroundings
 from common.imaging.nearest import find_extent
@@ -73,6 +74,7 @@ def check_lesion(source: Path, voxels: Labels, scan: Scan) -> tuple[Finding, ...
         *_check_brightness(source, voxels, scan, bounds),
         *_describe_parts(source, parts, len(scan.voxels)),
         *note_single_slice(source, voxels, scan, bounds),
+        *note_mirrored(source, voxels, scan, bounds),
     )
 
 

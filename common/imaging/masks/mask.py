@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.cohort.outcome import Volumes
-from common.errors import Finding
+from common.errors import Finding, ScanError
 from common.imaging.masks.gaps import refuse_gap_near_lesion
 from common.imaging.masks.label_volume import read_labels
 from common.imaging.masks.labels import ICH, IVH, MaskLabels
@@ -48,14 +48,29 @@ class Mask:
         return self.measured
 
 
+class UnlikelyMaskError(ScanError):
+    """A mask lies on its scan, and what it marks cannot be a hemorrhage.
+
+    Attributes
+    ----------
+    labels : Labels of shape (slices, rows, columns)
+        What it marks, on the scan's grid, to be shown.
+    """
+
+    def __init__(self, message: str, labels: Labels) -> None:
+        self.labels = labels
+        super().__init__(message)
+
+
 def read_mask(path: Path, scan: Scan, labels: MaskLabels) -> Mask:
     """The segmentation of a scan.
 
     Raises
     ------
     ScanError
-        If it is missing, unreadable, empty, has unknown labels, does not lie on the scan, or what it marks
-        cannot be a hemorrhage.
+        If it is missing, unreadable, empty, has unknown labels, or does not lie on the scan.
+    UnlikelyMaskError
+        If what it marks cannot be a hemorrhage, or cannot be judged.
     """
     return _check_labels(read_labels(path, scan, labels), scan)
 
@@ -66,12 +81,18 @@ def _check_labels(volume: Volume, scan: Scan) -> Mask:
     Raises
     ------
     ScanError
-        If it does not lie on the scan, or what it marks cannot be a hemorrhage.
+        If it does not lie on the scan.
+    UnlikelyMaskError
+        If what it marks cannot be a hemorrhage, or cannot be judged.
     """
     stored: Labels = volume.voxels
     voxels, notes, geometry = lay_on_scan(volume, stored, scan)
-    refuse_gap_near_lesion(scan, voxels)
     measured = measure_volumes(stored, geometry)
-    check_volumes(volume.source, measured)
-    notes = (*volume.notes, *notes, *check_lesion(volume.source, voxels, scan))
+    try:
+        refuse_gap_near_lesion(scan, voxels)
+        check_volumes(volume.source, measured)
+        lesion = check_lesion(volume.source, voxels, scan)
+    except ScanError as refusal:
+        raise UnlikelyMaskError(str(refusal), voxels) from None
+    notes = (*volume.notes, *notes, *lesion)
     return Mask(volume.source, voxels, measured, notes, digest_labels(stored))

@@ -30,6 +30,11 @@ class Member(CanonicalDocument):
     key: Digest
     """Raw public Ed25519 key, 64 hexadecimal digits."""
 
+    @property
+    def fingerprint(self) -> str:
+        """Eight groups of four letters and digits to compare by telephone."""
+        return fingerprint(decode_public_key(self.key))
+
 
 class Roster(CanonicalDocument):
     """The sites of a study, and how many of them a sum must cover."""

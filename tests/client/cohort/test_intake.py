@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import csv
 import os
+import socket
 
 import pytest
 
 from client.cohort import refusals
 from client.cohort.findings import find_rare_outcomes, find_too_few
 from client.cohort.intake import classify_by_table, inspect_site
-from client.membership.site import MARKER, load_site
+from client.membership.site import MARKER, is_marked_synthetic, load_site
 from common.cohort.outcome import OutcomeDefinition, Reason
 from common.cohort.schema import VARIABLES
 from common.errors import CohortError, SiteError
@@ -444,3 +445,50 @@ def test_the_outcome_by_given_volumes(folder):
     )
     folder.rows[0] = without_followup_volumes(folder.rows[0])
     assert classify_by_table(folder.inspect().usable[0], OutcomeDefinition()) is None
+
+
+# What is no file
+
+
+@pytest.mark.parametrize("column", ["baseline_ct", "baseline_mask", "followup_ct", "followup_mask"])
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device"])
+def test_what_is_no_file_is_refused_at_once(folder, column, kind):
+    for index in (1, 2):
+        path = folder.root / f"images/odd-{index}.nii"
+        if kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "socket":
+            with socket.socket(socket.AF_UNIX) as bound:
+                bound.bind(os.path.relpath(path))
+        else:
+            path.symlink_to(("/dev/zero", "/dev/full")[index - 1])
+        folder.rows[index][column] = f"images/odd-{index}.nii"
+
+    expected = "neither a file nor a folder (a pipe, a socket or a device)"
+    assert [(name, expected in what) for name, what in folder.refused()] == [("p1", True), ("p2", True)]
+
+
+def test_nobody_waits_for_a_pipe_in_a_folder_of_dicom_files(folder):
+    for index in (1, 2):
+        folder.file(f"dicom/{index}/slice", b"slice")
+        os.mkfifo(folder.root / f"dicom/{index}/pipe")
+        folder.rows[index]["baseline_ct"] = f"dicom/{index}"
+
+    assert {name for name, what in folder.refused() if "same file" in what} == {"p1", "p2"}
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("cohort.csv", inspect_site),
+        ("site.toml", load_site),
+        (MARKER, is_marked_synthetic),
+    ],
+)
+def test_nobody_waits_for_a_pipe_in_place_of_settings_table_or_marker(folder, name, read):
+    folder.inspect()
+    (folder.root / name).unlink(missing_ok=True)
+    os.mkfifo(folder.root / name)
+
+    with pytest.raises((SiteError, CohortError), match="it is no file"):
+        read(folder.root)

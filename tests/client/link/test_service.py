@@ -16,27 +16,29 @@ from client.link.connection import open_socket_link
 from client.link.service import listen
 from common.errors import SiteError, StorageError
 
+LARGEST = 64 * 2**20
+
 
 def reverse(request: bytes) -> bytes:
     return request[::-1]
 
 
 def test_bytes_go_in_and_come_out(tmp_path):
-    with listen(reverse, tmp_path / "run" / "engine.sock") as address:
-        assert open_socket_link(address)(b"abc") == b"cba"
-        assert open_socket_link(address)(b"") == b""
+    with listen(reverse, tmp_path / "run" / "engine.sock", LARGEST) as address:
+        assert open_socket_link(address, LARGEST)(b"abc") == b"cba"
+        assert open_socket_link(address, LARGEST)(b"") == b""
 
 
-def test_a_message_far_beyond_grpcs_own_limit_passes(tmp_path):
+def test_a_large_message_passes(tmp_path):
     message = os.urandom(20 * 2**20)
-    with listen(reverse, tmp_path / "engine.sock") as address:
-        assert open_socket_link(address)(message) == message[::-1]
+    with listen(reverse, tmp_path / "engine.sock", LARGEST) as address:
+        assert open_socket_link(address, LARGEST)(message) == message[::-1]
 
 
 def test_only_the_owner_can_reach_the_socket(tmp_path):
     before = os.umask(0)
     try:
-        with listen(reverse, tmp_path / "run" / "engine.sock"):
+        with listen(reverse, tmp_path / "run" / "engine.sock", LARGEST):
             assert stat.S_IMODE((tmp_path / "run" / "engine.sock").stat().st_mode) == 0o600
             assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o700
     finally:
@@ -54,50 +56,53 @@ def test_requests_are_answered_one_at_a_time_by_one_thread(tmp_path):
         busy.release()
         return request
 
-    with listen(slow, tmp_path / "engine.sock") as address, ThreadPoolExecutor(6) as pool:
-        requests = [bytes([number]) for number in range(12)]
-        assert list(pool.map(open_socket_link(address), requests)) == requests
+    with listen(slow, tmp_path / "engine.sock", LARGEST) as address, ThreadPoolExecutor(6) as pool:
+        requests = [bytes([number]) for number in range(6)]
+        assert list(pool.map(open_socket_link(address, LARGEST), requests)) == requests
     assert len(threads) == 1
 
 
 def test_a_second_engine_at_one_socket_is_refused(tmp_path):
     path = tmp_path / "engine.sock"
-    with listen(reverse, path) as address:
-        with pytest.raises(StorageError, match="another process"), listen(reverse, path):
+    with listen(reverse, path, LARGEST) as address:
+        with pytest.raises(StorageError, match="another process"), listen(reverse, path, LARGEST):
             pass
-        assert open_socket_link(address)(b"ab") == b"ba"
+        assert open_socket_link(address, LARGEST)(b"ab") == b"ba"
 
 
 def test_a_socket_that_a_killed_engine_left_is_taken_over(tmp_path):
     path = tmp_path / "engine.sock"
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))
-    with listen(reverse, path) as address:
-        assert open_socket_link(address)(b"ab") == b"ba"
+    with listen(reverse, path, LARGEST) as address:
+        assert open_socket_link(address, LARGEST)(b"ab") == b"ba"
     assert not path.exists()
 
 
 def test_a_link_waits_for_an_engine_that_is_still_starting(tmp_path):
     path = tmp_path / "engine.sock"
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(open_socket_link(f"unix:{path}"), b"ab")
+        answer = pool.submit(open_socket_link(f"unix:{path}", LARGEST), b"ab")
         time.sleep(0.3)
-        with listen(reverse, path):
+        with listen(reverse, path, LARGEST):
             assert answer.result(timeout=20) == b"ba"
 
 
 def test_an_absent_engine_is_told_in_one_message(tmp_path):
     with pytest.raises(SiteError, match="rhe-client start"):
-        open_socket_link(f"unix:{tmp_path / 'engine.sock'}", patience_s=0.2)(b"")
+        open_socket_link(f"unix:{tmp_path / 'engine.sock'}", LARGEST, patience_s=0.2)(b"")
 
 
 def test_a_socket_in_another_users_folder_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "getuid", lambda: 4242)
-    with pytest.raises(StorageError, match="another user"), listen(reverse, tmp_path / "engine.sock"):
+    monkeypatch.setattr(os, "geteuid", lambda: 4242)
+    with (
+        pytest.raises(StorageError, match="another user"),
+        listen(reverse, tmp_path / "engine.sock", LARGEST),
+    ):
         pass
 
 
 def test_an_impossible_path_is_refused(tmp_path):
     path = Path(str(tmp_path)) / ("x" * 120) / "engine.sock"
-    with pytest.raises(StorageError, match="cannot listen"), listen(reverse, path):
+    with pytest.raises(StorageError, match="cannot listen"), listen(reverse, path, LARGEST):
         pass

@@ -41,7 +41,7 @@ def site(tmp_path) -> Path:
 
 def test_the_card_carries_the_public_half_of_the_private_key(site, invitation):
     member = join_study(site, site / ".rhe", invitation)
-    private = load_ssh_private_key(member.link_key.read_bytes(), None)
+    private = load_ssh_private_key(member.link.node_key.read_bytes(), None)
     public = load_ssh_public_key(load_handout(member.card, SiteCard).node_key.encode())
     assert isinstance(private, ec.EllipticCurvePrivateKey)
     assert private.public_key() == public
@@ -59,10 +59,10 @@ def test_a_socket_path_is_never_longer_than_a_socket_allows(site, tmp_path):
 
 def test_a_damaged_key_is_told_and_kept(site, invitation):
     member = join_study(site, site / ".rhe", invitation)
-    member.link_key.write_text("x")
+    member.link.node_key.write_text("x")
     with pytest.raises(SiteError, match="key cannot be read"):
         join_study(site, site / ".rhe", invitation)
-    assert member.link_key.read_text() == "x"
+    assert member.link.node_key.read_text() == "x"
 
 
 def test_a_damaged_invitation_joins_nothing(site, invitation):
@@ -74,8 +74,8 @@ def test_a_damaged_invitation_joins_nothing(site, invitation):
 
 def test_joining_that_was_interrupted_is_joined_again(site, invitation):
     first = join_study(site, site / ".rhe", invitation)
-    key = first.link_key.read_bytes()
+    key = first.link.node_key.read_bytes()
     (site / ".rhe" / "study.invitation").unlink()
     with pytest.raises(SiteError, match="has not joined"):
         _ = first.invitation
-    assert join_study(site, site / ".rhe", invitation).link_key.read_bytes() == key
+    assert join_study(site, site / ".rhe", invitation).link.node_key.read_bytes() == key

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import csv
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from client.predict.request import PredictRequest, _choose_row
+from client.predict.predictor import Declined
+from client.predict.request import ModelPredictions, PredictRequest, _choose_row, write_csv
 from common.cohort.patient import Patient
 from common.cohort.table import CohortTable, RejectedRow
 from common.errors import CohortError, Finding
@@ -13,7 +16,12 @@ from common.errors import CohortError, Finding
 def table_of(*good, bad=()):
     patients = tuple(Patient(name, row, None, None, None, None, {}) for row, name in enumerate(good, start=2))
     rejected = tuple(
-        RejectedRow(row, name, (Finding(f"t.csv, row {row}", f"{name or 'nobody'} is bad"),))
+        RejectedRow(
+            row,
+            name,
+            (Finding(f"t.csv, row {row}", f"{name or 'nobody'} is bad"),),
+            Patient(name, row, None, None, None, None, {}),
+        )
         for row, name in enumerate(bad, start=20)
     )
     return CohortTable(Path("t.csv"), patients, rejected=rejected)
@@ -21,6 +29,20 @@ def table_of(*good, bad=()):
 
 def chosen(table, patient):
     return _choose_row(table, PredictRequest(Path("m.json"), table=Path("t.csv"), patient=patient))
+
+
+def test_no_identifier_of_a_table_is_a_formula_in_the_csv_file(tmp_path):
+    card = SimpleNamespace(model="-net", arm="all", plan_hash="0" * 64, operating_point=-0.5)
+    refused = CohortError((Finding("t.csv", "=1+1", "@SUM(A1)"),))
+    identifiers = ["=cmd|' /C calc'!A0", "-7", "+P", "P-8"]
+    outcomes = tuple(Declined(identifier, refused) for identifier in identifiers)
+
+    write_csv(ModelPredictions(card, outcomes), tmp_path / "risks.csv")
+
+    with (tmp_path / "risks.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["patient"] for row in rows] == ["'=cmd|' /C calc'!A0", "-7", "'+P", "P-8"]
+    assert {(row["model"], row["operating_point"]) for row in rows} == {("'-net", "-0.5")}
 
 
 def test_other_patients_rows_may_be_faulty():

@@ -810,3 +810,21 @@ def test_columns_are_lettered_as_in_a_spreadsheet():
     from openpyxl.utils import get_column_letter
 
     assert [column_letter(i) for i in range(2000)] == [get_column_letter(i + 1) for i in range(2000)]
+
+
+@pytest.mark.parametrize("title", ["Cohort; export of 2024", "Cohort | 2024", "Cohort"])
+@pytest.mark.parametrize(
+    ("delimiter", "found"),
+    [
+        (",", "the headings stand in row 2"),
+        (";", "separated by semicolons"),
+        ("\t", "separated by tabulators"),
+    ],
+)
+def test_a_title_above_the_headings_says_nothing_of_what_separates_columns(tables, title, delimiter, found):
+    path = tables.csv(tables.row(), tables.row(patient="p2"))
+    text = path.read_text().replace(",", delimiter)
+    path.write_text(f"{title}\n{text}")
+
+    assert len(violations(path)) == 1
+    assert found in violations(path)[0]

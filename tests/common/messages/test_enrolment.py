@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,8 @@ from pydantic import ValidationError
 from common.errors import PlanError, ProtocolError
 from common.messages.enrolment import Invitation, SiteCard, load_handout
 from common.plan.study import StudyPlan
+from common.secagg.crypto.keys import fingerprint
+from common.secagg.wire.roster import Identity, make_card, read_card
 from server.provision.authority import create_authority
 
 PLAN_TEXT = """
@@ -59,6 +63,38 @@ def test_a_card_survives_its_file(tmp_path, card):
 def test_another_key_has_another_fingerprint(card):
     other = card.model_copy(update={"node_key": public(ec.generate_private_key(ec.SECP384R1()))})
     assert other.fingerprint() != card.fingerprint()
+
+
+def sign_card(card, name="A"):
+    identity = Identity(Ed25519PrivateKey.generate(), 1)
+    return card.model_copy(update={"identity": make_card(identity, name).hex()}).sign(identity.key)
+
+
+def test_a_fingerprint_has_eight_groups_of_four_which_are_160_bits(card):
+    for handout in (card, sign_card(card)):
+        groups = handout.fingerprint().split(" ")
+        assert [len(group) for group in groups] == [4] * 8
+        assert len(base64.b32decode("".join(groups))) * 8 == 160
+
+
+def test_a_card_has_the_fingerprint_of_the_key_that_signed_it(card):
+    signed = sign_card(card)
+    key = read_card(bytes.fromhex(signed.identity)).key
+    assert signed.fingerprint() == fingerprint(bytes.fromhex(key))
+
+
+def test_a_card_that_proves_another_site_is_refused(card, plan):
+    with pytest.raises(ProtocolError, match="proves the identity of 'B'"):
+        sign_card(card, "B").member(plan)
+
+
+@pytest.mark.parametrize("part", ["node_key", "plan_hash", "name", "signature", "identity"])
+def test_a_signed_card_that_was_changed_on_its_way_has_no_fingerprint(card, part):
+    signed, other = sign_card(card), sign_card(card.model_copy(update={"name": "B", "plan_hash": "0" * 64}))
+    key = public(ec.generate_private_key(ec.SECP384R1()))
+    changed = signed.model_copy(update={part: key if part == "node_key" else getattr(other, part)})
+    with pytest.raises(ProtocolError, match="proves no identity"):
+        changed.fingerprint()
 
 
 def test_a_card_of_another_plan_or_site_is_refused(card, plan):

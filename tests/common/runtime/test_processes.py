@@ -9,8 +9,11 @@ import sys
 import time
 
 import psutil
+import pytest
 
-from common.runtime.processes import start_child, stop_child
+from common.runtime.accounts import Account
+from common.runtime.log_lines import remove_times
+from common.runtime.processes import _choose_environment, start_child, stop_child
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 STUBBORN = [
@@ -40,7 +43,8 @@ def test_a_child_writes_to_its_log_and_tells_only_its_own_words(tmp_path):
     for word in ("first", "second"):
         child = start_child("a", [sys.executable, "-c", f"print('{word}')"], log=log)
         assert child.process.wait(20) == 0
-    assert log.read_text() == "first\nsecond\n"
+        child.await_log()
+    assert remove_times(log.read_text()) == "first\nsecond\n"
     assert child.tail() == "second\n"
     assert not child.running
 
@@ -64,7 +68,7 @@ def test_stop_ends_a_grandchild_with_a_session_of_its_own(tmp_path):
 
 def test_a_child_dies_with_a_parent_that_is_killed(tmp_path):
     code = (
-        "import sys, time; from common.runtime.processes import start_child; "
+        "import sys, time; from common.runtime.processes import _choose_environment, start_child; "
         f"print(start_child('c', {SLEEP!r}).process.pid, flush=True); time.sleep(60)"
     )
     parent = start_child("parent", [sys.executable, "-c", code], log=tmp_path / "log")
@@ -82,14 +86,32 @@ def test_a_child_dies_with_a_parent_that_is_killed(tmp_path):
 def test_a_supervisor_ends_what_its_children_left_behind(tmp_path):
     code = f"""
 import pathlib, sys
-from common.runtime.processes import adopt_descendants, start_child
+from common.runtime.processes import _choose_environment, adopt_descendants, start_child
 with adopt_descendants():
     log = pathlib.Path({str(tmp_path / "log")!r})
     start_child("parent", [sys.executable, "-c", {ABANDONING!r}], log=log).process.wait()
 """
     done = subprocess.run([sys.executable, "-c", code], timeout=30, check=False)
     assert done.returncode == 0
-    assert gone(int((tmp_path / "log").read_text()))
+    assert gone(int(remove_times((tmp_path / "log").read_text())))
+
+
+@pytest.mark.parametrize(
+    ("name", "handed_on"),
+    [
+        *((name, True) for name in ("PATH", "HTTPS_PROXY", "no_proxy", "LC_ALL", "OMP_NUM_THREADS", "TZ")),
+        *((name, True) for name in ("CUDA_VISIBLE_DEVICES", "OPENBLAS_CORETYPE", "RHE_LOG_IS_KEPT")),
+        *(
+            (name, False)
+            for name in ("SSH_AUTH_SOCK", "HOME", "DB_PASSWORD", "API_TOKEN", "SUDO_USER", "PATHS")
+        ),
+    ],
+)
+def test_another_user_s_process_gets_no_secret_of_who_started_it(name, handed_on, monkeypatch):
+    monkeypatch.setattr(os, "environ", {name: "secret"})
+    stranger = Account("stranger", os.geteuid() + 1, 1, ())
+    assert _choose_environment(stranger) == ({name: "secret"} if handed_on else {})
+    assert _choose_environment(None) == {name: "secret"}
 
 
 def test_the_environment_is_added_to(tmp_path):

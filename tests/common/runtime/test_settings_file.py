@@ -1,3 +1,5 @@
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -124,3 +126,50 @@ def test_a_file_that_is_not_text_is_refused(tmp_path):
 
     with pytest.raises(PlanError, match=r"cannot be read \(Is a directory\) -> "):
         load_plan(tmp_path)
+
+
+# Bounds before anything is parsed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ".".join(["a"] * 50_000) + " = 1",
+        "[" + " . ".join(['"a.b"'] * 50_000) + "]\n",
+        "x = {" + "\t.\t".join(["'a'"] * 50_000) + " = 1}",
+        "a = [" + "[" * 40_000,
+        "x" * 1_000_001,
+    ],
+    ids=["dotted", "header", "inline", "nested", "long"],
+)
+def test_text_that_would_take_minutes_is_refused_at_once(tmp_path, text):
+    start = time.perf_counter()
+    with pytest.raises(PlanError) as refusal:
+        load_plan(write(tmp_path, text))
+
+    assert time.perf_counter() - start < 1
+    assert str(refusal.value).count("\n") == 0
+    assert len(str(refusal.value)) < 400
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 900_000, '"' * 900_000, "a." * 30 + "b = " + "1.5, " * 150_000, "a " * 450_000]
+)
+def test_looking_for_long_keys_takes_no_time(text):
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match="at line|at end"):
+        parse_toml(text)
+    assert time.perf_counter() - start < 1
+
+
+def test_ordinary_text_with_dots_is_no_long_key():
+    text = "See e.g. a.b.c, v1.2.3 and so on. " * 40
+    parsed = parse_toml(f'a.b.c = 1\nabout = "{text}"\nnumbers = [{"1.5, " * 100}]\n')
+    assert parsed["a"] == {"b": {"c": 1}}
+    assert len(parsed["numbers"]) == 100
+
+
+def test_a_pipe_is_no_settings_file_and_nobody_waits_for_it(tmp_path):
+    os.mkfifo(tmp_path / "study.toml")
+    with pytest.raises(PlanError, match=r"cannot be read \(it is no file\)"):
+        load_plan(tmp_path / "study.toml")

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from common.errors import StorageError
-from common.runtime.storage import lock_folder, write_atomically, write_pieces_atomically
+from common.runtime.storage import lock_folder, make_private_folder, write_atomically, write_pieces_atomically
 
 
 def test_a_file_is_written_whole(tmp_path):
@@ -23,6 +23,43 @@ def test_pieces_follow_each_other(tmp_path):
 
     assert (tmp_path / "file").read_bytes() == b"content"
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.fixture(params=[0o000, 0o022])
+def umask(request):
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def modes_of(folder):
+    return {path.relative_to(folder).as_posix(): path.stat().st_mode & 0o777 for path in folder.rglob("*")}
+
+
+def test_below_a_private_folder_everything_is_private(tmp_path, umask):
+    state = make_private_folder(tmp_path / "state")
+
+    write_atomically(state / "cache" / "new" / "file", b"")
+    make_private_folder(state / "rounds" / "1")
+
+    folders = ("cache", "cache/new", "rounds", "rounds/1")
+    assert modes_of(state) == {**dict.fromkeys(folders, 0o700), "cache/new/file": 0o600}
+
+
+def test_elsewhere_the_umask_says_who_reads(tmp_path, umask):
+    folder = tmp_path / "results"
+    folder.mkdir()
+
+    write_atomically(folder / "tables" / "file", b"")
+    write_atomically(folder / "key", b"", private=True)
+
+    assert modes_of(folder) == {"tables": 0o777 & ~umask, "tables/file": 0o666 & ~umask, "key": 0o600}
+
+
+def test_what_is_to_be_shown_is_readable_in_a_private_folder_too(tmp_path, umask):
+    write_atomically(make_private_folder(tmp_path / "home") / "report.html", b"", private=False)
+
+    assert modes_of(tmp_path / "home") == {"report.html": 0o666 & ~umask}
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):

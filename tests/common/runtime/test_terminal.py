@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+
+from common.runtime.log_keeper import KEPT_VARIABLE
 
 PROGRAM = """
 import sys, time
@@ -41,6 +45,11 @@ def odd() -> None:
 @app.command()
 def fine() -> None:
     print("done")
+
+@app.command()
+def note() -> None:
+    import logging
+    logging.getLogger("server").warning("left out site=b")
 
 @app.command()
 def wait() -> None:
@@ -89,9 +98,18 @@ def test_a_bug_is_told_in_one_line_and_its_traceback_is_kept():
     assert done.returncode == 70
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
-    path = Path(done.stderr.split()[-1])
+    path = Path(re.search(r"\S+\.traceback", done.stderr)[0])
+    assert "names no patient" in done.stderr
     assert "KeyError: 'x'" in path.read_text()
     path.unlink()
+
+
+def test_an_event_is_told_with_its_time_unless_a_log_adds_it(monkeypatch):
+    time, _, event = run("note").stderr.partition(" ")
+    assert datetime.fromisoformat(time).tzinfo is not None
+    assert event == "WARNING server left out site=b\n"
+    monkeypatch.setenv(KEPT_VARIABLE, "1")
+    assert run("note").stderr == event
 
 
 def test_a_wrong_option_is_explained():

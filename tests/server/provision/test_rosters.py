@@ -70,11 +70,15 @@ class Study:
         plan = ("--plan", self.root / "study.toml", "--host", "localhost")
         done("rhe-server", "init", self.office, *plan, "--authority", self.authority / "authority.pub")
 
-    def join(self, name):
+    def make_folder(self, name):
         site = self.site(name)
         site.mkdir()
         (site / "site.toml").write_text(f'name = "{name}"\ntable = "t.csv"\nsynthetic = true\n')
         (site / "SYNTHETIC.json").write_text('{"seed": 1}')
+
+    def join(self, name):
+        self.make_folder(name)
+        site = self.site(name)
         done("rhe-client", "init", site, "--invitation", self.office / "study.invitation")
         done("rhe-server", "enrol", self.office, self.card(name))
 
@@ -133,6 +137,52 @@ def test_a_roster_goes_from_cards_to_consent_with_fingerprints_that_agree(joined
     assert all(f"  {name}: {key}" in approved for name, key in of_sites.items())
     consent = json.loads((joined.site("a") / ".rhe/approval.json").read_text())
     assert consent["roster"] == 1
+
+
+def list_fingerprints(text):
+    """By what stands before them."""
+    form = r"^ *(.+?)(?:,[^,:]+)?:? ((?:[A-Z2-7]{4} ){7}[A-Z2-7]{4})$"
+    return {what.partition(": ")[2] or what: groups for what, groups in re.findall(form, text, re.MULTILINE)}
+
+
+def test_who_compares_a_thing_on_the_phone_reads_the_string_that_the_other_one_reads(tmp_path):
+    study = Study(tmp_path)
+    (study.root / "study.toml").write_text(PLAN)
+    authority = list_fingerprints(done("rhe-authority", "init", study.authority))
+    plan = ("--plan", study.root / "study.toml", "--host", "localhost")
+    office = list_fingerprints(
+        done("rhe-server", "init", study.office, *plan, "--authority", study.authority / "authority.pub")
+    )
+    sites, enrolled = {}, {}
+    for name in "abc":
+        study.make_folder(name)
+        told = done("rhe-client", "init", study.site(name), "--invitation", study.office / "study.invitation")
+        sites[name] = list_fingerprints(told)
+        enrolled[name] = list_fingerprints(done("rhe-server", "enrol", study.office, study.card(name)))
+    proposed = list_fingerprints(done("rhe-server", "roster", study.office))
+    signed = list_fingerprints(done("rhe-authority", "sign", study.authority, study.proposal, "--yes"))
+    installed = list_fingerprints(done("rhe-server", "roster", study.office, "--signed", study.signed))
+    approvals = [
+        list_fingerprints(done("rhe-client", "approve", study.site(name), "--yes", "--roster", study.signed))
+        for name in "abc"
+    ]
+
+    assert authority["its fingerprint"] == office["the authority's fingerprint"]
+    invitation = office["the invitation's fingerprint"]
+    assert {site["the invitation's fingerprint"] for site in sites.values()} == {invitation}
+    for name in "abc":
+        card = sites[name]["the card's fingerprint"]
+        assert enrolled[name] == {"the card's fingerprint": card}
+        assert signed[name] == card
+        assert all(approval[name] == card for approval in approvals)
+    assert proposed["the proposal's fingerprint"] == signed["the proposal's fingerprint"]
+    roster = signed["the roster's fingerprint"]
+    assert installed == {"the roster's fingerprint": roster}
+    for approval in approvals:
+        assert approval["Roster 1"] == roster
+        assert approval["signed by the authority"] == authority["its fingerprint"]
+    of_sites = {signed[name] for name in "abc"}
+    assert len({*authority.values(), invitation, *proposed.values(), roster} | of_sites) == 7
 
 
 def test_nobody_else_can_read_the_secrets(joined):
@@ -211,7 +261,7 @@ def test_a_card_whose_identity_was_exchanged_is_not_enrolled(joined):
     found = run_command("rhe-server", "enrol", joined.office, joined.card("a"))
 
     assert found.returncode == 18
-    assert "proves the identity of 'b'" in found.stderr
+    assert "not signed by the site's key" in found.stderr
 
 
 @pytest.mark.parametrize("identity", ["", "00" * 90])

@@ -1,40 +1,40 @@
 """What stands beside an AUC: another interval's method, why there is none, how far the scores' own AUC is."""
 
 import csv
-import re
 
 import pytest
-from studies.page import Page
+from studies.page import Page, render_chapter
 from studies.results import Make, make_study
 
 from common.stats.estimate import Estimate, Status
 from server.report import write_tables
 from server.report.auc_words import format_bound
-from server.report.page import render_page
 
 MAKE = Make(models=("net",), logistic=("Clinical",), pooled=False, rounds=1, full=True)
 PERFECT = Estimate(1.0, 0.84, 1.0, "mc_binomial")
-RESULTS = make_study(MAKE)
+
+
+def study():
+    return make_study(MAKE)
 
 
 def change_cells(**changes):
     """The study with every cell changed."""
-    cells = tuple(cell.model_copy(update=changes) for cell in RESULTS.evaluation)
-    return RESULTS.model_copy(update={"evaluation": cells})
+    cells = tuple(cell.model_copy(update=changes) for cell in study().evaluation)
+    return study().model_copy(update={"evaluation": cells})
 
 
 def change_subgroups(**changes):
     """The study with every level but the first of each variable changed."""
     subgroups = tuple(
         one.model_copy(update=changes) if one.level in {"female", "Deep"} else one
-        for one in RESULTS.subgroups
+        for one in study().subgroups
     )
-    return RESULTS.model_copy(update={"subgroups": subgroups})
+    return study().model_copy(update={"subgroups": subgroups})
 
 
 def chapter(results, name):
-    (found,) = re.findall(rf'<section id="{name}">.*?</section>', render_page(results), re.DOTALL)
-    return Page(found).text.replace("\N{EN DASH}", "-")
+    return Page(render_chapter(results, name)).text.replace("\N{EN DASH}", "-")
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def test_the_subgroups_name_it_too_and_the_glossary_explains_it():
 
 
 def test_methods_are_words_where_the_page_says_which_it_uses():
-    study = RESULTS.study.model_copy(update={"interval": "mc_binomial"})
-    results = RESULTS.model_copy(update={"study": study})
+    summary = study().study.model_copy(update={"interval": "mc_binomial"})
+    results = study().model_copy(update={"study": summary})
 
     for name in ("performance", "run"):
         assert "exact binomial (as in the paper; not a valid interval of an AUC)" in chapter(results, name)
@@ -75,7 +75,7 @@ def test_methods_are_words_where_the_page_says_which_it_uses():
 @pytest.mark.parametrize("name", ["summary", "roc", "matrix", "performance"])
 def test_a_bound_stands_wherever_a_cell_s_auc_is_printed(name):
     """The page said that without a footnote the AUC is exact, and only Table 3 had such footnotes."""
-    exact, binned = RESULTS, change_cells(auc_error_bound=0.00121, auc_interval_bound=0.004)
+    exact, binned = study(), change_cells(auc_error_bound=0.00121, auc_interval_bound=0.004)
 
     assert "\N{PLUS-MINUS SIGN} 0.0013, limits \N{PLUS-MINUS SIGN} 0.004" in chapter(binned, name)
     assert "\N{PLUS-MINUS SIGN}" not in chapter(exact, name)
@@ -86,7 +86,7 @@ def test_a_bound_stands_beside_the_aucs_that_are_compared():
         table.model_copy(
             update={"pairs": tuple(p.model_copy(update={"difference_bound": 0.002}) for p in table.pairs)}
         )
-        for table in RESULTS.comparisons
+        for table in study().comparisons
     )
     results = change_cells(auc_error_bound=0.00121, auc_interval_bound=0.004)
     text = chapter(results.model_copy(update={"comparisons": pairs}), "comparisons")
@@ -108,13 +108,13 @@ def test_a_bound_stands_beside_a_subgroup_s_auc_and_the_page_s_sentence_knows_it
 
 
 def test_centres_and_their_differences_have_bounds_in_their_files(tmp_path):
-    (record,) = RESULTS.heterogeneity
+    (record,) = study().heterogeneity
     centres = tuple(
         centre.model_copy(update={"auc_error_bound": 0.003, "interval_bound": 0.01})
         for centre in record.centres
     )
     binned = record.model_copy(update={"centres": centres, "difference_bound": 0.006})
-    files = write_tables(RESULTS.model_copy(update={"heterogeneity": (binned,)}), tmp_path)
+    files = write_tables(study().model_copy(update={"heterogeneity": (binned,)}), tmp_path)
     rows = {path.stem: list(csv.DictReader(path.read_text().splitlines())) for path in files}
 
     (spread,) = rows["heterogeneity"]
@@ -126,14 +126,14 @@ def test_centres_and_their_differences_have_bounds_in_their_files(tmp_path):
 
 def test_nothing_is_called_exact_where_a_limit_has_a_bound_or_a_bound_was_not_recorded():
     exact = "so every AUC and interval of the evaluation is that of the scores themselves"
-    subgroups = tuple(one.model_copy(update={"auc_error_bound": 0.0}) for one in RESULTS.subgroups)
-    known = RESULTS.model_copy(update={"subgroups": subgroups, "heterogeneity": ()})
+    subgroups = tuple(one.model_copy(update={"auc_error_bound": 0.0}) for one in study().subgroups)
+    known = study().model_copy(update={"subgroups": subgroups, "heterogeneity": ()})
     limits = known.model_copy(update={"evaluation": change_cells(auc_interval_bound=0.001).evaluation})
 
     assert exact in chapter(known, "performance")
     assert exact not in chapter(limits, "performance")
-    assert exact not in chapter(RESULTS, "performance")
-    assert "holds no bound, none is printed" in chapter(RESULTS, "performance")
+    assert exact not in chapter(study(), "performance")
+    assert "holds no bound, none is printed" in chapter(study(), "performance")
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,18 @@
 """The chapter about differences between centres: two, more, and whoever is left out."""
 
-import re
+from functools import cache
 
 import pytest
 from studies import analyses
-from studies.page import Page
+from studies.page import Page, render_chapter
 from studies.results import Make, make_study
 
 from common.stats.estimate import Status
 from server.report.centre_tables import build_centres
-from server.report.page import render_page
 from server.report.subject import subject_of
 
 
+@cache
 def study(**changes):
     """A study of which the page has little else to draw."""
     make = Make(models=("net",), pooled=False, rounds=1, **changes)
@@ -20,13 +20,20 @@ def study(**changes):
     return make_study(make).model_copy(update={"heterogeneity": records, "evaluation": ()})
 
 
-TWO = study()
-FOUR = study(training=("Chongqing", "Wuhan"), external=("Linz", "Yongchuan"))
+def of_two():
+    return study()
+
+
+def of_four():
+    return study(training=("Chongqing", "Wuhan"), external=("Linz", "Yongchuan"))
 
 
 def chapter(results):
-    (found,) = re.findall(r'<section id="centres">.*?</section>', render_page(results), re.DOTALL)
-    return Page(found).text.replace("\N{EN DASH}", "-").replace("\N{MINUS SIGN}", "-")
+    return (
+        Page(render_chapter(results, "centres"))
+        .text.replace("\N{EN DASH}", "-")
+        .replace("\N{MINUS SIGN}", "-")
+    )
 
 
 def built(results):
@@ -35,7 +42,7 @@ def built(results):
 
 def test_two_centres_have_both_aucs_their_difference_interval_and_p():
     """The demonstration printed 19 rows of "not defined", and left 1.000 against .506 out."""
-    text = chapter(TWO)
+    text = chapter(of_two())
 
     line = "net 0.506 (0.310-0.700) 6 / 12 1.000 (0.840-1.000) a 6 / 12 -0.494 (-0.687 to -0.273) b < .001"
     assert line in text
@@ -48,7 +55,7 @@ def test_two_centres_have_both_aucs_their_difference_interval_and_p():
 
 
 def test_four_centres_have_a_mean_a_prediction_and_the_centre_left_out_by_name():
-    text = chapter(FOUR)
+    text = chapter(of_four())
 
     assert "net 3 left out: 1 0.741 (0.620-0.830) 0.550-0.880 4.22 .239 29% 0.041" in text
     assert "Each centre's AUC" in text
@@ -60,8 +67,8 @@ def test_four_centres_have_a_mean_a_prediction_and_the_centre_left_out_by_name()
 
 def test_what_bins_leave_open_stands_beside_each_centre_s_auc_the_difference_and_the_mean():
     for results, words in (
-        (TWO, "the difference lies within 0.004 of the printed one."),
-        (FOUR, "at each centre, that of the scores themselves lies within 0.0031."),
+        (of_two(), "the difference lies within 0.004 of the printed one."),
+        (of_four(), "at each centre, that of the scores themselves lies within 0.0031."),
     ):
         (record,) = results.heterogeneity
         first = record.centres[0].model_copy(update={"auc_error_bound": 0.0031, "interval_bound": 0.02})
@@ -75,10 +82,10 @@ def test_what_bins_leave_open_stands_beside_each_centre_s_auc_the_difference_and
 
 
 def test_a_centre_whose_numbers_are_hidden_has_none_in_the_table():
-    (record,) = TWO.heterogeneity
+    (record,) = of_two().heterogeneity
     hidden = record.centres[0].model_copy(update={"positive": None, "negative": None})
     found = built(
-        TWO.model_copy(
+        of_two().model_copy(
             update={"heterogeneity": (record.model_copy(update={"centres": (hidden, *record.centres[1:])}),)}
         )
     )
@@ -87,7 +94,7 @@ def test_a_centre_whose_numbers_are_hidden_has_none_in_the_table():
 
 
 def test_models_that_one_centre_judges_are_no_rows_and_are_named_together():
-    results = TWO
+    results = of_two()
     (record,) = results.heterogeneity
     stays = Status("undefined", "the model stays at Nanjing")
     alone = record.model_copy(
@@ -112,7 +119,7 @@ def test_models_that_one_centre_judges_are_no_rows_and_are_named_together():
 
 
 def test_pairs_of_different_centres_say_whose_they_are():
-    results = FOUR
+    results = of_four()
     (record,) = results.heterogeneity
     centres = record.centres
     small = Status("suppressed", "fewer than 20 patients")
@@ -141,7 +148,7 @@ def test_pairs_of_different_centres_say_whose_they_are():
 
 @pytest.mark.parametrize("sites", [2, 3])
 def test_a_record_of_an_earlier_version_is_shown_as_far_as_it_goes(sites):
-    results = TWO
+    results = of_two()
     (record,) = results.heterogeneity
     old = record.model_copy(update={"centres": (), "difference": None, "sites": sites, "p_value": 0.239})
 
@@ -153,4 +160,4 @@ def test_a_record_of_an_earlier_version_is_shown_as_far_as_it_goes(sites):
 
 
 def test_a_study_of_one_centre_has_no_such_chapter():
-    assert built(TWO.model_copy(update={"heterogeneity": ()})) is None
+    assert built(of_two().model_copy(update={"heterogeneity": ()})) is None

@@ -15,22 +15,28 @@ from server.results.cohort import PartOfCohort
 from server.results.file import ValidationResult
 
 MAKE = Make(models=("net",), logistic=("Clinical",), external=("Wuhan",), pooled=False, rounds=1, full=True)
-RESULTS = make_study(MAKE)
-NO_VALIDATION = RESULTS.model_copy(
-    update={
-        "parts": tuple(
-            PartOfCohort(site=part.site, part=part.part, positive=0, negative=0)
-            if part.part == "validation"
-            else part
-            for part in RESULTS.parts
-        )
-    }
-)
+
+
+def study():
+    return make_study(MAKE)
+
+
+def study_without_validation():
+    return study().model_copy(
+        update={
+            "parts": tuple(
+                PartOfCohort(site=part.site, part=part.part, positive=0, negative=0)
+                if part.part == "validation"
+                else part
+                for part in study().parts
+            )
+        }
+    )
 
 
 def reference_of(results, **changes):
-    study = results.study.model_copy(update=changes)
-    return describe_reference(subject_of(results.model_copy(update={"study": study})))
+    summary = results.study.model_copy(update=changes)
+    return describe_reference(subject_of(results.model_copy(update={"study": summary})))
 
 
 def titles(results):
@@ -39,12 +45,12 @@ def titles(results):
 
 def test_training_patients_of_table_1_are_not_those_of_table_3_where_some_validate():
     """84 were called training in Tables 1 and 2, and 68 in Table 3."""
-    subject = subject_of(RESULTS)
+    subject = subject_of(study())
     table = build_performance(subject).table
     training = {line.parent: line for line in table.lines if line.label == "Training"}
     notes = dict(table.footnotes)
 
-    assert titles(RESULTS)[0].startswith("Training and validation set (n = ")
+    assert titles(study())[0].startswith("Training and validation set (n = ")
     assert training["net"].entries[0].mark == ""
     assert notes[training["Clinical"].entries[0].mark] == (
         "Fitted on training and validation patients; judged here on the training patients alone."
@@ -53,9 +59,10 @@ def test_training_patients_of_table_1_are_not_those_of_table_3_where_some_valida
 
 
 def test_without_validation_patients_training_is_one_set():
-    subject = subject_of(NO_VALIDATION)
+    results = study_without_validation()
+    subject = subject_of(results)
 
-    assert titles(NO_VALIDATION)[0].startswith("Training set (n = ")
+    assert titles(results)[0].startswith("Training set (n = ")
     assert "Fitted on" not in str(build_performance(subject).table.footnotes)
     assert subject.centres.untested == "training"
 
@@ -63,21 +70,21 @@ def test_without_validation_patients_training_is_one_set():
 def test_the_table_says_who_stands_in_it():
     inner = make_study(Make(models=("net",), pooled=False, rounds=1))
 
-    assert build_performance(subject_of(RESULTS)).patients == (
+    assert build_performance(subject_of(study())).patients == (
         "Training patients, internal tests and external centres"
     )
     assert build_performance(subject_of(inner)).patients == "Training patients and internal tests"
 
 
 def test_means_or_medians_say_on_whom_they_were_chosen():
-    rows = tuple(row.model_copy(update={"chosen_on": "all patients together"}) for row in RESULTS.cohort)
+    rows = tuple(row.model_copy(update={"chosen_on": "all patients together"}) for row in study().cohort)
 
     notes = [
-        text for _, text in build_table_one(subject_of(RESULTS.model_copy(update={"cohort": rows}))).footnotes
+        text for _, text in build_table_one(subject_of(study().model_copy(update={"cohort": rows}))).footnotes
     ]
 
     assert sum("chosen on all patients together" in text for text in notes) == 1
-    assert not any("chosen on" in text for _, text in build_table_one(subject_of(RESULTS)).footnotes)
+    assert not any("chosen on" in text for _, text in build_table_one(subject_of(study())).footnotes)
 
 
 @pytest.mark.parametrize(
@@ -95,8 +102,8 @@ def test_means_or_medians_say_on_whom_they_were_chosen():
     ],
 )
 def test_where_the_reference_comes_from_is_said(origin, equals, words):
-    assert words in reference_of(RESULTS, reference_origin=origin, reference_equals=equals)
-    assert reference_of(RESULTS, reference_origin=origin, reference_model=None) == ""
+    assert words in reference_of(study(), reference_origin=origin, reference_equals=equals)
+    assert reference_of(study(), reference_origin=origin, reference_model=None) == ""
 
 
 def test_the_validation_aucs_that_chose_the_reference_stand_beside_it():
@@ -106,15 +113,15 @@ def test_the_validation_aucs_that_chose_the_reference_stand_beside_it():
         ValidationResult(model="other", arm="federated", auc=None, positive=None, negative=None),
     )
 
-    words = reference_of(RESULTS, reference_origin="validation AUC", validated=validated)
+    words = reference_of(study(), reference_origin="validation AUC", validated=validated)
 
     assert "highest of the networks. Validation AUCs, of scores in bins (rHE / non-rHE): net 0.812" in words
     assert "net 0.812 (6 / 10), other withheld (withheld). No test cohort took part" in words
     summary = build_summary(
         subject_of(
-            RESULTS.model_copy(
+            study().model_copy(
                 update={
-                    "study": RESULTS.study.model_copy(
+                    "study": study().study.model_copy(
                         update={"reference_origin": "validation AUC", "validated": validated}
                     )
                 }
@@ -128,10 +135,10 @@ def test_the_validation_aucs_that_chose_the_reference_stand_beside_it():
 def test_values_that_were_rounded_before_they_were_ranked_say_so(resolution):
     """P of volumes was .377 on a grid of 0.01 ml and .388 of the volumes themselves."""
     rows = tuple(
-        row.model_copy(update={"resolution": resolution}) if row.unit else row for row in RESULTS.cohort
+        row.model_copy(update={"resolution": resolution}) if row.unit else row for row in study().cohort
     )
 
-    table = build_table_one(subject_of(RESULTS.model_copy(update={"cohort": rows})))
+    table = build_table_one(subject_of(study().model_copy(update={"cohort": rows})))
 
     notes = dict(table.footnotes)
     marks = {

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from studies.page import Page, render_study
+from studies.page import Page, render_chapter, render_study, render_words
 from studies.results import PIXEL_PNG, SMALL, Arm, Make, absent, make_study, measure
 
 from common.stats.estimate import Estimate, Status
@@ -23,7 +23,7 @@ from server.report.views import build_model_views, find_fair_cohorts, list_print
 from server.results.cohort import VariableDescription
 from server.results.evaluation import Cell
 from server.results.file import Results
-from server.results.provenance import RunOfStudy
+from server.results.provenance import RunOfStudy, SiteProvenance
 from server.results.training import CentreContribution, LearningCurve
 
 SMALL_STUDY = Make(models=("2D-ResNet-18",), rounds=3)
@@ -110,7 +110,7 @@ def test_a_name_cannot_become_markup():
         }
     )
 
-    page = Page(render_page(results))
+    page = Page(render_words(results))
 
     assert not page.all("script")
     assert page.text.count(wicked) == 3  # title, heading, note
@@ -130,14 +130,14 @@ def test_site_and_model_names_are_escaped_too():
 def test_simulated_patients_are_announced_and_only_they():
     assert "Simulated patients." in Page(render_study(SMALL_STUDY)).text
     real = Make(profile="standard", synthetic=False, models=("net",), rounds=2)
-    assert not Page(render_study(real)).of_class("banner")
+    assert not Page(render_words(make_study(real))).of_class("banner")
 
 
 def test_it_is_said_how_sums_were_hidden_and_in_red_if_they_were_not():
     results = make_study(SMALL_STUDY)
     bare = results.model_copy(update={"study": results.study.model_copy(update={"hiding": None})})
 
-    hidden, shown = Page(render_study(SMALL_STUDY)), Page(render_page(bare))
+    hidden, shown = Page(render_study(SMALL_STUDY)), Page(render_words(bare))
 
     assert "masked (protocol SA1): only sums over at least 2 centres were opened" in hidden.text
     assert "Not hidden by secure aggregation" in hidden.text
@@ -151,7 +151,7 @@ def test_attention_maps_are_shown_only_if_every_centre_is_synthetic():
     real = results.sites[0].model_copy(update={"synthetic": False})
     picture = base64.b64encode(PIXEL_PNG).decode()
 
-    mixed = render_page(results.model_copy(update={"sites": (real, *results.sites[1:])}))
+    mixed = render_words(results.model_copy(update={"sites": (real, *results.sites[1:])}))
 
     assert picture in render_study(SMALL_STUDY)
     assert picture not in mixed
@@ -245,7 +245,7 @@ def test_a_model_that_stayed_at_its_centre_leaves_its_other_cells_empty():
         if cell.kind != "local" or cell.cohort_sites == cell.training_sites
     )
 
-    page = Page(render_page(results.model_copy(update={"evaluation": kept})))
+    page = Page(render_chapter(results.model_copy(update={"evaluation": kept}), "matrix"))
 
     assert "stayed at its centre" in page.text
 
@@ -349,7 +349,7 @@ def test_a_study_without_anything_says_so():
 def test_rounds_and_epochs_are_counted_apart_and_drawn_on_one_scale():
     results = make_study(Make(models=("net",), rounds=12))
 
-    page = Page(render_page(results))
+    page = Page(render_chapter(results, "training"))
 
     assert "Federated, round 9 of 12; Chongqing alone, epoch 9 of 12" in page.text
     assert "a round is 2 passes over each centre's" in page.text
@@ -361,7 +361,7 @@ def test_p_values_have_a_column_only_if_there_are_any():
 
     assert "< .001" in Page(render_study(SMALL_STUDY)).text
     assert ">P</th>" in render_study(SMALL_STUDY)
-    assert ">P</th>" not in render_page(results.model_copy(update={"cohort": bare}))
+    assert ">P</th>" not in render_words(results.model_copy(update={"cohort": bare}))
 
 
 def test_a_model_without_curves_says_so():
@@ -370,7 +370,7 @@ def test_a_model_without_curves_says_so():
 
     assert (
         "There are no learning curves."
-        in Page(render_page(results.model_copy(update={"training": bare}))).text
+        in Page(render_chapter(results.model_copy(update={"training": bare}), "training")).text
     )
 
 
@@ -390,7 +390,7 @@ def test_eight_models_in_seven_arms_fill_eight_matrices():
 def test_the_flow_chart_prints_every_reason_and_number():
     results = make_study(SMALL_STUDY)
 
-    page = Page(render_page(results))
+    page = Page(render_study(SMALL_STUDY))
 
     for chart in results.flow:
         for excluded in chart.excluded:
@@ -491,7 +491,7 @@ def test_a_partial_model_is_marked_wherever_it_is_named_and_no_other_is():
     assert "Reference model net (PARTIAL)" in text
     # Columns of the matrix, legends, details of Table 3, ROC curves
     assert text.count("Federated (PARTIAL)") >= 5
-    assert "PARTIAL" not in render_page(whole)
+    assert "PARTIAL" not in render_words(whole)
 
 
 def test_tables_tell_who_trained_a_partial_model(tmp_path):
@@ -529,7 +529,7 @@ def test_the_page_counts_all_runs_and_says_which_versions_differ():
         }
     )
 
-    text = Page(render_page(whole.model_copy(update={"provenance": provenance}))).text
+    text = Page(render_chapter(whole.model_copy(update={"provenance": provenance}), "run")).text
 
     assert "2, of which the last finished the study: 2026-03-01 09:00 UTC, 20 min, 44 rounds;" in text
     assert "2026-03-02 08:00 UTC, 2 min, 227 rounds" in text
@@ -537,4 +537,28 @@ def test_the_page_counts_all_runs_and_says_which_versions_differ():
     assert f"Versions differ {differ}" in text
     assert "Earlier runs left no record" in text
     assert provenance.describe_rounds().startswith("271 rounds of messages in 2 runs: ")
-    assert "Versions differ" not in Page(render_page(whole)).text
+    assert "Versions differ" not in Page(render_study(SMALL_STUDY)).text
+
+
+@pytest.mark.parametrize(
+    ("users", "line"),
+    [
+        ((None, None), None),
+        (("two users", "two users"), "two users at a, b: the link cannot read the centre's files"),
+        (("one user", None), "one user at a: whoever takes over the link there can read the centre's files"),
+        (
+            ("two users", "one user"),
+            "one user at b: whoever takes over the link there can read the centre's files; two users at a",
+        ),
+    ],
+)
+def test_the_centres_whose_engine_and_link_were_one_user_are_named(users, line):
+    whole = make_study(Make(training=("Alpha", "Beta"), models=("net",)))
+    sites = tuple(
+        SiteProvenance(name=name, device="cpu", versions={}, users=of_site)
+        for name, of_site in zip(("a", "b"), users, strict=True)
+    )
+    provenance = whole.provenance.model_copy(update={"sites": sites})
+    text = Page(render_chapter(whole.model_copy(update={"provenance": provenance}), "run")).text
+    assert ("Engine and link" in text) == (line is not None)
+    assert line is None or f"Engine and link {line}" in text

@@ -5,7 +5,7 @@ import csv
 import xml.etree.ElementTree as ET
 
 import pytest
-from studies.page import Page
+from studies.page import Page, render_chapter, render_words
 from studies.results import Make, make_study
 
 from common.cohort.schema import BY_NAME
@@ -15,7 +15,6 @@ from common.radiomics.features import FEATURES
 from common.stats.estimate import Estimate, Status
 from server.report import write_tables
 from server.report.icc_strips import CLASSES, IccPanel, class_of, draw_icc_strips
-from server.report.page import render_page
 from server.report.reproducibility import build_reproducibility, find_lowest
 from server.report.subject import subject_of
 from server.results.readings import (
@@ -86,7 +85,7 @@ def lines(table):
 
 
 def test_a_study_that_did_not_ask_has_no_such_chapter():
-    page = Page(render_page(a_study(None)))
+    page = Page(render_words(a_study(None)))
 
     assert not [one for one in page.all("section") if one.get("id") == "reproducibility"]
 
@@ -181,7 +180,10 @@ def test_fleiss_kappa_s_error_and_p_under_chance_go_into_the_csv_file(tmp_path):
 
 def test_suggestions_are_labelled_so_that_nobody_takes_them_for_a_reader():
     results = a_study(record(agreements=agreements()))
-    page, view = Page(render_page(results)).text, build_reproducibility(subject_of(results))
+    page, view = (
+        Page(render_chapter(results, "reproducibility")).text,
+        build_reproducibility(subject_of(results)),
+    )
 
     readers, suggestions = view.agreement.groups
     assert suggestions.title == "Computed suggestion against"
@@ -264,7 +266,7 @@ def test_every_arm_is_a_line_and_the_figure_says_which_it_is():
         "Federated without Wuhan": ["31", "849 of 851", "849 of 851"],
     }
     assert view.figure_arm == "Federated without Wuhan"
-    assert "Federated without Wuhan. Each dot" in Page(render_page(results)).text
+    assert "Federated without Wuhan. Each dot" in Page(render_chapter(results, "reproducibility")).text
 
 
 def test_every_feature_is_a_row_and_an_arm_without_any_says_why(tmp_path):

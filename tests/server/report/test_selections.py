@@ -1,17 +1,15 @@
 """Selected radiomics features and support vector machines, as the page and the files show them."""
 
 import csv
-import re
 from base64 import b64decode
 
 import pytest
-from studies.page import Page
+from studies.page import Page, cut_chapter, render_chapter, render_chapters, render_words
 from studies.results import SMALL, Make, make_study
 
 from common.messages.headers import PathPoint, SelectedFeature
 from common.stats.estimate import Status
 from server.report import write_tables
-from server.report.page import render_page
 from server.report.palette import style_models
 from server.results.file import load_results, save_results
 from server.results.selection import FeatureSelection
@@ -114,17 +112,12 @@ def results():
 
 @pytest.fixture(scope="module")
 def html(results):
-    return render_page(results)
+    return render_chapters(results, "selections", "training")
 
 
 @pytest.fixture
 def files(results, tmp_path):
     return {path.stem: path for path in write_tables(results, tmp_path)}
-
-
-def chapter(html, name):
-    (found,) = re.findall(rf'<section id="{name}">.*?</section>', html, re.DOTALL)
-    return found
 
 
 def rows_of(path):
@@ -158,7 +151,7 @@ def test_the_printed_table_has_both_coefficients_the_strongest_first(files):
 
 
 def test_the_page_shows_the_path_and_marks_the_chosen_penalty(html):
-    text = chapter(html, "selections")
+    text = cut_chapter(html, "selections")
     page = Page(text)
 
     assert "84 patients, 851 features, prescreened to 42; 2 were selected at" in page.text
@@ -181,7 +174,7 @@ def test_the_page_says_in_how_many_folds_and_rounds_and_why(tmp_path):
     fewer = as_planned | {"folds": 4, "fold_reason": why, "rounds": None}
     results = with_models(SELECTION.model_copy(update=as_planned), ALONE.model_copy(update=fewer))
 
-    text = Page(chapter(render_page(results), "selections")).text
+    text = Page(render_chapter(results, "selections")).text
     (path,) = [path for path in write_tables(results, tmp_path) if path.stem == "selections"]
 
     dealt = "dealt by outcome within each centre"
@@ -197,7 +190,7 @@ def test_the_page_says_in_how_many_folds_and_rounds_and_why(tmp_path):
 def test_of_a_binomial_selection_the_page_says_what_its_numbers_are():
     binomial = SELECTION.model_copy(update={"family": "binomial", "rounds": 352})
 
-    text = chapter(render_page(with_models(binomial)), "selections")
+    text = render_chapter(with_models(binomial), "selections")
 
     assert "Coefficients of the LASSO on the log odds of the outcome" in text
     assert "It took 352 rounds of messages" in text
@@ -207,7 +200,7 @@ def test_of_a_binomial_selection_the_page_says_what_its_numbers_are():
 
 
 def test_results_that_do_not_record_folds_say_nothing_of_them(html):
-    text = chapter(html, "selections")
+    text = cut_chapter(html, "selections")
 
     assert "The cross-validation has" not in text
     assert "rounds of messages" not in text
@@ -217,13 +210,13 @@ def test_a_machine_says_in_how_many_folds_it_was_chosen():
     folds = {"folds": 4, "fold_reason": "a class has no more patients"}
     machines = (MACHINES[0].model_copy(update=folds), *MACHINES[1:])
 
-    text = Page(chapter(render_page(with_models(SELECTION, machines=machines)), "training")).text
+    text = Page(render_chapter(with_models(SELECTION, machines=machines), "training")).text
 
     assert "Fourier features; cross-validated in 4 folds (a class has no more patients)." in text
 
 
 def test_the_machines_are_told_apart_by_what_travels(html):
-    text = Page(chapter(html, "training")).text
+    text = Page(cut_chapter(html, "training")).text
 
     assert "holds patients' rows and never leaves" in text
     assert "log-likelihood \N{MINUS SIGN}0.512" in text
@@ -259,7 +252,7 @@ def test_a_selection_of_nothing_says_so(tmp_path):
     nothing = SELECTION.model_copy(update={"features": ()})
     results = with_models(nothing, machines=())
 
-    text = Page(chapter(render_page(results), "selections")).text
+    text = Page(render_chapter(results, "selections")).text
     (path,) = [path for path in write_tables(results, tmp_path) if path.stem == "table_s3"]
 
     assert "0 were selected at" in text
@@ -270,11 +263,11 @@ def test_models_that_lack_their_radiomics_are_named():
     reason = f"without radiomics: withheld because {SMALL.reason}"
     unfitted = MACHINES[2].model_copy(update={"standing": Status("suppressed", reason)})
 
-    html = render_page(with_models(HIDDEN, machines=(*MACHINES[:2], unfitted)))
+    html = render_chapters(with_models(HIDDEN, machines=(*MACHINES[:2], unfitted)), "selections", "training")
 
-    text = Page(chapter(html, "selections")).text
+    text = Page(cut_chapter(html, "selections")).text
     assert "Without them this arm has no Combined-SVM." in text
-    assert reason in Page(chapter(html, "training")).text
+    assert reason in Page(cut_chapter(html, "training")).text
 
 
 def test_without_radiomics_and_machines_there_is_neither_chapter_nor_file(tmp_path):
@@ -282,8 +275,9 @@ def test_without_radiomics_and_machines_there_is_neither_chapter_nor_file(tmp_pa
 
     written = {path.stem for path in write_tables(results, tmp_path)}
 
-    assert '<section id="selections">' not in render_page(results)
-    assert "Support vector machines" not in render_page(results)
+    page = render_words(results)
+    assert '<section id="selections">' not in page
+    assert "Support vector machines" not in page
     assert not written & {"table_s3", "selections", "lasso_path", "lasso_coefficients", "machines"}
 
 

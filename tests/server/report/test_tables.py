@@ -67,6 +67,15 @@ def test_a_score_of_falling_risk_is_called_positive_up_to_its_threshold(tmp_path
     assert (row["called"], row["threshold"]) == ("up to", "11.0")
 
 
+def test_no_name_of_a_plan_is_a_formula_in_the_tables(tmp_path):
+    files = write_tables(make_study(Make(models=("=cmd", "+net"), external=("@site",))), tmp_path)
+
+    cells = [cell for path in files for row in _printed(path) for cell in row]
+
+    assert {"'=cmd", "'+net", "'@site"} <= set(cells)
+    assert [cell for cell in cells if cell[:1] in "=+@\t\r" and cell] == []
+
+
 def test_hidden_numbers_are_blank_in_the_tables(tmp_path):
     results = make_study(Make(suppressed=True, models=("net",)))
 

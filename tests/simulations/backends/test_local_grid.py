@@ -1,8 +1,9 @@
 import pytest
-from flwr.app import Message, MessageType
+from flwr.app import Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
+from common.errors import SiteError
 from common.messages.protocol import from_record, to_record
 from simulations.backends.local_grid import LocalGrid
 
@@ -51,3 +52,27 @@ def test_the_run_can_be_described(grid):
     grid.set_run(Run.create_empty(5))
 
     assert grid.run.run_id == 5
+
+
+@pytest.mark.parametrize("size", [0, 1, 5 * 2**20 + 1])
+def test_every_size_passes(size):
+    grid = LocalGrid({"a": lambda message: message})
+    (reply,) = grid.send_and_receive(messages(grid, bytes(size)))
+    assert from_record(reply.content) == bytes(size)
+
+
+def test_an_engine_that_fails_is_told_by_its_code_alone(caplog):
+    def fail(_: bytes) -> bytes:
+        raise SiteError("/data/patients/engine.sock: does not answer")
+
+    grid = LocalGrid({"a": fail})
+    (reply,) = grid.send_and_receive(messages(grid, b"x"))
+    assert (reply.error.code, reply.error.reason) == (2, "E_SITE")
+    assert "/data/patients" in caplog.text
+
+
+def test_a_message_that_is_not_ours_is_told_by_its_code_alone():
+    grid = LocalGrid({"a": lambda message: message})
+    (node,) = grid.get_node_ids()
+    (reply,) = grid.send_and_receive([Message(RecordDict(), node, MessageType.QUERY)])
+    assert (reply.error.code, reply.error.reason) == (2, "E_CONTEXT")

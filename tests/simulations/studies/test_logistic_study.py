@@ -72,8 +72,14 @@ def study(plan, folders, out):
 
 
 @pytest.fixture(scope="module")
-def results(hospitals, tmp_path_factory):
-    return study(a_plan(), hospitals, tmp_path_factory.mktemp("study") / "out")
+def finished(hospitals, tmp_path_factory):
+    out = tmp_path_factory.mktemp("study") / "out"
+    return out, study(a_plan(), hospitals, out)
+
+
+@pytest.fixture(scope="module")
+def results(finished):
+    return finished[1]
 
 
 def grows(row):
@@ -163,14 +169,14 @@ def test_the_reference_is_compared_in_its_arm_and_with_the_score_of_the_table(re
     assert not any(second == "local-west" for *_, second in pairs)
 
 
-def test_fitted_models_are_kept_as_files(results, hospitals, tmp_path):
-    plan = a_plan()
-    study(plan, hospitals, tmp_path / "out")
+def test_fitted_models_are_kept_as_files(finished):
+    out, results = finished
 
-    kept = json.loads((tmp_path / "out/models/BRAIN/federated.json").read_text())
+    kept = json.loads((out / "models/BRAIN/federated.json").read_text())
     (found,) = [one for one in results.fitted if (one.model, one.arm) == ("BRAIN", "federated")]
     assert kept["card"]["content"]["fitted"]["intercept"] == found.intercept
-    assert not (tmp_path / "out/models/BRAIN/local-west.json").exists()
+    assert (out / "models/BRAIN/local-east.json").exists()
+    assert not (out / "models/BRAIN/local-west.json").exists()
 
 
 def test_without_release_in_the_site_s_policy_the_study_is_refused(hospitals, tmp_path):
@@ -312,7 +318,7 @@ def test_a_federation_s_unfitted_model_does_not_borrow_a_local_one(hospitals, tm
         return (LogisticResult(model, (), None, None, (), None, None, "not fitted", 0, status),)
 
     monkeypatch.setattr("server.phases.fitting.fit_over_sites", refused)
-    results = study(a_plan(release=False), hospitals, tmp_path / "out")
+    results = study(a_plan([MODELS[1]], release=False), hospitals, tmp_path / "out")
 
     judged = [c for c in results.evaluation if (c.model, c.arm) == ("Clinical", "federated")]
     alone = [c for c in results.evaluation if (c.model, c.arm) == ("Clinical", "local-east")]

@@ -316,3 +316,14 @@ def test_slices_that_an_anonymiser_made_series_of_their_own_are_called_so(archiv
     assert "3 CT series of one slice each" in said
     assert "-> export again with a SeriesInstanceUID that all slices of a series share" in said
     assert "name one file" not in said
+
+
+@pytest.mark.parametrize("rule", [NO_RULE, THINNEST])
+def test_one_of_such_slices_is_not_blamed_for_being_alone(archive, rule):
+    (archive.root / "all").mkdir()
+    for number in range(6):
+        (file,) = archive.add("Head 5.0", slices=1, StudyInstanceUID=f"1.2.{number}").iterdir()
+        file.rename(archive.root / f"all/{number}.dcm")
+    said = refuse(archive.root / "all/3.dcm", rule)
+    assert "is one of 6 CT series of one slice each beside it: the anonymiser gave each slice" in said
+    assert "-> export again with a SeriesInstanceUID that all slices of a series share" in said

@@ -27,9 +27,7 @@ class SiteEngine:
 
     def handle(self, message: bytes) -> bytes:
         request = decode_request(message, self.coordinator)
-        while (self.state / "hold").exists():
-            (self.state / "holding").touch()
-            time.sleep(0.05)
+        self._hold(request.header.round)
         if request.header.operation is Operation.DESCRIBE:
             facts = SiteFacts(synthetic=True, device="cpu: fake", versions={"python": "3"})
             return encode_reply(Reply(ReplyHeader(site=self.name, facts=facts)))
@@ -40,6 +38,12 @@ class SiteEngine:
             {"sum": np.array([weights.sum(dtype=np.float64)])},
         )
         return encode_reply(Reply(ReplyHeader(site=self.name), summary))
+
+    def _hold(self, number: int) -> None:
+        """In the round that the file "hold" names, wait until it is gone."""
+        while (hold := self.state / "hold").exists() and hold.read_text() == str(number):
+            (self.state / "holding").touch()
+            time.sleep(0.05)
 
 
 def open_engine(

@@ -1,0 +1,254 @@
+"""What the link does: it carries the coordinator's messages to the engine and the engine's answers back.
+
+It understands no message. While it waits for the engine, for an hour if need be, its heart beats on; a line
+that is cut, a coordinator that is started anew and a gateway that is overloaded only make it wait.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from client.link.connection import EngineLink
+from client.link.credentials import Door
+from client.link.fleet import Delivery, FleetLine
+from client.link.markers import Trouble, format_connected, format_refused
+from client.link.session_file import SessionFile
+from client.link.troubles import LineError, WithdrawnError
+from common.errors import ProtocolError, RheError
+from common.messages.bundle import bundle_digest
+from common.runtime.processes import ShowLine
+
+_FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 5.0
+_BUSY_POLL_S, _IDLE_POLL_S = 0.05, 1.0
+_ACTIVE_S = 60.0
+"""For so long after a message the next is asked for at once; within as much again the pauses grow."""
+_LARGE = 2**20
+"""Messages of more bytes leave holes in memory that the C library would keep."""
+_BEAT_S, _NEXT_TRY_S = 20.0, 5.0
+"""Flower holds a node for gone after 60 s without a heartbeat."""
+
+
+class _EndedError(Exception):
+    """The link ends: a call that fails is not tried again."""
+
+
+@dataclass
+class Patience:
+    """Waits after failures, longer each time, and says what is wrong once: a single cut is not worth a line.
+
+    Attributes
+    ----------
+    say : callable
+        Shows a line.
+    ending : threading.Event
+        Set when nothing is worth waiting for any more.
+    """
+
+    say: ShowLine
+    ending: threading.Event = field(default_factory=threading.Event)
+    _node: int = 0
+    _failures: int = 0
+    _shown: Trouble | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def endure(self, error: LineError) -> None:
+        """Wait until the call should be tried again.
+
+        Raises
+        ------
+        _EndedError
+            If it should not.
+        """
+        with self._lock:
+            self._failures += 1
+            if self._failures > 1 and error.trouble is not self._shown:
+                self._shown = error.trouble
+                self.say(format_refused(error.trouble, str(error)))
+            pause_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2.0 ** min(self._failures - 1, 10))
+        # Spread, so that all sites do not come back in one moment
+        if self.ending.wait(pause_s * random.uniform(0.8, 1.2)):  # noqa: S311
+            raise _EndedError
+
+    def relieve(self) -> None:
+        """A call succeeded: say so if a failure was shown."""
+        with self._lock:
+            self._failures = 0
+            if self._shown is not None:
+                self._shown = None
+                self.say(format_connected(self._node))
+
+    def connect(self, node: int) -> None:
+        """The coordinator let the site in as this node."""
+        with self._lock:
+            self._node, self._failures, self._shown = node, 0, None
+            self.say(format_connected(node))
+
+
+@dataclass
+class Rhythm:
+    """How long to wait before the next question for messages.
+
+    Attributes
+    ----------
+    last : float
+        When the last message came, in seconds of `time.monotonic`.
+    """
+
+    last: float = field(default_factory=time.monotonic)
+
+    def pause_s(self) -> float:
+        """Seconds: few while a study is under way, up to one when nothing has come for two minutes."""
+        quiet = (time.monotonic() - self.last) / _ACTIVE_S - 1.0
+        return _BUSY_POLL_S + (_IDLE_POLL_S - _BUSY_POLL_S) * min(1.0, max(0.0, quiet))
+
+    def mark_message(self) -> None:
+        """A message came."""
+        self.last = time.monotonic()
+
+
+def keep_link(door: Door, session: SessionFile, engine: EngineLink, say: ShowLine) -> NoReturn:
+    """Answer the coordinator's messages until an exception, such as Ctrl-C; then sign off.
+
+    Parameters
+    ----------
+    door : Door
+        Whom to call.
+    session : SessionFile
+        Remembers the connection.
+    engine : EngineLink
+        Answers a message's bytes.
+    say : callable
+        Shows one line an event; the first words are those of `client.link.markers`.
+
+    Raises
+    ------
+    StorageError
+        If another link of this folder is at work.
+    """
+    patience = Patience(say)
+    with session.lock(), FleetLine(door, patience.endure, patience.relieve) as line:
+        carrier = _Carrier(line, engine, say)
+        with _keep_alive(line, session, patience.ending):
+            while True:
+                node = line.sign_in(session.killed, session.known)
+                session.begin(node)
+                patience.connect(node)
+                try:
+                    carrier.carry()
+                except LineError as error:
+                    say(f"signed out: {error}")
+
+
+@dataclass
+class _Carrier:
+    """Carries one message after the other."""
+
+    line: FleetLine
+    engine: EngineLink
+    say: ShowLine
+    rhythm: Rhythm = field(default_factory=Rhythm)
+    _runs: dict[int, str] = field(default_factory=dict)
+
+    def carry(self) -> NoReturn:
+        """Answer messages until the coordinator does not know the node any more.
+
+        Raises
+        ------
+        LineError
+            Then.
+        """
+        while True:
+            delivery = self.line.poll()
+            if delivery is None:
+                time.sleep(self.rhythm.pause_s())
+                continue
+            self.rhythm.mark_message()
+            size = 0
+            try:
+                size = self._answer(delivery)
+            except WithdrawnError as reason:
+                self.say(f"dropped message={delivery.name} run={delivery.run}: {reason}")
+            if size > _LARGE:
+                _return_memory()
+            self.rhythm.mark_message()
+
+    def _answer(self, delivery: Delivery) -> int:
+        """Answer a message, and return how many bytes that moved.
+
+        Raises
+        ------
+        LineError
+            If the coordinator does not know the node any more.
+        WithdrawnError
+            If it does not want the answer any more.
+        """
+        begun = time.monotonic()
+        try:
+            self._check_run(delivery.run)
+            question = self.line.pull(delivery)
+            answer = self.engine(question)
+        except (LineError, WithdrawnError):
+            raise
+        except RheError as failure:
+            self.say(f"failed message={delivery.name} run={delivery.run} code={failure.code}: {failure}")
+            self.line.push_failure(delivery, failure.code)
+            return _LARGE + 1
+        received, seconds = len(question), time.monotonic() - begun
+        del question
+        self.line.push(delivery, answer, seconds)
+        sizes = f"received={received} sent={len(answer)}"
+        self.say(f"answered message={delivery.name} run={delivery.run} {sizes} seconds={seconds:.2f}")
+        return received + len(answer)
+
+    def _check_run(self, run: int) -> None:
+        """Refuse a run that is not of this release; nothing of it reaches the engine.
+
+        Raises
+        ------
+        ProtocolError
+            If it carries another bundle.
+        """
+        if run not in self._runs:
+            self._runs[run] = self.line.read_bundle_hash(run)
+        found, ours = self._runs[run], bundle_digest()
+        if found != ours:
+            raise ProtocolError(
+                f"run {run} carries another bundle ({found[:12]} instead of {ours[:12]}): the coordinator "
+                "runs another release, or something else -> install the same rhe at both ends"
+            )
+
+
+@contextmanager
+def _keep_alive(line: FleetLine, session: SessionFile, ending: threading.Event) -> Iterator[None]:
+    """Let the heart beat while the context is open, and sign off at its end."""
+    beating = threading.Lock()
+
+    def beat() -> None:
+        pause_s = _BEAT_S
+        while not ending.wait(pause_s * random.uniform(0.8, 1.0)):  # noqa: S311 - spread, as above
+            with beating:
+                is_heard = ending.is_set() or line.beat()
+            pause_s = _BEAT_S if is_heard else _NEXT_TRY_S
+
+    threading.Thread(target=beat, name="heartbeat", daemon=True).start()
+    try:
+        yield
+    finally:
+        ending.set()
+        # A heartbeat that arrives after the sign-off would undo it
+        beating.acquire(timeout=1.0)
+        if line.sign_off():
+            session.end()
+
+
+def _return_memory() -> None:
+    """Give memory that is free inside this process back to the system, where the C library can."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)

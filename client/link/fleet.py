@@ -1,0 +1,458 @@
+"""The site's line to the coordinator: Flower's Fleet API over HTTPS, spoken by this module alone.
+
+It signs in, pulls the bytes of messages and pushes the bytes of answers. It never asks for code, and it
+understands no more of Flower's formats than where a message's bytes are.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from typing import Self, TypeVar
+
+import httpx
+from flwr.app import Array, Error, Message
+from flwr.app.message import remove_content_from_message
+from flwr.app.message.arraychunk import ArrayChunk
+from flwr.common.constant import HEARTBEAT_DEFAULT_INTERVAL, ErrorCode
+from flwr.common.serde import message_from_proto, message_to_proto
+from flwr.proto.fleet_pb2 import (
+    ActivateNodeRequest,
+    DeactivateNodeRequest,
+    PullMessagesRequest,
+    PushMessagesRequest,
+)
+from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
+from flwr.proto.message_pb2 import (
+    ConfirmMessageReceivedRequest,
+    ObjectTree,
+    PullObjectRequest,
+    PushObjectRequest,
+)
+from flwr.proto.node_pb2 import Node
+from flwr.proto.run_pb2 import GetRunRequest
+from flwr.supercore.inflatable.inflatable_object import (
+    InflatableObject,
+    get_all_nested_objects,
+    get_object_body,
+    get_object_id,
+    get_object_tree,
+    no_object_id_recompute,
+)
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+from flwr.supernode.fleet_http_client import FleetHttpClient
+from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
+
+from client.link.bounded_sender import BoundedSender
+from client.link.credentials import Door
+from client.link.markers import Trouble
+from client.link.troubles import (
+    LineError,
+    WithdrawnError,
+    code_of,
+    explain_answer,
+    explain_refusal,
+    explain_transport,
+)
+from common.errors import ProtocolError
+
+_BEAT_S = HEARTBEAT_DEFAULT_INTERVAL
+_GOODBYE_S = 2.0
+_OBJECT_WAIT_S = 600.0
+"""How long the coordinator may take to upload an object that it has announced."""
+_PUSHES = 3
+"""How often an answer is begun anew whose upload took longer than Flower keeps it open."""
+_RUN_OVER, _RUN_UNKNOWN = 2007, 2008
+"""Flower's FLEET_RUN_STATUS_NOT_ALLOWED and FLEET_GET_RUN_FAILED."""
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.02, 1.0
+"""Between two questions for an object that is still being uploaded."""
+_DEPTH = 3
+"""A message holds a dictionary of records, this an array record, and this the array whose pieces are the
+message's bytes: see `to_record`."""
+_AT_ONCE = 4
+"""Objects that travel side by side: the line's delay is waited for once instead of for each."""
+
+Endure = Callable[[LineError], None]
+"""Waits after a failed call and returns to let it be tried again; or raises to give up."""
+AnyRequest = TypeVar("AnyRequest")
+AnyAnswer = TypeVar("AnyAnswer")
+AnyResult = TypeVar("AnyResult")
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A message that the coordinator announced; its bytes are not yet here.
+
+    Attributes
+    ----------
+    message : flwr.app.Message
+        Flower's description of it.
+    tree : flwr.proto.message_pb2.ObjectTree
+        The numbers of its objects.
+    """
+
+    message: Message
+    tree: ObjectTree
+
+    @property
+    def run(self) -> int:
+        """Flower's number of the run to which it belongs."""
+        return int(self.message.metadata.run_id)
+
+    @property
+    def name(self) -> str:
+        """What the log calls it."""
+        return str(self.message.metadata.message_id)[:12]
+
+
+class FleetLine:
+    """A line over which a site answers.
+
+    Parameters
+    ----------
+    door : Door
+        Whom to call.
+    endure : callable
+        Decides after each failure whether to try again.
+    relieve : callable
+        Is told when a call has succeeded.
+    """
+
+    def __init__(self, door: Door, endure: Endure, relieve: Callable[[], None]) -> None:
+        self._door = door
+        self._endure, self._relieve = endure, relieve
+        self._sender = BoundedSender(door.address, door.tls)
+        self._client = FleetHttpClient(
+            f"https://{door.address}",
+            interceptors=[NodeAuthHttpInterceptor(door.key, door.key.public_key()), self._sender],
+            verify=door.tls,
+        )
+        self._places = threading.Semaphore(_AT_ONCE)
+        self.node = 0
+
+    def __enter__(self) -> Self:
+        """The line, not yet signed in."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connections."""
+        self._sender.close()
+        self._client.close()
+
+    def sign_in(self, killed: int = 0, known: int = 0) -> int:
+        """Let the coordinator know that the site answers, and return the number of its node.
+
+        Parameters
+        ----------
+        killed : int
+            Node of a predecessor that did not sign off and is certainly gone; 0 if there is none.
+        known : int
+            Node as which the coordinator knew this site before; 0 if it never did.
+        """
+        while True:
+            try:
+                if killed:
+                    self._sign_off_for(killed)
+                self.node = self._activate(known)
+            except LineError as error:
+                self._endure(error)
+            else:
+                return self.node
+
+    def sign_off(self) -> bool:
+        """Let the coordinator know that the site answers no longer; whether it has heard."""
+        node, self.node = self.node, 0
+        return node != 0 and self._sign_off_for(node)
+
+    def beat(self) -> bool:
+        """Tell the coordinator that the site is alive; whether it has heard."""
+        request = SendNodeHeartbeatRequest(node=Node(node_id=self.node), heartbeat_interval=_BEAT_S)
+        try:
+            with self._translate():
+                return self.node != 0 and bool(self._client.SendNodeHeartbeat(request).success)
+        except (LineError, WithdrawnError):
+            return False
+
+    def poll(self) -> Delivery | None:
+        """The next message, if there is one.
+
+        Raises
+        ------
+        LineError
+            If the coordinator does not know this node any more -> sign in again.
+        """
+        answer = self._insist(self._client.PullMessages, PullMessagesRequest(node=self._node))
+        if not answer.messages_list:
+            return None
+        try:
+            return Delivery(message_from_proto(answer.messages_list[0]), answer.message_object_trees[0])
+        except (ValueError, LookupError, TypeError):
+            self._endure(self._explain_gibberish())
+            return None
+
+    def read_bundle_hash(self, run: int) -> str:
+        """SHA-256 of the bundle of code that a run carries; the bundle itself is never asked for.
+
+        Raises
+        ------
+        WithdrawnError
+            If the run has ended.
+        """
+        answer = self._insist(self._client.GetRun, GetRunRequest(node=self._node, run_id=run))
+        return str(answer.run.fab_hash)
+
+    def pull(self, delivery: Delivery) -> bytes:
+        """The bytes of a message.
+
+        Raises
+        ------
+        ProtocolError
+            If it is larger than the plan can need, or nothing that a coordinator of this release sends.
+        WithdrawnError
+            If the coordinator takes it back.
+        """
+        try:
+            body = b"".join(self._pull_pieces(delivery))
+        except (ValueError, LookupError, TypeError, RecursionError):  # Flower's formats, and JSON's
+            raise ProtocolError("a message that is not rhe's -> both ends must run the same rhe") from None
+        number = delivery.message.metadata.message_id
+        request = ConfirmMessageReceivedRequest(
+            node=self._node, run_id=delivery.run, message_object_id=number
+        )
+        self._insist(self._client.ConfirmMessageReceived, request)
+        return body
+
+    def push(self, delivery: Delivery, answer: bytes, runtime_s: float) -> None:
+        """Send the answer to a message.
+
+        Parameters
+        ----------
+        delivery : Delivery
+            The message.
+        answer : bytes
+            The engine's answer.
+        runtime_s : float
+            How long it took, in seconds; Flower adds them up.
+
+        Raises
+        ------
+        WithdrawnError
+            If the coordinator no longer wants it.
+        """
+        from common.messages.protocol import to_record
+
+        self._push(Message(to_record(answer), reply_to=delivery.message), runtime_s)
+
+    def push_failure(self, delivery: Delivery, code: str) -> None:
+        """Answer a message with an error's code, and no word more: a text might name a file.
+
+        Raises
+        ------
+        WithdrawnError
+            If the coordinator no longer wants it.
+        """
+        failure = Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, code)
+        self._push(Message(failure, reply_to=delivery.message), 0.0)
+
+    @property
+    def _node(self) -> Node:
+        return Node(node_id=self.node)
+
+    def _activate(self, known: int) -> int:
+        """Sign in once.
+
+        Raises
+        ------
+        LineError
+            If the coordinator does not let the node in.
+        """
+        request = ActivateNodeRequest(
+            public_key=public_key_to_bytes(self._door.key.public_key()), heartbeat_interval=_BEAT_S
+        )
+        with self._translate():
+            try:
+                return int(self._client.ActivateNode(request).node_id)
+            except httpx.HTTPStatusError as failure:
+                is_known = known != 0 and self._is_known(known)
+                refusal = explain_refusal(failure.response, self._door.address, is_known=is_known)
+                raise refusal from None
+
+    def _is_known(self, node: int) -> bool:
+        """Whether the coordinator knows the site's key as this node: it then says that there is no run 0."""
+        try:
+            self._client.GetRun(GetRunRequest(node=Node(node_id=node), run_id=0))
+        except httpx.HTTPStatusError as failure:
+            return code_of(failure.response) == _RUN_UNKNOWN
+        return True
+
+    def _sign_off_for(self, node: int) -> bool:
+        self._sender.timeout_s = _GOODBYE_S
+        try:
+            with self._translate():
+                self._client.DeactivateNode(DeactivateNodeRequest(node_id=node))
+        except (LineError, WithdrawnError):
+            return False
+        else:
+            return True
+        finally:
+            self._sender.timeout_s = None
+
+    def _pull_pieces(self, delivery: Delivery) -> Iterator[bytes]:
+        """The pieces of a message's bytes, as long as they are not too many.
+
+        Raises
+        ------
+        ValueError
+            If it does not have the form that `to_record` gives it.
+        ProtocolError
+            If it is too large.
+        """
+        tree, others = delivery.tree, []
+        for _ in range(_DEPTH):
+            others.append(self._begin(partial(self._pull_object, delivery, tree.object_id)))
+            (tree,) = tree.children
+        array = get_object_body(self._pull_object(delivery, tree.object_id), Array)
+        pieces = [piece.object_id for piece in tree.children]
+        left = self._door.largest_message
+        for content in self._pull_in_order(
+            delivery, (pieces[index] for index in json.loads(array)["arraychunk_ids"])
+        ):
+            piece = get_object_body(content, ArrayChunk)
+            left -= len(piece)
+            if left < 0 or not piece:
+                most = self._door.largest_message
+                raise ProtocolError(f"a message of more than {most} bytes was refused: the plan needs none")
+            yield piece
+        for other in others:
+            other.result()  # A message that is confirmed before its last object was uploaded is torn apart
+
+    def _pull_in_order(self, delivery: Delivery, numbers: Iterable[str]) -> Iterator[bytes]:
+        waiting: deque[Future[bytes]] = deque()
+        for number in numbers:
+            waiting.append(self._begin(partial(self._pull_object, delivery, number)))
+            if len(waiting) == _AT_ONCE:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _pull_object(self, delivery: Delivery, number: str) -> bytes:
+        """One object of a message, once the coordinator has uploaded it.
+
+        Raises
+        ------
+        WithdrawnError
+            If it has taken the object back, or does not upload it.
+        """
+        deadline, pause_s = time.monotonic() + _OBJECT_WAIT_S, _FIRST_PAUSE_S
+        request = PullObjectRequest(node=self._node, run_id=delivery.run, object_id=number)
+        while True:
+            answer = self._insist(self._client.PullObject, request)
+            if answer.object_available:
+                return bytes(answer.object_content)
+            if not answer.object_found or time.monotonic() > deadline:
+                raise WithdrawnError("the coordinator has taken the message back")
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LAST_PAUSE_S)
+
+    def _push(self, reply: Message, runtime_s: float) -> None:
+        with no_object_id_recompute():
+            reply.metadata.__dict__["_message_id"] = reply.object_id  # as Flower's own SuperNode does
+            objects = get_all_nested_objects(reply)
+            request = PushMessagesRequest(
+                node=self._node,
+                messages_list=[message_to_proto(remove_content_from_message(reply))],
+                message_object_trees=[get_object_tree(reply)],
+                clientapp_runtime_list=[runtime_s],
+            )
+            for _ in range(_PUSHES):
+                begun = self._insist(self._client.PushMessages, request)
+                uploads = [
+                    self._begin(partial(self._push_object, reply, begun.session_id, objects[number]))
+                    for number in begun.objects_to_push
+                    if number in objects
+                ]
+                if all(upload.result() for upload in uploads):
+                    return
+        raise WithdrawnError("the coordinator did not keep the answer")
+
+    def _push_object(self, reply: Message, session: str, thing: InflatableObject) -> bool:
+        """Upload an object; whether the coordinator keeps it."""
+        content = thing.deflate()
+        request = PushObjectRequest(
+            node=self._node,
+            run_id=reply.metadata.run_id,
+            object_id=get_object_id(content),
+            object_content=content,
+            session_id=session,
+        )
+        return bool(self._insist(self._client.PushObject, request).stored)
+
+    def _insist(self, call: Callable[[AnyRequest], AnyAnswer], request: AnyRequest) -> AnyAnswer:
+        """The answer to a call, which is repeated as long as the line fails.
+
+        Raises
+        ------
+        LineError
+            If the coordinator does not know this node any more.
+        """
+        while True:
+            try:
+                with self._translate():
+                    answer = call(request)
+            except LineError as error:
+                if error.trouble is Trouble.NOT_ENROLLED:
+                    raise
+                self._endure(error)
+            else:
+                self._relieve()
+                return answer
+
+    @contextmanager
+    def _translate(self) -> Iterator[None]:
+        """Tell every failure of a call as what it is.
+
+        Raises
+        ------
+        LineError
+            If the line or the coordinator fails.
+        WithdrawnError
+            If the run of the call has ended.
+        """  # noqa: DOC501 - what explains a failure gives a LineError
+        address = self._door.address
+        try:
+            yield
+        except httpx.HTTPStatusError as failure:
+            if code_of(failure.response) in (_RUN_OVER, _RUN_UNKNOWN):
+                raise WithdrawnError("the run has ended") from None
+            raise explain_answer(failure.response, address) from None
+        except httpx.RequestError as failure:
+            raise explain_transport(failure, address) from None
+        except ValueError:
+            raise self._explain_gibberish() from None
+
+    def _explain_gibberish(self) -> LineError:
+        flower = f"Flower {version('flwr')}"
+        text = f"{self._door.address} answers what {flower} does not understand -> install the same rhe"
+        return LineError(Trouble.VERSION, text)
+
+    def _begin(self, work: Callable[[], AnyResult]) -> Future[AnyResult]:
+        """Do some work in a thread; one that waits for the line must not hold up the end of the process."""
+        future: Future[AnyResult] = Future()
+
+        def run() -> None:
+            with self._places:
+                try:
+                    future.set_result(work())
+                except BaseException as failure:  # noqa: BLE001 - whoever asks for the result gets it
+                    future.set_exception(failure)
+
+        threading.Thread(target=run, name="object", daemon=True).start()
+        return future

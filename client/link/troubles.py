@@ -1,0 +1,258 @@
+"""What is wrong with the line to the coordinator, in words that say what to do.
+
+Every exception of the HTTP client and every answer that is not the coordinator's becomes a `LineError` here.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from client.link.markers import Trouble
+from common.errors import ExchangeError
+
+_EXPIRED, _NOT_YET, _OTHER_HOST, _OTHER_ADDRESS = 10, 9, 62, 64
+"""OpenSSL's numbers of why a certificate is refused: X509_V_ERR_… of x509_vfy.h."""
+
+_FAST_S, _SLOW_S = 5, 300
+"""A signature may be made at most so many seconds after or before it arrives: Flower's
+SYSTEM_TIME_TOLERANCE and TIMESTAMP_TOLERANCE."""
+_DATE_STEP_S = 1.0
+"""The answer's Date counts whole seconds."""
+
+_VERSION_CODE = 1001
+"""Flower's RUNTIME_VERSION_INCOMPATIBLE."""
+
+_CLIENT_CERTIFICATE = "put one that it accepts into the link's folder, as client.crt and client.key (PEM)"
+
+
+_REFUSED_CERTIFICATE = "refuses the link's client certificate"
+_ASK_COORDINATOR = "ask the coordinator whether `rhe-server start` runs"
+
+
+class LineError(ExchangeError):
+    """The coordinator cannot be reached, or something else than the coordinator answers.
+
+    Attributes
+    ----------
+    trouble : Trouble
+        Of which kind.
+    """
+
+    def __init__(self, trouble: Trouble, text: str) -> None:
+        super().__init__(text)
+        self.trouble = trouble
+
+
+class WithdrawnError(ExchangeError):
+    """The coordinator no longer wants an answer: its run has ended."""
+
+
+def explain_transport(failure: httpx.RequestError, address: str) -> LineError:
+    """Why no answer came.
+
+    Parameters
+    ----------
+    failure : httpx.RequestError
+        What the HTTP client raised.
+    address : str
+        HOST:PORT that was called.
+    """
+    causes = list(_walk_causes(failure))
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return _explain_certificate(cause, address)
+        if isinstance(cause, ssl.SSLError):
+            return _explain_tls(cause, address)
+    if isinstance(failure, httpx.ProxyError):
+        return _explain_proxy(failure, address)
+    return LineError(Trouble.UNREACHABLE, f"{address} {_describe_silence(failure, causes)}")
+
+
+def explain_answer(response: httpx.Response, address: str) -> LineError:
+    """What an answer that is no success means, wherever in the Fleet API it came.
+
+    Parameters
+    ----------
+    response : httpx.Response
+        Its status is 300 or more, or its content is no protobuf message.
+    address : str
+        HOST:PORT that was called.
+    """
+    status = response.status_code
+    if code_of(response) == _VERSION_CODE:
+        text = f"{address} runs another version of Flower -> install the same rhe at both ends"
+        return LineError(Trouble.VERSION, text)
+    if status == httpx.codes.UNAUTHORIZED and _is_json(response):
+        return _explain_clock(response, address) or LineError(
+            Trouble.NOT_ENROLLED,
+            f"{address} does not accept this site's key -> send the coordinator the card",
+        )
+    return _explain_gateway(response, address) or _explain_stranger(response, address)
+
+
+def explain_refusal(response: httpx.Response, address: str, *, is_known: bool) -> LineError:
+    """Why the coordinator does not let the link in, although it answers.
+
+    Parameters
+    ----------
+    response : httpx.Response
+        The refusal.
+    address : str
+        HOST:PORT that was called.
+    is_known : bool
+        Whether the coordinator has just recognized the site's key.
+    """
+    if response.status_code != httpx.codes.PRECONDITION_FAILED or not _is_json(response):
+        return explain_answer(response, address)
+    if code_of(response) == _VERSION_CODE:
+        return explain_answer(response, address)
+    if is_known:
+        text = (
+            f"{address} holds another link with this site's key for connected -> end it, wherever a copy of "
+            "the site runs; after a crash wait a minute"
+        )
+        return LineError(Trouble.ALREADY_CONNECTED, text)
+    text = (
+        f"{address} does not let this site in: it is not enrolled -> send the coordinator the card; "
+        "or a copy of this site is connected (or was, a minute ago) -> end it"
+    )
+    return LineError(Trouble.NOT_ENROLLED, text)
+
+
+def code_of(response: httpx.Response) -> int | None:
+    """Flower's number of the error in an answer; None if it holds none."""
+    try:
+        content = json.loads(response.content)
+    except ValueError:
+        return None
+    code = content.get("code") if isinstance(content, dict) else None
+    return code if isinstance(code, int) else None
+
+
+def _walk_causes(failure: BaseException) -> Iterator[BaseException]:
+    step: BaseException | None = failure
+    while step is not None:
+        yield step
+        step = step.__cause__ or step.__context__
+
+
+def _explain_certificate(cause: ssl.SSLCertVerificationError, address: str) -> LineError:
+    number, now = cause.verify_code, datetime.now(UTC)
+    clock = f"this computer's clock says {now:%Y-%m-%d %H:%M} UTC"
+    if number == _EXPIRED:
+        text = (
+            f"the certificate of {address} has expired ({clock}) -> if the clock is right, "
+            "the coordinator has to make a new one"
+        )
+        return LineError(Trouble.EXPIRED_CERTIFICATE, text)
+    if number == _NOT_YET:
+        text = f"the certificate of {address} is not yet valid ({clock}) -> set this computer's clock"
+        return LineError(Trouble.EARLY_CERTIFICATE, text)
+    if number in (_OTHER_HOST, _OTHER_ADDRESS):
+        text = (
+            f"the certificate is not for {address} -> use the address of the invitation, "
+            "or let the coordinator add this name to its certificate"
+        )
+        return LineError(Trouble.HOST_NAME, text)
+    text = (
+        f"the certificate of {address} is not signed by this study's authority ({cause.verify_message}) -> "
+        "something between opens TLS, or the address is another study's: compare it with the invitation"
+    )
+    return LineError(Trouble.FOREIGN_AUTHORITY, text)
+
+
+def _explain_tls(cause: ssl.SSLError, address: str) -> LineError:
+    reason = (cause.reason or "").upper()
+    if "CERTIFICATE_REQUIRED" in reason or "HANDSHAKE_FAILURE" in reason:
+        text = f"the gateway at {address} wants a client certificate -> {_CLIENT_CERTIFICATE}"
+        return LineError(Trouble.CLIENT_CERTIFICATE, text)
+    if "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
+        text = f"the gateway at {address} {_REFUSED_CERTIFICATE} ({reason.lower()}) -> {_CLIENT_CERTIFICATE}"
+        return LineError(Trouble.CLIENT_CERTIFICATE, text)
+    if "EOF" in reason:
+        text = f"{address} cut the connection while TLS began -> ask the hospital's network people"
+        return LineError(Trouble.UNREACHABLE, text)
+    text = f"{address} does not speak TLS 1.2 or later ({reason.lower() or 'tls'}) -> is it the right port?"
+    return LineError(Trouble.NO_TLS, text)
+
+
+def _explain_proxy(failure: httpx.ProxyError, address: str) -> LineError:
+    text = (
+        f"the proxy of HTTPS_PROXY does not let the link through to {address} ({failure}) -> "
+        "ask the hospital's network people, or unset HTTPS_PROXY"
+    )
+    return LineError(Trouble.PROXY, text)
+
+
+def _describe_silence(failure: httpx.RequestError, causes: list[BaseException]) -> str:
+    for cause in causes:
+        if isinstance(cause, socket.gaierror):
+            return "has no known address (DNS) -> compare the name with the invitation, or set it in the DNS"
+        if isinstance(cause, ConnectionRefusedError):
+            return f"refuses connections -> {_ASK_COORDINATOR}"
+    if isinstance(failure, httpx.ConnectTimeout):
+        return f"does not answer (a firewall may drop the connection) -> {_ASK_COORDINATOR}"
+    if isinstance(failure, httpx.TimeoutException):
+        return f"is connected but silent -> {_ASK_COORDINATOR}"
+    if isinstance(failure, httpx.ConnectError):
+        return f"cannot be reached ({failure}) -> ask the network people"
+    return f"cut the connection ({type(failure).__name__}) -> {_ASK_COORDINATOR}"
+
+
+def _explain_gateway(response: httpx.Response, address: str) -> LineError | None:
+    """What the gateway says by itself, if this is an answer of one."""
+    status, gateway = response.status_code, f"the gateway at {address}"
+    if status == httpx.codes.BAD_REQUEST and b"SSL certificate" in response.content:
+        is_missing = b"No required" in response.content
+        told = "wants a client certificate" if is_missing else _REFUSED_CERTIFICATE
+        return LineError(Trouble.CLIENT_CERTIFICATE, f"{gateway} {told} -> {_CLIENT_CERTIFICATE}")
+    if status == httpx.codes.TOO_MANY_REQUESTS:
+        return LineError(Trouble.OVERLOADED, f"{gateway} limits requests -> the link asks less often")
+    if status in (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT):
+        text = f"{gateway} answers, the coordinator behind it does not (HTTP {status}) -> {_ASK_COORDINATOR}"
+        return LineError(Trouble.COORDINATOR, text)
+    if status >= httpx.codes.INTERNAL_SERVER_ERROR and _is_json(response):
+        text = f"the coordinator at {address} failed (HTTP {status}) -> ask it to look into its log"
+        return LineError(Trouble.COORDINATOR, text)
+    return None
+
+
+def _explain_clock(response: httpx.Response, address: str) -> LineError | None:
+    """That the clocks differ, if they do by more than the coordinator allows."""
+    try:
+        theirs = parsedate_to_datetime(response.headers["date"])
+        ahead_s = (datetime.now(UTC) - theirs).total_seconds()
+    except (KeyError, ValueError, TypeError):
+        return None
+    if -_SLOW_S < ahead_s < _FAST_S + _DATE_STEP_S:
+        return None
+    way, size = ("ahead of", ahead_s) if ahead_s > 0 else ("behind", -ahead_s)
+    told = f"{size / 60:.0f} minutes" if size >= 90 else f"{size:.0f} seconds"
+    text = (
+        f"this computer's clock is {told} {way} that of {address} -> set both by NTP; "
+        f"it may be {_FAST_S} seconds ahead or {_SLOW_S // 60} minutes behind"
+    )
+    return LineError(Trouble.CLOCK, text)
+
+
+def _explain_stranger(response: httpx.Response, address: str) -> LineError:
+    kind = response.headers.get("content-type", "nothing").partition(";")[0]
+    if response.status_code == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
+        text = f"a proxy before {address} wants a password (HTTP 407) -> ask the hospital's network people"
+        return LineError(Trouble.PROXY, text)
+    text = (
+        f"something else than the coordinator answers at {address} (HTTP {response.status_code}, {kind}) -> "
+        "compare the address with the invitation; a proxy between must pass POST /v1/fleet/ unchanged"
+    )
+    return LineError(Trouble.PROXY, text)
+
+
+def _is_json(response: httpx.Response) -> bool:
+    return "json" in response.headers.get("content-type", "")

@@ -1,0 +1,227 @@
+"""The link against Flower's own SuperLink: these tests fail when Flower changes what the link relies on."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import threading
+import time
+import zipfile
+from contextlib import ExitStack
+from dataclasses import replace
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from flwr.superlink.main import create_app
+
+from client.link.carry import Patience, Rhythm
+from client.link.markers import LinkEvent, Trouble, find_last_event
+from client.link.session_file import SessionFile
+from client.link.troubles import LineError
+from common.errors import SiteError, StorageError
+from common.messages.bundle import make_bundle
+from common.messages.protocol import from_record
+from server.provision.authority import create_authority
+
+
+@pytest.fixture
+def site(coordinator):
+    """A key that the coordinator knows, and the node that it is."""
+    return coordinator.enrol()
+
+
+def test_bytes_go_to_the_engine_and_its_answer_back(coordinator, site, run_link, tmp_path):
+    key, node = site
+    with run_link(coordinator.door(key), tmp_path, lambda question: question[::-1]) as link:
+        link.wait_for(f"connected node={node}")
+        assert from_record(coordinator.ask(node, b"\x00abc").content) == b"cba\x00"
+        assert from_record(coordinator.ask(node, b"").content) == b""
+    assert link.asked == [b"\x00abc", b""]
+
+
+def test_a_large_message_passes_both_ways_unchanged(coordinator, site, run_link, tmp_path):
+    key, node = site
+    body = os.urandom(30 * 2**20)
+    with run_link(coordinator.door(key), tmp_path) as link:
+        reply = coordinator.ask(node, body)
+    assert from_record(reply.content) == body
+    assert link.asked == [body]
+
+
+def test_a_message_of_equal_pieces_passes(coordinator, site, run_link, tmp_path):
+    """Flower sends a piece that occurs twice once."""
+    key, node = site
+    body = bytes(10 * 2**20)
+    with run_link(coordinator.door(key), tmp_path):
+        assert from_record(coordinator.ask(node, body).content) == body
+
+
+def test_a_message_over_the_bound_is_refused_and_the_next_one_passes(coordinator, site, run_link, tmp_path):
+    key, node = site
+    with run_link(coordinator.door(key, largest=1000), tmp_path) as link:
+        reply = coordinator.ask(node, bytes(1001))
+        assert (reply.error.code, reply.error.reason) == (2, "E_CONTEXT")
+        assert link.asked == []
+        assert from_record(coordinator.ask(node, bytes(1000)).content) == bytes(1000)
+
+
+def test_a_piece_that_is_repeated_counts_each_time(coordinator, site, run_link, tmp_path):
+    """Ten megabytes of zeros travel as five: few bytes could become as many as fit into memory."""
+    key, node = site
+    with run_link(coordinator.door(key, largest=7 * 2**20), tmp_path) as link:
+        assert coordinator.ask(node, bytes(10 * 2**20)).has_error()
+    assert link.asked == []
+
+
+def test_a_run_of_another_bundle_is_refused_and_nothing_of_it_reaches_the_engine(
+    coordinator, site, run_link, tmp_path
+):
+    key, node = site
+    other = replace(coordinator)
+    other.begin_run(_change(make_bundle()))
+    with run_link(coordinator.door(key), tmp_path) as link:
+        reply = other.ask(node, b"x")
+        assert (reply.error.code, reply.error.reason) == (2, "E_CONTEXT")
+        assert link.asked == []
+        assert "another bundle" in link.wait_for("failed message=")
+        assert from_record(coordinator.ask(node, b"x").content) == b"x"
+    other.leave_run()
+
+
+def _change(bundle: bytes) -> bytes:
+    """The bundle of a release with a ServerApp of its own."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(bundle)) as old, zipfile.ZipFile(buffer, "w") as new:
+        new.writestr("pyproject.toml", old.read("pyproject.toml").replace(b"nothing", b"stranger"))
+        new.writestr("stranger.py", "app = None")
+    return buffer.getvalue()
+
+
+def test_an_engine_that_fails_is_told_by_its_code_alone(coordinator, site, run_link, tmp_path):
+    key, node = site
+
+    def absent(_: bytes) -> bytes:
+        raise SiteError("/data/patients/engine.sock: does not answer")
+
+    with run_link(coordinator.door(key), tmp_path, absent) as link:
+        reply = coordinator.ask(node, b"x")
+        assert (reply.error.code, reply.error.reason) == (2, "E_SITE")
+        assert "/data/patients" in link.wait_for("failed message=")
+
+
+def test_the_heart_beats_while_the_engine_computes(coordinator, site, run_link, tmp_path, monkeypatch):
+    monkeypatch.setattr("client.link.carry._BEAT_S", 0.02)
+    key, node = site
+    done = threading.Event()
+
+    def slow(question: bytes) -> bytes:
+        before = _info(coordinator, node).online_until
+        while _info(coordinator, node).online_until <= before:
+            time.sleep(0.01)
+        done.set()
+        return question
+
+    with run_link(coordinator.door(key), tmp_path, slow):
+        coordinator.ask(node, b"x")
+    assert done.is_set()
+
+
+def _info(coordinator, node: int):
+    return coordinator.state.get_node_info(node_ids=[node])[0]
+
+
+def test_a_link_that_ends_signs_off_at_once(coordinator, site, run_link, tmp_path):
+    key, node = site
+    with run_link(coordinator.door(key), tmp_path) as link:
+        link.wait_for("connected node=")
+        assert _info(coordinator, node).status == "online"
+    assert _info(coordinator, node).status == "offline"
+    with run_link(coordinator.door(key), tmp_path) as link:
+        link.wait_for(f"connected node={node}")
+
+
+def test_a_killed_predecessor_does_not_stand_in_the_way(coordinator, site, run_link, tmp_path):
+    key, node = site
+    coordinator.state.activate_node(node, 30)
+    SessionFile(tmp_path).begin(node)
+    with run_link(coordinator.door(key), tmp_path) as link:
+        assert link.wait_for("node=") == f"connected node={node}"
+
+
+def test_a_copy_elsewhere_does_not_push_the_first_one_out(coordinator, site, run_link, tmp_path):
+    key, node = site
+    with run_link(coordinator.door(key), tmp_path / "first") as link:
+        link.wait_for("connected node=")
+        shutil.copytree(tmp_path / "first", tmp_path / "copy")
+        with run_link(coordinator.door(key), tmp_path / "copy") as copy:
+            assert "another link with this site's key" in copy.wait_for("refused reason=already-connected")
+            assert from_record(coordinator.ask(node, b"x").content) == b"x"
+        assert copy.asked == []
+        assert not copy.has_said("connected node=")
+
+
+def test_one_folder_runs_one_link(coordinator, site, run_link, tmp_path):
+    key, _ = site
+    with run_link(coordinator.door(key), tmp_path) as link:
+        link.wait_for("connected node=")
+        with run_link(coordinator.door(key), tmp_path) as second, pytest.raises(TimeoutError):
+            second.wait_for("connected")
+        assert isinstance(second.failure, StorageError)
+
+
+def test_a_site_is_let_in_as_soon_as_it_is_enrolled(coordinator, run_link, tmp_path):
+    key = ec.generate_private_key(ec.SECP384R1())
+    with run_link(coordinator.door(key), tmp_path) as link:
+        assert "send the coordinator the card" in link.wait_for("refused reason=not-enrolled")
+        node = coordinator.admit(key)
+        assert link.wait_for("connected node=") == f"connected node={node}"
+    assert len([line for line in link.lines if "refused" in line]) == 1
+
+
+def test_a_coordinator_that_is_started_anew_finds_the_site_again(run_server, run_link, tmp_path):
+    """Its state is in memory: the site becomes another node."""
+    authority = create_authority("restart")
+    key = ec.generate_private_key(ec.SECP256R1())
+    with ExitStack() as stack:
+        with run_server(create_app(), tmp_path, authority) as first:
+            first.admit(key)
+            link = stack.enter_context(run_link(first.door(key), tmp_path / "link"))
+            link.wait_for("connected node=")
+        link.wait_for("refused reason=unreachable")
+        second = stack.enter_context(run_server(create_app(), tmp_path, authority, first.port))
+        node = second.admit(key)
+        link.wait_for(f"connected node={node}")
+
+
+def test_what_is_wrong_is_said_once_and_that_it_is_back_once():
+    lines: list[str] = []
+    patience = Patience(lines.append, _Impatient())
+    patience.connect(7)
+    patience.endure(LineError(Trouble.UNREACHABLE, "a is silent"))
+    patience.relieve()
+    assert lines == ["connected node=7"]
+    for _ in range(5):
+        patience.endure(LineError(Trouble.UNREACHABLE, "a is\nsilent"))
+    patience.relieve()
+    patience.relieve()
+    assert lines[1:] == ["refused reason=unreachable: a is silent", "connected node=7"]
+
+
+class _Impatient(threading.Event):
+    def wait(self, timeout: float | None = None) -> bool:
+        assert 0 < timeout < 10
+        return False
+
+
+def test_questions_are_frequent_after_a_message_and_rare_when_nothing_comes():
+    now = time.monotonic()
+    assert [round(Rhythm(now - quiet).pause_s(), 2) for quiet in (0, 59, 90, 200)] == [0.05, 0.05, 0.53, 1.0]
+
+
+def test_a_supervisor_reads_the_last_event():
+    log = "2026-11-29T10:00:00Z connected node=5\n2026-11-29T10:00:01Z answered message=1\n"
+    assert find_last_event(log) == LinkEvent(None, "5")
+    log += "2026-11-29T10:00:02Z refused reason=clock: 10 minutes ahead -> NTP\n"
+    assert find_last_event(log) == LinkEvent(Trouble.CLOCK, "10 minutes ahead -> NTP")
+    assert find_last_event("2026-11-29T10:00:00Z it was connected node=5\n") is None

@@ -1,0 +1,232 @@
+"""Engine and link are kept alive as their users; the programs are fakes that say who they are."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sites.passable import make_passable_folder
+
+from client.link import supervise
+from client.link.markers import Trouble, format_connected, format_refused
+from client.link.supervise import check_users, keep_site, make_meeting_place
+from client.membership.link_folder import LinkFolder
+from client.membership.site_users import SiteUsers
+from common.errors import SiteError
+from common.runtime import processes
+from common.runtime.accounts import account_of
+
+OWN = SiteUsers(account_of(os.geteuid()), account_of(os.geteuid()))
+TWO = SiteUsers(account_of(4242), account_of(4243))
+CONNECTED = format_connected(7)
+EXPIRED = format_refused(Trouble.EXPIRED_CERTIFICATE, "expired on 2026-01-01 -> ask the coordinator")
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start processes of two users")
+
+FAKE = """#!/bin/sh
+echo "$(id -u) $(id -g) $(umask) $HOME $*" >> "{folder}/$1.calls"
+[ -e "{folder}/$1.says" ] && cat "{folder}/$1.says"
+[ -e "{folder}/$1.ends" ] && exit 11
+exec sleep 60
+"""
+
+
+class Site:
+    """As much of a membership as the supervisor needs."""
+
+    def __init__(self, folder: Path, users: SiteUsers) -> None:
+        self.folder, self.state, self.users = folder, folder / ".rhe", users
+        self.link = LinkFolder(folder / ".rhe-link")
+        self.log = self.state / "logs" / "engine.log"
+        self.socket = folder / "run" / "engine.sock"
+        self.settings = self
+        self.name, self.table = "a", "table.csv"
+        self.invitation = self
+        self.address = "study.example.org:8443"
+        for account, place in ((users.engine, self.state), (users.link, self.link.root)):
+            place.mkdir(mode=0o700)
+            os.chown(place, account.uid, account.gid)
+
+    def read_approved_plan(self) -> None:
+        """Nothing: it is approved."""
+
+
+@pytest.fixture
+def tmp_path():
+    with make_passable_folder() as folder:
+        yield folder
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    folder = tmp_path / "fake"
+    folder.mkdir()
+    folder.chmod(0o777)
+    program = folder / "rhe-client"
+    program.write_text(FAKE.format(folder=folder))
+    program.chmod(0o755)
+    monkeypatch.setattr(supervise, "find_program", lambda: str(program))
+    monkeypatch.setattr(supervise, "_PAUSE_S", 0.01)
+    return folder
+
+
+def opened(folder: Path, users: SiteUsers = OWN):
+    home = folder.parent / "site"
+    home.mkdir()
+    home.chmod(0o711)
+    lines: list[str] = []
+    site = Site(home, users)
+    return supervise._Supervisor(site, users, site.socket, None, lines.append), lines
+
+
+def calls(folder: Path, name: str, number: int) -> list[str]:
+    """What the fake wrote, once it was called so often."""
+    path = folder / f"{name}.calls"
+    for _ in range(200):
+        if path.exists() and len(path.read_text().splitlines()) >= number:
+            return path.read_text().splitlines()
+        time.sleep(0.02)
+    raise TimeoutError(f"{name} was not called {number} times")
+
+
+def look_until(supervisor, true) -> None:
+    for _ in range(200):
+        supervisor.look_after()
+        if true():
+            return
+        time.sleep(0.02)
+    raise TimeoutError("what was waited for did not come")
+
+
+def test_engine_and_link_get_their_make_folder_fors_and_one_socket(folder):
+    supervisor, lines = opened(folder)
+    try:
+        supervisor.begin()
+        site = supervisor.member
+        assert calls(folder, "engine", 1)[0].endswith(
+            f"engine {site.folder} --state {site.state} --socket {site.socket}"
+        )
+        assert calls(folder, "link", 1)[0].endswith(f"link {site.link.root} --engine {site.socket}")
+        assert "one user" in lines[0]
+    finally:
+        supervisor.end()
+
+
+@contextmanager
+def keep_log(log: Path, _):
+    """Stands in for the process that keeps a log, because this Python may lie where only root reads it."""
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    yield handle, None
+    os.close(handle)
+
+
+@as_root
+def test_root_starts_each_as_its_user_and_keeps_nothing_itself(folder, monkeypatch):
+    monkeypatch.setattr(processes, "_open_pipe_to", keep_log)
+    supervisor, lines = opened(folder, TWO)
+    try:
+        supervisor.begin()
+        for name, account, home in (
+            ("engine", TWO.engine, supervisor.member.state),
+            ("link", TWO.link, supervisor.member.link.root),
+        ):
+            assert calls(folder, name, 1)[0].startswith(f"{account.uid} {account.gid} ")
+            assert f" {home} " in calls(folder, name, 1)[0]
+            log = home / "logs" / f"{name}.log"
+            assert (log.stat().st_uid, log.stat().st_mode & 0o777) == (account.uid, 0o600)
+        assert "users 4242 and 4243" in lines[0]
+    finally:
+        supervisor.end()
+
+
+@pytest.mark.parametrize("name", ["engine", "link"])
+def test_what_was_killed_is_started_again_and_too_often_is_told(folder, name):
+    supervisor, lines = opened(folder)
+    try:
+        supervisor.begin()
+        for number in range(1, 4):
+            calls(folder, name, number)
+            getattr(supervisor, f"_{name}").process.kill()
+            look_until(supervisor, lambda n=number: len(calls(folder, name, 1)) > n)
+        getattr(supervisor, f"_{name}").process.kill()
+        with pytest.raises(SiteError, match=f"the {name} died 4 times"):
+            look_until(supervisor, lambda: False)
+        assert sum(f"the {name} was killed (signal 9)" in line for line in lines) == 4
+    finally:
+        supervisor.end()
+
+
+@pytest.mark.parametrize("name", ["engine", "link"])
+def test_what_ends_by_itself_ends_the_site_with_its_last_words(folder, name):
+    (folder / f"{name}.says").write_text("one\nno such study -> init again\n")
+    (folder / f"{name}.ends").touch()
+    supervisor, _ = opened(folder)
+    try:
+        supervisor.begin()
+        with pytest.raises(SiteError, match=f"the {name} cannot run: no such study -> init again"):
+            look_until(supervisor, lambda: False)
+    finally:
+        supervisor.end()
+
+
+def test_what_the_link_says_of_its_connection_is_shown_once(folder):
+    supervisor, lines = opened(folder)
+    (folder / "link.says").write_text(f"{EXPIRED}\n")
+    try:
+        supervisor.begin()
+        look_until(supervisor, lambda: "not connected" in lines[-1])
+        for _ in range(3):
+            supervisor.look_after()
+        assert lines[-1] == "a: not connected: expired on 2026-01-01 -> ask the coordinator"
+        (folder / "link.says").write_text(f"{CONNECTED}\n")
+        supervisor._link.process.kill()
+        look_until(supervisor, lambda: lines[-1] == "a: connected to study.example.org:8443")
+        assert len([line for line in lines if "connected" in line]) == 2
+    finally:
+        supervisor.end()
+
+
+def test_one_user_is_refused_unless_it_is_said(folder):
+    site = Site(folder.parent, OWN)
+    with pytest.raises(SiteError, match="patients' files.*--same-user"):
+        keep_site(site, None, [].append)
+    assert check_users(OWN, same_user=True) is OWN
+    assert not list(folder.glob("*.calls"))
+
+
+def test_two_users_are_refused_to_who_cannot_become_them(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 4242)
+    with pytest.raises(SiteError, match="as root"):
+        check_users(TWO, same_user=True)
+
+
+@as_root
+def test_a_program_that_a_user_may_not_run_is_refused(folder):
+    (folder / "rhe-client").chmod(0o700)
+    with pytest.raises(SiteError, match="rhe-client: user 4242 may not run it"):
+        keep_site(Site(folder.parent, TWO), None, [].append)
+
+
+@as_root
+def test_a_site_whose_files_the_link_can_read_is_not_started(folder, monkeypatch):
+    monkeypatch.setattr(supervise.sys, "executable", supervise.find_program())
+    site = Site(folder.parent, TWO)
+    os.chown(site.folder, TWO.engine.uid, TWO.engine.gid)
+    (site.folder / "site.toml").write_text("")
+    (site.folder / "site.toml").chmod(0o644)
+    with pytest.raises(SiteError, match=r"site.toml: the link's user 4243 can read it"):
+        keep_site(site, None, [].append)
+
+
+@as_root
+def test_the_meeting_place_is_the_engines_and_lets_the_links_group_in(tmp_path, monkeypatch):
+    monkeypatch.setattr(supervise, "MEETING_PLACE", tmp_path / "rhe")
+    room = tmp_path / "rhe" / "a"
+    for _ in range(2):
+        make_meeting_place(room, TWO)
+    status = room.stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (4242, 4243, 0o2750)
+    assert (tmp_path / "rhe").stat().st_mode & 0o777 == 0o755
