@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.complete
 export RHE_RUN ?= runs/demo
 
-.PHONY: setup pinned demo test quick attacks check format bench clean
+.PHONY: setup pinned demo test quick attacks deployment check format bench clean
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -36,6 +36,12 @@ quick: setup
 
 attacks: setup
 	$(BIN)/python -m tests.attacks
+
+# As root, on Linux: hosts as network namespaces, users, TLS, nginx (installed if it is missing; it says so).
+# Without root or namespaces it says what was not run.
+deployment: setup
+	$(BIN)/python -m tests.deployment
+	$(BIN)/python -m pytest -q -rs -n 2 tests/deployment
 
 check: setup
 	$(BIN)/ruff format --check .

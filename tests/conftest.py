@@ -24,18 +24,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the modules of slow tests: at the end a worker would wait for the other's.
+    """Begin with the modules that have slow tests: at the end a worker would wait for the other's.
 
     What stands first in the random order stays first among them; the tests of a module stay together.
     """
-    items.sort(key=lambda item: not _is_slow(item.getparent(pytest.Module)))
+    slow = {item.getparent(pytest.Module) for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.getparent(pytest.Module) not in slow)
 
 
 def pytest_collection_finish() -> None:
     """Collect garbage again, but not among what was there before the first test."""
     gc.freeze()
     gc.enable()
-
-
-def _is_slow(module: pytest.Module | None) -> bool:
-    return module is not None and any(mark.name == "slow" for mark in module.own_markers)

@@ -19,6 +19,8 @@ ANSWER_LIMIT = 4 * 2**20
 OBJECT_LIMIT = 16 * 2**20
 """Bytes of one object: Flower cuts an array into pieces of 5 MiB."""
 
+_CONNECT_S = 10.0
+"""A firewall that drops connections is told after two of these; Flower waits 30 s."""
 _PULL_OBJECT = "/flwr.proto.Fleet/PullObject"
 
 
@@ -71,8 +73,11 @@ class BoundedSender:
         """  # noqa: DOC501 - `explain_answer` gives one
         del call_next
         context.request.headers["accept-encoding"] = "identity"
+        timeouts = context.request.extensions["timeout"]
         if self.timeout_s is not None:
-            context.request.extensions["timeout"] = httpx.Timeout(self.timeout_s).as_dict()
+            timeouts = httpx.Timeout(self.timeout_s).as_dict()
+        timeouts["connect"] = min(timeouts["connect"], _CONNECT_S)
+        context.request.extensions["timeout"] = timeouts
         is_object = context.rpc_method == _PULL_OBJECT
         response = self._read(self._http.send(context.request, stream=True), is_object=is_object)
         if response.is_success and not response.headers.get("content-type", "").startswith(PROTOBUF):

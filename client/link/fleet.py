@@ -7,11 +7,8 @@ understands no more of Flower's formats than where a message's bytes are.
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -54,6 +51,7 @@ from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 from client.link.bounded_sender import BoundedSender
 from client.link.credentials import Door
 from client.link.markers import Trouble
+from client.link.side_by_side import SideBySide
 from client.link.troubles import (
     LineError,
     WithdrawnError,
@@ -78,13 +76,12 @@ _DEPTH = 3
 """A message holds a dictionary of records, this an array record, and this the array whose pieces are the
 message's bytes: see `to_record`."""
 _AT_ONCE = 4
-"""Objects that travel side by side: the line's delay is waited for once instead of for each."""
+"""Objects on their way at one time."""
 
 Endure = Callable[[LineError], None]
 """Waits after a failed call and returns to let it be tried again; or raises to give up."""
 AnyRequest = TypeVar("AnyRequest")
 AnyAnswer = TypeVar("AnyAnswer")
-AnyResult = TypeVar("AnyResult")
 
 
 @dataclass(frozen=True)
@@ -135,7 +132,7 @@ class FleetLine:
             interceptors=[NodeAuthHttpInterceptor(door.key, door.key.public_key()), self._sender],
             verify=door.tls,
         )
-        self._places = threading.Semaphore(_AT_ONCE)
+        self._beside = SideBySide(_AT_ONCE)
         self.node = 0
 
     def __enter__(self) -> Self:
@@ -317,14 +314,13 @@ class FleetLine:
         """
         tree, others = delivery.tree, []
         for _ in range(_DEPTH):
-            others.append(self._begin(partial(self._pull_object, delivery, tree.object_id)))
+            others.append(self._beside.begin(partial(self._pull_object, delivery, tree.object_id)))
             (tree,) = tree.children
         array = get_object_body(self._pull_object(delivery, tree.object_id), Array)
         pieces = [piece.object_id for piece in tree.children]
         left = self._door.largest_message
-        for content in self._pull_in_order(
-            delivery, (pieces[index] for index in json.loads(array)["arraychunk_ids"])
-        ):
+        numbers = (pieces[index] for index in json.loads(array)["arraychunk_ids"])
+        for content in self._beside.map_in_order(partial(self._pull_object, delivery), numbers):
             piece = get_object_body(content, ArrayChunk)
             left -= len(piece)
             if left < 0 or not piece:
@@ -333,15 +329,6 @@ class FleetLine:
             yield piece
         for other in others:
             other.result()  # A message that is confirmed before its last object was uploaded is torn apart
-
-    def _pull_in_order(self, delivery: Delivery, numbers: Iterable[str]) -> Iterator[bytes]:
-        waiting: deque[Future[bytes]] = deque()
-        for number in numbers:
-            waiting.append(self._begin(partial(self._pull_object, delivery, number)))
-            if len(waiting) == _AT_ONCE:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
     def _pull_object(self, delivery: Delivery, number: str) -> bytes:
         """One object of a message, once the coordinator has uploaded it.
@@ -375,7 +362,7 @@ class FleetLine:
             for _ in range(_PUSHES):
                 begun = self._insist(self._client.PushMessages, request)
                 uploads = [
-                    self._begin(partial(self._push_object, reply, begun.session_id, objects[number]))
+                    self._beside.begin(partial(self._push_object, reply, begun.session_id, objects[number]))
                     for number in begun.objects_to_push
                     if number in objects
                 ]
@@ -442,17 +429,3 @@ class FleetLine:
         flower = f"Flower {version('flwr')}"
         text = f"{self._door.address} answers what {flower} does not understand -> install the same rhe"
         return LineError(Trouble.VERSION, text)
-
-    def _begin(self, work: Callable[[], AnyResult]) -> Future[AnyResult]:
-        """Do some work in a thread; one that waits for the line must not hold up the end of the process."""
-        future: Future[AnyResult] = Future()
-
-        def run() -> None:
-            with self._places:
-                try:
-                    future.set_result(work())
-                except BaseException as failure:  # noqa: BLE001 - whoever asks for the result gets it
-                    future.set_exception(failure)
-
-        threading.Thread(target=run, name="object", daemon=True).start()
-        return future

@@ -89,9 +89,7 @@ def load_pretrained(network: nn.Module, spec: NetworkSpec, place: Path) -> None:
         raise ModelError(f'no ImageNet weights exist for {spec.family} in 3D -> initialisation = "random"')
     path = find_pretrained(spec.family, place)
     state = translate(_read_verified(path), spec)
-    expected = {
-        name: tensor for name, tensor in network.state_dict().items() if name not in _find_head_names(network)
-    }
+    expected = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith(_HEADS)}
     wrong = sorted(
         name
         for name in expected.keys() | state.keys()
@@ -123,10 +121,6 @@ def translate(published: Mapping[str, torch.Tensor], spec: NetworkSpec) -> dict[
 def _is_file_of(path: Path, family: Family) -> bool:
     match = _NAME.fullmatch(path.name)
     return match is not None and match["family"] == family
-
-
-def _find_head_names(network: nn.Module) -> set[str]:
-    return {name for name in network.state_dict() if name.startswith(_HEADS)}
 
 
 def _read_verified(path: Path) -> dict[str, torch.Tensor]:

@@ -8,9 +8,22 @@ from pathlib import Path
 from typing import Self
 
 import httpx
-from flwr.app import Message
+from flwr.app import Error, Message, Metadata
+from flwr.app.message import make_message
+from flwr.common.constant import ErrorCode
+from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, ObjectTree
+from flwr.proto.message_pb2 import Message as ProtoMessage
 from flwr.proto.node_pb2 import NodeInfo
+from flwr.proto.runtime_pb2 import PullAppMessagesRequest
+from flwr.supercore.constant import SYSTEM_MESSAGE_TYPE
 from flwr.supercore.control import ControlHttpClient
+from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
+from flwr.supercore.inflatable.inflatable_protobuf_utils import make_pull_object_fn_protobuf
+from flwr.supercore.inflatable.inflatable_utils import (
+    ObjectPullError,
+    inflate_object_from_contents,
+    pull_objects,
+)
 from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor, RuntimeVersionHttpInterceptor
 from flwr.supercore.protobuf.client import ProtobufCall, ProtobufRequestContext
 from flwr.supercore.runtime import RuntimeHttpClient
@@ -20,6 +33,11 @@ from common.errors import ExchangeError
 
 _ANYWHERE = "http://superlink"
 _TIMEOUT_S = 30.0
+_UPLOAD_S = 600.0
+"""How long a site may take to send an answer that it has announced."""
+_HASTE_S = 0.01
+_LONGEST_PAUSE_S = 1.0
+"""Between two looks for a part that has not arrived."""
 
 
 @contextmanager
@@ -111,15 +129,58 @@ class SocketGrid(HttpGrid):
             return super().push_messages(messages)
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Replies that have come to these messages.
+        """Replies that have come to these messages; an error's message where a reply was not sent whole.
+
+        Flower's own grid waits a second and more whenever a reply is announced before all of it has arrived.
 
         Raises
         ------
         ExchangeError
             If the SuperLink does not answer.
         """
+        request = PullAppMessagesRequest(message_ids=message_ids)
         with explain_failures():
-            return super().pull_messages(message_ids)
+            found = self._runtime_client.PullMessages(request)
+            return [
+                self._inflate(message, tree)
+                for message, tree in zip(found.messages_list, found.message_object_trees, strict=True)
+            ]
+
+    def _inflate(self, announced: ProtoMessage, tree: ObjectTree) -> Message:
+        run, number = self.run.run_id, announced.metadata.message_id
+        pull = make_pull_object_fn_protobuf(self._runtime_client.PullObject, self.node, run)
+        try:
+            contents = pull_objects(
+                [part.object_id for part in iterate_object_tree(tree)],
+                pull,
+                max_time=_UPLOAD_S,
+                max_tries_per_object=None,
+                initial_backoff=_HASTE_S,
+                backoff_cap=_LONGEST_PAUSE_S,
+            )
+        except ObjectPullError:
+            return self._make_unavailable(announced)
+        self._runtime_client.ConfirmMessageReceived(
+            ConfirmMessageReceivedRequest(node=self.node, run_id=run, message_object_id=number)
+        )
+        message = inflate_object_from_contents(number, contents)
+        if not isinstance(message, Message):
+            return self._make_unavailable(announced)
+        return message
+
+    def _make_unavailable(self, announced: ProtoMessage) -> Message:
+        metadata = Metadata(
+            run_id=self.run.run_id,
+            message_id="",
+            src_node_id=announced.metadata.src_node_id,
+            dst_node_id=self.node.node_id,
+            message_type=SYSTEM_MESSAGE_TYPE,
+            group_id="",
+            ttl=0,
+            reply_to_message_id=announced.metadata.reply_to_message_id,
+            created_at=announced.metadata.created_at,
+        )
+        return make_message(metadata=metadata, error=Error(ErrorCode.MESSAGE_UNAVAILABLE, "not sent whole"))
 
 
 @contextmanager

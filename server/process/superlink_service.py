@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import uvicorn
 
 _BACKLOG = 128
+_IDLE_S = 75
+"""How long a connection may be idle: longer than any pause of a link or of the gateway."""
 
 
 def serve_superlink(office: Office, *, on_loopback: bool) -> None:
@@ -70,6 +72,7 @@ def _make_server(
             log_config=None,
             server_header=False,
             proxy_headers=False,
+            timeout_keep_alive=_IDLE_S,
             # Stricter than the alternative, which takes absolute addresses and fragments
             http="h11",
             ws="none",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -156,6 +157,7 @@ def render_page(results: Results) -> str:
     )
 
 
+@cache
 def _build_environment() -> jinja2.Environment:
     import jinja2
 

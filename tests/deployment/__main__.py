@@ -48,6 +48,13 @@ ATTACKS: tuple[Attack, ...] = (
     *planted_links.ATTACKS,
 )
 
+_LONG = (
+    engine_socket.start_slow_sender,
+    certificates.start_pretenders,
+    redirections.start_redirection,
+)
+"""What takes long, and is begun before the first attack."""
+
 
 def main() -> int:
     """0 if the study ran, and every attack was refused or could not be tried for want of a tool."""
@@ -76,9 +83,11 @@ def _work(attacks: Sequence[Attack], before: Path | None) -> int:
     else:
         federation = _run_whole_study(folder, data)
     print(f"({time.monotonic() - begun:.0f} s)\n\n{format_title()}", flush=True)
-    engine_socket.start_slow_sender(federation)
-    certificates.start_pretenders(federation)
-    redirections.start_redirection(federation)
+    for begin in _LONG:
+        try:
+            begin(federation)
+        except Exception as failure:  # noqa: BLE001 - its attacks will say that they were not run
+            print(f"cannot begin: {failure}")
     rows = []
     for attack in attacks:
         rows.append(try_attack(attack, federation))

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from tests.deployment.federation import (
@@ -33,6 +34,8 @@ from tests.deployment.federation import (
 from tests.deployment.hosts import wait_until
 from tests.deployment.wire import Door
 
+_METHOD = "/rhe.Engine/Handle"
+
 
 def open_before(code: Path, visible: Sequence[Path], plan: str, data: dict[str, Path]) -> Federation:
     """Coordinator and hospitals of the code before, connected."""
@@ -41,12 +44,11 @@ def open_before(code: Path, visible: Sequence[Path], plan: str, data: dict[str, 
     coordinator = federation.coordinator
     server = federation.begin(coordinator, COORDINATOR, "rhe-server", "start", OFFICE)
     federation.server = server
-    wait_until(lambda: "listens" in server.read(), 90, "the SuperLink")
+    server.wait_for("listens", 90)
     coordinator.begin(COORDINATOR, forward_port, coordinator.address)
     for site in federation.sites.values():
-        process = federation.begin(site.host, site.engine_user, "rhe-client", "start", site.folder)
-        site.process = process
-        wait_until(lambda process=process: "connected" in process.read(), 120, site.name)
+        site.process = federation.begin(site.host, site.engine_user, "rhe-client", "start", site.folder)
+        site.process.wait_for("connected", 120)
     return federation
 
 
@@ -91,6 +93,10 @@ def forward_port(address: str) -> None:
             threading.Thread(target=_copy, args=(one, other), daemon=True).start()
 
 
+def _as_is(message: bytes) -> bytes:
+    return message
+
+
 def _copy(source: socket.socket, target: socket.socket) -> None:
     try:
         while part := source.recv(65536):
@@ -109,7 +115,7 @@ class GrpcSpeech:
         import grpc
 
         with grpc.insecure_channel(f"unix:{path}") as channel:
-            call = channel.unary_unary("/rhe.Engine/Handle")
+            call = channel.unary_unary(_METHOD, _as_is, _as_is)
             try:
                 call(b"nonsense", timeout=timeout_s)
             except grpc.RpcError as failure:
@@ -137,7 +143,7 @@ class GrpcSpeech:
             f"unix:{path}", options=(("grpc.max_send_message_length", -1),)
         ) as channel:
             try:
-                channel.unary_unary("/rhe.Engine/Handle")(content, timeout=60)
+                channel.unary_unary(_METHOD, _as_is, _as_is)(content, timeout=60)
             except grpc.RpcError as failure:
                 return len(content) if failure.code() is grpc.StatusCode.UNKNOWN else 0
         return len(content)
@@ -153,7 +159,7 @@ class GrpcSpeech:
             yield b""
 
         with grpc.insecure_channel(f"unix:{path}") as channel, suppress(grpc.RpcError):
-            channel.stream_unary("/rhe.Engine/Handle")(say_nothing(), timeout=seconds)
+            channel.stream_unary(_METHOD, _as_is, _as_is)(say_nothing(), timeout=seconds)
         return time.monotonic() - begun
 
     def flood(self, path: Path, seconds: float) -> int:
@@ -174,7 +180,8 @@ def open_link(federation: Federation, port: int) -> Callable[[], str]:
     """A second `rhe-client start` of site a, with the same keys, to another port."""
     site = federation.sites["a"]
     folder = HOME / f"to-{port}"
-    site.host.perform("root", shutil.copytree, site.folder, folder)
+    copy = partial(shutil.copytree, ignore=shutil.ignore_patterns("*.sock"))
+    site.host.perform("root", copy, site.folder, folder)
     site.host.run("root", "chown", "-R", str(site.host.users[site.engine_user]), folder)
     address = ("--address", f"{NAME}:{port}")
     process = federation.begin(site.host, site.engine_user, "rhe-client", "start", folder, *address)

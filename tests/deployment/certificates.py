@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from tests.deployment.federation import COORDINATOR, NAME, OFFICE, Federation
+from tests.deployment.federation import COORDINATOR, NAME, OFFICE, TEST_PORTS, Federation
 from tests.deployment.table import Attack, Seen
 
 _WAIT_S = 25.0
@@ -55,11 +56,11 @@ def make_none(authority: bytes, key: bytes) -> None:
 
 
 PRETENDERS = {
-    "expired": Pretender(9441, "expired-certificate", make_expired),
-    "not yet valid": Pretender(9442, "early-certificate", make_early),
-    "of a foreign authority": Pretender(9443, "foreign-authority", make_foreign),
-    "for another name": Pretender(9444, "host-name", make_misnamed),
-    "missing (no TLS)": Pretender(9445, "no-tls", make_none),
+    "expired": Pretender(TEST_PORTS[0], "expired-certificate", make_expired),
+    "not yet valid": Pretender(TEST_PORTS[1], "early-certificate", make_early),
+    "of a foreign authority": Pretender(TEST_PORTS[2], "foreign-authority", make_foreign),
+    "for another name": Pretender(TEST_PORTS[3], "host-name", make_misnamed),
+    "missing (no TLS)": Pretender(TEST_PORTS[4], "no-tls", make_none),
 }
 
 
@@ -128,6 +129,8 @@ def _issue(authority: bytes, key: bytes, name: str, first_day: int, last_day: in
 
     own = ec.generate_private_key(ec.SECP256R1())
     signer = load_pem_private_key(key, None) if key else ec.generate_private_key(ec.SECP384R1())
+    if not isinstance(signer, ec.EllipticCurvePrivateKey):
+        raise TypeError("the study's authority has a key of another kind")
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     issuer = x509.load_pem_x509_certificate(authority).subject if authority else subject
     now = datetime.now(UTC)
@@ -153,8 +156,8 @@ def _issue(authority: bytes, key: bytes, name: str, first_day: int, last_day: in
 ATTACKS = tuple(
     Attack(
         f"a server whose certificate is {name}: trusted, or not told as that",
-        "succeeded: not trusted, but nothing was told in two minutes",
-        lambda federation, name=name: judge_pretender(federation, name),
+        "succeeded: not trusted, but told as 'not enrolled yet', after minutes",
+        partial(judge_pretender, name=name),
     )
     for name in PRETENDERS
 )

@@ -20,6 +20,7 @@ _GIGANTIC = 10 * 10**9
 _PIECE = bytes(1 << 20)
 _SLOW_S = 40.0
 _FLOOD_S = 3.0
+_ENGINE_S = 90.0
 _PLACE = Path("/srv/other")
 
 
@@ -189,17 +190,16 @@ def open_other_socket(site: Site) -> Path:
 
 
 def find_socket(site: Site) -> Path:
-    """Where the site's engine listens.
+    """Where the site's engine listens, as soon as it does."""
+    found: list[Path] = []
 
-    Raises
-    ------
-    LateError
-        If it does not.
-    """
-    for path in site.host.perform("root", list_sockets):
-        if path.name == "engine.sock" and "other" not in str(path):
-            return path
-    raise LateError(f"{site.name}: no engine listens")
+    def is_there() -> bool:
+        paths = site.host.perform("root", list_sockets)
+        found[:] = [path for path in paths if path.name == "engine.sock" and _PLACE not in path.parents]
+        return bool(found)
+
+    wait_until(is_there, _ENGINE_S, f"{site.name}: no engine listens")
+    return found[0]
 
 
 def list_sockets() -> list[Path]:

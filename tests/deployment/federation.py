@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.deployment.hosts import Host, Process, Work, World
-from tests.deployment.wire import Door, ask
+from tests.deployment.wire import Door, ask, load_node_key
 
 NAME, PORT = "study.example.org", 8443
 """How hospitals reach the coordinator."""
+
+TEST_PORTS = range(9440, 9460)
+"""Where servers of the test itself listen at the coordinator; no part of the study."""
 
 HOME = Path("/srv/rhe")
 """Where every host keeps what belongs to the study, as in the guide."""
@@ -191,11 +194,10 @@ def find_node(federation: Federation, site: Site) -> int:
 
 
 def _look_up_node(door: Door, node_key: bytes) -> int:
-    from cryptography.hazmat.primitives.serialization import load_ssh_private_key
     from flwr.proto.control_pb2 import ListNodesResponse
     from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
-    public = public_key_to_bytes(load_ssh_private_key(node_key, None).public_key())
+    public = public_key_to_bytes(load_node_key(node_key).public_key())
     nodes = ListNodesResponse.FromString(ask(door, "POST", "/v1/control/list-nodes").body).nodes_info
     for node in nodes:
         if node.public_key == public:

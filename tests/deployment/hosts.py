@@ -65,6 +65,20 @@ class Process:
         wait_until(lambda: self.poll() is not None, timeout_s, f"{self.name} does not end\n{self.read()}")
         return self._status or 0
 
+    def wait_for(self, word: str, timeout_s: float) -> None:
+        """Wait until it has printed a word.
+
+        Raises
+        ------
+        WorkError
+            If it ends before.
+        LateError
+            If it takes longer.
+        """
+        wait_until(lambda: word in self.read() or self.poll() is not None, timeout_s, f"{self.name}: {word}")
+        if word not in self.read():
+            raise WorkError(f"{self.name} ended with {self.poll()}: {self.read()}")
+
     def send(self, number: int) -> None:
         """Send it a signal."""
         if self.poll() is None:
@@ -300,7 +314,8 @@ class World:
         said = b""
         while part := os.read(told, 64):
             said += part
-            if b"ready" in said:
+            # Two processes write: which comes first is open
+            if b"ready" in said and b"\n" in said:
                 break
         os.close(told)
         if b"ready" not in said:

@@ -24,7 +24,7 @@ from tests.deployment.federation import (
 )
 from tests.deployment.superlink_paths import find_open_ports, list_tcp_ports
 from tests.deployment.table import Attack, Seen
-from tests.deployment.wire import Answer, Door, ask, sign_headers
+from tests.deployment.wire import Answer, Door, ask, load_node_key, sign_headers
 
 _FAR_S = 600.0
 
@@ -143,11 +143,10 @@ def forget_cards(folder: Path) -> None:
 
 def activate(door: Door, key: bytes, shift_s: float) -> Answer:
     """The answer to signing in with a node's key."""
-    from cryptography.hazmat.primitives.serialization import load_ssh_private_key
     from flwr.proto.fleet_pb2 import ActivateNodeRequest
     from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
-    public = public_key_to_bytes(load_ssh_private_key(key, None).public_key())
+    public = public_key_to_bytes(load_node_key(key).public_key())
     body = ActivateNodeRequest(public_key=public, heartbeat_interval=30).SerializeToString()
     return ask(door, "POST", "/v1/fleet/activate-node", body, sign_headers(key, shift_s))
 
@@ -158,14 +157,14 @@ def ask_as(door: Door, key: bytes, node: int) -> dict[str, Answer]:
     from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
     from flwr.proto.node_pb2 import Node
 
+    own = Node(node_id=node)
     calls = {
-        "pull-messages": PullMessagesRequest(node=Node(node_id=node)),
-        "push-messages": PushMessagesRequest(node=Node(node_id=node)),
-        "send-node-heartbeat": SendNodeHeartbeatRequest(node=Node(node_id=node), heartbeat_interval=30),
+        "pull-messages": PullMessagesRequest(node=own).SerializeToString(),
+        "push-messages": PushMessagesRequest(node=own).SerializeToString(),
+        "send-node-heartbeat": SendNodeHeartbeatRequest(node=own, heartbeat_interval=30).SerializeToString(),
     }
     return {
-        name: ask(door, "POST", f"/v1/fleet/{name}", call.SerializeToString(), sign_headers(key))
-        for name, call in calls.items()
+        name: ask(door, "POST", f"/v1/fleet/{name}", body, sign_headers(key)) for name, body in calls.items()
     }
 
 
@@ -281,7 +280,9 @@ ATTACKS = (
         try_changed_card,
         control_genuine_card,
     ),
-    Attack("an earlier roster, handed out again", "", try_old_roster, control_new_roster),
+    Attack(
+        "an earlier roster, handed out again", "refused: E_ROSTER_OLD", try_old_roster, control_new_roster
+    ),
     Attack(
         "hospital a fetches and answers in hospital b's name",
         "refused: 401",

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from tests.deployment.federation import Federation
@@ -142,7 +143,7 @@ def list_folders(folder: Path) -> list[Path]:
 
 def read_files(files: Sequence[Path]) -> list[Path]:
     """Which of these files this user can read."""
-    return [path for path in files if _allows(lambda path=path: _read_byte(path))]
+    return [path for path in files if _allows(partial(_read_byte, path))]
 
 
 def write_into(folders: Sequence[Path]) -> list[Path]:
@@ -150,7 +151,7 @@ def write_into(folders: Sequence[Path]) -> list[Path]:
     return [
         folder
         for folder in folders
-        if any(_allows(lambda way=way, folder=folder: way(folder)) for way in (_create, _append, _move))
+        if any(_allows(partial(way, folder)) for way in (_create, _append, _move))
     ]
 
 
@@ -160,9 +161,9 @@ def read_process(number: int) -> list[str]:
     done = [
         name
         for name in ("environ", "maps", "auxv", "syscall", "stack", "smaps", "pagemap")
-        if _allows(lambda name=name: _read_byte(folder / name))
+        if _allows(partial(_read_byte, folder / name))
     ]
-    done += [name for name in ("cwd", "root", "exe") if _allows(lambda name=name: (folder / name).readlink())]
+    done += [name for name in ("cwd", "root", "exe") if _allows((folder / name).readlink)]
     if _allows(lambda: list((folder / "fd").iterdir())):
         done.append("fd")
     if _allows(lambda: list((folder / "map_files").iterdir())):
@@ -255,7 +256,7 @@ def _read_memory(folder: Path) -> bytes:
 
 
 def _find_mapping(number: int) -> int:
-    with suppress(OSError):
+    with suppress(OSError, ValueError):
         return int((Path("/proc") / str(number) / "maps").read_text().partition("-")[0], 16)
     return 0
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.deployment.engine_socket import list_sockets
-from tests.deployment.federation import COORDINATOR, HOME, NEIGHBOUR, Federation
+from tests.deployment.federation import COORDINATOR, HOME, NEIGHBOUR, TEST_PORTS, Federation
 from tests.deployment.hosts import Host
 from tests.deployment.link_user import (
     judge_files,
@@ -30,7 +30,8 @@ _HANDED_OUT = (".invitation", ".card", ".roster", ".pub", ".proposal")
 def try_ports_on_loopback(federation: Federation) -> Seen:
     """Orders to the SuperLink over a port of the machine itself."""
     host = federation.coordinator
-    ports = sorted({port for where, port in host.perform("root", list_tcp_ports)})
+    listening = host.perform("root", list_tcp_ports)
+    ports = sorted({port for _, port in listening if port not in TEST_PORTS})
     answered = host.perform(
         NEIGHBOUR, order_over_ports, ports, host.address, federation.read_authority().decode()
     )
@@ -174,7 +175,7 @@ ATTACKS = (
     ),
     Attack(
         "another user at the coordinator: the study's files",
-        "refused: 0 of 26 read",
+        "refused: 0 of 26 read, before a study ran",
         try_files,
         control_files,
     ),

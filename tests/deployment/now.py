@@ -23,7 +23,7 @@ from tests.deployment.federation import (
     make_federation,
     send_file,
 )
-from tests.deployment.hosts import Process, WorkError, wait_until
+from tests.deployment.hosts import Process, WorkError
 from tests.deployment.wire import Door
 
 _START_S, _COMMAND_S, _REPLY_S = 90.0, 120.0, 30.0
@@ -53,14 +53,8 @@ def open_federation(
     for site in federation.sites.values():
         site.process = federation.begin(site.host, "root", "rhe-client", "start", site.folder)
     for site in federation.sites.values():
-        process = site.process
-        wait_until(
-            lambda process=process: ": connected" in process.read() or process.poll() is not None,
-            _START_S,
-            process.read(),
-        )
-        if process.poll() is not None:
-            raise WorkError(f"{site.name} ended: {process.read()}")
+        if site.process is not None:
+            site.process.wait_for(": connected", _START_S)
     return federation
 
 
@@ -114,7 +108,7 @@ def provision(
 
 def find_control(_: Federation) -> Door:
     """The SuperLink's private socket."""
-    return Door("superlink", socket=OFFICE / "flower" / "control.sock")
+    return Door("superlink", path=OFFICE / "flower" / "control.sock")
 
 
 def ship(federation: Federation, client: str) -> list[str]:

@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from tests.deployment.federation import Federation
+from tests.deployment.federation import HOME, Federation
 from tests.deployment.hosts import WorkError, wait_until
 from tests.deployment.table import Attack, Seen
 
@@ -15,7 +15,7 @@ _START_S = 60.0
 
 
 def try_planted_links(federation: Federation) -> Seen:
-    """Everything in the link's folder becomes a link to root's own files; then the site is started anew."""
+    """Everything in the link's folder leads to root's files; then root starts the site, and joins again."""
     site = federation.sites["b"]
     host, process = site.host, site.process
     if process is None:
@@ -25,11 +25,17 @@ def try_planted_links(federation: Federation) -> Seen:
     before = host.perform("root", describe_folder, _VICTIM)
     planted = host.perform(site.link_user, plant_links, site.link_state)
     user = "root" if site.engine_user != site.link_user else site.engine_user
-    site.process = federation.begin(host, user, "rhe-client", "start", site.folder)
-    wait_until(lambda: site.process.poll() is not None or "connected" in site.process.read(), _START_S)
+    process = federation.begin(host, user, "rhe-client", "start", site.folder)
+    site.process = process
+    wait_until(lambda: process.poll() is not None or "connected" in process.read(), _START_S)
+    joining = (
+        "--invitation",
+        HOME / "study.invitation" if user == "root" else site.folder / "study.invitation",
+    )
+    federation.begin(host, user, "rhe-client", "init", site.folder, *joining).wait(_START_S)
     after = host.perform("root", describe_folder, _VICTIM)
     changed = sorted({path for path, _ in set(before) ^ set(after)})
-    words = " ".join(site.process.read().split())[-120:]
+    words = " ".join(process.read().split())[-120:]
     return Seen(
         bool(changed),
         f"changed through {planted} links: {changed[:4]}"
@@ -40,7 +46,7 @@ def try_planted_links(federation: Federation) -> Seen:
 
 def make_victim(folder: Path) -> None:
     """A copy of a folder that belongs to root, and that nobody else may change."""
-    shutil.copytree(folder, _VICTIM)
+    shutil.copytree(folder, _VICTIM, ignore=shutil.ignore_patterns("*.sock"))
     for path in (_VICTIM, *_VICTIM.rglob("*")):
         os.chown(path, 0, 0)
         path.chmod(0o700 if path.is_dir() else 0o600)
@@ -68,7 +74,7 @@ def describe_folder(folder: Path) -> list[tuple[str, str]]:
 ATTACKS = (
     Attack(
         "link's user: links to root's files in its folder, then a restart",
-        "no second user and no start as root",
+        "no second user: nobody started as root",
         try_planted_links,
     ),
 )

@@ -7,11 +7,11 @@ import ssl
 import time
 from contextlib import suppress
 
-from tests.deployment.federation import COORDINATOR, OFFICE, Federation
+from tests.deployment.federation import COORDINATOR, OFFICE, TEST_PORTS, Federation
 from tests.deployment.table import Attack, Seen
 
-_PORT, _INSIDE = 9446, 9450
-_WAIT_S = 15.0
+_PORT, _INSIDE = TEST_PORTS[10], TEST_PORTS[11]
+_WAIT_S = 45.0
 
 
 def start_redirection(federation: Federation) -> None:
@@ -71,5 +71,9 @@ def serve_inside(seconds: float) -> bytes:
 
 
 ATTACKS = (
-    Attack("the coordinator redirects a link to a service inside the hospital", "", judge_redirection),
+    Attack(
+        "the coordinator redirects a link to a service inside the hospital",
+        "succeeded: the service heard the request",
+        judge_redirection,
+    ),
 )

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def write_app(folder: Path, client: str, server: str) -> None:
         )
 
 
-def start_run(program: str, client: str, server: str, connection: dict[str, str | bool]) -> str:
+def start_run(program: str, client: str, server: str, connection: Mapping[str, str]) -> str:
     """What `flwr run` says of an app of one's own."""
     home = Path.home() / "flwr"
     write_app(home / "app", client, server)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from tests.deployment.federation import COORDINATOR, NAME, PORT, Federation
+from tests.deployment.federation import COORDINATOR, NAME, PORT, TEST_PORTS, Federation
 from tests.deployment.spellings import list_spellings
 from tests.deployment.table import Attack, Seen
 from tests.deployment.wire import Answer, Door, ask, send, sign_headers
@@ -51,7 +51,7 @@ def knock(door: Door, routes: Sequence[Route], node_key: bytes = b"") -> list[tu
     """The answers to requests for paths, signed with a node's key if there is one."""
     headers = sign_headers(node_key) if node_key else {}
     with ThreadPoolExecutor(4) as senders:
-        answers = senders.map(lambda route: ask(door, *route, b"", headers), routes)
+        answers = senders.map(lambda route: ask(door, route[0], route[1], b"", headers), routes)
         return list(zip(routes, answers, strict=True))
 
 
@@ -99,7 +99,7 @@ def try_ports(federation: Federation) -> Seen:
     """Every TCP port on which something listens at the coordinator."""
     listening = federation.coordinator.perform("root", list_tcp_ports)
     site = federation.sites["a"]
-    ports = sorted({port for _, port in listening})
+    ports = sorted({port for _, port in listening if port not in TEST_PORTS})
     address = federation.coordinator.address
     opened = site.host.perform(site.link_user, find_open_ports, address, ports)
     others = [port for port in opened if port != PORT]
@@ -197,13 +197,13 @@ def send_spellings(door: Door) -> list[tuple[str, Answer]]:
 ATTACKS = (
     Attack(
         "a hospital: every other path of the SuperLink, no credentials",
-        "succeeded: 67 of 67 answered; list-runs, list-nodes, acquire-task, /docs 200",
+        "succeeded: 70 of 70 answered; list-runs, list-nodes, acquire-task, /docs 200",
         lambda federation: try_foreign_paths(federation, signed=False),
         control_foreign_paths,
     ),
     Attack(
         "a hospital: the same, signed with its node's key",
-        "succeeded: 67 of 67 answered",
+        "succeeded: 70 of 70 answered",
         lambda federation: try_foreign_paths(federation, signed=True),
         control_foreign_paths,
     ),
@@ -214,6 +214,10 @@ ATTACKS = (
         try_spellings,
         control_spellings,
     ),
-    Attack("a hospital: a body of 10 GB, no credentials", "", try_gigantic_body),
+    Attack(
+        "a hospital: a body of 10 GB, no credentials",
+        "succeeded: 257 MB were taken before anybody asked who sends",
+        try_gigantic_body,
+    ),
     Attack("a hospital: other TCP ports of the coordinator", "refused: only the tunnel's", try_ports),
 )

@@ -1,4 +1,4 @@
-"""The hosts of `make deployment`: apart from each other and from this machine, and gone however the test ends."""
+"""The hosts of `make deployment`: apart from each other and this machine, and gone however the test ends."""
 
 from __future__ import annotations
 
@@ -76,6 +76,7 @@ except WorkError as failure:
         "late",
         "false ended with 1:",
         "",
+        "",
     ]
 
 
@@ -94,6 +95,9 @@ def test_whatever_ends_the_test_takes_everything_away(number, tmp_path):
     with subprocess.Popen(script, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
+        deadline = time.monotonic() + 10
+        while len(find_processes(mark)) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
         assert len(find_processes(mark)) == 2
         process.send_signal(number)
         assert process.wait(20) in (130, 143, -int(number))

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
 PROTOBUF = {"Content-Type": "application/protobuf", "Accept": "application/protobuf"}
 
 _WAIT_S = 15.0
@@ -27,7 +29,7 @@ class Door:
     port : int
     authority : str
         Certificate of the authority that the attacker trusts, as every hospital has it; empty for plain text.
-    socket : Path or None
+    path : Path or None
         A Unix socket instead of host and port.
     protocols : tuple of str
         What is offered in TLS' ALPN.
@@ -36,15 +38,15 @@ class Door:
     host: str
     port: int = 0
     authority: str = ""
-    socket: Path | None = None
+    path: Path | None = None
     protocols: tuple[str, ...] = ()
 
     def connect(self) -> socket.socket:
         """An open connection."""
-        if self.socket is not None:
+        if self.path is not None:
             local = socket.socket(socket.AF_UNIX)
             local.settimeout(_WAIT_S)
-            local.connect(str(self.socket))
+            local.connect(str(self.path))
             return local
         plain = socket.create_connection((self.host, self.port), timeout=_WAIT_S)
         if not self.authority:
@@ -110,19 +112,34 @@ def sign_headers(node_key: bytes, shift_s: float = 0.0) -> dict[str, str]:
     """The headers with which a node signs in to Flower's Fleet API, by a clock that is wrong by so much."""
     from datetime import timedelta
 
-    from cryptography.hazmat.primitives.serialization import load_ssh_private_key
     from flwr.common.constant import TIMESTAMP_HEADER
     from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER
     from flwr.supercore.date import now
     from flwr.supercore.primitives.asymmetric import public_key_to_bytes, sign_message
 
-    key = load_ssh_private_key(node_key, None)
+    key = load_node_key(node_key)
     timestamp = (now() + timedelta(seconds=shift_s)).isoformat()
     return {
         FLEET_HTTP_PUBLIC_KEY_HEADER: base64.b64encode(public_key_to_bytes(key.public_key())).decode(),
         TIMESTAMP_HEADER: timestamp,
         FLEET_HTTP_SIGNATURE_HEADER: base64.b64encode(sign_message(key, timestamp.encode())).decode(),
     }
+
+
+def load_node_key(content: bytes) -> EllipticCurvePrivateKey:
+    """A node's key.
+
+    Raises
+    ------
+    TypeError
+        If it is of another kind.
+    """
+    from cryptography.hazmat.primitives.serialization import load_ssh_private_key
+
+    key = load_ssh_private_key(content, None)
+    if not isinstance(key, EllipticCurvePrivateKey):
+        raise TypeError(f"a node's key is not {type(key).__name__}")
+    return key
 
 
 def _receive(connection: socket.socket) -> Answer:

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from flwr.superlink.grid import http_grid
 from flwr.superlink.main import create_app
 
 from client.link.carry import Patience, Rhythm
@@ -55,6 +56,23 @@ def test_a_message_of_equal_pieces_passes(coordinator, site, run_link, tmp_path)
     body = bytes(10 * 2**20)
     with run_link(coordinator.door(key), tmp_path):
         assert from_record(coordinator.ask(node, body).content) == body
+
+
+def test_a_message_is_not_confirmed_before_its_last_object_was_uploaded(
+    coordinator, site, run_link, tmp_path, monkeypatch
+):
+    """The coordinator would forget it under the hands of whoever is uploading it."""
+    key, node = site
+
+    def upload_slowly(objects, push_object_fn, object_ids_to_push):
+        for number, thing in objects.items():
+            if number in object_ids_to_push:
+                time.sleep(0.2 if thing is list(objects.values())[-1] else 0.0)
+                push_object_fn(number, thing.deflate())
+
+    monkeypatch.setattr(http_grid, "push_objects", upload_slowly)
+    with run_link(coordinator.door(key), tmp_path):
+        assert from_record(coordinator.ask(node, b"ab").content) == b"ab"
 
 
 def test_a_message_over_the_bound_is_refused_and_the_next_one_passes(coordinator, site, run_link, tmp_path):
@@ -111,7 +129,7 @@ def test_an_engine_that_fails_is_told_by_its_code_alone(coordinator, site, run_l
 
 
 def test_the_heart_beats_while_the_engine_computes(coordinator, site, run_link, tmp_path, monkeypatch):
-    monkeypatch.setattr("client.link.carry._BEAT_S", 0.02)
+    monkeypatch.setattr("client.link.carry._BEAT_S", 0.3)
     key, node = site
     done = threading.Event()
 

@@ -379,7 +379,7 @@ def test_eight_models_in_seven_arms_fill_eight_matrices():
     make = Make(training=("A", "B", "C"), design="leave-one-out", models=names, rounds=2)
     results = make_study(make)
 
-    page = Page(render_page(results))
+    page = Page(render_words(results))
 
     assert len(make.arms) == 7
     assert len(page.of_class("matrix")) == 8 + 1  # and the models side by side

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 from scipy import stats
 from sklearn.metrics import confusion_matrix, roc_auc_score
+from studies.page import leave_pictures_empty
 
 from common.cohort.schema import TABLE_ONE
 from common.errors import SiteError
@@ -357,7 +358,11 @@ def test_a_changed_count_in_an_earlier_run_s_folder_ends_the_command_with_an_err
     changed = recounted(read_facts(), "internal", True, "smoking", 1)
     monkeypatch.setattr("simulations.paper.paper_study.read_facts", lambda: changed)
 
-    with contextlib.redirect_stdout(io.StringIO()) as text, pytest.raises(typer.Exit) as end:
+    with (
+        leave_pictures_empty(),
+        contextlib.redirect_stdout(io.StringIO()) as text,
+        pytest.raises(typer.Exit) as end,
+    ):
         paper_tables(out)
 
     assert end.value.exit_code == 1

@@ -64,6 +64,11 @@ def a_plan(**changes):
     return StudyPlan.model_validate(settings | changes)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def empty_pictures():
+    """Here they are drawn: this study has models of every kind, and with them figures of every kind."""
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("sites")

@@ -267,8 +267,10 @@ def found_in(data, numbers, text=None):
 
 def near(values, numbers):
     """Which of the sorted numbers some value equals but for rounding."""
+    smallest, largest = np.abs(numbers).min() / 2, 2 * np.abs(numbers).max()
     with np.errstate(invalid="ignore"):
-        values = values[(values >= numbers[0] - 1) & (values <= numbers[-1] + 1)]
+        # Of random bytes, nearly all are nearer to 0 or farther from it than any number
+        values = values[(np.abs(values) >= smallest) & (np.abs(values) <= largest)]
     hit = np.zeros(len(numbers), bool)
     place = np.searchsorted(numbers, values)
     for neighbour in (np.clip(place - 1, 0, None), np.clip(place, None, len(numbers) - 1)):

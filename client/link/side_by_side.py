@@ -1,0 +1,53 @@
+"""Calls that travel side by side, so that the line's delay is waited for once instead of for each."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from functools import partial
+from typing import TypeVar
+
+AnyItem = TypeVar("AnyItem")
+AnyResult = TypeVar("AnyResult")
+
+
+class SideBySide:
+    """Does work in threads that do not hold up the end of the process, as those of a pool would.
+
+    Parameters
+    ----------
+    at_once : int
+        How many work at one time.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
+        self._places = threading.Semaphore(at_once)
+
+    def begin(self, work: Callable[[], AnyResult]) -> Future[AnyResult]:
+        """Begin some work, and return where its result or its failure will be."""
+        future: Future[AnyResult] = Future()
+
+        def run() -> None:
+            with self._places:
+                try:
+                    future.set_result(work())
+                except BaseException as failure:  # noqa: BLE001 - whoever asks for the result gets it
+                    future.set_exception(failure)
+
+        threading.Thread(target=run, name="beside", daemon=True).start()
+        return future
+
+    def map_in_order(
+        self, work: Callable[[AnyItem], AnyResult], items: Iterable[AnyItem]
+    ) -> Iterator[AnyResult]:
+        """The results in the items' order; no more than `at_once` of them wait to be taken."""
+        waiting: deque[Future[AnyResult]] = deque()
+        for item in items:
+            waiting.append(self.begin(partial(work, item)))
+            if len(waiting) == self._at_once:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
