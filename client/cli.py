@@ -157,12 +157,6 @@ def link(
     link_folder: Annotated[Path, typer.Argument(help="The link's folder, which `init` made.")],
     engine: Annotated[Path, typer.Option(help="The socket where the engine listens.")],
     address: Annotated[str | None, typer.Option(help="HOST:PORT, if not the invitation's.")] = None,
-    client_certificate: Annotated[
-        Path | None, typer.Option(help="For a gateway that asks; by default client.crt of the folder.")
-    ] = None,
-    client_key: Annotated[
-        Path | None, typer.Option(help="The certificate's key; by default client.key of the folder.")
-    ] = None,
 ) -> None:
     """Carry messages between coordinator and engine; `start` or a service runs this as the link's user."""
     import logging
@@ -170,7 +164,7 @@ def link(
 
     from client.link.carry import keep_link
     from client.link.connection import open_socket_link
-    from client.link.credentials import ClientCertificate, open_door
+    from client.link.credentials import open_door
     from client.link.session_file import SessionFile
     from client.membership.link_folder import LinkFolder
     from common.runtime.accounts import close_to_others
@@ -181,11 +175,8 @@ def link(
     close_to_others()
     for library in ("httpx", "flwr"):  # a line for each call; colour codes
         logging.getLogger(library).setLevel(logging.CRITICAL)
-    if (client_certificate is None) != (client_key is None):
-        raise typer.BadParameter("--client-certificate and --client-key go together")
-    shown = client_certificate and client_key and ClientCertificate(client_certificate, client_key)
     folder = LinkFolder(link_folder.absolute())
-    settings, door = folder.load(), open_door(folder, address, shown)
+    settings, door = folder.load(), open_door(folder, address)
     socket = open_socket_link(str(engine), settings.largest_message, engine_uid=settings.engine_uid)
     keep_link(door, SessionFile(folder.root / "session"), socket, say)
 

@@ -146,7 +146,9 @@ def make_meeting_place(folder: Path, users: SiteUsers) -> None:
         If it cannot be made, or there is another's.
     """
     try:
-        MEETING_PLACE.mkdir(mode=0o755, exist_ok=True)
+        if not MEETING_PLACE.is_dir():
+            MEETING_PLACE.mkdir()
+            MEETING_PLACE.chmod(0o755)  # whatever the umask
         folder.mkdir(mode=0o700, exist_ok=True)
         status = folder.lstat()
         if status.st_uid not in {0, users.engine.uid}:

@@ -115,7 +115,7 @@ class SiteFacts(Section):
     policy: StatedPolicy | None = None
     """What the site demands of any plan; None where it does not state it."""
     users: LinkUsers | None = None
-    """As how many users engine and link run; None where there is no link, as in a simulation in one process."""
+    """As how many users engine and link run; None where there is no link: a simulation in one process."""
 
 
 class Epoch(Section):

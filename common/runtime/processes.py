@@ -37,6 +37,7 @@ ShowLine = Callable[[str], None]
 _GRACE_S = 10.0
 _POLL_S = 0.2
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_CHILD_SUBREAPER = 36
 _TAIL_BYTES = 64 * 1024
 _LAST_WORDS_S = 3.0
@@ -264,6 +265,9 @@ def _open_pipe_to(
             [sys.executable, "-I", "-m", "common.runtime.log_keeper", str(log.absolute())],
             stdin=reading,
             stdout=subprocess.DEVNULL,
+            # Its user could take from it what this process has: a terminal, secrets in the environment
+            stderr=subprocess.DEVNULL,
+            env=_choose_environment(account),
             start_new_session=True,
             preexec_fn=None if account is None else lambda: become(account),  # noqa: PLW1509 - as above
         )
@@ -297,6 +301,7 @@ def _choose_environment(account: Account | None) -> dict[str, str]:
 def _begin_child(account: Account | None) -> None:
     if account is not None:
         become(account)
+        _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     # After the change of user, which would undo it
     end_with_parent(signal.SIGTERM)
 

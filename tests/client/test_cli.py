@@ -77,7 +77,7 @@ def test_joining_makes_a_private_key_and_a_card(site, invitation):
     assert done.returncode == 0, done.stderr
     state = site / ".rhe"
     assert stat.S_IMODE(state.stat().st_mode) == 0o700
-    assert stat.S_IMODE((state / "keys" / "node.key").stat().st_mode) == 0o600
+    assert stat.S_IMODE((state.with_name(".rhe-link") / "node.key").stat().st_mode) == 0o600
     card = load_handout(state / "a.card", SiteCard)
     assert card.fingerprint() in done.stdout
     assert load_handout(invitation, Invitation).fingerprint() in done.stdout

@@ -14,6 +14,9 @@ from tests.deployment.wire import Door, ask, load_node_key
 NAME, PORT = "study.example.org", 8443
 """How hospitals reach the coordinator."""
 
+SECRET = "a-secret-of-who-starts-the-site"
+"""Stands in the environment of `rhe-client start`."""
+
 TEST_PORTS = range(9440, 9460)
 """Where servers of the test itself listen at the coordinator; no part of the study."""
 
@@ -166,6 +169,7 @@ class Federation:
         return host.start(
             user,
             [self.find_program(program), *arguments],
+            {"API_PASSWORD": SECRET},
             name=" ".join(map(str, (program, *arguments)))[:30].replace("/", "_"),
         )
 

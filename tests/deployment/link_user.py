@@ -12,7 +12,8 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from tests.deployment.federation import Federation
+from tests.deployment.federation import SECRET, Federation
+from tests.deployment.hosts import list_processes
 from tests.deployment.table import Attack, Seen
 
 _ATTACH, _DETACH, _SEIZE = 16, 17, 0x4206
@@ -86,6 +87,36 @@ def try_escape_codes(federation: Federation) -> Seen:
     return Seen(
         bool(codes), f"shown with {codes}" if codes else f"{len(shown)} of its lines shown, without codes"
     )
+
+
+def try_inheritance(federation: Federation) -> Seen:
+    """What root's `start` leaves in processes of the link's user: its environment, terminal, files."""
+    site = federation.sites["a"]
+    start = site.find_process("start")
+    taken = site.host.perform(site.link_user, take_from_own_processes, start, site.link_state)
+    return Seen(
+        bool(taken), ", ".join(taken) or "neither environment nor open files nor set-user-ID programs"
+    )
+
+
+def take_from_own_processes(parent: int, folder: Path) -> list[str]:
+    """What processes of this user that a process started hold, and that is not for it."""
+    taken = []
+    for number, (user, words) in sorted(list_processes().items()):
+        place = Path("/proc") / str(number)
+        if user != os.getuid() or f"PPid:\t{parent}\n" not in (place / "status").read_text():
+            continue
+        name = next((Path(word).name for word in words[1:] if not word.startswith("-")), words[0])
+        with suppress(OSError):
+            if SECRET.encode() in (place / "environ").read_bytes():
+                taken.append(f"root's environment in {name}")
+            for file in sorted((place / "fd").iterdir()):
+                path = file.readlink()
+                if path.is_absolute() and path != Path(os.devnull) and folder not in path.parents:
+                    taken.append(f"{path} open in {name}")
+            if "NoNewPrivs:\t0" in (place / "status").read_text() and "link" in words:
+                taken.append(f"{name} may run set-user-ID programs")
+    return taken
 
 
 def write_lines(log: Path, said: str) -> None:
@@ -274,6 +305,11 @@ ATTACKS = (
     ),
     Attack("link's user: ptrace, process_vm_readv, pidfd_getfd", "succeeded", try_tracing, control_tracing),
     Attack("link's user: signals, priority, limits of the engine", "succeeded", try_signals, control_signals),
+    Attack(
+        "link's user: root's environment, terminal and files in its own processes",
+        "succeeded: the environment of who started the site",
+        try_inheritance,
+    ),
     Attack(
         "link's user: codes for the terminal of who started the site",
         "refused: nothing of the link's log was shown",
