@@ -68,6 +68,7 @@ def main() -> int:
     print(provide_nginx(), end="", flush=True)
     hindrances = find_hindrances()
     if hindrances:
+        print("a whole study on three hosts, two users a site, nginx between: NOT RUN")
         for attack in attacks:
             print(format_row(Row(attack, "NOT RUN", "")))
         return _conclude([], hindrances, len(attacks))

@@ -78,7 +78,7 @@ class Site:
         """
         processes = self.host.list_processes()
         for number, (_, command) in sorted(processes.items(), reverse=True):
-            if word in [Path(part).name for part in command]:
+            if str(self.folder) in command and word in [Path(part).name for part in command]:
                 return number
         raise LookupError(f"{self.name}: no process {word} among {processes}")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.progress import Progress
 from sites.tables import Habits, table_only_hospital
+from studies.page import leave_pictures_empty
 
 from common.plan.study import StudyPlan
 from server.run import StudyRun
@@ -45,7 +46,8 @@ def run_study(folder: Path, threads: int) -> str:
         }
     )
     run = StudyRun(plan=plan, out=folder / f"threads-{threads}", key=derive_simulated_key(plan))
-    run_in_process(run, sites, Progress(disable=True))
+    with leave_pictures_empty():
+        run_in_process(run, sites, Progress(disable=True))
     results = json.loads(run.results.read_text(encoding="utf-8"))
     del results["provenance"]
     return json.dumps(results)
