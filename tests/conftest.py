@@ -32,7 +32,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.getparent(pytest.Module) not in slow)
 
 
-def pytest_collection_finish() -> None:
-    """Collect garbage again, but not among what was there before the first test."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """Collect garbage again, but not among what was there before the first test.
+
+    The process that deals the tests out comes here, too; it has no end of a collection.
+    """
     gc.freeze()
     gc.enable()

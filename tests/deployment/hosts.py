@@ -390,7 +390,8 @@ def _furnish(name: str, users: Mapping[str, int], visible: Sequence[Path], names
     addresses = "127.0.0.1 localhost\n" + "".join(f"{where} {who}\n" for who, where in names.items())
     for file, text in (("passwd", passwd), ("group", groups), ("hosts", addresses)):
         own, real = Path("/run/etc") / file, Path("/etc") / file
-        own.write_text(text if file == "hosts" else real.read_text() + text)
+        # The first entry counts: this machine may have users of the same names
+        own.write_text(text if file == "hosts" else text + real.read_text())
         ns.bind(own, real)
 
 

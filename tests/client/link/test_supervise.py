@@ -189,6 +189,19 @@ def test_what_the_link_says_of_its_connection_is_shown_once(folder):
         supervisor.end()
 
 
+def test_what_the_links_user_writes_into_its_log_commands_no_terminal(folder):
+    supervisor, lines = opened(folder)
+    try:
+        supervisor.begin()
+        look_until(supervisor, supervisor.member.link.log.exists)
+        with supervisor.member.link.log.open("a", encoding="utf-8") as log:
+            log.write(f"now {format_refused(Trouble.CLOCK, 'planted')}\x1b]0;title\x07\x9b31m\n")
+        look_until(supervisor, lambda: "planted" in lines[-1])
+        assert lines[-1].isprintable()
+    finally:
+        supervisor.end()
+
+
 def test_one_user_is_refused_unless_it_is_said(folder):
     site = Site(folder.parent, OWN)
     with pytest.raises(SiteError, match="patients' files.*--same-user"):

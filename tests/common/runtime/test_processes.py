@@ -49,6 +49,15 @@ def test_a_child_writes_to_its_log_and_tells_only_its_own_words(tmp_path):
     assert not child.running
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_who_keeps_a_log_holds_no_terminal_of_this_process(tmp_path):
+    child = start_child("a", SLEEP, log=tmp_path / "a.log")
+    try:
+        assert {os.readlink(f"/proc/{child.keeper.pid}/fd/{number}") for number in (1, 2)} == {os.devnull}
+    finally:
+        stop_child(child)
+
+
 def test_stop_ends_a_child_that_ignores_requests(tmp_path):
     child = start_child("stubborn", STUBBORN, log=tmp_path / "log")
     wait_for(child, "up")
