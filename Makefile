@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.complete
 export RHE_RUN ?= runs/demo
+# Every command is a process: without bytecode each would compile all modules anew, where the environment forbids it.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: setup pinned demo test quick attacks deployment check format bench clean
 .DEFAULT_GOAL := demo
@@ -29,7 +31,7 @@ demo: setup
 	$(BIN)/rhe-simulate demo --out $(RHE_RUN)
 
 test: setup
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 quick: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"

@@ -27,6 +27,7 @@ from common.runtime.processes import (
     ShowLine,
     adopt_descendants,
     flower_environment,
+    shares_network,
     start_child,
     stop_child,
 )
@@ -235,7 +236,15 @@ class _Supervisor:
     def _start_engine(self) -> Child:
         member = self.member
         command = ["engine", str(member.folder), "--state", str(member.state), "--socket", str(self.room)]
-        return self._start("engine", command, self.users.engine, (member.state, member.log))
+        takes_network_away = not self.users.engine.is_this_process
+        places = (member.state, member.log)
+        engine = self._start("engine", command, self.users.engine, places, network=not takes_network_away)
+        if takes_network_away and shares_network(engine):
+            self.say(
+                f"{self._site}: this machine lets the engine keep its network -> run it as the service "
+                "rhe-engine@, which has none"
+            )
+        return engine
 
     def _start_link(self) -> Child:
         self._said = ""
@@ -245,12 +254,20 @@ class _Supervisor:
         command += ["--address", self.address] if self.address else []
         return self._start("link", command, self.users.link, (folder.root, folder.log))
 
-    def _start(self, name: str, command: Sequence[str], account: Account, places: tuple[Path, Path]) -> Child:
+    def _start(
+        self,
+        name: str,
+        command: Sequence[str],
+        account: Account,
+        places: tuple[Path, Path],
+        *,
+        network: bool = True,
+    ) -> Child:
         home, log = places
         environment = flower_environment(home / "flower")
         if not account.is_this_process:
             environment |= {"HOME": str(home), "USER": account.name, "LOGNAME": account.name}
-        return start_child(name, [find_program(), *command], environment, log, account)
+        return start_child(name, [find_program(), *command], environment, log, account, network=network)
 
     def _refuse_to_repeat(self, name: str, dead: Child, account: Account) -> None:
         """Tell that a child was killed; one that ended by itself would only end again.

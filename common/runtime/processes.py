@@ -38,6 +38,7 @@ _GRACE_S = 10.0
 _POLL_S = 0.2
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
+_CLONE_NEWNET = 0x40000000
 _PR_SET_CHILD_SUBREAPER = 36
 _TAIL_BYTES = 64 * 1024
 _LAST_WORDS_S = 3.0
@@ -116,12 +117,14 @@ class Child:
         return found.st_ino == self.start[0] and found.st_size >= self.start[1]
 
 
-def start_child(
+def start_child(  # noqa: PLR0913 - what it runs, as whom, and what of this process it gets
     name: str,
     command: Sequence[str],
     environment: Mapping[str, str] | None = None,
     log: Path | None = None,
     account: Account | None = None,
+    *,
+    network: bool = True,
 ) -> Child:
     """Start a child that receives no Ctrl-C of the terminal and ends when this process dies.
 
@@ -139,6 +142,8 @@ def start_child(
     account : Account, optional
         The user as whom it runs; only root can choose another than this process'. Another user gets only
         what it needs of the environment.
+    network : bool
+        Whether it has a network. Only root can take it away, on Linux; `shares_network` tells whether it was.
 
     Raises
     ------
@@ -155,10 +160,19 @@ def start_child(
             stderr=None if output is None else subprocess.STDOUT,
             env={**_choose_environment(account), **({} if log is None else _KEPT), **(environment or {})},
             start_new_session=True,
-            preexec_fn=lambda: _begin_child(account),  # noqa: PLW1509 - one thread starts all children
+            preexec_fn=lambda: _begin_child(account, network),  # noqa: PLW1509 - one thread starts all
         )
     _log.info("started name=%s pid=%d", name, process.pid)
     return Child(name, process, log, start, keeper)
+
+
+def shares_network(child: Child) -> bool:
+    """Whether a child has this process' network, as everywhere but on Linux."""
+    own, other = (Path("/proc") / str(number) / "ns" / "net" for number in (os.getpid(), child.process.pid))
+    try:
+        return own.readlink() == other.readlink()
+    except OSError:
+        return True
 
 
 def stop_child(child: Child, grace_s: float = _GRACE_S) -> None:
@@ -298,7 +312,9 @@ def _choose_environment(account: Account | None) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if _HANDED_ON.fullmatch(name)}
 
 
-def _begin_child(account: Account | None) -> None:
+def _begin_child(account: Account | None, network: bool) -> None:  # noqa: FBT001
+    if not network and sys.platform.startswith("linux"):
+        ctypes.CDLL(None).unshare(_CLONE_NEWNET)
     if account is not None:
         become(account)
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)

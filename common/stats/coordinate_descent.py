@@ -22,6 +22,8 @@ _REPEATING = 1e-8
 """A feature repeats those before it if its variance, given them, is below this share of the greatest."""
 _FLAT = 1e-9
 """A gradient below this share of the penalty counts as 0 along directions without curvature."""
+_ROUNDING = 16 * np.finfo(np.float64).eps
+"""Share of the terms of a gradient up to which their sum may be rounding alone."""
 _TOLERANCE = 1e-22
 """Converged once no coefficient's squared move in a sweep, times its variance, reaches this."""
 _SWEEPS = 10_000
@@ -74,7 +76,8 @@ def _move_towards_minimum(xx: Reals, xy: Reals, penalty: float, beta: Reals) -> 
     # Features that repeat each other leave directions without curvature: follow the remaining gradient along
     # them until a coefficient becomes 0.
     gradient = pull - curvature @ target
-    flat = bool(np.abs(gradient).max(initial=0.0) > _FLAT * penalty)
+    rounding = _ROUNDING * (np.abs(curvature) @ np.abs(target)).max(initial=0.0)
+    flat = bool(np.abs(gradient).max(initial=0.0) > _FLAT * penalty + rounding)
     if flat:
         direction = gradient
     falling = direction * signs < 0

@@ -89,6 +89,25 @@ def try_escape_codes(federation: Federation) -> Seen:
     )
 
 
+def try_engines_network(federation: Federation) -> Seen:
+    """Whoever takes over the engine sends what it reads to a host outside, if it has a network."""
+    site = federation.sites["a"]
+    engine = site.find_process("engine")
+    networks = [
+        site.host.perform("root", (Path("/proc") / str(number) / "ns" / "net").readlink)
+        for number in (1, engine)
+    ]
+    devices = site.host.perform("root", _list_devices, engine)
+    return Seen(
+        networks[0] == networks[1] or devices != ["lo"], f"the engine has the devices {', '.join(devices)}"
+    )
+
+
+def _list_devices(number: int) -> list[str]:
+    lines = (Path("/proc") / str(number) / "net" / "dev").read_text().splitlines()[2:]
+    return [line.split(":")[0].strip() for line in lines]
+
+
 def try_inheritance(federation: Federation) -> Seen:
     """What root's `start` leaves in processes of the link's user: its environment, terminal, files."""
     site = federation.sites["a"]
@@ -305,6 +324,11 @@ ATTACKS = (
     ),
     Attack("link's user: ptrace, process_vm_readv, pidfd_getfd", "succeeded", try_tracing, control_tracing),
     Attack("link's user: signals, priority, limits of the engine", "succeeded", try_signals, control_signals),
+    Attack(
+        "the engine sends what it reads out of the hospital by itself",
+        "succeeded: the engine had the host's network",
+        try_engines_network,
+    ),
     Attack(
         "link's user: root's environment, terminal and files in its own processes",
         "succeeded: the environment of who started the site",

@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
 from common.runtime.accounts import Account
 from common.runtime.log_lines import remove_times
-from common.runtime.processes import _choose_environment, start_child, stop_child
+from common.runtime.processes import _choose_environment, shares_network, start_child, stop_child
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 STUBBORN = [
@@ -53,9 +54,23 @@ def test_a_child_writes_to_its_log_and_tells_only_its_own_words(tmp_path):
 def test_who_keeps_a_log_holds_no_terminal_of_this_process(tmp_path):
     child = start_child("a", SLEEP, log=tmp_path / "a.log")
     try:
-        assert {os.readlink(f"/proc/{child.keeper.pid}/fd/{number}") for number in (1, 2)} == {os.devnull}
+        folder = Path("/proc") / str(child.keeper.pid) / "fd"
+        assert {str((folder / number).readlink()) for number in "12"} == {os.devnull}
     finally:
         stop_child(child)
+
+
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux") or os.geteuid() != 0,
+    reason="only Linux takes a network away, for root",
+)
+def test_a_child_has_a_network_unless_it_is_taken_away(tmp_path):
+    for network in (True, False):
+        child = start_child("a", SLEEP, log=tmp_path / "a.log", network=network)
+        try:
+            assert shares_network(child) is network
+        finally:
+            stop_child(child)
 
 
 def test_stop_ends_a_child_that_ignores_requests(tmp_path):

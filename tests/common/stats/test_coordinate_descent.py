@@ -53,3 +53,10 @@ def test_says_so_when_it_does_not_rest(monkeypatch):
 
     with pytest.raises(NonFiniteError, match="did not converge"):
         descend(np.eye(2), np.ones(2), 0.1, np.zeros(2))
+
+
+def test_a_penalty_below_the_rounding_of_the_gradient_is_no_flat_direction():
+    """Labels that no feature explains leave a first penalty of rounding alone."""
+    curvature, pull = 0.20370370370370372, -0.19245008972987523
+    beta = descend(np.array([[curvature]]), np.array([pull]), 6.994248366998834e-18, np.zeros(1))
+    np.testing.assert_allclose(beta, [pull / curvature], rtol=1e-15)
