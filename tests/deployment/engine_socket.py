@@ -20,7 +20,8 @@ _GIGANTIC = 10 * 10**9
 _PIECE = bytes(1 << 20)
 _SLOW_S = 40.0
 _FLOOD_S = 3.0
-_ENGINE_S = 90.0
+_PLACES = ("/srv", "/run", "/tmp", "/home")  # noqa: S108 - of the host alone
+_ENGINE_S = 60.0
 _PLACE = Path("/srv/other")
 
 
@@ -203,9 +204,8 @@ def find_socket(site: Site) -> Path:
 
 
 def list_sockets() -> list[Path]:
-    """Every Unix socket with a path on this host."""
-    fields = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
-    return sorted({Path(line[7]) for line in fields if len(line) > 7 and line[7].startswith("/")})
+    """Every Unix socket on this host; the kernel lists those of one network alone."""
+    return sorted(path for root in _PLACES for path in Path(root).rglob("*") if path.is_socket())
 
 
 def read_memory(process: int) -> int:

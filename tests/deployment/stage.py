@@ -15,6 +15,7 @@ from tests.deployment.hosts import LOGS
 
 TOOLS = ("ip", "nginx")
 """Programs of the system without which a part cannot be run."""
+_INSTALL_S = 120
 
 
 def find_hindrances() -> list[str]:
@@ -39,7 +40,12 @@ def provide_nginx() -> str:
     print("nginx is missing: apt-get install nginx-light", flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     command = ["apt-get", "install", "--yes", "--no-install-recommends", "nginx-light"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, timeout=_INSTALL_S
+        )
+    except subprocess.TimeoutExpired:
+        return f"nginx could not be installed in {_INSTALL_S} s\n"
     if done.returncode:
         return f"nginx could not be installed: {done.stderr.strip()[-300:]}\n"
     return "nginx was installed by apt-get; apt-get remove nginx-light takes it away\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +11,12 @@ from pathlib import Path
 import pytest
 from sites.passable import make_passable_folder
 
+from tests.deployment.stage import find_hindrances
+
+HINDRANCES = find_hindrances()
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(
-        os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root and unshare, for real users"
-    ),
+    pytest.mark.skipif(bool(HINDRANCES), reason=f"NOT RUN: {'; '.join(HINDRANCES)}"),
 ]
 
 

@@ -111,8 +111,9 @@ def test_the_users_of_the_units_are_made_and_the_engine_is_in_the_links_group():
 
 
 @pytest.mark.skipif(shutil.which("systemd-sysusers") is None, reason="systemd-sysusers is not installed")
-def test_systemd_can_make_the_users():
-    done = run("systemd-sysusers", "--dry-run", DEPLOY / "sysusers.d" / "rhe.conf")
+def test_systemd_can_make_the_users(tmp_path):
+    users = DEPLOY / "sysusers.d" / "rhe.conf"
+    done = run("systemd-sysusers", "--dry-run", f"--root={tmp_path}", users)
     assert done.returncode == 0, done.stderr
     assert "rhe-engine" in done.stdout + done.stderr
 
