@@ -131,7 +131,8 @@ class Exchange:
         replies: dict[str, Reply] = {}
         asked: set[int] = set()
         while len(replies) < len(self.plan.sites):
-            newcomers = sorted(set(self.grid.get_node_ids()) - asked)
+            present = {node.node_id: node.name for node in self.grid.get_nodes()}
+            newcomers = {node: name for node, name in present.items() if node not in asked}
             asked.update(newcomers)
             self._meet(newcomers, replies)
             if len(replies) == len(self.plan.sites):
@@ -255,13 +256,20 @@ class Exchange:
         fields = {"operation": operation, "plan_hash": self.plan.digest(), "site": site, **context}
         return RequestHeader.model_validate(fields)
 
-    def _meet(self, nodes: Sequence[int], known: dict[str, Reply]) -> None:
-        """Ask nodes, all at once, which sites they are, and add their replies to the known ones.
+    def _meet(self, nodes: Mapping[int, str], known: dict[str, Reply]) -> None:
+        """Ask nodes, all at once, for the sites behind them, and add their replies to the known ones.
+
+        Parameters
+        ----------
+        nodes : mapping of int to str
+            The name under which each node's key was enrolled, by the node's number.
+        known : dict of str to Reply
+            By site; the newcomers' are added.
 
         Raises
         ------
         ExchangeError
-            If a node has a name that the plan does not have, or that another node has.
+            If a node answers in another name than its key's, or in one that another node has.
         """
         if not nodes:
             return
@@ -269,6 +277,11 @@ class Exchange:
         met: dict[str, Reply] = {}
         for node, reply in sorted(self._send({node: Request(header) for node in nodes}).items()):
             name = reply.header.site
+            if name != nodes[node]:
+                raise ExchangeError(
+                    f"the node that is enrolled as {nodes[node]!r} calls itself {name!r} -> ask that "
+                    "hospital which site folder it started"
+                )
             if name not in self.plan.site_names:
                 raise ExchangeError(f"a node calls itself {name!r}, which the plan does not have")
             if name in known or name in met:
@@ -343,9 +356,9 @@ class Exchange:
                 f"{self._name_of(node)}: its node failed (Flower code {answer.error.code}) -> "
                 "see the log of `rhe-client start` there, then run the study again with --resume"
             )
-        body = from_record(answer.content)
-        self.traffic.bytes_received += len(body)
         try:
+            body = from_record(answer.content)
+            self.traffic.bytes_received += len(body)
             return decode_reply(body)
         except RheError as failure:
             raise ExchangeError(f"{self._name_of(node)}: {failure}") from None

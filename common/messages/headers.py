@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field
 
-from common.runtime.settings_file import Section
+from common.runtime.settings_file import NAME_PATTERN, Section
 from common.stats.contract import SummaryLayout
 from common.stats.estimate import OK, Status, StatusKind
 
@@ -348,9 +348,9 @@ class LassoSelection(Section):
 class ReplyHeader(Section):
     """How a question went, and every part of the answer that is not an array."""
 
-    site: str
+    site: str = Field(pattern=NAME_PATTERN)
     """The site that answers."""
-    code: str = CODE_OK
+    code: str = Field(default=CODE_OK, pattern=r"^[A-Z][A-Z0-9_]{0,40}$")
     """"OK", or the code of the error whose text stays at the site."""
     layout: SummaryLayout = ()
     """Layout of a hidden summary: names and shapes, no numbers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,7 +21,6 @@ from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 from flwr.supercore.inflatable.inflatable_protobuf_utils import make_pull_object_fn_protobuf
 from flwr.supercore.inflatable.inflatable_utils import (
-    ObjectPullError,
     inflate_object_from_contents,
     pull_objects,
 )
@@ -30,6 +30,8 @@ from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.superlink.grid.http_grid import HttpGrid
 
 from common.errors import ExchangeError
+
+_log = logging.getLogger(__name__)
 
 _ANYWHERE = "http://superlink"
 _TIMEOUT_S = 30.0
@@ -158,13 +160,17 @@ class SocketGrid(HttpGrid):
                 initial_backoff=_HASTE_S,
                 backoff_cap=_LONGEST_PAUSE_S,
             )
-        except ObjectPullError:
+            message = inflate_object_from_contents(number, contents)
+        except httpx.HTTPError:
+            raise
+        except Exception as failure:  # noqa: BLE001 - Flower's readers, on a hospital's bytes, raise anything
+            node = announced.metadata.src_node_id
+            _log.warning("unreadable answer node=%d error=%s", node, type(failure).__name__)
             return self._make_unavailable(announced)
         self._runtime_client.ConfirmMessageReceived(
             ConfirmMessageReceivedRequest(node=self.node, run_id=run, message_object_id=number)
         )
-        message = inflate_object_from_contents(number, contents)
-        if not isinstance(message, Message):
+        if not isinstance(message, Message) or _end_points(message) != _end_points(announced):
             return self._make_unavailable(announced)
         return message
 
@@ -181,6 +187,11 @@ class SocketGrid(HttpGrid):
             created_at=announced.metadata.created_at,
         )
         return make_message(metadata=metadata, error=Error(ErrorCode.MESSAGE_UNAVAILABLE, "not sent whole"))
+
+
+def _end_points(message: Message | ProtoMessage) -> tuple[str, int]:
+    """What a message answers, and whose it is: the SuperLink has checked what it announces, not the bytes."""
+    return message.metadata.reply_to_message_id, message.metadata.src_node_id
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from itertools import count
 from flwr.app import Error, Message, Metadata, RecordDict
 from flwr.app.message import make_message
 from flwr.common.constant import ErrorCode
+from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
@@ -33,7 +34,8 @@ class LocalGrid(Grid):
     """
 
     def __init__(self, engines: Mapping[str, EngineLink]) -> None:
-        self._engines = {number: engines[name] for number, name in enumerate(sorted(engines), start=2)}
+        self._names = dict(enumerate(sorted(engines), start=2))
+        self._engines = {number: engines[name] for number, name in self._names.items()}
         self._numbers = count(1)
         self._pending: dict[str, Message] = {}
         self._run = Run.create_empty(_RUN)
@@ -63,6 +65,10 @@ class LocalGrid(Grid):
     def get_node_ids(self) -> Iterable[int]:
         """The sites' node ids, one for each site."""
         return sorted(self._engines)
+
+    def get_nodes(self) -> Iterable[NodeInfo]:
+        """The sites' nodes, with the sites' names."""
+        return [NodeInfo(node_id=number, name=name) for number, name in sorted(self._names.items())]
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Queue the messages until their replies are pulled, and return their identifiers."""

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import ValidationError
 
 from common.errors import ExchangeError
 from common.messages.headers import Operation, ReplyHeader
@@ -71,18 +72,33 @@ def test_a_site_that_stays_away_is_named():
         exchange.enrol(patience_s=0)
 
 
-def test_two_nodes_of_one_name_are_refused():
-    exchange = Exchange(LocalGrid({"a": site("a"), "b": site("a")}), PLAN, KEY)
+@pytest.mark.parametrize("name", ["a", "stranger"])
+def test_a_node_that_answers_in_another_name_than_its_key_s_is_refused(name):
+    exchange = Exchange(LocalGrid({"a": site("a"), "b": site(name)}), PLAN, KEY)
 
-    with pytest.raises(ExchangeError, match="two nodes call themselves 'a'"):
+    with pytest.raises(ExchangeError, match=f"enrolled as 'b' calls itself '{name}'"):
         exchange.enrol(patience_s=0)
 
 
 def test_a_node_that_the_plan_does_not_have_is_refused():
-    exchange = Exchange(LocalGrid({"a": site("a"), "b": site("stranger")}), PLAN, KEY)
+    exchange = Exchange(LocalGrid({"a": site("a"), "stranger": site("stranger")}), PLAN, KEY)
 
-    with pytest.raises(ExchangeError, match="'stranger'"):
+    with pytest.raises(ExchangeError, match="'stranger', which the plan does not have"):
         exchange.enrol(patience_s=0)
+
+
+def test_two_nodes_of_one_name_are_refused(monkeypatch):
+    grid = LocalGrid({"a": site("a"), "b": site("a")})
+    monkeypatch.setattr(grid, "_names", {2: "a", 3: "a"})
+
+    with pytest.raises(ExchangeError, match="two nodes call themselves 'a'"):
+        Exchange(grid, PLAN, KEY).enrol(patience_s=0)
+
+
+@pytest.mark.parametrize("code", ["E\n\x1b[2J", "", "e_small"])
+def test_a_code_that_is_none_cannot_be_sent(code):
+    with pytest.raises(ValidationError):
+        ReplyHeader(site="a", code=code)
 
 
 def test_a_site_s_refusal_is_told_with_site_operation_and_remedy():
