@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from common.runtime.terminal import Terminal
+from common.runtime.terminal import Terminal, insist_on_consent
 
 if TYPE_CHECKING:
     from client.membership.membership import Membership
@@ -90,7 +90,7 @@ def approve(
     if offered is not None:
         print(describe_roster(offered[0], member.invitation.signer))
     if not yes:
-        typer.confirm("\nDo you approve this plan?", abort=True)
+        insist_on_consent("\nDo you approve this plan?")
     approve_plan(member, roster)
     print(f"\napproved: {plan.digest()[:12]}; then: rhe-client start {folder}")
 
@@ -170,7 +170,12 @@ def link(
     from common.runtime.accounts import close_to_others
 
     def say(line: str) -> None:
-        print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {line}", flush=True)
+        try:
+            print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {line}", flush=True)
+        except BrokenPipeError:  # whoever kept the log is gone; the site answers on
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        except OSError:  # the disk is full
+            pass
 
     close_to_others()
     for library in ("httpx", "flwr"):  # a line for each call; colour codes
@@ -319,7 +324,7 @@ def waive(
     from client.membership.roster import take_waiver
 
     if not yes:
-        typer.confirm("This site will answer what its release rules forbid. Do you approve?", abort=True)
+        insist_on_consent("This site will answer what its release rules forbid. Do you approve?")
     take_waiver(_find_member(folder, state), waiver)
     print(f"{waiver} is in force at this site")
 

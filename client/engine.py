@@ -32,7 +32,8 @@ from client.membership.party import HidingParty
 from client.membership.policy import check_plan, find_breaches
 from client.membership.site import SiteSettings, attention_maps_may_leave, load_site
 from client.release.egress import departure_of, list_sealed_departures
-from client.release.ledger import Ledger, check_quota
+from client.release.ledger import Departure, Ledger, check_quota
+from client.release.refusal_counts import RefusalCounts
 from client.release.registry import ReleaseRegistry
 from common.errors import (
     CohortError,
@@ -51,7 +52,8 @@ from common.messages.protocol import Reply, Request, decode_request, encode_repl
 from common.plan.study import StudyPlan
 from common.runtime.machine import bind_threads
 from common.runtime.storage import make_private_folder
-from common.secagg.wire.frames import is_sealed
+from common.secagg.codes import SecAggError
+from common.secagg.wire.frames import is_sealed, unpack
 from common.stats.contract import Summary
 from common.stats.minima import minima_of
 from common.training.device import name_memory_shortage, pick_device
@@ -92,6 +94,7 @@ class SiteEngine:
     party: HidingParty | None = None
     users: LinkUsers | None = None
     _samples: SiteSamples | None = field(default=None, repr=False)
+    _refusals: RefusalCounts = field(default_factory=RefusalCounts, repr=False)
 
     def handle(self, message: bytes) -> bytes:
         """The reply to one request; nothing but Ctrl-C is raised, because this is the process' boundary."""
@@ -110,34 +113,45 @@ class SiteEngine:
             reply = self._answer(request)
             return self._record(header, reply)
         except RheError as refusal:
-            _log.warning("refused code=%s reason=%s", refusal.code, refusal)
-            code = refusal.code
+            code, reason = refusal.code, str(refusal)
         except Exception:  # noqa: BLE001 - the process' boundary: no text of an exception leaves the site
             _log.exception("failed code=E_INTERNAL")
-            code = "E_INTERNAL"
-        return self._refuse(header, code)
+            code, reason = "E_INTERNAL", "see above"
+        return self._refuse(header, code, reason)
 
     def _record(self, header: RequestHeader | None, reply: Reply) -> bytes:
         """The reply's bytes, after it was written in the ledger."""
         body = encode_reply(reply)
-        self.ledger.record(departure_of(header, reply, body))
+        self._write(departure_of(header, reply, body))
         return body
+
+    def _write(self, departure: Departure) -> bool:
+        """Write the line of what is about to leave, and return whether it has one of its own."""
+        line = self._refusals.merge(departure)
+        if line is not None:
+            self.ledger.record(line)
+        return line is not None
 
     def _record_sealed(self, message: bytes, reply: Reply) -> bytes:
         """A masked answer's bytes, after it and the site's own part of it were written in the ledger."""
         body = encode_reply(reply)
         for departure in list_sealed_departures(self.plan, message, reply):
-            self.ledger.record(departure)
+            self._write(departure)
         return body
 
-    def _refuse(self, header: RequestHeader | None, code: str) -> bytes:
+    def _refuse(self, header: RequestHeader | None, code: str, reason: str) -> bytes:
         reply = Reply(ReplyHeader(site=self.settings.name, code=code))
+        body = encode_reply(reply)
         try:
-            return self._record(header, reply)
+            has_line = self._write(departure_of(header, reply, body))
         except StorageError as failure:
             # A refusal has no number in it: it leaves without its line.
             _log.error("not in the ledger code=%s reason=%s", code, failure)
-            return encode_reply(reply)
+            has_line = True
+        # Of what nobody signed the log, too, tells now and then: it would be full of nothing else
+        if header is not None or has_line:
+            _log.warning("refused code=%s reason=%s", code, reason)
+        return body
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -147,6 +161,9 @@ class SiteEngine:
     def _answer_sealed(self, message: bytes) -> Reply:
         if self._hidden is None:
             raise ProtocolError("a sum was asked to be hidden, which the plan does not do")
+        # The protocol audits what it refuses, line by line: what anybody can send does not reach it
+        if not unpack(message).is_signed_by(self.coordinator.public_bytes_raw()):
+            raise SecAggError("the coordinator did not sign this", code="E_COORD_SIG")
         return self._hidden.handle(message)
 
     @cached_property

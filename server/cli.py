@@ -134,7 +134,7 @@ def serve_hospitals(
     mode = choose_mode(gateway)
     office = open_office(folder)
     keep_superlink(
-        office.change_port(port) if port else office,
+        office.at_port(port) if port else office,
         lambda line: print(line, flush=True),
         partial(open_gateway, mode=mode, client_authority=client_authority),
         on_loopback=mode.on_loopback,
@@ -162,13 +162,15 @@ def print_gateway(
 
 @app.command("superlink", hidden=True)
 def serve_flower(
-    folder: StudyFolder, on_loopback: Annotated[bool, typer.Option("--on-loopback")] = False
+    folder: StudyFolder,
+    port: Annotated[int, typer.Option(min=1, max=65535)],
+    on_loopback: Annotated[bool, typer.Option("--on-loopback")] = False,
 ) -> None:
     """Serve Flower's SuperLink on the folder's sockets; `start` runs this."""
     from server.process.superlink_service import serve_superlink
     from server.provision.office import open_office
 
-    serve_superlink(open_office(folder), on_loopback=on_loopback)
+    serve_superlink(open_office(folder).at_port(port), on_loopback=on_loopback)
 
 
 @app.command("run")

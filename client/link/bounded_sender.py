@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Callable
 from typing import Protocol
 
 import httpx
 
 from client.link.markers import Trouble
-from client.link.troubles import LineError, explain_answer
+from client.link.troubles import ERROR_LIMIT, LineError, SlowError, explain_answer
 from common.errors import ProtocolError
 
 PROTOBUF = "application/protobuf"
@@ -21,6 +22,9 @@ OBJECT_LIMIT = 16 * 2**20
 
 _CONNECT_S = 10.0
 """A firewall that drops connections is told after two of these; Flower waits 30 s."""
+_GRACE_S, _SLOWEST = 30.0, 16 * 2**10
+"""After so many seconds an answer must have come at so many bytes a second: the bound of a call's silence
+says nothing of one that drips."""
 _PULL_OBJECT = "/flwr.proto.Fleet/PullObject"
 
 
@@ -93,12 +97,19 @@ class BoundedSender:
             If it is an object larger than a coordinator of this release makes them.
         LineError
             If it is another answer, and larger than any of the coordinator's.
+        SlowError
+            If it comes too slowly.
         """
         limit = OBJECT_LIMIT if is_object else ANSWER_LIMIT
-        pieces, size = [], 0
+        pieces, size, begun = [], 0, time.monotonic()
         try:
             for piece in response.iter_raw():
                 size += len(piece)
+                if not response.is_success and size >= ERROR_LIMIT:
+                    pieces.append(piece[: len(piece) - (size - ERROR_LIMIT)])
+                    break
+                if time.monotonic() - begun > _GRACE_S + size / _SLOWEST:
+                    raise SlowError(f"{self._address} sends too slowly -> ask the hospital's network people")
                 if size > limit:
                     text = f"{self._address} sent more than {limit} bytes at once -> is it the coordinator?"
                     raise ProtocolError(text) if is_object else LineError(Trouble.PROXY, text)

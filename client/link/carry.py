@@ -10,19 +10,20 @@ import ctypes
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from client.link.connection import EngineLink
 from client.link.credentials import Door
 from client.link.fleet import Delivery, FleetLine
-from client.link.markers import Trouble, format_connected, format_refused
+from client.link.markers import Trouble, format_connected, format_refused, shorten_name
 from client.link.session_file import SessionFile
-from client.link.troubles import LineError, WithdrawnError
+from client.link.troubles import LineError, WithdrawnError, explain_surprise
 from common.errors import ProtocolError, RheError
 from common.messages.bundle import bundle_digest
+from common.runtime.log_lines import clean_text
 from common.runtime.processes import ShowLine
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 5.0
@@ -33,6 +34,8 @@ _LARGE = 2**20
 """Messages of more bytes leave holes in memory that the C library would keep."""
 _BEAT_S, _NEXT_TRY_S = 20.0, 5.0
 """Flower holds a node for gone after 60 s without a heartbeat."""
+
+AnyResult = TypeVar("AnyResult")
 
 
 class _EndedError(Exception):
@@ -56,6 +59,7 @@ class Patience:
     _node: int = 0
     _failures: int = 0
     _shown: Trouble | None = None
+    _surprises: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def endure(self, error: LineError) -> None:
@@ -76,6 +80,34 @@ class Patience:
         if self.ending.wait(pause_s * random.uniform(0.8, 1.2)):  # noqa: S311
             raise _EndedError
 
+    def outlast(self, work: Callable[[], AnyResult]) -> AnyResult:
+        """The result of work that asks the coordinator; no answer, whatever it does to us, ends the link.
+
+        Raises
+        ------
+        LineError
+            If the work fails as it may.
+        _EndedError
+            If nothing should be tried again.
+        """
+        while True:
+            try:
+                return work()
+            except (LineError, _EndedError):
+                raise
+            except Exception as failure:  # noqa: BLE001 - a fault of ours is in the log, and the site answers on
+                self.endure(self.tell_surprise(failure))
+
+    def tell_surprise(self, failure: Exception) -> LineError:
+        """Say what nobody foresaw, once in a connection, and return what it is."""
+        error = explain_surprise(failure)
+        with self._lock:
+            if str(error) not in self._surprises:
+                self._surprises.add(str(error))
+                self._shown = error.trouble
+                self.say(format_refused(error.trouble, str(error)))
+        return error
+
     def relieve(self) -> None:
         """A call succeeded: say so if a failure was shown."""
         with self._lock:
@@ -88,6 +120,7 @@ class Patience:
         """The coordinator let the site in as this node."""
         with self._lock:
             self._node, self._failures, self._shown = node, 0, None
+            self._surprises.clear()
             self.say(format_connected(node))
 
 
@@ -132,18 +165,23 @@ def keep_link(door: Door, session: SessionFile, engine: EngineLink, say: ShowLin
     StorageError
         If another link of this folder is at work.
     """
-    patience = Patience(say)
+
+    def say_plainly(text: str) -> None:
+        say(clean_text(text))  # some words are the coordinator's, or those of what answers instead
+
+    patience = Patience(say_plainly)
     with session.lock(), FleetLine(door, patience.endure, patience.relieve) as line:
-        carrier = _Carrier(line, engine, say)
-        with _keep_alive(line, session, patience.ending):
+        carrier = _Carrier(line, engine, say_plainly)
+        with _keep_alive(line, session, patience):
             while True:
-                node = line.sign_in(session.killed, session.known)
+                node = patience.outlast(lambda: line.sign_in(session.killed, session.known))
                 session.begin(node)
                 patience.connect(node)
                 try:
-                    carrier.carry()
+                    patience.outlast(carrier.carry)
                 except LineError as error:
-                    say(f"signed out: {error}")
+                    say_plainly(f"signed out: {error}")
+                    patience.endure(error)
 
 
 @dataclass
@@ -154,7 +192,7 @@ class _Carrier:
     engine: EngineLink
     say: ShowLine
     rhythm: Rhythm = field(default_factory=Rhythm)
-    _runs: dict[int, str] = field(default_factory=dict)
+    _runs: set[int] = field(default_factory=set)
 
     def carry(self) -> NoReturn:
         """Answer messages until the coordinator does not know the node any more.
@@ -215,26 +253,35 @@ class _Carrier:
         ProtocolError
             If it carries another bundle.
         """
-        if run not in self._runs:
-            self._runs[run] = self.line.read_bundle_hash(run)
-        found, ours = self._runs[run], bundle_digest()
+        if run in self._runs:
+            return
+        found, ours = self.line.read_bundle_hash(run), bundle_digest()
         if found != ours:
             raise ProtocolError(
-                f"run {run} carries another bundle ({found[:12]} instead of {ours[:12]}): the coordinator "
-                "runs another release, or something else -> install the same rhe at both ends"
+                f"run {run} carries another bundle ({shorten_name(found)} instead of {ours[:12]}): the "
+                "coordinator runs another release, or something else -> install the same rhe at both ends"
             )
+        self._runs.add(run)
 
 
 @contextmanager
-def _keep_alive(line: FleetLine, session: SessionFile, ending: threading.Event) -> Iterator[None]:
+def _keep_alive(line: FleetLine, session: SessionFile, patience: Patience) -> Iterator[None]:
     """Let the heart beat while the context is open, and sign off at its end."""
-    beating = threading.Lock()
+    beating, ending = threading.Lock(), patience.ending
+
+    def reach(call: Callable[[], bool]) -> bool:
+        try:
+            return call()
+        except Exception as failure:  # noqa: BLE001 - the heart beats on, and says why it did not
+            with suppress(Exception):
+                patience.tell_surprise(failure)
+            return False
 
     def beat() -> None:
         pause_s = _BEAT_S
         while not ending.wait(pause_s * random.uniform(0.8, 1.0)):  # noqa: S311 - spread, as above
             with beating:
-                is_heard = ending.is_set() or line.beat()
+                is_heard = ending.is_set() or reach(line.beat)
             pause_s = _BEAT_S if is_heard else _NEXT_TRY_S
 
     threading.Thread(target=beat, name="heartbeat", daemon=True).start()
@@ -244,7 +291,7 @@ def _keep_alive(line: FleetLine, session: SessionFile, ending: threading.Event) 
         ending.set()
         # A heartbeat that arrives after the sign-off would undo it
         beating.acquire(timeout=1.0)
-        if line.sign_off():
+        if reach(line.sign_off):
             session.end()
 
 

@@ -6,13 +6,15 @@ understands no more of Flower's formats than where a message's bytes are.
 
 from __future__ import annotations
 
-import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from itertools import islice
+from math import inf
 from typing import Self, TypeVar
 
 import httpx
@@ -48,12 +50,14 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
+from client.link.bounded_json import read_small_object
 from client.link.bounded_sender import BoundedSender
 from client.link.credentials import Door
-from client.link.markers import Trouble
+from client.link.markers import Trouble, shorten_name
 from client.link.side_by_side import SideBySide
 from client.link.troubles import (
     LineError,
+    SlowError,
     WithdrawnError,
     code_of,
     explain_answer,
@@ -65,7 +69,9 @@ from common.errors import ProtocolError
 _BEAT_S = HEARTBEAT_DEFAULT_INTERVAL
 _GOODBYE_S = 2.0
 _OBJECT_WAIT_S = 600.0
-"""How long the coordinator may take to upload an object that it has announced."""
+"""How long the coordinator may take to upload an object that it has announced, and to send it."""
+_ARRAY_LIMIT = 2**20
+"""Bytes of the list of a message's pieces; 200 GB need half of them."""
 _PUSHES = 3
 """How often an answer is begun anew whose upload took longer than Flower keeps it open."""
 _RUN_OVER, _RUN_UNKNOWN = 2007, 2008
@@ -76,7 +82,9 @@ _DEPTH = 3
 """A message holds a dictionary of records, this an array record, and this the array whose pieces are the
 message's bytes: see `to_record`."""
 _AT_ONCE = 4
-"""Objects on their way at one time."""
+"""Objects on their way at one time, in each direction."""
+_FORMS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What Flower's formats raise when they are read from bytes that are none."""
 
 Endure = Callable[[LineError], None]
 """Waits after a failed call and returns to let it be tried again; or raises to give up."""
@@ -107,7 +115,7 @@ class Delivery:
     @property
     def name(self) -> str:
         """What the log calls it."""
-        return str(self.message.metadata.message_id)[:12]
+        return shorten_name(str(self.message.metadata.message_id))
 
 
 class FleetLine:
@@ -132,7 +140,8 @@ class FleetLine:
             interceptors=[NodeAuthHttpInterceptor(door.key, door.key.public_key()), self._sender],
             verify=door.tls,
         )
-        self._beside = SideBySide(_AT_ONCE)
+        # What the coordinator keeps back must not hold up what it waits for
+        self._pulls, self._pushes = SideBySide(_AT_ONCE), SideBySide(_AT_ONCE)
         self.node = 0
 
     def __enter__(self) -> Self:
@@ -186,12 +195,12 @@ class FleetLine:
         LineError
             If the coordinator does not know this node any more -> sign in again.
         """
-        answer = self._insist(self._client.PullMessages, PullMessagesRequest(node=self._node))
-        if not answer.messages_list:
-            return None
         try:
+            answer = self._insist(self._client.PullMessages, PullMessagesRequest(node=self._node))
+            if not answer.messages_list:
+                return None
             return Delivery(message_from_proto(answer.messages_list[0]), answer.message_object_trees[0])
-        except (ValueError, LookupError, TypeError):
+        except (WithdrawnError, *_FORMS):  # no run is asked for that could have ended
             self._endure(self._explain_gibberish())
             return None
 
@@ -216,10 +225,13 @@ class FleetLine:
         WithdrawnError
             If the coordinator takes it back.
         """
+        gone = threading.Event()
         try:
-            body = b"".join(self._pull_pieces(delivery))
-        except (ValueError, LookupError, TypeError, RecursionError):  # Flower's formats, and JSON's
+            body = b"".join(self._pull_pieces(delivery, gone))
+        except _FORMS:
             raise ProtocolError("a message that is not rhe's -> both ends must run the same rhe") from None
+        finally:
+            gone.set()
         number = delivery.message.metadata.message_id
         request = ConfirmMessageReceivedRequest(
             node=self._node, run_id=delivery.run, message_object_id=number
@@ -302,7 +314,7 @@ class FleetLine:
         finally:
             self._sender.timeout_s = None
 
-    def _pull_pieces(self, delivery: Delivery) -> Iterator[bytes]:
+    def _pull_pieces(self, delivery: Delivery, gone: threading.Event) -> Iterator[bytes]:
         """The pieces of a message's bytes, as long as they are not too many.
 
         Raises
@@ -314,23 +326,25 @@ class FleetLine:
         """
         tree, others = delivery.tree, []
         for _ in range(_DEPTH):
-            others.append(self._beside.begin(partial(self._pull_object, delivery, tree.object_id)))
+            others.append(tree.object_id)
             (tree,) = tree.children
-        array = get_object_body(self._pull_object(delivery, tree.object_id), Array)
+        pull = partial(self._pull_object, delivery, gone)
+        array = read_small_object(get_object_body(pull(tree.object_id), Array), _ARRAY_LIMIT)
         pieces = [piece.object_id for piece in tree.children]
         left = self._door.largest_message
-        numbers = (pieces[index] for index in json.loads(array)["arraychunk_ids"])
-        for content in self._beside.map_in_order(partial(self._pull_object, delivery), numbers):
+        numbers = [pieces[index] for index in array["arraychunk_ids"]]
+        contents = self._pulls.map_in_order(pull, [*numbers, *others])
+        for content in islice(contents, len(numbers)):
             piece = get_object_body(content, ArrayChunk)
             left -= len(piece)
             if left < 0 or not piece:
                 most = self._door.largest_message
                 raise ProtocolError(f"a message of more than {most} bytes was refused: the plan needs none")
             yield piece
-        for other in others:
-            other.result()  # A message that is confirmed before its last object was uploaded is torn apart
+        for _ in contents:
+            pass  # A message that is confirmed before its last object was uploaded is torn apart
 
-    def _pull_object(self, delivery: Delivery, number: str) -> bytes:
+    def _pull_object(self, delivery: Delivery, gone: threading.Event, number: str) -> bytes:
         """One object of a message, once the coordinator has uploaded it.
 
         Raises
@@ -341,12 +355,11 @@ class FleetLine:
         deadline, pause_s = time.monotonic() + _OBJECT_WAIT_S, _FIRST_PAUSE_S
         request = PullObjectRequest(node=self._node, run_id=delivery.run, object_id=number)
         while True:
-            answer = self._insist(self._client.PullObject, request)
+            answer = self._insist(self._client.PullObject, request, deadline)
             if answer.object_available:
                 return bytes(answer.object_content)
-            if not answer.object_found or time.monotonic() > deadline:
+            if not answer.object_found or time.monotonic() > deadline or gone.wait(pause_s):
                 raise WithdrawnError("the coordinator has taken the message back")
-            time.sleep(pause_s)
             pause_s = min(2 * pause_s, _LAST_PAUSE_S)
 
     def _push(self, reply: Message, runtime_s: float) -> None:
@@ -361,12 +374,9 @@ class FleetLine:
             )
             for _ in range(_PUSHES):
                 begun = self._insist(self._client.PushMessages, request)
-                uploads = [
-                    self._beside.begin(partial(self._push_object, reply, begun.session_id, objects[number]))
-                    for number in begun.objects_to_push
-                    if number in objects
-                ]
-                if all(upload.result() for upload in uploads):
+                wanted = [objects[name] for name in dict.fromkeys(begun.objects_to_push) if name in objects]
+                push = partial(self._push_object, reply, begun.session_id)
+                if all(self._pushes.map_in_order(push, wanted)):
                     return
         raise WithdrawnError("the coordinator did not keep the answer")
 
@@ -382,13 +392,17 @@ class FleetLine:
         )
         return bool(self._insist(self._client.PushObject, request).stored)
 
-    def _insist(self, call: Callable[[AnyRequest], AnyAnswer], request: AnyRequest) -> AnyAnswer:
+    def _insist(
+        self, call: Callable[[AnyRequest], AnyAnswer], request: AnyRequest, deadline: float = inf
+    ) -> AnyAnswer:
         """The answer to a call, which is repeated as long as the line fails.
 
         Raises
         ------
         LineError
             If the coordinator does not know this node any more.
+        WithdrawnError
+            If it has answered too slowly until the deadline.
         """
         while True:
             try:
@@ -397,6 +411,8 @@ class FleetLine:
             except LineError as error:
                 if error.trouble is Trouble.NOT_ENROLLED:
                     raise
+                if isinstance(error, SlowError) and time.monotonic() > deadline:
+                    raise WithdrawnError("the coordinator sends the message too slowly") from None
                 self._endure(error)
             else:
                 self._relieve()

@@ -64,6 +64,7 @@ class LinkEvent:
     text: str
 
 
+_FOREIGN = re.compile(r"[^0-9a-zA-Z._-]+")
 _EVENT = re.compile(
     rf"^(?:\S+ )?(?:{CONNECTED}(?P<node>\d+)|{REFUSED}(?P<reason>[a-z-]+): (?P<text>.*))$", re.MULTILINE
 )
@@ -77,6 +78,11 @@ def format_connected(node: int) -> str:
 def format_refused(trouble: Trouble, text: str) -> str:
     """The line, without its time, that says why the link is not connected; line breaks become spaces."""
     return f"{REFUSED}{trouble.value}: {' '.join(text.split())}"
+
+
+def shorten_name(name: str) -> str:
+    """The beginning of a name that the other end chose, without what could end a line or move a cursor."""
+    return _FOREIGN.sub("", name[:200])[:12] or "unnamed"
 
 
 def find_last_event(log: str) -> LinkEvent | None:

@@ -30,7 +30,9 @@ _log = logging.getLogger(__name__)
 _WAITING = 16
 """Connections that the system keeps until they are let in or refused."""
 _QUIET_S = 10.0
-"""Seconds between two lines about refused connections."""
+"""Seconds between two lines about connections that came to nothing, for each reason."""
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.001, 0.01
+"""How long the door stays shut after a connection that came to nothing; longer each time, until an answer."""
 
 
 @contextmanager
@@ -80,6 +82,23 @@ def wait_forever() -> None:
 
 
 @dataclass
+class _Complaints:
+    """Of many connections that came to nothing, one line now and then says how many they were."""
+
+    _reasons: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+    def count(self, reason: str) -> int:
+        """How many there were since the last line; 0 if none is due."""
+        quiet_until, untold = self._reasons.get(reason, (0.0, 0))
+        now = time.monotonic()
+        if now < quiet_until:
+            self._reasons[reason] = quiet_until, untold + 1
+            return 0
+        self._reasons[reason] = now + _QUIET_S, 0
+        return untold + 1
+
+
+@dataclass
 class _Room:
     """Where one connection at a time is served."""
 
@@ -90,8 +109,8 @@ class _Room:
     _free: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(1))
     _guests: SimpleQueue[sockets.socket | None] = field(default_factory=SimpleQueue)
     _guest: sockets.socket | None = None
-    _quiet_until: float = 0.0
-    _untold: int = 0
+    _complaints: _Complaints = field(default_factory=_Complaints)
+    _pause_s: float = 0.0
 
     @contextmanager
     def open(self, listener: sockets.socket) -> Iterator[None]:
@@ -124,27 +143,31 @@ class _Room:
             with suppress(OSError):
                 guest, _ = listener.accept()
                 self._receive(guest)
+            if self._pause_s and ended in select.select([ended], [], [], self._pause_s)[0]:
+                return
 
     def _receive(self, guest: sockets.socket) -> None:
         """Let a guest in if it is the link and the room is free; otherwise send it away at once."""
         process, uid = read_peer(guest)
         if uid != self.uid:
-            self._complain("a user who is not the link", process, uid)
+            self._turn_away("a user who is not the link", process, uid)
             guest.close()
         elif self._free.acquire(blocking=False):
             self._guests.put(guest)
         else:
-            self._complain("a second connection", process, uid)
+            self._turn_away("a second connection", process, uid)
             with guest, suppress(ProtocolError):
                 # It fits into the socket's buffer: nobody has to take it for this thread to go on
                 write_message(guest, Word.BUSY)
 
-    def _complain(self, reason: str, process: int, uid: int) -> None:
-        """Tell the log of a refusal; of many, one line in ten seconds says how many."""
-        self._untold += 1
-        if time.monotonic() >= self._quiet_until:
-            _log.warning("refused reason=%s pid=%d uid=%d connections=%d", reason, process, uid, self._untold)
-            self._untold, self._quiet_until = 0, time.monotonic() + _QUIET_S
+    def _turn_away(self, reason: str, process: int, uid: int) -> None:
+        self._slow_down()
+        if number := self._complaints.count(reason):
+            _log.warning("refused reason=%s pid=%d uid=%d connections=%d", reason, process, uid, number)
+
+    def _slow_down(self) -> None:
+        """Let the next guest wait: whoever connects without end must not cost the engine a processor."""
+        self._pause_s = min(max(_FIRST_PAUSE_S, 2 * self._pause_s), _LONGEST_PAUSE_S)
 
     def _serve_all(self) -> None:
         while (guest := self._guests.get()) is not None:
@@ -157,8 +180,11 @@ class _Room:
     def _answer_guest(self, guest: sockets.socket) -> None:
         try:
             self._serve(guest)
+            self._pause_s = 0.0
         except ProtocolError as failure:
-            _log.warning("a connection ended without an answer reason=%s", failure)
+            self._slow_down()
+            if number := self._complaints.count("no answer"):
+                _log.warning("ended without an answer reason=%s connections=%d", failure, number)
         except Exception:  # noqa: BLE001 - the process' boundary
             # The engine outlives whatever one question does to it.
             _log.exception("a question failed")

@@ -27,17 +27,26 @@ class SideBySide:
         self._places = threading.Semaphore(at_once)
 
     def begin(self, work: Callable[[], AnyResult]) -> Future[AnyResult]:
-        """Begin some work, and return where its result or its failure will be."""
+        """Begin some work when a place is free, and return where its result or its failure will be.
+
+        No thread waits for a place: whoever asks for the work may be told to by the other end of the line.
+        """
         future: Future[AnyResult] = Future()
 
         def run() -> None:
-            with self._places:
-                try:
-                    future.set_result(work())
-                except BaseException as failure:  # noqa: BLE001 - whoever asks for the result gets it
-                    future.set_exception(failure)
+            try:
+                future.set_result(work())
+            except BaseException as failure:  # noqa: BLE001 - whoever asks for the result gets it
+                future.set_exception(failure)
+            finally:
+                self._places.release()
 
-        threading.Thread(target=run, name="beside", daemon=True).start()
+        self._places.acquire()
+        try:
+            threading.Thread(target=run, name="beside", daemon=True).start()
+        except BaseException:
+            self._places.release()
+            raise
         return future
 
     def map_in_order(

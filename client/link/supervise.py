@@ -16,10 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from client.link.markers import find_last_event
+from client.membership.link_folder import LinkFolder
 from client.membership.membership import MEETING_PLACE, Membership
 from client.membership.site import SITE_FILE
 from client.membership.site_users import SiteUsers, refuse_closed_folder, refuse_open_files
-from common.errors import SiteError, StorageError
+from client.membership.vouching import refuse_unvouched_link
+from common.errors import RheError, SiteError, StorageError
 from common.runtime.accounts import Account, account_of, act_as
 from common.runtime.processes import (
     LOOPBACK,
@@ -34,8 +36,8 @@ from common.runtime.processes import (
 from common.runtime.storage import lock_folder, make_private_folder
 
 _POLL_S = 0.5
-_PAUSE_S = 1.0
-"""Before a link that was killed is started again."""
+_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
+"""Before a link that ended is started again; longer each time, until one runs for `_WINDOW_S`."""
 _FAILURES = 3
 _WINDOW_S = 120.0
 
@@ -72,6 +74,7 @@ def keep_site(member: Membership, address: str | None, say: ShowLine, *, same_us
         If the plan is not approved, the site's users are not as they should be, or engine or link cannot run.
     """
     users = check_users(member.users, same_user=same_user)
+    find_link(member, users)
     for account in (users.engine, users.link):
         _refuse_closed_program(account)
     for path in (member.folder, member.state):
@@ -121,6 +124,20 @@ def check_users(users: SiteUsers, *, same_user: bool) -> SiteUsers:
     return users
 
 
+def find_link(member: Membership, users: SiteUsers) -> LinkFolder:
+    """The folder of the site's link.
+
+    Raises
+    ------
+    SiteError
+        If it cannot be told, or the link there is not this site's.
+    """
+    with act_as(users.engine):
+        folder = member.link
+    refuse_unvouched_link(users, member.state, folder.root)
+    return folder
+
+
 def _refuse_closed_program(account: Account) -> None:
     """Refuse an installation that one of the site's users may not run.
 
@@ -164,9 +181,8 @@ def make_meeting_place(folder: Path, users: SiteUsers) -> None:
 
 @dataclass
 class _Deaths:
-    """When a child died: too often in a short time, and it is not started again."""
+    """When the engine died: too often in a short time, and it is not started again."""
 
-    name: str
     _at: list[float] = field(default_factory=list)
 
     def count(self, dead: Child) -> None:
@@ -180,7 +196,36 @@ class _Deaths:
         now = time.monotonic()
         self._at = [*(at for at in self._at if now - at < _WINDOW_S), now]
         if len(self._at) > _FAILURES:
-            raise SiteError(f"the {self.name} died {len(self._at)} times in a row -> see {dead.log}")
+            raise SiteError(f"the engine died {len(self._at)} times in a row -> see {dead.log}")
+
+
+@dataclass
+class _Pauses:
+    """When the link, which whoever took it over can end at will, is started again."""
+
+    _pause_s: float = 0.0
+    _begun: float = 0.0
+    _due: float = 0.0
+    _told: str = ""
+
+    def begin(self) -> None:
+        """It is started."""
+        self._begun = time.monotonic()
+
+    def end(self, reason: str) -> bool:
+        """It has ended, or could not be started; whether this reason was not yet told."""
+        now = time.monotonic()
+        if now - self._begun > _WINDOW_S:
+            self._pause_s, self._told = 0.0, ""
+        self._pause_s = min(max(_PAUSE_S, 2 * self._pause_s), _LONGEST_PAUSE_S)
+        self._due = now + self._pause_s
+        is_new, self._told = reason != self._told, reason
+        return is_new
+
+    @property
+    def are_over(self) -> bool:
+        """Whether it may be started again."""
+        return time.monotonic() >= self._due
 
 
 @dataclass
@@ -197,8 +242,9 @@ class _Supervisor:
     _site: str = ""
     _called: str = ""
     _said: str = ""
-    _engine_deaths: _Deaths = field(default_factory=lambda: _Deaths("engine"))
-    _link_deaths: _Deaths = field(default_factory=lambda: _Deaths("link"))
+    _deaths: _Deaths = field(default_factory=_Deaths)
+    _pauses: _Pauses = field(default_factory=_Pauses)
+    _link_has_begun: bool = False
 
     def begin(self) -> None:
         """Start engine and link."""
@@ -206,7 +252,7 @@ class _Supervisor:
             self._site = self.member.settings.name
             self._called = self.address or self.member.invitation.address
         self._engine = self._start_engine()
-        self._link = self._start_link()
+        self._link = self._start_link(find_link(self.member, self.users))
         users = (
             f"users {self.users.engine.name} and {self.users.link.name}"
             if self.users.are_two
@@ -217,14 +263,15 @@ class _Supervisor:
     def look_after(self) -> None:
         """Start again what has died, and show whether the coordinator has let the link in."""
         if self._engine is not None and not self._engine.running:
-            self._refuse_to_repeat("engine", self._engine, self.users.engine)
-            self._engine_deaths.count(self._engine)
+            self._refuse_to_repeat(self._engine)
+            self._deaths.count(self._engine)
             self._engine = self._start_engine()
         if self._link is not None and not self._link.running:
-            self._refuse_to_repeat("link", self._link, self.users.link)
-            self._link_deaths.count(self._link)
-            time.sleep(_PAUSE_S)
-            self._link = self._start_link()
+            reason = self._explain_end(self._link)
+            self._link = None
+            self._tell_end(reason)
+        if self._link is None and self._pauses.are_over:
+            self._start_link_again()
         self._show_event()
 
     def end(self) -> None:
@@ -246,10 +293,16 @@ class _Supervisor:
             )
         return engine
 
-    def _start_link(self) -> Child:
-        self._said = ""
-        with act_as(self.users.engine):
-            folder = self.member.link
+    def _start_link_again(self) -> None:
+        """Start the link once more; what hinders it costs the engine nothing."""
+        try:
+            self._link = self._start_link(find_link(self.member, self.users))
+        except RheError as failure:
+            self._pauses.begin()
+            self._tell_end(str(failure))
+
+    def _start_link(self, folder: LinkFolder) -> Child:
+        self._pauses.begin()
         command = ["link", str(folder.root), "--engine", str(self.room)]
         command += ["--address", self.address] if self.address else []
         return self._start("link", command, self.users.link, (folder.root, folder.log))
@@ -269,19 +322,45 @@ class _Supervisor:
             environment |= {"HOME": str(home), "USER": account.name, "LOGNAME": account.name}
         return start_child(name, [find_program(), *command], environment, log, account, network=network)
 
-    def _refuse_to_repeat(self, name: str, dead: Child, account: Account) -> None:
-        """Tell that a child was killed; one that ended by itself would only end again.
+    def _refuse_to_repeat(self, dead: Child) -> None:
+        """Tell that the engine was killed; one that ended by itself would only end again.
 
         Raises
         ------
         SiteError
-            With the child's last words, if it ended by itself.
+            With the engine's last words, if it ended by itself.
         """
         status = dead.process.returncode
         if status > 0:
-            lines = self._read_tail(dead, account).strip().splitlines()
-            raise SiteError(f"the {name} cannot run: {lines[-1] if lines else f'exit code {status}'}")
-        self.say(f"{self._site}: the {name} was killed (signal {-status}) and is started again")
+            raise SiteError(f"the engine cannot run: {self._read_last_line(dead, self.users.engine)}")
+        self.say(f"{self._site}: the engine was killed (signal {-status}) and is started again")
+
+    def _explain_end(self, dead: Child) -> str:
+        """Why the link ended.
+
+        Raises
+        ------
+        SiteError
+            If it never came so far as to call the coordinator: what is wrong was so when all was started.
+        """
+        self._show_event()
+        status = dead.process.returncode
+        if status < 0:
+            return f"the link was killed (signal {-status})"
+        last = self._read_last_line(dead, self.users.link)
+        if not self._link_has_begun:
+            raise SiteError(f"the link cannot run: {last}")
+        return f"the link ended: {last}"
+
+    def _tell_end(self, reason: str) -> None:
+        self._link_has_begun = True
+        if self._pauses.end(reason):
+            self._said = ""
+            self.say(f"{self._site}: {reason}; it is started again until it runs, the engine goes on")
+
+    def _read_last_line(self, dead: Child, account: Account) -> str:
+        lines = self._read_tail(dead, account).strip().splitlines()
+        return lines[-1] if lines else f"exit code {dead.process.returncode}"
 
     def _show_event(self) -> None:
         if self._link is None:
@@ -289,6 +368,7 @@ class _Supervisor:
         event = find_last_event(self._read_tail(self._link, self.users.link))
         if event is None:
             return
+        self._link_has_begun = True
         line = f"connected to {self._called}" if event.trouble is None else f"not connected: {event.text}"
         if line != self._said:
             self._said = line

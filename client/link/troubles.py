@@ -5,15 +5,17 @@ Every exception of the HTTP client and every answer that is not the coordinator'
 
 from __future__ import annotations
 
-import json
+import re
 import socket
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from traceback import walk_tb
 
 import httpx
 
+from client.link.bounded_json import read_small_object
 from client.link.markers import Trouble
 from common.errors import ExchangeError
 
@@ -25,6 +27,12 @@ _FAST_S, _SLOW_S = 5, 300
 SYSTEM_TIME_TOLERANCE and TIMESTAMP_TOLERANCE."""
 _DATE_STEP_S = 1.0
 """The answer's Date counts whole seconds."""
+
+ERROR_LIMIT = 4096
+"""Bytes of an answer that is no success: more of them are neither read nor looked at."""
+_DATE = re.compile(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", re.ASCII)
+"""The only form in which a server of today may write a date (RFC 9110, 5.6.7)."""
+_OURS = ("client.", "common.")
 
 _VERSION_CODE = 1001
 """Flower's RUNTIME_VERSION_INCOMPATIBLE."""
@@ -48,6 +56,13 @@ class LineError(ExchangeError):
     def __init__(self, trouble: Trouble, text: str) -> None:
         super().__init__(text)
         self.trouble = trouble
+
+
+class SlowError(LineError):
+    """An answer comes, but slower than any line that could carry a study."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(Trouble.UNREACHABLE, text)
 
 
 class WithdrawnError(ExchangeError):
@@ -126,14 +141,35 @@ def explain_refusal(response: httpx.Response, address: str, *, is_known: bool) -
     return LineError(Trouble.NOT_ENROLLED, text)
 
 
+def explain_surprise(failure: Exception) -> LineError:
+    """What nobody foresaw, by its type and our line alone: its words may be the other end's.
+
+    Parameters
+    ----------
+    failure : Exception
+        What an answer of the coordinator led to.
+    """
+    text = (
+        f"an answer of the coordinator led to {type(failure).__name__} at {_find_place(failure)} -> "
+        "ask the coordinator what answers there, and send this line to whoever maintains rhe"
+    )
+    return LineError(Trouble.COORDINATOR, text)
+
+
 def code_of(response: httpx.Response) -> int | None:
     """Flower's number of the error in an answer; None if it holds none."""
-    try:
-        content = json.loads(response.content)
-    except ValueError:
-        return None
-    code = content.get("code") if isinstance(content, dict) else None
+    code = read_small_object(response.content, ERROR_LIMIT).get("code")
     return code if isinstance(code, int) else None
+
+
+def _find_place(failure: Exception) -> str:
+    """The last line of ours that the failure passed, as MODULE:NUMBER."""
+    place = "unknown"
+    for frame, number in walk_tb(failure.__traceback__):
+        module = frame.f_globals.get("__name__", "")
+        if module.startswith(_OURS):
+            place = f"{module}:{number}"
+    return place
 
 
 def _walk_causes(failure: BaseException) -> Iterator[BaseException]:
@@ -185,7 +221,7 @@ def _explain_tls(cause: ssl.SSLError, address: str) -> LineError:
 
 def _explain_proxy(failure: httpx.ProxyError, address: str) -> LineError:
     text = (
-        f"the proxy of HTTPS_PROXY does not let the link through to {address} ({failure}) -> "
+        f"the proxy of HTTPS_PROXY does not let the link through to {address} ({str(failure)[:100]}) -> "
         "ask the hospital's network people, or unset HTTPS_PROXY"
     )
     return LineError(Trouble.PROXY, text)
@@ -226,10 +262,12 @@ def _explain_gateway(response: httpx.Response, address: str) -> LineError | None
 
 def _explain_clock(response: httpx.Response, address: str) -> LineError | None:
     """That the clocks differ, if they do by more than the coordinator allows."""
+    date = response.headers.get("date", "")
+    if not _DATE.fullmatch(date):
+        return None
     try:
-        theirs = parsedate_to_datetime(response.headers["date"])
-        ahead_s = (datetime.now(UTC) - theirs).total_seconds()
-    except (KeyError, ValueError, TypeError):
+        ahead_s = (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds()
+    except (ValueError, TypeError, ArithmeticError):  # "32 Foo", the year 0
         return None
     if -_SLOW_S < ahead_s < _FAST_S + _DATE_STEP_S:
         return None
@@ -243,7 +281,7 @@ def _explain_clock(response: httpx.Response, address: str) -> LineError | None:
 
 
 def _explain_stranger(response: httpx.Response, address: str) -> LineError:
-    kind = response.headers.get("content-type", "nothing").partition(";")[0]
+    kind = response.headers.get("content-type", "nothing").partition(";")[0][:60]
     if response.status_code == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
         text = f"a proxy before {address} wants a password (HTTP 407) -> ask the hospital's network people"
         return LineError(Trouble.PROXY, text)

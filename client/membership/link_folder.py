@@ -25,6 +25,12 @@ class LinkSettings(Section):
     """Bytes of the largest message, either way, that the plan can need."""
     engine_uid: int | None = Field(default=None, ge=0)
     """User number of the engine, the only one to whom the link speaks at the socket; None: the link's own."""
+    state: str = ""
+    """The engine's folder, where the engine is another user: root starts no link for another."""
+
+
+SETTINGS_FILE = "link.json"
+"""File of a link's settings in its folder."""
 
 
 @dataclass(frozen=True)
@@ -82,4 +88,4 @@ class LinkFolder:
 
     @property
     def _settings_file(self) -> Path:
-        return self.root / "link.json"
+        return self.root / SETTINGS_FILE

@@ -267,10 +267,15 @@ def join_study(
                 "--state"
             )
         link, old_key = member.link, _read_old_key(state)
+        told = _describe_link(member, users, received)
+        is_named = link_state is None and LinkSide.load(state) is not None
+    if is_named and users.are_two and not link.root.is_dir():
+        # Else whoever is the engine's user could have root make a folder anywhere
+        raise SiteError(f"{link.root}: the link's folder is gone -> say where it is to be, with --link-state")
     make_folder_for(link.root, users.link, "--link-state")
     refuse_open_files(users, (folder, folder / SITE_FILE, folder / settings.table))
     with act_as(users.link):
-        node_key = _equip_link(link, users, received, settings.name, old_key)
+        node_key = _equip_link(link, told, received, old_key)
     with act_as(users.engine):
         _keep_membership(member, received, settings.name, node_key)
         LinkSide(uid=users.link.uid, folder=str(link.root)).save(state)
@@ -280,26 +285,28 @@ def join_study(
     return member
 
 
-def _equip_link(
-    link: LinkFolder, users: SiteUsers, received: Invitation, name: str, old_key: bytes | None
-) -> str:
-    """Write all that the link needs into its folder; the public half of its key."""
+def _describe_link(member: Membership, users: SiteUsers, received: Invitation) -> LinkSettings:
+    """What the link has to know."""
     from common.plan.message_size import largest_message
 
+    plan = received.study_plan()
+    return LinkSettings(
+        site=member.settings.name,
+        study=plan.name,
+        address=received.address,
+        largest_message=largest_message(plan),
+        engine_uid=users.engine.uid if users.are_two else None,
+        state=str(member.state.resolve()) if users.are_two else "",
+    )
+
+
+def _equip_link(link: LinkFolder, told: LinkSettings, received: Invitation, old_key: bytes | None) -> str:
+    """Write all that the link needs into its folder; the public half of its key."""
     if not link.node_key.exists():
         write_atomically(link.node_key, old_key or _generate_link_key(), private=True)
     node_key = _read_public_key(link.node_key)
     write_atomically(link.authority, received.authority.encode(), private=True)
-    plan = received.study_plan()
-    link.save(
-        LinkSettings(
-            site=name,
-            study=plan.name,
-            address=received.address,
-            largest_message=largest_message(plan),
-            engine_uid=users.engine.uid if users.are_two else None,
-        )
-    )
+    link.save(told)
     return node_key
 
 

@@ -53,7 +53,7 @@ def _make_row(lines: Sequence[LedgerLine]) -> tuple[str, ...]:
         departure.phase,
         what,
         departure.subject,
-        str(len(lines)),
+        str(sum(line.departure.times for line in lines)),
         f"{sum(line.departure.numbers for line in lines):,}",
         decimal(sum(line.departure.size for line in lines)),
         _describe_readable(departure),

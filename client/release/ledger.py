@@ -50,6 +50,8 @@ class Departure(Section):
     """Whether it left masked, so that only the sum can be read."""
     code: str = "OK"
     """The reason of a refusal; "OK" otherwise."""
+    times: int = Field(default=1, ge=1)
+    """How many refusals of this kind left since its last line; the line describes the last of them."""
 
 
 class LedgerLine(Section):

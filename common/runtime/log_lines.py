@@ -20,7 +20,6 @@ BACKUPS = 3
 
 _TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d ", re.MULTILINE)
 _COLOURS = re.compile(rb"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\-_])")
-_CONTROLS = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 class TimedFormatter(logging.Formatter):
@@ -76,14 +75,40 @@ def remove_times(text: str) -> str:
 
 
 def clean_line(line: bytes) -> bytes:
-    r"""The line without colours; other control characters, which a terminal would obey, are spelt out.
+    r"""The line without colours; what else a terminal would obey, or no reader would see, is spelt out.
 
     Examples
     --------
     >>> clean_line(b"\x1b[92mINFO\x1b[0m: 20 %\r")
     b'INFO: 20 %\\x0d'
     """
-    return _CONTROLS.sub(lambda found: b"\\x%02x" % found[0][0], _COLOURS.sub(b"", line))
+    text = _COLOURS.sub(b"", line).decode("utf-8", "surrogateescape")
+    return "\t".join(map(clean_text, text.split("\t"))).encode()
+
+
+def clean_text(text: str) -> str:
+    r"""The text on one line, with every character spelt out that is not printable.
+
+    Those are all controls (also the second set, from U+0080 on), line ends, marks of the direction of
+    writing, which turn the order of a line round, and bytes that are no UTF-8.
+
+    Examples
+    --------
+    >>> clean_text("20 %\n\u202e")
+    '20 %\\x0a\\u202e'
+    """
+    return text if text.isprintable() else "".join(map(_spell_out, text))
+
+
+def _spell_out(character: str) -> str:
+    if character.isprintable():
+        return character
+    number = ord(character)
+    if 0xDC80 <= number <= 0xDCFF:  # a byte that is no UTF-8, as `surrogateescape` tells it
+        number -= 0xDC00
+    if number < 0x100:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 def open_log(path: Path) -> int:

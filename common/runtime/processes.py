@@ -23,6 +23,7 @@ import psutil
 
 from common.errors import StorageError
 from common.runtime.accounts import Account, act_as, become
+from common.runtime.kept_log import KeptLog
 from common.runtime.log_keeper import KEPT_VARIABLE
 from common.runtime.log_lines import name_backup, open_log, remove_times
 
@@ -49,8 +50,8 @@ _HANDED_ON = re.compile(
     re.IGNORECASE,
 )
 """What another user's process gets of this one's environment; the rest may hold secrets of who started it."""
-_keepers: list[subprocess.Popen[bytes]] = []
-"""Who may still write a dead child's last words; whoever has ended is reaped when the next is started."""
+_logs: list[KeptLog] = []
+"""What may still take a dead child's last words; what is complete is dropped when the next is started."""
 
 
 @dataclass(frozen=True)
@@ -67,19 +68,21 @@ class Child:
         File of its standard output and error; None if it shares this process'.
     start : tuple of int
         Where its words begin: which file the log was when it was started (inode), and its size, bytes.
-    keeper : subprocess.Popen or None
-        The process that writes the log; it ends by itself once all of it is written.
+    keeper : KeptLog or None
+        Who writes the log; that process ends by itself once all of it is written.
     """
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path | None = None
     start: tuple[int, int] = (0, 0)
-    keeper: subprocess.Popen[bytes] | None = None
+    keeper: KeptLog | None = None
 
     @property
     def running(self) -> bool:
-        """Whether it still runs."""
+        """Whether it still runs; to ask this again and again also replaces a killed keeper of its log."""
+        if self.keeper is not None:
+            self.keeper.mend()
         return self.process.poll() is None
 
     def tail(self) -> str:
@@ -96,7 +99,7 @@ class Child:
     def await_log(self) -> None:
         """Wait until all that the dead child wrote is in its log, unless a descendant still writes to it."""
         if self.keeper is not None:
-            _await_keeper(self.keeper)
+            self.keeper.wait(_LAST_WORDS_S)
 
     def _read_end(self, path: Path) -> bytes:
         try:
@@ -207,10 +210,10 @@ def adopt_descendants() -> Iterator[None]:
         yield
     finally:
         # Who keeps a log ends once nobody writes to it
-        known = {keeper.pid for keeper in _keepers}
+        known = {kept.pid for kept in _logs}
         _kill([child for child in psutil.Process().children(recursive=True) if child.pid not in known])
-        for keeper in _keepers:
-            _await_keeper(keeper)
+        for kept in _logs:
+            kept.wait(_LAST_WORDS_S)
 
 
 def _kill(processes: list[psutil.Process]) -> None:
@@ -265,31 +268,26 @@ def _find_end(log: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def _open_pipe_to(
-    log: Path | None, account: Account | None
-) -> Iterator[tuple[int | None, subprocess.Popen[bytes] | None]]:
-    """Where a child writes, and the process that reads there and keeps the log."""
+def _open_pipe_to(log: Path | None, account: Account | None) -> Iterator[tuple[int | None, KeptLog | None]]:
+    """Where a child writes, and who reads there and keeps the log."""
     if log is None:
         yield None, None
         return
-    _keepers[:] = [keeper for keeper in _keepers if keeper.poll() is None]
+    _logs[:] = [kept for kept in _logs if not kept.is_complete]
     reading, writing = os.pipe()
     try:
-        keeper = subprocess.Popen(
-            [sys.executable, "-I", "-m", "common.runtime.log_keeper", str(log.absolute())],
-            stdin=reading,
-            stdout=subprocess.DEVNULL,
-            # Its user could take from it what this process has: a terminal, secrets in the environment
-            stderr=subprocess.DEVNULL,
-            env=_choose_environment(account),
-            start_new_session=True,
-            preexec_fn=None if account is None else lambda: become(account),  # noqa: PLW1509 - as above
-        )
-        _keepers.append(keeper)
-        yield writing, keeper
+        command = [sys.executable, "-I", "-m", "common.runtime.log_keeper", str(log.absolute())]
+        kept = KeptLog(reading, command, _choose_environment(account), lambda: _begin_keeper(account))
+        _logs.append(kept)
+        yield writing, kept
     finally:
-        os.close(reading)
         os.close(writing)
+
+
+def _begin_keeper(account: Account | None) -> None:
+    if account is not None:
+        become(account)
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
 def end_with_parent(by: signal.Signals = signal.SIGKILL) -> None:
@@ -299,11 +297,6 @@ def end_with_parent(by: signal.Signals = signal.SIGKILL) -> None:
     whose node was killed while it waited for an engine stayed for ever (observed with Flower 1.41).
     """
     _prctl(_PR_SET_PDEATHSIG, by)
-
-
-def _await_keeper(keeper: subprocess.Popen[bytes]) -> None:
-    with suppress(subprocess.TimeoutExpired):
-        keeper.wait(_LAST_WORDS_S)
 
 
 def _choose_environment(account: Account | None) -> dict[str, str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 import typer
 
-from common.errors import RheError, StorageError
+from common.errors import PolicyError, RheError, StorageError
 from common.runtime.log_keeper import KEPT_VARIABLE
 from common.runtime.log_lines import TimedFormatter
 
@@ -29,6 +29,8 @@ TERMINATED = 143
 """Exit code after SIGTERM."""
 UNEXPECTED = 70
 """Exit code after an error of the program itself."""
+_WORDY = ("httpx", "httpcore", "alembic")
+"""Libraries that write a line for each call; their warnings and errors are shown."""
 
 
 class Terminal(typer.Typer):
@@ -60,6 +62,8 @@ class Terminal(typer.Typer):
         # A person sees progress bars and messages; a log file gets every event.
         level = logging.WARNING if sys.stderr.isatty() else logging.INFO
         logging.basicConfig(level=level, handlers=[_make_handler()])
+        for library in _WORDY:
+            logging.getLogger(library).setLevel(logging.WARNING)
         sys.exit(self._run(*args, **kwargs))
 
     def _run(self, *args: Any, **kwargs: Any) -> int:
@@ -95,6 +99,18 @@ def _make_handler() -> logging.Handler:
     time = "" if KEPT_VARIABLE in os.environ else "%(asctime)s "
     handler.setFormatter(TimedFormatter(f"{time}%(levelname)s %(name)s %(message)s"))
     return handler
+
+
+def insist_on_consent(question: str) -> None:
+    """Ask on the terminal, and go on only after a yes.
+
+    Raises
+    ------
+    PolicyError
+        After a no, which is an answer and no interruption.
+    """
+    if not typer.confirm(question):
+        raise PolicyError("you answered no -> nothing was changed")
 
 
 def make_progress_bar() -> Progress:

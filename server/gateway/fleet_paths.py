@@ -38,15 +38,36 @@ FLEET_HEADERS = (
 """The headers that a Fleet request needs; a gateway drops all others and writes the host itself."""
 
 LARGEST_BODY_BYTES = 6 * 1024 * 1024
-"""Largest body of one Fleet request.
+"""Largest body of one Fleet request, an object of a message.
 
 No plan needs more: Flower cuts a message of any size into objects of at most 5 MiB and sends each by itself.
-The last MiB is for what surrounds an object, and for the list of a message's objects, about 70 bytes each:
-enough for a message of 70 GB.
 """
+
+LARGEST_LIST_BYTES = 1024 * 1024
+"""Largest body of push-messages, which lists a message's objects, about 70 bytes each: enough for 70 GB."""
+
+LARGEST_QUESTION_BYTES = 64 * 1024
+"""Largest body of any other request."""
+
+BODY_RATE = 16 * 1024
+"""Bytes per second at which a body arrives at least, ten seconds granted: a link uploads four objects side by
+side, so a hospital's line has to carry 0.5 Mbit/s upward."""
 
 REQUESTS_PER_S = 200
 """Requests per second of one address: twenty polls, and more than ten messages of a dozen requests."""
 
-CONNECTIONS_PER_ADDRESS = 64
-"""Requests of one address under way at once; a link needs six, and an address may be that of several."""
+REFUSED_PER_S = 1
+"""Requests per second of one address that are no link's and answered at all; a line of the log for each."""
+
+CONNECTIONS_PER_ADDRESS = 24
+"""Requests of one address under way at once; a link has six, and an address may be that of several."""
+
+CONNECTIONS = 512
+"""Requests of all addresses under way at once: more than twenty addresses have to join to take them all."""
+
+
+def largest_body(path: str) -> int:
+    """Most bytes of the body of a request for this path."""
+    if path == f"{FLEET_PREFIX}push-object":
+        return LARGEST_BODY_BYTES
+    return LARGEST_LIST_BYTES if path == f"{FLEET_PREFIX}push-messages" else LARGEST_QUESTION_BYTES

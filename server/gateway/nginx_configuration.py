@@ -15,12 +15,14 @@ from cryptography import x509
 
 from common.errors import PlanError, StorageError
 from server.gateway.fleet_paths import (
+    CONNECTIONS,
     CONNECTIONS_PER_ADDRESS,
     FLEET_CALLS,
     FLEET_HEADERS,
     FLEET_PREFIX,
     HEALTH_PATH,
     LARGEST_BODY_BYTES,
+    REFUSED_PER_S,
     REQUESTS_PER_S,
 )
 from server.provision.office import Office
@@ -28,6 +30,7 @@ from server.provision.office import Office
 _TEMPLATE = Path(__file__).with_name("nginx.conf.jinja")
 _EXTERNAL_FOLDER = "/etc/nginx/rhe"
 _BURST = 2 * REQUESTS_PER_S
+_REFUSED_BURST = 20
 _HOST = re.compile(r"[a-z0-9.-]+")
 _LISTEN = re.compile(r"(?:(?P<address>[0-9.]+|\[[0-9a-f:]+\]):)?(?P<port>[0-9]{1,5})")
 
@@ -169,6 +172,9 @@ def _render(office: Office, values: Mapping[str, Any]) -> str:
         hosts=[re.escape(name) for name in _read_names(office)],
         body_bytes=LARGEST_BODY_BYTES,
         connections=CONNECTIONS_PER_ADDRESS,
+        all_connections=CONNECTIONS,
+        refused_rate=REFUSED_PER_S,
+        refused_burst=_REFUSED_BURST,
         rate=REQUESTS_PER_S,
         burst=_BURST,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from common.errors import ExchangeError
 from common.messages.bundle import make_bundle
+from server.process.flower_logs import quieten_flower
 from server.provision.office import Office
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def open_run(office: Office) -> Iterator[Grid]:
 
     from server.process.flower_socket import explain_failures, open_control
 
+    quieten_flower()
     with explain_failures(), open_control(office.control_socket) as control:
         stop_runs(control)
         run = _start_run(control)

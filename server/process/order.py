@@ -55,6 +55,7 @@ def perform_order(office: Office, order: Order) -> None:
     RheError
         Whatever stops the study.
     """
+    office.insist_own()
     with lock_folder(office.work), _log_to(office.logs / "study.log"):
         _await_superlink(office)
         _conduct_study(office, order)

@@ -36,7 +36,8 @@ def start_superlink(office: Office, *, on_loopback: bool) -> Child:
     if is_listening(office):
         raise ExchangeError(f"another SuperLink of {office.folder} is at work -> end it first")
     program = str(Path(sys.executable).with_name("rhe-server"))
-    command = [program, "superlink", str(office.folder), *(["--on-loopback"] if on_loopback else [])]
+    command = [program, "superlink", str(office.folder), "--port", str(office.settings.port)]
+    command += ["--on-loopback"] if on_loopback else []
     environment = flower_environment(make_private_folder(office.state / "superlink"))
     log = office.logs / "superlink.log"
     child = start_child("SuperLink", command, environment, log)

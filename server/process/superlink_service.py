@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from common.errors import StorageError
+from common.plan.message_size import largest_message
 from common.runtime.processes import LOOPBACK
 from common.runtime.storage import make_private_folder
+from server.gateway.enrolled_keys import EnrolledKeys
 from server.gateway.fleet_filter import AsgiApp, FleetOnly
+from server.process.flower_logs import quieten_flower
 from server.provision.office import Office
 
 if TYPE_CHECKING:
@@ -46,7 +49,8 @@ def serve_superlink(office: Office, *, on_loopback: bool) -> None:
         If a socket cannot be made.
     """
     app = _make_app(office)
-    fleet = FleetOnly(app)
+    keys = EnrolledKeys(office)
+    fleet = FleetOnly(app, is_known=keys.__contains__, largest_message=largest_message(office.plan))
     with _bind_private(office.control_socket) as control, _bind_fleet(office, on_loopback) as door:
         hospitals = _make_server(fleet, lifespan="off", tls=office if on_loopback else None)
         thread = threading.Thread(target=hospitals.run, args=([door],), name="fleet", daemon=True)
@@ -116,6 +120,7 @@ def _make_app(office: Office) -> AsgiApp:
         isolation="process",
         runtime_dependency_install=False,
     )
+    quieten_flower()
     return create_app(config, SuperLinkLifespan)
 
 

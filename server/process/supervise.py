@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from common.errors import ExchangeError
+from common.errors import ExchangeError, StorageError
 from common.runtime.processes import Child, ShowLine, adopt_descendants, stop_child
-from common.runtime.storage import lock_folder
+from common.runtime.storage import is_taken, lock_folder
 from server.process.superlink import register_site, start_superlink
 from server.provision.office import Office
 
@@ -38,15 +38,21 @@ def keep_superlink(office: Office, say: ShowLine, open_gateway: OpenGateway, *, 
     ------
     ExchangeError
         If it does not start, or dies again and again.
+    StorageError
+        If the folder is another user's, or this command is at work for it already.
     """
     deaths: list[float] = []
+    office.insist_own()
+    if is_taken(office.state):
+        raise StorageError(f"rhe-server start is at work for {office.folder} already -> end it first")
     with lock_folder(office.state), adopt_descendants():
         child = start_superlink(office, on_loopback=on_loopback)
         try:
             with open_gateway(office) as look_after_gateway:
+                office.keep_settings()
                 while True:
                     _register_sites(office, say)
-                    say(f"hospitals reach the SuperLink as {office.public_address}; Ctrl-C ends it")
+                    say(_describe_reach(office, on_loopback=on_loopback))
                     _watch(child, office, say, look_after_gateway)
                     deaths = [at for at in deaths if time.monotonic() - at < _RESTART_WINDOW_S]
                     deaths.append(time.monotonic())
@@ -61,6 +67,15 @@ def keep_superlink(office: Office, say: ShowLine, open_gateway: OpenGateway, *, 
                     child = start_superlink(office, on_loopback=on_loopback)
         finally:
             stop_child(child)
+
+
+def _describe_reach(office: Office, *, on_loopback: bool) -> str:
+    if on_loopback:
+        return (
+            f"this machine's programs reach the SuperLink at {office.address}; hospitals reach it through a "
+            "proxy of yours alone; Ctrl-C ends it"
+        )
+    return f"hospitals reach the SuperLink as {office.public_address}; Ctrl-C ends it"
 
 
 def _watch(child: Child, office: Office, say: ShowLine, look_after_gateway: Callable[[], None]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from common.runtime.terminal import Terminal
+from common.runtime.terminal import Terminal, insist_on_consent
 
 app = Terminal(
     "rhe-authority",
@@ -46,7 +46,7 @@ def sign_proposal(
     for member in roster.sites:
         print(f"  {member.name}: {member.fingerprint}")
     if not yes:
-        typer.confirm("\nDid every site read you this fingerprint of its own card?", abort=True)
+        insist_on_consent("\nDid every site read you this fingerprint of its own card?")
     path = out or folder / "study.roster"
     Authority(folder).sign(asked, path)
     print(f"hand {path} to the coordinator: rhe-server roster FOLDER --signed {path.name}")
@@ -81,7 +81,7 @@ def consent_to_waiver(
     else:
         print(f"{names} may be missing from the sums of {phase}: differences to earlier sums reveal its part")
     if not yes:
-        typer.confirm("\nDo you consent?", abort=True)
+        insist_on_consent("\nDo you consent?")
     path = out or folder / "study.waiver"
     Authority(folder).waive(roster, Consent(tuple(site), phase, time.time_ns() // 1000), path)
     print(f"hand {path} to the coordinator and every site: rhe-server waive, rhe-client waive")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from pydantic import Field
 from common.errors import PlanError, StorageError
 from common.messages.enrolment import Invitation, SiteCard, load_handout
 from common.plan.study import StudyPlan, load_plan
+from common.runtime.accounts import account_of
 from common.runtime.processes import LOOPBACK
 from common.runtime.settings_file import Section, load_settings
 from common.runtime.sockets import shorten_socket_path
@@ -150,17 +152,35 @@ class Office:
         """File with a site's public key, for Flower."""
         return self.folder / "sites" / f"{name}.pub"
 
-    def change_port(self, port: int) -> Office:
-        """The same study's folder, after its port in `server.toml` was changed.
+    def at_port(self, port: int) -> Office:
+        """The same study's folder, reached at another port; `server.toml` stays until `keep_settings`."""
+        return replace(self, settings=self.settings.model_copy(update={"port": port}))
+
+    def keep_settings(self) -> None:
+        """Keep how the coordinator is reached, if it has changed.
 
         Raises
         ------
         StorageError
             If it cannot be written.
         """
-        office = replace(self, settings=self.settings.model_copy(update={"port": port}))
-        _save_settings(office)
-        return office
+        if load_settings(self.folder / "server.toml", OfficeSettings, PlanError) != self.settings:
+            _save_settings(self)
+
+    def insist_own(self) -> None:
+        """Refuse to work in another user's folder: its owner could not read what is left there.
+
+        Raises
+        ------
+        StorageError
+            If the folder is another user's.
+        """
+        owner = self.folder.stat().st_uid
+        if owner != os.getuid():
+            name = account_of(owner).name
+            raise StorageError(
+                f"{self.folder} belongs to user {name} -> run this command as that user (sudo -u {name} …)"
+            )
 
     def enrol(self, card: SiteCard) -> None:
         """Store a hospital's card and key; a running SuperLink registers it within a second.

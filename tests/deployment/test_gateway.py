@@ -31,6 +31,7 @@ from server.gateway.fleet_paths import (
     FLEET_CALLS,
     FLEET_PREFIX,
     LARGEST_BODY_BYTES,
+    REFUSED_PER_S,
     REQUESTS_PER_S,
 )
 from server.gateway.modes import GatewayMode, open_gateway
@@ -384,6 +385,77 @@ def test_a_flood_is_slowed_and_polls_are_not(stage):
 
     assert ask(100) < 1.0
     assert ask(500) > 500 / REQUESTS_PER_S - 2.0
+
+
+def test_a_flood_of_what_is_no_links_is_cut_off_and_does_not_fill_the_log(stage):
+    """Three senders of long nonsense: a hospital is answered meanwhile, and the log keeps what it did."""
+    send(stage.office, spell("/v1/fleet/push-messages", body=b"a secret"))
+    nonsense = b"GET /" + b"a" * 3000 + b" HTTP/1.1\r\nHost: x\r\n\r\n"
+    statuses: list[int] = []
+    end = time.monotonic() + 3.0
+
+    def flood():
+        while time.monotonic() < end:
+            with suppress(OSError), open_tls(stage.office) as connection:
+                while time.monotonic() < end:
+                    connection.sendall(nonsense)
+                    status = status_of(connection.recv(65536))
+                    statuses.append(status)
+                    if not status:
+                        break
+
+    threads = [threading.Thread(target=flood) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    assert [status_of(send(stage.office, spell())) for _ in range(3)] == [200] * 3
+    for thread in threads:
+        thread.join()
+    assert statuses.count(404) <= 20 + 1 + 4 * REFUSED_PER_S
+    assert statuses.count(0) > 100
+    log = locate_nginx_files(stage.office).log.read_text()
+    assert "push-messages" in log
+    assert 20 <= log.count('aaa..." status=404') <= 30
+    assert len(log) < 30_000
+
+
+def test_ipv6_is_counted_by_its_network(tmp_path):
+    """Three addresses: two of one /64, one of another; each /64 has its requests at once."""
+    office = make_office(tmp_path, find_free_port())
+    recorder = Recorder(slow_s=1.0)
+    addresses = ("fd00:5:5:5::1", "fd00:5:5:5::2", "fd00:5:5:6::1")
+    for address in addresses:
+        subprocess.run(["ip", "addr", "add", f"{address}/128", "dev", "lo"], check=True)
+    try:
+        with listen(office.fleet_socket, recorder), run_nginx(office):
+            statuses: dict[str, list[int]] = {address: [] for address in addresses}
+            context = ssl.create_default_context(cafile=str(office.authority))
+
+            def knock(address: str) -> None:
+                with (
+                    socket.create_connection((address, office.settings.port), 10.0, (address, 0)) as plain,
+                    context.wrap_socket(plain, server_hostname=HOST) as connection,
+                ):
+                    connection.sendall(spell())
+                    statuses[address].append(status_of(connection.recv(65536)))
+
+            threads = [
+                threading.Thread(target=knock, args=(address,))
+                for address in addresses
+                for _ in range(CONNECTIONS_PER_ADDRESS * 2 // 3)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            both = [*statuses[addresses[0]], *statuses[addresses[1]]]
+            assert (both.count(200), both.count(429)) == (
+                CONNECTIONS_PER_ADDRESS,
+                len(both) - CONNECTIONS_PER_ADDRESS,
+            )
+            assert set(statuses[addresses[2]]) == {200}
+    finally:
+        for address in addresses:
+            subprocess.run(["ip", "addr", "del", f"{address}/128", "dev", "lo"], check=True)
 
 
 def test_who_sends_slowly_is_cut_off(tmp_path, monkeypatch):

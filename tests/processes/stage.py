@@ -139,7 +139,7 @@ class Stage:
 
     def coordinator(self) -> Child:
         child = self.open("coordinator", "rhe-server", "start", self.office, "--gateway", "loopback")
-        wait_until(lambda: "hospitals reach" in child.tail())
+        wait_until(lambda: "reach the SuperLink" in child.tail())
         return child
 
     def site(self, name: str) -> Child:

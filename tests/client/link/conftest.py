@@ -40,7 +40,7 @@ from server.provision.authority import CertifiedKey, create_authority, issue_ser
 HOST = "127.0.0.1"
 
 
-class EndError(Exception):
+class EndError(BaseException):
     """Ends a link that a test runs in a thread: where a command would get a signal."""
 
 

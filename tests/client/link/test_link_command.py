@@ -56,6 +56,25 @@ def test_the_command_answers_is_small_and_signs_off_when_it_is_asked_to_end(coor
     assert "answered message=" in second
 
 
+def test_the_command_answers_on_when_nobody_keeps_its_lines_any_more(coordinator, folder, tmp_path):
+    linked, node = folder
+    command = [str(Path(sys.executable).with_name("rhe-client")), "link", str(linked.root)]
+    with listen(lambda question: question[::-1], tmp_path / "run" / "engine.sock", 2**22) as socket:
+        child = subprocess.Popen(
+            [*command, "--engine", socket], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        try:
+            assert "connected node=" in child.stdout.readline()
+            child.stdout.close()
+            for _ in range(2):
+                assert from_record(coordinator.ask(node, b"\x00ab", 60.0).content) == b"ba\x00"
+            child.send_signal(signal.SIGTERM)
+            child.wait(30)
+        finally:
+            child.kill()
+    assert coordinator.state.get_node_info(node_ids=[node])[0].status == "offline"
+
+
 def test_a_file_that_is_missing_ends_it_with_one_message(folder):
     linked, _ = folder
     linked.node_key.unlink()

@@ -10,7 +10,7 @@ import threading
 import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import psutil
@@ -166,7 +166,7 @@ def test_a_flood_costs_neither_the_question_nor_memory_nor_the_log(tmp_path, cap
         answer = pool.submit(ask, path)
         begun.wait(10)
         threads, before = threading.active_count(), psutil.Process().memory_info().rss
-        connections = [connect(path) for _ in range(200)]
+        connections = [connect(path) for _ in range(100)]
         assert {read_to_end(connection) for connection in connections} == {header(Word.BUSY.value, 0)}
         assert threading.active_count() == threads
         assert psutil.Process().memory_info().rss - before < 16 * 2**20
@@ -175,6 +175,34 @@ def test_a_flood_costs_neither_the_question_nor_memory_nor_the_log(tmp_path, cap
         end.set()
         assert answer.result(10) == b"ab"
     assert sum("a second connection" in line.message for line in caplog.records) <= 2
+
+
+def count_processor_s(path: Path, hold: bool) -> float:  # noqa: FBT001
+    """What a second of connections that ask nothing costs this process, beside their own making."""
+    with ThreadPoolExecutor(1) as pool:
+        stop = threading.Event()
+
+        def knock() -> float:
+            while not stop.is_set():
+                with socket.socket(socket.AF_UNIX) as guest, suppress(OSError):
+                    guest.settimeout(0.2)
+                    guest.connect(str(path))
+            return time.thread_time()
+
+        with connect(path) if hold else nullcontext():
+            knocking, before = pool.submit(knock), time.process_time()
+            time.sleep(1.0)
+            stop.set()
+            return time.process_time() - before - knocking.result()
+
+
+@pytest.mark.parametrize("hold", [True, False])
+def test_connections_that_ask_nothing_cost_no_processor(tmp_path, caplog, hold):
+    path = tmp_path / "run" / "engine.sock"
+    with listen(reverse, path, LARGEST):
+        assert count_processor_s(path, hold) < 0.08
+        assert ask(path) == b"ba"
+    assert len(caplog.records) <= 3
 
 
 def test_an_engine_that_answers_two_at_once_never_exists(tmp_path):

@@ -13,11 +13,11 @@ from sites.passable import make_passable_folder
 from client.link import supervise
 from client.link.markers import Trouble, format_connected, format_refused
 from client.link.supervise import check_users, keep_site, make_meeting_place
-from client.membership.link_folder import LinkFolder
+from client.membership.link_folder import LinkFolder, LinkSettings
 from client.membership.site_users import SiteUsers
 from common.errors import SiteError
 from common.runtime import processes
-from common.runtime.accounts import account_of
+from common.runtime.accounts import account_of, act_as
 
 OWN = SiteUsers(account_of(os.geteuid()), account_of(os.geteuid()))
 TWO = SiteUsers(account_of(4242), account_of(4243))
@@ -49,6 +49,12 @@ class Site:
         for account, place in ((users.engine, self.state), (users.link, self.link.root)):
             place.mkdir(mode=0o700)
             os.chown(place, account.uid, account.gid)
+        told = LinkSettings(
+            site="a", study="s", address=self.address, largest_message=1, state=str(self.state),
+            engine_uid=users.engine.uid,
+        )  # fmt: skip
+        with act_as(users.link):
+            self.link.save(told)
 
     def read_approved_plan(self) -> None:
         """Nothing: it is approved."""
@@ -71,6 +77,14 @@ def folder(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(supervise, "find_program", lambda: str(program))
     monkeypatch.setattr(supervise, "_PAUSE_S", 0.01)
     return folder
+
+
+@contextmanager
+def keep_log(log: Path, _):
+    """Stands in for the process that keeps a log, because this Python may lie where only root reads it."""
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    yield handle, None
+    os.close(handle)
 
 
 def opened(folder: Path, users: SiteUsers = OWN):
@@ -115,14 +129,6 @@ def test_engine_and_link_get_their_make_folder_fors_and_one_socket(folder):
         supervisor.end()
 
 
-@contextmanager
-def keep_log(log: Path, _):
-    """Stands in for the process that keeps a log, because this Python may lie where only root reads it."""
-    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    yield handle, None
-    os.close(handle)
-
-
 @as_root
 def test_root_starts_each_as_its_user_and_keeps_nothing_itself(folder, monkeypatch):
     monkeypatch.setattr(processes, "_open_pipe_to", keep_log)
@@ -142,25 +148,93 @@ def test_root_starts_each_as_its_user_and_keeps_nothing_itself(folder, monkeypat
         supervisor.end()
 
 
-@pytest.mark.parametrize("name", ["engine", "link"])
-def test_what_was_killed_is_started_again_and_too_often_is_told(folder, name):
+def test_an_engine_that_was_killed_is_started_again_and_too_often_is_told(folder):
     supervisor, lines = opened(folder)
     try:
         supervisor.begin()
         for number in range(1, 4):
-            calls(folder, name, number)
-            getattr(supervisor, f"_{name}").process.kill()
-            look_until(supervisor, lambda n=number: len(calls(folder, name, 1)) > n)
-        getattr(supervisor, f"_{name}").process.kill()
-        with pytest.raises(SiteError, match=f"the {name} died 4 times"):
+            calls(folder, "engine", number)
+            supervisor._engine.process.kill()
+            look_until(supervisor, lambda n=number: len(calls(folder, "engine", 1)) > n)
+        supervisor._engine.process.kill()
+        with pytest.raises(SiteError, match="the engine died 4 times"):
             look_until(supervisor, lambda: False)
-        assert sum(f"the {name} was killed (signal 9)" in line for line in lines) == 4
+        assert sum("the engine was killed (signal 9)" in line for line in lines) == 4
+    finally:
+        supervisor.end()
+
+
+def test_a_link_that_is_killed_again_and_again_leaves_the_engine_alone(folder):
+    supervisor, lines = opened(folder)
+    try:
+        supervisor.begin()
+        for number in range(1, 7):
+            calls(folder, "link", number)
+            look_until(supervisor, lambda: supervisor._link is not None)
+            supervisor._link.process.kill()
+            look_until(supervisor, lambda n=number: len(calls(folder, "link", 1)) > n)
+        assert sum("the link was killed (signal 9)" in line for line in lines) == 1
+        assert len(calls(folder, "engine", 1)) == 1
+        assert supervisor._engine.running
+    finally:
+        supervisor.end()
+
+
+@pytest.mark.parametrize("began", ["called", "killed"])
+def test_a_link_that_ends_by_itself_later_leaves_the_engine_alone(folder, began):
+    """Whoever has taken it over can end it with any status; each time it waits longer."""
+    supervisor, lines = opened(folder)
+    if began == "called":
+        (folder / "link.says").write_text(f"{EXPIRED}\n")
+    try:
+        supervisor.begin()
+        calls(folder, "link", 1)
+        (folder / "link.says").write_text("out of memory\n")
+        (folder / "link.ends").touch()
+        if began == "called":
+            look_until(supervisor, lambda: "not connected" in lines[-1])
+        supervisor._link.process.kill()
+        look_until(supervisor, lambda: len(calls(folder, "link", 1)) >= 5)
+        assert sum("the link ended: out of memory" in line for line in lines) == 1
+        assert supervisor._pauses._pause_s >= 16 * supervise._PAUSE_S
+        assert len(calls(folder, "engine", 1)) == 1
+        assert supervisor._engine.running
+        (folder / "link.ends").unlink()
+        look_until(supervisor, lambda: supervisor._link is not None and supervisor._link.running)
+    finally:
+        supervisor.end()
+
+
+@as_root
+def test_a_link_that_the_engines_user_names_is_not_started(folder, monkeypatch):
+    """At the start nothing begins; at a restart the engine goes on, and the link waits for its own folder."""
+    monkeypatch.setattr(processes, "_open_pipe_to", keep_log)
+    supervisor, lines = opened(folder, TWO)
+    site = supervisor.member
+    own, planted = site.link, LinkFolder(site.folder / "planted")
+    planted.root.mkdir(mode=0o755)
+    os.chown(planted.root, TWO.engine.uid, TWO.engine.gid)
+    try:
+        site.link = planted
+        with pytest.raises(SiteError, match="planted.*nothing was started"):
+            keep_site(site, None, lines.append)
+        assert not list(folder.glob("*.calls"))
+        site.link = own
+        supervisor.begin()
+        calls(folder, "link", 1)
+        site.link = planted
+        supervisor._link.process.kill()
+        look_until(supervisor, lambda: "planted" in lines[-1])
+        site.link = own
+        look_until(supervisor, lambda: len(calls(folder, "link", 1)) == 2)
+        assert len(calls(folder, "engine", 1)) == 1
+        assert not list(planted.root.iterdir())
     finally:
         supervisor.end()
 
 
 @pytest.mark.parametrize("name", ["engine", "link"])
-def test_what_ends_by_itself_ends_the_site_with_its_last_words(folder, name):
+def test_what_cannot_begin_ends_the_site_with_its_last_words(folder, name):
     (folder / f"{name}.says").write_text("one\nno such study -> init again\n")
     (folder / f"{name}.ends").touch()
     supervisor, _ = opened(folder)

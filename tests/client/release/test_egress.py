@@ -66,6 +66,26 @@ def test_every_answer_has_its_line_with_its_digest(engine):
     assert [one.numbers for one in told[2:]] == [0, 0]
 
 
+def test_refusals_without_end_fill_neither_ledger_nor_log(engine, caplog, monkeypatch):
+    """As whoever took over the link can send: what nobody signed, and what was signed and refused before."""
+    now = [1000.0]
+    monkeypatch.setattr("client.release.refusal_counts.time.monotonic", lambda: now[0])
+    for number in range(30):
+        assert decode_reply(engine.handle(b"junk %d" % number)).header.code == "E_CONTEXT"
+        ask(engine, Operation.GUARD, stage="cohort", plan_hash="0" * 64)
+    assert sum("code=E_CONTEXT" in line.message for line in caplog.records) == 1
+    now[0] += 3600.0
+    engine.handle(b"junk")
+    ask(engine, Operation.PREPARE)
+    told = [line.departure for line in engine.ledger.read_lines()]
+    assert [(one.code, one.times) for one in told] == [
+        ("E_CONTEXT", 1), ("E_PLAN", 1), ("E_CONTEXT", 30), ("OK", 1)
+    ]  # fmt: skip
+    console = Console(file=io.StringIO(), width=200)
+    console.print(*make_audit_tables(engine.ledger.read_lines()))
+    assert re.search(r"E_CONTEXT\W+31\b", console.file.getvalue())
+
+
 def test_nothing_leaves_when_the_ledger_cannot_be_kept(engine):
     ask(engine, Operation.PREPARE)
     engine.ledger.path.unlink()

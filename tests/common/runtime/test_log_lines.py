@@ -12,7 +12,7 @@ import pytest
 
 from common.errors import StorageError
 from common.runtime import log_lines
-from common.runtime.log_lines import LogFile, TimedFormatter, stamp_time
+from common.runtime.log_lines import LogFile, TimedFormatter, clean_line, clean_text, stamp_time
 
 
 def make_record(message, created=None):
@@ -69,3 +69,35 @@ def test_a_study_log_that_is_a_link_to_another_file_is_refused(tmp_path):
 def test_nobody_else_reads_the_study_log_or_what_was_put_aside(logged):
     assert {stat.S_IMODE(path.stat().st_mode) for path in logged.iterdir()} == {0o600}
     assert stat.S_IMODE(logged.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    ("character", "spelt"),
+    [
+        ("\x9b", r"\x9b"),
+        ("\x85", r"\x85"),
+        ("\u202e", r"\u202e"),
+        ("\u2066", r"\u2066"),
+        ("\u200b", r"\u200b"),
+        ("\u2028", r"\u2028"),
+        ("\U000e0041", r"\U000e0041"),
+        ("\x07", r"\x07"),
+    ],
+)
+def test_what_commands_a_terminal_or_is_not_seen_is_spelt_out(character, spelt):
+    assert clean_line(f"a{character}b".encode()).decode() == f"a{spelt}b"
+    assert clean_text(f"a{character}b") == f"a{spelt}b"
+
+
+def test_no_character_that_is_not_printable_stays():
+    every = "".join(
+        map(chr, (*range(9), *range(10, 0xD800), *range(0xE000, 0x30000), *range(0xE0000, 0xE0200)))
+    )
+    for told in (clean_text(every), clean_line(every.encode()).decode()):
+        assert told.isprintable()
+
+
+def test_words_and_tabs_stay_and_bytes_that_are_no_text_are_spelt_out():
+    assert clean_line("Zürich\t100 % ─ 中文".encode()) == "Zürich\t100 % ─ 中文".encode()
+    assert clean_line(b"a\xe4\x9bb") == rb"a\xe4\x9bb"
+    assert clean_text("a\nb\tc") == r"a\x0ab\x09c"

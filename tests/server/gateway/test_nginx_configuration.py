@@ -69,6 +69,34 @@ def test_a_links_requests_pass_and_nothing_near_them(office):
         assert not passes(text, "POST /v1/fleet/get-fab HTTP/1.1")
 
 
+def judges(text: str, name: str, value: str) -> str:
+    """What a `map` of the configuration makes of a value; "" if none of its patterns matches."""
+    block = re.search(rf"map [^{{]*\{name} \{{(.*?)\n\}}", text, re.DOTALL)
+    assert block is not None
+    for pattern, result in re.findall(r'^ +"~(.*)" (\S+);$', block[1], re.MULTILINE):
+        if re.search(pattern.replace("(?<", "(?P<").replace(r"\z", r"\Z"), value):
+            return result
+    return ""
+
+
+def test_floods_are_a_sample_in_the_log_and_a_hospitals_requests_all(office):
+    for text in (write_own_configuration(office), write_external_configuration(office, "443")):
+        for sample in ("both", "unsigned", "none"):
+            for path, status, expected in (
+                ("fleet /v1/fleet/pull-messages", 200, "0"),
+                ("fleet /v1/fleet/pull-messages", 502, ""),
+                ("fleet /v1/fleet/push-messages", 200, ""),
+                ("health /health", 200, "0"),
+                (" /docs", 404, ""),
+                ("fleet /v1/fleet/push-object", 401, "0" if sample == "none" else ""),
+                ("fleet /v1/fleet/push-object", 429, "" if sample == "both" else "0"),
+                (" /docs", 444, "" if sample == "both" else "0"),
+            ):
+                assert judges(text, "$rhe_logged", f"{status} {sample} {path}") == expected
+        assert judges(text, "$rhe_sender", "\n" * 8 + "b" * 8) == "$rhe_network"
+        assert judges(text, "$rhe_sender", "abcd") == ""
+
+
 def test_bounds_and_secrecy_are_written(office):
     for text in (write_own_configuration(office), write_external_configuration(office, "443")):
         for line in (
@@ -80,10 +108,18 @@ def test_bounds_and_secrecy_are_written(office):
             "proxy_pass_request_headers off;",
             "server_tokens off;",
             "ssl_protocols TLSv1.2 TLSv1.3;",
-            "limit_conn rhe_address 64;",
+            "limit_conn rhe_address 24;",
+            "limit_conn rhe_all 512;",
+            "lingering_time 5s; # a refused body that goes on counts as a request under way",
+            "    limit_req zone=rhe_refused burst=20 nodelay;",
             "limit_req zone=rhe_requests burst=400 delay=200;",
         ):
             assert f"    {line}\n" in text
+        assert re.findall(r"limit_(?:req|conn)_zone (\S+)", text) == [
+            "$rhe_sender",
+            "$server_port",
+            *["$rhe_sender"] * 2,
+        ]
         for header in FLEET_HEADERS:
             assert f"proxy_set_header {header} $http_{header.replace('-', '_')};" in text
         assert "http2" not in text.replace("HTTP/2", "")

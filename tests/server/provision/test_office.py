@@ -113,8 +113,18 @@ def test_the_invitation_holds_what_a_hospital_needs_and_no_secret(office):
 def test_the_folder_is_opened_as_it_was_founded(office):
     opened = open_office(office.folder)
     assert (opened.settings, opened.plan) == (office.settings, office.plan)
-    assert opened.change_port(9000).settings.port == 9000
+    moved = opened.at_port(9000)
+    assert moved.settings.port == 9000
+    assert open_office(office.folder).settings.port == office.settings.port
+    moved.keep_settings()
     assert open_office(office.folder).settings.port == 9000
+
+
+def test_another_user_s_folder_is_not_worked_in(office, monkeypatch):
+    office.insist_own()
+    monkeypatch.setattr("os.getuid", lambda: 4242)
+    with pytest.raises(StorageError, match="belongs to user root -> run this command as that user"):
+        office.insist_own()
 
 
 def test_a_study_is_never_overwritten(office, plan_file):

@@ -1,0 +1,51 @@
+"""The keys of the hospitals that are enrolled now, of those too that were enrolled since the start."""
+
+from __future__ import annotations
+
+import logging
+
+from common.errors import RheError
+from server.provision.office import Office
+
+_log = logging.getLogger(__name__)
+
+
+class EnrolledKeys:
+    """Tells whether a public key is on a card of the study.
+
+    Parameters
+    ----------
+    office : Office
+        The coordinator's folder of the study.
+    """
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._seen: frozenset[tuple[str, int, int, int]] = frozenset()
+        self._keys: frozenset[bytes] = frozenset()
+
+    def __contains__(self, key: bytes) -> bool:
+        """Whether this public key, PEM, is enrolled."""
+        seen = self._look()
+        if seen != self._seen:
+            self._seen = seen
+            self._read()
+        return key in self._keys
+
+    def _look(self) -> frozenset[tuple[str, int, int, int]]:
+        """Name, number, time and size of every card: what changes if one of them does."""
+        found = set()
+        for path in (self._office.folder / "sites").glob("*.card"):
+            try:
+                state = path.stat()
+            except FileNotFoundError:
+                continue
+            found.add((path.name, state.st_ino, state.st_mtime_ns, state.st_size))
+        return frozenset(found)
+
+    def _read(self) -> None:
+        try:
+            self._keys = frozenset(card.key_as_pem() for card in self._office.load_cards())
+        except RheError as failure:
+            # Whoever was let in stays: what registers the sites tells of the same card, and ends the server
+            _log.warning("%s", failure)
