@@ -84,6 +84,8 @@ Segment1_Layer:=1
 def mutate(content: bytes, random: np.random.Generator) -> bytes:
     """The file with one to three changes."""
     for _ in range(random.integers(1, 4)):
+        if not content:
+            break
         kind = random.random()
         changed = bytearray(content)
         place = int(random.integers(len(content)))
