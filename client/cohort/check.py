@@ -26,6 +26,7 @@ from client.membership.policy import find_breaches
 from client.membership.salvage import UNNAMED, salvage_site
 from client.membership.site import SITE_FILE, SiteSettings
 from common.cohort.patient import Patient
+from common.cohort.table import CohortTable
 from common.errors import CohortError, Finding, Level, ScanError
 from common.plan.study import StudyPlan
 
@@ -81,7 +82,8 @@ def check_site(folder: Path, progress: Progress, *, pixels: bool, plan: StudyPla
     salvaged = salvage_site(folder)
     settings, faults = salvaged.settings, salvaged.findings
     if settings is None:
-        return Checkup(ReportSubject(folder.resolve().name, "", scans_read=False), faults)
+        subject = ReportSubject(folder.resolve().name, "", scans_read=False, uncounted="no table is known")
+        return Checkup(subject, faults)
     site = settings.name
     if plan is not None:
         if salvaged.is_read:
@@ -92,13 +94,20 @@ def check_site(folder: Path, progress: Progress, *, pixels: bool, plan: StudyPla
         intake = inspect_faulty_folder(folder, settings, plan)
     except CohortError as failure:
         unread = [_note_unread(settings.table, "the table cannot be read")] if pixels else ()
-        subject = ReportSubject(site, settings.table, scans_read=False)
+        why = "the table cannot be read: its rows were not counted"
+        subject = ReportSubject(site, settings.table, scans_read=False, uncounted=why)
         return Checkup(subject, (*faults, *failure.findings), tuple(unread))
     read = _read_scans(intake, progress) if pixels else _trust_table(intake)
     refusals = [refusal.finding for refusal in (*intake.refusals, *read.site.refusals)]
     unread = [_note_unread(settings.table, what) for what in _list_unread(intake)] if pixels else []
     if intake.table.is_refused:
-        subject = ReportSubject(site, settings.table, rows=intake.table.patients, scans_read=pixels)
+        subject = ReportSubject(
+            site,
+            settings.table,
+            rows=intake.table.patients,
+            scans_read=pixels,
+            uncounted=_describe_uncounted(intake.table),
+        )
         notes = (*unread, *intake.table.notes, *read.site.notes)
         return Checkup(subject, (*faults, *intake.table.violations, *refusals), notes)
     judged = judge_site(intake, read.studied)
@@ -110,6 +119,12 @@ def check_site(folder: Path, progress: Progress, *, pixels: bool, plan: StudyPla
         site, settings.table, len(read.studied), intake.flow, intake.table.patients, scans_read=pixels
     )
     return Checkup(subject, findings, notes)
+
+
+def _describe_uncounted(table: CohortTable) -> str:
+    """What is said of the rows of a table that is refused as a whole."""
+    why = "of its headings" if table.wrong_headings else "the table is refused as a whole"
+    return f"{table.size} rows in the table, none counted as a patient or usable because {why}"
 
 
 def _list_unread(intake: Intake) -> Iterator[str]:

@@ -50,6 +50,8 @@ class ReportSubject:
         The table's, to name the patients of findings on rows.
     scans_read : bool
         Whether scans and masks were decoded, where there are any.
+    uncounted : str
+        Why nobody of the table could be counted or used; empty where the patients are.
     """
 
     site: str
@@ -58,6 +60,7 @@ class ReportSubject:
     flow: Flow | None = None
     rows: tuple[Patient, ...] = ()
     scans_read: bool = True
+    uncounted: str = ""
 
 
 class ReportedFinding(Section):
@@ -151,6 +154,8 @@ class SiteReport(Section):
     """Every one, the worst first."""
     scans_read: bool = True
     """Whether scans and masks were decoded, where there are any."""
+    uncounted: str = ""
+    """Why nobody of the table could be counted or used, with its rows; empty where the patients are."""
 
     @property
     def has_refusals(self) -> bool:
@@ -161,7 +166,7 @@ class SiteReport(Section):
     def summary(self) -> str:
         """One line: the study, the patients, how many findings of each level, and what was not read."""
         study = f" for the study {self.study!r}" if self.study else ""
-        patients = f"{self.screened} patients, {self.usable} usable"
+        patients = self.uncounted or f"{self.screened} patients, {self.usable} usable"
         unread = "" if self.scans_read else "; scans and masks were not read"
         return f"{self.site}: {patients}{study}; {describe_counts(self.levels)}{unread}"
 
@@ -208,6 +213,7 @@ def make_report(subject: ReportSubject, findings: Iterable[Finding], study: str 
         flow=_describe_flow(flow) if flow else None,
         columns=describe_columns(flow.included) if flow else (),
         scans_read=subject.scans_read,
+        uncounted=subject.uncounted,
         findings=tuple(_report(finding, subject.table, names) for finding in ranked),
     )
 

@@ -115,7 +115,7 @@ def _gather_series(folder: Path, progress: Progress, left_out: Counter[str]) -> 
     from common.imaging.dicom.series_traits import read_size
 
     series: dict[tuple[str, str], _Gathered] = {}
-    files = sorted(_list_files(folder))
+    files = sorted(_list_files(folder, left_out))
     for path in progress.track(files, description="reading headers"):
         try:
             instance = open_instance(path)
@@ -135,15 +135,16 @@ def _gather_series(folder: Path, progress: Progress, left_out: Counter[str]) -> 
     return list(series.values())
 
 
-def _list_files(folder: Path) -> Iterator[Path]:
+def _list_files(folder: Path, left_out: Counter[str]) -> Iterator[Path]:
     """Files that may be DICOM; those of other formats and of the site itself are passed over."""
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (
-            Path(root, name)
-            for name in names
-            if not name.startswith(".") and name.lower() != "dicomdir" and not is_volume(Path(name))
-        )
+        for path in (Path(root, name) for name in names if not name.startswith(".")):
+            if path.exists() and not path.is_file():
+                # Reading a pipe that nobody writes into waits for ever
+                left_out["no file (a pipe, a socket or a device)"] += 1
+            elif path.name.lower() != "dicomdir" and not is_volume(path):
+                yield path
 
 
 def _find_owners(folder: Path, gathered: Sequence[_Gathered]) -> dict[Path, set[str]]:

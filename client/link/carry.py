@@ -35,7 +35,7 @@ _LARGE = 2**20
 _BEAT_S, _NEXT_TRY_S = 20.0, 5.0
 """Flower holds a node for gone after 60 s without a heartbeat."""
 
-AnyResult = TypeVar("AnyResult")
+AnyReturn = TypeVar("AnyReturn")
 
 
 class _EndedError(Exception):
@@ -80,7 +80,7 @@ class Patience:
         if self.ending.wait(pause_s * random.uniform(0.8, 1.2)):  # noqa: S311
             raise _EndedError
 
-    def outlast(self, work: Callable[[], AnyResult]) -> AnyResult:
+    def outlast(self, work: Callable[[], AnyReturn]) -> AnyReturn:
         """The result of work that asks the coordinator; no answer, whatever it does to us, ends the link.
 
         Raises
@@ -119,7 +119,8 @@ class Patience:
     def connect(self, node: int) -> None:
         """The coordinator let the site in as this node."""
         with self._lock:
-            self._node, self._failures, self._shown = node, 0, None
+            # Failures are counted on: who lets the site in and out again is asked less often
+            self._node, self._shown = node, None
             self._surprises.clear()
             self.say(format_connected(node))
 

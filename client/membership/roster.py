@@ -10,8 +10,9 @@ from client.membership.identity import read_identity
 from client.membership.membership import Approval, Membership
 from client.membership.party import HidingParty
 from client.membership.policy import check_plan
-from common.errors import PolicyError, ProtocolError
+from common.errors import PolicyError
 from common.messages.enrolment import study_name
+from common.messages.handed_file import read_handed_file
 from common.plan.study import StudyPlan
 from common.runtime.storage import write_atomically
 from common.secagg.site.endpoint import approve_waiver
@@ -66,9 +67,9 @@ def read_offered_roster(member: Membership, path: Path | None) -> tuple[Roster, 
             "the plan hides sums among sites, and no roster says who they are -> ask the coordinator for "
             "the signed roster: rhe-client approve --roster FILE"
         )
-    message = _read_contents(path or member.roster_file)
+    message = read_handed_file(path or member.roster_file)
     pin = _make_pin(member, plan)
-    if member.roster_file.exists() and message == _read_contents(member.roster_file):
+    if member.roster_file.exists() and message == read_handed_file(member.roster_file):
         pin = replace(pin, version=-1)
     return check_roster(message, pin), message
 
@@ -87,7 +88,7 @@ def read_approved_roster(member: Membership) -> Roster:
     if member.approval is None or member.approval.roster < 0:
         raise PolicyError(f"no roster is approved -> rhe-client approve {member.folder} --roster FILE")
     pin = replace(_make_pin(member, plan), version=member.approval.roster - 1)
-    return check_roster(_read_contents(member.roster_file), pin)
+    return check_roster(read_handed_file(member.roster_file), pin)
 
 
 def take_waiver(member: Membership, path: Path) -> None:
@@ -101,7 +102,7 @@ def take_waiver(member: Membership, path: Path) -> None:
         If it cannot be read.
     """
     plan = member.read_approved_plan()
-    approve_waiver(SiteFiles(member.protocol_files), _read_contents(path), _make_pin(member, plan))
+    approve_waiver(SiteFiles(member.protocol_files), read_handed_file(path), _make_pin(member, plan))
 
 
 def make_hiding_party(member: Membership) -> HidingParty | None:
@@ -120,7 +121,7 @@ def make_hiding_party(member: Membership) -> HidingParty | None:
     read_approved_roster(member)
     signer = bytes.fromhex(member.invitation.signer)
     return HidingParty(
-        _read_identity(member, plan), signer, _read_contents(member.roster_file), member.protocol_files
+        _read_identity(member, plan), signer, read_handed_file(member.roster_file), member.protocol_files
     )
 
 
@@ -139,10 +140,3 @@ def _make_pin(member: Membership, plan: StudyPlan) -> Pin:
 
 def _read_identity(member: Membership, plan: StudyPlan) -> Identity:
     return read_identity(member.identity_key, plan.number_of(member.settings.name))
-
-
-def _read_contents(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as failure:
-        raise ProtocolError(f"{path}: cannot be read ({failure.strerror})") from None

@@ -18,6 +18,7 @@ from common.cards.card import CARD_VERSION, ModelCard, NetworkContent
 from common.errors import ModelError, StorageError
 from common.models.checkpoint import Checkpoint, load, save
 from common.plain_text import is_unicode
+from common.runtime.regular_file import read_regular
 from common.runtime.storage import write_atomically
 
 CARD_KEY = "card"
@@ -109,7 +110,7 @@ def _load_network(path: Path) -> CardedModel:
 
 def _load_table_model(path: Path) -> CardedModel:
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file -> give a model of a finished study") from None
     except OSError as failure:

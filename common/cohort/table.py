@@ -71,6 +71,8 @@ class CohortTable:
         What refuses the table as a whole: nobody of it is studied.
     unread_files : tuple of str
         Columns of files that the table lacks or misspells.
+    wrong_headings : bool
+        Whether headings refuse it.
     """
 
     path: Path
@@ -80,6 +82,7 @@ class CohortTable:
     notes: tuple[Finding, ...] = ()
     stops: tuple[Finding, ...] = ()
     unread_files: tuple[str, ...] = ()
+    wrong_headings: bool = False
 
     @property
     def is_refused(self) -> bool:
@@ -134,6 +137,7 @@ def read_faulty_table(
     sheet = _read_sheet(path, wanted)
     columns, findings = match_columns(path.name, sheet, wanted)
     findings += find_merged_headings(path.name, sheet.layout, columns)
+    wrong_headings = bool(findings)
     reader = CellReader(
         sheet.typed, folder=_make_absolute(path.parent), root=_make_absolute(root or path.parent)
     )
@@ -154,6 +158,7 @@ def read_faulty_table(
         notes=(*note_layout(path.name, sheet, columns), *doubts),
         stops=tuple(findings),
         unread_files=columns.unread_files,
+        wrong_headings=wrong_headings,
     )
 
 

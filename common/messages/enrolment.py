@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import Field, ValidationError, field_validator
 
 from common.errors import PlanError, ProtocolError
+from common.messages.handed_file import read_handed_file
 from common.plan.study import Name, StudyPlan
 from common.runtime.settings_file import Section, parse_toml
 from common.runtime.storage import write_atomically
@@ -265,14 +266,10 @@ def load_handout(path: Path, kind: type[AnyHandout]) -> AnyHandout:
     Raises
     ------
     ProtocolError
-        If there is no such file, or it is damaged or of another kind.
+        If there is no such file, this user may not read it, or it is damaged or of another kind.
     """
     try:
-        return kind.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        raise ProtocolError(f"{path}: no such file") from None
-    except OSError as failure:
-        raise ProtocolError(f"{path}: cannot be read ({failure.strerror})") from None
+        return kind.model_validate_json(read_handed_file(path))
     except ValidationError as failure:
         reasons = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in failure.errors()[:3])
         raise ProtocolError(

@@ -21,6 +21,7 @@ import torch
 
 from common.errors import ModelError, StorageError
 from common.models.spec import IMAGENET_FAMILIES
+from common.runtime.regular_file import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -125,7 +126,7 @@ def _is_file_of(path: Path, family: Family) -> bool:
 
 def _read_verified(path: Path) -> dict[str, torch.Tensor]:
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except OSError as failure:
         raise StorageError(f"{path} cannot be read: {failure.strerror}") from None
     digest = hashlib.sha256(content).hexdigest()

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from common.runtime.regular_file import open_regular
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -94,10 +96,7 @@ def read_settings_text(path: Path) -> str:
     UnicodeDecodeError
         If it is not UTF-8.
     """
-    if path.exists() and not path.is_file() and not path.is_dir():
-        # Reading a pipe that nobody writes into waits for ever
-        raise OSError(errno.EINVAL, "it is no file")
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         content = stream.read(LARGEST_TEXT + 1)
     if len(content) > LARGEST_TEXT:
         raise OSError(errno.EFBIG, f"it has more than {LARGEST_TEXT:,} bytes")

@@ -23,7 +23,9 @@ class Allowances:
     """The requests under way of every sender, and the bytes that each may still push.
 
     Flower keeps in memory what a node pushes until the coordinator fetches it. So a node may push for an
-    instruction that it was handed, and only so much; what is not used up does not add up.
+    instruction that it was handed, and only so much; what is not used up does not add up. One that was handed
+    none since the SuperLink began has no bound here: Flower stores nothing but replies to what it handed out,
+    and tells a site whose instruction was of an earlier SuperLink that its run is over.
 
     Parameters
     ----------
@@ -56,8 +58,9 @@ class Allowances:
 
     def spend(self, sender: bytes, size: int) -> bool:
         """Take this many bytes from what a sender may push; whether they were left."""
-        left = self._left.get(sender, 0)
-        if size > left:
+        if sender not in self._left:
+            return True
+        if size > self._left[sender]:
             return False
-        self._left[sender] = left - size
+        self._left[sender] -= size
         return True

@@ -42,6 +42,8 @@ _GRACE_S = 10.0
 """How much longer than at the lowest rate a body may take."""
 _UNSIGNED = b'{"detail":"Invalid SuperNode authentication"}'
 """As Flower itself refuses: the link tells a wrong clock from a missing card by it."""
+_UNWANTED = b'{"code":2007,"detail":"The current run status does not allow this Fleet API operation."}'
+"""As Flower refuses what comes after a run's end: the link then drops the answer, and tries no more."""
 
 _REQUESTS = {
     **{("POST", f"{FLEET_PREFIX}{call}".encode()): f"{FLEET_PREFIX}{call}" for call in FLEET_CALLS},
@@ -119,7 +121,7 @@ class FleetOnly:
         """Answer a hospital that signs its request and has not too many under way."""
         sender = self._identify(scope["path"], scope)
         if sender is None:
-            await _refuse(send, _UNAUTHORIZED)
+            await _refuse(send, _UNAUTHORIZED, _UNSIGNED)
         elif not self._allowances.enter(sender):
             await _refuse(send, _TOO_MANY)
         else:
@@ -151,7 +153,7 @@ class FleetOnly:
         elif path == _ANNOUNCE and not is_own_reply(body):
             await _refuse(send, _FORBIDDEN)
         elif not self._allowances.spend(sender, _cost(path, len(body))):
-            await _refuse(send, _TOO_MANY)
+            await _refuse(send, _FORBIDDEN, _UNWANTED)
         else:
             reply = self._watch(send, sender) if path == _PULL else send
             await self._app(scope, _replay(body, receive), reply)
@@ -240,9 +242,8 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return receive_next
 
 
-async def _refuse(send: Send, status: int) -> None:
+async def _refuse(send: Send, status: int, body: bytes = b"") -> None:
     # Closed: a sender whose body was not read cannot hide a second request in it
-    body = _UNSIGNED if status == _UNAUTHORIZED else b""
     headers = [(b"content-length", str(len(body)).encode()), (b"connection", b"close")]
     if body:
         headers.append((b"content-type", b"application/json"))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common.errors import PlanError, ProtocolError
+from common.errors import PlanError
 from common.messages.enrolment import Invitation, Proposal, load_handout
+from common.messages.handed_file import read_handed_file
 from common.runtime.storage import write_atomically
 from common.secagg.wire.roster import Roster, Waiver, read_roster, read_waiver
 from server.provision.office import Office
@@ -47,10 +48,7 @@ def install_roster(office: Office, path: Path) -> Roster:
     ProtocolError
         If the file cannot be read.
     """
-    try:
-        message = path.read_bytes()
-    except OSError as failure:
-        raise ProtocolError(f"{path}: cannot be read ({failure.strerror})") from None
+    message = read_handed_file(path)
     roster = _check_roster(office, message)
     write_atomically(office.roster_file, message)
     return roster
@@ -84,10 +82,7 @@ def install_waiver(office: Office, path: Path) -> Waiver:
     ProtocolError
         If the file cannot be read.
     """
-    try:
-        message = path.read_bytes()
-    except OSError as failure:
-        raise ProtocolError(f"{path}: cannot be read ({failure.strerror})") from None
+    message = read_handed_file(path)
     waiver = read_waiver(message, _read_signer(office), load_roster(office))
     write_atomically(office.folder / "waivers" / f"{waiver.number}.waiver", message)
     return waiver

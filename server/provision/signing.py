@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from common.errors import ProtocolError, StorageError
 from common.messages.enrolment import Proposal
+from common.messages.handed_file import read_handed_file
 from common.runtime.storage import make_private_folder, write_atomically
 from common.secagg.crypto.keys import decode_public_key, fingerprint
 from common.secagg.wire.messages import NO_DIGEST
@@ -98,7 +99,7 @@ class Authority:
             If the key cannot be read, or the waiver cannot be written.
         """
         key = self._load_key()
-        roster = read_roster(_read_contents(roster_file), key.public_key().public_bytes_raw())
+        roster = read_roster(read_handed_file(roster_file), key.public_key().public_bytes_raw())
         numbers = tuple(sorted(roster.find_by_name(name).id for name in consent.sites))
         absent = consent.phase is not None
         if not absent and len(numbers) != 1:
@@ -156,21 +157,13 @@ def read_public_key(path: Path) -> str:
     ProtocolError
         If the file cannot be read, or holds no key.
     """
+    content = read_handed_file(path)
     try:
-        text = path.read_text(encoding="ascii").strip()
+        text = content.decode("ascii").strip()
         decode_public_key(text)
-    except OSError as failure:
-        raise ProtocolError(f"{path}: cannot be read ({failure.strerror})") from None
     except (ValueError, ProtocolError):
         raise ProtocolError(f"{path}: is no authority's public key -> ask for authority.pub again") from None
     return text
-
-
-def _read_contents(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as failure:
-        raise ProtocolError(f"{path}: cannot be read ({failure.strerror})") from None
 
 
 def _key_file(folder: Path) -> Path:

@@ -90,6 +90,20 @@ def test_the_link_sees_no_sites_folder_and_the_engine_none_of_the_links():
     assert link["User"] != engine["User"]
 
 
+def test_a_link_that_was_taken_over_cannot_take_the_computer():
+    link, engine = settings_of("rhe-link@.service"), settings_of("rhe-engine@.service")
+    assert (link["TasksMax"], link["MemoryMax"]) == (["64"], ["4G"])
+    assert engine["TasksMax"] == ["1024"]
+
+
+def test_a_second_study_is_told_to_use_a_pair_of_users_of_its_own():
+    """Every instance of a unit has the same user: its folders are open to all of them."""
+    guide = (DEPLOY / "README.md").read_text()
+    for name in ("engine", "link"):
+        assert "%i" not in settings_of(f"rhe-{name}@.service")["User"][0]
+        assert re.search(rf"systemctl edit rhe-{name}@center2 .*User=rhe-{name}2 +Group=rhe-{name}2", guide)
+
+
 def test_both_units_name_one_socket():
     (engine,), (link,) = (settings_of(f"rhe-{name}@.service")["ExecStart"] for name in ("engine", "link"))
     assert engine.split()[-1] == link.split()[-1] == "/run/rhe/%i/engine.sock"

@@ -26,6 +26,7 @@ from pydicom.multival import MultiValue
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from common.errors import ScanError
+from common.runtime.regular_file import open_regular
 from common.types import Reals
 
 UNREADABLE = (
@@ -256,7 +257,7 @@ def open_instance(path: Path) -> Instance | None:
         If it is DICOM, and damaged.
     """
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             start = stream.read(_LONGEST_META)
             headless = start[128:132] != b"DICM"
             if headless and not _begins_with_tag(start):

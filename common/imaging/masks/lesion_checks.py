@@ -13,8 +13,9 @@ from common.errors import Finding, Level, ScanError
 from common.imaging.masks.labels import ICH, IVH
 from common.imaging.masks.lesion_parts import MaskPart, find_odd_parts
 from common.imaging.masks.mirrored import note_mirrored
+from common.imaging.masks.outside_tissue import is_mostly_tissue, note_outside_tissue, refuse_outside_tissue
 from common.imaging.masks.single_slice import note_single_slice
-from common.imaging.masks.surroundings import find_surroundings
+from common.imaging.masks.surroundings import find_surroundings, is_tissue
 from common.imaging.nearest import find_extent
 from common.imaging.scan import Hounsfield, Scan
 from common.types import Labels
@@ -81,12 +82,12 @@ def check_lesion(source: Path, voxels: Labels, scan: Scan) -> tuple[Finding, ...
 def _check_brightness(
     source: Path, voxels: Labels, scan: Scan, bounds: tuple[tuple[int, int], ...]
 ) -> Iterator[Finding]:
-    """Notes on the medians of ICH and IVH.
+    """Notes on the medians of ICH and IVH, and on what of them is no tissue.
 
     Raises
     ------
     ScanError
-        If the lesion, or the ICH alone, is darker or brighter than any blood.
+        If the lesion, or the ICH alone, is darker or brighter than any blood, or half of it is no tissue.
     """
     box = tuple(slice(first, last + 1) for first, last in bounds)
     marked = voxels[box][voxels[box] > 0]
@@ -99,6 +100,11 @@ def _check_brightness(
                 f"{source}: the median within the {name} is {median:.0f} HU, blood has {_LESION_HU[0]:g} to "
                 f"{_LESION_HU[1]:g} -> find the mask of this CT; check whether it is flipped or inverted"
             )
+    for name, values in (("lesion", hu), *by_label.items()):
+        if name != "IVH" and values.size:
+            refuse_outside_tissue(source, name, values)
+    for name in medians:
+        yield from note_outside_tissue(source, name, by_label[name])
     for name, median in medians.items():
         low, high = _TYPICAL_HU[name]
         if low <= median <= high:
@@ -116,7 +122,8 @@ def _check_brightness(
 
 def _note_brain(source: Path, hu: Hounsfield, around: Hounsfield) -> Iterator[Finding]:
     """A note if what is marked as ICH is no brighter than what lies around it."""
-    if not around.size or _has_bright_part(hu, around):
+    if not around.size or not is_mostly_tissue(hu) or _has_bright_part(hu, around):
+        # What is no tissue is a note of its own
         return
     what = (
         f"the ICH is no brighter than its surroundings: its median is {np.median(hu):.0f} HU, its brightest "
@@ -128,12 +135,15 @@ def _note_brain(source: Path, hu: Hounsfield, around: Hounsfield) -> Iterator[Fi
 
 
 def _has_bright_part(hu: Hounsfield, around: Hounsfield) -> bool:
-    return around.size > 0 and _find_upper(hu) >= _find_upper(around) + _CONTRAST_HU
+    """Whether blood, and no bone or metal, makes the brightest tenth brighter than the tissue around."""
+    if not around.size or not is_mostly_tissue(hu):
+        return False
+    return _find_upper(hu) >= _find_upper(around) + _CONTRAST_HU
 
 
 def _find_upper(hu: Hounsfield) -> float:
-    """Intensity that a tenth of the voxels exceeds."""
-    return float(np.percentile(hu, 90))
+    """Intensity that a tenth of those voxels exceeds that may be blood."""
+    return float(np.percentile(hu[is_tissue(hu)], 90))
 
 
 def _describe_parts(source: Path, parts: tuple[MaskPart, ...], slices: int) -> Iterator[Finding]:

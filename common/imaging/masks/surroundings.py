@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from common.imaging.scan import Hounsfield, Scan
-from common.types import Labels
+from common.types import Flags, Labels
 
 _MARGIN = 4
 _TISSUE_HU = (-20.0, 120.0)
@@ -27,4 +27,9 @@ def find_surroundings(voxels: Labels, scan: Scan, bounds: tuple[tuple[int, int],
     rows, columns = (slice(max(first - _MARGIN, 0), last + _MARGIN + 1) for first, last in in_plane)
     box = (slice(below, above + 1), rows, columns)
     hu = scan.voxels[box]
-    return np.asarray(hu[(voxels[box] == 0) & (hu > _TISSUE_HU[0]) & (hu < _TISSUE_HU[1])])
+    return np.asarray(hu[(voxels[box] == 0) & is_tissue(hu)])
+
+
+def is_tissue(hu: Hounsfield) -> Flags:
+    """Which voxels are soft tissue or blood: no air, fat, bone or metal."""
+    return np.asarray((hu >= _TISSUE_HU[0]) & (hu <= _TISSUE_HU[1]))

@@ -146,6 +146,31 @@ def test_a_table_with_some_image_columns_is_not_taken_for_one_without(tmp_path, 
     assert "not every scan and mask was read: the table has no column 'baseline_ct'" in note
 
 
+def test_rows_below_a_misspelt_heading_are_not_said_to_be_no_patients(tmp_path, progress):
+    folder = table_only_hospital(tmp_path / "north", "north", 30)
+    rows = read_cohort(folder)
+    write_cohort(folder, [{"agee" if key == "age" else key: row[key] for key in row} for row in rows])
+
+    summary = check_site(folder, progress, pixels=True).report().summary
+
+    of_headings = "30 rows in the table, none counted as a patient or usable because of its headings; "
+    assert summary.startswith(f"north: {of_headings}")
+    assert "0 patients" not in summary
+
+
+def test_a_table_that_is_refused_for_its_rows_or_cannot_be_read_says_so_in_the_summary(tmp_path, progress):
+    folder = table_only_hospital(tmp_path / "north", "north", 30)
+    write_cohort(folder, [row | {"age": 999} for row in read_cohort(folder)])
+
+    assert "30 rows in the table, none counted as a patient or usable because the table is refused" in (
+        check_site(folder, progress, pixels=False).report().summary
+    )
+    (folder / "cohort.csv").unlink()
+    assert "north: the table cannot be read: its rows were not counted; 1 refused" in (
+        check_site(folder, progress, pixels=False).report().summary
+    )
+
+
 def test_a_plan_of_networks_needs_the_images(tmp_path, progress, small_plan):
     folder = table_only_hospital(tmp_path / "north", "north", 30)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,20 @@ def test_every_series_is_listed_with_what_it_is(site):
 
 def test_files_that_are_no_series_are_counted(site):
     assert listing_of(site).left_out == {"DICOM of no series (damaged?)": 1, "not DICOM": 2}
+
+
+def test_what_is_no_file_is_never_opened_and_counted(site):
+    """Reading a pipe that nobody writes into waits for ever, and a device may have no end."""
+    before = listing_of(site).series
+    os.mkfifo(site / "dicom/p1/study/2/pipe")
+    os.mkfifo(site / "dicom/p2/ct.nii")
+    (site / "dicom/p2/device.dcm").symlink_to("/dev/zero")
+    (site / "dicom/p2/gone.dcm").symlink_to("nowhere")
+    listing = listing_of(site)
+    assert listing.series == before
+    assert listing.left_out["no file (a pipe, a socket or a device)"] == 3
+    assert listing.left_out["damaged or unreadable"] == 1
+    assert len(sort_by_series(site / "dicom/p2").series) == 2
 
 
 @pytest.mark.parametrize("part", ["", "dicom", "dicom/p2"])

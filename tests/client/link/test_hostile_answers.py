@@ -362,6 +362,24 @@ def test_json_is_bounded_before_it_is_read():
     assert read_small_object(b'{"a":' * 60 + b"1" + b"}" * 60, 10_000) == {}
 
 
+def test_being_let_in_and_out_again_makes_the_pauses_longer():
+    pauses: list[float] = []
+
+    class Clock(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            pauses.append(timeout)
+            return False
+
+    patience = Patience(lambda _: None, Clock())
+    for _ in range(4):
+        patience.connect(5)
+        patience.endure(LineError(Trouble.NOT_ENROLLED, "out"))
+    assert pauses[3] > 4 * pauses[0]
+    patience.relieve()
+    patience.endure(LineError(Trouble.NOT_ENROLLED, "out"))
+    assert pauses[4] < 2 * pauses[0]
+
+
 def collect(lines: Iterable[str]) -> list[str]:
     return [line for line in lines if "refused" in line]
 

@@ -189,14 +189,15 @@ def test_a_link_that_ends_by_itself_later_leaves_the_engine_alone(folder, began)
     try:
         supervisor.begin()
         calls(folder, "link", 1)
-        (folder / "link.says").write_text("out of memory\n")
-        (folder / "link.ends").touch()
         if began == "called":
             look_until(supervisor, lambda: "not connected" in lines[-1])
         supervisor._link.process.kill()
+        supervisor._link.process.wait()
+        (folder / "link.says").write_text("out of memory\n")
+        (folder / "link.ends").touch()
         look_until(supervisor, lambda: len(calls(folder, "link", 1)) >= 5)
         assert sum("the link ended: out of memory" in line for line in lines) == 1
-        assert supervisor._pauses._pause_s >= 16 * supervise._PAUSE_S
+        assert supervisor._pauses._pause_s >= 8 * supervise._PAUSE_S
         assert len(calls(folder, "engine", 1)) == 1
         assert supervisor._engine.running
         (folder / "link.ends").unlink()

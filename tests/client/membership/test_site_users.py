@@ -11,7 +11,8 @@ from sites.passable import make_passable_folder
 
 from client.membership.link_folder import LinkFolder
 from client.membership.membership import MEETING_PLACE, Membership, join_study
-from client.membership.site_users import SiteUsers, choose_users, refuse_open_files
+from client.membership.site_users import LinkSide, SiteUsers, choose_users, refuse_open_files
+from client.membership.vouching import refuse_unvouched_link
 from common.errors import SiteError
 from common.messages.enrolment import SiteCard, load_handout
 from common.plan.message_size import largest_message
@@ -95,6 +96,23 @@ def test_each_of_two_users_owns_its_folder_alone(site, invitation):
     for user, closed in ((LINK, member.state), (ENGINE, member.link.root)):
         with act_as(user), pytest.raises(PermissionError):
             list(closed.iterdir())
+
+
+@as_root
+def test_init_writes_what_a_start_by_root_asks_for(site, invitation):
+    member = join_study(site, site / ".rhe", invitation, users=TWO)
+    refuse_unvouched_link(member.users, member.state, member.link.root)
+
+
+@as_root
+def test_what_the_state_says_of_the_link_makes_root_make_no_folder(site, tmp_path, invitation):
+    """The engine's user writes there; the next init, as root, would make the folder for the link's user."""
+    join_study(site, site / ".rhe", invitation, users=TWO)
+    with act_as(ENGINE):
+        LinkSide(uid=LINK.uid, folder=str(tmp_path / "planted")).save(site / ".rhe")
+    with pytest.raises(SiteError, match="--link-state"):
+        join_study(site, site / ".rhe", invitation, users=TWO)
+    assert not (tmp_path / "planted").exists()
 
 
 @as_root

@@ -15,11 +15,13 @@ from sites.tables import Habits, table_only_hospital
 from client.engine import open_engine
 from client.release.audit import make_audit_tables
 from client.release.ledger import Departure, Ledger
+from common.errors import ProtocolError
 from common.messages.headers import Operation, RequestHeader
 from common.messages.protocol import Request, decode_reply, encode_request
 from common.plan.matrix import TABLE_PARTS
 from common.plan.study import StudyPlan
 from common.plan.variables import DESCRIBED
+from common.secagg.wire.frames import MessageKind, pack
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PLAN = StudyPlan.model_validate(
@@ -84,6 +86,25 @@ def test_refusals_without_end_fill_neither_ledger_nor_log(engine, caplog, monkey
     console = Console(file=io.StringIO(), width=200)
     console.print(*make_audit_tables(engine.ledger.read_lines()))
     assert re.search(r"E_CONTEXT\W+31\b", console.file.getvalue())
+
+
+def test_a_masked_question_that_nobody_signed_does_not_reach_the_protocol(engine):
+    """Which keeps a line of its own about each refusal."""
+    reached = []
+
+    class Protocol:
+        def handle(self, message):
+            reached.append(message)
+            raise ProtocolError("it came")
+
+    vars(engine)["_hidden"] = Protocol()
+    forger = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    for key, code in ((forger, "E_COORD_SIG"), (KEY, "E_CONTEXT")):
+        message = pack(MessageKind.ITERATE, b"{}", key)
+        assert decode_reply(engine.handle(message)).header.code == code
+    assert reached == [message]
+    assert decode_reply(engine.handle(message[:20])).header.code == "E_CONTEXT"
+    assert reached == [message]
 
 
 def test_nothing_leaves_when_the_ledger_cannot_be_kept(engine):

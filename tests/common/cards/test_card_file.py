@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 
 import pytest
 
 from common.cards.card_file import load_card
-from common.errors import ModelError
+from common.errors import ModelError, StorageError
 
 
 @pytest.mark.parametrize("spelling", [b'"\\ud800"', b'"\xed\xa0\x80"', b'{"\\udfff": 1}'])
@@ -34,3 +35,10 @@ def test_a_card_nested_without_end_is_refused(tmp_path):
 
     with pytest.raises(ModelError, match="truncated or no JSON"):
         load_card(path)
+
+
+def test_nobody_waits_for_a_pipe_in_place_of_a_card(tmp_path):
+    os.mkfifo(tmp_path / "model.json")
+
+    with pytest.raises(StorageError, match=r"cannot be read \(it is no file\)"):
+        load_card(tmp_path / "model.json")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
+import os
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -14,8 +16,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from common.errors import PlanError, ProtocolError
-from common.messages.enrolment import Invitation, SiteCard, load_handout
+from common.messages.enrolment import Invitation, Proposal, SiteCard, load_handout
 from common.plan.study import StudyPlan
+from common.runtime.accounts import account_of
 from common.secagg.crypto.keys import fingerprint
 from common.secagg.wire.roster import Identity, make_card, read_card
 from server.provision.authority import create_authority
@@ -147,3 +150,26 @@ def test_a_truncated_or_exchanged_file_is_refused(tmp_path, card):
         load_handout(path, SiteCard)
     with pytest.raises(ProtocolError, match="no such file"):
         load_handout(tmp_path / "absent", SiteCard)
+
+
+@pytest.mark.parametrize("kind", [Invitation, SiteCard, Proposal])
+def test_nobody_waits_for_a_pipe_or_reads_a_device_in_place_of_a_handout(tmp_path, kind):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    for name in ("pipe", "device"):
+        with pytest.raises(
+            ProtocolError, match=rf"{name}: cannot be read \(it is no file\) -> give the file"
+        ):
+            load_handout(tmp_path / name, kind)
+
+
+def test_a_handout_that_is_closed_to_this_user_names_the_user_and_what_to_do(tmp_path, card, monkeypatch):
+    card.save(tmp_path / "A.card")
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("common.messages.handed_file.read_regular", refuse)
+    user = account_of(os.geteuid()).name
+    with pytest.raises(ProtocolError, match=rf"A.card: user {user} may not read it.* -> .*chmod a\+r A.card"):
+        load_handout(tmp_path / "A.card", SiteCard)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pathlib
+import os
 import pickle
 
 import pytest
@@ -316,12 +316,14 @@ def test_networks_without_published_weights_are_refused(tmp_path):
 def test_an_unreadable_file_is_a_matter_of_storage(tmp_path, monkeypatch):
     path = publish({"a": torch.zeros(3)}, "resnet18", tmp_path)
 
-    read = pathlib.Path.read_bytes
+    def break_off(_):
+        raise OSError(5, "Input/output error")
 
-    def broken(self):
-        if self == path:
-            raise OSError(5, "Input/output error")
-        return read(self)
-
-    monkeypatch.setattr(pathlib.Path, "read_bytes", broken)
+    monkeypatch.setattr("common.models.pretrained.read_regular", break_off)
     refused(path, "cannot be read: Input/output error", StorageError)
+
+
+def test_nobody_waits_for_a_pipe_among_the_published_files(tmp_path):
+    path = tmp_path / "resnet18-01234567.pth"
+    os.mkfifo(path)
+    refused(tmp_path, "cannot be read: it is no file", StorageError)

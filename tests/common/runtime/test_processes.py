@@ -60,6 +60,47 @@ def test_who_keeps_a_log_holds_no_terminal_of_this_process(tmp_path):
         stop_child(child)
 
 
+def test_a_killed_keeper_of_a_log_costs_the_child_nothing(tmp_path):
+    words = (
+        "import itertools, time\nfor n in itertools.count(): print('word', n, flush=True); time.sleep(0.01)"
+    )
+    child = start_child("a", [sys.executable, "-c", words], log=tmp_path / "a.log")
+    try:
+        for _ in range(2):
+            wait_for(child, "word")
+            killed = child.keeper.pid
+            os.kill(killed, signal.SIGKILL)
+            deadline = time.monotonic() + 10
+            while child.keeper.pid == killed and child.running and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert child.running
+            before = child.tail().count("\n")
+            while child.tail().count("\n") <= before and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert child.tail().count("\n") > before
+        assert child.running
+    finally:
+        stop_child(child)
+    assert child.keeper.is_complete
+
+
+def test_last_words_outlive_a_keeper_that_dies_before(tmp_path):
+    child = start_child("a", [sys.executable, "-c", "input(); print('last')"], log=tmp_path / "a.log")
+    os.kill(child.keeper.pid, signal.SIGKILL)
+    child.process.wait(20)
+    assert "EOFError" in child.tail()
+    assert child.keeper.is_complete
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_who_keeps_a_log_gains_no_rights(tmp_path):
+    child = start_child("a", SLEEP, log=tmp_path / "a.log")
+    try:
+        assert "NoNewPrivs:\t1" in (Path("/proc") / str(child.keeper.pid) / "status").read_text()
+    finally:
+        stop_child(child)
+
+
 @pytest.mark.skipif(
     not sys.platform.startswith("linux") or os.geteuid() != 0,
     reason="only Linux takes a network away, for root",

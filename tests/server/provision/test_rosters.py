@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import stat
@@ -235,6 +236,21 @@ def test_a_roster_that_somebody_else_signed_is_refused_by_coordinator_and_site(j
         assert "E_ROSTER_SIG" in found.stderr
 
 
+def test_nobody_waits_for_a_pipe_in_place_of_a_roster_or_a_waiver(joined, tmp_path):
+    joined.sign()
+    done("rhe-client", "approve", joined.site("a"), "--yes", "--roster", joined.signed)
+    os.mkfifo(tmp_path / "pipe")
+    for command in (
+        ("rhe-client", "approve", joined.site("a"), "--yes", "--roster"),
+        ("rhe-client", "waive", joined.site("a"), "--yes"),
+        ("rhe-server", "roster", joined.office, "--signed"),
+        ("rhe-authority", "waive", joined.authority, "--yes", "--site", "a", "--roster"),
+    ):
+        found = run_command(*command, tmp_path / "pipe")
+        assert found.returncode == 18
+        assert "pipe: cannot be read (it is no file) -> give the file" in found.stderr
+
+
 def test_an_earlier_roster_is_refused_and_the_same_is_approved_again(joined):
     joined.sign()
     first = joined.signed.read_bytes()
@@ -284,7 +300,7 @@ def test_what_is_no_public_key_is_told(tmp_path, study):
 
     assert (wrong.returncode, missing.returncode) == (18, 18)
     assert "no authority's public key" in wrong.stderr
-    assert "cannot be read" in missing.stderr
+    assert "no such file" in missing.stderr
 
 
 def test_an_authority_is_never_overwritten(study):

@@ -94,6 +94,60 @@ def test_a_dark_hematoma_with_clots_is_for_information(scan):
     assert note.what.endswith("its brightest tenth has 70, that around it 32")
 
 
+def replace_share(scan, share, hu) -> None:
+    """So much of the hematoma gets other values, which alternate."""
+    lesion = scan.voxels[4:7, 50:60, 50:60].ravel()
+    count = round(share * lesion.size)
+    lesion[:count] = np.resize(hu, count)
+    scan.voxels[4:7, 50:60, 50:60] = lesion.reshape(3, 10, 10)
+
+
+@pytest.mark.parametrize(
+    ("share", "hu"), [(0.1, [900]), (0.35, [-1000, 900]), (0.45, [-1000, 900]), (0.3, [-60])]
+)
+@pytest.mark.parametrize("median", [32, 42, 65])
+def test_a_mask_partly_in_air_fat_or_bone_is_to_be_looked_at(scan, share, hu, median):
+    """Bone is not the bright part of a dark hematoma, and no median tells that a mask was shifted."""
+    scan.voxels[4:7, 50:60, 50:60] = median
+    replace_share(scan, share, hu)
+    notes = check_lesion(MASK, mark(), scan)
+    assert {note.level for note in notes} == {Level.LOOK}
+    assert notes[0].what.startswith("of the ICH's voxels ")
+    assert "no brighter than" not in " ".join(note.what for note in notes)
+
+
+def test_a_mask_half_in_air_and_bone_is_refused(scan):
+    replace_share(scan, 0.5, [-1000, 900])
+    with pytest.raises(ScanError, match=r"25% are air or fat .* 25% bone.* half or more -> find the mask of"):
+        check_lesion(MASK, mark(), scan)
+
+
+@pytest.mark.parametrize(
+    ("share", "hu", "levels"),
+    [(0.05, [500], []), (0.15, [3000], [Level.LOOK]), (0.4, [400], [Level.LOOK]), (0.3, [140], [])],
+    ids=["specks of calcium", "drain", "calcified", "inner table"],
+)
+def test_calcification_drain_and_partial_volume_are_not_refused(scan, share, hu, levels):
+    replace_share(scan, share, hu)
+    assert [note.level for note in check_lesion(MASK, mark(), scan)] == levels
+
+
+def test_a_dark_hematoma_is_not_bright_by_what_is_brighter_than_blood(scan):
+    """Partial volume of bone, for instance."""
+    scan.voxels[4:7, 50:60, 50:60] = 30
+    replace_share(scan, 0.15, [140])
+    (note,) = check_lesion(MASK, mark(), scan)
+    assert note.level is Level.LOOK
+
+
+@pytest.mark.parametrize("hu", [-20, -400, 140, 900])
+def test_an_ivh_outside_of_tissue_is_to_be_looked_at_and_refuses_nobody(scan, hu):
+    ivh = np.s_[5, 62:66, 50:55]
+    scan.voxels[ivh] = hu
+    notes = check_lesion(MASK, mark(ivh, label=2), scan)
+    assert {note.level for note in notes} == {Level.LOOK}
+
+
 @pytest.mark.parametrize(("hu", "noted"), [(6, True), (25, False), (60, False)])
 def test_blood_in_the_ventricles_may_be_diluted_but_not_be_csf(scan, hu, noted):
     ivh = np.s_[5, 62:70, 50:60]
@@ -103,11 +157,11 @@ def test_blood_in_the_ventricles_may_be_diluted_but_not_be_csf(scan, hu, noted):
 
 
 def test_specks_far_away_and_strokes_in_air_are_named_with_their_slice(scan):
-    far, in_air = np.s_[9, 90:92, 90], np.s_[1, 20:60, 2]
+    far, in_air = np.s_[9, 90:92, 90], np.s_[1, 20:35, 2]
     (note,) = check_lesion(MASK, mark(far, in_air), scan)
     assert note.level is Level.LOOK
     assert note.what.startswith(
-        "2 specks apart from the lesion: 0.200 ml in slice 2 of 12 from below, in air"
+        "2 specks apart from the lesion: 0.075 ml in slice 2 of 12 from below, in air"
     )
     assert "0.010 ml in slice 10 of 12 from below, 4" in note.what
     assert "mm from the lesion (32 HU)" in note.what
