@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Protocol
 
 import httpx
@@ -61,7 +62,8 @@ class BoundedSender:
         self.timeout_s: float | None = None
         # A proxy of the environment leads to other hosts than this one
         is_far = not address.startswith(("127.", "localhost:", "[::1]:"))
-        self._http = httpx.Client(verify=tls, follow_redirects=False, trust_env=is_far)
+        nowhere = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        self._http = httpx.Client(verify=tls, follow_redirects=False, trust_env=is_far, cookies=nowhere)
 
     def close(self) -> None:
         """Close the connections."""

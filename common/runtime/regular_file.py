@@ -19,13 +19,14 @@ def open_regular(path: Path) -> BinaryIO:
     """
     # A device is not even opened; a pipe that takes the file's place meanwhile is opened without waiting
     _require_regular(path.stat())
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    # pydicom opens the file again by the stream's name, which a descriptor has not
+    stream = open(path, "rb", opener=_open_at_once)  # noqa: SIM115 - closed below, or by whoever asked
     try:
-        _require_regular(os.fstat(handle))
-        return os.fdopen(handle, "rb")
+        _require_regular(os.fstat(stream.fileno()))
     except OSError:
-        os.close(handle)
+        stream.close()
         raise
+    return stream
 
 
 def read_regular(path: Path) -> bytes:
@@ -38,6 +39,10 @@ def read_regular(path: Path) -> bytes:
     """
     with open_regular(path) as stream:
         return stream.read()
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _require_regular(status: os.stat_result) -> None:

@@ -275,7 +275,7 @@ def test_work_waits_for_a_place_before_its_thread_is_begun():
     beside, ending = SideBySide(2), threading.Event()
     before = threading.active_count()
     waiting = threading.Thread(
-        target=lambda: list(beside.map_in_order(lambda _: ending.wait(10.0), range(50))), daemon=True
+        target=lambda: [beside.begin(lambda: ending.wait(10.0)) for _ in range(50)], daemon=True
     )
     waiting.start()
     time.sleep(0.05)

@@ -243,7 +243,7 @@ def _json(code: int) -> bytes:
         (answer(500, JSON, b"[" * 60_000), Trouble.COORDINATOR, "its log"),
         (answer(500, JSON, b"[" * 3_000), Trouble.COORDINATOR, "its log"),
         (answer(500, JSON, b'{"code":' + b"9" * 4_000 + b"}"), Trouble.COORDINATOR, "its log"),
-        (answer(500, JSON, b'{"code": 1001,' + b" " * 5_000 + b"}"), Trouble.COORDINATOR, "its log"),
+        (answer(500, JSON, b'{"code": 1001' + b" " * 5_000 + b"}"), Trouble.COORDINATOR, "its log"),
         (answer(401, f"{JSON}date: Mon, 01 Jan {'9' * 20} 00:00:00 GMT\r\n"), Trouble.NOT_ENROLLED, "card"),
         (answer(401, f"{JSON}date: Mon, 01 Jan 2026 0:0:0 +{'9' * 20}\r\n"), Trouble.NOT_ENROLLED, "card"),
         (answer(401, f"{JSON}date: Xxx, 99 Xxx 0000 99:99:99 GMT\r\n"), Trouble.NOT_ENROLLED, "card"),

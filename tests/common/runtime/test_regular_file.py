@@ -18,6 +18,8 @@ def count_open_files() -> int:
 def test_a_file_is_read_also_through_a_link(tmp_path):
     (tmp_path / "file").write_bytes(b"content")
     (tmp_path / "link").symlink_to("file")
+    with open_regular(tmp_path / "file") as stream:
+        assert stream.name == str(tmp_path / "file")  # by which pydicom opens it again
     assert read_regular(tmp_path / "link") == read_regular(tmp_path / "file") == b"content"
 
 
