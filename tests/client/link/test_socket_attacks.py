@@ -168,7 +168,7 @@ def test_a_flood_costs_neither_the_question_nor_memory_nor_the_log(tmp_path, cap
         threads, before = threading.active_count(), psutil.Process().memory_info().rss
         connections = [connect(path) for _ in range(100)]
         assert {read_to_end(connection) for connection in connections} == {header(Word.BUSY.value, 0)}
-        assert threading.active_count() == threads
+        assert threading.active_count() <= threads  # others may end meanwhile
         assert psutil.Process().memory_info().rss - before < 16 * 2**20
         for connection in connections:
             connection.close()
