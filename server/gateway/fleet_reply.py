@@ -23,7 +23,7 @@ _LONGEST = 128
 def is_own_reply(body: bytes) -> bool:
     """Whether the body of push-messages holds one reply, from the node that signs, to the coordinator."""
     from flwr.proto.fleet_pb2 import PushMessagesRequest
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # ships no annotations
+    from google.protobuf.message import DecodeError
 
     try:
         request = PushMessagesRequest.FromString(body)
