@@ -20,7 +20,8 @@ def test_rows_that_are_refused_are_counted_with_the_scans_that_are():
         Patient(name, row, None, None, None, None, complete | {"age": age})
         for row, (name, age) in enumerate(ages.items(), start=2)
     ]
-    rejected = [RejectedRow(row, "", (Finding(f"t.csv, row {row}", "bad"),)) for row in (6, 7)]
+    nobody = Patient("", 0, None, None, None, None, {})
+    rejected = [RejectedRow(row, "", (Finding(f"t.csv, row {row}", "bad"),), nobody) for row in (6, 7)]
     flow = apply_exclusions(CohortTable(Path("t.csv"), tuple(patients), rejected=tuple(rejected)))
     cases = [SimpleNamespace(positive=name == "a", part="test") for name in ("a", "b")]
 

@@ -263,6 +263,13 @@ def same(one, other):
     )
 
 
+def repeat_each_other(features):
+    """Whether some feature is a linear function of others."""
+    centred = features - features.mean(axis=1, keepdims=True)
+    varying = centred[centred.any(axis=1)]
+    return np.linalg.matrix_rank(varying) < len(varying)
+
+
 @pytest.mark.parametrize("name", STATISTICS)
 @settings(max_examples=15, deadline=None)
 @given(st.data())
@@ -270,6 +277,8 @@ def test_split_changes_nothing(name, data):
     patients = data.draw(PATIENTS_ANY)
     spread = [patients.at(rows) for rows in data.draw(sites(patients))]
     assume(patients.features.std() > 0)
+    # Of features that repeat each other the LASSO may keep any: its minimum is no single point
+    assume(name != "lasso" or not repeat_each_other(patients.features))
 
     assert same(STATISTICS[name](spread), STATISTICS[name]([patients]))
 
