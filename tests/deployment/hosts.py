@@ -223,6 +223,22 @@ class Host:
         listed: dict[int, tuple[int, list[str]]] = self.perform("root", list_processes)
         return listed
 
+    def find_process(self, command: Sequence[str], timeout_s: float = 20.0) -> int:
+        """Identifier of the process that runs this command, as soon as it has begun to.
+
+        Raises
+        ------
+        LateError
+            If none does in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            for number, (_, words) in self.list_processes().items():
+                if words == list(command):
+                    return number
+            time.sleep(0.1)
+        raise LateError(f"no process runs {command}")
+
     def close(self) -> None:
         """End the host and everything in it."""
         os.kill(self.first, signal.SIGKILL)

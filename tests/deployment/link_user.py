@@ -171,7 +171,7 @@ def _attack_own(federation: Federation, attack: Callable[[int], list[str]]) -> S
     site = federation.sites["a"]
     victim = site.host.start(site.link_user, ["sleep", "30"])
     try:
-        number = next(n for n, (_, words) in site.host.list_processes().items() if words == ["sleep", "30"])
+        number = site.host.find_process(["sleep", "30"])
         done = site.host.perform(site.link_user, attack, number)
     finally:
         victim.stop()

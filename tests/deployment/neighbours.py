@@ -82,7 +82,7 @@ def control_processes(federation: Federation) -> Seen:
     host = federation.coordinator
     victim = host.start(COORDINATOR, ["sleep", "31"])
     try:
-        number = next(n for n, (_, words) in host.list_processes().items() if words == ["sleep", "31"])
+        number = host.find_process(["sleep", "31"])
         done = host.perform(COORDINATOR, attack_processes, [number])
     finally:
         victim.stop()
