@@ -193,6 +193,17 @@ def run_study(
     print(out / "report.html")
 
 
+@app.command("certify")
+def renew_server_certificate(folder: StudyFolder) -> None:
+    """Make a new server certificate, before or after the old one expires; hospitals notice nothing."""
+    from server.provision.office import open_office, renew_certificate
+
+    office = open_office(folder)
+    office.insist_own()
+    renew_certificate(office)
+    print(f"{office.certificate} is new; a running nginx takes it within a second")
+
+
 @app.command("report")
 def write_report_page(
     results: Annotated[Path, typer.Argument(help="A study's results.json.")],

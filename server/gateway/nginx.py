@@ -134,7 +134,9 @@ class NginxGateway:
         """
         port = self._office.settings.port
         deadline = time.monotonic() + _START_S
-        while not _is_answering(self._office):
+        while (trouble := _find_trouble(self._office)) is not None:
+            if trouble:
+                raise ExchangeError(trouble)
             if not child.running:
                 reason = _find_reason(child.tail())
                 raise ExchangeError(
@@ -233,17 +235,22 @@ def _search_nginx() -> str | None:
     return shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", os.defpath), *_PLACES]))
 
 
-def _is_answering(office: Office) -> bool:
-    """Whether something with this study's certificate answers, whatever it says."""
+def _find_trouble(office: Office) -> str | None:
+    """None if something with this study's certificate answers; else why it never will, or ""."""
     context = ssl.create_default_context(cafile=str(office.authority))
     connection = http.client.HTTPSConnection(LOOPBACK, office.settings.port, timeout=2.0, context=context)
     try:
         connection.request("GET", "/health")
         connection.getresponse()
+    except ssl.SSLCertVerificationError as failure:
+        return (
+            f"{office.certificate}: hospitals will not accept this certificate ({failure.verify_message}) -> "
+            f"rhe-server certify {office.folder}"
+        )
     except (OSError, http.client.HTTPException):
-        return False
+        return ""
     else:
-        return True
+        return None
     finally:
         connection.close()
 

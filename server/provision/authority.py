@@ -10,7 +10,12 @@ from datetime import UTC, datetime, timedelta
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _LIFETIME = timedelta(days=5 * 365)
@@ -72,6 +77,20 @@ def create_authority(study: str) -> CertifiedKey:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
     return CertifiedKey(builder.sign(key, hashes.SHA384()), key)
+
+
+def load_certified_key(certificate_pem: bytes, key_pem: bytes) -> CertifiedKey:
+    """A certificate and its key as they lie on the disk.
+
+    Raises
+    ------
+    ValueError
+        If they are none, or the key is of another kind.
+    """
+    key = load_pem_private_key(key_pem, password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ValueError("no key of an elliptic curve")  # noqa: TRY004 - what a file holds
+    return CertifiedKey(x509.load_pem_x509_certificate(certificate_pem), key)
 
 
 def issue_server_certificate(authority: CertifiedKey, hosts: Sequence[str]) -> CertifiedKey:

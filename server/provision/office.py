@@ -26,7 +26,12 @@ from common.runtime.processes import LOOPBACK
 from common.runtime.settings_file import Section, load_settings
 from common.runtime.sockets import shorten_socket_path
 from common.runtime.storage import make_private_folder, write_atomically
-from server.provision.authority import create_authority, issue_server_certificate
+from server.provision.authority import (
+    CertifiedKey,
+    create_authority,
+    issue_server_certificate,
+    load_certified_key,
+)
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
@@ -257,6 +262,22 @@ def create_office(folder: Path, plan_file: Path, settings: OfficeSettings, signe
     return office
 
 
+def renew_certificate(office: Office) -> None:
+    """A new server certificate for the office's host, from the study's authority, in place of the old one.
+
+    Raises
+    ------
+    StorageError
+        If the authority's key cannot be read, or nothing can be written.
+    """
+    path = office.folder / "tls" / "authority.key"
+    try:
+        authority = load_certified_key(office.authority.read_bytes(), path.read_bytes())
+    except (OSError, ValueError) as failure:
+        raise StorageError(f"{path}: the authority's key cannot be read ({failure}) -> restore it") from None
+    _write_server_certificate(office, authority)
+
+
 def open_office(folder: Path) -> Office:
     """The coordinator's folder that `create_office` made.
 
@@ -287,8 +308,12 @@ def _make_secrets(office: Office) -> None:
     key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     write_atomically(_coordinator_key(office.folder), key, private=True)
     authority = create_authority(office.plan.name)
-    server = issue_server_certificate(authority, sorted({office.settings.host, "localhost", LOOPBACK}))
     write_atomically(office.folder / "tls" / "authority.key", authority.key_pem, private=True)
     write_atomically(office.authority, authority.certificate_pem)
+    _write_server_certificate(office, authority)
+
+
+def _write_server_certificate(office: Office, authority: CertifiedKey) -> None:
+    server = issue_server_certificate(authority, sorted({office.settings.host, "localhost", LOOPBACK}))
     write_atomically(office.certificate_key, server.key_pem, private=True)
     write_atomically(office.certificate, server.certificate_pem)

@@ -38,7 +38,7 @@ from server.gateway.modes import GatewayMode, open_gateway
 from server.gateway.nginx import NginxGateway, run_nginx
 from server.gateway.nginx_configuration import locate_nginx_files, write_external_configuration
 from server.provision.authority import CertifiedKey, create_authority, issue_server_certificate
-from server.provision.office import Office, OfficeSettings, create_office
+from server.provision.office import Office, OfficeSettings, create_office, renew_certificate
 
 pytestmark = pytest.mark.skipif(
     not nginx_process.is_installed(), reason="nginx is not installed: apt install nginx-light"
@@ -582,6 +582,21 @@ def test_a_configuration_that_nginx_refuses_is_told(tmp_path):
     with pytest.raises(ExchangeError, match=r"nginx refuses .*nginx.conf: .*key"), run_nginx(office):
         pass
     with pytest.raises(StorageError, match="client-authority"), run_nginx(office, tmp_path / "nothing"):
+        pass
+
+
+def test_an_expired_certificate_is_told_with_the_command_that_renews_it(tmp_path, monkeypatch):
+    office = make_office(tmp_path, find_free_port())
+    with monkeypatch.context() as patch:
+        patch.setattr("server.provision.authority._LIFETIME", timedelta(hours=-1))
+        renew_certificate(office)
+    with (
+        pytest.raises(ExchangeError, match=r"will not accept .*expired.* -> rhe-server certify"),
+        open_gateway(office, GatewayMode.NGINX),
+    ):
+        pass
+    renew_certificate(office)
+    with open_gateway(office, GatewayMode.NGINX):
         pass
 
 

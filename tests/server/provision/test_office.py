@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from common.errors import PlanError, ProtocolError, StorageError
 from common.messages.enrolment import Invitation, SiteCard, load_handout
 from common.plan.study import StudyPlan
 from server.provision.authority import create_authority, issue_server_certificate
-from server.provision.office import OfficeSettings, create_office, open_office
+from server.provision.office import OfficeSettings, create_office, open_office, renew_certificate
 
 PLAN_TEXT = """
 name = "A study"
@@ -118,6 +118,25 @@ def test_the_folder_is_opened_as_it_was_founded(office):
     assert open_office(office.folder).settings.port == office.settings.port
     moved.keep_settings()
     assert open_office(office.folder).settings.port == 9000
+
+
+def test_a_new_server_certificate_is_of_the_same_authority(office):
+    old = office.certificate.read_bytes()
+    renew_certificate(office)
+    new = x509.load_pem_x509_certificate(office.certificate.read_bytes())
+    authority = x509.load_pem_x509_certificate(office.authority.read_bytes())
+    new.verify_directly_issued_by(authority)
+    assert office.certificate.read_bytes() != old
+    key = load_pem_private_key(office.certificate_key.read_bytes(), password=None)
+    assert key.public_key() == new.public_key()
+
+
+def test_without_the_authority_s_key_no_certificate_is_made(office):
+    (office.folder / "tls" / "authority.key").write_text("damaged")
+    old = office.certificate.read_bytes()
+    with pytest.raises(StorageError, match="authority's key cannot be read"):
+        renew_certificate(office)
+    assert office.certificate.read_bytes() == old
 
 
 def test_another_user_s_folder_is_not_worked_in(office, monkeypatch):
