@@ -77,7 +77,7 @@ class Patience:
                 self.say(format_refused(error.trouble, str(error)))
             pause_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2.0 ** min(self._failures - 1, 10))
         # Spread, so that all sites do not come back in one moment
-        if self.ending.wait(pause_s * random.uniform(0.8, 1.2)):  # noqa: S311
+        if self.ending.wait(pause_s * _SPREAD.uniform(0.8, 1.2)):
             raise _EndedError
 
     def outlast(self, work: Callable[[], AnyReturn]) -> AnyReturn:
@@ -280,7 +280,7 @@ def _keep_alive(line: FleetLine, session: SessionFile, patience: Patience) -> It
 
     def beat() -> None:
         pause_s = _BEAT_S
-        while not ending.wait(pause_s * random.uniform(0.8, 1.0)):  # noqa: S311 - spread, as above
+        while not ending.wait(pause_s * _SPREAD.uniform(0.8, 1.0)):
             with beating:
                 is_heard = ending.is_set() or reach(line.beat)
             pause_s = _BEAT_S if is_heard else _NEXT_TRY_S
