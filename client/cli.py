@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from common.runtime.terminal import Terminal, insist_on_consent
-
-if TYPE_CHECKING:
-    from client.membership.membership import Membership
 
 app = Terminal(
     "rhe-client",
@@ -51,12 +48,13 @@ def init(
 ) -> None:
     """Join a study: make this site's key and the card to send back."""
     from client.membership.membership import join_study
+    from client.membership.places import place_state
     from client.membership.site_users import choose_users
     from common.runtime.accounts import act_as
 
     users = choose_users(engine_user, link_user, same_user=same_user)
     chosen = None if link_state is None else link_state.absolute()
-    member = join_study(folder, _choose_state(folder, state).absolute(), invitation, chosen, users)
+    member = join_study(folder, place_state(folder, state), invitation, chosen, users)
     from common.messages.enrolment import SiteCard, load_handout
 
     with act_as(users.engine):
@@ -80,10 +78,11 @@ def approve(
     state: StateFolder = None,
 ) -> None:
     """Show in plain words what leaves this hospital under the plan, and ask for approval."""
+    from client.membership.places import find_member
     from client.membership.roster import approve_plan, read_offered_roster
     from client.release.approval_text import describe_plan, describe_roster
 
-    member = _find_member(folder, state)
+    member = find_member(folder, state)
     plan = member.invitation.study_plan()
     offered = read_offered_roster(member, roster)
     print(describe_plan(plan, member.settings))
@@ -114,8 +113,9 @@ def start(
 ) -> None:
     """Connect to the study and answer its requests, until Ctrl-C; as root, as the site's two users."""
     from client.link.supervise import keep_site
+    from client.membership.places import place_member
 
-    member = _place_member(folder, state, link_state)
+    member = place_member(folder, state, link_state)
     keep_site(member, address, lambda line: print(line, flush=True), same_user=same_user)
 
 
@@ -131,6 +131,9 @@ def engine(
     from rich.progress import Progress
 
     from client.link.service import listen, wait_forever
+    from client.link.upkeep import keep_tidy, sweep_site
+    from client.membership.places import find_member
+    from client.release.ledger import Ledger
     from common.plan.message_size import largest_message
     from common.runtime.accounts import close_to_others
 
@@ -138,7 +141,9 @@ def engine(
     # Every file is written completely or not at all, so the engine need not finish a training before it ends.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    member = _find_member(folder, state)
+    member = find_member(folder, state)
+    # First of all: what a study left is erased also where the site may answer no more
+    sweep_site(member, Ledger(member.ledger))
     plan, users = member.read_approved_plan(), member.users
     from client.engine import open_engine
     from client.membership.roster import make_hiding_party
@@ -148,7 +153,10 @@ def engine(
     )
     opened.party = make_hiding_party(member)
     opened.users = "two users" if users.are_two else "one user"
-    with listen(opened.handle, socket or member.socket, largest_message(plan), users.link):
+    with (
+        keep_tidy(opened.handle, lambda: sweep_site(member, opened.ledger)) as answer,
+        listen(answer, socket or member.socket, largest_message(plan), users.link),
+    ):
         wait_forever()
 
 
@@ -200,11 +208,12 @@ def check(
     """List what is refused, what to look at and what to know; exit code 0 if nothing is refused."""
     from client.cohort.check import check_site
     from client.cohort.finding_report import list_lines, list_table_lines
+    from client.membership.places import find_member
     from common.errors import SiteError
     from common.plan.study import load_plan
     from common.runtime.terminal import make_progress_bar
 
-    study, member = load_plan(plan) if plan else None, _find_member(folder, state)
+    study, member = load_plan(plan) if plan else None, find_member(folder, state)
     if study is None and member.has_joined:
         study = member.invitation.study_plan()
     with make_progress_bar() as progress:
@@ -258,14 +267,15 @@ def prepare(
     from client.cohort.finding_report import list_lines
     from client.cohort.prepare import prepare_site, refuse_breaches
     from client.cohort.site_files import write_refusals, write_site_files
+    from client.membership.places import find_member, find_state
     from client.membership.salvage import salvage_site
     from common.errors import CohortError, SiteError
     from common.plan.study import load_plan
     from common.runtime.storage import make_private_folder
     from common.runtime.terminal import make_progress_bar
 
-    root = make_private_folder(_find_state(folder, state))
-    study = load_plan(plan) if plan else _find_member(folder, state).invitation.study_plan()
+    root = make_private_folder(find_state(folder, state))
+    study = load_plan(plan) if plan else find_member(folder, state).invitation.study_plan()
     refusal: CohortError | SiteError | None = None
     try:
         refuse_breaches(folder, study)
@@ -286,33 +296,6 @@ def prepare(
         raise typer.Exit(refusal.exit_code)
 
 
-def _choose_state(folder: Path, state: Path | None) -> Path:
-    from client.membership.membership import STATE
-
-    return state or folder / STATE
-
-
-def _find_state(folder: Path, state: Path | None) -> Path:
-    """The state's folder; root goes on as its owner, for good, so that the engine can read what is made."""
-    from common.runtime.accounts import account_of, become
-
-    chosen = _choose_state(folder, state).resolve()
-    if os.geteuid() == 0 and chosen.is_dir():
-        become(account_of(chosen.stat().st_uid))
-    return chosen
-
-
-def _place_member(folder: Path, state: Path | None, link_state: Path | None = None) -> Membership:
-    from client.membership.membership import Membership
-
-    chosen = None if link_state is None else link_state.absolute()
-    return Membership(folder.resolve(), _choose_state(folder, state).resolve(), chosen)
-
-
-def _find_member(folder: Path, state: Path | None) -> Membership:
-    return _place_member(folder, _find_state(folder, state))
-
-
 @app.command()
 def waive(
     folder: SiteFolder,
@@ -321,41 +304,74 @@ def waive(
     state: StateFolder = None,
 ) -> None:
     """Approve the authority's waiver, which permits sums without a site, or a site's return from a backup."""
+    from client.membership.places import find_kept_member
     from client.membership.roster import take_waiver
 
+    member = find_kept_member(folder, state)
     if not yes:
         insist_on_consent("This site will answer what its release rules forbid. Do you approve?")
-    take_waiver(_find_member(folder, state), waiver)
+    take_waiver(member, waiver)
     print(f"{waiver} is in force at this site")
 
 
 @app.command()
 def burn(folder: SiteFolder, state: StateFolder = None) -> None:
     """After a restore from a backup: erase this site's open rounds; a waiver is needed to go on."""
+    from client.membership.places import find_kept_member
+    from client.release.ledger import Ledger
     from common.secagg.site.files import SiteFiles
 
-    SiteFiles(_find_member(folder, state).protocol_files).burn()
+    member = find_kept_member(folder, state)
+    SiteFiles(member.protocol_files, audit=Ledger(member.ledger)).burn()
     print(f"open rounds are erased; ask the authority for a waiver, then: rhe-client waive {folder} FILE")
+
+
+@app.command()
+def abort(
+    folder: SiteFolder,
+    phase: Annotated[str | None, typer.Option(help="Only this phase; by default all that is open.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Abort without being asked.")] = False,
+    state: StateFolder = None,
+) -> None:
+    """End the sums that are open at this site: keys and vectors are erased, the coordinator is told so."""
+    from client.membership.places import find_kept_member
+    from client.release.ledger import Ledger
+    from common.secagg.site.erasure import abort as erase_open
+    from common.secagg.site.erasure import list_open
+    from common.secagg.site.files import SiteFiles
+    from common.secagg.site.rules import wall_clock
+
+    member = find_kept_member(folder, state)
+    files = SiteFiles(member.protocol_files, audit=Ledger(member.ledger))
+    for opened in list_open(files):
+        print(opened)
+    if not yes:
+        insist_on_consent("This site's part of them cannot be had again. Do you abort?")
+    for ended in erase_open(files, wall_clock, phase):
+        print(f"erased: {ended}")
+    print("the coordinator is told E_ABORTED when it asks next; to take no part any more, end `start`")
 
 
 @app.command()
 def audit(
     folder: SiteFolder,
     verify: Annotated[bool, typer.Option("--verify", help="Only check that no line was altered.")] = False,
+    lines: Annotated[bool, typer.Option("--lines", help="Show each line, not a table of them.")] = False,
+    head: Annotated[
+        bool, typer.Option("--head", help="Only check, and print the last line's number and SHA-256 to keep.")
+    ] = False,
+    since: Annotated[
+        str | None, typer.Option(metavar="HEAD", help="Check that the log goes on from a head kept before.")
+    ] = None,
     state: StateFolder = None,
 ) -> None:
-    """Show what has left this hospital: when, in which phase, how much, and with whom it was summed."""
-    from rich.console import Console
+    """Show what has left this hospital: in which phase, how much, and with whom it was summed."""
+    from client.membership.places import find_kept_member
+    from client.release.audit import show_log
 
-    from client.release.audit import make_audit_tables
-    from client.release.ledger import Ledger
-
-    ledger = Ledger(_find_state(folder, state) / "ledger")
-    lines = ledger.read_lines()
-    if not verify:
-        for table in make_audit_tables(lines):
-            Console().print(table)
-    print(f"{ledger.path}: {len(lines)} lines, every one follows from the one before it")
+    member = find_kept_member(folder, state)
+    what = "head" if head else "nothing" if verify else "lines" if lines else "tables"
+    show_log(member, what, since, print)
 
 
 @app.command()
@@ -369,12 +385,13 @@ def explain(
 ) -> None:
     """Draw what a model looks at (Grad-CAM) over this site's CT slices; the pictures stay here."""
     from client.answers.explain import explain_site
+    from client.membership.places import find_member, find_state
     from common.plan.study import load_plan
     from common.runtime.storage import make_private_folder
     from common.runtime.terminal import make_progress_bar
 
-    root = make_private_folder(_find_state(folder, state))
-    study = load_plan(plan) if plan else _find_member(folder, state).invitation.study_plan()
+    root = make_private_folder(find_state(folder, state))
+    study = load_plan(plan) if plan else find_member(folder, state).invitation.study_plan()
     with make_progress_bar() as progress:
         print(explain_site(folder, study, model, root, progress))
 

@@ -19,6 +19,7 @@ from rich.progress import Progress
 
 from client.answers.explain import draw_attention
 from client.answers.flow_chart import summarise_flow
+from client.answers.own_release import withhold_few
 from client.answers.samples import SiteSamples
 from client.answers.score_store import ScoreStore
 from client.answers.statistics import ANSWERS, SiteAnalyses
@@ -29,8 +30,8 @@ from client.cohort.site_files import log_report, write_refusals, write_site_file
 from client.hidden import HiddenAnswers
 from client.membership.environment import describe_environment
 from client.membership.party import HidingParty
-from client.membership.policy import check_plan, find_breaches
-from client.membership.site import SiteSettings, attention_maps_may_leave, load_site
+from client.membership.policy import check_plan, find_breaches, refuse_bare_sums
+from client.membership.site import SiteSettings, is_synthetic, load_site
 from client.release.egress import departure_of, list_sealed_departures
 from client.release.ledger import Departure, Ledger, check_quota
 from client.release.refusal_counts import RefusalCounts
@@ -53,7 +54,8 @@ from common.plan.study import StudyPlan
 from common.runtime.machine import bind_threads
 from common.runtime.storage import make_private_folder
 from common.secagg.codes import SecAggError
-from common.secagg.wire.frames import is_sealed, unpack
+from common.secagg.wire.forwarded import take_transcripts
+from common.secagg.wire.frames import Bytes, is_sealed, unpack
 from common.stats.contract import Summary
 from common.stats.minima import minima_of
 from common.training.device import name_memory_shortage, pick_device
@@ -106,10 +108,12 @@ class SiteEngine:
         header = None
         try:
             check_quota(self.settings, self.ledger)
-            if is_sealed(message):
-                return self._record_sealed(message, self._answer_sealed(message))
-            request = decode_request(message, self.coordinator)
+            asked = take_transcripts(message)[1]
+            if is_sealed(asked):
+                return self._record_sealed(asked, self._answer_sealed(asked, message))
+            request = decode_request(bytes(asked), self.coordinator)
             header = request.header
+            self._learn_sums(header, message)
             reply = self._answer(request)
             return self._record(header, reply)
         except RheError as refusal:
@@ -132,7 +136,7 @@ class SiteEngine:
             self.ledger.record(line)
         return line is not None
 
-    def _record_sealed(self, message: bytes, reply: Reply) -> bytes:
+    def _record_sealed(self, message: Bytes, reply: Reply) -> bytes:
         """A masked answer's bytes, after it and the site's own part of it were written in the ledger."""
         body = encode_reply(reply)
         for departure in list_sealed_departures(self.plan, message, reply):
@@ -145,9 +149,9 @@ class SiteEngine:
         try:
             has_line = self._write(departure_of(header, reply, body))
         except StorageError as failure:
-            # A refusal has no number in it: it leaves without its line.
+            # Without its line nothing leaves, not even why: no more than that the disk failed
             _log.error("not in the ledger code=%s reason=%s", code, failure)
-            has_line = True
+            return encode_reply(Reply(ReplyHeader(site=self.settings.name, code=failure.code)))
         # Of what nobody signed the log, too, tells now and then: it would be full of nothing else
         if header is not None or has_line:
             _log.warning("refused code=%s reason=%s", code, reason)
@@ -158,13 +162,39 @@ class SiteEngine:
         """What has left this site."""
         return Ledger(self.state / "ledger")
 
-    def _answer_sealed(self, message: bytes) -> Reply:
+    def _answer_sealed(self, asked: Bytes, message: bytes) -> Reply:
+        """The answer to a message of the protocol; `message` is the same with its transcripts before it.
+
+        Raises
+        ------
+        ProtocolError
+            If the plan hides nothing.
+        SecAggError
+            If somebody else than the coordinator sent it.
+        """
         if self._hidden is None:
             raise ProtocolError("a sum was asked to be hidden, which the plan does not do")
         # The protocol audits what it refuses, line by line: what anybody can send does not reach it
-        if not unpack(message).is_signed_by(self.coordinator.public_bytes_raw()):
+        if not unpack(asked).is_signed_by(self.coordinator.public_bytes_raw()):
             raise SecAggError("the coordinator did not sign this", code="E_COORD_SIG")
         return self._hidden.handle(message)
+
+    def _learn_sums(self, header: RequestHeader, message: bytes) -> None:
+        """Learn the sums that stand before a question outside the protocol.
+
+        Raises
+        ------
+        ProtocolError
+            If the plan hides nothing.
+        RheError
+            If a sum is false, or was before.
+        """
+        if is_sealed(message):
+            if self._hidden is None:
+                raise ProtocolError("a sum was told that the plan does not hide")
+            self._hidden.open_transcripts(message)
+        elif self._hidden is not None and header.operation is not Operation.DESCRIBE:
+            self._hidden.insist_sound()
 
     @cached_property
     def _hidden(self) -> HiddenAnswers | None:
@@ -176,8 +206,10 @@ class SiteEngine:
             self.coordinator,
             self.party,
             self.summarise,
+            self.withhold_few,
             lambda model: self.trainings.open_trainer(model).layout,
             self.trainings.make_initial_weights,
+            audit=self.ledger,
         )
 
     def summarise(self, request: Request, member: bool) -> Summary:  # noqa: FBT001
@@ -203,6 +235,10 @@ class SiteEngine:
             raise ProtocolError(f"{operation} is no sum")
         analyses = self._analyses if member else replace(self._analyses, cases=())
         return ANSWERS[operation](analyses, header, request.parameters)
+
+    def withhold_few(self, request: Request, own: Summary) -> Summary:
+        """What is shown of this site alone, beside a hidden sum: zeros where its patients are too few."""
+        return withhold_few(self._analyses, request.header, request.parameters, own)
 
     def _refuse_sum_in_clear(self, header: RequestHeader) -> None:
         """Refuse to send a sum of several sites in the clear; only what is this site's own may leave so.
@@ -230,6 +266,8 @@ class SiteEngine:
             raise ProtocolError(f"a request for {header.site!r} reached the site {self.settings.name!r}")
         _log.info("request operation=%s model=%s arm=%s", header.operation, header.model, header.arm)
         operation = header.operation
+        if operation is not Operation.DESCRIBE:
+            refuse_bare_sums(self.settings, self.folder, self.plan)
         if self.plan.hides_sums and operation in _SUMS:
             self._refuse_sum_in_clear(header)
         if request.weights is not None and operation in _USES_OF_WEIGHTS and self._hidden is not None:
@@ -270,7 +308,7 @@ class SiteEngine:
         folder = self.state / "attention" / request.header.model / request.header.arm
         with name_memory_shortage():
             drawings = draw_attention(trainer, self.open_patients(), folder)
-        if not attention_maps_may_leave(self.settings, self.folder):
+        if not is_synthetic(self.settings, self.folder):
             return self._make_reply()
         return Reply(
             ReplyHeader(site=self.settings.name, captions=tuple(drawing.caption for drawing in drawings)),

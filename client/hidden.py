@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -12,10 +12,11 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from client.membership.party import HidingParty, PlanPolicy
-from common.errors import PlanError, PolicyError, ProtocolError
+from common.errors import PlanError, PolicyError, ProtocolError, RheError
 from common.hiding.phases import HiddenPhase, name_training_phase, phase_of
 from common.hiding.rounds import hiding_of, share_of, to_hidden, train_nobody, variance_of
-from common.hiding.vectors import Hiding, precision_of
+from common.hiding.returned import ReturnedLots, comes_back
+from common.hiding.vectors import Hiding
 from common.messages.groups import (
     SiteGroup,
     find_hiding_set,
@@ -29,11 +30,13 @@ from common.messages.protocol import Reply, Request, decode_request
 from common.models.layout import Layout
 from common.plan.study import Arm, CnnModel, StudyPlan
 from common.secagg.site.endpoint import SiteMachine
-from common.secagg.site.files import SiteFiles
+from common.secagg.site.files import AuditLog, SiteFiles
 from common.secagg.site.history import Trusted
 from common.secagg.site.rules import Computed, ComputedVector
-from common.secagg.wire.frames import MessageKind, unpack
-from common.secagg.wire.messages import Iterate, RoundRequest, read
+from common.secagg.site.transcript import ProvedSums
+from common.secagg.wire.forwarded import take_transcripts
+from common.secagg.wire.frames import Bytes, MessageKind, unpack
+from common.secagg.wire.messages import Iterate, RoundRequest, read, read_header
 from common.stats.contract import Summary, SummaryLayout
 from common.types import FlatWeights
 
@@ -44,6 +47,34 @@ _MOST_TRUSTED = 2
 
 EngineAnswer = Callable[[Request, bool], Summary]
 """The engine's summary of a question; of no patients if the flag is false."""
+
+
+@dataclass(frozen=True)
+class OpenedStep:
+    """The sums of one question that come back to this site, which it has added itself.
+
+    Attributes
+    ----------
+    request : str
+        SHA-256 of the signed request, 64 hexadecimal digits.
+    sums : mapping of tuple of str to Summary
+        By the sites of the group, of every group of several sites that this one is in: the arrays that steer
+        later questions, and no others.
+    """
+
+    request: str
+    sums: Mapping[tuple[str, ...], Summary]
+
+    @classmethod
+    def of(cls, proved: ProvedSums) -> OpenedStep:
+        """The sums of a transcript, by the groups that this site noted with its answer."""
+        note = proved.note.encode("ascii")
+        returned = read_header(note, len(note), ReturnedLots)
+        return cls(proved.input, returned.read_sums(proved.sums))
+
+
+def forget_sums(_: OpenedStep) -> None:
+    """Sums that nobody at the site asks for."""
 
 
 @dataclass
@@ -62,10 +93,17 @@ class HiddenAnswers:
         The site's key, roster and files in the protocol.
     answer : callable
         The engine's summary of a question; of no patients if the second argument is false.
+    withhold : callable
+        Gives what is shown of this site alone in answer to a question, without numbers of too few patients.
     layout : callable
         Gives the layout of a network's weights.
     initial : callable
         Gives the weights with which a network starts; None if they come from elsewhere.
+    learn : callable
+        Takes the sums that a transcript proves, before the message behind it is answered; the same ones may
+        come again.
+    audit : AuditLog, optional
+        The site's log, for the protocol's lines.
     """
 
     plan: StudyPlan
@@ -73,18 +111,29 @@ class HiddenAnswers:
     coordinator: Ed25519PublicKey
     party: HidingParty
     answer: EngineAnswer
+    withhold: Callable[[Request, Summary], Summary]
     layout: Callable[[CnnModel], Layout]
     initial: Callable[[CnnModel, Arm], FlatWeights | None]
+    learn: Callable[[OpenedStep], None] = forget_sums
+    audit: AuditLog | None = None
     _answers: dict[str, tuple[Summary, SummaryLayout]] = field(default_factory=dict)
 
-    def handle(self, message: bytes) -> Reply:
+    def handle(self, message: Bytes) -> Reply:
         """The answer to one message; if the protocol refuses, the answer contains the code.
+
+        Transcripts may stand before it: what they prove is learnt first.
 
         Raises
         ------
         RheError
             If what the site alone contributes cannot be computed.
         """
+        try:
+            message = self.open_transcripts(message)
+        except RheError as refusal:
+            _log.warning("refused code=%s reason=%s", refusal.code, refusal)
+            sealed = self._machine.refuse(message, refusal.code)
+            return Reply(ReplyHeader(site=self.site), sealed=np.frombuffer(sealed, dtype=np.uint8))
         sealed = self._machine.handle(message)
         header = ReplyHeader(site=self.site)
         frame = unpack(message)
@@ -94,6 +143,22 @@ class HiddenAnswers:
             own_summary, layout = self._find_own(question, bytes(frame.payload))
             header = ReplyHeader(site=self.site, layout=layout)
         return Reply(header, own_summary, sealed=np.frombuffer(bytes(sealed), dtype=np.uint8))
+
+    def open_transcripts(self, message: Bytes) -> Bytes:
+        """The message without the transcripts before it, once what these prove is learnt.
+
+        Raises
+        ------
+        RheError
+            As `SiteMachine.open_transcripts`; E_SUM_PROOF if a sum is false.
+        """
+        for proved in self._machine.open_transcripts(message):
+            self.learn(OpenedStep.of(proved))
+        return take_transcripts(message)[1]
+
+    def insist_sound(self) -> None:
+        """Refuse whatever is asked, once a sum was found false; raises as `SiteMachine.insist_sound`."""
+        self._machine.insist_sound()
 
     def insist_known(self, header: RequestHeader, weights: FlatWeights) -> None:
         """Refuse weights that no round of their training gave.
@@ -136,7 +201,7 @@ class HiddenAnswers:
     @cached_property
     def _machine(self) -> SiteMachine:
         policy = PlanPolicy(self.plan, self.layout, self.initial)
-        return self.party.make_machine(policy, self._compute)
+        return self.party.make_machine(policy, self._compute, self.audit)
 
     def _compute(self, request: RoundRequest, question: Iterate | None, payload: memoryview, /) -> Computed:
         phase = phase_of(self.plan, request.phase)
@@ -148,11 +213,15 @@ class HiddenAnswers:
         if asked.weights is not None:
             self._insist_known(asked.header, asked.weights)
         shared, own_summary = self._separate(asked, phase.sites)
-        hiding = Hiding(shared.layout(), precision=precision_of(asked.header.operation))
+        hiding = Hiding.of_question(asked.header, shared.layout())
         # Only of the latest question: `handle` adds it to the masked answer
         self._answers = {question.input: (own_summary, hiding.layout)}
-        values = zip(hiding.vectors, hiding.values(shared), strict=True)
-        return Computed(tuple(ComputedVector(vector, array) for vector, array in values))
+        groups = self._check_groups(asked.header)
+        parts = tuple(
+            ComputedVector(vector, values, returns=comes_back(groups, self.site, lot))
+            for (vector, lot), values in zip(hiding.lots_of_vectors, hiding.values(shared), strict=True)
+        )
+        return Computed(parts, note=ReturnedLots.of(hiding, groups, self.site).note)
 
     def _find_own(self, question: Iterate, payload: bytes) -> tuple[Summary, SummaryLayout]:
         """What the site alone contributes; computed again if the masked answer came from the disk."""
@@ -176,7 +245,8 @@ class HiddenAnswers:
             raise ProtocolError(f"{asked.header.operation} is not hidden among {', '.join(sites)}")
         taking_part = any(self.site in group.sites for group in groups) and not self._has_rested(asked.header)
         summary = self.answer(asked, taking_part)
-        return select_shared(groups, self.site, summary), select_own(groups, self.site, summary)
+        own = self.withhold(asked, select_own(groups, self.site, summary)) if taking_part else Summary()
+        return select_shared(groups, self.site, summary), own
 
     def _has_rested(self, header: RequestHeader) -> bool:
         """Whether the site is asked to judge the last round of a training in whose sum it was not.

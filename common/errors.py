@@ -117,6 +117,17 @@ class SmallNumberError(RheError):
     code = "E_SMALL_N"
 
 
+class NotThePlanError(RheError):
+    """The coordinator asks what does not follow from the approved plan."""
+
+    exit_code = 24
+    code = "E_NOT_THE_PLAN"
+
+
+class UnknownSumError(NotThePlanError):
+    """A step of the study's program follows from a sum that is not known here."""
+
+
 class PolicyError(RheError):
     """The site's policy does not allow the request."""
 
@@ -150,6 +161,13 @@ class StorageError(RheError):
 
     exit_code = 21
     code = "E_STORAGE"
+
+
+class DeclinedError(RheError):
+    """A person answered a question with no: nothing was changed."""
+
+    exit_code = 25
+    code = "E_DECLINED"
 
 
 class MemoryShortageError(RheError):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from rich.progress import Progress
 
 from common.errors import PlanError
+from common.program.names import SCREENING
+from common.program.regressions import screen_candidates
 from common.runtime.machine import bind_threads
 from common.runtime.storage import make_private_folder
 from server.exchange import Exchange
@@ -21,10 +23,10 @@ from server.phases.explanation import explain_models
 from server.phases.fitting import find_missing_scores, fit_models
 from server.phases.preparation import prepare_sites
 from server.phases.reference import choose_reference_model
-from server.phases.regression import screen_predictors
 from server.phases.scoring import score_by_networks, score_by_regressions
 from server.phases.svm import fit_svms, score_by_svms
 from server.phases.training import train_models
+from server.procedures import carry_out
 from server.report import write_report, write_tables
 from server.results.assembly import StudyOutcome, assemble
 from server.results.cards import write_cards
@@ -126,7 +128,8 @@ def _carry_out(
             outcome = replace(outcome, cohort=describe_cohorts(exchange))
     if "regression" in phases:
         with clock.measure("regression"):
-            outcome = replace(outcome, screening=screen_predictors(exchange))
+            screening = carry_out(exchange, SCREENING, screen_candidates(run.plan, run.plan.training_sites))
+        outcome = replace(outcome, screening=screening)
     if "training" in phases:
         with clock.measure("training"):
             trained = train_models(exchange, run, progress, outcome.preparation)

@@ -25,6 +25,7 @@ from common.messages.protocol import (
     to_record,
 )
 from common.plan.study import StudyPlan
+from common.program.steps import GroupSums
 from common.secagg.coordinator.gathering import Coordinator
 from common.secagg.wire.roster import Roster
 from common.stats.contract import Summary, total
@@ -38,29 +39,6 @@ _POLL_S = 1.0
 """Longest pause between two looks for answers, in seconds."""
 _HASTE_S = 0.01
 _MEET_S = 0.2
-
-
-@dataclass(frozen=True)
-class GroupSums:
-    """One sum for each group of sites of `common.messages.groups`.
-
-    Attributes
-    ----------
-    sums : mapping of tuple of str to Summary
-        By the sites of the group, sorted.
-    """
-
-    sums: Mapping[tuple[str, ...], Summary]
-
-    def of(self, sites: Sequence[str]) -> Summary:
-        """The sum over these sites.
-
-        Raises
-        ------
-        KeyError
-            If the plan has no such group.
-        """
-        return self.sums[tuple(sorted(sites))]
 
 
 @dataclass
@@ -297,7 +275,9 @@ class Exchange:
         return self._post({node: encode_request(request, self.key) for node, request in requests.items()})
 
     def _post(self, bodies: Mapping[int, bytes], *, insist: bool = True) -> dict[int, Reply]:
-        """Replies by node, matched by message identifier because Flower's error replies name no sender.
+        """Replies by node, once each site has been told of the sums that were opened since its last answer.
+
+        They are matched by message identifier because Flower's error replies name no sender.
 
         Parameters
         ----------
@@ -307,6 +287,7 @@ class Exchange:
             Whether a node that fails or does not answer is an error; otherwise it is left out.
         """
         timeout_s = self.plan.federation.timeout_s
+        bodies = self._attach_transcripts(bodies)
         outgoing = []
         for node, body in bodies.items():
             self.traffic.bytes_sent += len(body)
@@ -317,7 +298,19 @@ class Exchange:
         identifiers = list(self.grid.push_messages(outgoing))
         self.on_round()
         messages = dict(zip(identifiers, bodies, strict=True))
-        return self._collect(messages, time.monotonic() + timeout_s, insist=insist)
+        replies = self._collect(messages, time.monotonic() + timeout_s, insist=insist)
+        if self.hidden is not None:
+            self.hidden.transcripts.confirm({self._name_of(node): reply for node, reply in replies.items()})
+        return replies
+
+    def _attach_transcripts(self, bodies: Mapping[int, bytes]) -> Mapping[int, bytes]:
+        """The bodies with what each site has to be told before: whatever it is asked may rest on it."""
+        if self.hidden is None:
+            return bodies
+        names = {node: name for name, node in self._nodes.items() if node in bodies}
+        messages = self.hidden.transcripts.attach({name: bodies[node] for node, name in names.items()})
+        # A node that is met for the first time is nobody yet who could be told anything
+        return {node: messages[names[node]] if node in names else body for node, body in bodies.items()}
 
     def _collect(self, messages: Mapping[str, int], deadline: float, *, insist: bool) -> dict[int, Reply]:
         replies: dict[int, Reply] = {}

@@ -16,8 +16,10 @@ from pathlib import Path
 
 from common.errors import ExchangeError
 from common.hiding.phases import ROUND_AGE_S, SESSION_AGE_S, name_statistics_phase, name_training_phase
+from common.hiding.returned import find_receivers
+from common.hiding.next_weights import list_returned
 from common.hiding.rounds import hiding_of
-from common.hiding.vectors import Hiding, precision_of
+from common.hiding.vectors import Hiding
 from common.messages.groups import SiteGroup, find_hiding_set, hiding_sets_of
 from common.messages.protocol import Reply, decode_reply, encode_reply, question_of
 from common.models.layout import Layout
@@ -29,10 +31,11 @@ from common.secagg.coordinator.gathering import Coordinator, Question, SiteRefus
 from common.secagg.coordinator.round import ServerRound, Stage, give_up
 from common.secagg.coordinator.session import ServerSession
 from common.secagg.wire.frames import Bytes, MessageKind, unpack
-from common.secagg.wire.messages import Close, Closed, read
+from common.secagg.wire.messages import Close, Closed, ProtocolRefusal, read
 from common.stats.contract import Summary
 from common.types import FlatWeights
 from server.reasons import COSTS_ONE_MODEL, SiteFailureError, reason_of
+from server.transcripts import TranscriptPost
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +62,8 @@ class HiddenSums:
         Takes a message to each site, as `Carry`.
     absent : mapping of str to frozenset of int
         By phase, numbers of the sites whose absence from its sums the authority waived.
+    transcripts : TranscriptPost
+        What the sites still have to be told of opened sums, with whatever they are asked next.
     """
 
     plan: StudyPlan
@@ -66,7 +71,12 @@ class HiddenSums:
     folder: Path
     carry: Carry
     absent: Mapping[str, frozenset[int]]
+    transcripts: TranscriptPost = field(init=False)
+    _groups: Sequence[SiteGroup] = ()
     _sessions: dict[int, list[ServerSession]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.transcripts = TranscriptPost(self.coordinator, self.folder / "sessions")
 
     def gather(self, groups: Sequence[SiteGroup], question: bytes) -> dict[tuple[str, ...], Summary]:
         """The sum over each group, by its sites: opened for several sites, as answered for one alone.
@@ -84,6 +94,7 @@ class HiddenSums:
             If a site refuses, does not answer, or answers with other arrays.
         """
         number = find_hiding_set(self.plan, groups) or 0
+        self._groups = groups
         with _name_failures("statistics"):
             replies, shared = self._open_sums(number, question)
         return {
@@ -122,14 +133,23 @@ class HiddenSums:
         sites = _read_members(home) or self._trainers_of(arm)
         phase = name_training_phase(self.plan, model, arm)
         absent = self.absent.get(phase, frozenset())
-        asked = Question("round", phase, number, hiding.vectors, ROUND_AGE_S, sites, absent)
+        asked = Question(
+            "round",
+            phase,
+            number,
+            hiding.vectors,
+            ROUND_AGE_S,
+            sites,
+            absent,
+            returned=list_returned(self.plan, layout),
+        )
         folder = home / str(number)
         with _name_failures(f"{model.name}, {arm.name}, round {number} of {phase}"):
             server = ServerRound(self.coordinator, folder, asked, weights.astype("<f4").tobytes(), question)
-            sums = run_round(server, _pending_close_of(home).attach(server, self._carry_sealed))
+            sums = run_round(server, _pending_close_of(home, arm).attach(server, self._carry_sealed))
         write_atomically(home / "members", json.dumps(server.members).encode())
         shared = hiding.summary([sums[vector.name] for vector in hiding.vectors])
-        return shared, HiddenRound(server, folder)
+        return shared, HiddenRound(server, folder, arm)
 
     def settle(self, model: CnnModel, arm: Arm) -> None:
         """Send the sites the CLOSE of a training's last round, unless all have confirmed it.
@@ -141,7 +161,7 @@ class HiddenSums:
         """
         home = self._folder_of(model, arm)
         with _name_failures(f"{model.name}, {arm.name}, the end"):
-            _pending_close_of(home).send(self.coordinator, _read_members(home), self._carry_sealed)
+            _pending_close_of(home, arm).send(self.coordinator, _read_members(home), self._carry_sealed)
 
     def abandon(self, model: CnnModel, arm: Arm) -> None:
         """End a training that failed: the sites erase its open round, whose sum is never opened.
@@ -157,11 +177,13 @@ class HiddenSums:
         sites = _read_members(home) or self._trainers_of(arm)
         with _name_failures(f"{model.name}, {arm.name}, the end"):
             for folder in _list_rounds(home):
-                close = give_up(self.coordinator, folder)
-                if close is not None:
-                    _insist_closed(self.coordinator, sites, close, self._carry_sealed)
+                told = give_up(self.coordinator, folder)
+                others = give_up(self.coordinator, folder, is_told=False)
+                if told is not None and others is not None:
+                    closes = {site: told if site in arm.sites else others for site in sites}
+                    _insist_closed(self.coordinator, closes, self._carry_sealed)
                 shutil.rmtree(folder)
-            _pending_close_of(home).send(self.coordinator, _read_members(home), self._carry_sealed)
+            _pending_close_of(home, arm).send(self.coordinator, _read_members(home), self._carry_sealed)
 
     def _folder_of(self, model: CnnModel, arm: Arm) -> Path:
         return self.folder / "rounds" / model.name / arm.name
@@ -208,9 +230,9 @@ class HiddenSums:
         replies = {
             site: decode_reply((answers_folder / f"{site}.reply").read_bytes()) for site in session.members
         }
-        precision = precision_of(question_of(question).operation)
+        asked = question_of(question)
         for reply in replies.values():
-            hiding = Hiding(reply.header.layout, precision=precision)
+            hiding = Hiding.of_question(asked, reply.header.layout)
             if [vector.name for vector in hiding.vectors] == list(sums):
                 return replies, hiding.summary(list(sums.values()))
         raise ExchangeError(
@@ -250,7 +272,10 @@ class HiddenSums:
     def _make_session(self, number: int, count: int) -> ServerSession:
         sites = hiding_sets_of(self.plan)[number]
         asked = Question("session", name_statistics_phase(number), count, (), SESSION_AGE_S, sites)
-        return ServerSession(self.coordinator, self._name_session(number, count), asked)
+        folder = self._name_session(number, count)
+        return ServerSession(
+            self.coordinator, folder, asked, lambda vector: find_receivers(self._groups, vector)
+        )
 
     def _name_session(self, number: int, count: int) -> Path:
         return self.folder / "sessions" / (str(number) if count == 1 else f"{number}.{count}")
@@ -273,10 +298,16 @@ class HiddenRound:
         The coordinator's side of the round.
     folder : Path
         Where the round is kept until its new weights are safe.
+    arm : Arm
+        On whose patients the network trains: only its sites are told the sums.
+    weight : int
+        What the new weights divide the sum by; 0 if the sum itself says it.
     """
 
     server: ServerRound
     folder: Path
+    arm: Arm
+    weight: int = 0
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -292,8 +323,8 @@ class HiddenRound:
             The global model after the round.
         """
         if self.server.stage is Stage.OPENED:
-            self.server.close(hashlib.sha256(weights.astype("<f4").tobytes()).hexdigest())
-        _pending_close_of(self.folder.parent).keep(self.server)
+            self.server.close(hashlib.sha256(weights.astype("<f4").tobytes()).hexdigest(), self.weight)
+        _pending_close_of(self.folder.parent, self.arm).keep(self.server)
 
     def forget(self) -> None:
         """Remove the round's folder, once the new weights are safe."""
@@ -304,31 +335,41 @@ class HiddenRound:
 class PendingClose:
     """The CLOSE of a training's last round, kept on disk until every member has confirmed it.
 
-    Members get it with the next round's question, or by itself after the last round.
+    Members get it with the next round's question, or by itself after the last round. It brings the round's sums
+    back to the sites that train, which derive the next model from them: the question behind it has no model.
 
     Attributes
     ----------
     path : Path
         Where it is kept.
+    told : frozenset of str
+        Names of the sites that train. The others only added zeros, and get the CLOSE without the sums.
     """
 
     path: Path
+    told: frozenset[str]
 
     def keep(self, server: ServerRound) -> None:
         """Replace the CLOSE of the round before, which all members of this round have confirmed."""
-        write_atomically(self.path, next(iter(server.make_requests().values())))
+        # The one without sums last: it says that both are there
+        write_atomically(self._with_sums, server.make_close(is_told=True))
+        write_atomically(self.path, server.make_close(is_told=False))
 
     def attach(self, server: ServerRound, exchange: MessageExchange) -> MessageExchange:
         """The exchange of the next round, whose question carries the CLOSE: it saves one round trip."""
         if not self.path.exists():
             return exchange
-        close = self.path.read_bytes()
+        told, others = self._with_sums.read_bytes(), self.path.read_bytes()
 
         def exchange_with_close(messages: Mapping[str, bytes]) -> Mapping[str, Bytes]:
             if server.stage is not Stage.JOINING:
                 return exchange(messages)
-            # All sites get the same question; it holds the model, so one copy is made for all
-            return exchange(dict.fromkeys(messages, close + next(iter(messages.values()))))
+            question = server.ask_without_model()
+            # All sites that train get the same bytes; they hold the sums, so one copy is made for all
+            with_sums, without = told + question, others + question
+            answers = exchange({site: with_sums if site in self.told else without for site in messages})
+            lacking = [site for site, answer in answers.items() if _lacks_model(answer)]
+            return {**answers, **exchange({site: messages[site] for site in lacking})} if lacking else answers
 
         return exchange_with_close
 
@@ -344,14 +385,28 @@ class PendingClose:
         """
         if not self.path.exists():
             return
-        _insist_closed(coordinator, sites, self.path.read_bytes(), exchange)
+        told, others = self._with_sums.read_bytes(), self.path.read_bytes()
+        closes = {site: told if site in self.told else others for site in sites}
+        _insist_closed(coordinator, closes, exchange)
         self.path.unlink()
+        self._with_sums.unlink()
+
+    @property
+    def _with_sums(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.sums")
 
 
-def _insist_closed(
-    coordinator: Coordinator, sites: Sequence[str], close: bytes, exchange: MessageExchange
-) -> None:
-    """Send a CLOSE until each of the sites has confirmed it.
+def _lacks_model(answer: Bytes) -> bool:
+    """Whether a site needs the model itself, because what it derived is gone."""
+    frame = unpack(answer)
+    return (
+        frame.kind is MessageKind.REFUSAL
+        and read(frame, MessageKind.REFUSAL, ProtocolRefusal).code == "E_NO_MODEL"
+    )
+
+
+def _insist_closed(coordinator: Coordinator, closes: Mapping[str, bytes], exchange: MessageExchange) -> None:
+    """Send each site its CLOSE until all have confirmed it.
 
     Raises
     ------
@@ -360,11 +415,11 @@ def _insist_closed(
     SecAggError
         If a site refuses.
     """
-    unconfirmed = set(sites)
+    unconfirmed = set(closes)
     for _ in range(_PATIENCE):
-        answers = exchange(dict.fromkeys(sorted(unconfirmed), close))
+        answers = exchange({site: closes[site] for site in sorted(unconfirmed)})
         unconfirmed -= {
-            site for site, answer in answers.items() if _is_confirmed(coordinator, site, answer, close)
+            site for site, answer in answers.items() if _is_confirmed(coordinator, site, answer, closes[site])
         }
         if not unconfirmed:
             return
@@ -396,8 +451,8 @@ def _is_confirmed(coordinator: Coordinator, site: str, answer: Bytes, close: byt
     return closed.hdr == read(unpack(close), MessageKind.CLOSE, Close).hdr
 
 
-def _pending_close_of(home: Path) -> PendingClose:
-    return PendingClose(home / "close")
+def _pending_close_of(home: Path, arm: Arm) -> PendingClose:
+    return PendingClose(home / "close", frozenset(arm.sites))
 
 
 def _list_rounds(home: Path) -> list[Path]:

@@ -15,6 +15,11 @@ _REASONS = {
     "E_MEMORY": "the memory of the site's computer or accelerator does not suffice for the model",
     "E_NONFINITE": "training or weights became NaN or infinite -> lower the learning rate",
     "E_SMALL_N": "the site has too few patients for what was asked",
+    "E_NOT_THE_PLAN": "the question does not follow from the plan and the study's sums -> see that all run "
+    "the same version of rhe, then go on with --resume; the log of the site's engine says what it expected",
+    "E_SUM_PROOF": "the sum that the site was told is not what the sites signed: it stopped, keeps the message "
+    "as evidence, and its people are told in its engine's log -> stop the study, find out with the site and "
+    "the authority who altered it; only a waiver of the authority lets the site go on",
     "E_POLICY": "the site's policy does not allow it -> agree with the site, then change plan or site.toml",
     "E_CONTEXT": "the site refused the message as malformed, forged or out of context",
     "E_STORAGE": "the site's disk is full or cannot be written",

@@ -54,7 +54,7 @@ class SiteAgreement:
     cases: tuple[PreparedCase, ...]
     releases: SiteReleases
 
-    def guard(self, stage: str) -> Summary:
+    def guard(self, header: RequestHeader) -> Summary:
         """R0: how many were read twice; nothing of what was read.
 
         Raises
@@ -62,23 +62,21 @@ class SiteAgreement:
         PlanError
             If the plan does not ask how far readers agree.
         """
-        if stage == AGREEMENT:
+        if header.stage == AGREEMENT:
             self._insist_on_phase()
             near_by_cohort = self.releases.find_too_close_readings(list(self._cohorts.values()))
             close = dict(zip(self._cohorts, near_by_cohort, strict=True))
             return join_summaries(
                 self._count_patients(
                     _find_complete(self._collect_ratings(comparison)),
-                    Demand("agreement"),
+                    self._volume_demand,
                     near=close[comparison.required],
                 ).under(str(index))
                 for index, comparison in enumerate(self._comparisons)
             )
-        near = self.releases.find_too_close_readings(self._feature_cohorts)
+        near, demand = self.releases.find_too_close_readings(self._feature_cohorts), self._find_demand(header)
         return join_summaries(
-            self._count_patients(np.ones(len(ratings), dtype=np.bool_), self._demand, near=close).under(
-                reading
-            )
+            self._count_patients(np.ones(len(ratings), dtype=np.bool_), demand, near=close).under(reading)
             for (reading, ratings), close in zip(self._features.items(), near, strict=True)
         )
 
@@ -88,7 +86,7 @@ class SiteAgreement:
             return self._sum_agreement(parameters)
         features = {
             reading: _put_features_first(ratings)
-            for reading, ratings in self._read_asked_features(parameters).items()
+            for reading, ratings in self._read_asked_features(header, parameters).items()
         }
         if header.operation == Operation.READING_MEANS:
             return join_summaries(
@@ -113,7 +111,7 @@ class SiteAgreement:
         answers = []
         for index, comparison in enumerate(self._comparisons):
             ratings = self._collect_ratings(comparison)[: None if asked[index] else 0]
-            if self._is_short(_find_complete(ratings), Demand("agreement")):
+            if self._is_short(_find_complete(ratings), self._volume_demand):
                 raise SmallNumberError(
                     f"agreement on {comparison.name} was asked for with too few patients at this site"
                 )
@@ -128,7 +126,9 @@ class SiteAgreement:
         if AGREEMENT not in self.plan.phases:
             raise PlanError("the plan's phases do not ask how far readers agree")
 
-    def _read_asked_features(self, parameters: Parameters) -> Mapping[ReadingCriterion, Reals]:
+    def _read_asked_features(
+        self, header: RequestHeader, parameters: Parameters
+    ) -> Mapping[ReadingCriterion, Reals]:
         """Features of all compared masks; of no patient where this site was not asked.
 
         Raises
@@ -139,8 +139,9 @@ class SiteAgreement:
         sites = self.plan.site_names
         if not read_flag_array(parameters, "asked", (len(sites),))[sites.index(self.site)]:
             return {reading: ratings[:0] for reading, ratings in self._features.items()}
+        demand = self._find_demand(header)
         for ratings in self._features.values():
-            if self._is_short(np.ones(len(ratings), dtype=np.bool_), self._demand):
+            if self._is_short(np.ones(len(ratings), dtype=np.bool_), demand):
                 raise SmallNumberError(
                     "features of repeated readings were asked for with too few patients here"
                 )
@@ -167,8 +168,12 @@ class SiteAgreement:
         )
 
     @property
-    def _demand(self) -> Demand:
-        return feature_demand(self.plan, len(self.plan.sites))
+    def _volume_demand(self) -> Demand:
+        return Demand("agreement", one_site=len(self.plan.sites) == 1)
+
+    def _find_demand(self, header: RequestHeader) -> Demand:
+        sites = self.plan.arm(header.arm).sites if header.arm else self.plan.training_sites
+        return feature_demand(self.plan, len(sites))
 
     @cached_property
     def _comparisons(self) -> tuple[ReadingComparison, ...]:

@@ -13,8 +13,13 @@ from client.answers.evaluate import (
 )
 from client.answers.scoreboard import Scoreboard
 from common.errors import ProtocolError
+from common.messages.calibrations import (
+    read_calibrated_cohorts,
+    read_calibrated_scores,
+    select_calibrated,
+)
 from common.messages.protocol import Parameters
-from common.messages.questions import read_flag_array, read_newton, read_pairs, read_placements
+from common.messages.questions import read_flag_array, read_newton, read_placements
 from common.plan.comparisons import PAIR, ComparedScores
 from common.plan.matrix import (
     PARTS,
@@ -44,22 +49,31 @@ def calibrate_scores(board: Scoreboard, parameters: Parameters) -> Summary:
     ProtocolError
         If a score is not to be calibrated on the cohort, or the problem is not of one column.
     SmallNumberError
-        If a minimum is not reached at this site where each of two sites must reach it.
+        If a minimum is not reached at this site where its own patients must reach it.
     """
-    pairs = _read_calibrated(board, parameters)
-    matrix = np.full((len(board.cases), len(pairs)), np.nan)
-    for column, (scorer, index) in enumerate(pairs):
+    return join_summaries(
+        _calibrate(board, index, parameters).under(f"calibrated/{index}")
+        for index in read_calibrated_cohorts(parameters, len(cohorts_of(board.plan)))
+    )
+
+
+def _calibrate(board: Scoreboard, index: int, parameters: Parameters) -> Summary:
+    """One cohort's part of the round.
+
+    Raises
+    ------
+    ProtocolError
+        If the problem is not of one column.
+    """
+    scorers = read_calibrated_scores(parameters, index, len(board.scores))
+    matrix = np.full((len(board.cases), len(scorers)), np.nan)
+    for column, scorer in enumerate(scorers):
         members = _find_calibrated(board, scorer, index)
         matrix[members, column] = logits(board.scores[scorer, members])
-    problem, query = read_newton(parameters, len(pairs))
+    problem, query = read_newton(select_calibrated(parameters, index), len(scorers))
     if problem.columns.shape[1] != 1:
         raise ProtocolError(f"a calibration is of one score, not of {problem.columns.shape[1]}")
     return local_newton(matrix, board.labels, problem, query)
-
-
-def _read_calibrated(board: Scoreboard, parameters: Parameters) -> tuple[tuple[int, int], ...]:
-    """Which scores on which cohorts a question of calibration is about, by their numbers."""
-    return read_pairs(parameters, "pairs", (len(board.scores), len(cohorts_of(board.plan))))
 
 
 def _find_calibrated(board: Scoreboard, scorer: int, index: int) -> Counts:
@@ -70,13 +84,13 @@ def _find_calibrated(board: Scoreboard, scorer: int, index: int) -> Counts:
     ProtocolError
         If the score is not to be calibrated on the cohort.
     SmallNumberError
-        If a minimum is not reached at this site where each of two sites must reach it.
+        If a minimum is not reached at this site where its own patients must reach it.
     """
     cohort = cohorts_of(board.plan)[index]
     if scorer not in find_comparable(board.plan, cohort):
         raise ProtocolError(f"score {scorer} was asked to be calibrated on cohort {index}")
     members = board.find_cohort(cohort)
-    refuse_too_few(board, board.scores[[scorer]][:, members], board.labels[members])
+    refuse_too_few(board, cohort.sites, board.scores[[scorer]][:, members], board.labels[members])
     return members
 
 
@@ -86,7 +100,7 @@ def compare_scores(board: Scoreboard, parameters: Parameters) -> Summary:
     Raises
     ------
     SmallNumberError
-        If a minimum is not reached at this site where each of two sites must reach it.
+        If a minimum is not reached at this site where its own patients must reach it.
     """
     grids, thresholds = grids_of(board, parameters), thresholds_of(board, parameters)
     return join_summaries(
@@ -115,7 +129,7 @@ def _compare(
     members = board.find_cohort(scores.cohort)
     rows, outcomes = board.scores[numbers][:, members], board.labels[members]
     known, labels = select_complete(board, scores)
-    refuse_too_few(board, known[:1], labels)
+    refuse_too_few(board, scores.cohort.sites, known[:1], labels)
     of_scores = [grids[number] for number in numbers]
     placements = [
         read_placements(parameters, scores.name_histogram(number, recounted=recounted), grid.bins)
@@ -134,8 +148,11 @@ def _compare(
 def list_calibrated_parts(board: Scoreboard, parameters: Parameters) -> tuple[Part, ...]:
     """The parts of this site's patients that a calibration is about."""
     cohorts = cohorts_of(board.plan)
-    pairs = _read_calibrated(board, parameters)
-    asked = {cohorts[index].part for _, index in pairs if board.site in cohorts[index].sites}
+    asked = {
+        cohorts[index].part
+        for index in read_calibrated_cohorts(parameters, len(cohorts))
+        if board.site in cohorts[index].sites
+    }
     return tuple(part for part in PARTS if part in asked)
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from client.answers.own_minima import find_short_here, find_widest_group
 from client.answers.patient_arrays import codes_of
 from client.answers.scoreboard import Scoreboard
 from common.cohort.schema import BY_NAME
 from common.errors import ProtocolError, SmallNumberError
+from common.messages.groups import groups_of
+from common.messages.headers import Operation
 from common.messages.protocol import Parameters
 from common.messages.questions import read_flag_array, read_grids, read_integer_array, read_real_array
 from common.plan.comparisons import ComparedScores, find_compared_scores
@@ -22,8 +27,7 @@ from common.stats.calibration import local_calibration
 from common.stats.confusion import local_confusion
 from common.stats.contract import Summary, join_summaries
 from common.stats.decision import local_decision
-from common.stats.guard import Demand, find_short_analyses, local_guard
-from common.stats.minima import minima_of
+from common.stats.guard import Demand, local_guard
 from common.stats.roc import local_roc
 from common.stats.score_grid import ScoreGrid, count_by_bin
 from common.stats.subgroups import local_subgroups
@@ -44,7 +48,9 @@ def guard_scores(board: Scoreboard, too_close: Flags, parameters: Parameters) ->
         Whether a part differs too little from a cohort already released.
     """
     parts = [
-        _guard(board, board.find_members(part), board.scores, bool(near)).under(part)
+        _guard(board, board.find_members(part), board.scores, (find_sites_of(board, part), bool(near))).under(
+            part
+        )
         for part, near in zip(PARTS, too_close, strict=True)
     ]
     paired = [
@@ -52,7 +58,7 @@ def guard_scores(board: Scoreboard, too_close: Flags, parameters: Parameters) ->
             board,
             board.find_cohort(compared.cohort),
             board.scores[list(compared.scorers)].sum(axis=0, keepdims=True),
-            bool(too_close[PARTS.index(compared.cohort.part)]),
+            (compared.cohort.sites, bool(too_close[PARTS.index(compared.cohort.part)])),
         ).under(compared.name)
         for compared in find_compared_here(board, parameters)
     ]
@@ -73,7 +79,7 @@ def count_scores(board: Scoreboard, parameters: Parameters) -> Summary:
     ProtocolError
         If the question names a scorer that there is not, or its grids are none or too fine.
     SmallNumberError
-        If a minimum is not reached at this site where each of two sites must reach it.
+        If a minimum is not reached at this site where its own patients must reach it.
     """
     asked = read_asked(board, parameters)
     numbers = read_integer_array(parameters, "scorers", 1)
@@ -85,7 +91,8 @@ def count_scores(board: Scoreboard, parameters: Parameters) -> Summary:
     counts = {}
     for part, of_part in zip(PARTS, asked, strict=True):
         members = board.find_members(part)
-        refuse_too_few(board, board.scores[of_part][:, members], board.labels[members])
+        sites = find_sites_of(board, part)
+        refuse_too_few(board, sites, board.scores[of_part][:, members], board.labels[members])
         for scorer, grid in zip(numbers.tolist(), grids, strict=True):
             patients = members if of_part[scorer] else members[:0]
             counts[f"{part}/{scorer}/histogram"] = count_by_bin(
@@ -102,14 +109,15 @@ def evaluate_scores(board: Scoreboard, parameters: Parameters) -> Summary:
     Raises
     ------
     SmallNumberError
-        If a minimum is not reached at this site where each of two sites must reach it.
+        If a minimum is not reached at this site where its own patients must reach it.
     """
     asked = read_asked(board, parameters)
     thresholds, grids = thresholds_of(board, parameters), grids_of(board, parameters)
     cells = []
     for part, of_part in zip(PARTS, asked, strict=True):
         members = board.find_members(part)
-        refuse_too_few(board, board.scores[of_part][:, members], board.labels[members])
+        sites = find_sites_of(board, part)
+        refuse_too_few(board, sites, board.scores[of_part][:, members], board.labels[members])
         for scorer, wanted in enumerate(of_part.tolist()):
             patients = members if wanted else members[:0]
             cell = _sum_score(board, patients, scorer, (part, float(thresholds[scorer]), grids[scorer]))
@@ -193,13 +201,20 @@ def select_complete(board: Scoreboard, compared: ComparedScores) -> tuple[Reals,
     return scores[:, scored], board.labels[members[scored]]
 
 
-def refuse_too_few(board: Scoreboard, scores: Reals, labels: Flags) -> None:
+def find_sites_of(board: Scoreboard, part: Part) -> tuple[str, ...]:
+    """The largest group of sites to which this site adds the scores of its patients of a part."""
+    return find_widest_group(groups_of(board.plan, Operation.EVALUATE), board.site, part)
+
+
+def refuse_too_few(board: Scoreboard, sites: Sequence[str], scores: Reals, labels: Flags) -> None:
     """Refuse what the guard round would have objected to, whatever the coordinator made of it.
 
     Parameters
     ----------
     board : Scoreboard
         The scores of the site's patients.
+    sites : sequence of str
+        Over whom the numbers are added.
     scores : float array, shape (scorers, n)
         Of the patients who are asked for; NaN where one has none.
     labels : bool array, shape (n,)
@@ -208,33 +223,30 @@ def refuse_too_few(board: Scoreboard, scores: Reals, labels: Flags) -> None:
     Raises
     ------
     SmallNumberError
-        If a minimum is not reached at this site where each of two sites must reach it.
+        If a minimum is not reached at this site where its own patients must reach it.
     """
-    short = _find_short(board, ~np.isnan(scores), labels)
+    short = _find_short(board, sites, ~np.isnan(scores), labels)
     if short is not None and short.any():
         raise SmallNumberError("an evaluation was asked for with too few patients at this site")
 
 
-def _guard(board: Scoreboard, members: Counts, scores: Reals, close: bool) -> Summary:  # noqa: FBT001
-    present, labels = ~np.isnan(scores[:, members]), board.labels[members]
-    return local_guard(present, labels, _find_short(board, present, labels), np.full(len(present), close))
+def _guard(board: Scoreboard, members: Counts, scores: Reals, added: tuple[Sequence[str], bool]) -> Summary:
+    (sites, close), labels = added, board.labels[members]
+    present = ~np.isnan(scores[:, members])
+    short = _find_short(board, sites, present, labels)
+    return local_guard(present, labels, short, np.full(len(present), close))
 
 
-def _find_short(board: Scoreboard, present: Flags, labels: Flags) -> Flags | None:
-    """Which scores have too few patients here; None where only the sum over sites must reach the minimums.
-
-    With two sites, each can compute the other's numbers, so every minimum must also hold at each site.
-    """
-    if not board.plan.two_site_ack:
-        return None
+def _find_short(board: Scoreboard, sites: Sequence[str], present: Flags, labels: Flags) -> Flags | None:
+    """Which scores have too few patients here; None where only the sum over sites must reach the minimums."""
     demands = (Demand("discrimination"),) * len(present)
-    return find_short_analyses(present, labels, demands, minima_of(board.plan.profile))
+    return find_short_here(board.plan, sites, (present, labels), demands)
 
 
 def _sum_complete(board: Scoreboard, compared: ComparedScores, grids: tuple[ScoreGrid, ...]) -> Summary:
     """Each score's histogram over the patients who have all that are compared."""
     scores, labels = select_complete(board, compared)
-    refuse_too_few(board, scores[:1], labels)
+    refuse_too_few(board, compared.cohort.sites, scores[:1], labels)
     return join_summaries(
         local_roc(row, labels, grids[scorer]).under(f"{scorer}")
         for scorer, row in zip(compared.scorers, scores, strict=True)

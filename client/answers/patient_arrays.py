@@ -68,6 +68,15 @@ def table_one_column(cases: Sequence[PreparedCase], variable: Variable) -> Reals
     return codes_of(cases, variable)
 
 
+def find_described(cases: Sequence[PreparedCase], variables: Sequence[Variable]) -> Flags:
+    """Who has a value of each variable, shape (variables, n)."""
+    return np.stack([_is_present(table_one_column(cases, variable)) for variable in variables])
+
+
+def _is_present(column: Reals | Counts) -> Flags:
+    return np.asarray(column >= 0 if column.dtype == np.int64 else ~np.isnan(column))
+
+
 def make_design_matrix(
     cases: Sequence[HasCovariates], design: Design, scores: Callable[[str], Reals] | None = None
 ) -> Reals:

@@ -68,6 +68,11 @@ class FeatureSums:
         folds = deal_complete(plan, site, training, complete, n_folds)
         return cls(features[complete], labels[complete], folds[complete], n_folds)
 
+    @property
+    def fold_sizes(self) -> Counts:
+        """Patients of each fold, shape (n_folds,)."""
+        return np.bincount(self.folds, minlength=self.n_folds)
+
     def sum_magnitudes(self) -> Summary:
         """Sums of every feature and of its magnitudes."""
         return local_magnitude(self.features)
@@ -206,7 +211,7 @@ def answer_gram(sums: FeatureSums, parameters: Parameters) -> Summary:
     ProtocolError
         If a feature was asked for that there is not, or twice.
     """
-    return sums.sum_cross_products(_read_scaling(parameters), _read_chosen(parameters))
+    return sums.sum_cross_products(_read_scaling(parameters), read_chosen(parameters))
 
 
 def answer_path(sums: FeatureSums, parameters: Parameters) -> Summary:
@@ -217,11 +222,18 @@ def answer_path(sums: FeatureSums, parameters: Parameters) -> Summary:
     ProtocolError
         If a feature was asked for that there is not, or twice, or the question is malformed.
     """
-    kept = _read_chosen(parameters)
+    kept = read_chosen(parameters)
     return sums.sum_path(_read_scaling(parameters), kept, read_path(parameters, sums.n_folds, kept.size))
 
 
-def _read_chosen(parameters: Parameters) -> Counts:
+def read_chosen(parameters: Parameters) -> Counts:
+    """Positions of the features that a question is about.
+
+    Raises
+    ------
+    ProtocolError
+        If a feature was asked for that there is not, or twice.
+    """
     kept = read_integer_array(parameters, "chosen", 1)
     if kept.size == 0 or kept.min() < 0 or kept.max() >= len(FEATURES) or len(set(kept.tolist())) < kept.size:
         raise ProtocolError(f"{kept.size} features were asked for, not each one of {len(FEATURES)} once")

@@ -15,6 +15,7 @@ from client.answers.compare import (
     list_calibrated_parts,
     list_compared_parts,
 )
+from client.answers.describe import guard_table, sum_table
 from client.answers.evaluate import (
     count_scores,
     evaluate_scores,
@@ -22,7 +23,9 @@ from client.answers.evaluate import (
     list_asked_parts,
     list_evaluated_parts,
 )
-from client.answers.patient_arrays import labels_of, make_arm_matrix, make_feature_matrix, table_one_column
+from client.answers.own_minima import find_short_here
+from client.answers.patient_arrays import labels_of, make_arm_matrix, make_feature_matrix
+from client.answers.product_limits import refuse_wide_products
 from client.answers.score_store import ScoreStore
 from client.answers.scoreboard import Scoreboard, open_scoreboard
 from client.answers.selection import (
@@ -32,6 +35,7 @@ from client.answers.selection import (
     answer_prescreen,
     answer_scaling,
     find_fold_members,
+    read_chosen,
     read_folds,
 )
 from client.answers.svm_sums import SvmSums
@@ -39,27 +43,24 @@ from client.cohort.cases import PreparedCase
 from client.cohort.parts import cases_of
 from client.release.registry import ReleaseRegistry
 from client.release.releases import SiteReleases
-from common.cohort.schema import Variable
 from common.errors import ProtocolError, SmallNumberError
+from common.messages.groups import groups_of
 from common.messages.headers import Operation, RequestHeader
 from common.messages.protocol import Parameters
 from common.messages.questions import read_centre, read_flag_array, read_newton
 from common.plan.design import Design, design_of
 from common.plan.matrix import PARTS, TABLE_PARTS, TablePart
 from common.plan.study import StudyPlan
-from common.plan.variables import DESCRIBED, table_variables
+from common.plan.variables import DESCRIBED
 from common.radiomics.lasso_selection import FEWEST_FOLDS, complete_features
 from common.stats.contract import Summary, join_summaries
 from common.stats.covariates import Model, local_setup
 from common.stats.folds import list_numbers
-from common.stats.guard import Demand, find_short_analyses, local_guard
+from common.stats.guard import Demand, local_guard
 from common.stats.lasso import LassoFamily
-from common.stats.minima import Minima, minima_of
 from common.stats.newton import local_newton
-from common.stats.table_one import local_table_one
-from common.types import Counts, Flags, Reals
+from common.types import Flags, Reals
 
-_DESCRIPTION = (Demand("description"),) * len(DESCRIBED)
 _SELECTION = (Demand("regression"),)
 
 
@@ -103,7 +104,8 @@ class SiteAnalyses:
         """R0 of Table 1, of each part."""
         close = self._releases.find_too_close(*TABLE_PARTS)
         return join_summaries(
-            self._guard_table(part, close[index]).under(part) for index, part in enumerate(TABLE_PARTS)
+            guard_table(self.plan, self.site, (part, cases_of(self.cases, part)), near=near).under(part)
+            for part, near in zip(TABLE_PARTS, close, strict=True)
         )
 
     def guard_evaluation(self, _: RequestHeader, parameters: Parameters) -> Summary:
@@ -115,37 +117,38 @@ class SiteAnalyses:
         """R0 of each logistic model."""
         regressions = [model.columns for model in self._read_models(header)]
         complete, labels = self._find_complete_of(regressions, header.arm), labels_of(self._training)
-        short = self._find_short(complete, labels, _list_demands(regressions))
+        short = self._find_short(header, (complete, labels), _list_demands(regressions))
         close = np.full(len(regressions), self._releases.find_too_close("training")[0])
         return local_guard(complete, labels, short, close)
 
-    def guard_selection(self, _: RequestHeader, __: Parameters) -> Summary:
+    def guard_selection(self, header: RequestHeader, _: Parameters) -> Summary:
         """R0 of the selection of radiomics features, then of each fold of each possible number of folds."""
         complete, planned = self._find_complete(), self.plan.radiomics.folds
         numbers = list_numbers(planned, FEWEST_FOLDS)
         in_folds = find_fold_members(self.plan, self.site, self._training, complete[0], numbers)
-        return self._guard_with_folds(complete, in_folds, _SELECTION)
+        return self._guard_with_folds(header, (complete, in_folds), _SELECTION)
 
     def guard_svm(self, header: RequestHeader, _: Parameters) -> Summary:
         """R0 of the machine on all training patients, then of each fold of each possible number of folds."""
         (model,) = self._read_models(header)
         sums = self._open_svm(header)
-        return self._guard_with_folds(
-            sums.complete[np.newaxis], sums.find_members(), (Demand("ridge", len(model.columns)),)
-        )
+        members = (sums.complete[np.newaxis], sums.find_members())
+        return self._guard_with_folds(header, members, (Demand("ridge", len(model.columns)),))
 
-    def _guard_with_folds(self, complete: Flags, in_folds: Flags, demands: tuple[Demand, ...]) -> Summary:
+    def _guard_with_folds(
+        self, header: RequestHeader, counted: tuple[Flags, Flags], demands: tuple[Demand, ...]
+    ) -> Summary:
         """R0 of one analysis, to which a site may object, and of the folds of its cross-validation."""
-        members, labels = np.concatenate([complete, in_folds]), labels_of(self._training)
+        members, labels = np.concatenate(counted), labels_of(self._training)
         short = np.zeros(len(members), dtype=np.bool_)
-        analysis_short = self._find_short(complete, labels, demands)
+        analysis_short = self._find_short(header, (counted[0], labels), demands)
         short[:1] = False if analysis_short is None else analysis_short
         close = np.full(len(members), self._releases.find_too_close("training")[0])
         return local_guard(members, labels, short, close)
 
     def guard_readings(self, header: RequestHeader, _: Parameters) -> Summary:
         """R0 of repeated readings."""
-        return self._agreement.guard(header.stage)
+        return self._agreement.guard(header)
 
     def sum_tables(self, _: RequestHeader, parameters: Parameters) -> Summary:
         """Table 1 of each part, of the variables that this site was asked for; the others are empty."""
@@ -187,7 +190,7 @@ class SiteAnalyses:
     def sum_setup(self, header: RequestHeader, parameters: Parameters) -> Summary:
         """Moments and tables of the covariates of each regression, over the training patients."""
         models = self._read_models(header)
-        self._refuse_too_few([model.columns for model in models], header.arm)
+        self._refuse_too_few(header, [model.columns for model in models])
         self._releases.remember("training")
         matrix = self._make_matrix(header.arm)
         centre = read_centre(parameters, matrix.shape[1])
@@ -196,27 +199,23 @@ class SiteAnalyses:
     def sum_newton(self, header: RequestHeader, parameters: Parameters) -> Summary:
         """One round of Newton's method over the training patients."""
         problem, query = read_newton(parameters, len(self._design.columns))
-        self._refuse_too_few([tuple(row[row >= 0].tolist()) for row in problem.columns], header.arm)
+        self._refuse_too_few(header, [tuple(row[row >= 0].tolist()) for row in problem.columns])
         self._releases.remember("training")
         return local_newton(self._make_matrix(header.arm), labels_of(self._training), problem, query)
 
-    def sum_magnitudes(self, _: RequestHeader, __: Parameters) -> Summary:
+    def sum_magnitudes(self, header: RequestHeader, _: Parameters) -> Summary:
         """Sums of the training patients' radiomics features, from which all sites take public constants."""
-        features = self._open_features(FEWEST_FOLDS)
-        self._releases.remember("training")
-        return features.sum_magnitudes()
+        return self._open_features(header, FEWEST_FOLDS).sum_magnitudes()
 
-    def sum_moments(self, _: RequestHeader, parameters: Parameters) -> Summary:
+    def sum_moments(self, header: RequestHeader, parameters: Parameters) -> Summary:
         """Moments of the training patients' radiomics features about public constants."""
-        features = self._open_features(FEWEST_FOLDS)
-        self._releases.remember("training")
-        return answer_scaling(features, parameters)
+        return answer_scaling(self._open_features(header, FEWEST_FOLDS), parameters)
 
-    def sum_products(self, _: RequestHeader, parameters: Parameters) -> Summary:
+    def sum_products(self, header: RequestHeader, parameters: Parameters) -> Summary:
         """Products of the training patients' radiomics features with the outcome."""
-        return answer_prescreen(self._open_folds(parameters), parameters)
+        return answer_prescreen(self._open_folds(header, parameters), parameters)
 
-    def sum_cross_products(self, _: RequestHeader, parameters: Parameters) -> Summary:
+    def sum_cross_products(self, header: RequestHeader, parameters: Parameters) -> Summary:
         """Cross-products of some radiomics features, by fold.
 
         Raises
@@ -225,9 +224,9 @@ class SiteAnalyses:
             If the plan's LASSO is of the other family.
         """
         self._refuse_other_family("gaussian")
-        return answer_gram(self._open_folds(parameters), parameters)
+        return answer_gram(self._open_chosen(header, parameters), parameters)
 
-    def sum_path(self, _: RequestHeader, parameters: Parameters) -> Summary:
+    def sum_path(self, header: RequestHeader, parameters: Parameters) -> Summary:
         """One round of the binomial LASSO on some radiomics features.
 
         Raises
@@ -236,7 +235,7 @@ class SiteAnalyses:
             If the plan's LASSO is of the other family.
         """
         self._refuse_other_family("binomial")
-        return answer_path(self._open_folds(parameters), parameters)
+        return answer_path(self._open_chosen(header, parameters), parameters)
 
     def sum_readings(self, header: RequestHeader, parameters: Parameters) -> Summary:
         """How far repeated readings agree."""
@@ -244,17 +243,11 @@ class SiteAnalyses:
 
     def sum_ridge(self, header: RequestHeader, parameters: Parameters) -> Summary:
         """One round of a support vector machine's ridge regressions over the training patients."""
-        self._releases.remember("training")
-        return self._open_svm(header).sum_ridge(parameters)
+        return self._open_machine(header, parameters).sum_ridge(parameters)
 
     def sum_held_out(self, header: RequestHeader, parameters: Parameters) -> Summary:
         """How well each of a machine's regressions predicts the fold that it left out."""
-        self._releases.remember("training")
-        return self._open_svm(header).sum_held_out(parameters)
-
-    @property
-    def _minima(self) -> Minima:
-        return minima_of(self.plan.profile)
+        return self._open_machine(header, parameters).sum_held_out(parameters)
 
     @cached_property
     def _design(self) -> Design:
@@ -286,20 +279,53 @@ class SiteAnalyses:
     def _open_svm(self, header: RequestHeader) -> SvmSums:
         return SvmSums.of(self.plan, self.site, self._training, header, self._make_matrix(header.arm))
 
-    def _open_folds(self, parameters: Parameters) -> FeatureSums:
-        return self._open_features(read_folds(parameters, self.plan.radiomics.folds, FEWEST_FOLDS))
-
-    def _open_features(self, n_folds: int) -> FeatureSums:
-        """The training patients who have every feature.
+    def _open_machine(self, header: RequestHeader, parameters: Parameters) -> SvmSums:
+        """The training patients of a machine, of whom numbers leave now.
 
         Raises
         ------
         SmallNumberError
-            If they are too few.
+            If they are too few, or too close to patients of whom numbers left before.
         """
-        short = self._find_short(self._find_complete(), labels_of(self._training), _SELECTION)
-        if short is not None and short.any():
-            raise SmallNumberError("features were asked for with too few patients at this site")
+        sums = self._open_svm(header)
+        (model,) = self._read_models(header)
+        patients = (sums.complete[np.newaxis], labels_of(self._training))
+        self._refuse_short(header, patients, (Demand("ridge", len(model.columns)),), "a machine was")
+        folds, features = sums.count_folds(parameters)
+        accepted = sums.model.wide_gram_accepted
+        refuse_wide_products(self.plan, self._find_sites(header), folds, features, accepted=accepted)
+        self._releases.remember("training")
+        return sums
+
+    def _open_chosen(self, header: RequestHeader, parameters: Parameters) -> FeatureSums:
+        """The training patients, of whom products of the chosen features may leave.
+
+        Raises
+        ------
+        SmallNumberError
+            If they are too few, or too close to patients of whom numbers left before.
+        """
+        sums, features = self._open_folds(header, parameters), read_chosen(parameters).size
+        accepted = self.plan.radiomics.wide_gram_accepted
+        refuse_wide_products(
+            self.plan, self._find_sites(header), sums.fold_sizes, features, accepted=accepted
+        )
+        return sums
+
+    def _open_folds(self, header: RequestHeader, parameters: Parameters) -> FeatureSums:
+        return self._open_features(header, read_folds(parameters, self.plan.radiomics.folds, FEWEST_FOLDS))
+
+    def _open_features(self, header: RequestHeader, n_folds: int) -> FeatureSums:
+        """The training patients who have every feature, of whom numbers leave now.
+
+        Raises
+        ------
+        SmallNumberError
+            If they are too few, or too close to patients of whom numbers left before.
+        """
+        patients = (self._find_complete(), labels_of(self._training))
+        self._refuse_short(header, patients, _SELECTION, "features were")
+        self._releases.remember("training")
         return FeatureSums.of(self.plan, self.site, self._training, n_folds)
 
     def _refuse_other_family(self, family: LassoFamily) -> None:
@@ -309,7 +335,7 @@ class SiteAnalyses:
     def _find_complete(self) -> Flags:
         return complete_features(make_feature_matrix(self._training))[np.newaxis]
 
-    def _refuse_too_few(self, regressions: Sequence[tuple[int, ...]], arm: str) -> None:
+    def _refuse_too_few(self, header: RequestHeader, regressions: Sequence[tuple[int, ...]]) -> None:
         """Refuse what the guard round would have objected to, whatever the coordinator made of it.
 
         Raises
@@ -317,48 +343,37 @@ class SiteAnalyses:
         SmallNumberError
             If a regression has too few patients here.
         """
-        complete, labels = self._find_complete_of(regressions, arm), labels_of(self._training)
-        short = self._find_short(complete, labels, _list_demands(regressions))
-        if short is not None and short.any():
-            raise SmallNumberError("a regression was asked for with too few patients at this site")
+        patients = (self._find_complete_of(regressions, header.arm), labels_of(self._training))
+        self._refuse_short(header, patients, _list_demands(regressions), "a regression was")
 
     def _find_complete_of(self, regressions: Sequence[tuple[int, ...]], arm: str) -> Flags:
         """Who has all columns of each model, shape (models, n)."""
         matrix = self._make_matrix(arm)
         return np.stack([~np.isnan(matrix[:, list(columns)]).any(axis=1) for columns in regressions])
 
-    def _guard_table(self, part: TablePart, near: bool) -> Summary:  # noqa: FBT001
-        cases = cases_of(self.cases, part)
-        complete, labels = _find_described(cases, DESCRIBED), labels_of(cases)
-        short = self._find_short(complete, labels, _DESCRIPTION)
-        close = np.full(len(complete), near)
-        return local_guard(complete, labels, short, close)
+    def _find_short(
+        self, header: RequestHeader, patients: tuple[Flags, Flags], demands: tuple[Demand, ...]
+    ) -> Flags | None:
+        """Which analyses of an arm have too few patients here; None where only the sum must have enough."""
+        return find_short_here(self.plan, self._find_sites(header), patients, demands)
 
-    def _find_short(self, complete: Flags, labels: Flags, demands: tuple[Demand, ...]) -> Flags | None:
-        """Which analyses have too few patients here; None where only the sum over sites must have enough.
+    def _refuse_short(
+        self, header: RequestHeader, patients: tuple[Flags, Flags], demands: tuple[Demand, ...], what: str
+    ) -> None:
+        short = self._find_short(header, patients, demands)
+        if short is not None and short.any():
+            raise SmallNumberError(f"{what} asked for with too few patients at this site")
 
-        With two sites, each can compute the other's numbers, so every minimum must also hold at each site.
-        """
-        if not self.plan.two_site_ack:
-            return None
-        return find_short_analyses(complete, labels, demands, self._minima)
+    def _find_sites(self, header: RequestHeader) -> tuple[str, ...]:
+        """The sites over which a question about training patients is added."""
+        (group,) = groups_of(self.plan, header.operation, header.stage, header.arm)
+        return group.sites
 
     def _sum_table(self, part: TablePart, asked: Flags) -> Summary:
-        cases = cases_of(self.cases, part)
-        short = self._find_short(_find_described(cases, DESCRIBED), labels_of(cases), _DESCRIPTION)
-        if short is not None and (short & asked).any():
-            raise SmallNumberError(f"Table 1, {part}: asked for with too few patients at this site")
+        table = sum_table(self.plan, self.site, (part, cases_of(self.cases, part)), asked)
         if asked.any():
             self._releases.remember(part)
-        columns = [
-            table_one_column(cases if wanted else (), variable)
-            for variable, wanted in zip(DESCRIBED, asked.tolist(), strict=True)
-        ]
-        groups = [labels_of(cases if wanted else ()).astype(np.int64) for wanted in asked.tolist()]
-        return join_summaries(
-            local_table_one([column], group, [variable])
-            for column, group, variable in zip(columns, groups, table_variables(self.plan), strict=True)
-        )
+        return table
 
     @cached_property
     def _releases(self) -> SiteReleases:
@@ -408,12 +423,3 @@ ANSWERS: Mapping[Operation, Callable[[SiteAnalyses, RequestHeader, Parameters], 
 
 def _list_demands(regressions: Sequence[tuple[int, ...]]) -> tuple[Demand, ...]:
     return tuple(Demand("regression", len(columns)) for columns in regressions)
-
-
-def _find_described(cases: Sequence[PreparedCase], variables: Sequence[Variable]) -> Flags:
-    """Who has a value of each variable, shape (variables, n)."""
-    return np.stack([_is_present(table_one_column(cases, variable)) for variable in variables])
-
-
-def _is_present(column: Reals | Counts) -> Flags:
-    return np.asarray(column >= 0 if column.dtype == np.int64 else ~np.isnan(column))

@@ -94,6 +94,11 @@ class SvmSums:
         """The fold of each patient whom the machine trains on."""
         return deal_complete(self.plan, self.site, self.training, self.complete, query.folds)[self.complete]
 
+    def count_folds(self, parameters: Parameters) -> tuple[Counts, int]:
+        """Patients of each fold of a question, shape (folds,), and how many features it is about."""
+        query = read_query(parameters, self.model, self.matrix.shape[1])
+        return np.bincount(self._deal(query), minlength=query.folds), query.coefficients.shape[1] - 1
+
     def sum_ridge(self, parameters: Parameters) -> Summary:
         """Answer to RIDGE: each model without the patients of the fold that it leaves out."""
         query = read_query(parameters, self.model, self.matrix.shape[1])

@@ -125,6 +125,11 @@ class Membership:
         return self.state / "sa1"
 
     @property
+    def ledger(self) -> Path:
+        """Folder of the ledger of what has left."""
+        return self.state / "ledger"
+
+    @property
     def log(self) -> Path:
         """File of the engine's output."""
         return self.state / "logs" / "engine.log"

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import PolicyError
-from common.hiding.phases import ROUND_AGE_S, SESSION_AGE_S, phase_of
+from common.hiding.phases import ROUND_AGE_S, SESSION_AGE_S, HiddenPhase, phase_of
 from common.hiding.rounds import hiding_of
 from common.models.layout import Layout
 from common.plan.study import Arm, CnnModel, StudyPlan
 from common.secagg.site.endpoint import SiteMachine
-from common.secagg.site.files import SiteFiles
+from common.secagg.site.files import AuditLog, SiteFiles
 from common.secagg.site.history import History
 from common.secagg.site.rules import (
     Clock,
@@ -64,15 +64,25 @@ class HidingParty:
         private = self.identity.key.private_bytes_raw()
         return hashlib.sha256(b"rhe/training-seeds\0" + private).hexdigest()
 
-    def make_machine(self, policy: PlanPolicy, compute: Compute) -> SiteMachine:
+    def make_machine(
+        self, policy: PlanPolicy, compute: Compute, audit: AuditLog | None = None
+    ) -> SiteMachine:
         """The site's side of the protocol; the approved roster is in force from now on.
+
+        Parameters
+        ----------
+        policy : PlanPolicy
+        compute : callable
+            The engine's computation.
+        audit : AuditLog, optional
+            The site's own log; by default a file of the protocol's.
 
         Raises
         ------
         SecAggError
             E_BUSY if a message is being answered; E_RESTORED or E_STATE_CORRUPT if the files are damaged.
         """
-        files = SiteFiles(self.files)
+        files = SiteFiles(self.files, audit=audit)
         with files.lock():
             if files.read_roster() != self.roster:
                 files.keep_roster(self.roster)
@@ -106,8 +116,9 @@ class PlanPolicy:
             If the plan has no such phase.
         """
         hidden, privacy = phase_of(self.plan, phase), self.plan.privacy
+        required = self._find_required(hidden)
         if hidden.model is None:
-            return PhaseRules("session", rounds=_SESSIONS, max_age_s=SESSION_AGE_S)
+            return PhaseRules("session", rounds=_SESSIONS, max_age_s=SESSION_AGE_S, required=required)
         return PhaseRules(
             "round",
             hiding_of(self.plan, self.layout(hidden.model)).vectors,
@@ -115,7 +126,20 @@ class PlanPolicy:
             max_age_s=ROUND_AGE_S,
             largest_weight=None if privacy.weights == "equal" else privacy.largest_site,
             clip_fraction=privacy.clip_fraction,
+            required=required,
         )
+
+    def _find_required(self, hidden: HiddenPhase) -> frozenset[int]:
+        """Numbers of the sites that must be in every sum of a phase.
+
+        Statistics are of all sites. A training goes on without silent sites, but not where its few sites hide
+        among others that only add zeros: a sum of one of them and of zeros is that one's update.
+        """
+        if hidden.arm is None:
+            needed = hidden.sites
+        else:
+            needed = hidden.arm.sites if set(hidden.sites) - set(hidden.arm.sites) else ()
+        return frozenset(self.plan.number_of(site) for site in needed)
 
     def check(self, request: RoundRequest, history: History) -> None:
         """Refuse a model that is neither the plan's first nor the result of an earlier round.

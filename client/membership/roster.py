@@ -9,7 +9,7 @@ from pathlib import Path
 from client.membership.identity import read_identity
 from client.membership.membership import Approval, Membership
 from client.membership.party import HidingParty
-from client.membership.policy import check_plan
+from client.membership.policy import check_plan, check_roster_policy, check_waiver_policy
 from common.errors import PolicyError
 from common.messages.enrolment import study_name
 from common.messages.handed_file import read_handed_file
@@ -17,7 +17,7 @@ from common.plan.study import StudyPlan
 from common.runtime.storage import write_atomically
 from common.secagg.site.endpoint import approve_waiver
 from common.secagg.site.files import SiteFiles
-from common.secagg.wire.roster import Identity, Pin, Roster, check_roster
+from common.secagg.wire.roster import Identity, Pin, Roster, check_roster, read_waiver
 
 
 def approve_plan(member: Membership, roster: Path | None = None) -> None:
@@ -53,7 +53,7 @@ def read_offered_roster(member: Membership, path: Path | None) -> tuple[Roster, 
     Raises
     ------
     PolicyError
-        If the plan needs a roster and there is none.
+        If the plan needs a roster and there is none, or it opens sums of fewer sites than site.toml asks for.
     SecAggError
         If the authority did not sign it, or it contradicts what the site has pinned.
     ProtocolError
@@ -71,7 +71,9 @@ def read_offered_roster(member: Membership, path: Path | None) -> tuple[Roster, 
     pin = _make_pin(member, plan)
     if member.roster_file.exists() and message == read_handed_file(member.roster_file):
         pin = replace(pin, version=-1)
-    return check_roster(message, pin), message
+    roster = check_roster(message, pin)
+    check_roster_policy(member.settings, plan, roster)
+    return roster, message
 
 
 def read_approved_roster(member: Membership) -> Roster:
@@ -80,7 +82,7 @@ def read_approved_roster(member: Membership) -> Roster:
     Raises
     ------
     PolicyError
-        If it approved none, or no plan.
+        If it approved none, or no plan, or the roster opens sums of fewer sites than site.toml asks for.
     SecAggError
         If the file is not the one that was approved.
     """
@@ -88,7 +90,9 @@ def read_approved_roster(member: Membership) -> Roster:
     if member.approval is None or member.approval.roster < 0:
         raise PolicyError(f"no roster is approved -> rhe-client approve {member.folder} --roster FILE")
     pin = replace(_make_pin(member, plan), version=member.approval.roster - 1)
-    return check_roster(read_handed_file(member.roster_file), pin)
+    roster = check_roster(read_handed_file(member.roster_file), pin)
+    check_roster_policy(member.settings, plan, roster)
+    return roster
 
 
 def take_waiver(member: Membership, path: Path) -> None:
@@ -100,9 +104,14 @@ def take_waiver(member: Membership, path: Path) -> None:
         If it is not the authority's for this study, roster and site.
     ProtocolError
         If it cannot be read.
+    PolicyError
+        If it leaves fewer sites in a sum than site.toml asks for.
     """
-    plan = member.read_approved_plan()
-    approve_waiver(SiteFiles(member.protocol_files), read_handed_file(path), _make_pin(member, plan))
+    plan, message = member.read_approved_plan(), read_handed_file(path)
+    roster = read_approved_roster(member)
+    waiver = read_waiver(message, bytes.fromhex(member.invitation.signer), roster)
+    check_waiver_policy(member.settings, plan, waiver)
+    approve_waiver(SiteFiles(member.protocol_files), message, _make_pin(member, plan))
 
 
 def make_hiding_party(member: Membership) -> HidingParty | None:

@@ -74,9 +74,10 @@ class Policy(Section):
     phases: tuple[Phase, ...] | None = None
     """Phases of a study that the site takes part in; by default any that it approves."""
     hidden_sums: bool = False
-    """Whether the site refuses plans that show its numbers to the coordinator (`privacy.secure = false`)."""
+    """Whether a simulated site, too, refuses plans that show its numbers to the coordinator
+    (`privacy.secure = false`); a site with patients refuses them always."""
     min_sites: int = Field(default=2, ge=2)
-    """Fewest sites in a sum that is opened."""
+    """Fewest sites in a sum with this site that is opened: of the plan's groups, and of the roster."""
     answers_per_day: int = Field(default=50_000, ge=1)
     """Answers with numbers on one day; more is refused."""
 
@@ -209,8 +210,10 @@ def check_release(settings: SiteSettings, plan: StudyPlan) -> None:
         )
 
 
-def attention_maps_may_leave(settings: SiteSettings, folder: Path) -> bool:
-    """Whether drawings over CT slices may leave the site: of synthetic patients only.
+def is_synthetic(settings: SiteSettings, folder: Path) -> bool:
+    """Whether all patients are simulated: site.toml says so, and the folder has the simulator's marker.
+
+    Only then may drawings over CT slices leave the site, or numbers of its own in a study of several sites.
 
     Raises
     ------

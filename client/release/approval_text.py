@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from client.membership.site import SiteSettings
-from common.hiding.noise import site_privacy
+from common.hiding.noise import site_privacy, warn_of_delta
 from common.hiding.rounds import parts_of
 from common.plan.agreement import describe_criterion, group_readings
 from common.plan.models import LogisticModel, SvmModel
@@ -81,7 +81,21 @@ def _describe_noise(plan: StudyPlan) -> Iterator[str]:
         f"{privacy.among_sites:.3g} towards another hospital, which knows the noise that it added. The "
         "guarantee is stated for the hospital as a whole, not for one patient; numbers of patients, "
         "validation, tables and metrics are exact sums without noise. A small epsilon such as 1 protects; "
-        "one above 10 hardly does."
+        "one above 10 hardly does." + _describe_size(plan)
+    )
+    warning = warn_of_delta(plan.privacy, len(plan.training_sites))
+    if warning is not None:
+        yield warning
+
+
+def _describe_size(plan: StudyPlan) -> str:
+    """The noise that follows where the plan gives epsilon in its place."""
+    noise, multiplier = plan.privacy.noise, plan.noise_multiplier
+    if noise is None or noise.epsilon is None or multiplier is None:
+        return ""
+    return (
+        f" The plan's target is epsilon = {noise.epsilon:g} towards the coordinator; what follows from it is "
+        f"noise of {multiplier:g} times the largest change of a hospital."
     )
 
 

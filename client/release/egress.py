@@ -13,7 +13,7 @@ from common.messages.headers import CODE_OK, RequestHeader
 from common.messages.protocol import Reply, encode_reply, question_of
 from common.plan.study import StudyPlan
 from common.secagg.wire.canonical import parse_canonical
-from common.secagg.wire.frames import MessageFrame, MessageKind, unpack
+from common.secagg.wire.frames import Bytes, MessageFrame, MessageKind, unpack
 from common.secagg.wire.messages import ProtocolRefusal, read
 
 
@@ -42,15 +42,15 @@ def departure_of(header: RequestHeader | None, reply: Reply, body: bytes) -> Dep
     )
 
 
-def list_sealed_departures(plan: StudyPlan, message: bytes, reply: Reply) -> Iterator[Departure]:
+def list_sealed_departures(plan: StudyPlan, message: Bytes, reply: Reply) -> Iterator[Departure]:
     """The lines of an answer in the protocol that hides sums: its masked part, then its part in the clear.
 
     Parameters
     ----------
     plan : StudyPlan
         The approved plan.
-    message : bytes
-        The coordinator's message.
+    message : bytes or memoryview
+        The coordinator's message, without the transcripts before it.
     reply : Reply
         The answer; without a masked part there are no lines.
     """

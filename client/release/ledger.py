@@ -1,28 +1,26 @@
-"""The ledger of what has left the hospital: one line for each answer, chained to the line before it.
+"""The site's log: one line for each answer, on the disk before the answer leaves, and the protocol's lines.
 
-The line is on disk before the answer leaves. It contains no patient, value or key; it contains the SHA-256 of
-what left, so that the hospital can prove later what that was.
+It contains no patient, value or key; it contains the SHA-256 of what left, so that the hospital can prove
+later what that was. Each line names the SHA-256 of the line before (`common.runtime.chained_file`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
 from client.membership.site import SiteSettings
-from common.errors import PolicyError, StorageError
+from common.errors import PolicyError, SiteError, StorageError
+from common.runtime.chained_file import START, ChainedFile, ChainedLine, list_chain
 from common.runtime.settings_file import Section
-from common.runtime.storage import lock_folder, make_private_folder, write_atomically
+from common.runtime.storage import make_private_folder, write_atomically
 
 Sort = Literal["statistics", "model update", "model", "pictures", "description", "refusal", "protocol"]
-_START = "0" * 64
 
 
 class Departure(Section):
@@ -51,64 +49,141 @@ class Departure(Section):
     code: str = "OK"
     """The reason of a refusal; "OK" otherwise."""
     times: int = Field(default=1, ge=1)
-    """How many refusals of this kind left since its last line; the line describes the last of them."""
+    """How many such answers without a number left since their last line; the line describes the last one."""
 
 
 class LedgerLine(Section):
-    """A line of the ledger."""
+    """A line of the ledger: of what left, or of what the protocol that hides sums did."""
 
     number: int = Field(ge=1)
     """Number of the line, from 1."""
     time: datetime
     """When the line was written, UTC."""
-    departure: Departure
-    """What left."""
+    departure: Departure | None = None
+    """What left; None in a line of the protocol."""
+    protocol: dict[str, Any] | None = None
+    """Event, phase and round, and the coordinator's signed request; None in a line of what left."""
     previous: str = Field(pattern=r"^[0-9a-f]{64}$")
     """SHA-256 of the line before; zeros in the first."""
 
 
-class _Head(Section):
-    day: str = ""
-    today: int = Field(default=0, ge=0)
+class LedgerHead(Section):
+    """How far a ledger had come: whoever keeps it notices that lines were cut off, or the chain made anew."""
+
     number: int = Field(default=0, ge=0)
-    digest: str = Field(default=_START, pattern=r"^[0-9a-f]{64}$")
-    size: int = Field(default=0, ge=0)
+    """Number of the last line."""
+    digest: str = Field(default=START, pattern=r"^[0-9a-f]{64}$")
+    """SHA-256 of the last line."""
+
+    def __str__(self) -> str:
+        """As it is written down: ``12:3f…``, the number and 64 hexadecimal digits."""
+        return f"{self.number}:{self.digest}"
+
+    @classmethod
+    def parse(cls, text: str) -> LedgerHead:
+        """The head that somebody wrote down.
+
+        Raises
+        ------
+        SiteError
+            If it is not one.
+        """
+        number, _, digest = text.strip().partition(":")
+        try:
+            return cls.model_validate({"number": int(number), "digest": digest.lower()})
+        except ValueError:
+            raise SiteError(
+                f"{text!r} is no head of a ledger -> give what `rhe-client audit --head` printed: a number, "
+                "a colon, 64 hexadecimal digits"
+            ) from None
 
 
-@dataclass(frozen=True)
 class Ledger:
     """The file of a site's departures.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds the lines. The head lies beside it: thus a folder that is gone, or lines cut off, are noticed.
 
     Attributes
     ----------
     folder : Path
-        Holds the lines and, in another file, their number: thus a line cut off at the end is noticed, too.
+        Holds the lines.
+    head_file : Path
+        Number and SHA-256 of the last line of what left.
     """
 
-    folder: Path
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.head_file = folder.with_name(f"{folder.name}.head")
+        self._departures = 0
+        self._answers: Counter[str] = Counter()
+        self._chain = ChainedFile(self.path, self._notice)
 
     @property
     def path(self) -> Path:
         """File of the lines."""
         return self.folder / "ledger.jsonl"
 
+    def check(self) -> None:
+        """See that no line was altered and none is missing; reads them only if the file was touched.
+
+        Raises
+        ------
+        StorageError
+            If the ledger is damaged: nothing may leave then.
+        """
+        self._chain.refresh()
+        head = self._read_head()
+        if self._chain.count < head.number:
+            raise StorageError(
+                f"{self.path}: has {self._chain.count} lines, {head.number} were written -> nothing leaves "
+                "before it is restored from a backup"
+            )
+        if self._chain.digest_of(head.number) != head.digest:
+            raise StorageError(
+                f"{self.path}, line {head.number}: was altered after it was written -> nothing leaves before "
+                "it is restored from a backup"
+            )
+
     def record(self, departure: Departure) -> None:
-        """Append a line, before the answer that it describes leaves.
+        """Append the line of an answer, before the answer leaves.
 
         Raises
         ------
         StorageError
             If the ledger was altered or cannot be written: nothing may leave then.
         """
-        make_private_folder(self.folder)
-        with lock_folder(self.folder):
-            head = self._settle()
-            line = LedgerLine(
-                number=head.number + 1, time=datetime.now(UTC), departure=departure, previous=head.digest
+        self._append({"departure": departure.model_dump(mode="json")})
+        head = self.read_head()
+        write_atomically(self.head_file, head.model_dump_json().encode(), private=True)
+
+    def append(self, entry: Mapping[str, object]) -> None:
+        """Append a line of the protocol that hides sums; raises as `record`."""
+        self._append({"protocol": dict(entry)})
+
+    def read_head(self) -> LedgerHead:
+        """The last line's number and SHA-256, for somebody to keep; raises as `check`."""
+        self._chain.refresh()
+        return LedgerHead(number=self._chain.count, digest=self._chain.head)
+
+    def compare(self, earlier: LedgerHead) -> None:
+        """See that the ledger goes on from an earlier head, which somebody kept elsewhere.
+
+        Raises
+        ------
+        StorageError
+            If it has fewer lines, or another one at that place; also as `check`.
+        """
+        self.check()
+        is_there = earlier.number <= self._chain.count
+        if not is_there or self._chain.digest_of(earlier.number) != earlier.digest:
+            what = f"is another than {earlier}" if is_there else "is gone"
+            raise StorageError(
+                f"{self.path}: line {earlier.number} {what} -> the ledger was made anew or cut off since "
+                "that head was written down: compare it with a backup"
             )
-            text = line.model_dump_json().encode()
-            _append(self.path, text + b"\n")
-            self._keep(_advance_head(head, line, text))
 
     def count_today(self) -> int:
         """How many answers with numbers left on this day (UTC).
@@ -116,12 +191,12 @@ class Ledger:
         Raises
         ------
         StorageError
-            If the count that was kept is damaged.
+            If the ledger is damaged.
         """
-        head = self._read_head()
-        return head.today if head.day == f"{datetime.now(UTC):%Y-%m-%d}" else 0
+        self.check()
+        return self._answers[f"{datetime.now(UTC):%Y-%m-%d}"]
 
-    def read_lines(self) -> tuple[LedgerLine, ...]:
+    def read_log(self) -> tuple[LedgerLine, ...]:
         """All lines, once the chain of them is checked.
 
         Raises
@@ -129,111 +204,52 @@ class Ledger:
         StorageError
             Names the first line that was altered, added or removed.
         """
-        head, lines, digest = self._read_head(), [], _START
-        for number, text in enumerate(self._read_texts(), start=1):
-            line = _parse_line(self.path, number, text)
-            if line.number != number or line.previous != digest:
-                raise StorageError(
-                    f"{self.path}, line {number}: does not follow from the line before it: the ledger was "
-                    "altered -> compare it with a backup"
-                )
-            digest = hashlib.sha256(text).hexdigest()
-            lines.append(line)
-            if number == head.number and digest != head.digest:
-                raise StorageError(
-                    f"{self.path}, line {number}: was altered after it was written -> compare with a backup"
-                )
-        if not head.number <= len(lines) <= head.number + 1:
-            raise StorageError(
-                f"{self.path}: has {len(lines)} lines, {head.number} were written -> compare it with a backup"
-            )
-        return tuple(lines)
+        self.check()
+        return tuple(self._parse(line) for line in list_chain(self.path))
 
-    def _settle(self) -> _Head:
-        """The head of the file, repaired if a process died while it wrote.
+    def read_lines(self) -> tuple[LedgerLine, ...]:
+        """The lines of what left; raises as `read_log`."""
+        return tuple(line for line in self.read_log() if line.departure is not None)
 
-        An incomplete line describes nothing that left; one complete line may be missing in the head.
+    def _append(self, fields: Mapping[str, object]) -> None:
+        make_private_folder(self.folder)
+        self.check()
+        self._chain.append({"time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}", **fields})
+
+    def _notice(self, line: ChainedLine) -> None:
+        """Count an answer.
+
+        Raises
+        ------
+        ValueError
+            If it is no line of a ledger.
         """
-        head = self._read_head()
-        tail = self._read_after(head.size)
-        complete, _, torn = tail.rpartition(b"\n")
-        if torn:
-            os.truncate(self.path, head.size + len(tail) - len(torn))
-        if not complete:
-            return head
-        line = _parse_line(self.path, head.number + 1, complete)
-        if (line.number, line.previous) != (head.number + 1, head.digest):
-            raise self._mismatch_error()
-        return _advance_head(head, line, complete)
+        departure, time = line.get("departure"), line.get("time")
+        is_line = isinstance(time, str) and isinstance(departure or line.get("protocol"), dict)
+        if not is_line:
+            raise ValueError("no line of a ledger")
+        if departure:
+            self._departures += 1
+            self._answers[time[:10]] += departure.get("numbers", 0) > 0
 
-    def _read_after(self, size: int) -> bytes:
+    def _parse(self, line: ChainedLine) -> LedgerLine:
         try:
-            with self.path.open("rb") as file:
-                if file.seek(0, os.SEEK_END) < size:
-                    raise self._mismatch_error()
-                file.seek(size)
-                return file.read()
-        except FileNotFoundError:
-            if size:
-                raise self._mismatch_error() from None
-            return b""
+            return LedgerLine.model_validate(line, strict=False)
+        except ValidationError:
+            raise StorageError(
+                f"{self.path}, line {line['number']}: is no line of a ledger -> compare it with a backup"
+            ) from None
 
-    def _mismatch_error(self) -> StorageError:
-        return StorageError(
-            f"{self.path}: does not end as it was left -> nothing leaves before it is restored from a backup"
-        )
-
-    def _read_texts(self) -> Iterator[bytes]:
+    def _read_head(self) -> LedgerHead:
         try:
-            content = self.path.read_bytes()
+            return LedgerHead.model_validate_json(self.head_file.read_bytes())
         except FileNotFoundError:
-            return
-        yield from content.split(b"\n")[:-1]
-
-    def _read_head(self) -> _Head:
-        path = self.folder / "ledger.head"
-        try:
-            return _Head.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            return _Head()
+            # A process may have died between the first line and the first head
+            if self._departures > 1:
+                raise StorageError(f"{self.head_file}: is gone -> restore it from a backup") from None
+            return LedgerHead()
         except (OSError, ValidationError):
-            raise StorageError(f"{path}: is damaged -> restore it from a backup") from None
-
-    def _keep(self, head: _Head) -> None:
-        write_atomically(self.folder / "ledger.head", head.model_dump_json().encode(), private=True)
-
-
-def _advance_head(head: _Head, line: LedgerLine, text: bytes) -> _Head:
-    day = f"{line.time:%Y-%m-%d}"
-    return _Head(
-        day=day,
-        today=(head.today if day == head.day else 0) + (line.departure.numbers > 0),
-        number=head.number + 1,
-        digest=hashlib.sha256(text).hexdigest(),
-        size=head.size + len(text) + 1,
-    )
-
-
-def _parse_line(path: Path, number: int, text: bytes) -> LedgerLine:
-    try:
-        return LedgerLine.model_validate_json(text)
-    except ValidationError:
-        raise StorageError(
-            f"{path}, line {number}: is no line of a ledger -> compare it with a backup"
-        ) from None
-
-
-def _append(path: Path, text: bytes) -> None:
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        with os.fdopen(handle, "ab") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as failure:
-        raise StorageError(
-            f"{path}: cannot be written ({failure.strerror}) -> nothing leaves without its line here"
-        ) from None
+            raise StorageError(f"{self.head_file}: is damaged -> restore it from a backup") from None
 
 
 def check_quota(settings: SiteSettings, ledger: Ledger) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from common.plan.sections import Privacy
 from common.plan.study import Arm, StudyPlan
-from common.plan.update_noise import PartNoise, UpdatePart, honest_sites, part_noise
-from common.secagg.crypto.privacy import epsilon, release_rho, sensitivity
+from common.plan.update_noise import PartNoise, UpdatePart, honest_sites, part_noise, round_rho
+from common.secagg.crypto.privacy import epsilon
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,27 @@ class SitePrivacy:
 
 def noise_of(plan: StudyPlan, part: UpdatePart) -> PartNoise | None:
     """The noise on a part of an update; None where the plan asks for none."""
-    return part_noise(plan.privacy, len(plan.sites), part)
+    return part_noise(plan.privacy, len(plan.sites), plan.noise_multiplier, part)
+
+
+def warn_of_delta(privacy: Privacy, sites: int) -> str | None:
+    """A warning if delta is above one over the patients whom the plan lets train; None if it is not.
+
+    Parameters
+    ----------
+    privacy : Privacy
+        The plan's section, which declares the largest number of a site.
+    sites : int
+        Sites that train.
+    """
+    patients = privacy.largest_site * sites
+    if privacy.noise is None or privacy.noise.delta * patients <= 1:
+        return None
+    return (
+        f"WARNING: privacy.noise.delta = {privacy.noise.delta:g} is above one over the patients: up to "
+        f"{patients} train by this plan (privacy.largest_site = {privacy.largest_site}). So large a delta "
+        "would permit that one of them is shown whole -> a smaller delta, or the sites' true largest number"
+    )
 
 
 def site_privacy(plan: StudyPlan, trained: Iterable[tuple[Arm, dict[UpdatePart, int]]]) -> SitePrivacy | None:
@@ -54,24 +75,15 @@ def site_privacy(plan: StudyPlan, trained: Iterable[tuple[Arm, dict[UpdatePart, 
         return None
     delta, rounds = plan.privacy.noise.delta, plan.federation.rounds
     together = [(arm, sizes) for arm, sizes in trained if arm.kind == "federated" and len(arm.sites) > 1]
-    honest = honest_sites(plan.privacy, len(plan.sites))
+    privacy, multiplier, number = plan.privacy, plan.noise_multiplier, len(plan.sites)
+    honest = honest_sites(privacy, number)
     costs = []
     for site in plan.training_sites:
         joined = [sizes for arm, sizes in together if site in arm.sites]
         outside, among = (
-            rounds * sum(_rho(plan, sizes, noisy) for sizes in joined) for noisy in (honest, honest - 1)
+            rounds * sum(round_rho(privacy, number, multiplier, sizes, noisy) for sizes in joined)
+            for noisy in (honest, honest - 1)
         )
         costs.append(SitePrivacy(rounds * len(joined), delta, epsilon(outside, delta), epsilon(among, delta)))
     highest = max(costs, key=lambda cost: cost.outside)
     return highest if highest.releases else None
-
-
-def _rho(plan: StudyPlan, sizes: dict[UpdatePart, int], noisy: int) -> float:
-    """The loss rho (zCDP) of one round towards somebody who does not know the noise of `noisy` sites."""
-    total = 0.0
-    for part, size in sizes.items():
-        noise = noise_of(plan, part)
-        if noise is not None:
-            moved = sensitivity(noise.norm, noise.scale_bits, size)
-            total += release_rho(moved, noise.variance, noisy, size)
-    return total

@@ -59,7 +59,7 @@ def weight_of(plan: StudyPlan, patients: int) -> int:
 
 def share_of(plan: StudyPlan, weight: int) -> float:
     """The weight as a share of the largest that the plan allows, so that sums do not overflow."""
-    return weight / _largest_weight(plan)
+    return weight / largest_weight(plan)
 
 
 def hiding_of(plan: StudyPlan, layout: Layout) -> Hiding:
@@ -92,6 +92,11 @@ def parts_of(plan: StudyPlan, layout: Layout) -> dict[UpdatePart, int]:
     if plan.privacy.noise is not None:
         del sizes["counters"]
     return {name: size for name, size in sizes.items() if size}
+
+
+def part_of(kind: TensorKind) -> UpdatePart:
+    """The part of an update in which tensors of a kind travel."""
+    return next(name for name, kinds in _KINDS.items() if kind in kinds)
 
 
 def variance_of(plan: StudyPlan, vector: Vector) -> float:
@@ -145,7 +150,7 @@ def from_hidden(plan: StudyPlan, layout: Layout, opened: Summary, total: int) ->
         delta[layout.mask(_KINDS[name])] = opened.updates[name]
     patients = opened.counts.get(_PATIENTS, np.array(total))
     counts = {**opened.counts, _PATIENTS: patients}
-    return Summary(counts, opened.reals, {_DELTA: delta * np.float32(_largest_weight(plan))})
+    return Summary(counts, opened.reals, {_DELTA: delta * np.float32(largest_weight(plan))})
 
 
 def train_nobody(plan: StudyPlan, layout: Layout) -> Summary:
@@ -158,7 +163,8 @@ def train_nobody(plan: StudyPlan, layout: Layout) -> Summary:
     )
 
 
-def _largest_weight(plan: StudyPlan) -> int:
+def largest_weight(plan: StudyPlan) -> int:
+    """The largest weight that a site's update can have; updates travel as shares of it."""
     return 1 if plan.privacy.weights == "equal" else plan.privacy.largest_site
 
 

@@ -107,6 +107,14 @@ def hiding_sets_of(plan: StudyPlan) -> tuple[tuple[str, ...], ...]:
     return tuple(dict.fromkeys([plan.site_names, *(sites for sites in wanted if len(sites) >= minimum)]))
 
 
+def list_summed_sets(plan: StudyPlan, site: str) -> tuple[tuple[str, ...], ...]:
+    """Every set of several sites, this one among them, over which the plan opens a sum."""
+    sets = [plan.site_names, plan.training_sites, *(arm.sites for arm in plan.all_arms())]
+    sets += [cohort.sites for cohort in cohorts_of(plan)]
+    sets += [column.sites for column in table_columns(plan)]
+    return tuple(dict.fromkeys(sites for sites in sets if len(sites) > 1 and site in sites))
+
+
 def find_hiding_set(plan: StudyPlan, groups: Sequence[SiteGroup]) -> int | None:
     """Number in `hiding_sets_of` of the set that takes part in a question's sum; None if there is no sum.
 
@@ -130,7 +138,8 @@ def _zeros_like(summary: Summary) -> Summary:
 def _of_scores(plan: StudyPlan) -> tuple[SiteGroup, ...]:
     """Each cohort's scores and comparisons, and each arm's training scores."""
     parts: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
-        (cohort.sites, (cohort.part, f"paired/{index}")) for index, cohort in enumerate(cohorts_of(plan))
+        (cohort.sites, (cohort.part, f"paired/{index}", f"calibrated/{index}"))
+        for index, cohort in enumerate(cohorts_of(plan))
     ]
     if plan.evaluation.operating_point == "youden":
         parts += [(arm.sites, ("train",)) for arm in plan.all_arms()]
@@ -165,5 +174,5 @@ _OF_PLAN: dict[str, Callable[[StudyPlan], tuple[SiteGroup, ...]]] = {
     Operation.EVALUATE: _of_scores,
     Operation.COMPARE: _of_scores,
     Operation.AGREEMENT: _everybody,
-    Operation.CALIBRATE: _everybody,
+    Operation.CALIBRATE: _of_scores,
 }

@@ -73,11 +73,16 @@ class RequestHeader(Section):
         "svm",
         "evaluation",
         "untrained",
+        "operating point",
     ] = ""
     """The statistic that a guard round precedes; "untrained" where a model that does not exist has to score:
-    it scores nobody. Empty for other questions."""
+    it scores nobody; "operating point" where an evaluation chooses thresholds. Empty for other questions."""
     regressions: tuple[tuple[str, ...], ...] = ()
     """Covariates of each logistic model, in its guard round or setup."""
+    procedure: str = ""
+    """Name of the procedure of the study's program to which the question belongs; empty if it is of none."""
+    step: int = Field(default=0, ge=0)
+    """Number of the step in its procedure, from 1; 0 where the question is of no procedure."""
     has_weights: bool = False
     """Whether the message carries the global model's weights."""
     parameters: tuple[str, ...] = ()

@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 
 from common.errors import ProtocolError
 from common.messages.headers import ReplyHeader, RequestHeader
+from common.messages.used_fields import refuse_unused_fields
 from common.runtime.settings_file import Section
 from common.runtime.tensor_file import Pieces, cut_tensor_file
 from common.stats.contract import Summary
@@ -108,7 +109,8 @@ def decode_request(message: bytes, coordinator: Ed25519PublicKey) -> Request:
     Raises
     ------
     ProtocolError
-        If the coordinator has not signed these bytes, or they are malformed.
+        If the coordinator has not signed these bytes, they are malformed, or a field is not empty that the
+        question does not use.
     """
     signature, body = message[:REQUEST_SIGNATURE_BYTES], message[REQUEST_SIGNATURE_BYTES:]
     try:
@@ -120,6 +122,7 @@ def decode_request(message: bytes, coordinator: Ed25519PublicKey) -> Request:
     announced = [f"{_PARAMETERS}{name}" for name in header.parameters]
     if sorted(arrays) != announced or header.has_weights != (weights is not None):
         raise ProtocolError(f"a request carries arrays that its header does not announce: {sorted(arrays)}")
+    refuse_unused_fields(header)
     parameters = {name.removeprefix(_PARAMETERS): _as_parameter(array) for name, array in arrays.items()}
     return Request(header, None if weights is None else _as_weights(weights), parameters)
 

@@ -88,7 +88,7 @@ def check_phases(phases: Sequence[Phase], *, trains: bool) -> None:
 def check_privacy(
     privacy: Privacy, sites: Sequence[PlannedSite], arms: Arms, networks: Sequence[CnnModel]
 ) -> None:
-    """Refuse noise without masks, too little of it, and arms that undo what hides sums.
+    """Refuse noise without masks, and arms that undo what hides sums.
 
     Raises
     ------
@@ -96,20 +96,28 @@ def check_privacy(
         With the contradiction and what to change.
     """
     hides_sums = privacy.hides_sums_of(len(sites))
-    if privacy.noise is not None:
-        if not hides_sums:
-            raise ValueError(
-                "noise is added under masks -> privacy.secure = true and at least two sites, or no "
-                "privacy.noise"
-            )
-        for part in ("weights", "buffers"):
-            part_noise(privacy, len(sites), part)
+    if privacy.noise is not None and not hides_sums:
+        raise ValueError(
+            "noise is added under masks -> privacy.secure = true and at least two sites, or no privacy.noise"
+        )
     starts_alike = any(model.initialisation == "imagenet" for model in networks)
     if hides_sums and arms.design == "leave-one-centre-out" and starts_alike:
         raise ValueError(
             "leave-one-centre-out arms that all start from ImageNet weights show each centre's first update "
             '-> initialisation = "random", or privacy.secure = false'
         )
+
+
+def check_noise(privacy: Privacy, sites: int, multiplier: float | None) -> None:
+    """Refuse less noise than whole numbers can hold.
+
+    Raises
+    ------
+    ValueError
+        With the multiplier and what to change.
+    """
+    for part in ("weights", "buffers"):
+        part_noise(privacy, sites, multiplier, part)
 
 
 def check_models(models: Sequence[AnyModel], evaluation: Evaluation) -> None:

@@ -7,10 +7,10 @@ features) as it travels at its longest, masked, and adds room for everything tha
 from __future__ import annotations
 
 from common.cohort.schema import BY_NAME
-from common.models.spec import Family
 from common.plan.grids import MOST_PIECES, most_edges
 from common.plan.matrix import PARTS, cohorts_of, scorers_of
 from common.plan.models import CnnModel, SvmModel
+from common.plan.state_sizes import STATE_SIZES
 from common.plan.study import StudyPlan
 from common.plan.variables import levels_of, table_variables
 from common.radiomics.features import FEATURES
@@ -25,33 +25,19 @@ _STATISTIC = 16
 """Bytes of a running statistic of BatchNorm, which has a wide ring."""
 _COPIES = 4
 """How often one message can hold a site's numbers: in the clear as its own, and in each group's sum."""
+_SIGNED = 2**18
+"""Bytes of a header that a site signed, with the digests of all its vectors, and of counts of patients."""
 _PICTURE = 2**20
 """Bytes of an attention map, at most."""
 _COLUMNS = 64
 """Columns of a design matrix without radiomics and scores of networks, at most: every variable's levels."""
 
-STATE_SIZES: dict[tuple[Family, int], tuple[int, int]] = {
-    ("resnet10-narrow", 2): (311_037, 1_440),
-    ("resnet10-narrow", 3): (903_997, 1_440),
-    ("resnet18", 2): (11_186_645, 9_600),
-    ("resnet18", 3): (33_170_133, 9_600),
-    ("resnet101", 2): (42_607_657, 105_344),
-    ("resnet101", 3): (85_308_713, 105_344),
-    ("resnet152", 2): (58_297_436, 151_424),
-    ("resnet152", 3): (117_513_564, 151_424),
-    ("densenet-small", 2): (29_734, 1_120),
-    ("densenet-small", 3): (69_734, 1_120),
-    ("densenet121", 2): (7_038_650, 83_648),
-    ("densenet121", 3): (11_327_418, 83_648),
-    ("densenet201", 2): (18_324_106, 229_056),
-    ("densenet201", 3): (25_561_994, 229_056),
-}
-"""Elements of each network's state, and how many of them are running statistics, with three input channels in
-2D and one in 3D: `common.models.zoo.build`, without importing torch."""
-
 
 def largest_message(plan: StudyPlan) -> int:
-    """Most bytes that a message of the study needs, from a site or to it."""
+    """Most bytes that a message of the study needs, from a site or to it.
+
+    Before a question may stand what the other sites sent of the step before, where its sums steer the study.
+    """
     sizes = [_size_table(plan), _size_scores(plan), _size_regressions(plan)]
     sizes += [_size_weights(model) for model in plan.networks]
     sizes += [_size_machine(model) for model in plan.table_models if isinstance(model, SvmModel)]
@@ -59,12 +45,19 @@ def largest_message(plan: StudyPlan) -> int:
         sizes.append((plan.radiomics.folds + 1) * (len(FEATURES) + 2) ** 2 * _PRODUCT)
     if plan.networks and "explanation" in plan.phases:
         sizes.append(plan.explanation.per_site * _PICTURE)
-    return _ROOM + max(sizes)
+    others = len(plan.site_names) - 1 if plan.hides_sums else 0
+    return _ROOM + max(sizes) + others * _size_steering(plan)
 
 
 def _size_weights(model: CnnModel) -> int:
     elements, statistics = STATE_SIZES[model.family, model.dimensions]
     return elements * _WEIGHT + statistics * _STATISTIC
+
+
+def _size_steering(plan: StudyPlan) -> int:
+    """What one site sent of one step whose sums come back to the sites, with its signature and digests."""
+    moments = len(FEATURES) * 4 * _EXACT if plan.takes_radiomics else 0
+    return _SIGNED + max(_size_regressions(plan), _size_histograms(plan, levels=0), moments)
 
 
 def _size_table(plan: StudyPlan) -> int:
@@ -75,11 +68,15 @@ def _size_table(plan: StudyPlan) -> int:
 
 def _size_scores(plan: StudyPlan) -> int:
     """Every score's histogram by outcome, in each part, each subgroup's level and each comparison."""
-    scorers = len(scorers_of(plan))
     levels = sum(len(levels_of(BY_NAME[name])) for name in plan.evaluation.subgroups)
-    histograms = scorers * (len(PARTS) * (1 + levels) * _COPIES + 3 * len(cohorts_of(plan)))
     dividing = MOST_PIECES * len(PARTS) * _COPIES
-    return 2 * _COUNT * max(dividing, histograms * (most_edges(plan) + 1))
+    return max(2 * _COUNT * dividing, _size_histograms(plan, levels))
+
+
+def _size_histograms(plan: StudyPlan, levels: int) -> int:
+    """Every score's histograms by outcome; `levels` of all subgroups together are counted, too."""
+    histograms = len(PARTS) * (1 + levels) * _COPIES + 3 * len(cohorts_of(plan))
+    return 2 * _COUNT * len(scorers_of(plan)) * histograms * (most_edges(plan) + 1)
 
 
 def _size_regressions(plan: StudyPlan) -> int:

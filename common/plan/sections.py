@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
-from pydantic import Field, field_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from common.cohort.outcome import OutcomeDefinition
 from common.cohort.repeated_readings import FIRST, MOST, Reader, list_readings, name_reading
@@ -23,6 +29,9 @@ Preparation with its flow chart always comes first."""
 
 _WIDEST = 2.0**53
 """What a running statistic may change by in a round: 512 sites' still add up below 2^63."""
+
+MOST_NOISE = 1e6
+"""Largest multiplier of noise."""
 
 ALL_READERS, ALL_SESSIONS = "all-readers", "all-sessions"
 """Three or more readings at once: the first sessions of all readers, the sessions of the first reader."""
@@ -269,15 +278,35 @@ class Noise(Section):
     The paper has none. Tables, validation and evaluation stay exact sums.
     """
 
-    multiplier: float = Field(gt=0, le=1e6)
-    """Standard deviation of the summed noise of all sites that do not collude, in units of the norm."""
+    multiplier: float | None = Field(default=None, gt=0, le=MOST_NOISE)
+    """Standard deviation of the summed noise of all sites that do not collude, in units of the norm; None
+    where it follows from `epsilon` (`StudyPlan.noise_multiplier`)."""
+    epsilon: float | None = Field(default=None, ge=1e-3, le=1e6)
+    """What all trainings of several sites together may reveal of a site to the coordinator and whoever gets
+    the models: epsilon of (epsilon, delta)-differential privacy. In place of `multiplier`."""
     norm: float = Field(default=1.0, gt=0, le=2.0**20)
     """Bound of the Euclidean norm of a site's change in a round; a longer change is scaled down to it.
     Noise is sized for a site of `largest_site` patients: set that no higher than needed."""
     norm_buffers: float = Field(default=1.0, gt=0, le=2.0**20)
     """The same bound for BatchNorm's running means and variances."""
-    delta: float = Field(default=1e-5, gt=0, lt=1)
-    """Delta of (epsilon, delta)-differential privacy: the probability with which epsilon need not hold."""
+    delta: float = Field(default=1e-5, gt=0, le=1e-2)
+    """Delta of (epsilon, delta)-differential privacy: the probability with which epsilon need not hold. Above
+    one over the patients it promises nothing: one of them, shown whole by chance, would keep it."""
+
+    @model_validator(mode="after")
+    def _check_size(self) -> Self:
+        if (self.multiplier is None) == (self.epsilon is None):
+            raise ValueError("noise is sized by multiplier or by epsilon -> give one of the two")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _leave_out_unused(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The settings without the size that was not given: plans from before it existed keep their hash."""
+        return {
+            name: value
+            for name, value in write(self).items()
+            if value is not None or name not in {"multiplier", "epsilon"}
+        }
 
 
 class Privacy(Section):

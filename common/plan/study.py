@@ -16,6 +16,7 @@ from common.imaging.recipe import Recipe
 from common.plan.checks import (
     check_arms,
     check_models,
+    check_noise,
     check_phases,
     check_privacy,
     check_readings,
@@ -32,6 +33,7 @@ from common.plan.models import (
     Name,
     ScoresModel,
 )
+from common.plan.noise_target import find_multiplier
 from common.plan.sections import (
     Agreement,
     Arms,
@@ -147,6 +149,7 @@ class StudyPlan(Section):
         check_two_sites(self.sites, acknowledged=self.two_site_ack)
         check_phases(self.phases, trains=trains)
         check_privacy(self.privacy, self.sites, self.arms, self.networks)
+        check_noise(self.privacy, len(self.sites), self.noise_multiplier)
         check_models(self.models, self.evaluation)
         check_readings(self.agreement, self.radiomics)
         return self
@@ -165,6 +168,17 @@ class StudyPlan(Section):
     def hides_sums(self) -> bool:
         """Whether sums over sites are masked; a single site has nobody to hide among."""
         return self.privacy.hides_sums_of(len(self.sites))
+
+    @cached_property
+    def noise_multiplier(self) -> float | None:
+        """Standard deviation of the summed noise on federated trainings, in units of the norm.
+
+        As the plan gives it, or as it follows from the plan's epsilon; None without noise.
+        """
+        arms = [arm for arm in self.all_arms() if arm.kind == "federated" and len(arm.sites) > 1]
+        busiest = max((sum(site in arm.sites for arm in arms) for site in self.training_sites), default=0)
+        joined = [(model.family, model.dimensions) for model in self.networks] * busiest
+        return find_multiplier(self.privacy, len(self.sites), self.federation.rounds, joined)
 
     def number_of(self, name: str) -> int:
         """The site's number in the roster, from 1, in the order of the sites' names."""

@@ -8,11 +8,12 @@ Tibshirani R. J R Stat Soc B 1996;58:267-288.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeAlias, assert_never
 
 import numpy as np
 
 from common.stats.contract import Summary
+from common.stats.dialogue import Dialogue, answer_all
 from common.stats.estimate import OK, Status, suppressed
 from common.stats.folds import FoldChoice
 from common.stats.icc import RatingLocation
@@ -33,6 +34,76 @@ from common.types import Counts, Flags, Reals
 
 FEWEST_FOLDS = 3
 """Fewer folds than this choose no penalty, as in glmnet."""
+
+
+@dataclass(frozen=True)
+class AskMagnitudes:
+    """Asks for `lasso.local_magnitude`."""
+
+
+@dataclass(frozen=True)
+class AskMoments:
+    """Asks for `lasso.local_scaling`.
+
+    Attributes
+    ----------
+    magnitude : RatingLocation
+        Of each candidate, from the answer to `AskMagnitudes`.
+    """
+
+    magnitude: RatingLocation
+
+
+@dataclass(frozen=True)
+class AskProducts:
+    """Asks for `prescreen.local_prescreen`.
+
+    Attributes
+    ----------
+    scale : Scaling
+        Of each candidate, from the answer to `AskMoments`.
+    """
+
+    scale: Scaling
+
+
+@dataclass(frozen=True)
+class AskCrossProducts:
+    """Asks for `lasso.local_gram` of the kept features.
+
+    Attributes
+    ----------
+    scale : Scaling
+        Of each candidate.
+    kept : int array, shape (features,)
+        Positions of the kept features among the candidates.
+    """
+
+    scale: Scaling
+    kept: Counts
+
+
+@dataclass(frozen=True)
+class AskPath:
+    """Asks for `lasso_binomial.local_path` of the kept features.
+
+    Attributes
+    ----------
+    scale : Scaling
+        Of each candidate.
+    kept : int array, shape (features,)
+        Positions of the kept features among the candidates.
+    query : PathQuery
+        Where each path is.
+    """
+
+    scale: Scaling
+    kept: Counts
+    query: PathQuery
+
+
+SelectionQuestion: TypeAlias = AskMagnitudes | AskMoments | AskProducts | AskCrossProducts | AskPath
+"""What a selection asks in one round."""
 
 
 class SelectionSums(Protocol):
@@ -137,35 +208,56 @@ def select_features(
     retained : bool array, shape (candidates,), or None
         Candidates on which repeated readings agree; the others are ignored. None: all candidates.
     """
+    dialogue = iterate_selection(names, settings, minima, retained)
+    return answer_all(dialogue, lambda question: _sum_for(sums, question))
+
+
+def _sum_for(sums: SelectionSums, question: SelectionQuestion) -> Summary:
+    match question:
+        case AskMagnitudes():
+            return sums.sum_magnitudes()
+        case AskMoments(magnitude):
+            return sums.sum_moments(magnitude)
+        case AskProducts(scale):
+            return sums.sum_products(scale)
+        case AskCrossProducts(scale, kept):
+            return sums.sum_cross_products(scale, kept)
+        case AskPath(scale, kept, query):
+            return sums.sum_path(scale, kept, query)
+        case _:
+            assert_never(question)
+
+
+def iterate_selection(
+    names: tuple[str, ...], settings: SelectionSettings, minima: Minima, retained: Flags | None = None
+) -> Dialogue[SelectionQuestion, Selection]:
+    """The features that the LASSO selects, as `select_features` gives them: yields what each round asks."""
     if retained is None:
-        return _select(sums, names, settings, minima, np.ones(len(names), dtype=np.bool_))
+        return (yield from _select(names, settings, minima, np.ones(len(names), dtype=np.bool_)))
     agreed = int(np.count_nonzero(retained))
     if not agreed:
         nothing = _empty_selection(len(names), suppressed("no feature is reproducible"))
         return replace(nothing, reproducible=0, family=settings.family)
-    return replace(_select(sums, names, settings, minima, retained), reproducible=agreed)
+    return replace((yield from _select(names, settings, minima, retained)), reproducible=agreed)
 
 
 def _select(
-    sums: SelectionSums,
-    names: tuple[str, ...],
-    settings: SelectionSettings,
-    minima: Minima,
-    retained: Flags,
-) -> Selection:
+    names: tuple[str, ...], settings: SelectionSettings, minima: Minima, retained: Flags
+) -> Dialogue[SelectionQuestion, Selection]:
     nothing = _empty_selection(len(names), suppressed("too few patients with all features"))
     nothing = replace(nothing, family=settings.family, rounds=1)
-    magnitudes = sums.sum_magnitudes()
+    magnitudes = yield AskMagnitudes()
     if magnitudes.counts["n"].min() < minima.model_class:
         return nothing
     magnitude = magnitude_of(magnitudes)
-    scale = scaling_of(sums.sum_moments(magnitude), magnitude)
+    scale = scaling_of((yield AskMoments(magnitude)), magnitude)
     scale = replace(scale, kept=scale.kept & retained)
-    screened = sums.sum_products(scale)
+    screened = yield AskProducts(scale)
     kept, status = _screen(screened, scale, settings, minima)
     if not status.ok:
         return replace(nothing, prescreened=kept.size, status=status, rounds=3)
-    lasso, rounds = _fit_lasso(sums, scale, (kept, screened.counts["classes"]), settings, minima)
+    asked = (kept, screened.counts["classes"])
+    lasso, rounds = yield from _fit_lasso(scale, asked, settings, minima)
     if not lasso.status.ok:
         return replace(nothing, prescreened=kept.size, status=lasso.status, rounds=3 + rounds)
     chosen = kept[list(lasso.selected)]
@@ -199,12 +291,8 @@ def _screen(
 
 
 def _fit_lasso(
-    sums: SelectionSums,
-    scale: Scaling,
-    asked: tuple[Counts, Counts],
-    settings: SelectionSettings,
-    minima: Minima,
-) -> tuple[LassoResult, int]:
+    scale: Scaling, asked: tuple[Counts, Counts], settings: SelectionSettings, minima: Minima
+) -> Dialogue[SelectionQuestion, tuple[LassoResult, int]]:
     """The LASSO on the kept features, and in how many rounds.
 
     Parameters
@@ -214,11 +302,11 @@ def _fit_lasso(
     """
     (kept, classes), accepted = asked, settings.wide_gram_accepted
     if settings.family == "gaussian":
-        products = sums.sum_cross_products(scale, kept)
+        products = yield AskCrossProducts(scale, kept)
         return finish_lasso(products, settings.rule, minima, wide_gram_accepted=accepted), 1
     state = start_path(classes, kept.size, minima, wide_gram_accepted=accepted)
     while state.query.running.any():
-        answer = sums.sum_path(scale, kept, state.query)
+        answer = yield AskPath(scale, kept, state.query)
         state = advance_path(state, answer, minima, wide_gram_accepted=accepted)
     return finish_path(state, settings.rule, minima, wide_gram_accepted=accepted), state.rounds
 

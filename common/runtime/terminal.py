@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 import typer
 
-from common.errors import PolicyError, RheError, StorageError
+from common.errors import DeclinedError, RheError, StorageError
 from common.runtime.log_keeper import KEPT_VARIABLE
 from common.runtime.log_lines import TimedFormatter
 
@@ -106,11 +106,11 @@ def insist_on_consent(question: str) -> None:
 
     Raises
     ------
-    PolicyError
+    DeclinedError
         After a no, which is an answer and no interruption.
     """
     if not typer.confirm(question):
-        raise PolicyError("you answered no -> nothing was changed")
+        raise DeclinedError("you answered no -> nothing was changed")
 
 
 def make_progress_bar() -> Progress:

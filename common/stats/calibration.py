@@ -9,10 +9,11 @@ from math import sqrt
 import numpy as np
 
 from common.stats.contract import Summary
+from common.stats.dialogue import Dialogue, answer_all
 from common.stats.estimate import OK, Estimate, Interval, Status, Z, absent, coarse, suppressed, undefined
 from common.stats.glm import Ask
 from common.stats.minima import STANDARD, Minima
-from common.stats.newton import NewtonState, advance_newton, start_newton
+from common.stats.newton import NewtonQuestion, NewtonState, advance_newton, start_newton
 from common.stats.proportion import wilson
 from common.stats.scores import check_scores, select_scored
 from common.stats.stack import Problem
@@ -195,6 +196,19 @@ def recalibrate(
     ----------
     Cox DR. Biometrika 1958;45:562-565. Van Calster B et al. J Clin Epidemiol 2016;74:167-176.
     """
+    return answer_all(iterate_recalibration(calibrations, minima), lambda question: ask(*question))
+
+
+def iterate_recalibration(
+    calibrations: Sequence[Summary], minima: Minima = STANDARD
+) -> Dialogue[NewtonQuestion, tuple[Recalibration, ...]]:
+    """Intercept and slope of each calibration, as `recalibrate` gives them.
+
+    Yields
+    ------
+    Problem, Query
+        One round's query about the matrix of logits; the sum of the sites' `local_newton` comes back.
+    """
     statuses = [_class_status(summary, minima) for summary in calibrations]
     fitted = [column for column, status in enumerate(statuses) if status.ok]
     centre, scale = _logit_moments(calibrations)
@@ -206,7 +220,7 @@ def recalibrate(
     unit_slope = np.concatenate([centre[columns], problem.scale[columns]], axis=1)
     state = start_newton(problem, np.where(free[:, 1:], 0.0, unit_slope))
     while state.query.active.any():
-        state = advance_newton(state, problem, ask(problem, state.query))
+        state = advance_newton(state, problem, (yield problem, state.query))
     recalibrations = []
     for column, (summary, status) in enumerate(zip(calibrations, statuses, strict=True)):
         numbers = _show_numbers(summary, minima)

@@ -7,7 +7,7 @@ ever added, so one secure sum serves all statistics and the model updates.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from types import MappingProxyType
@@ -84,6 +84,19 @@ class Summary:
             *(("counts", name, array.shape) for name, array in sorted(self.counts.items())),
             *(("reals", name, array.shape) for name, array in sorted(self.reals.items())),
             *(("updates", name, array.shape) for name, array in sorted(self.updates.items())),
+        )
+
+    def blank(self, prefixes: Sequence[str]) -> Summary:
+        """The same arrays, all zeros where they were put under one of these prefixes."""
+        starts = tuple(f"{prefix}/" for prefix in prefixes)
+
+        def keep(name: str, array: Numbers) -> Numbers:
+            return np.zeros_like(array) if name.startswith(starts) else array
+
+        return Summary(
+            {name: keep(name, array) for name, array in self.counts.items()},
+            {name: keep(name, array) for name, array in self.reals.items()},
+            {name: keep(name, array) for name, array in self.updates.items()},
         )
 
     def under(self, prefix: str) -> Summary:

@@ -1,8 +1,8 @@
 """Logistic regression over sites: many univariate models, or one multivariable, in one Newton loop.
 
-`covariates.local_setup` sums once what standardisation, tables and collinearity need. `fit` then asks the
-sites until every model is done: first by maximum likelihood, then by Firth's penalised likelihood for models
-that are separated, then once more for the profile limits of all their coefficients.
+`covariates.local_setup` sums once what standardisation, tables and collinearity need. `iterate_fit` then asks
+the sites until every model is done: first by maximum likelihood, then by Firth's penalised likelihood for
+models that are separated, then once more for the profile limits of all their coefficients.
 
 A model is separated where a cell of covariate by outcome is empty, where its log-likelihood proves it, or
 where Newton's method finds no maximum. A coefficient that is large on the standardised scale proves nothing:
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -26,9 +25,17 @@ from scipy.special import chdtrc, ndtr
 from common.stats.collinearity import InflationFactor, inflation_factors
 from common.stats.contract import Summary, join_summaries
 from common.stats.covariates import Model, Term, correlation, fit_status, has_zero_cell, moments
+from common.stats.dialogue import Dialogue, answer_all, relay
 from common.stats.estimate import OK, Interval, Status, Z, undefined
 from common.stats.minima import STANDARD, Minima
-from common.stats.newton import NewtonState, Query, advance_newton, build_second_query, start_newton
+from common.stats.newton import (
+    NewtonQuestion,
+    NewtonState,
+    Query,
+    advance_newton,
+    build_second_query,
+    start_newton,
+)
 from common.stats.profile_limits import DROP, PROFILE, find_limits
 from common.stats.stack import Problem
 from common.types import Reals
@@ -140,14 +147,21 @@ def fit(
     setup : Summary
         The sum of `covariates.local_setup` over the sites.
     """
+    return answer_all(iterate_fit(setup, models, minima), lambda question: ask(*question))
+
+
+def iterate_fit(
+    setup: Summary, models: Sequence[Model], minima: Minima = STANDARD
+) -> Dialogue[NewtonQuestion, tuple[LogisticResult, ...]]:
+    """The fit of every model, as `fit` gives it: yields each round's query, receives the sum."""
     states = [fit_status(setup, row, model, minima) for row, model in enumerate(models)]
     likely = [
         row for row, status in enumerate(states) if status.ok and not has_zero_cell(setup, row, models[row])
     ]
-    by_likelihood = _fit_some(ask, setup, models, likely, firth=False)
+    by_likelihood = yield from _fit_some(setup, models, likely, firth=False)
     states = [by_likelihood.failures.get(row, status) for row, status in enumerate(states)]
     failed = [row for row, status in enumerate(states) if status.ok and row not in by_likelihood.fits]
-    penalised = _fit_some(ask, setup, models, failed, firth=True)
+    penalised = yield from _fit_some(setup, models, failed, firth=True)
     states = [penalised.failures.get(row, status) for row, status in enumerate(states)]
     fits, shares = by_likelihood.fits | penalised.fits, by_likelihood.shares | penalised.shares
     return tuple(
@@ -193,21 +207,21 @@ class _Attempt:
 
 
 def _fit_some(
-    ask: Ask, setup: Summary, models: Sequence[Model], rows: Sequence[int], *, firth: bool
-) -> _Attempt:
+    setup: Summary, models: Sequence[Model], rows: Sequence[int], *, firth: bool
+) -> Dialogue[NewtonQuestion, _Attempt]:
     """The fits of these rows' models that converge; each is fitted together with its reduced models."""
     if not rows:
         return _Attempt({}, {}, {})
     jobs = [(row, left_out) for row in rows for left_out in ((), *_list_omissions(models[row], firth=firth))]
     problem = _build_problem(setup, models, jobs, firth=firth)
     state = start_newton(problem, fourth=True)
-    answer = _ask_step(ask, problem, state.query)
+    answer = yield from _ask_step(problem, state.query)
     shares = {
         row: find_largest_shares(answer, index) for index, (row, left_out) in enumerate(jobs) if not left_out
     }
     state = advance_newton(state, problem, answer)
     while state.query.active.any():
-        state = advance_newton(state, problem, _ask_step(ask, problem, state.query))
+        state = advance_newton(state, problem, (yield from _ask_step(problem, state.query)))
     fits: dict[int, _Fit] = {}
     failures: dict[int, Status] = {}
     for row in rows:
@@ -225,7 +239,7 @@ def _fit_some(
             # Without a proof of separation an extreme value may be the reason as well.
             failures[row] = _explain_failure(models[row], shares[row])
     if firth and fits:
-        fits = _add_limits(ask, problem, state, (jobs, fits))
+        fits = yield from _add_limits(problem, state, jobs, fits)
     return _Attempt(fits, shares, failures)
 
 
@@ -266,24 +280,24 @@ def _explain_failure(model: Model, shares: Reals) -> Status:
     )
 
 
-def _ask_step(ask: Ask, problem: Problem, query: Query) -> Summary:
+def _ask_step(problem: Problem, query: Query) -> Dialogue[NewtonQuestion, Summary]:
     """The answer to one step's question, in one round or two."""
-    answer = ask(problem, query)
+    answer = yield problem, query
     if not problem.two_rounds:
         return answer
-    return join_summaries([answer, ask(problem, build_second_query(problem, query, answer))])
+    return join_summaries([answer, (yield problem, build_second_query(problem, query, answer))])
 
 
 def _add_limits(
-    ask: Ask,
     problem: Problem,
     fitted: NewtonState,
-    of_rows: tuple[Sequence[tuple[int, ColumnPlaces]], Mapping[int, _Fit]],
-) -> dict[int, _Fit]:
+    jobs: Sequence[tuple[int, ColumnPlaces]],
+    fits: Mapping[int, _Fit],
+) -> Dialogue[NewtonQuestion, dict[int, _Fit]]:
     """The fits with the profile limits of all their coefficients, searched together."""
-    jobs, fits = of_rows
     full = [index for index, (row, left_out) in enumerate(jobs) if row in fits and not left_out]
-    limits, rounds = find_limits(partial(_ask_step, ask), problem, fitted, full)
+    search = find_limits(problem, fitted, full)
+    limits, rounds = yield from relay(search, lambda question: _ask_step(*question))
     rounds *= 2 if problem.two_rounds else 1
     return {
         row: replace(fit, limits=_drop_contradictions(fit, limits[index]), rounds=fit.rounds + rounds)

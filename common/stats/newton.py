@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import log
+from typing import TypeAlias
 
 import numpy as np
 
@@ -72,6 +73,10 @@ class Query:
     active: Flags
     inverse: Reals | None = None
     fourth: bool = False
+
+
+NewtonQuestion: TypeAlias = tuple[Problem, Query]
+"""What one round asks: the models, and where each of them is."""
 
 
 @dataclass(frozen=True)

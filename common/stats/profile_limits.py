@@ -13,15 +13,17 @@ Kosmidis I, Firth D. Biometrika 2021;108:71-82.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from common.stats.contract import Summary
+from common.stats.dialogue import Dialogue
 from common.stats.estimate import Z
 from common.stats.newton import (
     CONVERGED,
+    NewtonQuestion,
     NewtonState,
     Query,
     evaluate_likelihood,
@@ -108,20 +110,23 @@ class LimitSearch:
 
 
 def find_limits(
-    ask: Callable[[Problem, Query], Summary], problem: Problem, fitted: NewtonState, rows: Sequence[int]
-) -> tuple[dict[int, Reals], int]:
+    problem: Problem, fitted: NewtonState, rows: Sequence[int]
+) -> Dialogue[NewtonQuestion, tuple[dict[int, Reals], int]]:
     """Both limits of every coefficient of some fitted models, and the steps that the longest search took.
 
     Parameters
     ----------
-    ask : callable
-        Puts one step's question to all sites and returns the sum of their answers.
     problem : Problem
         The fitted models; the penalised likelihood is theirs.
     fitted : NewtonState
         At their maxima.
     rows : sequence of int
         Models, in the problem, of which all coefficients are free.
+
+    Yields
+    ------
+    Problem, Query
+        One step's question.
 
     Returns
     -------
@@ -142,7 +147,7 @@ def find_limits(
     stacked = replace(problem, columns=problem.columns[models], free=problem.present[models])
     search = start_limits(limits, stacked, fitted)
     while search.query.active.any():
-        search = advance_limits(search, stacked, limits, ask(stacked, search.query))
+        search = advance_limits(search, stacked, limits, (yield stacked, search.query))
     reached = (
         search.accepted[np.arange(len(models)), places] / problem.scale[problem.columns[models, places - 1]]
     )

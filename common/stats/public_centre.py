@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from common.stats.contract import Summary
 from common.stats.covariates import Model
-from common.stats.glm import Ask, LogisticResult, fit
+from common.stats.dialogue import Dialogue, answer_all, relay
+from common.stats.glm import Ask, LogisticResult, iterate_fit
 from common.stats.minima import STANDARD, Minima
-from common.stats.newton import Query
-from common.stats.stack import Problem
+from common.stats.newton import NewtonQuestion
 from common.types import Reals
 
 
@@ -32,11 +32,26 @@ def fit_about(
     setup : Summary
         The sum of `covariates.local_setup` of the design matrix less the centres.
     """
+    return answer_all(iterate_fit_about(centre, setup, models, minima), lambda question: ask(*question))
 
-    def ask_about(problem: Problem, query: Query) -> Summary:
-        return ask(replace(problem, centre=problem.centre + centre[: problem.centre.size]), query)
 
-    return tuple(_move_origin(result, centre) for result in fit(ask_about, setup, models, minima))
+def iterate_fit_about(
+    centre: Reals, setup: Summary, models: Sequence[Model], minima: Minima = STANDARD
+) -> Dialogue[NewtonQuestion, tuple[LogisticResult, ...]]:
+    """The fit of every model, as `fit_about` gives it.
+
+    Yields
+    ------
+    Problem, Query
+        One round's query about the design matrix itself; the sum of the sites' `local_newton` comes back.
+    """
+
+    def ask_about(question: NewtonQuestion) -> Dialogue[NewtonQuestion, Summary]:
+        problem, query = question
+        return (yield replace(problem, centre=problem.centre + centre[: problem.centre.size]), query)
+
+    results = yield from relay(iterate_fit(setup, models, minima), ask_about)
+    return tuple(_move_origin(result, centre) for result in results)
 
 
 def _move_origin(result: LogisticResult, centre: Reals) -> LogisticResult:

@@ -1,22 +1,40 @@
-"""Adaptive optimisers at the coordinator: torch.optim on the pseudo-gradient (Reddi et al. 2021)."""
+"""Adaptive optimisers of the global weights, on the pseudo-gradient (Reddi et al. 2021).
+
+The coordinator takes each step, and every site that trains takes it, too, to check the next weights. So it is
+made of single additions, products, quotients and roots in float32, which every processor rounds alike; torch's
+own optimisers fuse some of them where the processor can. The formulas are torch's: Adam with the moments as it
+interpolates them, Adagrad without decay.
+
+References
+----------
+Reddi et al. 2021, Adaptive federated optimization, algorithm 2.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from common.errors import ModelError
 from common.types import Flags, FlatWeights
 
 ServerOptimiser: TypeAlias = Literal["sgd", "adam", "adagrad"]
-"""Optimisers of torch.optim that the coordinator can apply."""
+"""How the global weights follow the pseudo-gradient."""
 
-_ADAPTIVITY = 1e-3
+_ADAPTIVITY = np.float32(1e-3)
 """tau of Reddi et al. (2021), section 5: bounds a step where the pseudo-gradient is tiny."""
+_FIRST_DECAY, _SECOND_DECAY = 0.9, 0.99
+"""Of Adam's moments; the same section."""
+_MEMORY: Mapping[ServerOptimiser, tuple[str, ...]] = {
+    "sgd": (),
+    "adam": ("exp_avg", "exp_avg_sq"),
+    "adagrad": ("sum",),
+}
+"""Names of the arrays that an optimiser keeps for each trained element, as torch calls them."""
 
 
 class PseudoGradientStep:
@@ -25,7 +43,7 @@ class PseudoGradientStep:
     Parameters
     ----------
     kind : {"sgd", "adam", "adagrad"}
-        Optimiser of torch.optim; "sgd" with learning rate 1 is FedAvg.
+        "sgd" with learning rate 1 is FedAvg.
     learning_rate : float
         The server's step size.
     trained : bool vector
@@ -33,9 +51,12 @@ class PseudoGradientStep:
     """
 
     def __init__(self, kind: ServerOptimiser, learning_rate: float, trained: Flags) -> None:
-        self._trained = torch.from_numpy(trained.copy())
-        self._weights = torch.nn.Parameter(torch.zeros(int(trained.sum())))
-        self._optimiser = _make_optimiser(kind, self._weights, learning_rate)
+        self._kind = kind
+        self._rate = learning_rate
+        self._trained = trained
+        self._size = int(trained.sum())
+        self._steps = 0
+        self._memory: dict[str, FlatWeights] = {}
 
     def apply(self, weights: FlatWeights, mean_update: FlatWeights) -> FlatWeights:
         """The next global weights.
@@ -45,19 +66,43 @@ class PseudoGradientStep:
         weights, mean_update : float32 vectors
             The global model and the patient-weighted mean of (new - old) over sites.
         """
-        result = torch.from_numpy(weights + mean_update)
-        with torch.no_grad():
-            self._weights.copy_(torch.from_numpy(weights)[self._trained])
-        self._weights.grad = -torch.from_numpy(mean_update)[self._trained]
-        self._optimiser.step()
-        result[self._trained] = self._weights.detach()
-        moved: FlatWeights = result.numpy()
-        return moved
+        self.begin()
+        result: FlatWeights = weights + mean_update
+        moved = self.move(slice(0, self._size), weights[self._trained], mean_update[self._trained])
+        result[self._trained] = moved
+        return result
+
+    def begin(self) -> None:
+        """Begin a step, which `move` then takes for some trained elements after the others."""
+        self._steps += 1
+        for name in _MEMORY[self._kind]:
+            self._memory.setdefault(name, np.zeros(self._size, dtype=np.float32))
+
+    def move(self, place: slice, weights: FlatWeights, mean_update: FlatWeights) -> FlatWeights:
+        """The next weights of some trained elements; `place` says which of all trained ones they are."""
+        gradient = -mean_update
+        if self._kind == "adam":
+            return self._move_by_adam(place, weights, gradient)
+        if self._kind == "adagrad":
+            squares = self._memory["sum"][place]
+            squares += gradient * gradient
+            step: FlatWeights = np.float32(-self._rate) * gradient / (np.sqrt(squares) + _ADAPTIVITY)
+            return weights + step
+        return weights + np.float32(-self._rate) * gradient
+
+    def _move_by_adam(self, place: slice, weights: FlatWeights, gradient: FlatWeights) -> FlatWeights:
+        first, second = self._memory["exp_avg"][place], self._memory["exp_avg_sq"][place]
+        first += np.float32(1 - _FIRST_DECAY) * (gradient - first)
+        second *= np.float32(_SECOND_DECAY)
+        second += np.float32(1 - _SECOND_DECAY) * gradient * gradient
+        rate = np.float32(-self._rate / (1 - _FIRST_DECAY**self._steps))
+        correction = np.float32(math.sqrt(1 - _SECOND_DECAY**self._steps))
+        step: FlatWeights = rate * first / (np.sqrt(second) / correction + _ADAPTIVITY)
+        return weights + step
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """The optimiser's state as arrays by name; empty before the first step."""
-        memory = self._optimiser.state.get(self._weights, {})
-        return {name: np.asarray(value) for name, value in memory.items() if value is not None}
+        """The optimiser's state as arrays by name; empty before the first step, or if it keeps none."""
+        return {"step": np.array(self._steps, dtype=np.float32), **self._memory} if self._memory else {}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Restore the state that `state` returned.
@@ -69,16 +114,8 @@ class PseudoGradientStep:
         """
         if not arrays:
             return
-        memory = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
-        for name, value in memory.items():
-            if value.ndim and value.shape != self._weights.shape:
-                raise ModelError(f"the server optimiser's {name} has {tuple(value.shape)} elements")
-        self._optimiser.state[self._weights] = memory
-
-
-def _make_optimiser(kind: ServerOptimiser, weights: torch.nn.Parameter, rate: float) -> torch.optim.Optimizer:
-    if kind == "adam":
-        return torch.optim.Adam([weights], lr=rate, betas=(0.9, 0.99), eps=_ADAPTIVITY)
-    if kind == "adagrad":
-        return torch.optim.Adagrad([weights], lr=rate, eps=_ADAPTIVITY)
-    return torch.optim.SGD([weights], lr=rate)
+        for name in _MEMORY[self._kind]:
+            if name not in arrays or arrays[name].shape != (self._size,):
+                raise ModelError(f"the server optimiser's {name} is not of {self._size} elements")
+        self._memory = {name: np.array(arrays[name], dtype=np.float32) for name in _MEMORY[self._kind]}
+        self._steps = int(arrays["step"])

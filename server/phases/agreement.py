@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from common.messages.headers import Operation
 from common.plan.agreement import ReadingComparison, list_comparisons
 from common.plan.study import StudyPlan
+from common.program.names import AGREEMENT
+from common.program.reader_agreement import count_readings
 from common.stats.contract import Summary
 from common.stats.estimate import Estimate, absent
 from common.stats.fleiss import FLEISS_KAPPA, finish_fleiss
-from common.stats.guard import Demand, GuardResult, finish_guard
+from common.stats.guard import GuardResult
 from common.stats.icc import IccForm, finish_icc
 from common.stats.kappa import finish_kappa
 from common.stats.minima import minima_of
 from server.exchange import Exchange
+from server.procedures import carry_out
 
 
 @dataclass(frozen=True)
@@ -53,27 +53,14 @@ def compare_readings(exchange: Exchange) -> tuple[ComparedReadings, ...]:
     have is summed.
     """
     plan = exchange.plan
-    comparisons = list_comparisons(plan.agreement)
-    counted = exchange.gather(Operation.GUARD, stage="agreement").of(plan.site_names)
-    guards = [_guard(plan, counted.part(str(index))) for index in range(len(comparisons))]
-    asked = np.array([guard.status.ok for guard in guards], dtype=np.bool_)
-    sums = exchange.gather(Operation.AGREEMENT, {"asked": asked}).of(plan.site_names)
+    counted = carry_out(exchange, AGREEMENT, count_readings(plan))
+    sums = counted.sums.of(plan.site_names)
     return tuple(
         _compare(plan, comparison, guard, sums.part(str(index)))
-        for index, (comparison, guard) in enumerate(zip(comparisons, guards, strict=True))
+        for index, (comparison, guard) in enumerate(
+            zip(list_comparisons(plan.agreement), counted.guards, strict=True)
+        )
     )
-
-
-def _guard(plan: StudyPlan, counted: Summary) -> GuardResult:
-    """Whether enough patients have all readings of a comparison."""
-    (guard,) = finish_guard(
-        counted,
-        # No sum hides the readings of one site alone
-        (Demand("agreement", one_site=int(counted.counts["sites"][0]) == 1),),
-        minima_of(plan.profile),
-        two_site_ack=plan.two_site_ack,
-    )
-    return guard
 
 
 def _compare(

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from common.messages.headers import Operation
 from common.plan.described_columns import TableColumn, table_columns
-from common.plan.matrix import TABLE_PARTS
 from common.plan.study import StudyPlan
 from common.plan.variables import DESCRIBED, table_variables
+from common.program.names import DESCRIPTION
+from common.program.patient_description import describe_patients
+from common.program.steps import GroupSums
 from common.stats.estimate import Status, suppressed
-from common.stats.guard import Demand, GuardResult, finish_guard
+from common.stats.guard import GuardResult
 from common.stats.minima import minima_of
 from common.stats.partition import hides, protect_parts
 from common.stats.recording_grid import QuantileType
@@ -25,7 +24,8 @@ from common.stats.table_one import (
     finish_table_one,
     withhold_row,
 )
-from server.exchange import Exchange, GroupSums
+from server.exchange import Exchange
+from server.procedures import carry_out
 
 
 @dataclass(frozen=True)
@@ -50,33 +50,16 @@ def describe_cohorts(exchange: Exchange) -> tuple[DescribedColumn, ...]:
     It takes two rounds: first the patients with a value are counted for each variable, then the variables
     with enough of them are summed.
     """
-    plan = exchange.plan
-    columns = table_columns(plan)
-    counted = exchange.gather(Operation.GUARD, stage="cohort")
-    guards = [_guard(plan, column, counted) for column in columns]
+    plan, columns = exchange.plan, table_columns(exchange.plan)
+    description = carry_out(exchange, DESCRIPTION, describe_patients(plan))
+    guards, sums = [description.guards[column] for column in columns], description.sums
     permitted = [tuple(guard.status for guard in column_guards) for column_guards in guards]
-    asked = np.zeros((len(plan.site_names), len(TABLE_PARTS), len(DESCRIBED)), dtype=np.bool_)
-    for column, statuses in zip(columns, permitted, strict=True):
-        site_indices = [plan.site_names.index(site) for site in column.sites]
-        asked[site_indices, TABLE_PARTS.index(column.taken)] |= [status.ok for status in statuses]
-    sums = exchange.gather(Operation.COHORT, {"asked": asked})
     variables = _choose_tests(plan, list(zip(columns, permitted, strict=True)), sums)
     described = [
         DescribedColumn(column, _finish_rows(plan, column, (statuses, variables), sums))
         for column, statuses in zip(columns, permitted, strict=True)
     ]
     return _protect(described, [_is_empty(column_guards) for column_guards in guards])
-
-
-def _guard(plan: StudyPlan, column: TableColumn, counted: GroupSums) -> tuple[GuardResult, ...]:
-    """Whether enough patients of the cohort have a value of each variable."""
-    demand = Demand("description", one_site=len(column.sites) == 1)
-    return finish_guard(
-        counted.of(column.sites).part(column.taken),
-        (demand,) * len(DESCRIBED),
-        minima_of(plan.profile),
-        two_site_ack=plan.two_site_ack,
-    )
 
 
 def _is_empty(guards: Sequence[GuardResult]) -> bool:

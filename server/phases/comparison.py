@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from common.messages.headers import Operation
-from common.messages.protocol import Parameters
-from common.messages.questions import write_placements
 from common.plan.comparisons import PAIR, ComparedScores, ComparedTable, find_compared_tables
 from common.plan.matrix import Cohort, Scorer, scorers_of
 from common.plan.study import StudyPlan
+from common.program.comparisons_of_scores import compare_scores, find_histogram
+from common.program.judging import ComparedStatus
+from common.program.names import COMPARISON
+from common.program.steps import GroupSums
 from common.stats.contract import Summary
 from common.stats.decision_difference import DecisionDifference, finish_decision_difference
 from common.stats.delong import (
@@ -23,17 +22,17 @@ from common.stats.delong import (
     compare_aucs,
     finish_delong,
     omnibus,
-    placements_of,
     withhold_difference,
     withhold_omnibus,
 )
 from common.stats.estimate import Status, suppressed
 from common.stats.mcnemar import McNemarResult, finish_mcnemar
 from common.stats.minima import minima_of
-from server.exchange import Exchange, GroupSums
+from server.exchange import Exchange
 from server.phases.between_centres import ScoreAcrossCentres, compare_scores_across_centres
-from server.phases.evaluation import ComparedStatus, EvaluatedModels
+from server.phases.evaluation import EvaluatedModels
 from server.phases.shown_cohorts import may_show_beside
+from server.procedures import carry_out
 
 
 @dataclass(frozen=True)
@@ -113,10 +112,9 @@ def compare_models(exchange: Exchange, evaluated: EvaluatedModels, reference: st
     """
     plan = exchange.plan
     centres = compare_scores_across_centres(plan, evaluated.judgements)
-    asked = [compared for compared in evaluated.compared if compared.status.ok]
-    if not asked:
+    answers = carry_out(exchange, COMPARISON, compare_scores(evaluated.judged))
+    if answers is None:
         return ComparedModels((), centres)
-    answers = exchange.gather(Operation.COMPARE, _write_question(evaluated, asked))
     scores = _FinishedScores(
         plan,
         evaluated,
@@ -124,39 +122,13 @@ def compare_models(exchange: Exchange, evaluated: EvaluatedModels, reference: st
         {compared.scores: compared.status for compared in evaluated.compared},
         {compared.scores: compared.recounted for compared in evaluated.compared},
     )
-    scored = evaluated.counting["scored"].tolist()
+    scored = evaluated.judged.counting["scored"].tolist()
     tables = [
         scores.finish_table(table)
         for table in find_compared_tables(plan, scored, reference)
         if any(scores.statuses[pair].ok for pair in table.pairs)
     ]
     return ComparedModels(_protect(plan, _adjust(tables)), centres)
-
-
-def _write_question(evaluated: EvaluatedModels, asked: Sequence[ComparedStatus]) -> Parameters:
-    """The parameters of DeLong's second round: the placement values of each score that is compared."""
-    placements = {
-        compared.scores.name_histogram(number, recounted=compared.recounted): placements_of(
-            _find_histogram(evaluated.answers, compared, number)
-        )
-        for compared in asked
-        for number in compared.scores.scorers
-    }
-    return {
-        **evaluated.counting,
-        "compared": np.array([compared.status.ok for compared in evaluated.compared], dtype=np.bool_),
-        "thresholds": evaluated.thresholds,
-        **write_placements(placements),
-    }
-
-
-def _find_histogram(answers: GroupSums, compared: ComparedStatus, number: int) -> Summary:
-    """The first round of one score: of those who are compared, or of its cell where these are the same."""
-    scores = compared.scores
-    sums = answers.of(scores.cohort.sites)
-    if compared.recounted:
-        return sums.part(f"{scores.name}/{number}")
-    return sums.part(f"{scores.cohort.part}/{number}/roc")
 
 
 @dataclass(frozen=True)
@@ -191,8 +163,10 @@ class _FinishedScores:
 
     def _find_covariance(self, scores: ComparedScores) -> AucCovariance:
         compared = ComparedStatus(scores, self.statuses[scores], self.recounted[scores])
-        firsts = [_find_histogram(self.evaluated.answers, compared, number) for number in scores.scorers]
-        grids = [self.evaluated.grids[number] for number in scores.scorers]
+        firsts = [
+            find_histogram(self.evaluated.judged.answers, compared, number) for number in scores.scorers
+        ]
+        grids = [self.evaluated.judged.grids[number] for number in scores.scorers]
         return finish_delong(firsts, grids, self._find_second(scores).part("delong"))
 
     def _find_second(self, scores: ComparedScores) -> Summary:

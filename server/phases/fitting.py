@@ -6,20 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from common.cards.fitted import NOTHING_TO_FIT, explain_no_fit, fitted_of
+from common.cards.fitted import explain_no_fit
 from common.errors import ExchangeError
-from common.messages.headers import Fitted, LassoSelection, Operation
-from common.plan.design import design_of
+from common.messages.headers import Fitted, LassoSelection
 from common.plan.study import Arm, LogisticModel, StudyPlan
+from common.program.fits import fit_regression
+from common.program.names import name_fit, name_selection
+from common.program.regressions import Screening
+from common.program.selections import ArmSelection, find_predictors
+from common.program.trainings import train_at_site
 from common.runtime.storage import write_atomically
 from common.stats.estimate import OK, Status
 from server.exchange import Exchange
-from server.phases.regression import Screening
-from server.phases.selection import ArmSelection, find_predictors
 from server.phases.training import TrainedModel
+from server.procedures import carry_out
 from server.reasons import SiteFailureError
 from server.run import StudyRun
-from server.training.logistic import fit_over_sites
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,10 @@ def fit_models(
     if not run.plan.table_models:
         return Fitting((), ())
     federated = [arm for arm in run.plan.all_arms() if arm.kind == "federated"]
-    selections = {arm: find_predictors(exchange, arm, known) for arm in federated}
+    selections = {
+        arm: carry_out(exchange, name_selection(arm), find_predictors(run.plan, arm, known))
+        for arm in federated
+    }
     models = tuple(
         _fit_or_explain(exchange, run, (model, arm, selections.get(arm)), obstacles)
         for model in run.plan.regressions
@@ -140,22 +145,18 @@ def _fit_or_explain(
 
 
 def _fit_federated(exchange: Exchange, run: StudyRun, model: LogisticModel, selected: ArmSelection) -> Fitted:
-    arm, names = selected.arm, selected.predictors.of(model)
-    status = selected.predictors.judge(model)
-    if not status.ok:
-        return _store(run, model, arm, explain_no_fit(status))
-    if not names:
-        return _store(run, model, arm, NOTHING_TO_FIT)
-    (result,) = fit_over_sites(exchange, arm.sites, [names], arm.name, selected.means)
-    return _store(run, model, arm, fitted_of(result, design_of(run.plan)))
+    arm = selected.arm
+    fitted = carry_out(exchange, name_fit(model, arm), fit_regression(run.plan, model, selected))
+    return _store(run, model, arm, fitted)
 
 
 def _fit_alone(exchange: Exchange, run: StudyRun, model: LogisticModel, arm: Arm) -> FittedRegression:
     (site,) = arm.sites
-    answer = exchange.ask(Operation.TRAIN_LOCAL, arm.sites, model=model.name, arm=arm.name)
-    if not run.plan.site(site).model_release:
-        return FittedRegression(model, arm, None, at_site=answer[site].header.standing)
-    header = exchange.ask(Operation.RELEASE, arm.sites, model=model.name, arm=arm.name)[site].header
+    program = train_at_site(run.plan, model, arm)
+    trained, release = carry_out(exchange, name_fit(model, arm), program)
+    if release is None:
+        return FittedRegression(model, arm, None, at_site=trained.replies[site].header.standing)
+    header = release.replies[site].header
     if header.fitted is None:
         raise ExchangeError(f"{site}: the release of {model.name} came without coefficients")
     return FittedRegression(model, arm, _store(run, model, arm, header.fitted), header.selection)

@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from common.cohort.split import FEWEST_TRAINING
-from common.messages.headers import Operation
 from common.plan.matrix import SPLITS, Part
 from common.plan.study import Arm, StudyPlan
+from common.program.names import PREPARATION
+from common.program.study_program import prepare_patients
 from common.stats.contract import Summary
 from common.stats.estimate import OK, Status, suppressed, undefined
 from common.stats.flow import FlowResult, finish_flows
 from common.stats.minima import Minima, hide_cells, minima_of
 from common.types import Counts, Flags
 from server.exchange import Exchange
+from server.procedures import carry_out
 
 REASONS = (
     "Age < 18 years",
@@ -97,7 +99,7 @@ class Preparation:
 
 def prepare_sites(exchange: Exchange) -> Preparation:
     """Every site's flow chart and the chart of all sites together."""
-    sums = exchange.gather(Operation.PREPARE)
+    sums = carry_out(exchange, PREPARATION, prepare_patients()).sums
     minima = minima_of(exchange.plan.profile)
     summaries = {site: sums.of((site,)) for site in exchange.plan.site_names}
     charts = {site: summary.part("flow") for site, summary in summaries.items()}

@@ -12,13 +12,16 @@ from common.messages.headers import FittedSvm, LassoSelection, Operation
 from common.plan.design import design_of
 from common.plan.models import SvmModel
 from common.plan.study import Arm
+from common.program.fits import fit_support_vectors
+from common.program.names import name_fit
+from common.program.selections import ArmSelection
+from common.program.trainings import train_at_site
 from common.runtime.storage import write_atomically
 from common.stats.estimate import OK, Status
 from server.exchange import Exchange
-from server.phases.selection import ArmSelection
+from server.procedures import carry_out
 from server.reasons import SiteFailureError
 from server.run import StudyRun
-from server.training.support_vector import SvmSites, fit_svm_over_sites
 
 
 @dataclass(frozen=True)
@@ -124,24 +127,20 @@ def score_by_svms(exchange: Exchange, machines: Sequence[TrainedSvm]) -> None:
 
 
 def _fit_federated(exchange: Exchange, run: StudyRun, model: SvmModel, selected: ArmSelection) -> FittedSvm:
-    arm, names = selected.arm, selected.predictors.of(model)
-    status = selected.predictors.judge(model)
-    if not status.ok:
-        return _store(run, model, arm, explain_no_machine(status))
-    return _store(
-        run,
-        model,
-        arm,
-        fit_svm_over_sites(SvmSites(exchange, arm.sites, arm.name, model, names, selected.means)),
-    )
+    arm = selected.arm
+    fitted = carry_out(exchange, name_fit(model, arm), fit_support_vectors(run.plan, model, selected))
+    if fitted is None:
+        raise ExchangeError(f"{model.name}, {arm.name}: the sums of its ridge regressions are missing")
+    return _store(run, model, arm, fitted)
 
 
 def _fit_alone(exchange: Exchange, run: StudyRun, model: SvmModel, arm: Arm) -> TrainedSvm:
     (site,) = arm.sites
-    answer = exchange.ask(Operation.TRAIN_LOCAL, arm.sites, model=model.name, arm=arm.name)
-    if not run.plan.site(site).model_release:
-        return TrainedSvm(model, arm, None, at_site=answer[site].header.standing)
-    header = exchange.ask(Operation.RELEASE, arm.sites, model=model.name, arm=arm.name)[site].header
+    program = train_at_site(run.plan, model, arm)
+    trained, release = carry_out(exchange, name_fit(model, arm), program)
+    if release is None:
+        return TrainedSvm(model, arm, None, at_site=trained.replies[site].header.standing)
+    header = release.replies[site].header
     if header.svm is None:
         raise ExchangeError(f"{site}: the release of {model.name} came without its linear form")
     return TrainedSvm(model, arm, _store(run, model, arm, header.svm), header.selection)

@@ -12,15 +12,18 @@ from rich.progress import Progress
 
 from common.cards.contributors import PARTIAL, describe_trainers, is_partial
 from common.errors import ExchangeError, MemoryShortageError, NonFiniteError, ResumeError
-from common.messages.headers import Epoch, Operation
+from common.messages.headers import Epoch
 from common.models.checkpoint import Checkpoint, load, save
 from common.models.layout import Layout
 from common.plan.matrix import Trainers
 from common.plan.study import Arm, CnnModel
+from common.program.names import name_training
+from common.program.trainings import train_at_site
 from common.stats.estimate import OK, Status, undefined
 from common.types import FlatWeights
 from server.exchange import Exchange
 from server.phases.preparation import Preparation, judge_training
+from server.procedures import carry_out
 from server.reasons import SiteFailureError
 from server.run import StudyRun
 from server.training.failure import FailedTraining, find_failure, keep_failure
@@ -232,12 +235,11 @@ def _train_local(exchange: Exchange, run: StudyRun, assignment: _Assignment) -> 
     """
     model, arm = assignment.model, assignment.arm
     (site,) = arm.sites
-    reply = exchange.ask(
-        Operation.TRAIN_LOCAL, arm.sites, assignment.weights, model=model.name, arm=arm.name
-    )[site]
-    path = None
-    if run.plan.site(site).model_release:
-        answer = exchange.ask(Operation.RELEASE, arm.sites, model=model.name, arm=arm.name)[site]
+    program = train_at_site(run.plan, model, arm, assignment.weights)
+    trained, release = carry_out(exchange, name_training(model, arm), program)
+    reply, path = trained.replies[site], None
+    if release is not None:
+        answer = release.replies[site]
         if answer.weights is None:
             raise ExchangeError(f"{site}: the release of {model.name} came without weights")
         path = _store(run, assignment, answer.weights, reply.header.chosen)

@@ -9,6 +9,8 @@ from common.cards.contributors import PARTIAL
 from common.messages.headers import SiteFacts
 from common.plan.matrix import Part, Trainers
 from common.plan.study import StudyPlan
+from common.program.regressions import Screening
+from common.program.selections import ArmSelection
 from common.stats.estimate import Status
 from server.phases.agreement import ComparedReadings
 from server.phases.cohort import DescribedColumn
@@ -18,8 +20,6 @@ from server.phases.explanation import ExplainedModels
 from server.phases.fitting import FittedRegression
 from server.phases.preparation import Preparation
 from server.phases.reference import ReferenceOrigin, explain_reference, list_validated
-from server.phases.regression import Screening
-from server.phases.selection import ArmSelection
 from server.phases.svm import TrainedSvm
 from server.phases.training import TrainedModel
 from server.results.cohort import record_cohort, record_flow, record_parts

@@ -67,7 +67,7 @@ def _record_noise(run: StudyRun, trained: Iterable[TrainedModel]) -> AddedNoise 
 
     A training that failed counts as one that was finished: what it opened before cannot be taken back.
     """
-    plan, noise = run.plan, run.plan.privacy.noise
+    plan, noise, multiplier = run.plan, run.plan.privacy.noise, run.plan.noise_multiplier
     sizes = [
         (network.arm, parts_of(plan, load(path).layout))
         for network in trained
@@ -76,10 +76,10 @@ def _record_noise(run: StudyRun, trained: Iterable[TrainedModel]) -> AddedNoise 
         if path.exists()
     ]
     privacy = site_privacy(plan, sizes)
-    if noise is None or privacy is None:
+    if noise is None or multiplier is None or privacy is None:
         return None
     return AddedNoise(
-        multiplier=noise.multiplier,
+        multiplier=multiplier,
         norm=noise.norm,
         norm_buffers=noise.norm_buffers,
         releases=privacy.releases,

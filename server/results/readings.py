@@ -15,9 +15,9 @@ from common.stats.estimate import OK, Estimate, Status
 from server.results.records import Count, Record
 
 if TYPE_CHECKING:
+    from common.program.reader_agreement import JudgedFeatures
+    from common.program.selections import ArmSelection
     from server.phases.agreement import ComparedReadings
-    from server.phases.reproducibility import JudgedFeatures
-    from server.phases.selection import ArmSelection
 
 
 class ReadingAgreement(Record):

@@ -18,8 +18,8 @@ from server.results.records import STAYED, Count, Record
 
 if TYPE_CHECKING:
     from common.plan.matrix import Trainers
+    from common.program.regressions import Screening
     from server.phases.fitting import FittedRegression
-    from server.phases.regression import Screening
 
 
 class Association(Record):

@@ -15,11 +15,14 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from common.errors import ExchangeError, ModelError, NonFiniteError, ResumeError
+from common.hiding.next_weights import follow_mean, make_stepper
 from common.hiding.rounds import VALIDATION_GRID, from_hidden, start_seed, weight_of
 from common.messages.headers import Operation
 from common.models.checkpoint import Checkpoint, load, save
-from common.models.layout import TRAINED, Layout
+from common.models.layout import Layout
 from common.plan.study import Arm, CnnModel, StudyPlan
+from common.program.names import name_training
+from common.program.trainings import number_round
 from common.runtime.settings_file import Section
 from common.stats.contract import Summary
 from common.stats.minima import SIMULATION, Minima, minima_of
@@ -133,7 +136,7 @@ class FederatedTraining:
         ResumeError
             If the checkpoint belongs to another plan.
         """
-        stepper = self._make_stepper()
+        stepper = make_stepper(self.exchange.plan, self.layout)
         state = self._load(stepper) or TrainingState(initial, initial)
         plan = self.exchange.plan
         while state.rounds < plan.federation.rounds:
@@ -159,35 +162,48 @@ class FederatedTraining:
     def _train_round(self, state: TrainingState) -> tuple[Summary, HiddenRound | None]:
         """The next round's sums, and the round itself if its sums are hidden: it must be closed later."""
         exchange, arm, plan, number = self.exchange, self.arm, self.exchange.plan, state.rounds + 1
-        context = {"model": self.model.name, "arm": arm.name, "round": number}
+        context = self._describe_step(Operation.TRAIN, number)
         if exchange.hidden is None or len(arm.sites) == 1:
             return exchange.gather(Operation.TRAIN, None, state.weights, **context).of(arm.sites), None
         question = exchange.sign_question(Operation.TRAIN, None, None, **context)
         training = self.model, arm, self.layout
         opened, hidden = exchange.hidden.train(training, number, state.weights, question)
-        return from_hidden(plan, self.layout, opened, self._ask_weight()), hidden
+        total = self._ask_weight()
+        # Where the weight is of each round, the sum that comes back says it
+        told = 0 if plan.privacy.weights == "per-round" else total
+        return from_hidden(plan, self.layout, opened, total), replace(hidden, weight=told)
 
     def _ask_weight(self) -> int:
         """Total weight of all the arm's sites, summed once, before a site can be missing from a round."""
         plan = self.exchange.plan
         if plan.privacy.weights == "equal":
             return sum(weight_of(plan, self.patients[site]) for site in self.arm.sites)
-        answer = self.exchange.sum(Operation.WEIGHT, self.arm.sites, arm=self.arm.name)
+        place = self._place(Operation.WEIGHT)
+        sums = self.exchange.gather(Operation.WEIGHT, None, None, arm=self.arm.name, **place)
+        answer = sums.of(self.arm.sites)
         return int(answer.counts["patients"])
 
     def _validate(self, state: TrainingState) -> Summary:
-        context = {"model": self.model.name, "arm": self.arm.name, "round": state.rounds}
+        context = self._describe_step(Operation.VALIDATE, state.rounds)
         return self.exchange.gather(Operation.VALIDATE, None, state.weights, **context).of(self.arm.sites)
+
+    def _describe_step(self, operation: Operation, number: int) -> dict[str, object]:
+        about = {"model": self.model.name, "arm": self.arm.name, "round": number}
+        return {**about, **self._place(operation, number)}
+
+    def _place(self, operation: Operation, number: int = 0) -> dict[str, object]:
+        """Where a question stands in the training's procedure."""
+        step = number_round(self.exchange.plan, self.model, self.arm, operation, number)
+        return {"procedure": name_training(self.model, self.arm), "step": step}
 
     def _aggregate(
         self, state: TrainingState, sums: Summary, stepper: PseudoGradientStep | None, members: Sequence[str]
     ) -> TrainingState:
         line = self._describe_round(state.rounds + 1, float(sums.reals["loss"]), members)
         patients = int(sums.counts["patients"])
-        mean_update = sums.updates["delta"] / np.float32(patients)
         with np.errstate(over="ignore", invalid="ignore"):
-            moved = (
-                state.weights + mean_update if stepper is None else stepper.apply(state.weights, mean_update)
+            moved = follow_mean(
+                state.weights, sums.updates["delta"], patients, None if stepper is None else stepper.apply
             )
         # Noise, or the rounding of a great fall, may have made a running variance negative
         np.maximum(moved, 0, out=moved, where=self.layout.variances)
@@ -234,13 +250,6 @@ class FederatedTraining:
     @property
     def _minima(self) -> Minima:
         return minima_of(self.exchange.plan.profile)
-
-    def _make_stepper(self) -> PseudoGradientStep | None:
-        federation = self.exchange.plan.federation
-        if federation.server_optimiser == "none":
-            return None
-        trained = self.layout.mask(TRAINED)
-        return PseudoGradientStep(federation.server_optimiser, federation.server_learning_rate, trained)
 
     @property
     def _file(self) -> Path:

@@ -24,12 +24,13 @@ from client.release.registry import ReleaseRegistry
 from common.messages.headers import Operation, RequestHeader
 from common.plan.models import SvmModel
 from common.plan.study import StudyPlan
+from common.program.machines import fit_machine
+from common.program.selections import select_over_sites
 from common.radiomics.features import FEATURES
 from common.stats.contract import Summary, total
 from common.stats.folds import deal_folds
 from common.stats.minima import minima_of
-from server.phases.selection import select_over_sites
-from server.training.support_vector import SvmSites, fit_svm_over_sites
+from server.procedures import carry_out
 from tests.bench.measurement import Effort, Measurement, measure_seconds
 from tests.sites.patients import a_case
 
@@ -144,10 +145,13 @@ def _compare_lasso(exchange: TwoSites, parts: dict[str, list[PreparedCase]], eff
         lasso = LassoCV(cv=splits, alphas=100, tol=1e-8, max_iter=100_000).fit(z[:, kept], labels)
         return tuple(FEATURES[j] for j in kept[np.abs(lasso.coef_) > 1e-9])
 
-    if select_over_sites(exchange, arm).names != select_pooled():
+    def select_federated() -> object:
+        return carry_out(exchange, "selection", select_over_sites(exchange.plan, arm))
+
+    if select_federated().names != select_pooled():
         raise ArithmeticError("another selection over sites than pooled")
     name = "851 features prescreened, then scikit-learn's LassoCV, pooled / ours over two sites"
-    return compare_long_times(name, 0.1, select_pooled, lambda: select_over_sites(exchange, arm), effort)
+    return compare_long_times(name, 0.1, select_pooled, select_federated, effort)
 
 
 def _compare_machine(exchange: TwoSites, cases: list[PreparedCase], effort: Effort) -> Measurement:
@@ -161,8 +165,10 @@ def _compare_machine(exchange: TwoSites, cases: list[PreparedCase], effort: Effo
         best = search.fit(x, labels).best_estimator_
         return CalibratedClassifierCV(best, method="sigmoid", cv=folds, ensemble=False).fit(x, labels)
 
+    arm = PLAN.arm("federated")
+
     def fit_over_sites() -> object:
-        fitted = fit_svm_over_sites(SvmSites(exchange, ("a", "b"), "federated", model, COVARIATES))
+        fitted = carry_out(exchange, "fit", fit_machine(exchange.plan, arm, model, COVARIATES))
         if fitted.status != "ok":
             raise ArithmeticError(fitted.reason)
         return fitted

@@ -225,7 +225,7 @@ def test_attention_of_synthetic_patients_may_leave(coordinator, tmp_path):
 
 def test_attention_of_patients_stays(tmp_path):
     folder = make_site(tmp_path / "a", "a", patients=36, synthetic=False)
-    plan = a_plan(profile="standard")
+    plan = a_plan(profile="standard", sites=[{"name": "a", "role": "train", "model_release": True}])
     coordinator = Coordinator(folder, tmp_path / "state", plan)
 
     reply = coordinator.ask(Operation.EXPLAIN, coordinator.weights, **LOCAL)
@@ -298,6 +298,21 @@ def test_patients_take_no_part_in_a_simulation(tmp_path):
     coordinator = Coordinator(folder, tmp_path / "state", a_plan())
 
     assert coordinator.ask(Operation.DESCRIBE, site="").header.code == "E_POLICY"
+
+
+def test_patients_show_no_number_of_their_own_in_a_study_of_several_sites(tmp_path):
+    """The plan hides no sum; the same site answers one that hides them, or has no other site."""
+    folder = make_site(tmp_path / "a", "a", patients=36, synthetic=False)
+    alone = [{"name": "a", "role": "train", "model_release": True}]
+    bare, own = a_plan(profile="standard"), a_plan(profile="standard", sites=alone)
+    asked = {Operation.DESCRIBE: {"site": ""}, Operation.PREPARE: {}, Operation.GUARD: {"stage": "cohort"}}
+
+    shown = Coordinator(folder, tmp_path / "bare", bare)
+    for operation, fields in asked.items():
+        reply = shown.ask(operation, **fields)
+        assert reply.header.code == "E_POLICY", operation
+        assert not reply.summary.counts
+    assert Coordinator(folder, tmp_path / "own", own).ask(Operation.PREPARE).header.code == CODE_OK
 
 
 def test_an_error_leaves_as_a_code_and_its_text_stays(tmp_path, caplog):

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
-from common.runtime import storage
-from common.secagg.site import chain, files
+from common.runtime import chained_file, storage
+from common.secagg.site import files
 
 
 class Killed(BaseException):
@@ -52,7 +52,7 @@ def counted(at: int, die: Callable[[], None] = killed) -> Iterator[list[str]]:
         mock.patch.object(files, "write_atomically", around("write", storage.write_atomically)),
         mock.patch.object(Path, "unlink", around("unlink", Path.unlink)),
         mock.patch.object(Path, "rmdir", around("rmdir", Path.rmdir)),
-        mock.patch.object(chain, "os", Torn(torn)),
+        mock.patch.object(chained_file, "os", Torn(torn)),
     ):
         yield passed
 

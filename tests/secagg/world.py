@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,7 @@ class World:
         self.now = START
         self.plan = Rules()
         self.identities = {site: Identity(key(f"site {site}"), site) for site in range(1, sites + 1)}
+        self.returns: dict[str, tuple[int, ...]] = {}
         self.compute: dict[int, Callable[[RoundRequest, Iterate | None, memoryview], Computed]] = {}
         self.roster = Roster(
             study=STUDY,
@@ -125,7 +127,7 @@ class World:
             authority=AUTHORITY_PUBLIC,
             files=self.files(site),
             policy=self.plan,
-            compute=self.compute.get(site, computed_by(site, self.plan)),
+            compute=self.compute.get(site, computed_by(site, self.plan, self.returns)),
             clock=self.clock,
         )
 
@@ -153,8 +155,15 @@ class World:
 
     def session(self, number: int = 1, **changes: object) -> ServerSession:
         fields: dict[str, Any] = {"mode": "session", "phase": SESSIONS, "round": number}
-        folder = self.folder / f"server/session-{number}"
-        return ServerSession(self.coordinator, folder, Question(**(fields | changes)))
+        question = Question(**(fields | changes))
+        return ServerSession(self.coordinator, self.session_folder(number), question, self.receivers)
+
+    def session_folder(self, number: int = 1) -> Path:
+        return self.folder / f"server/sessions/{number}"
+
+    def receivers(self, vector: str) -> frozenset[str]:
+        """Names of the sites to which a vector's sum comes back."""
+        return frozenset(map(self.name, self.returns.get(vector, ())))
 
     def release_round(self, number: int = 1, **changes: Any) -> ServerRound:
         """A whole round, closed."""
@@ -166,7 +175,9 @@ class World:
         return server
 
 
-def computed_by(site: int, plan: Rules) -> Callable[[RoundRequest, Iterate | None, memoryview], Computed]:
+def computed_by(
+    site: int, plan: Rules, returns: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+) -> Callable[[RoundRequest, Iterate | None, memoryview], Computed]:
     def compute(request: RoundRequest, question: Iterate | None, payload: memoryview) -> Computed:
         values = values_of(site)
         if question is None:
@@ -174,10 +185,12 @@ def computed_by(site: int, plan: Rules) -> Callable[[RoundRequest, Iterate | Non
             return Computed(tuple(ComputedVector(vector, values[vector.name]) for vector in vectors))
         factor = 1 + len(bytes(payload))
         parts = (
-            ComputedVector(COUNTS, values["patients"]),
-            ComputedVector(REALS, factor * values["moments"]),
+            ComputedVector(COUNTS, values["patients"], returns=site in returns.get(COUNTS.name, ())),
+            ComputedVector(
+                REALS, factor * values["moments"], returns=site in returns.get(REALS.name, ())
+            ),
         )
-        return Computed(parts)
+        return Computed(parts, note=f"of {len(bytes(payload))}")
 
     return compute
 

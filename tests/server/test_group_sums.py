@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from common.errors import ExchangeError
+from common.errors import ExchangeError, UnknownSumError
 from common.messages.groups import SiteGroup
 from common.messages.headers import Operation
 from common.stats.contract import Summary
@@ -23,7 +23,7 @@ def test_each_group_has_the_sum_of_its_parts():
     assert set(found.of(["a"]).counts) == {"x/n"}
     assert found.of(["b", "a"]).counts["x/n"].tolist() == [11, 22]
     assert found.of(["a", "b"]).counts["y/n"].tolist() == [14]
-    with pytest.raises(KeyError):
+    with pytest.raises(UnknownSumError):
         found.of(["b"])
 
 

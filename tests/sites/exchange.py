@@ -16,13 +16,14 @@ from client.release.registry import ReleaseRegistry
 from common.cohort.split import SplitPart
 from common.messages.groups import groups_of
 from common.messages.headers import Operation, RequestHeader
-from common.messages.protocol import Parameters
+from common.messages.protocol import Parameters, Reply
 from common.plan.matrix import scorers_of
 from common.plan.study import StudyPlan
+from common.program.steps import GroupSums
 from common.stats.contract import Summary
 from common.stats.minima import minima_of
-from common.types import Flags, Reals
-from server.exchange import GroupSums, sum_by_group
+from common.types import Flags, FlatWeights, Reals
+from server.exchange import sum_by_group
 
 
 def analyses_of(plan: StudyPlan, site: str, cases: Sequence[PreparedCase], folder: Path) -> SiteAnalyses:
@@ -62,9 +63,14 @@ class NearExchange:
         return {site: self._answer(operation, site, parameters or {}, context) for site in sorted(sites)}
 
     def gather(
-        self, operation: Operation, parameters: Parameters | None = None, **context: object
+        self,
+        operation: Operation,
+        parameters: Parameters | None = None,
+        weights: FlatWeights | None = None,
+        **context: object,
     ) -> GroupSums:
-        """What every group of sites adds up to."""
+        """What every group of sites adds up to; nobody here trains a network."""
+        del weights
         stage, arm = str(context.get("stage", "")), str(context.get("arm", ""))
         groups = groups_of(self.plan, operation, stage, arm)
         sites = {site for group in groups for site in group.sites}
@@ -79,7 +85,18 @@ class NearExchange:
         **context: object,
     ) -> Summary:
         """What these sites add up to."""
-        return self.gather(operation, parameters, **context).of(sites)
+        return self.gather(operation, parameters, None, **context).of(sites)
+
+    def ask(
+        self,
+        operation: Operation,
+        sites: Sequence[str],
+        weights: FlatWeights | None = None,
+        parameters: Parameters | None = None,
+        **context: object,
+    ) -> dict[str, Reply]:
+        """Nothing: sites here answer with sums alone."""
+        raise NotImplementedError(operation, sites, weights, parameters, context)
 
     def _answer(
         self, operation: Operation, site: str, parameters: Parameters, context: Mapping[str, object]

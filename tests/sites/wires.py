@@ -15,6 +15,7 @@ from common.errors import ExchangeError
 from common.messages.protocol import Reply, decode_reply
 from common.models.checkpoint import load
 from common.plan.study import StudyPlan
+from common.secagg.wire.forwarded import take_transcripts
 from common.secagg.wire.frames import MessageKind, is_sealed, unpack
 from common.types import FlatWeights
 from server.conduct import conduct
@@ -80,7 +81,8 @@ class Wire:
 
     def _tapped(self, name: str, handle: EngineLink) -> EngineLink:
         def answer(request: bytes) -> bytes:
-            frame = unpack(request) if is_sealed(request) else None
+            asked = take_transcripts(request)[1]
+            frame = unpack(asked) if is_sealed(asked) else None
             kind = None if frame is None else frame.kind
             training = frame is not None and b'"phase":"training' in frame.header
             if self.lost(name, kind, training):

@@ -122,6 +122,8 @@ class Question:
         Numbers of the sites whose absence from the phase a waiver allows.
     suite : Suite
         Cipher of the masks, as in the plan.
+    returned : tuple of str
+        Names of a round's vectors whose sums come back to members.
     """
 
     mode: Mode
@@ -132,6 +134,7 @@ class Question:
     sites: tuple[str, ...] = ()
     absent: frozenset[int] = frozenset()
     suite: Suite = "aes-256-ctr"
+    returned: tuple[str, ...] = ()
 
     def request(self, coordinator: Coordinator, model: Bytes, configuration: bytes) -> RoundRequest:
         """M1's header; its deadline counts from now."""

@@ -25,10 +25,12 @@ from common.secagg.wire.messages import (
     RevealRequest,
     SignedContribution,
     SignedJoin,
+    Tag,
     set_digest,
 )
 from common.secagg.wire.pairing import derive_self_mask_key, make_round_context
-from common.secagg.wire.payload import view_words
+from common.secagg.wire.payload import cut_rooms, view_words
+from common.secagg.wire.tag_keys import read_tag, write_tag
 
 
 class Stage(StrEnum):
@@ -58,12 +60,26 @@ class RoundRecord(ServerRecord):
     """How the round ends as things stand."""
     result: str = NO_DIGEST
     """SHA-256 of what was made of the sum; `NO_DIGEST` if nothing was."""
+    tags: tuple[Tag, ...] = ()
+    """The opened tag of each vector; none before opening."""
+    returned: tuple[str, ...] = ()
+    """Names of the vectors whose sums come back to members."""
+    weight: Natural = 0
+    """Total weight of the sites, by which the result divides the sum; 0 if the sum itself says it."""
 
 
-def give_up(coordinator: Coordinator, folder: Path) -> bytes | None:
+def give_up(coordinator: Coordinator, folder: Path, *, is_told: bool = True) -> bytes | None:
     """The CLOSE by which the sites forget the round in this folder, whose sum is never opened.
 
     It may be sent again and again. None if no round was begun there.
+
+    Parameters
+    ----------
+    coordinator : Coordinator
+    folder : Path
+        Of the round.
+    is_told : bool
+        Whether the CLOSE of a round that was opened before brings its sums back.
 
     Raises
     ------
@@ -78,13 +94,30 @@ def give_up(coordinator: Coordinator, folder: Path) -> bytes | None:
         record = record.model_copy(update={"stage": Stage.CLOSING, "status": "lost"})
         files.write(record)
         files.drop_total("sums")
+    return _make_close(coordinator, files, record, is_told=is_told)
+
+
+def _make_close(coordinator: Coordinator, files: ServerFiles, record: RoundRecord, *, is_told: bool) -> bytes:
+    """The round's CLOSE, with the sums that come back and their tags for a member that is told them."""
     close = Close(
         hdr=sha256(record.request.body()),
         phase=record.request.phase,
         status=record.status,
         result=record.result,
+        weight=record.weight,
     )
-    return coordinator.say(MessageKind.CLOSE, close)
+    if record.status != "opened" or record.result == NO_DIGEST or not record.returned or not is_told:
+        return coordinator.say(MessageKind.CLOSE, close)
+    total = files.read_total("opened")
+    rooms = zip(total.vectors, cut_rooms(total.vectors, memoryview(total.payload)), record.tags, strict=True)
+    returned = [(room, tag) for vector, room, tag in rooms if vector.name in record.returned]
+    sums = [room for room, _ in returned]
+    told = {
+        "tags": tuple(tag for _, tag in returned),
+        "sums": sha256(*sums),
+        "sums_bytes": sum(len(room) for room in sums),
+    }
+    return coordinator.say(MessageKind.CLOSE, close.model_copy(update=told), *sums)
 
 
 class ServerRound(Asking):
@@ -186,14 +219,21 @@ class ServerRound(Asking):
                 self.lose()
                 raise
             self._files.keep_total("opened", self._total)
-            self._keep(stage=Stage.OPENED, status="opened")
+            self._keep(stage=Stage.OPENED, status="opened", tags=self._open_tags())
             self._files.drop_total("sums")
         if self._record.status != "opened":
             raise ValueError(f"a round cannot be opened in {self.stage}")
         return self._files.read_total("opened").decode_sums()
 
-    def close(self, result: str = NO_DIGEST) -> None:
-        """Let the sites forget the round; `result` is the SHA-256 of what was made of the sum.
+    def close(self, result: str = NO_DIGEST, weight: int = 0) -> None:
+        """Let the sites forget the round.
+
+        Parameters
+        ----------
+        result : str
+            SHA-256 of what was made of the sum.
+        weight : int
+            What it divided the sum by; 0 if the sum itself says it.
 
         Raises
         ------
@@ -202,7 +242,15 @@ class ServerRound(Asking):
         """
         if self.stage is not Stage.OPENED:
             raise ValueError(f"a round cannot be closed in {self.stage}")
-        self._keep(stage=Stage.CLOSING, result=result)
+        self._keep(stage=Stage.CLOSING, result=result, returned=self._question.returned, weight=weight)
+
+    def make_close(self, *, is_told: bool) -> bytes:
+        """The message by which members forget the round; with its sums for those that are told them."""
+        return _make_close(self._coordinator, self._files, self._record, is_told=is_told)
+
+    def ask_without_model(self) -> bytes:
+        """The question for sites that have the model, because they derived it themselves."""
+        return self._coordinator.say(MessageKind.ROUND_REQUEST, self._record.request, self._payload[1])
 
     def lose(self) -> None:
         """Give the round up."""
@@ -232,6 +280,7 @@ class ServerRound(Asking):
         """Reset what was received: at the beginning of a stage, nobody has answered."""
         self._heard = set()
         self._seeds: dict[int, bytes] = {}
+        self._tags: dict[int, tuple[str, ...]] = {}
         self._contributions: dict[str, SignedContribution] = {}
         if self.stage is Stage.COLLECTING:
             self._total = Total(self._question.vectors)
@@ -257,7 +306,7 @@ class ServerRound(Asking):
             case Stage.REVEALING:
                 return self._coordinator.say(MessageKind.REVEAL_REQUEST, self._make_reveal_request())
             case _:
-                return self._assembly.close(record.status, record.result)
+                return self.make_close(is_told=True)
 
     def _make_reveal_request(self) -> RevealRequest:
         return RevealRequest(
@@ -283,6 +332,9 @@ class ServerRound(Asking):
         header, _ = self._coordinator.hear(site, message, MessageKind.REVEAL, Reveal)
         if (header.hdr, header.attempt) != (self._assembly.hdr, self._record.attempt):
             raise SecAggError(f"site {site} revealed another attempt", code="S_STALE")
+        if len(header.tags) != len(self._question.vectors):
+            raise SecAggError(f"site {site} has not tagged all vectors", code="S_SHAPE")
+        self._tags[header.site] = header.tags
         self._seeds[header.site] = bytes.fromhex(header.seed)
 
     def _unmask(self) -> None:
@@ -294,6 +346,11 @@ class ServerRound(Asking):
                 key = derive_self_mask_key(seed, site, vector, context)
                 masks.add_stream(words, key, vector.ring, sign=-1, suite=self._question.suite)
         self._seeds = {}
+
+    def _open_tags(self) -> tuple[str, ...]:
+        """The sum of the members' tags of each vector, in which their masks cancel."""
+        columns = zip(*self._tags.values(), strict=True)
+        return tuple(write_tag(sum(read_tag(tag) for tag in column)) for column in columns)
 
     def _order_contributions(self) -> tuple[SignedContribution, ...]:
         return tuple(self._contributions[name] for name in self.members)

@@ -14,6 +14,15 @@ from common.errors import ResumeError
 from common.secagg.codes import SecAggError
 from common.secagg.coordinator.asking import Asking
 from common.secagg.coordinator.files import ServerFiles, ServerRecord, Sums, Total
+from common.secagg.coordinator.forwarding import (
+    MemberAnswer,
+    Returns,
+    drop_step,
+    join_answers,
+    keep_step,
+    name_step,
+    return_nothing,
+)
 from common.secagg.coordinator.gathering import Assembly, Coordinator, Question
 from common.secagg.crypto import masks
 from common.secagg.wire.frames import Bytes, MessageKind, sha256
@@ -27,7 +36,7 @@ from common.secagg.wire.messages import (
     SignedJoin,
     set_digest,
 )
-from common.secagg.wire.payload import read_layout, view_words
+from common.secagg.wire.payload import cut_rooms, digest_iteration, read_layout, view_words
 
 
 class SessionStage(StrEnum):
@@ -62,6 +71,8 @@ class ServerSession(Asking):
     folder : Path
         For this session only.
     question : Question
+    returns : callable
+        To which sites a vector's sum of the iteration that is asked comes back; to none by default.
 
     Raises
     ------
@@ -69,9 +80,13 @@ class ServerSession(Asking):
         If the folder has another session's record, or a damaged one.
     """
 
-    def __init__(self, coordinator: Coordinator, folder: Path, question: Question) -> None:
+    def __init__(
+        self, coordinator: Coordinator, folder: Path, question: Question, returns: Returns = return_nothing
+    ) -> None:
         super().__init__(coordinator)
         self._question = question
+        self._folder = folder
+        self._returns = returns
         self._files = ServerFiles(folder)
         request = question.request(coordinator, b"", b"")
         self._record = self._files.begin(SessionRecord(request=request))
@@ -135,7 +150,7 @@ class ServerSession(Asking):
         return None
 
     def open(self) -> Sums:
-        """The sums over the set; they are on the disk when this returns.
+        """The sums over the set; they are on the disk when this returns, and what comes back to the sites, too.
 
         Raises
         ------
@@ -150,9 +165,32 @@ class ServerSession(Asking):
         self._check_complete()
         self._check_layouts()
         sums = self._total.decode_sums()
+        self._keep_answers()
         self._files.keep_total(f"step.{len(self._record.steps)}", self._total)
         self._keep(stage=SessionStage.READY)
         return sums
+
+    def _keep_answers(self) -> None:
+        """Keep what comes back to the sites; what they got of the step before is needed no more."""
+        step = len(self._record.steps)
+        session = (self._record.request.phase, self._assembly.hdr, step)
+        forwarded = join_answers(session, self._answers, self._total.vectors, self._find_returned())
+        if forwarded is not None:
+            keep_step(name_step(self._folder, step), forwarded)
+        drop_step(name_step(self._folder, step - 1))
+
+    def _find_returned(self) -> dict[int, tuple[int, ...]]:
+        """To which members the sum of each vector comes back, by its position, where it does to any."""
+        numbers = {
+            name: signed.join.site for name, signed in zip(self.members, self._list_joins(), strict=True)
+        }
+        returned = {}
+        for place, vector in enumerate(self._total.vectors):
+            names = self._returns(vector.name)
+            sites = tuple(sorted(number for name, number in numbers.items() if name in names))
+            if sites:
+                returned[place] = sites
+        return returned
 
     def close(self, status: CloseStatus = "opened") -> None:
         """Let the sites forget the session."""
@@ -187,6 +225,7 @@ class ServerSession(Asking):
         """Reset what was received: at the beginning of a stage, nobody has answered."""
         self._heard = set()
         self._layouts: dict[str, bytes] = {}
+        self._answers: dict[int, MemberAnswer] = {}
         self._total = Total(())
 
     def _list_expected(self) -> tuple[str, ...]:
@@ -232,16 +271,19 @@ class ServerSession(Asking):
         expected = (self._assembly.hdr, set_digest(self._record.members), len(self._record.steps))
         if (header.hdr, header.set, header.step) != expected:
             raise SecAggError(f"site {site} answered another iteration", code="S_STALE")
-        if sha256(frame.payload) != header.payload:
-            raise SecAggError(f"the words of site {site} are not those that it signed", code="S_PAYLOAD")
         layout = bytes(frame.payload[: header.layout_bytes])
-        vectors = read_layout(layout)
-        words = view_words(vectors, frame.payload[len(layout) :])
+        vectors, body = read_layout(layout), frame.payload[len(layout) :]
+        rooms = cut_rooms(vectors, body)
+        parts = [sha256(room) for room in rooms]
+        if digest_iteration(layout, parts) != header.payload:
+            raise SecAggError(f"the words of site {site} are not those that it signed", code="S_PAYLOAD")
         if not self._layouts:
             self._total = Total(vectors)
         if self._total.vectors == vectors:
-            for vector, into, more in zip(vectors, self._total.words, words, strict=True):
+            for vector, into, more in zip(vectors, self._total.words, view_words(vectors, body), strict=True):
                 masks.add_words(into, more, vector.ring)
+            places = tuple(self._find_returned())
+            self._answers[header.site] = MemberAnswer.of((header, frame), parts, rooms, places)
         self._layouts[site] = layout
 
     def _check_layouts(self) -> None:

@@ -114,6 +114,31 @@ def derive_self_key(seed: bytes, info: bytes) -> bytes:
     return _derive_key(seed, None, b"SA1/self" + info)
 
 
+def derive_wrap_key(secret: bytes, salt: bytes, info: bytes) -> bytes:
+    """32 bytes that hide a tag key on its way from one member to another; used once.
+
+    Parameters
+    ----------
+    secret : bytes
+        From `derive_shared_secret`.
+    salt : bytes
+        SHA-256 of the agreed set, 32 bytes.
+    info : bytes
+        Canonical JSON of round, attempt, set and both members.
+    """
+    return _derive_key(secret, salt, b"SA1/tag-wrap" + info)
+
+
+def derive_tag_mask_key(secret: bytes, salt: bytes, info: bytes) -> bytes:
+    """The key, 32 bytes, of the mask of two members on one vector's tag; parameters as in `derive_pair_key`."""
+    return _derive_key(secret, salt, b"SA1/tag-mask" + info)
+
+
+def derive_tag_key(shared: bytes, salt: bytes, info: bytes) -> bytes:
+    """The key, 32 bytes, of one vector's tag, from the tag key that the members of a set share."""
+    return _derive_key(shared, salt, b"SA1/tag" + info)
+
+
 def _hash_message(kind: str, body: bytes) -> bytes:
     return hashlib.sha256(b"SA1/" + kind.encode("ascii") + b"\0" + body).digest()
 

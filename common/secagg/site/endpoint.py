@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from common.errors import RheError
+from common.runtime.repeat_counts import RepeatCounts
 from common.secagg.codes import SecAggError
+from common.secagg.site.erasure import sweep_locked
 from common.secagg.site.files import SiteFiles
-from common.secagg.site.handler import Party, read_contribute
-from common.secagg.site.history import Ended, Waived
+from common.secagg.site.handler import Party, describe_frame, read_contribute
+from common.secagg.site.history import Disproved, Ended, Waived
 from common.secagg.site.opening import answer_request
+from common.secagg.site.result_proof import prove_result
 from common.secagg.site.round import contribute, reveal
 from common.secagg.site.rules import (
     Clock,
     Compute,
+    Derive,
     ProtocolPolicy,
     Randomness,
     system_randomness,
@@ -22,8 +26,10 @@ from common.secagg.site.rules import (
 )
 from common.secagg.site.session import admit, forget_keys, iterate
 from common.secagg.site.state import SessionState
-from common.secagg.wire.frames import Bytes, MessageFrame, MessageKind, pack, sha256, unpack
-from common.secagg.wire.messages import Close, Closed, ProtocolRefusal, RoundRequest, read
+from common.secagg.site.transcript import ProvedSums, prove_sums
+from common.secagg.wire.forwarded import read_transcript, take_transcripts
+from common.secagg.wire.frames import Bytes, MessageFrame, MessageKind, pack, repack, sha256, unpack
+from common.secagg.wire.messages import Close, Closed, ProtocolRefusal, read
 from common.secagg.wire.roster import Identity, Pin, Roster, check_roster, read_roster, read_waiver
 
 _log = logging.getLogger(__name__)
@@ -49,6 +55,10 @@ class SiteMachine:
         Tells the time; replaced in tests.
     randomness : Randomness
         Where secrets come from; replaced in simulations.
+    refusals, repeats : RepeatCounts
+        Of messages that were refused, and that were answered before: not each has a line in the audit.
+    derive : Derive, optional
+        The engine's part in making a round's sums the next model; needed where sums come back.
     """
 
     identity: Identity
@@ -58,6 +68,9 @@ class SiteMachine:
     compute: Compute
     clock: Clock = wall_clock
     randomness: Randomness = system_randomness
+    refusals: RepeatCounts = field(default_factory=RepeatCounts, repr=False, compare=False)
+    repeats: RepeatCounts = field(default_factory=RepeatCounts, repr=False, compare=False)
+    derive: Derive | None = None
 
     def handle(self, message: Bytes) -> Bytes:
         """The answer, or a refusal with a code; raises no exception, because this is the site's boundary.
@@ -70,9 +83,8 @@ class SiteMachine:
             digest = frame.digest
             with self.files.lock():
                 answer = self._answer(frame)
-                if frame.kind is MessageKind.CLOSE and frame.payload:
-                    answer = self._answer(_read_carried(frame))
-                return answer
+                carried = _find_carried(frame)
+                return answer if carried is None else self._answer(carried)
         except RheError as refusal:
             _log.warning("refused code=%s reason=%s", refusal.code, refusal)
             code = refusal.code
@@ -81,33 +93,47 @@ class SiteMachine:
             code = "E_INTERNAL"
         return self._refuse(digest, code)
 
-    def abort(self, phase: str) -> None:
-        """Wipe what a phase has open, at the wish of the site's operator.
+    def open_transcripts(self, message: Bytes) -> tuple[ProvedSums, ...]:
+        """The sums that the transcripts before a message prove; none where the site has gone on since.
+
+        The same transcripts prove the same again, until the site answers the session's next step.
 
         Raises
         ------
         SecAggError
-            E_BUSY if a message is being answered; E_NO_STATE if nothing is open.
+            E_SUM_PROOF if a sum is not that of what the sites signed: then, and from then on, the site
+            answers nothing more without a waiver; E_COORD_SIG if the coordinator did not sign a transcript;
+            E_INPUT_HASH if it was altered since; E_BUSY, E_RESTORED or E_STATE_CORRUPT.
+        ProtocolError
+            If a transcript is malformed.
         """
+        frames, _ = take_transcripts(message)
+        if not frames:
+            return ()
         with self.files.lock():
-            state = self.files.read(phase)
-            if state is None:
-                raise SecAggError("nothing is open in this phase", code="E_NO_STATE")
+            self._insist_sound()
             party = self._make_party()
-            self._end(
-                party, state.asked, Close(hdr=state.hdr, phase=phase, status="aborted", result="0" * 64)
-            )
+            proved = [self._prove(party, frame) for frame in frames]
+        return tuple(sums for sums in proved if sums is not None)
 
-    def sweep(self) -> None:
-        """Wipe what has passed its deadline without waiting for a message; also done at every M1.
+    def insist_sound(self) -> None:
+        """Refuse to go on where nothing may be answered without a waiver.
 
         Raises
         ------
         SecAggError
-            E_BUSY if a message is being answered.
+            E_RESTORED or E_SUM_PROOF; E_BUSY if a message is being answered.
         """
         with self.files.lock():
-            self._sweep(self._make_party())
+            self._insist_sound()
+
+    def refuse(self, message: Bytes, code: str) -> bytes:
+        """The signed refusal of a message that never came to the protocol's own rules."""
+        try:
+            digest = unpack(message).digest
+        except RheError:
+            digest = sha256(b"")
+        return self._refuse(digest, code)
 
     def _make_party(self) -> Party:
         message = self.files.read_roster()
@@ -115,28 +141,81 @@ class SiteMachine:
             raise SecAggError("the site has approved no roster", code="E_CONTEXT")
         roster = read_roster(message, self.authority)
         return Party(
-            self.identity, roster, self.files, self.policy, self.compute, self.clock, self.randomness
+            self.identity,
+            roster,
+            self.files,
+            self.policy,
+            self.compute,
+            self.clock,
+            self.randomness,
+            self.repeats,
+            self.derive,
         )
 
-    def _answer(self, frame: MessageFrame) -> Bytes:
+    def _insist_sound(self) -> None:
         if self.files.history.is_burned:
             raise SecAggError("the site was restored -> a waiver is needed to go on", code="E_RESTORED")
-        party = self._make_party()
+        if self.files.history.is_disproved:
+            raise SecAggError(
+                f"a sum was found false before; the evidence lies in {self.files.folder} -> tell the "
+                "study's lead and the authority, whose waiver is needed to go on",
+                code="E_SUM_PROOF",
+            )
+
+    def _prove(self, party: Party, frame: MessageFrame) -> ProvedSums | None:
+        """What a transcript proves; if it is false, the site stops before this is told.
+
+        Raises
+        ------
+        SecAggError
+            As `open_transcripts`.
+        """
+        self._check_signature(party, frame)
+        try:
+            proved = prove_sums(party, frame)
+        except SecAggError as failure:
+            if failure.code == "E_SUM_PROOF":
+                content = frame.payload[: read_transcript(frame).content_bytes]
+                self._stop(party, frame, _join_evidence(frame, content), failure)
+            raise
+        if proved is not None:
+            names = [vector.name for vector in proved.vectors]
+            party.audit("PROVED", None, frame, vectors=names)
+        return proved
+
+    def _stop(self, party: Party, frame: MessageFrame, evidence: bytes, failure: SecAggError) -> None:
+        """Keep the evidence, and answer nothing more; all is on the disk when this returns."""
+        path = self.files.keep_evidence(evidence)
+        self.files.record(Disproved(evidence=sha256(evidence)))
+        party.audit("DISPROVED", None, frame, code=failure.code)
+        _log.error("the coordinator told a false sum reason=%s evidence=%s", failure, path)
+
+    def _check_signature(self, party: Party, frame: MessageFrame) -> None:
         if not frame.is_signed_by(bytes.fromhex(party.roster.coordinator)):
             # Anybody may have sent this, so the audit keeps only its digest
-            party.audit("REFUSED", None, code="E_COORD_SIG", hdr=frame.digest)
+            self._audit_refusal(party, "E_COORD_SIG", frame, hdr=frame.digest)
             raise SecAggError("the coordinator did not sign this", code="E_COORD_SIG")
+
+    def _answer(self, frame: MessageFrame) -> Bytes:
+        self._insist_sound()
+        party = self._make_party()
+        self._check_signature(party, frame)
         try:
             return self._dispatch(party, frame)
         except Exception as failure:
             code = failure.code if isinstance(failure, RheError) else "E_INTERNAL"
-            party.audit("REFUSED", None, frame, code=code)
+            self._audit_refusal(party, code, frame, **describe_frame(frame))
             raise
+
+    def _audit_refusal(self, party: Party, code: str, frame: MessageFrame, **details: object) -> None:
+        """A line for the first refusal of a kind, and now and then one for all that came since."""
+        if times := self.refusals.count((code, frame.kind.name)):
+            party.audit("REFUSED", None, code=code, times=times, **details)
 
     def _dispatch(self, party: Party, frame: MessageFrame) -> Bytes:
         match frame.kind:
             case MessageKind.ROUND_REQUEST:
-                self._sweep(party)
+                sweep_locked(self.files, self.clock)
                 return answer_request(party, frame)
             case MessageKind.CONTRIBUTE_REQUEST:
                 state = self.files.read(read_contribute(frame).phase)
@@ -147,56 +226,97 @@ class SiteMachine:
             case MessageKind.ITERATE:
                 return iterate(party, frame)
             case MessageKind.CLOSE:
-                return self._close(party, read(frame, MessageKind.CLOSE, Close))
+                return self._close(party, frame)
             case _:
                 raise SecAggError("no site is asked this", code="E_CONTEXT")
 
-    def _sweep(self, party: Party) -> None:
-        for state in self.files.read_all():
-            if state.asked.deadline < self.clock():
-                party.erase(state.asked, "deadline")
-        if self.files.wipe_orphans():
-            party.audit("ERASE", None, reason="orphan")
-
-    def _close(self, party: Party, request: Close) -> bytes:
+    def _close(self, party: Party, frame: MessageFrame) -> bytes:
         """The answer to M7, which may come again.
 
         Raises
         ------
         SecAggError
-            E_NO_STATE if no such round was begun; E_CONTEXT if it was closed with another result.
+            E_NO_STATE if no such round was begun; E_CONTEXT if it was closed with another result; as
+            `prove_result`: with E_SUM_PROOF the site stops.
         """
+        request = read(frame, MessageKind.CLOSE, Close)
         last, ended = self.files.history.find_begun(request.phase), self.files.history.find_end(request.hdr)
         if ended is None:
             if last is None or last.hdr != request.hdr:
                 raise SecAggError("no such round was begun", code="E_NO_STATE")
-            self._end(party, None, request)
+            self._record_end(party, request, is_proved=self._prove_result(party, frame, request))
         elif ended.status != "aborted" and (ended.status, ended.result) != (request.status, request.result):
             raise SecAggError("the round was closed with another result", code="E_CONTEXT")
+        if last is not None and last.hdr == request.hdr:
+            # Also when it comes again: the site may have been killed after the line above
+            self._erase_closed(party, request, last.round)
         answer = Closed(hdr=request.hdr, site=party.site)
         return pack(MessageKind.CLOSED, answer.body(), self.identity.key)
 
-    def _end(self, party: Party, request: RoundRequest | None, close: Close) -> None:
-        """End a round or session; wipes a damaged state, too, because it reads nothing of it."""
+    def _prove_result(self, party: Party, frame: MessageFrame, close: Close) -> bool:
+        """Whether the site derived the result itself; if the coordinator told a false sum, the site stops.
+
+        Raises
+        ------
+        SecAggError
+            As `prove_result`.
+        """
+        sums = frame.payload[: close.sums_bytes]
+        try:
+            return prove_result(party, close, sums)
+        except SecAggError as failure:
+            if failure.code == "E_SUM_PROOF":
+                state = self.files.read(close.phase)
+                # With the tag key: others can then check the tags themselves
+                secrets = b"" if state is None else state.body()
+                self._stop(party, frame, _join_evidence(frame, sums, secrets), failure)
+            raise
+
+    def _record_end(self, party: Party, close: Close, *, is_proved: bool) -> None:
+        ended = Ended(
+            phase=close.phase,
+            hdr=close.hdr,
+            status=close.status,
+            result=close.result,
+            proved=is_proved,
+            weight=close.weight if is_proved else 0,
+        )
+        self.files.record(ended)
+        party.audit("ERASE", None, reason=close.status, phase=close.phase, hdr=close.hdr)
+
+    def _erase_closed(self, party: Party, close: Close, number: int) -> None:
+        """Erase what the round or session with this number kept, but not the model that the next starts from."""
+        ended = self.files.history.find_end(close.hdr)
+        goes_on = number < party.policy.rules_of(close.phase).rounds
+        is_needed = ended is not None and ended.proved and goes_on
+        self.files.models_of(close.phase).drop(close.result if is_needed else "")
         self.files.wipe(close.phase)
         forget_keys()
-        self.files.record(Ended(phase=close.phase, hdr=close.hdr, status=close.status, result=close.result))
-        party.audit("ERASE", request, reason=close.status, hdr=close.hdr)
 
     def _refuse(self, request: str, code: str) -> bytes:
         refusal = ProtocolRefusal(request=request, site=self.identity.site, code=code)
         return pack(MessageKind.REFUSAL, refusal.body(), self.identity.key)
 
 
-def _read_carried(close: MessageFrame) -> MessageFrame:
-    """The M1 that a CLOSE carries; its own signature is checked like that of any message.
+def _join_evidence(frame: MessageFrame, *parts: Bytes) -> bytes:
+    """The signed message with these parts behind its header."""
+    return b"".join((repack(frame.kind, frame.header, frame.signature), *parts))
+
+
+def _find_carried(frame: MessageFrame) -> MessageFrame | None:
+    """The M1 that a CLOSE carries, None if none; its own signature is checked like that of any message.
 
     Raises
     ------
     SecAggError
         E_CONTEXT if it carries another message.
     """
-    frame = unpack(close.payload)
+    if frame.kind is not MessageKind.CLOSE:
+        return None
+    carried = frame.payload[read(frame, MessageKind.CLOSE, Close).sums_bytes :]
+    if not carried:
+        return None
+    frame = unpack(carried)
     if frame.kind is not MessageKind.ROUND_REQUEST:
         raise SecAggError("a close carries another message than a round request", code="E_CONTEXT")
     return frame

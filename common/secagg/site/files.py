@@ -3,8 +3,10 @@
 ::
 
     ledger                what was released (history.py); append-only
-    audit.jsonl           what left, and what was refused; append-only
+    audit.jsonl           what left, and what was refused; append-only; a hospital's is in its ledger
     roster                the approved roster
+    <phase>.model.<hash>  the model of a training's next round (kept_models.py)
+    evidence.<hash>       a message of the coordinator by which a sum was found false
     <phase>/state         keys, set, attempt of the open round or session
     <phase>/encoded.<i>   a round's vectors before masking
     <phase>/reply.<hash>  a session's last answer, masked
@@ -16,22 +18,28 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
+import numpy as np
 from pydantic import ValidationError
 
 from common.errors import RheError
+from common.runtime.chained_file import START, ChainedFile, ChainedLine, DamagedChainError
 from common.runtime.storage import make_private_folder, write_atomically
 from common.secagg.codes import SecAggError
-from common.secagg.crypto.rings import Words
-from common.secagg.site.chain import Chain
+from common.secagg.crypto.rings import Vector, Words
 from common.secagg.site.history import Burned, History, LedgerEntry
+from common.secagg.site.kept_models import KeptModels
 from common.secagg.site.state import SiteState, read_state
 from common.secagg.wire.frames import Bytes, sha256
-from common.secagg.wire.messages import CanonicalDocument, Natural
+from common.secagg.wire.messages import CanonicalDocument, Digest, Natural
+
+HISTORY_FILE = "ledger"
+"""Name of the file of what was released."""
 
 
 class Witness(CanonicalDocument):
@@ -39,8 +47,17 @@ class Witness(CanonicalDocument):
 
     entries: Natural
     """Number of lines in the ledger."""
+    head: Digest = START
+    """SHA-256 of the last of them."""
     sequences: dict[str, Natural]
     """Serial number of each phase's last state, by the name of the phase's folder."""
+
+
+class AuditLog(Protocol):
+    """Where the protocol's lines are written."""
+
+    def append(self, fields: Mapping[str, object], /) -> None:
+        """Write a line; it is on the disk when this returns."""
 
 
 class SiteFiles:
@@ -52,22 +69,24 @@ class SiteFiles:
         Only the site's own processes may enter it.
     witness : Path, optional
         A file outside the folder and outside its backup; by default beside the folder.
+    audit : AuditLog, optional
+        The site's own log, where it has one; by default `audit.jsonl` in the folder.
 
     Attributes
     ----------
     folder : Path
         Where all of this is kept.
-    audit : Chain
+    audit : AuditLog
         Records what left and what was refused.
     history : History
         The ledger's entries.
     """
 
-    def __init__(self, folder: Path, witness: Path | None = None) -> None:
+    def __init__(self, folder: Path, witness: Path | None = None, audit: AuditLog | None = None) -> None:
         self.folder = make_private_folder(folder)
-        self.audit = Chain(folder / "audit.jsonl")
+        self.audit: AuditLog = audit or ChainedFile(folder / "audit.jsonl")
         self.history = History()
-        self._ledger = Chain(folder / "ledger", self.history.notice)
+        self._ledger = ChainedFile(folder / HISTORY_FILE, self._notice)
         self._witness = witness or folder.with_name(f"{folder.name}.witness")
         self._sequences: dict[str, int] = {}
 
@@ -93,9 +112,41 @@ class SiteFiles:
                 raise
             self._write_witness()
 
+    @contextmanager
+    def lock_unchecked(self) -> Iterator[None]:
+        """Like `lock`, but whatever the state of the files: for erasing, which must always be possible.
+
+        Raises
+        ------
+        SecAggError
+            E_BUSY if another process or thread is in it.
+        """
+        handle = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            _lock_handle(handle)
+            yield
+        finally:
+            os.close(handle)
+
+    def _notice(self, line: ChainedLine) -> None:
+        self.history.notice({name: line[name] for name in line if name not in {"number", "previous"}})
+
     def record(self, entry: LedgerEntry) -> None:
-        """Append an entry to the ledger."""
-        self._ledger.append(entry.model_dump(mode="json"))
+        """Append an entry to the ledger.
+
+        Raises
+        ------
+        SecAggError
+            E_STATE_CORRUPT if an earlier one was altered.
+        """
+        with _name_damage():
+            self._ledger.append(entry.model_dump(mode="json"))
+
+    def describe_history(self) -> dict[str, object]:
+        """How far the ledger has come, for a line of the audit to bear witness; nothing before it is read."""
+        if not self._ledger.count:
+            return {}
+        return {"history": {"lines": self._ledger.count, "head": self._ledger.head}}
 
     def read(self, phase: str) -> SiteState | None:
         """The phase's open round or session, or None.
@@ -110,20 +161,10 @@ class SiteFiles:
     def read_all(self) -> list[SiteState]:
         """Every open round and session that can be read."""
         states = []
-        for path in self._list_phases():
+        for path in self.list_folders():
             with suppress(SecAggError):
                 states.append(self._read(path))
         return [state for state in states if state is not None]
-
-    def wipe_orphans(self) -> bool:
-        """Erase what processes left that were killed before their round was open.
-
-        Returns whether there was anything.
-        """
-        orphans = [path for path in self._list_phases() if not (path / "state").exists()]
-        for path in orphans:
-            _erase(path)
-        return bool(orphans)
 
     def write(self, state: SiteState) -> None:
         """Keep the state; it is on the disk when this returns."""
@@ -137,9 +178,13 @@ class SiteFiles:
         path = self._path_of(phase)
         if not path.is_dir():
             return False
+        self.wipe_folder(path)
+        return True
+
+    def wipe_folder(self, path: Path) -> None:
+        """Erase one of `list_folders`; its state does not come back."""
         _erase(path)
         self._sequences[path.name] = self._sequences.get(path.name, 0) + 1
-        return True
 
     def keep_words(self, phase: str, number: int, words: Words) -> str:
         """Keep an encoded vector, and return its SHA-256, 64 hexadecimal digits."""
@@ -163,6 +208,23 @@ class SiteFiles:
         except OSError:
             raise _damage_error() from None
         return sha256(into)
+
+    def map_words(self, phase: str, number: int, vector: Vector) -> tuple[Words, str]:
+        """An encoded vector where it lies on the disk, read-only, and its SHA-256, 64 hexadecimal digits.
+
+        Raises
+        ------
+        SecAggError
+            E_STATE_CORRUPT if the file is gone or has another length.
+        """  # noqa: DOC501 - `_damage_error` is one
+        path = self._path_of(phase) / f"encoded.{number}"
+        try:
+            if path.stat().st_size != vector.words * vector.dtype.itemsize:
+                raise _damage_error()
+            words = np.memmap(path, vector.dtype, mode="r")
+        except OSError:
+            raise _damage_error() from None
+        return words, sha256(words.data.cast("B"))
 
     def erase_words(self, phase: str) -> None:
         """Erase the encoded vectors of a phase."""
@@ -197,6 +259,16 @@ class SiteFiles:
             if file.name != f"reply.{but}":
                 file.unlink()
 
+    def models_of(self, phase: str) -> KeptModels:
+        """What the site keeps of the phase's models between its rounds."""
+        return KeptModels(self.folder, phase)
+
+    def keep_evidence(self, message: Bytes) -> Path:
+        """Keep a message by which a sum was found false, for good; return where it lies."""
+        path = self.folder / f"evidence.{sha256(message)}"
+        keep_file(path, message)
+        return path
+
     def keep_roster(self, message: bytes) -> None:
         """Keep the roster that the site approved, as it was signed."""
         keep_file(self.folder / "roster", message)
@@ -217,31 +289,32 @@ class SiteFiles:
         with self._lock_alone():
             known = self._read_witness()
             self._sequences = {} if known is None else dict(known.sequences)
-            for path in self._list_phases():
+            for path in self.list_folders():
                 _erase(path)
             self.record(Burned())
             self._write_witness()
+            self.audit.append({"event": "BURNED", "time": int(time.time()), **self.describe_history()})
 
     @contextmanager
     def _lock_alone(self) -> Iterator[None]:
-        handle = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            _lock_handle(handle)
-            self._ledger.refresh()
+        with self.lock_unchecked():
+            with _name_damage():
+                self._ledger.refresh()
             yield
-        finally:
-            os.close(handle)
 
     def _write_witness(self) -> None:
-        witness = Witness(entries=self._ledger.count, sequences=self._sequences)
+        count, head = self._ledger.count, self._ledger.head
+        witness = Witness(entries=count, head=head, sequences=self._sequences)
         if witness != self._read_witness():
             write_atomically(self._witness, witness.body(), private=True)
 
     def _check_witness(self) -> None:
         known = self._read_witness()
-        entries = 0 if known is None else known.entries
+        entries, head = (0, START) if known is None else (known.entries, known.head)
         if self._ledger.count < entries or (known is None and self._ledger.count):
             raise _restore_error()
+        if self._ledger.digest_of(entries) != head:
+            raise _damage_error()
         self._sequences = {} if known is None else dict(known.sequences)
 
     def _read_witness(self) -> Witness | None:
@@ -266,7 +339,8 @@ class SiteFiles:
     def _path_of(self, phase: str) -> Path:
         return self.folder / sha256(phase.encode("ascii"))[:24]
 
-    def _list_phases(self) -> list[Path]:
+    def list_folders(self) -> list[Path]:
+        """The folder of every phase that has something on the disk."""
         return sorted(path for path in self.folder.iterdir() if path.is_dir())
 
 
@@ -275,6 +349,21 @@ def _lock_handle(handle: int) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise SecAggError("another message is being answered", code="E_BUSY") from None
+
+
+@contextmanager
+def _name_damage() -> Iterator[None]:
+    """A context in which a damaged chain is named as the protocol names it.
+
+    Raises
+    ------
+    SecAggError
+        E_STATE_CORRUPT.
+    """
+    try:
+        yield
+    except DamagedChainError as damage:
+        raise SecAggError(str(damage), code="E_STATE_CORRUPT") from None
 
 
 def keep_file(path: Path, content: Bytes) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
+from common.runtime.repeat_counts import RepeatCounts
 from common.secagg.codes import SecAggError
 from common.secagg.crypto.keys import KEY_BYTES
 from common.secagg.site.files import SiteFiles
 from common.secagg.site.release_rules import check_definitions, check_inputs, check_model, check_sets
-from common.secagg.site.rules import Clock, Compute, PhaseRules, ProtocolPolicy, Randomness
+from common.secagg.site.rules import Clock, Compute, Derive, PhaseRules, ProtocolPolicy, Randomness
 from common.secagg.site.state import RoundState, SessionState, SiteState
 from common.secagg.wire.frames import MessageFrame, MessageKind
 from common.secagg.wire.messages import ContributeRequest, RoundRequest, bitmap_of, read
@@ -38,6 +39,10 @@ class Party:
         Tells the time for deadlines and the audit.
     randomness : Randomness
         Where secrets come from.
+    repeats : RepeatCounts
+        Of messages that were answered before.
+    derive : Derive, optional
+        The engine's part in making a round's sums the next model.
     """
 
     identity: Identity
@@ -47,6 +52,8 @@ class Party:
     compute: Compute
     clock: Clock
     randomness: Randomness
+    repeats: RepeatCounts
+    derive: Derive | None = None
 
     @property
     def site(self) -> int:
@@ -67,9 +74,11 @@ class Party:
         Raises
         ------
         SecAggError
-            E_NO_STATE if nothing is open; E_CONTEXT if another round or session is open, or it has an
-            earlier roster; E_EXPIRED, after erasing everything, if its deadline is past.
+            E_NO_STATE if nothing is open; E_ABORTED if the site's operator ended it; E_CONTEXT if another
+            round or session is open, or it has an earlier roster; E_EXPIRED, after erasing everything, if its
+            deadline is past.
         """
+        self.refuse_aborted(hdr)
         state = self.files.read(phase)
         if state is None:
             raise SecAggError("nothing is open in this phase", code="E_NO_STATE")
@@ -82,18 +91,33 @@ class Party:
             raise SecAggError("the deadline is past", code="E_EXPIRED")
         return state
 
+    def refuse_aborted(self, hdr: str) -> None:
+        """Refuse a round or session that the site's operator has ended.
+
+        Raises
+        ------
+        SecAggError
+            E_ABORTED if he or she has.
+        """
+        end = self.files.history.find_end(hdr)
+        if end is not None and end.status == "aborted":
+            raise SecAggError("the site's operator has ended this round or session", code="E_ABORTED")
+
     def check_members(self, request: ContributeRequest, state: SiteState) -> None:
         """Refuse a set that is too small, or whose members have not all signed a JOIN to this round (R3).
 
         Raises
         ------
         SecAggError
-            E_MIN if it is too small; E_DUP_SITE if two members share a number or key; E_SELF_KEY if this
-            site's own JOIN is missing; E_UNKNOWN_SITE, E_JOIN_SIG or E_CONTEXT if a JOIN is not valid.
+            E_MIN if it is too small, or lacks a site that the plan requires; E_DUP_SITE if two members share
+            a number or key; E_SELF_KEY if this site's own JOIN is missing; E_UNKNOWN_SITE, E_JOIN_SIG or
+            E_CONTEXT if a JOIN is not valid.
         """
         if len(request.joins) < self.roster.minimum:
             raise SecAggError("the set is smaller than the roster's minimum", code="E_MIN")
         sites = {signed.join.site for signed in request.joins}
+        if not self.rules_of(state).required <= sites:
+            raise SecAggError("the set lacks a site without which the sum hides nothing", code="E_MIN")
         keys = {signed.join.key for signed in request.joins}
         if min(len(sites), len(keys)) < len(request.joins):
             raise SecAggError("two members of the set share a number or session key", code="E_DUP_SITE")
@@ -186,19 +210,29 @@ class Party:
             The round or session, where it is known.
         frame : MessageFrame, optional
             The coordinator's signed message: the audits of two sites can prove with it that the coordinator
-            sent them different requests.
+            sent them different requests. Where the same message comes again and again, only now and then a
+            line says how often.
         **details
             Further fields of any canonical form.
         """
+        times = 1 if frame is None else self.repeats.count((event, frame.digest))
+        if not times:
+            return
         line: dict[str, object] = {"event": event, "time": self.clock(), "study": self.roster.study}
         line |= {"plan": self.roster.plan, "roster": self.roster.digest}
         if asked is not None:
             line |= {"phase": asked.phase, "round": asked.round}
         if frame is not None:
-            header = frame.header.decode("ascii")
-            request = {"kind": frame.kind.name, "header": header, "signature": frame.signature.hex()}
-            details["request"] = request
-        self.files.audit.append({**line, **details})
+            line |= describe_frame(frame)
+        if times > 1:
+            line["times"] = times
+        self.files.audit.append({**line, **details, **self.files.describe_history()})
+
+
+def describe_frame(frame: MessageFrame) -> dict[str, object]:
+    """A signed message for the audit: kind, header and signature, under one key."""
+    header = frame.header.decode("ascii")
+    return {"request": {"kind": frame.kind.name, "header": header, "signature": frame.signature.hex()}}
 
 
 def read_contribute(frame: MessageFrame) -> ContributeRequest:

@@ -66,7 +66,11 @@ class Ended(CanonicalDocument):
     status: CloseStatus
     """How it ended."""
     result: Digest
-    """SHA-256 of what was made of the sum; `NO_DIGEST` if nothing was."""
+    """SHA-256 of what was made of the sum, as the coordinator said; `NO_DIGEST` if nothing was."""
+    proved: bool = False
+    """Whether the site derived the same result from sums that their tags proved."""
+    weight: Natural = 0
+    """Total weight of the sites that this took; 0 if it took none."""
 
 
 class Trusted(CanonicalDocument):
@@ -104,8 +108,17 @@ class Burned(CanonicalDocument):
     """The ledger's word for this entry."""
 
 
+class Disproved(CanonicalDocument):
+    """The coordinator signed a sum that is not what the sites signed; a waiver is needed to go on."""
+
+    event: Literal["disproved"] = "disproved"
+    """The ledger's word for this entry."""
+    evidence: Digest
+    """SHA-256 of the message, which is kept beside the ledger."""
+
+
 LedgerEntry: TypeAlias = Annotated[
-    Begun | Release | Ended | Trusted | Waived | Burned, Field(discriminator="event")
+    Begun | Release | Ended | Trusted | Waived | Burned | Disproved, Field(discriminator="event")
 ]
 
 _ENTRIES: TypeAdapter[LedgerEntry] = TypeAdapter(LedgerEntry)
@@ -118,6 +131,8 @@ class History:
     ----------
     is_burned : bool
         Whether the site was burned after a restore and no waiver has let it go on since.
+    is_disproved : bool
+        Whether a sum was found false and no waiver has let the site go on since.
     """
 
     def __init__(self) -> None:
@@ -133,6 +148,7 @@ class History:
         self._waivers: set[str] = set()
         self._absent: dict[str, frozenset[int]] = {}
         self.is_burned = False
+        self.is_disproved = False
 
     def notice(self, fields: dict[str, Json]) -> None:
         """Add one entry of the ledger to the index."""
@@ -150,6 +166,8 @@ class History:
                 self._waive(entry)
             case Burned():
                 self.is_burned = True
+            case Disproved():
+                self.is_disproved = True
 
     def find_begun(self, phase: str) -> Begun | None:
         """The round or session of the phase that was accepted last, or None."""
@@ -176,8 +194,13 @@ class History:
         return sum(entry.phase == phase for entry in self._releases)
 
     def list_results(self) -> frozenset[str]:
-        """SHA-256 of whatever was made of opened sums, such as the next global model."""
-        return frozenset(entry.result for entry in self._ended.values() if entry.status == "opened")
+        """SHA-256 of whatever the site itself derived from proved sums, such as the next global model."""
+        return frozenset(entry.result for entry in self._ended.values() if entry.proved)
+
+    def find_weight(self, phase: str) -> int | None:
+        """The total weight by which the phase's first proved sum was divided; None before it."""
+        proved = (entry for entry in self._ended.values() if entry.phase == phase and entry.proved)
+        return next((entry.weight for entry in proved), None)
 
     def list_trusted(self, phase: str) -> frozenset[str]:
         """SHA-256 of the models accepted as the phase's results although the site had missed their rounds."""
@@ -218,4 +241,4 @@ class History:
         elif entry.kind == "snapshot":
             self._definitions.pop(entry.definition, None)
         else:
-            self.is_burned = False
+            self.is_burned = self.is_disproved = False

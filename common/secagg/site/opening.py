@@ -31,7 +31,8 @@ def answer_request(party: Party, frame: MessageFrame) -> bytes:
         If the plan's policy or the engine's computation refuses.
     """
     request = read(frame, MessageKind.ROUND_REQUEST, RoundRequest)
-    rules = _check_request(party, request, frame)
+    rules = _check_request(party, request)
+    payload = _find_payload(party, request, rules, frame)
     state = party.files.read(request.phase)
     if state is None or state.hdr != frame.digest:
         _check_history(party, request, frame)
@@ -39,7 +40,7 @@ def answer_request(party: Party, frame: MessageFrame) -> bytes:
         party.check_quota(request.phase)
         party.policy.check(request, party.files.history)
         try:
-            state = _open_phase(party, request, rules, frame)
+            state = _open_phase(party, request, rules, (frame, payload))
         except Exception:
             # What was kept of the vectors before one of them was refused is of no use to anybody
             party.erase(request, "refused")
@@ -97,13 +98,13 @@ def definitions_of(computed: Computed) -> tuple[str, ...]:
     return tuple(sorted({part.definition for part in computed.parts if part.definition}))
 
 
-def _check_request(party: Party, request: RoundRequest, frame: MessageFrame) -> PhaseRules:
+def _check_request(party: Party, request: RoundRequest) -> PhaseRules:
     """The phase's rules, once the request is found to keep to them, whatever was asked before.
 
     Raises
     ------
     SecAggError
-        E_CONTEXT, E_VECTOR, E_ROUND_RANGE, E_EXPIRED or E_INPUT_HASH: which rule the request breaks.
+        E_CONTEXT, E_VECTOR, E_ROUND_RANGE or E_EXPIRED: which rule the request breaks.
     """
     roster = party.roster
     if (request.study, request.plan, request.roster) != (roster.study, roster.plan, roster.digest):
@@ -119,19 +120,38 @@ def _check_request(party: Party, request: RoundRequest, frame: MessageFrame) -> 
         raise SecAggError("the plan has no round of this number", code="E_ROUND_RANGE")
     if not 0 <= request.deadline - party.clock() <= rules.max_age_s:
         raise SecAggError("the deadline is past, or too far ahead", code="E_EXPIRED")
+    return rules
+
+
+def _find_payload(party: Party, request: RoundRequest, rules: PhaseRules, frame: MessageFrame) -> memoryview:
+    """Model and configuration; the configuration alone for a site that needs no model.
+
+    The message may leave the model out: the site then has it, because it derived it itself.
+
+    Raises
+    ------
+    SecAggError
+        E_INPUT_HASH if they are not those that were signed; E_NO_MODEL if the message leaves the model out, and
+        the site does not have it.
+    """
     split = request.model_bytes
     model, configuration = frame.payload[:split], frame.payload[split:]
-    if (
-        split > len(frame.payload)
-        or sha256(model) != request.model
-        or input_digest(request.model, configuration) != request.input
-    ):
+    is_whole = split <= len(frame.payload) and sha256(model) == request.model
+    if is_whole and input_digest(request.model, configuration) == request.input:
+        return frame.payload if rules.needs_model else configuration
+    if input_digest(request.model, frame.payload) != request.input:
         raise SecAggError("model or configuration are not those that were signed", code="E_INPUT_HASH")
-    return rules
+    if not rules.needs_model:
+        return frame.payload
+    kept = party.files.models_of(request.phase).find(request.model, split, frame.payload)
+    if kept is None:
+        raise SecAggError("the site does not have the model of this round", code="E_NO_MODEL")
+    return kept
 
 
 def _check_history(party: Party, request: RoundRequest, frame: MessageFrame) -> None:
     history = party.files.history
+    party.refuse_aborted(frame.digest)
     last = history.find_begun(request.phase)
     # A request may come again if the site was killed before it kept its state
     is_repeated = last is not None and last.hdr == frame.digest and history.find_end(last.hdr) is None
@@ -153,8 +173,13 @@ def _clear(party: Party, state: SiteState | None, request: RoundRequest) -> None
     party.erase(request, "superseded")
 
 
-def _open_phase(party: Party, request: RoundRequest, rules: PhaseRules, frame: MessageFrame) -> SiteState:
-    digests, definitions = _keep_vectors(party, request, rules, frame)
+def _open_phase(
+    party: Party, request: RoundRequest, rules: PhaseRules, asked: tuple[MessageFrame, memoryview]
+) -> SiteState:
+    frame, payload = asked
+    digests, definitions = _keep_vectors(party, request, rules, asked)
+    if rules.returned:
+        party.files.models_of(request.phase).keep(request.model, payload[: request.model_bytes])
     private = X25519PrivateKey.from_private_bytes(party.draw(f"session-key/{frame.digest}"))
     join = Join(
         hdr=frame.digest,
@@ -164,13 +189,13 @@ def _open_phase(party: Party, request: RoundRequest, rules: PhaseRules, frame: M
     )
     signature = sign_message(party.identity.key, MessageKind.JOIN.name, join.body())
     secret = private.private_bytes_raw().hex()
-    asked, signed = frame.header.decode("ascii"), SignedJoin(join=join, signature=signature.hex())
+    header, signed = frame.header.decode("ascii"), SignedJoin(join=join, signature=signature.hex())
     state: SiteState
     if request.mode == "session":
-        state = SessionState(request=asked, join=signed, private=secret)
+        state = SessionState(request=header, join=signed, private=secret)
     else:
         state = RoundState(
-            request=asked, join=signed, private=secret, encoded=digests, definitions=definitions
+            request=header, join=signed, private=secret, encoded=digests, definitions=definitions
         )
     party.files.record(Begun(phase=request.phase, round=request.round, hdr=frame.digest))
     party.files.write(state)
@@ -178,7 +203,7 @@ def _open_phase(party: Party, request: RoundRequest, rules: PhaseRules, frame: M
 
 
 def _keep_vectors(
-    party: Party, request: RoundRequest, rules: PhaseRules, frame: MessageFrame
+    party: Party, request: RoundRequest, rules: PhaseRules, asked: tuple[MessageFrame, memoryview]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Compute and keep a round's vectors; return their SHA-256 and the definitions of static statistics.
 
@@ -191,7 +216,8 @@ def _keep_vectors(
     """
     if request.mode == "session":
         return (), ()
-    computed = party.compute(request, None, frame.payload)
+    frame, payload = asked
+    computed = party.compute(request, None, payload)
     if tuple(part.vector for part in computed.parts) != rules.vectors:
         raise SecAggError("the site computed other vectors than the plan's", code="E_VECTOR")
     check_computed(party, computed, rules)

@@ -1,4 +1,4 @@
-"""M3 and M5 of a round at a site: the masked vector leaves, then the seed that opens the sum."""
+"""M3 and M5 of a round at a site: the masked vector leaves, then what opens the sum and proves it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from common.secagg.codes import SecAggError
 from common.secagg.crypto.keys import sign_message
 from common.secagg.crypto.masks import add_stream
 from common.secagg.crypto.rings import Vector
+from common.secagg.crypto.sum_tag import derive_pad, tag_words
 from common.secagg.site.handler import Party, read_contribute
 from common.secagg.site.history import Release
 from common.secagg.site.state import RoundState
@@ -21,8 +22,9 @@ from common.secagg.wire.messages import (
     read,
     set_digest,
 )
-from common.secagg.wire.pairing import Pairing, derive_self_mask_key, make_round_context, pair_up
+from common.secagg.wire.pairing import Context, Pairing, derive_self_mask_key, make_round_context, pair_up
 from common.secagg.wire.payload import count_payload_bytes, view_words
+from common.secagg.wire.tag_keys import derive_vector_tag_key, find_tag_key, hide_tag_key, mask_tag
 
 
 def contribute(party: Party, frame: MessageFrame) -> Bytes:
@@ -55,7 +57,7 @@ def contribute(party: Party, frame: MessageFrame) -> Bytes:
 
 
 def reveal(party: Party, frame: MessageFrame) -> bytes:
-    """M6, the seed of the site's own mask: the same bytes for the same request.
+    """M6, the seed of the site's own mask and the masked tags: the same bytes for the same request.
 
     Raises
     ------
@@ -71,13 +73,15 @@ def reveal(party: Party, frame: MessageFrame) -> bytes:
     if released is None:
         _check_release(party, state)
     if not state.reveal:
+        state = _tag_vectors(party, request, state)
+        # The tags with the private key in one step: without it they could not be made again
         state = state.model_copy(update={"reveal": frame.digest, "private": ""})
         party.files.write(state)
     party.files.erase_words(request.phase)
     if released is None:
         party.files.record(_release_of(state))
     _audit(party, "REVEAL", state, frame)
-    answer = Reveal(hdr=state.hdr, attempt=state.attempt, site=party.site, seed=state.seed)
+    answer = Reveal(hdr=state.hdr, attempt=state.attempt, site=party.site, seed=state.seed, tags=state.tags)
     return pack(MessageKind.REVEAL, answer.body(), party.identity.key)
 
 
@@ -93,11 +97,14 @@ def _check_attempt(party: Party, request: ContributeRequest, state: RoundState) 
 def _begin_attempt(party: Party, request: ContributeRequest, state: RoundState) -> RoundState:
     """The state at the start of a new attempt: without the old seed, the old sum can never be opened."""
     seed = party.draw(f"self-mask/{state.hdr}/{request.attempt}")
+    is_lowest = party.site == min(signed.join.site for signed in request.joins)
+    shared = party.draw(f"tag-key/{state.hdr}/{request.attempt}") if is_lowest else b""
     update = {
         "attempt": request.attempt,
         "joins": request.joins,
         "set": set_digest(request.joins),
         "seed": seed.hex(),
+        "tag_key": shared.hex(),
         "contribution": None,
     }
     return state.model_copy(update=update)
@@ -120,9 +127,10 @@ def _mask_contribution(
         E_STATE_CORRUPT if a kept vector was altered.
     """
     vectors = _vectors_of(state)
-    blind = _make_contribution(party, state, NO_DIGEST)
+    context = _make_context(state)
+    keys = hide_tag_key(pairing, bytes.fromhex(state.tag_key), context) if state.tag_key else ()
+    blind = _make_contribution(party, state, NO_DIGEST, keys)
     message, payload = make_room(len(blind.body()), count_payload_bytes(vectors))
-    context = make_round_context(state.hdr, state.attempt, state.set)
     suite = party.rules_of(state).suite
     for number, (vector, words) in enumerate(zip(vectors, view_words(vectors, payload), strict=True)):
         if party.files.fill_words(state.asked.phase, number, words) != state.encoded[number]:
@@ -130,14 +138,45 @@ def _mask_contribution(
         pairing.mask(vector, words, context, suite)
         key = derive_self_mask_key(bytes.fromhex(state.seed), party.site, vector, context)
         add_stream(words, key, vector.ring, sign=1, suite=suite)
-    contribution = _make_contribution(party, state, sha256(payload))
+    contribution = _make_contribution(party, state, sha256(payload), keys)
     seal(message, MessageKind.CONTRIBUTION, contribution.body(), party.identity.key)
     signature = sign_message(party.identity.key, MessageKind.CONTRIBUTION.name, contribution.body())
     return message, SignedContribution(contribution=contribution, signature=signature.hex())
 
 
-def _make_contribution(party: Party, state: RoundState, payload: str) -> Contribution:
-    return Contribution(hdr=state.hdr, attempt=state.attempt, set=state.set, site=party.site, payload=payload)
+def _make_contribution(party: Party, state: RoundState, payload: str, keys: tuple[str, ...]) -> Contribution:
+    return Contribution(
+        hdr=state.hdr, attempt=state.attempt, set=state.set, site=party.site, keys=keys, payload=payload
+    )
+
+
+def _make_context(state: RoundState) -> Context:
+    return make_round_context(state.hdr, state.attempt, state.set)
+
+
+def _tag_vectors(party: Party, request: RevealRequest, state: RoundState) -> RoundState:
+    """The state with the set's tag key and the masked tags of this site's vectors.
+
+    Raises
+    ------
+    SecAggError
+        E_CONTEXT if the lowest member has not hidden the key for every other; E_STATE_CORRUPT if a kept vector
+        was altered.
+    """
+    pairing, context = pair_up(party.site, bytes.fromhex(state.private), state.joins), _make_context(state)
+    lowest = min(state.members)
+    if party.site != lowest:
+        (keys,) = (one.contribution.keys for one in request.contributions if one.contribution.site == lowest)
+        state = state.model_copy(update={"tag_key": find_tag_key(pairing, keys, context).hex()})
+    shared, tags = bytes.fromhex(state.tag_key), []
+    for number, vector in enumerate(_vectors_of(state)):
+        words, digest = party.files.map_words(state.asked.phase, number, vector)
+        if digest != state.encoded[number]:
+            raise SecAggError("a kept vector was altered", code="E_STATE_CORRUPT")
+        key = derive_vector_tag_key(shared, vector, context)
+        tag = tag_words(vector, words, key) + (derive_pad(key) if party.site == lowest else 0)
+        tags.append(mask_tag(pairing, vector, tag, context))
+    return state.model_copy(update={"tags": tuple(tags)})
 
 
 def _check_contributions(party: Party, request: RevealRequest, state: RoundState) -> None:

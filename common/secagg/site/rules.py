@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import hashes, hmac
 
 from common.secagg.crypto.encoding import SiteValues
 from common.secagg.crypto.masks import Suite
-from common.secagg.crypto.rings import Vector
+from common.secagg.crypto.rings import Vector, Words
+from common.secagg.wire.frames import Bytes
 from common.secagg.wire.messages import Iterate, Mode, RoundRequest
 
 if TYPE_CHECKING:
@@ -55,6 +56,12 @@ class PhaseRules:
         Greatest Euclidean norm of a model delta, in the elements' own unit; no limit if None.
     suite : Suite
         Cipher of the masks.
+    returned : tuple of str
+        Names of a round's vectors whose sums come back to this site, which derives the result from them.
+    needs_model : bool
+        Whether the site computes from a round's model; not if it only adds zeros.
+    required : frozenset of int
+        Numbers of the sites without which no set is summed: without them the others' zeros hide nothing.
     """
 
     mode: Mode
@@ -68,6 +75,9 @@ class PhaseRules:
     clip_fraction: float = 0.0
     norm_bound: float | None = None
     suite: Suite = "aes-256-ctr"
+    returned: tuple[str, ...] = ()
+    needs_model: bool = True
+    required: frozenset[int] = frozenset()
 
 
 class ProtocolPolicy(Protocol):
@@ -96,6 +106,8 @@ class ComputedVector:
         SHA-256 of the definition of a static statistic, which is released once in a study; otherwise empty.
     variance : float
         Variance of the site's share of the noise, in squared integer units; 0 for no noise.
+    returns : bool
+        Whether the vector's sum comes back to this site, in an iteration of a session.
     """
 
     vector: Vector
@@ -103,6 +115,7 @@ class ComputedVector:
     alpha: float = 1.0
     definition: str = ""
     variance: float = 0.0
+    returns: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,10 +128,13 @@ class Computed:
         The vectors in the order of the plan.
     patients : int, optional
         How many patients the numbers are of; needed where a minimum or a largest weight holds.
+    note : str
+        What the engine needs to read the sums that come back; kept with the answer, printable ASCII.
     """
 
     parts: tuple[ComputedVector, ...]
     patients: int | None = None
+    note: str = ""
 
 
 class Compute(Protocol):
@@ -135,6 +151,44 @@ class Compute(Protocol):
             The iteration in a session; None in a round.
         payload : memoryview
             Model and configuration of a round; the broadcast parameters of an iteration.
+        """
+
+
+@dataclass(frozen=True)
+class OpenedRound:
+    """What a round came to, proved to this site.
+
+    Attributes
+    ----------
+    request : RoundRequest
+        M1's header.
+    sums : mapping of str to Words
+        The opened words of each vector that comes back, by its name, with the canary.
+    weight : int
+        Total weight of the sites as the coordinator says; 0 if the sums say it themselves.
+    earlier_weight : int or None
+        What it said in an earlier round of this phase; None in the first.
+    model : memoryview
+        From which the round started.
+    memory : bytes
+        What an optimiser kept with this model; empty if nothing.
+    """
+
+    request: RoundRequest
+    sums: Mapping[str, Words]
+    weight: int
+    earlier_weight: int | None
+    model: memoryview
+    memory: bytes
+
+
+class Derive(Protocol):
+    """The engine's part in making a round's sums the next model."""
+
+    def __call__(self, opened: OpenedRound, write: Callable[[Bytes], None], /) -> bytes:
+        """Write the next model piece by piece, and return what an optimiser keeps with it.
+
+        It refuses a weight that is not the sites'.
         """
 
 

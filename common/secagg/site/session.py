@@ -26,7 +26,14 @@ from common.secagg.wire.messages import (
     set_digest,
 )
 from common.secagg.wire.pairing import Pairing, make_session_context, pair_up
-from common.secagg.wire.payload import count_payload_bytes, layout_of, read_layout, view_words
+from common.secagg.wire.payload import (
+    count_payload_bytes,
+    cut_rooms,
+    digest_iteration,
+    layout_of,
+    read_layout,
+    view_words,
+)
 
 
 def admit(party: Party, frame: MessageFrame) -> bytes:
@@ -115,6 +122,8 @@ def _answer(
         "question": frame.digest,
         "reply": party.files.keep_reply(request.phase, reply),
         "release": release,
+        "returned": tuple(place for place, part in enumerate(computed.parts) if part.returns),
+        "note": computed.note,
     }
     state = state.model_copy(update=update)
     party.files.write(state)
@@ -136,7 +145,8 @@ def _mask_answer(
     for vector, plain, room in zip(vectors, words, view_words(vectors, payload[len(layout) :]), strict=True):
         room[:] = plain
         pairing.mask(vector, room, context, rules.suite)
-    header = _make_header(party, request, len(layout), sha256(payload))
+    parts = [sha256(room) for room in cut_rooms(vectors, payload[len(layout) :])]
+    header = _make_header(party, request, len(layout), digest_iteration(layout, parts))
     seal(message, MessageKind.ITERATION, header.body(), party.identity.key)
     return message
 

@@ -18,6 +18,7 @@ from common.secagg.wire.messages import (
     RoundRequest,
     SignedContribution,
     SignedJoin,
+    Tag,
 )
 
 _LONGEST = 1 << 24
@@ -72,6 +73,11 @@ class RoundState(Opened):
     """SHA-256 of the definition of each static statistic among the vectors."""
     reveal: str = ""
     """SHA-256 of the header of the M5 that was answered; empty before."""
+    tag_key: str = ""
+    """The set's tag key of this attempt, 64 hexadecimal digits: known to the member with the lowest number
+    from M3 on, to the others from M5 on; empty before."""
+    tags: tuple[Tag, ...] = ()
+    """The masked tags as M6 answered them; empty before."""
 
 
 class SessionState(Opened):
@@ -87,6 +93,10 @@ class SessionState(Opened):
     """SHA-256 of the last answer; empty before the first."""
     release: Release | None = None
     """The ledger's entry of the last answer: it is recorded before the answer leaves."""
+    returned: tuple[Natural, ...] = ()
+    """Positions in the last answer's layout of the vectors whose sums come back to this site."""
+    note: str = ""
+    """What the engine needs to read these sums."""
 
 
 SiteState: TypeAlias = RoundState | SessionState

@@ -49,6 +49,7 @@ class MessageKind(IntEnum):
     ROSTER = 13
     CARD = 14
     WAIVER = 15
+    TRANSCRIPT = 16
 
 
 @dataclass(frozen=True)

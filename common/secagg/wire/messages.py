@@ -24,6 +24,8 @@ PhaseName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:/-]{1,96}$"
 """A phase of the protocol, as the plan derives its name; sums of one phase may be compared."""
 StudyName = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,96}$")]
 """The study's name, 1 to 96 printable ASCII characters."""
+Tag = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{80}$")]
+"""A tag of `sum_tag.py`, masked or opened: 40 little-endian bytes as 80 lower-case hexadecimal digits."""
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{1,31}$")]
 """Why a message is refused, such as `E_CONTEXT`."""
 SiteId = Annotated[int, Field(ge=1, le=512)]
@@ -172,6 +174,8 @@ class Contribution(CanonicalDocument):
     """SHA-256 of the agreed set (`set_digest`)."""
     site: SiteId
     """Number of the site that answers."""
+    keys: Annotated[tuple[Digest, ...], Field(max_length=511)] = ()
+    """From the member with the lowest number: the tag key, hidden for each other, in ascending order."""
     payload: Digest
     """SHA-256 of the payload."""
 
@@ -204,7 +208,7 @@ class RevealRequest(CanonicalDocument):
 
 
 class Reveal(CanonicalDocument):
-    """M6: the seed of the site's own mask."""
+    """M6: the seed of the site's own mask, and the tags that will prove the sum to the members."""
 
     hdr: Digest
     """SHA-256 of M1's header: names the round or session."""
@@ -214,6 +218,8 @@ class Reveal(CanonicalDocument):
     """Number of the site that answers."""
     seed: Digest
     """The 32 random bytes from which the site derived its own mask in this attempt."""
+    tags: Annotated[tuple[Tag, ...], Field(max_length=4096)]
+    """The masked tag of each of the site's vectors, in their order."""
 
 
 class Close(CanonicalDocument):
@@ -227,6 +233,14 @@ class Close(CanonicalDocument):
     """How it ended."""
     result: Digest
     """SHA-256 of what was made of the sum, such as the next model; `NO_DIGEST` if nothing was."""
+    weight: Natural = 0
+    """Total weight of the sites, by which the result divides the sum; 0 if the sum itself says it."""
+    tags: Annotated[tuple[Tag, ...], Field(max_length=4096)] = ()
+    """The opened tag of each vector whose sum comes back, in the order of the vectors."""
+    sums: Digest = NO_DIGEST
+    """SHA-256 of the sums that come back, the payload's first part; `NO_DIGEST` if none do."""
+    sums_bytes: Natural = 0
+    """Length of the sums in bytes: where the next round's M1 begins, if there is one."""
 
 
 class Closed(CanonicalDocument):
@@ -278,7 +292,7 @@ class Iteration(CanonicalDocument):
     layout_bytes: Natural
     """Length of the payload's first part, the layout, in bytes."""
     payload: Digest
-    """SHA-256 of the payload."""
+    """SHA-256 of the payload's parts (`digest_iteration`): some can be shown and checked without the others."""
 
 
 class ProtocolRefusal(CanonicalDocument):
@@ -295,6 +309,9 @@ class ProtocolRefusal(CanonicalDocument):
 _USUAL_LIMIT = 600
 
 LIMITS = {
+    MessageKind.CONTRIBUTION: 1 << 17,
+    MessageKind.REVEAL: 1 << 19,
+    MessageKind.CLOSE: 1 << 19,
     MessageKind.ROUND_REQUEST: 1 << 17,
     MessageKind.JOIN: 12_000,
     MessageKind.CONTRIBUTE_REQUEST: 1 << 20,

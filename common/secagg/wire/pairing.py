@@ -43,9 +43,9 @@ class Pairing:
     def _streams(self, vector: Vector, context: Context) -> Iterator[tuple[bytes, Sign]]:
         salt = bytes.fromhex(self.set)
         # Two documents, of which the first is the same for all pairs: half the cost of a small vector
-        shared = encode_canonical({**context, **_describe_vector(vector)})
+        shared = encode_canonical({**context, **describe_vector(vector)})
         for peer, secret in self.secrets.items():
-            pair = encode_canonical({"lower": min(self.site, peer), "higher": max(self.site, peer)})
+            pair = encode_canonical(describe_pair(self.site, peer))
             yield derive_pair_key(secret, salt, shared + pair), 1 if self.site < peer else -1
 
 
@@ -87,8 +87,14 @@ def make_session_context(hdr: str, members: str, step: int, question: str, layou
 
 def derive_self_mask_key(seed: bytes, site: int, vector: Vector, context: Context) -> bytes:
     """The key, 32 bytes, of a site's own mask on a vector."""
-    return derive_self_key(seed, encode_canonical({**context, **_describe_vector(vector), "site": site}))
+    return derive_self_key(seed, encode_canonical({**context, **describe_vector(vector), "site": site}))
 
 
-def _describe_vector(vector: Vector) -> dict[str, Json]:
+def describe_vector(vector: Vector) -> dict[str, Json]:
+    """The fields that tell keys of different vectors apart."""
     return {"vector": vector.name, "shape": list(vector.shape), "ring": str(vector.ring)}
+
+
+def describe_pair(site: int, peer: int) -> dict[str, Json]:
+    """The fields that tell keys of different pairs of members apart."""
+    return {"lower": min(site, peer), "higher": max(site, peer)}

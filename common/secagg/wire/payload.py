@@ -8,6 +8,7 @@ import numpy as np
 
 from common.secagg.codes import SecAggError
 from common.secagg.crypto.rings import Vector, Words
+from common.secagg.wire.frames import Bytes, sha256
 from common.secagg.wire.messages import VectorLayout, VectorSpec, read_header
 
 _ALIGNMENT = 16
@@ -27,14 +28,36 @@ def view_words(vectors: Sequence[Vector], payload: memoryview) -> list[Words]:
     SecAggError
         S_SHAPE if the payload has another length.
     """
+    views = []
+    for vector, room in zip(vectors, cut_rooms(vectors, payload), strict=True):
+        words: Words = np.frombuffer(room, vector.dtype, vector.words)
+        views.append(words)
+    return views
+
+
+def cut_rooms(vectors: Sequence[Vector], payload: memoryview) -> list[memoryview]:
+    """Each vector's room in the payload, not copied: its words, and zeros up to a multiple of 16 bytes.
+
+    Raises
+    ------
+    SecAggError
+        S_SHAPE if the payload has another length.
+    """
     if len(payload) != count_payload_bytes(vectors):
         raise SecAggError("a contribution has another length than its vectors", code="S_SHAPE")
-    views, start = [], 0
+    rooms, start = [], 0
     for vector in vectors:
-        words: Words = np.frombuffer(payload, vector.dtype, vector.words, start)
-        views.append(words)
+        rooms.append(payload[start : start + _room_of(vector)])
         start += _room_of(vector)
-    return views
+    return rooms
+
+
+def digest_iteration(layout: Bytes, parts: Sequence[str]) -> str:
+    """SHA-256 of an iteration's payload, from the layout and the SHA-256 of each vector's room.
+
+    Whoever has some vectors' words, and the digests of the others, checks with it what the site signed.
+    """
+    return sha256(b"SA1/parts\0", bytes.fromhex(sha256(layout)), *(bytes.fromhex(part) for part in parts))
 
 
 def layout_of(vectors: Sequence[Vector]) -> bytes:

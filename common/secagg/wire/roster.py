@@ -107,7 +107,8 @@ class Waiver(CanonicalDocument):
     """SHA-256 of the roster."""
     kind: Literal["absent", "snapshot", "restored"]
     """"absent": the named sites may be missing from the sums of the phase and come back to them.
-    "snapshot": a static statistic may be released once more. "restored": a burned site may go on."""
+    "snapshot": a static statistic may be released once more. "restored": a site may go on that was burned, or
+    that stopped because it found a sum false."""
     phase: PhaseName
     """The phase in which sites may be absent; "any" in other waivers."""
     absent: tuple[SiteId, ...]
@@ -115,7 +116,7 @@ class Waiver(CanonicalDocument):
     definition: Digest
     """SHA-256 of the definition of the static statistic; `NO_DIGEST` in other waivers."""
     site: Annotated[int, Field(ge=0)]
-    """Number of the burned site; 0 in other waivers."""
+    """Number of the site that may go on; 0 in other waivers."""
     number: Natural
     """Serial number, so that each consent is given once."""
 

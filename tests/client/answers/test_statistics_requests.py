@@ -41,7 +41,7 @@ def a_plan(**changes):
         "seed": 5,
         "profile": "standard",
         "two_site_ack": True,
-        # What a site tells is looked at in the clear; hidden sums have tests of their own.
+        # What a simulated site tells is looked at in the clear; hidden sums have tests of their own.
         "privacy": {"secure": False},
         "sites": [{"name": "a", "role": "train"}, {"name": "b", "role": "train"}],
         "cohort": {"validation_fraction": 0.0},
@@ -145,7 +145,7 @@ class Coordinator:
 
 
 def hospital(root, patients, **habits):
-    habits = {"split": ("train", "train", "test"), "synthetic": False} | habits
+    habits = {"split": ("train", "train", "test")} | habits
     return table_only_hospital(root / "a", "a", patients, 1, SCORES, habits=Habits(**habits))
 
 

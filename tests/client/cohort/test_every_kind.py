@@ -22,8 +22,6 @@ PLAN = """
 name = "every kind"
 seed = 1
 two_site_ack = true
-[privacy]
-secure = false
 [[sites]]
 name = "a"
 role = "train"

@@ -2,30 +2,56 @@
 
 from __future__ import annotations
 
-import pytest
-from sites.plans import SCALE, plan_of
+import json
 
-from client.membership.policy import check_plan, state_policy
-from client.membership.site import Policy, SiteSettings
+import pytest
+from sites.plans import NETWORK, SCALE, plan_of
+
+from client.membership.party import PlanPolicy
+from client.membership.policy import (
+    check_plan,
+    check_roster_policy,
+    check_waiver_policy,
+    find_breaches,
+    state_policy,
+)
+from client.membership.site import MARKER, Policy, SiteSettings
 from client.release.ledger import Departure, Ledger, check_quota
 from common.errors import PolicyError
+from common.models.layout import Layout
+from common.models.zoo import build
+from common.secagg.wire.roster import Member, Roster, Waiver, minimum_sites
 
 SITES = {"a": "train", "b": "train", "c": "external"}
+FIVE = {name: "train" if name in "ab" else "external" for name in "abcde"}
 
 
 def settings(**policy):
     return SiteSettings(name="a", table="t.csv", policy=Policy.model_validate(policy))
 
 
-def a_plan(**changes):
-    return plan_of(SITES, SCALE, profile="standard", **changes)
+def a_plan(sites=SITES, **changes):
+    return plan_of(sites, SCALE, profile="standard", **changes)
 
 
 def test_a_plan_within_the_policy_passes(tmp_path):
     check_plan(
         settings(phases=["cohort", "evaluation"], min_sites=2), tmp_path, a_plan(phases=["evaluation"])
     )
-    check_plan(settings(), tmp_path, a_plan(privacy={"secure": False}))
+    check_plan(settings(), tmp_path, plan_of({"a": "train"}, SCALE, profile="standard"))
+
+
+def test_only_simulated_sites_show_their_own_numbers_in_a_study_of_several(tmp_path):
+    bare = a_plan(privacy={"secure": False})
+    simulated = SiteSettings(name="a", table="t.csv", synthetic=True)
+
+    for unmarked in (settings(), simulated):
+        with pytest.raises(PolicyError, match=r"privacy\.secure = false, site a has patients"):
+            check_plan(unmarked, tmp_path, bare)
+        found = [finding.what for finding in find_breaches(unmarked, tmp_path, bare)]
+        assert found == ["the plan says privacy.secure = false, site a has patients"]
+    (tmp_path / MARKER).write_text('{"seed": 1}')
+    check_plan(simulated, tmp_path, bare)
 
 
 @pytest.mark.parametrize(
@@ -39,12 +65,64 @@ def test_a_plan_within_the_policy_passes(tmp_path):
         ({"phases": []}, {"phases": ["cohort"]}, "policy.phases"),
         ({"hidden_sums": True}, {"privacy": {"secure": False}}, "policy.hidden_sums"),
         ({"min_sites": 3}, {}, "opens sums of 2 sites, site a asks for 3"),
+        # Five sites hide the sum over two: it is one of two all the same
+        ({"min_sites": 5}, {"sites": FIVE}, "opens sums of 2 sites, site a asks for 5"),
         ({"profiles": ["replication"]}, {}, "policy.profiles"),
     ],
 )
 def test_a_plan_beyond_the_policy_is_refused_with_its_setting(tmp_path, policy, plan, said):
     with pytest.raises(PolicyError, match=said):
         check_plan(settings(**policy), tmp_path, a_plan(**plan))
+
+
+def a_roster(plan):
+    names = plan.site_names
+    return Roster(
+        study="study",
+        version=1,
+        plan=plan.digest(),
+        minimum=minimum_sites(len(names), 0),
+        colluders=0,
+        sites=tuple(Member(id=n, name=name, key=f"{n:064x}") for n, name in enumerate(names, 1)),
+        coordinator="f" * 64,
+    )
+
+
+def a_waiver(**fields):
+    return Waiver(study="s", roster="0" * 64, definition="0" * 64, site=0, number=1, kind="absent", **fields)
+
+
+def test_a_roster_that_opens_fewer_sites_than_the_policy_asks_for_is_refused():
+    trains = plan_of(dict.fromkeys("abcde", "train"), NETWORK, profile="standard", two_site_ack=False)
+    tables = plan_of(dict.fromkeys("abcde", "train"), SCALE, profile="standard", two_site_ack=False)
+
+    assert a_roster(trains).minimum == 3
+    check_roster_policy(settings(min_sites=3), trains, a_roster(trains))
+    with pytest.raises(PolicyError, match="opens sums of 3 sites, site a asks for 5"):
+        check_roster_policy(settings(min_sites=5), trains, a_roster(trains))
+    # Statistics are of all sites: no sum of fewer is ever answered
+    check_roster_policy(settings(min_sites=5), tables, a_roster(tables))
+
+
+def test_a_waiver_that_leaves_fewer_sites_than_the_policy_asks_for_is_refused():
+    plan = plan_of(dict.fromkeys("abcde", "train"), NETWORK, profile="standard", two_site_ack=False)
+
+    check_waiver_policy(settings(min_sites=4), plan, a_waiver(phase="training:0:0", absent=(5,)))
+    with pytest.raises(PolicyError, match=r"leaves 3 sites in the sums of training:0:0, site a asks for 4"):
+        check_waiver_policy(settings(min_sites=4), plan, a_waiver(phase="training:0:0", absent=(4, 5)))
+
+
+def test_who_hides_among_zeros_is_never_summed_with_zeros_alone():
+    """Two of five train: a set of one of them and three that add zeros would show its update."""
+    plan = plan_of(FIVE, NETWORK, two_site_ack=False)
+    layout = Layout.of(build(plan.networks[0].network(plan.preprocessing)))
+    rules = PlanPolicy(plan, lambda _: layout, lambda *_: None)
+
+    assert rules.rules_of("training:0:0").required == {1, 2}
+    assert rules.rules_of("statistics:0").required == {1, 2, 3, 4, 5}
+    together = plan_of(dict.fromkeys("abcde", "train"), NETWORK, two_site_ack=False)
+    everybody = PlanPolicy(together, lambda _: layout, lambda *_: None)
+    assert everybody.rules_of("training:0:0").required == frozenset()
 
 
 def test_the_policy_is_stated_for_the_coordinator_to_read():
@@ -71,11 +149,13 @@ def test_so_many_answers_a_day_and_no_more(tmp_path):
         check_quota(policy, ledger)
 
 
-def test_the_next_day_begins_at_none(tmp_path, monkeypatch):
+def test_the_next_day_begins_at_none(tmp_path):
     ledger = Ledger(tmp_path)
-    ledger.record(departure(1))
-    head = tmp_path / "ledger.head"
-    head.write_text(head.read_text().replace('"day":"20', '"day":"19'))
+    ledger.append({"event": "JOIN"})
+    line = json.loads(ledger.path.read_text())
+    line = {**line, "protocol": None, "departure": departure(1).model_dump(), "time": "1999-12-31T23:59:59Z"}
+    ledger.path.write_text(json.dumps(line) + "\n")
+    ledger = Ledger(tmp_path)
 
     assert ledger.count_today() == 0
     ledger.record(departure(1))

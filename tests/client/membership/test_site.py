@@ -4,10 +4,10 @@ import pytest
 
 from client.membership.site import (
     MARKER,
-    attention_maps_may_leave,
     check_profile,
     check_release,
     is_marked_synthetic,
+    is_synthetic,
     load_site,
 )
 from common.errors import PlanError, PolicyError, SiteError
@@ -194,7 +194,7 @@ def test_a_model_is_released_only_if_both_say_so(tmp_path):
 def test_attention_maps_leave_only_declared_and_marked_data(tmp_path):
     real, synthetic = site(tmp_path), site(tmp_path, MINIMAL + "synthetic = true\n")
 
-    assert not attention_maps_may_leave(synthetic, tmp_path)
+    assert not is_synthetic(synthetic, tmp_path)
     mark(tmp_path)
-    assert attention_maps_may_leave(synthetic, tmp_path)
-    assert not attention_maps_may_leave(real, tmp_path)
+    assert is_synthetic(synthetic, tmp_path)
+    assert not is_synthetic(real, tmp_path)

@@ -201,3 +201,23 @@ def test_features_of_repeated_readings_are_said_of_the_sites_that_train(same):
     assert "sums and sums of squares in all readings (second reader)" in leaving(told(plan))
     assert ("those of this hospital are evaluated separately" in leaving(told(plan))) is not same
     assert "radiomics" not in leaving(told(plan, "c")).replace("Combined", "")
+
+
+@pytest.mark.parametrize(
+    ("delta", "warned"), [(1e-5, False), (1 / 121, False), (1 / 119, True), (1e-2, True)]
+)
+def test_a_delta_above_one_over_the_patients_is_warned_of(delta, warned):
+    privacy = {"largest_site": 60, "noise": {"multiplier": 1.0, "delta": delta}}
+    text = told(plan_of(ROLES, NETWORK, privacy=privacy))
+
+    said = f"WARNING: privacy.noise.delta = {delta:g} is above one over the patients: up to 120 train"
+    assert (said in text) is warned
+
+
+def test_the_noise_that_follows_from_a_target_is_told():
+    plan = plan_of(ROLES, NETWORK, privacy={"noise": {"epsilon": 2.0}})
+    text = told(plan)
+
+    assert "The plan's target is epsilon = 2 towards the coordinator" in text
+    assert f"noise of {plan.noise_multiplier:g} times the largest change" in text
+    assert "The plan's target" not in told(plan_of(ROLES, NETWORK, privacy={"noise": {"multiplier": 1.0}}))

@@ -39,7 +39,7 @@ PLAN = StudyPlan.model_validate(
 @pytest.fixture
 def engine(tmp_path):
     folder = table_only_hospital(
-        tmp_path / "a", "a", 60, 1, ("alpha",), habits=Habits(split=("train", "test"), synthetic=False)
+        tmp_path / "a", "a", 60, 1, ("alpha",), habits=Habits(split=("train", "test"))
     )
     return open_engine(folder, PLAN, KEY.public_key(), tmp_path / "state", Progress(disable=True))
 
@@ -71,7 +71,7 @@ def test_every_answer_has_its_line_with_its_digest(engine):
 def test_refusals_without_end_fill_neither_ledger_nor_log(engine, caplog, monkeypatch):
     """As whoever took over the link can send: what nobody signed, and what was signed and refused before."""
     now = [1000.0]
-    monkeypatch.setattr("client.release.refusal_counts.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("common.runtime.repeat_counts.time.monotonic", lambda: now[0])
     for number in range(30):
         assert decode_reply(engine.handle(b"junk %d" % number)).header.code == "E_CONTEXT"
         ask(engine, Operation.GUARD, stage="cohort", plan_hash="0" * 64)

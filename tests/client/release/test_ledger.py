@@ -68,32 +68,74 @@ def test_an_edit_is_found_at_its_line(ledger, change, line):
     edited(ledger, change)
 
     with pytest.raises(StorageError, match=f"line {line}: .* backup"):
-        ledger.read_lines()
+        Ledger(ledger.folder).read_lines()
 
 
 def test_lines_cut_off_at_the_end_are_missed(ledger):
     edited(ledger, lambda lines: lines[:2])
 
-    with pytest.raises(StorageError, match="has 2 lines, 3 were written"):
-        ledger.read_lines()
-    with pytest.raises(StorageError, match="nothing leaves before it is restored"):
-        ledger.record(departure())
+    for one in (ledger, Ledger(ledger.folder)):
+        with pytest.raises(StorageError, match="has 2 lines, 3 were written"):
+            one.read_lines()
+        with pytest.raises(StorageError, match="has 2 lines, 3 were written"):
+            one.record(departure())
 
 
-def test_a_whole_file_that_is_gone_is_missed(ledger):
+def test_a_whole_folder_that_is_gone_is_missed(ledger):
     ledger.path.unlink()
+    ledger.folder.rmdir()
 
-    with pytest.raises(StorageError, match="has 0 lines, 3"):
-        ledger.read_lines()
-    with pytest.raises(StorageError, match="nothing leaves"):
-        ledger.record(departure())
+    for one in (ledger, Ledger(ledger.folder)):
+        with pytest.raises(StorageError, match="has 0 lines, 3"):
+            one.read_lines()
+        with pytest.raises(StorageError, match="has 0 lines, 3"):
+            one.record(departure())
 
 
-def test_a_damaged_head_lets_nothing_leave(ledger):
-    (ledger.folder / "ledger.head").write_text("{}}")
-
+def test_a_head_that_is_damaged_or_gone_lets_nothing_leave(ledger):
+    head = ledger.head_file.read_text()
+    ledger.head_file.write_text("{}}")
     with pytest.raises(StorageError, match="is damaged"):
         ledger.record(departure())
+    ledger.head_file.unlink()
+    with pytest.raises(StorageError, match="is gone"):
+        ledger.record(departure())
+    ledger.head_file.write_text(head)
+    ledger.record(departure())
+
+
+@pytest.mark.parametrize("where", ["a number in the middle", "two lines exchanged", "a line left out"])
+def test_lines_before_the_last_that_were_altered_let_nothing_leave(ledger, where):
+    """Also where the last line, and the file's length, are as they were."""
+    edited(ledger, EDITS[where][0])
+
+    for one in (ledger, Ledger(ledger.folder)):
+        with pytest.raises(StorageError):
+            one.check()
+        with pytest.raises(StorageError):
+            one.record(departure())
+
+
+def test_a_ledger_made_anew_is_noticed(ledger, tmp_path):
+    """Every line follows from the one before; the head beside the folder is another."""
+    other = Ledger(tmp_path / "other")
+    for number in (1, 1, 1, 1):
+        other.record(departure(number))
+    ledger.path.write_bytes(other.path.read_bytes())
+
+    for one in (ledger, Ledger(ledger.folder)):
+        with pytest.raises(StorageError, match="was altered after it was written"):
+            one.record(departure())
+
+
+def test_lines_of_the_protocol_stand_between_the_others(ledger):
+    ledger.append({"event": "JOIN", "phase": "statistics:0"})
+    ledger.record(departure(4))
+
+    assert [line.number for line in ledger.read_lines()] == [1, 2, 3, 5]
+    assert [line.number for line in ledger.read_log()] == [1, 2, 3, 4, 5]
+    assert ledger.read_log()[3].protocol == {"event": "JOIN", "phase": "statistics:0"}
+    assert ledger.count_today() == 4
 
 
 def test_a_line_that_was_torn_by_a_crash_told_of_nothing_and_is_dropped(ledger):
@@ -106,12 +148,11 @@ def test_a_line_that_was_torn_by_a_crash_told_of_nothing_and_is_dropped(ledger):
 
 
 def test_a_line_that_is_whole_but_not_yet_counted_stays(ledger):
-    head = ledger.folder / "ledger.head"
-    before = head.read_bytes()
+    before = ledger.head_file.read_bytes()
     ledger.record(departure(4))
-    head.write_bytes(before)
+    ledger.head_file.write_bytes(before)
 
-    assert len(ledger.read_lines()) == 4
+    assert len(Ledger(ledger.folder).read_lines()) == 4
     ledger.record(departure(5))
     assert [line.departure.numbers for line in ledger.read_lines()] == [1, 2, 3, 4, 5]
 
@@ -120,7 +161,7 @@ def test_a_line_that_somebody_appended_is_refused(ledger):
     with ledger.path.open("ab") as file:
         file.write(ledger.path.read_bytes().split(b"\n")[0] + b"\n")
 
-    with pytest.raises(StorageError, match="does not end as it was left"):
+    with pytest.raises(StorageError, match="line 4: does not follow"):
         ledger.record(departure())
 
 

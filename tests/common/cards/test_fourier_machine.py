@@ -7,9 +7,9 @@ from pydantic import ValidationError
 from common.cards.fourier_machine import Scales, SvmQuery, read_query, write_query
 from common.errors import ProtocolError
 from common.plan.models import SvmModel
+from common.program.machines import count_permitted_features
 from common.stats.guard import Demand, find_breach
 from common.stats.minima import SIMULATION, STANDARD
-from server.training.support_vector import count_permitted_features
 
 MODEL = {"kind": "svm", "name": "SVM", "covariates": ["age"]}
 

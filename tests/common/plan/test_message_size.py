@@ -18,7 +18,8 @@ from common.models.zoo import build
 from common.plan.design import design_of
 from common.plan.grids import MOST_PIECES, most_edges
 from common.plan.matrix import PARTS, scorers_of
-from common.plan.message_size import _COLUMNS, STATE_SIZES, largest_message
+from common.plan.message_size import _COLUMNS, largest_message
+from common.plan.state_sizes import STATE_SIZES
 from common.plan.study import StudyPlan, load_plan
 from common.plan.variables import table_variables
 from common.radiomics.features import FEATURES

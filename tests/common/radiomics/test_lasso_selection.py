@@ -6,8 +6,18 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Lasso
 
-from common.radiomics.lasso_selection import SelectionSettings, complete_features, select_features
+from common.radiomics.lasso_selection import (
+    AskCrossProducts,
+    AskMagnitudes,
+    AskMoments,
+    AskProducts,
+    SelectionSettings,
+    complete_features,
+    iterate_selection,
+    select_features,
+)
 from common.stats.contract import total
+from common.stats.dialogue import answer_all
 from common.stats.lasso import Scaling, local_gram, local_magnitude, local_scaling
 from common.stats.lasso_binomial import local_path
 from common.stats.minima import SIMULATION, STANDARD
@@ -218,3 +228,35 @@ def test_a_patient_without_one_feature_is_not_complete():
     features[2, 1] = np.nan
 
     assert complete_features(features).tolist() == [True, True, False, True]
+
+
+def test_a_selection_asks_for_magnitudes_moments_products_and_cross_products():
+    x, labels = draw(40, 5)
+    hospitals, asked = Hospitals(x, labels), []
+    dialogue = iterate_selection(names_of(x), WIDE, SIMULATION)
+
+    def ask(question):
+        asked.append(type(question))
+        match question:
+            case AskMagnitudes():
+                return hospitals.sum_magnitudes()
+            case AskMoments():
+                return hospitals.sum_moments(question.magnitude)
+            case AskProducts():
+                return hospitals.sum_products(question.scale)
+            case AskCrossProducts():
+                return hospitals.sum_cross_products(question.scale, question.kept)
+
+    found = answer_all(dialogue, ask)
+
+    assert asked == [AskMagnitudes, AskMoments, AskProducts, AskCrossProducts]
+    assert found.rounds == len(asked)
+    assert found == select(x, labels)
+
+
+def test_a_selection_of_which_nothing_is_reproducible_asks_nobody():
+    names = ("f0", "f1")
+
+    found = answer_all(iterate_selection(names, WIDE, SIMULATION, np.zeros(2, dtype=bool)), pytest.fail)
+
+    assert found.reproducible == 0

@@ -192,7 +192,7 @@ def test_two_models_whose_scores_share_the_plan_s_bins_find_difference(tmp_path,
 
 def test_where_bins_stay_shared_no_difference_is_claimed(tmp_path, monkeypatch):
     """Without the questions that divide bins, all patients share one: what is not known is undefined."""
-    monkeypatch.setattr("server.phases.score_grids._MOST_ROUNDS", 1)
+    monkeypatch.setattr("common.program.score_bins._MOST_ROUNDS", 1)
     rows, labels, sites = draw(4, models=2)
     rows = 0.5001 + rows / 2000
     line = a_line(tmp_path, labels, {"One": rows[0], "Two": rows[1]}, sites)
@@ -206,7 +206,7 @@ def test_where_bins_stay_shared_no_difference_is_claimed(tmp_path, monkeypatch):
 
 
 def test_where_some_bins_stay_shared_the_raw_numbers_lie_within_the_bounds(tmp_path, monkeypatch):
-    monkeypatch.setattr("server.phases.score_grids._MOST_ROUNDS", 1)
+    monkeypatch.setattr("common.program.score_bins._MOST_ROUNDS", 1)
     rows, labels, sites = draw(5, spread=0.2)
     line = a_line(
         tmp_path,

@@ -7,8 +7,8 @@ from sites.plans import LOGISTIC, SCALE, plan_of
 
 from common.messages.headers import Operation
 from common.plan.matrix import Trainers, scorers_of
+from common.program.cutoffs import fixed_threshold_of
 from server.phases.evaluation import evaluate_models
-from server.phases.operating_point import fixed_threshold_of
 
 CASES = {"a": make_scored_cases(1, 90), "b": make_scored_cases(2, 60)}
 

@@ -8,8 +8,9 @@ from sites.readings import NOISY, SCALE, cases_read_twice, icc_2_1
 
 from common.errors import ProtocolError, SmallNumberError
 from common.messages.headers import Operation
+from common.program.reader_agreement import judge_features
 from common.radiomics.features import FEATURES
-from server.phases.reproducibility import judge_features
+from server.procedures import carry_out
 
 MODEL = LOGISTIC | {"name": "Combined", "covariates": ["radiomics"]}
 SITES = {"a": "train", "b": "train", "c": "train"}
@@ -36,7 +37,7 @@ def exchange(tmp_path):
 
 
 def judge(near):
-    return judge_features(near, near.plan.arm("federated"))
+    return carry_out(near, "readings", judge_features(near.plan, near.plan.arm("federated")))
 
 
 def cases(**read):

@@ -13,12 +13,13 @@ from client.answers.scoreboard import Scoreboard
 from common.messages.headers import Operation
 from common.plan.grids import MOST_PIECES, first_grid_of, most_edges
 from common.plan.matrix import PARTS, cohorts_of, scorers_of
+from common.program.score_bins import agree_on_grids
 from common.stats.contract import total
 from common.stats.estimate import OK, suppressed
 from common.stats.minima import SIMULATION
 from common.stats.roc import finish_roc, local_roc
 from common.stats.score_grid import count_by_bin, find_mixed
-from server.phases.score_grids import agree_on_grids
+from server.procedures import carry_out
 
 NAMES = ("one", "two", "three")
 MOST_QUESTIONS = 14
@@ -55,7 +56,8 @@ def agree(line, permitted=None):
     scorers = len(scorers_of(line.plan))
     everything = np.ones((len(line.plan.sites), len(PARTS), scorers), dtype=bool)
     statuses = dict.fromkeys(cohorts_of(line.plan), (OK,) * scorers)
-    return agree_on_grids(line, everything, statuses if permitted is None else permitted)
+    wanted = statuses if permitted is None else permitted
+    return carry_out(line, "grids", agree_on_grids(line.plan, everything, wanted, is_complete=True))
 
 
 def questions(line):
@@ -178,8 +180,8 @@ def test_the_finest_plan_is_answered():
 
 def test_bins_wait_where_a_question_cannot_divide_all(monkeypatch):
     """A question of 150 edges over three scores, of which each has more mixed bins than a third of 50."""
-    monkeypatch.setattr("server.phases.score_grids.MOST_PIECES", 150)
-    monkeypatch.setattr("server.phases.score_grids._MOST_ROUNDS", 60)
+    monkeypatch.setattr("common.program.score_bins.MOST_PIECES", 150)
+    monkeypatch.setattr("common.program.score_bins._MOST_ROUNDS", 60)
     labels, _, sites = draw(9, n=120)
     random = np.random.default_rng(10)
     rows = {name: random.random(120).round(3) for name in NAMES}
@@ -202,7 +204,9 @@ def test_scores_of_few_values_and_scores_that_may_not_be_judged_are_not_asked_fo
     everything = np.ones((3, len(PARTS), 3), dtype=bool)
     everything[..., 2] = False
 
-    grids = agree_on_grids(line, everything, dict.fromkeys(cohorts_of(line.plan), (OK,) * 3))
+    permitted = dict.fromkeys(cohorts_of(line.plan), (OK,) * 3)
+    program = agree_on_grids(line.plan, everything, permitted, is_complete=True)
+    grids = carry_out(line, "grids", program)
 
     asked = questions(line)
     assert asked

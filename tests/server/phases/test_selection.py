@@ -13,12 +13,13 @@ from sklearn.linear_model import LassoCV
 from client.answers.patient_arrays import labels_of, make_feature_matrix
 from common.errors import ProtocolError
 from common.messages.headers import Operation
+from common.program import selections
 from common.radiomics.features import FEATURES
 from common.stats.folds import deal_folds
 from common.types import Reals
 from server.phases.fitting import fit_models
-from server.phases.selection import find_predictors, select_over_sites
 from server.phases.svm import fit_svms
+from server.procedures import carry_out
 from server.results.regression import record_fitted_model
 from server.results.selection import record_selection
 from server.run import StudyRun
@@ -28,6 +29,10 @@ TELLING = (3, 40, 700)
 CLINICAL = {"kind": "logistic", "name": "Clinical", "covariates": ["age"]}
 COMBINED = {"kind": "logistic", "name": "Combined", "covariates": ["age", "radiomics"]}
 MACHINE = {"kind": "svm", "name": "Machine", "covariates": ["age", "radiomics"], "fourier_features": 8}
+
+
+def select_over_sites(line, arm):
+    return carry_out(line, "selection", selections.select_over_sites(line.plan, arm))
 
 
 def make_cases(seed, patients, far=0.0):
@@ -214,7 +219,9 @@ def test_a_model_without_its_radiomics_is_not_fitted_under_its_name(exchange, tm
 
 def test_a_lasso_that_keeps_no_feature_leaves_the_plan_s_model(exchange):
     line = exchange((70, 80, 90))
-    predictors = find_predictors(line, arm_of(line), None).predictors
+    predictors = carry_out(
+        line, "predictors", selections.find_predictors(line.plan, arm_of(line), None)
+    ).predictors
     (_, combined) = line.plan.regressions
 
     assert replace(predictors, radiomics=()).judge(combined).ok

@@ -8,8 +8,8 @@ from sites.plans import NETWORK, plan_of
 from sklearn.linear_model import LogisticRegression
 
 from common.messages.headers import Operation
-from server.phases.regression import screen_predictors
-from server.training.logistic import fit_over_sites
+from common.program.regressions import fit_regressions, screen_candidates
+from server.procedures import carry_out
 
 LEVELS = ("lobar", "deep", "infratentorial")
 NAMES = ("age", "location", "sah")
@@ -63,6 +63,14 @@ def pooled(names, cases):
     matrix = np.hstack([columns[name] for name in names])
     model = LogisticRegression(C=np.inf, tol=1e-12, max_iter=10_000)
     return model.fit(matrix, [case.positive for case in own])
+
+
+def fit_over_sites(line, sites, regressions, arm=""):
+    return carry_out(line, "fit", fit_regressions(line.plan, sites, regressions, arm))
+
+
+def screen_predictors(line):
+    return carry_out(line, "regression", screen_candidates(line.plan, line.plan.training_sites))
 
 
 def operations(line):

@@ -8,8 +8,9 @@ from sites.plans import plan_of
 
 from client.answers.patient_arrays import labels_of
 from common.messages.headers import Operation
+from common.program.machines import fit_machine
 from common.stats.folds import deal_folds
-from server.training.support_vector import SvmSites, fit_svm_over_sites
+from server.procedures import carry_out
 
 MODEL = {
     "kind": "svm",
@@ -49,7 +50,8 @@ def exchange(tmp_path):
 
 def fit(line):
     (model,) = line.plan.table_models
-    return fit_svm_over_sites(SvmSites(line, tuple(line.sites), "federated", model, model.covariates))
+    program = fit_machine(line.plan, line.plan.arm("federated"), model, model.covariates)
+    return carry_out(line, "fit", program)
 
 
 def count_pooled(line, folds):
@@ -93,3 +95,14 @@ def test_patients_who_carry_no_two_folds_are_asked_nothing_more(exchange):
     assert (found.status, found.weights) == ("suppressed", ())
     assert "even with 2 folds" in found.reason
     assert {operation for operation, *_ in line.asked} == {Operation.GUARD}
+
+
+def test_a_machine_asks_for_classes_columns_ridge_steps_held_out_patients_and_again_ridge_steps(exchange):
+    line = exchange((90, 100, 110))
+
+    fit(line)
+
+    asked = [operation for operation, site, _ in line.asked if site == "a"]
+    kinds = [kind for kind, before in zip(asked, [None, *asked], strict=False) if kind is not before]
+    ridge, held_out = Operation.RIDGE, Operation.HELD_OUT
+    assert kinds == [Operation.GUARD, Operation.SETUP, ridge, held_out, ridge]

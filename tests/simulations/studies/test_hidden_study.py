@@ -115,7 +115,7 @@ def test_in_the_clear_comes_nothing_but_what_one_hospital_holds_alone(hidden):
             continue
         # Of its own patients alone: no training patients of an external hospital
         starts = {path.split("/")[0] for path in told}
-        assert starts <= {"train", "validation", "test", "whole", "paired"}
+        assert starts <= {"train", "validation", "test", "whole", "paired", "calibrated"}
         assert "train" not in starts or ROLES[name] == "train"
     assert results.study.hiding.minimum == 2
     assert {site.policy.answers_per_day for site in results.provenance.sites} == {50_000}

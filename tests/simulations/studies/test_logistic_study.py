@@ -312,12 +312,13 @@ def test_a_missing_value_can_be_a_level(hospitals, tmp_path):
 def test_a_federation_s_unfitted_model_does_not_borrow_a_local_one(hospitals, tmp_path, monkeypatch):
     """Each hospital can fit it alone; together they are told that they cannot."""
 
-    def refused(exchange, sites, regressions, *_):
-        model = design_of(exchange.plan).model(regressions[0])
+    def refused(plan, sites, regressions, *_):
+        yield from ()
+        model = design_of(plan).model(regressions[0])
         status = suppressed("a test")
         return (LogisticResult(model, (), None, None, (), None, None, "not fitted", 0, status),)
 
-    monkeypatch.setattr("server.phases.fitting.fit_over_sites", refused)
+    monkeypatch.setattr("common.program.fits.fit_regressions", refused)
     results = study(a_plan([MODELS[1]], release=False), hospitals, tmp_path / "out")
 
     judged = [c for c in results.evaluation if (c.model, c.arm) == ("Clinical", "federated")]

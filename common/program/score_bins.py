@@ -1,4 +1,4 @@
-"""Step of the evaluation: bins of each score so fine that no two patients who matter share one."""
+"""Bins of each score so fine that no two patients who matter share one."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from common.errors import UnknownSumError
 from common.messages.headers import Operation
 from common.messages.questions import write_grids
 from common.plan.grids import MOST_PIECES, first_grid_of, most_edges
 from common.plan.matrix import Cohort, is_available, scorers_of
+from common.plan.study import StudyPlan
+from common.program.steps import Program, Step, ask
 from common.stats.estimate import Status
 from common.stats.score_grid import ScoreGrid, divide_bins, find_mixed, keep_needed
 from common.types import Counts, Flags
-from server.exchange import Exchange
 
 _A_BIN, _FEWEST_PIECES = 256, 4096
 """Pieces of each bin that a question divides, and of all bins if these are few: so ties are soon certain."""
@@ -39,9 +41,9 @@ class _Division:
 
 
 def agree_on_grids(
-    exchange: Exchange, asked: Flags, permitted: Mapping[Cohort, Sequence[Status]]
-) -> tuple[ScoreGrid, ...]:
-    """The grid of each score on which all sites count.
+    plan: StudyPlan, asked: Flags, permitted: Mapping[Cohort, Sequence[Status]], *, is_complete: bool
+) -> Program[tuple[ScoreGrid, ...] | None]:
+    """The grid of each score on which all sites count; None at a site, which is told.
 
     The first question counts on the plan's grid. Bins in which a cohort has patients of both outcomes are
     divided, again and again, until there is none, the scores in each are equal, or the grid has as many bins
@@ -49,63 +51,98 @@ def agree_on_grids(
 
     Parameters
     ----------
-    exchange : Exchange
-        The connection to the sites.
+    plan : StudyPlan
     asked : bool array, shape (sites, parts, scorers)
         Which scores each site may be asked for, by part.
     permitted : mapping of Cohort to sequence of Status
         Whether each score may be judged on the cohort.
+    is_complete : bool
+        Whether all cohorts are known: which bins are divided follows from all of them.
     """
-    plan = exchange.plan
+    if not is_complete:
+        yield from _follow_choice(asked)
+        return None
     grids = [first_grid_of(plan, scorer) for scorer in scorers_of(plan)]
     first = {
         number: grid for number, grid in enumerate(grids) if asked[..., number].any() and not grid.one_value
     }
-    counted = _count(exchange, asked, first, permitted)
+    counted = yield from _count(plan, asked, first, permitted)
+    if counted is None:
+        yield from _follow_choice(asked, begun=True)
+        return None
     divisions = {number: _begin(grid, counted[number]) for number, grid in first.items()}
-    limit = most_edges(plan)
     for _ in range(_MOST_ROUNDS - 1):
         pending = {number: division for number, division in divisions.items() if division.mixed.size}
         if not pending:
             break
-        share = MOST_PIECES // len(pending)
-        # A bin of which a question has two pieces takes three edges of it.
-        taken = {number: division.mixed[: share // 3] for number, division in pending.items()}
-        divided = {
-            number: divide_bins(
-                pending[number].grid, bins, min(share - bins.size, max(_FEWEST_PIECES, _A_BIN * bins.size))
-            )
-            for number, bins in taken.items()
-        }
-        counted = _count(exchange, asked, divided, permitted)
-        divisions |= {
-            number: _refine(pending[number], taken[number].size, (pieces, counted[number]), limit)
-            for number, pieces in divided.items()
-        }
+        divisions |= yield from _divide(plan, asked, pending, permitted)
     return tuple(divisions[number].grid if number in divisions else grid for number, grid in enumerate(grids))
 
 
+def _follow_choice(asked: Flags, *, begun: bool = False) -> Program[None]:
+    """At a site: as many questions as the coordinator needs, none of scores that may not be judged."""
+    for _ in range(_MOST_ROUNDS - begun):
+        if (yield Step(Operation.GRID, {"asked": asked}, is_optional=True)) is None:
+            return
+
+
+def _divide(
+    plan: StudyPlan,
+    asked: Flags,
+    pending: Mapping[int, _Division],
+    permitted: Mapping[Cohort, Sequence[Status]],
+) -> Program[dict[int, _Division]]:
+    """The divisions one question later.
+
+    Raises
+    ------
+    UnknownSumError
+        If the counts are not known here.
+    """
+    share, limit = MOST_PIECES // len(pending), most_edges(plan)
+    # A bin of which a question has two pieces takes three edges of it.
+    taken = {number: division.mixed[: share // 3] for number, division in pending.items()}
+    divided = {
+        number: divide_bins(
+            pending[number].grid, bins, min(share - bins.size, max(_FEWEST_PIECES, _A_BIN * bins.size))
+        )
+        for number, bins in taken.items()
+    }
+    counted = yield from _count(plan, asked, divided, permitted)
+    if counted is None:
+        raise UnknownSumError("the counts of the divided bins are not known here")
+    return {
+        number: _refine(pending[number], taken[number].size, (pieces, counted[number]), limit)
+        for number, pieces in divided.items()
+    }
+
+
 def _count(
-    exchange: Exchange,
+    plan: StudyPlan,
     asked: Flags,
     grids: Mapping[int, ScoreGrid],
     permitted: Mapping[Cohort, Sequence[Status]],
-) -> dict[int, list[Counts]]:
-    """Patients by outcome and bin in each cohort on which a score may be judged, each of shape (2, bins)."""
+) -> Program[dict[int, list[Counts]] | None]:
+    """Patients by outcome and bin in each cohort on which a score may be judged, each of shape (2, bins).
+
+    None where the counts are not known here.
+    """
     if not grids:
         return {}
-    scorers = scorers_of(exchange.plan)
+    scorers = scorers_of(plan)
     parameters = {
         "asked": asked,
         "scorers": np.array(list(grids), dtype=np.int64),
         **write_grids(list(grids.values())),
     }
-    answers = exchange.gather(Operation.GRID, parameters)
+    answered = yield from ask(Step(Operation.GRID, parameters))
+    if not all(answered.sums.has(cohort.sites) for cohort in permitted):
+        return None
     return {
         number: [
-            answers.of(cohort.sites).part(f"{cohort.part}/{number}").counts["histogram"]
+            answered.sums.of(cohort.sites).part(f"{cohort.part}/{number}").counts["histogram"]
             for cohort, statuses in permitted.items()
-            if statuses[number].ok and is_available(exchange.plan, scorers[number], cohort)
+            if statuses[number].ok and is_available(plan, scorers[number], cohort)
         ]
         for number in grids
     }

@@ -1,4 +1,4 @@
-"""Phase: on which radiomics features repeated readings agree, before the LASSO uses any."""
+"""How far repeated readings agree: of volumes and markers, and of radiomics features before their LASSO."""
 
 from __future__ import annotations
 
@@ -9,16 +9,51 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.messages.headers import Operation
-from common.plan.agreement import criterion_of, feature_demand
+from common.plan.agreement import criterion_of, feature_demand, list_comparisons
 from common.plan.study import Arm, StudyPlan
+from common.program.steps import GroupSums, Program, Step, ask
 from common.radiomics.stable_features import FeatureAgreement, estimate_agreement, retain_everywhere
 from common.stats.contract import Summary
 from common.stats.estimate import OK, Status, suppressed
-from common.stats.guard import finish_guard
+from common.stats.guard import Demand, GuardResult, finish_guard
 from common.stats.icc import location_of
 from common.stats.minima import minima_of
 from common.types import Counts, Flags, Reals
-from server.exchange import Exchange, GroupSums
+
+
+@dataclass(frozen=True)
+class CountedReadings:
+    """The sums of all comparisons of readings.
+
+    Attributes
+    ----------
+    guards : tuple of GuardResult
+        Whether enough patients have all readings of each comparison, in the order of `list_comparisons`.
+    sums : GroupSums
+        Of all sites, each comparison's arrays under its number.
+    """
+
+    guards: tuple[GuardResult, ...]
+    sums: GroupSums
+
+
+def count_readings(plan: StudyPlan) -> Program[CountedReadings]:
+    """The sums of all comparisons: first the patients with all compared readings, then what they have."""
+    counted = (yield from ask(Step(Operation.GUARD, stage="agreement"))).sums.of(plan.site_names)
+    guards = tuple(
+        _judge(plan, counted.part(str(index))) for index in range(len(list_comparisons(plan.agreement)))
+    )
+    asked = np.array([guard.status.ok for guard in guards], dtype=np.bool_)
+    answered = yield from ask(Step(Operation.AGREEMENT, {"asked": asked}))
+    return CountedReadings(guards, answered.sums)
+
+
+def _judge(plan: StudyPlan, counted: Summary) -> GuardResult:
+    """Whether enough patients have all readings of a comparison."""
+    # No sum hides the readings of one site alone
+    demand = Demand("agreement", one_site=int(counted.counts["sites"][0]) == 1)
+    (guard,) = finish_guard(counted, (demand,), minima_of(plan.profile), two_site_ack=plan.two_site_ack)
+    return guard
 
 
 @dataclass(frozen=True)
@@ -45,8 +80,8 @@ class JudgedFeatures:
         return retain_everywhere(tuple(self.agreements.values()))
 
 
-def judge_features(exchange: Exchange, arm: Arm) -> JudgedFeatures:
-    """The agreement of repeated readings on every feature, in three rounds.
+def judge_features(plan: StudyPlan, arm: Arm) -> Program[JudgedFeatures | None]:
+    """The agreement of repeated readings on every feature, in three rounds; None where it is not known here.
 
     First the patients with repeated readings are counted; then means are asked for, which all sites subtract;
     then the sums of the ICCs. If the same readers read at all sites, the sites are summed. Otherwise each
@@ -54,19 +89,20 @@ def judge_features(exchange: Exchange, arm: Arm) -> JudgedFeatures:
 
     Parameters
     ----------
-    exchange : Exchange
-        The connection to the sites.
+    plan : StudyPlan
     arm : Arm
         Whose training patients' readings are judged.
     """
-    plan = exchange.plan
-    counted = exchange.gather(Operation.GUARD, stage="reproducibility", arm=arm.name)
-    statuses = {sites: _may_ask(plan, counts) for sites, counts in counted.sums.items()}
+    counted = yield from ask(Step(Operation.GUARD, stage="reproducibility", arm=arm.name))
+    statuses = {sites: _may_ask(plan, counts) for sites, counts in counted.sums.sums.items()}
     left_out = {site: status for sites, status in statuses.items() if not status.ok for site in sites}
     permitted = [sites for sites, status in statuses.items() if status.ok]
-    if not permitted:
+    if not permitted and counted.is_complete:
         return JudgedFeatures({}, left_out, next(iter(left_out.values())))
-    sums = _sum_readings(exchange, arm, {site for sites in permitted for site in sites})
+    asked = {site for sites in permitted for site in sites}
+    sums = yield from _sum_readings(plan, arm, asked, is_certain=bool(permitted))
+    if sums is None or not all(sums.has(sites) for sites in permitted):
+        return None
     minima, criterion = minima_of(plan.profile), criterion_of(plan)
     agreements = {
         sites: estimate_agreement(
@@ -94,13 +130,21 @@ def _may_ask(plan: StudyPlan, counted: Summary) -> Status:
     return OK
 
 
-def _sum_readings(exchange: Exchange, arm: Arm, sites: AbstractSet[str]) -> GroupSums:
-    """The sums of these sites' readings, centred on the same means; the arm's other sites add zeros."""
-    plan = exchange.plan
+def _sum_readings(
+    plan: StudyPlan, arm: Arm, sites: AbstractSet[str], *, is_certain: bool
+) -> Program[GroupSums | None]:
+    """The sums of these sites' readings, centred on the same means; the arm's other sites add zeros.
+
+    A site whose own readings are left out does not know whether others' are asked for.
+    """
     asked = np.array([site in sites for site in plan.site_names], dtype=np.bool_)
-    means = exchange.sum(Operation.READING_MEANS, arm.sites, {"asked": asked}, arm=arm.name)
+    averaging = Step(Operation.READING_MEANS, {"asked": asked}, arm=arm.name, is_optional=not is_certain)
+    averaged = yield averaging
+    if averaged is None:
+        return None
+    means = averaged.sums.of(arm.sites)
     parameters: dict[str, Counts | Reals | Flags] = {"asked": asked}
     for reading in plan.radiomics.readings:
         location = location_of(means.part(reading))
         parameters |= {f"centre.{reading}": location.centre, f"scale.{reading}": location.scale}
-    return exchange.gather(Operation.READING_SUMS, parameters, arm=arm.name)
+    return (yield from ask(Step(Operation.READING_SUMS, parameters, arm=arm.name))).sums

@@ -1,4 +1,4 @@
-"""Step of the evaluation: the score from which a patient is called positive, fixed or chosen in training."""
+"""The score from which a patient is called positive: fixed, or chosen in training."""
 
 from __future__ import annotations
 
@@ -10,58 +10,72 @@ from common.messages.headers import Operation
 from common.messages.protocol import Parameters
 from common.plan.matrix import PARTS, Scorer, Trainers, scorers_of
 from common.plan.study import ScoresModel, StudyPlan
+from common.program.steps import GroupSums, Program, Step
 from common.stats.contract import total
 from common.stats.minima import minima_of
 from common.stats.score_grid import ScoreGrid
 from common.stats.youden import finish_youden
-from common.types import Flags, Reals
-from server.exchange import Exchange
+from common.types import Counts, Flags, Reals
 
 _TRAIN = PARTS.index("train")
 
 
 def choose_thresholds(
-    exchange: Exchange,
+    plan: StudyPlan,
     permitted: Flags,
-    counting: Parameters,
-    grids: Sequence[ScoreGrid],
+    counted_on: tuple[Parameters, Sequence[ScoreGrid] | None],
     trainers: Mapping[tuple[str, str], Trainers],
-) -> tuple[Reals, tuple[Scorer, ...]]:
+) -> Program[tuple[Reals, tuple[Scorer, ...]]]:
     """The threshold of each score, on the scale of [0, 1], before any test patient is used.
 
     Parameters
     ----------
-    exchange : Exchange
-        The connection to the sites.
+    plan : StudyPlan
     permitted : bool array, shape (sites, parts, scorers)
         Which scores each site may be asked for, by part.
-    counting : Parameters
+    counted_on : (Parameters, sequence of ScoreGrid or None)
         How scores are counted: "scored", which of them exist; "recounted", of what none is asked here; the
-        reference model and the grids.
-    grids : sequence of ScoreGrid
-        The same grids, of each score.
+        reference model and the grids. Then the same grids of each score; None at a site, which is told.
     trainers : mapping of (model, arm) to Trainers
         Who took part in each training, where that is known: no other site's patients choose.
 
     Returns
     -------
     float array, shape (scorers,)
-        The plan's thresholds, or those with the largest Youden index on the training patients.
+        The plan's thresholds, or those with the largest Youden index on the training patients; NaN where the
+        sums that choose are not known here.
     tuple of Scorer
         Scores that keep the plan's threshold, because too few training patients have them.
     """
-    plan = exchange.plan
+    counting, grids = counted_on
     scorers, scored = scorers_of(plan), counting["scored"]
     fixed = np.array([fixed_threshold_of(plan, scorer) for scorer in scorers])
     if plan.evaluation.operating_point == "fixed":
         return fixed, ()
-    if not plan.training_sites or not permitted[:, _TRAIN].any():
-        return fixed, tuple(scorer for scorer, exists in zip(scorers, scored, strict=True) if exists)
+    none_chosen = tuple(scorer for scorer, exists in zip(scorers, scored, strict=True) if exists)
+    is_told = grids is None
+    if not plan.training_sites or not (is_told or permitted[:, _TRAIN].any()):
+        return fixed, none_chosen
     asked = np.zeros_like(permitted)
     asked[:, _TRAIN] = permitted[:, _TRAIN]
-    answers = exchange.gather(Operation.EVALUATE, {**counting, "asked": asked, "thresholds": fixed})
-    chosen, unchosen = fixed.copy(), []
-    for index, scorer in enumerate(scorers):
+    question = {**counting, "asked": asked, "thresholds": fixed}
+    step = Step(Operation.EVALUATE, question, stage="operating point", is_optional=is_told)
+    answered = yield step
+    if is_told or answered is None:
+        return np.full(len(scorers), np.nan), none_chosen
+    return _choose(plan, answered.sums, (fixed, scored), grids or (), trainers)
+
+
+def _choose(
+    plan: StudyPlan,
+    answers: GroupSums,
+    terms: tuple[Reals, Counts | Reals | Flags],
+    grids: Sequence[ScoreGrid],
+    trainers: Mapping[tuple[str, str], Trainers],
+) -> tuple[Reals, tuple[Scorer, ...]]:
+    (fixed, scored), unchosen = terms, []
+    chosen = fixed.copy()
+    for index, scorer in enumerate(scorers_of(plan)):
         taking_part = trainers.get((scorer.model.name, scorer.arm.name))
         trained = total(
             answers.of(sites).part(f"train/{index}").part("roc")

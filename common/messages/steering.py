@@ -1,0 +1,50 @@
+"""Which sums steer later questions: these come back to the sites that are in them, and no others do."""
+
+from __future__ import annotations
+
+from common.messages.headers import Operation
+from common.plan.matrix import PARTS
+
+_WHOLE = frozenset(
+    {
+        Operation.GUARD,
+        Operation.SETUP,
+        Operation.NEWTON,
+        Operation.MAGNITUDES,
+        Operation.SCALING,
+        Operation.READING_MEANS,
+        Operation.CALIBRATE,
+    }
+)
+"""Questions of whose answers all arrays steer: what is left out, coefficients, scales and centres."""
+_OF_SCORES = frozenset({"roc", "calibration"})
+"""Of a score on a part: its histogram, which places the scores that are compared, and what is calibrated."""
+_OF_PAIRS = "paired/"
+"""Begins the histograms over the patients who have all scores that are compared."""
+
+
+def steers(operation: Operation, stage: str, array_name: str) -> bool:
+    """Whether an array of a question's answer steers later questions.
+
+    Parameters
+    ----------
+    operation : Operation
+        The question.
+    stage : str
+        Its stage; no stage makes a difference today.
+    array_name : str
+        The array's name in a site's summary, without the number of its group.
+
+    Examples
+    --------
+    >>> steers(Operation.EVALUATE, "", "test/0/roc/histogram")
+    True
+    >>> steers(Operation.EVALUATE, "", "test/0/subgroups/sex/histogram")
+    False
+    """
+    del stage
+    if operation is not Operation.EVALUATE:
+        return operation in _WHOLE
+    part, _, rest = array_name.partition("/")
+    _, _, of_score = rest.partition("/")
+    return array_name.startswith(_OF_PAIRS) or (part in PARTS and of_score.partition("/")[0] in _OF_SCORES)

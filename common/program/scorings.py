@@ -1,0 +1,86 @@
+"""The steps in which a model scores the patients of each site; the scores stay there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from common.cards.fitted import coefficients_of
+from common.errors import NotThePlanError
+from common.messages.headers import Fitted, Operation
+from common.messages.protocol import Parameters
+from common.messages.questions import write_coefficients
+from common.plan.design import design_of
+from common.plan.matrix import Cohort, Scorer, is_available
+from common.plan.models import AnyTrainedModel
+from common.plan.study import Arm, CnnModel, LogisticModel, StudyPlan
+from common.program.steps import Program, Step
+
+_UNTRAINED = "untrained"
+
+
+def list_scored_sites(plan: StudyPlan, model: AnyTrainedModel, arm: Arm) -> tuple[str, ...]:
+    """The sites at which the model may score: all, but for a local model that stays at its site."""
+    scorer = Scorer(model, arm)
+    return tuple(site for site in plan.site_names if is_available(plan, scorer, Cohort((site,), "whole")))
+
+
+def score_over_sites(plan: StudyPlan, model: AnyTrainedModel, arm: Arm, fitted: object) -> Program[None]:
+    """The scoring by a model as a site follows it.
+
+    First the sites of the arm score, then the others; a model that there is not scores nobody, also after it
+    failed at a site.
+
+    Parameters
+    ----------
+    plan : StudyPlan
+    model : AnyTrainedModel
+    arm : Arm
+    fitted : object
+        What this site knows of the model: of a logistic model over sites its fit; None where nothing.
+    """
+    everywhere = list_scored_sites(plan, model, arm)
+    others = tuple(site for site in everywhere if site not in arm.sites)
+    scoring = Step(
+        Operation.SCORE,
+        model=model.name,
+        arm=arm.name,
+        round=None if isinstance(model, CnnModel) else 0,
+        regressions=None if isinstance(model, LogisticModel) else (),
+        carries_weights=isinstance(model, CnnModel),
+        is_optional=True,
+    )
+    yield replace(scoring, sites=arm.sites, derive=_check_own(plan, model, arm, fitted))
+    yield replace(scoring, sites=others)
+    yield Step(
+        Operation.SCORE, model=model.name, arm=arm.name, sites=everywhere, stage=_UNTRAINED, is_optional=True
+    )
+
+
+class _OwnFit:
+    """Compares what members of the arm are asked to score with to what they fitted together."""
+
+    def __init__(self, plan: StudyPlan, fitted: Fitted) -> None:
+        self._plan = plan
+        self._fitted = fitted
+
+    def __call__(self, asked: Parameters) -> Parameters:
+        """The coefficients of the fit.
+
+        Raises
+        ------
+        NotThePlanError
+            If there is no fit, but coefficients came.
+        """
+        if self._fitted.intercept is None:
+            if asked:
+                raise NotThePlanError("coefficients came of a model that could not be fitted")
+            return {}
+        return write_coefficients(coefficients_of(self._fitted, design_of(self._plan)))
+
+
+def _check_own(plan: StudyPlan, model: AnyTrainedModel, arm: Arm, fitted: object) -> _OwnFit | None:
+    if arm.kind != "federated" or not isinstance(model, LogisticModel):
+        return None
+    if not isinstance(fitted, Fitted):
+        return _OwnFit(plan, Fitted(status="undefined", reason="the fit is not known here"))
+    return _OwnFit(plan, fitted)

@@ -1,0 +1,112 @@
+"""A round's end at a member: the sums that come back must have the tags of what the members sent.
+
+The member then derives the round's result itself, and takes no other. The result that it derived is the only
+model from which it will train next, or that it will evaluate as this training's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from common.secagg.codes import SecAggError
+from common.secagg.crypto.rings import Vector, Words
+from common.secagg.crypto.sum_tag import is_sum_proved
+from common.secagg.site.handler import Party
+from common.secagg.site.rules import OpenedRound
+from common.secagg.site.state import RoundState
+from common.secagg.wire.frames import Bytes, sha256
+from common.secagg.wire.messages import NO_DIGEST, Close
+from common.secagg.wire.pairing import make_round_context
+from common.secagg.wire.payload import count_payload_bytes, view_words
+from common.secagg.wire.tag_keys import derive_vector_tag_key, read_tag
+
+
+def prove_result(party: Party, close: Close, sums: memoryview) -> bool:
+    """Whether the site derived the round's result from proved sums; false where no sums came back to it.
+
+    What it derived is on the disk when this returns. Asked again, it comes to the same.
+
+    Parameters
+    ----------
+    party : Party
+    close : Close
+        Signed by the coordinator.
+    sums : memoryview
+        The payload's first part.
+
+    Raises
+    ------
+    SecAggError
+        E_INPUT_HASH if the sums are not those that were signed; E_SUM_PROOF if they are, and are not the sums
+        of what the members sent, or the result does not follow from them; E_STATE_CORRUPT if the model before
+        is gone.
+    RheError
+        If the engine refuses the weight.
+    """
+    if close.status != "opened" or close.result == NO_DIGEST or not close.sums_bytes:
+        return False
+    if sha256(sums) != close.sums:
+        raise SecAggError("the sums are not those that were signed", code="E_INPUT_HASH")
+    state = party.files.read(close.phase)
+    if not isinstance(state, RoundState) or state.hdr != close.hdr or not state.reveal:
+        return False
+    rules = party.rules_of(state)
+    vectors = [vector for vector in rules.vectors if vector.name in rules.returned]
+    words = _check_sums(state, vectors, close, sums)
+    result = _derive_result(party, state, close, words)
+    if result != close.result:
+        raise SecAggError("the round's result does not follow from its sums", code="E_SUM_PROOF")
+    return True
+
+
+def _check_sums(
+    state: RoundState, vectors: list[Vector], close: Close, sums: memoryview
+) -> Mapping[str, Words]:
+    """The words of each sum by the vector's name, once they are proved.
+
+    Raises
+    ------
+    SecAggError
+        E_SUM_PROOF if one is not.
+    """
+    if len(close.tags) != len(vectors) or len(sums) != count_payload_bytes(vectors):
+        raise SecAggError("a round's sums are not those of the vectors that come back", code="E_SUM_PROOF")
+    context = make_round_context(state.hdr, state.attempt, state.set)
+    opened = dict(zip([vector.name for vector in vectors], view_words(vectors, sums), strict=True))
+    for vector, tag in zip(vectors, close.tags, strict=True):
+        key = derive_vector_tag_key(bytes.fromhex(state.tag_key), vector, context)
+        if not is_sum_proved(vector, opened[vector.name], key, read_tag(tag)):
+            raise SecAggError("a round's sum is not the sum of what the members sent", code="E_SUM_PROOF")
+    return opened
+
+
+def _derive_result(party: Party, state: RoundState, close: Close, words: Mapping[str, Words]) -> str:
+    """SHA-256 of the model that follows, which is on the disk.
+
+    Raises
+    ------
+    SecAggError
+        E_STATE_CORRUPT if the model before is gone.
+    ValueError
+        If the engine cannot derive a model.
+    """
+    asked, kept = state.asked, party.files.models_of(close.phase)
+    model = kept.find(asked.model, asked.model_bytes)
+    if model is None:
+        raise SecAggError("the model from which the round started is gone", code="E_STATE_CORRUPT")
+    if party.derive is None:
+        raise ValueError("sums come back to a site that cannot derive anything from them")
+    derive = party.derive
+    opened = OpenedRound(
+        request=asked,
+        sums=words,
+        weight=close.weight,
+        earlier_weight=party.files.history.find_weight(close.phase),
+        model=model,
+        memory=kept.read_memory(asked.model),
+    )
+
+    def fill(write: Callable[[Bytes], None]) -> bytes:
+        return derive(opened, write)
+
+    return kept.derive(fill)
