@@ -317,12 +317,10 @@ def waive(
 @app.command()
 def burn(folder: SiteFolder, state: StateFolder = None) -> None:
     """After a restore from a backup: erase this site's open rounds; a waiver is needed to go on."""
+    from client.link.upkeep import open_protocol
     from client.membership.places import find_kept_member
-    from client.release.ledger import Ledger
-    from common.secagg.site.files import SiteFiles
 
-    member = find_kept_member(folder, state)
-    SiteFiles(member.protocol_files, audit=Ledger(member.ledger)).burn()
+    open_protocol(find_kept_member(folder, state)).burn()
     print(f"open rounds are erased; ask the authority for a waiver, then: rhe-client waive {folder} FILE")
 
 
@@ -334,18 +332,16 @@ def abort(
     state: StateFolder = None,
 ) -> None:
     """End the sums that are open at this site: keys and vectors are erased, the coordinator is told so."""
+    from client.link.upkeep import open_protocol
     from client.membership.places import find_kept_member
-    from client.release.ledger import Ledger
-    from common.secagg.site.erasure import abort as erase_open
-    from common.secagg.site.erasure import list_open
-    from common.secagg.site.files import SiteFiles
+    from common.secagg.site.erasure import erase_open, list_open
     from common.secagg.site.rules import wall_clock
 
-    member = find_kept_member(folder, state)
-    files = SiteFiles(member.protocol_files, audit=Ledger(member.ledger))
-    for opened in list_open(files):
-        print(opened)
-    if not yes:
+    files = open_protocol(find_kept_member(folder, state))
+    opened = list_open(files, phase)
+    for one in opened:
+        print(one)
+    if opened and not yes:
         insist_on_consent("This site's part of them cannot be had again. Do you abort?")
     for ended in erase_open(files, wall_clock, phase):
         print(f"erased: {ended}")

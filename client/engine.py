@@ -19,6 +19,7 @@ from rich.progress import Progress
 
 from client.answers.explain import draw_attention
 from client.answers.flow_chart import summarise_flow
+from client.answers.known_models import ModelJudge, brings_model
 from client.answers.own_release import withhold_few
 from client.answers.samples import SiteSamples
 from client.answers.score_store import ScoreStore
@@ -47,6 +48,7 @@ from common.errors import (
     StorageError,
 )
 from common.hiding.rounds import validate_nobody
+from common.messages.endorsement import Endorsement
 from common.messages.groups import groups_of
 from common.messages.headers import LinkUsers, Operation, ReplyHeader, RequestHeader
 from common.messages.protocol import Reply, Request, decode_request, encode_reply
@@ -270,8 +272,41 @@ class SiteEngine:
             refuse_bare_sums(self.settings, self.folder, self.plan)
         if self.plan.hides_sums and operation in _SUMS:
             self._refuse_sum_in_clear(header)
-        if request.weights is not None and operation in _USES_OF_WEIGHTS and self._hidden is not None:
-            self._hidden.insist_known(header, request.weights)
+        if self._models is not None and brings_model(request):
+            return self._use_model(self._models.judge(request), request)
+        return self._compute_answer(request)
+
+    def _use_model(self, endorsement: Endorsement | None, request: Request) -> Reply:
+        """The answer to a model that came, with what the site says of it; it does not use one that it missed."""
+        if endorsement is not None and endorsement.missed:
+            return self._make_reply(endorsement=endorsement)
+        reply = self._compute_answer(request)
+        return replace(reply, header=reply.header.model_copy(update={"endorsement": endorsement}))
+
+    @cached_property
+    def _models(self) -> ModelJudge | None:
+        """What judges models that come; None where the plan hides no sum, and has no roster."""
+        if self.party is None or not self.plan.hides_sums:
+            return None
+        return ModelJudge(self.plan, self.settings.name, self.party, self._is_own)
+
+    def _is_own(self, request: Request) -> bool:
+        """Whether a model is what this site holds itself; False where it missed the end of the training.
+
+        Raises
+        ------
+        RheError
+            If it holds another.
+        """
+        if self.plan.arm(request.header.arm).kind == "local":
+            self.trainings.insist_own(request)
+            return True
+        if request.weights is None or self._hidden is None:
+            return True
+        return self._hidden.knows(request.header, request.weights)
+
+    def _compute_answer(self, request: Request) -> Reply:
+        header, operation = request.header, request.header.operation
         if operation in _TRAINING:
             return _TRAINING[operation](self.trainings, request)
         if operation in ANSWERS:
@@ -370,8 +405,6 @@ _TRAINING: dict[Operation, Callable[[SiteTrainings, Request], Reply]] = {
 }
 _SUMS = frozenset({*ANSWERS, Operation.TRAIN, Operation.VALIDATE, Operation.WEIGHT})
 """Operations whose answers are added over sites."""
-_USES_OF_WEIGHTS = frozenset({Operation.SCORE, Operation.EXPLAIN})
-"""Operations for which the coordinator may send weights that were trained before."""
 _OTHERS: dict[Operation, Callable[[SiteEngine, Request], Reply]] = {
     Operation.DESCRIBE: SiteEngine.describe,
     Operation.PREPARE: SiteEngine.prepare,

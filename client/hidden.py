@@ -11,11 +11,12 @@ from functools import cached_property
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from client.answers.next_model import ModelDeriver
 from client.membership.party import HidingParty, PlanPolicy
-from common.errors import PlanError, PolicyError, ProtocolError, RheError
+from common.errors import NotThePlanError, PlanError, ProtocolError, RheError
 from common.hiding.phases import HiddenPhase, name_training_phase, phase_of
-from common.hiding.rounds import hiding_of, share_of, to_hidden, train_nobody, variance_of
 from common.hiding.returned import ReturnedLots, comes_back
+from common.hiding.rounds import hiding_of, share_of, to_hidden, train_nobody, variance_of
 from common.hiding.vectors import Hiding
 from common.messages.groups import (
     SiteGroup,
@@ -31,7 +32,6 @@ from common.models.layout import Layout
 from common.plan.study import Arm, CnnModel, StudyPlan
 from common.secagg.site.endpoint import SiteMachine
 from common.secagg.site.files import AuditLog, SiteFiles
-from common.secagg.site.history import Trusted
 from common.secagg.site.rules import Computed, ComputedVector
 from common.secagg.site.transcript import ProvedSums
 from common.secagg.wire.forwarded import take_transcripts
@@ -41,9 +41,6 @@ from common.stats.contract import Summary, SummaryLayout
 from common.types import FlatWeights
 
 _log = logging.getLogger(__name__)
-
-_MOST_TRUSTED = 2
-"""Of one training: the last weights, which are validated, and the chosen ones, which are evaluated."""
 
 EngineAnswer = Callable[[Request, bool], Summary]
 """The engine's summary of a question; of no patients if the flag is false."""
@@ -160,48 +157,44 @@ class HiddenAnswers:
         """Refuse whatever is asked, once a sum was found false; raises as `SiteMachine.insist_sound`."""
         self._machine.insist_sound()
 
-    def insist_known(self, header: RequestHeader, weights: FlatWeights) -> None:
-        """Refuse weights that no round of their training gave.
-
-        A site cannot know the weights if it was missing when the last round was closed, or does not train in
-        this arm. It then takes two models of the training on trust, the last and the chosen, and no others:
-        this limits how much crafted weights could reveal through scores.
+    def knows(self, header: RequestHeader, weights: FlatWeights) -> bool:
+        """Whether a round of their training gave the weights; False if this site missed the training's end.
 
         Raises
         ------
-        PolicyError
-            If the coordinator wants other weights evaluated than the sites trained.
+        NotThePlanError
+            If the site knows the training, and no round of it gave these weights.
         """
         with self._machine.files.lock():
-            self._insist_known(header, weights)
+            return self._knows(header, weights)
 
-    def _insist_known(self, header: RequestHeader, weights: FlatWeights) -> None:
-        """Like `insist_known`, for a caller that already holds the lock.
+    def _knows(self, header: RequestHeader, weights: FlatWeights) -> bool:
+        """Like `knows`, for a caller that already holds the lock.
 
         Raises
         ------
-        PolicyError
-            If no round that the site knows gave the weights, and it may trust no more models.
+        NotThePlanError
+            If the site knows the training, and no round of it gave these weights.
         """
         arm = self.plan.arm(header.arm)
-        trains = arm.kind == "federated" and len(arm.sites) > 1 and self.site in arm.sites
-        digest = hashlib.sha256(np.ascontiguousarray(weights, dtype="<f4").tobytes()).hexdigest()
+        if len(arm.sites) == 1:
+            # No sum of several sites gave them, so the protocol knows nothing of them
+            return True
+        digest = hashlib.sha256(np.ascontiguousarray(weights, dtype="<f4").data).hexdigest()
         phase = name_training_phase(self.plan, self.plan.network(header.model), arm)
-        files = self._machine.files
-        trusted = files.history.list_trusted(phase)
-        if digest in trusted or (trains and digest in files.history.list_results()):
-            return
-        if (trains and not _has_missed(files, phase)) or len(trusted) == _MOST_TRUSTED:
-            raise PolicyError(
-                f"{header.operation} of {header.model}, {header.arm}: no round of training gave these weights"
-            )
-        _log.info("weights taken on trust phase=%s", phase)
-        files.record(Trusted(phase=phase, result=digest))
+        if digest in self._machine.files.history.list_results(phase):
+            return True
+        if _has_missed(self._machine.files, phase):
+            return False
+        raise NotThePlanError(
+            f"{header.operation} of {header.model}, {header.arm}: no round of training gave these weights"
+        )
 
     @cached_property
     def _machine(self) -> SiteMachine:
-        policy = PlanPolicy(self.plan, self.layout, self.initial)
-        return self.party.make_machine(policy, self._compute, self.audit)
+        policy = PlanPolicy(self.plan, self.layout, self.initial, self.site)
+        derive = ModelDeriver(self.plan, self.layout)
+        return self.party.make_machine(policy, self._compute, derive, self.audit)
 
     def _compute(self, request: RoundRequest, question: Iterate | None, payload: memoryview, /) -> Computed:
         phase = phase_of(self.plan, request.phase)
@@ -210,7 +203,7 @@ class HiddenAnswers:
         if question is None:
             raise ProtocolError("statistics are hidden in sessions")
         asked = decode_request(bytes(payload), self.coordinator)
-        if asked.weights is not None:
+        if asked.weights is not None and self._takes_part(asked.header):
             self._insist_known(asked.header, asked.weights)
         shared, own_summary = self._separate(asked, phase.sites)
         hiding = Hiding.of_question(asked.header, shared.layout())
@@ -243,10 +236,28 @@ class HiddenAnswers:
         number = find_hiding_set(self.plan, groups)
         if number is None or hiding_sets_of(self.plan)[number] != sites:
             raise ProtocolError(f"{asked.header.operation} is not hidden among {', '.join(sites)}")
-        taking_part = any(self.site in group.sites for group in groups) and not self._has_rested(asked.header)
+        taking_part = self._takes_part(asked.header)
         summary = self.answer(asked, taking_part)
         own = self.withhold(asked, select_own(groups, self.site, summary)) if taking_part else Summary()
         return select_shared(groups, self.site, summary), own
+
+    def _insist_known(self, header: RequestHeader, weights: FlatWeights) -> None:
+        """Refuse weights of which this site does not know that a round of their training gave them.
+
+        Raises
+        ------
+        NotThePlanError
+            If it does not.
+        """
+        if not self._knows(header, weights):
+            raise NotThePlanError(
+                f"{header.operation} of {header.model}, {header.arm}: its end was missed here"
+            )
+
+    def _takes_part(self, header: RequestHeader) -> bool:
+        """Whether the site's patients are in a sum; it adds zeros otherwise."""
+        groups = self._check_groups(header)
+        return any(self.site in group.sites for group in groups) and not self._has_rested(header)
 
     def _has_rested(self, header: RequestHeader) -> bool:
         """Whether the site is asked to judge the last round of a training in whose sum it was not.
@@ -269,8 +280,11 @@ class HiddenAnswers:
         return groups_of(self.plan, header.operation, header.stage, header.arm)
 
     def _compute_round(self, request: RoundRequest, phase: HiddenPhase, payload: memoryview) -> Computed:
-        weights = np.frombuffer(payload[: request.model_bytes], dtype="<f4")
-        asked = decode_request(bytes(payload[request.model_bytes :]), self.coordinator)
+        trains = phase.arm is not None and self.site in phase.arm.sites
+        # A site that adds zeros gets no model
+        model_bytes = request.model_bytes if trains else 0
+        weights = np.frombuffer(payload[:model_bytes], dtype="<f4")
+        asked = decode_request(bytes(payload[model_bytes:]), self.coordinator)
         header, model, arm = asked.header, phase.model, phase.arm
         self._check_groups(header)
         if model is None or arm is None:
@@ -282,7 +296,7 @@ class HiddenAnswers:
             )
         layout = self.layout(model)
         hiding = hiding_of(self.plan, layout)
-        if self.site not in arm.sites:
+        if not trains:
             return Computed(self._make_vectors(hiding, train_nobody(self.plan, layout), 1.0), patients=0)
         summary = self.answer(Request(header, weights.astype(np.float32, copy=False)), True)
         weight = int(summary.counts["patients"])
@@ -305,7 +319,7 @@ class HiddenAnswers:
 
 
 def _has_missed(files: SiteFiles, phase: str) -> bool:
-    """Whether the site took part in a training's last round and missed that it was closed."""
+    """Whether the site missed a training, or that the last round in which it took part was closed."""
     last = files.history.find_begun(phase)
     end = None if last is None else files.history.find_end(last.hdr)
-    return last is not None and (end is None or end.status != "opened")
+    return end is None or end.status != "opened"

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from common.errors import ExchangeError
+from common.hiding.next_weights import list_returned
 from common.hiding.phases import ROUND_AGE_S, SESSION_AGE_S, name_statistics_phase, name_training_phase
 from common.hiding.returned import find_receivers
-from common.hiding.next_weights import list_returned
 from common.hiding.rounds import hiding_of
 from common.hiding.vectors import Hiding
 from common.messages.groups import SiteGroup, find_hiding_set, hiding_sets_of
@@ -300,30 +300,29 @@ class HiddenRound:
         Where the round is kept until its new weights are safe.
     arm : Arm
         On whose patients the network trains: only its sites are told the sums.
-    weight : int
-        What the new weights divide the sum by; 0 if the sum itself says it.
     """
 
     server: ServerRound
     folder: Path
     arm: Arm
-    weight: int = 0
 
     @property
     def members(self) -> tuple[str, ...]:
         """Names of the sites whose vectors are in the opened sum, those that only added zeros included."""
         return self.server.members
 
-    def close(self, weights: FlatWeights) -> None:
+    def close(self, weights: FlatWeights, total: int) -> None:
         """Close the round with its new weights: the sites will evaluate and train no others.
 
         Parameters
         ----------
         weights : float32 vector
             The global model after the round.
+        total : int
+            What they divide the sum by; 0 if the sum itself says it.
         """
         if self.server.stage is Stage.OPENED:
-            self.server.close(hashlib.sha256(weights.astype("<f4").tobytes()).hexdigest(), self.weight)
+            self.server.close(hashlib.sha256(weights.astype("<f4").tobytes()).hexdigest(), total)
         _pending_close_of(self.folder.parent, self.arm).keep(self.server)
 
     def forget(self) -> None:

@@ -17,9 +17,9 @@ _REASONS = {
     "E_SMALL_N": "the site has too few patients for what was asked",
     "E_NOT_THE_PLAN": "the question does not follow from the plan and the study's sums -> see that all run "
     "the same version of rhe, then go on with --resume; the log of the site's engine says what it expected",
-    "E_SUM_PROOF": "the sum that the site was told is not what the sites signed: it stopped, keeps the message "
-    "as evidence, and its people are told in its engine's log -> stop the study, find out with the site and "
-    "the authority who altered it; only a waiver of the authority lets the site go on",
+    "E_SUM_PROOF": "the sum that the site was told is not what the sites sent: it stopped, keeps the message "
+    "as evidence, and the log of its engine says why -> stop the study, and find out with the site and the "
+    "authority who altered it; only a waiver of the authority lets the site go on",
     "E_POLICY": "the site's policy does not allow it -> agree with the site, then change plan or site.toml",
     "E_CONTEXT": "the site refused the message as malformed, forged or out of context",
     "E_STORAGE": "the site's disk is full or cannot be written",

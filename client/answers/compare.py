@@ -12,6 +12,7 @@ from client.answers.evaluate import (
     thresholds_of,
 )
 from client.answers.scoreboard import Scoreboard
+from client.answers.singling import refuse_singling_newton
 from common.errors import ProtocolError
 from common.messages.calibrations import (
     read_calibrated_cohorts,
@@ -35,6 +36,7 @@ from common.stats.delong import local_delong
 from common.stats.mcnemar import local_mcnemar
 from common.stats.newton import local_newton
 from common.stats.score_grid import ScoreGrid
+from common.stats.second_line import STEEP
 from common.types import Counts, Reals
 
 _CALLED = 0.5
@@ -73,6 +75,7 @@ def _calibrate(board: Scoreboard, index: int, parameters: Parameters) -> Summary
     problem, query = read_newton(select_calibrated(parameters, index), len(scorers))
     if problem.columns.shape[1] != 1:
         raise ProtocolError(f"a calibration is of one score, not of {problem.columns.shape[1]}")
+    refuse_singling_newton("a calibration", (matrix, board.labels), (problem, query), STEEP)
     return local_newton(matrix, board.labels, problem, query)
 
 

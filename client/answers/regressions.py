@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
+
 from client.answers.patient_arrays import labels_of, make_arm_matrix
 from client.answers.score_store import ScoreStore
 from client.answers.selection import select_alone
+from client.answers.singling import refuse_singling_out
 from client.cohort.cases import PreparedCase
 from client.cohort.parts import cases_of
 from client.membership.environment import read_versions
@@ -23,7 +26,7 @@ from common.cards.card import (
     training_centre_of,
 )
 from common.cards.card_file import load_card, save_card
-from common.cards.fitted import NOTHING_TO_FIT, explain_no_fit, fitted_of, predict_risks
+from common.cards.fitted import NOTHING_TO_FIT, explain_no_fit, fitted_of, predict_log_odds, predict_risks
 from common.errors import ModelError, ProtocolError
 from common.messages.headers import Fitted, LassoSelection
 from common.plan.design import Design, design_of
@@ -129,6 +132,8 @@ class SiteRegressions:
         ------
         ProtocolError
             If there is not one coefficient a column, and an intercept, or a covariate is unknown.
+        SmallNumberError
+            If the model was trained here, too, singles patients out and does not fit them.
         """
         if coefficients.shape != (1 + len(self.design.columns),):
             raise ProtocolError(
@@ -138,7 +143,31 @@ class SiteRegressions:
             columns = self.design.model(names).columns
         except ValueError as failure:
             raise ProtocolError(str(failure)) from None
+        self.refuse_singling_out("scores", lambda rows: predict_log_odds(coefficients, rows, columns))
         return predict_risks(coefficients, self.make_matrix(self.cases), columns)
+
+    def refuse_singling_out(self, name: str, predict: Callable[[Reals], Reals]) -> None:
+        """Refuse to score by a model of this site's patients, too, that the second line finds beyond bounds.
+
+        Patients on whom a model was not trained tell nothing: it need not fit them.
+
+        Parameters
+        ----------
+        name : str
+            Of what is asked.
+        predict : callable
+            The linear predictor of the rows of a design matrix, NaN for a patient without one.
+
+        Raises
+        ------
+        SmallNumberError
+            If it does.
+        """
+        if self.site not in self.plan.arm(self.arm).sites:
+            return
+        training = cases_of(self.cases, "training")
+        predictors = predict(self.make_matrix(training))[np.newaxis]
+        refuse_singling_out(name, predictors, labels_of(training), ~np.isnan(predictors))
 
     def find_predictors(self, model: TableModel) -> Predictors:
         """What stands for "independent" and "radiomics" in a model of this site's training patients alone."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from client.answers.agreement import select_read_again, stack_features
 from client.answers.patient_arrays import labels_of, make_feature_matrix
+from client.answers.singling import refuse_singling_out
 from client.cohort.cases import PreparedCase
 from common.cards.selected import explain_no_selection, summary_of
 from common.errors import ProtocolError
@@ -92,8 +93,19 @@ class FeatureSums:
         )
 
     def sum_path(self, scale: Scaling, kept: Counts, query: PathQuery) -> Summary:
-        """One round of the binomial LASSO on the kept features."""
-        return local_path(self.features[:, kept], self.labels, self.folds, _keep_columns(scale, kept), query)
+        """One round of the binomial LASSO on the kept features.
+
+        Raises
+        ------
+        SmallNumberError
+            If a fit singles patients out and does not fit them.
+        """
+        features, of_kept = self.features[:, kept], _keep_columns(scale, kept)
+        running = np.flatnonzero(query.running)
+        coefficients = query.coefficients[running]
+        predictors = coefficients[:, :1] + coefficients[:, 1:] @ of_kept.standardise(features).T
+        refuse_singling_out("a LASSO", predictors, self.labels, self.folds != running[:, np.newaxis])
+        return local_path(features, self.labels, self.folds, of_kept, query)
 
 
 def deal_complete(

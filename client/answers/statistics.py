@@ -38,6 +38,7 @@ from client.answers.selection import (
     read_chosen,
     read_folds,
 )
+from client.answers.singling import refuse_singling_newton
 from client.answers.svm_sums import SvmSums
 from client.cohort.cases import PreparedCase
 from client.cohort.parts import cases_of
@@ -200,8 +201,10 @@ class SiteAnalyses:
         """One round of Newton's method over the training patients."""
         problem, query = read_newton(parameters, len(self._design.columns))
         self._refuse_too_few(header, [tuple(row[row >= 0].tolist()) for row in problem.columns])
+        patients = self._make_matrix(header.arm), labels_of(self._training)
+        refuse_singling_newton("a regression", patients, (problem, query))
         self._releases.remember("training")
-        return local_newton(self._make_matrix(header.arm), labels_of(self._training), problem, query)
+        return local_newton(*patients, problem, query)
 
     def sum_magnitudes(self, header: RequestHeader, _: Parameters) -> Summary:
         """Sums of the training patients' radiomics features, from which all sites take public constants."""

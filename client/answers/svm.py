@@ -25,6 +25,7 @@ from common.cards.fourier_machine import (
     explain_no_machine,
     form_of,
     map_of,
+    predict_form,
     read_query,
     risks_of,
     scales_of,
@@ -103,13 +104,18 @@ class SiteSvms:
         ------
         ProtocolError
             If it is not one form of the plan's.
+        SmallNumberError
+            If the machine was trained here, too, singles patients out and does not fit them.
         """
         form = read_query(parameters, model, len(self.table.design.columns))
         if len(form.gammas) != 1:
             raise ProtocolError(f"{model.name}: {len(form.gammas)} forms came to score by, not one")
-        z = form.scales.standardise(self.table.make_matrix(self.table.cases))
-        features = form.coefficients.shape[1] - 1
-        return risks_of(form, z, map_of(self._plan, model, features, z.shape[1]))
+        features, columns = form.coefficients.shape[1] - 1, len(form.scales.columns)
+        fourier = map_of(self._plan, model, features, columns)
+        self.table.refuse_singling_out(
+            model.name, lambda rows: predict_form(form, form.scales.standardise(rows), fourier)
+        )
+        return risks_of(form, form.scales.standardise(self.table.make_matrix(self.table.cases)), fourier)
 
     def _fit(self, model: SvmModel, names: tuple[str, ...]) -> FittedSvm:
         if not names:

@@ -9,6 +9,7 @@ import numpy as np
 
 from client.answers.patient_arrays import labels_of
 from client.answers.selection import deal_complete, find_fold_members
+from client.answers.singling import refuse_singling_out
 from client.cohort.cases import PreparedCase
 from common.cards.fourier_machine import FEWEST_SVM_FOLDS, SvmQuery, map_of, read_query
 from common.errors import PlanError, ProtocolError
@@ -107,12 +108,9 @@ class SvmSums:
         log_likelihood = np.zeros(models)
         trains = self._deal(query) != query.left_out[:, np.newaxis]
         for gamma, rows in _group_by_gamma(query):
-            sums = local_ridge(
-                self._make_features(query, gamma),
-                self.labels[self.complete],
-                trains[rows],
-                query.coefficients[rows],
-            ).reals
+            features, coefficients = self._make_features(query, gamma), query.coefficients[rows]
+            self._refuse_singling_out(features, trains[rows], coefficients)
+            sums = local_ridge(features, self.labels[self.complete], trains[rows], coefficients).reals
             score[rows], information[rows] = sums["score"], sums["information"]
             log_likelihood[rows] = sums["log_likelihood"]
         return Summary(reals={"score": score, "information": information, "log_likelihood": log_likelihood})
@@ -124,9 +122,15 @@ class SvmSums:
         judged = self._deal(query) == query.left_out[:, np.newaxis]
         for gamma, rows in _group_by_gamma(query):
             features, labels = self._make_features(query, gamma), self.labels[self.complete]
+            # A model fits those whom it was trained on, not those whom it is judged by.
+            self._refuse_singling_out(features, ~judged[rows], query.coefficients[rows])
             sums = local_held_out(features, labels, judged[rows], query.coefficients[rows])
             log_likelihood[rows] = sums.reals["log_likelihood"]
         return Summary(reals={"log_likelihood": log_likelihood})
+
+    def _refuse_singling_out(self, features: Reals, trains: Flags, coefficients: Reals) -> None:
+        predictors = coefficients[:, :1] + coefficients[:, 1:] @ features.T
+        refuse_singling_out(self.model.name, predictors, self.labels[self.complete], trains)
 
     def _make_features(self, query: SvmQuery, gamma: float) -> Reals:
         """Random Fourier features of those whom the machine trains on, shape (patients, features)."""

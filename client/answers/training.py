@@ -11,6 +11,7 @@ import numpy as np
 from rich.progress import Progress
 
 from client.answers.model_store import ModelStore, StoredModel
+from client.answers.own_models import insist_trained_here
 from client.answers.regressions import SiteRegressions
 from client.answers.samples import TRAINING, VALIDATION, SiteSamples
 from client.answers.score_store import ScoreStore
@@ -191,6 +192,29 @@ class SiteTrainings:
         cases = self.patients.prepared.cases
         self._scores.keep(header.model, header.arm, cases, scores)
         return Reply(ReplyHeader(site=self.settings.name))
+
+    def insist_own(self, request: Request) -> None:
+        """Refuse a model that is not the one trained here alone, whose arm the request names.
+
+        Raises
+        ------
+        PolicyError
+            If the arm is not this site's own.
+        ProtocolError
+            If no such model was trained here.
+        NotThePlanError
+            If it is another.
+        """
+        header, model = request.header, self._find_model(request.header)
+        self._refuse_other_arm(header)
+        if isinstance(model, CnnModel):
+            insist_trained_here(request, self._read_stored(model.name), design_of(self.plan))
+        elif isinstance(model, LogisticModel):
+            held = self._open_regressions(header.arm).read_alone(model)
+            insist_trained_here(request, held, design_of(self.plan))
+        else:
+            machine = self._open_svms(header.arm).read_alone(model)
+            insist_trained_here(request, machine, design_of(self.plan))
 
     def load_network(self, request: Request) -> Trainer:
         """The network that a request is about: the weights that came, or the one that stays at this site."""

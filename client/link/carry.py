@@ -7,7 +7,6 @@ that is cut, a coordinator that is started anew and a gateway that is overloaded
 from __future__ import annotations
 
 import ctypes
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from common.runtime.log_lines import clean_text
 from common.runtime.processes import ShowLine
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 5.0
+_SPREAD = random.Random()  # noqa: S311 - no secret: when to try again
 _BUSY_POLL_S, _IDLE_POLL_S = 0.05, 1.0
 _ACTIVE_S = 60.0
 """For so long after a message the next is asked for at once; within as much again the pauses grow."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from client.link.connection import EngineLink
 from client.membership.membership import Membership
 from client.release.ledger import Ledger
-from common.errors import RheError
+from common.errors import RheError, SiteError
 from common.secagg.site.erasure import sweep
 from common.secagg.site.files import SiteFiles
 from common.secagg.site.rules import Clock, wall_clock
@@ -19,6 +19,19 @@ _log = logging.getLogger(__name__)
 
 PERIOD_S = 600.0
 """Seconds between two times that the engine tidies up."""
+
+
+def open_protocol(member: Membership) -> SiteFiles:
+    """What the site keeps of the protocol that hides sums, for its operator.
+
+    Raises
+    ------
+    SiteError
+        If it has kept nothing.
+    """
+    if not member.protocol_files.is_dir():
+        raise SiteError(f"{member.protocol_files}: no such folder -> this site has hidden no sum yet")
+    return SiteFiles(member.protocol_files, audit=Ledger(member.ledger))
 
 
 def sweep_site(member: Membership, ledger: Ledger, clock: Clock = wall_clock) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import PolicyError
+from common.hiding.next_weights import list_returned
 from common.hiding.phases import ROUND_AGE_S, SESSION_AGE_S, HiddenPhase, phase_of
 from common.hiding.rounds import hiding_of
 from common.models.layout import Layout
@@ -18,6 +19,7 @@ from common.secagg.site.history import History
 from common.secagg.site.rules import (
     Clock,
     Compute,
+    Derive,
     PhaseRules,
     Randomness,
     system_randomness,
@@ -65,7 +67,7 @@ class HidingParty:
         return hashlib.sha256(b"rhe/training-seeds\0" + private).hexdigest()
 
     def make_machine(
-        self, policy: PlanPolicy, compute: Compute, audit: AuditLog | None = None
+        self, policy: PlanPolicy, compute: Compute, derive: Derive, audit: AuditLog | None = None
     ) -> SiteMachine:
         """The site's side of the protocol; the approved roster is in force from now on.
 
@@ -74,6 +76,8 @@ class HidingParty:
         policy : PlanPolicy
         compute : callable
             The engine's computation.
+        derive : callable
+            The engine's part in making a round's sums the next model.
         audit : AuditLog, optional
             The site's own log; by default a file of the protocol's.
 
@@ -86,7 +90,16 @@ class HidingParty:
         with files.lock():
             if files.read_roster() != self.roster:
                 files.keep_roster(self.roster)
-        return SiteMachine(self.identity, self.authority, files, policy, compute, self.clock, self.randomness)
+        return SiteMachine(
+            self.identity,
+            self.authority,
+            files,
+            policy,
+            compute,
+            self.clock,
+            self.randomness,
+            derive=derive,
+        )
 
 
 @dataclass(frozen=True)
@@ -101,11 +114,14 @@ class PlanPolicy:
         Gives the layout of a network's weights.
     initial : callable
         Gives the weights with which a network starts; None if they come from elsewhere.
+    site : str
+        Name of the site.
     """
 
     plan: StudyPlan
     layout: Callable[[CnnModel], Layout]
     initial: Callable[[CnnModel, Arm], FlatWeights | None]
+    site: str
 
     def rules_of(self, phase: str) -> PhaseRules:
         """The rules of a phase.
@@ -119,14 +135,18 @@ class PlanPolicy:
         required = self._find_required(hidden)
         if hidden.model is None:
             return PhaseRules("session", rounds=_SESSIONS, max_age_s=SESSION_AGE_S, required=required)
+        layout = self.layout(hidden.model)
+        trains = hidden.arm is not None and self.site in hidden.arm.sites
         return PhaseRules(
             "round",
-            hiding_of(self.plan, self.layout(hidden.model)).vectors,
+            hiding_of(self.plan, layout).vectors,
             rounds=self.plan.federation.rounds,
             max_age_s=ROUND_AGE_S,
             largest_weight=None if privacy.weights == "equal" else privacy.largest_site,
             clip_fraction=privacy.clip_fraction,
             required=required,
+            returned=list_returned(self.plan, layout) if trains else (),
+            needs_model=trains,
         )
 
     def _find_required(self, hidden: HiddenPhase) -> frozenset[int]:
@@ -142,7 +162,7 @@ class PlanPolicy:
         return frozenset(self.plan.number_of(site) for site in needed)
 
     def check(self, request: RoundRequest, history: History) -> None:
-        """Refuse a model that is neither the plan's first nor the result of an earlier round.
+        """Refuse a model that is neither the plan's first nor what this site derived from the last round.
 
         Raises
         ------
@@ -150,12 +170,15 @@ class PlanPolicy:
             If it is another model.
         """
         hidden = phase_of(self.plan, request.phase)
-        if hidden.model is None or hidden.arm is None or request.model in history.list_results():
+        if hidden.model is None or hidden.arm is None or request.model == history.find_result(request.phase):
+            return
+        if self.site not in hidden.arm.sites:
+            # It adds zeros, whatever the model
             return
         initial = self.initial(hidden.model, hidden.arm)
         known = initial is None or hashlib.sha256(initial.tobytes()).hexdigest() == request.model
         if request.round != 1 or not known:
             raise PolicyError(
                 f"{hidden.model.name}, round {request.round}: the weights are neither the plan's first nor "
-                "what an earlier round gave"
+                "what the last round gave"
             )

@@ -1,4 +1,4 @@
-"""Where a site's folder and its state are, as a command names them: a mistyped path is told, it makes nothing."""
+"""Where a site's folder and state are, as a command names them; a mistyped path is told and makes nothing."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def find_kept_member(folder: Path, state: Path | None) -> Membership:
     member = find_member(folder, state)
     if not member.state.is_dir():
         raise SiteError(
-            f"{member.state}: no such folder -> has this site joined a study? If its state is elsewhere, name "
-            "it with --state"
+            f"{member.state}: no such folder -> has this site joined a study? If its state is elsewhere, "
+            "name it with --state"
         )
     if not (member.has_joined or member.ledger.is_dir() or member.protocol_files.is_dir()):
         raise SiteError(

@@ -70,9 +70,9 @@ class LedgerLine(Section):
 class LedgerHead(Section):
     """How far a ledger had come: whoever keeps it notices that lines were cut off, or the chain made anew."""
 
-    number: int = Field(default=0, ge=0)
+    number: int = Field(ge=0)
     """Number of the last line."""
-    digest: str = Field(default=START, pattern=r"^[0-9a-f]{64}$")
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
     """SHA-256 of the last line."""
 
     def __str__(self) -> str:
@@ -247,7 +247,7 @@ class Ledger:
             # A process may have died between the first line and the first head
             if self._departures > 1:
                 raise StorageError(f"{self.head_file}: is gone -> restore it from a backup") from None
-            return LedgerHead()
+            return LedgerHead(number=0, digest=START)
         except (OSError, ValidationError):
             raise StorageError(f"{self.head_file}: is damaged -> restore it from a backup") from None
 

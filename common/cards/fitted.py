@@ -80,7 +80,12 @@ def coefficients_of(fitted: Fitted, design: Design) -> Reals:
 
 
 def predict_risks(coefficients: Reals, matrix: Reals, columns: Sequence[int]) -> Reals:
-    """Predicted risks, shape (n,).
+    """Predicted risks, shape (n,): the logistic function of `predict_log_odds`."""
+    return np.asarray(expit(predict_log_odds(coefficients, matrix, columns)))
+
+
+def predict_log_odds(coefficients: Reals, matrix: Reals, columns: Sequence[int]) -> Reals:
+    """Predicted log odds, shape (n,).
 
     NaN for a patient without one of the covariates, or with a level that no training patient had: such a
     patient does not count as one of the reference level.
@@ -96,8 +101,8 @@ def predict_risks(coefficients: Reals, matrix: Reals, columns: Sequence[int]) ->
     """
     values, effects = matrix[:, list(columns)], coefficients[1:][list(columns)]
     known = ~np.isnan(effects)
-    risks = expit(coefficients[0] + values[:, known] @ effects[known])
-    return np.where((values[:, ~known] != 0).any(axis=1), np.nan, risks)
+    log_odds = coefficients[0] + values[:, known] @ effects[known]
+    return np.where((values[:, ~known] != 0).any(axis=1), np.nan, log_odds)
 
 
 def covariates_of(fitted: Fitted) -> tuple[str, ...]:

@@ -211,8 +211,13 @@ def risks_of(form: SvmQuery, z: Reals, fourier: FourierMap) -> Reals:
     z : float array, shape (n, columns)
         Standardised by the form's scales.
     """
+    return np.asarray(expit(predict_form(form, z, fourier)))
+
+
+def predict_form(form: SvmQuery, z: Reals, fourier: FourierMap) -> Reals:
+    """Values of a single linear form, shape (n,), the log odds of `risks_of`; parameters as there."""
     features = fourier.features(z, float(form.gammas[0]))
-    return np.asarray(expit(form.coefficients[0, 0] + features @ form.coefficients[0, 1:]))
+    return np.asarray(form.coefficients[0, 0] + features @ form.coefficients[0, 1:])
 
 
 def explain_no_machine(status: Status) -> FittedSvm:

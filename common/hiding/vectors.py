@@ -163,7 +163,7 @@ class Hiding:
 
     @classmethod
     def of_question(cls, header: RequestHeader, layout: SummaryLayout) -> Hiding:
-        """How the answers to a question on statistics are hidden; their arrays begin with a group's number."""
+        """How the answers to a question on statistics are hidden; arrays' names begin with their group."""
         operation = header.operation
         return cls(layout, {}, precision_of(operation), partial(steers, operation, header.stage))
 

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field
 
+from common.messages.endorsement import Endorsement
 from common.runtime.settings_file import NAME_PATTERN, Section
 from common.stats.contract import SummaryLayout
 from common.stats.estimate import OK, Status, StatusKind
@@ -83,6 +84,8 @@ class RequestHeader(Section):
     """Name of the procedure of the study's program to which the question belongs; empty if it is of none."""
     step: int = Field(default=0, ge=0)
     """Number of the step in its procedure, from 1; 0 where the question is of no procedure."""
+    endorsements: tuple[Endorsement, ...] = ()
+    """With a model to score or explain with: what the sites that know it say of it."""
     has_weights: bool = False
     """Whether the message carries the global model's weights."""
     parameters: tuple[str, ...] = ()
@@ -357,6 +360,10 @@ class ReplyHeader(Section):
     """The site that answers."""
     code: str = Field(default=CODE_OK, pattern=r"^[A-Z][A-Z0-9_]{0,40}$")
     """"OK", or the code of the error whose text stays at the site."""
+    request: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    """SHA-256 of the request that it answers; empty in messages that only the hiding protocol reads."""
+    endorsement: Endorsement | None = None
+    """With an answer to SCORE or EXPLAIN: what the site says of the model that came."""
     layout: SummaryLayout = ()
     """Layout of a hidden summary: names and shapes, no numbers."""
     facts: SiteFacts | None = None

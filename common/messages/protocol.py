@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 
 from common.errors import ProtocolError
 from common.messages.headers import ReplyHeader, RequestHeader
+from common.messages.signed_reply import take_body
 from common.messages.used_fields import refuse_unused_fields
 from common.runtime.settings_file import Section
 from common.runtime.tensor_file import Pieces, cut_tensor_file
@@ -153,14 +154,14 @@ def encode_reply(reply: Reply) -> bytes:
 
 
 def decode_reply(body: bytes) -> Reply:
-    """The reply in these bytes.
+    """The reply in these bytes; a signature before them is not verified here (`is_reply_signed_by`).
 
     Raises
     ------
     ProtocolError
         If they are malformed.
     """
-    header, arrays = _unpack(body, ReplyHeader)
+    header, arrays = _unpack(take_body(body), ReplyHeader)
     kinds = {"counts": np.int64, "reals": np.float64, "updates": np.float32, "pictures": np.uint8}
     by_kind: dict[str, dict[str, NDArray[np.generic]]] = {kind: {} for kind in kinds}
     weights = arrays.pop(_WEIGHTS, None)

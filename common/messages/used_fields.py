@@ -1,4 +1,4 @@
-"""Which fields of a request each question uses; any other must be empty, so that no field says what nobody reads."""
+"""Which fields of a request each question uses; any other is empty: what nobody reads could say anything."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from common.errors import ProtocolError
 from common.messages.headers import Operation, RequestHeader
 
-_FIELDS = ("model", "arm", "round", "stage", "regressions", "has_weights", "parameters")
+_FIELDS = ("model", "arm", "round", "stage", "regressions", "has_weights", "parameters", "endorsements")
 _WORDS = {"has_weights": "weights"}
 
 OF_GUARDS: Mapping[str, tuple[str, ...]] = {
@@ -41,13 +41,16 @@ OF_OPERATIONS: Mapping[Operation, tuple[str, ...]] = {
     Operation.VALIDATE: ("model", "arm", "round", "has_weights"),
     Operation.TRAIN_LOCAL: ("model", "arm", "has_weights"),
     Operation.RELEASE: ("model", "arm"),
-    Operation.SCORE: ("model", "arm", "round", "stage", "regressions", "has_weights", "parameters"),
+    Operation.SCORE: (
+        *("model", "arm", "round", "stage", "regressions"),
+        *("has_weights", "parameters", "endorsements"),
+    ),
     Operation.GRID: ("parameters",),
     Operation.EVALUATE: ("stage", "parameters"),
     Operation.CALIBRATE: ("parameters",),
     Operation.COMPARE: ("parameters",),
     Operation.WEIGHT: ("arm",),
-    Operation.EXPLAIN: ("model", "arm", "round", "has_weights"),
+    Operation.EXPLAIN: ("model", "arm", "round", "has_weights", "endorsements"),
 }
 """What every other question uses."""
 
@@ -74,9 +77,7 @@ def refuse_unused_fields(header: RequestHeader) -> None:
         unused += ["has_weights"]
     if unused:
         named = ", ".join(_WORDS.get(name, name) for name in unused)
-        raise ProtocolError(
-            f"{header.operation} {header.stage}: the request has {named}, which it does not use"
-        )
+        raise ProtocolError(f"{header.operation}: the request has {named}, which it does not use")
 
 
 def _find_used(header: RequestHeader) -> tuple[str, ...]:

@@ -365,3 +365,31 @@ def evaluate_likelihood(problem: Problem, answer: Summary, asked: Flags) -> tupl
             score[regular] += np.einsum("mrst,mst->mr", answer.reals["third"][regular], inverse)
         value[regular] += np.linalg.slogdet(information[regular]).logabsdet / 2
     return value, score, information
+
+
+def find_largest_shift(matrix: Reals, labels: Flags, first: NewtonQuestion, second: NewtonQuestion) -> float:
+    """By how much a linear predictor of a patient differs between two questions about the same models.
+
+    Parameters
+    ----------
+    matrix : float array, shape (n, columns)
+        NaN where missing; each model uses the patients who have all of its columns.
+    labels : bool array, shape (n,)
+    first, second : (Problem, Query)
+        Of the same columns; each standardises by its own constants.
+
+    Returns
+    -------
+    float
+        Over the patients and the active models; 0 without any.
+    """
+    asked = np.flatnonzero(first[1].active)
+    largest = 0.0
+    designs = (iterate_designs(matrix, labels, problem, asked) for problem, _ in (first, second))
+    for blocks in zip(*designs, strict=True):
+        predictors = [
+            np.matmul(query.coefficients[asked][:, np.newaxis], x)
+            for (x, _), (_, query) in zip(blocks, (first, second), strict=True)
+        ]
+        largest = max(largest, float(np.abs(predictors[0] - predictors[1]).max(initial=0.0)))
+    return largest

@@ -61,13 +61,12 @@ class Sharpness:
     effective: float
     disorder: float
 
-    @property
-    def singles_out(self) -> bool:
-        """Whether the question rests on few of its patients."""
-        return self.spread > STEEP or (self.spread > GENTLE and self.effective < POINTED)
+    def singles_out(self, gentle: float = GENTLE) -> bool:
+        """Whether the question rests on few of its patients; `gentle` is that of `find_beyond`."""
+        return self.spread > STEEP or (self.spread > gentle and self.effective < POINTED)
 
 
-def find_beyond(predictors: Reals, labels: Flags, members: Flags) -> Flags:
+def find_beyond(predictors: Reals, labels: Flags, members: Flags, gentle: float = GENTLE) -> Flags:
     """Which models' questions lie beyond the bounds, shape (models,).
 
     A question does that singles patients out whose outcomes it does not order, or is not finite.
@@ -80,25 +79,28 @@ def find_beyond(predictors: Reals, labels: Flags, members: Flags) -> Flags:
         True for the outcome.
     members : bool array, shape (models, n)
         Patients over whom each model's sums are taken.
+    gentle : float
+        Spread of the linear predictor up to which an effective sample of any size is ordinary. A calibration
+        begins with the scores as they are: `STEEP`, as scores that are all but certain may be wrong.
     """
     return np.array(
         [
-            is_beyond(row[chosen], labels[chosen])
+            is_beyond(row[chosen], labels[chosen], gentle)
             for row, chosen in zip(predictors, members, strict=True)
         ],
         dtype=np.bool_,
     )
 
 
-def is_beyond(predictor: Reals, labels: Flags) -> bool:
-    """Whether one model's question lies beyond the bounds; parameters as in `measure_sharpness`."""
+def is_beyond(predictor: Reals, labels: Flags, gentle: float = GENTLE) -> bool:
+    """Whether the question about one model lies beyond the bounds; parameters as in `find_beyond`."""
     if not np.isfinite(predictor).all():
         return True
     # Spread first: all else is needed of steep models only.
-    if predictor.size < 2 * FEWEST or float(predictor.std()) <= GENTLE:
+    if predictor.size < 2 * FEWEST or float(predictor.std()) <= gentle:
         return False
     sharpness = measure_sharpness(predictor, labels)
-    return sharpness.singles_out and sharpness.disorder > DISORDER
+    return sharpness.singles_out(gentle) and sharpness.disorder > DISORDER
 
 
 def measure_sharpness(predictor: Reals, labels: Flags) -> Sharpness:

@@ -1,9 +1,9 @@
 """Adaptive optimisers of the global weights, on the pseudo-gradient (Reddi et al. 2021).
 
-The coordinator takes each step, and every site that trains takes it, too, to check the next weights. So it is
-made of single additions, products, quotients and roots in float32, which every processor rounds alike; torch's
-own optimisers fuse some of them where the processor can. The formulas are torch's: Adam with the moments as it
-interpolates them, Adagrad without decay.
+The coordinator takes each step, and every site that trains takes it, too, to check the next weights. So it
+is made of single sums, products, quotients and roots in float32, which every processor rounds alike; torch's
+own optimisers fuse some of them where the processor can. The formulas are torch's: Adam with the moments as
+it interpolates them, Adagrad without decay.
 
 References
 ----------

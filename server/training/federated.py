@@ -146,7 +146,9 @@ class FederatedTraining:
             state = self._aggregate(state, sums, stepper, answered)
             if hidden is not None:
                 # Before the checkpoint: a resumed study asks for the same round and reads it from the disk
-                hidden.close(state.weights)
+                # Where the weight is of each round, the sum that comes back says it
+                told = 0 if plan.privacy.weights == "per-round" else int(sums.counts["patients"])
+                hidden.close(state.weights, told)
             self._save(state, stepper)
             if hidden is not None:
                 hidden.forget()
@@ -168,10 +170,7 @@ class FederatedTraining:
         question = exchange.sign_question(Operation.TRAIN, None, None, **context)
         training = self.model, arm, self.layout
         opened, hidden = exchange.hidden.train(training, number, state.weights, question)
-        total = self._ask_weight()
-        # Where the weight is of each round, the sum that comes back says it
-        told = 0 if plan.privacy.weights == "per-round" else total
-        return from_hidden(plan, self.layout, opened, total), replace(hidden, weight=told)
+        return from_hidden(plan, self.layout, opened, self._ask_weight()), hidden
 
     def _ask_weight(self) -> int:
         """Total weight of all the arm's sites, summed once, before a site can be missing from a round."""

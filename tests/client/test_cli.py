@@ -104,8 +104,8 @@ def test_a_site_that_the_plan_does_not_have_cannot_join(tmp_path, invitation):
 def test_approval_shows_what_leaves_and_is_asked_for(site, invitation):
     rhe("init", site, "--invitation", invitation)
     refused = rhe("approve", site, answer="n\n")
-    assert refused.returncode == 17
-    assert "you answered no -> nothing was changed" in refused.stderr
+    assert refused.returncode == 25
+    assert refused.stderr == "rhe-client: you answered no -> nothing was changed  [E_DECLINED]\n"
     assert not (site / ".rhe" / "approval.json").exists()
     for words in ("scores counted in 1000 bins", "What never leaves", "CT images", "With: b"):
         assert words in refused.stdout

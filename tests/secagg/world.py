@@ -186,9 +186,7 @@ def computed_by(
         factor = 1 + len(bytes(payload))
         parts = (
             ComputedVector(COUNTS, values["patients"], returns=site in returns.get(COUNTS.name, ())),
-            ComputedVector(
-                REALS, factor * values["moments"], returns=site in returns.get(REALS.name, ())
-            ),
+            ComputedVector(REALS, factor * values["moments"], returns=site in returns.get(REALS.name, ())),
         )
         return Computed(parts, note=f"of {len(bytes(payload))}")
 

@@ -14,7 +14,6 @@ from typing import TypeAlias
 
 from common.errors import ProtocolError, ResumeError
 from common.secagg.coordinator.gathering import Coordinator
-from common.secagg.crypto.rings import Vector
 from common.secagg.site.files import keep_file
 from common.secagg.wire.forwarded import SignedIteration, Transcript, TranscriptIndex, write_index
 from common.secagg.wire.frames import MessageFrame, MessageKind, sha256
@@ -147,7 +146,6 @@ class StepToForward:
 def join_answers(
     session: tuple[str, str, int],
     answers: Mapping[int, MemberAnswer],
-    vectors: Sequence[Vector],
     returns: Mapping[int, tuple[int, ...]],
 ) -> StepToForward | None:
     """A step as it is passed on; None if no sum comes back to anybody.
@@ -158,8 +156,6 @@ def join_answers(
         Phase, SHA-256 of M1's header, and number of the iteration.
     answers : mapping of int to MemberAnswer
         By the member's number.
-    vectors : sequence of Vector
-        The layout's.
     returns : mapping of int to tuple of int
         Numbers of the sites to which each vector's sum comes back, by its position; others come back to none.
     """
@@ -199,7 +195,7 @@ def read_step(path: Path) -> StepToForward | None:
     ------
     ResumeError
         If it is damaged.
-    """
+    """  # noqa: DOC501 - `_damage_error` is one
     try:
         body, _, words = path.read_bytes().partition(b"\n")
         kept = read_header(body, _LONGEST, KeptIterations)

@@ -150,7 +150,7 @@ class ServerSession(Asking):
         return None
 
     def open(self) -> Sums:
-        """The sums over the set; they are on the disk when this returns, and what comes back to the sites, too.
+        """The sums over the set; they, and what comes back to the sites, are on the disk when this returns.
 
         Raises
         ------
@@ -174,7 +174,7 @@ class ServerSession(Asking):
         """Keep what comes back to the sites; what they got of the step before is needed no more."""
         step = len(self._record.steps)
         session = (self._record.request.phase, self._assembly.hdr, step)
-        forwarded = join_answers(session, self._answers, self._total.vectors, self._find_returned())
+        forwarded = join_answers(session, self._answers, self._find_returned())
         if forwarded is not None:
             keep_step(name_step(self._folder, step), forwarded)
         drop_step(name_step(self._folder, step - 1))

@@ -130,7 +130,7 @@ def derive_wrap_key(secret: bytes, salt: bytes, info: bytes) -> bytes:
 
 
 def derive_tag_mask_key(secret: bytes, salt: bytes, info: bytes) -> bytes:
-    """The key, 32 bytes, of the mask of two members on one vector's tag; parameters as in `derive_pair_key`."""
+    """The key, 32 bytes, of two members' mask on one vector's tag; parameters as in `derive_pair_key`."""
     return _derive_key(secret, salt, b"SA1/tag-mask" + info)
 
 

@@ -285,7 +285,7 @@ class SiteMachine:
         party.audit("ERASE", None, reason=close.status, phase=close.phase, hdr=close.hdr)
 
     def _erase_closed(self, party: Party, close: Close, number: int) -> None:
-        """Erase what the round or session with this number kept, but not the model that the next starts from."""
+        """Erase what the round or session kept, but not the model from which the next round starts."""
         ended = self.files.history.find_end(close.hdr)
         goes_on = number < party.policy.rules_of(close.phase).rounds
         is_needed = ended is not None and ended.proved and goes_on

@@ -53,6 +53,11 @@ class OpenFolder:
         until = datetime.fromtimestamp(asked.deadline, UTC)
         return f"{asked.phase}: {asked.mode} {asked.round}, until {until:%Y-%m-%d %H:%M} UTC"
 
+    @property
+    def phase(self) -> str:
+        """Name of the phase; empty if it is unknown."""
+        return "" if self.request is None else self.request.phase
+
     def why_expired(self, now: int) -> str:
         """Why it has to be erased at this Unix time, in seconds; empty if it has not."""
         if not self.has_state:
@@ -62,9 +67,10 @@ class OpenFolder:
         return "deadline" if self.request.deadline < now else ""
 
 
-def list_open(files: SiteFiles) -> list[OpenFolder]:
-    """What every phase has on the disk, be it damaged, or older than the witness."""
-    return [_look_into(path) for path in files.list_folders()]
+def list_open(files: SiteFiles, phase: str | None = None) -> list[OpenFolder]:
+    """What a phase, by default every one, has on the disk, be it damaged, or older than the witness."""
+    folders = [_look_into(path) for path in files.list_folders()]
+    return [folder for folder in folders if phase is None or folder.phase == phase]
 
 
 def sweep(files: SiteFiles, clock: Clock) -> int:
@@ -94,7 +100,7 @@ def sweep_locked(files: SiteFiles, clock: Clock) -> int:
     return len(expired)
 
 
-def abort(files: SiteFiles, clock: Clock, phase: str | None = None) -> list[OpenFolder]:
+def erase_open(files: SiteFiles, clock: Clock, phase: str | None = None) -> list[OpenFolder]:
     """What was open and is erased now, at the wish of the site's operator.
 
     The coordinator is told E_ABORTED when it next asks about it.
@@ -114,20 +120,15 @@ def abort(files: SiteFiles, clock: Clock, phase: str | None = None) -> list[Open
         as `SiteFiles.lock`.
     """
     with files.lock():
-        folders = [folder for folder in list_open(files) if phase is None or _is_of(folder, phase)]
+        folders = list_open(files, phase)
         if not folders:
             raise SecAggError(f"nothing is open{f' in phase {phase}' if phase else ''}", code="E_NO_STATE")
         for folder in folders:
-            if folder.request is not None:
-                name = folder.request.phase
-                files.record(Ended(phase=name, hdr=folder.hdr, status="aborted", result=NO_DIGEST))
+            if folder.phase:
+                files.record(Ended(phase=folder.phase, hdr=folder.hdr, status="aborted", result=NO_DIGEST))
         _erase(files, clock, [(folder, "aborted") for folder in folders])
         forget_keys()
         return folders
-
-
-def _is_of(folder: OpenFolder, phase: str) -> bool:
-    return folder.request is not None and folder.request.phase == phase
 
 
 def _look_into(path: Path) -> OpenFolder:

@@ -193,14 +193,23 @@ class History:
         """The number of releases in this phase."""
         return sum(entry.phase == phase for entry in self._releases)
 
-    def list_results(self) -> frozenset[str]:
-        """SHA-256 of whatever the site itself derived from proved sums, such as the next global model."""
-        return frozenset(entry.result for entry in self._ended.values() if entry.proved)
+    def list_results(self, phase: str) -> frozenset[str]:
+        """SHA-256 of what the site itself derived from this phase's proved sums, such as global models."""
+        return frozenset(entry.result for entry in self._list_proved(phase))
+
+    def find_result(self, phase: str) -> str | None:
+        """SHA-256 of what the site derived from this phase's last proved sum; None before the first."""
+        proved = self._list_proved(phase)
+        return proved[-1].result if proved else None
 
     def find_weight(self, phase: str) -> int | None:
         """The total weight by which the phase's first proved sum was divided; None before it."""
-        proved = (entry for entry in self._ended.values() if entry.phase == phase and entry.proved)
-        return next((entry.weight for entry in proved), None)
+        proved = self._list_proved(phase)
+        return proved[0].weight if proved else None
+
+    def _list_proved(self, phase: str) -> list[Ended]:
+        """The ends of this phase's rounds whose results the site derived, in order."""
+        return [entry for entry in self._ended.values() if entry.phase == phase and entry.proved]
 
     def list_trusted(self, phase: str) -> frozenset[str]:
         """SHA-256 of the models accepted as the phase's results although the site had missed their rounds."""

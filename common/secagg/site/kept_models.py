@@ -1,7 +1,7 @@
 """The model that a training's sites share, at one of them, from round to round.
 
-Each member derives the next model itself from the proved sum and the model before, so it keeps one, with what a
-server's optimiser remembers. The files lie beside the phases' folders: a model outlives its round.
+Each member derives the next model itself from the proved sum and the model before, so it keeps one, with what
+a server's optimiser remembers. The files lie beside the phases' folders: a model outlives its round.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class KeptModels:
         return self._write(fill)
 
     def find(self, digest: str, size: int, appendix: Bytes = b"") -> memoryview | None:
-        """The model, with other bytes behind it: read-only, where it lies on the disk. None if it is not kept.
+        """The model, with other bytes behind it: read-only, where it lies on the disk; None if not kept.
 
         Parameters
         ----------

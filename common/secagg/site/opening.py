@@ -131,8 +131,8 @@ def _find_payload(party: Party, request: RoundRequest, rules: PhaseRules, frame:
     Raises
     ------
     SecAggError
-        E_INPUT_HASH if they are not those that were signed; E_NO_MODEL if the message leaves the model out, and
-        the site does not have it.
+        E_INPUT_HASH if they are not those that were signed; E_NO_MODEL if the message leaves the model out,
+        and the site does not have it.
     """
     split = request.model_bytes
     model, configuration = frame.payload[:split], frame.payload[split:]

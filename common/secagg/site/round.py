@@ -160,8 +160,8 @@ def _tag_vectors(party: Party, request: RevealRequest, state: RoundState) -> Rou
     Raises
     ------
     SecAggError
-        E_CONTEXT if the lowest member has not hidden the key for every other; E_STATE_CORRUPT if a kept vector
-        was altered.
+        E_CONTEXT if the lowest member has not hidden the key for every other; E_STATE_CORRUPT if a kept
+        vector was altered.
     """
     pairing, context = pair_up(party.site, bytes.fromhex(state.private), state.joins), _make_context(state)
     lowest = min(state.members)

@@ -37,6 +37,8 @@ from common.secagg.wire.payload import (
 )
 from common.types import Counts, Reals
 
+_NO_PROOF = "a transcript does not prove its sum"
+
 
 @dataclass(frozen=True)
 class ProvedSums:
@@ -89,7 +91,7 @@ class _Own:
 
 
 def prove_sums(party: Party, frame: MessageFrame) -> ProvedSums | None:
-    """The sums that a transcript proves; None if the site has gone on since, and has no words of its own left.
+    """The sums that a transcript proves; None if the site has gone on since: its own words are erased.
 
     Raises
     ------
@@ -128,7 +130,7 @@ def _find_state(party: Party, header: Transcript) -> SessionState | None:
         return state if state.asked.roster == party.roster.digest else None
     released = party.files.history.find_release(header.hdr, header.step)
     if released is None or released.phase != header.phase:
-        raise _proof_error("it is of a step that this site never answered")
+        raise SecAggError(f"{_NO_PROOF}: it is of a step that this site never answered", code="E_SUM_PROOF")
     return None
 
 
@@ -149,10 +151,14 @@ def _check_index(party: Party, state: SessionState, own: Iteration, index: Trans
         E_SUM_PROOF.
     """
     if index.vectors != state.returned:
-        raise _proof_error("it has other vectors than come back to this site")
+        raise SecAggError(
+            f"{_NO_PROOF}: it has other vectors than come back to this site", code="E_SUM_PROOF"
+        )
     others = tuple(site for site in state.members if site != party.site)
     if tuple(signed.iteration.site for signed in index.iterations) != others:
-        raise _proof_error("it is not of every other member of the set, once")
+        raise SecAggError(
+            f"{_NO_PROOF}: it is not of every other member of the set, once", code="E_SUM_PROOF"
+        )
     for signed in index.iterations:
         _check_iteration(party, own, signed)
 
@@ -160,10 +166,13 @@ def _check_index(party: Party, state: SessionState, own: Iteration, index: Trans
 def _check_iteration(party: Party, own: Iteration, signed: SignedIteration) -> None:
     theirs = signed.iteration
     if (theirs.hdr, theirs.set, theirs.step) != (own.hdr, own.set, own.step):
-        raise _proof_error(f"what site {theirs.site} signed is of another session, set or step")
+        raise SecAggError(
+            f"{_NO_PROOF}: what site {theirs.site} signed is of another session, set or step",
+            code="E_SUM_PROOF",
+        )
     public = party.roster.find_key(theirs.site)
     if public is None or not signed.is_signed_by(public):
-        raise _proof_error(f"site {theirs.site} did not sign its iteration")
+        raise SecAggError(f"{_NO_PROOF}: site {theirs.site} did not sign its iteration", code="E_SUM_PROOF")
 
 
 def _add_words(
@@ -184,7 +193,7 @@ def _add_words(
     ]
     size = count_payload_bytes(vectors)
     if len(content) != size * len(index.iterations):
-        raise _proof_error("it has more or fewer words than its vectors")
+        raise SecAggError(f"{_NO_PROOF}: it has more or fewer words than its vectors", code="E_SUM_PROOF")
     for number, signed in enumerate(index.iterations):
         theirs = content[number * size : (number + 1) * size]
         _check_words(own, signed, index.vectors, cut_rooms(vectors, theirs))
@@ -198,10 +207,14 @@ def _check_words(
 ) -> None:
     site, parts = signed.iteration.site, signed.parts
     if len(parts) != len(own.vectors) or signed.iteration.payload != digest_iteration(own.layout, parts):
-        raise _proof_error(f"the digests of site {site} are not what it signed")
+        raise SecAggError(
+            f"{_NO_PROOF}: the digests of site {site} are not what it signed", code="E_SUM_PROOF"
+        )
     for place, room in zip(places, rooms, strict=True):
         if sha256(room) != parts[place]:
-            raise _proof_error(f"words of site {site} are not those that it signed")
+            raise SecAggError(
+                f"{_NO_PROOF}: words of site {site} are not those that it signed", code="E_SUM_PROOF"
+            )
 
 
 @contextmanager
@@ -216,12 +229,8 @@ def _refuse_malformed() -> Iterator[None]:
     try:
         yield
     except ProtocolError as failure:
-        raise _proof_error(str(failure)) from None
+        raise SecAggError(f"{_NO_PROOF}: {failure}", code="E_SUM_PROOF") from None
     except SecAggError as failure:
         if failure.code == "E_SUM_PROOF":
             raise
-        raise _proof_error(str(failure)) from None
-
-
-def _proof_error(why: str) -> SecAggError:
-    return SecAggError(f"a transcript does not prove its sum: {why}", code="E_SUM_PROOF")
+        raise SecAggError(f"{_NO_PROOF}: {failure}", code="E_SUM_PROOF") from None

@@ -292,7 +292,7 @@ class Iteration(CanonicalDocument):
     layout_bytes: Natural
     """Length of the payload's first part, the layout, in bytes."""
     payload: Digest
-    """SHA-256 of the payload's parts (`digest_iteration`): some can be shown and checked without the others."""
+    """SHA-256 of the payload's parts (`digest_iteration`): some can be shown without the others."""
 
 
 class ProtocolRefusal(CanonicalDocument):

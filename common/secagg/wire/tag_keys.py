@@ -1,16 +1,17 @@
 """The key that the members of a set share and the coordinator does not know, and what is made with it.
 
-The member with the lowest number draws the key anew for each attempt of each round. It hides the key for every
-other member under the secret that both derive from the session keys of their JOINs, and signs all of that in the
-header of its contribution (M4). The request to reveal (M5) has every contribution's header anyway, so the key
-costs no message; a member finds it there, tags its vectors, and sends the masked tags with its seed (M6).
+The member with the lowest number draws the key anew for each attempt of each round. It hides the key for
+every other member under the secret that both derive from the session keys of their JOINs, and signs all of
+that in the header of its contribution (M4). The request to reveal (M5) has every contribution's header
+anyway, so the key costs no message; a member finds it there, tags its vectors, and sends the masked tags
+with its seed (M6).
 
-Why the coordinator neither knows nor chooses it: it would need the private half of a session key, or a JOIN or
-contribution of its own making, but both are signed under the roster, and a JOIN names the round's header, which
-names the roster's digest. Each hidden key is the key plus (exclusive or) 32 bytes of HKDF that serve this pair,
-round, attempt and set alone: a one-time pad. It can neither move a hidden key to another attempt, set or round
-(the header says which), nor give two members different ones (a site signs one contribution an attempt).
-A tag key serves one sum: of an attempt whose sum is not opened nobody ever makes a tag.
+Why the coordinator neither knows nor chooses it: it would need the private half of a session key, or a JOIN
+or contribution of its own making, but both are signed under the roster, and a JOIN names the round's header,
+which names the roster's digest. Each hidden key is the key plus (exclusive or) 32 bytes of HKDF that serve
+this pair, round, attempt and set alone: a one-time pad. It can neither move a hidden key to another attempt,
+set or round (the header says which), nor give two members different ones (a site signs one contribution an
+attempt). A tag key serves one sum: of an attempt whose sum is not opened nobody ever makes a tag.
 """
 
 from __future__ import annotations

@@ -116,12 +116,12 @@ def test_who_hides_among_zeros_is_never_summed_with_zeros_alone():
     """Two of five train: a set of one of them and three that add zeros would show its update."""
     plan = plan_of(FIVE, NETWORK, two_site_ack=False)
     layout = Layout.of(build(plan.networks[0].network(plan.preprocessing)))
-    rules = PlanPolicy(plan, lambda _: layout, lambda *_: None)
+    rules = PlanPolicy(plan, lambda _: layout, lambda *_: None, "a")
 
     assert rules.rules_of("training:0:0").required == {1, 2}
     assert rules.rules_of("statistics:0").required == {1, 2, 3, 4, 5}
     together = plan_of(dict.fromkeys("abcde", "train"), NETWORK, two_site_ack=False)
-    everybody = PlanPolicy(together, lambda _: layout, lambda *_: None)
+    everybody = PlanPolicy(together, lambda _: layout, lambda *_: None, "a")
     assert everybody.rules_of("training:0:0").required == frozenset()
 
 

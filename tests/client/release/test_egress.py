@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import re
 
 import numpy as np
@@ -13,8 +14,9 @@ from rich.progress import Progress
 from sites.tables import Habits, table_only_hospital
 
 from client.engine import open_engine
-from client.release.audit import make_audit_tables
+from client.release.audit import describe_lines, make_audit_tables
 from client.release.ledger import Departure, Ledger
+from client.release.refusal_counts import RefusalCounts
 from common.errors import ProtocolError
 from common.messages.headers import Operation, RequestHeader
 from common.messages.protocol import Request, decode_reply, encode_request
@@ -83,9 +85,9 @@ def test_refusals_without_end_fill_neither_ledger_nor_log(engine, caplog, monkey
     assert [(one.code, one.times) for one in told] == [
         ("E_CONTEXT", 1), ("E_PLAN", 1), ("E_CONTEXT", 30), ("OK", 1)
     ]  # fmt: skip
-    console = Console(file=io.StringIO(), width=200)
+    console = Console(file=io.StringIO())
     console.print(*make_audit_tables(engine.ledger.read_lines()))
-    assert re.search(r"E_CONTEXT\W+31\b", console.file.getvalue())
+    assert re.search(r"unreadable +refusal +31 ", console.file.getvalue())
 
 
 def test_a_masked_question_that_nobody_signed_does_not_reach_the_protocol(engine):
@@ -138,12 +140,144 @@ def test_an_auditor_reads_what_left_in_one_table_a_study(tmp_path):
     ledger.record(Departure(plan_hash="a" * 64, numbers=7, **line | {"phase": "release", "what": "model"}))
     ledger.record(Departure(plan_hash="b" * 64, numbers=0, **line | {"what": "refusal"}, code="E_SMALL_N"))
 
-    console = Console(width=200, record=True, file=io.StringIO())
-    for table in make_audit_tables(ledger.read_lines()):
-        console.print(table)
-    text = console.export_text()
+    text = print_audit(ledger.read_lines())
 
     assert text.count("Plan ") == 2
-    assert re.search(r"train .*model update.* 3 .* 3,000 .* 3.1 MB .*nothing but the sum with b, c", text)
-    assert re.search(r"release .*model .* 1 .* 7 .*shown as this hospital's own", text)
-    assert re.search(r"refusal E_SMALL_N .* 0 .*no number left", text)
+    assert re.search(r"train +model update +1-3 +3 +3,000 +3.1 MB +sum 1", text)
+    assert "sum 1: masked; nothing but the sum can be read, with b, c" in text
+    assert re.search(r"release +model +1 +7 +1.0 MB +own", text)
+    assert "own: shown as this hospital's own" in text
+    assert re.search(r"train +refusal +1 +0 +1.0 MB +\n +E_SMALL_N", text)
+
+
+def print_audit(lines, plan=None):
+    console = Console(width=200, record=True, file=io.StringIO())
+    for table in make_audit_tables(lines, plan):
+        console.print(table)
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= 80
+    return text
+
+
+HIDDEN = PLAN.model_copy(
+    update={
+        "privacy": PLAN.privacy.model_copy(update={"secure": True}),
+        "models": StudyPlan.model_validate(
+            {
+                "name": "A",
+                "seed": 1,
+                "two_site_ack": True,
+                "sites": [{"name": "a", "role": "train"}, {"name": "b", "role": "train"}],
+                "models": [{"name": "a-net", "family": "resnet10-narrow"}],
+            }
+        ).models,
+    }
+)
+
+
+def test_a_masked_training_is_one_row_with_the_name_of_its_model_and_its_rounds(tmp_path):
+    ledger = Ledger(tmp_path / "ledger")
+    line = {"phase": "training:0:0", "size": 100, "hidden": True, "summed_with": ("b",), "digest": "0" * 64}
+    for number in (1, 2, 4):
+        for event, what, numbers in (("JOIN", "protocol", 0), ("CONTRIBUTION", "model update", 50)):
+            ledger.append({"event": event, "phase": "training:0:0", "round": number})
+            departure = Departure(plan_hash=HIDDEN.digest(), what=what, numbers=numbers, **line)
+            ledger.record(departure)
+
+    text = print_audit(ledger.read_log(), HIDDEN)
+
+    assert re.search(
+        r"training a-net +model +1-4 \(-1\) +3 +150 +300 bytes +sum 1 +\n +federated +update", text
+    )
+    assert re.search(r"training a-net +protocol +1-4 \(-1\) +3 +0 +300 bytes", text)
+
+
+def test_each_line_in_words(tmp_path):
+    ledger = Ledger(tmp_path / "ledger")
+    ledger.append({"event": "ERASE", "phase": "statistics:0", "round": 2, "reason": "deadline"})
+    line = {"plan_hash": "a" * 64, "phase": "evaluate", "subject": "m", "digest": "d" * 64, "size": 2000}
+    ledger.record(Departure(what="statistics", numbers=1200, hidden=True, summed_with=("b",), **line))
+    ledger.record(Departure(what="refusal", numbers=0, code="E_SMALL_N", times=3, **line))
+
+    first, second, third = describe_lines(ledger.read_log())
+
+    assert re.fullmatch(r"1 [-0-9]+ [:0-9]+ protocol: ERASE statistics:0 2 deadline", first)
+    assert re.fullmatch(
+        r"2 [-0-9]+ [:0-9]+ evaluate m: statistics, 1,200 numbers, 2,000 bytes, nothing but the sum can be read, "
+        rf"with b, sha256 {'d' * 64}",
+        second,
+    )
+    assert "evaluate m: refusal E_SMALL_N (3 times), 0 numbers, 2,000 bytes, no number left, sha256" in third
+
+
+def test_the_same_answer_without_a_number_again_and_again_is_counted(monkeypatch):
+    now, counts = [1000.0], RefusalCounts()
+    monkeypatch.setattr("common.runtime.repeat_counts.time.monotonic", lambda: now[0])
+    described = Departure(
+        plan_hash="", phase="describe", what="description", numbers=0, size=9, digest="0" * 64
+    )
+    other = described.model_copy(update={"digest": "1" * 64})
+    numbers = described.model_copy(update={"numbers": 3, "what": "statistics"})
+
+    assert counts.merge(described) == described
+    assert {counts.merge(described) for _ in range(20)} == {None}
+    assert counts.merge(other) == other
+    assert [counts.merge(numbers) for _ in range(3)] == [numbers] * 3
+    now[0] += 3600.0
+    assert counts.merge(described).times == 21
+
+
+def damage_a_line(ledger):
+    first, *rest = ledger.path.read_bytes().splitlines(keepends=True)
+    ledger.path.write_bytes(b"".join([first.replace(b'"size":', b'"size":1'), *rest]))
+
+
+DAMAGES = {
+    "its first line altered": damage_a_line,
+    "its last line cut off": lambda ledger: ledger.path.write_bytes(
+        b"".join(ledger.path.read_bytes().splitlines(keepends=True)[:-1])
+    ),
+    "deleted": lambda ledger: (ledger.path.unlink(), ledger.folder.rmdir()),
+    "emptied": lambda ledger: ledger.path.write_bytes(b""),
+    "its head altered": lambda ledger: ledger.head_file.write_bytes(b"{}"),
+}
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["running", "restarted"])
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_of_a_damaged_ledger_nothing_leaves_not_even_why_a_question_is_refused(engine, damage, restarted):
+    ask(engine, Operation.PREPARE)
+    ask(engine, Operation.GUARD, stage="cohort")
+    ask(engine, Operation.GUARD, stage="cohort", plan_hash="0" * 64)
+    damage(engine.ledger)
+    if restarted:
+        engine = open_engine(engine.folder, PLAN, KEY.public_key(), engine.state, Progress(disable=True))
+
+    answers = [
+        ask(engine, Operation.GUARD, stage="cohort"),
+        ask(engine, Operation.GUARD, stage="cohort", plan_hash="0" * 64),
+        ask(engine, Operation.DESCRIBE),
+        engine.handle(b"junk"),
+        engine.handle(pack(MessageKind.ITERATE, b"{}", KEY)),
+    ]
+
+    assert {decode_reply(answer).header.code for answer in answers} == {"E_STORAGE"}
+    assert not any(decode_reply(answer).summary.layout() for answer in answers)
+
+
+def test_a_line_that_cannot_be_written_takes_its_answer_and_its_reason_along(engine, monkeypatch):
+    """The ledger was whole when the question came, and the disk is full when it is answered."""
+    ask(engine, Operation.PREPARE)
+    write = os.write
+
+    def fail(handle, text):
+        if b"previous" in bytes(text):
+            raise OSError(28, "No space left on device")
+        return write(handle, text)
+
+    monkeypatch.setattr("common.runtime.chained_file.os.write", fail)
+
+    for fields in ({}, {"plan_hash": "0" * 64}):
+        reply = decode_reply(ask(engine, Operation.GUARD, stage="cohort", **fields))
+        assert reply.header.code == "E_STORAGE"
+        assert not reply.summary.layout()

@@ -27,7 +27,9 @@ SHARED = Summary(
 
 
 def hiding_of(operation=Operation.EVALUATE, summary=SHARED):
-    return Hiding.of_question(RequestHeader(operation=operation, plan_hash="0" * 64, site=""), summary.layout())
+    return Hiding.of_question(
+        RequestHeader(operation=operation, plan_hash="0" * 64, site=""), summary.layout()
+    )
 
 
 def summed(hiding, summary):
@@ -96,7 +98,9 @@ def test_nothing_comes_back_of_a_question_that_steers_nothing():
     assert not any(find_receivers(GROUPS, vector.name) for vector in hiding.vectors)
 
 
-@pytest.mark.parametrize("name", ["patients", "counts 9eb737fe235fb06e", "updates weights", "a b 0 else", "x 9 steering"])
+@pytest.mark.parametrize(
+    "name", ["patients", "counts 9eb737fe235fb06e", "updates weights", "a b 0 else", "x 9 steering"]
+)
 def test_other_vectors_come_back_to_nobody(name):
     assert find_receivers(GROUPS, name) == frozenset()
 

@@ -103,6 +103,7 @@ def test_an_altered_reply_is_read_or_refused_but_never_crashes(data):
 # Public parameters
 
 
+ASKED = HEADER.model_copy(update={"operation": Operation.SCORE})
 PARAMETERS = {
     "asked": np.array([[True, False], [False, True]]),
     "columns": np.array([[0, -1], [1, 2]]),
@@ -119,7 +120,7 @@ def signed(header, arrays):
 
 
 def test_parameters_arrive_as_they_were_sent_and_are_announced():
-    request = Request(HEADER, None, PARAMETERS)
+    request = Request(ASKED, None, PARAMETERS)
 
     received = decode_request(encode_request(request, KEY), KEY.public_key())
 
@@ -131,7 +132,7 @@ def test_parameters_arrive_as_they_were_sent_and_are_announced():
 
 
 def test_other_software_that_keeps_to_the_format_is_understood():
-    header = HEADER.model_copy(update={"parameters": ("x",)})
+    header = ASKED.model_copy(update={"parameters": ("x",)})
 
     received = decode_request(signed(header, {"parameters/x": np.ones(2)}), KEY.public_key())
 
@@ -150,7 +151,7 @@ def test_other_software_that_keeps_to_the_format_is_understood():
     ],
 )
 def test_arrays_that_the_header_does_not_announce_are_refused_though_signed(announced, arrays):
-    header = HEADER.model_copy(update={"parameters": announced})
+    header = ASKED.model_copy(update={"parameters": announced})
 
     with pytest.raises(ProtocolError, match="does not announce"):
         decode_request(signed(header, arrays), KEY.public_key())
@@ -169,7 +170,7 @@ def test_arrays_that_the_header_does_not_announce_are_refused_though_signed(anno
     ids=lambda array: f"{array.dtype}-{array[-1]}",
 )
 def test_parameters_that_are_not_finite_or_of_another_type_are_refused(array):
-    message = encode_request(Request(HEADER, None, {"x": array}), KEY)
+    message = encode_request(Request(ASKED, None, {"x": array}), KEY)
 
     with pytest.raises(ProtocolError, match="finite float64, int64 or bool, not"):
         decode_request(message, KEY.public_key())
@@ -177,7 +178,7 @@ def test_parameters_that_are_not_finite_or_of_another_type_are_refused(array):
 
 @given(st.data())
 def test_any_altered_byte_of_the_parameters_is_refused(data):
-    message = bytearray(encode_request(Request(HEADER, None, PARAMETERS), KEY))
+    message = bytearray(encode_request(Request(ASKED, None, PARAMETERS), KEY))
     arrays = sum(array.nbytes for array in PARAMETERS.values())
     message[-data.draw(st.integers(1, arrays))] ^= data.draw(st.integers(1, 255))
 

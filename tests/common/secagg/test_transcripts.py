@@ -205,9 +205,7 @@ def test_attack_42_iteration_of_another_step(world):
     run_step(server, world.exchange, b"gamma")
     second = read_step(name_step(world.session_folder(), 2))
 
-    message = forge(
-        world, second, index=index_of(world, first), words=bytes(words_of(world, first)), step=2
-    )
+    message = forge(world, second, index=index_of(world, first), words=bytes(words_of(world, first)), step=2)
 
     assert refuse(world, message) == "what site 2 signed is of another session, set or step"
 
@@ -218,9 +216,7 @@ def test_attack_42_iteration_of_another_session(world):
     finish(server, world.exchange)
     _, second = opened(world, b"gamma", number=2)
 
-    message = forge(
-        world, second, index=index_of(world, first), words=bytes(words_of(world, first)), step=1
-    )
+    message = forge(world, second, index=index_of(world, first), words=bytes(words_of(world, first)), step=1)
 
     assert refuse(world, message) == "what site 2 signed is of another session, set or step"
 
@@ -305,7 +301,8 @@ def test_attack_45_a_colluding_site_changes_nothing_but_its_own_answer(world):
     lie = SignedIteration(iteration=changed, signature=signature, parts=parts)
 
     (proved,) = prove(
-        world, forge(world, step, words=bytes(words), index=index.model_copy(update={"iterations": (lie, three)}))
+        world,
+        forge(world, step, words=bytes(words), index=index.model_copy(update={"iterations": (lie, three)})),
     )
 
     honest = sum(values_of(member)["patients"] for member in EVERYBODY)
@@ -335,7 +332,7 @@ def forwarded(world, answers, hdr):
         rooms = cut_rooms(vectors, frame.payload[header.layout_bytes :])
         parts = [sha256(room) for room in rooms]
         members[site] = MemberAnswer.of((header, frame), parts, rooms, (0, 1))
-    return join_answers((SESSIONS, hdr, 1), members, vectors, {0: EVERYBODY, 1: (1, 2)})
+    return join_answers((SESSIONS, hdr, 1), members, {0: EVERYBODY, 1: (1, 2)})
 
 
 def test_a_transcript_that_cannot_be_read_is_no_proof(world):

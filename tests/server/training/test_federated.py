@@ -104,7 +104,7 @@ class OpenRound:
     def __init__(self, members):
         self.members = members
 
-    def close(self, _weights):
+    def close(self, _weights, _total):
         pass
 
     def forget(self):

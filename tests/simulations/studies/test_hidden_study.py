@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
 from math import prod
+from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from sites.tables import Habits, table_only_hospital
 from sites.wires import NETWORK, Wire, final
 from studies.raw_rows import compare_with_raw_rows, open_rows
 
+from client.hidden import HiddenAnswers
 from client.membership import environment
 from client.membership.party import HidingParty
 from client.predict.request import PredictRequest, make_risk_table, predict_patients, write_csv
@@ -26,11 +30,13 @@ from common.messages.protocol import Request, decode_reply, encode_request
 from common.models.checkpoint import load
 from common.models.layout import TRAINED
 from common.plan.study import StudyPlan
+from common.secagg.coordinator.forwarding import StepToForward
 from common.secagg.site.endpoint import approve_waiver
 from common.secagg.site.files import SiteFiles
 from common.secagg.wire.frames import MessageKind, unpack
 from common.secagg.wire.roster import Pin, Waiver, sign_waiver
 from common.training.loop import score
+from server.hidden import HiddenSums
 from server.results.file import load_results
 from server.training.federated import FederatedTraining
 from simulations.backends.in_process import open_engines
@@ -64,9 +70,31 @@ def tables(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def hidden(tables, tmp_path_factory):
+def told():
+    """What the sites learnt of opened sums, (site, step), and what the coordinator opened, by the request."""
+    return SimpleNamespace(learnt=[], opened={})
+
+
+@pytest.fixture(scope="module")
+def hidden(tables, tmp_path_factory, told):
     wire = Wire(StudyPlan.model_validate(TABLE), tables, tmp_path_factory.mktemp("hidden"))
-    return wire, wire.study()
+    open_sums, open_transcripts = HiddenSums.gather, HiddenAnswers.open_transcripts
+
+    def gather(self, groups, question):
+        sums = open_sums(self, groups, question)
+        several = {group.sites for group in groups if not group.alone}
+        told.opened[hashlib.sha256(question).hexdigest()] = {sites: sums[sites] for sites in several}
+        return sums
+
+    def learn(self, message):
+        self.learn = lambda step: told.learnt.append((self.site, step))
+        return open_transcripts(self, message)
+
+    with (
+        mock.patch.object(HiddenSums, "gather", gather),
+        mock.patch.object(HiddenAnswers, "open_transcripts", learn),
+    ):
+        return wire, wire.study()
 
 
 def numbers(value, path=""):
@@ -94,6 +122,50 @@ def test_results_are_those_of_sums_in_the_clear(hidden, tables, tmp_path):
     assert len(one) > 500
     assert one == pytest.approx(other, rel=1e-9, abs=1e-11)
     assert bare.run.plan.hides_sums is False
+
+
+@pytest.mark.usefixtures("hidden")
+def test_each_site_adds_the_sums_that_steer_of_its_groups_and_no_others(told):
+    """Bit for bit those that the coordinator opened; and every question with such a sum is learnt of."""
+    known = {name: set() for name in ROLES}
+    for site, step in told.learnt:
+        known[site].add(step.request)
+        for sites, summary in step.sums.items():
+            opened = told.opened[step.request][sites]
+            assert site in sites
+            assert summary.layout()
+            assert set(summary.layout()) <= set(opened.layout())
+            for name, array in [*summary.counts.items(), *summary.reals.items()]:
+                assert array.tobytes() == {**opened.counts, **opened.reals}[name].tobytes()
+
+    assert len(known["a"]) > 15
+    assert known["a"] == known["b"]
+    # An external hospital is in the sums of the evaluation alone
+    assert known["c"] < known["a"]
+    assert known["c"]
+
+
+def test_a_coordinator_that_forges_a_sum_is_stopped_at_the_next_question(tables, tmp_path):
+    """It alters one number that a hospital sent to the others, and signs what it tells."""
+    wire = Wire(StudyPlan.model_validate(TABLE), tables, tmp_path)
+    cut = StepToForward._cut
+
+    def forge(self, member, vector):
+        words = bytearray(cut(self, member, vector))
+        words[0] ^= 1
+        return words
+
+    with (
+        mock.patch.object(StepToForward, "_cut", forge),
+        pytest.raises(ExchangeError, match=r"failed with E_SUM_PROOF: the sum that the site was told"),
+    ):
+        wire.study()
+
+    # Nor does it answer anything to the same coordinator turned honest
+    with pytest.raises(ExchangeError, match="E_SUM_PROOF"):
+        wire.study()
+    folder = wire.run.out / "sites"
+    assert list(folder.rglob("evidence.*"))
 
 
 def test_every_printed_number_is_that_of_the_raw_rows(hidden, tables):

@@ -10,7 +10,7 @@ from common.secagg.coordinator.drive import finish, run_round
 from common.secagg.coordinator.gathering import SiteRefusedError
 from common.secagg.coordinator.round import ServerRound
 from common.secagg.site.endpoint import SiteMachine
-from common.secagg.site.erasure import abort, sweep
+from common.secagg.site.erasure import erase_open, sweep
 from common.secagg.site.files import SiteFiles
 from common.secagg.site.rules import SimulatedRandomness, system_randomness
 from common.secagg.wire.frames import MessageKind, pack, unpack
@@ -45,19 +45,19 @@ def test_higher_round_that_fails_does_not_leave_the_old_one(world):
 
 def test_operator_aborts_and_the_round_does_not_come_back(world):
     attack = Attacker(world).join()
-    abort(world.files(1), world.clock, ROUNDS)
+    erase_open(world.files(1), world.clock, ROUNDS)
 
     assert not open_folders(world)
     assert code_of(attack.send(1, attack.m1())) == "E_ABORTED"
     assert code_of(attack.contribute(asked=[1])[1]) == "E_ABORTED"
     with pytest.raises(SecAggError) as refused:
-        abort(world.files(1), world.clock, ROUNDS)
+        erase_open(world.files(1), world.clock, ROUNDS)
     assert refused.value.code == "E_NO_STATE"
 
 
 def test_coordinator_may_close_what_the_operator_aborted(world):
     attack = Attacker(world).join()
-    abort(world.files(1), world.clock, ROUNDS)
+    erase_open(world.files(1), world.clock, ROUNDS)
     close = Close(hdr=attack.hdr, phase=ROUNDS, status="lost", result="0" * 64)
 
     assert code_of(attack.send(1, attack.message(MessageKind.CLOSE, close))) == "OK"

@@ -100,7 +100,10 @@ def test_history_is_what_the_ledger_says():
     waived = Waived(waiver="2" * 64, kind="snapshot", phase="any", absent=(), definition="cd" * 32)
     history.notice(entry(Begun(phase="p", round=4, hdr=digest)))
     history.notice(entry(release))
-    history.notice(entry(Ended(phase="p", hdr=digest, status="opened", result="3" * 64)))
+    history.notice(
+        entry(Ended(phase="p", hdr=digest, status="opened", result="3" * 64, proved=True, weight=9))
+    )
+    history.notice(entry(Ended(phase="p", hdr="9" * 64, status="opened", result="4" * 64)))
     history.notice(entry(Burned()))
 
     assert history.find_begun("p").round == 4
@@ -108,7 +111,9 @@ def test_history_is_what_the_ledger_says():
     assert history.list_sets("p") == (6,)
     assert history.list_sets("q") == ()
     assert history.count_releases("p") == 1
-    assert history.list_results() == {"3" * 64}
+    assert history.list_results("p") == {history.find_result("p")} == {"3" * 64}
+    assert history.list_results("q") == frozenset()
+    assert (history.find_weight("p"), history.find_weight("q")) == (9, None)
     assert history.list_model_sets("v", "0" * 64) == {6}
     assert history.find_input_release("p", "v", "1" * 64) == release
     assert history.find_definition_release("cd" * 32) == release

@@ -1,0 +1,115 @@
+"""Which models a site scores with: what it holds itself, or what all who know the model have signed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from client.membership.party import HidingParty
+from common.errors import NotThePlanError
+from common.messages.endorsement import Endorsement, ModelStatement, digest_content
+from common.messages.headers import Operation
+from common.messages.protocol import Request
+from common.plan.study import Arm, StudyPlan
+from common.secagg.wire.roster import Roster, read_roster
+
+IsOwn = Callable[[Request], bool]
+"""Whether a model that came is what the site holds itself; False where it cannot know it, because it missed the
+end of the training. Raises where the site holds another."""
+
+_USES = frozenset({Operation.SCORE, Operation.EXPLAIN})
+"""Questions with which a model may come that was made before."""
+
+
+def brings_model(request: Request) -> bool:
+    """Whether a model came with the question that other sites know, or this one knows itself."""
+    has_content = request.weights is not None or bool(request.parameters)
+    return request.header.operation in _USES and has_content
+
+
+@dataclass(frozen=True)
+class ModelJudge:
+    """Judges the models that one site is asked to use.
+
+    Attributes
+    ----------
+    plan : StudyPlan
+        As the site approved it.
+    site : str
+        Its name.
+    party : HidingParty
+        Its key and the roster.
+    is_own : callable
+        Whether a model of an arm of this site is what it holds itself.
+    """
+
+    plan: StudyPlan
+    site: str
+    party: HidingParty
+    is_own: IsOwn
+
+    def judge(self, request: Request) -> Endorsement | None:
+        """What the site says of a model that came: that it is its own, or that it missed it.
+
+        Returns
+        -------
+        Endorsement or None
+            None where the others have signed it, and this site can say nothing.
+
+        Raises
+        ------
+        NotThePlanError
+            If the model is not what this site holds, or one who knows it has not signed it.
+        PlanError
+            If the plan has no such arm.
+        """
+        header = request.header
+        arm = self.plan.arm(header.arm)
+        content = digest_content(request.weights, request.parameters, header.regressions, header.round)
+        statement = ModelStatement(
+            plan=self.plan.digest(),
+            roster=self._roster.digest,
+            model=header.model,
+            arm=header.arm,
+            content=content,
+        )
+        is_of_arm = self.site in arm.sites
+        if is_of_arm and self.is_own(request):
+            return statement.sign(self.party.identity.key, self.site)
+        if is_of_arm and not header.endorsements:
+            return statement.sign(self.party.identity.key, self.site, missed=True)
+        self._insist_signed(arm, statement, header.endorsements)
+        return None
+
+    @cached_property
+    def _roster(self) -> Roster:
+        return read_roster(self.party.roster, self.party.authority)
+
+    def _insist_signed(
+        self, arm: Arm, statement: ModelStatement, endorsements: tuple[Endorsement, ...]
+    ) -> None:
+        """Refuse a model that not every other site of its arm has signed.
+
+        Those who missed the end of the training say so; as many as a sum must have know it.
+
+        Raises
+        ------
+        NotThePlanError
+            If one has not, or too many missed it.
+        """
+        said = {
+            endorsement.site: endorsement
+            for endorsement in endorsements
+            if statement.is_signed_in(endorsement, self._find_key(endorsement.site))
+        }
+        silent = [site for site in arm.sites if site not in said and site != self.site]
+        about = f"{statement.model}, {statement.arm}"
+        if silent:
+            raise NotThePlanError(f"{about}: {', '.join(silent)} did not sign this model")
+        knowing = [site for site in arm.sites if site in said and not said[site].missed]
+        if len(knowing) < min(self._roster.minimum, len(arm.sites)):
+            raise NotThePlanError(f"{about}: only {', '.join(knowing) or 'nobody'} knows this model")
+
+    def _find_key(self, site: str) -> bytes:
+        return bytes.fromhex(self._roster.find_by_name(site).key)

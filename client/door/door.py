@@ -1,0 +1,108 @@
+"""The one door of a site: a question is answered only if it follows from the plan as far as the study is."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from client.door.comparison import MeasureShift
+from client.door.follower import AskedStep, Follower, GroupSummaries
+from client.door.record import DoorRecord
+from common.errors import NotThePlanError
+from common.messages.protocol import Request
+from common.plan.study import StudyPlan
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Door:
+    """Admits what the approved plan's program asks next, and what was admitted before.
+
+    Attributes
+    ----------
+    plan : StudyPlan
+        As the site approved it.
+    site : str
+        Its name.
+    folder : Path
+        Where it keeps what was asked and learnt.
+    measure : callable
+        How far a linear predictor of the site's patients moves between two sets of coefficients.
+    """
+
+    plan: StudyPlan
+    site: str
+    folder: Path
+    measure: MeasureShift
+    _follower: Follower | None = field(default=None, repr=False)
+    _admitted: dict[str, bool] = field(default_factory=dict, repr=False)
+    _last: str = ""
+
+    def admit(self, request: Request, digest: str) -> bool:
+        """Whether this site's patients are in the answer to a question, which is kept before it is answered.
+
+        Parameters
+        ----------
+        request : Request
+            With a verified signature.
+        digest : str
+            SHA-256 of its bytes. The same bytes may be asked again.
+
+        Raises
+        ------
+        NotThePlanError
+            If the question does not follow from the plan and what is known of the sums so far.
+        StorageError
+            If what was asked before cannot be read, or this cannot be written.
+        """
+        follower = self._open()
+        if digest in self._admitted:
+            return self._admitted[digest]
+        step = AskedStep(request.header, request.parameters)
+        try:
+            is_member = follower.follow(step)
+            self._record.keep(digest, step)
+        except BaseException:
+            # It may have gone on: the next question is judged from what is on the disk
+            self._follower = None
+            raise
+        self._admitted[digest], self._last = is_member, digest
+        return is_member
+
+    def learn(self, digest: str, sums: GroupSummaries) -> None:
+        """Keep sums of a question that was admitted: the site's own, or proved ones.
+
+        Raises
+        ------
+        NotThePlanError
+            If the question was not admitted.
+        StorageError
+            If they cannot be written.
+        """
+        follower = self._open()
+        if digest not in self._admitted:
+            raise NotThePlanError(f"the sum of a question came that was not admitted: {digest[:12]}")
+        if not sums:
+            return
+        self._record.learn(digest, sums)
+        if digest == self._last:
+            follower.learn(sums)
+
+    @property
+    def _record(self) -> DoorRecord:
+        return DoorRecord(self.folder)
+
+    def _open(self) -> Follower:
+        """The follower, run again over what is on the disk if this process has not followed yet."""
+        if self._follower is not None:
+            return self._follower
+        follower, self._admitted, self._last = Follower(self.plan, self.site, self.measure), {}, ""
+        for digest, step, sums in self._record.read():
+            self._admitted[digest] = follower.follow(step)
+            follower.learn(sums)
+            self._last = digest
+        _log.info("door steps=%d", len(self._admitted))
+        self._follower = follower
+        return follower

@@ -1,0 +1,99 @@
+"""What the plan's program admits: every honest question, in its order, and no altered one."""
+
+import numpy as np
+import pytest
+from sites.exchange import analyses_of
+from sites.followed import FollowedExchange
+from sites.patients import a_case
+from sites.plans import SCALE, plan_of
+
+from common.plan.matrix import scorers_of
+from common.plan.models import SvmModel
+from common.program.fits import fit_regression, fit_support_vectors
+from common.program.names import SCREENING, name_fit, name_selection
+from common.program.regressions import screen_candidates
+from common.program.selections import find_predictors
+from server.phases.cohort import describe_cohorts
+from server.phases.comparison import compare_models
+from server.phases.evaluation import evaluate_models
+from server.procedures import carry_out
+
+CLINICAL = {"kind": "logistic", "name": "Clinical", "covariates": ["independent", "age"]}
+MACHINE = {
+    "kind": "svm",
+    "name": "Machine",
+    "covariates": ["age", "inr"],
+    "c_grid": [0.1, 10.0],
+    "gamma_grid": [0.03, 0.3],
+    "folds": 3,
+    "fourier_features": 6,
+}
+ROLES = {"a": "train", "b": "train", "c": "external"}
+
+
+def make_cases(seed, patients=150):
+    random = np.random.default_rng(seed)
+    cases = []
+    for number in range(patients):
+        age, inr = float(random.normal(60, 10)), 1 + 0.2 * float(random.random())
+        grows = bool(random.random() < 1 / (1 + np.exp(-(0.1 * (age - 60)))))
+        cases.append(
+            a_case(
+                f"P{number:03d}",
+                grows=grows,
+                part=("train", "validation", "test")[number % 3],
+                scores={"vendor": float(random.integers(0, 13) + 8 * grows) / 20},
+                age=age,
+                inr=inr,
+                sah=float(random.random() < 0.4),
+                location=str(random.choice(["lobar", "deep", "infratentorial"])),
+            )
+        )
+    return tuple(cases)
+
+
+@pytest.fixture
+def line(tmp_path):
+    plan = plan_of(
+        ROLES,
+        SCALE,
+        CLINICAL,
+        MACHINE,
+        profile="standard",
+        two_site_ack=False,
+        regression={"candidates": ["age", "inr", "sah", "location"], "entry_p": 0.3},
+        evaluation={"operating_point": "youden"},
+        arms={"local_models": False},
+    )
+    sites = {
+        name: analyses_of(plan, name, make_cases(seed), tmp_path / name) for seed, name in enumerate(ROLES)
+    }
+    for analyses in sites.values():
+        for number, scorer in enumerate(scorers_of(plan)):
+            random = np.random.default_rng([number, len(analyses.site)])
+            signal = np.array([case.positive for case in analyses.cases]) * (4 + 2 * number)
+            scores = np.clip(random.integers(1, 12, len(analyses.cases)) + signal, 1, 19) / 20
+            analyses.store.keep(scorer.model.name, scorer.arm.name, analyses.cases, scores)
+    return FollowedExchange(plan, sites)
+
+
+def conduct(line):
+    """A study's statistics, without networks."""
+    plan = line.plan
+    describe_cohorts(line)
+    screening = carry_out(line, SCREENING, screen_candidates(plan, plan.training_sites))
+    (arm,) = plan.all_arms()
+    selected = carry_out(line, name_selection(arm), find_predictors(plan, arm, screening))
+    for model in plan.regressions:
+        carry_out(line, name_fit(model, arm), fit_regression(plan, model, selected))
+    for model in plan.table_models:
+        if isinstance(model, SvmModel):
+            carry_out(line, name_fit(model, arm), fit_support_vectors(plan, model, selected))
+    evaluated = evaluate_models(line, "Clinical")
+    compare_models(line, evaluated, "Clinical")
+
+
+def test_every_step_of_a_study_is_admitted_at_every_site(line):
+    conduct(line)
+
+    assert line.rounds > 20
