@@ -7,6 +7,7 @@ the site's log.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -23,11 +24,13 @@ from client.answers.known_models import ModelJudge, brings_model
 from client.answers.own_release import withhold_few
 from client.answers.samples import SiteSamples
 from client.answers.score_store import ScoreStore
+from client.answers.shifts import PredictorShifts
 from client.answers.statistics import ANSWERS, SiteAnalyses
 from client.answers.training import SiteTrainings
 from client.cohort.cases import PreparedSite
 from client.cohort.prepare import prepare_site
 from client.cohort.site_files import log_report, write_refusals, write_site_files
+from client.door.door import StudyDoor, select_alone
 from client.hidden import HiddenAnswers
 from client.membership.environment import describe_environment
 from client.membership.party import HidingParty
@@ -35,6 +38,7 @@ from client.membership.policy import check_plan, find_breaches, refuse_bare_sums
 from client.membership.site import SiteSettings, is_synthetic, load_site
 from client.release.egress import departure_of, list_sealed_departures
 from client.release.ledger import Departure, Ledger, check_quota
+from client.release.named_reply import encode_answer
 from client.release.refusal_counts import RefusalCounts
 from client.release.registry import ReleaseRegistry
 from common.errors import (
@@ -51,8 +55,9 @@ from common.hiding.rounds import validate_nobody
 from common.messages.endorsement import Endorsement
 from common.messages.groups import groups_of
 from common.messages.headers import LinkUsers, Operation, ReplyHeader, RequestHeader
-from common.messages.protocol import Reply, Request, decode_request, encode_reply
+from common.messages.protocol import Parameters, Reply, Request, decode_request
 from common.plan.study import StudyPlan
+from common.program.steps import Step
 from common.runtime.machine import bind_threads
 from common.runtime.storage import make_private_folder
 from common.secagg.codes import SecAggError
@@ -107,27 +112,30 @@ class SiteEngine:
             return self._handle(message)
 
     def _handle(self, message: bytes) -> bytes:
-        header = None
+        header, asked = None, memoryview(message)
         try:
             check_quota(self.settings, self.ledger)
-            asked = take_transcripts(message)[1]
+            asked = memoryview(take_transcripts(message)[1])
             if is_sealed(asked):
                 return self._record_sealed(asked, self._answer_sealed(asked, message))
             request = decode_request(bytes(asked), self.coordinator)
             header = request.header
             self._learn_sums(header, message)
-            reply = self._answer(request)
-            return self._record(header, reply)
+            reply = self._answer(request, hashlib.sha256(asked).hexdigest())
+            return self._record(asked, header, reply)
         except RheError as refusal:
             code, reason = refusal.code, str(refusal)
         except Exception:  # noqa: BLE001 - the process' boundary: no text of an exception leaves the site
             _log.exception("failed code=E_INTERNAL")
             code, reason = "E_INTERNAL", "see above"
-        return self._refuse(header, code, reason)
+        return self._refuse(asked, header, code, reason)
 
-    def _record(self, header: RequestHeader | None, reply: Reply) -> bytes:
+    def _encode(self, reply: Reply, asked: Bytes) -> bytes:
+        return encode_answer(reply, asked, None if self.party is None else self.party.identity.key)
+
+    def _record(self, asked: Bytes, header: RequestHeader | None, reply: Reply) -> bytes:
         """The reply's bytes, after it was written in the ledger."""
-        body = encode_reply(reply)
+        body = self._encode(reply, asked)
         self._write(departure_of(header, reply, body))
         return body
 
@@ -140,20 +148,20 @@ class SiteEngine:
 
     def _record_sealed(self, message: Bytes, reply: Reply) -> bytes:
         """A masked answer's bytes, after it and the site's own part of it were written in the ledger."""
-        body = encode_reply(reply)
+        body = self._encode(reply, message)
         for departure in list_sealed_departures(self.plan, message, reply):
             self._write(departure)
         return body
 
-    def _refuse(self, header: RequestHeader | None, code: str, reason: str) -> bytes:
+    def _refuse(self, asked: Bytes, header: RequestHeader | None, code: str, reason: str) -> bytes:
         reply = Reply(ReplyHeader(site=self.settings.name, code=code))
-        body = encode_reply(reply)
+        body = self._encode(reply, asked)
         try:
             has_line = self._write(departure_of(header, reply, body))
         except StorageError as failure:
             # Without its line nothing leaves, not even why: no more than that the disk failed
             _log.error("not in the ledger code=%s reason=%s", code, failure)
-            return encode_reply(Reply(ReplyHeader(site=self.settings.name, code=failure.code)))
+            return self._encode(Reply(ReplyHeader(site=self.settings.name, code=failure.code)), asked)
         # Of what nobody signed the log, too, tells now and then: it would be full of nothing else
         if header is not None or has_line:
             _log.warning("refused code=%s reason=%s", code, reason)
@@ -212,6 +220,7 @@ class SiteEngine:
             lambda model: self.trainings.open_trainer(model).layout,
             self.trainings.make_initial_weights,
             audit=self.ledger,
+            door=self._door,
         )
 
     def summarise(self, request: Request, member: bool) -> Summary:  # noqa: FBT001
@@ -256,7 +265,18 @@ class SiteEngine:
                 f"{header.operation} {header.stage}: the plan hides this sum, it was asked bare"
             )
 
-    def _answer(self, request: Request) -> Reply:
+    def _answer(self, request: Request, digest: str) -> Reply:
+        """The answer to a question outside the protocol, with the SHA-256 of its bytes.
+
+        Raises
+        ------
+        PlanError
+            If it is asked under another plan.
+        ProtocolError
+            If it is for another site.
+        RheError
+            If it may not be asked now, or cannot be answered.
+        """
         header = request.header
         if header.plan_hash != self.plan.digest():
             raise PlanError(
@@ -272,16 +292,32 @@ class SiteEngine:
             refuse_bare_sums(self.settings, self.folder, self.plan)
         if self.plan.hides_sums and operation in _SUMS:
             self._refuse_sum_in_clear(header)
+        if operation is not Operation.DESCRIBE and self._door is not None:
+            self._door.admit(request, digest)
         if self._models is not None and brings_model(request):
             return self._use_model(self._models.judge(request), request)
-        return self._compute_answer(request)
+        reply = self._compute_answer(request)
+        if operation in _SUMS and self._door is not None:
+            self._door.learn(digest, select_alone(self.plan, header, self.settings.name, reply.summary))
+        return reply
 
     def _use_model(self, endorsement: Endorsement | None, request: Request) -> Reply:
-        """The answer to a model that came, with what the site says of it; it does not use one that it missed."""
+        """The answer to a model that came, and what the site says of it; one that it missed is not used."""
         if endorsement is not None and endorsement.missed:
             return self._make_reply(endorsement=endorsement)
         reply = self._compute_answer(request)
         return replace(reply, header=reply.header.model_copy(update={"endorsement": endorsement}))
+
+    @cached_property
+    def _door(self) -> StudyDoor | None:
+        """What admits questions; None where sums of simulated sites travel bare: nobody could prove them."""
+        if not self.plan.hides_sums and len(self.plan.sites) > 1:
+            return None
+        return StudyDoor(self.plan, self.settings.name, self.state / "door", self._measure_shift)
+
+    def _measure_shift(self, step: Step, expected: Parameters, asked: Parameters) -> float:
+        analyses = self._analyses
+        return PredictorShifts(self.plan, analyses.cases, analyses.store).measure(step, expected, asked)
 
     @cached_property
     def _models(self) -> ModelJudge | None:
@@ -298,10 +334,11 @@ class SiteEngine:
         RheError
             If it holds another.
         """
-        if self.plan.arm(request.header.arm).kind == "local":
+        kind = self.plan.arm(request.header.arm).kind
+        if kind == "local":
             self.trainings.insist_own(request)
-            return True
-        if request.weights is None or self._hidden is None:
+        if kind != "federated" or request.weights is None or self._hidden is None:
+            # A pooled model is a simulation's, made where all patients are in one place
             return True
         return self._hidden.knows(request.header, request.weights)
 
@@ -403,7 +440,7 @@ _TRAINING: dict[Operation, Callable[[SiteTrainings, Request], Reply]] = {
     Operation.RELEASE: SiteTrainings.release,
     Operation.SCORE: SiteTrainings.score,
 }
-_SUMS = frozenset({*ANSWERS, Operation.TRAIN, Operation.VALIDATE, Operation.WEIGHT})
+_SUMS = frozenset({*ANSWERS, Operation.PREPARE, Operation.TRAIN, Operation.VALIDATE, Operation.WEIGHT})
 """Operations whose answers are added over sites."""
 _OTHERS: dict[Operation, Callable[[SiteEngine, Request], Reply]] = {
     Operation.DESCRIBE: SiteEngine.describe,

@@ -12,6 +12,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from client.answers.next_model import ModelDeriver
+from client.door.door import StudyDoor, select_alone
 from client.membership.party import HidingParty, PlanPolicy
 from common.errors import NotThePlanError, PlanError, ProtocolError, RheError
 from common.hiding.phases import HiddenPhase, name_training_phase, phase_of
@@ -70,10 +71,6 @@ class OpenedStep:
         return cls(proved.input, returned.read_sums(proved.sums))
 
 
-def forget_sums(_: OpenedStep) -> None:
-    """Sums that nobody at the site asks for."""
-
-
 @dataclass
 class HiddenAnswers:
     """The engine's side of the protocol.
@@ -96,11 +93,10 @@ class HiddenAnswers:
         Gives the layout of a network's weights.
     initial : callable
         Gives the weights with which a network starts; None if they come from elsewhere.
-    learn : callable
-        Takes the sums that a transcript proves, before the message behind it is answered; the same ones may
-        come again.
     audit : AuditLog, optional
         The site's log, for the protocol's lines.
+    door : StudyDoor, optional
+        Admits questions, and learns the sums that transcripts prove.
     """
 
     plan: StudyPlan
@@ -111,8 +107,8 @@ class HiddenAnswers:
     withhold: Callable[[Request, Summary], Summary]
     layout: Callable[[CnnModel], Layout]
     initial: Callable[[CnnModel, Arm], FlatWeights | None]
-    learn: Callable[[OpenedStep], None] = forget_sums
     audit: AuditLog | None = None
+    door: StudyDoor | None = None
     _answers: dict[str, tuple[Summary, SummaryLayout]] = field(default_factory=dict)
 
     def handle(self, message: Bytes) -> Reply:
@@ -126,14 +122,14 @@ class HiddenAnswers:
             If what the site alone contributes cannot be computed.
         """
         try:
-            message = self.open_transcripts(message)
+            asked = self.open_transcripts(message)
         except RheError as refusal:
             _log.warning("refused code=%s reason=%s", refusal.code, refusal)
-            sealed = self._machine.refuse(message, refusal.code)
-            return Reply(ReplyHeader(site=self.site), sealed=np.frombuffer(sealed, dtype=np.uint8))
-        sealed = self._machine.handle(message)
+            refused = self._machine.refuse(message, refusal.code)
+            return Reply(ReplyHeader(site=self.site), sealed=np.frombuffer(refused, dtype=np.uint8))
+        sealed = self._machine.handle(asked)
         header = ReplyHeader(site=self.site)
-        frame = unpack(message)
+        frame = unpack(asked)
         own_summary = Summary()
         if frame.kind is MessageKind.ITERATE and unpack(sealed).kind is MessageKind.ITERATION:
             question = read(frame, MessageKind.ITERATE, Iterate)
@@ -150,7 +146,9 @@ class HiddenAnswers:
             As `SiteMachine.open_transcripts`; E_SUM_PROOF if a sum is false.
         """
         for proved in self._machine.open_transcripts(message):
-            self.learn(OpenedStep.of(proved))
+            opened = OpenedStep.of(proved)
+            if self.door is not None:
+                self.door.learn(opened.request, dict(opened.sums))
         return take_transcripts(message)[1]
 
     def insist_sound(self) -> None:
@@ -203,9 +201,11 @@ class HiddenAnswers:
         if question is None:
             raise ProtocolError("statistics are hidden in sessions")
         asked = decode_request(bytes(payload), self.coordinator)
+        self._admit(asked, question.input)
         if asked.weights is not None and self._takes_part(asked.header):
             self._insist_known(asked.header, asked.weights)
         shared, own_summary = self._separate(asked, phase.sites)
+        self._learn_own(asked.header, question.input, own_summary)
         hiding = Hiding.of_question(asked.header, shared.layout())
         # Only of the latest question: `handle` adds it to the masked answer
         self._answers = {question.input: (own_summary, hiding.layout)}
@@ -220,9 +220,22 @@ class HiddenAnswers:
         """What the site alone contributes; computed again if the masked answer came from the disk."""
         if question.input not in self._answers:
             phase = phase_of(self.plan, question.phase)
-            shared, own_summary = self._separate(decode_request(payload, self.coordinator), phase.sites)
+            asked = decode_request(payload, self.coordinator)
+            shared, own_summary = self._separate(asked, phase.sites)
+            self._learn_own(asked.header, question.input, own_summary)
             self._answers = {question.input: (own_summary, shared.layout())}
         return self._answers[question.input]
+
+    def _admit(self, asked: Request, digest: str) -> None:
+        """Refuse what does not follow from the plan; raises as `StudyDoor.admit`."""
+        self._check_groups(asked.header)
+        if self.door is not None:
+            self.door.admit(asked, digest)
+
+    def _learn_own(self, header: RequestHeader, digest: str, own: Summary) -> None:
+        """Keep what is shown of this site alone: later questions may follow from it."""
+        if self.door is not None:
+            self.door.learn(digest, select_alone(self.plan, header, self.site, own))
 
     def _separate(self, asked: Request, sites: Sequence[str]) -> tuple[Summary, Summary]:
         """What is hidden in sums, and what this site alone contributes.
@@ -294,6 +307,7 @@ class HiddenAnswers:
             raise ProtocolError(
                 f"{header.operation}, round {header.round}, came as another round of training"
             )
+        self._admit(asked, hashlib.sha256(payload[model_bytes:]).hexdigest())
         layout = self.layout(model)
         hiding = hiding_of(self.plan, layout)
         if not trains:

@@ -30,6 +30,7 @@ from common.secagg.coordinator.gathering import Coordinator
 from common.secagg.wire.roster import Roster
 from common.stats.contract import Summary, total
 from common.types import FlatWeights
+from server.authenticity import insist_authentic
 from server.hidden import HiddenSums
 from server.reasons import SiteFailureError
 
@@ -287,9 +288,8 @@ class Exchange:
             Whether a node that fails or does not answer is an error; otherwise it is left out.
         """
         timeout_s = self.plan.federation.timeout_s
-        bodies = self._attach_transcripts(bodies)
         outgoing = []
-        for node, body in bodies.items():
+        for node, body in self._attach_transcripts(bodies).items():
             self.traffic.bytes_sent += len(body)
             record = to_record(body)
             outgoing.append(Message(record, dst_node_id=node, message_type=MessageType.QUERY, ttl=timeout_s))
@@ -297,7 +297,7 @@ class Exchange:
         self.traffic.messages += len(outgoing)
         identifiers = list(self.grid.push_messages(outgoing))
         self.on_round()
-        messages = dict(zip(identifiers, bodies, strict=True))
+        messages = dict(zip(identifiers, bodies.items(), strict=True))
         replies = self._collect(messages, time.monotonic() + timeout_s, insist=insist)
         if self.hidden is not None:
             self.hidden.transcripts.confirm({self._name_of(node): reply for node, reply in replies.items()})
@@ -312,7 +312,9 @@ class Exchange:
         # A node that is met for the first time is nobody yet who could be told anything
         return {node: messages[names[node]] if node in names else body for node, body in bodies.items()}
 
-    def _collect(self, messages: Mapping[str, int], deadline: float, *, insist: bool) -> dict[int, Reply]:
+    def _collect(
+        self, messages: Mapping[str, tuple[int, bytes]], deadline: float, *, insist: bool
+    ) -> dict[int, Reply]:
         replies: dict[int, Reply] = {}
         waiting = set(messages)
         begun = time.monotonic()
@@ -325,7 +327,7 @@ class Exchange:
             if waiting and time.monotonic() > deadline:
                 if not insist:
                     break
-                names = ", ".join(sorted(self._name_of(messages[identifier]) for identifier in waiting))
+                names = ", ".join(sorted(self._name_of(messages[identifier][0]) for identifier in waiting))
                 raise ExchangeError(
                     f"no answer within {self.plan.federation.timeout_s:.0f} s from {names} -> "
                     "see that the site is running, then run the study again with --resume"
@@ -335,15 +337,18 @@ class Exchange:
                 time.sleep(min(_POLL_S, max(_HASTE_S, (time.monotonic() - begun) / 10)))
         return replies
 
-    def _add_reply(self, replies: dict[int, Reply], answer: Message, node: int, *, insist: bool) -> None:
+    def _add_reply(
+        self, replies: dict[int, Reply], answer: Message, asked: tuple[int, bytes], *, insist: bool
+    ) -> None:
+        node, question = asked
         try:
-            replies[node] = self._read(answer, node)
+            replies[node] = self._read(answer, node, question)
         except ExchangeError as failure:
             if insist:
                 raise
             _log.warning("left out: %s", failure)
 
-    def _read(self, answer: Message, node: int) -> Reply:
+    def _read(self, answer: Message, node: int, question: bytes) -> Reply:
         if answer.has_error():
             raise ExchangeError(
                 f"{self._name_of(node)}: its node failed (Flower code {answer.error.code}) -> "
@@ -352,9 +357,11 @@ class Exchange:
         try:
             body = from_record(answer.content)
             self.traffic.bytes_received += len(body)
-            return decode_reply(body)
+            reply = decode_reply(body)
+            insist_authentic(body, reply, question, self.hidden.coordinator.roster if self.hidden else None)
         except RheError as failure:
             raise ExchangeError(f"{self._name_of(node)}: {failure}") from None
+        return reply
 
     def _name_of(self, node: int) -> str:
         return next((name for name, known in self._nodes.items() if known == node), f"node {node}")

@@ -35,6 +35,8 @@ _REASONS = {
     "E_EXPIRED": "clocks differ, or the question is too old -> set the clocks, then --resume",
     "E_STATE_CORRUPT": "the site's protocol files are damaged -> see the log of its engine",
     "E_NO_STATE": "the site has forgotten the open round -> run the study again with --resume",
+    "E_ABORTED": "people at the site have ended this sum (rhe-client abort) -> ask them why; it cannot be "
+    "had again: go on under a plan with another name",
     "E_RESTORED": "the site's state came from a backup -> it needs a waiver of the authority to go on",
     "E_CLIP": "training moved weights further than the plan allows -> lower the learning rate, or raise "
     "privacy.clip, or privacy.clip_buffers where the plan sets it",

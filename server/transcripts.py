@@ -93,4 +93,4 @@ def _is_answer(reply: Reply) -> bool:
     """Whether the site answered what was asked: it has read what stood before it."""
     if reply.header.code != CODE_OK:
         return False
-    return reply.sealed is None or unpack(memoryview(reply.sealed)).kind is not MessageKind.REFUSAL
+    return reply.sealed is None or unpack(reply.sealed.data).kind is not MessageKind.REFUSAL

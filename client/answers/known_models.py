@@ -15,8 +15,8 @@ from common.plan.study import Arm, StudyPlan
 from common.secagg.wire.roster import Roster, read_roster
 
 IsOwn = Callable[[Request], bool]
-"""Whether a model that came is what the site holds itself; False where it cannot know it, because it missed the
-end of the training. Raises where the site holds another."""
+"""Whether a model that came is what the site holds itself; False where it missed the end of the training, and
+cannot know it. Raises where the site holds another."""
 
 _USES = frozenset({Operation.SCORE, Operation.EXPLAIN})
 """Questions with which a model may come that was made before."""

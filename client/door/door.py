@@ -10,14 +10,17 @@ from client.door.comparison import MeasureShift
 from client.door.follower import AskedStep, Follower, GroupSummaries
 from client.door.record import DoorRecord
 from common.errors import NotThePlanError
+from common.messages.groups import groups_of
+from common.messages.headers import RequestHeader
 from common.messages.protocol import Request
 from common.plan.study import StudyPlan
+from common.stats.contract import Summary
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass
-class Door:
+class StudyDoor:
     """Admits what the approved plan's program asks next, and what was admitted before.
 
     Attributes
@@ -106,3 +109,14 @@ class Door:
         _log.info("door steps=%d", len(self._admitted))
         self._follower = follower
         return follower
+
+
+def select_alone(plan: StudyPlan, header: RequestHeader, site: str, summary: Summary) -> GroupSummaries:
+    """Of an answer, the parts that are shown as this site's own, by the group of this site alone."""
+    alone = [
+        group
+        for group in groups_of(plan, header.operation, header.stage, header.arm)
+        if group.sites == (site,)
+    ]
+    selected = {group.sites: group.select(summary) for group in alone}
+    return {sites: own for sites, own in selected.items() if own.layout()}

@@ -7,6 +7,7 @@ that is cut, a coordinator that is started anew and a gateway that is overloaded
 from __future__ import annotations
 
 import ctypes
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator

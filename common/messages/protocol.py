@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
@@ -89,6 +89,11 @@ class Reply:
     weights: FlatWeights | None = None
     pictures: tuple[NDArray[np.uint8], ...] = ()
     sealed: NDArray[np.uint8] | None = None
+
+    def name_request(self, asked: bytes | bytearray | memoryview) -> Reply:
+        """The same answer; it names the request, whose bytes these are."""
+        named = {"request": hashlib.sha256(asked).hexdigest()}
+        return replace(self, header=self.header.model_copy(update=named))
 
 
 def encode_request(request: Request, key: Ed25519PrivateKey) -> bytes:

@@ -16,6 +16,8 @@ from common.plan.study import Arm, CnnModel, LogisticModel, StudyPlan
 from common.program.steps import Program, Step
 
 _UNTRAINED = "untrained"
+BY_TRAINERS, BY_OTHERS, BY_NOBODY = 1, 2, 3
+"""Steps of a scoring: at the sites that trained the model, at the others, and, where there is none, at all."""
 
 
 def list_scored_sites(plan: StudyPlan, model: AnyTrainedModel, arm: Arm) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from common.messages.headers import Caption, Operation
+from common.program.names import name_explanation
 from common.stats.estimate import Status
 from server.exchange import Exchange
 from server.phases.training import TrainedModel
@@ -83,6 +84,8 @@ def _explain_model(exchange: Exchange, trained: TrainedModel) -> tuple[Attention
         model=trained.model.name,
         arm=trained.arm.name,
         round=trained.chosen,
+        procedure=name_explanation(trained.model, trained.arm),
+        step=1,
     )
     return tuple(
         AttentionMap(trained, site, caption, picture.tobytes())

@@ -11,6 +11,8 @@ from common.messages.protocol import Parameters
 from common.messages.questions import write_coefficients
 from common.plan.design import design_of
 from common.plan.matrix import Cohort, Scorer, is_available
+from common.program.names import name_scoring
+from common.program.scorings import BY_NOBODY, BY_TRAINERS
 from common.stats.estimate import Status
 from server.exchange import Exchange
 from server.phases.fitting import FittedRegression
@@ -62,6 +64,8 @@ def _score_by_network(exchange: Exchange, run: StudyRun, network: TrainedModel) 
         model=network.model.name,
         arm=network.arm.name,
         stage="untrained",
+        procedure=name_scoring(network.model, network.arm),
+        step=BY_NOBODY,
     )
     return network
 
@@ -75,6 +79,8 @@ def _send_network(exchange: Exchange, network: TrainedModel) -> None:
         model=network.model.name,
         arm=network.arm.name,
         round=network.chosen,
+        procedure=name_scoring(network.model, network.arm),
+        step=BY_TRAINERS,
     )
 
 
@@ -111,4 +117,6 @@ def score_by_regressions(exchange: Exchange, fitted: Sequence[FittedRegression])
             arm=regression.arm.name,
             regressions=names,
             stage="untrained" if is_missing else "",
+            procedure=name_scoring(regression.model, regression.arm),
+            step=BY_NOBODY if is_missing else BY_TRAINERS,
         )

@@ -13,7 +13,8 @@ from common.plan.design import design_of
 from common.plan.models import SvmModel
 from common.plan.study import Arm
 from common.program.fits import fit_support_vectors
-from common.program.names import name_fit
+from common.program.names import name_fit, name_scoring
+from common.program.scorings import BY_NOBODY, BY_TRAINERS
 from common.program.selections import ArmSelection
 from common.program.trainings import train_at_site
 from common.runtime.storage import write_atomically
@@ -123,6 +124,8 @@ def score_by_svms(exchange: Exchange, machines: Sequence[TrainedSvm]) -> None:
             model=machine.model.name,
             arm=machine.arm.name,
             stage="untrained" if is_missing else "",
+            procedure=name_scoring(machine.model, machine.arm),
+            step=BY_NOBODY if is_missing else BY_TRAINERS,
         )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
-from secagg.attacker import Attacker, code_of
+from secagg.attacker import Attacker
 from secagg.world import START, World
 from sites.commands import run_command
 
@@ -215,8 +216,6 @@ def test_a_damaged_log_and_a_damaged_history_keep_no_key(site, caplog):
 
 
 def test_the_engine_tidies_up_on_its_own_and_never_during_a_question():
-    import threading
-
     seen, came = [], threading.Event()
 
     def tidy():
@@ -237,4 +236,3 @@ def test_the_engine_tidies_up_on_its_own_and_never_during_a_question():
         assert came.wait(10.0)
 
     assert seen[seen.index("begin") + 1] == "end"
-    assert code_of is not None

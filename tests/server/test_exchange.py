@@ -31,7 +31,7 @@ def site(name, value=0, code="OK", seen=None):
             seen.append((name, request))
         refused = request.header.operation is not Operation.DESCRIBE
         header = ReplyHeader(site=name, code=code if refused else "OK")
-        return encode_reply(Reply(header, Summary({"n": np.array(value)})))
+        return encode_reply(Reply(header, Summary({"n": np.array(value)})).name_request(message))
 
     return answer
 

@@ -365,3 +365,5 @@ def approve_waiver(files: SiteFiles, message: bytes, pin: Pin) -> None:
                     definition=waiver.definition,
                 )
             )
+            line = {"event": "WAIVED", "waiver": digest, "kind": waiver.kind, "phase": waiver.phase}
+            files.audit.append({**line, **files.describe_history()})

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
-
 from common.errors import ProtocolError
 from common.secagg.codes import SecAggError
 from common.secagg.crypto.encoding import decode
@@ -186,11 +184,8 @@ def _add_words(
         E_SUM_PROOF if words are not those that their site signed; S_SHAPE or S_CANARY if the sums cannot be
         read.
     """
-    own_words = [own.rooms[place] for place in index.vectors]
-    totals = [
-        np.frombuffer(bytearray(room), vector.dtype, vector.words)
-        for vector, room in zip(vectors, own_words, strict=True)
-    ]
+    total = bytearray().join(own.rooms[place] for place in index.vectors)
+    totals = view_words(vectors, memoryview(total))
     size = count_payload_bytes(vectors)
     if len(content) != size * len(index.iterations):
         raise SecAggError(f"{_NO_PROOF}: it has more or fewer words than its vectors", code="E_SUM_PROOF")

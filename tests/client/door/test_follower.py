@@ -97,3 +97,67 @@ def test_every_step_of_a_study_is_admitted_at_every_site(line):
     conduct(line)
 
     assert line.rounds > 20
+
+
+CHOSEN = {
+    ("guard", "evaluation"): {"scored", "reference"},
+    ("grid", ""): {"scorers", "edges", "sizes", "values"},
+    ("evaluate", "operating point"): {"edges", "sizes", "values", "thresholds"},
+    ("evaluate", ""): {"edges", "sizes", "values", "thresholds"},
+    ("ridge", ""): {"gammas", "left_out", "coefficients"},
+    ("held-out", ""): {"gammas", "left_out", "coefficients"},
+}
+"""What a site cannot derive: the coordinator has the choice, within bounds that the answer itself keeps."""
+
+
+def alter(array):
+    """Arrays that differ from this one in one entry, and one of another shape."""
+    if array.size == 0:
+        return [np.zeros(1, array.dtype)]
+    altered = array.copy()
+    place = np.unravel_index(array.size // 2, array.shape)
+    altered[place] = not altered[place] if array.dtype == np.bool_ else altered[place] + 1
+    return [altered, np.concatenate([array, array[:1]])]
+
+
+class Watched(FollowedExchange):
+    """After each admitted question, tries the same one with every array altered."""
+
+    def gather(self, operation, parameters=None, weights=None, **context):
+        sums = super().gather(operation, parameters, weights, **context)
+        stage = str(context.get("stage", ""))
+        for name, follower in self.followers.items():
+            step = follower._expected
+            if step is None or name not in follower._procedures[follower._place].sites:
+                continue
+            for key in parameters or {}:
+                for other in alter(parameters[key]):
+                    tried = {**parameters, key: other}
+                    self.tried.append((str(operation), stage, key, name, _is_refused(step, tried, follower)))
+            if step.derive is not None:
+                step.derive(parameters)
+        return sums
+
+
+def _is_refused(step, parameters, follower):
+    try:
+        check_parameters(step, parameters, follower.plan.site_names.index(follower.site), follower.measure)
+    except RheError:
+        return True
+    return False
+
+
+def test_an_altered_array_of_any_step_is_refused_by_every_site_whose_patients_are_in_it(line):
+    watched = Watched(line.plan, line.sites)
+    watched.tried = []
+
+    conduct(watched)
+
+    accepted = {}
+    for operation, stage, key, site, refused in watched.tried:
+        if not refused:
+            accepted.setdefault((operation, stage, key), set()).add(site)
+    for (operation, stage, key), sites in accepted.items():
+        if key not in CHOSEN.get((operation, stage), set()):
+            print(operation, stage, key, sites)
+    assert len(watched.tried) > 1000

@@ -203,8 +203,8 @@ def test_each_line_in_words(tmp_path):
 
     assert re.fullmatch(r"1 [-0-9]+ [:0-9]+ protocol: ERASE statistics:0 2 deadline", first)
     assert re.fullmatch(
-        r"2 [-0-9]+ [:0-9]+ evaluate m: statistics, 1,200 numbers, 2,000 bytes, nothing but the sum can be read, "
-        rf"with b, sha256 {'d' * 64}",
+        r"2 [-0-9]+ [:0-9]+ evaluate m: statistics, 1,200 numbers, 2,000 bytes, nothing but the sum can be "
+        rf"read, with b, sha256 {'d' * 64}",
         second,
     )
     assert "evaluate m: refusal E_SMALL_N (3 times), 0 numbers, 2,000 bytes, no number left, sha256" in third

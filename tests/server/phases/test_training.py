@@ -51,13 +51,13 @@ class Site:
         code = self.codes.get((str(header.operation), header.model, header.round), "OK")
         reply = ReplyHeader(site=self.name, code=code)
         if code != "OK" or header.operation not in {Operation.TRAIN, Operation.VALIDATE}:
-            return encode_reply(Reply(reply))
+            return encode_reply(Reply(reply).name_request(message))
         summary = validate_nobody().under("validation")
         if header.operation is Operation.TRAIN:
             delta = np.full(request.weights.shape, self.step, dtype=np.float32)
             counts, reals = {"patients": np.array(1)}, {"loss": np.array(0.5)}
             summary = join_summaries([summary, Summary(counts, reals, {"delta": delta})])
-        return encode_reply(Reply(reply, summary))
+        return encode_reply(Reply(reply, summary).name_request(message))
 
 
 def trained(folder, *sites, plan=PLAN, counted=BOTH):

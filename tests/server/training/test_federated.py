@@ -48,12 +48,12 @@ class Learner:
         request = decode_request(message, KEY.public_key())
         header = request.header
         if header.operation is Operation.DESCRIBE:
-            return encode_reply(Reply(ReplyHeader(site=self.name)))
+            return encode_reply(Reply(ReplyHeader(site=self.name)).name_request(message))
         self.rounds.append((str(header.operation), header.round))
         if header.operation is Operation.TRAIN and header.round == self.breaks_in_round:
-            return encode_reply(Reply(ReplyHeader(site=self.name, code="E_INTERNAL")))
+            return encode_reply(Reply(ReplyHeader(site=self.name, code="E_INTERNAL")).name_request(message))
         summary = self.summarise(request.weights, trains=header.operation is Operation.TRAIN)
-        return encode_reply(Reply(ReplyHeader(site=self.name), summary))
+        return encode_reply(Reply(ReplyHeader(site=self.name), summary).name_request(message))
 
     def summarise(self, weights, *, trains):
         # The score of the one positive grows with the weights until they pass 0.4, then it falls.

@@ -211,7 +211,11 @@ def test_every_masked_answer_stands_in_the_ledger_with_whom_it_is_summed(hidden)
     wire, _ = hidden
     for name in ROLES:
         text = (wire.run.out / "sites" / name / "ledger" / "ledger.jsonl").read_text()
-        lines = [json.loads(line)["departure"] for line in text.splitlines()]
+        log = [json.loads(line) for line in text.splitlines()]
+        assert {"JOIN", "ADMITTED", "ITERATION"} <= {
+            line["protocol"]["event"] for line in log if "protocol" in line
+        }
+        lines = [line["departure"] for line in log if "departure" in line]
         masked = [line for line in lines if line["hidden"] and line["what"] == "statistics"]
         assert {"cohort", "evaluate", "guard cohort"} <= {line["phase"] for line in masked}
         assert {tuple(line["summed_with"]) for line in masked} >= {tuple(s for s in ROLES if s != name)}

@@ -1,4 +1,4 @@
-"""Nothing stays longer than needed, whatever became of the study; and no message fills the disk with lines."""
+"""Nothing stays longer than needed, whatever became of the study; no message fills the disk with lines."""
 
 import os
 

@@ -30,14 +30,14 @@ class SiteEngine:
         self._hold(request.header.round)
         if request.header.operation is Operation.DESCRIBE:
             facts = SiteFacts(synthetic=True, device="cpu: fake", versions={"python": "3"})
-            return encode_reply(Reply(ReplyHeader(site=self.name, facts=facts)))
+            return encode_reply(Reply(ReplyHeader(site=self.name, facts=facts)).name_request(message))
         self.answered += 1
         weights = np.zeros(0, np.float32) if request.weights is None else request.weights
         summary = Summary(
             {"round": np.array([request.header.round]), "process": np.array([os.getpid()])},
             {"sum": np.array([weights.sum(dtype=np.float64)])},
         )
-        return encode_reply(Reply(ReplyHeader(site=self.name), summary))
+        return encode_reply(Reply(ReplyHeader(site=self.name), summary).name_request(message))
 
     def _hold(self, number: int) -> None:
         """In the round that the file "hold" names, wait until it is gone."""
