@@ -306,11 +306,12 @@ def waive(
     """Approve the authority's waiver, which permits sums without a site, or a site's return from a backup."""
     from client.membership.places import find_kept_member
     from client.membership.roster import take_waiver
+    from client.release.ledger import Ledger
 
     member = find_kept_member(folder, state)
     if not yes:
         insist_on_consent("This site will answer what its release rules forbid. Do you approve?")
-    take_waiver(member, waiver)
+    take_waiver(member, waiver, Ledger(member.ledger))
     print(f"{waiver} is in force at this site")
 
 

@@ -45,8 +45,8 @@ def insist_authentic(message: bytes, reply: Reply, asked: bytes, roster: Roster 
     member = roster.find_by_name(reply.header.site)
     if not is_reply_signed_by(message, bytes.fromhex(member.key)):
         raise ExchangeError(
-            f"its answer is not signed with {member.name}'s key in the roster -> ask there whether the key was "
-            "made anew, and let the authority sign a new roster"
+            f"its answer is not signed with {member.name}'s key in the roster -> ask whether that was made "
+            "anew there, and let the authority sign a new roster"
         )
 
 

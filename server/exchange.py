@@ -13,6 +13,7 @@ from flwr.app import Message, MessageType
 from flwr.serverapp import Grid
 
 from common.errors import ExchangeError, RheError
+from common.messages.endorsement import Endorsement
 from common.messages.groups import SiteGroup, groups_of
 from common.messages.headers import CODE_OK, Operation, RequestHeader
 from common.messages.protocol import (
@@ -82,6 +83,8 @@ class Exchange:
         Opens the sums of several sites where the plan hides them; None: sites' own numbers are added here.
     on_round : callable
         Called when the messages of a round are on their way.
+    endorsements : dict
+        By SHA-256 of a model's content, what each site that knows it said of it in this run.
     """
 
     grid: Grid
@@ -90,6 +93,7 @@ class Exchange:
     traffic: Traffic = field(default_factory=Traffic)
     hidden: HiddenSums | None = None
     on_round: Callable[[], None] = lambda: None
+    endorsements: dict[str, dict[str, Endorsement]] = field(default_factory=dict)
     _nodes: dict[str, int] = field(default_factory=dict)
 
     def enrol(self, patience_s: float) -> dict[str, Reply]:

@@ -12,6 +12,7 @@ from common.messages.endorsement import Endorsement, ModelStatement, digest_cont
 from common.messages.headers import Operation
 from common.messages.protocol import Request
 from common.plan.study import Arm, StudyPlan
+from common.program.scorings import BY_TRAINERS
 from common.secagg.wire.roster import Roster, read_roster
 
 IsOwn = Callable[[Request], bool]
@@ -75,12 +76,28 @@ class ModelJudge:
             content=content,
         )
         is_of_arm = self.site in arm.sites
-        if is_of_arm and self.is_own(request):
+        if is_of_arm and header.operation is Operation.SCORE and header.step > BY_TRAINERS:
+            self._insist_missed(request)
+        elif is_of_arm and self.is_own(request):
             return statement.sign(self.party.identity.key, self.site)
-        if is_of_arm and not header.endorsements:
+        elif is_of_arm and not header.endorsements:
             return statement.sign(self.party.identity.key, self.site, missed=True)
         self._insist_signed(arm, statement, header.endorsements)
         return None
+
+    def _insist_missed(self, request: Request) -> None:
+        """Refuse to score once more with a model of an arm of this site, unless it missed the training's end.
+
+        Raises
+        ------
+        NotThePlanError
+            If it knows the model.
+        """
+        if self.is_own(request):
+            header = request.header
+            raise NotThePlanError(
+                f"{header.model}, {header.arm}: this site knows the model, and was asked first"
+            )
 
     @cached_property
     def _roster(self) -> Roster:

@@ -16,7 +16,7 @@ from common.messages.handed_file import read_handed_file
 from common.plan.study import StudyPlan
 from common.runtime.storage import write_atomically
 from common.secagg.site.endpoint import approve_waiver
-from common.secagg.site.files import SiteFiles
+from common.secagg.site.files import AuditLog, SiteFiles
 from common.secagg.wire.roster import Identity, Pin, Roster, check_roster, read_waiver
 
 
@@ -95,8 +95,16 @@ def read_approved_roster(member: Membership) -> Roster:
     return roster
 
 
-def take_waiver(member: Membership, path: Path) -> None:
+def take_waiver(member: Membership, path: Path, audit: AuditLog) -> None:
     """Accept the authority's waiver at this site.
+
+    Parameters
+    ----------
+    member : Membership
+    path : Path
+        The file that the authority signed.
+    audit : AuditLog
+        The site's log, which says so.
 
     Raises
     ------
@@ -111,7 +119,8 @@ def take_waiver(member: Membership, path: Path) -> None:
     roster = read_approved_roster(member)
     waiver = read_waiver(message, bytes.fromhex(member.invitation.signer), roster)
     check_waiver_policy(member.settings, plan, waiver)
-    approve_waiver(SiteFiles(member.protocol_files), message, _make_pin(member, plan))
+    files = SiteFiles(member.protocol_files, audit=audit)
+    approve_waiver(files, message, _make_pin(member, plan))
 
 
 def make_hiding_party(member: Membership) -> HidingParty | None:

@@ -52,7 +52,8 @@ def score_over_sites(plan: StudyPlan, model: AnyTrainedModel, arm: Arm, fitted: 
         is_optional=True,
     )
     yield replace(scoring, sites=arm.sites, derive=_check_own(plan, model, arm, fitted))
-    yield replace(scoring, sites=others)
+    # Who missed the end of a training scores with the others, once those who know the network have signed it
+    yield replace(scoring, sites=everywhere if isinstance(model, CnnModel) else others)
     yield Step(
         Operation.SCORE, model=model.name, arm=arm.name, sites=everywhere, stage=_UNTRAINED, is_optional=True
     )

@@ -6,7 +6,8 @@ separates the outcomes, its steps grow until one patient a class carries all the
 several hundred standard deviations follow from the data. So neither a bound of the coefficients nor one of
 the effective sample tells a reader of rows from an honest fit. What tells them apart is that steep
 coefficients of an honest fit order the outcomes, and a reader's need not: a model that singles out must have
-its patients with the outcome above those without it, at every site with enough patients of both.
+its patients with the outcome above those without it (or all below: a step that went too far turns a model
+around), at every site with enough patients of both.
 
 The bounds come from simulated fits (``python -m tests.reference.glm.honest_fits``). They do not stop a reader
 whose coefficients separate the outcomes, nor one with many questions of gentle ones.
@@ -37,7 +38,7 @@ GENTLE = 10.0
 patients near 1/2 among many near 0 or 1."""
 DISORDER = 0.25
 """Largest disorder of a question that singles out; random coefficients have 1/2."""
-FEWEST = 5
+FEWEST = 8
 """Patients of each class that a site needs to judge an order by; fewer are not judged."""
 
 
@@ -53,7 +54,7 @@ class Sharpness:
         Effective sample size, (sum w)^2 / sum w^2, of the weights w = p (1 - p).
     disorder : float
         Over all pairs of a patient with and one without the outcome: the summed differences of the linear
-        predictor in the wrong direction, as a share of all. 0 is perfect order, 1/2 chance. 0 where a class
+        predictor in the rarer direction, as a share of all. 0 is perfect order, 1/2 chance. 0 where a class
         has fewer than `FEWEST` patients.
     """
 
@@ -128,7 +129,7 @@ def _measure_disorder(predictor: Reals, labels: Flags) -> float:
     sums = np.concatenate([[0.0], np.cumsum(positive)])
     wrong = float(np.sum(below * negative - sums[below]))
     right = wrong + float(positive.sum() * negative.size - negative.sum() * positive.size)
-    return wrong / (wrong + right) if wrong + right > 0 else 0.0
+    return min(wrong, right) / (wrong + right) if wrong + right > 0 else 0.0
 
 
 def predict_asked(matrix: Reals, labels: Flags, problem: Problem, query: Query) -> tuple[Reals, Flags]:

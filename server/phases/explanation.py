@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from common.messages.headers import Caption, Operation
-from common.program.names import name_explanation
 from common.stats.estimate import Status
 from server.exchange import Exchange
+from server.phases.endorsed_models import SentModel, send_model
 from server.phases.training import TrainedModel
 from server.reasons import SiteFailureError
 
@@ -77,16 +77,9 @@ def explain_models(exchange: Exchange, trained: tuple[TrainedModel, ...]) -> Exp
 
 def _explain_model(exchange: Exchange, trained: TrainedModel) -> tuple[AttentionMap, ...]:
     weights = trained.load_weights()
-    replies = exchange.ask(
-        Operation.EXPLAIN,
-        trained.arm.sites if weights is None else exchange.plan.site_names,
-        weights,
-        model=trained.model.name,
-        arm=trained.arm.name,
-        round=trained.chosen,
-        procedure=name_explanation(trained.model, trained.arm),
-        step=1,
-    )
+    sites = trained.arm.sites if weights is None else exchange.plan.site_names
+    sent = SentModel(trained.model, trained.arm, weights, round=trained.chosen)
+    replies = send_model(exchange, Operation.EXPLAIN, sent, sites)
     return tuple(
         AttentionMap(trained, site, caption, picture.tobytes())
         for site, reply in replies.items()

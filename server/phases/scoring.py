@@ -10,11 +10,10 @@ from common.messages.headers import Operation
 from common.messages.protocol import Parameters
 from common.messages.questions import write_coefficients
 from common.plan.design import design_of
-from common.plan.matrix import Cohort, Scorer, is_available
-from common.program.names import name_scoring
-from common.program.scorings import BY_NOBODY, BY_TRAINERS
+from common.program.scorings import list_scored_sites
 from common.stats.estimate import Status
 from server.exchange import Exchange
+from server.phases.endorsed_models import SentModel, score_nobody, send_model
 from server.phases.fitting import FittedRegression
 from server.phases.training import TrainedModel
 from server.reasons import SiteFailureError
@@ -25,7 +24,7 @@ from server.training.failure import FailedTraining, keep_failure
 def score_by_networks(
     exchange: Exchange, run: StudyRun, trained: Sequence[TrainedModel]
 ) -> tuple[TrainedModel, ...]:
-    """Send each network to the sites, one round for each; they score their patients and keep the scores.
+    """Send each network to the sites, in one round or two; they score their patients and keep the scores.
 
     Returns
     -------
@@ -53,35 +52,16 @@ def _score_by_network(exchange: Exchange, run: StudyRun, network: TrainedModel) 
             network = _remember_failure(run, network, refusal.standing)
         else:
             return network
-    scorer = Scorer(network.model, network.arm)
-    exchange.ask(
-        Operation.SCORE,
-        [
-            site
-            for site in exchange.plan.site_names
-            if is_available(exchange.plan, scorer, Cohort((site,), "whole"))
-        ],
-        model=network.model.name,
-        arm=network.arm.name,
-        stage="untrained",
-        procedure=name_scoring(network.model, network.arm),
-        step=BY_NOBODY,
-    )
+    sites = list_scored_sites(exchange.plan, network.model, network.arm)
+    score_nobody(exchange, network.model, network.arm, sites)
     return network
 
 
 def _send_network(exchange: Exchange, network: TrainedModel) -> None:
     weights = network.load_weights()
-    exchange.ask(
-        Operation.SCORE,
-        network.arm.sites if weights is None else exchange.plan.site_names,
-        weights,
-        model=network.model.name,
-        arm=network.arm.name,
-        round=network.chosen,
-        procedure=name_scoring(network.model, network.arm),
-        step=BY_TRAINERS,
-    )
+    sent = SentModel(network.model, network.arm, weights, round=network.chosen)
+    sites = network.arm.sites if weights is None else exchange.plan.site_names
+    send_model(exchange, Operation.SCORE, sent, sites)
 
 
 def _remember_failure(run: StudyRun, network: TrainedModel, status: Status) -> TrainedModel:
@@ -96,7 +76,7 @@ def _remember_failure(run: StudyRun, network: TrainedModel, status: Status) -> T
 
 
 def score_by_regressions(exchange: Exchange, fitted: Sequence[FittedRegression]) -> None:
-    """Send each logistic model to the sites, one round for each.
+    """Send each logistic model to the sites, in one round or two.
 
     A model that could not be fitted is sent without coefficients: it scores nobody, and its cells say why.
     """
@@ -108,15 +88,9 @@ def score_by_regressions(exchange: Exchange, fitted: Sequence[FittedRegression])
         if fitted_model is not None and fitted_model.intercept is not None:
             parameters = write_coefficients(coefficients_of(fitted_model, design_of(exchange.plan)))
             names = (covariates_of(fitted_model),)
-        exchange.ask(
-            Operation.SCORE,
-            regression.arm.sites if fitted_model is None else exchange.plan.site_names,
-            None,
-            parameters,
-            model=regression.model.name,
-            arm=regression.arm.name,
-            regressions=names,
-            stage="untrained" if is_missing else "",
-            procedure=name_scoring(regression.model, regression.arm),
-            step=BY_NOBODY if is_missing else BY_TRAINERS,
-        )
+        sites = regression.arm.sites if fitted_model is None else exchange.plan.site_names
+        if is_missing:
+            score_nobody(exchange, regression.model, regression.arm, sites)
+            continue
+        sent = SentModel(regression.model, regression.arm, parameters=parameters, regressions=names)
+        send_model(exchange, Operation.SCORE, sent, sites)

@@ -13,13 +13,13 @@ from common.plan.design import design_of
 from common.plan.models import SvmModel
 from common.plan.study import Arm
 from common.program.fits import fit_support_vectors
-from common.program.names import name_fit, name_scoring
-from common.program.scorings import BY_NOBODY, BY_TRAINERS
+from common.program.names import name_fit
 from common.program.selections import ArmSelection
 from common.program.trainings import train_at_site
 from common.runtime.storage import write_atomically
 from common.stats.estimate import OK, Status
 from server.exchange import Exchange
+from server.phases.endorsed_models import SentModel, score_nobody, send_model
 from server.procedures import carry_out
 from server.reasons import SiteFailureError
 from server.run import StudyRun
@@ -116,17 +116,14 @@ def score_by_svms(exchange: Exchange, machines: Sequence[TrainedSvm]) -> None:
         fitted = machine.fitted
         has_form = fitted is not None and fitted.gamma is not None
         is_missing = fitted is not None and not fitted.standing.ok
-        exchange.ask(
-            Operation.SCORE,
-            machine.arm.sites if fitted is None else exchange.plan.site_names,
-            None,
-            write_query(form_of(fitted, design_of(exchange.plan))) if fitted is not None and has_form else {},
-            model=machine.model.name,
-            arm=machine.arm.name,
-            stage="untrained" if is_missing else "",
-            procedure=name_scoring(machine.model, machine.arm),
-            step=BY_NOBODY if is_missing else BY_TRAINERS,
+        sites = machine.arm.sites if fitted is None else exchange.plan.site_names
+        if is_missing:
+            score_nobody(exchange, machine.model, machine.arm, sites)
+            continue
+        form = (
+            {} if fitted is None or not has_form else write_query(form_of(fitted, design_of(exchange.plan)))
         )
+        send_model(exchange, Operation.SCORE, SentModel(machine.model, machine.arm, parameters=form), sites)
 
 
 def _fit_federated(exchange: Exchange, run: StudyRun, model: SvmModel, selected: ArmSelection) -> FittedSvm:

@@ -35,6 +35,7 @@ from common.secagg.crypto.keys import (
 )
 from common.secagg.crypto.masks import Sign, add_stream, add_streams
 from common.secagg.crypto.rings import Ring, Vector
+from common.secagg.crypto.sum_tag import tag_words
 from common.secagg.wire.canonical import encode_canonical
 from common.types import FlatWeights
 from tests.bench.measurement import Effort, Measurement, measure_cpu_s
@@ -93,6 +94,15 @@ def run_secagg_plus(values: FlatWeights, sites: int) -> bytes:
         combine = parameters_addition if index % 2 else parameters_subtraction
         total = combine(total, mask)
     return ndarray_to_bytes(parameters_mod(total, SECAGG_MODULUS)[1])
+
+
+def compare_tag(values: FlatWeights, sites: int, effort: Effort) -> Measurement:
+    """What proves a sum, against a site's other work on its update."""
+    vector, key = describe_update(sites, values.size), bytes(32)
+    words = encode(vector, values, sites=sites).words
+    tag_s = measure_cpu_s(lambda: tag_words(vector, words, key), effort.repeats(5))
+    work_s = measure_cpu_s(lambda: make_contribution(values, sites), effort.repeats(3))
+    return compare_cpu(f"tag / encode, mask, hash, {sites} sites", 0.5, tag_s, work_s)
 
 
 def measure_memory(values: FlatWeights) -> Measurement:
@@ -171,6 +181,7 @@ def run(effort: Effort) -> list[Measurement]:
     return [
         *compare_streams(values, effort),
         *(compare_with_flower(values, sites, effort) for sites in (2, 5, 20)),
+        *(compare_tag(values, sites, effort) for sites in (2, 5)),
         measure_size(values),
         measure_memory(values),
         measure_small_message(effort),

@@ -228,7 +228,9 @@ def test_attention_of_patients_stays(tmp_path):
     plan = a_plan(profile="standard", sites=[{"name": "a", "role": "train", "model_release": True}])
     coordinator = Coordinator(folder, tmp_path / "state", plan)
 
-    reply = coordinator.ask(Operation.EXPLAIN, coordinator.weights, **LOCAL)
+    reply = coordinator.ask(
+        Operation.EXPLAIN, coordinator.weights, procedure="explanation m local-a", step=1, **LOCAL
+    )
 
     assert reply.header.code == "OK"
     assert reply.pictures == ()
@@ -312,7 +314,8 @@ def test_patients_show_no_number_of_their_own_in_a_study_of_several_sites(tmp_pa
         reply = shown.ask(operation, **fields)
         assert reply.header.code == "E_POLICY", operation
         assert not reply.summary.counts
-    assert Coordinator(folder, tmp_path / "own", own).ask(Operation.PREPARE).header.code == CODE_OK
+    place = {"procedure": "preparation", "step": 1}
+    assert Coordinator(folder, tmp_path / "own", own).ask(Operation.PREPARE, **place).header.code == CODE_OK
 
 
 def test_an_error_leaves_as_a_code_and_its_text_stays(tmp_path, caplog):

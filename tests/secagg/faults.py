@@ -9,7 +9,7 @@ from pathlib import Path
 from unittest import mock
 
 from common.runtime import chained_file, storage
-from common.secagg.site import files
+from common.secagg.site import files, kept_models
 
 
 class Killed(BaseException):
@@ -50,6 +50,8 @@ def counted(at: int, die: Callable[[], None] = killed) -> Iterator[list[str]]:
 
     with (
         mock.patch.object(files, "write_atomically", around("write", storage.write_atomically)),
+        mock.patch.object(kept_models, "write_atomically", around("write", storage.write_atomically)),
+        mock.patch.object(Path, "replace", around("rename", Path.replace)),
         mock.patch.object(Path, "unlink", around("unlink", Path.unlink)),
         mock.patch.object(Path, "rmdir", around("rmdir", Path.rmdir)),
         mock.patch.object(chained_file, "os", Torn(torn)),

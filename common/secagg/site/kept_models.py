@@ -100,6 +100,11 @@ class KeptModels:
         if memory:
             write_atomically(self._path_of("memory", digest), memory, private=True)
         path.replace(self._path_of("model", digest))
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
         return digest
 
     def _path_of(self, kind: str, digest: str) -> Path:

@@ -1,4 +1,4 @@
-"""The row reader: coefficients so steep that one patient alone has weight are refused at the first question."""
+"""The row reader, whose steep coefficients leave weight to one patient, is refused at its first question."""
 
 from __future__ import annotations
 
@@ -44,12 +44,13 @@ def plan():
     )
 
 
-@pytest.fixture
-def ask(plan, tmp_path):
+@pytest.fixture(scope="module")
+def ask(plan, tmp_path_factory):
     """Asks a hospital of 100 training patients whatever the coordinator likes."""
     habits = Habits(split=("train", "train", "test"))
-    folder = table_only_hospital(tmp_path / "a", "a", 150, 1, ("score",), habits=habits)
-    engine = open_engine(folder, plan, KEY.public_key(), tmp_path / "state", Progress(disable=True))
+    root = tmp_path_factory.mktemp("hospital")
+    folder = table_only_hospital(root / "a", "a", 150, 1, ("score",), habits=habits)
+    engine = open_engine(folder, plan, KEY.public_key(), root / "state", Progress(disable=True))
 
     def put(operation, parameters, **fields):
         header = {"operation": operation, "plan_hash": plan.digest(), "site": "a"} | fields
@@ -59,23 +60,21 @@ def ask(plan, tmp_path):
     return put
 
 
-@pytest.fixture
-def columns(plan):
-    return list(design_of(plan).model(NAMES).columns)
+COLUMNS = [0, 1]
+"""Of the design: age, then blood pressure."""
+CENTRE, UNIT = np.array([65.0, 150.0]), np.array([12.0, 25.0])
+"""Years and mmHg."""
 
 
-def newton(columns, coefficients, *, scale=1.0):
-    """A question about models of the same columns, about 65 years and 150 mmHg, in units of 12 and 25."""
-    models, places = len(coefficients), max(columns) + 1
-    centre, unit = np.zeros(places), np.ones(places)
-    centre[columns], unit[columns] = (65.0, 150.0), np.array([12.0, 25.0]) * scale
-    problem = Problem(
-        np.tile(columns, (models, 1)), np.ones((models, 3), dtype=bool), centre, unit, firth=False
-    )
+def newton(coefficients, *, scale=1.0):
+    """A question about models of both columns."""
+    models = len(coefficients)
+    columns, free = np.tile(COLUMNS, (models, 1)), np.ones((models, 3), dtype=bool)
+    problem = Problem(columns, free, CENTRE, UNIT * scale, firth=False)
     return write_newton(problem, Query(np.asarray(coefficients), np.ones(models, dtype=bool)))
 
 
-def read_rows(answer, columns):
+def read_rows(answer):
     """Rows that one patient's weight alone fills: the information is then of rank 1."""
     information = answer.summary.reals["information"]
     values = np.linalg.eigvalsh(information)
@@ -84,63 +83,56 @@ def read_rows(answer, columns):
 
 
 @pytest.mark.parametrize("steepness", [300.0, 1e4, 1e7])
-def test_lines_through_the_patients_are_refused_at_the_first_question(ask, columns, steepness):
+def test_lines_through_the_patients_are_refused_at_the_first_question(ask, steepness):
     angles, offsets = np.meshgrid(np.linspace(0, np.pi, 16, endpoint=False), np.linspace(-2, 2, 40))
     turned = np.stack([-offsets, np.cos(angles), np.sin(angles)], axis=-1).reshape(-1, 3)
 
-    answer = ask(Operation.NEWTON, newton(columns, steepness * turned))
+    answer = ask(Operation.NEWTON, newton(steepness * turned))
 
-    assert answer.header.code == "E_SMALL_N", f"{len(read_rows(answer, columns))} rows read"
+    assert answer.header.code == "E_SMALL_N", f"{len(read_rows(answer))} rows read"
     assert not answer.summary.reals
 
 
-def test_one_line_through_a_patient_is_refused_however_it_is_written(ask, columns):
+def test_one_line_through_a_patient_is_refused_however_it_is_written(ask):
     """Gentle coefficients of columns in units of a thousandth are steep ones."""
     turned = np.array([[0.05, -0.06, 0.08]])
 
-    assert ask(Operation.NEWTON, newton(columns, 1e3 * turned)).header.code == "E_SMALL_N"
-    assert ask(Operation.NEWTON, newton(columns, turned, scale=1e-3)).header.code == "E_SMALL_N"
+    assert ask(Operation.NEWTON, newton(1e3 * turned)).header.code == "E_SMALL_N"
+    assert ask(Operation.NEWTON, newton(turned, scale=1e-3)).header.code == "E_SMALL_N"
 
 
-def test_gentle_coefficients_are_answered(ask, columns):
-    answer = ask(Operation.NEWTON, newton(columns, [[0.0, 0.0, 0.0], [-0.5, 1.0, -2.0], [1.0, 5.0, 3.0]]))
+def test_gentle_coefficients_are_answered(ask):
+    answer = ask(Operation.NEWTON, newton([[0.0, 0.0, 0.0], [-0.5, 1.0, -2.0], [1.0, 5.0, 3.0]]))
 
     assert answer.header.code == CODE_OK
-    assert not len(read_rows(answer, columns))
+    assert not len(read_rows(answer))
 
 
 @pytest.mark.parametrize("operation", [Operation.RIDGE, Operation.HELD_OUT])
-@pytest.mark.parametrize(("steepness", "code"), [(1.0, CODE_OK), (1e4, "E_SMALL_N"), (np.inf, "E_SMALL_N")])
-def test_a_machine_s_steep_forms_are_refused(ask, plan, columns, operation, steepness, code):
-    gammas, left_out = np.array([plan.model("S").gamma_grid[-1]]), np.array([NOBODY])
-    if operation is Operation.HELD_OUT:
-        left_out = np.array([0])
-    scales = Scales(np.array(columns), np.array([65.0, 150.0]), np.array([12.0, 25.0]))
+@pytest.mark.parametrize(("steepness", "code"), [(1.0, CODE_OK), (1e4, "E_SMALL_N")])
+def test_a_machine_s_steep_forms_are_refused(ask, operation, steepness, code):
+    left_out = np.array([0 if operation is Operation.HELD_OUT else NOBODY])
     forms = steepness * np.array([[0.1, -1.0, 0.7, 0.4, -0.3]])
-    parameters = write_query(SvmQuery(scales, gammas, left_out, forms))
+    query = SvmQuery(Scales(np.array(COLUMNS), CENTRE, UNIT), np.array([0.1]), left_out, forms)
+    parameters = write_query(query)
 
-    with np.errstate(invalid="ignore"):
-        answer = ask(operation, parameters, model="S", arm="federated", regressions=(NAMES,))
+    answer = ask(operation, parameters, model="S", arm="federated", regressions=(NAMES,))
 
     assert answer.header.code == code
 
 
 @pytest.mark.parametrize(
-    ("steepness", "arm", "code"),
-    [(1.0, "federated", CODE_OK), (1e3, "federated", "E_SMALL_N"), (1e3, "local-b", CODE_OK)],
+    ("steepness", "arm"), [(1.0, "federated"), (1e3, "federated"), (1.0, "local-b"), (1e3, "local-b")]
 )
-def test_scores_by_steep_coefficients_are_refused_where_they_were_to_be_fitted(
-    ask, plan, columns, steepness, arm, code
-):
+def test_scores_by_steep_coefficients_are_refused_where_they_were_to_be_fitted(ask, plan, steepness, arm):
     """Of a model of other patients alone nothing says how it orders these."""
     coefficients = np.full(1 + len(design_of(plan).columns), np.nan)
-    coefficients[[0, *(1 + np.array(columns))]] = steepness * np.array([0.0, -1.0, 0.42])
+    coefficients[[0, 1, 2]] = steepness * np.array([0.0, -1.0, 0.42])
 
-    answer = ask(
-        Operation.SCORE, write_coefficients(coefficients), model="L", arm=arm, regressions=(NAMES,)
-    )
+    answer = ask(Operation.SCORE, write_coefficients(coefficients), model="L", arm=arm, regressions=(NAMES,))
 
-    assert answer.header.code == code
+    refused = steepness > 1 and arm == "federated"
+    assert answer.header.code == ("E_SMALL_N" if refused else CODE_OK)
 
 
 def test_the_refusal_says_how_many_models_and_names_nobody():

@@ -336,6 +336,9 @@ def test_a_restored_site_is_burnt_and_goes_on_with_a_waiver_of_its_own(joined, t
     after = SiteFiles(files.folder)
     with after.lock():
         assert not after.history.is_burned
+    done("rhe-client", "audit", joined.site("a"), "--verify")
+    lines = done("rhe-client", "audit", joined.site("a"), "--lines")
+    assert re.findall(r"protocol: (\w+)", lines) == ["BURNED", "WAIVED"]
 
 
 def test_a_waiver_of_absence_is_taken_in_by_the_coordinator_and_a_stranger_s_is_not(joined, tmp_path):

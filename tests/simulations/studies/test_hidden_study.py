@@ -390,6 +390,18 @@ def test_a_round_is_closed_by_the_next_one_s_question(trained):
     assert answers == [MessageKind.JOIN, MessageKind.CLOSED, MessageKind.CLOSED]
 
 
+def test_each_hospital_derives_the_weights_from_the_proved_sum(trained):
+    wire, _ = trained
+    weights = hashlib.sha256(final(wire.run.out).astype("<f4").tobytes()).hexdigest()
+    for name in "abc":
+        files = SiteFiles(wire.run.out / "sites" / name / "sa1")
+        with files.lock():
+            results = files.history.list_results("training:0:0")
+            assert len(results) == 2
+            assert weights in results
+            assert not files.history.list_trusted("training:0:0")
+
+
 def test_a_refusal_by_the_site_s_own_policy_is_told_and_not_taken_for_silence(tables, tmp_path):
     wire = Wire(StudyPlan.model_validate(TABLE), tables, tmp_path / "out")
     folder = tmp_path / "c"
