@@ -364,11 +364,11 @@ def audit(
 ) -> None:
     """Show what has left this hospital: in which phase, how much, and with whom it was summed."""
     from client.membership.places import find_kept_member
-    from client.release.audit import show_log
+    from client.release.audit import Shown, show_log
 
-    member = find_kept_member(folder, state)
-    what = "head" if head else "nothing" if verify else "lines" if lines else "tables"
-    show_log(member, what, since, print)
+    chosen: tuple[tuple[bool, Shown], ...] = ((head, "head"), (verify, "nothing"), (lines, "lines"))
+    what: Shown = next((shown for is_chosen, shown in chosen if is_chosen), "tables")
+    show_log(find_kept_member(folder, state), what, since, print)
 
 
 @app.command()

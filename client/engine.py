@@ -30,7 +30,7 @@ from client.answers.training import SiteTrainings
 from client.cohort.cases import PreparedSite
 from client.cohort.prepare import prepare_site
 from client.cohort.site_files import log_report, write_refusals, write_site_files
-from client.door.door import StudyDoor, select_alone
+from client.door.door import StudyDoor, select_own_sums
 from client.hidden import HiddenAnswers
 from client.membership.environment import describe_environment
 from client.membership.party import HidingParty
@@ -298,7 +298,7 @@ class SiteEngine:
             return self._use_model(self._models.judge(request), request)
         reply = self._compute_answer(request)
         if operation in _SUMS and self._door is not None:
-            self._door.learn(digest, select_alone(self.plan, header, self.settings.name, reply.summary))
+            self._door.learn(digest, select_own_sums(self.plan, header, self.settings.name, reply.summary))
         return reply
 
     def _use_model(self, endorsement: Endorsement | None, request: Request) -> Reply:

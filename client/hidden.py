@@ -12,7 +12,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from client.answers.next_model import ModelDeriver
-from client.door.door import StudyDoor, select_alone
+from client.door.door import StudyDoor, select_own_sums
 from client.membership.party import HidingParty, PlanPolicy
 from common.errors import NotThePlanError, PlanError, ProtocolError, RheError
 from common.hiding.phases import HiddenPhase, name_training_phase, phase_of
@@ -235,7 +235,7 @@ class HiddenAnswers:
     def _learn_own(self, header: RequestHeader, digest: str, own: Summary) -> None:
         """Keep what is shown of this site alone: later questions may follow from it."""
         if self.door is not None:
-            self.door.learn(digest, select_alone(self.plan, header, self.site, own))
+            self.door.learn(digest, select_own_sums(self.plan, header, self.site, own))
 
     def _separate(self, asked: Request, sites: Sequence[str]) -> tuple[Summary, Summary]:
         """What is hidden in sums, and what this site alone contributes.

@@ -111,7 +111,7 @@ class StudyDoor:
         return follower
 
 
-def select_alone(plan: StudyPlan, header: RequestHeader, site: str, summary: Summary) -> GroupSummaries:
+def select_own_sums(plan: StudyPlan, header: RequestHeader, site: str, summary: Summary) -> GroupSummaries:
     """Of an answer, the parts that are shown as this site's own, by the group of this site alone."""
     alone = [
         group

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from rich import box
 from rich.console import Console
@@ -20,6 +20,9 @@ from common.hiding.phases import phase_of
 from common.plan.study import StudyPlan
 from common.secagg.site.files import HISTORY_FILE
 
+Shown: TypeAlias = Literal["tables", "lines", "head", "nothing"]
+"""Its answers in tables, each line in words, the last line's number and SHA-256, or only that it is whole."""
+
 _WIDTH = 80
 """Columns of a table: that of a terminal which nobody has made wider, and of a page."""
 _OWN, _SUM = "shown as this hospital's own", "nothing but the sum can be read, with"
@@ -27,7 +30,7 @@ _OWN, _SUM = "shown as this hospital's own", "nothing but the sum can be read, w
 
 def show_log(
     member: Membership,
-    what: Literal["tables", "lines", "head", "nothing"],
+    what: Shown,
     since: str | None,
     say: Callable[[object], None],
 ) -> None:
@@ -36,8 +39,8 @@ def show_log(
     Parameters
     ----------
     member : Membership
-    what : {"tables", "lines", "head", "nothing"}
-        What is shown of it: of "head" and "nothing", no line.
+    what : Shown
+        What is shown of it.
     since : str, optional
         The head that somebody wrote down; earlier lines are checked and not shown.
     say : callable

@@ -225,12 +225,11 @@ class Ledger:
             If it is no line of a ledger.
         """
         departure, time = line.get("departure"), line.get("time")
-        is_line = isinstance(time, str) and isinstance(departure or line.get("protocol"), dict)
-        if not is_line:
-            raise ValueError("no line of a ledger")
+        if not isinstance(departure or line.get("protocol"), dict):
+            raise ValueError("no line of a ledger")  # noqa: TRY004 - of the file's content, not of an argument
         if departure:
             self._departures += 1
-            self._answers[time[:10]] += departure.get("numbers", 0) > 0
+            self._answers[str(time)[:10]] += departure.get("numbers", 0) > 0
 
     def _parse(self, line: ChainedLine) -> LedgerLine:
         try:

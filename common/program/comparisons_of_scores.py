@@ -12,7 +12,7 @@ from common.stats.contract import Summary
 from common.stats.delong import placements_of
 
 
-def compare_scores(judged: JudgedScores) -> Program[GroupSums | None]:
+def compare_judged_scores(judged: JudgedScores) -> Program[GroupSums | None]:
     """The sums of everything that is compared; None if nothing may be compared.
 
     Parameters

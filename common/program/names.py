@@ -8,8 +8,8 @@ from common.plan.models import AnyTrainedModel
 from common.plan.study import Arm
 
 PREPARATION: Final = "preparation"
-AGREEMENT: Final = "agreement"
-DESCRIPTION: Final = "cohort"
+READER_AGREEMENT: Final = "agreement"
+COHORT_DESCRIPTION: Final = "cohort"
 SCREENING: Final = "regression"
 EVALUATION: Final = "evaluation"
 CALIBRATION: Final = "calibration"

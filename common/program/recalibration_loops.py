@@ -23,7 +23,7 @@ CalibratedScores: TypeAlias = Mapping[int, Sequence[int]]
 """Numbers of the scores that are calibrated, by the number of the cohort."""
 
 
-def calibrate_scores(
+def recalibrate_scores(
     plan: StudyPlan, judged: JudgedScores, wanted: CalibratedScores | None
 ) -> Program[dict[tuple[int, int], Recalibration]]:
     """The recalibrations by cohort and score; at a site those of its cohorts.

@@ -17,7 +17,7 @@ from common.program.steps import Program, Step
 
 _UNTRAINED = "untrained"
 BY_TRAINERS, BY_OTHERS, BY_NOBODY = 1, 2, 3
-"""Steps of a scoring: at the sites that trained the model, at the others, and, where there is none, at all."""
+"""Steps of a scoring: at the sites that trained the model, at the others, and at all where there is none."""
 
 
 def list_scored_sites(plan: StudyPlan, model: AnyTrainedModel, arm: Arm) -> tuple[str, ...]:

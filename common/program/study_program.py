@@ -14,12 +14,12 @@ from common.messages.headers import Operation
 from common.plan.models import SvmModel
 from common.plan.study import Arm, CnnModel, LogisticModel, StudyPlan
 from common.program import names
-from common.program.comparisons_of_scores import compare_scores
+from common.program.comparisons_of_scores import compare_judged_scores
 from common.program.fits import fit_regression, fit_support_vectors
 from common.program.judging import JudgedScores, judge_scores
 from common.program.patient_description import describe_patients
 from common.program.reader_agreement import count_readings
-from common.program.recalibration_loops import calibrate_scores
+from common.program.recalibration_loops import recalibrate_scores
 from common.program.regressions import Screening, screen_candidates
 from common.program.scorings import list_scored_sites, score_over_sites
 from common.program.selections import ArmSelection, find_predictors
@@ -63,9 +63,9 @@ def _list_procedures(plan: StudyPlan) -> Iterator[Procedure]:
     everybody, training = plan.site_names, plan.training_sites
     yield Procedure(names.PREPARATION, everybody, lambda _: prepare_patients())
     if "agreement" in plan.phases:
-        yield Procedure(names.AGREEMENT, everybody, lambda _: count_readings(plan))
+        yield Procedure(names.READER_AGREEMENT, everybody, lambda _: count_readings(plan))
     if "cohort" in plan.phases:
-        yield Procedure(names.DESCRIPTION, everybody, lambda _: describe_patients(plan))
+        yield Procedure(names.COHORT_DESCRIPTION, everybody, lambda _: describe_patients(plan))
     if "regression" in plan.phases:
         yield Procedure(names.SCREENING, training, lambda _: screen_candidates(plan, training))
     if "training" in plan.phases:
@@ -148,12 +148,12 @@ def _score(plan: StudyPlan, model: CnnModel | LogisticModel | SvmModel, arm: Arm
 
 def _begin_calibration(plan: StudyPlan, known: Known) -> Program[object] | None:
     judged = known.get(names.EVALUATION)
-    return calibrate_scores(plan, judged, None) if isinstance(judged, JudgedScores) else None
+    return recalibrate_scores(plan, judged, None) if isinstance(judged, JudgedScores) else None
 
 
 def _begin_comparison(known: Known) -> Program[object] | None:
     judged = known.get(names.EVALUATION)
-    return compare_scores(judged) if isinstance(judged, JudgedScores) else None
+    return compare_judged_scores(judged) if isinstance(judged, JudgedScores) else None
 
 
 def _explain(model: CnnModel, arm: Arm, sites: tuple[str, ...]) -> Callable[[Known], Program[object] | None]:

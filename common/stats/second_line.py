@@ -36,7 +36,7 @@ POINTED = 2.0
 GENTLE = 10.0
 """Up to this standard deviation of the linear predictor, an effective sample of any size is ordinary: a few
 patients near 1/2 among many near 0 or 1."""
-DISORDER = 0.25
+DISORDER = 0.2
 """Largest disorder of a question that singles out; random coefficients have 1/2."""
 FEWEST = 8
 """Patients of each class that a site needs to judge an order by; fewer are not judged."""

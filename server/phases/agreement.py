@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from common.plan.agreement import ReadingComparison, list_comparisons
 from common.plan.study import StudyPlan
-from common.program.names import AGREEMENT
+from common.program.names import READER_AGREEMENT
 from common.program.reader_agreement import count_readings
 from common.stats.contract import Summary
 from common.stats.estimate import Estimate, absent
@@ -53,7 +53,7 @@ def compare_readings(exchange: Exchange) -> tuple[ComparedReadings, ...]:
     have is summed.
     """
     plan = exchange.plan
-    counted = carry_out(exchange, AGREEMENT, count_readings(plan))
+    counted = carry_out(exchange, READER_AGREEMENT, count_readings(plan))
     sums = counted.sums.of(plan.site_names)
     return tuple(
         _compare(plan, comparison, guard, sums.part(str(index)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from common.plan.described_columns import TableColumn, table_columns
 from common.plan.study import StudyPlan
 from common.plan.variables import DESCRIBED, table_variables
-from common.program.names import DESCRIPTION
+from common.program.names import COHORT_DESCRIPTION
 from common.program.patient_description import describe_patients
 from common.program.steps import GroupSums
 from common.stats.estimate import Status, suppressed
@@ -51,7 +51,7 @@ def describe_cohorts(exchange: Exchange) -> tuple[DescribedColumn, ...]:
     with enough of them are summed.
     """
     plan, columns = exchange.plan, table_columns(exchange.plan)
-    description = carry_out(exchange, DESCRIPTION, describe_patients(plan))
+    description = carry_out(exchange, COHORT_DESCRIPTION, describe_patients(plan))
     guards, sums = [description.guards[column] for column in columns], description.sums
     permitted = [tuple(guard.status for guard in column_guards) for column_guards in guards]
     variables = _choose_tests(plan, list(zip(columns, permitted, strict=True)), sums)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from common.plan.comparisons import PAIR, ComparedScores, ComparedTable, find_compared_tables
 from common.plan.matrix import Cohort, Scorer, scorers_of
 from common.plan.study import StudyPlan
-from common.program.comparisons_of_scores import compare_scores, find_histogram
+from common.program.comparisons_of_scores import compare_judged_scores, find_histogram
 from common.program.judging import ComparedStatus
 from common.program.names import COMPARISON
 from common.program.steps import GroupSums
@@ -112,7 +112,7 @@ def compare_models(exchange: Exchange, evaluated: EvaluatedModels, reference: st
     """
     plan = exchange.plan
     centres = compare_scores_across_centres(plan, evaluated.judgements)
-    answers = carry_out(exchange, COMPARISON, compare_scores(evaluated.judged))
+    answers = carry_out(exchange, COMPARISON, compare_judged_scores(evaluated.judged))
     if answers is None:
         return ComparedModels((), centres)
     scores = _FinishedScores(

@@ -18,7 +18,7 @@ from common.plan.matrix import (
 from common.plan.study import StudyPlan
 from common.program.judging import ALL_FITTED, AS_PLANNED, ComparedStatus, JudgedScores, judge_scores
 from common.program.names import CALIBRATION, EVALUATION
-from common.program.recalibration_loops import calibrate_scores
+from common.program.recalibration_loops import recalibrate_scores
 from common.program.steps import GroupSums
 from common.stats.calibration import finish_calibration
 from common.stats.confusion import finish_confusion, withhold_confusion
@@ -155,7 +155,7 @@ def _recalibrate(
     wanted: dict[int, list[int]] = {}
     for cohort, scorer in calibrated.values():
         wanted.setdefault(cohort, []).append(scorer)
-    program = calibrate_scores(exchange.plan, judged, wanted)
+    program = recalibrate_scores(exchange.plan, judged, wanted)
     found = carry_out(exchange, CALIBRATION, program)
     return tuple(
         replace(judgement, recalibration=found[calibrated[place]]) if place in calibrated else judgement

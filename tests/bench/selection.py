@@ -169,8 +169,8 @@ def _compare_machine(exchange: TwoSites, cases: list[PreparedCase], effort: Effo
 
     def fit_over_sites() -> object:
         fitted = carry_out(exchange, "fit", fit_machine(exchange.plan, arm, model, COVARIATES))
-        if fitted.status != "ok":
-            raise ArithmeticError(fitted.reason)
+        if fitted is None or fitted.status != "ok":
+            raise ArithmeticError(fitted)
         return fitted
 
     name = "scikit-learn's exact machine with grid and Platt, pooled / ours over two sites"

@@ -204,7 +204,7 @@ class SiteMachine:
             return self._dispatch(party, frame)
         except Exception as failure:
             code = failure.code if isinstance(failure, RheError) else "E_INTERNAL"
-            self._audit_refusal(party, code, frame, **describe_frame(frame))
+            self._audit_refusal(party, code, frame, request=describe_frame(frame))
             raise
 
     def _audit_refusal(self, party: Party, code: str, frame: MessageFrame, **details: object) -> None:

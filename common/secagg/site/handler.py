@@ -223,16 +223,16 @@ class Party:
         if asked is not None:
             line |= {"phase": asked.phase, "round": asked.round}
         if frame is not None:
-            line |= describe_frame(frame)
+            line["request"] = describe_frame(frame)
         if times > 1:
             line["times"] = times
         self.files.audit.append({**line, **details, **self.files.describe_history()})
 
 
 def describe_frame(frame: MessageFrame) -> dict[str, object]:
-    """A signed message for the audit: kind, header and signature, under one key."""
+    """A signed message for the audit: its kind, header and signature."""
     header = frame.header.decode("ascii")
-    return {"request": {"kind": frame.kind.name, "header": header, "signature": frame.signature.hex()}}
+    return {"kind": frame.kind.name, "header": header, "signature": frame.signature.hex()}
 
 
 def read_contribute(frame: MessageFrame) -> ContributeRequest:

@@ -13,14 +13,16 @@ from sites.tables import Habits, read_cohort, table_only_hospital, write_cohort
 from common.cards.fourier_machine import NOBODY, Scales, SvmQuery, write_query
 from common.errors import SmallNumberError
 from common.messages.headers import Operation, RequestHeader
-from common.messages.questions import write_grids, write_path
-from common.plan.matrix import PARTS, TABLE_PARTS
+from common.messages.protocol import decode_reply
+from common.messages.questions import write_path
+from common.plan.matrix import Cohort
 from common.plan.study import StudyPlan
-from common.plan.variables import DESCRIBED
 from common.radiomics.features import FEATURES
 from common.stats.lasso_binomial import PathQuery
-from common.stats.score_grid import ScoreGrid
 from server.exchange import Exchange
+from server.phases.cohort import describe_cohorts
+from server.phases.evaluation import evaluate_models
+from server.phases.preparation import prepare_sites
 from server.run import StudyRun
 from simulations.backends.in_process import open_engines
 from simulations.backends.local_grid import LocalGrid
@@ -161,71 +163,93 @@ def guard_fields():
 
 # What is shown bare beside sums over several hospitals, through the whole way of the messages
 
-SPLITS = {"a": ("train",) * 9 + ("test",), "b": ("train", "test"), "c": ("train", "test")}
-
 
 @pytest.fixture(scope="module")
 def hospitals(tmp_path_factory):
-    """Three hospitals; the first has few test patients, and knows the INR of 15 patients."""
+    """Three hospitals; the first has the score of 3 test patients, and the INR of 15 patients."""
     root = tmp_path_factory.mktemp("hospitals")
+    habits = Habits(split=("train", "test"), synthetic=False)
     folders = {
-        name: table_only_hospital(
-            root / name, name, 40, seed, ("vendor",), habits=Habits(split=split, synthetic=False)
-        )
-        for seed, (name, split) in enumerate(SPLITS.items())
+        name: table_only_hospital(root / name, name, 60, seed, ("vendor",), habits=habits)
+        for seed, name in enumerate("abc")
     }
     rows = read_cohort(folders["a"])
-    write_cohort(folders["a"], [row | {"inr": row["inr"] if n < 15 else ""} for n, row in enumerate(rows)])
+    scored = [row["patient"] for row in rows if row["split"] == "test"][:3]
+    for number, row in enumerate(rows):
+        row["inr"] = row["inr"] if number < 15 else ""
+        if row["split"] == "test" and row["patient"] not in scored:
+            row["vendor"] = ""
+    write_cohort(folders["a"], rows)
     return folders
 
 
 @pytest.fixture(scope="module")
-def exchange(hospitals, tmp_path_factory):
-    out = tmp_path_factory.mktemp("study")
-    models = [SCALE | {"low": 0, "high": 1}]
+def study(hospitals, tmp_path_factory):
+    """Table 1 and the evaluation of an honest study, and what each hospital answered in the clear."""
+    out, told = tmp_path_factory.mktemp("study"), {name: [] for name in hospitals}
     plan = StudyPlan.model_validate(
         {
             "name": "Few",
             "seed": 1,
             "sites": [{"name": name, "role": "train"} for name in hospitals],
-            "models": models,
+            "models": [SCALE | {"low": 0, "high": 1}],
             "phases": ["cohort", "evaluation"],
             "cohort": {"validation_fraction": 0.0},
         }
     )
     run = StudyRun(plan=plan, out=out, key=derive_simulated_key(plan), roster=derive_simulated_roster(plan))
+
+    def tap(name, handle):
+        def answer(message):
+            body = handle(message)
+            told[name].append(decode_reply(body).summary)
+            return body
+
+        return answer
+
     engines = open_engines(run, hospitals, Progress(disable=True))
-    line = Exchange(LocalGrid({name: engine.handle for name, engine in engines.items()}), plan, run.key)
-    line.enrol(5.0)
+    grid = LocalGrid({name: tap(name, engine.handle) for name, engine in engines.items()})
+    line = Exchange(grid, plan, run.key)
     line.hide(run.roster, out / "hiding", {})
-    return line
+    line.enrol(5.0)
+    prepare_sites(line)
+    return describe_cohorts(line), evaluate_models(line, "Scale"), told
 
 
-def ask_part(parts, part, width):
-    asked = np.zeros((3, len(parts), width), dtype=bool)
-    asked[:, parts.index(part)] = True
-    return asked
+def list_shown(told, start):
+    """Whether any number of these cells was shown, answer by answer."""
+    cells = [
+        [
+            array.any()
+            for arrays in (summary.counts, summary.reals)
+            for name, array in arrays.items()
+            if name.startswith(start)
+        ]
+        for summary in told
+    ]
+    return [any(cell) for cell in cells if cell]
 
 
-def test_the_scores_of_a_hospital_of_few_test_patients_are_not_shown_bare(exchange, hospitals):
-    counting = {"scorers": np.array([0]), **write_grids([ScoreGrid.even(10)])}
-    tested = {
-        name: sum(row["split"] == "test" for row in read_cohort(folder)) for name, folder in hospitals.items()
-    }
-    assert 0 < tested["a"] < 10 <= tested["b"]
+def test_the_scores_of_a_hospital_of_few_test_patients_are_not_shown_bare(study, hospitals):
+    _, evaluated, told = study
+    scored = sum(
+        row["split"] == "test" and bool(row["vendor"])
+        for folder in hospitals.values()
+        for row in read_cohort(folder)
+    )
+    (together,) = [
+        judgement for judgement in evaluated.judgements if judgement.cohort == Cohort(("a", "b", "c"), "test")
+    ]
+    assert together.roc.n_negative + together.roc.n_positive == scored
 
-    answers = exchange.gather(Operation.GRID, {"asked": ask_part(PARTS, "test", 1), **counting})
+    shown = list_shown(told["a"], "test/0/")
+    assert shown
+    assert not any(shown)
+    assert any(list_shown(told["b"], "test/0/"))
 
-    histogram = "test/0/histogram"
-    assert answers.of(("a", "b", "c")).counts[histogram].sum() == sum(tested.values())
-    assert answers.of(("a",)).counts[histogram].sum() == 0
 
-
-def test_table_1_shows_of_a_hospital_no_variable_that_few_of_its_patients_have(exchange):
-    answers = exchange.gather(Operation.COHORT, {"asked": ask_part(TABLE_PARTS, "whole", len(DESCRIBED))})
-
-    few, enough = (answers.of(("a",)).part("whole").part(name) for name in ("inr", "sbp_mmhg"))
-    together = answers.of(("a", "b", "c")).part("whole").part("inr")
-    assert not any(array.any() for array in (*few.counts.values(), *few.reals.values()))
-    assert any(array.any() for array in enough.counts.values())
-    assert any(array.any() for array in together.counts.values())
+def test_table_1_shows_of_a_hospital_no_variable_that_few_of_its_patients_have(study):
+    _, _, told = study
+    assert not any(list_shown(told["a"], "whole/inr/"))
+    assert any(list_shown(told["a"], "whole/sbp_mmhg/"))
+    assert any(list_shown(told["b"], "whole/inr/"))

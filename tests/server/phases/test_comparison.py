@@ -167,8 +167,8 @@ def test_a_cohort_with_too_few_is_not_compared(exchange):
     }
     # Of b's tested patients nothing is asked, of a's all
     test = PARTS.index("test")
-    assert [of_site[test].all() for of_site in evaluated.asked] == [True, False]
-    assert not evaluated.asked[1, test].any()
+    assert [of_site[test].all() for of_site in evaluated.judged.asked] == [True, False]
+    assert not evaluated.judged.asked[1, test].any()
 
 
 def test_a_plan_of_one_score_compares_nothing_and_is_judged(exchange):

@@ -51,7 +51,7 @@ def test_operating_points_are_chosen_on_training_patients_of_the_arm_alone(excha
         # No threshold of the raw scores is better, and no bin edge that is as good is nearer to 0.5.
         best = max(index_of(scores, labels, value) for value in scores)
         assert index_of(scores, labels, threshold) == pytest.approx(best, abs=1e-12)
-        edges = found.grids[number].starts
+        edges = found.judged.grids[number].starts
         equal = [edge for edge in edges if np.isclose(index_of(scores, labels, edge), best)]
         assert threshold == max(equal, key=lambda edge: (-abs(edge - 0.5), edge))
     (first, second) = [
