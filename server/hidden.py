@@ -26,7 +26,7 @@ from common.models.layout import Layout
 from common.plan.study import Arm, CnnModel, StudyPlan
 from common.runtime.storage import write_atomically
 from common.secagg.codes import SecAggError
-from common.secagg.coordinator.drive import MessageExchange, finish, open_session, run_round, run_step
+from common.secagg.coordinator.drive import finish, open_session, run_round, run_step
 from common.secagg.coordinator.gathering import Coordinator, Question, SiteRefusedError
 from common.secagg.coordinator.round import ServerRound, give_up
 from common.secagg.coordinator.session import ServerSession

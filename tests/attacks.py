@@ -53,6 +53,7 @@ ATTACKS = {
     36: ("two parallel sessions of one phase", "E_BUSY"),
     37: ("smaller set at the same parameters, late upload", "E_SET_CHANGE"),
     38: ("session: killed between disk and answer", "identical bytes"),
+    43: ("false sum of a round: alone, scaled, divided, old, mixed", "E_SUM_PROOF; nothing more is answered"),
 }
 """What is tried, and what must come of it."""
 

@@ -126,7 +126,7 @@ class ModelJudge:
             raise NotThePlanError(f"{about}: {', '.join(silent)} did not sign this model")
         knowing = [site for site in arm.sites if site in said and not said[site].missed]
         if len(knowing) < min(self._roster.minimum, len(arm.sites)):
-            raise NotThePlanError(f"{about}: only {', '.join(knowing) or 'nobody'} knows this model")
+            raise NotThePlanError(f"{about}: known to {', '.join(knowing) or 'nobody'} alone")
 
     def _find_key(self, site: str) -> bytes:
         return bytes.fromhex(self._roster.find_by_name(site).key)

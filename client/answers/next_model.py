@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from common.hiding.next_weights import derive_weights, make_stepper, read_patients
 from common.hiding.phases import phase_of
@@ -48,7 +49,8 @@ class ModelDeriver:
         Raises
         ------
         SecAggError
-            E_NOT_THE_PLAN if the coordinator divides the sum by a weight that is not the sites'.
+            E_NOT_THE_PLAN if the coordinator divides the sum by a weight that is not the sites';
+            E_STATE_CORRUPT if the optimiser's memory of the round before is gone.
         ModelError
             If the optimiser's memory is not of this network.
         ValueError
@@ -61,10 +63,10 @@ class ModelDeriver:
         patients = self._find_patients(opened, layout, phase.arm)
         stepper = make_stepper(self.plan, layout)
         if stepper is not None:
-            _restore(stepper, opened.memory)
+            stepper.restore(_read_memory(opened))
         before = np.frombuffer(opened.model, dtype="<f4")
         for piece in derive_weights((self.plan, layout, stepper), opened.sums, patients, before):
-            write(memoryview(np.ascontiguousarray(piece, dtype="<f4")).cast("B"))
+            write(np.ascontiguousarray(piece, dtype="<f4").data.cast("B"))
         return b"" if stepper is None else _dump(stepper)
 
     def _find_patients(self, opened: OpenedRound, layout: Layout, arm: Arm) -> int:
@@ -94,7 +96,17 @@ def _dump(stepper: PseudoGradientStep) -> bytes:
     return buffer.getvalue()
 
 
-def _restore(stepper: PseudoGradientStep, memory: bytes) -> None:
-    if memory:
-        with np.load(io.BytesIO(memory), allow_pickle=False) as arrays:
-            stepper.restore({name: arrays[name] for name in arrays.files})
+def _read_memory(opened: OpenedRound) -> dict[str, NDArray[np.float32]]:
+    """The optimiser's state; nothing before the first round.
+
+    Raises
+    ------
+    SecAggError
+        E_STATE_CORRUPT if it is gone: without it, an honest coordinator would look like a false one.
+    """
+    if not opened.memory:
+        if opened.request.round > 1:
+            raise SecAggError("what the optimiser kept of the last round is gone", code="E_STATE_CORRUPT")
+        return {}
+    with np.load(io.BytesIO(opened.memory), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}

@@ -146,4 +146,5 @@ def _decode_piece(vector: Vector, sums: Mapping[str, Words], piece: slice) -> Fl
     if vector.ring is Ring.REALS:
         return read_reals(words[2 * piece.start : 2 * piece.stop]).astype(np.float32)
     scaled = np.multiply(words[piece].view("<i4"), math.ldexp(1.0, -vector.scale_bits), dtype=np.float64)
-    return scaled.astype(np.float32)
+    weights: FlatWeights = scaled.astype(np.float32)
+    return weights

@@ -86,8 +86,9 @@ class PseudoGradientStep:
         if self._kind == "adagrad":
             squares = self._memory["sum"][place]
             squares += gradient * gradient
-            step: FlatWeights = np.float32(-self._rate) * gradient / (np.sqrt(squares) + _ADAPTIVITY)
-            return weights + step
+            bound = np.sqrt(squares) + _ADAPTIVITY
+            adapted: FlatWeights = np.divide(np.float32(-self._rate) * gradient, bound, dtype=np.float32)
+            return weights + adapted
         return weights + np.float32(-self._rate) * gradient
 
     def _move_by_adam(self, place: slice, weights: FlatWeights, gradient: FlatWeights) -> FlatWeights:
@@ -97,7 +98,8 @@ class PseudoGradientStep:
         second += np.float32(1 - _SECOND_DECAY) * gradient * gradient
         rate = np.float32(-self._rate / (1 - _FIRST_DECAY**self._steps))
         correction = np.float32(math.sqrt(1 - _SECOND_DECAY**self._steps))
-        step: FlatWeights = rate * first / (np.sqrt(second) / correction + _ADAPTIVITY)
+        bound = np.sqrt(second) / correction + _ADAPTIVITY
+        step: FlatWeights = np.divide(rate * first, bound, dtype=np.float32)
         return weights + step
 
     def state(self) -> dict[str, NDArray[Any]]:

@@ -30,7 +30,7 @@ from common.stats.roc import finish_roc
 from common.training.server_optimiser import PseudoGradientStep
 from common.types import FlatWeights
 from server.exchange import Exchange
-from server.hidden import HiddenRound
+from server.round_end import HiddenRound
 from server.run import name_checkpoint
 
 

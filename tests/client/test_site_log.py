@@ -27,10 +27,15 @@ def rhe(*arguments, answer=""):
 @pytest.fixture
 def site(tmp_path) -> Path:
     """A site that has sent three answers, and has a round open whose vectors are uploaded."""
+    return make_site_with_log(tmp_path, START)
+
+
+def make_site_with_log(tmp_path, now):
     folder = tmp_path / "a"
     state = folder / ".rhe"
     state.mkdir(parents=True)
     ledger, world = Ledger(state / "ledger"), World(tmp_path / "world", 3)
+    world.now = now
     world.files = lambda number: SiteFiles(world.state(number), audit=ledger if number == 1 else None)
     Attacker(world).join().contribute()
     for number in (1, 2, 3):
@@ -203,6 +208,17 @@ def test_a_study_that_died_a_week_ago_has_left_neither_key_nor_vector(site):
     last = ledger_of(site).read_log()[-1].protocol
     assert (last["event"], last["reason"], last["time"]) == ("ERASE", "deadline", START + 7 * 86_400)
     assert rhe("audit", site, "--verify").returncode == 0
+
+
+def test_an_engine_that_may_not_start_sweeps_first(tmp_path):
+    site = make_site_with_log(tmp_path, 1_700_000_000)
+    assert open_folders(site)
+
+    found = rhe("engine", site)
+
+    assert found.returncode == 11
+    assert "has not joined a study" in found.stderr
+    assert not open_folders(site)
 
 
 def test_a_damaged_log_and_a_damaged_history_keep_no_key(site, caplog):

@@ -210,7 +210,7 @@ class SiteMachine:
     def _audit_refusal(self, party: Party, code: str, frame: MessageFrame, **details: object) -> None:
         """A line for the first refusal of a kind, and now and then one for all that came since."""
         if times := self.refusals.count((code, frame.kind.name)):
-            party.audit("REFUSED", None, code=code, times=times, **details)
+            party.audit("REFUSED", None, None, code=code, times=times, **details)
 
     def _dispatch(self, party: Party, frame: MessageFrame) -> Bytes:
         match frame.kind:

@@ -146,6 +146,8 @@ def _erase(files: SiteFiles, clock: Clock, folders: list[tuple[OpenFolder, str]]
     # All of it, before a line that cannot be written stops anything
     for folder, _ in folders:
         files.wipe_folder(folder.path)
+        if folder.request is not None:
+            files.models_of(folder.request.phase).drop()
     for folder, why in folders:
         line: dict[str, object] = {"event": "ERASE", "time": clock(), "reason": why}
         asked = folder.request

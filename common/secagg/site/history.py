@@ -73,17 +73,6 @@ class Ended(CanonicalDocument):
     """Total weight of the sites that this took; 0 if it took none."""
 
 
-class Trusted(CanonicalDocument):
-    """The site accepted a model as a training's result although it had missed the round that gave it."""
-
-    event: Literal["trusted"] = "trusted"
-    """The ledger's word for this entry."""
-    phase: PhaseName
-    """The phase of the training."""
-    result: Digest
-    """SHA-256 of the model's weights, float32 little-endian."""
-
-
 class Waived(CanonicalDocument):
     """The site's operator approved a waiver of the authority."""
 
@@ -118,7 +107,7 @@ class Disproved(CanonicalDocument):
 
 
 LedgerEntry: TypeAlias = Annotated[
-    Begun | Release | Ended | Trusted | Waived | Burned | Disproved, Field(discriminator="event")
+    Begun | Release | Ended | Waived | Burned | Disproved, Field(discriminator="event")
 ]
 
 _ENTRIES: TypeAdapter[LedgerEntry] = TypeAdapter(LedgerEntry)
@@ -144,7 +133,6 @@ class History:
         self._definitions: dict[str, Release] = {}
         self._sets: dict[str, list[int]] = {}
         self._ended: dict[str, Ended] = {}
-        self._trusted: dict[str, set[str]] = {}
         self._waivers: set[str] = set()
         self._absent: dict[str, frozenset[int]] = {}
         self.is_burned = False
@@ -160,8 +148,6 @@ class History:
                 self._release(entry)
             case Ended():
                 self._ended[entry.hdr] = entry
-            case Trusted():
-                self._trusted.setdefault(entry.phase, set()).add(entry.result)
             case Waived():
                 self._waive(entry)
             case Burned():
@@ -210,10 +196,6 @@ class History:
     def _list_proved(self, phase: str) -> list[Ended]:
         """The ends of this phase's rounds whose results the site derived, in order."""
         return [entry for entry in self._ended.values() if entry.phase == phase and entry.proved]
-
-    def list_trusted(self, phase: str) -> frozenset[str]:
-        """SHA-256 of the models accepted as the phase's results although the site had missed their rounds."""
-        return frozenset(self._trusted.get(phase, ()))
 
     def has_waiver(self, digest: str) -> bool:
         """Whether this waiver was approved before."""

@@ -18,10 +18,10 @@ TOTAL = sum(PATIENTS)
 ADAM = {"server_optimiser": "adam", "server_learning_rate": 0.1}
 
 
-def an_opened_round(plan, weight=TOTAL, earlier=None, memory=b"", seed=1):
-    sums = open_round(plan, seed)
+def an_opened_round(plan, weight=TOTAL, earlier=None, memory=b"", number=1):
+    sums = open_round(plan, 1)
     phase = name_training_phase(plan, plan.networks[0], plan.all_arms()[0])
-    request = RoundRequest.model_construct(phase=phase)
+    request = RoundRequest.model_construct(phase=phase, round=number)
     told = {name: sums[name] for name in list_returned(plan, LAYOUT)}
     return OpenedRound(request, told, weight, earlier, memoryview(WEIGHTS.tobytes()), memory)
 
@@ -49,7 +49,7 @@ def test_the_mean_is_written(weight, earlier, known):
 def test_the_optimiser_goes_on_from_its_memory():
     plan = plan_of(ADAM)
     _, memory = derive(plan, an_opened_round(plan))
-    first, again = (derive(plan, an_opened_round(plan, memory=memory)) for _ in range(2))
+    first, again = (derive(plan, an_opened_round(plan, memory=memory, number=2)) for _ in range(2))
     stepper = make_stepper(plan, LAYOUT)
 
     for _ in range(2):
@@ -58,6 +58,9 @@ def test_the_optimiser_goes_on_from_its_memory():
     assert first == again
     assert first[0] == np.concatenate(steps).tobytes()
     assert derive(plan, an_opened_round(plan))[0] != first[0]
+    with pytest.raises(SecAggError, match="is gone") as refused:
+        derive(plan, an_opened_round(plan, number=2))
+    assert refused.value.code == "E_STATE_CORRUPT"
 
 
 @pytest.mark.parametrize(

@@ -1,51 +1,33 @@
-"""A coordinator that tells a member a false sum of a round is found out, once, and answered nothing more."""
+"""A round's end at its members: they derive its result from proved sums, also where they are killed."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
-import numpy as np
 import pytest
-from secagg.attacker import Attacker, seed_of
+from secagg.attacker import Attacker
 from secagg.faults import Killed, counted
-from secagg.world import COUNTS, ROUNDS, UPDATE, VECTORS, World, code_of
+from secagg.proving import (
+    MODEL,
+    RETURNED,
+    WEIGHT,
+    Following,
+    Opened,
+    ProvingWorld,
+    check_stopped,
+    count_one_less,
+    history_of,
+)
+from secagg.world import ROUNDS, VECTORS, code_of
 
 from common.secagg.coordinator.drive import finish, run_round
-from common.secagg.crypto.sum_tag import TAG_MODULUS
 from common.secagg.site.endpoint import SiteMachine
-from common.secagg.site.rules import Computed, OpenedRound, PhaseRules
-from common.secagg.wire.frames import MessageKind, sha256, unpack
-from common.secagg.wire.messages import Close, Reveal, read
-from common.secagg.wire.payload import cut_rooms
-from common.secagg.wire.tag_keys import read_tag, write_tag
-
-RETURNED = (UPDATE.name, COUNTS.name)
-MODEL = b"model"
-WEIGHT = 12
-
-
-def derive(opened: OpenedRound, write: Callable[[bytes], None]) -> bytes:
-    """The next model is a digest of all that it follows from."""
-    write(sha256(bytes(opened.model), *(opened.sums[name].tobytes() for name in RETURNED)).encode())
-    return b"memory"
-
-
-class ProvingWorld(World):
-    """A world in which the update and the counts come back to all sites."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.plan.phases[ROUNDS] = PhaseRules(mode="round", vectors=VECTORS, rounds=10, returned=RETURNED)
-
-    def machine(self, site: int) -> SiteMachine:
-        return replace(super().machine(site), derive=derive)
-
-    def question(self, number: int = 1, **changes: object) -> Any:
-        return super().question(number, **({"returned": RETURNED} | changes))
+from common.secagg.site.erasure import sweep
+from common.secagg.site.rules import OpenedRound
+from common.secagg.wire.frames import MessageKind, sha256
+from common.secagg.wire.messages import Close
 
 
 @pytest.fixture
@@ -53,74 +35,12 @@ def world(tmp_path):
     return ProvingWorld(tmp_path, 3)
 
 
-class Opened:
-    """A round that an attacker has opened, and what an honest CLOSE of it would hold."""
-
-    def __init__(self, world: World, number: int = 1, attempt: int = 0, sites: tuple[int, ...] = ()) -> None:
-        self.world = world
-        self.attack = Attacker(world, number).join()
-        if attempt:
-            self.attack.contribute()
-        answers = self.attack.contribute(*sites, attempt=attempt)
-        seeds = self.attack.reveal(answers, attempt)
-        total = self.attack.total(answers.values())
-        self.attack.unmask(total, {site: seed_of(one) for site, one in seeds.items()}, sites, attempt)
-        rooms = cut_rooms(VECTORS, memoryview(total.payload))
-        self.rooms = {vector.name: bytes(room) for vector, room in zip(VECTORS, rooms, strict=True)}
-        tags = [read(unpack(one), MessageKind.REVEAL, Reveal).tags for one in seeds.values()]
-        self.tags = {
-            vector.name: write_tag(sum(read_tag(one[place]) for one in tags))
-            for place, vector in enumerate(VECTORS)
-        }
-
-    def result(self) -> str:
-        return sha256(sha256(MODEL, *(self.words(name).tobytes() for name in RETURNED)).encode())
-
-    def words(self, name: str) -> np.ndarray:
-        (vector,) = (vector for vector in VECTORS if vector.name == name)
-        return np.frombuffer(self.rooms[name], vector.dtype, vector.words)
-
-    def alter(self, name: str, change: Callable[[np.ndarray], object]) -> Opened:
-        words = self.words(name).copy()
-        change(words)
-        self.rooms[name] = words.tobytes().ljust(len(self.rooms[name]), b"\0")
-        return self
-
-    def close(self, names: tuple[str, ...] = RETURNED, **changes: Any) -> bytes:
-        sums = b"".join(self.rooms[name] for name in names)
-        fields: dict[str, Any] = {
-            "hdr": self.attack.hdr,
-            "phase": ROUNDS,
-            "status": "opened",
-            "result": self.result(),
-            "weight": WEIGHT,
-            "tags": tuple(self.tags[name] for name in names),
-            "sums": sha256(sums),
-            "sums_bytes": len(sums),
-        }
-        return self.attack.message(MessageKind.CLOSE, Close.model_validate(fields | changes), sums)
-
-    def send(self, site: int, message: bytes) -> str:
-        return code_of(self.attack.send(site, message))
-
-
-def history_of(world, site):
-    files = world.files(site)
-    with files.lock():
-        return files.history
-
-
-def check_stopped(world, opened, site, message):
-    """The site has stopped: no honest message helps, and what it was sent is kept."""
-    assert opened.send(site, message) == "E_SUM_PROOF"
-    assert history_of(world, site).is_disproved
-    assert history_of(world, site).list_results(ROUNDS) == frozenset()
-    (evidence,) = world.state(site).glob("evidence.*")
-    frame = unpack(evidence.read_bytes())
-    assert frame.header == unpack(message).header
-    assert frame.is_signed_by(bytes.fromhex(world.roster.coordinator))
-    assert opened.send(site, message) == "E_SUM_PROOF"
-    assert opened.send(site, Attacker(world, 2).m1()) == "E_SUM_PROOF"
+@pytest.fixture
+def first(world):
+    opened = Opened(world)
+    for site in world.identities:
+        assert opened.send(site, opened.close()) == "OK"
+    return opened
 
 
 @pytest.mark.parametrize(("sites", "colluders"), [(2, 0), (3, 1), (5, 1)])
@@ -148,98 +68,6 @@ def test_the_coordinator_s_own_round_is_accepted(world):
     assert finish(server, world.exchange)
     assert set(sums) == {vector.name for vector in VECTORS}
     assert all(history_of(world, site).find_result(ROUNDS) == result for site in world.identities)
-
-
-def move_one(words):
-    words[3] += 1
-
-
-def count_one_less(words):
-    words[0] -= 1
-
-
-def replace_by_a_third(words):
-    words //= 3
-
-
-ATTACKS = {
-    "update": (move_one, replace_by_a_third, lambda words: words.fill(0)),
-    "patients": (count_one_less, lambda words: words.fill(0)),
-}
-
-
-@pytest.mark.parametrize(("name", "change"), [(name, one) for name, some in ATTACKS.items() for one in some])
-def test_attack_43_a_false_sum_alone(world, name, change):
-    opened = Opened(world).alter(name, change)
-
-    check_stopped(world, opened, 2, opened.close())
-
-
-@pytest.mark.parametrize("factor", [0, 2, -1])
-def test_attack_43_sum_and_tag_scaled_together(world, factor):
-    opened = Opened(world)
-    for name in RETURNED:
-        opened.alter(name, lambda words: np.copyto(words, words * np.array(factor).astype(words.dtype)))
-        opened.tags[name] = write_tag(factor * read_tag(opened.tags[name]) % TAG_MODULUS)
-
-    check_stopped(world, opened, 1, opened.close())
-
-
-def send_nothing(compute):
-    def send(*asked):
-        parts = compute(*asked).parts
-        return Computed(tuple(replace(part, values=0 * np.asarray(part.values)) for part in parts))
-
-    return send
-
-
-def test_attack_43_the_tag_divided_by_a_sum_with_one_entry(tmp_path):
-    """Of zeros the tag would be zero without a pad, and any multiple of it one of a sum with one entry."""
-    world = ProvingWorld(tmp_path, 2)
-    for site in world.identities:
-        world.compute[site] = send_nothing(world.machine(site).compute)
-    opened = Opened(world)
-    assert not opened.words("patients").any()
-    tag = read_tag(opened.tags["patients"])
-    opened.alter("patients", lambda words: words.__setitem__(0, 7))
-    opened.tags["patients"] = write_tag(7 * tag)
-
-    check_stopped(world, opened, 2, opened.close())
-
-
-def test_attack_43_tags_of_another_vector_or_of_none(world):
-    opened = Opened(world)
-    swapped = tuple(opened.tags[name] for name in RETURNED[::-1])
-
-    check_stopped(world, opened, 1, opened.close(tags=swapped))
-    check_stopped(world, opened, 2, opened.close(tags=()))
-    check_stopped(world, opened, 3, opened.close(names=("update", "moments")))
-
-
-def test_attack_43_the_sum_of_an_earlier_round(world, first):
-    following = Following(world, first).join()
-    following.reveal(following.contribute())
-    first.attack = following
-
-    assert first.send(1, first.close()) == "E_SUM_PROOF"
-    assert len(history_of(world, 1).list_results(ROUNDS)) == 1
-
-
-def test_attack_43_a_sum_of_another_attempt_or_set(tmp_path):
-    """The first attempt is never opened, so its masks are in its sum; and the keys of the second are new."""
-    world = ProvingWorld(tmp_path, 4)
-    opened = Opened(world, attempt=1, sites=(1, 2, 3))
-    assert opened.send(1, opened.close()) == "OK"
-    other = Opened(ProvingWorld(tmp_path / "other", 4))
-    opened.tags = other.tags
-
-    check_stopped(world, opened, 2, opened.close())
-
-
-def test_a_result_that_does_not_follow_from_its_sums(world):
-    opened = Opened(world)
-
-    check_stopped(world, opened, 1, opened.close(result="5" * 64))
 
 
 def test_words_that_were_damaged_on_the_way_are_no_proof_of_anything(world):
@@ -321,26 +149,6 @@ def test_a_site_that_is_killed_at_any_point_after_a_false_sum_has_stopped(world)
     check_stopped(world, opened, 1, message)
 
 
-class Following(Attacker):
-    """The second round, whose question may leave the model out."""
-
-    def __init__(self, world: World, first: Opened) -> None:
-        super().__init__(world, 2, seed=b"two")
-        self.model = sha256(MODEL, *(first.words(name).tobytes() for name in RETURNED)).encode()
-        self.request = world.question(2).request(world.coordinator, self.model, self.seed)
-
-    def without_model(self) -> bytes:
-        return self.message(MessageKind.ROUND_REQUEST, self.request, self.seed)
-
-
-@pytest.fixture
-def first(world):
-    opened = Opened(world)
-    for site in world.identities:
-        assert opened.send(site, opened.close()) == "OK"
-    return opened
-
-
 def watch_payloads(world, site):
     plain, payloads = world.machine(site).compute, []
 
@@ -411,3 +219,13 @@ def test_a_round_that_is_lost_leaves_no_model(world):
 
     assert code_of(attack.send(1, attack.message(MessageKind.CLOSE, close))) == "OK"
     assert not list(world.state(1).glob("*.m*"))
+
+
+def test_a_round_past_its_deadline_leaves_no_model(world):
+    Attacker(world).join()
+    world.now += 2 * 86_400
+
+    sweep(world.files(1), world.clock)
+
+    assert not list(world.state(1).glob("*.m*"))
+    assert list(world.state(2).glob("*.model.*"))

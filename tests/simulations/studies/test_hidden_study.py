@@ -273,7 +273,7 @@ def test_an_engine_tells_in_the_clear_no_sum_that_the_plan_hides(hidden, tables)
     for operation in (Operation.COHORT, Operation.NEWTON, Operation.EVALUATE, Operation.WEIGHT):
         assert code(operation) == "E_POLICY"
     assert code(Operation.GUARD, stage="cohort") == "E_POLICY"
-    assert code(Operation.PREPARE) == "OK"
+    assert code(Operation.PREPARE, procedure="preparation", step=1) == "OK"
 
 
 @pytest.fixture(scope="module")
@@ -308,64 +308,50 @@ def test_a_hidden_round_averages_as_one_in_the_clear(trained, scans, tmp_path, m
     np.testing.assert_allclose(ours[buffers], theirs[buffers], rtol=1e-6, atol=1e-9)
 
 
+def score_with(wire, scans, site, weights, **fields):
+    """A site's answer to one who asks it to score with these weights, whatever was trained."""
+    plan, engine = wire.run.plan, open_engines(wire.run, scans, Progress(disable=True))[site]
+    asked = {"operation": Operation.SCORE, "plan_hash": plan.digest(), "site": site, "model": "net"}
+    asked |= {"arm": "federated", "procedure": "scoring net federated", "step": 1}
+    header = RequestHeader.model_validate(asked | fields)
+    return decode_reply(engine.handle(encode_request(Request(header, weights), wire.run.key))).header
+
+
 def test_weights_that_no_round_gave_are_not_evaluated(trained, scans):
-    wire, _ = trained
-    plan, engine = wire.run.plan, open_engines(wire.run, scans, Progress(disable=True))["a"]
-    header = RequestHeader(
-        operation=Operation.SCORE, plan_hash=plan.digest(), site="a", model="net", arm="federated"
-    )
-
-    def code(weights):
-        request = encode_request(Request(header, weights), wire.run.key)
-        return decode_reply(engine.handle(request)).header.code
-
-    weights = final(wire.run.out)
+    wire, results = trained
+    weights, asked = final(wire.run.out), {"round": results.training[0].chosen}
     crafted = weights.copy()
     crafted[0] += np.float32(1e-6)
-    assert code(weights) == "OK"
-    assert code(crafted) == "E_POLICY"
+
+    reply = score_with(wire, scans, "a", weights, **asked)
+    assert (reply.code, reply.endorsement.site, reply.endorsement.missed) == ("OK", "a", False)
+    assert score_with(wire, scans, "a", crafted, **asked).code == "E_NOT_THE_PLAN"
 
 
-def test_before_a_training_no_weights_are_evaluated_and_amid_it_no_more_than_two(scans, tmp_path):
-    """A site whose round never ends may have missed the end: the last weights and the chosen it takes."""
+def test_before_a_training_and_amid_it_a_site_says_that_it_knows_no_weights(scans, tmp_path):
+    """It does not score with them: it missed the end, and waits for the word of those who did not."""
     wire = Wire(StudyPlan.model_validate(NETWORK), scans, tmp_path)
     joined = []
     wire.lost = lambda _site, kind, training: (
         training and kind is MessageKind.CONTRIBUTE_REQUEST and bool(joined.append(1) or len(joined) > 3)
     )
-
-    def code(first):
-        header = RequestHeader(
-            operation=Operation.SCORE,
-            plan_hash=wire.run.plan.digest(),
-            site="a",
-            model="net",
-            arm="federated",
-        )
-        engine = open_engines(wire.run, scans, Progress(disable=True))["a"]
-        weights = np.ones(309469, dtype=np.float32)
-        weights[0] = first
-        return decode_reply(engine.handle(encode_request(Request(header, weights), wire.run.key))).header.code
-
-    assert code(0) == "E_POLICY"
     with pytest.raises(ExchangeError, match="round 2"):
         wire.study()
-    assert [code(first) for first in (1, 2, 3, 1)] == ["OK", "OK", "E_POLICY", "OK"]
+
+    reply = score_with(wire, scans, "a", np.ones(309469, dtype=np.float32))
+
+    assert reply.code == "OK"
+    assert reply.endorsement.missed
+    assert not list((wire.run.out / "sites" / "a" / "scores").rglob("*"))
 
 
-def test_a_site_outside_of_a_training_takes_two_models_of_it_and_no_more(scans, tmp_path):
+def test_a_site_outside_of_a_training_takes_no_model_of_it_on_trust(scans, tmp_path):
     sites = [{"name": name, "role": "external" if name == "c" else "train"} for name in "abc"]
     wire = Wire(StudyPlan.model_validate(NETWORK | {"sites": sites}), scans, tmp_path)
-    engine = open_engines(wire.run, scans, Progress(disable=True))["c"]
 
-    def code(first):
-        fields = {"plan_hash": wire.run.plan.digest(), "site": "c", "model": "net", "arm": "federated"}
-        header = RequestHeader(operation=Operation.SCORE, **fields)
-        weights = np.ones(309469, dtype=np.float32)
-        weights[0] = first
-        return decode_reply(engine.handle(encode_request(Request(header, weights), wire.run.key))).header.code
+    reply = score_with(wire, scans, "c", np.ones(309469, dtype=np.float32), step=2)
 
-    assert [code(first) for first in (1, 2, 3, 2)] == ["OK", "OK", "E_POLICY", "OK"]
+    assert reply.code == "E_NOT_THE_PLAN"
 
 
 def test_weights_that_no_round_gave_are_not_validated(scans, tmp_path, monkeypatch):
@@ -377,7 +363,7 @@ def test_weights_that_no_round_gave_are_not_validated(scans, tmp_path, monkeypat
     )
     wire = Wire(StudyPlan.model_validate(NETWORK), scans, tmp_path)
 
-    with pytest.raises(ExchangeError, match="statistics failed with E_POLICY"):
+    with pytest.raises(ExchangeError, match="statistics failed with E_NOT_THE_PLAN"):
         wire.study()
 
 

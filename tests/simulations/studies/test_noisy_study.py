@@ -136,7 +136,7 @@ def test_many_trainings_add_up_for_the_site_that_takes_part_in_most():
         ({"secure": False, "noise": {"multiplier": 1.0}}, "noise is added under masks"),
         ({"noise": {"multiplier": 0}}, "greater than 0"),
         ({"noise": {"multiplier": 1.0, "norm": -1.0}}, "greater than 0"),
-        ({"noise": {"multiplier": 1.0, "delta": 1.0}}, "less than 1"),
+        ({"noise": {"multiplier": 1.0, "delta": 1.0}}, "less than or equal to 0.01"),
         ({"noise": {"multiplier": 1e-12}}, "less than the rounding"),
     ],
 )
