@@ -114,8 +114,8 @@ class SiteEngine:
     def _handle(self, message: bytes) -> bytes:
         header, asked = None, memoryview(message)
         try:
-            check_quota(self.settings, self.ledger)
             asked = memoryview(take_transcripts(message)[1])
+            check_quota(self.settings, self.ledger)
             if is_sealed(asked):
                 return self._record_sealed(asked, self._answer_sealed(asked, message))
             request = decode_request(bytes(asked), self.coordinator)

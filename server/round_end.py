@@ -93,14 +93,13 @@ class PendingClose:
         """The exchange of the next round, whose question carries the CLOSE: it saves one round trip."""
         if not self.path.exists():
             return exchange
-        told, others = self._with_sums.read_bytes(), self.path.read_bytes()
 
         def exchange_with_close(messages: Mapping[str, bytes]) -> Mapping[str, Bytes]:
             if server.stage is not Stage.JOINING:
                 return exchange(messages)
             question = server.ask_without_model()
             # All sites that train get the same bytes; they hold the sums, so one copy is made for all
-            with_sums, without = told + question, others + question
+            with_sums, without = self._with_sums.read_bytes() + question, self.path.read_bytes() + question
             answers = exchange({site: with_sums if site in self.told else without for site in messages})
             lacking = [site for site, answer in answers.items() if _lacks_model(answer)]
             return {**answers, **exchange({site: messages[site] for site in lacking})} if lacking else answers

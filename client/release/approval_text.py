@@ -53,10 +53,24 @@ def _describe_hiding(plan: StudyPlan) -> str:
     if not plan.hides_sums:
         return "NOT HIDDEN: the coordinator sees this hospital's own numbers for everything above."
     return (
-        "What is added up over several hospitals leaves masked: a coordinator with the published program "
-        "reads the sum alone. No sum hides what this hospital contributes alone; it is shown separately: its "
-        "flow chart, its column of Table 1, models evaluated on its patients, and a model of its patients "
-        "alone, if released."
+        "What is added up over several hospitals leaves masked: nobody can read anything but the sum. No sum "
+        "hides what this hospital contributes alone; it is shown separately: its flow chart, its column of "
+        "Table 1, models evaluated on its patients, and a model of its patients alone, if released.\n\n"
+        "This hospital answers only questions that follow from this plan: it runs the study's program "
+        "itself, over sums that it has checked. For that, sums come back to the hospitals that are in them, "
+        "and to no other: how many patients stand behind each number, moments and gradients of regressions "
+        "and calibrations, histograms of scores, the summed change of a network in each round; never one "
+        "hospital's part, and no cross-products of features. " + _describe_returned(plan)
+    )
+
+
+def _describe_returned(plan: StudyPlan) -> str:
+    """What the sums that come back tell other hospitals."""
+    if len(plan.sites) == 2:
+        return "With two hospitals, each learns the other's part of them by subtracting its own."
+    return (
+        "From sums over some and over all hospitals, another hospital can work out by subtraction numbers of "
+        "patients of one that is in the larger sum alone."
     )
 
 

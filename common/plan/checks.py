@@ -96,6 +96,11 @@ def check_privacy(
         With the contradiction and what to change.
     """
     hides_sums = privacy.hides_sums_of(len(sites))
+    if hides_sums and arms.design == "leave-one-centre-out" and not arms.subtraction_ack:
+        raise ValueError(
+            "leave-one-centre-out: the sums with and without a centre tell what it contributed -> "
+            "arms.subtraction_ack = true states that all hospitals know this"
+        )
     if privacy.noise is not None and not hides_sums:
         raise ValueError(
             "noise is added under masks -> privacy.secure = true and at least two sites, or no privacy.noise"

@@ -114,6 +114,14 @@ class Arms(Section):
     """Whether each training site also trains a model alone."""
     pooled_model: bool = False
     """Whether a model is also trained on all patients in one place (simulation only, for comparison)."""
+    subtraction_ack: bool = False
+    """Must be true for "leave-one-centre-out" over hidden sums: states that sums with and without a centre tell,
+    by subtraction, what that centre contributed, and that all hospitals know it."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_unset(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The settings without an acknowledgement that was not given: plans without it keep their hash."""
+        return {name: value for name, value in write(self).items() if value or name != "subtraction_ack"}
 
 
 class RegressionSettings(Section):

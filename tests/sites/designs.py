@@ -17,7 +17,7 @@ DESIGNS = {
     "leave-one-out": plan_of(
         {"a": "train", "b": "train", "c": "train"},
         *_MODELS,
-        arms={"design": "leave-one-centre-out", "local_models": False},
+        arms={"design": "leave-one-centre-out", "local_models": False, "subtraction_ack": True},
     ),
     "paper": plan_of({"a": "train", "b": "external"}, *_MODELS),
     "paper, released": plan_of({"a": "train+", "b": "external"}, *_MODELS),

@@ -68,7 +68,7 @@ def test_what_is_compared_is_added_over_the_sites_of_its_cohort_alone():
 
 
 def test_training_scores_are_added_over_an_arm_only_where_a_threshold_is_chosen_on_them():
-    left_out = {"arms": {"design": "leave-one-centre-out"}}
+    left_out = {"arms": {"design": "leave-one-centre-out", "subtraction_ack": True}}
     three = {"a": "train", "b": "train", "e": "train"}
     scores = SCALE | {"name": "S", "column": "s"}
     fixed, youden = (
@@ -81,11 +81,11 @@ def test_training_scores_are_added_over_an_arm_only_where_a_threshold_is_chosen_
 
 
 def test_a_fit_is_about_the_whole_answers_of_its_arm_s_sites():
-    plan = plan_of({"a": "train", "b": "train", "e": "train"}, SCALE, arms={"design": "leave-one-centre-out"})
+    plan = plan_of({"a": "train", "b": "train", "e": "train"}, SCALE, arms={"design": "leave-one-centre-out", "subtraction_ack": True})
 
     assert groups_of(plan, Operation.NEWTON, arm="federated-without-a") == (SiteGroup(("b", "e"), ()),)
     assert groups_of(plan, Operation.GUARD, "regression") == (SiteGroup(("a", "b", "e"), ()),)
-    assert groups_of(plan, Operation.CALIBRATE) == (SiteGroup(("a", "b", "e"), ()),)
+    assert by_sites(plan, Operation.CALIBRATE) == by_sites(plan, Operation.COMPARE)
     with pytest.raises(PlanError, match="no arm 'x'"):
         groups_of(plan, Operation.NEWTON, arm="x")
 
@@ -114,7 +114,7 @@ def test_what_one_site_alone_contributes_is_its_own_and_the_rest_is_shared():
         ("tt", {}, [(1, 2)]),
         ("ttx", {}, [(1, 2, 3), (1, 2)]),
         ("ttxxx", {}, [(1, 2, 3, 4, 5)]),
-        ("ttt", {"design": "leave-one-centre-out"}, [(1, 2, 3), (2, 3), (1, 3), (1, 2)]),
+        ("ttt", {"design": "leave-one-centre-out", "subtraction_ack": True}, [(1, 2, 3), (2, 3), (1, 3), (1, 2)]),
     ],
 )
 def test_a_set_that_hides_a_sum_reaches_the_minimum(roles, arms, expected):

@@ -55,8 +55,18 @@ def test_together_trains_one_federation_and_each_site_alone():
     assert arms == [("federated", ("a", "b")), ("local-a", ("a",)), ("local-b", ("b",))]
 
 
+LEAVE_OUT = {"design": "leave-one-centre-out", "local_models": False, "subtraction_ack": True}
+
+
+def test_an_acknowledgement_that_is_not_given_changes_no_hash():
+    assert "subtraction_ack" not in a_plan().model_dump_json()
+    assert StudyPlan.model_validate_json(
+        a_plan(arms=LEAVE_OUT, sites=sites("a", "b", "c")).model_dump_json()
+    ) == a_plan(arms=LEAVE_OUT, sites=sites("a", "b", "c"))
+
+
 def test_leave_one_centre_out_trains_one_federation_without_each():
-    plan = a_plan(sites=sites("a", "b", "c"), arms={"design": "leave-one-centre-out", "local_models": False})
+    plan = a_plan(sites=sites("a", "b", "c"), arms=LEAVE_OUT)
 
     assert [arm.sites for arm in plan.all_arms()] == [("b", "c"), ("a", "c"), ("a", "b")]
 
@@ -82,6 +92,10 @@ def test_the_digest_changes_with_any_setting_and_with_nothing_else():
     [
         ({"arms": {"pooled_model": True}}, "simulation"),
         ({"arms": {"design": "leave-one-centre-out"}, "sites": sites("a")}, "at least two"),
+        (
+            {"arms": {"design": "leave-one-centre-out"}, "sites": sites("a", "b", "c")},
+            "subtraction_ack = true",
+        ),
         ({"evaluation": {"reference_model": "x"}}, "none of the models -> choose among m"),
         ({"evaluation": {"reference_model": "M"}}, "none of the models"),
         ({"evaluation": {"subgroups": ["ivh", "ivh"]}}, "subgroups lists a variable twice"),

@@ -19,6 +19,7 @@ from secagg.world import ROUNDS
 
 from common.secagg.crypto.sum_tag import TAG_MODULUS
 from common.secagg.site.rules import Computed
+from common.secagg.wire.frames import sha256
 from common.secagg.wire.tag_keys import read_tag, write_tag
 
 
@@ -115,6 +116,13 @@ def test_attack_43_a_sum_of_another_attempt_or_set(tmp_path):
     opened.tags = other.tags
 
     check_stopped(world, opened, 2, opened.close())
+
+
+def test_attack_43_a_result_that_nothing_proves_is_no_model_to_train_from(world):
+    opened = Opened(world)
+
+    assert opened.send(1, opened.close(names=(), result=sha256(b"a model of the attacker's own"))) == "OK"
+    assert history_of(world, 1).list_results(ROUNDS) == frozenset()
 
 
 def test_attack_43_a_result_that_does_not_follow_from_its_sums(world):

@@ -385,7 +385,6 @@ def test_each_hospital_derives_the_weights_from_the_proved_sum(trained):
             results = files.history.list_results("training:0:0")
             assert len(results) == 2
             assert weights in results
-            assert not files.history.list_trusted("training:0:0")
 
 
 def test_a_refusal_by_the_site_s_own_policy_is_told_and_not_taken_for_silence(tables, tmp_path):

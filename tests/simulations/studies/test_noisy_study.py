@@ -118,7 +118,7 @@ def test_who_approves_is_told_epsilon_before(noisy):
 def test_many_trainings_add_up_for_the_site_that_takes_part_in_most():
     privacy = {"noise": {"multiplier": 4.0}}
     models = [NETWORK["models"][0] | {"name": name} for name in ("one", "two")]
-    arms = {"local_models": False, "design": "leave-one-centre-out"}
+    arms = {"local_models": False, "design": "leave-one-centre-out", "subtraction_ack": True}
     plan = StudyPlan.model_validate(
         NETWORK | {"models": models, "arms": arms, "privacy": privacy, "federation": {"rounds": 5}}
     )
