@@ -16,7 +16,11 @@ SITES = {"a": "train", "b": "train", "c": "train"}
 
 def plan_with(sites=SITES, design="together", **noise):
     return plan_of(
-        sites, NETWORK, privacy={"noise": noise}, arms={"design": design}, federation={"rounds": 20}
+        sites,
+        NETWORK,
+        privacy={"noise": noise},
+        arms={"design": design, "subtraction_ack": True},
+        federation={"rounds": 20},
     )
 
 
@@ -38,7 +42,7 @@ def test_the_noise_that_follows_keeps_to_the_target_and_is_the_least(sites, targ
 
 
 def test_each_further_training_that_a_site_joins_asks_for_more_noise():
-    together, in_turn = (plan_with(epsilon=1.0, design=design) for design in ("together", "leave-one-centre-out"))
+    together, in_turn = (plan_with(epsilon=1.0, design=d) for d in ("together", "leave-one-centre-out"))
 
     # Two of the three trainings without one centre include a given centre.
     assert in_turn.noise_multiplier == pytest.approx(2**0.5 * together.noise_multiplier, rel=1e-3)
