@@ -20,7 +20,7 @@ from rich.progress import Progress
 
 from client.answers.explain import draw_attention
 from client.answers.flow_chart import summarise_flow
-from client.answers.known_models import ModelJudge, brings_model
+from client.answers.known_models import ModelJudge, OwnModels, brings_model
 from client.answers.own_release import withhold_few
 from client.answers.samples import SiteSamples
 from client.answers.score_store import ScoreStore
@@ -52,7 +52,6 @@ from common.errors import (
     StorageError,
 )
 from common.hiding.rounds import validate_nobody
-from common.messages.endorsement import Endorsement
 from common.messages.groups import groups_of
 from common.messages.headers import LinkUsers, Operation, ReplyHeader, RequestHeader
 from common.messages.protocol import Parameters, Reply, Request, decode_request
@@ -216,7 +215,7 @@ class SiteEngine:
             self.coordinator,
             self.party,
             self.summarise,
-            self.withhold_few,
+            lambda asked, own: withhold_few(self._analyses, asked.header, asked.parameters, own),
             lambda model: self.trainings.open_trainer(model).layout,
             self.trainings.make_initial_weights,
             audit=self.ledger,
@@ -246,10 +245,6 @@ class SiteEngine:
             raise ProtocolError(f"{operation} is no sum")
         analyses = self._analyses if member else replace(self._analyses, cases=())
         return ANSWERS[operation](analyses, header, request.parameters)
-
-    def withhold_few(self, request: Request, own: Summary) -> Summary:
-        """What is shown of this site alone, beside a hidden sum: zeros where its patients are too few."""
-        return withhold_few(self._analyses, request.header, request.parameters, own)
 
     def _refuse_sum_in_clear(self, header: RequestHeader) -> None:
         """Refuse to send a sum of several sites in the clear; only what is this site's own may leave so.
@@ -295,18 +290,11 @@ class SiteEngine:
         if operation is not Operation.DESCRIBE and self._door is not None:
             self._door.admit(request, digest)
         if self._models is not None and brings_model(request):
-            return self._use_model(self._models.judge(request), request)
+            return self._models.answer(request, self._compute_answer)
         reply = self._compute_answer(request)
         if operation in _SUMS and self._door is not None:
             self._door.learn(digest, select_own_sums(self.plan, header, self.settings.name, reply.summary))
         return reply
-
-    def _use_model(self, endorsement: Endorsement | None, request: Request) -> Reply:
-        """The answer to a model that came, and what the site says of it; one that it missed is not used."""
-        if endorsement is not None and endorsement.missed:
-            return self._make_reply(endorsement=endorsement)
-        reply = self._compute_answer(request)
-        return replace(reply, header=reply.header.model_copy(update={"endorsement": endorsement}))
 
     @cached_property
     def _door(self) -> StudyDoor | None:
@@ -322,25 +310,10 @@ class SiteEngine:
     @cached_property
     def _models(self) -> ModelJudge | None:
         """What judges models that come; None where the plan hides no sum, and has no roster."""
-        if self.party is None or not self.plan.hides_sums:
+        if self.party is None or self._hidden is None:
             return None
-        return ModelJudge(self.plan, self.settings.name, self.party, self._is_own)
-
-    def _is_own(self, request: Request) -> bool:
-        """Whether a model is what this site holds itself; False where it missed the end of the training.
-
-        Raises
-        ------
-        RheError
-            If it holds another.
-        """
-        kind = self.plan.arm(request.header.arm).kind
-        if kind == "local":
-            self.trainings.insist_own(request)
-        if kind != "federated" or request.weights is None or self._hidden is None:
-            # A pooled model is a simulation's, made where all patients are in one place
-            return True
-        return self._hidden.knows(request.header, request.weights)
+        own = OwnModels(self.plan, self.trainings.insist_own, self._hidden.knows)
+        return ModelJudge(self.plan, self.settings.name, self.party, own.hold)
 
     def _compute_answer(self, request: Request) -> Reply:
         header, operation = request.header, request.header.operation

@@ -1,8 +1,11 @@
 import gc
 import os
 import signal
+import threading
+from collections.abc import Iterator
 
 import pytest
+from house.threads import describe_thread, find_threads_left
 
 # Reading the test modules makes millions of objects that stay: going through them takes longer than reading.
 gc.disable()
@@ -16,6 +19,9 @@ def _do_not_wait(_file: int) -> None:
 
 
 os.fsync = _do_not_wait
+
+# The worker's own threads; later those, too, for which a module has failed.
+_threads_before = set(threading.enumerate())
 
 # A shell that runs the suite in the background makes it ignore Ctrl-C, which some tests press.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -40,3 +46,13 @@ def pytest_runtestloop() -> None:
     """
     gc.freeze()
     gc.enable()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_thread_outlives_its_module() -> Iterator[None]:
+    """A thread that runs on draws from `random`, logs and answers beneath the tests of another module."""
+    yield
+    left = find_threads_left(_threads_before)
+    _threads_before.update(left)
+    if left:
+        pytest.fail(f"threads outlive this module: {', '.join(map(describe_thread, left))}", pytrace=False)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from client.membership.party import HidingParty
 from common.errors import NotThePlanError
 from common.messages.endorsement import Endorsement, ModelStatement, digest_content
-from common.messages.headers import Operation
-from common.messages.protocol import Request
+from common.messages.headers import Operation, ReplyHeader, RequestHeader
+from common.messages.protocol import Reply, Request
 from common.plan.study import Arm, StudyPlan
 from common.program.scorings import BY_TRAINERS
 from common.secagg.wire.roster import Roster, read_roster
+from common.types import FlatWeights
 
 IsOwn = Callable[[Request], bool]
 """Whether a model that came is what the site holds itself; False where it missed the end of the training, and
@@ -27,6 +28,43 @@ def brings_model(request: Request) -> bool:
     """Whether a model came with the question that other sites know, or this one knows itself."""
     has_content = request.weights is not None or bool(request.parameters)
     return request.header.operation in _USES and has_content
+
+
+@dataclass(frozen=True)
+class OwnModels:
+    """The models that a site holds itself.
+
+    Attributes
+    ----------
+    plan : StudyPlan
+        As the site approved it.
+    insist_trained : callable
+        Raises where a local model that came is not the one that was trained here alone.
+    knows : callable
+        Whether a round of their training gave a network's weights; False where its end was missed.
+    """
+
+    plan: StudyPlan
+    insist_trained: Callable[[Request], None]
+    knows: Callable[[RequestHeader, FlatWeights], bool]
+
+    def hold(self, request: Request) -> bool:
+        """Whether the model that came is one of them; False where the end of its training was missed here.
+
+        Coefficients that were fitted over several sites are judged by the program, before.
+
+        Raises
+        ------
+        RheError
+            If this site holds another.
+        """
+        kind = self.plan.arm(request.header.arm).kind
+        if kind == "local":
+            self.insist_trained(request)
+        if kind != "federated" or request.weights is None:
+            # A pooled model is a simulation's, made where all patients are in one place
+            return True
+        return self.knows(request.header, request.weights)
 
 
 @dataclass(frozen=True)
@@ -49,6 +87,19 @@ class ModelJudge:
     site: str
     party: HidingParty
     is_own: IsOwn
+
+    def answer(self, request: Request, compute: Callable[[Request], Reply]) -> Reply:
+        """The answer to a question with a model, and what the site says of it; what it missed is not used.
+
+        Raises
+        ------
+        RheError
+            As `judge`, and if the answer cannot be computed.
+        """
+        endorsement = self.judge(request)
+        is_missed = endorsement is not None and endorsement.missed
+        reply = Reply(ReplyHeader(site=self.site)) if is_missed else compute(request)
+        return replace(reply, header=reply.header.model_copy(update={"endorsement": endorsement}))
 
     def judge(self, request: Request) -> Endorsement | None:
         """What the site says of a model that came: that it is its own, or that it missed it.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from client.answers.model_store import StoredModel
@@ -52,5 +50,5 @@ def insist_trained_here(request: Request, held: StoredModel | Fitted | FittedSvm
         )
 
 
-def _are_equal(came: Parameters, held: Mapping[str, object]) -> bool:
+def _are_equal(came: Parameters, held: Parameters) -> bool:
     return came.keys() == held.keys() and all(np.array_equal(came[name], held[name]) for name in came)

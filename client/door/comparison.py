@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -21,6 +21,22 @@ MeasureShift: TypeAlias = Callable[[Step, Parameters, Parameters], float]
 """How far a linear predictor of a site's patient moves from expected to asked coefficients, at most."""
 _LEFT_OUT: Final = frozenset({"asked", "kept", "compared"})
 """Flags by which the coordinator may ask for less than is permitted."""
+_GRIDS: Final = ("edges", "sizes", "values")
+_MACHINES: Final = ("gammas", "left_out", "coefficients")
+_CHOSEN: Final[Mapping[Operation, tuple[str, ...]]] = {
+    Operation.GUARD: ("scored", "reference"),
+    Operation.GRID: ("scorers", *_GRIDS),
+    Operation.EVALUATE: _GRIDS,
+    # Of cohorts of other sites; those of this site are in the step
+    Operation.CALIBRATE: tuple("0123456789"),
+    Operation.COMPARE: ("cohort/", "paired/"),
+    Operation.GRAM: ("chosen",),
+    Operation.PATH: ("chosen", "coefficients", "working", "running"),
+    Operation.RIDGE: _MACHINES,
+    Operation.HELD_OUT: _MACHINES,
+    Operation.SCORE: ("coefficients", "estimated", "columns", "mean", "sd", "folds", *_MACHINES),
+}
+"""How parameters begin that the coordinator may add to those of a step: a site cannot derive them."""
 
 
 def check_parameters(
@@ -49,7 +65,8 @@ def check_parameters(
     """
     expected = {**step.parameters, **(step.derive(asked) if step.derive else {})}
     for name in asked:
-        if name not in expected and name.startswith(step.absent):
+        is_chosen = name.startswith(_CHOSEN.get(step.operation, ())) and not name.startswith(step.absent)
+        if name not in expected and not is_chosen:
             raise NotThePlanError(f"{step.operation}: the parameter {name!r} is not of this step")
     missing = expected.keys() - asked.keys()
     if missing:

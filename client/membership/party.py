@@ -167,13 +167,17 @@ class PlanPolicy:
         Raises
         ------
         PolicyError
-            If it is another model.
+            If it is another model, or the site was not told the last round's sum.
         """
         hidden = phase_of(self.plan, request.phase)
-        if hidden.model is None or hidden.arm is None or request.model == history.find_result(request.phase):
+        if hidden.model is None or hidden.arm is None or self.site not in hidden.arm.sites:
+            # A site outside of the arm adds zeros, whatever the model
             return
-        if self.site not in hidden.arm.sites:
-            # It adds zeros, whatever the model
+        if not history.is_settled(request.phase):
+            raise PolicyError(
+                f"{hidden.model.name}, round {request.round}: this site was not told what the last round gave"
+            )
+        if request.model == history.find_result(request.phase):
             return
         initial = self.initial(hidden.model, hidden.arm)
         known = initial is None or hashlib.sha256(initial.tobytes()).hexdigest() == request.model

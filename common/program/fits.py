@@ -8,7 +8,7 @@ from common.messages.headers import Fitted, FittedSvm
 from common.plan.design import design_of
 from common.plan.models import SvmModel
 from common.plan.study import LogisticModel, StudyPlan
-from common.program.machines import fit_machine
+from common.program.machines import MachineChoice, fit_machine
 from common.program.regressions import fit_regressions
 from common.program.selections import ArmSelection
 from common.program.steps import Program
@@ -29,8 +29,8 @@ def fit_regression(plan: StudyPlan, model: LogisticModel, selected: ArmSelection
 
 def fit_support_vectors(
     plan: StudyPlan, model: SvmModel, selected: ArmSelection
-) -> Program[FittedSvm | None]:
-    """The support vector machine, or why there is none; None at a site, which is told."""
+) -> Program[FittedSvm | MachineChoice]:
+    """The support vector machine, or why there is none; at a site the coordinator's choice."""
     status = selected.predictors.judge(model)
     if not status.ok:
         return explain_no_machine(status)

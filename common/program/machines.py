@@ -120,6 +120,28 @@ class SvmTask:
 
 
 @dataclass(frozen=True)
+class MachineChoice:
+    """At a site: the machine that the coordinator fitted, as its last question named it.
+
+    Attributes
+    ----------
+    form : Parameters
+        What scores by it: its scales, its width and its coefficients; empty if none was fitted to all folds.
+    """
+
+    form: Parameters
+
+    @classmethod
+    def of(cls, asked: Parameters) -> MachineChoice:
+        """The choice that the last question of a fit makes: its sums are of the converged coefficients."""
+        if asked.get("left_out", np.empty(0)).tolist() != [NOBODY]:
+            return cls({})
+        return cls(
+            {name: asked[name] for name in ("columns", "mean", "sd", "gammas", "left_out", "coefficients")}
+        )
+
+
+@dataclass(frozen=True)
 class Candidates:
     """Models to be fitted together, each with its own C, gamma and left-out fold.
 
@@ -153,8 +175,8 @@ def fit_machine(
     model: SvmModel,
     names: tuple[str, ...],
     means: Mapping[str, float] = _NO_MEANS,
-) -> Program[FittedSvm | None]:
-    """The machine, fitted to the training patients of the arm's sites; None at a site, which is told.
+) -> Program[FittedSvm | MachineChoice]:
+    """The machine, fitted to the training patients of the arm's sites; at a site the coordinator's choice.
 
     Parameters
     ----------
@@ -177,27 +199,30 @@ def fit_machine(
         while True:
             answered = yield from ask(steps.make(question))
             if isinstance(question, AskRidge) and not answered.sums.has(arm.sites):
-                yield from _follow_choice(steps, question.query)
-                return None
+                return (yield from _follow_choice(steps, question.query))
             question = dialogue.send(answered.sums.of(arm.sites))
     except StopIteration as end:
         fitted: FittedSvm = end.value
         return fitted
 
 
-def _follow_choice(steps: _SvmSteps, first: SvmQuery) -> Program[None]:
+def _follow_choice(steps: _SvmSteps, first: SvmQuery) -> Program[MachineChoice]:
     """At a site: the rounds in which the coordinator fits, judges and fits again.
 
     Sums of cross-products come back to no site, so the coefficients are the coordinator's.
     """
+    last: Parameters = {}
     for operation, rounds in (
         (Operation.RIDGE, MAXIMUM_ROUNDS_RIDGE),
         (Operation.HELD_OUT, 1),
         (Operation.RIDGE, MAXIMUM_ROUNDS_RIDGE),
     ):
         for _ in range(rounds):
-            if (yield steps.make_choice(operation, first)) is None:
+            answered = yield steps.make_choice(operation, first)
+            if answered is None:
                 break
+            last = answered.asked
+    return MachineChoice.of(last)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from common.messages.protocol import Parameters
 from common.messages.questions import write_coefficients
 from common.plan.design import design_of
 from common.plan.matrix import Cohort, Scorer, is_available
-from common.plan.models import AnyTrainedModel
+from common.plan.models import AnyTrainedModel, SvmModel
 from common.plan.study import Arm, CnnModel, LogisticModel, StudyPlan
+from common.program.machines import MachineChoice
 from common.program.steps import Program, Step
 
 _UNTRAINED = "untrained"
@@ -81,9 +82,32 @@ class _OwnFit:
         return write_coefficients(coefficients_of(self._fitted, design_of(self._plan)))
 
 
-def _check_own(plan: StudyPlan, model: AnyTrainedModel, arm: Arm, fitted: object) -> _OwnFit | None:
-    if arm.kind != "federated" or not isinstance(model, LogisticModel):
+class _OwnChoice:
+    """Compares what members of the arm are asked to score with to the machine that the coordinator fitted."""
+
+    def __init__(self, choice: MachineChoice) -> None:
+        self._choice = choice
+
+    def __call__(self, asked: Parameters) -> Parameters:
+        """The linear form of the machine.
+
+        Raises
+        ------
+        NotThePlanError
+            If it was not fitted, but a form came.
+        """
+        if asked and not self._choice.form:
+            raise NotThePlanError("a machine came that was not fitted with this site")
+        return self._choice.form
+
+
+def _check_own(
+    plan: StudyPlan, model: AnyTrainedModel, arm: Arm, fitted: object
+) -> _OwnFit | _OwnChoice | None:
+    if arm.kind != "federated" or isinstance(model, CnnModel):
         return None
+    if isinstance(model, SvmModel):
+        return _OwnChoice(fitted if isinstance(fitted, MachineChoice) else MachineChoice({}))
     if not isinstance(fitted, Fitted):
         return _OwnFit(plan, Fitted(status="undefined", reason="the fit is not known here"))
     return _OwnFit(plan, fitted)

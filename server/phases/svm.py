@@ -129,7 +129,7 @@ def score_by_svms(exchange: Exchange, machines: Sequence[TrainedSvm]) -> None:
 def _fit_federated(exchange: Exchange, run: StudyRun, model: SvmModel, selected: ArmSelection) -> FittedSvm:
     arm = selected.arm
     fitted = carry_out(exchange, name_fit(model, arm), fit_support_vectors(run.plan, model, selected))
-    if fitted is None:
+    if not isinstance(fitted, FittedSvm):
         raise ExchangeError(f"{model.name}, {arm.name}: the sums of its ridge regressions are missing")
     return _store(run, model, arm, fitted)
 

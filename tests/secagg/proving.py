@@ -29,7 +29,7 @@ def derive(opened: OpenedRound, write: Callable[[bytes], None]) -> bytes:
     return b"memory"
 
 
-class ProvingWorld(World):
+class ProvingWorld(World):  # type: ignore[misc]  # mypy does not see pytest's path
     """A world in which the update and the counts come back to all sites."""
 
     def __init__(self, *arguments: Any) -> None:
@@ -94,7 +94,7 @@ class Opened:
         return code_of(self.attack.send(site, message))
 
 
-class Following(Attacker):
+class Following(Attacker):  # type: ignore[misc]  # the same
     """The second round, whose question may leave the model out."""
 
     def __init__(self, world: World, first: Opened) -> None:

@@ -8,6 +8,7 @@ to a site.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -109,6 +110,8 @@ class CraftedStudy:
         The sites' folders, and the run's.
     craft : callable or None
         What is put to the sites of `attacked` before each honest question.
+    forked : frozenset of str
+        Attacks that are put to a twin of the site: the step would be over afterwards.
     attacked : tuple of str
         Names of these sites.
     heard : list of Heard
@@ -120,6 +123,7 @@ class CraftedStudy:
     plan: StudyPlan
     folder: Path
     craft: Craft | None = None
+    forked: frozenset[str] = frozenset()
     attacked: tuple[str, ...] = ("a",)
     heard: list[Heard] = field(default_factory=list)
     messages: list[tuple[str, bytes]] = field(default_factory=list)
@@ -163,13 +167,19 @@ class CraftedStudy:
         self.engines[name] = self.start(name, self.engines[name].open_patients().prepared.cases)
         return self.engines[name]
 
-    def put(self, name: str, heard: Heard, request: Request) -> Tried:
-        """The outcome of a crafted question, asked in an honest one's place."""
-        return self.send(name, heard, write_message(heard, request, self.key))
+    def fork(self, name: str) -> SiteEngine:
+        """Another engine of a site as it is now: what is asked of it, the site itself does not learn."""
+        twin = self.folder / "twins" / str(len(self.tried)) / name
+        shutil.copytree(self.engines[name].state, twin)
+        return self.start(name, self.engines[name].open_patients().prepared.cases, twin)
 
-    def send(self, name: str, heard: Heard, message: bytes) -> Tried:
-        """The outcome of any message to the site of an honest question."""
-        engine = self.engines[heard.site]
+    def put(self, name: str, heard: Heard, request: Request, *, to: SiteEngine | None = None) -> Tried:
+        """The outcome of a crafted question, asked in an honest one's place."""
+        return self.send(name, heard, write_message(heard, request, self.key), to=to)
+
+    def send(self, name: str, heard: Heard, message: bytes, *, to: SiteEngine | None = None) -> Tried:
+        """The outcome of any message to the site of an honest question, or to its twin."""
+        engine = to or self.engines[heard.site]
         path = engine.ledger.path
         before = path.stat().st_size if path.exists() else 0
         reply = decode_reply(engine.handle(message))
@@ -187,7 +197,7 @@ class CraftedStudy:
                 self.messages.append((name, message))
                 if self.craft is not None and name in self.attacked:
                     for attack, request in self.craft(heard):
-                        self.put(attack, heard, request)
+                        self.put(attack, heard, request, to=self.fork(name) if attack in self.forked else None)
             return self.engines[name].handle(message)
 
         return answer

@@ -193,6 +193,13 @@ class History:
         proved = self._list_proved(phase)
         return proved[0].weight if proved else None
 
+    def is_settled(self, phase: str) -> bool:
+        """Whether the sum that this phase's rounds released last was proved; true before the first."""
+        released = (entry for entry in reversed(self._releases) if entry.phase == phase)
+        last = next(released, None)
+        end = None if last is None else self._ended.get(last.hdr)
+        return last is None or (end is not None and end.proved)
+
     def _list_proved(self, phase: str) -> list[Ended]:
         """The ends of this phase's rounds whose results the site derived, in order."""
         return [entry for entry in self._ended.values() if entry.phase == phase and entry.proved]

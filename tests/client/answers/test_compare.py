@@ -7,8 +7,9 @@ from sites.patients import a_case
 from sites.plans import SCALE, plan_of
 
 from common.errors import ProtocolError, SmallNumberError
+from common.messages.calibrations import write_calibrations
 from common.messages.headers import Operation, RequestHeader
-from common.messages.questions import write_grids, write_newton, write_pairs, write_placements
+from common.messages.questions import write_grids, write_placements
 from common.plan.comparisons import find_compared_scores
 from common.plan.grids import most_edges
 from common.plan.matrix import cohorts_of, scorers_of
@@ -167,7 +168,7 @@ def newton(plan, sites, part):
     (cohort,) = [n for n, one in enumerate(cohorts_of(plan)) if (one.sites, one.part) == (sites, part)]
     problem = Problem(np.array([[0]]), np.ones((1, 2), dtype=bool), np.zeros(1), np.ones(1), firth=False)
     query = Query(np.zeros((1, 2)), np.array([True]))
-    return {"pairs": write_pairs([(1, cohort)]), **write_newton(problem, query)}
+    return write_calibrations({cohort: ((1,), (problem, query))})
 
 
 def test_calibration_below_the_minima_is_refused_though_asked(site):

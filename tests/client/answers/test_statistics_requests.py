@@ -7,13 +7,13 @@ from rich.progress import Progress
 from sites.tables import Habits, read_cohort, table_only_hospital, write_cohort
 
 from client.engine import open_engine
+from common.messages.calibrations import write_calibrations
 from common.messages.headers import CODE_OK, Operation, RequestHeader
 from common.messages.protocol import Request, decode_reply, encode_request
 from common.messages.questions import (
     write_coefficients,
     write_grids,
     write_newton,
-    write_pairs,
     write_placements,
 )
 from common.plan.comparisons import find_compared_scores
@@ -117,15 +117,15 @@ class Coordinator:
         asked[:, [PARTS.index(part) for part in parts]] = True
         return asked
 
-    def calibrate(self, *parts, columns=1):
-        cohorts = [cohorts_of(self.plan).index(Cohort(("a", "b"), part)) for part in parts]
+    def calibrate(self, part, columns=1):
+        cohort = cohorts_of(self.plan).index(Cohort(("a", "b"), part))
         of_models = np.zeros((1, columns), dtype=np.int64)
-        nothing = np.zeros(len(parts))
+        nothing = np.zeros(columns)
         free = np.ones((1, columns + 1), dtype=bool)
         problem = Problem(of_models, free, nothing, nothing + 1, firth=False)
         query = Query(np.zeros((1, columns + 1)), np.ones(1, dtype=bool))
-        pairs = write_pairs([(0, cohort) for cohort in cohorts])
-        return self.ask(Operation.CALIBRATE, {**write_newton(problem, query), "pairs": pairs})
+        scores = tuple(range(columns))
+        return self.ask(Operation.CALIBRATE, write_calibrations({cohort: (scores, (problem, query))}))
 
     def newton(self, *columns):
         problem = stack_models([Model((Term("x", columns),))])
@@ -311,4 +311,4 @@ def test_what_was_asked_by_bins_alone_is_remembered(large, tmp_path):
 
 
 def test_a_calibration_is_of_one_score_on_one_cohort(large):
-    assert large.calibrate("test", "whole", columns=2).header.code == "E_CONTEXT"
+    assert large.calibrate("test", columns=2).header.code == "E_CONTEXT"

@@ -137,17 +137,20 @@ class RunningLink:
         return next(line for line in self.lines if words in line)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def coordinator(tmp_path_factory) -> Iterator[Coordinator]:
-    """A SuperLink of this release with a run of this release."""
+    """A SuperLink of this release with a run of this release, which end with the module."""
     folder = tmp_path_factory.mktemp("superlink")
     authority = create_authority("links")
-    # Flower's grid sleeps for a second when it meets a reply whose objects are still on their way
-    http_grid.pull_objects = partial(http_grid.pull_objects, initial_backoff=0.01, backoff_cap=0.05)
-    with serve(create_app(), folder, authority) as started:
+    impatient = partial(http_grid.pull_objects, initial_backoff=0.01, backoff_cap=0.05)
+    with pytest.MonkeyPatch.context() as patch, serve(create_app(), folder, authority) as started:
+        # Flower's grid sleeps for a second when it meets a reply whose objects are still on their way
+        patch.setattr(http_grid, "pull_objects", impatient)
         started.begin_run()
-        yield started
-        started.leave_run()
+        try:
+            yield started
+        finally:
+            started.leave_run()
 
 
 @contextmanager

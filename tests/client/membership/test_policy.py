@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
+import numpy as np
 import pytest
 from sites.plans import NETWORK, SCALE, plan_of
 
@@ -20,6 +22,8 @@ from client.release.ledger import Departure, Ledger, check_quota
 from common.errors import PolicyError
 from common.models.layout import Layout
 from common.models.zoo import build
+from common.secagg.site.history import Begun, Ended, History, Release
+from common.secagg.wire.messages import RoundRequest
 from common.secagg.wire.roster import Member, Roster, Waiver, minimum_sites
 
 SITES = {"a": "train", "b": "train", "c": "external"}
@@ -123,6 +127,67 @@ def test_who_hides_among_zeros_is_never_summed_with_zeros_alone():
     together = plan_of(dict.fromkeys("abcde", "train"), NETWORK, two_site_ack=False)
     everybody = PlanPolicy(together, lambda _: layout, lambda *_: None, "a")
     assert everybody.rules_of("training:0:0").required == frozenset()
+
+
+FIRST = np.zeros(3, dtype=np.float32)
+
+
+def a_history(*ends):
+    """Rounds that released sums, each with what became of it: whether it is proved, or None if it is open."""
+    history, phase = History(), "training:0:0"
+    for number, is_proved in enumerate(ends, 1):
+        hdr, model = f"{number}" * 64, f"{number + 4}" * 64
+        entries = [
+            Begun(phase=phase, round=number, hdr=hdr),
+            Release(
+                phase=phase,
+                hdr=hdr,
+                step=0,
+                vectors=("v",),
+                definitions=(),
+                model="0" * 64,
+                input=hdr,
+                set=6,
+            ),
+        ]
+        if is_proved is not None:
+            entries.append(Ended(phase=phase, hdr=hdr, status="opened", result=model, proved=is_proved))
+        for entry in entries:
+            history.notice(entry.model_dump(mode="json"))
+    return history
+
+
+@pytest.mark.parametrize(
+    ("ends", "number", "model", "is_allowed"),
+    [
+        ((), 1, "first", True),
+        ((), 1, "7" * 64, False),
+        ((), 2, "first", False),
+        ((True,), 2, "5" * 64, True),
+        ((True,), 2, "first", False),
+        ((True,), 2, "6" * 64, False),
+        # The coordinator says what a round gave, and proves nothing
+        ((False,), 2, "5" * 64, False),
+        ((True, False), 3, "6" * 64, False),
+        # The model before once more, while the last round's sum is kept from the site
+        ((True, None), 3, "5" * 64, False),
+        ((True, False), 3, "5" * 64, False),
+        ((True, True), 3, "5" * 64, False),
+        ((True, True), 3, "6" * 64, True),
+    ],
+)
+@pytest.mark.parametrize("site", ["a", "e"])
+def test_a_round_starts_from_what_the_site_derived_from_the_last(ends, number, model, is_allowed, site):
+    plan = plan_of(FIVE, NETWORK, two_site_ack=False)
+    rules = PlanPolicy(plan, lambda _: None, lambda *_: FIRST, site)
+    digest = hashlib.sha256(FIRST.tobytes()).hexdigest() if model == "first" else model
+    request = RoundRequest.model_construct(phase="training:0:0", round=number, model=digest)
+
+    if is_allowed or site == "e":
+        rules.check(request, a_history(*ends))
+    else:
+        with pytest.raises(PolicyError, match="the last round gave"):
+            rules.check(request, a_history(*ends))
 
 
 def test_the_policy_is_stated_for_the_coordinator_to_read():

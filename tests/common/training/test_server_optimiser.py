@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from common.errors import ModelError
 from common.training.server_optimiser import PseudoGradientStep
@@ -66,3 +67,40 @@ def test_the_weights_that_came_are_left_alone():
 
     np.testing.assert_array_equal(weights, [1, 2, 3])
     np.testing.assert_array_equal(update, [1, 1, 1])
+
+
+OF_TORCH = {
+    "sgd": lambda weights: torch.optim.SGD([weights], lr=0.1),
+    "adam": lambda weights: torch.optim.Adam([weights], lr=0.1, betas=(0.9, 0.99), eps=1e-3),
+    "adagrad": lambda weights: torch.optim.Adagrad([weights], lr=0.1, eps=1e-3),
+}
+
+
+@pytest.mark.parametrize("kind", OF_TORCH)
+def test_steps_are_those_of_torch_but_for_how_it_rounds(kind):
+    random = np.random.default_rng(3)
+    weights = random.normal(size=500).astype(np.float32)
+    theirs = torch.nn.Parameter(torch.from_numpy(weights.copy()))
+    optimiser, step = OF_TORCH[kind](theirs), PseudoGradientStep(kind, 0.1, np.ones(500, dtype=bool))
+
+    for _ in range(5):
+        update = random.normal(scale=0.1, size=500).astype(np.float32)
+        weights = step.apply(weights, update)
+        theirs.grad = -torch.from_numpy(update)
+        optimiser.step()
+
+    np.testing.assert_allclose(weights, theirs.detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", OF_TORCH)
+def test_a_step_in_pieces_has_the_same_bits(kind):
+    random = np.random.default_rng(4)
+    weights, update = (random.normal(size=500).astype(np.float32) for _ in "wu")
+    whole, cut = (PseudoGradientStep(kind, 0.1, np.ones(500, dtype=bool)) for _ in "wc")
+
+    for _ in range(2):
+        expected = whole.apply(weights, update)
+        cut.begin()
+        places = [slice(start, start + 123) for start in range(0, 500, 123)]
+        pieces = [cut.move(place, weights[place], update[place]) for place in places]
+        assert np.concatenate(pieces).tobytes() == expected.tobytes()

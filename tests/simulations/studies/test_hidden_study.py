@@ -19,7 +19,8 @@ from sites.tables import Habits, table_only_hospital
 from sites.wires import NETWORK, Wire, final
 from studies.raw_rows import compare_with_raw_rows, open_rows
 
-from client.hidden import HiddenAnswers
+from client.door.door import StudyDoor
+from client.hidden import OpenedStep
 from client.membership import environment
 from client.membership.party import HidingParty
 from client.predict.request import PredictRequest, make_risk_table, predict_patients, write_csv
@@ -78,7 +79,7 @@ def told():
 @pytest.fixture(scope="module")
 def hidden(tables, tmp_path_factory, told):
     wire = Wire(StudyPlan.model_validate(TABLE), tables, tmp_path_factory.mktemp("hidden"))
-    open_sums, open_transcripts = HiddenSums.gather, HiddenAnswers.open_transcripts
+    open_sums, learn_sums = HiddenSums.gather, StudyDoor.learn
 
     def gather(self, groups, question):
         sums = open_sums(self, groups, question)
@@ -86,13 +87,15 @@ def hidden(tables, tmp_path_factory, told):
         told.opened[hashlib.sha256(question).hexdigest()] = {sites: sums[sites] for sites in several}
         return sums
 
-    def learn(self, message):
-        self.learn = lambda step: told.learnt.append((self.site, step))
-        return open_transcripts(self, message)
+    def learn(self, digest, sums):
+        several = {sites: summary for sites, summary in sums.items() if len(sites) > 1}
+        if several:
+            told.learnt.append((self.site, OpenedStep(digest, several)))
+        return learn_sums(self, digest, sums)
 
     with (
         mock.patch.object(HiddenSums, "gather", gather),
-        mock.patch.object(HiddenAnswers, "open_transcripts", learn),
+        mock.patch.object(StudyDoor, "learn", learn),
     ):
         return wire, wire.study()
 

@@ -21,6 +21,7 @@ from client.answers.kernel import Choice, fit_exact_machine
 from client.engine import SiteEngine
 from common.cards.card_file import load_card
 from common.cards.fourier_machine import map_of
+from common.messages.signed_reply import take_body
 from common.plan.study import StudyPlan
 from common.seeds import derive_seed
 from common.stats.folds import deal_folds
@@ -280,7 +281,8 @@ def near(values, numbers):
 
 
 def header_of(message):
-    """The JSON part of a message in safetensors' format."""
+    """The JSON part of a message in safetensors' format, behind the site's signature."""
+    message = take_body(message)
     length = int.from_bytes(message[:8], "little")
     assert message[8:9] == b"{"
     return message[8 : 8 + length]
