@@ -191,8 +191,12 @@ class HiddenAnswers:
     @cached_property
     def _machine(self) -> SiteMachine:
         policy = PlanPolicy(self.plan, self.layout, self.initial, self.site)
-        derive = ModelDeriver(self.plan, self.layout)
+        derive = ModelDeriver(self.plan, self.layout, self._find_weight)
         return self.party.make_machine(policy, self._compute, derive, self.audit)
+
+    def _find_weight(self, arm: Arm) -> int | None:
+        """The proved weight of an arm's sites; None where it is not known."""
+        return None if self.door is None else self.door.find_weight(arm.name)
 
     def _compute(self, request: RoundRequest, question: Iterate | None, payload: memoryview, /) -> Computed:
         phase = phase_of(self.plan, request.phase)

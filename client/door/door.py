@@ -11,7 +11,7 @@ from client.door.follower import AskedStep, Follower, GroupSummaries
 from client.door.record import DoorRecord
 from common.errors import NotThePlanError
 from common.messages.groups import groups_of
-from common.messages.headers import RequestHeader
+from common.messages.headers import Operation, RequestHeader
 from common.messages.protocol import Request
 from common.plan.study import StudyPlan
 from common.stats.contract import Summary
@@ -41,7 +41,14 @@ class StudyDoor:
     measure: MeasureShift
     _follower: Follower | None = field(default=None, repr=False)
     _admitted: dict[str, bool] = field(default_factory=dict, repr=False)
+    _arms: dict[str, str] = field(default_factory=dict, repr=False)
+    _weights: dict[str, int] = field(default_factory=dict, repr=False)
     _last: str = ""
+
+    def find_weight(self, arm: str) -> int | None:
+        """The weight of all sites of an arm in its trainings, once its sum is proved; None before."""
+        self._open()
+        return self._weights.get(arm)
 
     def admit(self, request: Request, digest: str) -> bool:
         """Whether this site's patients are in the answer to a question, which is kept before it is answered.
@@ -71,7 +78,7 @@ class StudyDoor:
             # It may have gone on: the next question is judged from what is on the disk
             self._follower = None
             raise
-        self._admitted[digest], self._last = is_member, digest
+        self._note(digest, step, is_member=is_member)
         return is_member
 
     def learn(self, digest: str, sums: GroupSummaries) -> None:
@@ -90,8 +97,20 @@ class StudyDoor:
         if not sums:
             return
         self._record.learn(digest, sums)
+        self._take_weight(digest, sums)
         if digest == self._last:
             follower.learn(sums)
+
+    def _note(self, digest: str, step: AskedStep, *, is_member: bool) -> None:
+        self._admitted[digest], self._last = is_member, digest
+        if step.header.operation is Operation.WEIGHT:
+            self._arms[digest] = step.header.arm
+
+    def _take_weight(self, digest: str, sums: GroupSummaries) -> None:
+        arm = self._arms.get(digest)
+        summary = None if arm is None else sums.get(self.plan.arm(arm).sites)
+        if arm is not None and summary is not None:
+            self._weights[arm] = int(summary.counts["patients"])
 
     @property
     def _record(self) -> DoorRecord:
@@ -101,11 +120,11 @@ class StudyDoor:
         """The follower, run again over what is on the disk if this process has not followed yet."""
         if self._follower is not None:
             return self._follower
-        follower, self._admitted, self._last = Follower(self.plan, self.site, self.measure), {}, ""
+        follower = Follower(self.plan, self.site, self.measure)
         for digest, step, sums in self._record.read():
-            self._admitted[digest] = follower.follow(step)
+            self._note(digest, step, is_member=follower.follow(step))
+            self._take_weight(digest, sums)
             follower.learn(sums)
-            self._last = digest
         _log.info("door steps=%d", len(self._admitted))
         self._follower = follower
         return follower

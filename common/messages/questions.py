@@ -212,25 +212,6 @@ def read_grids(parameters: Parameters, scores: int, limit: int) -> tuple[ScoreGr
         raise ProtocolError(str(failure)) from None
 
 
-def write_pairs(pairs: Sequence[tuple[int, int]]) -> Counts:
-    """Pairs of numbers as an int64 array, shape (pairs, 2)."""
-    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
-
-
-def read_pairs(parameters: Parameters, name: str, limits: tuple[int, int]) -> tuple[tuple[int, int], ...]:
-    """The pairs of that name, each number below its limit.
-
-    Raises
-    ------
-    ProtocolError
-        If the array is missing or of another shape, or a number is out of range.
-    """
-    array = read_integer_array(parameters, name, 2)
-    if array.shape[1] != 2 or (array < 0).any() or (array >= np.array(limits)).any():
-        raise ProtocolError(f"pairs {name!r} are not all below {limits}")
-    return tuple((int(first), int(second)) for first, second in array)
-
-
 def read_real_array(parameters: Parameters, name: str, dimensions: int) -> Reals:
     """The float64 array of that name.
 

@@ -14,9 +14,10 @@ _WHOLE = frozenset(
         Operation.SCALING,
         Operation.READING_MEANS,
         Operation.CALIBRATE,
+        Operation.WEIGHT,
     }
 )
-"""Questions of whose answers all arrays steer: what is left out, coefficients, scales and centres."""
+"""Questions of whose answers all arrays steer: what is left out, coefficients, scales, weights."""
 _OF_SCORES = frozenset({"roc", "calibration"})
 """Of a score on a part: its histogram, which places the scores that are compared, and what is calibrated."""
 _OF_PAIRS = "paired/"

@@ -115,8 +115,8 @@ class Arms(Section):
     pooled_model: bool = False
     """Whether a model is also trained on all patients in one place (simulation only, for comparison)."""
     subtraction_ack: bool = False
-    """Must be true for "leave-one-centre-out" over hidden sums: states that sums with and without a centre tell,
-    by subtraction, what that centre contributed, and that all hospitals know it."""
+    """Must be true for "leave-one-centre-out" over hidden sums: states that all hospitals know that sums with
+    and without a centre tell, by subtraction, what that centre contributed."""
 
     @model_serializer(mode="wrap")
     def _leave_out_unset(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:

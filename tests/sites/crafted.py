@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import TypeAlias
 
@@ -54,6 +55,8 @@ class Heard:
         To whom.
     request : Request
         What is asked.
+    message : bytes
+        As it came.
     told : bytes
         The transcripts that stand before it.
     iterate : Iterate or None
@@ -62,6 +65,7 @@ class Heard:
 
     site: str
     request: Request
+    message: bytes
     told: bytes
     iterate: Iterate | None
 
@@ -114,8 +118,8 @@ class CraftedStudy:
         Attacks that are put to a twin of the site: the step would be over afterwards.
     attacked : tuple of str
         Names of these sites.
-    heard : list of Heard
-        Every honest question, in their order.
+    answers : list of (Heard, Reply)
+        Every honest question with its answer, in their order.
     tried : list of Tried
         Every crafted one.
     """
@@ -125,10 +129,10 @@ class CraftedStudy:
     craft: Craft | None = None
     forked: frozenset[str] = frozenset()
     attacked: tuple[str, ...] = ("a",)
-    heard: list[Heard] = field(default_factory=list)
-    messages: list[tuple[str, bytes]] = field(default_factory=list)
+    answers: list[tuple[Heard, Reply]] = field(default_factory=list)
     tried: list[Tried] = field(default_factory=list)
     engines: dict[str, SiteEngine] = field(default_factory=dict)
+    _twins: Iterator[int] = field(default_factory=count)
 
     def open(self, patients: Mapping[str, Sequence[PreparedCase]], **settings: str) -> Exchange:
         """The exchange with the sites' engines; `settings` are added to their files, by site."""
@@ -167,11 +171,11 @@ class CraftedStudy:
         self.engines[name] = self.start(name, self.engines[name].open_patients().prepared.cases)
         return self.engines[name]
 
-    def fork(self, name: str) -> SiteEngine:
+    def fork(self, name: str, cases: Sequence[PreparedCase] | None = None) -> SiteEngine:
         """Another engine of a site as it is now: what is asked of it, the site itself does not learn."""
-        twin = self.folder / "twins" / str(len(self.tried)) / name
+        twin = self.folder / "twins" / str(next(self._twins)) / name
         shutil.copytree(self.engines[name].state, twin)
-        return self.start(name, self.engines[name].open_patients().prepared.cases, twin)
+        return self.start(name, cases or self.engines[name].open_patients().prepared.cases, twin)
 
     def put(self, name: str, heard: Heard, request: Request, *, to: SiteEngine | None = None) -> Tried:
         """The outcome of a crafted question, asked in an honest one's place."""
@@ -193,12 +197,15 @@ class CraftedStudy:
         def answer(message: bytes) -> bytes:
             heard = read_heard(name, message, self.key)
             if heard is not None:
-                self.heard.append(heard)
-                self.messages.append((name, message))
                 if self.craft is not None and name in self.attacked:
                     for attack, request in self.craft(heard):
-                        self.put(attack, heard, request, to=self.fork(name) if attack in self.forked else None)
-            return self.engines[name].handle(message)
+                        self.put(
+                            attack, heard, request, to=self.fork(name) if attack in self.forked else None
+                        )
+            body = self.engines[name].handle(message)
+            if heard is not None:
+                self.answers.append((heard, decode_reply(body)))
+            return body
 
         return answer
 
@@ -208,12 +215,12 @@ def read_heard(site: str, message: bytes, key) -> Heard | None:
     asked = take_transcripts(message)[1]
     told = bytes(message[: len(message) - len(asked)])
     if not is_sealed(asked):
-        return Heard(site, decode_request(bytes(asked), key.public_key()), told, None)
+        return Heard(site, decode_request(bytes(asked), key.public_key()), message, told, None)
     frame = unpack(asked)
     if frame.kind is not MessageKind.ITERATE:
         return None
     request = decode_request(bytes(frame.payload), key.public_key())
-    return Heard(site, request, told, read(frame, MessageKind.ITERATE, Iterate))
+    return Heard(site, request, message, told, read(frame, MessageKind.ITERATE, Iterate))
 
 
 def write_message(heard: Heard, request: Request, key) -> bytes:

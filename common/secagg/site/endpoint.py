@@ -25,7 +25,7 @@ from common.secagg.site.rules import (
     wall_clock,
 )
 from common.secagg.site.session import admit, forget_keys, iterate
-from common.secagg.site.state import SessionState
+from common.secagg.site.state import RoundState, SessionState
 from common.secagg.site.transcript import ProvedSums, prove_sums
 from common.secagg.wire.forwarded import read_transcript, take_transcripts
 from common.secagg.wire.frames import Bytes, MessageFrame, MessageKind, pack, repack, sha256, unpack
@@ -267,9 +267,9 @@ class SiteMachine:
         except SecAggError as failure:
             if failure.code == "E_SUM_PROOF":
                 state = self.files.read(close.phase)
-                # With the tag key: others can then check the tags themselves
-                secrets = b"" if state is None else state.body()
-                self._stop(party, frame, _join_evidence(frame, sums, secrets), failure)
+                # With the tag key, others can check the tags themselves; no key of a mask is evidence
+                kept = b"" if not isinstance(state, RoundState) else state.without_mask_keys().body()
+                self._stop(party, frame, _join_evidence(frame, sums, kept), failure)
             raise
 
     def _record_end(self, party: Party, close: Close, *, is_proved: bool) -> None:

@@ -79,6 +79,10 @@ class RoundState(Opened):
     tags: tuple[Tag, ...] = ()
     """The masked tags as M6 answered them; empty before."""
 
+    def without_mask_keys(self) -> RoundState:
+        """The same without the keys from which this site's masks follow."""
+        return self.model_copy(update={"private": "", "seed": ""})
+
 
 class SessionState(Opened):
     """An open session: joined, admitted to a set, or iterating."""

@@ -25,7 +25,7 @@ def is_coefficients(name, heard):
     return rest == "coefficients" and about
 
 
-FORKED = frozenset({'48 steep', '48 wider'})
+FORKED = frozenset({"48 steep", "48 wider"})
 PLAN = plan_table_models(ROLES)
 
 
@@ -95,4 +95,15 @@ def test_x(attacked):
     for number in range(47, 67):
         for line, n in sorted(list_codes(attacked, str(number)).items()):
             print(*line, n)
-    print([(t.name, t.heard.request.header.operation, t.heard.request.header.procedure,t.heard.request.header.step) for t in attacked.tried if t.code == "OK"])
+    print(
+        [
+            (
+                t.name,
+                t.heard.request.header.operation,
+                t.heard.request.header.procedure,
+                t.heard.request.header.step,
+            )
+            for t in attacked.tried
+            if t.code == "OK"
+        ]
+    )

@@ -21,6 +21,8 @@ from common.stats.contract import Summary
 
 ROLES = {"a": "train", "b": "train", "c": "external", "d": "external"}
 
+LEFT_OUT = {"design": "leave-one-centre-out", "subtraction_ack": True}
+
 
 def a_plan(**changes):
     return plan_of(ROLES, SCALE | {"name": "S", "column": "s"}, **changes)
@@ -68,7 +70,7 @@ def test_what_is_compared_is_added_over_the_sites_of_its_cohort_alone():
 
 
 def test_training_scores_are_added_over_an_arm_only_where_a_threshold_is_chosen_on_them():
-    left_out = {"arms": {"design": "leave-one-centre-out", "subtraction_ack": True}}
+    left_out = {"arms": LEFT_OUT}
     three = {"a": "train", "b": "train", "e": "train"}
     scores = SCALE | {"name": "S", "column": "s"}
     fixed, youden = (
@@ -81,7 +83,7 @@ def test_training_scores_are_added_over_an_arm_only_where_a_threshold_is_chosen_
 
 
 def test_a_fit_is_about_the_whole_answers_of_its_arm_s_sites():
-    plan = plan_of({"a": "train", "b": "train", "e": "train"}, SCALE, arms={"design": "leave-one-centre-out", "subtraction_ack": True})
+    plan = plan_of({"a": "train", "b": "train", "e": "train"}, SCALE, arms=LEFT_OUT)
 
     assert groups_of(plan, Operation.NEWTON, arm="federated-without-a") == (SiteGroup(("b", "e"), ()),)
     assert groups_of(plan, Operation.GUARD, "regression") == (SiteGroup(("a", "b", "e"), ()),)
@@ -114,7 +116,7 @@ def test_what_one_site_alone_contributes_is_its_own_and_the_rest_is_shared():
         ("tt", {}, [(1, 2)]),
         ("ttx", {}, [(1, 2, 3), (1, 2)]),
         ("ttxxx", {}, [(1, 2, 3, 4, 5)]),
-        ("ttt", {"design": "leave-one-centre-out", "subtraction_ack": True}, [(1, 2, 3), (2, 3), (1, 3), (1, 2)]),
+        ("ttt", LEFT_OUT, [(1, 2, 3), (2, 3), (1, 3), (1, 2)]),
     ],
 )
 def test_a_set_that_hides_a_sum_reaches_the_minimum(roles, arms, expected):

@@ -13,14 +13,12 @@ from common.messages.questions import (
     read_grids,
     read_integer_array,
     read_newton,
-    read_pairs,
     read_path,
     read_placements,
     read_real_array,
     write_centre,
     write_grids,
     write_newton,
-    write_pairs,
     write_path,
     write_placements,
 )
@@ -124,11 +122,6 @@ GRIDS = st.builds(
 @given(st.lists(GRIDS, max_size=4))
 def test_grids_arrive_as_they_were_written(grids):
     assert list(map(as_lists, read_grids(write_grids(grids), len(grids), 6))) == list(map(as_lists, grids))
-
-
-@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 2))))
-def test_pairs_arrive_as_they_were_written(pairs):
-    assert read_pairs({"pairs": write_pairs(pairs)}, "pairs", (7, 3)) == tuple(pairs)
 
 
 # Whatever is malformed is refused
@@ -277,23 +270,6 @@ def test_what_is_no_grid_is_refused(changes, said):
     read_grids(TWO_GRIDS, 2, 3)
     with pytest.raises(ProtocolError, match=said):
         read_grids(altered, 2, 3)
-
-
-@pytest.mark.parametrize(
-    ("array", "said"),
-    [
-        (np.array([[0, 2]]), r"not all below \(3, 2\)"),
-        (np.array([[3, 0]]), r"not all below \(3, 2\)"),
-        (np.array([[0, 0], [-1, 0]]), r"not all below \(3, 2\)"),
-        (np.array([[0, 0, 0]]), r"not all below \(3, 2\)"),
-        (np.array([0, 0]), "is int64 of shape"),
-        (np.array([[0.0, 0.0]]), "is float64 of shape"),
-        (None, "is missing"),
-    ],
-)
-def test_pairs_out_of_range_are_refused(array, said):
-    with pytest.raises(ProtocolError, match=said):
-        read_pairs({} if array is None else {"pairs": array}, "pairs", (3, 2))
 
 
 @pytest.mark.parametrize(

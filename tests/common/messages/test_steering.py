@@ -5,7 +5,7 @@ import pytest
 from common.messages.headers import Operation
 from common.messages.steering import steers
 
-WHOLE = {"guard", "setup", "newton", "magnitudes", "scaling", "reading-means", "calibrate"}
+WHOLE = {"guard", "setup", "newton", "magnitudes", "scaling", "reading-means", "calibrate", "weight"}
 
 
 @pytest.mark.parametrize("operation", [one for one in Operation if one is not Operation.EVALUATE])

@@ -294,7 +294,9 @@ def test_a_third_centre_and_leaving_one_out_need_no_change_of_code(sites, tmp_pa
     third = make_site(tmp_path / "c", "c", 18, seed=2)
     plan = write_plan(tmp_path, rounds=1, pooled="false", solid="")
     text = plan.read_text(encoding="utf-8").replace("two_site_ack = true", "")
-    text = text.replace("[arms]", '[arms]\ndesign = "leave-one-centre-out"\nsubtraction_ack = true\nlocal_models = false')
+    text = text.replace(
+        "[arms]", '[arms]\ndesign = "leave-one-centre-out"\nsubtraction_ack = true\nlocal_models = false'
+    )
     plan.write_text(text.replace("[[models]]", '[[sites]]\nname = "c"\nrole = "train"\n[[models]]', 1))
 
     results = run(plan, sites | {"c": third}, tmp_path / "out")
