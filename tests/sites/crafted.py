@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import torch
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.progress import Progress
 
 from client.answers.samples import SiteSamples
@@ -24,7 +25,7 @@ from client.engine import SiteEngine, open_engine
 from common.cohort.eligibility import Flow
 from common.messages.protocol import Parameters, Reply, Request, decode_reply, decode_request, encode_request
 from common.plan.study import StudyPlan
-from common.secagg.wire.forwarded import take_transcripts
+from common.secagg.wire.forwarded import read_transcript, take_transcripts
 from common.secagg.wire.frames import MessageKind, is_sealed, pack, sha256, unpack
 from common.secagg.wire.messages import Iterate, ProtocolRefusal, read
 from server.exchange import Exchange
@@ -150,7 +151,7 @@ class CraftedStudy:
         return exchange
 
     @property
-    def key(self):
+    def key(self) -> Ed25519PrivateKey:
         """The coordinator's."""
         return derive_simulated_key(self.plan)
 
@@ -193,15 +194,18 @@ class CraftedStudy:
         self.tried.append(tried)
         return tried
 
+    def put_crafted(self, heard: Heard) -> None:
+        """Try what is tried in place of an honest question."""
+        if self.craft is None or heard.site not in self.attacked:
+            return
+        for attack, request in self.craft(heard):
+            self.put(attack, heard, request, to=self.fork(heard.site) if attack in self.forked else None)
+
     def _tap(self, name: str) -> Callable[[bytes], bytes]:
         def answer(message: bytes) -> bytes:
             heard = read_heard(name, message, self.key)
             if heard is not None:
-                if self.craft is not None and name in self.attacked:
-                    for attack, request in self.craft(heard):
-                        self.put(
-                            attack, heard, request, to=self.fork(name) if attack in self.forked else None
-                        )
+                self.put_crafted(heard)
             body = self.engines[name].handle(message)
             if heard is not None:
                 self.answers.append((heard, decode_reply(body)))
@@ -210,7 +214,7 @@ class CraftedStudy:
         return answer
 
 
-def read_heard(site: str, message: bytes, key) -> Heard | None:
+def read_heard(site: str, message: bytes, key: Ed25519PrivateKey) -> Heard | None:
     """The question that a message carries; None where it is another message of the protocol."""
     asked = take_transcripts(message)[1]
     told = bytes(message[: len(message) - len(asked)])
@@ -223,13 +227,26 @@ def read_heard(site: str, message: bytes, key) -> Heard | None:
     return Heard(site, request, message, told, read(frame, MessageKind.ITERATE, Iterate))
 
 
-def write_message(heard: Heard, request: Request, key) -> bytes:
+def write_message(heard: Heard, request: Request, key: Ed25519PrivateKey) -> bytes:
     """The bytes of a question in an honest one's place; a bare one if it names a site."""
     body = encode_request(request, key)
     if heard.iterate is None or request.header.site:
         return heard.told + body
     header = heard.iterate.model_copy(update={"input": sha256(body)})
     return heard.told + pack(MessageKind.ITERATE, header.body(), key, body)
+
+
+def forge_told(heard: Heard, key: Ed25519PrivateKey) -> bytes:
+    """The question after transcripts in whose sums one bit is false, which the coordinator signs."""
+    frames, asked = take_transcripts(heard.message)
+    forged = b""
+    for frame in frames:
+        told = read_transcript(frame)
+        content = bytearray(frame.payload[: told.content_bytes])
+        content[told.index_bytes] ^= 1
+        header = told.model_copy(update={"content": sha256(bytes(content))})
+        forged += pack(MessageKind.TRANSCRIPT, header.body(), key, bytes(content))
+    return forged + bytes(asked)
 
 
 def read_code(reply: Reply) -> str:
