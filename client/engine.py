@@ -140,6 +140,8 @@ class SiteEngine:
 
     def _write(self, departure: Departure) -> bool:
         """Write the line of what is about to leave, and return whether it has one of its own."""
+        if departure.numbers and self._door is not None:
+            departure = departure.model_copy(update={"questions": self._door.questions})
         line = self._refusals.merge(departure)
         if line is not None:
             self.ledger.record(line)
@@ -301,7 +303,13 @@ class SiteEngine:
         """What admits questions; None where sums of simulated sites travel bare: nobody could prove them."""
         if not self.plan.hides_sums and len(self.plan.sites) > 1:
             return None
-        return StudyDoor(self.plan, self.settings.name, self.state / "door", self._measure_shift)
+        folder = self.state / "door" / self.plan.digest()[:16]
+        return StudyDoor(self.plan, self.settings.name, folder, self._measure_shift, self._count_admitted)
+
+    def _count_admitted(self) -> int:
+        """How many questions of this study the ledger knows."""
+        lines = [line.departure for line in self.ledger.read_log() if line.departure is not None]
+        return max((one.questions for one in lines if one.plan_hash == self.plan.digest()), default=0)
 
     def _measure_shift(self, step: Step, expected: Parameters, asked: Parameters) -> float:
         analyses = self._analyses

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from client.door.comparison import MeasureShift
 from client.door.follower import AskedStep, Follower, GroupSummaries
 from client.door.record import DoorRecord
-from common.errors import NotThePlanError
+from common.errors import NotThePlanError, StorageError
 from common.messages.groups import groups_of
 from common.messages.headers import Operation, RequestHeader
 from common.messages.protocol import Request
@@ -33,12 +34,15 @@ class StudyDoor:
         Where it keeps what was asked and learnt.
     measure : callable
         How far a linear predictor of the site's patients moves between two sets of coefficients.
+    at_least : callable
+        How many questions the site's ledger knows to have been admitted: the folder has as many.
     """
 
     plan: StudyPlan
     site: str
     folder: Path
     measure: MeasureShift
+    at_least: Callable[[], int] = lambda: 0
     _follower: Follower | None = field(default=None, repr=False)
     _admitted: dict[str, bool] = field(default_factory=dict, repr=False)
     _arms: dict[str, str] = field(default_factory=dict, repr=False)
@@ -113,13 +117,30 @@ class StudyDoor:
             self._weights[arm] = int(summary.counts["patients"])
 
     @property
+    def questions(self) -> int:
+        """How many questions of the study were admitted."""
+        return len(self._record.list_digests())
+
+    @property
     def _record(self) -> DoorRecord:
         return DoorRecord(self.folder)
 
     def _open(self) -> Follower:
-        """The follower, run again over what is on the disk if this process has not followed yet."""
+        """The follower, run again over what is on the disk if this process has not followed yet.
+
+        Raises
+        ------
+        StorageError
+            If the disk holds fewer questions than were admitted, or a damaged one.
+        """
         if self._follower is not None:
             return self._follower
+        there, needed = self.questions, self.at_least()
+        if there < needed:
+            raise StorageError(
+                f"{self.folder}: has {there} questions, {needed} were admitted by the ledger -> nothing of this "
+                "study leaves before it is restored from a backup"
+            )
         follower = Follower(self.plan, self.site, self.measure)
         for digest, step, sums in self._record.read():
             self._note(digest, step, is_member=follower.follow(step))

@@ -48,6 +48,8 @@ class Departure(Section):
     """Whether it left masked, so that only the sum can be read."""
     code: str = "OK"
     """The reason of a refusal; "OK" otherwise."""
+    questions: int = Field(default=0, ge=0)
+    """How many questions of the study the site had admitted then."""
     times: int = Field(default=1, ge=1)
     """How many such answers without a number left since their last line; the line describes the last one."""
 

@@ -96,7 +96,7 @@ class Federation(Section):
     proximal_mu: float = Field(default=0.0, ge=0)
     """FedProx' penalty (Li et al. 2020); 0 is FedAvg (McMahan et al. 2017)."""
     server_optimiser: Literal["none", "sgd", "adam", "adagrad"] = "none"
-    """"none": the weighted mean; else torch on the pseudo-gradient (Reddi et al. 2021)."""
+    """"none": the weighted mean; else torch's formulas on the pseudo-gradient (Reddi et al. 2021)."""
     server_learning_rate: float = Field(default=1.0, gt=0)
     """Step size of the server's optimiser."""
     batch_norm: Literal["averaged", "local"] = "averaged"

@@ -1,8 +1,8 @@
 """A study whose sums are hidden, in this process, and a coordinator that signs whatever it likes.
 
-Each site is an engine with keys, masks, ledger and door; only the reading of its files is left out: its patients
-are made by hand. Honest questions go their way through `server.exchange`; before each, crafted ones may be put
-to a site.
+Each site is an engine with keys, masks, ledger and door; only the reading of its files is left out: its
+patients are made by hand. Honest questions go their way through `server.exchange`; before each, crafted ones
+may be put to a site.
 """
 
 from __future__ import annotations

@@ -158,3 +158,16 @@ def test_a_damaged_record_lets_nothing_in(line):
 
     with pytest.raises(StorageError, match="is damaged"):
         reopen(line).door.admit(behind.asked[0], f"{1:064x}")
+
+
+def test_a_record_that_is_shorter_than_the_ledger_knows_lets_nothing_in(line):
+    conduct(line)
+    door = line.followers["a"].door
+    known = door.questions
+    for path in door.folder.glob(f"{known - 1:06d}.*"):
+        path.unlink()
+
+    with pytest.raises(StorageError, match=f"has {known - 1} questions, {known} were admitted"):
+        StudyDoor(door.plan, "a", door.folder, door.measure, lambda: known).admit(
+            line.followers["a"].asked[0], f"{1:064x}"
+        )
