@@ -290,7 +290,7 @@ class SiteEngine:
         if self.plan.hides_sums and operation in _SUMS:
             self._refuse_sum_in_clear(header)
         if operation is not Operation.DESCRIBE and self._door is not None:
-            self._door.admit(request, digest)
+            self._door.admit_alone(request, digest)
         if self._models is not None and brings_model(request):
             return self._models.answer(request, self._compute_answer)
         reply = self._compute_answer(request)

@@ -85,6 +85,18 @@ class StudyDoor:
         self._note(digest, step, is_member=is_member)
         return is_member
 
+    def admit_alone(self, request: Request, digest: str) -> None:
+        """Like `admit`, for a question outside of sums: it is always about this site.
+
+        Raises
+        ------
+        NotThePlanError
+            If it is not, or does not follow.
+        """
+        if not self.admit(request, digest):
+            header = request.header
+            raise NotThePlanError(f"{header.operation} in {header.procedure}: not of this site")
+
     def learn(self, digest: str, sums: GroupSummaries) -> None:
         """Keep sums of a question that was admitted: the site's own, or proved ones.
 
@@ -138,8 +150,8 @@ class StudyDoor:
         there, needed = self.questions, self.at_least()
         if there < needed:
             raise StorageError(
-                f"{self.folder}: has {there} questions, {needed} were admitted by the ledger -> nothing of this "
-                "study leaves before it is restored from a backup"
+                f"{self.folder}: has {there} questions, {needed} were admitted by the ledger -> nothing of "
+                "this study leaves before it is restored from a backup"
             )
         follower = Follower(self.plan, self.site, self.measure)
         for digest, step, sums in self._record.read():

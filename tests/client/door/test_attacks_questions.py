@@ -104,7 +104,7 @@ class AttackedStudy(CraftedStudy):
         if heard.told:
             self.send("58 false sum", heard, forge_told(heard, self.key), to=self.fork("a"))
         if heard.iterate is not None:
-            fewer = 1 + (len(self.kinds) % 9)
+            fewer = 1 + sum(one.name.startswith("53") for one in self.tried) % 9
             cases = self.engines["a"].open_patients().prepared.cases
             self.send(f"53 {fewer} fewer", heard, heard.message, to=self.fork("a", drop(cases, fewer)))
 
@@ -280,9 +280,11 @@ def test_attack_66_a_study_that_died_a_week_later(attacked):
     heard, _ = [pair for pair in attacked.answers if pair[0].site == "a" and pair[0].iterate][-1]
     engine = attacked.fork("a")
     engine.party = replace(engine.party, clock=lambda: int(time.time()) + WEEK_S)
+    print([str(path.relative_to(engine.party.files)) for path in engine.party.files.rglob("*")])
     secrets = [path for path in engine.party.files.rglob("*") if path.suffix in {".key", ".words"}]
 
     assert attacked.send("66 late", heard, heard.message, to=engine).code == "E_EXPIRED"
     sweep(SiteFiles(engine.party.files), engine.party.clock)
+    print([str(path.relative_to(engine.party.files)) for path in engine.party.files.rglob("*")])
     assert not any(path.exists() for path in secrets), secrets
     assert list_codes(attacked, 66)
