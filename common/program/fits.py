@@ -23,7 +23,7 @@ def fit_regression(plan: StudyPlan, model: LogisticModel, selected: ArmSelection
     if not names:
         return NOTHING_TO_FIT
     arm = selected.arm
-    (result,) = yield from fit_regressions(plan, arm.sites, [names], arm.name, selected.means)
+    (result,) = yield from fit_regressions(plan, arm.sites, [names], arm.name, selected.find_means(names))
     return fitted_of(result, design_of(plan))
 
 
@@ -35,4 +35,4 @@ def fit_support_vectors(
     if not status.ok:
         return explain_no_machine(status)
     names = yield from selected.find_names(model)
-    return (yield from fit_machine(plan, selected.arm, model, names, selected.means))
+    return (yield from fit_machine(plan, selected.arm, model, names, selected.find_means(names)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -97,12 +98,15 @@ class ArmSelection:
     scale: Scaling | None = None
     choice: FeatureChoice = field(default_factory=FeatureChoice)
 
-    @property
-    def means(self) -> dict[str, float]:
-        """Mean of each selected feature, about which sums over the sites are taken."""
+    def find_means(self, names: Sequence[str]) -> dict[str, float]:
+        """Means of those covariates that are selected features: sums over the sites are taken about them.
+
+        A site knows the selected features by the models that take them.
+        """
         if self.scale is None:
-            return {} if self.selection is None else self.selection.means
-        return {name: float(self.scale.mean[FEATURES.index(name)]) for name in self.choice.names or ()}
+            means = {} if self.selection is None else self.selection.means
+            return {name: mean for name, mean in means.items() if name in names}
+        return {name: float(self.scale.mean[FEATURES.index(name)]) for name in names if name in FEATURES}
 
     def find_names(self, model: TableModel) -> Program[tuple[str, ...]]:
         """The model's covariates; at a site, those which the next question names if they may be chosen so.

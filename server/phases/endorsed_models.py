@@ -15,7 +15,7 @@ from common.messages.protocol import Parameters, Reply
 from common.plan.models import AnyTrainedModel
 from common.plan.study import Arm
 from common.program.names import name_explanation, name_scoring
-from common.program.scorings import BY_NOBODY, BY_OTHERS, BY_TRAINERS
+from common.program.scorings import BY_NOBODY, BY_OTHERS, BY_TRAINERS, list_scored_sites
 from common.types import FlatWeights
 from server.exchange import Exchange
 
@@ -110,11 +110,11 @@ def send_model(
     return dict(sorted(answers.items()))
 
 
-def score_nobody(exchange: Exchange, model: AnyTrainedModel, arm: Arm, sites: Sequence[str]) -> None:
-    """Tell sites that there is no such model: it scores none of their patients; raises as `Exchange.ask`."""
+def score_nobody(exchange: Exchange, model: AnyTrainedModel, arm: Arm) -> None:
+    """Tell the sites at which it may score that there is no such model; raises as `Exchange.ask`."""
     exchange.ask(
         Operation.SCORE,
-        sites,
+        list_scored_sites(exchange.plan, model, arm),
         model=model.name,
         arm=arm.name,
         stage="untrained",

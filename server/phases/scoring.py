@@ -10,7 +10,6 @@ from common.messages.headers import Operation
 from common.messages.protocol import Parameters
 from common.messages.questions import write_coefficients
 from common.plan.design import design_of
-from common.program.scorings import list_scored_sites
 from common.stats.estimate import Status
 from server.exchange import Exchange
 from server.phases.endorsed_models import SentModel, score_nobody, send_model
@@ -52,8 +51,7 @@ def _score_by_network(exchange: Exchange, run: StudyRun, network: TrainedModel) 
             network = _remember_failure(run, network, refusal.standing)
         else:
             return network
-    sites = list_scored_sites(exchange.plan, network.model, network.arm)
-    score_nobody(exchange, network.model, network.arm, sites)
+    score_nobody(exchange, network.model, network.arm)
     return network
 
 
@@ -88,9 +86,9 @@ def score_by_regressions(exchange: Exchange, fitted: Sequence[FittedRegression])
         if fitted_model is not None and fitted_model.intercept is not None:
             parameters = write_coefficients(coefficients_of(fitted_model, design_of(exchange.plan)))
             names = (covariates_of(fitted_model),)
-        sites = regression.arm.sites if fitted_model is None else exchange.plan.site_names
         if is_missing:
-            score_nobody(exchange, regression.model, regression.arm, sites)
+            score_nobody(exchange, regression.model, regression.arm)
             continue
+        sites = regression.arm.sites if fitted_model is None else exchange.plan.site_names
         sent = SentModel(regression.model, regression.arm, parameters=parameters, regressions=names)
         send_model(exchange, Operation.SCORE, sent, sites)

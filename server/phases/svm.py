@@ -116,10 +116,10 @@ def score_by_svms(exchange: Exchange, machines: Sequence[TrainedSvm]) -> None:
         fitted = machine.fitted
         has_form = fitted is not None and fitted.gamma is not None
         is_missing = fitted is not None and not fitted.standing.ok
-        sites = machine.arm.sites if fitted is None else exchange.plan.site_names
         if is_missing:
-            score_nobody(exchange, machine.model, machine.arm, sites)
+            score_nobody(exchange, machine.model, machine.arm)
             continue
+        sites = machine.arm.sites if fitted is None else exchange.plan.site_names
         form = (
             {} if fitted is None or not has_form else write_query(form_of(fitted, design_of(exchange.plan)))
         )

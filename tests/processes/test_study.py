@@ -19,9 +19,19 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 @pytest.fixture(scope="module")
 def everybody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """A coordinator and two hospitals, to be shared: it takes long until they are connected."""
+    """A coordinator and two hospitals, to be shared: it takes long until they are connected.
+
+    After the last test Ctrl-C ends them, and leaves no process.
+    """
     with staged(tmp_path_factory.mktemp("stage")) as shared:
         yield shared
+        coordinator, *sites = shared.gather()
+        processes = [process for child in (coordinator, *sites) for process in family(child)]
+        for child in (*sites, coordinator):
+            child.process.send_signal(signal.SIGINT)
+            assert end(child) == 130
+        assert len(processes) > len(sites) + 1
+        assert not [process for process in processes if process.is_running()]
 
 
 @pytest.fixture
@@ -39,9 +49,7 @@ def own_stage(tmp_path: Path) -> Iterator[Stage]:
         yield prepared
 
 
-def test_a_study_runs_to_its_end_and_ctrl_c_leaves_no_process(stage):
-    coordinator, *sites = stage.gather()
-    processes = [process for child in (coordinator, *sites) for process in family(child)]
+def test_a_study_runs_to_its_end_and_no_other_runs_beside_it(stage):
     study = stage.study()
     wait_until(lambda: "site connected" in study.tail())
     second = stage.study("--resume")
@@ -54,10 +62,6 @@ def test_a_study_runs_to_its_end_and_ctrl_c_leaves_no_process(stage):
     again = stage.study()
     assert end(again) == 20
     assert "--resume" in again.tail()
-    for child in (*sites, coordinator):
-        child.process.send_signal(signal.SIGINT)
-        assert end(child) == 130
-    assert not [process for process in processes if process.is_running()]
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from sites.patients import a_case
 from sites.plans import SCALE, plan_of
 
 from client.cohort.cases import PreparedCase
+from common.cohort.schema import VARIABLES
 from common.plan.study import StudyPlan
 from common.program.names import SCREENING
 from common.program.regressions import screen_candidates
@@ -30,6 +31,7 @@ MACHINE: dict[str, object] = {
     "folds": 3,
     "fourier_features": 6,
 }
+_VOLUMES = {"ich_volume_ml", "ivh_volume_ml", "followup_ich_volume_ml", "followup_ivh_volume_ml"}
 ROLES = {"a": "train", "b": "train", "c": "train", "d": "external"}
 
 
@@ -53,6 +55,22 @@ def make_cases(seed: int, patients: int = 72, *, test: int | None = None) -> tup
             )
         )
     return tuple(cases)
+
+
+def list_values(random: np.random.Generator, grows: bool) -> dict[str, float | str]:  # noqa: FBT001
+    """A value of every variable of the table for one patient; half of them differ by the outcome."""
+    values: dict[str, float | str] = {}
+    for number, variable in enumerate(VARIABLES):
+        shift = float(grows and number % 2 == 0)
+        if variable.group == "repeated readings" or variable.name in _VOLUMES:
+            continue
+        if variable.kind == "continuous":
+            values[variable.name] = round(50 + 10 * float(random.normal(shift)), 2)
+        elif variable.kind == "binary":
+            values[variable.name] = float(random.random() < 0.3 + 0.2 * shift)
+        elif variable.kind == "categorical":
+            values[variable.name] = str(random.choice(variable.levels))
+    return values
 
 
 def plan_table_models(roles: dict[str, str], **changes: object) -> StudyPlan:

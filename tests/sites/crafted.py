@@ -23,6 +23,7 @@ from client.answers.samples import SiteSamples
 from client.cohort.cases import PreparedCase, PreparedSite
 from client.engine import SiteEngine, open_engine
 from common.cohort.eligibility import Flow
+from common.messages.headers import RequestHeader
 from common.messages.protocol import Parameters, Reply, Request, decode_reply, decode_request, encode_request
 from common.plan.study import StudyPlan
 from common.secagg.wire.forwarded import read_transcript, take_transcripts
@@ -88,6 +89,8 @@ class Tried:
         Of the attack.
     heard : Heard
         The honest question in whose place it came.
+    asked : RequestHeader
+        What was asked instead.
     code : str
         Of the refusal; OK if there was none.
     numbers : int
@@ -96,6 +99,7 @@ class Tried:
 
     name: str
     heard: Heard
+    asked: RequestHeader
     code: str
     numbers: int
 
@@ -180,7 +184,11 @@ class CraftedStudy:
 
     def put(self, name: str, heard: Heard, request: Request, *, to: SiteEngine | None = None) -> Tried:
         """The outcome of a crafted question, asked in an honest one's place."""
-        return self.send(name, heard, write_message(heard, request, self.key), to=to)
+        tried = replace(
+            self.send(name, heard, write_message(heard, request, self.key), to=to), asked=request.header
+        )
+        self.tried[-1] = tried
+        return tried
 
     def send(self, name: str, heard: Heard, message: bytes, *, to: SiteEngine | None = None) -> Tried:
         """The outcome of any message to the site of an honest question, or to its twin."""
@@ -190,7 +198,9 @@ class CraftedStudy:
         reply = decode_reply(engine.handle(message))
         lines = path.read_bytes()[before:].splitlines() if path.exists() else []
         departures = [entry["departure"] for line in lines if (entry := json.loads(line)).get("departure")]
-        tried = Tried(name, heard, read_code(reply), sum(line["numbers"] for line in departures))
+        tried = Tried(
+            name, heard, heard.request.header, read_code(reply), sum(line["numbers"] for line in departures)
+        )
         self.tried.append(tried)
         return tried
 

@@ -92,12 +92,15 @@ def everybody_works(out):
     return len(commands) >= 6 and bool(last)
 
 
-def test_flower_gives_the_bits_of_the_in_process_backend(plan, sites, tmp_path):
-    study = load_plan(plan)
+def test_ctrl_c_ends_every_process_and_resumed_it_has_the_bits_of_the_in_process_backend(
+    plan, sites, tmp_path
+):
     here, there = tmp_path / "here", tmp_path / "there"
+    interrupt_over_flower(plan, sites, there)
+    study = load_plan(plan)
     run_in_process(StudyRun(study, here, derive_simulated_key(study)), sites, Progress(disable=True))
 
-    run_over_flower(StudyRequest(plan, sites, there, "flower"), Progress(disable=True))
+    run_over_flower(StudyRequest(plan, sites, there, "flower", resume=True), Progress(disable=True))
 
     assert reproducible_part(there) == reproducible_part(here)
     models = sorted(path.relative_to(here) for path in here.glob("models/**/*.safetensors"))
@@ -110,8 +113,8 @@ def test_flower_gives_the_bits_of_the_in_process_backend(plan, sites, tmp_path):
         run_over_flower(StudyRequest(plan, sites, there, "flower"), Progress(disable=True))
 
 
-def test_ctrl_c_ends_every_process_with_130(plan, sites, tmp_path):
-    out = tmp_path / "out"
+def interrupt_over_flower(plan, sites, out):
+    """Start the study by its command, and end it by Ctrl-C once everybody works."""
     command = [str(Path(sys.executable).with_name("rhe-simulate")), "run", "--backend", "flower"]
     command += ["--plan", str(plan), "--out", str(out)]
     for name, folder in sites.items():

@@ -293,7 +293,7 @@ def test_every_cell_is_written_and_shown(of_pooled, tmp_path):
 def command(tmp_path_factory):
     """The command's output and folder."""
     out = tmp_path_factory.mktemp("paper") / "tables"
-    with contextlib.redirect_stdout(io.StringIO()) as text:
+    with leave_pictures_empty(), contextlib.redirect_stdout(io.StringIO()) as text:
         paper_tables(out)
     return text.getvalue(), out
 
