@@ -1,4 +1,4 @@
-"""The attacks that secure aggregation withstands, tried one by one: ``python -m tests.attacks``.
+"""The attacks that secure aggregation and a site's door withstand, one by one: ``python -m tests.attacks``.
 
 Each runs as one or more tests named after its number; the table is for people who decide whether to join.
 """
@@ -53,7 +53,33 @@ ATTACKS = {
     36: ("two parallel sessions of one phase", "E_BUSY"),
     37: ("smaller set at the same parameters, late upload", "E_SET_CHANGE"),
     38: ("session: killed between disk and answer", "identical bytes"),
+    39: ("transcript: a member left out or twice", "E_SUM_PROOF"),
+    40: ("transcript: a forged number, also with its digest", "E_SUM_PROOF"),
+    41: ("transcript: a forged signature", "E_SUM_PROOF"),
+    42: ("transcript: of another step or session", "E_SUM_PROOF, E_CONTEXT"),
     43: ("false sum of a round: alone, scaled, divided, old, mixed", "E_SUM_PROOF; nothing more is answered"),
+    44: ("transcript: of others' group, or a vector withheld", "E_SUM_PROOF"),
+    45: ("transcript: a colluding site's own answer", "changes its own alone"),
+    46: ("transcript: sites that were asked different things", "E_SUM_PROOF"),
+    47: ("crafted coefficients of Newton and calibration", "E_NOT_THE_PLAN"),
+    48: ("a machine's: steep, or more than permitted", "E_SMALL_N, E_NOT_THE_PLAN"),
+    49: ("every hidden question bare", "E_POLICY"),
+    50: ("TRAIN ... WEIGHT in the arm of one site", "E_NOT_THE_PLAN, E_CONTEXT"),
+    51: ("scores by crafted coefficients or machine, unsigned", "E_NOT_THE_PLAN"),
+    52: ("a stale signed SCORE", "same scores; E_NOT_THE_PLAN"),
+    53: ("the cohort changed by one to nine patients", "E_SMALL_N, E_CONTEXT"),
+    54: ("products of 851 features without the plan's waiver", "E_SMALL_N"),
+    55: ("six patients where two sites know each other's", "E_NOT_THE_PLAN; zeros"),
+    56: ("three test patients among three hospitals", "zeros, bare and in the sum"),
+    57: ("a roster that opens at three, a policy of five", "E_POLICY"),
+    58: ("a false sum before each kind of question", "E_SUM_PROOF"),
+    59: ("a member that poisons to steer", "E_SMALL_N"),
+    61: ("a guard that leaves out too little; other means", "E_NOT_THE_PLAN"),
+    62: ("two different choices after one guard", "E_NOT_THE_PLAN"),
+    63: ("a question skipped, repeated, reordered", "E_NOT_THE_PLAN, E_CONTEXT; same bytes"),
+    64: ("a question of another study under the same key", "E_PLAN"),
+    65: ("a damaged, truncated, deleted ledger", "E_STORAGE; nothing leaves"),
+    66: ("a session that died, a week later", "E_EXPIRED; no key on the disk"),
 }
 """What is tried, and what must come of it."""
 
@@ -75,9 +101,11 @@ class Collector:
 def main() -> int:
     """The number of attacks that succeeded, or were not tried."""
     collector = Collector()
-    folder = Path(__file__).parent / "common" / "secagg"
-    files = sorted(str(path) for path in folder.glob("test_attacks*.py"))
-    pytest.main(["-q", "--no-header", "-p", "no:randomly", *files], plugins=[collector])
+    tests = Path(__file__).parent
+    files = sorted(str(path) for path in (tests / "common" / "secagg").glob("test_attacks*.py"))
+    further = [tests / "common" / "secagg" / "test_transcripts.py"]
+    further += sorted((tests / "client" / "door").glob("test_attacks*.py"))
+    pytest.main(["-q", "--no-header", "-p", "no:randomly", *files, *map(str, further)], plugins=[collector])
     print("\nThe same once more through Flower's messages and the engine, but for those that kill processes:")
     files = [path for path in files if "faults" not in path]
     through = Collector()

@@ -55,10 +55,11 @@ from common.plan.study import StudyPlan
 from common.plan.variables import DESCRIBED
 from common.radiomics.lasso_selection import FEWEST_FOLDS, complete_features
 from common.stats.contract import Summary, join_summaries
-from common.stats.covariates import Model, local_setup
+from common.stats.covariates import Model, count_cells, judge_cells, local_setup
 from common.stats.folds import list_numbers
 from common.stats.guard import Demand, local_guard
 from common.stats.lasso import LassoFamily
+from common.stats.minima import minima_of
 from common.stats.newton import local_newton
 from common.types import Flags, Reals
 
@@ -116,11 +117,12 @@ class SiteAnalyses:
 
     def guard_regressions(self, header: RequestHeader, _: Parameters) -> Summary:
         """R0 of each logistic model."""
-        regressions = [model.columns for model in self._read_models(header)]
+        models = self._read_models(header)
+        regressions = [model.columns for model in models]
         complete, labels = self._find_complete_of(regressions, header.arm), labels_of(self._training)
         short = self._find_short(header, (complete, labels), _list_demands(regressions))
         close = np.full(len(regressions), self._releases.find_too_close("training")[0])
-        return local_guard(complete, labels, short, close)
+        return self._add_cells(header, local_guard(complete, labels, short, close), models)
 
     def guard_selection(self, header: RequestHeader, _: Parameters) -> Summary:
         """R0 of the selection of radiomics features, then of each fold of each possible number of folds."""
@@ -134,7 +136,21 @@ class SiteAnalyses:
         (model,) = self._read_models(header)
         sums = self._open_svm(header)
         members = (sums.complete[np.newaxis], sums.find_members())
-        return self._guard_with_folds(header, members, (Demand("ridge", len(model.columns)),))
+        counted = self._guard_with_folds(header, members, (Demand("ridge", len(model.columns)),))
+        return self._add_cells(header, counted, (model,))
+
+    def _add_cells(self, header: RequestHeader, counted: Summary, models: Sequence[Model]) -> Summary:
+        """With the patients of each level of the models' covariates: one alone shows in the setup's sums.
+
+        Where each of two sites knows the other's sums, this one's own levels must reach the minimum, too.
+        """
+        cells = count_cells(self._make_matrix(header.arm), labels_of(self._training), models)
+        short = counted.counts["short"].copy()
+        if self.plan.two_site_ack and len(self._find_sites(header)) > 1:
+            minima, classes = minima_of(self.plan.profile), counted.counts["classes"]
+            for row, model in enumerate(models):
+                short[row] |= not judge_cells(classes[row], cells[row], model, minima).ok
+        return Summary({**counted.counts, "short": short, "cells": cells})
 
     def _guard_with_folds(
         self, header: RequestHeader, counted: tuple[Flags, Flags], demands: tuple[Demand, ...]

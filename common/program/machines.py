@@ -34,6 +34,7 @@ from common.plan.design import design_of
 from common.plan.models import SvmModel
 from common.plan.study import Arm, StudyPlan
 from common.program.steps import Program, Step, ask
+from common.stats.covariates import judge_cells
 from common.stats.dialogue import Dialogue
 from common.stats.estimate import Status, undefined
 from common.stats.folds import FoldChoice, choose_folds
@@ -277,8 +278,10 @@ def iterate_svm(task: SvmTask) -> Dialogue[SvmQuestion, FittedSvm]:
     demand = Demand("ridge", len(terms.columns), one_site=task.one_site)
     demands = (demand,) * len(counted.counts["classes"])
     guard = finish_guard(counted, demands, minima, two_site_ack=plan.two_site_ack)[0]
-    if not guard.status.ok:
-        return _add_numbers(explain_no_machine(guard.status), guard)
+    status = judge_cells(counted.counts["classes"][0], counted.counts["cells"][0], terms, minima)
+    status = status if guard.status.ok else guard.status
+    if not status.ok:
+        return _add_numbers(explain_no_machine(status), guard)
     folds = choose_folds(counted.counts["classes"][1:], model.folds, FEWEST_SVM_FOLDS, minima)
     features = count_permitted_features(model, folds.classes, minima) if folds.status.ok else 0
     status = _judge_folds(model, folds.classes, features, minima) if folds.status.ok else folds.status

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from common.messages.headers import Operation
@@ -12,7 +12,7 @@ from common.plan.design import design_of
 from common.plan.study import StudyPlan
 from common.program.steps import Program, Step, ask_sum
 from common.stats.contract import Summary
-from common.stats.covariates import drop_empty_levels
+from common.stats.covariates import drop_empty_levels, judge_cells
 from common.stats.dialogue import relay
 from common.stats.glm import LogisticResult, select_terms
 from common.stats.guard import Demand, GuardResult, finish_guard
@@ -110,13 +110,19 @@ def fit_regressions(
 def _judge(
     plan: StudyPlan, sites: Sequence[str], regressions: Sequence[tuple[str, ...]], counted: Summary
 ) -> tuple[GuardResult, ...]:
-    """Whether enough patients stand behind each model."""
-    design = design_of(plan)
-    demands = tuple(
-        Demand("regression", len(design.model(names).columns), one_site=len(sites) == 1)
-        for names in regressions
+    """Whether enough patients stand behind each model, and behind each level of its covariates."""
+    design, minima = design_of(plan), minima_of(plan.profile)
+    models = [design.model(names) for names in regressions]
+    demands = tuple(Demand("regression", len(model.columns), one_site=len(sites) == 1) for model in models)
+    guards = finish_guard(counted, demands, minima, two_site_ack=plan.two_site_ack)
+    cells = (
+        judge_cells(counted.counts["classes"][row], counted.counts["cells"][row], model, minima)
+        for row, model in enumerate(models)
     )
-    return finish_guard(counted, demands, minima_of(plan.profile), two_site_ack=plan.two_site_ack)
+    return tuple(
+        replace(guard, status=status) if guard.status.ok else guard
+        for guard, status in zip(guards, cells, strict=True)
+    )
 
 
 def _fit_permitted(

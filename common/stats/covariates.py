@@ -14,6 +14,9 @@ from common.stats.minima import Minima
 from common.stats.stack import Problem, iterate_designs
 from common.types import Counts, Flags, Reals
 
+RARE_CELL = suppressed("a cell of a covariate's table below the minimum")
+"""The status of a model with a level that too few patients with, or without, the outcome have."""
+
 
 @dataclass(frozen=True)
 class Term:
@@ -81,6 +84,50 @@ def local_setup(matrix: Reals, labels: Flags, models: Sequence[Model]) -> Summar
     return Summary({"classes": classes, "missing": missing}, {"gram": gram, "events": events})
 
 
+def count_cells(matrix: Reals, labels: Flags, models: Sequence[Model]) -> Counts:
+    """One site's patients with each level of each model's binary terms, over those with all its covariates.
+
+    The setup's products of a level that one patient has are this patient's row: so the cells come first.
+
+    Parameters
+    ----------
+    matrix, labels, models
+        As in `local_setup`.
+
+    Returns
+    -------
+    int array, shape (models, columns, 2)
+        Negatives first; 0 for columns of numbers, and as padding.
+    """
+    reals = local_setup(matrix, labels, models).reals
+    positives = reals["events"][:, 1:]
+    cells = np.stack([reals["gram"][:, 0, 1:] - positives, positives], axis=-1)
+    for row, model in enumerate(models):
+        binary = [term.binary for term in model.terms for _ in term.columns]
+        cells[row, : len(binary)][~np.array(binary)] = 0
+    return np.rint(cells).astype(np.int64)
+
+
+def judge_cells(classes: Counts, cells: Counts, model: Model, minima: Minima) -> Status:
+    """Whether every cell of a model's tables of level by outcome may be released.
+
+    Parameters
+    ----------
+    classes : int array, shape (2,)
+        Patients with all covariates, negatives first.
+    cells : int array, shape (columns, 2)
+        Of this model, summed over sites, as `count_cells` gives them.
+    """
+    place = 0
+    for term in model.terms:
+        levels = cells[place : place + len(term.columns)]
+        place += len(term.columns)
+        table = np.concatenate([levels, [classes - levels.sum(axis=0)]])
+        if term.binary and not minima.may_release(table).all():
+            return RARE_CELL
+    return OK
+
+
 def stack_models(models: Sequence[Model]) -> Problem:
     """The models as one problem: columns padded to one width, not standardised, all coefficients free."""
     width = 1 + max(len(model.columns) for model in models)
@@ -108,7 +155,7 @@ def fit_status(setup: Summary, row: int, model: Model, minima: Minima) -> Status
     if min(n0, n1) < minima.model_class or n0 + n1 < minima.model_rows * (len(model.columns) + 1):
         return suppressed("too few patients for the number of coefficients")
     if any(not minima.may_release(table).all() for table in binary_tables(setup, row, model)):
-        return suppressed("a cell of a covariate's table below the minimum")
+        return RARE_CELL
     if (moments(setup, row, model)[1] == 0).any():
         return undefined("a covariate is constant")
     if len(model.columns) > 1 and condition_number(correlation(setup, row, model)) > CONDITION_LIMIT:

@@ -44,6 +44,21 @@ def test_scores_of_other_patients_are_not_found(store, cases):
         store.find("m", "federated", cases)
 
 
+def test_the_same_patients_rows_are_read_once(store, monkeypatch):
+    """A question opens the scores of every model, and a study asks often."""
+    read = []
+    monkeypatch.setattr("client.answers.score_store.digest_row", lambda case: read.append(case) or "")
+    first, second = (*CASES,), (*CASES[:2], a_case("P5"), CASES[3])
+
+    for _ in range(3):
+        with pytest.raises(ProtocolError, match="changed"):
+            store.find("m", "federated", first)
+        assert read == [*first]
+    with pytest.raises(ProtocolError, match="changed"):
+        store.find("m", "federated", second)
+    assert read == [*first, *second]
+
+
 def test_names_that_run_together_are_other_patients(tmp_path):
     store = ScoreStore(tmp_path, HASH)
     store.keep("m", "given", (a_case("A"), a_case("BC")), np.zeros(2))

@@ -1,11 +1,11 @@
-"""Few patients at a hospital, a policy that asks for more sites, and a member that leads the others astray."""
+"""Few patients at a hospital, a policy that asks for more sites, a member that leads the others astray."""
 
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from sites.attacked import conduct_table_models, make_cases, plan_table_models
+from sites.attacked import MACHINE, conduct_table_models, make_cases, plan_table_models
 from sites.crafted import CraftedStudy
 from sites.plans import NETWORK, SCALE, plan_of
 
@@ -16,6 +16,8 @@ from common.program.names import SCREENING
 from common.program.regressions import screen_candidates
 from common.stats.contract import total
 from server.phases.evaluation import evaluate_models
+from server.phases.fitting import fit_models
+from server.phases.svm import fit_svms
 from server.procedures import carry_out
 from server.reasons import SiteFailureError
 from simulations.backends.parties import derive_simulated_roster
@@ -142,3 +144,65 @@ def test_attack_59_a_member_that_poisons_to_steer(tmp_path):
     assert np.abs(asked[-1]).max() > 20
     last = study.engines["a"].ledger.read_lines()[-1].departure
     assert (last.phase, last.code, last.numbers) == ("newton", "E_SMALL_N", 0)
+
+
+def test_attack_60_a_column_that_one_patient_holds(tmp_path):
+    """The sums of the setup would be this patient's row: they are not asked for, and not answered."""
+    clinical = {"kind": "logistic", "name": "Clinical", "covariates": ["age", "sah"]}
+    machine = {**MACHINE, "covariates": ["age", "sah"]}
+    plan = plan_of(
+        THREE, SCALE, clinical, machine, profile="standard", two_site_ack=False, arms={"local_models": False}
+    )
+
+    def ask_all_the_same(heard):
+        if heard.request.header.stage == "svm":
+            return
+        fields = {"operation": Operation.SETUP, "stage": "", "regressions": (("age", "sah"),)}
+        yield "60", heard.change({}, **fields)
+
+    study = CraftedStudy(plan, tmp_path, ask_all_the_same)
+    cases = {name: make_cases(seed, 72) for seed, name in enumerate(THREE)}
+    exchange = study.open({name: hold_alone(own, name == "b") for name, own in cases.items()})
+    fitting = fit_models(exchange, study.run, None, {})
+    machines = fit_svms(exchange, study.run, fitting.selections, {})
+
+    for standing in (fitting.models[0].standing, machines[0].standing):
+        assert standing.reason == "a cell of a covariate's table below the minimum"
+    hidden = [heard.request.header.operation for heard, _ in study.answers if heard.iterate]
+    assert set(hidden) == {Operation.GUARD}
+    assert {(one.code, one.numbers) for one in study.tried if one.heard.iterate} == {("E_NOT_THE_PLAN", 0)}
+
+
+def hold_alone(cases, holds):
+    """The same, of whom at most the first has the marker."""
+    return tuple(
+        replace(
+            case, patient=replace(case.patient, values={**case.patient.values, "sah": float(holds and not n)})
+        )
+        for n, case in enumerate(cases)
+    )
+
+
+def test_attack_60_a_column_that_one_patient_holds_where_two_sites_know_each_other_s_numbers(tmp_path):
+    """The other site has it, too, so that the sum has enough; but it knows its own."""
+    plan = plan_of(
+        {"a": "train", "b": "train"},
+        SCALE,
+        profile="standard",
+        phases=["regression"],
+        regression={"candidates": ["age", "sah"]},
+    )
+    study = CraftedStudy(plan, tmp_path)
+    exchange = study.open({"a": hold_alone(make_cases(0, 72), holds=True), "b": make_cases(1, 72)})
+
+    screening = carry_out(exchange, SCREENING, screen_candidates(plan, plan.training_sites))
+
+    age, sah = screening.univariate
+    assert age.status.ok
+    assert (sah.method, sah.status.kind) == ("not fitted", "suppressed")
+    asked = [
+        h.request.header.regressions
+        for h, _ in study.answers
+        if h.request.header.operation is Operation.SETUP
+    ]
+    assert set(asked) == {(("age",),)}

@@ -30,7 +30,7 @@ from server.phases.evaluation import evaluate_models
 from server.procedures import carry_out
 
 PLANS = Path(__file__).parents[3] / "deploy" / "plans"
-STEADY = 12
+STEADY = 5
 """Features on which repeated readings agree; few, so that their selection is soon done."""
 
 
@@ -56,18 +56,28 @@ def make_cases(plan, seed, patients=66):
         grows = number % 5 < 2
         features = np.round(random.normal(size=len(FEATURES)) + grows * (np.arange(len(FEATURES)) < 2), 3)
         noise = np.where(np.arange(len(FEATURES)) < STEADY, 0.1, 3.0)
-        read = {name: features + noise * random.normal(size=len(FEATURES)) for name in plan.radiomics.readings}
+        read = {
+            name: features + noise * random.normal(size=len(FEATURES)) for name in plan.radiomics.readings
+        }
         volume = float(random.uniform(5, 60))
         case = a_case(
             f"P{number:03d}",
             grows=grows,
-            part=("train", "test", "validation")[number % 3 if plan.cohort.validation_fraction else number % 2],
+            part=("train", "test", "validation")[
+                number % 3 if plan.cohort.validation_fraction else number % 2
+            ],
             volumes_ml=(volume, 0.0),
-            scores={model.column: list_scores(model, random, grows) for model in plan.models if isinstance(model, ScoresModel)},
+            scores={
+                model.column: list_scores(model, random, grows)
+                for model in plan.models
+                if isinstance(model, ScoresModel)
+            },
             **list_values(random, grows),
         )
         again = {name: Volumes(volume * float(random.uniform(0.9, 1.1)), 0.0) for name in ("intra", "inter")}
-        cases.append(replace(case, features=features, readings=CaseReadings(Volumes(volume, 0.0), again, read, {})))
+        cases.append(
+            replace(case, features=features, readings=CaseReadings(Volumes(volume, 0.0), again, read, {}))
+        )
     return tuple(cases)
 
 

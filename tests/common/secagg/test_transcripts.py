@@ -228,7 +228,7 @@ def test_attack_42_transcript_of_a_step_that_the_site_never_answered(world, chan
     assert refuse(world, forge(world, step, **change)) == "it is of a step that this site never answered"
 
 
-def test_attack_43_member_left_out_or_twice_or_the_site_itself(world):
+def test_attack_39_member_left_out_or_twice_or_the_site_itself(world):
     _, step = opened(world)
     index = index_of(world, step)
     two, three = index.iterations
