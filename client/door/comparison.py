@@ -77,12 +77,30 @@ def check_parameters(
             _check_array(step, name, (array, asked[name]), own)
     if measured and not (shift := measure(step, expected, asked)) <= TOLERANCE:
         raise NotThePlanError(f"{step.operation}: coefficients move a linear predictor by {shift:.1e}")
+    if "scale" in measured:
+        _check_origin(step.operation, expected, asked)
+
+
+def _check_origin(operation: Operation, expected: Parameters, asked: Parameters) -> None:
+    """Refuse other centres and scales also where coefficients of 0 move no linear predictor.
+
+    The site's own copy would take the sums for those about its own, and so be led to a next step at will.
+
+    Raises
+    ------
+    NotThePlanError
+        If one is farther off than rounding explains.
+    """
+    bound = _ROUNDING * np.abs(expected["scale"])
+    for name in ("centre", "scale"):
+        if asked[name].shape != bound.shape or not (np.abs(asked[name] - expected[name]) <= bound).all():
+            raise NotThePlanError(f"{operation}: {name!r} is not what follows from the plan and the sums")
 
 
 def _find_measured(operation: Operation, expected: Parameters) -> frozenset[str]:
     """Parameters that are judged together, by what they do to linear predictors."""
     if operation is Operation.NEWTON and "coefficients" in expected:
-        return frozenset({"coefficients", "centre", "scale"})
+        return frozenset({"coefficients"})
     if operation is Operation.SCORE and "estimated" in expected:
         return frozenset({"coefficients"})
     return frozenset()
@@ -101,13 +119,35 @@ def _check_array(
             f"{expected.shape}"
         )
     if name == "asked" and step.operation is not Operation.AGREEMENT:
-        # By site: what others are asked is theirs to judge
-        expected, asked = expected[[own]], asked[[own]]
+        _check_rows(step, asked.astype(np.bool_), own)
+        return
     relevant = step.relevant.get(name)
     if relevant is not None:
         expected, asked = expected[relevant], asked[relevant]
     if not _agrees(name, expected, asked):
         raise NotThePlanError(f"{step.operation}: {name!r} is not what follows from the plan and the sums")
+
+
+def _check_rows(step: Step, asked: Flags, own: int) -> None:
+    """Refuse to be asked but in a group that may be, and that is asked as a whole.
+
+    With fewer sites the sum over the group would be of fewer: of this one alone, at worst.
+
+    Raises
+    ------
+    NotThePlanError
+        If the site is asked for something in no such group.
+    """
+    rows = asked.reshape(len(asked), -1, asked.shape[-1] if asked.ndim > 1 else 1)
+    justified = np.zeros(rows.shape[1:], dtype=np.bool_)
+    for group in step.groups:
+        if own in group.rows:
+            part = group.part or 0
+            justified[part] |= group.permitted & rows[list(group.rows), part].all(axis=0)
+    if (rows[own] & ~justified).any():
+        raise NotThePlanError(
+            f"{step.operation}: this site is asked in no group that may be asked as a whole"
+        )
 
 
 def _agrees(name: str, expected: Counts | Reals | Flags, asked: Counts | Reals | Flags) -> bool:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from client.door.comparison import MeasureShift, check_parameters
-from common.errors import NotThePlanError
+from common.errors import NotThePlanError, UnknownSumError
 from common.messages.groups import SiteGroup, groups_of
 from common.messages.headers import RequestHeader
 from common.messages.protocol import Parameters
+from common.messages.steering import steer_all_groups
 from common.plan.study import StudyPlan
 from common.program.steps import Answered, GroupSums, Program, Step
 from common.program.study_program import Procedure, list_procedures
@@ -127,12 +128,27 @@ class Follower:
             return
 
     def _advance(self) -> None:
-        """Give the program what came back from the last question."""
+        """Give the program what came back from the last question.
+
+        Raises
+        ------
+        UnknownSumError
+            If a sum that comes back to this site was not proved to it.
+        """
         if self._program is None or self._last is None:
             return
         last, self._last = self._last, None
-        is_complete = all(group.sites in self._sums for group in _list_groups(self.plan, last.header))
-        sums = GroupSums(dict(self._sums))
+        groups = _list_groups(self.plan, last.header)
+        known, is_complete = self._sums, all(self.site in group.sites for group in groups)
+        for group in groups:
+            comes_back = self.site in group.sites and steer_all_groups(last.header.operation)
+            if comes_back and group.sites not in known:
+                self._program = self._expected = None
+                raise UnknownSumError(
+                    f"{last.header.procedure}, step {last.header.step}: its sum over "
+                    f"{', '.join(group.sites)} was not proved"
+                )
+        sums = GroupSums(dict(known), self.site)
         self._send(Answered(sums, last.parameters, last.header.regressions, is_complete=is_complete))
 
     def _send(self, answered: Answered | None, *, is_first: bool = False) -> None:
@@ -148,7 +164,7 @@ class Follower:
         try:
             step = next(self._program) if is_first else self._program.send(answered)
             while step.sites and self.site not in step.sites:
-                step = self._program.send(Answered(GroupSums({}), is_complete=False))
+                step = self._program.send(Answered(GroupSums({}, self.site), is_complete=False))
             self._expected = step
         except StopIteration as end:
             self._known[self._procedures[self._place].name] = end.value
@@ -156,6 +172,12 @@ class Follower:
         except NotThePlanError:
             self._program = self._expected = None
             raise
+        except (KeyError, IndexError, ValueError) as failure:
+            # What the coordinator chose in the last question leads nowhere
+            self._program = self._expected = None
+            raise NotThePlanError(
+                f"{self._procedures[self._place].name}: what was chosen is impossible ({failure})"
+            ) from None
 
     def _match(self, asked: AskedStep) -> None:
         """Find the step that is asked among those that may follow.
@@ -169,7 +191,11 @@ class Follower:
         while self._expected is not None:
             step = self._expected
             if step.is_glance:
-                self._send(Answered(GroupSums({}), asked.parameters, header.regressions, is_complete=False))
+                self._send(
+                    Answered(
+                        GroupSums({}, self.site), asked.parameters, header.regressions, is_complete=False
+                    )
+                )
                 continue
             if _is_about(step, header):
                 own = self.plan.site_names.index(self.site)

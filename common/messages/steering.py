@@ -24,6 +24,11 @@ _OF_PAIRS = "paired/"
 """Begins the histograms over the patients who have all scores that are compared."""
 
 
+def steer_all_groups(operation: Operation) -> bool:
+    """Whether arrays of every group of the question steer; of calibrations, those of the cohorts asked do."""
+    return operation is not Operation.CALIBRATE and (operation in _WHOLE or operation is Operation.EVALUATE)
+
+
 def steers(operation: Operation, stage: str, array_name: str) -> bool:
     """Whether an array of a question's answer steers later questions.
 

@@ -20,7 +20,7 @@ def compare_judged_scores(judged: JudgedScores) -> Program[GroupSums | None]:
     judged : JudgedScores
         Its answers hold the first round of DeLong's method.
     """
-    is_complete = all(judged.answers.has(compared.scores.cohort.sites) for compared in judged.compared)
+    is_complete = all(judged.answers.concern(one.scores.cohort.sites) for one in judged.compared)
     asked = [compared for compared in judged.compared if compared.status.ok]
     if not asked and is_complete:
         return None
@@ -38,7 +38,9 @@ def compare_judged_scores(judged: JudgedScores) -> Program[GroupSums | None]:
         **write_placements(placements),
     }
     # A site does not know whether cohorts of others alone are compared
-    here = np.array([judged.answers.has(one.scores.cohort.sites) for one in judged.compared], dtype=np.bool_)
+    here = np.array(
+        [judged.answers.concern(one.scores.cohort.sites) for one in judged.compared], dtype=np.bool_
+    )
     answered = yield Step(
         Operation.COMPARE, question, is_optional=not asked, relevant={"compared": here, "recounted": here}
     )

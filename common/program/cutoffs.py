@@ -8,21 +8,21 @@ import numpy as np
 
 from common.messages.headers import Operation
 from common.messages.protocol import Parameters
-from common.plan.matrix import PARTS, Scorer, Trainers, scorers_of
+from common.plan.matrix import Cohort, Scorer, Trainers, scorers_of
 from common.plan.study import ScoresModel, StudyPlan
+from common.program.asked_rows import ask_cohorts, list_groups
 from common.program.steps import GroupSums, Program, Step
 from common.stats.contract import total
+from common.stats.estimate import Status
 from common.stats.minima import minima_of
 from common.stats.score_grid import ScoreGrid
 from common.stats.youden import finish_youden
 from common.types import Counts, Flags, Reals
 
-_TRAIN = PARTS.index("train")
-
 
 def choose_thresholds(
     plan: StudyPlan,
-    permitted: Flags,
+    permitted: Mapping[Cohort, Sequence[Status]],
     counted_on: tuple[Parameters, Sequence[ScoreGrid] | None],
     trainers: Mapping[tuple[str, str], Trainers],
 ) -> Program[tuple[Reals, tuple[Scorer, ...]]]:
@@ -31,8 +31,8 @@ def choose_thresholds(
     Parameters
     ----------
     plan : StudyPlan
-    permitted : bool array, shape (sites, parts, scorers)
-        Which scores each site may be asked for, by part.
+    permitted : mapping of Cohort to sequence of Status
+        Whether each score may be judged on the cohort.
     counted_on : (Parameters, sequence of ScoreGrid or None)
         How scores are counted: "scored", which of them exist; "recounted", of what none is asked here; the
         reference model and the grids. Then the same grids of each score; None at a site, which is told.
@@ -54,12 +54,22 @@ def choose_thresholds(
         return fixed, ()
     none_chosen = tuple(scorer for scorer, exists in zip(scorers, scored, strict=True) if exists)
     is_told = grids is None
-    if not plan.training_sites or not (is_told or permitted[:, _TRAIN].any()):
+    wanted = {
+        cohort: [status.ok for status in statuses]
+        for cohort, statuses in permitted.items()
+        if cohort.part == "train"
+    }
+    asked = ask_cohorts(plan, wanted)
+    if not plan.training_sites or not (is_told or asked.any()):
         return fixed, none_chosen
-    asked = np.zeros_like(permitted)
-    asked[:, _TRAIN] = permitted[:, _TRAIN]
     question = {**counting, "asked": asked, "thresholds": fixed}
-    step = Step(Operation.EVALUATE, question, stage="operating point", is_optional=is_told)
+    step = Step(
+        Operation.EVALUATE,
+        question,
+        stage="operating point",
+        is_optional=is_told,
+        groups=list_groups(plan, wanted),
+    )
     answered = yield step
     if is_told or answered is None:
         return np.full(len(scorers), np.nan), none_chosen

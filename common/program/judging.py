@@ -13,8 +13,9 @@ from common.messages.protocol import Parameters
 from common.messages.questions import read_grids, write_grids
 from common.plan.comparisons import ComparedScores, find_compared_scores
 from common.plan.grids import most_edges
-from common.plan.matrix import PARTS, Cohort, Scorer, Trainers, cohorts_of, scorers_of
+from common.plan.matrix import Cohort, Scorer, Trainers, cohorts_of, scorers_of
 from common.plan.study import StudyPlan
+from common.program.asked_rows import ask_cohorts, list_groups
 from common.program.cutoffs import choose_thresholds
 from common.program.score_bins import agree_on_grids
 from common.program.steps import Answered, GroupSums, Program, Step, ask
@@ -122,17 +123,14 @@ def judge_scores(
     permitted = {
         cohort: _may_judge(plan, cohort, counted, (scored, unfitted))
         for cohort in cohorts_of(plan)
-        if counted.has(cohort.sites)
+        if counted.concern(cohort.sites)
     }
     leader = plan.models[int(known["reference"][0])].name
     compared = tuple(
         _may_compare(plan, scores, counted) for scores in find_compared_scores(plan, scored, leader)
     )
-    asked = _ask_cohorts(
-        plan, {cohort: [status.ok for status in statuses] for cohort, statuses in permitted.items()}
-    )
-    grids = yield from agree_on_grids(plan, asked, permitted, is_complete=answered.is_complete)
-    return (yield from _sum_permitted(plan, (known, counted), (permitted, compared, asked), grids, trainers))
+    grids = yield from agree_on_grids(plan, permitted, is_complete=answered.is_complete)
+    return (yield from _sum_permitted(plan, (known, counted), (permitted, compared), grids, trainers))
 
 
 def _describe_scores(
@@ -153,36 +151,39 @@ def _keep(answered: Answered, *names: str) -> Parameters:
 def _sum_permitted(
     plan: StudyPlan,
     counts: tuple[Parameters, GroupSums],
-    terms: tuple[Mapping[Cohort, tuple[Status, ...]], tuple[ComparedStatus, ...], Flags],
+    terms: tuple[Mapping[Cohort, tuple[Status, ...]], tuple[ComparedStatus, ...]],
     grids: tuple[ScoreGrid, ...] | None,
     trainers: Mapping[tuple[str, str], Trainers],
 ) -> Program[JudgedScores]:
     """The sums of all permitted cells, at thresholds that are fixed or chosen before."""
-    (known, counted), (permitted, compared, asked) = counts, terms
+    (known, counted), (permitted, compared) = counts, terms
     counting: Parameters = {
         **known,
         **({} if grids is None else write_grids(grids)),
         "recounted": np.zeros(len(compared), dtype=np.bool_),
     }
-    thresholds, unchosen = yield from choose_thresholds(plan, asked, (counting, grids), trainers)
+    thresholds, unchosen = yield from choose_thresholds(plan, permitted, (counting, grids), trainers)
     countable = {
         cohort: _may_count(plan, cohort, counted, of_cohort) for cohort, of_cohort in permitted.items()
     }
+    judged = {cohort: [status.ok for status in statuses] for cohort, statuses in permitted.items()}
+    wanted = {cohort: np.logical_or(judged[cohort], countable[cohort]).tolist() for cohort in judged}
     question: Parameters = {
         **counting,
-        "asked": asked | _ask_cohorts(plan, countable),
+        "asked": ask_cohorts(plan, wanted),
         "recounted": np.array([scores.status.ok and scores.recounted for scores in compared], dtype=np.bool_),
         "thresholds": thresholds,
     }
-    here = np.array([counted.has(scores.scores.cohort.sites) for scores in compared], dtype=np.bool_)
-    answered = yield from ask(Step(Operation.EVALUATE, question, relevant={"recounted": here}))
+    here = np.array([counted.concern(scores.scores.cohort.sites) for scores in compared], dtype=np.bool_)
+    groups = list_groups(plan, wanted)
+    answered = yield from ask(Step(Operation.EVALUATE, question, groups=groups, relevant={"recounted": here}))
     counting = {name: array for name, array in answered.asked.items() if name not in {"asked", "thresholds"}}
     return JudgedScores(
         counted=counted,
         permitted=permitted,
         countable=countable,
         answers=answered.sums,
-        asked=asked,
+        asked=ask_cohorts(plan, judged),
         thresholds=np.asarray(answered.asked["thresholds"], dtype=np.float64),
         unchosen=unchosen,
         compared=compared,
@@ -224,19 +225,10 @@ def _may_count(plan: StudyPlan, cohort: Cohort, counted: GroupSums, judged: Sequ
     return [status == ONE_CLASS and guard.status.ok for status, guard in zip(judged, guards, strict=True)]
 
 
-def _ask_cohorts(plan: StudyPlan, wanted: Mapping[Cohort, Sequence[bool]]) -> Flags:
-    """Which scores each site is asked for, shape (sites, parts, scorers): those of each cohort it is in."""
-    asked = np.zeros((len(plan.site_names), len(PARTS), len(scorers_of(plan))), dtype=np.bool_)
-    for cohort, scores in wanted.items():
-        site_indices = [plan.site_names.index(site) for site in cohort.sites]
-        asked[site_indices, PARTS.index(cohort.part)] |= list(scores)
-    return asked
-
-
 def _may_compare(plan: StudyPlan, scores: ComparedScores, counted: GroupSums) -> ComparedStatus:
     """Whether enough of the cohort's patients have all of the scores, and whether some have only one."""
     cohort = scores.cohort
-    if not counted.has(cohort.sites):
+    if not counted.concern(cohort.sites):
         return ComparedStatus(scores, _NOT_HERE, recounted=False)
     sums = counted.of(cohort.sites)
     complete = sums.part(scores.name)

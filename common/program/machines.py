@@ -199,7 +199,7 @@ def fit_machine(
         question = next(dialogue)
         while True:
             answered = yield from ask(steps.make(question))
-            if isinstance(question, AskRidge) and not answered.sums.has(arm.sites):
+            if isinstance(question, AskRidge) and not answered.sums.tell(arm.sites):
                 return (yield from _follow_choice(steps, question.query))
             question = dialogue.send(answered.sums.of(arm.sites))
     except StopIteration as end:

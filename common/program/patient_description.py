@@ -12,7 +12,7 @@ from common.plan.described_columns import TableColumn, table_columns
 from common.plan.matrix import TABLE_PARTS
 from common.plan.study import StudyPlan
 from common.plan.variables import DESCRIBED
-from common.program.steps import GroupSums, Program, Step, ask
+from common.program.steps import AskedGroup, GroupSums, Program, Step, ask
 from common.stats.guard import Demand, GuardResult, finish_guard
 from common.stats.minima import minima_of
 
@@ -37,13 +37,24 @@ def describe_patients(plan: StudyPlan) -> Program[PatientDescription]:
     """The sums of every column of the paper's Table 1, in two rounds."""
     counted = (yield from ask(Step(Operation.GUARD, stage="cohort"))).sums
     guards = {
-        column: _judge(plan, column, counted) for column in table_columns(plan) if counted.has(column.sites)
+        column: _judge(plan, column, counted)
+        for column in table_columns(plan)
+        if counted.concern(column.sites)
     }
     asked = np.zeros((len(plan.site_names), len(TABLE_PARTS), len(DESCRIBED)), dtype=np.bool_)
     for column, results in guards.items():
         site_indices = [plan.site_names.index(site) for site in column.sites]
         asked[site_indices, TABLE_PARTS.index(column.taken)] |= [guard.status.ok for guard in results]
-    return PatientDescription(guards, (yield from ask(Step(Operation.COHORT, {"asked": asked}))).sums)
+    groups = tuple(
+        AskedGroup(
+            tuple(plan.site_names.index(site) for site in column.sites),
+            TABLE_PARTS.index(column.taken),
+            np.array([guard.status.ok for guard in results], dtype=np.bool_),
+        )
+        for column, results in guards.items()
+    )
+    answered = yield from ask(Step(Operation.COHORT, {"asked": asked}, groups=groups))
+    return PatientDescription(guards, answered.sums)
 
 
 def _judge(plan: StudyPlan, column: TableColumn, counted: GroupSums) -> tuple[GuardResult, ...]:

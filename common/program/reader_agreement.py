@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from common.messages.headers import Operation
 from common.plan.agreement import criterion_of, feature_demand, list_comparisons
 from common.plan.study import Arm, StudyPlan
-from common.program.steps import GroupSums, Program, Step, ask
+from common.program.steps import AskedGroup, GroupSums, Program, Step, ask
 from common.radiomics.stable_features import FeatureAgreement, estimate_agreement, retain_everywhere
 from common.stats.contract import Summary
 from common.stats.estimate import OK, Status, suppressed
@@ -99,9 +98,8 @@ def judge_features(plan: StudyPlan, arm: Arm) -> Program[JudgedFeatures | None]:
     permitted = [sites for sites, status in statuses.items() if status.ok]
     if not permitted and counted.is_complete:
         return JudgedFeatures({}, left_out, next(iter(left_out.values())))
-    asked = {site for sites in permitted for site in sites}
-    sums = yield from _sum_readings(plan, arm, asked, is_certain=bool(permitted))
-    if sums is None or not all(sums.has(sites) for sites in permitted):
+    sums = yield from _sum_readings(plan, arm, permitted, is_certain=bool(permitted))
+    if sums is None or not all(sums.tell(sites) for sites in permitted):
         return None
     minima, criterion = minima_of(plan.profile), criterion_of(plan)
     agreements = {
@@ -131,14 +129,25 @@ def _may_ask(plan: StudyPlan, counted: Summary) -> Status:
 
 
 def _sum_readings(
-    plan: StudyPlan, arm: Arm, sites: AbstractSet[str], *, is_certain: bool
+    plan: StudyPlan, arm: Arm, permitted: Sequence[tuple[str, ...]], *, is_certain: bool
 ) -> Program[GroupSums | None]:
     """The sums of these sites' readings, centred on the same means; the arm's other sites add zeros.
 
     A site whose own readings are left out does not know whether others' are asked for.
     """
-    asked = np.array([site in sites for site in plan.site_names], dtype=np.bool_)
-    averaging = Step(Operation.READING_MEANS, {"asked": asked}, arm=arm.name, is_optional=not is_certain)
+    together = {site for sites in permitted for site in sites}
+    asked = np.array([site in together for site in plan.site_names], dtype=np.bool_)
+    groups = tuple(
+        AskedGroup(tuple(plan.site_names.index(site) for site in sites), None, np.ones(1, dtype=np.bool_))
+        for sites in permitted
+    )
+    averaging = Step(
+        Operation.READING_MEANS,
+        {"asked": asked},
+        arm=arm.name,
+        is_optional=not is_certain,
+        groups=groups,
+    )
     averaged = yield averaging
     if averaged is None:
         return None
@@ -147,4 +156,5 @@ def _sum_readings(
     for reading in plan.radiomics.readings:
         location = location_of(means.part(reading))
         parameters |= {f"centre.{reading}": location.centre, f"scale.{reading}": location.scale}
-    return (yield from ask(Step(Operation.READING_SUMS, parameters, arm=arm.name))).sums
+    summing = Step(Operation.READING_SUMS, parameters, arm=arm.name, groups=groups)
+    return (yield from ask(summing)).sums

@@ -88,7 +88,7 @@ class _Loops:
         cohorts = cohorts_of(self.plan)
         wanted = {}
         for index in read_calibrated_cohorts(asked, len(cohorts)):
-            if not self.judged.answers.has(cohorts[index].sites):
+            if not self.judged.answers.concern(cohorts[index].sites):
                 continue
             wanted[index] = read_calibrated_scores(asked, index, len(scorers_of(self.plan)))
             comparable, permitted = find_comparable(self.plan, cohorts[index]), self.judged.permitted
@@ -103,7 +103,7 @@ class _Loops:
         known = [
             f"{index}."
             for index, cohort in enumerate(cohorts_of(self.plan))
-            if self.judged.answers.has(cohort.sites)
+            if self.judged.answers.concern(cohort.sites)
         ]
         return Step(Operation.CALIBRATE, self._write(), is_optional=is_optional, absent=tuple(known))
 

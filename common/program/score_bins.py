@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,10 +13,11 @@ from common.messages.questions import write_grids
 from common.plan.grids import MOST_PIECES, first_grid_of, most_edges
 from common.plan.matrix import Cohort, is_available, scorers_of
 from common.plan.study import StudyPlan
+from common.program.asked_rows import ask_cohorts, list_groups
 from common.program.steps import Program, Step, ask
 from common.stats.estimate import Status
 from common.stats.score_grid import ScoreGrid, divide_bins, find_mixed, keep_needed
-from common.types import Counts, Flags
+from common.types import Counts
 
 _A_BIN, _FEWEST_PIECES = 256, 4096
 """Pieces of each bin that a question divides, and of all bins if these are few: so ties are soon certain."""
@@ -41,7 +42,7 @@ class _Division:
 
 
 def agree_on_grids(
-    plan: StudyPlan, asked: Flags, permitted: Mapping[Cohort, Sequence[Status]], *, is_complete: bool
+    plan: StudyPlan, permitted: Mapping[Cohort, Sequence[Status]], *, is_complete: bool
 ) -> Program[tuple[ScoreGrid, ...] | None]:
     """The grid of each score on which all sites count; None at a site, which is told.
 
@@ -52,43 +53,49 @@ def agree_on_grids(
     Parameters
     ----------
     plan : StudyPlan
-    asked : bool array, shape (sites, parts, scorers)
-        Which scores each site may be asked for, by part.
     permitted : mapping of Cohort to sequence of Status
         Whether each score may be judged on the cohort.
     is_complete : bool
         Whether all cohorts are known: which bins are divided follows from all of them.
     """
+    step = _make_step(plan, permitted)
+    asked = step.parameters["asked"]
     if not is_complete:
-        yield from _follow_choice(asked)
+        yield from _follow_choice(step)
         return None
     grids = [first_grid_of(plan, scorer) for scorer in scorers_of(plan)]
     first = {
         number: grid for number, grid in enumerate(grids) if asked[..., number].any() and not grid.one_value
     }
-    counted = yield from _count(plan, asked, first, permitted)
+    counted = yield from _count(plan, step, first, permitted)
     if counted is None:
-        yield from _follow_choice(asked, begun=True)
+        yield from _follow_choice(step, begun=True)
         return None
     divisions = {number: _begin(grid, counted[number]) for number, grid in first.items()}
     for _ in range(_MOST_ROUNDS - 1):
         pending = {number: division for number, division in divisions.items() if division.mixed.size}
         if not pending:
             break
-        divisions |= yield from _divide(plan, asked, pending, permitted)
+        divisions |= yield from _divide(plan, step, pending, permitted)
     return tuple(divisions[number].grid if number in divisions else grid for number, grid in enumerate(grids))
 
 
-def _follow_choice(asked: Flags, *, begun: bool = False) -> Program[None]:
+def _make_step(plan: StudyPlan, permitted: Mapping[Cohort, Sequence[Status]]) -> Step:
+    """The question about bins, without them: whom of it which site is asked for."""
+    wanted = {cohort: [status.ok for status in statuses] for cohort, statuses in permitted.items()}
+    return Step(Operation.GRID, {"asked": ask_cohorts(plan, wanted)}, groups=list_groups(plan, wanted))
+
+
+def _follow_choice(step: Step, *, begun: bool = False) -> Program[None]:
     """At a site: as many questions as the coordinator needs, none of scores that may not be judged."""
     for _ in range(_MOST_ROUNDS - begun):
-        if (yield Step(Operation.GRID, {"asked": asked}, is_optional=True)) is None:
+        if (yield replace(step, is_optional=True)) is None:
             return
 
 
 def _divide(
     plan: StudyPlan,
-    asked: Flags,
+    step: Step,
     pending: Mapping[int, _Division],
     permitted: Mapping[Cohort, Sequence[Status]],
 ) -> Program[dict[int, _Division]]:
@@ -108,7 +115,7 @@ def _divide(
         )
         for number, bins in taken.items()
     }
-    counted = yield from _count(plan, asked, divided, permitted)
+    counted = yield from _count(plan, step, divided, permitted)
     if counted is None:
         raise UnknownSumError("the counts of the divided bins are not known here")
     return {
@@ -119,7 +126,7 @@ def _divide(
 
 def _count(
     plan: StudyPlan,
-    asked: Flags,
+    step: Step,
     grids: Mapping[int, ScoreGrid],
     permitted: Mapping[Cohort, Sequence[Status]],
 ) -> Program[dict[int, list[Counts]] | None]:
@@ -131,12 +138,12 @@ def _count(
         return {}
     scorers = scorers_of(plan)
     parameters = {
-        "asked": asked,
+        **step.parameters,
         "scorers": np.array(list(grids), dtype=np.int64),
         **write_grids(list(grids.values())),
     }
-    answered = yield from ask(Step(Operation.GRID, parameters))
-    if not all(answered.sums.has(cohort.sites) for cohort in permitted):
+    answered = yield from ask(replace(step, parameters=parameters))
+    if not all(answered.sums.tell(cohort.sites) for cohort in permitted):
         return None
     return {
         number: [

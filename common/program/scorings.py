@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from common.cards.fitted import coefficients_of
+from common.cards.fitted import coefficients_of, covariates_of
 from common.errors import NotThePlanError
 from common.messages.headers import Fitted, Operation
 from common.messages.protocol import Parameters
@@ -52,7 +52,10 @@ def score_over_sites(plan: StudyPlan, model: AnyTrainedModel, arm: Arm, fitted: 
         carries_weights=isinstance(model, CnnModel),
         is_optional=True,
     )
-    yield replace(scoring, sites=arm.sites, derive=_check_own(plan, model, arm, fitted))
+    own = replace(scoring, sites=arm.sites, derive=_check_own(plan, model, arm, fitted))
+    if arm.kind == "federated" and isinstance(fitted, Fitted):
+        own = replace(own, regressions=() if fitted.intercept is None else (covariates_of(fitted),))
+    yield own
     # Who missed the end of a training scores with the others, once those who know the network have signed it
     yield replace(scoring, sites=everywhere if isinstance(model, CnnModel) else others)
     yield Step(

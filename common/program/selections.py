@@ -194,7 +194,7 @@ def select_over_sites(
         question = next(dialogue)
         while True:
             answered = yield from ask(questions.make(question))
-            if isinstance(question, AskProducts) and not answered.sums.has(arm.sites):
+            if isinstance(question, AskProducts) and not answered.sums.tell(arm.sites):
                 return (yield from _follow_choice(questions, question.scale))
             question = dialogue.send(answered.sums.of(arm.sites))
     except StopIteration as end:

@@ -25,9 +25,12 @@ class GroupSums:
     ----------
     sums : mapping of tuple of str to Summary
         By the sites of the group, sorted; at a site, of the groups to which it belongs.
+    site : str
+        The site that knows them; empty at the coordinator, which knows all.
     """
 
     sums: Mapping[tuple[str, ...], Summary]
+    site: str = ""
 
     def of(self, sites: Sequence[str]) -> Summary:
         """The sum over these sites.
@@ -42,9 +45,32 @@ class GroupSums:
         except KeyError:
             raise UnknownSumError(f"the sum over {', '.join(sites)} is not known here") from None
 
-    def has(self, sites: Sequence[str]) -> bool:
-        """Whether the sum over these sites is known here."""
+    def concern(self, sites: Sequence[str]) -> bool:
+        """Whether a group of these sites is followed here, its sum being known or not: a site is in it."""
+        return not self.site or self.site in sites
+
+    def tell(self, sites: Sequence[str]) -> bool:
+        """Whether the sum over these sites is known here: not all come back to sites."""
         return tuple(sorted(sites)) in self.sums
+
+
+@dataclass(frozen=True)
+class AskedGroup:
+    """A group of sites that may be asked together: all of them, or none.
+
+    Attributes
+    ----------
+    rows : tuple of int
+        Positions of its sites among the plan's.
+    part : int or None
+        Position of the patients' part in the parameter "asked"; None where that has no parts.
+    permitted : bool array, shape (entries,)
+        What may be asked of the group.
+    """
+
+    rows: tuple[int, ...]
+    part: int | None
+    permitted: Flags
 
 
 @dataclass(frozen=True)
@@ -79,6 +105,9 @@ class Step:
         `NotThePlanError` if it may not choose so.
     absent : tuple of str
         At a site: no parameter's name may begin with one of these unless it is expected.
+    groups : tuple of AskedGroup
+        For the parameter "asked": which groups may be asked for what. A site is asked only in a group that is
+        asked as a whole: over a part of it, the sum would be another.
     relevant : mapping of str to bool array
         At a site: which entries of a parameter concern its own patients; all, where it is not named.
     is_glance : bool
@@ -98,6 +127,7 @@ class Step:
     is_optional: bool = False
     derive: Callable[[Parameters], Parameters] | None = None
     absent: tuple[str, ...] = ()
+    groups: tuple[AskedGroup, ...] = ()
     relevant: Mapping[str, Flags] = field(default_factory=dict)
     is_glance: bool = False
 

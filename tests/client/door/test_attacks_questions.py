@@ -71,6 +71,10 @@ def craft_coefficients(heard):
         number, name = 51 if operation is Operation.SCORE else 47, names[0]
         for what, move in (("moved a little", 1e-5), ("steep", 1e4)):
             yield f"{number} {what}", heard.change({**asked, name: asked[name] + move})
+    if operation is Operation.NEWTON:
+        # At the first question coefficients are 0: no linear predictor moves, but the next step would
+        for name in ("centre", "scale"):
+            yield f"47 another {name}", heard.change({**asked, name: asked[name] * 1.01})
 
 
 def craft_choices(heard):

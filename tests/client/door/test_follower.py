@@ -34,7 +34,7 @@ MACHINE = {
     "folds": 3,
     "fourier_features": 6,
 }
-ROLES = {"a": "train", "b": "train", "c": "external"}
+ROLES = {"a": "train", "b": "train", "c": "train", "d": "external"}
 
 
 def make_cases(seed, patients=150):
@@ -129,7 +129,10 @@ def alter(array, relevant):
     others = [np.concatenate([array, array[:1]])]
     altered = array.copy()
     if array.dtype != np.bool_:
-        altered[np.unravel_index(array.size // 2, array.shape)] += 1
+        places = np.argwhere(np.broadcast_to(relevant, array.shape))
+        if not len(places):
+            return others
+        altered[tuple(places[len(places) // 2])] += 1
         return [altered, *others]
     # Less may be asked, never more
     more = np.argwhere(relevant & ~array)
@@ -156,6 +159,10 @@ class Watched(FollowedExchange):
                     relevant = np.zeros_like(relevant)
                     relevant[place] = True
                 relevant &= step.relevant.get(key, np.True_)
+                if key.endswith("coefficients") and f"{key[:-12]}active" in parameters:
+                    # Of a model that has converged nothing is asked
+                    asked = parameters[f"{key[:-12]}active"][:, np.newaxis]
+                    relevant &= asked & parameters[f"{key[:-12]}free"]
                 for other in alter(parameters[key], relevant):
                     tried = {**parameters, key: other}
                     self.tried.append((str(operation), stage, key, name, _is_refused(step, tried, follower)))

@@ -31,7 +31,7 @@ seed = 10
 threads = 1
 profile = "simulation"
 two_site_ack = true
-# Flower starts a process for each message: a regression's many rounds would add minutes and nothing new
+# Each message waits until a link asks for it: a regression's many rounds would add time and nothing new
 phases = ["training", "evaluation"]
 [[sites]]
 name = "a"
