@@ -11,7 +11,7 @@ import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -284,16 +284,21 @@ class SiteEngine:
         if header.site != self.settings.name and not anyone:
             raise ProtocolError(f"a request for {header.site!r} reached the site {self.settings.name!r}")
         _log.info("request operation=%s model=%s arm=%s", header.operation, header.model, header.arm)
-        operation = header.operation
+        operation, answer = header.operation, self._compute_answer
         if operation is not Operation.DESCRIBE:
             refuse_bare_sums(self.settings, self.folder, self.plan)
         if self.plan.hides_sums and operation in _SUMS:
             self._refuse_sum_in_clear(header)
         if operation is not Operation.DESCRIBE and self._door is not None:
-            self._door.admit_alone(request, digest)
+            self._door.admit(request, digest, is_alone=True)
+            if operation is Operation.SCORE and not self._door.is_current(digest):
+                # What was asked since stands: no old question changes scores again
+                answer = lambda _: self._make_reply()  # noqa: E731
         if self._models is not None and brings_model(request):
-            return self._models.answer(request, self._compute_answer)
-        reply = self._compute_answer(request)
+            return self._models.answer(request, answer)
+        if brings_model(request) and header.arm == f"local-{self.settings.name}":
+            self.trainings.insist_own(request)
+        reply = answer(request)
         if operation in _SUMS and self._door is not None:
             self._door.learn(digest, select_own_sums(self.plan, header, self.settings.name, reply.summary))
         return reply
@@ -304,12 +309,8 @@ class SiteEngine:
         if not self.plan.hides_sums and len(self.plan.sites) > 1:
             return None
         folder = self.state / "door" / self.plan.digest()[:16]
-        return StudyDoor(self.plan, self.settings.name, folder, self._measure_shift, self._count_admitted)
-
-    def _count_admitted(self) -> int:
-        """How many questions of this study the ledger knows."""
-        lines = [line.departure for line in self.ledger.read_log() if line.departure is not None]
-        return max((one.questions for one in lines if one.plan_hash == self.plan.digest()), default=0)
+        known = partial(self.ledger.count_questions, self.plan.digest())
+        return StudyDoor(self.plan, self.settings.name, folder, self._measure_shift, known)
 
     def _measure_shift(self, step: Step, expected: Parameters, asked: Parameters) -> float:
         analyses = self._analyses

@@ -31,6 +31,7 @@ from common.messages.headers import Operation, ReplyHeader, RequestHeader
 from common.messages.protocol import Reply, Request, decode_request
 from common.models.layout import Layout
 from common.plan.study import Arm, CnnModel, StudyPlan
+from common.secagg.codes import SecAggError
 from common.secagg.site.endpoint import SiteMachine
 from common.secagg.site.files import AuditLog, SiteFiles
 from common.secagg.site.rules import Computed, ComputedVector
@@ -195,8 +196,19 @@ class HiddenAnswers:
         return self.party.make_machine(policy, self._compute, derive, self.audit)
 
     def _find_weight(self, arm: Arm) -> int | None:
-        """The proved weight of an arm's sites; None where it is not known."""
-        return None if self.door is None else self.door.find_weight(arm.name)
+        """The proved weight of an arm's sites; None where the plan has none that is summed once.
+
+        Raises
+        ------
+        SecAggError
+            E_NOT_THE_PLAN if its sum was not proved.
+        """
+        if self.door is None or self.plan.privacy.weights != "frozen":
+            return None
+        weight = self.door.find_weight(arm.name)
+        if weight is None:
+            raise SecAggError("the weight of the arm's sites was not proved", code="E_NOT_THE_PLAN")
+        return weight
 
     def _compute(self, request: RoundRequest, question: Iterate | None, payload: memoryview, /) -> Computed:
         phase = phase_of(self.plan, request.phase)

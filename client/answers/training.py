@@ -21,7 +21,14 @@ from client.membership.environment import read_versions
 from client.membership.site import SiteSettings, check_release
 from common.cards.card import describe_network, make_local_card, training_centre_of
 from common.cards.fitted import coefficients_of, covariates_of
-from common.errors import NonFiniteError, PlanError, PolicyError, ProtocolError, SmallNumberError
+from common.errors import (
+    NonFiniteError,
+    NotThePlanError,
+    PlanError,
+    PolicyError,
+    ProtocolError,
+    SmallNumberError,
+)
 from common.hiding.rounds import start_seed, weight_of
 from common.messages.headers import ReplyHeader, RequestHeader
 from common.messages.protocol import Reply, Request
@@ -288,7 +295,12 @@ class SiteTrainings:
         ------
         SmallNumberError
             If the training patients have one outcome: nothing tells it from the other.
+        NotThePlanError
+            If the weights are not the plan's first.
         """
+        initial = self.make_initial_weights(model, self.plan.arm(f"local-{self.settings.name}"))
+        if initial is not None and not np.array_equal(initial, weights):
+            raise NotThePlanError(f"{model.name}: the weights are not those with which the plan starts")
         if len({case.positive for case in self.patients.cases_of_part(TRAINING)}) == 1:
             raise SmallNumberError(f"{model.name}: the training patients of this site have one outcome only")
         trainer = self.open_trainer(model)

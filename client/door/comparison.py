@@ -63,7 +63,10 @@ def check_parameters(
     NotThePlanError
         If a parameter is missing, is not expected, or is another than expected.
     """
-    expected = {**step.parameters, **(step.derive(asked) if step.derive else {})}
+    try:
+        expected = {**step.parameters, **(step.derive(asked) if step.derive else {})}
+    except (KeyError, IndexError, ValueError) as failure:
+        raise NotThePlanError(f"{step.operation}: what was chosen is impossible ({failure})") from None
     for name in asked:
         is_chosen = name.startswith(_CHOSEN.get(step.operation, ())) and not name.startswith(step.absent)
         if name not in expected and not is_chosen:

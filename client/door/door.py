@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from client.door.comparison import MeasureShift
@@ -47,6 +47,7 @@ class StudyDoor:
     _admitted: dict[str, bool] = field(default_factory=dict, repr=False)
     _arms: dict[str, str] = field(default_factory=dict, repr=False)
     _weights: dict[str, int] = field(default_factory=dict, repr=False)
+    _latest: dict[str, str] = field(default_factory=dict, repr=False)
     _last: str = ""
 
     def find_weight(self, arm: str) -> int | None:
@@ -54,7 +55,7 @@ class StudyDoor:
         self._open()
         return self._weights.get(arm)
 
-    def admit(self, request: Request, digest: str) -> bool:
+    def admit(self, request: Request, digest: str, *, is_alone: bool = False) -> bool:
         """Whether this site's patients are in the answer to a question, which is kept before it is answered.
 
         Parameters
@@ -63,6 +64,8 @@ class StudyDoor:
             With a verified signature.
         digest : str
             SHA-256 of its bytes. The same bytes may be asked again.
+        is_alone : bool
+            Whether it is asked outside of sums: then it must be about this site.
 
         Raises
         ------
@@ -76,8 +79,9 @@ class StudyDoor:
             return self._admitted[digest]
         step = AskedStep(request.header, request.parameters)
         try:
-            is_member = follower.follow(step)
-            self._record.keep(digest, step)
+            is_member = _follow(follower, step, is_alone=is_alone)
+            # Nobody here has looked at the parameters of a question to which this site adds zeros
+            self._record.keep(digest, step if is_member else replace(step, parameters={}))
         except BaseException:
             # It may have gone on: the next question is judged from what is on the disk
             self._follower = None
@@ -85,17 +89,10 @@ class StudyDoor:
         self._note(digest, step, is_member=is_member)
         return is_member
 
-    def admit_alone(self, request: Request, digest: str) -> None:
-        """Like `admit`, for a question outside of sums: it is always about this site.
-
-        Raises
-        ------
-        NotThePlanError
-            If it is not, or does not follow.
-        """
-        if not self.admit(request, digest):
-            header = request.header
-            raise NotThePlanError(f"{header.operation} in {header.procedure}: not of this site")
+    def is_current(self, digest: str) -> bool:
+        """Whether a question is the last that was admitted in its procedure."""
+        self._open()
+        return digest in self._latest.values()
 
     def learn(self, digest: str, sums: GroupSummaries) -> None:
         """Keep sums of a question that was admitted: the site's own, or proved ones.
@@ -119,6 +116,7 @@ class StudyDoor:
 
     def _note(self, digest: str, step: AskedStep, *, is_member: bool) -> None:
         self._admitted[digest], self._last = is_member, digest
+        self._latest[step.header.procedure] = digest
         if step.header.operation is Operation.WEIGHT:
             self._arms[digest] = step.header.arm
 
@@ -161,6 +159,20 @@ class StudyDoor:
         _log.info("door steps=%d", len(self._admitted))
         self._follower = follower
         return follower
+
+
+def _follow(follower: Follower, step: AskedStep, *, is_alone: bool) -> bool:
+    """As `Follower.follow`.
+
+    Raises
+    ------
+    NotThePlanError
+        If it does not follow, or is asked alone of a site whose patients it is not about.
+    """
+    is_member = follower.follow(step)
+    if is_alone and not is_member:
+        raise NotThePlanError(f"{step.header.operation} in {step.header.procedure}: not of this site")
+    return is_member
 
 
 def select_own_sums(plan: StudyPlan, header: RequestHeader, site: str, summary: Summary) -> GroupSummaries:

@@ -209,6 +209,17 @@ class Ledger:
         self.check()
         return tuple(self._parse(line) for line in list_chain(self.path))
 
+    def count_questions(self, plan_hash: str) -> int:
+        """How many questions of a plan's study had been admitted when its last numbers left.
+
+        Raises
+        ------
+        StorageError
+            As `read_log`.
+        """
+        lines = [line.departure for line in self.read_log() if line.departure is not None]
+        return max((one.questions for one in lines if one.plan_hash == plan_hash), default=0)
+
     def read_lines(self) -> tuple[LedgerLine, ...]:
         """The lines of what left; raises as `read_log`."""
         return tuple(line for line in self.read_log() if line.departure is not None)

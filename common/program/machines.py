@@ -8,6 +8,7 @@ patients whom a fold's model has not seen.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -213,13 +214,13 @@ def _follow_choice(steps: _SvmSteps, first: SvmQuery) -> Program[MachineChoice]:
     Sums of cross-products come back to no site, so the coefficients are the coordinator's.
     """
     last: Parameters = {}
-    for operation, rounds in (
-        (Operation.RIDGE, MAXIMUM_ROUNDS_RIDGE),
-        (Operation.HELD_OUT, 1),
-        (Operation.RIDGE, MAXIMUM_ROUNDS_RIDGE),
+    for operation, rounds, is_last in (
+        (Operation.RIDGE, MAXIMUM_ROUNDS_RIDGE, False),
+        (Operation.HELD_OUT, 1, False),
+        (Operation.RIDGE, MAXIMUM_ROUNDS_RIDGE, True),
     ):
         for _ in range(rounds):
-            answered = yield steps.make_choice(operation, first)
+            answered = yield steps.make_choice(operation, first, is_last=is_last)
             if answered is None:
                 break
             last = answered.asked
@@ -245,15 +246,24 @@ class _SvmSteps:
             case AskHeldOut(query):
                 return replace(self._step(Operation.HELD_OUT, write_query(query)), model=self.model)
 
-    def make_choice(self, operation: Operation, first: SvmQuery) -> Step:
-        """At a site: a step whose models and coefficients the coordinator chooses, in as many features."""
+    def make_choice(self, operation: Operation, first: SvmQuery, *, is_last: bool) -> Step:
+        """At a site: a step whose coefficients the coordinator chooses, of models that the first step had.
+
+        The last fit is of one model, which leaves out no fold.
+        """
         known = write_query(first)
         scales = {name: known[name] for name in ("columns", "mean", "sd", "folds")}
+        candidates = Counter((gamma, NOBODY) for gamma in set(first.gammas.tolist()))
+        if not is_last:
+            candidates = Counter(zip(first.gammas.tolist(), first.left_out.tolist(), strict=True))
 
         def check(asked: Parameters) -> Parameters:
-            width = asked["coefficients"].shape[-1] if "coefficients" in asked else 0
+            width = asked["coefficients"].shape[-1]
             if width != first.coefficients.shape[1]:
                 raise NotThePlanError(f"{self.model}: {width - 1} features came, not as many as permitted")
+            models = Counter(zip(asked["gammas"].tolist(), asked["left_out"].tolist(), strict=True))
+            if models - candidates or (is_last and models.total() != 1):
+                raise NotThePlanError(f"{self.model}: {models.total()} models came that are not the plan's")
             return {}
 
         step = replace(self._step(operation, scales), model=self.model)

@@ -3,6 +3,7 @@ import json
 import pytest
 from rich.progress import Progress
 from sites.handmade import make_site
+from studies.page import leave_pictures_empty
 
 from common.plan.study import load_plan
 from simulations import demo
@@ -45,7 +46,8 @@ def small(tmp_path, monkeypatch):
 
 
 def run(out):
-    demo.run_demo(out, "in-process", Progress(disable=True))
+    with leave_pictures_empty():
+        demo.run_demo(out, "in-process", Progress(disable=True))
     return json.loads((out / "results.json").read_text(encoding="utf-8"))
 
 

@@ -188,7 +188,8 @@ class SiteMachine:
         path = self.files.keep_evidence(evidence)
         self.files.record(Disproved(evidence=sha256(evidence)))
         party.audit("DISPROVED", None, frame, code=failure.code)
-        _log.error("the coordinator told a false sum reason=%s evidence=%s", failure, path)
+        said = "a sum that came back is false: the coordinator or a member lied reason=%s evidence=%s"
+        _log.error(said, failure, path)
 
     def _check_signature(self, party: Party, frame: MessageFrame) -> None:
         if not frame.is_signed_by(bytes.fromhex(party.roster.coordinator)):
@@ -254,7 +255,7 @@ class SiteMachine:
         return pack(MessageKind.CLOSED, answer.body(), self.identity.key)
 
     def _prove_result(self, party: Party, frame: MessageFrame, close: Close) -> bool:
-        """Whether the site derived the result itself; if the coordinator told a false sum, the site stops.
+        """Whether the site derived the result itself; if the sum is false, the site stops.
 
         Raises
         ------

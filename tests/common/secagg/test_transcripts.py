@@ -378,7 +378,7 @@ def test_a_site_that_found_a_false_sum_stops_and_keeps_the_evidence(world, caplo
 
     assert refused.value.code == "E_SUM_PROOF"
 
-    assert "the coordinator told a false sum" in caplog.text
+    assert "a sum that came back is false" in caplog.text
     (evidence,) = world.state(1).glob("evidence.*")
     assert evidence.read_bytes() == false
     assert code_of(world.handle("centre1", asked)) == "E_SUM_PROOF"

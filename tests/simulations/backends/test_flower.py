@@ -14,6 +14,7 @@ import psutil
 import pytest
 from rich.progress import Progress
 from sites.handmade import make_site
+from studies.page import leave_pictures_empty
 
 from common.errors import PlanError, ResumeError
 from common.plan.study import load_plan
@@ -98,7 +99,8 @@ def test_ctrl_c_ends_every_process_and_resumed_it_has_the_bits_of_the_in_process
     here, there = tmp_path / "here", tmp_path / "there"
     interrupt_over_flower(plan, sites, there)
     study = load_plan(plan)
-    run_in_process(StudyRun(study, here, derive_simulated_key(study)), sites, Progress(disable=True))
+    with leave_pictures_empty():
+        run_in_process(StudyRun(study, here, derive_simulated_key(study)), sites, Progress(disable=True))
 
     run_over_flower(StudyRequest(plan, sites, there, "flower", resume=True), Progress(disable=True))
 
