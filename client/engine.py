@@ -296,7 +296,7 @@ class SiteEngine:
                 answer = lambda _: self._make_reply()  # noqa: E731
         if self._models is not None and brings_model(request):
             return self._models.answer(request, answer)
-        if brings_model(request) and header.arm == f"local-{self.settings.name}":
+        if self._door is not None and brings_model(request):
             self.trainings.insist_own(request)
         reply = answer(request)
         if operation in _SUMS and self._door is not None:

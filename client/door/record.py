@@ -67,7 +67,7 @@ class DoorRecord:
             If it cannot be written: it is not answered then.
         """
         make_private_folder(self.folder)
-        arrays = {name: np.ascontiguousarray(array) for name, array in step.parameters.items()}
+        arrays = {name: np.asarray(array, order="C") for name, array in step.parameters.items()}
         content = safetensors.numpy.save(arrays, {"header": step.header.model_dump_json()})
         write_atomically(self._name(len(self.list_digests()), digest, _ASKED), content, private=True)
 
@@ -82,7 +82,7 @@ class DoorRecord:
         number = self._find(digest)
         together = self._read_sums(number, digest) | sums
         arrays = {
-            f"{place}/{kind}/{name}": np.ascontiguousarray(array)
+            f"{place}/{kind}/{name}": np.asarray(array, order="C")
             for place, summary in enumerate(together.values())
             for kind, by_name in (("counts", summary.counts), ("reals", summary.reals))
             for name, array in by_name.items()

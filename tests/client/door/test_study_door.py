@@ -11,10 +11,13 @@ from sites.plans import NETWORK, plan_of
 
 from client.answers.shifts import PredictorShifts
 from client.door.door import StudyDoor
+from client.door.follower import AskedStep
+from client.door.record import DoorRecord
 from common.errors import NotThePlanError, StorageError
 from common.messages.protocol import Request
 from common.program.names import SCREENING
 from common.program.regressions import screen_candidates
+from common.stats.contract import Summary
 from server.phases.cohort import describe_cohorts
 from server.procedures import carry_out
 
@@ -171,3 +174,16 @@ def test_a_record_that_is_shorter_than_the_ledger_knows_lets_nothing_in(line):
         StudyDoor(door.plan, "a", door.folder, door.measure, lambda: known).admit(
             line.followers["a"].asked[0], f"{1:064x}"
         )
+
+
+def test_a_number_without_an_axis_is_kept_as_it_is(tmp_path, line):
+    conduct(line)
+    behind = line.followers["a"]
+    record = DoorRecord(tmp_path / "record")
+    step = AskedStep(behind.asked[0].header, {"n": np.array(3), "x": np.ones((2, 0))})
+    record.keep("0" * 64, step)
+    record.learn("0" * 64, {("a", "b"): Summary({"patients": np.array(7)})})
+
+    ((_, asked, sums),) = record.read()
+    assert {name: array.shape for name, array in asked.parameters.items()} == {"n": (), "x": (2, 0)}
+    assert sums["a", "b"].counts["patients"].shape == ()

@@ -22,7 +22,7 @@ from simulations.backends.parties import derive_simulated_key
 
 pytestmark = pytest.mark.slow
 
-PATIENTS = 24
+PATIENTS = 18
 FEW = 6
 
 
