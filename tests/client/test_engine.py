@@ -228,10 +228,14 @@ def test_attention_of_patients_stays(tmp_path):
     plan = a_plan(profile="standard", sites=[{"name": "a", "role": "train", "model_release": True}])
     coordinator = Coordinator(folder, tmp_path / "state", plan)
 
-    reply = coordinator.ask(
-        Operation.EXPLAIN, coordinator.weights, procedure="explanation m local-a", step=1, **LOCAL
-    )
+    training = {"procedure": "training m local-a", **LOCAL}
+    coordinator.ask(Operation.TRAIN_LOCAL, coordinator.weights, step=1, **training)
+    trained = coordinator.ask(Operation.RELEASE, step=2, **training).weights
+    explanation = {"procedure": "explanation m local-a", "step": 1, **LOCAL}
+    crafted = coordinator.ask(Operation.EXPLAIN, coordinator.weights, **explanation)
+    reply = coordinator.ask(Operation.EXPLAIN, trained, **explanation | {"step": 2})
 
+    assert crafted.header.code == "E_NOT_THE_PLAN"
     assert reply.header.code == "OK"
     assert reply.pictures == ()
     assert reply.header.captions == ()
