@@ -191,3 +191,8 @@ def _find_code(case: HasCovariates, variable: Variable, levels: tuple[str, ...])
         return NO_LEVEL if flag is None else int(flag)
     level = case.patient.level(variable.name)
     return NO_LEVEL if level is None else levels.index(level)
+
+
+def find_complete(matrix: Reals, regressions: Sequence[tuple[int, ...]]) -> Flags:
+    """Which patients, rows of a design matrix, have all columns of each model, shape (models, n)."""
+    return np.stack([~np.isnan(matrix[:, list(columns)]).any(axis=1) for columns in regressions])

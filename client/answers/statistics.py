@@ -24,7 +24,7 @@ from client.answers.evaluate import (
     list_evaluated_parts,
 )
 from client.answers.own_minima import find_short_here
-from client.answers.patient_arrays import labels_of, make_arm_matrix, make_feature_matrix
+from client.answers.patient_arrays import find_complete, labels_of, make_arm_matrix, make_feature_matrix
 from client.answers.product_limits import refuse_wide_products
 from client.answers.score_store import ScoreStore
 from client.answers.scoreboard import Scoreboard, open_scoreboard
@@ -119,8 +119,12 @@ class SiteAnalyses:
         """R0 of each logistic model."""
         models = self._read_models(header)
         regressions = [model.columns for model in models]
-        complete, labels = self._find_complete_of(regressions, header.arm), labels_of(self._training)
-        short = self._find_short(header, (complete, labels), _list_demands(regressions))
+        complete, labels = (
+            find_complete(self._make_matrix(header.arm), regressions),
+            labels_of(self._training),
+        )
+        demands = tuple(Demand("regression", len(columns)) for columns in regressions)
+        short = self._find_short(header, (complete, labels), demands)
         close = np.full(len(regressions), self._releases.find_too_close("training")[0])
         return self._add_cells(header, local_guard(complete, labels, short, close), models)
 
@@ -362,13 +366,9 @@ class SiteAnalyses:
         SmallNumberError
             If a regression has too few patients here.
         """
-        patients = (self._find_complete_of(regressions, header.arm), labels_of(self._training))
-        self._refuse_short(header, patients, _list_demands(regressions), "a regression was")
-
-    def _find_complete_of(self, regressions: Sequence[tuple[int, ...]], arm: str) -> Flags:
-        """Who has all columns of each model, shape (models, n)."""
-        matrix = self._make_matrix(arm)
-        return np.stack([~np.isnan(matrix[:, list(columns)]).any(axis=1) for columns in regressions])
+        patients = (find_complete(self._make_matrix(header.arm), regressions), labels_of(self._training))
+        demands = tuple(Demand("regression", len(columns)) for columns in regressions)
+        self._refuse_short(header, patients, demands, "a regression was")
 
     def _find_short(
         self, header: RequestHeader, patients: tuple[Flags, Flags], demands: tuple[Demand, ...]
@@ -384,7 +384,6 @@ class SiteAnalyses:
             raise SmallNumberError(f"{what} asked for with too few patients at this site")
 
     def _find_sites(self, header: RequestHeader) -> tuple[str, ...]:
-        """The sites over which a question about training patients is added."""
         (group,) = groups_of(self.plan, header.operation, header.stage, header.arm)
         return group.sites
 
@@ -438,7 +437,3 @@ ANSWERS: Mapping[Operation, Callable[[SiteAnalyses, RequestHeader, Parameters], 
     Operation.COMPARE: SiteAnalyses.compare,
 }
 """What answers each question of statistics; an engine refuses those that are not listed."""
-
-
-def _list_demands(regressions: Sequence[tuple[int, ...]]) -> tuple[Demand, ...]:
-    return tuple(Demand("regression", len(columns)) for columns in regressions)

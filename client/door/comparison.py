@@ -17,6 +17,8 @@ TOLERANCE: Final = 1e-6
 """By how much no patient's linear predictor may move against the site's own solution."""
 _ROUNDING: Final = 1e-9
 """Relative difference of other numbers that two kernels of linear algebra may cause."""
+IMPOSSIBLE: Final = (LookupError, TypeError, ValueError, ArithmeticError)
+"""What the program raises where it cannot go on with arrays that the coordinator chose."""
 MeasureShift: TypeAlias = Callable[[Step, Parameters, Parameters], float]
 """How far a linear predictor of a site's patient moves from expected to asked coefficients, at most."""
 _LEFT_OUT: Final = frozenset({"asked", "kept", "compared"})
@@ -65,7 +67,7 @@ def check_parameters(
     """
     try:
         expected = {**step.parameters, **(step.derive(asked) if step.derive else {})}
-    except (KeyError, IndexError, ValueError) as failure:
+    except IMPOSSIBLE as failure:
         raise NotThePlanError(f"{step.operation}: what was chosen is impossible ({failure})") from None
     for name in asked:
         is_chosen = name.startswith(_CHOSEN.get(step.operation, ())) and not name.startswith(step.absent)

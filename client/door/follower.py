@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from client.door.comparison import MeasureShift, check_parameters
+from client.door.comparison import IMPOSSIBLE, MeasureShift, check_parameters
 from common.errors import NotThePlanError, UnknownSumError
 from common.messages.groups import SiteGroup, groups_of
 from common.messages.headers import RequestHeader
@@ -172,7 +172,7 @@ class Follower:
         except NotThePlanError:
             self._program = self._expected = None
             raise
-        except (KeyError, IndexError, ValueError) as failure:
+        except IMPOSSIBLE as failure:
             # What the coordinator chose in the last question leads nowhere
             self._program = self._expected = None
             raise NotThePlanError(

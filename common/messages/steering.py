@@ -18,8 +18,8 @@ _WHOLE = frozenset(
     }
 )
 """Questions of whose answers all arrays steer: what is left out, coefficients, scales, weights."""
-_OF_SCORES = frozenset({"roc", "calibration"})
-"""Of a score on a part: its histogram, which places the scores that are compared, and what is calibrated."""
+_OF_CALIBRATIONS = frozenset({"patients", "events", "missing", "logits"})
+"""Of a score's calibration on a part: from what its Newton loop begins."""
 _OF_PAIRS = "paired/"
 """Begins the histograms over the patients who have all scores that are compared."""
 
@@ -51,6 +51,10 @@ def steers(operation: Operation, stage: str, array_name: str) -> bool:
     del stage
     if operation is not Operation.EVALUATE:
         return operation in _WHOLE
+    if array_name.startswith(_OF_PAIRS):
+        return True
     part, _, rest = array_name.partition("/")
     _, _, of_score = rest.partition("/")
-    return array_name.startswith(_OF_PAIRS) or (part in PARTS and of_score.partition("/")[0] in _OF_SCORES)
+    kind, _, name = of_score.partition("/")
+    # The histogram of a score places the scores that are compared
+    return part in PARTS and (kind == "roc" or (kind == "calibration" and name in _OF_CALIBRATIONS))

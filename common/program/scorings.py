@@ -57,7 +57,10 @@ def score_over_sites(plan: StudyPlan, model: AnyTrainedModel, arm: Arm, fitted: 
         own = replace(own, regressions=() if fitted.intercept is None else (covariates_of(fitted),))
     yield own
     # Who missed the end of a training scores with the others, once those who know the network have signed it
-    yield replace(scoring, sites=everywhere if isinstance(model, CnnModel) else others)
+    later = everywhere if isinstance(model, CnnModel) else others
+    if later:
+        # A step of no sites would be everybody's
+        yield replace(scoring, sites=later)
     yield Step(
         Operation.SCORE, model=model.name, arm=arm.name, sites=everywhere, stage=_UNTRAINED, is_optional=True
     )

@@ -169,7 +169,8 @@ def _explain(model: CnnModel, arm: Arm, sites: tuple[str, ...]) -> Callable[[Kno
     def begin(_: Known) -> Program[None]:
         home = tuple(site for site in sites if site in arm.sites)
         others = tuple(site for site in sites if site not in arm.sites)
-        for asked in (home, others):
+        # A step of no sites would be everybody's
+        for asked in filter(None, (home, others)):
             yield replace(step, sites=asked)
 
     return begin

@@ -1,22 +1,34 @@
-"""What a coordinator once could still do behind the door: ask in part, tell nothing, choose the impossible."""
+"""What a coordinator could once do behind the door: ask in part, tell nothing, choose the impossible."""
+
+import re
 
 import numpy as np
 import pytest
 from sites.attacked import ROLES, make_cases, plan_table_models
 from sites.exchange import analyses_of
 from sites.followed import FollowedExchange
+from sites.plans import NETWORK, plan_of
 
-from client.door.comparison import check_parameters
-from client.door.follower import AskedStep
+from client.door.follower import AskedStep, Follower
 from common.cards.fitted import coefficients_of, covariates_of
 from common.cards.fourier_machine import NOBODY
 from common.errors import NotThePlanError
-from common.messages.headers import Operation
+from common.messages.headers import Operation, RequestHeader
 from common.messages.questions import write_coefficients
 from common.plan.design import design_of
 from common.plan.matrix import cohorts_of, scorers_of
+from common.program.comparisons_of_scores import compare_judged_scores
 from common.program.fits import fit_regression, fit_support_vectors
-from common.program.names import SCREENING, name_fit, name_scoring, name_selection
+from common.program.judging import judge_scores
+from common.program.names import (
+    COMPARISON,
+    EVALUATION,
+    SCREENING,
+    name_explanation,
+    name_fit,
+    name_scoring,
+    name_selection,
+)
 from common.program.regressions import screen_candidates
 from common.program.selections import find_predictors
 from server.phases.cohort import describe_cohorts
@@ -25,6 +37,7 @@ from server.phases.evaluation import evaluate_models
 from server.procedures import carry_out
 
 SITES = ("a", "b", "c")
+PLAN = plan_table_models({name: ROLES[name] for name in SITES})
 FEW = 12
 """Test patients of site a: too few for numbers of its own."""
 
@@ -36,7 +49,7 @@ class Crafting(FollowedExchange):
     """Operations whose sums over several sites are told to nobody."""
 
     @staticmethod
-    def craft(operation, parameters, step):  # noqa: ARG004 - of honest questions
+    def craft(operation, parameters, step):
         return parameters
 
     def gather(self, operation, parameters=None, weights=None, **context):
@@ -54,17 +67,25 @@ class Crafting(FollowedExchange):
 def line(tmp_path, monkeypatch):
     # Nobody pulls a plug here
     monkeypatch.setattr("os.fsync", lambda _: None)
-    plan = plan_table_models({name: ROLES[name] for name in SITES})
     sites = {}
     for seed, name in enumerate(SITES):
         cases = make_cases(seed, test=FEW if name == "a" else 24)
-        sites[name] = analyses_of(plan, name, cases, tmp_path / name)
-        for number, scorer in enumerate(scorers_of(plan)):
+        sites[name] = analyses_of(PLAN, name, cases, tmp_path / name)
+        for number, scorer in enumerate(scorers_of(PLAN)):
             random = np.random.default_rng([number, seed])
             signal = np.array([case.positive for case in cases]) * (4 + 2 * number)
             scores = np.clip(random.integers(1, 12, len(cases)) + signal, 1, 19) / 20
             sites[name].store.keep(scorer.model.name, scorer.arm.name, cases, scores)
-    return Crafting(plan, sites)
+    return Crafting(PLAN, sites)
+
+
+def evaluate(line):
+    evaluate_models(line, "Clinical")
+
+
+def compare_at_once(line):
+    judged = carry_out(line, EVALUATION, judge_scores(line.plan, "Clinical"))
+    carry_out(line, COMPARISON, compare_judged_scores(judged))
 
 
 def judge(line):
@@ -75,6 +96,11 @@ def select(line):
     (arm,) = line.plan.all_arms()
     screening = carry_out(line, SCREENING, screen_candidates(line.plan, line.plan.training_sites))
     return carry_out(line, name_selection(arm), find_predictors(line.plan, arm, screening))
+
+
+def select_and_judge(line):
+    select(line)
+    judge(line)
 
 
 def fit_machine(line):
@@ -124,28 +150,41 @@ def test_less_is_asked_of_whole_groups(line):
     describe_cohorts(line)
 
 
+def change_of_groups(parameters, ending, change):
+    """The same with changed arrays about cohorts of several sites."""
+    several = {number for number, cohort in enumerate(cohorts_of(PLAN)) if len(cohort.sites) > 1}
+
+    def is_changed(name):
+        number = re.match(r"(?:cohort/|paired/)?(\d+)[./]", name)
+        return number is not None and int(number[1]) in several and name.endswith(ending)
+
+    return {name: change(array) if is_changed(name) else array for name, array in parameters.items()}
+
+
 def craft_calibration(operation, parameters, _):
     if operation is not Operation.CALIBRATE:
         return parameters
-    return {
-        name: array + 1e4 if name.endswith("coefficients") else array for name, array in parameters.items()
-    }
+    return change_of_groups(parameters, "coefficients", lambda array: array + 1e4)
 
 
 def craft_placements(operation, parameters, _):
     if operation is not Operation.COMPARE:
         return parameters
-    return {
-        name: array * 0 if name.endswith((".v01", ".v10")) else array for name, array in parameters.items()
-    }
+    return change_of_groups(parameters, (".v01", ".v10"), lambda array: array * 0)
 
 
-@pytest.mark.parametrize("craft", [craft_calibration, craft_placements])
-def test_what_is_not_told_does_not_become_the_coordinator_s_choice(line, craft):
-    line.withheld, line.craft = frozenset({Operation.EVALUATE}), craft
+@pytest.mark.parametrize(
+    ("withheld", "craft", "conduct"),
+    [
+        (Operation.EVALUATE, craft_calibration, evaluate),
+        (Operation.GUARD, craft_placements, compare_at_once),
+    ],
+)
+def test_what_is_not_told_does_not_become_the_coordinator_s_choice(line, withheld, craft, conduct):
+    line.withheld, line.craft = frozenset({withheld}), craft
 
     with pytest.raises(NotThePlanError):
-        judge(line)
+        conduct(line)
 
 
 @pytest.mark.parametrize(
@@ -155,8 +194,7 @@ def test_after_a_sum_that_was_not_told_nothing_follows(line, operation):
     line.withheld = frozenset({operation})
 
     with pytest.raises(NotThePlanError):
-        select(line)
-        judge(line)
+        select_and_judge(line)
     assert line.asked[-1][0] is operation
 
 
@@ -166,14 +204,17 @@ def test_a_fit_scores_with_its_own_covariates(line):
     coefficients = write_coefficients(coefficients_of(fitted, design_of(plan)))
     about = {"model": model.name, "arm": arm.name, "procedure": name_scoring(model, arm), "step": 1}
 
-    def ask(site, *names):
-        header = line.make_header(Operation.SCORE, coefficients, {**about, "regressions": names})
-        return line.followers[site].follow(AskedStep(header, coefficients))
+    def ask(site, names, moved=0.0):
+        asked = {**coefficients, "coefficients": coefficients["coefficients"] + moved}
+        header = line.make_header(Operation.SCORE, asked, {**about, "regressions": names})
+        return line.followers[site].follow(AskedStep(header, asked))
 
-    for site, names in (("a", (("inr",),)), ("b", (("age", "inr"),))):
+    own = (covariates_of(fitted),)
+    # All sites trained it: none is asked with the others, to whom it is new
+    for site, names, moved in (("a", (("age", "inr"),), 0.0), ("c", own, 1e-3)):
         with pytest.raises(NotThePlanError):
-            ask(site, *names)
-    assert ask("c", covariates_of(fitted))
+            ask(site, names, moved)
+    assert ask("b", own)
 
 
 def ask_many(operation, asked, step):
@@ -206,9 +247,16 @@ def ask_another_width(operation, asked, step):
     return {**asked, "gammas": asked["gammas"] * 100} if operation is Operation.RIDGE and step > 3 else asked
 
 
+def send_no_models(operation, asked, step):
+    """Arrays without the shape that the choice is read from."""
+    return {**asked, "gammas": asked["gammas"][0]} if operation is Operation.RIDGE and step > 3 else asked
+
+
 def repeat(asked, times):
     of_models = ("gammas", "left_out", "coefficients")
-    return {name: np.concatenate([array] * times) if name in of_models else array for name, array in asked.items()}
+    return {
+        name: np.concatenate([array] * times) if name in of_models else array for name, array in asked.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -220,3 +268,32 @@ def test_machines_are_those_of_the_first_step_and_one_at_last(line, craft):
 
     with pytest.raises(NotThePlanError, match="models came that are not the plan's"):
         fit_machine(line)
+
+
+def test_machines_that_cannot_be_read_are_refused(line):
+    line.craft = send_no_models
+
+    with pytest.raises(NotThePlanError, match="what was chosen is impossible"):
+        fit_machine(line)
+
+
+def test_maps_of_attention_are_drawn_once_where_all_sites_trained():
+    plan = plan_of(dict.fromkeys(SITES, "train"), NETWORK, profile="standard", two_site_ack=False)
+    (model,), (arm,) = plan.networks, [arm for arm in plan.all_arms() if arm.kind == "federated"]
+    follower = Follower(plan, "a", lambda *_: 0.0)
+
+    def ask(step):
+        header = RequestHeader(
+            operation=Operation.EXPLAIN,
+            plan_hash=plan.digest(),
+            site="a",
+            model=model.name,
+            arm=arm.name,
+            procedure=name_explanation(model, arm),
+            step=step,
+        )
+        return follower.follow(AskedStep(header, {}))
+
+    assert ask(1)
+    with pytest.raises(NotThePlanError, match="nothing more follows"):
+        ask(2)

@@ -21,6 +21,8 @@ def test_all_or_nothing_of_every_other_question_steers(operation):
         ("test/0/roc/histogram", True),
         ("train/12/roc/missing", True),
         ("whole/0/calibration/patients", True),
+        ("whole/0/calibration/logits", True),
+        ("whole/0/calibration/brier", False),
         ("paired/3/0/histogram", True),
         ("test/0/confusion/counts", False),
         ("test/0/decision/counts", False),
