@@ -117,12 +117,9 @@ class SiteAnalyses:
 
     def guard_regressions(self, header: RequestHeader, _: Parameters) -> Summary:
         """R0 of each logistic model."""
-        models = self._read_models(header)
+        models, labels = self._read_models(header), labels_of(self._training)
         regressions = [model.columns for model in models]
-        complete, labels = (
-            find_complete(self._make_matrix(header.arm), regressions),
-            labels_of(self._training),
-        )
+        complete = find_complete(self._make_matrix(header.arm), regressions)
         demands = tuple(Demand("regression", len(columns)) for columns in regressions)
         short = self._find_short(header, (complete, labels), demands)
         close = np.full(len(regressions), self._releases.find_too_close("training")[0])

@@ -64,12 +64,12 @@ class Crafting(FollowedExchange):
 
 
 @pytest.fixture
-def line(tmp_path, monkeypatch):
+def line(tmp_path, monkeypatch, request):
     # Nobody pulls a plug here
     monkeypatch.setattr("os.fsync", lambda _: None)
     sites = {}
     for seed, name in enumerate(SITES):
-        cases = make_cases(seed, test=FEW if name == "a" else 24)
+        cases = make_cases(seed, test=getattr(request, "param", FEW) if name == "a" else 30)
         sites[name] = analyses_of(PLAN, name, cases, tmp_path / name)
         for number, scorer in enumerate(scorers_of(PLAN)):
             random = np.random.default_rng([number, seed])
@@ -173,6 +173,7 @@ def craft_placements(operation, parameters, _):
     return change_of_groups(parameters, (".v01", ".v10"), lambda array: array * 0)
 
 
+@pytest.mark.parametrize("line", [30], indirect=True)
 @pytest.mark.parametrize(
     ("withheld", "craft", "conduct"),
     [
