@@ -43,7 +43,6 @@ from client.release.refusal_counts import RefusalCounts
 from client.release.registry import ReleaseRegistry
 from common.errors import (
     CohortError,
-    Finding,
     PlanError,
     PolicyError,
     ProtocolError,
@@ -293,7 +292,7 @@ class SiteEngine:
             self._door.admit(request, digest, is_alone=True)
             if operation is Operation.SCORE and not self._door.is_current(digest):
                 # What was asked since stands: no old question changes scores again
-                answer = lambda _: self._make_reply()  # noqa: E731
+                answer = self._confirm
         if self._models is not None and brings_model(request):
             return self._models.answer(request, answer)
         if self._door is not None and brings_model(request):
@@ -313,8 +312,8 @@ class SiteEngine:
         return StudyDoor(self.plan, self.settings.name, folder, self._measure_shift, known)
 
     def _measure_shift(self, step: Step, expected: Parameters, asked: Parameters) -> float:
-        analyses = self._analyses
-        return PredictorShifts(self.plan, analyses.cases, analyses.store).measure(step, expected, asked)
+        known = self._analyses
+        return PredictorShifts(self.plan, known.cases, known.store).measure(step, expected, asked)
 
     @cached_property
     def _models(self) -> ModelJudge | None:
@@ -323,6 +322,9 @@ class SiteEngine:
             return None
         own = OwnModels(self.plan, self.trainings.insist_own, self._hidden.knows)
         return ModelJudge(self.plan, self.settings.name, self.party, own.hold)
+
+    def _confirm(self, request: Request) -> Reply:  # noqa: ARG002
+        return self._make_reply()
 
     def _compute_answer(self, request: Request) -> Reply:
         header, operation = request.header, request.header.operation
@@ -346,7 +348,8 @@ class SiteEngine:
         try:
             check_plan(self.settings, self.folder, self.plan)
         except (PolicyError, SiteError):
-            self._write_refusals(tuple(find_breaches(self.settings, self.folder, self.plan)))
+            breaches = tuple(find_breaches(self.settings, self.folder, self.plan))
+            log_report(write_refusals(breaches, self.folder, self.plan.name, self.state))
             raise
         device = pick_device(self.settings.device)
         facts = describe_environment(device, self.settings)
@@ -389,13 +392,10 @@ class SiteEngine:
         try:
             prepared = prepare_site(self.folder, self.plan, self.state / "cache", self.progress)
         except CohortError as refusal:
-            self._write_refusals(refusal.findings)
+            log_report(write_refusals(refusal.findings, self.folder, self.plan.name, self.state))
             raise
         log_report(write_site_files(prepared, self.plan.name, self.state))
         return prepared
-
-    def _write_refusals(self, findings: tuple[Finding, ...]) -> None:
-        log_report(write_refusals(findings, self.folder, self.plan.name, self.state))
 
     @cached_property
     def trainings(self) -> SiteTrainings:

@@ -21,7 +21,7 @@ from client.answers.score_store import ScoreStore
 from client.answers.statistics import SiteAnalyses
 from client.cohort.cases import PreparedCase
 from client.release.registry import ReleaseRegistry
-from common.messages.headers import Operation, RequestHeader
+from common.messages.headers import FittedSvm, Operation, RequestHeader
 from common.plan.models import SvmModel
 from common.plan.study import StudyPlan
 from common.program.machines import fit_machine
@@ -169,7 +169,7 @@ def _compare_machine(exchange: TwoSites, cases: list[PreparedCase], effort: Effo
 
     def fit_over_sites() -> object:
         fitted = carry_out(exchange, "fit", fit_machine(exchange.plan, arm, model, COVARIATES))
-        if fitted is None or fitted.status != "ok":
+        if not isinstance(fitted, FittedSvm) or fitted.status != "ok":
             raise ArithmeticError(fitted)
         return fitted
 

@@ -150,7 +150,9 @@ class CraftedStudy:
             (place / "site.toml").write_text(SITE_TOML.format(name=name) + settings.get(name, ""))
             self.engines[name] = self.start(name, cases)
         exchange = Exchange(LocalGrid({name: self._tap(name) for name in self.engines}), self.plan, self.key)
-        exchange.hide(self.run.roster, self.run.protocol, {})
+        roster = derive_simulated_roster(self.plan)
+        assert roster is not None
+        exchange.hide(roster, self.run.protocol, {})
         exchange.enrol(patience_s=0)
         return exchange
 

@@ -21,7 +21,7 @@ from server.exchange import sum_by_group
 
 
 @dataclass
-class FollowedExchange(NearExchange):
+class FollowedExchange(NearExchange):  # type: ignore[misc]
     """Asks each site's follower before the site answers, and tells it the sums that come back to it.
 
     Attributes

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 from unittest.mock import patch
 
 TESTS = Path(__file__).parents[1]
@@ -54,12 +54,12 @@ def open_site(folder: Path, site: tuple[str, int], kernel: str, threads: int) ->
         process.stdin.close()
 
 
-def _write(stream: BinaryIO, message: bytes) -> None:
+def _write(stream: IO[bytes], message: bytes) -> None:
     stream.write(struct.pack("<Q", len(message)) + message)
     stream.flush()
 
 
-def _read(stream: BinaryIO) -> bytes:
+def _read(stream: IO[bytes]) -> bytes:
     length = stream.read(8)
     return stream.read(struct.unpack("<Q", length)[0]) if length else b""
 

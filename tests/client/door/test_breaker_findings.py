@@ -177,12 +177,12 @@ def craft_placements(operation, parameters, _):
 @pytest.mark.parametrize(
     ("withheld", "craft", "conduct"),
     [
-        (Operation.EVALUATE, craft_calibration, evaluate),
-        (Operation.GUARD, craft_placements, compare_at_once),
+        ({Operation.EVALUATE}, craft_calibration, evaluate),
+        ({Operation.GUARD, Operation.EVALUATE}, craft_placements, compare_at_once),
     ],
 )
 def test_what_is_not_told_does_not_become_the_coordinator_s_choice(line, withheld, craft, conduct):
-    line.withheld, line.craft = frozenset({withheld}), craft
+    line.withheld, line.craft = withheld, craft
 
     with pytest.raises(NotThePlanError):
         conduct(line)
