@@ -168,9 +168,8 @@ def _explain(model: CnnModel, arm: Arm, sites: tuple[str, ...]) -> Callable[[Kno
 
     def begin(_: Known) -> Program[None]:
         home = tuple(site for site in sites if site in arm.sites)
-        others = tuple(site for site in sites if site not in arm.sites)
-        # A step of no sites would be everybody's
-        for asked in filter(None, (home, others)):
+        # Who missed the end of the training is asked with the others, as when the network scores
+        for asked in filter(None, (home, sites)):
             yield replace(step, sites=asked)
 
     return begin

@@ -278,8 +278,10 @@ def test_machines_that_cannot_be_read_are_refused(line):
         fit_machine(line)
 
 
-def test_maps_of_attention_are_drawn_once_where_all_sites_trained():
-    plan = plan_of(dict.fromkeys(SITES, "train"), NETWORK, profile="standard", two_site_ack=False)
+@pytest.mark.parametrize("roles", [ROLES, dict.fromkeys(SITES, "train")], ids=["external", "all train"])
+def test_who_missed_a_training_s_end_is_asked_for_maps_once_more(roles):
+    """With the signatures of those who know the network; whether or not there are other sites."""
+    plan = plan_of(roles, NETWORK, profile="standard", two_site_ack=False)
     (model,), (arm,) = plan.networks, [arm for arm in plan.all_arms() if arm.kind == "federated"]
     follower = Follower(plan, "a", lambda *_: 0.0)
 
@@ -296,5 +298,6 @@ def test_maps_of_attention_are_drawn_once_where_all_sites_trained():
         return follower.follow(AskedStep(header, {}))
 
     assert ask(1)
+    assert ask(2)
     with pytest.raises(NotThePlanError, match="nothing more follows"):
-        ask(2)
+        ask(3)
