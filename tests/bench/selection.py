@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
@@ -22,14 +21,17 @@ from client.answers.statistics import SiteAnalyses
 from client.cohort.cases import PreparedCase
 from client.release.registry import ReleaseRegistry
 from common.messages.headers import FittedSvm, Operation, RequestHeader
+from common.messages.protocol import Parameters, Reply
 from common.plan.models import SvmModel
 from common.plan.study import StudyPlan
 from common.program.machines import fit_machine
 from common.program.selections import select_over_sites
+from common.program.steps import GroupSums
 from common.radiomics.features import FEATURES
-from common.stats.contract import Summary, total
+from common.stats.contract import total
 from common.stats.folds import deal_folds
 from common.stats.minima import minima_of
+from common.types import FlatWeights
 from server.procedures import carry_out
 from tests.bench.measurement import Effort, Measurement, measure_seconds
 from tests.sites.patients import a_case
@@ -73,17 +75,34 @@ class TwoSites:
     plan: StudyPlan
     sites: dict[str, SiteAnalyses]
 
-    def sum(
-        self, operation: Operation, sites: Sequence[str], parameters: Any = None, **context: object
-    ) -> Summary:
-        """What these sites add up to."""
+    def gather(
+        self,
+        operation: Operation,
+        parameters: Parameters | None = None,
+        weights: FlatWeights | None = None,
+        **context: object,
+    ) -> GroupSums:
+        """What both sites add up to; neither trains a network."""
+        del weights
         asked = {"operation": operation, "plan_hash": self.plan.digest(), **context}
-        return total(
+        answers = (
             ANSWERS[operation](
-                self.sites[site], RequestHeader.model_validate(asked | {"site": site}), parameters or {}
+                analyses, RequestHeader.model_validate(asked | {"site": site}), parameters or {}
             )
-            for site in sites
+            for site, analyses in self.sites.items()
         )
+        return GroupSums({tuple(sorted(self.sites)): total(answers)})
+
+    def ask(
+        self,
+        operation: Operation,
+        sites: Sequence[str],
+        weights: FlatWeights | None = None,
+        parameters: Parameters | None = None,
+        **context: object,
+    ) -> dict[str, Reply]:
+        """Nothing: these sites answer with sums alone."""
+        raise NotImplementedError(operation, sites, weights, parameters, context)
 
 
 def run(effort: Effort) -> list[Measurement]:

@@ -22,7 +22,7 @@ SHARED = Summary(
         "2/paired/1/0/histogram": np.array([7, 8]),
         "2/whole/0/confusion/cells": np.array([9]),
     },
-    {"2/whole/0/calibration/scores": np.array([0.25, 1e-15]), "0/test/0/decision/benefit": np.array([0.5])},
+    {"2/whole/0/calibration/logits": np.array([0.25, 1e-15]), "0/test/0/decision/benefit": np.array([0.5])},
 )
 
 
@@ -60,10 +60,10 @@ def test_one_lot_for_each_group_and_for_what_steers_in_it():
             "b",
             {
                 ("a", "b"): {"test/0/roc/histogram"},
-                ("b", "c"): {"paired/1/0/histogram", "whole/0/calibration/scores"},
+                ("b", "c"): {"paired/1/0/histogram", "whole/0/calibration/logits"},
             },
         ),
-        ("c", {("b", "c"): {"paired/1/0/histogram", "whole/0/calibration/scores"}}),
+        ("c", {("b", "c"): {"paired/1/0/histogram", "whole/0/calibration/logits"}}),
         ("d", {}),
     ],
 )

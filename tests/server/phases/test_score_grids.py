@@ -12,7 +12,7 @@ from client.answers.evaluate import count_scores
 from client.answers.scoreboard import Scoreboard
 from common.messages.headers import Operation
 from common.plan.grids import MOST_PIECES, first_grid_of, most_edges
-from common.plan.matrix import PARTS, cohorts_of, scorers_of
+from common.plan.matrix import cohorts_of, scorers_of
 from common.program.score_bins import agree_on_grids
 from common.stats.contract import total
 from common.stats.estimate import OK, suppressed
@@ -54,10 +54,9 @@ def a_line(labels, scores, sites, **changes):
 
 def agree(line, permitted=None):
     scorers = len(scorers_of(line.plan))
-    everything = np.ones((len(line.plan.sites), len(PARTS), scorers), dtype=bool)
     statuses = dict.fromkeys(cohorts_of(line.plan), (OK,) * scorers)
     wanted = statuses if permitted is None else permitted
-    return carry_out(line, "grids", agree_on_grids(line.plan, everything, wanted, is_complete=True))
+    return carry_out(line, "grids", agree_on_grids(line.plan, wanted, is_complete=True))
 
 
 def questions(line):
@@ -201,11 +200,10 @@ def test_scores_of_few_values_and_scores_that_may_not_be_judged_are_not_asked_fo
     points = SCALE | {"name": "points", "column": "points", "low": 0, "high": 1, "step": 0.05}
     models = [points, *(SCALE | {"name": name, "column": name} for name in ("one", "two"))]
     line = a_line(labels, {"points": row.round(1), "one": row, "two": row}, sites, models=models)
-    everything = np.ones((3, len(PARTS), 3), dtype=bool)
-    everything[..., 2] = False
+    may_not = suppressed("a test")
 
-    permitted = dict.fromkeys(cohorts_of(line.plan), (OK,) * 3)
-    program = agree_on_grids(line.plan, everything, permitted, is_complete=True)
+    permitted = dict.fromkeys(cohorts_of(line.plan), (OK, OK, may_not))
+    program = agree_on_grids(line.plan, permitted, is_complete=True)
     grids = carry_out(line, "grids", program)
 
     asked = questions(line)
@@ -226,13 +224,12 @@ def test_nothing_is_asked_where_every_score_has_few_values():
     assert line.asked == []
 
 
-def test_bins_of_a_cohort_that_may_not_be_judged_are_not_divided():
-    """Only the pooled cohort may not be judged: within each site all is known, so one question is enough."""
+def test_where_no_cohort_may_be_judged_nothing_is_asked():
     labels, row, sites = draw(13)
     line = a_line(labels, {"one": row}, sites)
     hidden = {cohort: (suppressed("too few"),) for cohort in cohorts_of(line.plan)}
 
     (grid,) = agree(line, hidden)
 
-    assert len(questions(line)) == 1
+    assert questions(line) == []
     np.testing.assert_array_equal(grid.edges, first_grid_of(line.plan, scorers_of(line.plan)[0]).edges)
