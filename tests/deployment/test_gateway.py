@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -144,7 +145,11 @@ def listen(path: Path, recorder: Recorder):
         listener.bind(str(path))
         listener.listen(512)
         threading.Thread(target=recorder.serve, args=(listener,), daemon=True).start()
-        yield
+        try:
+            yield
+        finally:
+            # A socket that is only closed wakes nobody who waits in accept
+            listener.shutdown(socket.SHUT_RDWR)
     path.unlink()
 
 
@@ -639,8 +644,9 @@ def test_an_administrators_own_nginx_lets_the_same_through(tmp_path):
     context.load_cert_chain(office.certificate, office.certificate_key)
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", office.settings.port)))
-        inner = context.wrap_socket(listener, server_side=True)
+        inner = stack.enter_context(context.wrap_socket(listener, server_side=True))
         threading.Thread(target=recorder.serve, args=(inner,), daemon=True).start()
+        stack.callback(partial(inner.shutdown, socket.SHUT_RDWR))
         command = [nginx_process.find_nginx(), "-p", str(folder), "-c", str(folder / "nginx.conf")]
         process = stack.enter_context(subprocess.Popen(command))
         stack.callback(process.terminate)
