@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection
 
 
-def find_threads_left(before: Collection[threading.Thread], grace_s: float = 5.0) -> list[threading.Thread]:
+def find_threads_left(before: Collection[threading.Thread], grace_s: float = 30.0) -> list[threading.Thread]:
     """The threads that still run and are none of `before`.
 
     Parameters
