@@ -67,13 +67,14 @@ def test_a_study_runs_to_its_end_and_no_other_runs_beside_it(stage):
 @contextmanager
 def held_in(stage: Stage, number: int, *options: str) -> Iterator[Child]:
     """A study whose round of this number waits in the engine of site A."""
-    hold, holding = stage.state("A") / "hold", stage.state("A") / "holding"
-    hold.write_text(str(number))
-    study = stage.study(*options)
-    wait_until(holding.exists)
-    yield study
-    hold.unlink()
-    holding.unlink()
+    hold = stage.state("A") / f"hold-{number}"
+    hold.touch()
+    try:
+        study = stage.study(*options)
+        wait_until((stage.state("A") / f"holding-{number}").exists)
+        yield study
+    finally:
+        hold.unlink()
 
 
 def test_a_study_goes_on_after_each_kill_and_after_ctrl_c_to_the_same_numbers(stage):

@@ -40,9 +40,11 @@ class SiteEngine:
         return encode_reply(Reply(ReplyHeader(site=self.name), summary).name_request(message))
 
     def _hold(self, number: int) -> None:
-        """In the round that the file "hold" names, wait until it is gone."""
-        while (hold := self.state / "hold").exists() and hold.read_text() == str(number):
-            (self.state / "holding").touch()
+        """Wait until the file that names this round is gone; another file says once that it is waited for."""
+        hold = self.state / f"hold-{number}"
+        if hold.exists():
+            (self.state / f"holding-{number}").touch()
+        while hold.exists():
             time.sleep(0.05)
 
 
