@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from client.cohort.cli import map_table, new_site
+from client.membership.cli import app as site_commands
+from client.predict.cli import predict
 from common.runtime.terminal import Terminal, insist_on_consent
 
 app = Terminal(
@@ -15,6 +18,8 @@ app = Terminal(
     "Take part in a federated study of hematoma expansion: check the data, approve the plan, connect.",
     "nothing is half-written; run the same command again and it goes on",
 )
+
+app.add_typer(site_commands, name="site")
 
 SiteFolder = Annotated[Path, typer.Argument(help="The site's folder, which holds site.toml.")]
 StateFolder = Annotated[
@@ -27,9 +32,7 @@ LinkState = Annotated[
         help="Where the link keeps its key and log; by default .rhe-link beside .rhe, or as chosen at init."
     ),
 ]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object with every finding, and nothing else.")
-]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")]
 
 
 @app.command()
@@ -48,13 +51,14 @@ def init(
 ) -> None:
     """Join a study: make this site's key and the card to send back."""
     from client.membership.membership import join_study
-    from client.membership.places import place_state
+    from client.membership.places import place_state, suggest_state
     from client.membership.site_users import choose_users
     from common.runtime.accounts import act_as
 
     users = choose_users(engine_user, link_user, same_user=same_user)
     chosen = None if link_state is None else link_state.absolute()
-    member = join_study(folder, place_state(folder, state), invitation, chosen, users)
+    with suggest_state(state):
+        member = join_study(folder, place_state(folder, state), invitation, chosen, users)
     from common.messages.enrolment import SiteCard, load_handout
 
     with act_as(users.engine):
@@ -81,6 +85,7 @@ def approve(
     from client.membership.places import find_member
     from client.membership.roster import approve_plan, read_offered_roster
     from client.release.approval_text import describe_plan, describe_roster
+    from client.release.ledger import Ledger
 
     member = find_member(folder, state)
     plan = member.invitation.study_plan()
@@ -90,7 +95,8 @@ def approve(
         print(describe_roster(offered[0], member.invitation.signer))
     if not yes:
         insist_on_consent("\nDo you approve this plan?")
-    approve_plan(member, roster)
+    has_begun = Ledger(member.ledger).count_questions(plan.digest()) > 0
+    approve_plan(member, roster, has_begun=has_begun)
     print(f"\napproved: {plan.digest()[:12]}; then: rhe-client start {folder}")
 
 
@@ -146,12 +152,13 @@ def engine(
     sweep_site(member, Ledger(member.ledger))
     plan, users = member.read_approved_plan(), member.users
     from client.engine import open_engine
+    from client.membership.own_secret import read_own_seed
     from client.membership.roster import make_hiding_party
 
     opened = open_engine(
         folder, plan, member.invitation.coordinator_key(), member.state, Progress(disable=True)
     )
-    opened.party = make_hiding_party(member)
+    opened.party, opened.own_seed = make_hiding_party(member), read_own_seed(member, plan)
     opened.users = "two users" if users.are_two else "one user"
     with (
         keep_tidy(opened.handle, lambda: sweep_site(member, opened.ledger)) as answer,
@@ -231,7 +238,7 @@ def check(
 @app.command("series")
 def list_folder_series(
     folder: Annotated[Path, typer.Argument(help="A folder of DICOM files, of one patient or many.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List every DICOM series below a folder, and the path that names it in the cohort table."""
     from rich.console import Console
@@ -267,20 +274,23 @@ def prepare(
     from client.cohort.finding_report import list_lines
     from client.cohort.prepare import prepare_site, refuse_breaches
     from client.cohort.site_files import write_refusals, write_site_files
-    from client.membership.places import find_member, find_state
+    from client.membership.own_secret import read_own_seed
+    from client.membership.places import find_member, find_state, suggest_state
     from client.membership.salvage import salvage_site
     from common.errors import CohortError, SiteError
     from common.plan.study import load_plan
     from common.runtime.storage import make_private_folder
     from common.runtime.terminal import make_progress_bar
 
-    root = make_private_folder(find_state(folder, state))
-    study = load_plan(plan) if plan else find_member(folder, state).invitation.study_plan()
+    with suggest_state(state):
+        root = make_private_folder(find_state(folder, state))
+    member = find_member(folder, state)
+    study = load_plan(plan) if plan else member.invitation.study_plan()
     refusal: CohortError | SiteError | None = None
     try:
         refuse_breaches(folder, study)
         with make_progress_bar() as progress:
-            prepared = prepare_site(folder, study, root / "cache", progress)
+            prepared = prepare_site(folder, study, root / "cache", progress, read_own_seed(member, study))
         report = write_site_files(prepared, study.name, root)
     except CohortError as failure:
         refusal, report = failure, write_refusals(failure.findings, folder, study.name, root)
@@ -361,12 +371,18 @@ def audit(
         str | None, typer.Option(metavar="HEAD", help="Check that the log goes on from a head kept before.")
     ] = None,
     state: StateFolder = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show what has left this hospital: in which phase, how much, and with whom it was summed."""
     from client.membership.places import find_kept_member
     from client.release.audit import Shown, show_log
 
-    chosen: tuple[tuple[bool, Shown], ...] = ((head, "head"), (verify, "nothing"), (lines, "lines"))
+    chosen: tuple[tuple[bool, Shown], ...] = (
+        (as_json, "json"),
+        (head, "head"),
+        (verify, "nothing"),
+        (lines, "lines"),
+    )
     what: Shown = next((shown for is_chosen, shown in chosen if is_chosen), "tables")
     show_log(find_kept_member(folder, state), what, since, print)
 
@@ -382,54 +398,24 @@ def explain(
 ) -> None:
     """Draw what a model looks at (Grad-CAM) over this site's CT slices; the pictures stay here."""
     from client.answers.explain import explain_site
-    from client.membership.places import find_member, find_state
+    from client.membership.own_secret import read_own_seed
+    from client.membership.places import find_member, find_state, suggest_state
     from common.plan.study import load_plan
     from common.runtime.storage import make_private_folder
     from common.runtime.terminal import make_progress_bar
 
-    root = make_private_folder(find_state(folder, state))
-    study = load_plan(plan) if plan else find_member(folder, state).invitation.study_plan()
+    with suggest_state(state):
+        root = make_private_folder(find_state(folder, state))
+    member = find_member(folder, state)
+    study = load_plan(plan) if plan else member.invitation.study_plan()
+    seed = read_own_seed(member, study)
     with make_progress_bar() as progress:
-        print(explain_site(folder, study, model, root, progress))
+        print(explain_site(folder, (study, seed), model, root, progress))
 
 
-@app.command()
-def predict(
-    model: Annotated[Path, typer.Argument(help="A model of a finished study (.safetensors or .json).")],
-    folder: Annotated[Path | None, typer.Option(help="A site folder: every patient of its table.")] = None,
-    ct: Annotated[Path | None, typer.Option(help="One patient's CT.")] = None,
-    mask: Annotated[Path | None, typer.Option(help="Its segmentation: 1 is ICH, 2 is IVH.")] = None,
-    table: Annotated[Path | None, typer.Option(help="A table with the patient's covariates.")] = None,
-    patient: Annotated[str | None, typer.Option(help="Which patient of the table or the folder.")] = None,
-    values: Annotated[
-        list[str] | None, typer.Option("--set", help="NAME=VALUE of a covariate, feature or score:NETWORK.")
-    ] = None,
-    plan: Annotated[Path | None, typer.Option(help="Refuse a model of any other study plan.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write a CSV file.")] = None,
-) -> None:
-    """Compute a model's risk of expansion for one patient, or for every patient of a folder."""
-    from rich.console import Console
-
-    from client.predict.request import (
-        RESEARCH_USE,
-        PredictRequest,
-        make_risk_table,
-        predict_patients,
-        write_csv,
-    )
-    from common.runtime.terminal import make_progress_bar
-
-    request = PredictRequest(model, folder, ct, mask, table, patient, tuple(values or ()), plan)
-    with make_progress_bar() as progress:
-        predictions = predict_patients(request, progress)
-    if out:
-        write_csv(predictions, out)
-    if len(predictions.outcomes) == 1 and predictions.failure:
-        raise predictions.failure
-    Console().print(make_risk_table(predictions))
-    print(RESEARCH_USE)
-    if predictions.failure:
-        raise typer.Exit(predictions.failure.exit_code)
+app.command()(predict)
+app.command("new")(new_site)
+app.command("map")(map_table)
 
 
 if __name__ == "__main__":

@@ -18,14 +18,12 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from rich.progress import Progress
 
-from client.answers.explain import draw_attention
 from client.answers.flow_chart import summarise_flow
 from client.answers.known_models import ModelJudge, OwnModels, brings_model
-from client.answers.own_release import withhold_few
 from client.answers.samples import SiteSamples
 from client.answers.score_store import ScoreStore
 from client.answers.shifts import PredictorShifts
-from client.answers.statistics import ANSWERS, SiteAnalyses
+from client.answers.statistics import SiteAnalyses
 from client.answers.training import SiteTrainings
 from client.cohort.cases import PreparedSite
 from client.cohort.prepare import prepare_site
@@ -51,8 +49,9 @@ from common.errors import (
     StorageError,
 )
 from common.hiding.rounds import validate_nobody
+from common.messages.catalogue import Operation, find_question
 from common.messages.groups import groups_of
-from common.messages.headers import LinkUsers, Operation, ReplyHeader, RequestHeader
+from common.messages.headers import LinkUsers, ReplyHeader, RequestHeader
 from common.messages.protocol import Parameters, Reply, Request, decode_request
 from common.plan.study import StudyPlan
 from common.program.steps import Step
@@ -88,6 +87,8 @@ class SiteEngine:
         Shows what takes long.
     party : HidingParty, optional
         Who the site is in the protocol that hides sums.
+    own_seed : int, optional
+        With which the site draws among its patients; by default the plan's seed, as simulated sites do.
     users : {"one user", "two users"} or None
         Whether the link, which has the network, runs as another user; None where there is no link.
     """
@@ -99,6 +100,7 @@ class SiteEngine:
     state: Path
     progress: Progress
     party: HidingParty | None = None
+    own_seed: int | None = None
     users: LinkUsers | None = None
     _samples: SiteSamples | None = field(default=None, repr=False)
     _refusals: RefusalCounts = field(default_factory=RefusalCounts, repr=False)
@@ -216,7 +218,7 @@ class SiteEngine:
             self.coordinator,
             self.party,
             self.summarise,
-            lambda asked, own: withhold_few(self._analyses, asked.header, asked.parameters, own),
+            lambda asked, own: self._analyses.withhold_few(asked.header, asked.parameters, own),
             lambda model: self.trainings.open_trainer(model).layout,
             self.trainings.make_initial_weights,
             audit=self.ledger,
@@ -233,19 +235,14 @@ class SiteEngine:
         RheError
             If it may not, or cannot, be computed.
         """
-        header, operation = request.header, request.header.operation
-        if operation is Operation.VALIDATE:
-            return (
-                self.trainings.validate(request).summary if member else validate_nobody().under("validation")
-            )
-        if operation is Operation.TRAIN and member:
-            return self.trainings.train(request).summary
-        if operation is Operation.WEIGHT:
-            return self.trainings.weigh() if member else Summary({"patients": np.array(0)})
-        if operation not in ANSWERS:
-            raise ProtocolError(f"{operation} is no sum")
-        analyses = self._analyses if member else replace(self._analyses, cases=())
-        return ANSWERS[operation](analyses, header, request.parameters)
+        header = request.header
+        if find_question(header.operation, header.stage).is_statistic:
+            analyses = self._analyses if member else replace(self._analyses, cases=())
+            return analyses.answer(header, request.parameters)
+        answers = _SUMS_OF_MODELS if member else _SUMS_OF_NOBODY
+        if header.operation not in answers:
+            raise ProtocolError(f"{header.operation} is no sum")
+        return answers[header.operation](self, request)
 
     def _refuse_sum_in_clear(self, header: RequestHeader) -> None:
         """Refuse to send a sum of several sites in the clear; only what is this site's own may leave so.
@@ -286,7 +283,8 @@ class SiteEngine:
         operation, answer = header.operation, self._compute_answer
         if operation is not Operation.DESCRIBE:
             refuse_bare_sums(self.settings, self.folder, self.plan)
-        if self.plan.hides_sums and operation in _SUMS:
+        is_sum = find_question(operation, header.stage).is_sum
+        if self.plan.hides_sums and is_sum:
             self._refuse_sum_in_clear(header)
         if operation is not Operation.DESCRIBE and self._door is not None:
             self._door.admit(request, digest, is_alone=True)
@@ -297,8 +295,8 @@ class SiteEngine:
             return self._models.answer(request, answer)
         if self._door is not None and brings_model(request):
             self.trainings.insist_own(request)
-        reply = answer(request)
-        if operation in _SUMS and self._door is not None:
+        reply = answer(request) if self._door is None else self._door.attempt(digest, answer, request)
+        if is_sum and self._door is not None:
             self._door.learn(digest, select_own_sums(self.plan, header, self.settings.name, reply.summary))
         return reply
 
@@ -327,13 +325,10 @@ class SiteEngine:
         return self._make_reply()
 
     def _compute_answer(self, request: Request) -> Reply:
-        header, operation = request.header, request.header.operation
-        if operation in _TRAINING:
-            return _TRAINING[operation](self.trainings, request)
-        if operation in ANSWERS:
-            summary = ANSWERS[operation](self._analyses, header, request.parameters)
-            return Reply(ReplyHeader(site=self.settings.name), summary)
-        return _OTHERS[operation](self, request)
+        operation = request.header.operation
+        if operation in _REPLIES:
+            return _REPLIES[operation](self, request)
+        return Reply(ReplyHeader(site=self.settings.name), self.summarise(request, member=True))
 
     def describe(self, _: Request) -> Reply:
         """What software and hardware this site has, once policy and plan agree.
@@ -351,8 +346,7 @@ class SiteEngine:
             breaches = tuple(find_breaches(self.settings, self.folder, self.plan))
             log_report(write_refusals(breaches, self.folder, self.plan.name, self.state))
             raise
-        device = pick_device(self.settings.device)
-        facts = describe_environment(device, self.settings)
+        facts = describe_environment(pick_device(self.settings.device), self.settings)
         return self._make_reply(facts=facts.model_copy(update={"users": self.users}))
 
     def prepare(self, _: Request) -> Reply:
@@ -361,16 +355,17 @@ class SiteEngine:
 
     def explain(self, request: Request) -> Reply:
         """Attention maps; they leave the site only if its patients are synthetic."""
+        from client.answers.explain import draw_attention
+
         trainer = self.trainings.load_network(request)
         folder = self.state / "attention" / request.header.model / request.header.arm
         with name_memory_shortage():
             drawings = draw_attention(trainer, self.open_patients(), folder)
         if not is_synthetic(self.settings, self.folder):
             return self._make_reply()
-        return Reply(
-            ReplyHeader(site=self.settings.name, captions=tuple(drawing.caption for drawing in drawings)),
-            pictures=tuple(np.frombuffer(drawing.png, dtype=np.uint8) for drawing in drawings),
-        )
+        captions = tuple(drawing.caption for drawing in drawings)
+        pictures = tuple(np.frombuffer(drawing.png, dtype=np.uint8) for drawing in drawings)
+        return Reply(ReplyHeader(site=self.settings.name, captions=captions), pictures=pictures)
 
     def _make_reply(self, **fields: object) -> Reply:
         return Reply(ReplyHeader.model_validate({"site": self.settings.name, **fields}))
@@ -389,8 +384,9 @@ class SiteEngine:
         CohortError
             If the site cannot take part.
         """
+        plan, cache = self.plan, self.state / "cache"
         try:
-            prepared = prepare_site(self.folder, self.plan, self.state / "cache", self.progress)
+            prepared = prepare_site(self.folder, plan, cache, self.progress, self.own_seed)
         except CohortError as refusal:
             log_report(write_refusals(refusal.findings, self.folder, self.plan.name, self.state))
             raise
@@ -401,34 +397,38 @@ class SiteEngine:
     def trainings(self) -> SiteTrainings:
         """What answers the questions of training."""
         secret = "" if self.party is None else self.party.training_secret
-        return SiteTrainings(
-            self.plan, self.settings, self.open_patients(), self.state, self.progress, secret
-        )
+        patients, seed = self.open_patients(), self.own_seed
+        return SiteTrainings(self.plan, self.settings, patients, self.state, self.progress, secret, seed)
 
     @cached_property
     def _analyses(self) -> SiteAnalyses:
-        minima = minima_of(self.plan.profile)
-        registry = ReleaseRegistry(self.state / "released.json", self.plan.cohort.maximum_releases, minima)
-        store = ScoreStore(self.state / "scores", self.plan.digest())
-        return SiteAnalyses(
-            self.plan, self.settings.name, self.open_patients().prepared.cases, store, registry
-        )
+        plan, cases = self.plan, self.open_patients().prepared.cases
+        file, most = self.state / "released.json", plan.cohort.maximum_releases
+        registry = ReleaseRegistry(file, most, minima_of(plan.profile))
+        store = ScoreStore(self.state / "scores", plan.digest())
+        return SiteAnalyses(plan, self.settings.name, cases, store, registry, self.own_seed)
 
 
-_TRAINING: dict[Operation, Callable[[SiteTrainings, Request], Reply]] = {
-    Operation.TRAIN: SiteTrainings.train,
-    Operation.VALIDATE: SiteTrainings.validate,
-    Operation.TRAIN_LOCAL: SiteTrainings.train_alone,
-    Operation.RELEASE: SiteTrainings.release,
-    Operation.SCORE: SiteTrainings.score,
-}
-_SUMS = frozenset({*ANSWERS, Operation.PREPARE, Operation.TRAIN, Operation.VALIDATE, Operation.WEIGHT})
-"""Operations whose answers are added over sites."""
-_OTHERS: dict[Operation, Callable[[SiteEngine, Request], Reply]] = {
+_REPLIES: dict[Operation, Callable[[SiteEngine, Request], Reply]] = {
     Operation.DESCRIBE: SiteEngine.describe,
     Operation.PREPARE: SiteEngine.prepare,
     Operation.EXPLAIN: SiteEngine.explain,
+    Operation.TRAIN_LOCAL: lambda engine, request: engine.trainings.train_alone(request),
+    Operation.RELEASE: lambda engine, request: engine.trainings.release(request),
+    Operation.SCORE: lambda engine, request: engine.trainings.score(request),
 }
+"""What is answered by a site alone."""
+_SUMS_OF_MODELS: dict[Operation, Callable[[SiteEngine, Request], Summary]] = {
+    Operation.TRAIN: lambda engine, request: engine.trainings.train(request).summary,
+    Operation.VALIDATE: lambda engine, request: engine.trainings.validate(request).summary,
+    Operation.WEIGHT: lambda engine, _: engine.trainings.weigh(),
+}
+"""What a site adds to the sums of a training; to those of statistics, `SiteAnalyses.answer`."""
+_SUMS_OF_NOBODY: dict[Operation, Callable[[SiteEngine, Request], Summary]] = {
+    Operation.VALIDATE: lambda *_: validate_nobody().under("validation"),
+    Operation.WEIGHT: lambda *_: Summary({"patients": np.array(0)}),
+}
+"""What a site adds that is not of the arm."""
 
 
 def open_engine(

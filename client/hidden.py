@@ -19,6 +19,7 @@ from common.hiding.phases import HiddenPhase, name_training_phase, phase_of
 from common.hiding.returned import ReturnedLots, comes_back
 from common.hiding.rounds import hiding_of, share_of, to_hidden, train_nobody, variance_of
 from common.hiding.vectors import Hiding
+from common.messages.catalogue import Operation
 from common.messages.groups import (
     SiteGroup,
     find_hiding_set,
@@ -27,7 +28,7 @@ from common.messages.groups import (
     select_own,
     select_shared,
 )
-from common.messages.headers import Operation, ReplyHeader, RequestHeader
+from common.messages.headers import ReplyHeader, RequestHeader
 from common.messages.protocol import Reply, Request, decode_request
 from common.models.layout import Layout
 from common.plan.study import Arm, CnnModel, StudyPlan
@@ -196,17 +197,17 @@ class HiddenAnswers:
         return self.party.make_machine(policy, self._compute, derive, self.audit)
 
     def _find_weight(self, arm: Arm) -> int | None:
-        """The proved weight of an arm's sites; None where the plan has none that is summed once.
+        """The proved weight of an arm's sites; None where it is of each round, or not known of equal sites.
 
         Raises
         ------
         SecAggError
             E_NOT_THE_PLAN if its sum was not proved.
         """
-        if self.door is None or self.plan.privacy.weights != "frozen":
+        if self.door is None or self.plan.privacy.weights == "per-round":
             return None
         weight = self.door.find_weight(arm.name)
-        if weight is None:
+        if weight is None and self.plan.privacy.weights == "frozen":
             raise SecAggError("the weight of the arm's sites was not proved", code="E_NOT_THE_PLAN")
         return weight
 
@@ -220,7 +221,7 @@ class HiddenAnswers:
         self._admit(asked, question.input)
         if asked.weights is not None and self._takes_part(asked.header):
             self._insist_known(asked.header, asked.weights)
-        shared, own_summary = self._separate(asked, phase.sites)
+        shared, own_summary = self._attempt(question.input, asked, phase.sites)
         self._learn_own(asked.header, question.input, own_summary)
         hiding = Hiding.of_question(asked.header, shared.layout())
         # Only of the latest question: `handle` adds it to the masked answer
@@ -247,6 +248,12 @@ class HiddenAnswers:
         self._check_groups(asked.header)
         if self.door is not None:
             self.door.admit(asked, digest)
+
+    def _attempt(self, digest: str, asked: Request, sites: Sequence[str]) -> tuple[Summary, Summary]:
+        """Like `_separate`, of a question that was admitted just now."""
+        if self.door is None:
+            return self._separate(asked, sites)
+        return self.door.attempt(digest, self._separate, asked, sites)
 
     def _learn_own(self, header: RequestHeader, digest: str, own: Summary) -> None:
         """Keep what is shown of this site alone: later questions may follow from it."""

@@ -1,7 +1,8 @@
 """The tree of errors: every failure that a user can cause has a class, an exit code and a message.
 
-A message says what is wrong, where, which value, and what to do. Only the error's `code` may reach another
-site; the text stays where it was raised, because it may name a file or a patient.
+What a class says of itself first is its meaning in the table of exit codes (deploy/README.md). A message says
+what is wrong, where, which value, and what to do. Only the error's `code` may reach another site; the text
+stays where it was raised, because it may name a file or a patient.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Finding:
 
 
 class RheError(Exception):
-    """A failure that rhe reports in one message."""
+    """A failure without a kind of its own; of `paper-tables`: a published number is not reproduced."""
 
     exit_code: ClassVar[int] = 1
     """Exit code of the process."""
@@ -72,14 +73,14 @@ class PlanError(RheError):
 
 
 class SiteError(RheError):
-    """The site's own configuration or folder cannot be used."""
+    """The site's own settings or folder cannot be used; of `check`: something is refused."""
 
     exit_code = 11
     code = "E_SITE"
 
 
 class CohortError(RheError):
-    """The cohort table violates its schema; `findings` lists every violation at once."""
+    """The cohort table or the site's patients are refused, with every finding."""
 
     exit_code = 12
     code = "E_COHORT"
@@ -90,28 +91,28 @@ class CohortError(RheError):
 
 
 class ScanError(RheError):
-    """A CT scan or mask is refused, with the reason."""
+    """A CT or a mask is refused, with the reason."""
 
     exit_code = 13
     code = "E_SCAN"
 
 
 class ModelError(RheError):
-    """A model file, state dict or network input is invalid."""
+    """A model file or a network's input is invalid."""
 
     exit_code = 14
     code = "E_MODEL"
 
 
 class NonFiniteError(RheError):
-    """A loss, weight or statistic is NaN or infinite; nothing is averaged with it."""
+    """A loss, weight or statistic is no finite number; nothing is averaged with it."""
 
     exit_code = 15
     code = "E_NONFINITE"
 
 
 class SmallNumberError(RheError):
-    """Too few patients for the question; the site refuses rather than alter its summary."""
+    """Too few patients for the question, or its coefficients single patients out."""
 
     exit_code = 16
     code = "E_SMALL_N"
@@ -143,14 +144,14 @@ class ProtocolError(RheError):
 
 
 class ExchangeError(RheError):
-    """A site did not answer in time, or answered with an error code."""
+    """A site did not answer in time, or answered with an error's code."""
 
     exit_code = 19
     code = "E_EXCHANGE"
 
 
 class ResumeError(RheError):
-    """The content of the output folder belongs to another plan or is damaged."""
+    """The output folder belongs to another plan, or is damaged."""
 
     exit_code = 20
     code = "E_RESUME"
@@ -164,14 +165,14 @@ class StorageError(RheError):
 
 
 class DeclinedError(RheError):
-    """A person answered a question with no: nothing was changed."""
+    """A question such as `approve`'s was answered with no; nothing was changed."""
 
     exit_code = 25
     code = "E_DECLINED"
 
 
 class MemoryShortageError(RheError):
-    """The memory of the computer or of its accelerator does not suffice for a model."""
+    """The memory of the computer or of its accelerator does not suffice."""
 
     exit_code = 23
     code = "E_MEMORY"

@@ -8,12 +8,15 @@ from typing import Annotated
 import typer
 
 from common.runtime.terminal import Terminal
+from server.planning.cli import app as plan_commands
 
 app = Terminal(
     "rhe-server",
     "Coordinate a federated study of hematoma expansion: invite hospitals, run the study, read the report.",
     "checkpoints are complete; start again, and go on with rhe-server run … --resume",
 )
+
+app.add_typer(plan_commands, name="plan")
 
 StudyFolder = Annotated[Path, typer.Argument(help="The coordinator's folder for this study.")]
 
@@ -30,6 +33,9 @@ def init_office(
     ] = None,
 ) -> None:
     """Make keys, certificates and the invitation for hospitals."""
+    from common.plan.study import load_plan
+
+    load_plan(plan)  # a fault of the plan is told before slow libraries are loaded
     from common.messages.enrolment import Invitation, load_handout
     from common.secagg.crypto.keys import decode_public_key, fingerprint
     from server.provision.office import OfficeSettings, create_office
@@ -39,6 +45,12 @@ def init_office(
     office = create_office(folder, plan, OfficeSettings(host=host, port=port), signer)
     invitation = load_handout(office.invitation, Invitation)
     print(f"plan {office.plan.digest()[:12]}: {office.plan.name}")
+    unknown = [model.name for model in office.plan.networks if model.has_chosen_weights]
+    if unknown:
+        print(
+            f"no hospital can check the first weights of {', '.join(unknown)}: put into the plan what "
+            "rhe-server plan first-weights prints"
+        )
     if signer:
         print(
             f"the authority's fingerprint, to compare on the phone: {fingerprint(decode_public_key(signer))}"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.progress import Progress
 
 from common.errors import PlanError
+from common.plan.sections import Phase
 from common.program.names import SCREENING
 from common.program.regressions import screen_candidates
 from common.runtime.machine import bind_threads
@@ -31,6 +33,7 @@ from server.report import write_report, write_tables
 from server.results.assembly import StudyOutcome, assemble
 from server.results.cards import write_cards
 from server.results.clock import PhaseClock, start_clock
+from server.results.cohort import record_cohort
 from server.results.file import Results, save_results
 from server.results.journal import open_journal
 from server.results.provenance import read_own_versions, record_provenance
@@ -123,9 +126,10 @@ def _carry_out(
     if "agreement" in phases:
         with clock.measure("agreement"):
             outcome = replace(outcome, readings=compare_readings(exchange))
-    if "cohort" in phases:
-        with clock.measure("cohort"):
-            outcome = replace(outcome, cohort=describe_cohorts(exchange))
+    for name, record in _RECORDED.items():
+        if name in phases:
+            with clock.measure(name):
+                outcome = replace(outcome, records={**outcome.records, **record(exchange)})
     if "regression" in phases:
         with clock.measure("regression"):
             screening = carry_out(exchange, SCREENING, screen_candidates(run.plan, run.plan.training_sites))
@@ -141,6 +145,12 @@ def _carry_out(
         with clock.measure("explanation"):
             outcome = replace(outcome, explanation=explain_models(exchange, outcome.trained))
     return outcome
+
+
+_RECORDED: dict[Phase, Callable[[Exchange], Mapping[str, object]]] = {
+    "cohort": lambda exchange: {"cohort": record_cohort(describe_cohorts(exchange))},
+}
+"""Phases on which no other builds: what each is recorded as, by the field of `Results`."""
 
 
 def _fit_table_models(

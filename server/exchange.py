@@ -13,9 +13,10 @@ from flwr.app import Message, MessageType
 from flwr.serverapp import Grid
 
 from common.errors import ExchangeError, RheError
+from common.messages.catalogue import Operation
 from common.messages.endorsement import Endorsement
 from common.messages.groups import SiteGroup, groups_of
-from common.messages.headers import CODE_OK, Operation, RequestHeader
+from common.messages.headers import CODE_OK, RequestHeader
 from common.messages.protocol import (
     Parameters,
     Reply,

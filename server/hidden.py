@@ -101,6 +101,11 @@ class HiddenSums:
             for place, group in enumerate(groups)
         }
 
+    def has_opened(self, groups: Sequence[SiteGroup], question: bytes) -> bool:
+        """Whether the sum of a question is on the disk, so that no site is asked for it again."""
+        number = find_hiding_set(self.plan, groups) or 0
+        return any(session.has_opened(question) for session in self._list_sessions(number))
+
     def train(
         self, training: tuple[CnnModel, Arm, Layout], number: int, weights: FlatWeights, question: bytes
     ) -> tuple[Summary, HiddenRound]:
@@ -242,9 +247,7 @@ class HiddenSums:
         Sites do not answer a session's next question before the last one's sum is open. Where a site refused
         the last one because of a model, the session is given up, and the study goes on in another.
         """
-        if number not in self._sessions:
-            self._sessions[number] = self._find_sessions(number)
-        sessions = self._sessions[number]
+        sessions = self._list_sessions(number)
         for session in sessions:
             if session.has_opened(question):
                 return session
@@ -256,6 +259,11 @@ class HiddenSums:
         # Statistics are of all sites of the set: no result may name a site that is not in its sum
         open_session(sessions[-1], self._carry_sealed, is_complete=True)
         return sessions[-1]
+
+    def _list_sessions(self, number: int) -> list[ServerSession]:
+        if number not in self._sessions:
+            self._sessions[number] = self._find_sessions(number)
+        return self._sessions[number]
 
     def _find_sessions(self, number: int) -> list[ServerSession]:
         """The sessions of a hiding set that were begun, or the first one; all but the last were given up."""

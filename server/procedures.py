@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.messages.protocol import Parameters, Reply
 from common.plan.study import StudyPlan
 from common.program.steps import Answered, GroupSums, Outcome, Program, Step

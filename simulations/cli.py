@@ -35,8 +35,12 @@ class Backend(StrEnum):
 def centres(
     out: Annotated[Path, typer.Option(help="Folder that gets one site folder a centre.")],
     patients: Annotated[
-        list[int], typer.Option(min=6, help="Patients of a centre; once for each centre.")
-    ] = [60, 60],  # noqa: B006 - typer copies its defaults
+        list[int] | None,
+        typer.Option(
+            min=6,
+            help="Patients of a centre; once for each centre. By default 60 at each of two, or of the plan.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 1,
     signal: Annotated[
         Signal, typer.Option(help="paper: the printed tables; demo: also a signal that centres share.")
@@ -44,11 +48,17 @@ def centres(
     image_format: Annotated[
         ImageFormat, typer.Option("--format", help="mixed: DICOM at odd centres, NIfTI at even ones.")
     ] = ImageFormat.MIXED,
+    plan: Annotated[
+        Path | None, typer.Option(help="A study plan that the centres fit: their names, and further columns.")
+    ] = None,
 ) -> None:
     """Write simulated hospitals: CT scans, masks and a cohort table each."""
+    from common.plan.study import load_plan
     from simulations.hospitals.centres import CentresRequest, make_centres
 
-    request = CentresRequest(tuple(patients), seed, signal, image_format)
+    study = None if plan is None else load_plan(plan)
+    numbers = patients or [60] * (2 if study is None else len(study.sites))
+    request = CentresRequest(tuple(numbers), seed, signal, image_format, study)
     with make_progress_bar() as progress:
         for folder in make_centres(out, request, progress):
             print(folder)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from common.errors import PlanError
 from common.plan.study import load_plan
+from common.runtime.name_patterns import read_name
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -23,6 +24,7 @@ def simulate_study(request: StudyRequest, progress: Progress) -> None:
     RheError
         If the plan, a folder, a site or the training fails.
     """
+    plan = load_plan(request.plan)  # a fault of the plan is told before slow libraries are loaded
     if request.backend == "flower":
         from simulations.backends.flower import run_over_flower
 
@@ -32,7 +34,6 @@ def simulate_study(request: StudyRequest, progress: Progress) -> None:
     from simulations.backends.in_process import run_in_process
     from simulations.backends.parties import derive_simulated_key
 
-    plan = load_plan(request.plan)
     run = StudyRun(
         plan=plan,
         out=request.out,
@@ -57,6 +58,7 @@ def parse_sites(pairs: Sequence[str]) -> dict[str, Path]:
         name, separator, folder = pair.partition("=")
         if not (name and separator and folder):
             raise PlanError(f"--site {pair!r} -> write NAME=FOLDER, e.g. --site center1=data/center1")
+        name = read_name("--site", name, PlanError)
         if name in sites:
             raise PlanError(f"--site {name} is given twice: {sites[name]} and {folder} -> give it once")
         sites[name] = Path(folder)

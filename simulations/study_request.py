@@ -6,6 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from common.errors import PlanError
+
+if TYPE_CHECKING:
+    from common.plan.study import StudyPlan
 
 
 class Signal(StrEnum):
@@ -52,3 +58,23 @@ class StudyRequest:
     backend: str
     resume: bool = False
     pretrained: Path | None = None
+
+
+def check_site_folders(plan: StudyPlan, sites: Mapping[str, Path]) -> None:
+    """Refuse folders that do not match the plan's sites.
+
+    Raises
+    ------
+    PlanError
+        If a site of the plan has no folder, or a folder has no site in the plan.
+    """
+    missing = sorted(set(plan.site_names) - sites.keys())
+    unknown = sorted(sites.keys() - set(plan.site_names))
+    if missing or unknown:
+        differences = [f"no --site for {name}" for name in missing] + [
+            f"--site {name} is not in the plan" for name in unknown
+        ]
+        raise PlanError(
+            f"{'; '.join(differences)} -> the plan's sites are {', '.join(plan.site_names)}: "
+            "give --site NAME=FOLDER for each"
+        )

@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from house.threads import describe_thread, find_threads_left
 
@@ -20,6 +21,10 @@ def _do_not_wait(_file: int) -> None:
 
 os.fsync = _do_not_wait
 
+# An example's time is the machine's: beside other work the same one takes ten times as long.
+hypothesis.settings.register_profile("rhe", deadline=None)
+hypothesis.settings.load_profile("rhe")
+
 # The worker's own threads; later those, too, for which a module has failed.
 _threads_before = set(threading.enumerate())
 
@@ -32,10 +37,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the modules that have slow tests: at the end a worker would wait for the other's.
 
-    What stands first in the random order stays first among them; the tests of a module stay together.
+    Among them those come first whose time limit is the longest. What stands first in the random order stays
+    first among equals; the tests of a module stay together.
     """
-    slow = {item.getparent(pytest.Module) for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.getparent(pytest.Module) not in slow)
+    limits: dict[pytest.Module | None, float] = {}
+    for item in items:
+        if item.get_closest_marker("slow"):
+            limit = item.get_closest_marker("timeout")
+            module = item.getparent(pytest.Module)
+            limits[module] = max(limits.get(module, 0.0), float(limit.args[0]) if limit else 0.0)
+    items.sort(key=lambda item: -limits.get(item.getparent(pytest.Module), -1.0))
 
 
 @pytest.hookimpl(tryfirst=True)

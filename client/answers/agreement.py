@@ -2,218 +2,172 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from client.answers.inquiry import Backing, Inquiry
 from client.cohort.cases import PreparedCase
-from client.cohort.parts import cases_of
-from client.release.releases import SiteReleases
+from client.release.releases import NamedCohort
 from common.cohort.repeated_readings import FIRST, MARKERS, Reader, column_of_reading
-from common.errors import PlanError, ProtocolError, SmallNumberError
-from common.messages.headers import Operation, RequestHeader
+from common.errors import PlanError, ProtocolError
+from common.messages.catalogue import Operation
+from common.messages.groups import groups_of
 from common.messages.protocol import Parameters
 from common.messages.questions import read_flag_array, read_real_array
-from common.plan.agreement import ReadingComparison, feature_demand, list_comparisons
+from common.plan.agreement import ReadingComparison, list_comparisons
 from common.plan.sections import ReadingCriterion
-from common.plan.study import StudyPlan
 from common.radiomics.features import FEATURES
 from common.stats.contract import Summary, join_summaries
 from common.stats.fleiss import local_fleiss
-from common.stats.guard import Demand, find_short_analyses, local_guard
 from common.stats.icc import RatingLocation, local_icc, local_location
 from common.stats.kappa import local_kappa
-from common.stats.minima import minima_of
 from common.types import Flags, Reals
 
-AGREEMENT = "agreement"
-REPRODUCIBILITY = "reproducibility"
 _NOTHING = np.zeros(1)
 
 
-@dataclass(frozen=True)
-class SiteAgreement:
-    """What may be asked about one site's repeated readings.
+def list_read_patients(inquiry: Inquiry) -> Iterator[Backing]:
+    """The patients of whom each comparison that was asked for has readings, and who of them has all.
 
-    Attributes
-    ----------
-    plan : StudyPlan
-        As the site approved it.
-    site : str
-        The site's name.
-    cases : tuple of PreparedCase
-        Its patients.
-    releases : SiteReleases
-        What was released of them before.
+    All count as without expansion, because outcomes play no part.
+
+    Raises
+    ------
+    PlanError
+        If the plan does not ask how far readers agree.
     """
-
-    plan: StudyPlan
-    site: str
-    cases: tuple[PreparedCase, ...]
-    releases: SiteReleases
-
-    def guard(self, header: RequestHeader) -> Summary:
-        """R0: how many were read twice; nothing of what was read.
-
-        Raises
-        ------
-        PlanError
-            If the plan does not ask how far readers agree.
-        """
-        if header.stage == AGREEMENT:
-            self._insist_on_phase()
-            near_by_cohort = self.releases.find_too_close_readings(list(self._cohorts.values()))
-            close = dict(zip(self._cohorts, near_by_cohort, strict=True))
-            return join_summaries(
-                self._count_patients(
-                    _find_complete(self._collect_ratings(comparison)),
-                    self._volume_demand,
-                    near=close[comparison.required],
-                ).under(str(index))
-                for index, comparison in enumerate(self._comparisons)
-            )
-        near, demand = self.releases.find_too_close_readings(self._feature_cohorts), self._find_demand(header)
-        return join_summaries(
-            self._count_patients(np.ones(len(ratings), dtype=np.bool_), demand, near=close).under(reading)
-            for (reading, ratings), close in zip(self._features.items(), near, strict=True)
+    for index, comparison, ratings in _list_compared(inquiry):
+        yield Backing(
+            what=f"agreement on {comparison.name} was",
+            sites=inquiry.sites,
+            cohort=_name_cohort(comparison.required),
+            complete=_find_complete(ratings)[np.newaxis],
+            labels=np.zeros(len(ratings), dtype=np.bool_),
+            part=str(index),
         )
 
-    def answer(self, header: RequestHeader, parameters: Parameters) -> Summary:
-        """One round of the stage that the guard round came before."""
-        if header.operation == Operation.AGREEMENT:
-            return self._sum_agreement(parameters)
-        features = {
-            reading: _put_features_first(ratings)
-            for reading, ratings in self._read_asked_features(header, parameters).items()
-        }
-        if header.operation == Operation.READING_MEANS:
-            return join_summaries(
-                local_location(ratings).under(reading) for reading, ratings in features.items()
-            )
-        nothing = np.zeros(len(FEATURES))
-        return join_summaries(
-            local_icc(_read_location(parameters, reading).apply(ratings), nothing).under(reading)
-            for reading, ratings in features.items()
+
+def list_read_cohorts(inquiry: Inquiry) -> tuple[NamedCohort, ...]:
+    """Who was read by all whom a comparison requires, each with its definition.
+
+    Whom the first reader alone read comes first; a cohort too near to one before it is withheld.
+    """
+    comparisons = list_comparisons(inquiry.plan.agreement)
+    required = dict.fromkeys([(FIRST,), *(comparison.required for comparison in comparisons)])
+    return tuple((_name_cohort(readers), _select_read(inquiry, readers)) for readers in required)
+
+
+def sum_agreement(inquiry: Inquiry) -> Summary:
+    """Sums for ICCs of volumes and kappas of markers; of nobody where this site was not asked."""
+    asked = {index: ratings for index, _, ratings in _list_compared(inquiry)}
+    return join_summaries(
+        _summarise(comparison, asked.get(index, _collect_ratings(comparison, ()))).under(str(index))
+        for index, comparison in enumerate(list_comparisons(inquiry.plan.agreement))
+    )
+
+
+def list_reread_patients(inquiry: Inquiry) -> Iterator[Backing]:
+    """The training patients of whom all masks of each criterion have features.
+
+    Where readers differ between sites, each site's patients are judged alone.
+    """
+    plan, header = inquiry.plan, inquiry.header
+    groups = groups_of(plan, Operation.READING_SUMS, arm=header.arm)
+    sites = next((group.sites for group in groups if inquiry.site in group.sites), groups[0].sites)
+    for reading in plan.radiomics.readings if _is_asked(inquiry) else ():
+        patients = len(_select_reread(inquiry, reading))
+        yield Backing(
+            what="features of repeated readings were",
+            sites=sites,
+            cohort=_name_features(reading),
+            complete=np.ones((1, patients), dtype=np.bool_),
+            labels=np.zeros(patients, dtype=np.bool_),
+            part=reading,
         )
 
-    def _sum_agreement(self, parameters: Parameters) -> Summary:
-        """Sums for ICCs of volumes and kappas of markers, of what this site was asked for.
 
-        Raises
-        ------
-        SmallNumberError
-            If the guard round would have objected, whatever the coordinator made of it.
-        """
-        self._insist_on_phase()
-        asked = read_flag_array(parameters, "asked", (len(self._comparisons),))
-        answers = []
-        for index, comparison in enumerate(self._comparisons):
-            ratings = self._collect_ratings(comparison)[: None if asked[index] else 0]
-            if self._is_short(_find_complete(ratings), self._volume_demand):
-                raise SmallNumberError(
-                    f"agreement on {comparison.name} was asked for with too few patients at this site"
-                )
-            answers.append(_summarise(comparison, ratings).under(str(index)))
-        wanted = {one.required for one, use in zip(self._comparisons, asked, strict=True) if use}
-        self.releases.remember_readings(
-            [cohort for required, cohort in self._cohorts.items() if required in wanted]
+def list_reread_cohorts(inquiry: Inquiry) -> tuple[NamedCohort, ...]:
+    """Those patients, each with their definition."""
+    readings = inquiry.plan.radiomics.readings
+    return tuple((_name_features(reading), _select_reread(inquiry, reading)) for reading in readings)
+
+
+def sum_reading_means(inquiry: Inquiry) -> Summary:
+    """Means and magnitudes of the features, by criterion."""
+    return join_summaries(
+        local_location(_put_features_first(ratings)).under(reading)
+        for reading, ratings in _read_features(inquiry).items()
+    )
+
+
+def sum_reading_products(inquiry: Inquiry) -> Summary:
+    """The sums of the features' ICCs about public means, by criterion."""
+    nothing = np.zeros(len(FEATURES))
+    return join_summaries(
+        local_icc(
+            _read_location(inquiry.parameters, reading).apply(_put_features_first(ratings)), nothing
+        ).under(reading)
+        for reading, ratings in _read_features(inquiry).items()
+    )
+
+
+def _list_compared(inquiry: Inquiry) -> Iterator[tuple[int, ReadingComparison, Reals]]:
+    """What this site was asked to compare, and all its readings.
+
+    Raises
+    ------
+    PlanError
+        If the plan does not ask how far readers agree.
+    """
+    if "agreement" not in inquiry.plan.phases:
+        raise PlanError("the plan's phases do not ask how far readers agree")
+    compared = list_comparisons(inquiry.plan.agreement)
+    asked = np.ones(len(compared), dtype=np.bool_)
+    if not inquiry.is_guard:
+        asked = read_flag_array(inquiry.parameters, "asked", (len(compared),))
+    for index in np.flatnonzero(asked).tolist():
+        read = _select_read(inquiry, compared[index].required)
+        yield index, compared[index], _collect_ratings(compared[index], read)
+
+
+def _collect_ratings(comparison: ReadingComparison, read: Sequence[PreparedCase]) -> Reals:
+    """All readings of each patient, NaN where there is none, shape (n, readings)."""
+    ratings = [_read_ratings(case, comparison) for case in read]
+    return np.array(ratings, dtype=np.float64).reshape(len(read), max(2, len(comparison.readings)))
+
+
+def _is_asked(inquiry: Inquiry) -> bool:
+    """Whether this site was asked for features of repeated readings; before, all are counted."""
+    shape = (len(inquiry.plan.sites),)
+    return inquiry.is_guard or bool(read_flag_array(inquiry.parameters, "asked", shape)[inquiry.row])
+
+
+def _read_features(inquiry: Inquiry) -> Mapping[ReadingCriterion, Reals]:
+    """By criterion: features of all masks, shape (n, 851, readings); of nobody where nothing was asked."""
+    plan, is_asked = inquiry.plan, _is_asked(inquiry)
+    return {
+        name: stack_features(
+            _select_reread(inquiry, name) if is_asked else (), plan.agreement.readings_behind(name)
         )
-        return join_summaries(answers)
+        for name in plan.radiomics.readings
+    }
 
-    def _insist_on_phase(self) -> None:
-        if AGREEMENT not in self.plan.phases:
-            raise PlanError("the plan's phases do not ask how far readers agree")
 
-    def _read_asked_features(
-        self, header: RequestHeader, parameters: Parameters
-    ) -> Mapping[ReadingCriterion, Reals]:
-        """Features of all compared masks; of no patient where this site was not asked.
+def _name_cohort(readers: Sequence[Reader]) -> str:
+    return f"readings, {' + '.join(readers)}"
 
-        Raises
-        ------
-        SmallNumberError
-            If the guard round objected to them, whatever the coordinator made of it.
-        """
-        sites = self.plan.site_names
-        if not read_flag_array(parameters, "asked", (len(sites),))[sites.index(self.site)]:
-            return {reading: ratings[:0] for reading, ratings in self._features.items()}
-        demand = self._find_demand(header)
-        for ratings in self._features.values():
-            if self._is_short(np.ones(len(ratings), dtype=np.bool_), demand):
-                raise SmallNumberError(
-                    "features of repeated readings were asked for with too few patients here"
-                )
-        self.releases.remember_readings(self._feature_cohorts)
-        return self._features
 
-    def _count_patients(self, complete: Flags, demand: Demand, *, near: bool) -> Summary:
-        """How many patients were read so; all count as without expansion, because outcomes play no part."""
-        nobody = np.zeros(len(complete), dtype=np.bool_)
-        short = np.array([self._is_short(complete, demand)])
-        return local_guard(complete[np.newaxis], nobody, short, np.array([near]))
+def _name_features(reading: ReadingCriterion) -> str:
+    return f"radiomics, {reading}"
 
-    def _is_short(self, complete: Flags, demand: Demand) -> bool:
-        """Whether too few patients were read, where the minimums must hold at this site.
 
-        They must with two sites, because each can compute the other's numbers, and for a result of this site
-        alone.
-        """
-        if not self.plan.two_site_ack and not demand.one_site:
-            return False
-        nobody = np.zeros(len(complete), dtype=np.bool_)
-        return bool(
-            find_short_analyses(complete[np.newaxis], nobody, (demand,), minima_of(self.plan.profile))[0]
-        )
+def _select_read(inquiry: Inquiry, readers: Sequence[Reader]) -> tuple[PreparedCase, ...]:
+    return tuple(case for case in inquiry.cases if all(_was_read(case, name) for name in readers))
 
-    @property
-    def _volume_demand(self) -> Demand:
-        return Demand("agreement", one_site=len(self.plan.sites) == 1)
 
-    def _find_demand(self, header: RequestHeader) -> Demand:
-        sites = self.plan.arm(header.arm).sites if header.arm else self.plan.training_sites
-        return feature_demand(self.plan, len(sites))
-
-    @cached_property
-    def _comparisons(self) -> tuple[ReadingComparison, ...]:
-        return list_comparisons(self.plan.agreement)
-
-    def _collect_ratings(self, comparison: ReadingComparison) -> Reals:
-        """All readings of each patient who was read so, NaN where there is none, shape (n, readings)."""
-        _, read = self._cohorts[comparison.required]
-        ratings = [_read_ratings(case, comparison) for case in read]
-        return np.array(ratings, dtype=np.float64).reshape(len(read), max(2, len(comparison.readings)))
-
-    @cached_property
-    def _cohorts(self) -> dict[tuple[Reader, ...], tuple[str, tuple[PreparedCase, ...]]]:
-        """By the readings that a comparison requires: the cohort's definition, and who was read by all.
-
-        Whom the first reader alone read comes first; a cohort too near to one before it is withheld.
-        """
-        required = dict.fromkeys([(FIRST,), *(comparison.required for comparison in self._comparisons)])
-        return {
-            readings: (
-                f"readings, {' + '.join(readings)}",
-                tuple(case for case in self.cases if all(_was_read(case, name) for name in readings)),
-            )
-            for readings in required
-        }
-
-    @cached_property
-    def _features(self) -> dict[ReadingCriterion, Reals]:
-        """By criterion: features of all masks of the training patients read so, shape (n, 851, readings)."""
-        return {
-            name: stack_features(self._select_training(name), self.plan.agreement.readings_behind(name))
-            for name in self.plan.radiomics.readings
-        }
-
-    @property
-    def _feature_cohorts(self) -> list[tuple[str, tuple[PreparedCase, ...]]]:
-        return [(f"radiomics, {name}", self._select_training(name)) for name in self.plan.radiomics.readings]
-
-    def _select_training(self, name: ReadingCriterion) -> tuple[PreparedCase, ...]:
-        return select_read_again(cases_of(self.cases, "training"), self.plan.agreement.readings_behind(name))
+def _select_reread(inquiry: Inquiry, reading: ReadingCriterion) -> tuple[PreparedCase, ...]:
+    return select_read_again(inquiry.training, inquiry.plan.agreement.readings_behind(reading))
 
 
 def select_read_again(

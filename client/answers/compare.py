@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from client.answers.evaluate import (
+    EVALUATED,
     find_compared_here,
+    find_paired_patients,
     grids_of,
-    refuse_too_few,
     select_complete,
     thresholds_of,
 )
+from client.answers.inquiry import Backing, Inquiry
 from client.answers.scoreboard import Scoreboard
 from client.answers.singling import refuse_singling_newton
 from common.errors import ProtocolError
@@ -23,8 +27,6 @@ from common.messages.protocol import Parameters
 from common.messages.questions import read_flag_array, read_newton, read_placements
 from common.plan.comparisons import PAIR, ComparedScores
 from common.plan.matrix import (
-    PARTS,
-    Part,
     cohorts_of,
     find_comparable,
     scorers_of,
@@ -43,6 +45,28 @@ _CALLED = 0.5
 """Between the 0 and the 1 that stand for a call."""
 
 
+def list_calibrated_patients(inquiry: Inquiry) -> Iterator[Backing]:
+    """The patients of each cohort on which a score is calibrated, and who of them has it."""
+    board, parameters = inquiry.board, inquiry.parameters
+    cohorts = cohorts_of(board.plan)
+    for index in read_calibrated_cohorts(parameters, len(cohorts)):
+        cohort, (scorers, members) = cohorts[index], _read_scorers(board, index, parameters)
+        yield Backing(
+            what=EVALUATED,
+            sites=cohort.sites,
+            cohort=cohort.part,
+            complete=~np.isnan(board.scores[scorers][:, members]),
+            labels=board.labels[members],
+            part=f"calibrated/{index}",
+        )
+
+
+def list_compared_patients(inquiry: Inquiry) -> Iterator[Backing]:
+    """The patients of each comparison, and who of them has all its scores."""
+    for scores, _ in _find_wanted(inquiry.board, inquiry.parameters):
+        yield find_paired_patients(inquiry.board, scores)
+
+
 def calibrate_scores(board: Scoreboard, parameters: Parameters) -> Summary:
     """One round of Newton's method for the intercepts and slopes of many scores on many cohorts.
 
@@ -50,8 +74,6 @@ def calibrate_scores(board: Scoreboard, parameters: Parameters) -> Summary:
     ------
     ProtocolError
         If a score is not to be calibrated on the cohort, or the problem is not of one column.
-    SmallNumberError
-        If a minimum is not reached at this site where its own patients must reach it.
     """
     return join_summaries(
         _calibrate(board, index, parameters).under(f"calibrated/{index}")
@@ -67,11 +89,9 @@ def _calibrate(board: Scoreboard, index: int, parameters: Parameters) -> Summary
     ProtocolError
         If the problem is not of one column.
     """
-    scorers = read_calibrated_scores(parameters, index, len(board.scores))
+    scorers, members = _read_scorers(board, index, parameters)
     matrix = np.full((len(board.cases), len(scorers)), np.nan)
-    for column, scorer in enumerate(scorers):
-        members = _find_calibrated(board, scorer, index)
-        matrix[members, column] = logits(board.scores[scorer, members])
+    matrix[members] = logits(board.scores[scorers][:, members]).T
     problem, query = read_newton(select_calibrated(parameters, index), len(scorers))
     if problem.columns.shape[1] != 1:
         raise ProtocolError(f"a calibration is of one score, not of {problem.columns.shape[1]}")
@@ -79,32 +99,24 @@ def _calibrate(board: Scoreboard, index: int, parameters: Parameters) -> Summary
     return local_newton(matrix, board.labels, problem, query)
 
 
-def _find_calibrated(board: Scoreboard, scorer: int, index: int) -> Counts:
-    """Positions of this site's patients of a cohort on which a score may be calibrated.
+def _read_scorers(board: Scoreboard, index: int, parameters: Parameters) -> tuple[list[int], Counts]:
+    """The scores that are calibrated on a cohort, and positions of this site's patients of it.
 
     Raises
     ------
     ProtocolError
-        If the score is not to be calibrated on the cohort.
-    SmallNumberError
-        If a minimum is not reached at this site where its own patients must reach it.
+        If one is not to be calibrated on it.
     """
     cohort = cohorts_of(board.plan)[index]
-    if scorer not in find_comparable(board.plan, cohort):
-        raise ProtocolError(f"score {scorer} was asked to be calibrated on cohort {index}")
-    members = board.find_cohort(cohort)
-    refuse_too_few(board, cohort.sites, board.scores[[scorer]][:, members], board.labels[members])
-    return members
+    scorers = list(read_calibrated_scores(parameters, index, len(board.scores)))
+    strangers = set(scorers) - set(find_comparable(board.plan, cohort))
+    if strangers:
+        raise ProtocolError(f"score {min(strangers)} was asked to be calibrated on cohort {index}")
+    return scorers, board.find_cohort(cohort)
 
 
 def compare_scores(board: Scoreboard, parameters: Parameters) -> Summary:
-    """DeLong's second round of each comparison; discordant calls and net benefit of the pairs.
-
-    Raises
-    ------
-    SmallNumberError
-        If a minimum is not reached at this site where its own patients must reach it.
-    """
+    """DeLong's second round of each comparison; discordant calls and net benefit of the pairs."""
     grids, thresholds = grids_of(board, parameters), thresholds_of(board, parameters)
     return join_summaries(
         _compare(board, (scores, recounted), (grids, thresholds), parameters).under(scores.name)
@@ -132,7 +144,6 @@ def _compare(
     members = board.find_cohort(scores.cohort)
     rows, outcomes = board.scores[numbers][:, members], board.labels[members]
     known, labels = select_complete(board, scores)
-    refuse_too_few(board, scores.cohort.sites, known[:1], labels)
     of_scores = [grids[number] for number in numbers]
     placements = [
         read_placements(parameters, scores.name_histogram(number, recounted=recounted), grid.bins)
@@ -146,24 +157,3 @@ def _compare(
             cuts = board.plan.evaluation.decision_thresholds
             sums.append(local_decision_difference(known, labels, cuts).under("benefit"))
     return join_summaries(sums)
-
-
-def list_calibrated_parts(board: Scoreboard, parameters: Parameters) -> tuple[Part, ...]:
-    """The parts of this site's patients that a calibration is about."""
-    cohorts = cohorts_of(board.plan)
-    asked = {
-        cohorts[index].part
-        for index in read_calibrated_cohorts(parameters, len(cohorts))
-        if board.site in cohorts[index].sites
-    }
-    return tuple(part for part in PARTS if part in asked)
-
-
-def list_compared_parts(board: Scoreboard, parameters: Parameters) -> tuple[Part, ...]:
-    """The parts of this site's patients that a comparison is about."""
-    asked = {
-        scores.cohort.part
-        for scores, _ in _find_wanted(board, parameters)
-        if board.site in scores.cohort.sites
-    }
-    return tuple(part for part in PARTS if part in asked)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from client.answers.own_minima import find_short_here, find_widest_group
+from client.answers.inquiry import Backing, Inquiry
+from client.answers.own_minima import find_widest_group
 from client.answers.patient_arrays import codes_of
 from client.answers.scoreboard import Scoreboard
-from common.cohort.schema import BY_NAME
-from common.errors import ProtocolError, SmallNumberError
+from common.errors import ProtocolError
+from common.messages.catalogue import Operation
 from common.messages.groups import groups_of
-from common.messages.headers import Operation
 from common.messages.protocol import Parameters
 from common.messages.questions import read_flag_array, read_grids, read_integer_array, read_real_array
 from common.plan.comparisons import ComparedScores, find_compared_scores
@@ -27,7 +27,6 @@ from common.stats.calibration import local_calibration
 from common.stats.confusion import local_confusion
 from common.stats.contract import Summary, join_summaries
 from common.stats.decision import local_decision
-from common.stats.guard import Demand, local_guard
 from common.stats.roc import local_roc
 from common.stats.score_grid import ScoreGrid, count_by_bin
 from common.stats.subgroups import local_subgroups
@@ -35,34 +34,49 @@ from common.types import Counts, Flags, Reals
 
 JUDGED_PARTS: tuple[Part, ...] = ("test", "whole")
 """Parts on which calibration, net benefit and subgroups are judged."""
+EVALUATED = "an evaluation was"
+"""What is asked for, in words."""
 
 
-def guard_scores(board: Scoreboard, too_close: Flags, parameters: Parameters) -> Summary:
-    """Guard round: patients behind each score on each part, and behind each comparison.
-
-    Parameters
-    ----------
-    board : Scoreboard
-        The scores of the site's patients.
-    too_close : bool array, shape (parts,)
-        Whether a part differs too little from a cohort already released.
-    """
-    parts = [
-        _guard(board, board.find_members(part), board.scores, (find_sites_of(board, part), bool(near))).under(
-            part
+def list_scored_patients(inquiry: Inquiry) -> Iterator[Backing]:
+    """The patients of each part, and who of them has each score that was asked for."""
+    board = inquiry.board
+    everything = np.ones((len(PARTS), len(board.scores)), dtype=np.bool_)
+    asked = everything if inquiry.is_guard else read_asked(board, inquiry.parameters)
+    for part, of_part in zip(PARTS, asked, strict=True):
+        members = board.find_members(part)
+        yield Backing(
+            what=EVALUATED,
+            sites=find_sites_of(board, part),
+            cohort=part,
+            complete=~np.isnan(board.scores[of_part][:, members]),
+            labels=board.labels[members],
+            part=part,
+            rows=tuple(str(scorer) for scorer in np.flatnonzero(of_part).tolist()),
         )
-        for part, near in zip(PARTS, too_close, strict=True)
-    ]
-    paired = [
-        _guard(
-            board,
-            board.find_cohort(compared.cohort),
-            board.scores[list(compared.scorers)].sum(axis=0, keepdims=True),
-            (compared.cohort.sites, bool(too_close[PARTS.index(compared.cohort.part)])),
-        ).under(compared.name)
-        for compared in find_compared_here(board, parameters)
-    ]
-    return join_summaries([*parts, *paired])
+
+
+def list_evaluated_patients(inquiry: Inquiry) -> Iterator[Backing]:
+    """The same, and those who have all scores of which the histograms over these patients are asked."""
+    yield from list_scored_patients(inquiry)
+    compared = find_compared_here(inquiry.board, inquiry.parameters)
+    wanted = [True] * len(compared) if inquiry.is_guard else _read_recounted(inquiry.parameters, compared)
+    for scores, is_wanted in zip(compared, wanted, strict=True):
+        if is_wanted:
+            yield find_paired_patients(inquiry.board, scores)
+
+
+def find_paired_patients(board: Scoreboard, compared: ComparedScores) -> Backing:
+    """The patients of this site's cohort, and who of them has all scores that are compared."""
+    members = board.find_cohort(compared.cohort)
+    return Backing(
+        what=EVALUATED,
+        sites=compared.cohort.sites,
+        cohort=compared.cohort.part,
+        complete=~np.isnan(board.scores[list(compared.scorers)][:, members]).any(axis=0, keepdims=True),
+        labels=board.labels[members],
+        part=compared.name,
+    )
 
 
 def count_scores(board: Scoreboard, parameters: Parameters) -> Summary:
@@ -78,8 +92,6 @@ def count_scores(board: Scoreboard, parameters: Parameters) -> Summary:
     ------
     ProtocolError
         If the question names a scorer that there is not, or its grids are none or too fine.
-    SmallNumberError
-        If a minimum is not reached at this site where its own patients must reach it.
     """
     asked = read_asked(board, parameters)
     numbers = read_integer_array(parameters, "scorers", 1)
@@ -91,8 +103,6 @@ def count_scores(board: Scoreboard, parameters: Parameters) -> Summary:
     counts = {}
     for part, of_part in zip(PARTS, asked, strict=True):
         members = board.find_members(part)
-        sites = find_sites_of(board, part)
-        refuse_too_few(board, sites, board.scores[of_part][:, members], board.labels[members])
         for scorer, grid in zip(numbers.tolist(), grids, strict=True):
             patients = members if of_part[scorer] else members[:0]
             counts[f"{part}/{scorer}/histogram"] = count_by_bin(
@@ -105,50 +115,24 @@ def evaluate_scores(board: Scoreboard, parameters: Parameters) -> Summary:
     """Discrimination, confusion, calibration and net benefit of every score on every part that was asked.
 
     What was not asked has zeros, so that all sites can be added.
-
-    Raises
-    ------
-    SmallNumberError
-        If a minimum is not reached at this site where its own patients must reach it.
     """
     asked = read_asked(board, parameters)
     thresholds, grids = thresholds_of(board, parameters), grids_of(board, parameters)
     cells = []
     for part, of_part in zip(PARTS, asked, strict=True):
         members = board.find_members(part)
-        sites = find_sites_of(board, part)
-        refuse_too_few(board, sites, board.scores[of_part][:, members], board.labels[members])
         for scorer, wanted in enumerate(of_part.tolist()):
             patients = members if wanted else members[:0]
             cell = _sum_score(board, patients, scorer, (part, float(thresholds[scorer]), grids[scorer]))
             cells.append(cell.under(f"{part}/{scorer}"))
     compared = find_compared_here(board, parameters)
-    recounted = read_flag_array(parameters, "recounted", (len(compared),)).tolist()
+    recounted = _read_recounted(parameters, compared)
     together = [
         _sum_complete(board, scores, grids).under(scores.name)
         for scores, wanted in zip(compared, recounted, strict=True)
         if wanted
     ]
     return join_summaries([*cells, *together])
-
-
-def list_evaluated_parts(board: Scoreboard, parameters: Parameters) -> tuple[Part, ...]:
-    """The parts of this site's patients that an evaluation is about, alone or in pairs of scores."""
-    asked = set(list_asked_parts(board, parameters))
-    compared = find_compared_here(board, parameters)
-    recounted = read_flag_array(parameters, "recounted", (len(compared),)).tolist()
-    asked |= {
-        scores.cohort.part
-        for scores, wanted in zip(compared, recounted, strict=True)
-        if wanted and board.site in scores.cohort.sites
-    }
-    return tuple(part for part in PARTS if part in asked)
-
-
-def list_asked_parts(board: Scoreboard, parameters: Parameters) -> tuple[Part, ...]:
-    """The parts of this site's patients of which a score was asked for."""
-    asked = read_asked(board, parameters)
-    return tuple(part for part, of_part in zip(PARTS, asked, strict=True) if of_part.any())
 
 
 def read_asked(board: Scoreboard, parameters: Parameters) -> Flags:
@@ -172,6 +156,11 @@ def find_compared_here(board: Scoreboard, parameters: Parameters) -> tuple[Compa
     if reference.shape != (1,) or not 0 <= int(reference[0]) < len(models):
         raise ProtocolError(f"the reference {reference.tolist()} is none of {len(models)} models")
     return find_compared_scores(board.plan, scored.tolist(), models[int(reference[0])].name)
+
+
+def _read_recounted(parameters: Parameters, compared: Sequence[ComparedScores]) -> list[bool]:
+    """Of which comparisons the histograms are of their own patients."""
+    return [bool(flag) for flag in read_flag_array(parameters, "recounted", (len(compared),))]
 
 
 def grids_of(board: Scoreboard, parameters: Parameters) -> tuple[ScoreGrid, ...]:
@@ -206,47 +195,9 @@ def find_sites_of(board: Scoreboard, part: Part) -> tuple[str, ...]:
     return find_widest_group(groups_of(board.plan, Operation.EVALUATE), board.site, part)
 
 
-def refuse_too_few(board: Scoreboard, sites: Sequence[str], scores: Reals, labels: Flags) -> None:
-    """Refuse what the guard round would have objected to, whatever the coordinator made of it.
-
-    Parameters
-    ----------
-    board : Scoreboard
-        The scores of the site's patients.
-    sites : sequence of str
-        Over whom the numbers are added.
-    scores : float array, shape (scorers, n)
-        Of the patients who are asked for; NaN where one has none.
-    labels : bool array, shape (n,)
-        Their outcomes.
-
-    Raises
-    ------
-    SmallNumberError
-        If a minimum is not reached at this site where its own patients must reach it.
-    """
-    short = _find_short(board, sites, ~np.isnan(scores), labels)
-    if short is not None and short.any():
-        raise SmallNumberError("an evaluation was asked for with too few patients at this site")
-
-
-def _guard(board: Scoreboard, members: Counts, scores: Reals, added: tuple[Sequence[str], bool]) -> Summary:
-    (sites, close), labels = added, board.labels[members]
-    present = ~np.isnan(scores[:, members])
-    short = _find_short(board, sites, present, labels)
-    return local_guard(present, labels, short, np.full(len(present), close))
-
-
-def _find_short(board: Scoreboard, sites: Sequence[str], present: Flags, labels: Flags) -> Flags | None:
-    """Which scores have too few patients here; None where only the sum over sites must reach the minimums."""
-    demands = (Demand("discrimination"),) * len(present)
-    return find_short_here(board.plan, sites, (present, labels), demands)
-
-
 def _sum_complete(board: Scoreboard, compared: ComparedScores, grids: tuple[ScoreGrid, ...]) -> Summary:
     """Each score's histogram over the patients who have all that are compared."""
     scores, labels = select_complete(board, compared)
-    refuse_too_few(board, compared.cohort.sites, scores[:1], labels)
     return join_summaries(
         local_roc(row, labels, grids[scorer]).under(f"{scorer}")
         for scorer, row in zip(compared.scorers, scores, strict=True)
@@ -277,7 +228,7 @@ def _sum_score(
 
 def _sum_subgroups(board: Scoreboard, members: Counts, scored: tuple[int, ScoreGrid], name: str) -> Summary:
     scorer, grid = scored
-    variable = BY_NAME[name]
+    variable = board.plan.variable(name)
     parts = codes_of([board.cases[index] for index in members], variable)
     scores, labels = board.scores[scorer, members], board.labels[members]
     return local_subgroups(scores, labels, parts, len(levels_of(variable)), grid)

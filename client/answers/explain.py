@@ -75,15 +75,17 @@ class _Slice:
     plane: float
 
 
-def explain_site(folder: Path, plan: StudyPlan, model_file: Path, state: Path, progress: Progress) -> Path:
+def explain_site(
+    folder: Path, study: tuple[StudyPlan, int], model_file: Path, state: Path, progress: Progress
+) -> Path:
     """The folder with the attention maps of a model over this site's patients.
 
     Parameters
     ----------
     folder : Path
         The site's.
-    plan : StudyPlan
-        Of the study that trained the model.
+    study : (StudyPlan, int)
+        Of the study that trained the model; the seed with which the site draws among its patients in it.
     model_file : Path
         A model of that study, as the coordinator or this site keeps it.
     state : Path
@@ -96,16 +98,17 @@ def explain_site(folder: Path, plan: StudyPlan, model_file: Path, state: Path, p
     ModelError
         If the file is damaged, or of another study.
     """
-    checkpoint = load(model_file)
+    (plan, own_seed), checkpoint = study, load(model_file)
     names = [checkpoint.metadata.get(key) for key in ("plan", "model")]
     if names[0] != plan.digest() or names[1] is None:
         raise ModelError(
             f"{model_file}: is no model of plan {plan.digest()[:12]} but of {str(names[0])[:12]} "
             "-> give the plan that trained it"
         )
-    prepared = prepare_site(folder, plan, state / "cache", progress)
+    prepared = prepare_site(folder, plan, state / "cache", progress, own_seed)
     device = pick_device(prepared.settings.device)
-    trainer = Trainer(plan, plan.network(names[1]), prepared.settings.name, device)
+    place = prepared.settings.name
+    trainer = Trainer(plan, plan.network(names[1]), place, device, own_seed=own_seed)
     trainer.load(checkpoint.weights)
     drawn = state / "attention" / names[1] / checkpoint.metadata.get("arm", "local")
     draw_attention(trainer, SiteSamples(prepared, device), drawn)
@@ -134,7 +137,7 @@ def draw_attention(trainer: Trainer, samples: SiteSamples, folder: Path) -> tupl
 
 def _choose(trainer: Trainer, samples: SiteSamples) -> list[PreparedCase]:
     """Test patients drawn by lot, not by score, so that the pictures are no selection of successes."""
-    random = generator(trainer.plan.seed, trainer.place, "explanation")
+    random = generator(trainer.seed, trainer.place, "explanation")
     wanted = trainer.plan.explanation.per_site
     chosen: list[PreparedCase] = []
     for positive, number in ((True, (wanted + 1) // 2), (False, wanted // 2)):

@@ -16,7 +16,7 @@ def summarise_flow(prepared: PreparedSite) -> Summary:
     Returns
     -------
     Summary
-        Under "flow" the flow chart: the six criteria, then unknown eligibility, then refused rows and scans;
+        Under "flow" the flow chart: the plan's criteria, then unknown eligibility, then refused rows and scans;
         under "parts" the counts "patients", shape (3, 2): part by outcome, negatives first.
     """
     flow, cases = prepared.flow, prepared.cases

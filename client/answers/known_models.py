@@ -8,8 +8,9 @@ from functools import cached_property
 
 from client.membership.party import HidingParty
 from common.errors import NotThePlanError
+from common.messages.catalogue import Operation
 from common.messages.endorsement import Endorsement, ModelStatement, digest_content
-from common.messages.headers import Operation, ReplyHeader, RequestHeader
+from common.messages.headers import ReplyHeader, RequestHeader
 from common.messages.protocol import Reply, Request
 from common.plan.study import Arm, StudyPlan
 from common.program.scorings import BY_TRAINERS

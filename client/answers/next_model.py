@@ -82,6 +82,9 @@ class ModelDeriver:
         else:
             patients, told = opened.weight, opened.earlier_weight
         known = self.weight_of(arm)
+        if self.plan.privacy.weights == "equal" and known is None and told is None:
+            # Rounds of a training that began when nobody asked go on with the weight of the first
+            raise SecAggError("the number of sites that train was not proved", code="E_NOT_THE_PLAN")
         is_possible = 0 < patients <= len(arm.sites) * largest_weight(self.plan)
         if not is_possible or told not in {None, patients} or known not in {None, patients}:
             raise SecAggError(

@@ -13,8 +13,9 @@ from common.cohort.outcome import Volumes
 from common.cohort.patient import Patient
 from common.cohort.schema import BY_NAME, Variable
 from common.models.brain_score import BrainA, BrainInputs, brain_score
-from common.plan.design import MISSING_LEVEL, Column, Design, design_of
+from common.plan.design import Column, Design, design_of
 from common.plan.models import BRAIN, SCORE_OF
+from common.plan.own_variables import MISSING_LEVEL
 from common.plan.study import StudyPlan
 from common.plan.variables import levels_of
 from common.radiomics.features import FEATURES
@@ -105,7 +106,12 @@ def make_design_matrix(
             matrix[:, index] = (
                 _score_brain(cases, design.brain_a)
                 if column.variable == BRAIN
-                else _make_column(cases, column, missing_is_level=column.variable in levelled)
+                else _make_column(
+                    cases,
+                    column,
+                    design.own.get(column.variable) or BY_NAME[column.variable],
+                    missing_is_level=column.variable in levelled,
+                )
             )
     return matrix
 
@@ -148,8 +154,24 @@ def make_feature_matrix(cases: Sequence[HasCovariates]) -> Reals:
 _PLACES = {name: place for place, name in enumerate(FEATURES)}
 
 
-def _make_column(cases: Sequence[HasCovariates], column: Column, *, missing_is_level: bool) -> Reals:
-    variable = BY_NAME[column.variable]
+def make_selectable_matrix(cases: Sequence[HasCovariates], names: Sequence[str]) -> Reals:
+    """What a LASSO selects among, NaN where a case has none, shape (n, names).
+
+    Parameters
+    ----------
+    cases : sequence of HasCovariates
+        The patients, one a row.
+    names : sequence of str
+        `common.plan.design.list_selectable` the plan: extracted features, or numbers of the table.
+    """
+    if tuple(names) == FEATURES:
+        return make_feature_matrix(cases)
+    return np.stack([numbers_of(cases, name) for name in names], axis=1)
+
+
+def _make_column(
+    cases: Sequence[HasCovariates], column: Column, variable: Variable, *, missing_is_level: bool
+) -> Reals:
     if variable.kind == "continuous":
         return numbers_of(cases, column.variable)
     codes = codes_of(cases, variable)

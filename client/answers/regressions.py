@@ -63,6 +63,8 @@ class SiteRegressions:
         Of the networks' scores, where a model takes one.
     arm : str
         Whose networks' scores these are.
+    own_seed : int or None
+        With which the site deals its patients into folds; None for the plan's seed.
     """
 
     plan: StudyPlan
@@ -71,6 +73,7 @@ class SiteRegressions:
     folder: Path
     store: ScoreStore
     arm: str
+    own_seed: int | None = None
 
     def fit_alone(self, model: LogisticModel) -> Fitted:
         """The model on this site's training patients alone, kept here.
@@ -199,7 +202,7 @@ class SiteRegressions:
     @cached_property
     def _selection(self) -> LassoSelection:
         """How radiomics features were selected here; the same for all models."""
-        return select_alone(self.plan, self.site, cases_of(self.cases, "training"))
+        return select_alone(self.plan, self.site, cases_of(self.cases, "training"), self.own_seed)
 
     def _fit_model(self, model: LogisticModel) -> Fitted:
         predictors = self.find_predictors(model)

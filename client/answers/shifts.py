@@ -10,7 +10,7 @@ from client.answers.patient_arrays import labels_of, make_arm_matrix
 from client.answers.score_store import ScoreStore
 from client.cohort.cases import PreparedCase
 from client.cohort.parts import cases_of
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.messages.protocol import Parameters
 from common.messages.questions import read_coefficients, read_newton
 from common.plan.study import StudyPlan

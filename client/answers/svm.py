@@ -179,7 +179,8 @@ class SiteSvms:
         return matrix[complete], labels[complete]
 
     def _derive_seed(self, model: SvmModel) -> int:
-        return derive_seed(self._plan.seed, self.table.site, "svm-folds", model.name)
+        own = self.table.own_seed
+        return derive_seed(self._plan.seed if own is None else own, self.table.site, "svm-folds", model.name)
 
     @property
     def _plan(self) -> StudyPlan:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from client.answers.inquiry import Backing, Inquiry
+from client.answers.model_sums import read_models
 from client.answers.patient_arrays import labels_of
+from client.answers.product_limits import refuse_wide_products
 from client.answers.selection import deal_complete, find_fold_members
 from client.answers.singling import refuse_singling_out
 from client.cohort.cases import PreparedCase
@@ -41,6 +44,8 @@ class SvmSums:
         Whether the plan's endpoint was reached.
     complete : bool array, shape (n,)
         Who has all covariates.
+    seed : int
+        With which the site deals its patients.
     site : str
         The site's name, which decides with which fold it begins.
     training : sequence of PreparedCase
@@ -52,6 +57,7 @@ class SvmSums:
     matrix: Reals
     labels: Flags
     complete: Flags
+    seed: int
     site: str
     training: Sequence[PreparedCase]
 
@@ -59,12 +65,14 @@ class SvmSums:
     def of(
         cls,
         plan: StudyPlan,
-        site: str,
+        dealer: tuple[int, str],
         training: Sequence[PreparedCase],
         header: RequestHeader,
         matrix: Reals,
     ) -> SvmSums:
         """The training patients, for the machine that a request is about.
+
+        The dealer is the seed with which the site deals its patients, and its name.
 
         Raises
         ------
@@ -84,16 +92,16 @@ class SvmSums:
         if not columns:
             raise ProtocolError(f"{model.name}: a machine was asked for without covariates")
         complete = np.asarray(~np.isnan(matrix[:, columns]).any(axis=1))
-        return cls(plan, model, matrix, labels_of(training), complete, site, training)
+        return cls(plan, model, matrix, labels_of(training), complete, *dealer, training)
 
     def find_members(self) -> Flags:
         """Who is in each fold of each possible number of folds, shape (folds of all numbers, n)."""
         numbers = list_numbers(self.model.folds, FEWEST_SVM_FOLDS)
-        return find_fold_members(self.plan, self.site, self.training, self.complete, numbers)
+        return find_fold_members(self.seed, self.site, self.training, self.complete, numbers)
 
     def _deal(self, query: SvmQuery) -> Counts:
         """The fold of each patient whom the machine trains on."""
-        return deal_complete(self.plan, self.site, self.training, self.complete, query.folds)[self.complete]
+        return deal_complete(self.seed, self.site, self.training, self.complete, query.folds)[self.complete]
 
     def count_folds(self, parameters: Parameters) -> tuple[Counts, int]:
         """Patients of each fold of a question, shape (folds,), and how many features it is about."""
@@ -137,6 +145,41 @@ class SvmSums:
         z = query.scales.standardise(self.matrix[self.complete])
         features = query.coefficients.shape[1] - 1
         return map_of(self.plan, self.model, features, z.shape[1]).features(z, gamma)
+
+
+def open_machine(inquiry: Inquiry) -> SvmSums:
+    """The training patients, for the machine that a question is about."""
+    dealer = (inquiry.seed, inquiry.site)
+    return SvmSums.of(inquiry.plan, dealer, inquiry.training, inquiry.header, inquiry.make_matrix())
+
+
+def list_machine_patients(inquiry: Inquiry) -> Iterator[Backing]:
+    """The training patients, and who of them has all covariates of the machine."""
+    sums = open_machine(inquiry)
+    (model,) = read_models(inquiry)
+    yield Backing(
+        what="a machine was",
+        sites=inquiry.sites,
+        cohort="training",
+        complete=sums.complete[np.newaxis],
+        labels=sums.labels,
+        columns=(len(model.columns),),
+        folds=sums.find_members() if inquiry.is_guard else None,
+    )
+
+
+def refuse_wide_machine(inquiry: Inquiry) -> None:
+    """Refuse products of more random features than a fold can carry.
+
+    Raises
+    ------
+    SmallNumberError
+        If there are too many.
+    """
+    sums = open_machine(inquiry)
+    folds, features = sums.count_folds(inquiry.parameters)
+    accepted = sums.model.wide_gram_accepted
+    refuse_wide_products(inquiry.plan, inquiry.sites, folds, features, accepted=accepted)
 
 
 def _group_by_gamma(query: SvmQuery) -> list[tuple[float, Counts]]:

@@ -43,6 +43,8 @@ class Trainer:
         Where to compute.
     secret : str
         Known to the site alone, where sums are hidden: whoever knew its seeds could recognise its update.
+    own_seed : int or None
+        With which the site draws among its patients; None for the plan's seed.
     """
 
     plan: StudyPlan
@@ -50,6 +52,12 @@ class Trainer:
     place: str
     device: torch.device
     secret: str = ""
+    own_seed: int | None = None
+
+    @property
+    def seed(self) -> int:
+        """With which this place draws."""
+        return self.plan.seed if self.own_seed is None else self.own_seed
 
     @cached_property
     def network(self) -> nn.Module:
@@ -105,7 +113,7 @@ class Trainer:
         federation, secret = self.plan.federation, [self.secret] if self.secret else []
         schedule = Schedule(
             epochs=federation.local_epochs,
-            seed=derive_seed(self.plan.seed, self.place, "training", self.model.name, number, *secret),
+            seed=derive_seed(self.seed, self.place, "training", self.model.name, number, *secret),
             proximal_mu=federation.proximal_mu,
             device=self.device,
             threads=self.plan.threads,
@@ -183,7 +191,7 @@ class Trainer:
 
         schedule = Schedule(
             epochs=federation.rounds * federation.local_epochs,
-            seed=derive_seed(self.plan.seed, self.place, "training-alone", self.model.name),
+            seed=derive_seed(self.seed, self.place, "training-alone", self.model.name),
             device=self.device,
             threads=self.plan.threads,
         )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 from rich.progress import Progress
@@ -16,7 +17,6 @@ from client.answers.regressions import SiteRegressions
 from client.answers.samples import TRAINING, VALIDATION, SiteSamples
 from client.answers.score_store import ScoreStore
 from client.answers.svm import SiteSvms
-from client.answers.trainer import Trainer
 from client.membership.environment import read_versions
 from client.membership.site import SiteSettings, check_release
 from common.cards.card import describe_network, make_local_card, training_centre_of
@@ -34,7 +34,6 @@ from common.messages.headers import ReplyHeader, RequestHeader
 from common.messages.protocol import Reply, Request
 from common.messages.questions import read_coefficients
 from common.models.weights import flatten
-from common.models.zoo import build
 from common.plan.design import design_of
 from common.plan.matrix import SPLITS
 from common.plan.models import AnyTableModel, AnyTrainedModel, SvmModel
@@ -44,6 +43,9 @@ from common.training.dataset import Samples
 from common.training.device import name_memory_shortage, pick_device
 from common.training.loop import score
 from common.types import FlatWeights, Reals
+
+if TYPE_CHECKING:
+    from client.answers.trainer import Trainer
 
 _log = logging.getLogger(__name__)
 
@@ -67,6 +69,8 @@ class SiteTrainings:
     secret : str
         Known to the site alone; goes into the seeds of federated training, which everybody could otherwise
         derive from the plan.
+    own_seed : int or None
+        With which the site draws among its patients; None for the plan's seed.
     """
 
     plan: StudyPlan
@@ -75,6 +79,7 @@ class SiteTrainings:
     state: Path
     progress: Progress
     secret: str = ""
+    own_seed: int | None = None
     _kept: Trainer | None = field(default=None, repr=False)
     _tables: dict[str, SiteRegressions] = field(default_factory=dict, repr=False)
 
@@ -131,6 +136,9 @@ class SiteTrainings:
         """The weights with which a network starts by the plan; None if they come from ImageNet."""
         if model.initialisation == "imagenet":
             return None
+        # MONAI, whose import takes longer than the engine's own: a plan of tables alone does without
+        from common.models.zoo import build
+
         spec = model.network(self.plan.preprocessing)
         return flatten(build(spec, start_seed(self.plan, model, arm)))
 
@@ -235,9 +243,12 @@ class SiteTrainings:
 
     def open_trainer(self, model: CnnModel) -> Trainer:
         """The network at this site, kept until another is asked for."""
+        from client.answers.trainer import Trainer
+
         if self._kept is None or self._kept.model != model:
             device = pick_device(self.settings.device)
-            self._kept = Trainer(self.plan, model, self.settings.name, device, self.secret)
+            name = self.settings.name
+            self._kept = Trainer(self.plan, model, name, device, self.secret, self.own_seed)
         return self._kept
 
     @property
@@ -253,7 +264,9 @@ class SiteTrainings:
         if arm not in self._tables:
             cases, folder = self.patients.prepared.cases, self.state / "models"
             name = self.settings.name
-            self._tables[arm] = SiteRegressions(self.plan, name, cases, folder, self._scores, arm)
+            self._tables[arm] = SiteRegressions(
+                self.plan, name, cases, folder, self._scores, arm, self.own_seed
+            )
         return self._tables[arm]
 
     def _make_release(self, model: AnyTableModel, arm: str) -> ReplyHeader:
@@ -299,7 +312,9 @@ class SiteTrainings:
             If the weights are not the plan's first.
         """
         initial = self.make_initial_weights(model, self.plan.arm(f"local-{self.settings.name}"))
-        if initial is not None and not np.array_equal(initial, weights):
+        digest = hashlib.sha256(np.ascontiguousarray(weights, dtype="<f4").data).hexdigest()
+        is_other = initial is not None and not np.array_equal(initial, weights)
+        if is_other or model.first_weights not in {None, digest}:
             raise NotThePlanError(f"{model.name}: the weights are not those with which the plan starts")
         if len({case.positive for case in self.patients.cases_of_part(TRAINING)}) == 1:
             raise SmallNumberError(f"{model.name}: the training patients of this site have one outcome only")

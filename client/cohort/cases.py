@@ -44,8 +44,8 @@ class MeasuredPatient:
         The row of the table.
     entry : CachedScan or None
         The baseline scan in the cache; None if nothing asked for it.
-    baseline, followup : Volumes
-        In ml; of the table where it gives both, else of the masks.
+    baseline, followup : Volumes or None
+        In ml; of the table where it gives both, else of the masks; None where neither is known nor needed.
     followup_entry : CachedScan or None
         The follow-up scan; None if nothing asked for it.
     remarks : tuple of Finding
@@ -54,8 +54,8 @@ class MeasuredPatient:
 
     patient: Patient
     entry: CachedScan | None
-    baseline: Volumes
-    followup: Volumes
+    baseline: Volumes | None
+    followup: Volumes | None
     followup_entry: CachedScan | None = None
     remarks: tuple[Finding, ...] = ()
 
@@ -157,16 +157,16 @@ class PreparedCase:
     ----------
     patient : Patient
         The row of the table.
-    expansion : Expansion
-        The outcome under both definitions, with the reasons.
+    expansion : Expansion or None
+        Growth under both definitions, with the reasons; None where a volume is not known.
     positive : bool
         Whether the plan's endpoint was reached.
     part : {"train", "validation", "test"}
         The part of the cohort that the patient is in.
     inputs : mapping of InputShape to Path
         .npy files, each of shape (channels, [z,] y, x), float32; one for each grid of the plan's networks.
-    baseline, followup : Volumes
-        On which the outcome rests, in ml.
+    baseline, followup : Volumes or None
+        In ml; None where they are neither known nor needed, because the outcome is a column.
     entry : CachedScan or None
         The baseline scan in the cache; None if no network and no volume asked for it.
     followup_entry : CachedScan or None
@@ -178,12 +178,12 @@ class PreparedCase:
     """
 
     patient: Patient
-    expansion: Expansion
+    expansion: Expansion | None
     positive: bool
     part: SplitPart
     inputs: Mapping[InputShape, Path] = field(hash=False)
-    baseline: Volumes
-    followup: Volumes
+    baseline: Volumes | None
+    followup: Volumes | None
     entry: CachedScan | None
     followup_entry: CachedScan | None = None
     features: Reals | None = field(default=None, hash=False, compare=False)
@@ -222,6 +222,8 @@ class PreparedSite:
         Every row of the table that can be used.
     refused : tuple of RefusedCase
         Patients who were refused, with what could be read of their scans.
+    event : str
+        What the study predicts.
     """
 
     settings: SiteSettings
@@ -232,6 +234,7 @@ class PreparedSite:
     lost: tuple[LostReading, ...] = ()
     rows: tuple[Patient, ...] = ()
     refused: tuple[RefusedCase, ...] = ()
+    event: str = "Expansion"
 
     def report(self, study: str | None = None) -> SiteReport:
         """The report on the site, for people and programs."""

@@ -32,12 +32,13 @@ class ColumnLine:
 
 
 def describe_columns(patients: Sequence[Patient]) -> tuple[ColumnLine, ...]:
-    """Every column but identifiers and paths, in the schema's order, then the plan's scores.
+    """Every column but identifiers and paths, in the schema's order, then the plan's own, then its scores.
 
     Columns of repeated readings are left out where nobody was read again.
     """
     lines = []
-    for variable in (*VARIABLES, *_find_further_readings(patients)):
+    own = patients[0].own.values() if patients else ()
+    for variable in (*VARIABLES, *_find_further_readings(patients), *own):
         cells = [patient.value(variable.name) for patient in patients]
         given = [cell for cell in cells if cell is not None]
         if variable.group == "repeated readings" and not given:

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 from client.cohort.completeness import ColumnLine, describe_columns
 from common.cohort.eligibility import Exclusion, Flow
 from common.cohort.patient import Patient
+from common.cohort.row_names import name_rows
 from common.cohort.schema import BY_NAME
 from common.errors import Finding, Level, StorageError
 from common.imaging.scan import IDENTITY_REMARK
@@ -27,6 +28,10 @@ from common.runtime.storage import write_atomically
 _ALIKE = 3
 """More remarks than this that differ in numbers alone are shown as one."""
 _ROWS_SHOWN = 8
+_VALUES_SHOWN = 5
+"""Values of a column, refused for one reason, that are named each on a line of its own."""
+_COLUMN = re.compile(r"column '[^']*' \(.*\)$")
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 _COLUMNS_SHOWN = 8
 _EXCLUDED_SHOWN = 3
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
@@ -91,8 +96,8 @@ class ExcludedRow(Section):
     """Row of the table, as a spreadsheet shows it."""
     patient: str
     """The identifier in the table."""
-    value: float
-    """The cell that excludes the patient, in the schema's unit; 1 of a yes or no."""
+    value: float | str
+    """The cell that excludes the patient, in the column's unit; 1 of a yes or no; a level."""
 
 
 class ExclusionLine(Section):
@@ -116,7 +121,11 @@ class ExclusionLine(Section):
 
 
 def _describe_row(column: str, excluded: ExcludedRow) -> str:
-    value = "" if BY_NAME[column].kind == "binary" else f": {excluded.value:g}"
+    if isinstance(excluded.value, str):
+        return f"row {excluded.row}: {excluded.value}"
+    # Criteria of a binary column say themselves which of its values excludes
+    known = BY_NAME.get(column)
+    value = "" if known is not None and known.kind == "binary" else f": {excluded.value:g}"
     return f"row {excluded.row}{value}"
 
 
@@ -263,14 +272,36 @@ def list_lines(report: SiteReport) -> Iterator[str]:
 
 
 def group_alike(findings: Sequence[ReportedFinding]) -> list[tuple[ReportedFinding, ...]]:
-    """Findings that differ in numbers, row and patient alone, together if they are many; else each alone."""
+    """Findings that differ in numbers, row and patient alone, together if they are many; else each alone.
+
+    Cells of one column with one value are always together, and so are all values of a column that are refused
+    for one reason if there are many.
+    """
     groups: dict[tuple[str, ...], list[ReportedFinding]] = {}
     for finding in findings:
         groups.setdefault(_key(finding), []).append(finding)
+    kinds = Counter(map(_make_kind, groups))
+    merged: dict[tuple[str, ...], list[ReportedFinding]] = {}
+    for key, group in groups.items():
+        kind = _make_kind(key)
+        merged.setdefault(kind if kinds[kind] > _VALUES_SHOWN else key, []).extend(group)
     found = list[tuple[ReportedFinding, ...]]()
-    for group in groups.values():
-        found += [tuple(group)] if len(group) > _ALIKE else [(finding,) for finding in group]
+    for group in merged.values():
+        together = len(group) > _ALIKE or _find_column(group[0])
+        found += [tuple(group)] if together else [(finding,) for finding in group]
     return found
+
+
+def _make_kind(key: tuple[str, ...]) -> tuple[str, ...]:
+    """The key without the value, of cells of a column; else the key itself."""
+    level, column, text = key
+    return (level, column, _QUOTED.sub("…", text)) if column.startswith("column ") else key
+
+
+def _find_column(finding: ReportedFinding) -> str:
+    """The column that a finding on a cell is about; empty for any other."""
+    match = _COLUMN.search(finding.where)
+    return "" if finding.row is None or match is None else match[0]
 
 
 def _key(finding: ReportedFinding) -> tuple[str, ...]:
@@ -280,15 +311,14 @@ def _key(finding: ReportedFinding) -> tuple[str, ...]:
         return (finding.level, finding.where, text)
     if finding.patient:
         text = re.sub(rf"(?<!\w){re.escape(finding.patient)}(?!\w)", "", text)
-    return (finding.level, _NUMBER.sub("#", text))
+    return (finding.level, _find_column(finding), _NUMBER.sub("#", text))
 
 
 def _describe_others(others: Sequence[ReportedFinding]) -> str:
     if not others:
         return ""
-    rows = [str(finding.row) for finding in others]
-    shown = ", ".join(rows[:_ROWS_SHOWN]) + (", …" if len(rows) > _ROWS_SHOWN else "")
-    return f" (and {len(others)} more like this, rows {shown}; all with --json and on the page)"
+    rows = name_rows([finding.row or 0 for finding in others], _ROWS_SHOWN)
+    return f" (and {len(others)} more like this, {rows}; all with --json and on the page)"
 
 
 def list_table_lines(report: SiteReport) -> Iterator[str]:
@@ -335,7 +365,7 @@ def _describe_exclusion(exclusion: Exclusion) -> ExclusionLine:
         rows=tuple(
             ExcludedRow(row=patient.row, patient=escape_surrogates(patient.identifier), value=value)
             for patient, value in values
-            if isinstance(value, float)
+            if isinstance(value, float | str)
         ),
     )
 

@@ -53,6 +53,8 @@ class CohortFindings:
         Values beyond the plan's range of a score.
     notes : tuple of Finding
         That an outcome, or every patient, is missing: nothing stops because of it.
+    event : str
+        What patients have who reached the outcome.
     """
 
     studied: tuple[StudiedPatient, ...]
@@ -60,6 +62,7 @@ class CohortFindings:
     classes: tuple[Finding, ...]
     ranges: tuple[Finding, ...]
     notes: tuple[Finding, ...] = ()
+    event: str = "expansion"
 
 
 def judge_cohort(
@@ -68,6 +71,7 @@ def judge_cohort(
     studied: Sequence[StudiedPatient],
     *,
     refused: bool = True,
+    event: str = "expansion",
 ) -> CohortFindings:
     """What stops the site because of these patients.
 
@@ -81,13 +85,16 @@ def judge_cohort(
         The patients who can be used.
     refused : bool
         Whether findings refused other patients: if nobody is left then, they have to be mended first.
+    event : str
+        What patients have who reached the outcome.
     """
     return CohortFindings(
         studied=tuple(studied),
         size=find_too_few(settings, len(studied), refused=refused),
-        classes=_find_rare_outcomes(settings, studied),
+        classes=_find_rare_outcomes(settings, studied, event),
         ranges=tuple(find_out_of_range(settings.table, models, studied)),
-        notes=note_missing_outcomes(settings.table, studied, refused=refused),
+        notes=note_missing_outcomes(settings.table, studied, refused=refused, event=event),
+        event=event,
     )
 
 
@@ -114,9 +121,14 @@ def judge_again(
     return CohortFindings(
         studied=tuple(studied),
         size=find_too_few(settings, len(pairs), refused=True) if some_refused else earlier.size,
-        classes=_find_rare_outcomes(settings, studied) if some_refused or new_outcomes else earlier.classes,
+        classes=_find_rare_outcomes(settings, studied, earlier.event)
+        if some_refused or new_outcomes
+        else earlier.classes,
         ranges=(*earlier.ranges, *(find_out_of_range(settings.table, models, measured) if measured else ())),
-        notes=note_missing_outcomes(settings.table, studied, refused=True) if by_table else earlier.notes,
+        notes=note_missing_outcomes(settings.table, studied, refused=True, event=earlier.event)
+        if by_table
+        else earlier.notes,
+        event=earlier.event,
     )
 
 
@@ -136,7 +148,9 @@ def find_too_few(settings: SiteSettings, patients: int, *, refused: bool) -> tup
     )
 
 
-def find_rare_outcomes(settings: SiteSettings, positives: Sequence[bool]) -> tuple[Finding, ...]:
+def find_rare_outcomes(
+    settings: SiteSettings, positives: Sequence[bool], event: str = "expansion"
+) -> tuple[Finding, ...]:
     """Fatal findings if an outcome is too rare for the site to take part; none if nobody has it.
 
     A number of 0 tells nothing of a single patient, so a site may take part with one outcome.
@@ -146,13 +160,15 @@ def find_rare_outcomes(settings: SiteSettings, positives: Sequence[bool]) -> tup
     settings : SiteSettings
         The site's minimums.
     positives : sequence of bool
-        Whether the hematoma expanded, for every patient who can be used.
+        Whether the outcome was reached, for every patient who can be used.
+    event : str
+        What patients have who reached it.
     """
     expanded = sum(positives)
     return tuple(
         Finding(
             settings.table,
-            f"{number} patients {name} expansion, fewer than the site's {settings.min_per_class}",
+            f"{number} patients {name} {event}, fewer than the site's {settings.min_per_class}",
             "add patients, or lower policy.min_per_class",
         )
         for number, name in ((expanded, "with"), (len(positives) - expanded, "without"))
@@ -161,7 +177,7 @@ def find_rare_outcomes(settings: SiteSettings, positives: Sequence[bool]) -> tup
 
 
 def note_missing_outcomes(
-    table: str, studied: Sequence[StudiedPatient], *, refused: bool
+    table: str, studied: Sequence[StudiedPatient], *, refused: bool, event: str = "expansion"
 ) -> tuple[Finding, ...]:
     """What a site is told that lacks an outcome, or every patient; nothing while an outcome is unknown.
 
@@ -173,6 +189,8 @@ def note_missing_outcomes(
         Every patient who can be used.
     refused : bool
         Whether findings refused patients: if nobody is left then, it is not for the criteria.
+    event : str
+        What patients have who reached the outcome.
     """
     if not studied and refused:
         return ()
@@ -183,23 +201,25 @@ def note_missing_outcomes(
     if len(known) > 1 or None in known:
         return ()
     missing = "without" if True in known else "with"
-    what = f"all {len(studied)} patients have one outcome: none is {missing} expansion"
+    what = f"all {len(studied)} patients have one outcome: none is {missing} {event}"
     remedy = "the site is left out of what needs both outcomes, by name; the rest of the study goes on"
     return (Finding(table, what, remedy, Level.LOOK),)
 
 
-def _find_rare_outcomes(settings: SiteSettings, studied: Sequence[StudiedPatient]) -> tuple[Finding, ...]:
+def _find_rare_outcomes(
+    settings: SiteSettings, studied: Sequence[StudiedPatient], event: str
+) -> tuple[Finding, ...]:
     """Fatal findings on rare outcomes; none while an outcome is unknown."""
     positives = [patient.positive for patient in studied if patient.positive is not None]
-    return find_rare_outcomes(settings, positives) if len(positives) == len(studied) else ()
+    return find_rare_outcomes(settings, positives, event) if len(positives) == len(studied) else ()
 
 
 def find_out_of_range(
     table: str, models: Sequence[ScoresModel], studied: Sequence[StudiedPatient]
 ) -> Iterator[Finding]:
-    """Fatal findings on values of the schema's variables that lie outside the plan's range of a score.
+    """Fatal findings on values of variables that lie outside the plan's range of a score.
 
-    The plan's own columns were checked cell by cell when the table was read.
+    Columns for scores alone were checked cell by cell when the table was read.
 
     Parameters
     ----------
@@ -210,9 +230,8 @@ def find_out_of_range(
     studied : sequence of StudiedPatient
         With their baseline volumes as far as they are known.
     """
-    columns = {model.column: model for model in models if model.column in BY_NAME}
     for known in studied:
-        for column, model in columns.items():
+        for column, model in ((one.column, one) for one in models if _is_variable(known.patient, one.column)):
             value = find_raw_score(known.patient, known.baseline, column)
             if value is not None and not model.low <= value <= model.high:
                 yield Finding(
@@ -221,3 +240,8 @@ def find_out_of_range(
                     f"{model.name!r}",
                     "correct the value; if it is right, the plan needs a wider range",
                 )
+
+
+def _is_variable(patient: Patient, column: str) -> bool:
+    """Whether a score's column is a variable, too, with a range of its own."""
+    return column in BY_NAME or column in patient.own

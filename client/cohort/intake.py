@@ -9,6 +9,7 @@ from pathlib import Path
 from client.cohort.findings import CohortFindings, StudiedPatient, judge_cohort
 from client.cohort.lost_readings import LostReading, find_lost_readings
 from client.cohort.parts import find_split_problems
+from client.cohort.patient_needs import PatientNeeds, list_needed_columns, list_own_columns, needs_of
 from client.cohort.refusals import PatientRefusal, refuse_patients
 from client.membership.site import MARKER, SITE_FILE, SiteSettings, is_marked_synthetic, load_site
 from common.cohort.columns import WantedColumns
@@ -16,8 +17,11 @@ from common.cohort.eligibility import Flow, apply_exclusions, note_exclusions
 from common.cohort.outcome import Expansion, OutcomeDefinition, classify
 from common.cohort.score_columns import find_score_columns
 from common.cohort.table import CohortTable, Patient, read_faulty_table
-from common.errors import CohortError, Finding, SiteError
+from common.errors import CohortError, Finding, Level, SiteError
 from common.plan.study import StudyPlan
+
+_OWN_TABLE = 5
+"""Wrong headings that tell of a hospital's own table."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,11 @@ class Intake:
     def definition(self) -> OutcomeDefinition:
         """What counts as expansion: by the plan, or by the paper if there is none."""
         return self.plan.cohort.outcome if self.plan else OutcomeDefinition()
+
+    @property
+    def needs(self) -> PatientNeeds:
+        """What nobody can be studied without."""
+        return needs_of(self.plan, images=self.table.images)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -138,16 +147,24 @@ def inspect_faulty_folder(folder: Path, settings: SiteSettings, plan: StudyPlan 
     CohortError
         If the table cannot be read at all.
     """
-    table = read_faulty_table(folder / settings.table, root=folder, wanted=_choose_columns(plan))
-    flow = apply_exclusions(table)
+    table = read_faulty_table(
+        settings.locate_table(folder), root=folder, wanted=choose_columns(plan), mapping=settings.mapping
+    )
+    flow = apply_exclusions(table, plan.eligibility.criteria) if plan else apply_exclusions(table)
     if not table.is_refused:
         table = replace(table, notes=(*table.notes, *note_exclusions(table, flow)))
-    refusals = tuple(refuse_patients(table, flow))
+    if table.wrong_headings and settings.mapping is None and len(table.stops) >= _OWN_TABLE:
+        table = replace(table, notes=(*table.notes, _suggest_mapping(settings)))
+    refusals = tuple(refuse_patients(table, flow, needs_of(plan, images=table.images)))
     usable = _keep_usable(table, flow, refusals)
     outcome = plan.cohort.outcome if plan else OutcomeDefinition()
     studied = [_study_by_table(patient, outcome) for patient in usable]
     cohort = judge_cohort(
-        settings, plan.scores if plan else (), studied, refused=bool(refusals or table.rejected)
+        settings,
+        plan.scores if plan else (),
+        studied,
+        refused=bool(refusals or table.rejected),
+        event=outcome.noun,
     )
     return Intake(
         folder=folder,
@@ -168,11 +185,20 @@ def inspect_faulty_folder(folder: Path, settings: SiteSettings, plan: StudyPlan 
     )
 
 
-def _choose_columns(plan: StudyPlan | None) -> WantedColumns:
+def _suggest_mapping(settings: SiteSettings) -> Finding:
+    what = "headings, codes and units of your own need not be changed"
+    remedy = f"rhe-client map {settings.table} proposes how they are read"
+    return Finding(settings.table, what, remedy, Level.KNOW)
+
+
+def choose_columns(plan: StudyPlan | None) -> WantedColumns:
+    """What a study needs of the table beyond the schema; without a plan, what the table itself implies."""
     if plan is None:
         return WantedColumns(images=None)
-    scores = find_score_columns((model.column, model.low, model.high) for model in plan.scores)
-    return WantedColumns(scores, images=plan.reads_images)
+    own = list_own_columns(plan)
+    headings = {variable.name for variable in own}
+    scores = find_score_columns(((model.column, model.low, model.high) for model in plan.scores), headings)
+    return WantedColumns(scores, images=plan.reads_images, own=own, needed=list_needed_columns(plan))
 
 
 def _keep_usable(table: CohortTable, flow: Flow, refusals: Sequence[PatientRefusal]) -> tuple[Patient, ...]:
@@ -183,8 +209,11 @@ def _keep_usable(table: CohortTable, flow: Flow, refusals: Sequence[PatientRefus
 
 
 def _study_by_table(patient: Patient, definition: OutcomeDefinition) -> StudiedPatient:
-    expansion = classify_by_table(patient, definition)
-    positive = None if expansion is None else expansion.positive(definition)
+    if definition.by_volumes:
+        expansion = classify_by_table(patient, definition)
+        positive = None if expansion is None else expansion.positive(definition)
+    else:
+        positive = patient.flag(definition.column)
     return StudiedPatient(patient, patient.baseline_volumes, positive)
 
 

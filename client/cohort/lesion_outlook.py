@@ -41,7 +41,7 @@ Outlooks: TypeAlias = Mapping[tuple[Path, Path], LesionOutlook]
 
 def foresee_lesion(plan: StudyPlan, scan: Scan, mask: Mask) -> LesionOutlook:
     """What the study will not be able to make of this lesion."""
-    features = _foresee_features(plan, scan, mask) if plan.takes_radiomics else LesionOutlook()
+    features = _foresee_features(plan, scan, mask) if plan.extracts_features else LesionOutlook()
     if "agreement" not in plan.phases:
         return features
     # scipy takes half a second to import

@@ -20,7 +20,7 @@ def note_outlooks(
     """What a preparation will say of the patients' own lesions."""
     for patient in patients:
         where, outlook = locate_patient(table, patient), _find_outlook(outlooks, patient)
-        if plan.takes_radiomics and outlook is None:
+        if plan.extracts_features and outlook is None:
             yield note_no_features(where, UNNAMED_FILES)
         if outlook is None:
             continue

@@ -21,7 +21,11 @@ COLUMN = "split"
 
 
 def assign_parts(
-    plan: StudyPlan, site: str, patients: Sequence[Patient], positives: Sequence[bool]
+    plan: StudyPlan,
+    site: str,
+    patients: Sequence[Patient],
+    positives: Sequence[bool],
+    own_seed: int | None = None,
 ) -> dict[str, SplitPart]:
     """The part of each patient by identifier; at an external site everybody is tested.
 
@@ -37,17 +41,19 @@ def assign_parts(
         Those who are studied.
     positives : sequence of bool
         Whether the plan's endpoint was reached, in the same order.
-
+    own_seed : int, optional
+        With which the site draws; by default the plan's seed, with which anybody can draw the same.
     """
     identifiers = [patient.identifier for patient in patients]
     if plan.site(site).role == "external":
         return dict.fromkeys(identifiers, "test")
-    split = _split_patients(plan, site, patients, positives)
+    seed = plan.seed if own_seed is None else own_seed
+    split = _split_patients(plan, site, patients, positives, seed)
     return {identifier: split.part_of(identifier) for identifier in identifiers}
 
 
 def _split_patients(
-    plan: StudyPlan, site: str, patients: Sequence[Patient], positives: Sequence[bool]
+    plan: StudyPlan, site: str, patients: Sequence[Patient], positives: Sequence[bool], seed: int
 ) -> Split:
     identifiers = [patient.identifier for patient in patients]
     parts = _read_parts(patients)
@@ -56,7 +62,7 @@ def _split_patients(
         return adopt_split(identifiers, positives, parts)
     _log.info("split site=%s by=plan patients=%d", site, len(patients))
     fractions = Fractions(plan.cohort.training_fraction, plan.cohort.validation_fraction)
-    return draw_split(identifiers, positives, fractions, derive_seed(plan.seed, site, "split"))
+    return draw_split(identifiers, positives, fractions, derive_seed(seed, site, "split"))
 
 
 def _read_parts(patients: Sequence[Patient]) -> list[SplitPart]:
@@ -149,7 +155,8 @@ def note_short_parts(
     for part in wanted:
         found = {outcomes[identifier] for identifier, other in parts.items() if other == part}
         for outcome in sorted(set(outcomes.values()) - found, reverse=True):
-            what = f"the part {part} has no patient {'with' if outcome else 'without'} expansion"
+            event = plan.cohort.outcome.noun
+            what = f"the part {part} has no patient {'with' if outcome else 'without'} {event}"
             remedy = "this site's part is left out of what needs both outcomes, and counts in sums over sites"
             yield Finding(table, what, remedy, Level.KNOW)
 

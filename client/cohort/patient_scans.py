@@ -93,7 +93,7 @@ def _read_patient(scans: SitePreparation, intake: Intake, patient: Patient, *, s
     what they show is told, although the table counts. Of a patient who is refused already, what is there.
     """
     read = _ReadPatient()
-    needed_files = list_needed_files(patient, images=intake.table.images)
+    needed_files = list_needed_files(patient, intake.needs)
     files = dict(needed_files) if studied else _choose_readable(needed_files)
     for time in TIMES:
         needed = _is_needed(scans, intake, patient, time)
@@ -134,7 +134,13 @@ def _is_needed(scans: SitePreparation, intake: Intake, patient: Patient, time: T
     Outside of a study networks may come to look at the baseline CT.
     """
     given = patient.baseline_volumes if time == "baseline" else patient.followup_volumes
-    return given is None or (time == "baseline" and intake.table.images and scans.looks_at_baseline)
+    if time == "baseline" and intake.table.images and scans.looks_at_baseline:
+        return True
+    if not intake.needs.volumes and (
+        time == "followup" or not {"baseline_ct", "baseline_mask"} <= {*dict(patient.files)}
+    ):
+        return False
+    return given is None and (intake.needs.volumes or intake.needs.baseline_volumes)
 
 
 def _read_time(

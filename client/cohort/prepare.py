@@ -16,10 +16,9 @@ from client.cohort.intake import Intake, inspect_site
 from client.cohort.patient_scans import measure_patients
 from client.cohort.refusals import PatientRefusal
 from client.cohort.scans import SitePreparation, list_input_shapes, name_array
-from client.cohort.site_judgement import judge_site, study_measured
+from client.cohort.site_judgement import judge_outcome, judge_site, study_measured
 from client.membership.policy import find_breaches
 from client.membership.site import load_site
-from common.cohort.outcome import classify
 from common.cohort.split import SplitPart
 from common.errors import CohortError, Finding, Level
 from common.imaging.cache import Cache
@@ -31,7 +30,9 @@ from common.runtime.storage import lock_folder, make_private_folder
 _log = logging.getLogger(__name__)
 
 
-def prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress) -> PreparedSite:
+def prepare_site(
+    folder: Path, plan: StudyPlan, cache: Path, progress: Progress, own_seed: int | None = None
+) -> PreparedSite:
     """The site's patients, prepared by the plan's recipe; what is in the cache is not made again.
 
     Parameters
@@ -44,6 +45,8 @@ def prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress)
         The folder in which scans, inputs and features are kept.
     progress : Progress
         Shows what takes long.
+    own_seed : int, optional
+        With which the site divides its patients; by default the plan's seed.
 
     Raises
     ------
@@ -57,7 +60,7 @@ def prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress)
         If the disk is full.
     """
     with bind_threads(plan.threads):
-        return _prepare_site(folder, plan, cache, progress)
+        return _prepare_site(folder, plan, cache, progress, own_seed)
 
 
 def refuse_breaches(folder: Path, plan: StudyPlan) -> None:
@@ -78,12 +81,14 @@ def refuse_breaches(folder: Path, plan: StudyPlan) -> None:
         raise CohortError(breaches)
 
 
-def _prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress) -> PreparedSite:
+def _prepare_site(
+    folder: Path, plan: StudyPlan, cache: Path, progress: Progress, own_seed: int | None
+) -> PreparedSite:
     intake = _inspect_site(folder, plan)
     with lock_folder(make_private_folder(cache)):
         site = measure_patients(SitePreparation(plan, intake.settings, Cache(cache)), intake, progress)
     measured = site.cases
-    judged = judge_site(intake, study_measured(intake, measured))
+    judged = judge_site(intake, study_measured(intake, measured), own_seed)
     _refuse_site(judged.stops, intake, site.refusals)
     with lock_folder(cache):
         readings = read_site(plan, intake, measured, Cache(cache), progress)
@@ -104,6 +109,7 @@ def _prepare_site(folder: Path, plan: StudyPlan, cache: Path, progress: Progress
         lost=readings.lost,
         rows=intake.table.patients,
         refused=site.refused,
+        event="Expansion" if plan.cohort.outcome.by_volumes else plan.cohort.outcome.label,
     )
     name, counts = intake.settings.name, count_levels((*prepared.findings, *prepared.notes))
     _log.info("prepared site=%s patients=%d findings: %s", name, len(cases), describe_counts(counts))
@@ -132,11 +138,11 @@ def _inspect_site(folder: Path, plan: StudyPlan) -> Intake:
 
 
 def _make_case(plan: StudyPlan, case: MeasuredPatient, part: SplitPart) -> PreparedCase:
-    expansion = classify(case.baseline, case.followup, plan.cohort.outcome)
+    expansion, positive = judge_outcome(case, plan.cohort.outcome)
     return PreparedCase(
         patient=case.patient,
         expansion=expansion,
-        positive=expansion.positive(plan.cohort.outcome),
+        positive=positive,
         part=part,
         inputs=_find_inputs(case, plan),
         baseline=case.baseline,

@@ -59,8 +59,8 @@ class PatientLine:
         Of the cohort table, as a spreadsheet shows it.
     part : {"train", "validation", "test"}
         Part of the cohort.
-    baseline, followup : Volumes
-        On which the outcome rests, in ml.
+    baseline, followup : Volumes or None
+        In ml; None where they are not known, because the outcome rests on a column.
     outcome : str
         "yes" or "no", with the reasons for an expansion.
     median_hu : float or None
@@ -73,8 +73,8 @@ class PatientLine:
     identifier: str
     row: int
     part: str
-    baseline: Volumes
-    followup: Volumes
+    baseline: Volumes | None
+    followup: Volumes | None
     outcome: str
     median_hu: float | None
     pictures: tuple[SlicePicture, ...]
@@ -157,7 +157,8 @@ def write_quality_page(prepared: PreparedSite, out: Path, study: str | None = No
         "notes": _collect_remarks(report, Level.KNOW, lines),
         "sheets": any(line.pictures for line in lines),
         "histogram": draw_histogram(overviews) if overviews else "",
-        "volumes": draw_volumes(prepared.cases) if prepared.cases else "",
+        "volumes": draw_volumes(prepared.cases),
+        "event": prepared.event,
     }
     _write(report, page, out)
 
@@ -231,8 +232,8 @@ def _collect_remarks(
 
 
 def _describe_patient(number: int, case: PreparedCase, views: Mapping[Time, Overview | None]) -> PatientLine:
-    reasons = f" ({'; '.join(case.expansion.reasons)})" if case.expansion.reasons else ""
-    volumes: Mapping[Time, Volumes] = {"baseline": case.baseline, "followup": case.followup}
+    reasons = f" ({'; '.join(case.expansion.reasons)})" if case.expansion and case.expansion.reasons else ""
+    volumes: Mapping[Time, Volumes | None] = {"baseline": case.baseline, "followup": case.followup}
     baseline = views["baseline"]
     return PatientLine(
         number,
@@ -244,7 +245,11 @@ def _describe_patient(number: int, case: PreparedCase, views: Mapping[Time, Over
         f"{'yes' if case.positive else 'no'}{reasons}",
         None if baseline is None else _find_median_hu(baseline),
         tuple(
-            SlicePicture(_NAMES[time], draw_thumbnail(view), volumes[time].ich_ml)
+            SlicePicture(
+                _NAMES[time],
+                draw_thumbnail(view),
+                None if (known := volumes[time]) is None else known.ich_ml,
+            )
             for time, view in views.items()
             if view is not None
         ),

@@ -79,16 +79,23 @@ def _draw_stairs(axes: _Axes, edges: Reals, heights: Reals, colour: str) -> str:
 
 
 def draw_volumes(cases: Sequence[PreparedCase]) -> str:
-    """Baseline against follow-up ICH, one dot a patient."""
-    largest = max(max(case.baseline.ich_ml, case.followup.ich_ml) for case in cases) * 1.05 + 1
+    """Baseline against follow-up ICH, one dot a patient of whom both are known; empty without any."""
+    known = [
+        (case.baseline.ich_ml, case.followup.ich_ml, case.positive)
+        for case in cases
+        if case.baseline is not None and case.followup is not None
+    ]
+    if not known:
+        return ""
+    largest = max(max(before, after) for before, after, _ in known) * 1.05 + 1
     axes = _Axes(0.0, largest, largest)
     ticks = _choose_ticks(largest)
     diagonal = f"M{axes.x(0):.1f} {axes.y(0):.1f}L{axes.x(largest):.1f} {axes.y(largest):.1f}"
     parts = [f'<path d="{diagonal}" stroke="#000" stroke-opacity="0.4" stroke-width="0.6"/>']
     parts += [
-        f'<circle cx="{axes.x(case.baseline.ich_ml):.1f}" cy="{axes.y(case.followup.ich_ml):.1f}" r="3" '
-        f'fill="{ICH_COLOUR if case.positive else _TISSUE_COLOUR}" fill-opacity="0.75"/>'
-        for case in cases
+        f'<circle cx="{axes.x(before):.1f}" cy="{axes.y(after):.1f}" r="3" '
+        f'fill="{ICH_COLOUR if positive else _TISSUE_COLOUR}" fill-opacity="0.75"/>'
+        for before, after, positive in known
     ]
     parts += axes.draw(ticks, ticks, "baseline ICH (ml)", "follow-up ICH (ml)")
     colours = ((_TISSUE_COLOUR, "no expansion"), (ICH_COLOUR, "expansion"))

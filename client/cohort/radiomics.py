@@ -79,7 +79,7 @@ def extract_site(
     StorageError
         If the cache cannot be written.
     """
-    if not plan.takes_radiomics:
+    if not plan.extracts_features:
         return SiteFeatures()
     jobs = [job for case, readings in measured for job in _list_jobs(plan, settings, case, readings)]
     extractor = Extractor(cache, extraction_of(plan))

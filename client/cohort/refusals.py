@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from client.cohort.duplicates import ScanUse, files_of, find_same_scans
+from client.cohort.patient_needs import PatientNeeds
 from common.cohort.eligibility import Flow
 from common.cohort.table import CohortTable, Patient
 from common.errors import Finding
@@ -41,28 +42,40 @@ class PatientRefusal:
     shares: bool = False
 
 
-def refuse_patients(table: CohortTable, flow: Flow) -> Iterator[PatientRefusal]:
+def refuse_patients(table: CohortTable, flow: Flow, needs: PatientNeeds) -> Iterator[PatientRefusal]:
     """Every reason for which an eligible patient cannot be used, or whose eligibility is unknown.
 
     Files of rows that cannot be used for other reasons are looked at too.
+
+    Parameters
+    ----------
+    table : CohortTable
+        The patients.
+    flow : Flow
+        Who is eligible.
+    needs : PatientNeeds
+        What nobody can be studied without.
     """
     name = table.path.name
     for undecided in flow.undecided:
         columns = " and ".join(repr(column) for column in undecided.missing)
         what = f"{columns} blank: the patient's eligibility is unknown"
-        yield make_refusal(name, undecided.patient, what, "write the values (last seen well counts as onset)")
+        remedy = "write the values"
+        if "onset_to_ct_h" in undecided.missing:
+            remedy += " (last seen well counts as onset)"
+        yield make_refusal(name, undecided.patient, what, remedy)
     wanted = (*flow.included, *(undecided.patient for undecided in flow.undecided))
     for patient in wanted:
-        incomplete = _find_missing_inputs(patient) if table.images else _find_unknown_volumes(patient)
+        incomplete = _find_missing_inputs(patient, needs)
         # A table whose headings are wrong lacks what they name
         for what, remedy in () if table.stops else incomplete:
             yield make_refusal(name, patient, what, remedy)
     for patient in (*wanted, *(row.readable for row in table.rejected)):
-        files = list_needed_files(patient, images=table.images)
+        files = list_needed_files(patient, needs)
         for what, remedy in (*find_unreadable_files(files), *_find_repeated_files(files)):
             yield make_refusal(name, patient, what, remedy)
     rows = {patient.row for patient in wanted}
-    for group in (*find_same_scans(_list_scans(table)), *_find_same_masks(table)):
+    for group in (*find_same_scans(_list_scans(table, needs)), *_find_same_masks(table, needs)):
         yield from (_refuse_shared(name, use, group) for use in group if use.patient.row in rows)
 
 
@@ -77,22 +90,24 @@ def locate_patient(table: str, patient: Patient) -> str:
     return f"{table}, row {patient.row}{name}"
 
 
-def _find_missing_inputs(patient: Patient) -> Iterator[tuple[str, str]]:
-    """What the study needs and the table does not name."""
-    if patient.baseline_ct is None:
-        yield "'baseline_ct' is blank: there is no CT", "write the path of the CT"
-    if patient.baseline_mask is None:
-        yield "'baseline_mask' is blank: a CT without mask", "segment the hematoma and write the mask's path"
-    if patient.followup_volumes is None:
-        yield from _explain_unknown_volumes(patient, "followup", "follow-up")
-
-
-def _find_unknown_volumes(patient: Patient) -> Iterator[tuple[str, str]]:
-    """Volumes that the table does not give and no mask can, where no network needs the CT."""
-    if patient.baseline_volumes is None:
+def _find_missing_inputs(patient: Patient, needs: PatientNeeds) -> Iterator[tuple[str, str]]:
+    """What the study needs and the table does not name, or volumes that it does not give and no mask can."""
+    if needs.images:
+        if patient.baseline_ct is None:
+            yield "'baseline_ct' is blank: there is no CT", "write the path of the CT"
+        if patient.baseline_mask is None:
+            yield (
+                "'baseline_mask' is blank: a CT without mask",
+                "segment the hematoma and write the mask's path",
+            )
+    elif needs.volumes and patient.baseline_volumes is None:
         yield from _explain_unknown_volumes(patient, "baseline", "baseline")
-    if patient.followup_volumes is None:
+    if needs.volumes and patient.followup_volumes is None:
         yield from _explain_unknown_volumes(patient, "followup", "follow-up")
+    outcome = needs.outcome
+    if not outcome.by_volumes and patient.value(outcome.column) is None:
+        what = f"{outcome.column!r} is blank: whether there was {outcome.label!r} is unknown"
+        yield what, f"write 1 for yes ({outcome.meaning}), 0 for no"
 
 
 def _explain_unknown_volumes(patient: Patient, time: str, name: str) -> Iterator[tuple[str, str]]:
@@ -105,20 +120,20 @@ def _explain_unknown_volumes(patient: Patient, time: str, name: str) -> Iterator
         )
 
 
-def list_needed_files(patient: Patient, *, images: bool) -> Files:
+def list_needed_files(patient: Patient, needs: PatientNeeds) -> Files:
     """Columns and paths of the files that a study reads, or could read, of a patient.
 
-    Parameters
-    ----------
-    patient : Patient
-    images : bool
-        Whether networks look at the CT; without any, files are read only where the table lacks volumes.
+    Where no network looks at the CT, files are read only where the table lacks volumes that are needed.
     """
-    if images:
-        return patient.files
-    given = (("baseline", patient.baseline_volumes), ("followup", patient.followup_volumes))
-    lacking = {time for time, volumes in given if volumes is None}
-    return tuple((column, path) for column, path in patient.files if column.split("_")[0] in lacking)
+    if needs.images:
+        wanted = {"baseline", *(["followup"] if needs.volumes else [])}
+    else:
+        given = (
+            ("baseline", patient.baseline_volumes, needs.baseline_volumes),
+            ("followup", patient.followup_volumes, needs.volumes),
+        )
+        wanted = {time for time, volumes, needed in given if needed and volumes is None}
+    return tuple((column, path) for column, path in patient.files if column.split("_")[0] in wanted)
 
 
 def find_unreadable_files(files: Files) -> Iterator[tuple[str, str]]:
@@ -171,19 +186,19 @@ def _find_repeated_files(files: Files) -> Iterator[tuple[str, str]]:
             yield f"{' and '.join(map(repr, names))} name one file", "correct the paths"
 
 
-def _list_scans(table: CohortTable) -> Iterator[ScanUse]:
+def _list_scans(table: CohortTable, needs: PatientNeeds) -> Iterator[ScanUse]:
     """Every CT of the table that is needed and exists, of excluded patients too."""
     for patient in table.patients:
-        for column, path in list_needed_files(patient, images=table.images):
+        for column, path in list_needed_files(patient, needs):
             if column in _SCANS and path.exists():
                 yield ScanUse(patient, column, path)
 
 
-def _find_same_masks(table: CohortTable) -> Iterator[tuple[ScanUse, ...]]:
+def _find_same_masks(table: CohortTable, needs: PatientNeeds) -> Iterator[tuple[ScanUse, ...]]:
     """Masks that several patients name; equal bytes alone prove nothing, because empty masks are alike."""
     uses: defaultdict[str, list[ScanUse]] = defaultdict(list)
     for patient in table.patients:
-        for column, path in list_needed_files(patient, images=table.images):
+        for column, path in list_needed_files(patient, needs):
             if column not in _SCANS:
                 uses[os.path.realpath(path)].append(ScanUse(patient, column, path))
     for group in uses.values():

@@ -68,6 +68,8 @@ def _note_identity(where: str, entries: Mapping[Time, CachedScan]) -> Iterator[F
 
 def _note_shrunken_ich(where: str, case: MeasuredPatient) -> Iterator[Finding]:
     """A note if the ICH on which the outcome rests is gone at follow-up, or less than half."""
+    if case.baseline is None or case.followup is None:
+        return
     before_ml, after_ml = case.baseline.ich_ml, case.followup.ich_ml
     if before_ml < _ASSESSED_ML or after_ml >= _SHRUNKEN * before_ml:
         return

@@ -232,16 +232,10 @@ def make_record(scan: Scan, mask: Mask | None) -> ScanRecord:
     )
 
 
-def read_volumes(entry: CachedScan | None) -> Volumes:
-    """What the mask of an entry marks, in ml.
-
-    Raises
-    ------
-    ValueError
-        If there is no entry.
-    """
-    if entry is None:
-        raise ValueError("a patient without volumes in the table was not measured")
+def read_volumes(entry: CachedScan | None) -> Volumes | None:
+    """What the mask of an entry marks, in ml; None if there is no entry, or no mask was read with it."""
+    if entry is None or not entry.record.labels:
+        return None
     return Volumes(entry.record.ich_ml, entry.record.ivh_ml)
 
 

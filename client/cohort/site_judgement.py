@@ -10,7 +10,7 @@ from client.cohort.cases import MeasuredPatient
 from client.cohort.findings import StudiedPatient, judge_again
 from client.cohort.intake import Intake
 from client.cohort.parts import assign_parts, note_short_parts, note_split
-from common.cohort.outcome import classify
+from common.cohort.outcome import Expansion, OutcomeDefinition, classify
 from common.cohort.split import SplitPart
 from common.errors import Finding, Level
 
@@ -37,15 +37,44 @@ class SiteJudgement:
 def study_measured(intake: Intake, measured: Sequence[MeasuredPatient]) -> list[StudiedPatient]:
     """The patients with their outcomes, by the study's definition."""
     definition = intake.definition
-    expansions = [classify(case.baseline, case.followup, definition) for case in measured]
     return [
-        StudiedPatient(case.patient, case.baseline, expansion.positive(definition))
-        for case, expansion in zip(measured, expansions, strict=True)
+        StudiedPatient(case.patient, case.baseline, judge_outcome(case, definition)[1]) for case in measured
     ]
 
 
-def judge_site(intake: Intake, studied: Sequence[StudiedPatient]) -> SiteJudgement:
-    """What these patients, who can be used, amount to; `intake` is what table and disk show."""
+def judge_outcome(case: MeasuredPatient, definition: OutcomeDefinition) -> tuple[Expansion | None, bool]:
+    """How the hematoma grew, where that is known, and whether the study's outcome was reached.
+
+    Raises
+    ------
+    ValueError
+        If what decides is not known: such patients are refused before.
+    """
+    known = case.baseline is not None and case.followup is not None
+    expansion = classify(case.baseline, case.followup, definition) if known else None
+    if definition.by_volumes:
+        if expansion is None:
+            raise ValueError("a patient without volumes in the table was not measured")
+        return expansion, expansion.positive(definition)
+    reached = case.patient.flag(definition.column)
+    if reached is None:
+        raise ValueError("a patient without an outcome was studied")
+    return expansion, reached
+
+
+def judge_site(
+    intake: Intake, studied: Sequence[StudiedPatient], own_seed: int | None = None
+) -> SiteJudgement:
+    """What these patients, who can be used, amount to.
+
+    Parameters
+    ----------
+    intake : Intake
+        What table and disk show.
+    studied : sequence of StudiedPatient
+    own_seed : int, optional
+        As for `assign_parts`; how many patients are in each part does not depend on it.
+    """
     plan, settings = intake.plan, intake.settings
     cohort = judge_again(intake.cohort, settings, plan.scores if plan else (), studied)
     stops = tuple(dict.fromkeys((*intake.site_findings, *cohort.size, *cohort.ranges, *cohort.classes)))
@@ -57,7 +86,7 @@ def judge_site(intake: Intake, studied: Sequence[StudiedPatient]) -> SiteJudgeme
         notes += find_blank_brain_columns(plan, settings.table, patients)
         outcomes = {case.patient.identifier: case.positive for case in studied if case.positive is not None}
         if len(outcomes) == len(studied) and not stops:
-            parts = assign_parts(plan, settings.name, patients, list(outcomes.values()))
+            parts = assign_parts(plan, settings.name, patients, list(outcomes.values()), own_seed)
             notes += note_short_parts(plan, settings.name, settings.table, parts, outcomes)
     elif not intake.table.images:
         notes.append(_note_no_images(settings.table))

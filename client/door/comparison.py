@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final, TypeAlias
 
 import numpy as np
 
 from common.errors import NotThePlanError
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation, find_question
 from common.messages.protocol import Parameters
 from common.program.steps import Step
 from common.types import Counts, Flags, Reals
@@ -23,22 +23,6 @@ MeasureShift: TypeAlias = Callable[[Step, Parameters, Parameters], float]
 """How far a linear predictor of a site's patient moves from expected to asked coefficients, at most."""
 _LEFT_OUT: Final = frozenset({"asked", "kept", "compared"})
 """Flags by which the coordinator may ask for less than is permitted."""
-_GRIDS: Final = ("edges", "sizes", "values")
-_MACHINES: Final = ("gammas", "left_out", "coefficients")
-_CHOSEN: Final[Mapping[Operation, tuple[str, ...]]] = {
-    Operation.GUARD: ("scored", "reference"),
-    Operation.GRID: ("scorers", *_GRIDS),
-    Operation.EVALUATE: _GRIDS,
-    # Of cohorts of other sites; those of this site are in the step
-    Operation.CALIBRATE: tuple("0123456789"),
-    Operation.COMPARE: ("cohort/", "paired/"),
-    Operation.GRAM: ("chosen",),
-    Operation.PATH: ("chosen", "coefficients", "working", "running"),
-    Operation.RIDGE: _MACHINES,
-    Operation.HELD_OUT: _MACHINES,
-    Operation.SCORE: ("coefficients", "estimated", "columns", "mean", "sd", "folds", *_MACHINES),
-}
-"""How parameters begin that the coordinator may add to those of a step: a site cannot derive them."""
 
 
 def check_parameters(
@@ -69,8 +53,9 @@ def check_parameters(
         expected = {**step.parameters, **(step.derive(asked) if step.derive else {})}
     except IMPOSSIBLE as failure:
         raise NotThePlanError(f"{step.operation}: what was chosen is impossible ({failure})") from None
+    chosen = find_question(step.operation, step.stage).chosen
     for name in asked:
-        is_chosen = name.startswith(_CHOSEN.get(step.operation, ())) and not name.startswith(step.absent)
+        is_chosen = name.startswith(chosen) and not name.startswith(step.absent)
         if name not in expected and not is_chosen:
             raise NotThePlanError(f"{step.operation}: the parameter {name!r} is not of this step")
     missing = expected.keys() - asked.keys()

@@ -5,19 +5,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar, TypeVarTuple
 
 from client.door.comparison import MeasureShift
 from client.door.follower import AskedStep, Follower, GroupSummaries
+from client.door.forks import follow_any_branch
 from client.door.record import DoorRecord
-from common.errors import NotThePlanError, StorageError
+from common.errors import NotThePlanError, SmallNumberError, StorageError
+from common.messages.catalogue import Operation, Spared, find_question
 from common.messages.groups import groups_of
-from common.messages.headers import Operation, RequestHeader
+from common.messages.headers import RequestHeader
 from common.messages.protocol import Request
 from common.plan.study import StudyPlan
+from common.stats.branches import Branches
 from common.stats.contract import Summary
 
 _log = logging.getLogger(__name__)
+_Asked = TypeVarTuple("_Asked")
+_Answer = TypeVar("_Answer")
 
 
 @dataclass
@@ -49,6 +56,7 @@ class StudyDoor:
     _weights: dict[str, int] = field(default_factory=dict, repr=False)
     _latest: dict[str, str] = field(default_factory=dict, repr=False)
     _last: str = ""
+    _unanswered: str = ""
 
     def find_weight(self, arm: str) -> int | None:
         """The weight of all sites of an arm in its trainings, once its sum is proved; None before."""
@@ -74,12 +82,13 @@ class StudyDoor:
         StorageError
             If what was asked before cannot be read, or this cannot be written.
         """
-        follower = self._open()
+        follower, self._unanswered = self._open(), ""
         if digest in self._admitted:
             return self._admitted[digest]
         step = AskedStep(request.header, request.parameters)
         try:
-            is_member = _follow(follower, step, is_alone=is_alone)
+            self._follower, is_member = self._follow(follower, step, len(self._admitted))
+            _insist_member(step, is_member=is_member, is_alone=is_alone)
             # Nobody here has looked at the parameters of a question to which this site adds zeros
             self._record.keep(digest, step if is_member else replace(step, parameters={}))
         except BaseException:
@@ -87,7 +96,29 @@ class StudyDoor:
             self._follower = None
             raise
         self._note(digest, step, is_member=is_member)
+        self._unanswered = digest if is_free_of_choice(request.header) else ""
         return is_member
+
+    def attempt(self, digest: str, compute: Callable[[*_Asked], _Answer], *asked: *_Asked) -> _Answer:
+        """What is computed for a question that was admitted just now.
+
+        If a minimum refuses it, nothing of it leaves, and its step is not used up: it may be asked again for
+        less. Where the coordinator chooses numbers it stays, because each refusal would tell of patients.
+
+        Raises
+        ------
+        SmallNumberError
+            As it was raised.
+        """
+        try:
+            return compute(*asked)
+        except SmallNumberError:
+            if digest == self._unanswered:
+                self._record.drop_last(digest)
+                self._follower, self._unanswered = None, ""
+                self._admitted.clear()
+                self._latest.clear()
+            raise
 
     def is_current(self, digest: str) -> bool:
         """Whether a question is the last that was admitted in its procedure."""
@@ -152,27 +183,48 @@ class StudyDoor:
                 "this study leaves before it is restored from a backup"
             )
         follower = Follower(self.plan, self.site, self.measure)
-        for digest, step, sums in self._record.read():
-            self._note(digest, step, is_member=follower.follow(step))
+        for number, (digest, step, sums) in enumerate(self._record.read()):
+            follower, is_member = self._follow(follower, step, number)
+            self._note(digest, step, is_member=is_member)
             self._take_weight(digest, sums)
             follower.learn(sums)
         _log.info("door steps=%d", len(self._admitted))
         self._follower = follower
         return follower
 
+    def _follow(self, follower: Follower, step: AskedStep, number: int) -> tuple[Follower, bool]:
+        """The follower after the question of this number, from 0; whether the site's patients are in it."""
 
-def _follow(follower: Follower, step: AskedStep, *, is_alone: bool) -> bool:
-    """As `Follower.follow`.
+        def replay(branches: Branches) -> Follower:
+            other = Follower(self.plan, self.site, self.measure, branches)
+            for _, earlier, sums in islice(self._record.read(), number):
+                other.follow(earlier)
+                other.learn(sums)
+            return other
+
+        return follow_any_branch(follower, step, replay)
+
+
+def is_free_of_choice(header: RequestHeader) -> bool:
+    """Whether nothing in a question on patients is the coordinator's choice, but what it leaves out.
+
+    Coefficients are its choice, too, within rounding.
+    """
+    question = find_question(header.operation, header.stage)
+    has_minima = not isinstance(question.demand, Spared)
+    return has_minima and not question.chosen and header.operation is not Operation.NEWTON
+
+
+def _insist_member(step: AskedStep, *, is_member: bool, is_alone: bool) -> None:
+    """Refuse a question that is asked alone of a site whose patients it is not about.
 
     Raises
     ------
     NotThePlanError
-        If it does not follow, or is asked alone of a site whose patients it is not about.
+        If it is.
     """
-    is_member = follower.follow(step)
     if is_alone and not is_member:
         raise NotThePlanError(f"{step.header.operation} in {step.header.procedure}: not of this site")
-    return is_member
 
 
 def select_own_sums(plan: StudyPlan, header: RequestHeader, site: str, summary: Summary) -> GroupSummaries:

@@ -11,13 +11,14 @@ from typing import TypeAlias
 
 from client.door.comparison import IMPOSSIBLE, MeasureShift, check_parameters
 from common.errors import NotThePlanError, UnknownSumError
+from common.messages.catalogue import find_question
 from common.messages.groups import SiteGroup, groups_of
 from common.messages.headers import RequestHeader
 from common.messages.protocol import Parameters
-from common.messages.steering import steer_all_groups
 from common.plan.study import StudyPlan
 from common.program.steps import Answered, GroupSums, Program, Step
 from common.program.study_program import Procedure, list_procedures
+from common.stats.branches import Branches
 from common.stats.contract import Summary
 
 GroupSummaries: TypeAlias = dict[tuple[str, ...], Summary]
@@ -52,11 +53,14 @@ class Follower:
         Its name.
     measure : callable
         How far a linear predictor of the site's patients moves between two sets of coefficients.
+    branches : Branches
+        Which branches it takes where a statistic is as good as its threshold; by default its own numbers'.
     """
 
     plan: StudyPlan
     site: str
     measure: MeasureShift
+    branches: Branches = field(default_factory=Branches)
     _procedures: tuple[Procedure, ...] = ()
     _place: int = -1
     _number: int = 0
@@ -77,6 +81,10 @@ class Follower:
         NotThePlanError
             If it is not.
         """
+        with self.branches.decide():
+            return self._follow(asked)
+
+    def _follow(self, asked: AskedStep) -> bool:
         header = asked.header
         place = self._find_place(header.procedure)
         if place < self._place or (place == self._place and header.step <= self._number):
@@ -140,8 +148,9 @@ class Follower:
         last, self._last = self._last, None
         groups = _list_groups(self.plan, last.header)
         known, is_complete = self._sums, all(self.site in group.sites for group in groups)
+        question = find_question(last.header.operation, last.header.stage)
         for group in groups:
-            comes_back = self.site in group.sites and steer_all_groups(last.header.operation)
+            comes_back = self.site in group.sites and question.steers_in_all_groups
             if comes_back and group.sites not in known:
                 self._program = self._expected = None
                 raise UnknownSumError(

@@ -71,6 +71,21 @@ class DoorRecord:
         content = safetensors.numpy.save(arrays, {"header": step.header.model_dump_json()})
         write_atomically(self._name(len(self.list_digests()), digest, _ASKED), content, private=True)
 
+    def drop_last(self, digest: str) -> None:
+        """Erase the last question, of this digest, as if it had not been asked.
+
+        Raises
+        ------
+        StorageError
+            If it is not the last.
+        """
+        digests = self.list_digests()
+        if not digests or digests[-1] != digest:
+            raise StorageError(
+                f"{self.folder}: its last question is not {digest[:12]} -> start the site again"
+            )
+        self._name(len(digests) - 1, digest, _ASKED).unlink()
+
     def learn(self, digest: str, sums: GroupSummaries) -> None:
         """Write sums of a question that are known now, beside those that are there.
 

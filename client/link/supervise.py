@@ -7,6 +7,7 @@ each runs as its own user, and this process only watches them: it reads no file 
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import sys
 import time
@@ -40,13 +41,31 @@ _PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 """Before a link that ended is started again; longer each time, until one runs for `_WINDOW_S`."""
 _FAILURES = 3
 _WINDOW_S = 120.0
+_LOWEST_PORT, _PORTS, _TRIED_PORTS = 20_000, 10_000, 50
 
 
 def find_free_port() -> int:
-    """A TCP port of this machine that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of this machine that nobody listens on now.
+
+    It lies below those that Linux hands out to connections, so that none of these takes it meanwhile.
+
+    Raises
+    ------
+    SiteError
+        If every port that was tried is taken.
+    """
+    for _ in range(_TRIED_PORTS):
+        port = _LOWEST_PORT + secrets.randbelow(_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+            return port
+    raise SiteError(
+        f"no free port among {_TRIED_PORTS} of {_LOWEST_PORT} to {_LOWEST_PORT + _PORTS - 1} "
+        "-> end what listens on them"
+    )
 
 
 def find_program() -> str:

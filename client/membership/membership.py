@@ -55,6 +55,9 @@ class Approval(Section):
     """When the hospital consented, UTC."""
     roster: int = -1
     """Version of the roster that was shown; -1 if the plan hides no sum."""
+    secret: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    """SHA-256 of the secret with which the site draws among its patients; empty if it draws by the plan's
+    seed alone: all are simulated, or the plan was approved before there was a secret."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,11 @@ class Membership:
     def identity_key(self) -> Path:
         """File of the site's private key in the protocol that hides sums; the key never leaves."""
         return self.state / "keys" / "identity.key"
+
+    @property
+    def secret_file(self) -> Path:
+        """File of the secret with which the site draws among its patients; it never leaves."""
+        return self.state / "keys" / "own.secret"
 
     @property
     def roster_file(self) -> Path:

@@ -179,9 +179,10 @@ class PlanPolicy:
             )
         if request.model == history.find_result(request.phase):
             return
-        initial = self.initial(hidden.model, hidden.arm)
-        known = initial is None or hashlib.sha256(initial.tobytes()).hexdigest() == request.model
-        if request.round != 1 or not known:
+        initial, first = self.initial(hidden.model, hidden.arm), hidden.model.first_weights
+        if initial is not None:
+            first = hashlib.sha256(initial.tobytes()).hexdigest()
+        if request.round != 1 or first not in {None, request.model}:
             raise PolicyError(
                 f"{hidden.model.name}, round {request.round}: the weights are neither the plan's first nor "
                 "what the last round gave"

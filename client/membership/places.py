@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from client.membership.membership import STATE, Membership
 from client.membership.site import SITE_FILE
-from common.errors import SiteError
+from common.errors import SiteError, StorageError
 from common.runtime.accounts import account_of, become
 
 
@@ -29,6 +31,23 @@ def place_state(folder: Path, state: Path | None) -> Path:
             f"folder itself: --state {chosen.resolve()}"
         )
     return chosen
+
+
+@contextmanager
+def suggest_state(state: Path | None) -> Iterator[None]:
+    """Name the option that puts the state elsewhere, where its folder cannot be written and nobody chose it.
+
+    Raises
+    ------
+    StorageError
+        As the block raised it, with the option.
+    """
+    try:
+        yield
+    except StorageError as failure:
+        if state is not None:
+            raise
+        raise StorageError(f"{failure}; or keep keys, cache and logs elsewhere: --state DIR") from None
 
 
 def find_state(folder: Path, state: Path | None) -> Path:

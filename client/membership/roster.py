@@ -8,6 +8,7 @@ from pathlib import Path
 
 from client.membership.identity import read_identity
 from client.membership.membership import Approval, Membership
+from client.membership.own_secret import decide_secret
 from client.membership.party import HidingParty
 from client.membership.policy import check_plan, check_roster_policy, check_waiver_policy
 from common.errors import PolicyError
@@ -20,7 +21,7 @@ from common.secagg.site.files import AuditLog, SiteFiles
 from common.secagg.wire.roster import Identity, Pin, Roster, check_roster, read_waiver
 
 
-def approve_plan(member: Membership, roster: Path | None = None) -> None:
+def approve_plan(member: Membership, roster: Path | None = None, *, has_begun: bool = False) -> None:
     """Record the hospital's consent to the pinned plan, and to who takes part.
 
     Parameters
@@ -28,6 +29,8 @@ def approve_plan(member: Membership, roster: Path | None = None) -> None:
     member : Membership
     roster : Path, optional
         The file that the authority signed; needed once, where the plan hides sums.
+    has_begun : bool
+        Whether numbers have left under the plan: the site's lots are drawn then, and stay as they are.
 
     Raises
     ------
@@ -35,6 +38,8 @@ def approve_plan(member: Membership, roster: Path | None = None) -> None:
         If site.toml does not allow what the plan asks, or a roster is missing.
     SecAggError
         If the roster may not be approved.
+    SiteError
+        If the site's secret, or the marker of simulated patients, cannot be read.
     """
     plan = member.invitation.study_plan()
     check_plan(member.settings, member.folder, plan)
@@ -43,7 +48,12 @@ def approve_plan(member: Membership, roster: Path | None = None) -> None:
     if offered is not None:
         version = offered[0].version
         write_atomically(member.roster_file, offered[1], private=True)
-    approval = Approval(plan_hash=plan.digest(), approved_at=datetime.now(UTC), roster=version)
+    approval = Approval(
+        plan_hash=plan.digest(),
+        approved_at=datetime.now(UTC),
+        roster=version,
+        secret=decide_secret(member, plan, has_begun=has_begun),
+    )
     member.record_approval(approval)
 
 

@@ -8,6 +8,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from common.cohort.spelling import settle_path
+from common.cohort.table_mapping import TableMapping
 from common.errors import PolicyError, SiteError
 from common.imaging.options import SeriesRule
 from common.plan.sections import Phase
@@ -95,6 +97,8 @@ class SiteSettings(Section):
     """Where networks train: "auto", "cpu", "cuda", "cuda:1" or "mps"."""
     mask: MaskSettings = MaskSettings()
     """The masks' labels."""
+    mapping: TableMapping | None = None
+    """How the hospital's own table is read; by default it is one as the documentation describes it."""
     series: SeriesRule = SeriesRule()
     """Which of several CT series in a DICOM folder is read; by default a folder of several is refused."""
     policy: Policy = Policy()
@@ -116,6 +120,10 @@ class SiteSettings(Section):
                 "simulations: remove it"
             )
         return self
+
+    def locate_table(self, folder: Path) -> Path:
+        """The table's file, as the disk spells its name."""
+        return settle_path(folder / self.table, folder)
 
     @property
     def min_patients(self) -> int:
@@ -142,6 +150,12 @@ def load_site(folder: Path) -> SiteSettings:
     if not path.exists():
         raise SiteError(f"{path}: no such file -> write one with at least `name` and `table`")
     return load_settings(path, SiteSettings, SiteError)
+
+
+def find_site_file(table: Path) -> Path | None:
+    """The site.toml of the folder that holds a table, or of the nearest one above; None if there is none."""
+    above = table.absolute().parents
+    return next((folder / SITE_FILE for folder in above if (folder / SITE_FILE).is_file()), None)
 
 
 def is_marked_synthetic(folder: Path) -> bool:

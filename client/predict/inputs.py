@@ -12,8 +12,8 @@ from common.cohort.outcome import Volumes
 from common.cohort.schema import BY_NAME
 from common.errors import CohortError, Finding
 from common.models.brain_score import list_brain_columns
-from common.plan.design import MISSING_LEVEL
 from common.plan.models import BRAIN, SCORE_OF
+from common.plan.own_variables import MISSING_LEVEL
 from common.radiomics.features import FEATURES
 
 FROM_MASK = "mask"
@@ -74,7 +74,7 @@ def refuse_missing(case: NewPatient, content: TableContent) -> None:
     lacking = [name for name in names if name not in levelled and find_value(case, name) is None]
     scores = [name.removeprefix(SCORE_OF) for name in lacking if name.startswith(SCORE_OF)]
     features = [name for name in lacking if name in _PLACES]
-    others = [name for name in lacking if name in BY_NAME]
+    others = [name for name in lacking if name in BY_NAME or name in case.patient.own]
     findings = []
     if others:
         remedy = "write it in the table, or give --set NAME=VALUE"

@@ -12,10 +12,10 @@ import numpy as np
 
 from common.cohort.cells import CellReader, RefusedCell
 from common.cohort.contradictions import find_contradictions
-from common.cohort.eligibility import CRITERIA
+from common.cohort.eligibility import CRITERIA, Criterion
 from common.cohort.outcome import Volumes
 from common.cohort.patient import Patient
-from common.cohort.schema import BY_NAME
+from common.cohort.schema import BY_NAME, Variable
 from common.errors import CohortError, Finding
 from common.plan.models import SCORE_OF
 from common.radiomics.features import FEATURES
@@ -56,6 +56,8 @@ class NewPatient:
         What a reader should know.
     doubts : tuple of str
         What a person must look at, because it is probably wrong.
+    criteria : tuple of Criterion
+        Whom the model's study left out.
     """
 
     patient: Patient
@@ -69,6 +71,7 @@ class NewPatient:
     scores: Mapping[str, float] = field(default_factory=dict, hash=False)
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    criteria: tuple[Criterion, ...] = field(default=CRITERIA, hash=False, compare=False, repr=False)
 
     @property
     def where(self) -> str:
@@ -81,9 +84,12 @@ class NewPatient:
         return SET_OPTION if name in self.given else self.source
 
 
-def make_new_patient(patient: Patient, source: str = "") -> NewPatient:
-    """A patient of a table, or of files alone."""
-    return NewPatient(patient, source, baseline=patient.baseline_volumes, notes=_list_unmet_criteria(patient))
+def make_new_patient(
+    patient: Patient, source: str = "", criteria: tuple[Criterion, ...] = CRITERIA
+) -> NewPatient:
+    """A patient of a table, or of files alone; `criteria` say whom the model's study left out."""
+    notes = _list_unmet_criteria(patient, criteria)
+    return NewPatient(patient, source, baseline=patient.baseline_volumes, notes=notes, criteria=criteria)
 
 
 def add_values(case: NewPatient, pairs: Sequence[str]) -> NewPatient:
@@ -106,7 +112,11 @@ def add_values(case: NewPatient, pairs: Sequence[str]) -> NewPatient:
     seen: set[str] = set()
     for pair in pairs:
         name, _, text = pair.partition("=")
-        value = RefusedCell("is given twice", "give it once") if name in seen else _read_value(name, text)
+        value = (
+            RefusedCell("is given twice", "give it once")
+            if name in seen
+            else _read_value(name, text, case.patient.own)
+        )
         seen.add(name)
         if isinstance(value, RefusedCell):
             findings.append(Finding(f"{SET_OPTION} {pair}", value.what, value.remedy))
@@ -122,12 +132,15 @@ def add_values(case: NewPatient, pairs: Sequence[str]) -> NewPatient:
     patient = replace(case.patient, values=values)
     given_features = None if np.isnan(features).all() else features
     return replace(
-        make_new_patient(patient, case.source), given=frozenset(seen), features=given_features, scores=scores
+        make_new_patient(patient, case.source, case.criteria),
+        given=frozenset(seen),
+        features=given_features,
+        scores=scores,
     )
 
 
-def _read_value(name: str, text: str) -> float | str | RefusedCell:
-    variable = BY_NAME.get(name)
+def _read_value(name: str, text: str, own: Mapping[str, Variable]) -> float | str | RefusedCell:
+    variable = own.get(name) or BY_NAME.get(name)
     if variable is not None and variable.kind in _KINDS:
         here = Path()
         value = CellReader(typed=False, folder=here, root=here).read(variable, text.strip() or None)
@@ -135,7 +148,8 @@ def _read_value(name: str, text: str) -> float | str | RefusedCell:
             return RefusedCell("has no value", f"write {name}=VALUE ({variable.allowed})")
         return value if isinstance(value, float | str | RefusedCell) else str(value)
     if name not in FEATURES and not name.startswith(SCORE_OF):
-        known = [*(column for column, entry in BY_NAME.items() if entry.kind in _KINDS), *FEATURES]
+        of_tables = (column for column, entry in BY_NAME.items() if entry.kind in _KINDS)
+        known = [*own, *of_tables, *FEATURES]
         near = difflib.get_close_matches(name, known, n=1)
         remedy = f"did you mean {near[0]!r}?" if near else "take a name of the model's covariates"
         return RefusedCell("unknown name", remedy)
@@ -148,11 +162,11 @@ def _read_value(name: str, text: str) -> float | str | RefusedCell:
     return number
 
 
-def _list_unmet_criteria(patient: Patient) -> tuple[str, ...]:
+def _list_unmet_criteria(patient: Patient, criteria: tuple[Criterion, ...]) -> tuple[str, ...]:
     """Notes on the study's criteria that the patient does not meet: it had no such patients."""
     failed = []
-    for criterion in CRITERIA:
+    for criterion in criteria:
         value = patient.value(criterion.variable)
-        if criterion.name != _LATER and isinstance(value, float) and criterion.excludes(value):
+        if criterion.name != _LATER and value is not None and criterion.excludes(value):
             failed.append(f"outside the study's population: {criterion.label}")
     return tuple(failed)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from client.cohort.reading_options import options_of
 from client.cohort.scans import labels_of_masks
 from client.membership.site import load_site
 from client.predict.new_patient import NewPatient, add_values, make_new_patient
 from client.predict.predictor import Declined, Prediction, Predictor
-from common.cards.card import Content, ModelCard, NetworkContent
+from common.cards.card import Content, ModelCard, NetworkContent, own_variables_of
 from common.cards.card_file import CardedModel, load_card
 from common.cards.contributors import PARTIAL
 from common.cohort.columns import WantedColumns
 from common.cohort.patient import Patient
+from common.cohort.spelling import compare_identifier
 from common.cohort.table import CohortTable, read_table
+from common.cohort.variable import Variable
 from common.errors import CohortError, Finding, Level, ModelError, RheError, SiteError
 from common.plain_text import escape_surrogates
 from common.plan.study import load_plan
@@ -132,9 +134,10 @@ def _read_folder(
     settings = load_site(request.folder)
     images = True if _needs_images(carded.card.content) else None
     table = read_table(
-        request.folder / settings.table,
+        settings.locate_table(request.folder),
         root=request.folder,
-        wanted=WantedColumns(images=images, complete=False),
+        wanted=WantedColumns(images=images, complete=False, own=_list_own(carded)),
+        mapping=settings.mapping,
     )
     everybody = request.patient is None
     chosen = table.patients if everybody else (_choose_row(table, request),)
@@ -143,11 +146,19 @@ def _read_folder(
         for row in (table.rejected if everybody else ())
     ]
     patients = [
-        _add_doubts(make_new_patient(patient, f"{table.path.name}, row {patient.row}"), table)
+        _add_doubts(
+            make_new_patient(patient, f"{table.path.name}, row {patient.row}", carded.card.population), table
+        )
         for patient in chosen
     ]
     options = options_of(None, settings)
     return Predictor(carded, labels_of_masks(settings), settings.device, options), patients, declined
+
+
+def _list_own(carded: CardedModel) -> tuple[Variable, ...]:
+    """The variables that the model's plan declared and that the model takes."""
+    content = carded.card.content
+    return () if isinstance(content, NetworkContent) else tuple(own_variables_of(content).values())
 
 
 def _needs_images(content: Content) -> bool:
@@ -157,15 +168,19 @@ def _needs_images(content: Content) -> bool:
 def _read_one_patient(request: PredictRequest, carded: CardedModel) -> tuple[Predictor, list[NewPatient]]:
     if not (request.ct or request.mask or request.table or request.values):
         raise SiteError("nobody to predict for -> give --ct and --mask, --table or --set, or --folder")
+    own, criteria = _list_own(carded), carded.card.population
+    declared = {variable.name: variable for variable in own}
     if request.table is None:
-        patient = Patient(request.patient or "patient", 0, request.ct, request.mask, None, None, {})
-        return Predictor(carded), [add_values(make_new_patient(patient), request.values)]
-    table = read_table(request.table, wanted=WantedColumns(images=False, complete=False))
+        patient = Patient(
+            request.patient or "patient", 0, request.ct, request.mask, None, None, {}, own=declared
+        )
+        return Predictor(carded), [add_values(make_new_patient(patient, "", criteria), request.values)]
+    table = read_table(request.table, wanted=WantedColumns(images=False, complete=False, own=own))
     row = _choose_row(table, request)
     ct, mask = request.ct or row.baseline_ct, request.mask or row.baseline_mask
-    patient = Patient(row.identifier, row.row, ct, mask, None, None, row.values)
+    patient = Patient(row.identifier, row.row, ct, mask, None, None, row.values, own=declared)
     source = f"{request.table.name}, row {row.row}"
-    case = add_values(make_new_patient(patient, source), request.values)
+    case = add_values(make_new_patient(patient, source, criteria), request.values)
     return Predictor(carded), [_add_doubts(case, table)]
 
 
@@ -182,10 +197,11 @@ def _choose_row(table: CohortTable, request: PredictRequest) -> Patient:
     CohortError
         If there is no such patient, or the row cannot be used.
     """
-    faulty = [row for row in table.rejected if row.identifier == request.patient]
+    wanted = None if request.patient is None else compare_identifier(request.patient)
+    faulty = [row for row in table.rejected if compare_identifier(row.identifier) == wanted]
     if faulty:
         raise CohortError(tuple(finding for row in faulty for finding in row.findings))
-    matches = [patient for patient in table.patients if request.patient in {None, patient.identifier}]
+    matches = [one for one in table.patients if wanted in {None, compare_identifier(one.identifier)}]
     if len(matches) == 1 and (request.patient is not None or not table.rejected):
         return matches[0]
     what = f"has no patient {request.patient!r}" if not matches else f"has {table.size} patients"
@@ -198,7 +214,7 @@ def make_risk_table(predictions: ModelPredictions) -> Table:
 
     card = predictions.card
     mark = f" ({PARTIAL})" if card.partial else ""
-    endpoint = card.outcome.endpoint
+    endpoint = card.outcome.event
     title = f"{card.model}, {card.arm}{mark}: risk of {endpoint}, positive from {card.operating_point:g}"
     lines = Table("patient", "risk", "decision", "inputs", "notes", title=title)
     for outcome in predictions.outcomes:
@@ -211,6 +227,34 @@ def make_risk_table(predictions: ModelPredictions) -> Table:
             notes = "\n".join((*doubts, *outcome.notes))
             lines.add_row(outcome.identifier, f"{outcome.risk:.4f}", decision, inputs, notes)
     return lines
+
+
+def describe_predictions(predictions: ModelPredictions) -> dict[str, Any]:
+    """The answer of `predict --json`: the model, and of each patient what the table on the terminal has."""
+    card = predictions.card
+    return {
+        "use": RESEARCH_USE,
+        "model": card.model,
+        "arm": card.arm,
+        "outcome": card.outcome.event,
+        "operating_point": card.operating_point,
+        "patients": [_describe_outcome(outcome) for outcome in predictions.outcomes],
+    }
+
+
+def _describe_outcome(outcome: Prediction | Declined) -> dict[str, Any]:
+    if isinstance(outcome, Declined):
+        return {"patient": outcome.identifier, "decision": "refused", "notes": [str(outcome.failure)]}
+    return {
+        "patient": outcome.identifier,
+        "risk": outcome.risk,
+        "decision": _decide(outcome),
+        "look_at": list(outcome.doubts),
+        "notes": list(outcome.notes),
+        "inputs": [
+            {"name": entry.name, "value": entry.value, "source": entry.source} for entry in outcome.inputs
+        ],
+    }
 
 
 def write_csv(predictions: ModelPredictions, path: Path) -> None:

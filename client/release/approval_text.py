@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import assert_never
 
 from client.membership.site import SiteSettings
 from common.hiding.noise import site_privacy, warn_of_delta
 from common.hiding.rounds import parts_of
-from common.plan.agreement import describe_criterion, group_readings
-from common.plan.models import LogisticModel, SvmModel
+from common.plan.leaving import STAYING, describe_hiding, list_leaving
 from common.plan.study import StudyPlan
 from common.secagg.crypto.keys import decode_public_key, fingerprint
 from common.secagg.wire.roster import Roster
@@ -25,16 +23,19 @@ def describe_plan(plan: StudyPlan, settings: SiteSettings) -> str:
         The site that is asked.
     """
     site = plan.site(settings.name)
-    partners = ", ".join(name for name in plan.site_names if name != site.name) or "nobody else"
+    partners = _list_partners(plan, site.name)
+    leaving = list_leaving(plan, site.name, synthetic=settings.synthetic)
     paragraphs = [
         f"Study: {plan.name}\nPlan: {plan.digest()}",
-        f"You are: {site.name} ({_ROLES[site.role]})\nWith: {partners}",
-        "\n".join(["What leaves this hospital:", *(f"  - {item}" for item in _list_leaving(plan, settings))]),
-        "\n".join(["What never leaves it:", *(f"  - {item}" for item in _STAYING)]),
+        f"You are: {site.title} ({_ROLES[site.role]})\nWith: {partners}",
+        "\n".join(["What leaves this hospital:", *(f"  - {item}" for item in leaving)]),
+        "\n".join(["What never leaves it:", *(f"  - {item}" for item in STAYING)]),
     ]
-    paragraphs.append(_describe_hiding(plan))
+    paragraphs.append(describe_hiding(plan))
     if plan.privacy.noise is not None and "training" in plan.phases and site.role == "train":
         paragraphs += _describe_noise(plan)
+    if "training" in plan.phases and site.role == "train":
+        paragraphs += _describe_first_weights(plan)
     if plan.arms.design == "leave-one-centre-out":
         paragraphs.append(
             "Each centre is left out in turn. From the sums with and without a centre, anybody who sees both "
@@ -49,29 +50,28 @@ def describe_plan(plan: StudyPlan, settings: SiteSettings) -> str:
     return "\n\n".join(paragraphs)
 
 
-def _describe_hiding(plan: StudyPlan) -> str:
-    if not plan.hides_sums:
-        return "NOT HIDDEN: the coordinator sees this hospital's own numbers for everything above."
-    return (
-        "What is added up over several hospitals leaves masked: nobody can read anything but the sum. No sum "
-        "hides what this hospital contributes alone; it is shown separately: its flow chart, its column of "
-        "Table 1, models evaluated on its patients, and a model of its patients alone, if released.\n\n"
-        "This hospital answers only questions that follow from this plan: it runs the study's program "
-        "itself, over sums that it has checked. For that, sums come back to the hospitals that are in them, "
-        "and to no other: how many patients stand behind each number, moments and gradients of regressions "
-        "and calibrations, histograms of scores, the summed change of a network in each round; never one "
-        "hospital's part, and no cross-products of features. " + _describe_returned(plan)
-    )
+def _list_partners(plan: StudyPlan, name: str) -> str:
+    others = sorted((site.name, site.title) for site in plan.sites if site.name != name)
+    return ", ".join(title for _, title in others) or "nobody else"
 
 
-def _describe_returned(plan: StudyPlan) -> str:
-    """What the sums that come back tell other hospitals."""
-    if len(plan.sites) == 2:
-        return "With two hospitals, each learns the other's part of them by subtracting its own."
-    return (
-        "From sums over some and over all hospitals, another hospital can work out by subtraction numbers of "
-        "patients of one that is in the larger sum alone."
-    )
+def _describe_first_weights(plan: StudyPlan) -> Iterator[str]:
+    """Who decides from which weights networks start; nothing where the plan's seed does."""
+    given = [model for model in plan.networks if model.initialisation == "imagenet"]
+    chosen = [model.title for model in given if model.has_chosen_weights]
+    if chosen:
+        yield (
+            f"FIRST WEIGHTS of {', '.join(chosen)}: the coordinator's choice. The plan says that they are "
+            "ImageNet's, but gives no digest of them: this hospital trains from whatever the coordinator "
+            "sends first, and weights that somebody made for the purpose can make updates tell more of "
+            "single patients. Ask for a plan with first_weights (rhe-server plan first-weights)."
+        )
+    for model in given:
+        if model.first_weights is not None:
+            yield (
+                f"First weights of {model.title}: this hospital trains from no others than those of SHA-256 "
+                f"{model.first_weights}."
+            )
 
 
 def _describe_noise(plan: StudyPlan) -> Iterator[str]:
@@ -132,142 +132,4 @@ def describe_roster(roster: Roster, signer: str) -> str:
     return "\n".join(lines)
 
 
-_IN_EACH_ROUND = (
-    "the gradient and curvature of the likelihood; once, sums of the covariates' fourth powers, which tell "
-    "whether a value is extreme; and where a combination with the outcome is empty, sums of products of "
-    "three covariates, also at the limits of each odds ratio's interval"
-)
 _ROLES = {"train": "its patients train and test models", "external": "its patients only test models"}
-
-_STAYING = (
-    "CT images, masks, the cohort table, and any single patient's values or scores",
-    "file names, patients' identifiers, and the texts of error messages",
-)
-
-
-def _list_leaving(plan: StudyPlan, settings: SiteSettings) -> list[str]:
-    site = plan.site(settings.name)
-    items = [
-        "counts: patients screened, excluded per reason, included, with and without expansion",
-        *_list_statistics(plan, trains=site.role == "train"),
-        "software versions and the name of the processor",
-    ]
-    if site.role == "train" and plan.networks and _trains_together(plan):
-        networks = ", ".join(model.name for model in plan.networks)
-        items.insert(
-            0,
-            f"model updates: the weights of {networks} after training on this site's patients, in each of "
-            f"{plan.federation.rounds} rounds. Weights can hold traces of the patients they were trained on",
-        )
-    if site.model_release and plan.trained_models:
-        models = ", ".join(model.name for model in plan.trained_models)
-        items.append(
-            f"RELEASE: the models trained on this hospital's patients alone ({models}), to be tested "
-            "at other hospitals; with means and standard deviations of their covariates, and with how "
-            "radiomics features were selected"
-        )
-    if settings.synthetic:
-        items.append("attention maps over CT slices (this folder declares its patients synthetic)")
-    return items
-
-
-_ON_SEVERAL = (
-    "; of three or more readings at once, sums over all of their masks, and in how many patients how many of "
-    "them see a marker"
-)
-
-
-def _trains_together(plan: StudyPlan) -> bool:
-    """Whether sites train together; a model of one hospital alone is trained there, without any round."""
-    return "training" in plan.phases and any(arm.kind == "federated" for arm in plan.all_arms())
-
-
-def _list_readers(plan: StudyPlan) -> str:
-    """How many readers read in how many sessions."""
-    sessions = [reader.sessions for reader in plan.agreement.readers]
-    return f"{len(sessions)} readers, {' + '.join(map(str, sessions))} sessions"
-
-
-def _list_statistics(plan: StudyPlan, *, trains: bool) -> Iterator[str]:
-    """What each phase of statistics asks for, after counting the patients behind each number."""
-    yield (
-        "before every table: how many patients stand behind each number, and behind each fold of a "
-        "cross-validation in every number of folds that it may have; whether this hospital has too few "
-        "patients, or has already released numbers of a cohort that differs in too few patients"
-    )
-    if "agreement" in plan.phases:
-        yield (
-            f"agreement of repeated readings ({_list_readers(plan)}): sums of the volumes measured on two "
-            "masks of the same CT, and how often two readers, or a reader and a computed suggestion, see "
-            "each of nine markers or not"
-            + (_ON_SEVERAL if any(len(group) > 2 for group in group_readings(plan.agreement)) else "")
-        )
-    together = trains and _trains_together(plan)
-    if plan.takes_radiomics and plan.radiomics.readings and together:
-        yield (
-            "reproducible radiomics: for 851 features of patients who were read twice, sums and sums of "
-            "squares in all readings "
-            f"({', '.join(describe_criterion(reading) for reading in plan.radiomics.readings)})"
-            + ("" if plan.agreement.same_readers else "; those of this hospital are evaluated separately")
-        )
-    if "cohort" in plan.phases:
-        yield (
-            "Table 1: sums and histograms of every variable with and without expansion, of all patients "
-            "here, and of those used for training and testing. This hospital's own are shown if it has "
-            "enough patients"
-        )
-    if "regression" in plan.phases and trains:
-        yield (
-            f"regressions of {len(plan.regression.candidates)} variables: sums of the covariates' products, "
-            f"and in each of some thirty rounds {_IN_EACH_ROUND}"
-        )
-    if together:
-        yield from _list_table_models(plan)
-    if "evaluation" in plan.phases:
-        evaluation = plan.evaluation
-        scores = [model.column for model in plan.scores]
-        named = f" (among them the table's columns {', '.join(scores)})" if scores else ""
-        yield (
-            f"for each of {len(plan.models)} models{named}: scores counted in {evaluation.bins} bins by "
-            "outcome; bins that patients with and without it share are divided until they do not, or "
-            "the scores in them are equal (for one hospital alone these are nearly its patients' scores, "
-            "without their names), "
-            "calls at the operating point, calibration, net benefit, and how two models' calls differ"
-        )
-
-
-def _list_table_models(plan: StudyPlan) -> Iterator[str]:
-    """What fitting models of the table over several sites asks of a site that trains."""
-    if plan.takes_radiomics:
-        products = (
-            "for ALL features (the plan waives the limit: with fewer than two patients a feature, the "
-            "patients' rows can nearly be computed from these products)"
-            if plan.radiomics.wide_gram_accepted
-            else "for at most as many features as half the patients of the smallest fold"
-        )
-        yield (
-            "radiomics: sums of 851 features of the lesions, of their squares, of their products with the "
-            f"outcome, and of products of features with each other, {products}; in each of "
-            f"{plan.radiomics.folds} folds, or of fewer where the patients do not carry as many"
-        )
-        if plan.radiomics.family == "binomial":
-            yield (
-                "the LASSO is binomial: it asks for these products again and again, in each of some 300 to "
-                "400 rounds, with other weights of the patients each time, and for the gradient of the "
-                "likelihood, for all patients and without each fold. So many sums narrow down the patients' "
-                "rows further than the Gaussian LASSO's do"
-            )
-    if plan.regressions:
-        names = ", ".join(model.name for model in plan.regressions)
-        yield (
-            f"logistic models ({names}): sums of the covariates' products, and in each round {_IN_EACH_ROUND}"
-        )
-    for model in plan.table_models:
-        if isinstance(model, SvmModel):
-            yield (
-                f"support vector machine {model.name}: gradients and curvatures of a regression on up to "
-                f"{model.fourier_features} random features, in each of at most {model.folds} folds. Support "
-                "vectors, which are patients' rows, stay here"
-            )
-        elif not isinstance(model, LogisticModel):
-            assert_never(model)

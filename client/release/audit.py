@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,8 @@ from common.hiding.phases import phase_of
 from common.plan.study import StudyPlan
 from common.secagg.site.files import HISTORY_FILE
 
-Shown: TypeAlias = Literal["tables", "lines", "head", "nothing"]
-"""Its answers in tables, each line in words, the last line's number and SHA-256, or only that it is whole."""
+Shown: TypeAlias = Literal["tables", "lines", "head", "nothing", "json"]
+"""Tables of the answers; words or JSON for each line; the last line's number and SHA-256; or its check."""
 
 _WIDTH = 80
 """Columns of a table: that of a terminal which nobody has made wider, and of a page."""
@@ -60,6 +61,9 @@ def show_log(
         say(log.head)
         return
     shown = [line for line in log.lines if earlier is None or line.number > earlier.number]
+    if what == "json":
+        say(write_log_json(shown, log))
+        return
     if what == "tables":
         plan = member.invitation.study_plan() if member.has_joined else None
         for table in make_audit_tables(shown, plan):
@@ -69,6 +73,12 @@ def show_log(
             say(text)
     for text in _describe_check(ledger, history, log, earlier):
         say(text)
+
+
+def write_log_json(lines: Iterable[LedgerLine], log: VerifiedLog) -> str:
+    """One JSON object: the checked log's head and number of lines, and each line that is shown."""
+    told = [line.model_dump(mode="json") for line in lines]
+    return json.dumps({"head": str(log.head), "checked_lines": len(log.lines), "lines": told}, indent=2)
 
 
 def _describe_check(

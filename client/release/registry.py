@@ -125,7 +125,7 @@ def digest_row(case: PreparedCase) -> str:
         "patient": case.patient.identifier,
         "positive": case.positive,
         "values": dict(case.patient.values),
-        "volumes": [asdict(case.baseline), asdict(case.followup)],
+        "volumes": [None if one is None else asdict(one) for one in (case.baseline, case.followup)],
     }
     return hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()
 

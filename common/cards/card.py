@@ -9,16 +9,28 @@ from pydantic import ConfigDict, Field
 
 from common.cards.contributors import PARTIAL, describe_trainers, is_partial
 from common.cards.fitted import covariates_of
+from common.cohort.eligibility import CRITERIA, Bounds, Criterion
 from common.cohort.outcome import OutcomeDefinition
+from common.cohort.variable import Variable
 from common.imaging.options import MissingSlices
 from common.imaging.preprocess import PREPROCESSING_ALGORITHM
 from common.imaging.recipe import InputShape, Recipe
 from common.messages.headers import Fitted, FittedSvm
 from common.models.brain_score import BrainA
 from common.models.spec import NetworkSpec
-from common.plan.design import Column, Design, covariate_label, covariate_unit, is_factor, reference_of
+from common.plan.design import (
+    Column,
+    Design,
+    covariate_label,
+    covariate_unit,
+    is_factor,
+    list_selectable,
+    reference_of,
+)
 from common.plan.extraction import extraction_of, feature_version
 from common.plan.models import BRAIN
+from common.plan.own_eligibility import Eligibility
+from common.plan.own_variables import PlannedVariable
 from common.plan.study import CnnModel, Profile, StudyPlan
 from common.radiomics.features import FEATURES
 from common.radiomics.settings import ExtractionSettings
@@ -118,6 +130,8 @@ class CovariateContent(CardPart):
     brain_a: BrainA | None = None
     """Of the BRAIN score: the column that gives A; None for other covariates. Where a card of an earlier
     version does not say, it is warfarin."""
+    declared: PlannedVariable | None = Field(default=None, exclude_if=lambda declared: declared is None)
+    """What the plan declares of one of its own variables; None for the paper's covariates."""
 
 
 class LogisticContent(CardPart):
@@ -154,6 +168,21 @@ Content: TypeAlias = Annotated[NetworkContent | TableContent, Field(discriminato
 """What computes the risk."""
 
 
+class ExcludingRule(CardPart):
+    """Whom the model's study left out, beside the paper's criteria or in their place."""
+
+    label: str
+    """As the flow chart printed it."""
+    variable: str
+    """The column that decides."""
+    below: float | None = None
+    """A smaller number was left out."""
+    above: float | None = None
+    """A larger number was left out."""
+    values: tuple[float | str, ...] = ()
+    """Levels, or 1 and 0 of yes and no, that were left out."""
+
+
 class ModelCard(CardPart):
     """One trained model in one arm."""
 
@@ -181,6 +210,8 @@ class ModelCard(CardPart):
     """Fixed by the plan, or chosen on the training patients."""
     missing_slices: MissingSlices = "refuse"
     """Whether the study used CTs that lack slices far from the lesion; of an older card it is not known."""
+    excluded: tuple[ExcludingRule, ...] | None = Field(default=None, exclude_if=lambda rules: rules is None)
+    """Whom the study left out, where the plan has criteria of its own; None: whom the paper leaves out."""
     metrics: tuple[Metric, ...] = ()
     """Results of the study's evaluation; empty without one, and for a model that never left its site."""
     versions: dict[str, str]
@@ -192,6 +223,22 @@ class ModelCard(CardPart):
     def rounds(self) -> dict[str, int]:
         """By site, in how many rounds it trained a federated network; empty where that was not recorded."""
         return {centre.site: centre.rounds for centre in self.training if centre.rounds is not None}
+
+    @property
+    def population(self) -> tuple[Criterion, ...]:
+        """The criteria by which the study left patients out."""
+        if self.excluded is None:
+            return CRITERIA
+        return tuple(
+            Criterion(
+                rule.variable,
+                rule.label,
+                rule.variable,
+                Bounds(rule.below, rule.above, frozenset(rule.values)),
+            )
+            for rule in self.excluded
+            if rule.variable != "ct_to_followup_h"
+        )
 
     @property
     def partial(self) -> bool:
@@ -234,9 +281,7 @@ def describe_logistic(
     names = covariates_of(fitted)
     return LogisticContent(
         fitted=fitted,
-        covariates=tuple(
-            _describe_covariate(name, (moments or {}).get(name), plan.cohort.brain_a) for name in names
-        ),
+        covariates=tuple(_describe_covariate(plan, name, (moments or {}).get(name)) for name in names),
         radiomics=_features_of(plan, names),
     )
 
@@ -248,7 +293,7 @@ def describe_svm(plan: StudyPlan, fitted: FittedSvm) -> SvmContent:
     return SvmContent(
         fitted=fitted,
         covariates=tuple(
-            _describe_covariate(name, moments.get(name) if name in FEATURES else None, plan.cohort.brain_a)
+            _describe_covariate(plan, name, moments.get(name) if name in list_selectable(plan) else None)
             for name in names
         ),
         seed=plan.seed,
@@ -271,19 +316,19 @@ def describe_fitted(
     return describe_logistic(plan, fitted, moments)
 
 
-def _describe_covariate(
-    name: str, moments: tuple[float, float] | None, brain_a: BrainA = "warfarin"
-) -> CovariateContent:
+def _describe_covariate(plan: StudyPlan, name: str, moments: tuple[float, float] | None) -> CovariateContent:
     mean, sd = moments or (None, None)
+    own, brain_a = plan.own_variables, plan.cohort.brain_a
     return CovariateContent(
         name=name,
-        label=covariate_label(name, brain_a),
-        unit=covariate_unit(name),
-        factor=is_factor(name),
-        reference=reference_of(name),
+        label=covariate_label(name, brain_a, own),
+        unit=covariate_unit(name, own),
+        factor=is_factor(name, own),
+        reference=reference_of(name, own),
         mean=mean,
         sd=sd,
         brain_a=brain_a if name == BRAIN else None,
+        declared=next((planned for planned in plan.variables if planned.name == name), None),
     )
 
 
@@ -297,7 +342,31 @@ def design_of_card(content: TableContent) -> Design:
     """The design with the columns of the model alone."""
     parts = content.fitted.effects if isinstance(content, LogisticContent) else content.fitted.columns
     stated = [covariate.brain_a for covariate in content.covariates if covariate.brain_a is not None]
-    return Design(tuple(Column(part.variable, part.level) for part in parts), *stated)
+    brain_a: BrainA = stated[0] if stated else "warfarin"
+    columns = tuple(Column(part.variable, part.level) for part in parts)
+    return Design(columns, brain_a, own_variables_of(content))
+
+
+def own_variables_of(content: TableContent) -> dict[str, Variable]:
+    """The variables that the model's plan declared and that the model takes, by heading."""
+    declared = (covariate.declared for covariate in content.covariates)
+    return {planned.name: planned.variable for planned in declared if planned is not None}
+
+
+def list_excluded(plan: StudyPlan) -> tuple[ExcludingRule, ...] | None:
+    """Whom the plan leaves out; None where these are whom the paper leaves out."""
+    if plan.eligibility == Eligibility():
+        return None
+    return tuple(
+        ExcludingRule(
+            label=criterion.label,
+            variable=criterion.variable,
+            below=criterion.excludes.below,
+            above=criterion.excludes.above,
+            values=tuple(sorted(criterion.excludes.among, key=str)),
+        )
+        for criterion in plan.eligibility.criteria
+    )
 
 
 def training_centre_of(plan: StudyPlan, site: str, patients: int) -> TrainingCentre:
@@ -320,6 +389,7 @@ def make_local_card(
         operating_point=plan.evaluation.threshold,
         operating_point_from="plan",
         missing_slices=plan.scans.missing_slices,
+        excluded=list_excluded(plan),
         versions=dict(versions),
         content=content,
     )

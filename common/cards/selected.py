@@ -36,9 +36,9 @@ def summary_of(selection: Selection) -> LassoSelection:
     )
 
 
-def explain_no_selection(status: Status) -> LassoSelection:
+def explain_no_selection(status: Status, candidates: int = len(FEATURES)) -> LassoSelection:
     """The record of a selection that could not be made, with the reason."""
-    return LassoSelection(candidates=len(FEATURES), prescreened=0, status=status.kind, reason=status.reason)
+    return LassoSelection(candidates=candidates, prescreened=0, status=status.kind, reason=status.reason)
 
 
 def _path(lasso: LassoResult) -> tuple[PathPoint, ...]:

@@ -11,13 +11,15 @@ import math
 import os
 import re
 import unicodedata
-from dataclasses import dataclass
-from datetime import date, time
+from dataclasses import dataclass, field
+from datetime import date, time, timedelta
 from pathlib import Path
 from typing import TypeAlias
 
+from common.cohort.cell_rule import CellRule, UnlistedCodeError
 from common.cohort.schema import Variable
-from common.cohort.sheet import SheetCell, UncalculatedFormula
+from common.cohort.sheet import ContestedCell, SheetCell, UncalculatedFormula
+from common.cohort.spelling import settle_path
 from common.cohort.units import guess_unit
 
 VariableValue: TypeAlias = float | str | Path
@@ -33,6 +35,8 @@ _DATE = re.compile(
     r"[0-9]{1,4}[-./][0-9]{1,2}([-./][0-9]{1,4})?"
     r"|[0-9]{1,2}[-. ]?[^\W\d]{3,9}([-. ][0-9]{2,4})?|[^\W\d]{3,9}[-. ][0-9]{1,4}"
 )
+_OF_FEW_VALUES, _REMEMBERED = frozenset({"binary", "categorical"}), 10_000
+"""Kinds of variables of which many rows hold the same, and how many cells are remembered."""
 _YES_OR_NO = "write 1 for yes, 0 for no, nothing for unknown"
 _DRIVE = re.compile(r"[A-Za-z]:")
 _MISSING_MARKS = frozenset(
@@ -74,11 +78,47 @@ class CellReader:
     typed: bool
     folder: Path
     root: Path
+    _memory: dict[tuple[str, type, SheetCell], VariableValue | RefusedCell | None] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
-    def read(self, variable: Variable, cell: SheetCell) -> VariableValue | RefusedCell | None:
-        """The cell's value; None if it is blank."""
+    def read(
+        self, variable: Variable, cell: SheetCell, rule: CellRule | None = None
+    ) -> VariableValue | RefusedCell | None:
+        """The cell's value, of a hospital's own table by its rule; None if blank, or a code of unknown."""
         if cell is None:
             return None
+        if variable.kind not in _OF_FEW_VALUES:
+            return self._read_cell(variable, cell, rule)
+        key = (variable.name, cell.__class__, cell)
+        if key not in self._memory:
+            if len(self._memory) > _REMEMBERED:
+                self._memory.clear()
+            self._memory[key] = self._read_cell(variable, cell, rule)
+        return self._memory[key]
+
+    def _read_cell(
+        self, variable: Variable, cell: SheetCell, rule: CellRule | None
+    ) -> VariableValue | RefusedCell | None:
+        if rule is None or isinstance(cell, UncalculatedFormula | ContestedCell):
+            return self._read_plain(variable, cell)
+        try:
+            translated = rule.translate(cell)
+        except UnlistedCodeError as refusal:
+            what, _, remedy = str(refusal).partition(" -> ")
+            return RefusedCell(what, remedy)
+        value = self._read_plain(variable, translated)
+        if isinstance(value, RefusedCell) and rule.unit and translated is not cell:
+            return RefusedCell(f"{value.what}; the cell holds {cell} {rule.unit}", value.remedy)
+        return value
+
+    def _read_plain(self, variable: Variable, cell: SheetCell) -> VariableValue | RefusedCell | None:
+        if cell is None:
+            return None
+        if isinstance(cell, ContestedCell):
+            rows = ", ".join(map(str, cell.rows))
+            what = f"the patient's rows {rows} of one event differ in it"
+            return RefusedCell(what, "keep the right one")
         if isinstance(cell, UncalculatedFormula):
             return RefusedCell(
                 f"the formula {ascii(cell.formula)[1:-1]} has no stored result",
@@ -92,7 +132,7 @@ class CellReader:
                 f"a date ({cell}): Excel turns numbers such as 1.5 or 3-4 into dates",
                 "format the column as number or text and type the value again",
             )
-        return self._read_kind(variable, cell)
+        return self._read_kind(variable, str(cell) if isinstance(cell, timedelta) else cell)
 
     def _read_kind(self, variable: Variable, cell: str | float) -> VariableValue | RefusedCell:
         if variable.kind == "path":
@@ -118,12 +158,8 @@ class CellReader:
             return RefusedCell(f"{cell} is not a finite number", f"write {variable.allowed}")
         if variable.kind == "binary" and value not in {0.0, 1.0}:
             return RefusedCell(f"{cell} is neither 0 nor 1", _YES_OR_NO)
-        if variable.possible is not None and value not in variable.possible:
-            what = f"{value:g} {variable.unit}".strip()
-            guess = guess_unit(variable, value)
-            remedy = f"check value and unit: {guess}" if guess else "check value and unit"
-            return RefusedCell(f"{what} is impossible (possible: {variable.allowed})", remedy)
-        return value
+        refused = _refuse_impossible(variable, value)
+        return value if refused is None else refused
 
     def _refuse_text(self, variable: Variable, text: str) -> RefusedCell | None:
         """Why this text is not a number; None if it is one."""
@@ -160,7 +196,19 @@ class CellReader:
             return RefusedCell(
                 f"{cell!r} leads out of the site's folder", "move or link the data into the site's folder"
             )
-        return path
+        return settle_path(path, self.root)
+
+
+def _refuse_impossible(variable: Variable, value: float) -> RefusedCell | None:
+    """Why a number is none of the variable's; None if it is one."""
+    if variable.possible is not None and value not in variable.possible:
+        what = f"{value:g} {variable.unit}".strip()
+        guess = guess_unit(variable, value)
+        remedy = f"check value and unit: {guess}" if guess else "check value and unit"
+        return RefusedCell(f"{what} is impossible (possible: {variable.allowed})", remedy)
+    if variable.whole and not value.is_integer():
+        return RefusedCell(f"{value:g} is no whole number", "write a count")
+    return None
 
 
 def _explain_no_number(text: str) -> RefusedCell:
@@ -200,11 +248,13 @@ def _read_identifier(cell: str | float) -> str | RefusedCell:
 
 
 def _read_level(variable: Variable, cell: str | float) -> str | RefusedCell:
-    text = str(cell).lower()
-    if text in variable.levels:
-        return text
-    near = difflib.get_close_matches(text, variable.levels, n=1)
-    begun = [level for level in variable.levels if level.startswith(text)]
+    # A workbook holds the level "2" as the number 2.0
+    text = str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).lower()
+    levels = {level.lower(): level for level in variable.levels}
+    if text in levels:
+        return levels[text]
+    near = [levels[level] for level in difflib.get_close_matches(text, levels, n=1)]
+    begun = [level for plain, level in levels.items() if plain.startswith(text)]
     meant = near or (begun if len(begun) == 1 else [])
     remedy = f"did you mean {meant[0]!r}?" if meant else "write one of them, or nothing for unknown"
     return RefusedCell(f"{cell!r} is none of: {variable.allowed}", remedy)

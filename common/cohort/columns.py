@@ -5,12 +5,15 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
 
+from common.cohort.arrangement import ColumnSource
 from common.cohort.column_letters import column_letter
 from common.cohort.schema import VARIABLES, Variable, find_variable
-from common.cohort.sheet import TableSheet, read_heading
+from common.cohort.sheet import SheetCell, SheetRow, TableSheet, read_heading
 from common.errors import Finding
 
 _RESEMBLES = 0.75
@@ -36,6 +39,10 @@ class WantedColumns:
     ----------
     scores : tuple of Variable
         The study's score columns, from `common.cohort.score_columns`.
+    own : tuple of Variable
+        The variables that the plan declares beyond the schema's.
+    needed : frozenset of str or None
+        Columns of the schema that the study needs; None: all that the schema requires.
     images : bool or None
         Whether the columns of baseline CT and mask must be there; None: if the table has any for images.
     complete : bool
@@ -45,6 +52,19 @@ class WantedColumns:
     scores: tuple[Variable, ...] = ()
     images: bool | None = True
     complete: bool = True
+    own: tuple[Variable, ...] = ()
+    needed: frozenset[str] | None = None
+
+    @property
+    def declared(self) -> tuple[Variable, ...]:
+        """Columns that the study needs and the schema does not have."""
+        return (*self.own, *self.scores)
+
+    def needs(self, variable: Variable) -> bool:
+        """Whether a column of the schema must be there; `images` decides of its columns of files."""
+        if not variable.required or self.needed is None:
+            return variable.required
+        return variable.group in {"identity", "files"} or variable.name in self.needed
 
 
 SCHEMA_ALONE = WantedColumns()
@@ -60,16 +80,29 @@ class MatchedColumn:
     variable : Variable
         From the schema or the study.
     index : int
-        The column's place in the table, from 0.
+        The column's place in the table, from 0; -1 if it has none.
+    source : ColumnSource or None
+        The hospital's own column behind it, where a mapping says so.
     """
 
     variable: Variable
     index: int
+    source: ColumnSource | None = None
 
     @property
     def where(self) -> str:
-        """For a message: the heading, and the letter that a spreadsheet shows."""
-        return f"column {self.variable.name!r} ({column_letter(self.index)})"
+        """For a message: the variable, the letter that a spreadsheet shows, the hospital's own heading."""
+        letter = "" if self.index < 0 else column_letter(self.index)
+        named = "" if self.source is None else self.source.heading
+        own = repr(named) if named not in {"", self.variable.name} else ""
+        event = "" if self.source is None else self.source.event
+        return f"column {self.variable.name!r} ({', '.join(filter(None, (letter, own, event)))})"
+
+    def cell_of(self, row: SheetRow) -> SheetCell:
+        """The row's cell; None where the row ends before it."""
+        if self.source is not None and self.source.extra is not None:
+            return row.extra[self.source.extra]
+        return row.cells[self.index] if self.index < len(row.cells) else None
 
 
 @dataclass(frozen=True)
@@ -86,16 +119,27 @@ class MatchedColumns:
         Whether every patient needs CT and mask.
     unread_files : tuple of str
         The schema's columns of files that the table lacks or misspells: what they name is not known.
+    own : mapping of str to Variable
+        The plan's own variables by heading.
     """
 
     matched: tuple[MatchedColumn, ...]
     width: int
     images: bool
     unread_files: tuple[str, ...] = ()
+    own: Mapping[str, Variable] = field(default_factory=dict, hash=False)
+
+    @cached_property
+    def score_names(self) -> frozenset[str]:
+        """The columns of scores."""
+        return frozenset(one.variable.name for one in self.matched if one.variable.group == "scores")
 
 
 def match_columns(
-    table: str, sheet: TableSheet, wanted: WantedColumns
+    table: str,
+    sheet: TableSheet,
+    wanted: WantedColumns,
+    sources: Mapping[str, ColumnSource] = MappingProxyType({}),
 ) -> tuple[MatchedColumns, list[Finding]]:
     """The table's columns, and a finding for each problem with its headings.
 
@@ -107,16 +151,19 @@ def match_columns(
         The table.
     wanted : WantedColumns
         What the study needs beyond the schema.
+    sources : mapping of str to ColumnSource
+        The hospital's columns by variable, where a mapping names them.
     """
-    header = sheet.header
+    beside = [name for name, source in sources.items() if source.extra is not None]
+    header = (*sheet.header, *beside)
     known = {heading: variable for heading in header if (variable := find_variable(heading)) is not None}
-    known |= {variable.name: variable for variable in wanted.scores}
-    absent = [variable for variable in VARIABLES if variable.name not in header]
+    known |= {variable.name: variable for variable in wanted.declared}
+    absent = [one for one in (*VARIABLES, *wanted.own) if one.name not in header]
     unknown = [heading for heading in header if heading and heading not in known]
     misspelt = {
         heading: near for heading in unknown if (near := _find_resembling(heading, absent)) is not None
     }
-    findings = [*_find_duplicates(table, header), *_find_unnamed(table, sheet)]
+    findings = [] if sources else [*_find_duplicates(table, header), *_find_unnamed(table, sheet)]
     findings += [
         Finding(
             f"{table}, row 1, column {column_letter(header.index(heading))}",
@@ -127,7 +174,8 @@ def match_columns(
     ]
     meant = {*header, *misspelt.values()}
     images = bool(_IMAGES & meant) if wanted.images is None else wanted.images
-    lacking = [v for v in (*VARIABLES, *wanted.scores) if v.required and v.name not in meant]
+    required = [*filter(wanted.needs, VARIABLES), *wanted.declared]
+    lacking = [variable for variable in required if variable.name not in meant]
     if not wanted.complete:
         lacking = [variable for variable in lacking if variable.name in {"patient", *_BASELINE}]
     if images and not _BASELINE & meant:
@@ -137,22 +185,35 @@ def match_columns(
             _report_missing(table, variable, unknown) for variable in lacking if variable.name in _BASELINE
         ]
     findings += [
-        _report_missing(table, variable, unknown) for variable in lacking if variable.name not in _BASELINE
+        _report_unmapped(table, variable) if sources else _report_missing(table, variable, unknown)
+        for variable in lacking
+        if variable.name not in _BASELINE
     ]
     places = {heading: index for index, heading in reversed(list(enumerate(header)))}
-    matched = [MatchedColumn(known[name], index) for name, index in places.items() if name in known]
+    matched = [
+        MatchedColumn(known[name], _find_place(sources.get(name), index), sources.get(name))
+        for name, index in places.items()
+        if name in known
+    ]
     ordered = tuple(sorted(matched, key=lambda column: column.index))
     unread = {*(_IMAGES & {*misspelt.values()}), *(_BASELINE - {*header} if _IMAGES & meant else ())}
     unread_files = tuple(variable.name for variable in VARIABLES if variable.name in unread)
-    return MatchedColumns(ordered, len(header), images, unread_files), findings
+    own = {variable.name: variable for variable in wanted.own}
+    return MatchedColumns(ordered, len(sheet.header), images, unread_files, own), findings
+
+
+def _find_place(source: ColumnSource | None, index: int) -> int:
+    if source is None:
+        return index
+    return -1 if source.index is None else source.index
 
 
 def find_headings_below(table: str, sheet: TableSheet, wanted: WantedColumns) -> Finding | None:
     """A finding if a title stands above the headings; None if row 1 holds them, or no row near it does."""
-    scores = {variable.name for variable in wanted.scores}
-    best, most = None, max(_FEWEST_HEADINGS - 1, _count_headings(sheet.header, scores))
+    declared = {variable.name for variable in wanted.declared}
+    best, most = None, max(_FEWEST_HEADINGS - 1, _count_headings(sheet.header, declared))
     for row in sheet.rows[:_ROWS_SEARCHED]:
-        known = _count_headings(map(read_heading, row.cells), scores)
+        known = _count_headings(map(read_heading, row.cells), declared)
         if row.number <= _ROWS_SEARCHED and known > most:
             best, most = row.number, known
     if best is None:
@@ -161,8 +222,8 @@ def find_headings_below(table: str, sheet: TableSheet, wanted: WantedColumns) ->
     return Finding(f"{table}, row {best}", what, "delete the rows above: headings belong into row 1")
 
 
-def _count_headings(headings: Iterable[str], scores: set[str]) -> int:
-    return len({one for one in headings if one in scores or find_variable(one) is not None})
+def _count_headings(headings: Iterable[str], declared: set[str]) -> int:
+    return len({one for one in headings if one in declared or find_variable(one) is not None})
 
 
 def _find_resembling(heading: str, absent: list[Variable]) -> str | None:
@@ -210,6 +271,15 @@ def _report_no_images(table: str) -> Finding:
         f"{table}, row 1",
         "columns 'baseline_ct' and 'baseline_mask' are missing: the study's networks look at CTs",
         "add both columns; a site without images can take part in a study without networks",
+    )
+
+
+def _report_unmapped(table: str, variable: Variable) -> Finding:
+    """One finding on a variable of which a hospital's mapping does not speak."""
+    return Finding(
+        table,
+        f"no column for {variable.name!r}: {variable.meaning}; {variable.allowed}",
+        "name your column under [mapping.columns] in site.toml, or list it in mapping.not_recorded",
     )
 
 

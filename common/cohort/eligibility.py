@@ -1,4 +1,4 @@
-"""The paper's six exclusion criteria, applied in order and counted for the flow chart.
+"""Exclusion criteria, the paper's six unless the plan has others, applied in order and counted.
 
 References
 ----------
@@ -7,7 +7,8 @@ Ning et al. (2025), Scientific Reports, Methods and Fig. 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -18,6 +19,33 @@ from common.errors import Finding, Level
 
 _FEWEST = 5
 """Patients from which the share that a criterion excludes tells something."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Values of a column that exclude a patient; those on a bound do not.
+
+    Attributes
+    ----------
+    below, above : float or None
+        Numbers below the one or above the other exclude.
+    among : frozenset of float or str
+        These exclude: levels, or 1.0 for a yes.
+    """
+
+    below: float | None = None
+    above: float | None = None
+    among: frozenset[float | str] = frozenset()
+
+    def __call__(self, value: float | str) -> bool:
+        """Whether a patient with this value is left out."""
+        if value in self.among:
+            return True
+        if isinstance(value, str):
+            return False
+        return (self.below is not None and value < self.below) or (
+            self.above is not None and value > self.above
+        )
 
 
 @dataclass(frozen=True)
@@ -32,29 +60,26 @@ class Criterion:
         As the flow chart prints it.
     variable : str
         The column that decides.
-    excludes : callable
-        Takes a value of that column; True if it excludes the patient.
+    excludes : Bounds
+        Takes a value of that column, a number or a level; true if it excludes the patient.
     """
 
     name: str
     label: str
     variable: str
-    excludes: Callable[[float], bool]
+    excludes: Bounds
 
 
-def _is_present(value: float) -> bool:
-    return value == 1
+_PRESENT = Bounds(among=frozenset({1.0}))
 
 
 CRITERIA: tuple[Criterion, ...] = (
-    Criterion("age", "Age < 18 years", "age", lambda age: age < 18),
-    Criterion("onset", "Baseline CT > 24 h after onset", "onset_to_ct_h", lambda hours: hours > 24),
-    Criterion(
-        "followup", "Follow-up CT > 72 h after baseline CT", "ct_to_followup_h", lambda hours: hours > 72
-    ),
-    Criterion("primary_ivh", "Primary IVH", "primary_ivh", _is_present),
-    Criterion("prior_surgery", "Previous surgical treatment", "prior_surgery", _is_present),
-    Criterion("artefacts", "Obvious artifacts", "artefacts", _is_present),
+    Criterion("age", "Age < 18 years", "age", Bounds(below=18)),
+    Criterion("onset", "Baseline CT > 24 h after onset", "onset_to_ct_h", Bounds(above=24)),
+    Criterion("followup", "Follow-up CT > 72 h after baseline CT", "ct_to_followup_h", Bounds(above=72)),
+    Criterion("primary_ivh", "Primary IVH", "primary_ivh", _PRESENT),
+    Criterion("prior_surgery", "Previous surgical treatment", "prior_surgery", _PRESENT),
+    Criterion("artefacts", "Obvious artifacts", "artefacts", _PRESENT),
 )
 """In the paper's order; a value on the bound (18 years, 24 h, 72 h) does not exclude."""
 
@@ -117,22 +142,30 @@ class Flow:
 
     @property
     def excluded(self) -> tuple[int, ...]:
-        """Numbers of patients left out, one for each of `CRITERIA`."""
+        """Numbers of patients left out, one for each criterion."""
         return tuple(len(exclusion.patients) for exclusion in self.exclusions)
 
 
-def apply_exclusions(table: CohortTable) -> Flow:
+def apply_exclusions(table: CohortTable, criteria: Sequence[Criterion] = CRITERIA) -> Flow:
     """The patients who are studied, and those who are left out, by reason.
 
     A patient counts once, under the first criterion that fails. A blank cell fails nothing: if no other
     criterion fails either, the patient is undecided.
+
+    Parameters
+    ----------
+    table : CohortTable
+        The patients.
+    criteria : sequence of Criterion
+        The plan's, in its order; by default the paper's.
     """
-    excluded: dict[str, list[Patient]] = {criterion.name: [] for criterion in CRITERIA}
+    excluded: dict[str, list[Patient]] = {criterion.name: [] for criterion in criteria}
     undecided: list[Undecided] = []
     included: list[Patient] = []
     for patient in table.patients:
-        criterion = _find_first_failing(patient)
-        missing = tuple(c.variable for c in CRITERIA if patient.value(c.variable) is None)
+        criterion = _find_first_failing(patient, criteria)
+        blank = (one.variable for one in criteria if patient.value(one.variable) is None)
+        missing = tuple(dict.fromkeys(blank))
         if criterion is not None:
             excluded[criterion.name].append(patient)
         elif missing:
@@ -141,7 +174,7 @@ def apply_exclusions(table: CohortTable) -> Flow:
             included.append(patient)
     return Flow(
         screened=table.size,
-        exclusions=tuple(Exclusion(criterion, tuple(excluded[criterion.name])) for criterion in CRITERIA),
+        exclusions=tuple(Exclusion(criterion, tuple(excluded[criterion.name])) for criterion in criteria),
         undecided=tuple(undecided),
         included=tuple(included),
         rejected=table.rejected,
@@ -167,8 +200,7 @@ def note_exclusions(table: CohortTable, flow: Flow) -> tuple[Finding, ...]:
         if judged >= _FEWEST and 2 * excluded > judged:
             criterion = exclusion.criterion
             cells = [patient.value(criterion.variable) for patient in table.patients]
-            values = [cell for cell in cells if isinstance(cell, float)]
-            span = f"{min(values):g} to {max(values):g}, median {median(values):g}"
+            span = _describe_cells(cells)
             what = f"{criterion.label!r} excludes {excluded} of {judged} patients; the column holds {span}"
             remedy = "check the column's unit and meaning; if it is right, nothing is to be done"
             where = f"{table.path.name}, column {criterion.variable!r}"
@@ -179,10 +211,21 @@ def note_exclusions(table: CohortTable, flow: Flow) -> tuple[Finding, ...]:
     return tuple(notes)
 
 
+def _describe_cells(cells: Sequence[float | str | None]) -> str:
+    """Smallest, median and largest of numbers; the most frequent of levels."""
+    values = [cell for cell in cells if isinstance(cell, float)]
+    if values:
+        return f"{min(values):g} to {max(values):g}, median {median(values):g}"
+    ((level, number),) = Counter(cell for cell in cells if cell is not None).most_common(1)
+    return f"{level!r} {number} times"
+
+
 def _find_strays(table: str, exclusion: Exclusion) -> Iterator[Finding]:
-    """Patients who would not be excluded if their cells were in another unit."""
+    """Patients who would not be excluded if their cells were in another unit; of the schema's columns."""
     criterion = exclusion.criterion
-    variable = BY_NAME[criterion.variable]
+    variable = BY_NAME.get(criterion.variable)
+    if variable is None:
+        return
     for patient in exclusion.patients:
         value = patient.value(variable.name)
         guess = guess_stray(variable, value) if isinstance(value, float) else None
@@ -195,9 +238,9 @@ def _find_strays(table: str, exclusion: Exclusion) -> Iterator[Finding]:
             yield Finding(f"{table}, row {patient.row}, column {variable.name!r}", what, remedy, Level.LOOK)
 
 
-def _find_first_failing(patient: Patient) -> Criterion | None:
-    for criterion in CRITERIA:
+def _find_first_failing(patient: Patient, criteria: Sequence[Criterion]) -> Criterion | None:
+    for criterion in criteria:
         value = patient.value(criterion.variable)
-        if isinstance(value, float) and criterion.excludes(value):
+        if value is not None and criterion.excludes(value):
             return criterion
     return None

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 VOLUME_TOLERANCE_ML = 1e-6
 """Volumes nearer than this are equal.
@@ -26,21 +29,32 @@ class Reason(StrEnum):
     IVH_DE_NOVO = "IVH appeared de novo"
 
 
+_HEADING = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,59}")
+_LONGEST_LABEL = 40
+
 _CONVENTIONAL = frozenset({Reason.ICH_ABSOLUTE, Reason.ICH_RELATIVE})
 
 
 @dataclass(frozen=True)
 class OutcomeDefinition:
-    """When a hematoma counts as expanded; a growth equal to a bound counts (>=).
+    """What a study predicts: expansion by volumes, or a 0/1 column of the hospitals' tables.
+
+    A growth equal to a bound counts (>=). With a column, no volume is needed for the outcome.
 
     Attributes
     ----------
-    endpoint : {"rHE", "cHE"}
-        Revised (with IVH) or conventional hematoma expansion.
+    endpoint : {"rHE", "cHE", "column"}
+        Revised (with IVH) or conventional hematoma expansion; or what a column of the table says.
     ich_absolute_ml, ich_relative : float
         Growth of the ICH that counts: 6 mL, or a share of 0.33 of the baseline volume (Ning et al. 2025).
     ivh_absolute_ml : float
         Growth of the IVH that counts: 1 mL; 0 counts any growth (Yogendrakumar et al. 2020).
+    column : str
+        Heading of the 0/1 column; empty where volumes decide.
+    label : str
+        What a 1 in that column is called in tables, e.g. "Poor outcome".
+    meaning : str
+        What a 1 means, for whoever fills in the table, e.g. "mRS 3 to 6 at 90 days".
 
     References
     ----------
@@ -49,12 +63,16 @@ class OutcomeDefinition:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    endpoint: Literal["rHE", "cHE"] = "rHE"
+    endpoint: Literal["rHE", "cHE", "column"] = "rHE"
     ich_absolute_ml: float = 6.0
     ich_relative: float = 0.33
     ivh_absolute_ml: float = 1.0
+    column: str = ""
+    label: str = ""
+    meaning: str = ""
 
     def __post_init__(self) -> None:
+        self._check_column()
         for name, bound in (("ich_absolute_ml", self.ich_absolute_ml), ("ich_relative", self.ich_relative)):
             if not (math.isfinite(bound) and bound > 0):
                 raise ValueError(f"{name} must be a positive number, not {bound}")
@@ -62,6 +80,51 @@ class OutcomeDefinition:
             raise ValueError(
                 f"ivh_absolute_ml must be 0 (any growth) or positive, not {self.ivh_absolute_ml}"
             )
+
+    def _check_column(self) -> None:
+        told = {name: text for name, text in self._texts.items() if text}
+        if self.endpoint != "column":
+            if told:
+                raise ValueError(
+                    f'{", ".join(told)} without endpoint = "column": volumes decide -> add that line, or '
+                    "remove these"
+                )
+            return
+        if absent := [name for name in self._texts if name not in told]:
+            raise ValueError(
+                f'endpoint = "column" needs {", ".join(absent)} -> name the 0/1 column, what a 1 is called '
+                "in tables, and what it means"
+            )
+        if _HEADING.fullmatch(self.column) is None:
+            raise ValueError(
+                f"{self.column!r} is no column's name -> a letter first, then letters, digits and '_'"
+            )
+        if len(self.label) > _LONGEST_LABEL or not self.label.isprintable():
+            raise ValueError(f"the label {self.label!r} is too long, or not on one line -> a few words")
+
+    @property
+    def _texts(self) -> dict[str, str]:
+        return {"column": self.column, "label": self.label, "meaning": self.meaning}
+
+    @property
+    def by_volumes(self) -> bool:
+        """Whether the volumes of both scans decide."""
+        return self.endpoint != "column"
+
+    @property
+    def event(self) -> str:
+        """What tables call the outcome: "rHE", "cHE", or the column's label."""
+        return self.endpoint if self.by_volumes else self.label
+
+    @property
+    def noun(self) -> str:
+        """What patients have who reached it, in a sentence: "expansion", or the column's label."""
+        return "expansion" if self.by_volumes else self.label
+
+    @model_serializer(mode="wrap")
+    def _leave_out_unset(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The definition without a column that was not named: older plans keep their hash."""
+        return {name: value for name, value in write(self).items() if value or name not in self._texts}
 
 
 @dataclass(frozen=True)
@@ -109,7 +172,7 @@ class Expansion:
             )
 
     def positive(self, definition: OutcomeDefinition) -> bool:
-        """Whether the plan's endpoint was reached."""
+        """Whether the plan's endpoint was reached, where volumes decide."""
         return self.revised if definition.endpoint == "rHE" else self.conventional
 
 

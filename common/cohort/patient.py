@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from common.cohort.outcome import Volumes
 from common.cohort.repeated_readings import Reading
-from common.cohort.schema import BY_NAME, VariableKind, find_variable
+from common.cohort.schema import BY_NAME, find_variable
+from common.cohort.variable import Variable, VariableKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +33,8 @@ class Patient:
         By column, the scores that only the study plan names; None where the cell is blank.
     repeated_masks : mapping of Reading to Path
         Further segmentations of the baseline CT, absolute paths; blank cells are absent.
+    own : mapping of str to Variable
+        The plan's own variables by heading; their values are among `values`.
     """
 
     identifier: str
@@ -43,6 +46,7 @@ class Patient:
     values: Mapping[str, float | str] = field(hash=False)
     scores: Mapping[str, float | None] = field(default_factory=dict, hash=False)
     repeated_masks: Mapping[Reading, Path] = field(default_factory=dict, hash=False)
+    own: Mapping[str, Variable] = field(default_factory=dict, hash=False, compare=False, repr=False)
 
     def number(self, name: str) -> float | None:
         """The value of a continuous variable; None where it is missing.
@@ -50,7 +54,7 @@ class Patient:
         Raises
         ------
         KeyError
-            If the schema has no such continuous variable.
+            If neither schema nor plan has such a continuous variable.
         """
         return self._number_of_kind(name, "continuous")
 
@@ -60,7 +64,7 @@ class Patient:
         Raises
         ------
         KeyError
-            If the schema has no such binary variable.
+            If neither schema nor plan has such a binary variable.
         """
         value = self._number_of_kind(name, "binary")
         return None if value is None else bool(value)
@@ -71,20 +75,20 @@ class Patient:
         Raises
         ------
         KeyError
-            If the schema has no such categorical variable.
+            If neither schema nor plan has such a categorical variable.
         """
         value = self._value_of_kind(name, "categorical")
         return None if value is None else str(value)
 
     def score(self, column: str) -> float | None:
-        """A score in the table: a column that only the plan names, or a continuous variable of the schema.
+        """A score in the table: a column for scores alone, or a continuous variable of schema or plan.
 
         Raises
         ------
         KeyError
             If the column is neither, or was not read.
         """
-        return self.number(column) if column in BY_NAME else self.scores[column]
+        return self.number(column) if column in BY_NAME or column in self.own else self.scores[column]
 
     def value(self, name: str) -> float | str | None:
         """The value of a variable of any kind; None where it is missing."""
@@ -120,7 +124,7 @@ class Patient:
         return None if value is None else float(value)
 
     def _value_of_kind(self, name: str, kind: VariableKind) -> float | str | None:
-        variable = find_variable(name)
+        variable = self.own.get(name) or find_variable(name)
         if variable is None or variable.kind != kind:
-            raise KeyError(f"the schema has no {kind} variable {name!r}")
+            raise KeyError(f"the schema has no {kind} variable {name!r}, nor has the plan")
         return self.value(name)

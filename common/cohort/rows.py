@@ -51,13 +51,14 @@ def read_row(row: SheetRow, columns: MatchedColumns, reader: CellReader) -> Read
     findings = _check_width(row, columns)
     values: dict[str, VariableValue] = {}
     for column in columns.matched:
-        cell = row.cells[column.index] if column.index < len(row.cells) else None
-        value = reader.read(column.variable, cell)
+        rule = None if column.source is None else column.source.rule
+        value = reader.read(column.variable, column.cell_of(row), rule)
         if isinstance(value, RefusedCell):
             findings.append(Finding(f"row {row.number}, {column.where}", value.what, value.remedy))
         elif value is not None:
             values[column.variable.name] = value
-            findings += _check_identifier(row.number, column, value)
+            if column.variable.name == "patient":
+                findings += _check_identifier(row.number, column, value)
         elif column.variable.name == "patient":
             findings.append(
                 Finding(
@@ -79,8 +80,6 @@ def read_row(row: SheetRow, columns: MatchedColumns, reader: CellReader) -> Read
 def _check_identifier(number: int, column: MatchedColumn, identifier: VariableValue) -> list[Finding]:
     """A finding if the row is no patient's: a line of totals, or the headings of a second table."""
     name = str(identifier).casefold().rstrip(":")
-    if column.variable.name != "patient":
-        return []
     if name in _TOTALS:
         what, remedy = f"{identifier!r} is a line of totals, no patient", "delete the line"
     elif name == "patient":
@@ -103,7 +102,7 @@ def _check_width(row: SheetRow, columns: MatchedColumns) -> list[Finding]:
 
 def _make_patient(number: int, values: dict[str, VariableValue], columns: MatchedColumns) -> Patient:
     paths = {name: value for name, value in values.items() if isinstance(value, Path)}
-    score_names = {column.variable.name for column in columns.matched if column.variable.group == "scores"}
+    score_names = columns.score_names
     return Patient(
         identifier=str(values.get("patient", "")),
         row=number,
@@ -119,7 +118,8 @@ def _make_patient(number: int, values: dict[str, VariableValue], columns: Matche
         scores={
             name: value if isinstance(value := values.get(name), float) else None for name in score_names
         },
-        repeated_masks=_find_repeated_masks(paths),
+        repeated_masks=_find_repeated_masks(paths) if paths else {},
+        own=columns.own,
     )
 
 

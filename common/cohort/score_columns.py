@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from common.cohort.schema import BY_NAME, Range, Variable
 
 _MEANING = "A score of the study plan; blank where a patient has none"
 
 
-def find_score_columns(declared: Iterable[tuple[str, float, float]]) -> tuple[Variable, ...]:
-    """The declared score columns that are not in the schema, each once.
+def find_score_columns(
+    declared: Iterable[tuple[str, float, float]], own: Container[str] = ()
+) -> tuple[Variable, ...]:
+    """The declared score columns that are neither in the schema nor the plan's own variables, each once.
 
-    A continuous variable of the schema may serve as a score, too. It keeps the schema's range in the table,
+    A continuous variable of these may serve as a score, too. It keeps the schema's range in the table,
     because the study's criteria may exclude patients beyond the plan's range.
 
     Parameters
     ----------
     declared : iterable of (str, float, float)
         Heading, smallest and largest possible value of each score; several may take one column.
+    own : container of str
+        Headings of the plan's own variables.
 
     Raises
     ------
@@ -43,7 +47,7 @@ def find_score_columns(declared: Iterable[tuple[str, float, float]]) -> tuple[Va
     return tuple(
         Variable(column, "continuous", "scores", column, _MEANING, possible=possible)
         for column, possible in ranges.items()
-        if column not in BY_NAME
+        if column not in BY_NAME and column not in own
     )
 
 

@@ -8,7 +8,7 @@ with csv and openpyxl directly (`sheet_file`, `workbook`); `cells` and `table` d
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
@@ -36,8 +36,49 @@ class UncalculatedFormula:
     formula: str
 
 
-SheetCell: TypeAlias = str | int | float | bool | date | datetime | time | UncalculatedFormula | None
+@dataclass(frozen=True)
+class ContestedCell:
+    """A value that several rows of one patient give differently, in a long export.
+
+    Attributes
+    ----------
+    rows : tuple of int
+        As a spreadsheet shows them.
+    """
+
+    rows: tuple[int, ...]
+
+
+SheetCell: TypeAlias = (
+    str | int | float | bool | date | datetime | time | timedelta | UncalculatedFormula | ContestedCell | None
+)
 """What a cell holds; None where it is blank. A CSV has only text."""
+
+
+@dataclass(frozen=True)
+class SheetOptions:
+    """How a hospital's own file is read.
+
+    Attributes
+    ----------
+    sheet : str
+        The worksheet; empty: the only one with content, or "patients".
+    encoding : str
+        Of a CSV.
+    separator : str
+        Of a CSV's columns.
+    headings_row : int
+        The row of the headings, from 1.
+    """
+
+    sheet: str = ""
+    encoding: str = "utf-8"
+    separator: str = ","
+    headings_row: int = 1
+
+
+AS_PRESCRIBED = SheetOptions()
+"""A table as the documentation describes it."""
 
 _INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 """Characters that no reader of the table can see; they come with text copied from web pages and PDFs."""
@@ -106,10 +147,13 @@ class SheetRow:
         As a spreadsheet shows it: the heading is row 1.
     cells : tuple of SheetCell
         Not padded: shorter or longer than the heading where the file's row is.
+    extra : tuple of SheetCell
+        What other rows of the same patient hold, in a long export; see `common.cohort.arrangement`.
     """
 
     number: int
     cells: tuple[SheetCell, ...]
+    extra: tuple[SheetCell, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,12 +170,15 @@ class TableSheet:
         True if cells have types of their own (XLSX), so that a number kept as text is a mistake.
     layout : SheetLayout
         What the sheet shows beside the values.
+    headings_row : int
+        Where the headings stand, from 1.
     """
 
     header: tuple[str, ...]
     rows: tuple[SheetRow, ...]
     typed: bool
     layout: SheetLayout = NO_LAYOUT
+    headings_row: int = 1
 
 
 def refuse_file(path: Path, what: str, remedy: str) -> NoReturn:
@@ -154,28 +201,37 @@ def strip_text(text: str) -> str | None:
 
 
 def make_sheet(
-    path: Path, rows: list[tuple[SheetCell, ...]], *, typed: bool, layout: SheetLayout = NO_LAYOUT
+    path: Path,
+    rows: list[tuple[SheetCell, ...]],
+    *,
+    typed: bool,
+    layout: SheetLayout = NO_LAYOUT,
+    headings_row: int = 1,
 ) -> TableSheet:
-    """The table of these rows, of which the first holds the headings.
+    """The table of these rows, of which the first, or the one of that number, holds the headings.
 
     Raises
     ------
     CohortError
         If there are no headings, or more rows, columns or cells than a table may have.
     """
-    header = tuple(map(read_heading, rows[0])) if rows else ()
-    if not any(header):
+    header = tuple(map(read_heading, rows[headings_row - 1])) if len(rows) >= headings_row else ()
+    if not any(header) and headings_row == 1:
         refuse_file(path, "the first row has no headings", "put the column names into row 1")
-    refuse_size(path, len(rows) - 1, len(header))
+    if not any(header):
+        what = f"row {headings_row} has no headings"
+        refuse_file(path, what, "correct mapping.headings_row in site.toml")
+    refuse_size(path, len(rows) - headings_row, len(header))
     return TableSheet(
         header=header,
         rows=tuple(
             SheetRow(number, cells)
-            for number, cells in enumerate(rows[1:], start=2)
+            for number, cells in enumerate(rows[headings_row:], start=headings_row + 1)
             if any(cell is not None for cell in cells)
         ),
         typed=typed,
         layout=layout,
+        headings_row=headings_row,
     )
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from common.cohort.schema import find_variable
 from common.cohort.sheet import (
+    AS_PRESCRIBED,
     CSV,
     LARGEST_FILE,
     MOST_CELLS,
     XLSX,
     SheetCell,
+    SheetOptions,
     TableSheet,
     make_sheet,
     read_heading,
@@ -26,8 +28,8 @@ _ROWS_SEARCHED, _FEWEST_HEADINGS = 5, 3
 _DELIMITERS = {";": "semicolons", "\t": "tabulators", "|": "vertical bars"}
 
 
-def read_sheet(path: Path) -> TableSheet:
-    """The cells of a table file.
+def read_sheet(path: Path, options: SheetOptions = AS_PRESCRIBED) -> TableSheet:
+    """The cells of a table file, which is UTF-8 with commas unless the options say otherwise.
 
     Raises
     ------
@@ -39,13 +41,20 @@ def read_sheet(path: Path) -> TableSheet:
     if suffix not in readers:
         extension = ascii(path.suffix)[1:-1] or "no"
         refuse_file(path, f"{extension} extension", f"save the table as {XLSX} or as {CSV} (UTF-8)")
-    content = _read_content(path)
+    content = read_content(path)
     if not content:
         refuse_file(path, "the file is empty", "export the table again")
-    return readers[suffix](path, content)
+    return readers[suffix](path, content, options)
 
 
-def _read_content(path: Path) -> bytes:
+def read_content(path: Path) -> bytes:
+    """The bytes of a table's file.
+
+    Raises
+    ------
+    CohortError
+        If it is missing, no file, too large or cannot be read.
+    """
     try:
         if path.exists() and not path.is_file():
             refuse_file(path, "cannot be read (it is no file)", "correct `table` in site.toml")
@@ -63,27 +72,42 @@ def _read_content(path: Path) -> bytes:
     return content
 
 
-def _read_csv(path: Path, content: bytes) -> TableSheet:
+def _read_csv(path: Path, content: bytes, options: SheetOptions) -> TableSheet:
     if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         refuse_file(path, f"is an Excel workbook with the extension {CSV}", f"rename it to {XLSX}")
+    text = _decode_utf8(path, content) if options.encoding == "utf-8" else _decode(path, content, options)
+    if text.count(options.separator) > MOST_CELLS:
+        sign = "commas" if options.separator == "," else "separators"
+        refuse_file(path, f"holds more than {MOST_CELLS:,} {sign}", "keep the cohort's table alone in it")
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=options.separator)
+        records = list(reader)
+    except csv.Error as failure:
+        refuse_file(path, f"is not valid CSV: {failure}", "look for an unclosed quotation mark")
+    rows: list[tuple[SheetCell, ...]] = [tuple(map(strip_text, record)) for record in records]
+    if options == AS_PRESCRIBED:
+        _refuse_delimiter(path, records)
+    return make_sheet(path, rows, typed=False, headings_row=options.headings_row)
+
+
+def _decode_utf8(path: Path, content: bytes) -> str:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in content:
         refuse_file(path, "is not UTF-8 text (UTF-16 or binary)", 'save as "CSV UTF-8 (comma delimited)"')
-    if content.count(b",") > MOST_CELLS:
-        refuse_file(path, f"holds more than {MOST_CELLS:,} commas", "keep the cohort's table alone in it")
     try:
         # utf-8-sig drops the byte-order mark that Excel writes before the first heading
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as failure:
         line = content.count(b"\n", 0, failure.start) + 1
         what = f"line {line} holds a byte that is not UTF-8 (0x{content[failure.start]:02x})"
         refuse_file(path, what, 'save as "CSV UTF-8 (comma delimited)"')
+
+
+def _decode(path: Path, content: bytes, options: SheetOptions) -> str:
     try:
-        records = list(csv.reader(io.StringIO(text, newline=""), strict=True))
-    except csv.Error as failure:
-        refuse_file(path, f"is not valid CSV: {failure}", "look for an unclosed quotation mark")
-    rows: list[tuple[SheetCell, ...]] = [tuple(map(strip_text, record)) for record in records]
-    _refuse_delimiter(path, records)
-    return make_sheet(path, rows, typed=False)
+        return content.decode(options.encoding)
+    except UnicodeDecodeError as failure:
+        what = f"byte {failure.start + 1:,} (0x{content[failure.start]:02x}) is none of {options.encoding}"
+        refuse_file(path, what, "correct mapping.encoding in site.toml; rhe-client map finds it")
 
 
 def _refuse_delimiter(path: Path, records: list[list[str]]) -> None:

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from common.cohort.columns import MatchedColumns
-from common.cohort.sheet import CellRange, SheetLayout, TableSheet
+from common.cohort.row_names import name_rows
+from common.cohort.sheet import CellRange, TableSheet
 from common.errors import Finding, Level
 
-_SHOWN = 12
-"""Ranges of rows that a message names."""
 
-
-def find_merged_headings(table: str, layout: SheetLayout, columns: MatchedColumns) -> list[Finding]:
+def find_merged_headings(table: str, sheet: TableSheet, columns: MatchedColumns) -> list[Finding]:
     """Findings on merged cells that reach into the headings, without which no column can be told."""
     return [
         Finding(
-            f"{table}, row 1, cells {merged.name}",
+            f"{table}, row {sheet.headings_row}, cells {merged.name}",
             "the headings' cells are merged",
-            "unmerge them; one heading in row 1 over each column",
+            f"unmerge them; one heading in row {sheet.headings_row} over each column",
         )
-        for merged in layout.merged
-        if merged.rows[0] == 1 and _touches(merged, columns)
+        for merged in sheet.layout.merged
+        if merged.rows[0] <= sheet.headings_row <= merged.rows[1] and _touches(merged, columns)
     ]
 
 
@@ -56,11 +54,11 @@ def note_layout(table: str, sheet: TableSheet, columns: MatchedColumns) -> Itera
     if hidden := sorted(rows & layout.hidden_rows):
         cause = "hidden, as by a filter," if layout.filtered else "hidden"
         what = f"{_count_rows(hidden)} {cause} and used all the same"
-        yield _note(f"{table}, {_name_rows(hidden)}", what, "unhide them, or delete those that do not belong")
+        yield _note(f"{table}, {name_rows(hidden)}", what, "unhide them, or delete those that do not belong")
     if struck := sorted(rows & layout.struck_rows):
         what = f"{_count_rows(struck)} struck through in part or whole and used all the same"
         yield _note(
-            f"{table}, {_name_rows(struck)}", what, "delete what is not meant, or take the line off it"
+            f"{table}, {name_rows(struck)}", what, "delete what is not meant, or take the line off it"
         )
     for column in columns.matched:
         if column.index in layout.hidden_columns:
@@ -74,16 +72,3 @@ def _note(where: str, what: str, remedy: str) -> Finding:
 
 def _count_rows(rows: list[int]) -> str:
     return "1 row is" if len(rows) == 1 else f"{len(rows)} rows are"
-
-
-def _name_rows(rows: Iterable[int]) -> str:
-    """Runs of rows: "rows 3, 7-9"."""
-    runs: list[list[int]] = []
-    for row in rows:
-        if runs and runs[-1][1] == row - 1:
-            runs[-1][1] = row
-        else:
-            runs.append([row, row])
-    names = [str(first) if first == last else f"{first}-{last}" for first, last in runs]
-    shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
-    return f"row {shown}" if len(names) == 1 and runs[0][0] == runs[0][1] else f"rows {shown}"

@@ -13,13 +13,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.cohort.arrangement import arrange_sheet
 from common.cohort.cells import CellReader
 from common.cohort.columns import SCHEMA_ALONE, WantedColumns, find_headings_below, match_columns
 from common.cohort.patient import Patient
 from common.cohort.rows import ReadRow, read_row
+from common.cohort.schema import VARIABLES
 from common.cohort.sheet import TableSheet
 from common.cohort.sheet_file import read_sheet
 from common.cohort.sheet_layout import find_merged_cells, find_merged_headings, note_layout
+from common.cohort.spelling import compare_identifier
+from common.cohort.table_mapping import TableMapping
 from common.cohort.units import find_unit_doubts
 from common.errors import CohortError, Finding
 
@@ -100,7 +104,12 @@ class CohortTable:
         return len(self.patients) + len(self.rejected)
 
 
-def read_table(path: Path, root: Path | None = None, wanted: WantedColumns = SCHEMA_ALONE) -> CohortTable:
+def read_table(
+    path: Path,
+    root: Path | None = None,
+    wanted: WantedColumns = SCHEMA_ALONE,
+    mapping: TableMapping | None = None,
+) -> CohortTable:
     """The cohort in a CSV or XLSX file.
 
     Parameters
@@ -111,6 +120,8 @@ def read_table(path: Path, root: Path | None = None, wanted: WantedColumns = SCH
         The folder that no path may leave; by default the table's own.
     wanted : WantedColumns
         What the study needs beyond the schema.
+    mapping : TableMapping, optional
+        How the hospital's own table is read; by default it is one as the documentation describes it.
 
     Raises
     ------
@@ -118,14 +129,17 @@ def read_table(path: Path, root: Path | None = None, wanted: WantedColumns = SCH
         If the file cannot be read, a heading is wrong or missing, or most rows are refused; with every
         violation: file, row, column, value, and what to do.
     """
-    table = read_faulty_table(path, root, wanted)
+    table = read_faulty_table(path, root, wanted, mapping)
     if table.is_refused:
         raise CohortError(table.violations)
     return table
 
 
 def read_faulty_table(
-    path: Path, root: Path | None = None, wanted: WantedColumns = SCHEMA_ALONE
+    path: Path,
+    root: Path | None = None,
+    wanted: WantedColumns = SCHEMA_ALONE,
+    mapping: TableMapping | None = None,
 ) -> CohortTable:
     """As `read_table`, but a table that is refused is returned, with what can be read of its rows.
 
@@ -134,9 +148,12 @@ def read_faulty_table(
     CohortError
         If the file cannot be read, or a title stands above the headings.
     """
-    sheet = _read_sheet(path, wanted)
-    columns, findings = match_columns(path.name, sheet, wanted)
-    findings += find_merged_headings(path.name, sheet.layout, columns)
+    arranged = arrange_sheet(
+        path.name, _read_sheet(path, wanted, mapping), mapping, (*VARIABLES, *wanted.declared)
+    )
+    sheet = arranged.sheet
+    columns, findings = match_columns(path.name, sheet, wanted, arranged.sources)
+    findings = [*arranged.stops, *findings, *find_merged_headings(path.name, sheet, columns)]
     wrong_headings = bool(findings)
     reader = CellReader(
         sheet.typed, folder=_make_absolute(path.parent), root=_make_absolute(root or path.parent)
@@ -155,14 +172,14 @@ def read_faulty_table(
         patients=tuple(good),
         images=columns.images,
         rejected=tuple(rejected),
-        notes=(*note_layout(path.name, sheet, columns), *doubts),
+        notes=(*arranged.notes, *note_layout(path.name, sheet, columns), *doubts),
         stops=tuple(findings),
         unread_files=columns.unread_files,
         wrong_headings=wrong_headings,
     )
 
 
-def _read_sheet(path: Path, wanted: WantedColumns) -> TableSheet:
+def _read_sheet(path: Path, wanted: WantedColumns, mapping: TableMapping | None) -> TableSheet:
     """The table as it was written.
 
     Raises
@@ -171,6 +188,8 @@ def _read_sheet(path: Path, wanted: WantedColumns) -> TableSheet:
         If the file cannot be read. If a title stands above the headings, with that alone: every column would
         be missing, and every row wrong.
     """
+    if mapping is not None:
+        return read_sheet(path, mapping.options)
     sheet = read_sheet(path)
     title = find_headings_below(path.name, sheet, wanted)
     if title is not None:
@@ -221,12 +240,12 @@ def _make_absolute(folder: Path) -> Path:
 def _find_listed_twice(rows: Sequence[ReadRow]) -> dict[int, list[Finding]]:
     """A finding for every row of a patient who occupies several, by row: nobody knows which of them is right.
 
-    Identifiers that differ only in capitals are one patient.
+    Identifiers that differ only in capitals, or as 12 and 12.0, are one patient.
     """
     same: defaultdict[str, list[Patient]] = defaultdict(list)
     for row in rows:
         if row.patient is not None:
-            same[row.patient.identifier.casefold()].append(row.patient)
+            same[compare_identifier(row.patient.identifier)].append(row.patient)
     findings: dict[int, list[Finding]] = {}
     for group in same.values():
         for patient in group if len(group) > 1 else ():

@@ -19,6 +19,7 @@ VariableGroup: TypeAlias = Literal[
     "repeated readings",
     "study",
     "scores",
+    "own",
 ]
 """What a column is for; the data dictionary has one table for each group."""
 
@@ -75,6 +76,8 @@ class Variable:
         Levels of a categorical variable, in the paper's order; empty for every other kind.
     decimals : int
         Decimals with which a continuous variable is printed.
+    whole : bool
+        Whether a continuous variable holds whole numbers alone.
     """
 
     name: str
@@ -87,6 +90,7 @@ class Variable:
     possible: Range | None = None
     levels: tuple[str, ...] = ()
     decimals: int = 2
+    whole: bool = False
 
     def __post_init__(self) -> None:
         if (self.kind == "continuous") != (self.possible is not None):
@@ -98,7 +102,7 @@ class Variable:
     def allowed(self) -> str:
         """What a cell of this column may hold, in words."""
         if self.possible is not None:
-            return f"{self.possible} {self.unit}".strip()
+            return f"{'a whole number, ' if self.whole else ''}{self.possible} {self.unit}".strip()
         return {"binary": "0 or 1", "path": "relative path", "text": "text"}.get(
             self.kind, ", ".join(self.levels)
         )

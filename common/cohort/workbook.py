@@ -16,16 +16,18 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn, TypeVar
 from xml.etree.ElementTree import iterparse
 
 from common.cohort.column_letters import column_letter
 from common.cohort.sheet import (
+    AS_PRESCRIBED,
     LARGEST_FILE,
     XLSX,
     SheetCell,
+    SheetOptions,
     TableSheet,
     UncalculatedFormula,
     make_sheet,
@@ -34,6 +36,7 @@ from common.cohort.sheet import (
     strip_text,
 )
 from common.cohort.sheet_outline import OddSheetError, SheetOutline, outline_sheet
+from common.cohort.spelling import compare_heading
 from common.errors import CohortError, Finding
 
 if TYPE_CHECKING:
@@ -50,7 +53,7 @@ _DOCTYPES = tuple("<!DOCTYPE".encode(encoding) for encoding in ("utf-8", "utf-16
 _Read = TypeVar("_Read")
 
 
-def read_workbook(path: Path, content: bytes) -> TableSheet:
+def read_workbook(path: Path, content: bytes, options: SheetOptions = AS_PRESCRIBED) -> TableSheet:
     """The table of a workbook.
 
     Raises
@@ -64,16 +67,31 @@ def read_workbook(path: Path, content: bytes) -> TableSheet:
     _refuse_bomb(path, archive)
     workbook = _guard(path, lambda: _open_workbook(content))
     outlines = {sheet.title: _outline(path, archive, sheet) for sheet in workbook.worksheets}
-    sheet = _choose_sheet(path, workbook, outlines)
+    sheet = _choose_sheet(path, workbook, outlines, options.sheet)
     outline = outlines[sheet.title]
-    _refuse_uncalculated_headings(path, outline)
-    refuse_size(path, outline.rows - 1, outline.columns)
+    _refuse_uncalculated_headings(path, outline, options.headings_row)
+    refuse_size(path, outline.rows - options.headings_row, outline.columns)
     sheet.reset_dimensions()
     cells = _guard(path, lambda: list(sheet.iter_rows(max_row=outline.rows, max_col=outline.columns)))
     struck = _guard(path, lambda: _find_struck(cells))
     rows = _read_rows(cells, outline)
     layout = replace(outline.layout, struck_rows=struck, hidden=sheet.sheet_state != "visible")
-    return make_sheet(path, rows, typed=True, layout=layout)
+    return make_sheet(path, rows, typed=True, layout=layout, headings_row=options.headings_row)
+
+
+def list_filled_sheets(path: Path) -> list[str]:
+    """The titles of the worksheets that hold data.
+
+    Raises
+    ------
+    CohortError
+        If the workbook is missing, damaged, protected by a password or too large.
+    """
+    content = _guard(path, path.read_bytes)
+    archive = _guard(path, lambda: zipfile.ZipFile(io.BytesIO(content)))
+    _refuse_bomb(path, archive)
+    workbook = _guard(path, lambda: _open_workbook(content))
+    return [sheet.title for sheet in workbook.worksheets if _outline(path, archive, sheet).rows]
 
 
 def _guard(path: Path, read: Callable[[], _Read]) -> _Read:
@@ -156,8 +174,17 @@ def _open_workbook(content: bytes) -> Workbook:
     return openpyxl.load_workbook(io.BytesIO(content), data_only=True, read_only=True)
 
 
-def _choose_sheet(path: Path, workbook: Workbook, outlines: Mapping[str, SheetOutline]) -> ReadOnlyWorksheet:
+def _choose_sheet(
+    path: Path, workbook: Workbook, outlines: Mapping[str, SheetOutline], wanted: str
+) -> ReadOnlyWorksheet:
     filled = [sheet for sheet in workbook.worksheets if outlines[sheet.title].rows]
+    if wanted:
+        chosen = [sheet for sheet in filled if compare_heading(sheet.title) == compare_heading(wanted)]
+        if len(chosen) == 1:
+            return chosen[0]
+        titles = ", ".join(repr(sheet.title) for sheet in filled) or "none"
+        what = f"no sheet {wanted!r} holds data; those that do: {titles}"
+        refuse_file(path, what, "correct mapping.sheet in site.toml")
     named = [sheet for sheet in filled if sheet.title.strip().lower() == PATIENTS_SHEET]
     if len(filled) == 1 or named:
         return (named or filled)[0]
@@ -167,7 +194,7 @@ def _choose_sheet(path: Path, workbook: Workbook, outlines: Mapping[str, SheetOu
     return refuse_file(path, "the workbook is empty", "export the table again")
 
 
-def _refuse_uncalculated_headings(path: Path, outline: SheetOutline) -> None:
+def _refuse_uncalculated_headings(path: Path, outline: SheetOutline, headings_row: int) -> None:
     """Refuse headings that are formulas without a stored result: no column can be told by them.
 
     Raises
@@ -177,12 +204,12 @@ def _refuse_uncalculated_headings(path: Path, outline: SheetOutline) -> None:
     """
     findings = tuple(
         Finding(
-            f"{path.name}, row 1, column {column_letter(column)}",
+            f"{path.name}, row {headings_row}, column {column_letter(column)}",
             f"the formula {ascii(formula)[1:-1]} has no stored result",
             "open the workbook in Excel, let it calculate, and save",
         )
         for row, column, formula in outline.uncalculated
-        if row == 1
+        if row == headings_row
     )
     if findings:
         raise CohortError(findings)
@@ -205,6 +232,6 @@ def _find_struck(rows: Sequence[Sequence[ReadOnlyCell]]) -> frozenset[int]:
 def _read_cell(value: object) -> SheetCell:
     if isinstance(value, str):
         return strip_text(value)
-    if value is None or isinstance(value, bool | int | float | datetime | date | time):
+    if value is None or isinstance(value, bool | int | float | datetime | date | time | timedelta):
         return value
     return str(value)

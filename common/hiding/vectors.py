@@ -13,14 +13,13 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import partial
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from common.messages.headers import Operation, RequestHeader
-from common.messages.steering import steers
+from common.messages.catalogue import Question, find_question
+from common.messages.headers import RequestHeader
 from common.secagg.crypto.rings import Ring, Vector
 from common.stats.contract import Summary, SummaryLayout, join_summaries
 from common.types import Counts, FlatWeights, Reals
@@ -33,8 +32,6 @@ _POINT = 64
 """Bits of the fixed point behind it."""
 _THREE, _ONE = ("middle", "high", "low"), ("middle",)
 """Names of the numbers in which a real travels."""
-_PRODUCTS = frozenset({Operation.GRAM, Operation.PATH, Operation.RIDGE})
-"""Questions whose reals are sums of products of standardised values."""
 _MANY_PRODUCTS = 20_000
 """More sums of products than this travel in one number each, a third of the bytes: there can be millions."""
 _LOTS = {True: "steering", False: "other"}
@@ -54,9 +51,9 @@ class Precision(Enum):
     which is less than float64 rounds such sums by."""
 
 
-def precision_of(operation: Operation) -> Precision:
+def precision_of(question: Question) -> Precision:
     """How exactly the reals of a question's answers travel; sites and coordinator must agree on it."""
-    return Precision.PRODUCTS if operation in _PRODUCTS else Precision.EXACT
+    return Precision.PRODUCTS if question.products else Precision.EXACT
 
 
 @dataclass(frozen=True)
@@ -164,8 +161,8 @@ class Hiding:
     @classmethod
     def of_question(cls, header: RequestHeader, layout: SummaryLayout) -> Hiding:
         """How the answers to a question on statistics are hidden; arrays' names begin with their group."""
-        operation = header.operation
-        return cls(layout, {}, precision_of(operation), partial(steers, operation, header.stage))
+        question = find_question(header.operation, header.stage)
+        return cls(layout, {}, precision_of(question), question.steers)
 
     @property
     def lots(self) -> tuple[Lot, ...]:

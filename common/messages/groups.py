@@ -6,12 +6,12 @@ hides the numbers of a group of one site: they are a per-site release.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation, find_question
 from common.plan.described_columns import table_columns
 from common.plan.matrix import cohorts_of
 from common.plan.study import StudyPlan
@@ -51,19 +51,15 @@ class SiteGroup:
         )
 
 
-_READ_TWICE = {"reproducibility", Operation.READING_SUMS}
-"""Questions on repeated readings: where readers differ between sites, their readings are not added."""
-
-
 def groups_of(plan: StudyPlan, operation: Operation, stage: str = "", arm: str = "") -> tuple[SiteGroup, ...]:
-    """The groups of sites that a question is about.
+    """The groups of sites that a question is about, one for each set of sites, with all its parts.
 
     Parameters
     ----------
     plan : StudyPlan
     operation : Operation
     stage : str
-        Stage of a guard round.
+        Its stage, as in the request's header.
     arm : str
         Arm on whose sites' patients something is fitted; by default all training sites'.
 
@@ -71,14 +67,13 @@ def groups_of(plan: StudyPlan, operation: Operation, stage: str = "", arm: str =
     ------
     PlanError
         If the plan has no such arm.
+    ProtocolError
+        If the operation has no such stage.
     """
-    asked = stage if operation is Operation.GUARD else operation
-    if asked in _OF_PLAN:
-        return _OF_PLAN[asked](plan)
-    fitted = plan.arm(arm).sites if arm else plan.training_sites
-    if asked in _READ_TWICE and not plan.agreement.same_readers:
-        return tuple(SiteGroup((site,), ()) for site in fitted)
-    return (SiteGroup(fitted, ()),)
+    merged: dict[tuple[str, ...], dict[str, None]] = {}
+    for sites, parts in find_question(operation, stage).added_over(plan, arm):
+        merged.setdefault(sites, {}).update(dict.fromkeys(parts))
+    return tuple(SiteGroup(sites, tuple(parts)) for sites, parts in merged.items())
 
 
 def select_own(groups: Sequence[SiteGroup], site: str, summary: Summary) -> Summary:
@@ -133,46 +128,3 @@ def _zeros_like(summary: Summary) -> Summary:
         {name: np.zeros_like(array) for name, array in summary.reals.items()},
         {name: np.zeros_like(array) for name, array in summary.updates.items()},
     )
-
-
-def _of_scores(plan: StudyPlan) -> tuple[SiteGroup, ...]:
-    """Each cohort's scores and comparisons, and each arm's training scores."""
-    parts: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
-        (cohort.sites, (cohort.part, f"paired/{index}", f"calibrated/{index}"))
-        for index, cohort in enumerate(cohorts_of(plan))
-    ]
-    if plan.evaluation.operating_point == "youden":
-        parts += [(arm.sites, ("train",)) for arm in plan.all_arms()]
-    return _merge_groups(parts)
-
-
-def _merge_groups(pairs: Iterable[tuple[tuple[str, ...], tuple[str, ...]]]) -> tuple[SiteGroup, ...]:
-    """One group for each set of sites, with the parts of all its pairs in their order."""
-    merged: dict[tuple[str, ...], dict[str, None]] = {}
-    for sites, parts in pairs:
-        merged.setdefault(sites, {}).update(dict.fromkeys(parts))
-    return tuple(SiteGroup(sites, tuple(parts)) for sites, parts in merged.items())
-
-
-def _everybody(plan: StudyPlan) -> tuple[SiteGroup, ...]:
-    return (SiteGroup(plan.site_names, ()),)
-
-
-def _of_flow(plan: StudyPlan) -> tuple[SiteGroup, ...]:
-    return tuple(SiteGroup((site,), ("flow", "parts")) for site in plan.site_names)
-
-
-def _of_table(plan: StudyPlan) -> tuple[SiteGroup, ...]:
-    return _merge_groups((column.sites, (f"{column.taken}",)) for column in table_columns(plan))
-
-
-_OF_PLAN: dict[str, Callable[[StudyPlan], tuple[SiteGroup, ...]]] = {
-    Operation.PREPARE: _of_flow,
-    Operation.COHORT: _of_table,
-    "evaluation": _of_scores,
-    Operation.GRID: _of_scores,
-    Operation.EVALUATE: _of_scores,
-    Operation.COMPARE: _of_scores,
-    Operation.AGREEMENT: _everybody,
-    Operation.CALIBRATE: _of_scores,
-}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Literal, TypeAlias
 
 from pydantic import Field
 
+from common.messages.catalogue import Operation
 from common.messages.endorsement import Endorsement
 from common.runtime.settings_file import NAME_PATTERN, Section
 from common.stats.contract import SummaryLayout
@@ -14,38 +14,6 @@ from common.stats.estimate import OK, Status, StatusKind
 
 CODE_OK = "OK"
 """Code of a reply without an error."""
-
-
-class Operation(StrEnum):
-    """Every question that a coordinator can ask; an engine refuses any other."""
-
-    DESCRIBE = "describe"
-    PREPARE = "prepare"
-    GUARD = "guard"
-    AGREEMENT = "agreement"
-    READING_MEANS = "reading-means"
-    READING_SUMS = "reading-sums"
-    COHORT = "cohort"
-    SETUP = "setup"
-    NEWTON = "newton"
-    MAGNITUDES = "magnitudes"
-    SCALING = "scaling"
-    PRESCREEN = "prescreen"
-    GRAM = "gram"
-    PATH = "path"
-    RIDGE = "ridge"
-    HELD_OUT = "held-out"
-    TRAIN = "train"
-    VALIDATE = "validate"
-    TRAIN_LOCAL = "train-local"
-    RELEASE = "release"
-    SCORE = "score"
-    GRID = "grid"
-    EVALUATE = "evaluate"
-    CALIBRATE = "calibrate"
-    COMPARE = "compare"
-    WEIGHT = "weight"
-    EXPLAIN = "explain"
 
 
 class RequestHeader(Section):
@@ -64,18 +32,7 @@ class RequestHeader(Section):
     """Name of the arm, where the question concerns one."""
     round: int = Field(default=0, ge=0)
     """Training round, from 1; 0 outside training."""
-    stage: Literal[
-        "",
-        "agreement",
-        "cohort",
-        "regression",
-        "reproducibility",
-        "selection",
-        "svm",
-        "evaluation",
-        "untrained",
-        "operating point",
-    ] = ""
+    stage: str = Field(default="", max_length=40)
     """The statistic that a guard round precedes; "untrained" where a model that does not exist has to score:
     it scores nobody; "operating point" where an evaluation chooses thresholds. Empty for other questions."""
     regressions: tuple[tuple[str, ...], ...] = ()

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, get_args
 
 import numpy as np
 import safetensors.numpy
@@ -21,9 +21,9 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 
 from common.errors import ProtocolError
+from common.messages.catalogue import HeaderField, find_question
 from common.messages.headers import ReplyHeader, RequestHeader
 from common.messages.signed_reply import take_body
-from common.messages.used_fields import refuse_unused_fields
 from common.runtime.settings_file import Section
 from common.runtime.tensor_file import Pieces, cut_tensor_file
 from common.stats.contract import Summary
@@ -128,9 +128,26 @@ def decode_request(message: bytes, coordinator: Ed25519PublicKey) -> Request:
     announced = [f"{_PARAMETERS}{name}" for name in header.parameters]
     if sorted(arrays) != announced or header.has_weights != (weights is not None):
         raise ProtocolError(f"a request carries arrays that its header does not announce: {sorted(arrays)}")
-    refuse_unused_fields(header)
+    _refuse_unused_fields(header)
     parameters = {name.removeprefix(_PARAMETERS): _as_parameter(array) for name, array in arrays.items()}
     return Request(header, None if weights is None else _as_weights(weights), parameters)
+
+
+def _refuse_unused_fields(header: RequestHeader) -> None:
+    """Refuse a request with a field that its question does not use: what nobody reads could say anything.
+
+    Raises
+    ------
+    ProtocolError
+        If it has one, weights together with parameters, or a stage that the question does not have.
+    """
+    carries = find_question(header.operation, header.stage).carries
+    unused = [name for name in get_args(HeaderField) if name not in carries and getattr(header, name)]
+    if header.has_weights and header.parameters:
+        unused.append("has_weights")
+    if unused:
+        named = ", ".join(name.removeprefix("has_") for name in unused)
+        raise ProtocolError(f"{header.operation}: the request has {named}, which it does not use")
 
 
 def question_of(message: bytes) -> RequestHeader:

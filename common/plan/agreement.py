@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from common.cohort.repeated_readings import FIRST, MARKERS, Reader, describe_reading
 from common.plan.sections import ALL_READERS, ALL_SESSIONS, Agreement, ReadingCriterion
 from common.plan.study import StudyPlan
-from common.radiomics.stable_features import StabilityCriterion
 from common.stats.guard import Demand
+
+if TYPE_CHECKING:
+    from common.radiomics.stable_features import StabilityCriterion
 
 MASK_VOLUMES = ("ich_volume_ml", "ivh_volume_ml")
 """The volumes that a mask measures, by their columns in the cohort table."""
@@ -85,6 +87,9 @@ def describe_criterion(name: ReadingCriterion) -> str:
 
 def criterion_of(plan: StudyPlan) -> StabilityCriterion:
     """The criterion by which the plan counts a feature as reproducible."""
+    # It loads scipy, which nobody waits for who only reads a plan
+    from common.radiomics.stable_features import StabilityCriterion
+
     return StabilityCriterion(
         plan.radiomics.icc_form, plan.radiomics.icc_threshold, plan.radiomics.icc_judged
     )

@@ -5,13 +5,31 @@ Each check takes only the sections that it compares, so this module does not dep
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from common.cohort.score_columns import find_score_columns
 from common.plan.models import AnyModel, CnnModel, ScoresModel, TableModel
 from common.plan.sections import Agreement, Arms, Evaluation, Phase, PlannedSite, Privacy, Radiomics
 from common.plan.update_noise import part_noise
 from common.stats.profile import Profile
+
+
+def refuse_together(*checks: Callable[[], None]) -> None:
+    """Make every check, and refuse what all of them refuse at once: one line for each contradiction.
+
+    Raises
+    ------
+    ValueError
+        With the contradictions, in the order of the checks.
+    """
+    refusals = []
+    for check in checks:
+        try:
+            check()
+        except ValueError as refusal:
+            refusals.append(str(refusal))
+    if refusals:
+        raise ValueError("\n".join(dict.fromkeys(refusals)))
 
 
 def check_sites(sites: Sequence[PlannedSite], *, trains: bool) -> None:
@@ -105,6 +123,8 @@ def check_privacy(
         raise ValueError(
             "noise is added under masks -> privacy.secure = true and at least two sites, or no privacy.noise"
         )
+    if arms.design == "leave-one-centre-out" and any(model.first_weights for model in networks):
+        raise ValueError("leave-one-centre-out arms start with other weights each -> leave first_weights out")
     starts_alike = any(model.initialisation == "imagenet" for model in networks)
     if hides_sums and arms.design == "leave-one-centre-out" and starts_alike:
         raise ValueError(
@@ -131,13 +151,28 @@ def check_models(models: Sequence[AnyModel], evaluation: Evaluation) -> None:
     Raises
     ------
     ValueError
-        With the contradiction and what to change.
+        With every contradiction and what to change.
     """
+    refuse_together(
+        lambda: _check_model_names(models),
+        lambda: _check_score_columns(models),
+        lambda: _check_taken_networks(models),
+        lambda: _check_reference(models, evaluation),
+        lambda: _check_values(models, evaluation),
+    )
+
+
+def _check_model_names(models: Sequence[AnyModel]) -> None:
     lowered = [model.name.lower() for model in models]
     if len(set(lowered)) < len(lowered):
         raise ValueError(f"two models have the same name: {sorted(lowered)} -> rename one")
-    scores = [model for model in models if isinstance(model, ScoresModel)]
-    find_score_columns((model.column, model.low, model.high) for model in scores)
+
+
+def _check_score_columns(models: Sequence[AnyModel]) -> None:
+    find_score_columns((model.column, model.low, model.high) for model in _select_scores(models))
+
+
+def _check_taken_networks(models: Sequence[AnyModel]) -> None:
     networks = {model.name for model in models if isinstance(model, CnnModel)}
     taken = {name for model in models if isinstance(model, TableModel) for name in model.networks}
     if strangers := taken - networks:
@@ -145,14 +180,20 @@ def check_models(models: Sequence[AnyModel], evaluation: Evaluation) -> None:
             f"a model takes the score of {', '.join(sorted(strangers))}: no network of the plan -> "
             f"choose among {', '.join(sorted(networks)) or 'none'}"
         )
+
+
+def _check_reference(models: Sequence[AnyModel], evaluation: Evaluation) -> None:
     reference, names = evaluation.reference_model, [model.name for model in models]
     if reference is not None and reference not in names:
         raise ValueError(
             f"evaluation.reference_model {reference!r} is none of the models -> choose among "
             f"{', '.join(names)}"
         )
+
+
+def _check_values(models: Sequence[AnyModel], evaluation: Evaluation) -> None:
     # Ties of a score of few values are exact only if no two of its values share a bin.
-    for model in scores:
+    for model in _select_scores(models):
         if model.values is not None and model.values > evaluation.bins:
             raise ValueError(
                 f"the score {model.name!r} can take {model.values} values, more than evaluation.bins = "
@@ -177,3 +218,7 @@ def check_readings(agreement: Agreement, radiomics: Radiomics) -> None:
 
 def _select_training(sites: Sequence[PlannedSite]) -> list[PlannedSite]:
     return [site for site in sites if site.role == "train"]
+
+
+def _select_scores(models: Sequence[AnyModel]) -> list[ScoresModel]:
+    return [model for model in models if isinstance(model, ScoresModel)]

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 
 from common.cohort.schema import BY_NAME, Variable
 from common.models.brain_score import BrainA
 from common.plan.models import BRAIN, COVARIATES, INDEPENDENT, SCORE_OF
+from common.plan.own_variables import MISSING_LEVEL
 from common.plan.study import StudyPlan
 from common.plan.variables import levels_of
 from common.radiomics.features import FEATURES
 from common.stats.covariates import Model, Term
 from common.types import Reals
 
-MISSING_LEVEL = "missing"
-"""The level of patients without a value, where the plan treats missing values as a level."""
+_NOTHING_OWN: Mapping[str, Variable] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,17 @@ class Design:
     Attributes
     ----------
     columns : tuple of Column
-        In the matrix' order: Table 1, the BRAIN score, scores of networks, radiomics features.
+        In the matrix' order: Table 1, the BRAIN score, own variables, scores of networks, then what a LASSO
+        selects among.
     brain_a : BrainA
         Which column of the table gives A of the BRAIN score.
+    own : mapping of str to Variable
+        The plan's own variables by heading.
     """
 
     columns: tuple[Column, ...]
     brain_a: BrainA = "warfarin"
+    own: Mapping[str, Variable] = field(default_factory=dict, hash=False)
 
     @cached_property
     def _places(self) -> dict[str, tuple[int, ...]]:
@@ -70,7 +75,7 @@ class Design:
         columns = self._places.get(name, ())
         if not columns:
             raise ValueError(f"the plan's models have no covariate {name!r}")
-        return Term(name, columns, binary=is_factor(name))
+        return Term(name, columns, binary=is_factor(name, self.own))
 
     def model(self, names: Sequence[str]) -> Model:
         """A model of these covariates."""
@@ -84,33 +89,44 @@ class Design:
 def design_of(plan: StudyPlan) -> Design:
     """The design with every covariate that the plan's regressions and table models can use.
 
-    Variables of Table 1 and the BRAIN score come first, then scores of networks, then radiomics features.
+    The paper's variables and the BRAIN score come first, then the plan's own, then scores of networks, then
+    what a LASSO selects among.
     """
     used = set(plan.regression.candidates) if "regression" in plan.phases else set()
     for model in plan.table_models:
         used |= set(plan.regression.candidates if INDEPENDENT in model.covariates else ())
         used |= set(model.covariates)
-    names = [name for name in COVARIATES if name in used]
+    own = plan.own_variables
+    names = [name for name in (*COVARIATES, *own) if name in used]
     names += sorted(name for name in used if name.startswith(SCORE_OF))
-    names += FEATURES if plan.takes_radiomics else ()
+    selectable = list_selectable(plan) if plan.takes_radiomics else ()
+    names += [name for name in selectable if name not in names]
     missing = plan.regression.missing == "level"
-    columns = (Column(name, level) for name in names for level in _levels(name, missing=missing))
-    return Design(tuple(columns), plan.cohort.brain_a)
+    columns = (Column(name, level) for name in names for level in _levels(name, own, missing=missing))
+    return Design(tuple(columns), plan.cohort.brain_a, own)
 
 
-def is_factor(name: str) -> bool:
+def list_selectable(plan: StudyPlan) -> tuple[str, ...]:
+    """What a LASSO selects among: columns of the table where the plan names any, else extracted features."""
+    return plan.selectable_columns or FEATURES
+
+
+def is_factor(name: str, own: Mapping[str, Variable] = _NOTHING_OWN) -> bool:
     """Whether a covariate has levels: it is binary or categorical."""
-    return name in BY_NAME and BY_NAME[name].kind != "continuous"
+    variable = _find_variable(name, own)
+    return variable is not None and variable.kind != "continuous"
 
 
-def reference_of(name: str) -> str:
+def reference_of(name: str, own: Mapping[str, Variable] = _NOTHING_OWN) -> str:
     """The reference level of a categorical covariate; empty for any other covariate."""
-    variable = BY_NAME.get(name)
+    variable = _find_variable(name, own)
     return levels_of(variable)[0] if variable is not None and variable.kind == "categorical" else ""
 
 
-def covariate_label(name: str, brain_a: BrainA = "warfarin") -> str:
-    """The covariate's label in the paper; features and scores have their own names.
+def covariate_label(
+    name: str, brain_a: BrainA = "warfarin", own: Mapping[str, Variable] = _NOTHING_OWN
+) -> str:
+    """The covariate's label in the paper or the plan; features and scores have their own names.
 
     The BRAIN score says which of its two definitions it has, unless it is the published one.
     """
@@ -118,18 +134,27 @@ def covariate_label(name: str, brain_a: BrainA = "warfarin") -> str:
         return f"{name.removeprefix(SCORE_OF)} (logit of the score)"
     if name == BRAIN:
         return "BRAIN score" if brain_a == "warfarin" else "BRAIN score (A: any anticoagulation)"
-    return BY_NAME[name].label if name in BY_NAME else name
+    variable = _find_variable(name, own)
+    return name if variable is None else variable.label
 
 
-def covariate_unit(name: str) -> str:
+def covariate_unit(name: str, own: Mapping[str, Variable] = _NOTHING_OWN) -> str:
     """The unit of a numeric covariate; empty for others."""
-    return "point" if name == BRAIN else BY_NAME[name].unit if name in BY_NAME else ""
+    if name == BRAIN:
+        return "point"
+    variable = _find_variable(name, own)
+    return "" if variable is None else variable.unit
 
 
-def _levels(name: str, *, missing: bool) -> tuple[str, ...]:
-    if not is_factor(name):
+def _find_variable(name: str, own: Mapping[str, Variable]) -> Variable | None:
+    return own.get(name) or BY_NAME.get(name)
+
+
+def _levels(name: str, own: Mapping[str, Variable], *, missing: bool) -> tuple[str, ...]:
+    variable = _find_variable(name, own)
+    if variable is None or variable.kind == "continuous":
         return ("",)
-    return (*_levels_of_factor(BY_NAME[name]), *((MISSING_LEVEL,) if missing else ()))
+    return (*_levels_of_factor(variable), *((MISSING_LEVEL,) if missing else ()))
 
 
 def _levels_of_factor(variable: Variable) -> tuple[str, ...]:

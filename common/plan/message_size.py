@@ -6,14 +6,13 @@ features) as it travels at its longest, masked, and adds room for everything tha
 
 from __future__ import annotations
 
-from common.cohort.schema import BY_NAME
+from common.plan.design import list_selectable
 from common.plan.grids import MOST_PIECES, most_edges
 from common.plan.matrix import PARTS, cohorts_of, scorers_of
 from common.plan.models import CnnModel, SvmModel
 from common.plan.state_sizes import STATE_SIZES
 from common.plan.study import StudyPlan
 from common.plan.variables import levels_of, table_variables
-from common.radiomics.features import FEATURES
 from common.stats.stack import WIDEST_THIRD
 from common.stats.table_one import Continuous
 
@@ -30,7 +29,8 @@ _SIGNED = 2**18
 _PICTURE = 2**20
 """Bytes of an attention map, at most."""
 _COLUMNS = 64
-"""Columns of a design matrix without radiomics and scores of networks, at most: every variable's levels."""
+"""Columns of a design matrix without radiomics, scores of networks and the plan's own variables, at most:
+every variable's levels."""
 
 
 def largest_message(plan: StudyPlan) -> int:
@@ -42,7 +42,7 @@ def largest_message(plan: StudyPlan) -> int:
     sizes += [_size_weights(model) for model in plan.networks]
     sizes += [_size_machine(model) for model in plan.table_models if isinstance(model, SvmModel)]
     if plan.takes_radiomics:
-        sizes.append((plan.radiomics.folds + 1) * (len(FEATURES) + 2) ** 2 * _PRODUCT)
+        sizes.append((plan.radiomics.folds + 1) * (len(list_selectable(plan)) + 2) ** 2 * _PRODUCT)
     if plan.networks and "explanation" in plan.phases:
         sizes.append(plan.explanation.per_site * _PICTURE)
     others = len(plan.site_names) - 1 if plan.hides_sums else 0
@@ -56,7 +56,7 @@ def _size_weights(model: CnnModel) -> int:
 
 def _size_steering(plan: StudyPlan) -> int:
     """What one site sent of one step whose sums come back to the sites, with its signature and digests."""
-    moments = len(FEATURES) * 4 * _EXACT if plan.takes_radiomics else 0
+    moments = len(list_selectable(plan)) * 4 * _EXACT if plan.takes_radiomics else 0
     return _SIGNED + max(_size_regressions(plan), _size_histograms(plan, levels=0), moments)
 
 
@@ -68,7 +68,7 @@ def _size_table(plan: StudyPlan) -> int:
 
 def _size_scores(plan: StudyPlan) -> int:
     """Every score's histogram by outcome, in each part, each subgroup's level and each comparison."""
-    levels = sum(len(levels_of(BY_NAME[name])) for name in plan.evaluation.subgroups)
+    levels = sum(len(levels_of(plan.variable(name))) for name in plan.evaluation.subgroups)
     dividing = MOST_PIECES * len(PARTS) * _COPIES
     return max(2 * _COUNT * dividing, _size_histograms(plan, levels))
 
@@ -81,8 +81,9 @@ def _size_histograms(plan: StudyPlan, levels: int) -> int:
 
 def _size_regressions(plan: StudyPlan) -> int:
     """Information and third moments of every model that one question can be about."""
-    width = _COLUMNS + len(plan.networks) + (len(FEATURES) if plan.takes_radiomics else 0)
-    screened = (len(plan.regression.candidates) + 1) * max(_COLUMNS**2, WIDEST_THIRD**3)
+    clinical = _COLUMNS + sum(len(levels_of(variable)) for variable in plan.own_variables.values())
+    width = clinical + len(plan.networks) + (len(list_selectable(plan)) if plan.takes_radiomics else 0)
+    screened = (len(plan.regression.candidates) + 1) * max(clinical**2, WIDEST_THIRD**3)
     fitted = (len(plan.table_models) + 1) * max(width**2, WIDEST_THIRD**3)
     calibrated = len(scorers_of(plan)) * len(cohorts_of(plan)) * 4
     return _EXACT * max(screened, fitted, calibrated)

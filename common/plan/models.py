@@ -5,22 +5,39 @@ from __future__ import annotations
 import itertools
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    WithJsonSchema,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
-from common.cohort.schema import BY_NAME, TABLE_ONE
+from common.cohort.schema import TABLE_ONE
 from common.imaging.recipe import InputShape, Recipe
 from common.models.spec import IMAGENET_FAMILIES, Family, NetworkSpec
+from common.plan.own_variables import find_readable, list_declared
+from common.runtime.name_patterns import LONGEST_WRITTEN, derive_name, tidy_name
 from common.runtime.settings_file import COLUMN_PATTERN, NAME_PATTERN, TAG, Section
 from common.training.settings import TrainingSettings
 
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-"""Letters, digits, dot, plus and hyphen: safe in file names, messages and pages."""
+Name = Annotated[
+    str,
+    BeforeValidator(lambda written: derive_name(written) if isinstance(written, str) else written),
+    Field(pattern=NAME_PATTERN),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": LONGEST_WRITTEN}),
+]
+"""Letters, digits, dot, plus and hyphen, safe in files, messages and pages; derived from what is written."""
 
 BRAIN = "brain_score"
 """The covariate that is computed from others (`common.models.brain_score`)."""
 
 COVARIATES: tuple[str, ...] = (*(variable.name for variable in TABLE_ONE), BRAIN)
-"""Covariates that a regression may use: every variable of the paper's Table 1, and the BRAIN score."""
+"""The paper's covariates that a regression may use: every variable of its Table 1, and the BRAIN score."""
 
 INDEPENDENT = "independent"
 """Placeholder for the covariates that a multivariable model of the arm's patients finds independent."""
@@ -30,7 +47,44 @@ SCORE_OF = "score:"
 """Prefix of a covariate that is the logit of a network's score, e.g. "score:2D-ResNet-101"."""
 
 
-class CnnModel(Section):
+class NamedSection(Section):
+    """What people name: a site or a model."""
+
+    name: Name
+    """The name, e.g. "Vendor X"; files and messages carry "Vendor-X", which is derived from it."""
+    label: str = Field(default="", max_length=LONGEST_WRITTEN)
+    """The name as people write it; by default as `name` was written."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_written(cls, given: Any) -> Any:
+        """What is given, with the name as it was written where another was derived from it."""
+        name = given.get("name") if isinstance(given, dict) else None
+        if not isinstance(name, str):
+            return given
+        try:
+            return given if derive_name(name) == name else {"label": tidy_name(name)} | given
+        except ValueError:  # which the field itself tells
+            return given
+
+    @field_validator("label")
+    @classmethod
+    def _check_label(cls, label: str) -> str:
+        return tidy_name(label) if label else label
+
+    @model_serializer(mode="wrap")
+    def _leave_out_unset(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The settings without a label or digest that is not given: plans without it keep their hash."""
+        unset = {"label", "first_weights"}
+        return {name: value for name, value in write(self).items() if value or name not in unset}
+
+    @property
+    def title(self) -> str:
+        """The name as people write it."""
+        return self.label or self.name
+
+
+class CnnModel(NamedSection):
     """One convolutional network of the study."""
 
     kind: Literal["cnn"] = "cnn"
@@ -47,6 +101,9 @@ class CnnModel(Section):
     """Dropout rate before the head."""
     initialisation: Literal["random", "imagenet"] = "random"
     """"imagenet": torchvision's published weights, given to the coordinator as files (2D only)."""
+    first_weights: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    """SHA-256 of the weights with which it starts from ImageNet, as `rhe-server plan first-weights` prints
+    it: hospitals then train from these alone; without it they take what the coordinator sends."""
     training: TrainingSettings | None = None
     """Training settings; by default the paper's: batches of 128 in 2D and 16 in 3D."""
 
@@ -59,12 +116,21 @@ class CnnModel(Section):
                 f"no ImageNet weights exist for {self.family} in {self.dimensions}D -> "
                 'initialisation = "random"'
             )
+        if self.first_weights is not None and self.initialisation == "random":
+            raise ValueError(
+                "first_weights is of ImageNet weights, hospitals derive random ones -> leave it out"
+            )
         smallest = NetworkSpec(self.family, self.dimensions).smallest_input
         if self.shape.size < smallest:
             raise ValueError(
                 f"{self.family} needs inputs of {smallest} pixels, not {self.shape.size} -> raise input_size"
             )
         return self
+
+    @property
+    def has_chosen_weights(self) -> bool:
+        """Whether it starts from weights of the coordinator's choice: no site can check them."""
+        return self.initialisation == "imagenet" and self.first_weights is None
 
     @property
     def shape(self) -> InputShape:
@@ -82,20 +148,33 @@ class CnnModel(Section):
         return NetworkSpec(self.family, self.dimensions, channels, self.dropout)
 
 
-class TableModel(Section):
+class TableModel(NamedSection):
     """What all models of the cohort table have in common."""
 
     name: Name
     """Name as printed in tables, e.g. "BRAIN"."""
     covariates: tuple[str, ...] = Field(min_length=1)
-    """Variables of the paper's Table 1 (a factor enters by its levels) or "brain_score"; "independent": those
-    that the plan's regression finds independent; "radiomics": the features that the LASSO selects;
+    """Variables of the paper's Table 1 or of the plan's own (a factor enters by its levels), "brain_score";
+    "independent": those that the plan's regression finds independent; "radiomics": what the LASSO selects;
     "score:NAME": the logit of the network NAME's score."""
+
+    @field_validator("covariates", mode="before")
+    @classmethod
+    def _derive_names(cls, covariates: Any) -> Any:
+        """The covariates, with the names of networks as the plan derives them from what people write."""
+        if not isinstance(covariates, list | tuple):
+            return covariates
+        return tuple(
+            SCORE_OF + derive_name(name.removeprefix(SCORE_OF))
+            if isinstance(name, str) and name.startswith(SCORE_OF)
+            else name
+            for name in covariates
+        )
 
     @field_validator("covariates")
     @classmethod
     def _check_covariates(cls, covariates: tuple[str, ...]) -> tuple[str, ...]:
-        named = tuple(name for name in covariates if name in COVARIATES or not _stands_for_others(name))
+        named = tuple(name for name in covariates if not _stands_for_others(name))
         check_covariates(named)
         if len(set(covariates)) < len(covariates):
             raise ValueError(f"{list(covariates)} has a covariate twice -> name each once")
@@ -146,7 +225,7 @@ class SvmModel(TableModel):
         return grid
 
 
-class ScoresModel(Section):
+class ScoresModel(NamedSection):
     """A score in the cohort table: a vendor's model, a clinical scale, a radiologist's estimate."""
 
     kind: Literal["scores"]
@@ -154,11 +233,13 @@ class ScoresModel(Section):
     name: Name
     """Name as printed in tables."""
     column: str = Field(pattern=COLUMN_PATTERN)
-    """The column's heading: a continuous variable of the schema, or a column that the hospitals add."""
+    """The column's heading: a number of the paper's table or of the plan's own variables, or a column that
+    the hospitals add for this score alone."""
     low: float = Field(default=0.0, allow_inf_nan=False)
-    """Smallest possible value; a cell below it is a writing error."""
+    """Smallest possible value; a cell below it is a writing error. Of one of the plan's own variables by
+    default its range's."""
     high: float = Field(default=1.0, allow_inf_nan=False)
-    """Largest possible value."""
+    """Largest possible value; likewise."""
     step: float | None = Field(default=None, gt=0)
     """Distance of neighbouring values where the score has few, e.g. 1 for points; then ties are exact."""
     risk: Literal["rises", "falls"] = "rises"
@@ -187,7 +268,7 @@ class ScoresModel(Section):
                 f"a probability runs from 0 to 1 and rises with the risk, this one from {self.low:g} to "
                 f"{self.high:g} and {self.risk} -> probability = false, or give the hospitals' column so"
             )
-        known = BY_NAME.get(self.column)
+        known = find_readable(self.column)
         if known is not None and known.kind != "continuous":
             raise ValueError(f"column {self.column!r} is {known.kind}, no number -> name another column")
         return self
@@ -255,9 +336,10 @@ def check_covariates(names: tuple[str, ...]) -> tuple[str, ...]:
     ValueError
         With the names that are unknown, or all names if one occurs twice.
     """
-    unknown = [name for name in names if name not in COVARIATES]
+    known = (*COVARIATES, *(variable.name for variable in list_declared()))
+    unknown = [name for name in names if name not in known]
     if unknown:
-        raise ValueError(f"{', '.join(unknown)}: no such covariate -> choose among {', '.join(COVARIATES)}")
+        raise ValueError(f"{', '.join(unknown)}: no such covariate -> choose among {', '.join(known)}")
     if len(set(names)) < len(names):
         raise ValueError(f"{list(names)} has a covariate twice -> name each once")
     return names

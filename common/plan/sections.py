@@ -14,10 +14,11 @@ from pydantic import (
 
 from common.cohort.outcome import OutcomeDefinition
 from common.cohort.repeated_readings import FIRST, MOST, Reader, list_readings, name_reading
-from common.cohort.schema import BY_NAME, TABLE_ONE
+from common.cohort.schema import TABLE_ONE
 from common.imaging.options import MissingSlices
 from common.models.brain_score import BrainA
-from common.plan.models import Name, check_covariates
+from common.plan.models import Name, NamedSection, check_covariates
+from common.plan.own_variables import ColumnName, find_readable, list_declared
 from common.runtime.settings_file import Section
 
 Phase = Literal["agreement", "cohort", "regression", "training", "evaluation", "explanation"]
@@ -40,11 +41,12 @@ ReadingCriterion: TypeAlias = str
 """One `Reading`, which is compared with the first, or one of `ALL_READERS` and `ALL_SESSIONS`."""
 
 
-class PlannedSite(Section):
+class PlannedSite(NamedSection):
     """One hospital and its role in the study."""
 
     name: Name
-    """The name in the hospital's own site.toml."""
+    """The name in the hospital's own site.toml, e.g. "Klinikum Köln"; files and messages carry "Klinikum-Koeln",
+    which is derived from it."""
     role: Literal["train", "external"]
     """"train": its training split trains models; "external": it only evaluates."""
     model_release: bool = False
@@ -55,7 +57,11 @@ class CohortSettings(Section):
     """The outcome, and how a training site's patients are divided."""
 
     outcome: OutcomeDefinition = OutcomeDefinition()
-    """Definition of expansion; the paper's rHE by default."""
+    """What is predicted: the paper's rHE by default, cHE, or a 0/1 column of the tables with its meaning."""
+    described: tuple[ColumnName, ...] | None = Field(default=None, min_length=1)
+    """Variables of Table 1, in its order: of the paper's and of the plan's own. By default all of the
+    paper's, then the plan's own with the role "baseline". Where it is given, hospitals' tables need no other
+    columns of the paper's than those that the plan names."""
     brain_a: BrainA = "warfarin"
     """A of the BRAIN score at all sites: "warfarin" at onset (Wang 2015), or any "anticoagulation" (as the
     paper words it)."""
@@ -71,11 +77,29 @@ class CohortSettings(Section):
     @field_validator("tests")
     @classmethod
     def _check_tests(cls, tests: dict[str, str]) -> dict[str, str]:
-        known = [variable.name for variable in TABLE_ONE if variable.kind == "continuous"]
+        known = [one.name for one in (*TABLE_ONE, *list_declared()) if one.kind == "continuous"]
         unknown = [name for name in tests if name not in known]
         if unknown:
             raise ValueError(f"no tests of {', '.join(unknown)} -> choose among {', '.join(known)}")
         return tests
+
+    @field_validator("described")
+    @classmethod
+    def _check_described(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        known = [one.name for one in (*TABLE_ONE, *list_declared())]
+        if unknown := [name for name in names or () if name not in known]:
+            raise ValueError(
+                f"{', '.join(unknown)}: no variable of Table 1 -> choose among {', '.join(known)}, or "
+                "declare it under [[variables]]"
+            )
+        if names is not None and len(set(names)) < len(names):
+            raise ValueError(f"described lists a variable twice: {list(names)} -> name each once")
+        return names
+
+    @model_serializer(mode="wrap")
+    def _leave_out_unset(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The settings without a list that was not given: plans without it keep their hash."""
+        return {key: value for key, value in write(self).items() if value is not None or key != "described"}
 
 
 class ScanSettings(Section):
@@ -128,7 +152,8 @@ class RegressionSettings(Section):
     """Which predictors of expansion are screened, and which enter the multivariable model (Table 2)."""
 
     candidates: tuple[str, ...] = tuple(variable.name for variable in TABLE_ONE)
-    """Variables of Table 1 or "brain_score", each with a univariate model; the paper's are all of Table 1."""
+    """Variables of the paper's Table 1 or of the plan's own, or "brain_score", each with a univariate model;
+    by default all that Table 1 describes."""
     entry_p: float = Field(default=0.05, gt=0, le=1)
     """A variable enters the multivariable model if any of its levels has a p below this."""
     missing: Literal["complete-case", "level"] = "complete-case"
@@ -225,6 +250,11 @@ class Radiomics(Section):
     wide_gram_accepted: bool = False
     """Waives the rule that a fold needs two patients per feature, after an external privacy review. Otherwise
     features are prescreened by their correlation with the outcome, to as many as the rule allows."""
+    columns: tuple[ColumnName, ...] = Field(default=(), max_length=1000)
+    """Columns of the hospitals' tables among which the LASSO selects, in place of the 851 features that rhe
+    extracts from CT and mask: numbers of the plan's own variables or the paper's. By default the plan's own
+    variables with the role "radiomics"; without any, the extracted features. No yes or no: products of one
+    that few patients have would be their rows."""
 
     @field_validator("readings")
     @classmethod
@@ -232,6 +262,24 @@ class Radiomics(Section):
         if len(set(readings)) < len(readings):
             raise ValueError(f"readings lists a reading twice: {list(readings)} -> name each once")
         return readings
+
+    @field_validator("columns")
+    @classmethod
+    def _check_columns(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = [one.name for one in (*TABLE_ONE, *list_declared()) if one.kind == "continuous"]
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(
+                f"{', '.join(unknown)}: no number of the table -> choose among "
+                f"{', '.join(known)}, or declare it under [[variables]]"
+            )
+        if len(set(names)) < len(names):
+            raise ValueError(f"columns lists a column twice: {list(names)} -> name each once")
+        return names
+
+    @model_serializer(mode="wrap")
+    def _leave_out_unset(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The settings without columns where none were given: plans without them keep their hash."""
+        return {key: value for key, value in write(self).items() if value or key != "columns"}
 
 
 class Evaluation(Section):
@@ -270,10 +318,11 @@ class Evaluation(Section):
     @field_validator("subgroups")
     @classmethod
     def _check_subgroups(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        levelled = [v.name for v in TABLE_ONE if v.kind in {"binary", "categorical"}]
+        choices = (*TABLE_ONE, *list_declared())
+        levelled = [one.name for one in choices if one.kind in {"binary", "categorical"}]
         unknown = [name for name in names if name not in levelled]
         if unknown:
-            kinds = {name: BY_NAME[name].kind for name in unknown if name in BY_NAME}
+            kinds = {name: known.kind for name in unknown if (known := find_readable(name)) is not None}
             raise ValueError(f"no subgroups by {unknown} {kinds or ''} -> choose among {', '.join(levelled)}")
         if len(set(names)) < len(names):
             raise ValueError(f"subgroups lists a variable twice: {list(names)} -> name each once")

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from common.cohort.repeated_readings import FIRST, Reading
+from common.cohort.schema import BY_NAME
+from common.cohort.variable import Variable
 from common.errors import PlanError
 from common.imaging.recipe import Recipe
 from common.plan.checks import (
@@ -22,6 +31,7 @@ from common.plan.checks import (
     check_readings,
     check_sites,
     check_two_sites,
+    refuse_together,
 )
 from common.plan.models import (
     RADIOMICS,
@@ -34,6 +44,9 @@ from common.plan.models import (
     ScoresModel,
 )
 from common.plan.noise_target import find_multiplier
+from common.plan.own_checks import check_outcome, check_own_variables, check_selection
+from common.plan.own_eligibility import Eligibility
+from common.plan.own_variables import PlannedVariable, declare_while_reading, fill_in
 from common.plan.sections import (
     Agreement,
     Arms,
@@ -118,6 +131,10 @@ class StudyPlan(Section):
     """The hospitals and their roles."""
     cohort: CohortSettings = CohortSettings()
     """Definition of the outcome, and the division of patients."""
+    variables: tuple[PlannedVariable, ...] = Field(default=(), max_length=1000)
+    """Columns of the hospitals' tables beyond the paper's: what each may hold, and what it is for."""
+    eligibility: Eligibility = Eligibility()
+    """Who is left out; the paper's six criteria by default."""
     scans: ScanSettings = ScanSettings()
     """Which CTs the study takes."""
     preprocessing: Recipe = Recipe()
@@ -141,18 +158,51 @@ class StudyPlan(Section):
     explanation: Explanation = Explanation()
     """Which attention maps are drawn."""
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _read_with_own_variables(cls, written: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
+        """The plan, whose sections may name the variables that it declares."""
+        if not isinstance(written, Mapping):
+            return read(written)
+        with declare_while_reading(written.get("variables")):
+            return read(fill_in(written))
+
+    @model_serializer(mode="wrap")
+    def _leave_out_unset(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The plan without sections that were not given: plans from before these existed keep their hash."""
+        unset = {"variables"} if not self.variables else set()
+        unset |= {"eligibility"} if self.eligibility == Eligibility() else set()
+        return {name: value for name, value in write(self).items() if name not in unset}
+
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
         trains = bool(self.trained_models)
-        check_sites(self.sites, trains=trains or "regression" in self.phases)
-        check_arms(self.arms, self.sites, self.profile)
-        check_two_sites(self.sites, acknowledged=self.two_site_ack)
-        check_phases(self.phases, trains=trains)
-        check_privacy(self.privacy, self.sites, self.arms, self.networks)
-        check_noise(self.privacy, len(self.sites), self.noise_multiplier)
-        check_models(self.models, self.evaluation)
-        check_readings(self.agreement, self.radiomics)
+        refuse_together(
+            lambda: check_sites(self.sites, trains=trains or "regression" in self.phases),
+            lambda: check_arms(self.arms, self.sites, self.profile),
+            lambda: check_two_sites(self.sites, acknowledged=self.two_site_ack),
+            lambda: check_phases(self.phases, trains=trains),
+            lambda: check_privacy(self.privacy, self.sites, self.arms, self.networks),
+            lambda: check_noise(self.privacy, len(self.sites), self.noise_multiplier),
+            lambda: check_models(self.models, self.evaluation),
+            lambda: check_readings(self.agreement, self.radiomics),
+            lambda: check_own_variables(self.variables, self.models, self.cohort),
+            lambda: check_outcome(self.cohort, self.models, self._named_columns),
+            lambda: check_selection(self.radiomics, self.selectable_columns),
+        )
         return self
+
+    @property
+    def _named_columns(self) -> dict[str, tuple[str, ...]]:
+        """Columns that parts of the plan name beside its models, by the keys under which they do."""
+        return {
+            "variables": tuple(self.own_variables),
+            "cohort.described": self.cohort.described or (),
+            "regression.candidates": self.regression.candidates if "regression" in self.phases else (),
+            "radiomics.columns": self.radiomics.columns,
+            "evaluation.subgroups": self.evaluation.subgroups,
+            "eligibility": self.eligibility.variables,
+        }
 
     @property
     def training_sites(self) -> tuple[str, ...]:
@@ -222,11 +272,37 @@ class StudyPlan(Section):
     @property
     def reads_images(self) -> bool:
         """Whether the study needs CT and masks for more than missing volumes."""
-        return bool(self.networks) or self.takes_radiomics
+        return bool(self.networks) or self.extracts_features
+
+    @cached_property
+    def own_variables(self) -> dict[str, Variable]:
+        """The plan's own variables, by their headings, in the plan's order."""
+        return {planned.name: planned.variable for planned in self.variables}
+
+    def variable(self, name: str) -> Variable:
+        """The paper's or the plan's own variable of this heading.
+
+        Raises
+        ------
+        KeyError
+            If there is none.
+        """
+        return self.own_variables.get(name) or BY_NAME[name]
+
+    @property
+    def selectable_columns(self) -> tuple[str, ...]:
+        """Columns of the table among which the LASSO selects; none if it is among extracted features."""
+        own = (planned.name for planned in self.variables if planned.role == "radiomics")
+        return self.radiomics.columns or tuple(own)
+
+    @property
+    def extracts_features(self) -> bool:
+        """Whether a model of the plan uses radiomics features that are extracted from CT and mask."""
+        return self.takes_radiomics and not self.selectable_columns
 
     @property
     def takes_radiomics(self) -> bool:
-        """Whether a model of the plan uses radiomics features."""
+        """Whether a model of the plan uses what a LASSO selects."""
         return any(RADIOMICS in model.covariates for model in self.table_models)
 
     @property
@@ -237,7 +313,7 @@ class StudyPlan(Section):
     @property
     def feature_readings(self) -> tuple[Reading, ...]:
         """Repeated readings in which radiomics features are extracted, because they must be reproducible."""
-        criteria = self.radiomics.readings if self.takes_radiomics else ()
+        criteria = self.radiomics.readings if self.extracts_features else ()
         behind = {reading for name in criteria for reading in self.agreement.readings_behind(name)}
         return tuple(reading for reading in self.agreement.all_readings if reading in behind - {FIRST})
 

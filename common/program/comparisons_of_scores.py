@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.messages.questions import write_placements
 from common.program.judging import ComparedStatus, JudgedScores
 from common.program.steps import GroupSums, Program, Step

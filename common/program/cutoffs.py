@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.messages.protocol import Parameters
 from common.plan.matrix import Cohort, Scorer, Trainers, scorers_of
 from common.plan.study import ScoresModel, StudyPlan

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.messages.protocol import Parameters
 from common.messages.questions import read_grids, write_grids
 from common.plan.comparisons import ComparedScores, find_compared_scores
@@ -17,6 +17,7 @@ from common.plan.matrix import Cohort, Scorer, Trainers, cohorts_of, scorers_of
 from common.plan.study import StudyPlan
 from common.program.asked_rows import ask_cohorts, list_groups
 from common.program.cutoffs import choose_thresholds
+from common.program.guard_rounds import judge_counted
 from common.program.score_bins import agree_on_grids
 from common.program.steps import Answered, GroupSums, Program, Step, ask
 from common.stats.estimate import Status, undefined
@@ -200,12 +201,8 @@ def _may_judge(
 ) -> tuple[Status, ...]:
     """Whether each score may be judged on the cohort."""
     scorers, (scored, unfitted) = scorers_of(plan), existing
-    guards = finish_guard(
-        counted.of(cohort.sites).part(cohort.part),
-        (Demand("discrimination", one_site=cohort.one_site),) * len(scorers),
-        minima_of(plan.profile),
-        two_site_ack=plan.two_site_ack,
-    )
+    of_cohort = counted.of(cohort.sites).part(cohort.part)
+    guards = judge_counted(plan, "evaluation", of_cohort, one_site=cohort.one_site)
     # Of a model that was not fitted nobody has a score: "no patients" would tell of the cohort.
     return tuple(
         guard.status if exists else unfitted.get((scorer.model.name, scorer.arm.name), _NOT_SCORED)
@@ -232,12 +229,7 @@ def _may_compare(plan: StudyPlan, scores: ComparedScores, counted: GroupSums) ->
         return ComparedStatus(scores, _NOT_HERE, recounted=False)
     sums = counted.of(cohort.sites)
     complete = sums.part(scores.name)
-    (guard,) = finish_guard(
-        complete,
-        (Demand("discrimination", one_site=cohort.one_site),),
-        minima_of(plan.profile),
-        two_site_ack=plan.two_site_ack,
-    )
+    (guard,) = judge_counted(plan, "evaluation", complete, one_site=cohort.one_site)
     with_one = sums.part(cohort.part).counts["classes"][list(scores.scorers)]
     return ComparedStatus(scores, guard.status, bool((with_one != complete.counts["classes"]).any()))
 

@@ -28,18 +28,20 @@ from common.cards.fourier_machine import (
     write_query,
 )
 from common.errors import NotThePlanError
-from common.messages.headers import FittedSvm, Operation
+from common.messages.catalogue import Operation
+from common.messages.headers import FittedSvm
 from common.messages.protocol import Parameters
 from common.messages.questions import write_centre
 from common.plan.design import design_of
 from common.plan.models import SvmModel
 from common.plan.study import Arm, StudyPlan
+from common.program.guard_rounds import judge_counted
 from common.program.steps import Program, Step, ask
 from common.stats.covariates import judge_cells
 from common.stats.dialogue import Dialogue
 from common.stats.estimate import Status, undefined
 from common.stats.folds import FoldChoice, choose_folds
-from common.stats.guard import Demand, GuardResult, finish_guard
+from common.stats.guard import GuardResult
 from common.stats.lasso import gram_status
 from common.stats.minima import Minima, minima_of
 from common.stats.ridge import MAXIMUM_ROUNDS_RIDGE, RidgeState, advance_ridge, start_ridge
@@ -285,9 +287,8 @@ def iterate_svm(task: SvmTask) -> Dialogue[SvmQuestion, FittedSvm]:
     minima = minima_of(plan.profile)
     counted = yield AskClasses()
     terms = design_of(plan).model(task.names)
-    demand = Demand("ridge", len(terms.columns), one_site=task.one_site)
-    demands = (demand,) * len(counted.counts["classes"])
-    guard = finish_guard(counted, demands, minima, two_site_ack=plan.two_site_ack)[0]
+    columns = (len(terms.columns),) * len(counted.counts["classes"])
+    guard = judge_counted(plan, "svm", counted, one_site=task.one_site, columns=columns)[0]
     status = judge_cells(counted.counts["classes"][0], counted.counts["cells"][0], terms, minima)
     status = status if guard.status.ok else guard.status
     if not status.ok:

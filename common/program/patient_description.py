@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.plan.described_columns import TableColumn, table_columns
 from common.plan.matrix import TABLE_PARTS
 from common.plan.study import StudyPlan
-from common.plan.variables import DESCRIBED
+from common.plan.variables import list_described
+from common.program.guard_rounds import judge_counted
 from common.program.steps import AskedGroup, GroupSums, Program, Step, ask
-from common.stats.guard import Demand, GuardResult, finish_guard
-from common.stats.minima import minima_of
+from common.stats.guard import GuardResult
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def describe_patients(plan: StudyPlan) -> Program[PatientDescription]:
         for column in table_columns(plan)
         if counted.concern(column.sites)
     }
-    asked = np.zeros((len(plan.site_names), len(TABLE_PARTS), len(DESCRIBED)), dtype=np.bool_)
+    asked = np.zeros((len(plan.site_names), len(TABLE_PARTS), len(list_described(plan))), dtype=np.bool_)
     for column, results in guards.items():
         site_indices = [plan.site_names.index(site) for site in column.sites]
         asked[site_indices, TABLE_PARTS.index(column.taken)] |= [guard.status.ok for guard in results]
@@ -59,10 +59,5 @@ def describe_patients(plan: StudyPlan) -> Program[PatientDescription]:
 
 def _judge(plan: StudyPlan, column: TableColumn, counted: GroupSums) -> tuple[GuardResult, ...]:
     """Whether enough patients of the cohort have a value of each variable."""
-    demand = Demand("description", one_site=len(column.sites) == 1)
-    return finish_guard(
-        counted.of(column.sites).part(column.taken),
-        (demand,) * len(DESCRIBED),
-        minima_of(plan.profile),
-        two_site_ack=plan.two_site_ack,
-    )
+    of_cohort = counted.of(column.sites).part(column.taken)
+    return judge_counted(plan, "cohort", of_cohort, one_site=len(column.sites) == 1)

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.plan.agreement import criterion_of, feature_demand, list_comparisons
 from common.plan.study import Arm, StudyPlan
+from common.program.guard_rounds import judge_counted
 from common.program.steps import AskedGroup, GroupSums, Program, Step, ask
 from common.radiomics.stable_features import FeatureAgreement, estimate_agreement, retain_everywhere
 from common.stats.contract import Summary
 from common.stats.estimate import OK, Status, suppressed
-from common.stats.guard import Demand, GuardResult, finish_guard
+from common.stats.guard import GuardResult, finish_guard
 from common.stats.icc import location_of
 from common.stats.minima import minima_of
 from common.types import Counts, Flags, Reals
@@ -50,8 +51,7 @@ def count_readings(plan: StudyPlan) -> Program[CountedReadings]:
 def _judge(plan: StudyPlan, counted: Summary) -> GuardResult:
     """Whether enough patients have all readings of a comparison."""
     # No sum hides the readings of one site alone
-    demand = Demand("agreement", one_site=int(counted.counts["sites"][0]) == 1)
-    (guard,) = finish_guard(counted, (demand,), minima_of(plan.profile), two_site_ack=plan.two_site_ack)
+    (guard,) = judge_counted(plan, "agreement", counted, one_site=int(counted.counts["sites"][0]) == 1)
     return guard
 
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from common.errors import NotThePlanError
 from common.messages.calibrations import read_calibrated_cohorts, read_calibrated_scores, write_calibrations
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.messages.protocol import Parameters
 from common.plan.matrix import cohorts_of, find_comparable, scorers_of
 from common.plan.study import StudyPlan

@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.messages.questions import write_centre, write_newton
 from common.plan.design import design_of
 from common.plan.study import StudyPlan
+from common.program.guard_rounds import judge_counted
 from common.program.steps import Program, Step, ask_sum
 from common.stats.contract import Summary
 from common.stats.covariates import drop_empty_levels, judge_cells
 from common.stats.dialogue import relay
 from common.stats.glm import LogisticResult, select_terms
-from common.stats.guard import Demand, GuardResult, finish_guard
+from common.stats.guard import GuardResult
 from common.stats.minima import minima_of
 from common.stats.newton import NewtonQuestion
 from common.stats.public_centre import iterate_fit_about
@@ -113,8 +114,8 @@ def _judge(
     """Whether enough patients stand behind each model, and behind each level of its covariates."""
     design, minima = design_of(plan), minima_of(plan.profile)
     models = [design.model(names) for names in regressions]
-    demands = tuple(Demand("regression", len(model.columns), one_site=len(sites) == 1) for model in models)
-    guards = finish_guard(counted, demands, minima, two_site_ack=plan.two_site_ack)
+    columns = [len(model.columns) for model in models]
+    guards = judge_counted(plan, "regression", counted, one_site=len(sites) == 1, columns=columns)
     cells = (
         judge_cells(counted.counts["classes"][row], counted.counts["cells"][row], model, minima)
         for row, model in enumerate(models)

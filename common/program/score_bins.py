@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from common.errors import UnknownSumError
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.messages.questions import write_grids
 from common.plan.grids import MOST_PIECES, first_grid_of, most_edges
 from common.plan.matrix import Cohort, is_available, scorers_of

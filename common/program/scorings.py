@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from common.cards.fitted import coefficients_of, covariates_of
 from common.errors import NotThePlanError
-from common.messages.headers import Fitted, Operation
+from common.messages.catalogue import Operation
+from common.messages.headers import Fitted
 from common.messages.protocol import Parameters
 from common.messages.questions import write_coefficients
 from common.plan.design import design_of

@@ -9,12 +9,15 @@ import numpy as np
 
 from common.cards.selected import explain_no_selection, summary_of
 from common.errors import NotThePlanError
-from common.messages.headers import LassoSelection, Operation
+from common.messages.catalogue import Operation
+from common.messages.headers import LassoSelection
 from common.messages.protocol import Parameters
 from common.messages.questions import write_path
+from common.plan.design import list_selectable
 from common.plan.models import INDEPENDENT, RADIOMICS, TableModel
 from common.plan.predictors import Predictors
 from common.plan.study import Arm, StudyPlan
+from common.program.guard_rounds import judge_counted
 from common.program.reader_agreement import JudgedFeatures, judge_features
 from common.program.regressions import Screening, screen_candidates
 from common.program.steps import Program, Step, ask, ask_sum, glance
@@ -34,7 +37,7 @@ from common.radiomics.lasso_selection import (
 )
 from common.stats.folds import FoldChoice, choose_folds
 from common.stats.glm import select_terms
-from common.stats.guard import Demand, GuardResult, finish_guard
+from common.stats.guard import GuardResult
 from common.stats.lasso import LassoFamily, Scaling
 from common.stats.minima import minima_of
 from common.types import Counts
@@ -89,6 +92,8 @@ class ArmSelection:
         At a site, the moments of the features among which the coordinator selected; None if it selected none.
     choice : FeatureChoice
         At a site, which it selected, once it has named them.
+    candidates : tuple of str
+        Among what the LASSO selects.
     """
 
     arm: Arm
@@ -97,6 +102,7 @@ class ArmSelection:
     judged: JudgedFeatures | None = None
     scale: Scaling | None = None
     choice: FeatureChoice = field(default_factory=FeatureChoice)
+    candidates: tuple[str, ...] = FEATURES
 
     def find_means(self, names: Sequence[str]) -> dict[str, float]:
         """Means of those covariates that are selected features: sums over the sites are taken about them.
@@ -106,7 +112,8 @@ class ArmSelection:
         if self.scale is None:
             means = {} if self.selection is None else self.selection.means
             return {name: mean for name, mean in means.items() if name in names}
-        return {name: float(self.scale.mean[FEATURES.index(name)]) for name in names if name in FEATURES}
+        places = {name: place for place, name in enumerate(self.candidates)}
+        return {name: float(self.scale.mean[places[name]]) for name in names if name in places}
 
     def find_names(self, model: TableModel) -> Program[tuple[str, ...]]:
         """The model's covariates; at a site, those which the next question names if they may be chosen so.
@@ -120,8 +127,8 @@ class ArmSelection:
             return self.predictors.of(model)
         (names,) = (yield from glance()).regressions or ((),)
         others = self.predictors.of(model)
-        chosen = tuple(name for name in names if name in FEATURES and name not in others)
-        varying = (name for name, kept in zip(FEATURES, self.scale.kept, strict=True) if kept)
+        chosen = tuple(name for name in names if name in self.candidates and name not in others)
+        varying = (name for name, kept in zip(self.candidates, self.scale.kept, strict=True) if kept)
         self.choice.keep(chosen, frozenset(varying))
         return replace(self.predictors, radiomics=chosen).of(model)
 
@@ -153,7 +160,8 @@ def find_predictors(plan: StudyPlan, arm: Arm, known: Screening | None) -> Progr
     if isinstance(selection, LassoSelection):
         predictors = Predictors(independent, selection.names, selection.standing)
         return ArmSelection(arm, predictors, selection, judged)
-    return ArmSelection(arm, Predictors(independent), None, judged, selection)
+    candidates = list_selectable(plan)
+    return ArmSelection(arm, Predictors(independent), None, judged, selection, candidates=candidates)
 
 
 def select_over_sites(
@@ -179,16 +187,16 @@ def select_over_sites(
         At a site, which does not learn the products, the moments of the features alone.
     """
     if judged is not None and not judged.status.ok:
-        return summary_of(select_nothing(len(FEATURES), judged.status))
+        return summary_of(select_nothing(len(list_selectable(plan)), judged.status))
     minima, radiomics = minima_of(plan.profile), plan.radiomics
     guard, folds = yield from _count(plan, arm)
     status = guard.status if not guard.status.ok else folds.status
     if not status.ok:
         asked = {"family": radiomics.family, "rounds": 1, "planned_folds": folds.planned}
-        return explain_no_selection(status).model_copy(update=asked)
+        return explain_no_selection(status, len(list_selectable(plan))).model_copy(update=asked)
     settings = SelectionSettings(radiomics.rule, radiomics.wide_gram_accepted, radiomics.family)
     retained = None if judged is None else judged.retained
-    dialogue = iterate_selection(FEATURES, settings, minima, retained)
+    dialogue = iterate_selection(list_selectable(plan), settings, minima, retained)
     questions = _SelectionSteps(arm, folds.number, radiomics.family)
     try:
         question = next(dialogue)
@@ -207,8 +215,7 @@ def _count(plan: StudyPlan, arm: Arm) -> Program[tuple[GuardResult, FoldChoice]]
     """Whether enough patients have all features, and in how many folds they can be dealt."""
     minima = minima_of(plan.profile)
     counted = yield from ask_sum(Step(Operation.GUARD, stage="selection", arm=arm.name), arm.sites)
-    demands = (Demand("regression", one_site=len(arm.sites) == 1),) * len(counted.counts["classes"])
-    guard = finish_guard(counted, demands, minima, two_site_ack=plan.two_site_ack)[0]
+    guard = judge_counted(plan, "selection", counted, one_site=len(arm.sites) == 1)[0]
     folds = choose_folds(counted.counts["classes"][1:], plan.radiomics.folds, FEWEST_FOLDS, minima)
     return guard, folds
 

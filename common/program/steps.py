@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 from common.errors import UnknownSumError
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.messages.protocol import Parameters, Reply
 from common.stats.contract import Summary
 from common.types import Flags, FlatWeights

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.plan.models import SvmModel
 from common.plan.study import Arm, CnnModel, LogisticModel, StudyPlan
 from common.program import names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.plan.models import AnyTrainedModel
 from common.plan.study import Arm, CnnModel, StudyPlan
 from common.program.steps import Answered, Program, Step, ask

@@ -2,52 +2,40 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
-import json
 import re
 import tomllib
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from common.runtime.name_patterns import COLUMN_PATTERN, DEVICE_PATTERN, NAME_PATTERN
 from common.runtime.regular_file import open_regular
+from common.runtime.setting_faults import TAG, describe_faults
+from common.runtime.setting_lines import describe_no_toml
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from common.errors import RheError
 
-KeyPath: TypeAlias = tuple[str | int, ...]
-"""Where a setting is in a file: keys of tables and indices in arrays, from the outside in."""
+__all__ = [
+    "COLUMN_PATTERN",
+    "DEVICE_PATTERN",
+    "NAME_PATTERN",
+    "TAG",
+    "Section",
+    "load_settings",
+    "parse_toml",
+    "read_settings_text",
+]
 
 BYTE_ORDER_MARK = "\ufeff"
 """What some editors write in front of UTF-8 text; TOML has none."""
 
-TAG = "kind="
-"""Prefix of a union's tag, which pydantic puts into a violation's location although no file has it."""
-
-
-_UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
-"""pydantic's error types for an unknown key, in a model and in a dataclass."""
-
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9.+-]{0,39}$"
-COLUMN_PATTERN = r"^[A-Za-z][A-Za-z0-9_]{0,59}$"
-DEVICE_PATTERN = r"^(auto|cpu|mps|cuda(:[0-9]{1,2})?)$"
-
-_SPELLINGS = {
-    NAME_PATTERN: (
-        "is no name -> a letter or digit first, then letters, digits, '.', '+' and '-': no blanks, no more "
-        "than 40 characters"
-    ),
-    COLUMN_PATTERN: (
-        "is no column's name -> a letter first, then letters, digits and '_': no more than 60 characters"
-    ),
-    DEVICE_PATTERN: 'is no device -> write "auto", "cpu", "mps", "cuda" or "cuda:1"',
-}
-_PLACE = re.compile(r" \(at line (\d+), column \d+\)$")
-_TWICE = ("overwrite", "twice", "mutate")
-"""In tomllib's messages on a key or table that a file gives again."""
-_SHOWN = 80
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""How text begins that some editors save as "Unicode"."""
 
 LARGEST_TEXT = 1_000_000
 """Bytes of a settings file or a plan; 500 sites and 100 models need a tenth."""
@@ -60,7 +48,7 @@ _LONG_KEY = re.compile(rf"(?<![A-Za-z0-9_-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{
 class Section(BaseModel):
     """A table of a TOML file: frozen, and without unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 Settings = TypeVar("Settings", bound=Section)
@@ -113,91 +101,20 @@ def load_settings(path: Path, model: type[Settings], error: type[RheError]) -> S
     """
     try:
         text = read_settings_text(path)
-        return model.model_validate(parse_toml(text))
+        if not text.strip():
+            raise error(f"{path}: is empty -> begin with an example, as deploy/plans has them")
+        given = parse_toml(text)
+        return model.model_validate(given)
     except FileNotFoundError:
         raise error(f"{path}: no such file -> check the path; deploy/plans has examples") from None
-    except UnicodeDecodeError:
-        raise error(f"{path}: is not UTF-8 text -> give a TOML file, saved as UTF-8") from None
+    except UnicodeDecodeError as failure:
+        found = " (this is UTF-16)" if failure.object.startswith(_UTF_16) else ""
+        raise error(f"{path}: is not UTF-8 text -> give a TOML file, saved as UTF-8{found}") from None
     except OSError as failure:
         raise error(f"{path}: cannot be read ({failure.strerror}) -> correct path or permissions") from None
     except tomllib.TOMLDecodeError as failure:
-        raise error(f"{path}{_describe_no_toml(text, str(failure))}") from None
+        raise error(f"{path}{describe_no_toml(text, str(failure))}") from None
     except ValidationError as failure:
-        problems = [dict(problem) for problem in failure.errors()]
-        lines = [f"{path}:{_describe(text, problem)}" for problem in problems if not _is_consequence(problem)]
-        raise error("\n".join(lines)) from None
-
-
-def _describe_no_toml(text: str, reason: str) -> str:
-    """Where the text stops to be TOML, what is written there, and what to write."""
-    remedy = (
-        "write each key and each table once"
-        if any(word in reason for word in _TWICE)
-        else "text stands in quotes, true and false do not"
-    )
-    place = _PLACE.search(reason)
-    lines = text.split("\n")
-    if place is None or int(place[1]) > len(lines):
-        return f": not valid TOML: {reason} -> {remedy}"
-    line = lines[int(place[1]) - 1].strip()[:_SHOWN]
-    return f":{place[1]}: not valid TOML: {line!r}: {reason} -> {remedy}"
-
-
-def _is_consequence(problem: dict[str, object]) -> bool:
-    """Whether pydantic reports a list as too short only because it refused the list's elements."""
-    return problem["type"] == "too_short" and bool(problem["input"])
-
-
-def _describe(text: str, problem: dict[str, object]) -> str:
-    place = problem["loc"]
-    if not isinstance(place, tuple):
-        raise TypeError(f"pydantic gave no location: {problem}")
-    location = tuple(part for part in place if not str(part).startswith(TAG))
-    name = ".".join(str(part) for part in location) or "the whole file"
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    if problem["type"] in _UNKNOWN_KEY:
-        message = "unknown key -> remove it or correct its spelling"
-    value = problem.get("input")
-    plain = isinstance(value, str | int | float | bool)
-    if problem["type"] == "tuple_type":
-        example = f"{location[-1]} = [{json.dumps(value, ensure_ascii=False)}]" if plain else "[1, 2]"
-        message = f"must be a list -> write it in brackets, as {example}"
-    context = problem.get("ctx")
-    if problem["type"] == "string_pattern_mismatch" and isinstance(context, dict):
-        message = _SPELLINGS.get(str(context["pattern"]), message)
-    shown = f" (found {value!r})" if plain else ""
-    return f"{_line_of(text, location)}: {name}: {message}{shown}"
-
-
-def _line_of(text: str, location: KeyPath) -> int:
-    """The line, from 1, on which the deepest existing part of `location` is written."""
-    best, depth = 1, 0
-    table: KeyPath = ()
-    seen: dict[str, int] = {}
-    for number, raw in enumerate(text.splitlines(), start=1):
-        line = raw.strip()
-        if line.startswith("[["):
-            name = line.strip("[] ")
-            seen[name] = seen.get(name, -1) + 1
-            table = (*name.split("."), seen[name])
-            path = table
-        elif line.startswith("["):
-            table = _add_indices(line.split("#")[0].strip("[] ").split("."), seen)
-            path = table
-        elif "=" in line and not line.startswith("#"):
-            path = (*table, line.split("=")[0].strip().strip('"'))
-        else:
-            continue
-        matched = path == location[: len(path)]
-        if matched and len(path) > depth:
-            best, depth = number, len(path)
-    return best
-
-
-def _add_indices(keys: list[str], seen: dict[str, int]) -> KeyPath:
-    """The path of a table inside an array's last element, e.g. ``[models.training]`` of the third model."""
-    path: KeyPath = ()
-    for depth, key in enumerate(keys, start=1):
-        name = ".".join(keys[:depth])
-        path = (*path, key, seen[name]) if name in seen else (*path, key)
-    return path
+        raise error(
+            "\n".join(f"{path}:{fault}" for fault in describe_faults(text, given, model, failure))
+        ) from None

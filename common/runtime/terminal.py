@@ -11,7 +11,7 @@ import tempfile
 import traceback
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeAlias
 
 import click
 import typer
@@ -19,6 +19,7 @@ import typer
 from common.errors import DeclinedError, RheError, StorageError
 from common.runtime.log_keeper import KEPT_VARIABLE
 from common.runtime.log_lines import TimedFormatter
+from common.runtime.storage import write_atomically
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -31,6 +32,27 @@ UNEXPECTED = 70
 """Exit code after an error of the program itself."""
 _WORDY = ("httpx", "httpcore", "alembic")
 """Libraries that write a line for each call; their warnings and errors are shown."""
+
+
+OutFile: TypeAlias = Annotated[
+    Path | None, typer.Option("--out", help="Write a file; by default to the terminal.")
+]
+"""Where a command writes a document."""
+
+
+def _show_version(is_asked: bool) -> None:  # noqa: FBT001 - so typer calls it
+    """Print the version of the installed package, and end.
+
+    Raises
+    ------
+    Exit
+        If it is asked for.
+    """
+    if is_asked:
+        from importlib.metadata import version
+
+        typer.echo(f"rhe {version('rhe')}")
+        raise typer.Exit
 
 
 class Terminal(typer.Typer):
@@ -48,8 +70,13 @@ class Terminal(typer.Typer):
 
     def __init__(self, name: str, about: str, after_interrupt: str) -> None:
         super().__init__(
-            name=name, help=about, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+            name=name,
+            help=about,
+            no_args_is_help=True,
+            suggest_commands=False,  # click suggests them
+            pretty_exceptions_enable=False,
         )
+        self.callback()(_answer_first)
         self._name = name
         self._after_interrupt = after_interrupt
 
@@ -91,6 +118,31 @@ class Terminal(typer.Typer):
     def _fail(self, message: str, exit_code: int) -> int:
         sys.stderr.write(f"{self._name}: {message}\n")
         return exit_code
+
+
+def _answer_first(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print rhe's version.")
+    ] = False,
+) -> None:
+    # The options of the program itself; no docstring, for it would take the place of what the program is for
+    del version
+
+
+def print_document(text: str, out: Path | None) -> None:
+    """Write a whole document to a file, whose name is printed, or to standard output.
+
+    Raises
+    ------
+    StorageError
+        If the file cannot be written.
+    """
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    write_atomically(out, text.encode())
+    typer.echo(out)
 
 
 def _make_handler() -> logging.Handler:

@@ -101,7 +101,7 @@ class Summary:
 
     def under(self, prefix: str) -> Summary:
         """The same arrays, named ``prefix/name``, so that several summaries can travel as one."""
-        return Summary(
+        return _wrap_checked(
             {f"{prefix}/{name}": array for name, array in self.counts.items()},
             {f"{prefix}/{name}": array for name, array in self.reals.items()},
             {f"{prefix}/{name}": array for name, array in self.updates.items()},
@@ -110,7 +110,7 @@ class Summary:
     def part(self, prefix: str) -> Summary:
         """The summary that `under` put under this prefix; empty if there is none."""
         start = f"{prefix}/"
-        return Summary(
+        return _wrap_checked(
             {
                 name.removeprefix(start): array
                 for name, array in self.counts.items()
@@ -147,7 +147,7 @@ def join_summaries(summaries: Iterable[Summary]) -> Summary:
         counts.update(summary.counts)
         reals.update(summary.reals)
         updates.update(summary.updates)
-    return Summary(counts, reals, updates)
+    return _wrap_checked(counts, reals, updates)
 
 
 def total(summaries: Iterable[Summary]) -> Summary:
@@ -159,6 +159,16 @@ def total(summaries: Iterable[Summary]) -> Summary:
         If there is no summary.
     """
     return reduce(lambda left, right: left + right, summaries)
+
+
+def _wrap_checked(
+    counts: Mapping[str, Counts], reals: Mapping[str, Reals], updates: Mapping[str, FlatWeights]
+) -> Summary:
+    """A summary of arrays that stood in others: they were checked, and nobody can write to them."""
+    summary = object.__new__(Summary)
+    for kind, arrays in (("counts", counts), ("reals", reals), ("updates", updates)):
+        object.__setattr__(summary, kind, MappingProxyType(arrays))
+    return summary
 
 
 def _as_counts(name: str, array: Counts) -> Counts:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 
+from common.stats.branches import find_below
 from common.stats.collinearity import CONDITION_LIMIT, condition_number
 from common.stats.contract import Summary
 from common.stats.estimate import OK, Status, suppressed, undefined
@@ -16,6 +18,8 @@ from common.types import Counts, Flags, Reals
 
 RARE_CELL = suppressed("a cell of a covariate's table below the minimum")
 """The status of a model with a level that too few patients with, or without, the outcome have."""
+RARE_PAIR = suppressed("a cell of two covariates' table below the minimum")
+"""The status of a model with levels of two covariates that too few patients have together."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,9 @@ def local_setup(matrix: Reals, labels: Flags, models: Sequence[Model]) -> Summar
 def count_cells(matrix: Reals, labels: Flags, models: Sequence[Model]) -> Counts:
     """One site's patients with each level of each model's binary terms, over those with all its covariates.
 
-    The setup's products of a level that one patient has are this patient's row: so the cells come first.
+    The setup's products of a level that one patient has are this patient's row: so the cells come first, also
+    those of two levels. A patient who alone has both makes an entry of the information alone, in every round
+    of Newton's method, and the rounds are as many equations for the row.
 
     Parameters
     ----------
@@ -96,36 +102,62 @@ def count_cells(matrix: Reals, labels: Flags, models: Sequence[Model]) -> Counts
 
     Returns
     -------
-    int array, shape (models, columns, 2)
-        Negatives first; 0 for columns of numbers, and as padding.
+    int array, shape (models, columns, 2 + columns)
+        Of each column's level: the negatives, the positives, then who also has each column's level. 0 for
+        columns of numbers, and as padding.
     """
     reals = local_setup(matrix, labels, models).reals
     positives = reals["events"][:, 1:]
-    cells = np.stack([reals["gram"][:, 0, 1:] - positives, positives], axis=-1)
+    by_outcome = np.stack([reals["gram"][:, 0, 1:] - positives, positives], axis=-1)
+    together = reals["gram"][:, 1:, 1:].copy()
     for row, model in enumerate(models):
-        binary = [term.binary for term in model.terms for _ in term.columns]
-        cells[row, : len(binary)][~np.array(binary)] = 0
-    return np.rint(cells).astype(np.int64)
+        binary = np.zeros(together.shape[1], dtype=np.bool_)
+        binary[: len(model.columns)] = [term.binary for term in model.terms for _ in term.columns]
+        by_outcome[row, ~binary] = 0
+        together[row, ~binary] = together[row, :, ~binary] = 0
+    return np.rint(np.concatenate([by_outcome, together], axis=-1)).astype(np.int64)
 
 
 def judge_cells(classes: Counts, cells: Counts, model: Model, minima: Minima) -> Status:
-    """Whether every cell of a model's tables of level by outcome may be released.
+    """Whether every cell of a model's tables of level by outcome, and by another's level, may be released.
 
     Parameters
     ----------
     classes : int array, shape (2,)
         Patients with all covariates, negatives first.
-    cells : int array, shape (columns, 2)
+    cells : int array, shape (columns, 2 + columns)
         Of this model, summed over sites, as `count_cells` gives them.
     """
+    by_outcome, together = cells[:, :2], cells[:, 2:]
+    places = list(_place_binary_terms(model))
+    for place in places:
+        levels = by_outcome[place]
+        table = np.concatenate([levels, [classes - levels.sum(axis=0)]])
+        if not minima.may_release(table).all():
+            return RARE_CELL
+    for one, two in combinations(places, 2):
+        table = _complete_table(
+            together[one, two], by_outcome[one].sum(axis=1), by_outcome[two].sum(axis=1), int(classes.sum())
+        )
+        if not minima.may_release(table).all():
+            return RARE_PAIR
+    return OK
+
+
+def _place_binary_terms(model: Model) -> Iterator[slice]:
+    """Where the columns of each binary term lie among the model's."""
     place = 0
     for term in model.terms:
-        levels = cells[place : place + len(term.columns)]
+        if term.binary:
+            yield slice(place, place + len(term.columns))
         place += len(term.columns)
-        table = np.concatenate([levels, [classes - levels.sum(axis=0)]])
-        if term.binary and not minima.may_release(table).all():
-            return RARE_CELL
-    return OK
+
+
+def _complete_table(levels: Counts, rows: Counts, columns: Counts, patients: int) -> Counts:
+    """A table of the levels of two terms, with the reference levels last, from the terms' totals."""
+    with_row = np.concatenate([levels, (rows - levels.sum(axis=1))[:, np.newaxis]], axis=1)
+    totals = np.append(columns, patients - columns.sum())
+    return np.concatenate([with_row, [totals - with_row.sum(axis=0)]])
 
 
 def stack_models(models: Sequence[Model]) -> Problem:
@@ -158,7 +190,9 @@ def fit_status(setup: Summary, row: int, model: Model, minima: Minima) -> Status
         return RARE_CELL
     if (moments(setup, row, model)[1] == 0).any():
         return undefined("a covariate is constant")
-    if len(model.columns) > 1 and condition_number(correlation(setup, row, model)) > CONDITION_LIMIT:
+    if len(model.columns) > 1 and find_below(
+        CONDITION_LIMIT, condition_number(correlation(setup, row, model))
+    ):
         return undefined(f"collinear covariates among {', '.join(term.name for term in model.terms)}")
     return OK
 

@@ -138,7 +138,7 @@ def finish_decision(
         return DecisionCurve((), used, missing, method, status)
     shown_indices = _choose_shown(summary, minima)
     points = tuple(
-        _net_benefit(
+        compute_net_benefit(
             float(thresholds[index]), summary.counts["called"][:, index].tolist(), (negatives, positives)
         )
         for index in shown_indices
@@ -153,7 +153,16 @@ def _curve_status(negatives: int, positives: int, missing: int | None, minima: M
     return OK if missing is not None else suppressed("few patients without a score could be counted")
 
 
-def _net_benefit(threshold: float, called: list[int], classes: tuple[int, int]) -> NetBenefit:
+def compute_net_benefit(threshold: float, called: Sequence[int], classes: tuple[int, int]) -> NetBenefit:
+    """Net benefit at one threshold, with its normal interval.
+
+    Parameters
+    ----------
+    threshold : float
+        Probability from which a patient is treated, in (0, 1).
+    called, classes : sequence of int
+        Patients called positive, and all patients; each without the outcome, then with it.
+    """
     (false_positive, true_positive), (negatives, positives) = called, classes
     n = negatives + positives
     weight = threshold / (1 - threshold)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from math import sqrt
 
 import numpy as np
-from scipy import stats
 
 from common.stats.contract import Summary
 from common.stats.estimate import OK, Estimate, Interval, Status, Z, absent, coarse, suppressed, undefined
@@ -221,6 +220,8 @@ def _find_reordered(scores: Reals, products: Reals) -> Counts:
     products : float array, shape (models, models)
         Of the models' centred placement values.
     """
+    from scipy import stats
+
     lengths = np.diag(products)
     distances = lengths[:, np.newaxis] + lengths - 2 * products
     reordered = np.asarray(distances > _ROUNDING * (1 + lengths), dtype=np.int64)
@@ -313,6 +314,8 @@ def omnibus(aucs: AucCovariance, minima: Minima = STANDARD) -> OmnibusResult:
     It needs five patients of the smaller class for each contrast: with fewer, the estimated covariance is so
     nearly singular that the statistic is arbitrarily large.
     """
+    from scipy import stats
+
     n_used, n_missing = _show_numbers(aucs, minima)
     status = _omnibus_status(aucs, minima)
     contrasts = np.eye(len(aucs.auc))[1:] - np.eye(len(aucs.auc))[0]
@@ -414,4 +417,6 @@ _SHARED_BINS = "too many patients of different outcomes and sites share bins to 
 
 
 def _two_sided(z: float) -> float:
+    from scipy import stats
+
     return float(2 * stats.norm.sf(z))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from itertools import combinations
 
 from common.stats.minima import STANDARD, Minima
 
@@ -16,7 +17,8 @@ def is_too_close(
 ) -> bool:
     """Whether a cohort differs from one already released in too few of this site's patients.
 
-    The patients that only one of the two has must be none or at least `minima.group`, in either direction.
+    The patients that only one of the two has must be none or at least `minima.group`, in either direction. So
+    must those be who remain of a cohort without two parts of it that do not overlap.
 
     Parameters
     ----------
@@ -25,8 +27,20 @@ def is_too_close(
     earlier : iterable of sets of str
         The released cohorts' rows at this site; they never leave it.
     """
-    return any(
-        0 < number < minima.group
-        for released in earlier
-        for number in (len(released - candidate), len(candidate - released))
-    )
+    released = list(earlier)
+    differences = [
+        number for cohort in released for number in (len(cohort - candidate), len(candidate - cohort))
+    ]
+    return any(0 < number < minima.group for number in (*differences, *_count_rests(candidate, released)))
+
+
+def _count_rests(candidate: AbstractSet[str], released: Sequence[AbstractSet[str]]) -> Iterator[int]:
+    """How many remain of a cohort without two others, one of the three being the candidate."""
+    for one, two in combinations([cohort for cohort in released if cohort < candidate], 2):
+        if one.isdisjoint(two):
+            yield len(candidate) - len(one) - len(two)
+    parts = [cohort for cohort in released if cohort.isdisjoint(candidate)]
+    for whole in (cohort for cohort in released if candidate < cohort):
+        for part in parts:
+            if part < whole:
+                yield len(whole) - len(candidate) - len(part)

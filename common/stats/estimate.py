@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal, Self, TypeAlias
+from typing import Annotated, Final, Literal, Self, TypeAlias
 
 LEVEL = 0.95
 """Confidence level of every interval."""
@@ -54,6 +54,11 @@ def undefined(reason: str) -> Status:
     """The status of a number that does not exist, for this reason."""
     return Status("undefined", reason)
 
+
+PRINTED_TEST: Final = "a P-value that a table prints"
+"""Marks a field of a result: the report counts those that are there."""
+PValue: TypeAlias = Annotated[float, PRINTED_TEST]
+"""P of a test that a table prints; the report says how many there are."""
 
 NO_DISAGREEMENT = "no disagreement was seen"
 """Why an agreement of 1 has no interval."""
@@ -154,3 +159,7 @@ def explain_no_interval(estimate: Estimate, reason: str) -> Estimate:
     if estimate.value is None or estimate.low is not None or estimate.high is not None:
         return estimate
     return replace(estimate, standing=Status("ok", f"no interval: {reason}"))
+
+
+PEstimate: TypeAlias = Annotated[Estimate, PRINTED_TEST]
+"""The same as an estimate, with why there is none."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-from scipy import stats
 
 from common.stats.contract import Summary
 from common.stats.estimate import (
@@ -90,6 +89,8 @@ def finish_fleiss(summary: Summary, minima: Minima = STANDARD) -> FleissKappa:
     Fleiss JL. Psychol Bull 1971;76:378-382. Fleiss JL, Nee JCM, Landis JR. Psychol Bull 1979;86:974-977.
     Gwet KL. Br J Math Stat Psychol 2008;61:29-48 (the linearised variance).
     """
+    from scipy import stats
+
     moments = summary.counts["moments"].astype(np.float64)
     n = int(summary.counts["moments"][0, 0])
     missing = minima.show(int(summary.counts["missing"][0]))

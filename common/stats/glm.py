@@ -22,6 +22,7 @@ from typing import TypeAlias
 import numpy as np
 from scipy.special import chdtrc, ndtr
 
+from common.stats.branches import find_below
 from common.stats.collinearity import InflationFactor, inflation_factors
 from common.stats.contract import Summary, join_summaries
 from common.stats.covariates import Model, Term, correlation, fit_status, has_zero_cell, moments
@@ -176,7 +177,7 @@ def select_terms(results: Sequence[LogisticResult], level: float = 0.05) -> tupl
         term
         for result in results
         for term in result.model.terms
-        if any(c.p < level for c in result.coefficients if c.term == term.name)
+        if find_below(np.array([c.p for c in result.coefficients if c.term == term.name]), level).any()
     )
 
 
@@ -228,7 +229,7 @@ def _fit_some(
         own_jobs = [index for index, (job_row, _) in enumerate(jobs) if job_row == row]
         values = state.log_likelihood[own_jobs]
         # A model cannot fit better with less; if it does, Newton's method stopped at a lower maximum.
-        if state.converged[own_jobs].all() and values.max() > values[0] + _LOWER:
+        if state.converged[own_jobs].all() and find_below(_LOWER, values.max() - values[0]):
             failures[row] = undefined("its penalised likelihood has more than one maximum")
         elif state.converged[own_jobs].all():
             without = {jobs[index][1]: float(state.log_likelihood[index]) for index in own_jobs[1:]}

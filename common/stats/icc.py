@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-from scipy import stats
 
 from common.errors import NonFiniteError
 from common.stats.contract import Summary
@@ -233,6 +232,8 @@ def _single_rater_icc(ms: MeanSquares, form: IccForm) -> float:
 
 def _single_rater_limits(ms: MeanSquares, form: IccForm) -> tuple[float, float]:
     """The confidence limits of the ICC of a single rater."""
+    from scipy import stats
+
     tail = (1 - LEVEL) / 2
     n, k = ms.n, ms.k
     if form.startswith("ICC(2"):
@@ -246,6 +247,8 @@ def _single_rater_limits(ms: MeanSquares, form: IccForm) -> tuple[float, float]:
 
 def _two_way_random_limits(ms: MeanSquares, tail: float) -> tuple[float, float]:
     """The limits of ICC(2,1), by Satterthwaite's degrees of freedom, as in McGraw and Wong's Table 7."""
+    from scipy import stats
+
     n, k = ms.n, ms.k
     rho = _single_rater_icc(ms, "ICC(2,1)")
     a = k * rho / (n * (1 - rho))

@@ -7,10 +7,9 @@ from itertools import combinations
 from typing import Literal, TypeAlias
 
 import numpy as np
-from scipy import stats
 
 from common.stats.contract import Summary
-from common.stats.estimate import NOT_FILED, OK, Status, suppressed
+from common.stats.estimate import NOT_FILED, OK, PValue, Status, suppressed
 from common.stats.minima import STANDARD, Minima
 from common.types import Flags, Reals
 
@@ -40,7 +39,7 @@ class McNemarResult:
 
     only_first: int | None
     only_second: int | None
-    p_value: float | None
+    p_value: PValue | None
     method: McNemarMethod
     standing: Status = OK
     statistic: float | None = field(default=None, metadata=NOT_FILED)
@@ -119,6 +118,8 @@ def finish_mcnemar(
 
 def mcnemar(b: int, c: int, method: McNemarMethod = "exact") -> tuple[float | None, float]:
     """Chi-squared (None for the exact test) and two-sided p, from b and c discordant pairs."""
+    from scipy import stats
+
     if b + c == 0:
         return (None if method == "exact" else 0.0), 1.0
     if method == "exact":

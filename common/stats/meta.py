@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from math import log, sqrt
 
 import numpy as np
-from scipy import stats
 from scipy.special import expit
 
 from common.stats.delong import AucDifference
@@ -94,6 +93,8 @@ def _state_nothing(
 
 
 def _find_random_effects(theta: Reals, variance: Reals, standings: tuple[Status, ...]) -> Heterogeneity:
+    from scipy import stats
+
     freedom = theta.size - 1
     weights = 1 / variance
     q = _cochran_q(theta, weights)

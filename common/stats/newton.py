@@ -22,6 +22,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from common.stats.branches import find_below
 from common.stats.contract import Summary
 from common.stats.secant import (
     Secant,
@@ -254,7 +255,7 @@ def advance_newton(state: NewtonState, problem: Problem, answer: Summary) -> New
     free_information = keep_free(information, problem.free)
     slack, tolerance = _find_tolerances(problem, value, information)
     fell = asked & ~np.isfinite(value)
-    fell |= asked & (value < state.log_likelihood - slack)
+    fell |= asked & find_below(value, state.log_likelihood - slack, slack / 2)
     rose = asked & ~fell
     flat = rose & find_singular(free_information)
     climbing = rose & ~flat
@@ -265,8 +266,8 @@ def advance_newton(state: NewtonState, problem: Problem, answer: Summary) -> New
         newton = shorten_steps(newton, trial)
     accepted = np.where(rose[:, np.newaxis], trial, state.accepted)
     step = np.where(rose[:, np.newaxis], newton, np.where(fell[:, np.newaxis], state.step / 2, state.step))
-    converged = state.converged | (rose & (decrement < tolerance))
-    separated = state.separated | (rose & (value > SEPARATED) & _may_grow(problem, trial))
+    converged = state.converged | (rose & find_below(decrement, tolerance))
+    separated = state.separated | (rose & find_below(SEPARATED, value) & _may_grow(problem, trial))
     limit = MAXIMUM_ROUNDS_FIRTH if problem.firth else MAXIMUM_ROUNDS_UNPENALISED
     rounds = state.rounds + 1
     moving = asked & ~converged

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from common.stats.branches import CLOSE, find_below
 from common.stats.contract import Summary
 from common.stats.dialogue import Dialogue
 from common.stats.estimate import Z
@@ -189,7 +190,7 @@ def advance_limits(state: LimitSearch, problem: Problem, limits: Limits, answer:
     asked = state.query.active
     trial = state.query.coefficients
     value, score, information = evaluate_likelihood(problem, answer, asked)
-    near = asked & (value > state.target - DROP)
+    near = asked & find_below(state.target - DROP, value)
     information = np.where(near[:, np.newaxis, np.newaxis], information, np.eye(information.shape[1]))
     secant = Secant(trial - state.accepted, state.score - score, state.information)
     ratios = learn_ratios(information, state.ratios, secant)
@@ -197,9 +198,9 @@ def advance_limits(state: LimitSearch, problem: Problem, limits: Limits, answer:
     full, reachable = _step_to_limit(limits, (value - state.target, score, curvature))
     taken = near & reachable
     length = np.einsum("mi,mij,mj->m", full, curvature, full)
-    found = state.found | (taken & (length < np.maximum(CONVERGED, find_rounding(information)[1])))
+    found = state.found | (taken & find_below(length, np.maximum(CONVERGED, find_rounding(information)[1])))
     of_taken = taken[:, np.newaxis]
-    damping = np.where(length < state.length, 1.0, _DAMPING)
+    damping = np.where(find_below(length, state.length), 1.0, _DAMPING)
     accepted = np.where(of_taken, trial, state.accepted)
     step = np.where(of_taken, damping[:, np.newaxis] * shorten_steps(full, trial), state.step / 2)
     rounds = state.rounds + 1
@@ -238,4 +239,4 @@ def _step_to_limit(limits: Limits, at: tuple[Reals, Reals, Reals]) -> tuple[Real
     variance = along[np.arange(len(above)), limits.places]
     square = 2 * above + np.sum(score * to_peak, axis=1)
     size = limits.sides * np.sqrt(np.maximum(square, 0.0) / variance)
-    return to_peak + size[:, np.newaxis] * along, square >= 0
+    return to_peak + size[:, np.newaxis] * along, find_below(np.nextafter(0.0, -1.0), square, CLOSE)

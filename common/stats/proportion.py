@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 import numpy as np
-from scipy import stats
 
 from common.stats.estimate import LEVEL, Interval, Z
 from common.types import Counts, Reals
@@ -59,6 +58,8 @@ def clopper_pearson(successes: float, trials: int) -> Interval:
     ----------
     Clopper CJ, Pearson ES. Biometrika 1934;26:404-413.
     """
+    from scipy import stats
+
     _check(successes, trials)
     tail = (1 - LEVEL) / 2
     low = 0.0 if successes <= 0 else float(stats.beta.ppf(tail, successes, trials - successes + 1))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from common.stats.branches import find_below
 from common.types import Flags, Reals
 
 _LEAST, _MOST = 1e-3, 1e3
@@ -55,7 +56,8 @@ def keep_free(information: Reals, free: Flags) -> Reals:
 
 def find_singular(matrices: Reals) -> Flags:
     """Which symmetric matrices, shape (models, d, d), have no inverse worth the name."""
-    return _find_spread(matrices) <= _SINGULAR
+    # Where rounding leaves nothing of an inverse, two kernels differ by a good part of the eigenvalue
+    return find_below(_find_spread(matrices), np.nextafter(_SINGULAR, 1.0), _SINGULAR / 4)
 
 
 def find_rounding(matrices: Reals) -> tuple[Reals, Reals]:
@@ -107,8 +109,8 @@ def learn_ratios(information: Reals, ratios: Reals, secant: Secant) -> Reals:
     met = np.sum(step * fall, axis=(1, 2))
     expected = np.sum(step * bent, axis=(1, 2))
     known, before = np.sum(step**2, axis=(1, 2)), np.sum(along * (secant.before @ along), axis=(1, 2))
-    teaches = (met > _LEAST * expected) & (met < _MOST * expected)
-    teaches &= (known < _STEADY * before) & (before < _STEADY * known)
+    teaches = find_below(_LEAST * expected, met) & find_below(met, _MOST * expected)
+    teaches &= find_below(known, _STEADY * before) & find_below(before, _STEADY * known)
     safe_met, safe_expected = np.where(teaches, met, 1.0), np.where(teaches, expected, 1.0)
     learned = (
         ratios

@@ -9,10 +9,11 @@ import numpy as np
 
 from common.types import Counts, Flags, Reals
 
-WIDEST_THIRD = 16
+WIDEST_THIRD = 3
 """Largest number of coefficients for which Firth's penalty takes one round, by sums of third moments.
 
-Third moments disclose more, so wider models take two rounds.
+Of three covariates, a third moment may be that of one patient alone, although every two of them are shared by
+many: patients are counted by two levels only (`covariates.count_cells`). So wider models take two rounds.
 """
 _BLOCK = 2**18
 """Numbers of a stacked design computed at a time, which bounds the memory and mostly fits the cache."""

@@ -7,7 +7,6 @@ from math import isnan, sqrt
 from typing import Literal, TypeAlias
 
 import numpy as np
-from scipy import stats
 
 from common.stats.estimate import OK, Status, undefined
 from common.stats.moments import Moments
@@ -90,6 +89,8 @@ def mann_whitney(first: Counts, second: Counts, *, continuity: bool = False) -> 
     ----------
     Mann HB, Whitney DR. Ann Math Stat 1947;18:50-60. Lehmann EL. Nonparametrics 1975, eq. 1.25 (ties).
     """
+    from scipy import stats
+
     method = "Mann-Whitney U" + (", continuity-corrected" if continuity else "")
     n1, n0 = int(first.sum()), int(second.sum())
     n = n1 + n0
@@ -113,6 +114,8 @@ def normality(moments: Moments) -> float | None:
     ----------
     D'Agostino RB. Biometrika 1970;57:679-681. Anscombe FJ, Glynn WJ. Biometrika 1983;70:227-234.
     """
+    from scipy import stats
+
     n = moments.n
     if n < 20 or moments.m2 == 0:
         return None
@@ -159,6 +162,8 @@ def compare_categorical(table: Counts) -> TestResult:
     table : int array, shape (levels, groups)
         Empty rows and columns are dropped.
     """
+    from scipy import stats
+
     kept = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
     n = int(kept.sum())
     if min(kept.shape) < 2:
@@ -176,6 +181,8 @@ def compare_categorical(table: Counts) -> TestResult:
 
 
 def _chi_squared(table: Counts, *, corrected: bool, note: str = "") -> TestResult:
+    from scipy import stats
+
     result = stats.chi2_contingency(table, correction=corrected)
     method = "Yates chi-squared" if corrected else "Pearson chi-squared"
     return TestResult(
@@ -184,6 +191,8 @@ def _chi_squared(table: Counts, *, corrected: bool, note: str = "") -> TestResul
 
 
 def _finish_t(first: Moments, second: Moments, variance: float, freedom: float, method: str) -> TestResult:
+    from scipy import stats
+
     if variance == 0 or isnan(variance):
         return _refuse_test(method, first.n + second.n, "no variance")
     t = (first.mean - second.mean) / sqrt(variance)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import hypot, sqrt
 
-from scipy.optimize import brentq
 from scipy.special import ndtr
 
 from common.stats.delong import AucDifference
@@ -120,6 +119,8 @@ def boundary_distance(z: float, n_positive: int, n_negative: int) -> float:
     ----------
     Newcombe RG. Stat Med 2006;25:559-573, method 5.
     """
+    from scipy.optimize import brentq
+
     mean, pairs = (n_positive + n_negative) / 2, n_positive * n_negative
 
     def exceed(distance: float) -> float:
@@ -136,6 +137,8 @@ def _read_auc(group: RocResult) -> _Auc:
 
 def _find_touching_quantile(a: _Auc, b: _Auc) -> float:
     """The normal quantile at which the interval of the difference ends at 0, with the difference's sign."""
+    from scipy.optimize import brentq
+
     difference = a.value - b.value
     if difference == 0:
         return 0.0

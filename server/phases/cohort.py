@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from common.cohort.variable import Variable
 from common.plan.described_columns import TableColumn, table_columns
 from common.plan.study import StudyPlan
-from common.plan.variables import DESCRIBED, table_variables
+from common.plan.variables import DESCRIBED, list_described, table_variables
 from common.program.names import COHORT_DESCRIPTION
 from common.program.patient_description import describe_patients
 from common.program.steps import GroupSums
@@ -37,11 +38,14 @@ class DescribedColumn:
     column : TableColumn
         Which cohort of which sites.
     rows : tuple of TableRow
-        One row for each variable, in the order of `common.plan.variables.DESCRIBED`.
+        One row for each variable.
+    variables : tuple of Variable
+        What the rows describe, in their order.
     """
 
     column: TableColumn
     rows: tuple[TableRow, ...]
+    variables: tuple[Variable, ...] = DESCRIBED
 
 
 def describe_cohorts(exchange: Exchange) -> tuple[DescribedColumn, ...]:
@@ -56,7 +60,7 @@ def describe_cohorts(exchange: Exchange) -> tuple[DescribedColumn, ...]:
     permitted = [tuple(guard.status for guard in column_guards) for column_guards in guards]
     variables = _choose_tests(plan, list(zip(columns, permitted, strict=True)), sums)
     described = [
-        DescribedColumn(column, _finish_rows(plan, column, (statuses, variables), sums))
+        DescribedColumn(column, _finish_rows(plan, column, (statuses, variables), sums), list_described(plan))
         for column, statuses in zip(columns, permitted, strict=True)
     ]
     return _protect(described, [_is_empty(column_guards) for column_guards in guards])
@@ -124,14 +128,15 @@ def _protect(described: Sequence[DescribedColumn], empty: Sequence[bool]) -> tup
     ]
     centres = [column for column in described if column.column.site is not None]
     totals = [column for column in described if column.column.part == "whole" and column.column.site is None]
-    closed = [any(hides(rows[index]) for rows in cohorts_with_patients) for index in range(len(DESCRIBED))]
+    places = range(len(described[0].variables))
+    closed = [any(hides(rows[index]) for rows in cohorts_with_patients) for index in places]
     total_rows = [_withhold(column.rows, closed) for column in totals]
     centre_rows = [_withhold(column.rows, closed) for column in centres]
     if total_rows:
         centre_rows = list(protect_parts(centre_rows, total_rows[0]))
     rows = [*(column.rows for column in cohorts), *centre_rows, *total_rows]
     return tuple(
-        DescribedColumn(column.column, protected)
+        replace(column, rows=protected)
         for column, protected in zip((*cohorts, *centres, *totals), rows, strict=True)
     )
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from common.messages.catalogue import Operation
 from common.messages.endorsement import Endorsement, digest_content
-from common.messages.headers import Operation
 from common.messages.protocol import Parameters, Reply
 from common.plan.models import AnyTrainedModel
 from common.plan.study import Arm

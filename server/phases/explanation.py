@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from common.messages.headers import Caption, Operation
+from common.messages.catalogue import Operation
+from common.messages.headers import Caption
 from common.stats.estimate import Status
 from server.exchange import Exchange
 from server.phases.endorsed_models import SentModel, send_model

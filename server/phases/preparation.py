@@ -20,17 +20,8 @@ from common.types import Counts, Flags
 from server.exchange import Exchange
 from server.procedures import carry_out
 
-REASONS = (
-    "Age < 18 years",
-    "Baseline CT > 24 h after onset",
-    "Follow-up CT > 72 h after baseline CT",
-    "Primary IVH",
-    "Previous surgical treatment",
-    "Obvious artifacts",
-    "Eligibility unknown",
-    "Row, scan or mask refused",
-)
-"""The paper's six criteria in their order, then what a site could not judge or could not read."""
+_NOT_JUDGED = ("Eligibility unknown", "Row, scan or mask refused")
+"""What a site could not judge or could not read; in the flow chart after the plan's criteria."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +94,8 @@ def prepare_sites(exchange: Exchange) -> Preparation:
     minima = minima_of(exchange.plan.profile)
     summaries = {site: sums.of((site,)) for site in exchange.plan.site_names}
     charts = {site: summary.part("flow") for site, summary in summaries.items()}
-    flows, together = finish_flows(charts, REASONS, minima)
+    criteria = (criterion.label for criterion in exchange.plan.eligibility.criteria)
+    flows, together = finish_flows(charts, (*criteria, *_NOT_JUDGED), minima)
     sizes = {site: _count_parts(exchange.plan, summary) for site, summary in summaries.items()}
     counted = {site: summary.counts["parts/patients"] for site, summary in summaries.items()}
     return Preparation(flows, together, sizes, counted)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from common.cards.fitted import coefficients_of, covariates_of
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.messages.protocol import Parameters
 from common.messages.questions import write_coefficients
 from common.plan.design import design_of

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from common.cards.fourier_machine import explain_no_machine, form_of, write_query
 from common.errors import ExchangeError
-from common.messages.headers import FittedSvm, LassoSelection, Operation
+from common.messages.catalogue import Operation
+from common.messages.headers import FittedSvm, LassoSelection
 from common.plan.design import design_of
 from common.plan.models import SvmModel
 from common.plan.study import Arm

@@ -70,8 +70,11 @@ def consent_to_waiver(
     """Consent to what the release rules forbid: a sum without a site, or a site that came from a backup."""
     import time
 
+    from common.errors import SiteError
+    from common.runtime.name_patterns import read_name
     from server.provision.signing import Authority, Consent
 
+    site = [read_name("--site", name, SiteError) for name in site]
     names = ", ".join(site)
     if phase is None:
         print(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeAlias, get_origin, get_type_hints
 
 from common.stats.estimate import Estimate, Status
 from common.stats.mcnemar import McNemarResult
 from server.report.cohorts import CohortRecord
 from server.results.comparison import Comparison
-from server.results.evaluation import Cell
+from server.results.evaluation import Calibration, Cell
 from server.results.file import Results
+from server.results.records import Record
 from server.results.regression import Association, RegressionRow
 
 CsvRow: TypeAlias = Sequence[object]
@@ -37,6 +38,25 @@ def flatten_estimate(estimate: Estimate) -> CsvRow:
 def format_status(standing: Status) -> str:
     """Whether a number is present, and if not, why."""
     return f"{standing.kind}: {standing.reason}" if standing.reason else standing.kind
+
+
+def _list_columns(kind: type[Record]) -> Iterator[tuple[str, bool]]:
+    """The fields of a record but lists, and whether each is an estimate."""
+    for name, hint in get_type_hints(kind).items():
+        if name in kind.model_fields and get_origin(hint) is not tuple:
+            yield name, hint is Estimate
+
+
+def _name_record_columns(kind: type[Record]) -> Iterator[object]:
+    """The columns of a record, in its order."""
+    for name, is_estimate in _list_columns(kind):
+        yield from _name_estimate_columns(name) if is_estimate else (name,)
+
+
+def _flatten_record(record: Record) -> Iterator[object]:
+    for name, is_estimate in _list_columns(type(record)):
+        value = getattr(record, name)
+        yield from flatten_estimate(value) if is_estimate else (value,)
 
 
 def _flatten_cohort(cohort: CohortRecord) -> CsvRow:
@@ -166,22 +186,10 @@ def _write_net_benefit(results: Results) -> Iterable[CsvRow]:
 
 
 def _write_calibration(results: Results) -> Iterable[CsvRow]:
-    names = ("brier", "expected_error", "intercept", "slope")
-    yield (*_CELL, *(column for name in names for column in _name_estimate_columns(name)), "clipped")
+    yield (*_CELL, *_name_record_columns(Calibration))
     for cell in results.evaluation:
-        calibration = cell.calibration
-        if calibration is not None:
-            estimates = (
-                calibration.brier,
-                calibration.expected_error,
-                calibration.intercept,
-                calibration.slope,
-            )
-            yield (
-                *flatten_key(cell),
-                *(part for estimate in estimates for part in flatten_estimate(estimate)),
-                calibration.clipped,
-            )
+        if cell.calibration is not None:
+            yield (*flatten_key(cell), *_flatten_record(cell.calibration))
 
 
 def _write_reliability(results: Results) -> Iterable[CsvRow]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from server.report.auc_words import bounds_of, describe_extreme_difference, format_bound
+from server.report.centre_forests import CentreForest, build_forests
 from server.report.printed import (
     NOT_APPLICABLE,
     ColumnGroup,
@@ -38,12 +39,15 @@ class CentresChapter:
         Every centre's AUC of the models in `means`; None if it was not recorded.
     left_out : tuple of str
         Which centres are left out of which models' rows, with the reason.
+    forests : tuple of CentreForest
+        AUC, intercept and slope of each model at each centre.
     """
 
     pairs: PrintedTable | None
     means: PrintedTable | None
     values: PrintedTable | None
     left_out: tuple[str, ...]
+    forests: tuple[CentreForest, ...] = ()
 
 
 def build_centres(subject: Subject) -> CentresChapter | None:
@@ -59,6 +63,7 @@ def build_centres(subject: Subject) -> CentresChapter | None:
         _build_means(subject, more) if more else None,
         _build_values(subject, recorded) if recorded else None,
         tuple(_list_left_out(subject, records)),
+        build_forests(subject),
     )
 
 

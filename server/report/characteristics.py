@@ -18,7 +18,14 @@ from server.report.printed import (
 )
 from server.report.printed import enter_absent as absent
 from server.report.subject import Subject
-from server.report.words import DASH, WITHHELD, describe_group, format_count, format_number
+from server.report.words import (
+    DASH,
+    WITHHELD,
+    describe_group,
+    format_count,
+    format_number,
+    name_outcome,
+)
 from server.results.cohort import CohortRow, VariableDescription
 
 _TESTED = {"internal": "Internal test set", "external": "External test set"}
@@ -106,7 +113,11 @@ def _build_table(subject: Subject, groups: _Groups) -> PrintedTable:
     lines = tuple(_build_lines(groups, tuple(extra), notes))
     return PrintedTable(
         caption=_CAPTION
-        + (" SMD: standardised mean difference, with expansion minus without." if "SMD" in extra else ""),
+        + (
+            f" SMD: standardised mean difference, with {name_outcome(subject.results.study)} minus without."
+            if "SMD" in extra
+            else ""
+        ),
         stub=("Characteristic", "Level"),
         groups=tuple(_build_heading(subject, name, rows, extra) for name, rows in groups.items()),
         lines=lines,

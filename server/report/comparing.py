@@ -49,6 +49,8 @@ class ComparedCohort:
         The cohort in words.
     large : bool
         Whether every model can be judged on it, and no other such cohort contains all its centres.
+    opens : bool
+        Whether it is shown at once: the first of its large cohort.
     reference : str
         The reference in words.
     omnibus : str
@@ -63,6 +65,7 @@ class ComparedCohort:
 
     label: str
     large: bool
+    opens: bool
     reference: str
     omnibus: str
     bars: Picture | None
@@ -76,7 +79,15 @@ def build_comparisons(subject: Subject) -> tuple[ComparedCohort, ...]:
     order = [key_of(shared.cells[0]) for shared in find_shared_cohorts(subject)]
     large = {key_of(shared.cells[0]) for shared in find_shared_cohorts(subject) if shared.large}
     ordered = sorted(comparisons, key=lambda cohort: _rank_of(key_of(cohort), order))
-    return tuple(_compare_on_cohort(subject, cohort, large=key_of(cohort) in large) for cohort in ordered)
+    seen: set[CohortKey] = set()
+    compared = []
+    for cohort in ordered:
+        key = key_of(cohort)
+        compared.append(
+            _compare_on_cohort(subject, cohort, large=key in large, opens=key in large and key not in seen)
+        )
+        seen.add(key)
+    return tuple(compared)
 
 
 def _rank_of(key: CohortKey, order: Sequence[CohortKey]) -> int:
@@ -84,11 +95,12 @@ def _rank_of(key: CohortKey, order: Sequence[CohortKey]) -> int:
     return order.index(key) if key in order else len(order)
 
 
-def _compare_on_cohort(subject: Subject, table: Comparisons, *, large: bool) -> ComparedCohort:
+def _compare_on_cohort(subject: Subject, table: Comparisons, *, large: bool, opens: bool) -> ComparedCohort:
     pairs = table.pairs
     return ComparedCohort(
         label=subject.centres.name_cohort(table),
         large=large,
+        opens=opens,
         reference=subject.name_contender(pairs[0].first_model, pairs[0].first_arm),
         omnibus=_describe_omnibus(table),
         bars=_draw_bars(subject, table, pairs),

@@ -73,7 +73,10 @@ def _draw_shared(subject: Subject, cohort: SharedCohort) -> SharedPanel:
         if cell.roc
     ]
     usual = subject.results.study.interval
-    areas = "; ".join(f"{styled.cell.model} {format_auc(styled.cell, usual)}" for styled in cells)
+    areas = "; ".join(
+        f"{subject.name_contender(styled.cell.model, styled.cell.arm)} {format_auc(styled.cell, usual)}"
+        for styled in cells
+    )
     alt = f"ROC curves of all models, {cohort.label}. AUC: {areas}"
     return SharedPanel(cohort, draw_roc(cells, alt) if cells else None)
 

@@ -140,7 +140,7 @@ def draw_calibration(calibration: Calibration, style: LineStyle, alt: str) -> Pi
     """Draw the reliability diagram: observed share against predicted risk, with 95 % bounds."""
 
     def draw(axes: Axes) -> None:
-        draw_unit_square(axes, "Predicted risk", "Observed share with expansion")
+        draw_unit_square(axes, "Predicted risk", "Observed share")
         points = [(point.predicted, point.observed) for point in calibration.points]
         for point in calibration.points:
             axes.plot([point.predicted] * 2, [point.low, point.high], color=style.colour, linewidth=1.4)

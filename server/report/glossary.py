@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from server.report.risks import RISK_TERMS
+from server.report.verdicts import VERDICT_TERMS
 from server.report.words import RELATION_MEANINGS, RELATIONS
+from server.results.file import StudySummary
 
-GLOSSARY: tuple[tuple[str, str], ...] = (
+_EXPANSION: tuple[tuple[str, str], ...] = (
     (
         "rHE, revised hematoma expansion",
         (
@@ -16,6 +19,10 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "cHE, conventional hematoma expansion",
         "Growth of the intracerebral hematoma alone, by at least 6 mL or 33 %.",
     ),
+)
+"""What expansion is, where volumes decide."""
+
+_TERMS: tuple[tuple[str, str], ...] = (
     (
         "Federated",
         (
@@ -63,7 +70,7 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     (
         "AUC",
         (
-            "Area under the ROC curve: how often a patient with expansion scores higher than one without. "
+            "Area under the ROC curve: how often a patient with the outcome scores higher than one without. "
             "0.5 is chance, 1 is perfect."
         ),
     ),
@@ -100,7 +107,7 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     (
         "Odds ratio (OR)",
         (
-            "By which factor the odds of expansion change for each unit of a variable, or against the "
+            "By which factor the odds of the outcome change for each unit of a variable, or against the "
             "reference: above 1 more risk, below 1 less. Univariate: the variable alone; multivariable: the "
             "others held constant."
         ),
@@ -127,11 +134,11 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ),
     (
         "Sensitivity, specificity",
-        "Share of patients with expansion called positive, and of patients without called negative.",
+        "Share of patients with the outcome called positive, and of patients without called negative.",
     ),
     (
         "PPV, NPV",
-        "Share of positive calls that expand, and of negative calls that do not; both depend on prevalence.",
+        "Share of positive calls with the outcome, and of negative calls without; both depend on prevalence.",
     ),
     ("F1", "Harmonic mean of PPV and sensitivity."),
     (
@@ -159,29 +166,8 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "Holm's correction",
         "Makes several P-values stricter together, so that chance alone seldom makes any of them small.",
     ),
-    (
-        "Calibration",
-        (
-            "Whether predicted risks are true: of 100 patients with a predicted risk of 30%, 30 should "
-            "expand. Intercept: 0 if risks are right on average, positive if they are too low. Slope: 1 if "
-            "they spread as they should, below 1 if they are too extreme."
-        ),
-    ),
-    (
-        "Brier score, calibration error (ECE)",
-        (
-            "Mean squared distance of predicted risk and outcome; mean distance of predicted risk and "
-            "observed share over groups of similar risk. 0 is perfect."
-        ),
-    ),
-    (
-        "Net benefit, decision curve",
-        (
-            "True positives a patient, less the false positives weighed by what a needless treatment costs. "
-            "The threshold probability is the risk from which one would act; a useful model lies above both "
-            "treating everybody and treating nobody."
-        ),
-    ),
+    *RISK_TERMS,
+    *VERDICT_TERMS,
     (
         "P for interaction",
         "Whether a model's AUC differs between subgroups by more than chance.",
@@ -222,3 +208,9 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "Where in the image the network's decision came from: red weighs most. Not a segmentation, no proof.",
     ),
 )
+
+
+def list_terms(study: StudySummary) -> tuple[tuple[str, str], ...]:
+    """Every term with its meaning, the study's outcome first."""
+    outcome = ((study.endpoint, f"{study.outcome_meaning}."),) if study.outcome_meaning else _EXPANSION
+    return (*outcome, *_TERMS)

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from common.cards.contributors import PARTIAL
 from server.report.auc_words import format_auc
+from server.report.carry_over import Direction, build_directions
 from server.report.cohorts import key_of
+from server.report.federated_local import build_federated_table
+from server.report.printed import PrintedTable
 from server.report.reference_words import describe_reference
 from server.report.subject import Subject
 from server.report.views import ModelView, is_carried_over
@@ -101,31 +104,51 @@ class SummaryChapter:
         The reference model, or the first; None if nothing was trained or judged.
     headline, findings : tuple of HeadlineFinding
         This model's findings at the top of the page, and all of its findings.
+    columns : tuple of HeadlineFinding
+        The headline's cohorts, those of centres new to the model first.
     beside : tuple of ComparedModel
-        All models on the headline's cohorts, if there are several models.
+        All models on these cohorts, if there are several models.
     origin : str
         How the reference came to be it, in words; empty if there is none.
+    directions : tuple of Direction
+        Whether the models carry over, by centres that trained and centres that had no part.
+    federated : PrintedTable or None
+        The reference of the federation against local ones; None if they are not compared.
     """
 
     model: ModelView | None
     headline: tuple[HeadlineFinding, ...]
     findings: tuple[HeadlineFinding, ...]
-    beside: tuple[ComparedModel, ...]
+    columns: tuple[HeadlineFinding, ...] = ()
+    beside: tuple[ComparedModel, ...] = ()
     origin: str = ""
+    directions: tuple[Direction, ...] = ()
+    federated: PrintedTable | None = None
 
 
 def build_summary(subject: Subject) -> SummaryChapter:
     """The chapter at the top of the page."""
     if not subject.models:
-        return SummaryChapter(None, (), (), ())
+        return SummaryChapter(None, (), ())
     findings = list_findings(subject.models[0], subject.results.study.interval)
     opening = choose_headline(findings)
+    # On a narrow screen the first columns are the ones that are seen
+    columns = tuple(sorted(opening, key=lambda finding: finding.cell.relation != "external"))
     several = subject.models if len(subject.models) > 1 and opening else ()
     beside = (
-        ComparedModel(model, tuple(_find_beside(model, finding.cell) for finding in opening))
+        ComparedModel(model, tuple(_find_beside(model, finding.cell) for finding in columns))
         for model in several
     )
-    return SummaryChapter(subject.models[0], opening, findings, tuple(beside), describe_reference(subject))
+    return SummaryChapter(
+        subject.models[0],
+        opening,
+        findings,
+        columns,
+        tuple(beside),
+        describe_reference(subject),
+        build_directions(subject),
+        build_federated_table(subject),
+    )
 
 
 def _find_beside(model: ModelView, column: Cell) -> Cell | None:

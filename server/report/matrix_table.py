@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from server.report.cohorts import key_of
 from server.report.palette import LineStyle
 from server.report.subject import Subject
-from server.report.views import EvaluationRow, ModelView
+from server.report.views import EvaluationRow, ModelView, is_fair
 from server.results.evaluation import Cell
 
 
@@ -23,14 +23,18 @@ class Matrix:
         Whether it shows the reference model.
     columns : tuple of LineStyle
         Label and style of each arm or score.
-    rows : tuple of CohortRow
-        Cells in the order of the columns.
+    rows : tuple of EvaluationRow
+        Cohorts with a result that is evidence, all patients of a centre first; cells in the order of the
+        columns.
+    others : tuple of EvaluationRow
+        Cohorts whose patients trained or chose every model judged on them, and parts of cohorts.
     """
 
     title: str
     reference: bool
     columns: tuple[LineStyle, ...]
     rows: tuple[EvaluationRow, ...]
+    others: tuple[EvaluationRow, ...] = ()
 
 
 def build_matrices(subject: Subject) -> tuple[Matrix, ...]:
@@ -38,11 +42,22 @@ def build_matrices(subject: Subject) -> tuple[Matrix, ...]:
     judged = [model for model in subject.models if model.rows]
     given = [model for model in judged if all(cell.kind == "given" for cell in model.cells)]
     trained = [
-        Matrix(model.title, model.reference, _style_columns(subject, model), model.rows)
+        Matrix(model.title, model.reference, _style_columns(subject, model), *_split_rows(model.rows))
         for model in judged
         if model not in given
     ]
     return (*trained, _build_given(subject, given)) if given else tuple(trained)
+
+
+def _split_rows(
+    rows: tuple[EvaluationRow, ...],
+) -> tuple[tuple[EvaluationRow, ...], tuple[EvaluationRow, ...]]:
+    """The rows that are evidence, new centres first, and the others."""
+    fair = {
+        id(row): {cell.relation for cell in row.cells if cell is not None and is_fair(cell)} for row in rows
+    }
+    evidence = sorted((row for row in rows if fair[id(row)]), key=lambda row: row.size.part != "whole")
+    return tuple(evidence), tuple(row for row in rows if not fair[id(row)])
 
 
 def _style_columns(subject: Subject, model: ModelView) -> tuple[LineStyle, ...]:

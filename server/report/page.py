@@ -7,16 +7,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from common.runtime.storage import write_atomically
 from server.report import words
+from server.report.attention_pictures import embed_overlay
 from server.report.auc_words import describe_usual_interval, format_auc, list_remarks
+from server.report.centre_forests import SCALES, place_mark
 from server.report.centre_tables import build_centres
 from server.report.characteristics import build_characteristics
 from server.report.comparing import build_comparisons
 from server.report.curves import build_curves
-from server.report.glossary import GLOSSARY
+from server.report.glossary import list_terms
 from server.report.headline import build_summary
 from server.report.learning import build_training
 from server.report.matrix_table import build_matrices
@@ -28,7 +30,8 @@ from server.report.risks import build_calibration, build_decision_panels
 from server.report.selections import build_selections
 from server.report.subgroup_tables import build_subgroup_plots
 from server.report.subject import Subject, subject_of
-from server.report.views import CohortView, find_fair_cohorts
+from server.report.verdicts import VERDICT_RULES
+from server.report.views import CohortView, ModelView, find_fair_cohorts
 from server.results.cohort import PartOfCohort
 from server.results.file import Results
 
@@ -51,6 +54,8 @@ _FILTERS = {
     "clock": words.format_moment,
     "join_words": words.join_words,
     "tint": tint_auc,
+    "embed": embed_overlay,
+    "place": place_mark,
 }
 """The filters that templates apply to values, by their name there."""
 
@@ -81,8 +86,10 @@ def _list_parts(subject: Subject) -> Mapping[str, tuple[PartOfCohort, ...]]:
     }
 
 
-def _list_fair_cohorts(subject: Subject) -> tuple[CohortView, ...]:
-    return find_fair_cohorts(subject.models[0]) if subject.models else ()
+def _list_fair_cohorts(subject: Subject) -> tuple[tuple[ModelView, tuple[CohortView, ...]], ...]:
+    """Each model with the cohorts that did not train it."""
+    found = ((model, find_fair_cohorts(model)) for model in subject.models)
+    return tuple((model, cohorts) for model, cohorts in found if cohorts)
 
 
 def _require_evaluation(view: Callable[[Subject], object]) -> Callable[[Subject], object]:
@@ -147,14 +154,22 @@ def render_page(results: Results) -> str:
             results=results,
             study=results.study,
             event=subject.event,
+            glossary=list_terms(results.study),
             no_event=subject.no_event,
             styles=subject.arm_styles,
             model_styles=subject.model_styles,
             models=subject.models,
             all_synthetic=all(site.synthetic for site in results.sites),
+            written_names=list_written_names(results.study.plan),
             plan=json.dumps(results.study.plan, indent=2, sort_keys=True, ensure_ascii=False),
         )
     )
+
+
+def list_written_names(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The sites and models that people name otherwise than tables do: the tables' name, and theirs."""
+    named = (*plan.get("sites", ()), *plan.get("models", ()))
+    return [(one["name"], one["label"]) for one in named if one.get("label")]
 
 
 @cache
@@ -169,7 +184,7 @@ def _build_environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(_FILTERS)
-    environment.globals.update(words=words, glossary=GLOSSARY)
+    environment.globals.update(words=words, rules=VERDICT_RULES, scales=SCALES)
     return environment
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from server.report.auc_words import JudgedAuc, bounds_of, format_bound
-from server.report.cohorts import Role
+from server.report.cohorts import Role, key_of
+from server.report.predictive_tables import PredictiveTables, build_predictive_tables
 from server.report.printed import (
     ColumnGroup,
     Footnotes,
@@ -17,8 +18,8 @@ from server.report.printed import (
     enter_value,
 )
 from server.report.subject import Subject
-from server.report.views import ModelView, list_printed_cells
-from server.report.words import format_classes, format_count, join_words
+from server.report.views import ModelView, is_carried_over, list_printed_cells
+from server.report.words import format_classes, format_count, join_words, name_arm
 from server.results.evaluation import Cell
 
 _SHORT = (
@@ -45,12 +46,15 @@ class PerformanceChapter:
         Who stands in the table, in words; empty where there is none.
     binning : str
         How far the AUCs of the scores themselves can be from the printed ones; empty where none is printed.
+    predictive : tuple of PredictiveTables
+        Predictive values by threshold and prevalence, of each large cohort.
     """
 
     table: PrintedTable | None
     details: Mapping[str, tuple[tuple[str, tuple[Cell, ...]], ...]]
     patients: str
     binning: str = ""
+    predictive: tuple[PredictiveTables, ...] = ()
 
 
 def build_performance(subject: Subject) -> PerformanceChapter:
@@ -60,6 +64,7 @@ def build_performance(subject: Subject) -> PerformanceChapter:
         {model.name: _list_arms(subject, model) for model in subject.models},
         _describe_patients(subject),
         _describe_binning(subject),
+        build_predictive_tables(subject),
     )
 
 
@@ -84,7 +89,7 @@ def _describe_binning(subject: Subject) -> str:
         if unknown:
             return f"{_BINS}.{unknown}"
         return (
-            f"{_BINS}. No bin holds different scores of patients with and without expansion, so every AUC "
+            f"{_BINS}. No bin holds different scores of patients with and without the outcome, so every AUC "
             "and interval of the evaluation is that of the scores themselves."
         )
     return (
@@ -109,6 +114,8 @@ def _describe_patients(subject: Subject) -> str:
         for arm in model.leading
         for cell in list_printed_cells(model, arm, subject.centres)
     }
+    if any(_list_other_external(subject, model) for model in subject.models):
+        roles.add("external")
     words = join_words([name for role, name in _PATIENTS.items() if role in roles])
     return f"{words[:1].upper()}{words[1:]}"
 
@@ -133,6 +140,7 @@ def build_table_three(subject: Subject) -> PrintedTable | None:
 
 
 def _build_lines(subject: Subject, model: ModelView, notes: Footnotes) -> Iterator[TableLine]:
+    name = model.title
     for arm in model.leading:
         cells = list_printed_cells(model, arm, subject.centres)
         name = subject.name_contender(model.name, arm)
@@ -140,6 +148,32 @@ def _build_lines(subject: Subject, model: ModelView, notes: Footnotes) -> Iterat
             yield TableLine(name)
         for printed_cell in cells:
             yield TableLine(printed_cell.label, _enter_cell(subject, printed_cell.cell, notes), parent=name)
+    for cell in _list_other_external(subject, model):
+        sites = subject.centres.name_sites(cell.cohort_sites)
+        label = f"All of {sites}" if cell.kind == "given" else f"External, {sites} ({name_arm(cell)})"
+        yield TableLine(label, _enter_cell(subject, cell, notes), parent=name)
+
+
+def _list_other_external(subject: Subject, model: ModelView) -> tuple[Cell, ...]:
+    """The model at centres new to it in other arms, where no arm that represents it was carried over.
+
+    A given score stands there beside the models of these arms.
+    """
+    arms = {
+        other.name: [arm for arm in other.carried if arm not in other.leading] for other in subject.models
+    }
+    places = {
+        key_of(cell)
+        for other in subject.models
+        for cell in other.cells
+        if cell.arm in arms[other.name] and is_carried_over(cell)
+    }
+    return tuple(
+        cell
+        for cell in model.cells
+        if (cell.arm in arms[model.name] and is_carried_over(cell))
+        or (cell.kind == "given" and key_of(cell) in places)
+    )
 
 
 def _enter_cell(subject: Subject, cell: Cell, notes: Footnotes) -> tuple[TableEntry, ...]:

@@ -19,6 +19,33 @@ from server.report.printed import (
 from server.report.subject import SharedCohort, Subject, find_shared_cohorts
 from server.results.evaluation import Cell
 
+RISK_TERMS: tuple[tuple[str, str], ...] = (
+    (
+        "Calibration",
+        (
+            "Whether predicted risks are true: of 100 patients with a predicted risk of 30%, 30 should "
+            "reach the outcome. Intercept: 0 if risks are right on average, positive if they are too low. "
+            "Slope: 1 if they spread as they should, below 1 if they are too extreme."
+        ),
+    ),
+    (
+        "Brier score, calibration error (ECE)",
+        (
+            "Mean squared distance of predicted risk and outcome; mean distance of predicted risk and "
+            "observed share over groups of similar risk. 0 is perfect."
+        ),
+    ),
+    (
+        "Net benefit, decision curve",
+        (
+            "True positives a patient, less the false positives weighed by what a needless treatment costs. "
+            "The threshold probability is the risk from which one would act; a useful model lies above both "
+            "treating everybody and treating nobody."
+        ),
+    ),
+)
+"""What the chapters' words mean, for the glossary."""
+
 
 @dataclass(frozen=True)
 class Reliability:
@@ -131,11 +158,11 @@ class DecisionPanel:
 
 
 def build_decision_panels(subject: Subject) -> tuple[DecisionPanel, ...]:
-    """One panel for each large cohort (`SharedCohort.large`) that has decision curves."""
+    """One panel for each cohort with decision curves that is large, or of models of one centre alone."""
     panels = []
     for cohort in find_shared_cohorts(subject):
         cells = tuple(cell for cell in cohort.cells if cell.decision)
-        if cohort.large and cells:
+        if cells and (cohort.large or cells[0].arm not in subject.find_model(cells[0].model).leading):
             names = ", ".join(subject.name_contender(cell.model, cell.arm) for cell in cells)
             alt = f"Decision curves, {cohort.label}: {names}, everybody and nobody called positive"
             picture = draw_decision(

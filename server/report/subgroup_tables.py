@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from server.report.auc_words import describe_extreme_difference
 from server.report.printed import Footnotes, TableEntry, enter_absent, enter_p_value
-from server.report.subject import Subject
+from server.report.subject import Subject, find_cell
+from server.report.views import is_fair
+from server.report.words import RELATIONS
 from server.results.evaluation import Subgroup
 
 
@@ -54,6 +56,10 @@ class SubgroupPlot:
         The model's name in the plan.
     reference : bool
         Whether it is the reference model in an arm that represents it.
+    relation : str
+        What the model had seen of the cohort, in words; empty where it was not judged there as a whole.
+    opens : bool
+        Whether it is shown at once: the reference on patients who are evidence, of all centres together.
     variables : tuple of SubgroupVariable
         From top to bottom.
     footnotes : tuple of (str, str)
@@ -64,6 +70,8 @@ class SubgroupPlot:
     cohort: str
     name: str
     reference: bool
+    relation: str
+    opens: bool
     variables: tuple[SubgroupVariable, ...]
     footnotes: tuple[tuple[str, str], ...]
 
@@ -82,18 +90,31 @@ def build_subgroup_plots(subject: Subject) -> tuple[SubgroupPlot, ...]:
         model, arm = key[:2]
         notes = Footnotes()
         variables = _group_by_variable(subgroups, notes)
-        leads = arm in subject.find_model(model).leading
+        view = subject.find_model(model)
+        leads = arm in view.leading
+        cell = find_cell(subject, (model, arm), subgroups[0])
+        shown = arm in (*view.leading, *view.carried) and cell is not None and is_fair(cell)
         plots.append(
             SubgroupPlot(
                 model=subject.name_contender(model, arm),
                 cohort=subject.centres.name_cohort(subgroups[0]),
                 name=model,
                 reference=subject.is_reference(model) and leads,
+                relation="" if cell is None else RELATIONS[cell.relation],
+                opens=subject.is_reference(model) and shown,
                 variables=variables,
                 footnotes=notes.list_texts(),
             )
         )
-    return tuple(sorted(plots, key=lambda plot: not plot.reference))
+    first = [key for key, plot in zip(keys, plots, strict=True) if plot.opens]
+    contained = {
+        key for key in first if any(key[3] == other[3] and set(key[2]) < set(other[2]) for other in first)
+    }
+    plots = [
+        replace(plot, opens=plot.opens and key not in contained)
+        for key, plot in zip(keys, plots, strict=True)
+    ]
+    return tuple(sorted(plots, key=lambda plot: (not plot.opens, not plot.reference)))
 
 
 def _group_by_variable(subgroups: tuple[Subgroup, ...], notes: Footnotes) -> tuple[SubgroupVariable, ...]:

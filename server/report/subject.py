@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from server.report.cohorts import ROLES, CohortRecord, StudyCentres, centres_of, keep_largest, key_of
 from server.report.palette import LineStyle, style_arms, style_models
-from server.report.views import ModelView, build_model_views
+from server.report.views import ModelView, build_model_views, is_carried_over
 from server.report.words import name_event, name_no_event
 from server.results.evaluation import Cell
 from server.results.file import Results
@@ -105,7 +105,8 @@ def subject_of(results: Results) -> Subject:
 def find_shared_cohorts(subject: Subject) -> tuple[SharedCohort, ...]:
     """The cohorts that trained no model, each with its models; internal tests first, large ones first.
 
-    A model with several arms is represented by the arm that most centres trained.
+    A model with several arms is represented by the arm that most centres trained. Each other arm that is
+    carried over stands there by itself, as a large cohort if no arm that represents its model is.
     """
     fair: dict[object, list[Cell]] = {}
     for model in subject.models:
@@ -118,7 +119,34 @@ def find_shared_cohorts(subject: Subject) -> tuple[SharedCohort, ...]:
                 fair[key_of(cell)].append(cell)
     large = _keep_large(subject, [cells[0] for cells in fair.values()])
     shared = [_build_shared(subject, cells, large=cells[0] in large) for cells in fair.values()]
+    shared += _list_carried(subject)
     return tuple(sorted(shared, key=lambda cohort: (cohort.cells[0].part == "whole", not cohort.large)))
+
+
+def _list_carried(subject: Subject) -> list[SharedCohort]:
+    """The largest cohorts of centres new to arms that do not represent their models, with given scores."""
+    cohorts: dict[object, list[Cell]] = {}
+    for model in subject.models:
+        for arm in model.arms:
+            cells = [cell for cell in model.cells if cell.arm == arm and is_carried_over(cell)]
+            for cell in keep_largest(cells):
+                if arm not in model.leading and cell.kind != "pooled":
+                    cohorts.setdefault((arm, key_of(cell)), []).append(cell)
+    for cells in cohorts.values():
+        cells += [
+            cell
+            for model in subject.models
+            for cell in model.cells
+            if cell.relation == "given" and key_of(cell) == key_of(cells[0])
+        ]
+    return [
+        SharedCohort(
+            subject.centres.name_cohort(cells[0]),
+            cells[0].arm in subject.find_model(cells[0].model).carried,
+            tuple(cells),
+        )
+        for cells in cohorts.values()
+    ]
 
 
 def _keep_large(subject: Subject, cells: list[Cell]) -> list[Cell]:

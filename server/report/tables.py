@@ -9,8 +9,10 @@ from common.runtime.csv_file import format_csv
 from common.runtime.storage import write_atomically
 from server.report.agreement_tables import READING_TABLES
 from server.report.analysis_tables import ANALYSIS_TABLES, CsvRow, flatten_estimate, flatten_key
+from server.report.carry_over_csv import CARRY_OVER_TABLES
 from server.report.model_tables import MODEL_TABLES
 from server.report.printed_tables import build_printed_tables
+from server.report.words import name_outcome
 from server.results.cohort import VariableDescription
 from server.results.file import Results
 
@@ -21,12 +23,12 @@ _DESCRIBED = tuple(name for name in VariableDescription.model_fields if name != 
 def write_tables(results: Results, folder: Path) -> tuple[Path, ...]:
     """Write the CSV files and return their paths; status or reason say why a cell is blank.
 
-    flow, parts, cohort, training, performance, roc, regression, fitted, comparisons, net_benefit_differences,
-    calibration, reliability, decision, subgroups, heterogeneity, centre_aucs, agreement, feature_agreement,
-    selections, lasso_path, lasso_coefficients, machines and contributors (of each federated network) hold
-    every number in full; table1, table2, table3 and table_s3 have the page's layout, with a byte-order mark
-    so that a spreadsheet reads them. Tables of phases that the study did not run are left out, except for
-    the first six.
+    flow, parts, cohort, training, performance, roc, regression, fitted, comparisons,
+    net_benefit_differences, calibration, reliability, decision, subgroups, heterogeneity, centre_aucs,
+    carry_over, agreement, feature_agreement, selections, lasso_path, lasso_coefficients, machines and
+    contributors (of each federated network) hold every number in full; table1, table2, table3 and table_s3
+    have the page's layout, with a byte-order mark so that a spreadsheet reads them. Tables of phases that
+    the study did not run are left out, except for the first six.
 
     Raises
     ------
@@ -34,7 +36,7 @@ def write_tables(results: Results, folder: Path) -> tuple[Path, ...]:
         If the disk is full or the folder cannot be written.
     """
     files = [_write_file(folder / f"{name}.csv", rows(results)) for name, rows in _ALWAYS.items()]
-    for name, make in (ANALYSIS_TABLES | READING_TABLES | MODEL_TABLES).items():
+    for name, make in (ANALYSIS_TABLES | CARRY_OVER_TABLES | READING_TABLES | MODEL_TABLES).items():
         heading, *rows = make(results)
         if rows:
             files.append(_write_file(folder / f"{name}.csv", (heading, *rows)))
@@ -61,8 +63,9 @@ def _write_flow(results: Results) -> Iterable[CsvRow]:
         for excluded in chart.excluded:
             yield (site, f"excluded: {' / '.join(excluded.reasons)}", excluded.patients, *standing)
         yield (site, "included", chart.included, *standing)
-        yield (site, "with expansion", chart.positive, *standing)
-        yield (site, "without expansion", chart.negative, *standing)
+        outcome = name_outcome(results.study)
+        yield (site, f"with {outcome}", chart.positive, *standing)
+        yield (site, f"without {outcome}", chart.negative, *standing)
 
 
 def _write_parts(results: Results) -> Iterable[CsvRow]:

@@ -81,6 +81,13 @@ class ModelView:
     rows: tuple[EvaluationRow, ...]
 
     @property
+    def carried(self) -> tuple[str, ...]:
+        """The arms that show the model at centres new to it: leading ones, else others, never pooled."""
+        arms = {cell.arm: cell.kind for cell in self.cells if is_carried_over(cell)}
+        leading = tuple(arm for arm in self.leading if arm in arms)
+        return leading or tuple(arm for arm in self.arms if arms.get(arm, "pooled") != "pooled")
+
+    @property
     def title(self) -> str:
         """The model's name, with a mark if not all centres trained it in an arm that represents it."""
         return f"{self.name} ({PARTIAL})" if any(arm in self.absences for arm in self.leading) else self.name
@@ -172,13 +179,13 @@ def find_fair_cohorts(model: ModelView) -> tuple[CohortView, ...]:
     """The cohorts whose patients did not train the models judged on them; held-out patients first."""
     cohorts = []
     for row in model.rows:
-        fair = tuple(cell for cell in row.cells if cell is not None and _is_fair(cell))
+        fair = tuple(cell for cell in row.cells if cell is not None and is_fair(cell))
         if fair:
             cohorts.append(CohortView(row.sites, row.part, fair))
     return tuple(sorted(cohorts, key=lambda cohort: cohort.cells[0].part == "whole"))
 
 
-def _is_fair(cell: Cell) -> bool:
+def is_fair(cell: Cell) -> bool:
     """Whether the patients are an internal test, or test or all patients of a centre new to the model."""
     return cell.relation == "internal" or (
         cell.relation in {"external", "given"} and cell.part in {"test", "whole"}

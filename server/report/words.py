@@ -104,7 +104,12 @@ def name_event(study: StudySummary) -> str:
 
 def name_no_event(study: StudySummary) -> str:
     """The name of the outcome's absence."""
-    return f"non-{study.endpoint}"
+    return f"no {study.endpoint}" if study.outcome_meaning else f"non-{study.endpoint}"
+
+
+def name_outcome(study: StudySummary) -> str:
+    """What patients have who reached the outcome, in a sentence."""
+    return study.endpoint if study.outcome_meaning else "expansion"
 
 
 def format_number(value: float | None, decimals: int = 3) -> str:

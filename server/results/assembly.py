@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from common.cards.contributors import PARTIAL
 from common.messages.headers import SiteFacts
+from common.plan.design import list_selectable
 from common.plan.matrix import Part, Trainers
 from common.plan.study import StudyPlan
 from common.program.regressions import Screening
 from common.program.selections import ArmSelection
 from common.stats.estimate import Status
 from server.phases.agreement import ComparedReadings
-from server.phases.cohort import DescribedColumn
 from server.phases.comparison import ComparedModels
 from server.phases.evaluation import EvaluatedModels
 from server.phases.explanation import ExplainedModels
@@ -22,9 +23,9 @@ from server.phases.preparation import Preparation
 from server.phases.reference import ReferenceOrigin, explain_reference, list_validated
 from server.phases.svm import TrainedSvm
 from server.phases.training import TrainedModel
-from server.results.cohort import record_cohort, record_flow, record_parts
+from server.results.cohort import record_flow, record_parts
 from server.results.comparison import record_comparisons, record_heterogeneity
-from server.results.evaluation import record_cell, record_subgroups
+from server.results.evaluation import record_cells, record_subgroups
 from server.results.file import (
     Results,
     ValidationResult,
@@ -70,8 +71,8 @@ class StudyOutcome:
         Flow charts and sizes of the cohorts.
     readings : tuple of ComparedReadings
         Agreement of repeated readings.
-    cohort : tuple of DescribedColumn
-        Table 1, one column a cohort.
+    records : mapping of str to records
+        What phases came to on which no other builds, by the field of `Results`.
     screening : Screening or None
         Table 2.
     trained : tuple of TrainedModel
@@ -95,7 +96,7 @@ class StudyOutcome:
     facts: Mapping[str, SiteFacts]
     preparation: Preparation
     readings: tuple[ComparedReadings, ...] = ()
-    cohort: tuple[DescribedColumn, ...] = ()
+    records: Mapping[str, Any] = field(default_factory=dict)
     screening: Screening | None = None
     trained: tuple[TrainedModel, ...] = ()
     fitted: tuple[FittedRegression, ...] = ()
@@ -180,7 +181,6 @@ def assemble(run: StudyRun, outcome: StudyOutcome, provenance: Provenance) -> Re
             record_flow(None, preparation.together),
         ),
         parts=tuple(record_parts(preparation)),
-        cohort=record_cohort(outcome.cohort),
         regression=None if outcome.screening is None else record_regression(plan, outcome.screening),
         training=curves,
         reproducibility=record_reproducibility(plan, outcome.readings, outcome.selections),
@@ -192,9 +192,9 @@ def assemble(run: StudyRun, outcome: StudyOutcome, provenance: Provenance) -> Re
             for regression in outcome.fitted
         ),
         machines=tuple(record_machine(machine) for machine in outcome.machines),
-        evaluation=tuple(record_cell(judgement) for judgement in judgements),
+        evaluation=record_cells(judgements),
         comparisons=() if outcome.compared is None else tuple(record_comparisons(plan, outcome.compared)),
-        subgroups=tuple(record_subgroups(judgements)),
+        subgroups=tuple(record_subgroups(judgements, plan.own_variables)),
         heterogeneity=() if outcome.compared is None else tuple(record_heterogeneity(outcome.compared)),
         overlays=tuple(record_overlay(attention) for attention in outcome.explanation.maps),
         notes=(
@@ -203,6 +203,7 @@ def assemble(run: StudyRun, outcome: StudyOutcome, provenance: Provenance) -> Re
             *_list_notes(plan, outcome),
         ),
         provenance=provenance,
+        **outcome.records,
     )
     return results.model_copy(update={"notes": (*results.notes, *note_multiplicity(results))})
 
@@ -246,7 +247,7 @@ def _note_what_is_missing(plan: StudyPlan, outcome: StudyOutcome) -> Iterator[st
     yield from note_untrained(outcome.trained)
     yield from note_missing_reference(plan, outcome.reference, outcome.unfitted)
     yield from note_unexplained(outcome.explanation)
-    yield from note_models_without_radiomics((*outcome.fitted, *outcome.machines))
+    yield from note_models_without_radiomics((*outcome.fitted, *outcome.machines), list_selectable(plan))
 
 
 def _list_notes(plan: StudyPlan, outcome: StudyOutcome) -> Iterator[str]:

@@ -11,6 +11,7 @@ from common.cards.card import (
     TrainingCentre,
     describe_fitted,
     describe_network,
+    list_excluded,
 )
 from common.cards.card_file import add_card, save_card
 from common.plan.models import AnyTrainedModel
@@ -75,6 +76,7 @@ def _make_card(
         operating_point=thresholds[0] if thresholds else plan.evaluation.threshold,
         operating_point_from="youden" if chosen else "plan",
         missing_slices=plan.scans.missing_slices,
+        excluded=list_excluded(plan),
         metrics=tuple(_read_metric(cell) for cell in cells),
         versions={"python": results.provenance.python, **results.provenance.versions},
         content=content,

@@ -10,10 +10,10 @@ from pydantic import Field
 from common.cohort.schema import Variable
 from common.plan.described_columns import ColumnPart, TableColumn
 from common.plan.matrix import SPLITS
-from common.plan.variables import DESCRIBED, EXPANDED, NOT_EXPANDED, levels_of
+from common.plan.variables import EXPANDED, NOT_EXPANDED, levels_of
 from common.stats.contingency import Tabulation
 from common.stats.descriptive import Description
-from common.stats.estimate import OK, Status
+from common.stats.estimate import OK, PValue, Status
 from common.stats.flow import ExclusionCount, FlowResult
 from common.stats.recording_grid import Quantile
 from common.stats.table_one import CategoricalRow, ContinuousRow, TableRow
@@ -104,7 +104,7 @@ class CohortRow(Record):
     """Patients without expansion."""
     positive: VariableDescription
     """Patients with expansion."""
-    p_value: float | None = None
+    p_value: PValue | None = None
     """Of the difference; None where there is none."""
     test: str = ""
     """Which gave the p-value."""
@@ -145,7 +145,7 @@ def record_cohort(described: Sequence[DescribedColumn]) -> tuple[CohortRow, ...]
     return tuple(
         line
         for cohort in described
-        for variable, row in zip(DESCRIBED, cohort.rows, strict=True)
+        for variable, row in zip(cohort.variables, cohort.rows, strict=True)
         for line in _list_lines(cohort.column, variable, row)
     )
 

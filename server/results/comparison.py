@@ -10,7 +10,7 @@ from pydantic import Field
 from common.plan.matrix import Part
 from common.plan.study import StudyPlan
 from common.stats.decision_difference import BenefitDifference
-from common.stats.estimate import OK, Estimate, Status
+from common.stats.estimate import OK, Estimate, PValue, Status
 from common.stats.mcnemar import McNemarResult
 from server.results.records import Count, Record
 
@@ -38,7 +38,7 @@ class Comparison(Record):
     """AUC of the first minus that of the second, DeLong's paired interval."""
     difference_bound: float | None = None
     """The difference of the raw scores' AUCs lies within this of the value; None: not recorded."""
-    p_value: float | None
+    p_value: PValue | None
     """DeLong's, two-sided."""
     p_least: float | None = None
     """The raw scores' p-value lies between this and `p_most`; None where there is none, or not recorded."""
@@ -69,7 +69,7 @@ class Comparisons(Record):
     """Statistic of the omnibus test that all models of the table have the same AUC."""
     degrees_of_freedom: int | None
     """Degrees of freedom of the omnibus test."""
-    p_value: float | None
+    p_value: PValue | None
     """p-value of the omnibus test."""
     standing: Status = OK
     """Status of the omnibus test."""
@@ -123,7 +123,7 @@ class CentreHeterogeneity(Record):
     """Upper 95 % bound for a new centre."""
     q: float | None = None
     """Cochran's."""
-    p_value: float | None = None
+    p_value: PValue | None = None
     """p-value of Q; for two centres, of their difference."""
     i_squared: float | None = Field(default=None, ge=0, le=1)
     """Share of the variation that is between centres."""

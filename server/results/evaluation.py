@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from common.cohort.schema import BY_NAME
+from common.cohort.schema import BY_NAME, Variable
 from common.plan.matrix import Part, Relation, Scorer
 from common.plan.study import ScoresModel
 from common.plan.variables import levels_of
 from common.stats.calibration import CalibrationResult, Recalibration, ReliabilityPoint
 from common.stats.confusion import ConfusionMatrix
 from common.stats.decision import NetBenefit
-from common.stats.estimate import OK, Estimate, Status, absent
+from common.stats.estimate import OK, Estimate, PValue, Status, absent
 from common.stats.roc import RocResult
 from common.stats.unpaired import compare_unpaired
 from server.results.records import Count, Record
@@ -52,6 +52,17 @@ class Calibration(Record):
     clipped: Count | None = None
     """Scores below 1e-6 or above 1 - 1e-6: intercept and slope take their logits at these limits. None where
     the number may not be shown, or was not recorded."""
+
+
+class InternalDifference(Record):
+    """How far a model's AUC at centres new to it lies from that on held-out patients of its own centres."""
+
+    cohort_sites: tuple[str, ...]
+    """Whose held-out patients the model is compared on."""
+    difference: Estimate
+    """AUC at the new centres minus that on the held-out patients; unpaired, since nobody is in both."""
+    difference_bound: float | None = None
+    """The difference of the raw scores' AUCs lies within this of the value; None: there is none."""
 
 
 class Cell(Record):
@@ -110,6 +121,9 @@ class Cell(Record):
     """None for scores that are no predicted risks, and for patients who trained the model."""
     decision: tuple[NetBenefit, ...] = ()
     """The decision curve, of the same."""
+    from_internal: tuple[InternalDifference, ...] = ()
+    """Of all patients of centres new to the model: its AUC against each largest internal test; empty: there
+    is none, or not recorded."""
 
 
 class Subgroup(Record):
@@ -139,7 +153,7 @@ class Subgroup(Record):
     """The AUC of the raw scores lies within this of the value; None where there is none, or not recorded."""
     auc_interval_bound: float | None = None
     """Each limit of the raw scores' interval lies within this of the printed one; None likewise."""
-    p_interaction: float | None = None
+    p_interaction: PValue | None = None
     """Of the difference from the variable's first level."""
     p_method: str = ""
     """How it was found; empty: not recorded."""
@@ -147,8 +161,37 @@ class Subgroup(Record):
     """Why there is none, where that was recorded."""
 
 
-def record_cell(judgement: Judgement) -> Cell:
-    """One model on one cohort, with its threshold in the score's own unit."""
+def record_cells(judgements: Sequence[Judgement]) -> tuple[Cell, ...]:
+    """The evaluation matrix; a model at centres new to it is compared with its internal tests."""
+    return tuple(
+        record_cell(judgement, _find_internal_tests(judgement, judgements)) for judgement in judgements
+    )
+
+
+def _find_internal_tests(judgement: Judgement, judgements: Sequence[Judgement]) -> tuple[Judgement, ...]:
+    """The same score's internal tests that no larger one contains; none unless it is carried over."""
+    if judgement.relation != "external" or judgement.cohort.part != "whole":
+        return ()
+    internal = [
+        other for other in judgements if other.scorer == judgement.scorer and other.relation == "internal"
+    ]
+    return tuple(
+        test
+        for test in internal
+        if not any(set(test.cohort.sites) < set(other.cohort.sites) for other in internal)
+    )
+
+
+def record_cell(judgement: Judgement, internal: Iterable[Judgement] = ()) -> Cell:
+    """One model on one cohort, with its threshold in the score's own unit.
+
+    Parameters
+    ----------
+    judgement : Judgement
+        The cell.
+    internal : iterable of Judgement
+        Tests of the same score on other patients, with which its AUC is compared.
+    """
     scorer, roc, confusion = judgement.scorer, judgement.roc, judgement.confusion
     taking_part = judgement.trainers
     return Cell(
@@ -180,18 +223,38 @@ def record_cell(judgement: Judgement) -> Cell:
         falling=isinstance(scorer.model, ScoresModel) and scorer.model.risk == "falls",
         calibration=_record_calibration(judgement.calibration, judgement.recalibration),
         decision=() if judgement.decision is None else judgement.decision.points,
+        from_internal=tuple(_compare_with_internal(judgement, test) for test in internal),
     )
 
 
-def record_subgroups(judgements: Iterable[Judgement]) -> Iterator[Subgroup]:
-    """Every level of every variable that the plan names, in each cell that has them."""
+def _compare_with_internal(judgement: Judgement, test: Judgement) -> InternalDifference:
+    compared = compare_unpaired(judgement.roc, test.roc)
+    return InternalDifference(
+        cohort_sites=test.cohort.sites,
+        difference=compared.difference,
+        difference_bound=compared.error_bound,
+    )
+
+
+def record_subgroups(
+    judgements: Iterable[Judgement], own: Mapping[str, Variable] = BY_NAME
+) -> Iterator[Subgroup]:
+    """Every level of every variable that the plan names, in each cell that has them.
+
+    Parameters
+    ----------
+    judgements : iterable of Judgement
+    own : mapping of str to Variable
+        The plan's own variables by heading.
+    """
     for judgement in judgements:
         for name, levels in (judgement.subgroups or {}).items():
-            yield from _record_levels(judgement, name, levels)
+            yield from _record_levels(judgement, own.get(name) or BY_NAME[name], levels)
 
 
-def _record_levels(judgement: Judgement, name: str, levels: tuple[RocResult, ...]) -> Iterator[Subgroup]:
-    variable = BY_NAME[name]
+def _record_levels(
+    judgement: Judgement, variable: Variable, levels: tuple[RocResult, ...]
+) -> Iterator[Subgroup]:
     for place, (level, roc) in enumerate(zip(levels_of(variable), levels, strict=True)):
         interaction = compare_unpaired(roc, levels[0]) if place else None
         yield Subgroup(
@@ -199,7 +262,7 @@ def _record_levels(judgement: Judgement, name: str, levels: tuple[RocResult, ...
             arm=judgement.scorer.arm.name,
             cohort_sites=judgement.cohort.sites,
             part=judgement.cohort.part,
-            variable=name,
+            variable=variable.name,
             label=variable.label,
             level=level,
             positive=roc.n_positive,

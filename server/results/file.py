@@ -71,8 +71,10 @@ class StudySummary(Record):
     """SHA-256 of the plan, 64 hexadecimal digits."""
     profile: Literal["standard", "replication", "simulation"]
     """How strict the plan is with small numbers."""
-    endpoint: Literal["rHE", "cHE"]
-    """Which expansion is predicted: revised or conventional."""
+    endpoint: str = Field(min_length=1, max_length=40)
+    """What is predicted: "rHE" or "cHE", revised or conventional expansion; or the label of a column."""
+    outcome_meaning: str = ""
+    """What a 1 in that column means, as the plan says; empty where volumes decide."""
     seed: int
     """From which every random stream of the study derives."""
     local_epochs: int = Field(ge=1)
@@ -166,7 +168,8 @@ def record_study(
         name=plan.name,
         plan_hash=plan.digest(),
         profile=plan.profile,
-        endpoint=plan.cohort.outcome.endpoint,
+        endpoint=plan.cohort.outcome.event,
+        outcome_meaning=plan.cohort.outcome.meaning,
         seed=plan.seed,
         local_epochs=plan.federation.local_epochs,
         threshold=plan.evaluation.threshold,

@@ -21,9 +21,9 @@ def note_centres_without_outcome(plan: StudyPlan, preparation: Preparation) -> I
         if negative + positive == 0:
             yield f"{site} has no patient who could be used: nothing is reported of it."
         elif 0 in {negative, positive}:
-            missing = "with" if positive == 0 else "without"
+            missing = f"{'with' if positive == 0 else 'without'} {plan.cohort.outcome.noun}"
             yield (
-                f"{site} has no patient {missing} expansion: it is left out of what needs both outcomes, as "
+                f"{site} has no patient {missing}: it is left out of what needs both outcomes, as "
                 "its own AUC, a model of its patients alone, and the mean over centres. Its patients count in"
                 " cohorts of several centres."
             )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import chain
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from dataclasses import is_dataclass
+from functools import cache
+from typing import TYPE_CHECKING, get_args, get_type_hints
+
+from common.stats.estimate import PRINTED_TEST, Estimate
+from server.results.records import Record
 
 if TYPE_CHECKING:
-    from server.results.comparison import CentreHeterogeneity, Comparisons
     from server.results.file import Results
-    from server.results.regression import RegressionRow
 
 _ALPHA = 0.05
 _FEW = 2
@@ -18,7 +20,7 @@ _FEW = 2
 
 def note_multiplicity(results: Results) -> Iterator[str]:
     """The note that says so; none for a study of fewer than two tests."""
-    number = sum(p is not None for p in _list_p_values(results))
+    number = sum(1 for _ in _list_p_values(results))
     if number < _FEW:
         return
     holm = any(pair.p_adjusted is not None for table in results.comparisons for pair in table.pairs)
@@ -36,27 +38,28 @@ def note_multiplicity(results: Results) -> Iterator[str]:
     )
 
 
-def _list_p_values(results: Results) -> Iterable[float | None]:
-    return chain(
-        (row.p_value for row in results.cohort),
-        _list_rows(() if results.regression is None else results.regression.rows),
-        *(_list_rows(model.rows) for model in results.fitted),
-        *(_list_comparisons(table) for table in results.comparisons),
-        (subgroup.p_interaction for subgroup in results.subgroups),
-        _list_centres(results.heterogeneity),
-    )
+def _list_p_values(record: object) -> Iterator[float]:
+    """Every P-value that a record marks as printed, at any depth."""
+    if isinstance(record, tuple):
+        for part in record:
+            yield from _list_p_values(part)
+    for name, is_test in _list_fields(type(record)):
+        value = getattr(record, name)
+        number = value.value if isinstance(value, Estimate) else value
+        if not is_test:
+            yield from _list_p_values(value)
+        elif number is not None:
+            yield number
 
 
-def _list_rows(rows: Iterable[RegressionRow]) -> Iterator[float | None]:
-    for row in rows:
-        yield from (effect.p_value for effect in (row.univariate, row.multivariable) if effect is not None)
+@cache
+def _list_fields(kind: type) -> tuple[tuple[str, bool], ...]:
+    """The fields of a record, or of a dataclass in one, and whether each is marked as a printed P-value."""
+    if not (is_dataclass(kind) or issubclass(kind, Record)):
+        return ()
+    return tuple((name, _is_marked(hint)) for name, hint in get_type_hints(kind, include_extras=True).items())
 
 
-def _list_comparisons(table: Comparisons) -> Iterator[float | None]:
-    yield table.p_value
-    for pair in table.pairs:
-        yield from (pair.p_value, pair.sensitivity.p_value, pair.specificity.p_value)
-
-
-def _list_centres(records: Iterable[CentreHeterogeneity]) -> Iterator[float | None]:
-    yield from (record.p_value for record in records)
+def _is_marked(hint: object) -> bool:
+    marks = getattr(hint, "__metadata__", ())
+    return PRINTED_TEST in marks or any(_is_marked(part) for part in get_args(hint))

@@ -12,7 +12,7 @@ from common.messages.headers import Effect, Fitted
 from common.plan.design import Column, Design, covariate_label, covariate_unit, design_of, reference_of
 from common.plan.models import INDEPENDENT, RADIOMICS
 from common.plan.study import LogisticModel, StudyPlan
-from common.stats.estimate import OK, Estimate, Status, Z, absent, undefined
+from common.stats.estimate import OK, Estimate, PValue, Status, Z, absent, undefined
 from common.stats.glm import odds
 from server.results.records import STAYED, Count, Record
 
@@ -27,7 +27,7 @@ class Association(Record):
 
     odds_ratio: Estimate
     """Per unit of the covariate, or against the reference level."""
-    p_value: float | None = None
+    p_value: PValue | None = None
     """Wald's, of the penalised likelihood ratio if Firth's; None where there is no odds ratio."""
     p_likelihood_ratio: float | None = None
     """Of leaving the whole variable out."""
@@ -180,12 +180,12 @@ def _list_rows(
     """One row a column; a categorical variable's reference level has a row without effect."""
     shared = {
         "variable": name,
-        "label": covariate_label(name, design.brain_a),
-        "unit": covariate_unit(name),
+        "label": covariate_label(name, design.brain_a, design.own),
+        "unit": covariate_unit(name, design.own),
         "used": None if univariate is None else univariate.used,
         "missing": None if univariate is None else univariate.missing,
     }
-    reference = reference_of(name)
+    reference = reference_of(name, design.own)
     columns = [column for column in design.columns if column.variable == name]
     if reference and len(columns) > 1:
         yield RegressionRow(**shared, level=reference, reference=True)

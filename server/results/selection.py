@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from common.cards.fitted import covariates_of
@@ -59,8 +59,17 @@ class FeatureSelection(Record):
     """Whether there is a selection."""
 
 
-def note_models_without_radiomics(models: Iterable[FittedRegression | TrainedSvm]) -> Iterator[str]:
-    """Which models of the table take radiomics and have none, because it was withheld or none was kept."""
+def note_models_without_radiomics(
+    models: Iterable[FittedRegression | TrainedSvm], candidates: Sequence[str] = FEATURES
+) -> Iterator[str]:
+    """Which models of the table take radiomics and have none, because it was withheld or none was kept.
+
+    Parameters
+    ----------
+    models : iterable of FittedRegression or TrainedSvm
+    candidates : sequence of str
+        Among what the LASSO selected.
+    """
     for trained in models:
         name = f"{trained.model.name} ({trained.arm.name})"
         if trained.standing.reason.startswith(WITHOUT_RADIOMICS):
@@ -68,7 +77,7 @@ def note_models_without_radiomics(models: Iterable[FittedRegression | TrainedSvm
         elif RADIOMICS in trained.model.covariates and trained.fitted is not None and trained.standing.ok:
             fitted = trained.fitted
             names = covariates_of(fitted) if isinstance(fitted, Fitted) else fitted.covariates
-            if not set(names).intersection(FEATURES):
+            if not set(names).intersection(candidates):
                 yield f"{name} has no radiomics feature: the LASSO kept none."
 
 

@@ -7,6 +7,7 @@ McMahan et al. (2017), Communication-efficient learning of deep networks from de
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,8 @@ from pydantic import TypeAdapter
 from common.errors import ExchangeError, ModelError, NonFiniteError, ResumeError
 from common.hiding.next_weights import follow_mean, make_stepper
 from common.hiding.rounds import VALIDATION_GRID, from_hidden, start_seed, weight_of
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
+from common.messages.groups import groups_of
 from common.models.checkpoint import Checkpoint, load, save
 from common.models.layout import Layout
 from common.plan.study import Arm, CnnModel, StudyPlan
@@ -170,17 +172,22 @@ class FederatedTraining:
         question = exchange.sign_question(Operation.TRAIN, None, None, **context)
         training = self.model, arm, self.layout
         opened, hidden = exchange.hidden.train(training, number, state.weights, question)
-        return from_hidden(plan, self.layout, opened, self._ask_weight()), hidden
+        return from_hidden(plan, self.layout, opened, self._ask_weight(number)), hidden
 
-    def _ask_weight(self) -> int:
+    def _ask_weight(self, number: int) -> int:
         """Total weight of all the arm's sites, summed once, before a site can be missing from a round."""
-        plan = self.exchange.plan
-        if plan.privacy.weights == "equal":
+        plan, context = self.exchange.plan, {"arm": self.arm.name, **self._place(Operation.WEIGHT)}
+        if plan.privacy.weights == "equal" and number > 1 and not self._was_weighed(context):
+            # The training began when nobody asked; in its middle the sites answer this no more
             return sum(weight_of(plan, self.patients[site]) for site in self.arm.sites)
-        place = self._place(Operation.WEIGHT)
-        sums = self.exchange.gather(Operation.WEIGHT, None, None, arm=self.arm.name, **place)
-        answer = sums.of(self.arm.sites)
+        answer = self.exchange.gather(Operation.WEIGHT, None, None, **context).of(self.arm.sites)
         return int(answer.counts["patients"])
+
+    def _was_weighed(self, context: Mapping[str, object]) -> bool:
+        exchange = self.exchange
+        groups = groups_of(exchange.plan, Operation.WEIGHT, "", self.arm.name)
+        question = exchange.sign_question(Operation.WEIGHT, None, None, **context)
+        return exchange.hidden is not None and exchange.hidden.has_opened(groups, question)
 
     def _validate(self, state: TrainingState) -> Summary:
         context = self._describe_step(Operation.VALIDATE, state.rounds)
@@ -351,4 +358,35 @@ def make_initial_weights(
                 "folder with --pretrained"
             )
         load_pretrained(network, spec, pretrained)
-    return flatten(network), Layout.of(network)
+    weights = flatten(network)
+    if model.first_weights not in {None, hash_weights(weights)}:
+        raise ModelError(
+            f"{model.name}: the weights in {pretrained} are not those of the plan's first_weights "
+            f"({str(model.first_weights)[:12]}...) -> give the file from which the plan was made"
+        )
+    return weights, Layout.of(network)
+
+
+def hash_weights(weights: FlatWeights) -> str:
+    """SHA-256 of a network's flat weights, as every site computes it."""
+    return hashlib.sha256(np.ascontiguousarray(weights, dtype="<f4").data).hexdigest()
+
+
+def list_first_weights(plan: StudyPlan, pretrained: Path) -> dict[str, str]:
+    """SHA-256 of the first weights of each network that starts from ImageNet, by the network's name.
+
+    Parameters
+    ----------
+    plan : StudyPlan
+        Its seed determines the head, which ImageNet does not have.
+    pretrained : Path
+        A file of torchvision's, or a folder with it.
+    """
+    arm = plan.all_arms()[0]
+    return {
+        model.name: hash_weights(
+            make_initial_weights(plan, model.model_copy(update={"first_weights": None}), arm, pretrained)[0]
+        )
+        for model in plan.networks
+        if model.initialisation == "imagenet"
+    }

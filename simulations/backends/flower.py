@@ -21,8 +21,8 @@ from server.process.superlink import is_listening
 from server.provision.office import open_office
 from server.run import StudyRun
 from simulations.backends.endings import raise_ending
-from simulations.backends.in_process import check_site_folders, open_engines
 from simulations.backends.parties import as_pem, derive_simulated_key
+from simulations.study_request import check_site_folders
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -69,6 +69,8 @@ def run_over_flower(request: StudyRequest, progress: Progress) -> None:
 def _train_pooled(run: StudyRun, sites: Mapping[str, Path], progress: Progress) -> None:
     """Train the plan's pooled models, if any: only a simulation has all patients in one place."""
     if any(arm.kind == "pooled" for arm in run.plan.all_arms()):
+        # torch, which a study that only starts processes does without
+        from simulations.backends.in_process import open_engines
         from simulations.backends.pooled import train_pooled
 
         train_pooled(run, open_engines(run, sites, progress), progress)

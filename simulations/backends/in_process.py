@@ -9,8 +9,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from client.engine import SiteEngine, open_engine
-from common.errors import PlanError, SiteError
-from common.plan.study import StudyPlan
+from common.errors import SiteError
 from common.runtime.storage import lock_folder
 from server.conduct import conduct
 from server.results.file import Results
@@ -18,6 +17,7 @@ from server.run import StudyRun
 from simulations.backends.local_grid import LocalGrid
 from simulations.backends.parties import derive_simulated_parties, derive_simulated_roster
 from simulations.backends.pooled import train_pooled
+from simulations.study_request import check_site_folders
 
 
 def run_in_process(run: StudyRun, sites: Mapping[str, Path], progress: Progress) -> Results:
@@ -83,24 +83,4 @@ def _insist_on_name(engine: SiteEngine, name: str) -> None:
         raise SiteError(
             f"{engine.folder}/site.toml says name = {engine.settings.name!r}, --site says {name!r} "
             "-> use one name"
-        )
-
-
-def check_site_folders(plan: StudyPlan, sites: Mapping[str, Path]) -> None:
-    """Refuse folders that do not match the plan's sites.
-
-    Raises
-    ------
-    PlanError
-        If a site of the plan has no folder, or a folder has no site in the plan.
-    """
-    missing = sorted(set(plan.site_names) - sites.keys())
-    unknown = sorted(sites.keys() - set(plan.site_names))
-    if missing or unknown:
-        differences = [f"no --site for {name}" for name in missing] + [
-            f"--site {name} is not in the plan" for name in unknown
-        ]
-        raise PlanError(
-            f"{'; '.join(differences)} -> the plan's sites are {', '.join(plan.site_names)}: "
-            "give --site NAME=FOLDER for each"
         )

@@ -22,10 +22,12 @@ from client.membership.site import MARKER, SITE_FILE
 from common.cohort.repeated_readings import MARKERS, MASK_COLUMN, column_of_reading
 from common.cohort.schema import VARIABLES
 from common.errors import SiteError, StorageError
+from common.plan.study import StudyPlan
 from common.seeds import derive_seed, generator
 from simulations.hospitals.dicom_files import SeriesOrigin, write_series
 from simulations.hospitals.nifti_files import write_nifti
 from simulations.hospitals.patients import CohortRequest, SimulatedPatient, TableValue, draw_cohort
+from simulations.hospitals.planned_columns import draw_planned_columns
 from simulations.hospitals.second_readings import (
     HABITS,
     choose_patients_read_again,
@@ -56,7 +58,7 @@ ich = [1]
 ivh = [2]
 
 [policy]
-profiles = ["simulation"]
+profiles = ["standard", "replication", "simulation"]
 model_release = true
 """
 
@@ -75,16 +77,29 @@ class CentresRequest:
         What the patients carry that predicts growth.
     image_format : ImageFormat
         The file format of the scans.
+    plan : StudyPlan, optional
+        Names the centres, and which further columns their tables have; without one they are center1, center2
+        and so on.
     """
 
     patients: tuple[int, ...]
     seed: int
     signal: Signal
     image_format: ImageFormat = ImageFormat.MIXED
+    plan: StudyPlan | None = None
 
     def __post_init__(self) -> None:
         if not self.patients or min(self.patients) < 2:
             raise ValueError(f"each centre needs at least 2 patients, not {self.patients}")
+        if self.plan is not None and len(self.plan.sites) != len(self.patients):
+            raise SiteError(
+                f"patients are given for {len(self.patients)} sites, the plan has {len(self.plan.sites)} -> "
+                "--patients once for each site, or never"
+            )
+
+    def name_centre(self, centre: int) -> str:
+        """A centre's name, by its number from 1."""
+        return f"center{centre}" if self.plan is None else self.plan.sites[centre - 1].name
 
     def writes_dicom(self, centre: int) -> bool:
         """Whether a centre's scans are DICOM series."""
@@ -94,7 +109,7 @@ class CentresRequest:
 
 
 def make_centres(out: Path, request: CentresRequest, progress: Progress) -> tuple[Path, ...]:
-    """Write one folder for each centre (out/center1, out/center2, ...) and return them.
+    """Write one folder for each centre (out/center1, out/center2, ..., or the plan's names) and return them.
 
     Each folder is written under a hidden name and renamed when it is complete, so an interrupted simulation
     leaves no folder that looks complete.
@@ -106,7 +121,7 @@ def make_centres(out: Path, request: CentresRequest, progress: Progress) -> tupl
     StorageError
         If the disk is full or cannot be written.
     """
-    folders = tuple(out / f"center{centre}" for centre in range(1, len(request.patients) + 1))
+    folders = tuple(out / request.name_centre(centre) for centre in range(1, len(request.patients) + 1))
     for folder in folders:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise SiteError(f"{folder}: exists already -> remove it, or choose another --out")
@@ -150,7 +165,7 @@ class _Centre:
 
     @property
     def name(self) -> str:
-        return f"center{self.number}"
+        return self.request.name_centre(self.number)
 
     def write(self, progress: Progress) -> None:
         """Write the images, the cohort table, the marker of simulated data and the site's settings."""
@@ -195,6 +210,8 @@ class _Centre:
         anatomy = build_head(scanner, seed % _BUILDS, tilted=tilted, atrophy=atrophy)
         images = scan_patient(anatomy, lesion_of(patient), scanner, seed)
         row: dict[str, TableValue] = {"patient": patient.identifier, **patient.values}
+        if self.request.plan is not None:
+            row |= draw_planned_columns(self.request.plan, patient, seed)
         for stage, image in enumerate(images):
             paths = self._write_scan(patient, stage, image, scanner)
             row[f"{_STAGES[stage]}_ct"], row[f"{_STAGES[stage]}_mask"] = paths
@@ -248,7 +265,8 @@ def lesion_of(patient: SimulatedPatient) -> Lesion:
 
 def _columns_of(rows: list[dict[str, TableValue]]) -> list[str]:
     filled = {name for row in rows for name in row}
-    return [variable.name for variable in VARIABLES if variable.name in filled]
+    known = [variable.name for variable in VARIABLES if variable.name in filled]
+    return known + [name for name in dict.fromkeys(name for row in rows for name in row) if name not in known]
 
 
 def _write_csv(path: Path, rows: list[dict[str, TableValue]]) -> None:

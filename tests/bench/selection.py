@@ -20,7 +20,8 @@ from client.answers.score_store import ScoreStore
 from client.answers.statistics import SiteAnalyses
 from client.cohort.cases import PreparedCase
 from client.release.registry import ReleaseRegistry
-from common.messages.headers import FittedSvm, Operation, RequestHeader
+from common.messages.catalogue import Operation
+from common.messages.headers import FittedSvm, RequestHeader
 from common.messages.protocol import Parameters, Reply
 from common.plan.models import SvmModel
 from common.plan.study import StudyPlan
@@ -56,18 +57,6 @@ PLAN = StudyPlan.model_validate(
 )
 
 
-ANSWERS = {
-    Operation.GUARD: SiteAnalyses.guard,
-    Operation.SETUP: SiteAnalyses.sum_setup,
-    Operation.MAGNITUDES: SiteAnalyses.sum_magnitudes,
-    Operation.SCALING: SiteAnalyses.sum_moments,
-    Operation.PRESCREEN: SiteAnalyses.sum_products,
-    Operation.GRAM: SiteAnalyses.sum_cross_products,
-    Operation.RIDGE: SiteAnalyses.sum_ridge,
-    Operation.HELD_OUT: SiteAnalyses.sum_held_out,
-}
-
-
 @dataclass(frozen=True)
 class TwoSites:
     """Answers as `server.exchange.Exchange` does, without messages."""
@@ -86,9 +75,7 @@ class TwoSites:
         del weights
         asked = {"operation": operation, "plan_hash": self.plan.digest(), **context}
         answers = (
-            ANSWERS[operation](
-                analyses, RequestHeader.model_validate(asked | {"site": site}), parameters or {}
-            )
+            analyses.answer(RequestHeader.model_validate(asked | {"site": site}), parameters or {})
             for site, analyses in self.sites.items()
         )
         return GroupSums({tuple(sorted(self.sites)): total(answers)})

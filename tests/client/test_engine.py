@@ -9,7 +9,8 @@ from sites.handmade import make_site, read_rows, write_table
 from client.engine import open_engine
 from common.errors import PlanError
 from common.hiding.rounds import VALIDATION_GRID
-from common.messages.headers import CODE_OK, Operation, RequestHeader
+from common.messages.catalogue import Operation
+from common.messages.headers import CODE_OK, RequestHeader
 from common.messages.protocol import Request, decode_reply, encode_request
 from common.messages.questions import write_grids
 from common.plan.comparisons import find_compared_scores

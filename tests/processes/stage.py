@@ -59,7 +59,7 @@ def program(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
-def wait_until(true: Callable[[], object], timeout_s: float = 150.0) -> None:
+def wait_until(true: Callable[[], object], timeout_s: float = 240.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not true():
         if time.monotonic() > deadline:
@@ -164,7 +164,7 @@ class Stage:
             stop_child(child, 30.0)
 
 
-def end(child: Child, timeout_s: float = 120.0) -> int:
+def end(child: Child, timeout_s: float = 240.0) -> int:
     return child.process.wait(timeout_s)
 
 

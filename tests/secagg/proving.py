@@ -10,6 +10,7 @@ import numpy as np
 from secagg.attacker import Attacker, seed_of
 from secagg.world import COUNTS, ROUNDS, UPDATE, VECTORS, World, code_of
 
+from common.runtime.chained_file import list_chain
 from common.secagg.site.endpoint import SiteMachine
 from common.secagg.site.history import History
 from common.secagg.site.rules import OpenedRound, PhaseRules
@@ -110,6 +111,12 @@ def history_of(world: World, site: int) -> History:
     files = world.files(site)
     with files.lock():
         return files.history
+
+
+def list_disproved(world: World, site: int) -> list[dict[str, Any]]:
+    """What the site's log says of sums that it found false."""
+    lines = list_chain(world.state(site) / "audit.jsonl")
+    return [line for line in lines if line["event"] == "DISPROVED"]
 
 
 def count_one_less(words: np.ndarray) -> None:

@@ -5,7 +5,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from common.errors import ExchangeError
-from common.messages.headers import Operation, ReplyHeader
+from common.messages.catalogue import Operation
+from common.messages.headers import ReplyHeader
 from common.messages.protocol import Reply, decode_request, encode_reply
 from common.messages.signed_reply import sign_reply
 from common.plan.study import StudyPlan

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from common.errors import ExchangeError, UnknownSumError
+from common.messages.catalogue import Operation
 from common.messages.groups import SiteGroup
-from common.messages.headers import Operation
 from common.stats.contract import Summary
 from server.exchange import sum_by_group
 

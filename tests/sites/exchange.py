@@ -10,12 +10,14 @@ import numpy as np
 from sites.patients import a_case
 
 from client.answers.score_store import ScoreStore
-from client.answers.statistics import ANSWERS, SiteAnalyses
+from client.answers.scoreboard import Scoreboard, open_scoreboard
+from client.answers.statistics import SiteAnalyses
 from client.cohort.cases import PreparedCase
 from client.release.registry import ReleaseRegistry
 from common.cohort.split import SplitPart
+from common.messages.catalogue import Operation
 from common.messages.groups import groups_of
-from common.messages.headers import Operation, RequestHeader
+from common.messages.headers import RequestHeader
 from common.messages.protocol import Parameters, Reply
 from common.plan.matrix import scorers_of
 from common.plan.study import StudyPlan
@@ -31,6 +33,11 @@ def analyses_of(plan: StudyPlan, site: str, cases: Sequence[PreparedCase], folde
     minima = minima_of(plan.profile)
     registry = ReleaseRegistry(folder / "released.json", plan.cohort.maximum_releases, minima)
     return SiteAnalyses(plan, site, tuple(cases), ScoreStore(folder / "scores", plan.digest()), registry)
+
+
+def open_board(analyses: SiteAnalyses) -> Scoreboard:
+    """Every score of a site's patients."""
+    return open_scoreboard(analyses.plan, analyses.site, analyses.cases, analyses.store)
 
 
 @dataclass
@@ -103,7 +110,7 @@ class NearExchange:
     ) -> Summary:
         self.asked.append((operation, site, parameters))
         fields = {"operation": operation, "plan_hash": self.plan.digest(), "site": site, **context}
-        return ANSWERS[operation](self.sites[site], RequestHeader.model_validate(fields), parameters)
+        return self.sites[site].answer(RequestHeader.model_validate(fields), parameters)
 
 
 def make_scored_cases(seed: int, patients: int) -> tuple[PreparedCase, ...]:

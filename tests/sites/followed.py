@@ -10,10 +10,10 @@ from sites.exchange import NearExchange
 from client.answers.shifts import PredictorShifts
 from client.answers.statistics import SiteAnalyses
 from client.door.follower import AskedStep, Follower
+from common.messages.catalogue import Operation, find_question
 from common.messages.groups import SiteGroup, groups_of
-from common.messages.headers import Operation, RequestHeader
+from common.messages.headers import RequestHeader
 from common.messages.protocol import Parameters
-from common.messages.steering import steers
 from common.program.steps import GroupSums
 from common.stats.contract import Summary
 from common.types import FlatWeights
@@ -85,7 +85,8 @@ def _follow(analyses: SiteAnalyses) -> Follower:
 
 
 def _select_steering(header: RequestHeader, summary: Summary) -> Summary:
+    steers = find_question(header.operation, header.stage).steers
     return Summary(
-        {n: a for n, a in summary.counts.items() if steers(header.operation, header.stage, n)},
-        {n: a for n, a in summary.reals.items() if steers(header.operation, header.stage, n)},
+        {name: array for name, array in summary.counts.items() if steers(name)},
+        {name: array for name, array in summary.reals.items() if steers(name)},
     )

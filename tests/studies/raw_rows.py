@@ -107,7 +107,39 @@ def _compare_cell(results: Results, cell: Cell, rows: RawRows) -> int:
         limits = _find_limits(auc, covariance_of(row[np.newaxis], labels)[0, 0], cell.auc.method)
         assert (cell.auc.low, cell.auc.high) == pytest.approx(limits, abs=1e-9), where
     _compare_calls(results, cell, row, labels)
-    return 12
+    return 12 + _compare_benefit(cell, row, labels) + _compare_with_internal(cell, (row, labels), rows)
+
+
+def _compare_benefit(cell: Cell, row: np.ndarray, labels: np.ndarray) -> int:
+    """The decision curve: net benefit of each patient's call, its mean and its standard error."""
+    for point in cell.decision:
+        weight = point.threshold / (1 - point.threshold)
+        worth = (row >= point.threshold) * np.where(labels, 1.0, -weight)
+        half = Z * worth.std() / np.sqrt(len(row))
+        expected = (worth.mean(), worth.mean() - half, worth.mean() + half)
+        assert (point.model, point.low, point.high) == pytest.approx(expected, abs=1e-9), cell.model
+        assert point.treat_all == pytest.approx(np.where(labels, 1.0, -weight).mean(), abs=1e-12)
+    return 4 * len(cell.decision)
+
+
+def _compare_with_internal(cell: Cell, known: tuple[np.ndarray, np.ndarray], rows: RawRows) -> int:
+    """The AUC at a new centre against that of held-out patients: difference and unpaired interval."""
+    compared = 0
+    for test in cell.from_internal:
+        scores, labels = rows.take([(cell.model, cell.arm)], test.cohort_sites, "test")
+        here = ~np.isnan(scores[0])
+        samples = (known, (scores[0, here], labels[here]))
+        there, home = (count_wins(*sample).mean() for sample in samples)
+        if test.difference.value is None:
+            continue
+        assert test.difference.value == pytest.approx(there - home, abs=1e-12)
+        if not {there, home} & {0.0, 1.0}:
+            variance = sum(covariance_of(row[np.newaxis], of)[0, 0] for row, of in samples)
+            half = Z * np.sqrt(variance)
+            limits = (max(-1.0, there - home - half), min(1.0, there - home + half))
+            assert (test.difference.low, test.difference.high) == pytest.approx(limits, abs=1e-9)
+        compared += 3
+    return compared
 
 
 def _find_limits(auc: float, variance: float, method: str) -> tuple[float, float]:

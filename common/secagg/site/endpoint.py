@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from common.errors import RheError
 from common.runtime.repeat_counts import RepeatCounts
-from common.secagg.codes import SecAggError
+from common.secagg.codes import FalseSumError, SecAggError
 from common.secagg.site.erasure import sweep_locked
 from common.secagg.site.files import SiteFiles
 from common.secagg.site.handler import Party, describe_frame, read_contribute
@@ -167,29 +167,29 @@ class SiteMachine:
 
         Raises
         ------
-        SecAggError
-            As `open_transcripts`.
+        FalseSumError
+            If it is false.
         """
         self._check_signature(party, frame)
         try:
             proved = prove_sums(party, frame)
-        except SecAggError as failure:
-            if failure.code == "E_SUM_PROOF":
-                content = frame.payload[: read_transcript(frame).content_bytes]
-                self._stop(party, frame, _join_evidence(frame, content), failure)
+        except FalseSumError as failure:
+            content = frame.payload[: read_transcript(frame).content_bytes]
+            self._stop(party, frame, _join_evidence(frame, content), failure)
             raise
         if proved is not None:
             names = [vector.name for vector in proved.vectors]
             party.audit("PROVED", None, frame, vectors=names)
         return proved
 
-    def _stop(self, party: Party, frame: MessageFrame, evidence: bytes, failure: SecAggError) -> None:
-        """Keep the evidence, and answer nothing more; all is on the disk when this returns."""
+    def _stop(self, party: Party, frame: MessageFrame, evidence: bytes, failure: FalseSumError) -> None:
+        """Keep the evidence and who may have lied, and answer nothing more; all is on the disk after this."""
         path = self.files.keep_evidence(evidence)
         self.files.record(Disproved(evidence=sha256(evidence)))
-        party.audit("DISPROVED", None, frame, code=failure.code)
-        said = "a sum that came back is false: the coordinator or a member lied reason=%s evidence=%s"
-        _log.error(said, failure, path)
+        suspects = list(failure.suspects)
+        party.audit("DISPROVED", None, frame, code=failure.code, suspects=suspects, reason=str(failure))
+        said = "a sum that came back is false reason=%s: %s lied evidence=%s"
+        _log.error(said, failure, " or ".join(suspects), path)
 
     def _check_signature(self, party: Party, frame: MessageFrame) -> None:
         if not frame.is_signed_by(bytes.fromhex(party.roster.coordinator)):
@@ -259,18 +259,17 @@ class SiteMachine:
 
         Raises
         ------
-        SecAggError
+        FalseSumError
             As `prove_result`.
         """
         sums = frame.payload[: close.sums_bytes]
         try:
             return prove_result(party, close, sums)
-        except SecAggError as failure:
-            if failure.code == "E_SUM_PROOF":
-                state = self.files.read(close.phase)
-                # With the tag key, others can check the tags themselves; no key of a mask is evidence
-                kept = b"" if not isinstance(state, RoundState) else state.without_mask_keys().body()
-                self._stop(party, frame, _join_evidence(frame, sums, kept), failure)
+        except FalseSumError as failure:
+            state = self.files.read(close.phase)
+            # With the tag key, others can check the tags themselves; no key of a mask is evidence
+            kept = b"" if not isinstance(state, RoundState) else state.without_mask_keys().body()
+            self._stop(party, frame, _join_evidence(frame, sums, kept), failure)
             raise
 
     def _record_end(self, party: Party, close: Close, *, is_proved: bool) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from common.secagg.codes import SecAggError
+from common.secagg.codes import FalseSumError, SecAggError
 from common.secagg.crypto.rings import Vector, Words
 from common.secagg.crypto.sum_tag import is_sum_proved
 from common.secagg.site.handler import Party
@@ -37,9 +37,10 @@ def prove_result(party: Party, close: Close, sums: memoryview) -> bool:
     Raises
     ------
     SecAggError
-        E_INPUT_HASH if the sums are not those that were signed; E_SUM_PROOF if they are, and are not the sums
-        of what the members sent, or the result does not follow from them; E_STATE_CORRUPT if the model before
-        is gone.
+        E_INPUT_HASH if the sums are not those that were signed; E_STATE_CORRUPT if the model before is gone.
+    FalseSumError
+        If the sums were signed, and are not the sums of what the members sent, or the result does not follow
+        from them.
     RheError
         If the engine refuses the weight.
     """
@@ -52,31 +53,33 @@ def prove_result(party: Party, close: Close, sums: memoryview) -> bool:
         return False
     rules = party.rules_of(state)
     vectors = [vector for vector in rules.vectors if vector.name in rules.returned]
-    words = _check_sums(state, vectors, close, sums)
+    words = _check_sums(party, state, vectors, close, sums)
     result = _derive_result(party, state, close, words)
     if result != close.result:
-        raise SecAggError("the round's result does not follow from its sums", code="E_SUM_PROOF")
+        raise FalseSumError("the round's result does not follow from its sums")
     return True
 
 
 def _check_sums(
-    state: RoundState, vectors: list[Vector], close: Close, sums: memoryview
+    party: Party, state: RoundState, vectors: list[Vector], close: Close, sums: memoryview
 ) -> Mapping[str, Words]:
     """The words of each sum by the vector's name, once they are proved.
 
     Raises
     ------
-    SecAggError
-        E_SUM_PROOF if one is not.
+    FalseSumError
+        If one is not.
     """
     if len(close.tags) != len(vectors) or len(sums) != count_payload_bytes(vectors):
-        raise SecAggError("a round's sums are not those of the vectors that come back", code="E_SUM_PROOF")
+        raise FalseSumError("a round's sums are not those of the vectors that come back")
     context = make_round_context(state.hdr, state.attempt, state.set)
     opened = dict(zip([vector.name for vector in vectors], view_words(vectors, sums), strict=True))
     for vector, tag in zip(vectors, close.tags, strict=True):
         key = derive_vector_tag_key(bytes.fromhex(state.tag_key), vector, context)
         if not is_sum_proved(vector, opened[vector.name], key, read_tag(tag)):
-            raise SecAggError("a round's sum is not the sum of what the members sent", code="E_SUM_PROOF")
+            others = [site for site in state.members if site != party.site]
+            # The coordinator has no key of the tags: one that a member falsified looks the same to it
+            raise FalseSumError("a round's sum is not the sum of what the members sent", others)
     return opened
 
 

@@ -1,7 +1,8 @@
 """A transcript at a site: the member adds what all members signed, and so proves the sum to itself.
 
 The coordinator cannot forge it, not even with the help of a site: a site can only sign other words of its
-own, and then the sum is the sum of what the members signed.
+own, and then the sum is the sum of what the members signed. The coordinator adds the same words before it
+forwards them. So whatever is wrong with a transcript that it signed, it lied; who did not, cannot be blamed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from common.errors import ProtocolError
-from common.secagg.codes import SecAggError
+from common.secagg.codes import FalseSumError, SecAggError
 from common.secagg.crypto.encoding import decode
 from common.secagg.crypto.masks import add_words
 from common.secagg.crypto.rings import Vector
@@ -94,8 +95,8 @@ def prove_sums(party: Party, frame: MessageFrame) -> ProvedSums | None:
     Raises
     ------
     SecAggError
-        E_INPUT_HASH if the content is not what the coordinator signed; E_SUM_PROOF if it is, and is not what
-        the members of the set signed; E_STATE_CORRUPT if the site's own words are gone or altered.
+        E_INPUT_HASH if the content is not what the coordinator signed; E_STATE_CORRUPT if the site's own
+        words are gone or altered; as `FalseSumError`, E_SUM_PROOF if it is not what the members signed.
     """
     header = read_transcript(frame)
     content = frame.payload[: header.content_bytes]
@@ -119,8 +120,8 @@ def _find_state(party: Party, header: Transcript) -> SessionState | None:
 
     Raises
     ------
-    SecAggError
-        E_SUM_PROOF if the site never answered this step.
+    FalseSumError
+        If the site never answered this step.
     """
     state = party.files.read(header.phase)
     if isinstance(state, SessionState) and (state.hdr, state.step) == (header.hdr, header.step):
@@ -128,7 +129,7 @@ def _find_state(party: Party, header: Transcript) -> SessionState | None:
         return state if state.asked.roster == party.roster.digest else None
     released = party.files.history.find_release(header.hdr, header.step)
     if released is None or released.phase != header.phase:
-        raise SecAggError(f"{_NO_PROOF}: it is of a step that this site never answered", code="E_SUM_PROOF")
+        raise FalseSumError(f"{_NO_PROOF}: it is of a step that this site never answered")
     return None
 
 
@@ -145,18 +146,14 @@ def _check_index(party: Party, state: SessionState, own: Iteration, index: Trans
 
     Raises
     ------
-    SecAggError
-        E_SUM_PROOF.
+    FalseSumError
+        If it is anything else.
     """
     if index.vectors != state.returned:
-        raise SecAggError(
-            f"{_NO_PROOF}: it has other vectors than come back to this site", code="E_SUM_PROOF"
-        )
+        raise FalseSumError(f"{_NO_PROOF}: it has other vectors than come back to this site")
     others = tuple(site for site in state.members if site != party.site)
     if tuple(signed.iteration.site for signed in index.iterations) != others:
-        raise SecAggError(
-            f"{_NO_PROOF}: it is not of every other member of the set, once", code="E_SUM_PROOF"
-        )
+        raise FalseSumError(f"{_NO_PROOF}: it is not of every other member of the set, once")
     for signed in index.iterations:
         _check_iteration(party, own, signed)
 
@@ -164,13 +161,10 @@ def _check_index(party: Party, state: SessionState, own: Iteration, index: Trans
 def _check_iteration(party: Party, own: Iteration, signed: SignedIteration) -> None:
     theirs = signed.iteration
     if (theirs.hdr, theirs.set, theirs.step) != (own.hdr, own.set, own.step):
-        raise SecAggError(
-            f"{_NO_PROOF}: what site {theirs.site} signed is of another session, set or step",
-            code="E_SUM_PROOF",
-        )
+        raise FalseSumError(f"{_NO_PROOF}: what site {theirs.site} signed is of another session, set or step")
     public = party.roster.find_key(theirs.site)
     if public is None or not signed.is_signed_by(public):
-        raise SecAggError(f"{_NO_PROOF}: site {theirs.site} did not sign its iteration", code="E_SUM_PROOF")
+        raise FalseSumError(f"{_NO_PROOF}: site {theirs.site} did not sign its iteration")
 
 
 def _add_words(
@@ -180,15 +174,16 @@ def _add_words(
 
     Raises
     ------
+    FalseSumError
+        If words are not those that their site signed.
     SecAggError
-        E_SUM_PROOF if words are not those that their site signed; S_SHAPE or S_CANARY if the sums cannot be
-        read.
+        S_SHAPE or S_CANARY if the sums cannot be read.
     """
     total = bytearray().join(own.rooms[place] for place in index.vectors)
     totals = view_words(vectors, memoryview(total))
     size = count_payload_bytes(vectors)
     if len(content) != size * len(index.iterations):
-        raise SecAggError(f"{_NO_PROOF}: it has more or fewer words than its vectors", code="E_SUM_PROOF")
+        raise FalseSumError(f"{_NO_PROOF}: it has more or fewer words than its vectors")
     for number, signed in enumerate(index.iterations):
         theirs = content[number * size : (number + 1) * size]
         _check_words(own, signed, index.vectors, cut_rooms(vectors, theirs))
@@ -202,14 +197,10 @@ def _check_words(
 ) -> None:
     site, parts = signed.iteration.site, signed.parts
     if len(parts) != len(own.vectors) or signed.iteration.payload != digest_iteration(own.layout, parts):
-        raise SecAggError(
-            f"{_NO_PROOF}: the digests of site {site} are not what it signed", code="E_SUM_PROOF"
-        )
+        raise FalseSumError(f"{_NO_PROOF}: the digests of site {site} are not what it signed")
     for place, room in zip(places, rooms, strict=True):
         if sha256(room) != parts[place]:
-            raise SecAggError(
-                f"{_NO_PROOF}: words of site {site} are not those that it signed", code="E_SUM_PROOF"
-            )
+            raise FalseSumError(f"{_NO_PROOF}: words of site {site} are not those that it signed")
 
 
 @contextmanager
@@ -218,14 +209,12 @@ def _refuse_malformed() -> Iterator[None]:
 
     Raises
     ------
-    SecAggError
-        E_SUM_PROOF.
+    FalseSumError
+        Instead of what was raised, or as it came.
     """
     try:
         yield
-    except ProtocolError as failure:
-        raise SecAggError(f"{_NO_PROOF}: {failure}", code="E_SUM_PROOF") from None
-    except SecAggError as failure:
-        if failure.code == "E_SUM_PROOF":
-            raise
-        raise SecAggError(f"{_NO_PROOF}: {failure}", code="E_SUM_PROOF") from None
+    except FalseSumError:
+        raise
+    except (ProtocolError, SecAggError) as failure:
+        raise FalseSumError(f"{_NO_PROOF}: {failure}") from None

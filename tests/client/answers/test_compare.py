@@ -8,7 +8,8 @@ from sites.plans import SCALE, plan_of
 
 from common.errors import ProtocolError, SmallNumberError
 from common.messages.calibrations import write_calibrations
-from common.messages.headers import Operation, RequestHeader
+from common.messages.catalogue import Operation
+from common.messages.headers import RequestHeader
 from common.messages.questions import write_grids, write_placements
 from common.plan.comparisons import find_compared_scores
 from common.plan.grids import most_edges
@@ -18,6 +19,7 @@ from common.stats.newton import Query
 from common.stats.score_grid import ScoreGrid
 from common.stats.stack import Problem
 
+CALIBRATE = RequestHeader(operation=Operation.CALIBRATE, plan_hash="0" * 64, site="a")
 HEADER = RequestHeader(operation=Operation.COMPARE, plan_hash="0" * 64, site="a")
 SCORES = tuple(SCALE | {"name": name, "column": name, "probability": True} for name in ("one", "two"))
 
@@ -70,9 +72,9 @@ def question(plan, part="whole", *, grids=None, recounted=False):
 def test_a_comparison_below_the_minima_is_refused_though_asked(site):
     analyses = site()
 
-    analyses.compare(HEADER, question(analyses.plan))
+    analyses.answer(HEADER, question(analyses.plan))
     with pytest.raises(SmallNumberError, match="too few patients at this site"):
-        analyses.compare(HEADER, question(analyses.plan, "test"))
+        analyses.answer(HEADER, question(analyses.plan, "test"))
 
 
 def test_of_what_was_not_asked_nothing_is_told(site):
@@ -80,15 +82,15 @@ def test_of_what_was_not_asked_nothing_is_told(site):
     asked = question(analyses.plan)
     (whole,), (test,) = (compared_on(analyses.plan, part) for part in ("whole", "test"))
 
-    answer = analyses.compare(HEADER, asked)
+    answer = analyses.answer(HEADER, asked)
 
     assert {name.split("/delong")[0] for name in answer.counts if "/delong/" in name} == {whole.name}
     nothing = asked | {"compared": np.zeros_like(asked["compared"])}
-    assert analyses.compare(HEADER, nothing).layout() == ()
+    assert analyses.answer(HEADER, nothing).layout() == ()
     # Placement values of another cohort do not do.
     both = asked | {"compared": asked["compared"] | question(analyses.plan, "test")["compared"]}
     with pytest.raises(ProtocolError, match=f"'cohort/{test.index}/0.v10' is missing"):
-        analyses.compare(HEADER, both)
+        analyses.answer(HEADER, both)
 
 
 def test_placement_values_are_of_those_who_were_counted(site):
@@ -97,10 +99,10 @@ def test_placement_values_are_of_those_who_were_counted(site):
     asked = question(analyses.plan)
 
     with pytest.raises(ProtocolError, match=r"'paired/\d+/0-1/0.v10' is missing"):
-        analyses.compare(HEADER, asked | {"recounted": np.ones_like(asked["recounted"])})
+        analyses.answer(HEADER, asked | {"recounted": np.ones_like(asked["recounted"])})
     assert (
-        analyses.compare(HEADER, question(analyses.plan, recounted=True)).layout()
-        == analyses.compare(HEADER, asked).layout()
+        analyses.answer(HEADER, question(analyses.plan, recounted=True)).layout()
+        == analyses.answer(HEADER, asked).layout()
     )
 
 
@@ -116,7 +118,7 @@ def test_each_score_is_looked_up_on_its_own_grid(site):
         for number in (0, 1)
     }
 
-    sums = analyses.compare(HEADER, asked | write_placements(placements)).part(scores.name).part("delong")
+    sums = analyses.answer(HEADER, asked | write_placements(placements)).part(scores.name).part("delong")
 
     raw = np.array([[case.patient.scores[name] for case in analyses.cases] for name in ("one", "two")])
     positive = np.array([case.positive for case in analyses.cases])
@@ -151,7 +153,7 @@ def test_a_parameter_of_other_scores_is_refused(site, changes, said):
     analyses = site("simulation")
 
     with pytest.raises(ProtocolError, match=said):
-        analyses.compare(HEADER, question(analyses.plan) | changes)
+        analyses.answer(HEADER, question(analyses.plan) | changes)
 
 
 def test_bins_finer_than_the_plan_allows_are_refused(site):
@@ -159,9 +161,9 @@ def test_bins_finer_than_the_plan_allows_are_refused(site):
     most = most_edges(analyses.plan)
     fine, too_fine = ([ScoreGrid.even(edges + 1)] * 2 for edges in (most, most + 1))
 
-    analyses.compare(HEADER, question(analyses.plan, grids=fine))
+    analyses.answer(HEADER, question(analyses.plan, grids=fine))
     with pytest.raises(ProtocolError, match=f"a grid of {most + 1} edges came, where {most} are allowed"):
-        analyses.compare(HEADER, question(analyses.plan, grids=too_fine))
+        analyses.answer(HEADER, question(analyses.plan, grids=too_fine))
 
 
 def newton(plan, sites, part):
@@ -174,13 +176,13 @@ def newton(plan, sites, part):
 def test_calibration_below_the_minima_is_refused_though_asked(site):
     analyses = site()
 
-    assert analyses.calibrate(HEADER, newton(analyses.plan, ("a",), "whole")).reals
+    assert analyses.answer(CALIBRATE, newton(analyses.plan, ("a",), "whole")).reals
     with pytest.raises(SmallNumberError, match="too few patients at this site"):
-        analyses.calibrate(HEADER, newton(analyses.plan, ("a",), "test"))
+        analyses.answer(CALIBRATE, newton(analyses.plan, ("a",), "test"))
 
 
 def test_another_site_s_cohort_is_calibrated_without_anybody_here(site):
-    answer = site("simulation").calibrate(HEADER, newton(site().plan, ("b",), "test"))
+    answer = site("simulation").answer(CALIBRATE, newton(site().plan, ("b",), "test"))
 
     assert not any(array.any() for array in answer.reals.values())
 
@@ -190,4 +192,4 @@ def test_nothing_is_calibrated_on_patients_who_train_or_choose(site, part):
     analyses = site("simulation")
 
     with pytest.raises(ProtocolError, match="score 1 was asked to be calibrated on cohort"):
-        analyses.calibrate(HEADER, newton(analyses.plan, ("a",), part))
+        analyses.answer(CALIBRATE, newton(analyses.plan, ("a",), part))

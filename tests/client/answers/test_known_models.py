@@ -8,8 +8,9 @@ from sites.plans import LOGISTIC, NETWORK, plan_of
 
 from client.answers.known_models import ModelJudge, brings_model
 from common.errors import NotThePlanError, ProtocolError
+from common.messages.catalogue import Operation
 from common.messages.endorsement import Endorsement
-from common.messages.headers import Operation, RequestHeader
+from common.messages.headers import RequestHeader
 from common.messages.protocol import Request
 from common.program.scorings import BY_OTHERS, BY_TRAINERS
 from simulations.backends.parties import derive_simulated_parties

@@ -88,3 +88,30 @@ def test_where_the_weight_is_of_each_round_the_sum_says_it():
         derive(plan, an_opened_round(plan, TOTAL + 1))
     with pytest.raises(SecAggError, match="not the sites'"):
         derive(plan, an_opened_round(plan, 0), TOTAL + 1)
+
+
+@pytest.mark.parametrize(
+    ("weight", "earlier", "known", "is_allowed"),
+    [
+        (3, None, 3, True),
+        (3, 3, 3, True),
+        (2, None, 3, False),
+        (3, None, 2, False),
+        (3, None, None, False),
+        # A training that began before the number of sites was asked for goes on as it began
+        (3, 3, None, True),
+        (2, 3, None, False),
+    ],
+)
+def test_equal_sites_divide_by_their_proved_number(weight, earlier, known, is_allowed):
+    plan = plan_of({}, weights="equal")
+    opened = an_opened_round(plan, weight, earlier)
+
+    if is_allowed:
+        written, _ = derive(plan, opened, known)
+        expected = np.concatenate(list(derive_weights((plan, LAYOUT, None), opened.sums, 3, WEIGHTS)))
+        assert written == expected.tobytes()
+    else:
+        with pytest.raises(SecAggError) as refused:
+            derive(plan, opened, known)
+        assert refused.value.code == "E_NOT_THE_PLAN"

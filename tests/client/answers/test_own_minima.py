@@ -12,7 +12,8 @@ from sites.tables import Habits, read_cohort, table_only_hospital, write_cohort
 
 from common.cards.fourier_machine import NOBODY, Scales, SvmQuery, write_query
 from common.errors import SmallNumberError
-from common.messages.headers import Operation, RequestHeader
+from common.messages.catalogue import Operation
+from common.messages.headers import RequestHeader
 from common.messages.protocol import decode_reply
 from common.messages.questions import write_path
 from common.plan.matrix import Cohort
@@ -36,10 +37,8 @@ THREE = {**TWO, "west": "train"}
 
 
 def ask(analyses, operation, parameters, **fields):
-    from client.answers.statistics import ANSWERS
-
     header = RequestHeader(operation=operation, plan_hash="0" * 64, site="north", **fields)
-    return ANSWERS[operation](analyses, header, parameters)
+    return analyses.answer(header, parameters)
 
 
 def machine_query(features=2):
@@ -148,7 +147,9 @@ def test_a_sum_of_one_site_alone_asks_for_the_minima_of_a_site(tmp_path):
     few = analyses_of(plan, "north", patients(18), tmp_path / "few")
     enough = analyses_of(plan, "north", patients(30), tmp_path / "enough")
 
-    short = [one.guard(RequestHeader(**guard_fields()), {}).counts["short"].tolist() for one in (few, enough)]
+    short = [
+        one.answer(RequestHeader(**guard_fields()), {}).counts["short"].tolist() for one in (few, enough)
+    ]
 
     assert short == [[1], [0]]
     with pytest.raises(SmallNumberError, match="a regression was asked for"):

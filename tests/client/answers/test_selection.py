@@ -57,7 +57,7 @@ def test_a_patient_without_one_feature_is_left_out_alone():
     missing, none = without_one_feature(cases[4]), replace(cases[9], features=None)
     hurt = [*cases[:4], missing, *cases[5:9], none, *cases[10:]]
 
-    sums = FeatureSums.of(a_plan(), "a", hurt, 3)
+    sums = FeatureSums.of(7, "a", hurt, 3)
 
     kept = [case for case in cases if case not in (cases[4], cases[9])]
     np.testing.assert_array_equal(sums.features, make_feature_matrix(kept))
@@ -164,7 +164,7 @@ def scale(**changes):
     "changes", [{"mean": np.ones(5)}, {"sd": np.zeros(len(FEATURES))}, {"kept": np.ones(5, bool)}]
 )
 def test_a_scale_that_does_not_fit_is_refused(changes):
-    sums = FeatureSums.of(a_plan(), "a", make_cases(9), 3)
+    sums = FeatureSums.of(7, "a", make_cases(9), 3)
 
     with pytest.raises(ProtocolError):
         answer_prescreen(sums, scale(**changes))
@@ -172,7 +172,7 @@ def test_a_scale_that_does_not_fit_is_refused(changes):
 
 @pytest.mark.parametrize("chosen", [[], [-1], [len(FEATURES)], [3, 3]])
 def test_products_of_what_is_no_feature_or_twice_are_refused(chosen):
-    sums = FeatureSums.of(a_plan(), "a", make_cases(9), 3)
+    sums = FeatureSums.of(7, "a", make_cases(9), 3)
 
     with pytest.raises(ProtocolError, match="not each one of 851 once"):
         answer_gram(sums, scale(chosen=np.array(chosen, dtype=np.int64)))
@@ -189,7 +189,7 @@ def test_a_binomial_selection_of_one_site_asks_nobody():
 
 @pytest.mark.parametrize("changes", [{"centre": np.ones(5)}, {"scale": np.zeros(len(FEATURES))}])
 def test_public_constants_that_do_not_fit_are_refused(changes):
-    sums = FeatureSums.of(a_plan(), "a", make_cases(9), 3)
+    sums = FeatureSums.of(7, "a", make_cases(9), 3)
     constants = {"centre": np.ones(len(FEATURES)), "scale": np.ones(len(FEATURES)), **changes}
 
     with pytest.raises(ProtocolError, match="for 851 features"):
@@ -224,7 +224,7 @@ def path_of(**changes):
     ],
 )
 def test_a_path_that_does_not_fit_is_refused(changes):
-    sums = FeatureSums.of(a_plan(), "a", make_cases(9), 3)
+    sums = FeatureSums.of(7, "a", make_cases(9), 3)
     chosen = {"chosen": np.array([4, 8])}
 
     assert answer_path(sums, scale(**chosen, **path_of())).reals["gradient"].shape == (4, 3)

@@ -12,7 +12,8 @@ from client.answers.singling import refuse_singling_out
 from client.engine import open_engine
 from common.cards.fourier_machine import NOBODY, Scales, SvmQuery, write_query
 from common.errors import SmallNumberError
-from common.messages.headers import CODE_OK, Operation, RequestHeader
+from common.messages.catalogue import Operation
+from common.messages.headers import CODE_OK, RequestHeader
 from common.messages.protocol import Request, decode_reply, encode_request
 from common.messages.questions import write_coefficients, write_newton
 from common.plan.design import design_of

@@ -9,9 +9,11 @@ from sites.patients import cases_with
 from sites.plans import LOGISTIC, SCALE, plan_of
 from sites.tables import Habits, read_cohort, table_only_hospital
 
+from client.answers.statistics import ANSWERS, find_half
 from client.cohort.prepare import prepare_site
 from common.errors import ProtocolError, SmallNumberError
-from common.messages.headers import Operation, RequestHeader
+from common.messages.catalogue import QUESTIONS, Operation, find_question
+from common.messages.headers import RequestHeader
 from common.messages.questions import write_grids, write_newton
 from common.plan.comparisons import find_compared_scores
 from common.plan.design import design_of
@@ -51,6 +53,18 @@ def analyses(folder, tmp_path, progress):
     return lambda plan: analyses_of(plan, "north", prepared.cases, tmp_path)
 
 
+def test_every_question_of_statistics_is_bound_once_and_every_guard_round_to_what_it_precedes():
+    statistics = [question for question in QUESTIONS.values() if question.is_statistic]
+
+    assert {question.operation for question in statistics} == {*ANSWERS, Operation.GUARD}
+    for question in statistics:
+        half = find_half(question)
+        assert question.operation is Operation.GUARD or half is ANSWERS[question.operation]
+        if question.guard:
+            guarded = find_half(find_question(Operation.GUARD, question.guard))
+            assert guarded.list_cohorts is half.list_cohorts
+
+
 def counted(folder, columns, parts):
     """Negatives, positives and the others of these parts who have a value in all these columns."""
     rows = [row for row in read_cohort(folder) if row["split"] in parts]
@@ -78,7 +92,7 @@ MEMBERS = {
 
 @pytest.mark.parametrize("part", TABLE_PARTS)
 def test_who_stands_behind_each_variable_of_table_1(analyses, folder, part):
-    summary = analyses(a_plan()).guard(header(stage="cohort"), {}).part(part)
+    summary = analyses(a_plan()).answer(header(stage="cohort"), {}).part(part)
 
     for row, variable in enumerate(DESCRIBED):
         assert found(summary, row) == counted(folder, [variable.name], MEMBERS[part])
@@ -95,7 +109,7 @@ def known(plan, reference=0):
 @pytest.mark.parametrize("part", PARTS)
 def test_who_stands_behind_each_score(analyses, folder, part):
     plan = plan_of({"north": "train", "south": "train"}, *SCORES, profile="standard", phases=["evaluation"])
-    summary = analyses(plan).guard(header(stage="evaluation"), known(plan))
+    summary = analyses(plan).answer(header(stage="evaluation"), known(plan))
     numbers = counted(folder, ["score_a"], MEMBERS[part])
 
     assert found(summary.part(part), 0) == found(summary.part(part), 1) == numbers
@@ -111,7 +125,7 @@ def test_who_stands_behind_each_comparison(analyses, folder, reference):
     models = [SCALE | low_high | {"name": column.replace("_", "-"), "column": column} for column in columns]
     plan = plan_of({"north": "train", "south": "train"}, *models, profile="standard", phases=["evaluation"])
 
-    summary = analyses(plan).guard(header(stage="evaluation"), known(plan, reference))
+    summary = analyses(plan).answer(header(stage="evaluation"), known(plan, reference))
 
     compared = find_compared_scores(plan, [True] * 3, plan.models[reference].name)
     assert len(compared) == 3 * len({scores.cohort for scores in compared})
@@ -132,11 +146,11 @@ def test_a_guard_round_with_a_reference_that_there_is_not_is_refused(analyses, r
     plan = plan_of({"north": "train", "south": "train"}, *SCORES, profile="standard", phases=["evaluation"])
 
     with pytest.raises(ProtocolError, match="reference"):
-        analyses(plan).guard(header(stage="evaluation"), known(plan) | {"reference": reference})
+        analyses(plan).answer(header(stage="evaluation"), known(plan) | {"reference": reference})
 
 
 def test_who_stands_behind_each_regression(analyses, folder):
-    summary = analyses(a_plan()).guard(header(stage="regression", regressions=COVARIATES), {})
+    summary = analyses(a_plan()).answer(header(stage="regression", regressions=COVARIATES), {})
 
     for row, names in enumerate(COVARIATES):
         assert found(summary, row) == counted(folder, names, MEMBERS["training"])
@@ -153,7 +167,7 @@ def test_who_stands_behind_each_regression(analyses, folder):
 )
 def test_a_guard_round_for_nothing_that_the_plan_has_is_refused(analyses, fields):
     with pytest.raises(ProtocolError):
-        analyses(a_plan()).guard(header(**fields), {})
+        analyses(a_plan()).answer(header(**fields), {})
 
 
 def test_one_of_several_sites_does_not_object_alone(analyses, tmp_path):
@@ -166,7 +180,7 @@ def test_one_of_several_sites_does_not_object_alone(analyses, tmp_path):
     }
 
     short = [
-        analyses_of(plans[ack], "north", cases, tmp_path).guard(header(stage="cohort"), {}).part("whole")
+        analyses_of(plans[ack], "north", cases, tmp_path).answer(header(stage="cohort"), {}).part("whole")
         for ack in (0, 1)
     ]
 
@@ -187,28 +201,28 @@ def test_a_variable_that_was_not_asked_for_is_zero(analyses):
     age = [variable.name for variable in DESCRIBED].index("age")
     site = analyses(a_plan())
 
-    summary = site.sum_tables(header(), asked_of_table(NORTH, TABLE_PARTS.index("whole"), age))
+    summary = site.answer(header(Operation.COHORT), asked_of_table(NORTH, TABLE_PARTS.index("whole"), age))
 
     told = {name for name, array in (summary.counts | summary.reals).items() if array.any()}
     assert told
     assert {name.rsplit("/", 1)[0] for name in told} == {"whole/age"}
-    nothing = site.sum_tables(header(), asked_of_table(SOUTH))
+    nothing = site.answer(header(Operation.COHORT), asked_of_table(SOUTH))
     assert nothing.counts.keys() == summary.counts.keys()
     assert not any(array.any() for array in (*nothing.counts.values(), *nothing.reals.values()))
 
 
 def test_only_what_left_is_remembered(analyses, tmp_path):
     site = analyses(a_plan())
-    site.sum_tables(header(), asked_of_table(SOUTH))
+    site.answer(header(Operation.COHORT), asked_of_table(SOUTH))
     assert not (tmp_path / "released.json").exists()
 
-    site.sum_tables(header(), asked_of_table(NORTH, TABLE_PARTS.index("whole")))
+    site.answer(header(Operation.COHORT), asked_of_table(NORTH, TABLE_PARTS.index("whole")))
 
     fewer = replace(site, cases=site.cases[1:])
-    close = fewer.guard(header(stage="cohort"), {})
+    close = fewer.answer(header(stage="cohort"), {})
     assert close.part("whole").counts["close"].all()
     assert not close.part("test").counts["close"].any()
-    assert not site.guard(header(stage="cohort"), {}).part("whole").counts["close"].any()
+    assert not site.answer(header(stage="cohort"), {}).part("whole").counts["close"].any()
 
 
 @pytest.fixture
@@ -244,12 +258,12 @@ def test_an_evaluation_below_the_minima_is_refused_though_asked(small):
     plan = plan_of({"north": "train", "south": "train"}, *SCORES, profile="standard", phases=["evaluation"])
     site = small(plan)
 
-    site.evaluate(header(), of_scores(plan))
-    site.evaluate(header(), of_scores(plan, "whole", (("north", "south"), "whole")))
+    site.answer(header(Operation.EVALUATE), of_scores(plan))
+    site.answer(header(Operation.EVALUATE), of_scores(plan, "whole", (("north", "south"), "whole")))
     with pytest.raises(SmallNumberError, match="too few patients at this site"):
-        site.evaluate(header(), of_scores(plan, "test"))
+        site.answer(header(Operation.EVALUATE), of_scores(plan, "test"))
     with pytest.raises(SmallNumberError, match="too few patients at this site"):
-        site.evaluate(header(), of_scores(plan, paired=(("north", "south"), "test")))
+        site.answer(header(Operation.EVALUATE), of_scores(plan, paired=(("north", "south"), "test")))
 
 
 # The rounds in which the bins of the scores are agreed on
@@ -273,7 +287,7 @@ def test_patients_are_counted_by_bin_of_what_was_asked_alone(analyses, folder):
     grid = ScoreGrid(np.array([0.2, 0.5, 0.55]))
     rows = [row for row in read_cohort(folder) if row["split"] == "test"]
 
-    summary = site.count_scores(header(), of_bins(site.plan, "test", scorers=(1,), grids=[grid]))
+    summary = site.answer(header(Operation.GRID), of_bins(site.plan, "test", scorers=(1,), grids=[grid]))
 
     expected = np.zeros((2, 4), dtype=int)
     for row in rows:
@@ -288,9 +302,9 @@ def test_patients_are_counted_by_bin_of_what_was_asked_alone(analyses, folder):
 def test_of_another_site_nothing_is_counted_here(analyses):
     site = analyses(scored_plan("simulation"))
 
-    summary = site.count_scores(header(), of_bins(site.plan, *PARTS, site=SOUTH))
+    summary = site.answer(header(Operation.GRID), of_bins(site.plan, *PARTS, site=SOUTH))
 
-    assert summary.layout() == site.count_scores(header(), of_bins(site.plan, *PARTS)).layout()
+    assert summary.layout() == site.answer(header(Operation.GRID), of_bins(site.plan, *PARTS)).layout()
     assert not any(array.any() for array in summary.counts.values())
 
 
@@ -298,27 +312,27 @@ def test_bins_below_the_minima_are_refused_though_asked(small):
     plan = scored_plan()
     site = small(plan)
 
-    site.count_scores(header(), of_bins(plan, "whole"))
+    site.answer(header(Operation.GRID), of_bins(plan, "whole"))
     with pytest.raises(SmallNumberError, match="too few patients at this site"):
-        site.count_scores(header(), of_bins(plan, "test"))
+        site.answer(header(Operation.GRID), of_bins(plan, "test"))
     # Not even bins of nothing of it
     with pytest.raises(SmallNumberError, match="too few patients at this site"):
-        site.count_scores(header(), of_bins(plan, "test", scorers=()))
+        site.answer(header(Operation.GRID), of_bins(plan, "test", scorers=()))
 
 
 def test_parts_of_which_bins_left_are_remembered(small, tmp_path):
     plan = scored_plan()
     site = small(plan)
     near = replace(site, cases=site.cases[1:])
-    site.count_scores(header(), of_bins(plan, "whole", site=SOUTH))
+    site.answer(header(Operation.GRID), of_bins(plan, "whole", site=SOUTH))
     assert not (tmp_path / "released.json").exists()
 
-    site.count_scores(header(), of_bins(plan, "whole"))
+    site.answer(header(Operation.GRID), of_bins(plan, "whole"))
 
-    close = near.guard(header(stage="evaluation"), known(plan))
+    close = near.answer(header(stage="evaluation"), known(plan))
     assert [bool(close.part(part).counts["close"].any()) for part in PARTS] == [False, False, False, True]
     with pytest.raises(SmallNumberError, match="too few patients more or less"):
-        near.count_scores(header(), of_bins(plan, "whole"))
+        near.answer(header(Operation.GRID), of_bins(plan, "whole"))
 
 
 @pytest.mark.parametrize(
@@ -341,7 +355,7 @@ def test_a_question_for_bins_that_are_none_is_refused(analyses, tmp_path, change
     site = analyses(scored_plan("simulation"))
 
     with pytest.raises(ProtocolError, match=said):
-        site.count_scores(header(), of_bins(site.plan, "test") | changes)
+        site.answer(header(Operation.GRID), of_bins(site.plan, "test") | changes)
     assert not (tmp_path / "released.json").exists()
 
 
@@ -352,18 +366,18 @@ def test_more_bins_than_a_question_may_have_are_refused(analyses):
         for edges in (MOST_PIECES, MOST_PIECES + 1)
     )
 
-    site.count_scores(header(), most)
+    site.answer(header(Operation.GRID), most)
     with pytest.raises(ProtocolError, match=f"a grid of {MOST_PIECES + 1} edges came"):
-        site.count_scores(header(), more)
+        site.answer(header(Operation.GRID), more)
 
 
 def test_table_1_below_the_minima_is_refused_though_asked(tmp_path):
     site = analyses_of(a_plan(), "north", cases_with(["train", "test"], 6, 3, age=60.0), tmp_path)
     whole, test = (asked_of_table(NORTH, TABLE_PARTS.index(part), 1) for part in ("whole", "test"))
 
-    site.sum_tables(header(), whole)
+    site.answer(header(Operation.COHORT), whole)
     with pytest.raises(SmallNumberError, match="Table 1, test: asked for with too few patients"):
-        site.sum_tables(header(), test)
+        site.answer(header(Operation.COHORT), test)
 
 
 def newton_of(plan):
@@ -381,8 +395,8 @@ def test_a_regression_below_the_minima_is_refused_though_asked(small, ack):
     site = small(plan)
 
     for ask in (
-        lambda: site.sum_setup(header(regressions=(("age",),)), {}),
-        lambda: site.sum_newton(header(), newton_of(plan)),
+        lambda: site.answer(header(Operation.SETUP, regressions=(("age",),)), {}),
+        lambda: site.answer(header(Operation.NEWTON), newton_of(plan)),
     ):
         if ack:
             with pytest.raises(SmallNumberError, match="a regression was asked for with too few patients"):

@@ -8,7 +8,8 @@ from sites.tables import Habits, read_cohort, table_only_hospital, write_cohort
 
 from client.engine import open_engine
 from common.messages.calibrations import write_calibrations
-from common.messages.headers import CODE_OK, Operation, RequestHeader
+from common.messages.catalogue import Operation
+from common.messages.headers import CODE_OK, RequestHeader
 from common.messages.protocol import Request, decode_reply, encode_request
 from common.messages.questions import (
     write_coefficients,

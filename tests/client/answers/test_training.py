@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,9 +15,10 @@ from sites.plans import NETWORK, plan_of
 from client.answers.trainer import Trainer
 from client.answers.training import SiteTrainings
 from client.membership.site import SiteSettings
-from common.errors import MemoryShortageError, ModelError, SmallNumberError
+from common.errors import MemoryShortageError, ModelError, NotThePlanError, SmallNumberError
 from common.hiding.rounds import weight_of
-from common.messages.headers import Operation, RequestHeader
+from common.messages.catalogue import Operation
+from common.messages.headers import RequestHeader
 from common.messages.protocol import Request
 from common.training.dataset import Samples
 
@@ -142,3 +144,18 @@ def test_the_weight_of_few_patients_is_nothing():
     for kind, expected in weights.items():
         plan = a_plan(privacy={"weights": kind})
         assert [weight_of(plan, patients) for patients in (0, 1, 2, 7)] == expected
+
+
+IMAGENET = {"family": "resnet18", "initialisation": "imagenet"}
+
+
+def test_a_model_of_one_site_starts_from_the_plans_first_weights_alone(tmp_path):
+    weights = np.zeros(3, dtype=np.float32)
+    digest = hashlib.sha256(weights.tobytes()).hexdigest()
+    site = a_site(tmp_path, [True, True], network=IMAGENET | {"first_weights": digest})
+
+    with pytest.raises(NotThePlanError, match="not those with which the plan starts"):
+        site.train_alone(ask(site, Operation.TRAIN_LOCAL, weights + 1, "local-a"))
+    # The right ones are taken; these patients have one outcome
+    with pytest.raises(SmallNumberError, match="one outcome only"):
+        site.train_alone(ask(site, Operation.TRAIN_LOCAL, weights, "local-a"))

@@ -45,7 +45,7 @@ def test_the_documentation_names_every_key_of_the_site_file_with_its_default():
         key: json.dumps(list(value) if isinstance(value, tuple) else value)
         for key, value in list_defaults(settings)
     }
-    expected |= {"name": "required", "table": "required", "policy.phases": "any"}
+    expected |= {"name": "required", "table": "required", "policy.phases": "any", "mapping": "none"}
     expected |= {f"policy.{key}": str(getattr(settings, key)) for key in ("min_patients", "min_per_class")}
 
     assert written == expected

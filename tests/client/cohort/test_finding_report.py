@@ -67,7 +67,7 @@ def test_many_alike_are_one_line_with_the_first_rows_and_few_are_not():
 
     assert first == (
         "north: look at this: cohort.csv, row 2, patient 'P2': median 2 HU -> look (and 19 more like this, "
-        "rows 3, 4, 5, 6, 7, 8, 9, 10, …; all with --json and on the page)"
+        "rows 3-21; all with --json and on the page)"
     )
     assert second.endswith("row 30, patient 'P30': contrast -> look")
     assert len(many.findings) == 21

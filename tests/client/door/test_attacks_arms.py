@@ -8,7 +8,7 @@ from sites.attacked import CLINICAL, MACHINE, make_cases
 from sites.crafted import CraftedStudy
 from sites.plans import NETWORK, plan_of
 
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.program.names import name_selection
 from common.program.selections import find_predictors
 from common.radiomics.features import FEATURES

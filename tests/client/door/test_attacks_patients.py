@@ -11,7 +11,7 @@ from sites.plans import NETWORK, SCALE, plan_of
 
 from client.membership.policy import check_roster_policy
 from common.errors import ExchangeError, PolicyError
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.program.names import SCREENING
 from common.program.regressions import screen_candidates
 from common.stats.contract import total

@@ -15,7 +15,7 @@ import pytest
 from sites.attacked import ROLES, conduct_table_models, make_cases, plan_table_models
 from sites.crafted import CraftedStudy, forge_told
 
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.messages.protocol import decode_reply
 from common.plan.matrix import cohorts_of
 from common.secagg.site.erasure import sweep

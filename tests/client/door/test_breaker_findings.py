@@ -13,7 +13,8 @@ from client.door.follower import AskedStep, Follower
 from common.cards.fitted import coefficients_of, covariates_of
 from common.cards.fourier_machine import NOBODY
 from common.errors import NotThePlanError
-from common.messages.headers import Operation, RequestHeader
+from common.messages.catalogue import Operation
+from common.messages.headers import RequestHeader
 from common.messages.questions import write_coefficients
 from common.plan.design import design_of
 from common.plan.matrix import cohorts_of, scorers_of

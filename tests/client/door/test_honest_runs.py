@@ -15,7 +15,7 @@ from sites.patients import a_case
 
 from client.cohort.cases import CaseReadings
 from common.cohort.outcome import Volumes
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.plan.matrix import scorers_of
 from common.plan.models import ScoresModel, SvmModel
 from common.plan.study import LogisticModel, StudyPlan

@@ -12,15 +12,19 @@ from sites.plans import NETWORK, SCALE, plan_of
 
 from client.answers.next_model import ModelDeriver
 from client.answers.samples import SiteSamples
+from client.answers.statistics import SiteAnalyses
 from client.answers.trainer import Trainer
 from client.cohort.cases import PreparedSite
 from client.engine import open_engine
 from client.hidden import HiddenAnswers
 from common.cohort.eligibility import Flow
-from common.errors import StorageError
-from common.messages.headers import Operation, RequestHeader
+from common.errors import SmallNumberError, StorageError
+from common.messages.catalogue import Operation
+from common.messages.headers import RequestHeader
 from common.messages.protocol import Request, decode_reply, encode_request
+from common.messages.questions import write_centre
 from common.plan.design import design_of
+from common.program.names import SCREENING
 from common.secagg.codes import SecAggError
 from simulations.backends.parties import derive_simulated_key
 
@@ -114,18 +118,51 @@ def test_a_local_training_starts_with_the_plan_s_weights(site, monkeypatch, chan
     assert ask(Operation.TRAIN_LOCAL, weights=change(first), **of_model("training", "Net"), step=1) == code
 
 
-@pytest.mark.parametrize("proved", [None, 290])
-def test_a_round_s_sum_is_divided_by_the_proved_weight_alone(proved):
-    plan = plan_of(dict.fromkeys("abc", "train"), NETWORK, profile="standard", two_site_ack=False)
-    assert plan.privacy.weights == "frozen"
+@pytest.mark.parametrize(
+    ("weights", "told", "proved"),
+    [("frozen", 300, None), ("frozen", 300, 290), ("equal", 3, None), ("equal", 3, 2)],
+)
+def test_a_round_s_sum_is_divided_by_the_proved_weight_alone(weights, told, proved):
+    privacy = {"weights": weights}
+    plan = plan_of(
+        dict.fromkeys("abc", "train"), NETWORK, profile="standard", two_site_ack=False, privacy=privacy
+    )
     door = SimpleNamespace(find_weight=lambda _: proved)
     answers = HiddenAnswers(plan, "a", *[None] * 6, door=door)
     derive = ModelDeriver(plan, None, answers._find_weight)
-    opened = SimpleNamespace(weight=300, earlier_weight=None)
+    opened = SimpleNamespace(weight=told, earlier_weight=None)
 
     with pytest.raises(SecAggError) as refused:
         derive._find_patients(opened, None, plan.arm("federated"))
     assert refused.value.code == "E_NOT_THE_PLAN"
+
+
+def test_a_minimum_that_refuses_a_question_leaves_its_step_free(site, monkeypatch):
+    def refuse(*_):
+        raise SmallNumberError("too few")
+
+    alone = {"profile": "standard", "two_site_ack": False, "regression": {"candidates": COVARIATES}}
+    plan = plan_of({"a": "train"}, SCALE, phases=["regression"], **alone)
+    engine, ask = site(plan)
+    about = {"arm": "", "procedure": SCREENING, "regressions": tuple((name,) for name in COVARIATES)}
+    assert ask(Operation.GUARD, stage="regression", step=1, **about) == "OK"
+    setup = Operation.SETUP, write_centre(design_of(plan).centre_on({}))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SiteAnalyses, "answer", refuse)
+        assert ask(*setup, step=2, **about) == "E_SMALL_N"
+    assert engine._door.questions == 1
+
+    assert ask(*setup, step=2, **about) == "OK"
+    assert engine._door.questions == 2
+
+
+def test_a_minimum_that_refuses_a_masked_answer_leaves_its_step_free():
+    plan = plan_of(dict.fromkeys("abc", "train"), NETWORK, profile="standard", two_site_ack=False)
+    door = SimpleNamespace(attempt=lambda digest, compute, *asked: (digest, compute, asked))
+    answers = HiddenAnswers(plan, "a", *[None] * 6, door=door)
+
+    assert answers._attempt("digest", "asked", "sites") == ("digest", answers._separate, ("asked", "sites"))
 
 
 IMPOSSIBLE = {

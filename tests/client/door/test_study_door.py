@@ -13,7 +13,7 @@ from client.answers.shifts import PredictorShifts
 from client.door.door import StudyDoor
 from client.door.follower import AskedStep
 from client.door.record import DoorRecord
-from common.errors import NotThePlanError, StorageError
+from common.errors import NotThePlanError, SmallNumberError, StorageError
 from common.messages.protocol import Request
 from common.program.names import SCREENING
 from common.program.regressions import screen_candidates
@@ -187,3 +187,59 @@ def test_a_number_without_an_axis_is_kept_as_it_is(tmp_path, line):
     ((_, asked, sums),) = record.read()
     assert {name: array.shape for name, array in asked.parameters.items()} == {"n": (), "x": (2, 0)}
     assert sums["a", "b"].counts["patients"].shape == ()
+
+
+def refuse(*_):
+    raise SmallNumberError("too few")
+
+
+def replay_until(line, operation):
+    """A new door of the site at the question before the first of this operation, and that question."""
+    conduct(line)
+    behind = line.followers["a"]
+    door = StudyDoor(line.plan, "a", behind.door.folder.parent / "again", behind.door.measure)
+    for (digest, _, sums), request in zip(DoorRecord(behind.door.folder).read(), behind.asked, strict=True):
+        if request.header.operation == operation:
+            return door, request
+        door.admit(request, digest)
+        door.learn(digest, sums)
+    raise LookupError(operation)
+
+
+def test_a_question_that_a_minimum_refuses_does_not_use_up_its_step(line):
+    door, request = replay_until(line, "setup")
+
+    for digest in ("a" * 64, "b" * 64):
+        assert door.admit(request, digest)
+        with pytest.raises(SmallNumberError):
+            door.attempt(digest, refuse)
+        assert digest not in DoorRecord(door.folder).list_digests()
+    assert door.admit(request, "c" * 64)
+    assert door.attempt("c" * 64, str, 5) == "5"
+    with pytest.raises(NotThePlanError, match="was answered"):
+        door.admit(request, "d" * 64)
+
+
+def test_what_was_answered_once_stays_though_a_minimum_refuses_it_later(line):
+    door, request = replay_until(line, "setup")
+    door.admit(request, "a" * 64)
+    door.attempt("a" * 64, str)
+    door.admit(request, "a" * 64)
+
+    with pytest.raises(SmallNumberError):
+        door.attempt("a" * 64, refuse)
+
+    with pytest.raises(NotThePlanError, match="was answered"):
+        door.admit(request, "b" * 64)
+
+
+def test_a_refusal_of_coefficients_uses_up_its_step(line):
+    """Asked again with others, each refusal would tell of a patient."""
+    door, request = replay_until(line, "newton")
+    door.admit(request, "a" * 64)
+    with pytest.raises(SmallNumberError):
+        door.attempt("a" * 64, refuse)
+
+    with pytest.raises(NotThePlanError, match="was answered"):
+        door.admit(request, "b" * 64)
+    assert door.admit(request, "a" * 64)

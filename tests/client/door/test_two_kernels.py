@@ -5,7 +5,7 @@ from sites.attacked import ROLES, conduct_table_models, make_cases, plan_table_m
 from sites.crafted import CraftedStudy
 from sites.kernel_site import open_site
 
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 
 KERNELS = {"a": ("Haswell", 1), "b": ("Nehalem", 2)}
 

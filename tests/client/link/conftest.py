@@ -98,7 +98,7 @@ class Coordinator:
         self.runtime.close()
         self.grid.close()
 
-    def ask(self, node: int, body: bytes, patience_s: float = 20.0) -> Message:
+    def ask(self, node: int, body: bytes, patience_s: float = 60.0) -> Message:
         """A node's answer to a message."""
         identifier = self.send(node, body)
         deadline = time.monotonic() + patience_s
@@ -128,7 +128,7 @@ class RunningLink:
     def has_said(self, words: str) -> bool:
         return any(words in line for line in self.lines)
 
-    def wait_for(self, words: str, patience_s: float = 15.0) -> str:
+    def wait_for(self, words: str, patience_s: float = 60.0) -> str:
         deadline = time.monotonic() + patience_s
         while not self.has_said(words):
             if time.monotonic() > deadline or self.failure is not None:
@@ -184,7 +184,7 @@ def serve(app: object, folder: Path, authority: CertifiedKey, port: int = 0) -> 
             server.should_exit = True
             for connection in list(server.server_state.connections):
                 connection.loop.call_soon_threadsafe(connection.transport.abort)
-            thread.join(10.0)
+            thread.join(30.0)
 
 
 @contextmanager
@@ -216,7 +216,7 @@ def link(
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(thread.ident), ctypes.py_object(EndError)
             )
-        thread.join(15.0)
+        thread.join(30.0)
         assert not thread.is_alive()
 
 

@@ -85,7 +85,7 @@ def test_a_link_waits_for_an_engine_that_is_still_starting(tmp_path):
         answer = pool.submit(open_socket_link(f"unix:{path}", LARGEST), b"ab")
         time.sleep(0.3)
         with listen(reverse, path, LARGEST):
-            assert answer.result(timeout=20) == b"ba"
+            assert answer.result(timeout=60) == b"ba"
 
 
 def test_an_absent_engine_is_told_in_one_message(tmp_path):

@@ -116,7 +116,7 @@ def test_who_falls_silent_is_cut_off_and_the_next_is_answered(tmp_path, sent):
             link.sendall(sent)
             start = time.monotonic()
             assert read_to_end(link) == b""
-            assert time.monotonic() - start < 5
+            assert time.monotonic() - start < 20
         assert ask(path) == b"ba"
 
 
@@ -129,7 +129,7 @@ def test_a_byte_now_and_then_buys_no_time(tmp_path):
             while time.monotonic() - start < 5:
                 link.sendall(b"x")
                 time.sleep(0.01)
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 5
 
 
 def test_an_answer_that_nobody_takes_is_dropped(tmp_path):
@@ -159,12 +159,12 @@ def test_a_flood_costs_neither_the_question_nor_memory_nor_the_log(tmp_path, cap
 
     def compute(request: bytes) -> bytes:
         begun.set()
-        end.wait(10)
+        end.wait(60)
         return request
 
     with engine(tmp_path, compute) as path, ThreadPoolExecutor(1) as pool:
         answer = pool.submit(ask, path)
-        begun.wait(10)
+        assert begun.wait(60)
         threads, before = threading.active_count(), psutil.Process().memory_info().rss
         connections = [connect(path) for _ in range(100)]
         assert {read_to_end(connection) for connection in connections} == {header(Word.BUSY.value, 0)}
@@ -211,18 +211,18 @@ def test_an_engine_that_answers_two_at_once_never_exists(tmp_path):
 
     def compute(request: bytes) -> bytes:
         begun.set()
-        end.wait(10)
+        end.wait(60)
         return request
 
     with engine(tmp_path, compute) as path, ThreadPoolExecutor(1) as pool:
         with connect(path) as killed:
             killed.sendall(header(Word.ASK.value, 2) + b"ab")
-            begun.wait(10)
+            assert begun.wait(60)
         successor = pool.submit(ask, path, b"cd")
         time.sleep(0.1)
         assert not successor.done()
         end.set()
-        assert successor.result(10) == b"cd"
+        assert successor.result(60) == b"cd"
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def listen(context: ssl.SSLContext | None, said: bytes = b"") -> Iterator[str]:
             yield f"{HOST}:{server.getsockname()[1]}"
         finally:
             server.shutdown(socket.SHUT_RDWR)
-            thread.join(10.0)
+            thread.join(30.0)
 
 
 def _serve(server: socket.socket, context: ssl.SSLContext | None, said: bytes) -> None:
@@ -301,7 +301,7 @@ def _listen_to_two(context: ssl.SSLContext, *said: bytes) -> Iterator[str]:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield f"{HOST}:{server.getsockname()[1]}"
-        thread.join(10.0)
+        thread.join(30.0)
 
 
 def test_a_proxy_of_the_environment_that_wants_a_password_is_told(tmp_path, monkeypatch):

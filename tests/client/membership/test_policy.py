@@ -190,6 +190,26 @@ def test_a_round_starts_from_what_the_site_derived_from_the_last(ends, number, m
             rules.check(request, a_history(*ends))
 
 
+@pytest.mark.parametrize("model", ["first", "7" * 64])
+def test_weights_from_imagenet_are_those_of_the_plans_digest(model):
+    digest = hashlib.sha256(FIRST.tobytes()).hexdigest()
+    network = {**NETWORK, "family": "resnet18", "dimensions": 2, "initialisation": "imagenet"}
+    plan = plan_of(FIVE, {**network, "first_weights": digest}, two_site_ack=False)
+    request = RoundRequest.model_construct(
+        phase="training:0:0", round=1, model=digest if model == "first" else model
+    )
+    rules = PlanPolicy(plan, lambda _: None, lambda *_: None, "a")
+
+    if model == "first":
+        rules.check(request, a_history())
+    else:
+        with pytest.raises(PolicyError, match="neither the plan's first"):
+            rules.check(request, a_history())
+    # Without a digest the coordinator has the choice, which `approve` says
+    free = PlanPolicy(plan_of(FIVE, network, two_site_ack=False), lambda _: None, lambda *_: None, "a")
+    free.check(request, a_history())
+
+
 def test_the_policy_is_stated_for_the_coordinator_to_read():
     found = state_policy(settings(min_patients=40, min_sites=3, phases=["cohort"]))
 

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from client.predict.predictor import Declined
-from client.predict.request import ModelPredictions, PredictRequest, _choose_row, write_csv
+from client.predict.request import (
+    ModelPredictions,
+    PredictRequest,
+    _choose_row,
+    describe_predictions,
+    write_csv,
+)
 from common.cohort.patient import Patient
 from common.cohort.table import CohortTable, RejectedRow
 from common.errors import CohortError, Finding
@@ -43,6 +50,20 @@ def test_no_identifier_of_a_table_is_a_formula_in_the_csv_file(tmp_path):
         rows = list(csv.DictReader(file))
     assert [row["patient"] for row in rows] == ["'=cmd|' /C calc'!A0", "-7", "'+P", "P-8"]
     assert {(row["model"], row["operating_point"]) for row in rows} == {("'-net", "-0.5")}
+
+
+def test_a_program_reads_the_risks_as_json():
+    outcome = SimpleNamespace(event="rHE")
+    card = SimpleNamespace(model="net", arm="all", plan_hash="0" * 64, operating_point=0.5, outcome=outcome)
+    refused = Declined("P1", CohortError((Finding("t.csv", "age is blank", "fill it in"),)))
+
+    told = json.loads(json.dumps(describe_predictions(ModelPredictions(card, (refused,)))))
+
+    assert (told["model"], told["outcome"], told["operating_point"]) == ("net", "rHE", 0.5)
+    (patient,) = told["patients"]
+    assert (patient["patient"], patient["decision"]) == ("P1", "refused")
+    assert "age is blank" in patient["notes"][0]
+    assert "research" in told["use"].lower()
 
 
 def test_other_patients_rows_may_be_faulty():

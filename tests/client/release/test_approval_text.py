@@ -221,3 +221,18 @@ def test_the_noise_that_follows_from_a_target_is_told():
     assert "The plan's target is epsilon = 2 towards the coordinator" in text
     assert f"noise of {plan.noise_multiplier:g} times the largest change" in text
     assert "The plan's target" not in told(plan_of(ROLES, NETWORK, privacy={"noise": {"multiplier": 1.0}}))
+
+
+IMAGENET = {"name": "Net", "family": "resnet18", "initialisation": "imagenet"}
+
+
+def test_first_weights_of_the_coordinators_choice_are_named():
+    known = IMAGENET | {"name": "Known", "first_weights": "5" * 64}
+    text = told(plan_of(ROLES, IMAGENET, known))
+
+    assert "FIRST WEIGHTS of Net: the coordinator's choice" in text
+    assert f"weights of Known: this hospital trains from no others than those of SHA-256 {'5' * 64}." in text
+    assert "FIRST WEIGHTS" not in told(plan_of(ROLES, known))
+    # Random ones each hospital derives itself; elsewhere nobody trains
+    assert "irst weights" not in told(plan_of(ROLES, NETWORK)).lower()
+    assert "irst weights" not in told(plan_of(ROLES, IMAGENET), "c").lower()

@@ -18,7 +18,8 @@ from client.release.audit import describe_lines, make_audit_tables
 from client.release.ledger import Departure, Ledger
 from client.release.refusal_counts import RefusalCounts
 from common.errors import ProtocolError
-from common.messages.headers import Operation, RequestHeader
+from common.messages.catalogue import Operation
+from common.messages.headers import RequestHeader
 from common.messages.protocol import Request, decode_reply, encode_request
 from common.plan.matrix import TABLE_PARTS
 from common.plan.study import StudyPlan

@@ -5,8 +5,9 @@ import pytest
 
 from common.hiding.returned import ReturnedLots, comes_back, find_receivers
 from common.hiding.vectors import Hiding, find_lot
+from common.messages.catalogue import Operation
 from common.messages.groups import SiteGroup
-from common.messages.headers import Operation, RequestHeader
+from common.messages.headers import RequestHeader
 from common.secagg.crypto.encoding import decode, encode
 from common.stats.contract import Summary
 

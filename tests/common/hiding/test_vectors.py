@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from common.hiding.vectors import Hiding, Precision, precision_of
-from common.messages.headers import Operation
+from common.messages.catalogue import QUESTIONS, Operation
 from common.secagg.crypto.encoding import decode, encode, scale_bits_for
 from common.secagg.crypto.masks import add_words
 from common.secagg.crypto.rings import Ring, Segment, Vector
@@ -91,7 +91,8 @@ def test_few_products_are_as_exact_as_anything():
 
 
 def test_only_cross_products_and_the_sums_of_a_ridge_are_products():
-    products = {operation for operation in Operation if precision_of(operation) is Precision.PRODUCTS}
+    of_products = [q for q in QUESTIONS.values() if precision_of(q) is Precision.PRODUCTS]
+    products = {question.operation for question in of_products}
 
     assert products == {Operation.GRAM, Operation.PATH, Operation.RIDGE}
 

@@ -5,6 +5,7 @@ import pytest
 from sites.plans import SCALE, plan_of
 
 from common.errors import PlanError
+from common.messages.catalogue import Operation
 from common.messages.groups import (
     SiteGroup,
     find_hiding_set,
@@ -13,7 +14,6 @@ from common.messages.groups import (
     select_own,
     select_shared,
 )
-from common.messages.headers import Operation
 from common.plan.comparisons import find_compared_scores
 from common.plan.described_columns import table_columns
 from common.plan.matrix import cohorts_of

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import NonFiniteError, ProtocolError
-from common.messages.headers import Caption, Operation, ReplyHeader, RequestHeader
+from common.messages.catalogue import Operation
+from common.messages.headers import Caption, ReplyHeader, RequestHeader
 from common.messages.protocol import (
     Reply,
     Request,

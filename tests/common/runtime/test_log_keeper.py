@@ -97,7 +97,7 @@ def test_a_child_tells_its_last_words_across_a_log_that_was_put_aside(tmp_path):
     log = tmp_path / "log"
     keep(log, b"of an earlier child\n")
     child = start_child("a", [*PYTHON, "print('before')"], log=log)
-    child.process.wait(20)
+    child.process.wait(60)
     child.await_log()
     log.replace(name_backup(log))
     keep(log, b"\x1b[91mafter\x1b[0m\n")
@@ -107,13 +107,13 @@ def test_a_child_tells_its_last_words_across_a_log_that_was_put_aside(tmp_path):
 def test_what_a_dying_interpreter_prints_is_in_the_log(tmp_path):
     log = tmp_path / "log"
     child = start_child("a", [*PYTHON, "import faulthandler, os; faulthandler.enable(); os.abort()"], log=log)
-    child.process.wait(20)
+    child.process.wait(60)
     assert "Aborted" in child.tail()
     assert re.match(r"\d{4}-\d\d-\d\dT", log.read_text())
 
 
 def test_a_child_without_a_log_has_no_last_words():
     child = start_child("a", [*PYTHON, "pass"])
-    child.process.wait(20)
+    child.process.wait(60)
     assert isinstance(child, Child)
     assert child.tail() == ""

@@ -105,7 +105,7 @@ def test_a_byte_order_mark_is_no_part_of_a_plan(tmp_path):
     ("old", "new", "said"),
     [
         ("two_site_ack = true", 'two_site_ack = true\nphases = "cohort"', 'as phases = ["cohort"] (found'),
-        ('name = "m"', 'name = "a model"', "models.0.name: is no name -> a letter or digit first"),
+        ('name = "m"', 'name = "a/model"', "models.0.name: is no name -> a letter or digit first"),
     ],
 )
 def test_violations_are_told_in_words(tmp_path, old, new, said):

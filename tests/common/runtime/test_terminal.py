@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from sites.commands import run_command
 
 from common.runtime.log_keeper import KEPT_VARIABLE
 
@@ -119,6 +122,46 @@ def test_a_wrong_option_is_explained():
     assert "Traceback" not in done.stderr
 
 
+def test_a_mistyped_command_is_answered_with_the_one_that_was_meant_once():
+    done = run("scam")
+    assert done.returncode == 2
+    assert done.stderr.count("'scan'") == 1
+    assert "Did you mean" in done.stderr
+
+
+@pytest.mark.parametrize("program", ["rhe-client", "rhe-server", "rhe-authority", "rhe-simulate"])
+def test_every_program_tells_its_version_and_completes_what_is_typed(program, monkeypatch):
+    done = run_command(program, "--version")
+    assert (done.returncode, done.stdout) == (0, f"rhe {version('rhe')}\n")
+    assert "--install-completion" in run_command(program, "--help").stdout
+
+
+def test_a_shell_completes_a_command():
+    words = {"_PROG_COMPLETE": "complete_bash", "COMP_WORDS": "prog pl", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.replace("app()", 'app(prog_name="prog")')],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | words,
+    )
+    assert done.stdout.split() == ["plan"]
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_no_color_is_heeded(wanted):
+    """On a terminal, help is coloured unless NO_COLOR is set (no-color.org)."""
+    reader, writer = pty.openpty()
+    kept = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR"}}
+    environment = kept | {"TERM": "xterm-256color"} | ({} if wanted else {"NO_COLOR": "1"})
+    subprocess.run([sys.executable, "-c", PROGRAM, "--help"], stdout=writer, check=False, env=environment)
+    os.close(writer)
+    shown = os.read(reader, 100_000).decode()
+    os.close(reader)
+    assert "For tests." in shown
+    assert (re.search(r"\x1b\[[0-9;]*3[0-7]m", shown) is not None) is wanted
+
+
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_clean_up_and_exit(sent, code):
     process = subprocess.Popen(
@@ -126,7 +169,7 @@ def test_signals_clean_up_and_exit(sent, code):
     )
     assert process.stdout.readline() == "waiting\n"
     os.kill(process.pid, sent)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == code
     assert out == "cleaned\n"
     assert "Traceback" not in err

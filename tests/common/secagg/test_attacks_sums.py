@@ -14,6 +14,7 @@ from secagg.proving import (
     check_stopped,
     count_one_less,
     history_of,
+    list_disproved,
 )
 from secagg.world import ROUNDS
 
@@ -55,6 +56,8 @@ def test_attack_43_a_false_sum_alone(world, name, change):
     opened = Opened(world).alter(name, change)
 
     check_stopped(world, opened, 2, opened.close())
+    # The coordinator cannot tell whether a member's tag is false
+    assert [told["suspects"] for told in list_disproved(world, 2)] == [["coordinator", "site 1", "site 3"]]
 
 
 @pytest.mark.parametrize("factor", [0, 2, -1])
@@ -95,6 +98,7 @@ def test_attack_43_tags_of_another_vector_or_of_none(world):
 
     check_stopped(world, opened, 1, opened.close(tags=swapped))
     check_stopped(world, opened, 2, opened.close(tags=()))
+    assert [told["suspects"] for told in list_disproved(world, 2)] == [["coordinator"]]
     check_stopped(world, opened, 3, opened.close(names=("update", "moments")))
 
 
@@ -129,3 +133,8 @@ def test_attack_43_a_result_that_does_not_follow_from_its_sums(world):
     opened = Opened(world)
 
     check_stopped(world, opened, 1, opened.close(result="5" * 64))
+    (told,) = list_disproved(world, 1)
+    assert (told["suspects"], told["reason"]) == (
+        ["coordinator"],
+        "the round's result does not follow from its sums",
+    )

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from secagg.attacker import Attacker, codes
 from secagg.faults import Killed, counted
+from secagg.proving import list_disproved
 from secagg.world import (
     AUTHORITY,
     COORDINATOR,
@@ -378,7 +379,10 @@ def test_a_site_that_found_a_false_sum_stops_and_keeps_the_evidence(world, caplo
 
     assert refused.value.code == "E_SUM_PROOF"
 
-    assert "a sum that came back is false" in caplog.text
+    assert "words of site 2 are not those that it signed: coordinator lied" in caplog.text
+    (told,) = list_disproved(world, 1)
+    assert told["suspects"] == ["coordinator"]
+    assert told["reason"].endswith("words of site 2 are not those that it signed")
     (evidence,) = world.state(1).glob("evidence.*")
     assert evidence.read_bytes() == false
     assert code_of(world.handle("centre1", asked)) == "E_SUM_PROOF"

@@ -93,6 +93,20 @@ def test_cannot_be_changed_afterwards():
         made.reals["t"] = source
 
 
+def test_what_is_joined_or_taken_apart_is_neither_copied_nor_writable():
+    """Each array is checked and copied once, however many summaries it travels in."""
+    own = summary()
+    joined = join_summaries([own.under("a"), summary(2).under("b")])
+
+    for kind, name in (("counts", "n"), ("reals", "s"), ("updates", "w")):
+        array = getattr(joined.part("a"), kind)[name]
+        assert np.shares_memory(array, getattr(own, kind)[name])
+    with pytest.raises(ValueError, match="read-only"):
+        joined.part("a").counts["n"][0] = 3
+    with pytest.raises(TypeError):
+        joined.counts["c/n"] = np.array([1])
+
+
 def test_total_of_nothing_is_an_error():
     with pytest.raises(TypeError):
         total([])

@@ -43,3 +43,19 @@ def test_data_that_changed_need_ten_changed_patients(changed, ok):
 def test_every_earlier_cohort_counts():
     assert not is_too_close(rows(0, 40), [rows(0, 100)])
     assert is_too_close(rows(0, 40), [rows(0, 100), rows(0, 43)])
+
+
+@pytest.mark.parametrize(("rest", "ok"), [(0, True), (1, False), (9, False), (10, True)])
+def test_what_remains_of_a_cohort_without_two_parts_is_none_or_ten(rest, ok):
+    """All, less those who train, less those who are tested, are the few whose own numbers were withheld."""
+    train, test, whole = rows(0, 40), rows(40, 60), rows(0, 60 + rest)
+
+    assert is_too_close(whole, [train, test]) is not ok
+    assert is_too_close(test, [whole, train]) is not ok
+    assert is_too_close(train, [test, whole]) is not ok
+    assert not is_too_close(whole, [train, test], SIMULATION)
+
+
+def test_parts_that_overlap_leave_no_rest():
+    """Three of 63 are in neither, but ten are in both: all less the two is a difference over thirteen."""
+    assert not is_too_close(rows(0, 63), [rows(0, 40), rows(30, 60)])

@@ -129,8 +129,9 @@ def test_two_rounds_of_firth_equal_one(birthwt, monkeypatch, federations):
     sign = (~labels & (matrix[:, 0] > 30)).astype(float)
     data = np.column_stack([sign, matrix[:, 1:]])
     models = (Model((Term("sign", (0,), binary=True), LWT, SMOKE)), Model((Term("sign", (0,), binary=True),)))
+    monkeypatch.setattr("common.stats.stack.WIDEST_THIRD", 4)
     once, rounds = federated(data, labels, models)
-    monkeypatch.setattr("common.stats.stack.WIDEST_THIRD", 3)
+    monkeypatch.undo()
 
     for sites in federations(labels):
         twice, more = federated(data, labels, models, sites)
@@ -145,9 +146,11 @@ def test_two_rounds_of_firth_equal_one(birthwt, monkeypatch, federations):
                 assert b.limits == pytest.approx(a.limits, rel=1e-7)
 
 
-def test_wide_firth_discloses_no_third_moments():
+@pytest.mark.parametrize("covariates", [3, 16])
+def test_firth_discloses_no_third_moments_of_three_covariates(covariates):
+    """The moment of three levels that one patient alone has together would be this patient's."""
     random = np.random.default_rng(0)
-    x = random.normal(size=(300, 16))
+    x = random.normal(size=(300, covariates))
     x[:, 0] = x[:, 0] > 1
     labels = (x[:, 0] == 0) & (random.random(300) < 0.5)
     asked = []
@@ -157,7 +160,7 @@ def test_wide_firth_discloses_no_third_moments():
         asked.append(set(answer.reals))
         return answer
 
-    model = Model((Term("sign", (0,), binary=True), *(Term(f"x{c}", (c,)) for c in range(1, 16))))
+    model = Model((Term("sign", (0,), binary=True), *(Term(f"x{c}", (c,)) for c in range(1, covariates))))
     (result,) = fit(ask, local_setup(x, labels, (model,)), (model,), REPLICATION)
 
     assert (result.method, result.status.ok) == ("Firth", True)

@@ -57,6 +57,7 @@ def test_finished_models_are_not_asked_again():
 @pytest.mark.parametrize("block", [1, 40, 2**18])
 def test_models_of_several_widths_with_their_own_patients_by_definition(monkeypatch, firth, block):
     monkeypatch.setattr("common.stats.stack._BLOCK", block)
+    monkeypatch.setattr("common.stats.stack.WIDEST_THIRD", 4)
     random = np.random.default_rng(3)
     matrix, labels = random.normal(2, 3, (60, 4)), random.random(60) < 0.4
     matrix[random.random((60, 4)) < 0.1] = np.nan

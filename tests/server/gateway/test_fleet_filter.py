@@ -324,7 +324,7 @@ def test_a_body_keeps_to_a_lowest_rate():
     begin = time.monotonic()
     first = {"type": "http.request", "body": bytes(8192), "more_body": True}
     assert refused(ask(make_scope(length=b"9000"), first, *trickle, grace_s=0.02), 408)
-    assert 0.4 < time.monotonic() - begin < 1.5
+    assert 0.4 < time.monotonic() - begin < 5
 
 
 UNSIGNED = (401, b'{"detail":"Invalid SuperNode authentication"}', [])

@@ -12,7 +12,7 @@ from sklearn.metrics import cohen_kappa_score
 from common.cohort.outcome import Volumes
 from common.cohort.repeated_readings import MARKERS, column_of_reading, list_readings
 from common.errors import PlanError, SmallNumberError
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.plan.agreement import ReadingComparison, list_comparisons
 from common.plan.sections import Agreement
 from server.phases.agreement import compare_readings

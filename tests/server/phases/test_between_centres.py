@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
-from sites.exchange import make_scored_cases, scored_exchange
+from sites.exchange import make_scored_cases, open_board, scored_exchange
 from sites.patients import a_case
 from sites.plans import LOGISTIC, SCALE, plan_of
 
@@ -31,7 +31,7 @@ def of(compared_models, model, arm):
 
 def raw(line, site, model, arm, part):
     """AUC and DeLong's variance of a site's own patients, from all pairs."""
-    board = line.sites[site]._open_board()
+    board = open_board(line.sites[site])
     place = [(scorer.model.name, scorer.arm.name) for scorer in scorers_of(line.plan)].index((model, arm))
     members = board.find_members(part)
     scores, labels = board.scores[place, members], board.labels[members]

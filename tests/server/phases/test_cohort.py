@@ -8,7 +8,7 @@ from sites.patients import a_case, cases_with
 from sites.plans import plan_of
 
 from common.errors import ProtocolError
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.plan.described_columns import table_columns
 from common.plan.matrix import TABLE_PARTS
 from common.plan.variables import DESCRIBED

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from sites.exchange import make_scored_cases, scored_exchange
+from sites.exchange import make_scored_cases, open_board, scored_exchange
 from sites.plans import LOGISTIC, SCALE, plan_of
 from sklearn.metrics import roc_auc_score
 
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.plan.matrix import PARTS, Cohort, scorers_of
 from server.phases.comparison import compare_models
 from server.phases.evaluation import evaluate_models
@@ -78,7 +78,7 @@ def matrix_of(line, names):
     scorers = [f"{scorer.model.name}@{scorer.arm.name}" for scorer in scorers_of(line.plan)]
     rows, labels = [], []
     for site in line.sites.values():
-        board = site._open_board()
+        board = open_board(site)
         tested = board.find_members("test")
         rows.append(board.scores[[scorers.index(name) for name in names]][:, tested])
         labels.append(board.labels[tested])

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from sites.exchange import make_cases, make_scored_cases, scored_exchange
+from sites.exchange import make_cases, make_scored_cases, open_board, scored_exchange
 from sites.plans import LOGISTIC, SCALE, plan_of
 
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.plan.matrix import Trainers, scorers_of
 from common.program.cutoffs import fixed_threshold_of
 from server.phases.evaluation import evaluate_models
@@ -43,7 +43,7 @@ def test_operating_points_are_chosen_on_training_patients_of_the_arm_alone(excha
 
     assert found.unchosen == ()
     for number, scorer in enumerate(scorers_of(plan)):
-        boards = [line.sites[site]._open_board() for site in scorer.arm.sites or CASES]
+        boards = [open_board(line.sites[site]) for site in scorer.arm.sites or CASES]
         train = [board.find_members("train") for board in boards]
         scores = np.concatenate([b.scores[number, own] for b, own in zip(boards, train, strict=True)])
         labels = np.concatenate([b.labels[own] for b, own in zip(boards, train, strict=True)])
@@ -70,13 +70,13 @@ def test_a_site_that_took_no_part_chooses_no_operating_point(exchange):
     name = (of.model.name, of.arm.name)
     line, chosen = exchange(plan), {}
     # At b risks are a fifth of those at a
-    board = line.sites["b"]._open_board()
+    board = open_board(line.sites["b"])
     line.sites["b"].store.keep(*name, CASES["b"], board.scores[number] / 5)
 
     for taking_part in ("a", "b", "ab"):
         trainers = {name: Trainers(frozenset(taking_part), frozenset(taking_part))}
         found = evaluate_models(line, "Clinical", trainers=trainers)
-        boards = [line.sites[site]._open_board() for site in taking_part]
+        boards = [open_board(line.sites[site]) for site in taking_part]
         train = [board.find_members("train") for board in boards]
         scores = np.concatenate([b.scores[number, own] for b, own in zip(boards, train, strict=True)])
         labels = np.concatenate([b.labels[own] for b, own in zip(boards, train, strict=True)])

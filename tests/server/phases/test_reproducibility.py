@@ -7,7 +7,7 @@ from sites.plans import LOGISTIC, plan_of
 from sites.readings import NOISY, SCALE, cases_read_twice, icc_2_1
 
 from common.errors import ProtocolError, SmallNumberError
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.program.reader_agreement import judge_features
 from common.radiomics.features import FEATURES
 from server.procedures import carry_out

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from client.answers.evaluate import count_scores
 from client.answers.scoreboard import Scoreboard
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.plan.grids import MOST_PIECES, first_grid_of, most_edges
 from common.plan.matrix import cohorts_of, scorers_of
 from common.program.score_bins import agree_on_grids

@@ -12,7 +12,7 @@ from sklearn.linear_model import LassoCV
 
 from client.answers.patient_arrays import labels_of, make_feature_matrix
 from common.errors import ProtocolError
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.program import selections
 from common.radiomics.features import FEATURES
 from common.stats.folds import deal_folds

@@ -12,7 +12,8 @@ from sites.plans import NETWORK, plan_of
 
 from common.errors import ExchangeError
 from common.hiding.rounds import validate_nobody
-from common.messages.headers import Operation, ReplyHeader
+from common.messages.catalogue import Operation
+from common.messages.headers import ReplyHeader
 from common.messages.protocol import Reply, decode_request, encode_reply
 from common.stats.contract import Summary, join_summaries
 from server.exchange import Exchange

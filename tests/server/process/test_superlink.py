@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from flwr.app import Message, MessageType
 
+from client.link.supervise import find_free_port
 from common.errors import ExchangeError
 from common.messages.enrolment import SiteCard
 from common.messages.protocol import to_record
@@ -36,17 +37,11 @@ family = "resnet10-narrow"
 """
 
 
-def find_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     folder = tmp_path_factory.mktemp("office")
     (folder / "study.toml").write_text(PLAN)
-    settings = OfficeSettings(host="localhost", port=find_port())
+    settings = OfficeSettings(host="localhost", port=find_free_port())
     made = create_office(folder / "office", folder / "study.toml", settings)
     child = start_superlink(made, on_loopback=True)
     yield made
@@ -160,7 +155,7 @@ def test_a_study_that_stops_ends_its_run_and_the_next_one_ends_what_is_left(offi
 )
 def test_a_superlink_that_dies_is_told_at_once(tmp_path):
     (tmp_path / "study.toml").write_text(PLAN)
-    settings = OfficeSettings(host="localhost", port=find_port())
+    settings = OfficeSettings(host="localhost", port=find_free_port())
     office = create_office(tmp_path / "office", tmp_path / "study.toml", settings)
     child = start_superlink(office, on_loopback=True)
     try:
@@ -170,7 +165,8 @@ def test_a_superlink_that_dies_is_told_at_once(tmp_path):
             start = time.monotonic()
             with pytest.raises(ExchangeError, match="does not answer"):
                 grid.get_node_ids()
-            assert time.monotonic() - start < 5
+            # Flower's own patience is minutes; a loaded machine takes seconds
+            assert time.monotonic() - start < 20
     finally:
         stop_child(child)
 

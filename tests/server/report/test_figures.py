@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from studies.results import SMALL, Make, absent, make_study, measure
+from studies.svg_styles import list_styled
 
 from common.stats.estimate import Estimate
 from server.report.bars import Bar, draw_bars
@@ -52,8 +53,8 @@ def _drawn(picture: Picture, style: LineStyle) -> list[tuple[float, float]]:
     svg = ET.fromstring(code)  # noqa: S314 - our own picture
     (path,) = [
         element.get("d")
-        for element in svg.iter("{http://www.w3.org/2000/svg}path")
-        if f"stroke: {style.colour.lower()}" in element.get("style", "").lower() and element.get("clip-path")
+        for element in list_styled(svg, f"stroke: {style.colour.lower()}")
+        if element.tag == "{http://www.w3.org/2000/svg}path" and element.get("clip-path")
     ]
     return [(float(x), float(y)) for x, y in re.findall(r"[ML] ([\d.]+) ([\d.]+)", path)]
 
@@ -112,8 +113,7 @@ def test_tints_tell_above_from_below_chance():
 def _shapes(picture: Picture, colour: str, kind: str) -> list[ET.Element]:
     """What is drawn with that "stroke" or "fill"."""
     svg = ET.fromstring(base64.b64decode(picture.source.split(",", 1)[1]))  # noqa: S314 - our own picture
-    wanted = f"{kind}: {colour.lower()}"
-    return [element for element in svg.iter() if wanted in element.get("style", "").lower()]
+    return list_styled(svg, f"{kind}: {colour.lower()}")
 
 
 def test_a_roc_band_is_drawn_only_where_asked():
@@ -174,7 +174,7 @@ def test_each_significant_difference_has_its_asterisk(differs):
     picture = draw_bars([Bar("first", measures), Bar("second", measures, significant)], "title")
 
     svg = base64.b64decode(picture.source.split(",", 1)[1]).decode()
-    assert svg.count("<!-- * -->") == differs
+    assert svg.count(">*</text>") == differs
 
 
 def test_a_withheld_bar_says_so():
@@ -182,14 +182,14 @@ def test_a_withheld_bar_says_so():
     picture = draw_bars([Bar("first", hidden), Bar("second", (None, None, None))], "title")
 
     svg = base64.b64decode(picture.source.split(",", 1)[1]).decode()
-    assert svg.count("<!-- withheld -->") == 3
-    assert svg.count("<!-- not judged -->") == 3
+    assert svg.count(">withheld</text>") == 3
+    assert svg.count(">not judged</text>") == 3
 
 
 def test_a_dollar_in_a_name_is_a_dollar():
     picture = draw_bars([Bar("a$x^2$", (measure(0.8, 90),) * 3)], "title")
 
-    assert "<!-- a$x^2$ -->" in base64.b64decode(picture.source.split(",", 1)[1]).decode()
+    assert ">a$x^2$</text>" in base64.b64decode(picture.source.split(",", 1)[1]).decode()
 
 
 def test_figures_are_the_same_each_time():

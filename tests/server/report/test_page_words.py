@@ -68,12 +68,14 @@ def test_without_validation_patients_training_is_one_set():
 
 
 def test_the_table_says_who_stands_in_it():
-    inner = make_study(Make(models=("net",), pooled=False, rounds=1))
+    inner = make_study(Make(training=("Solo",), models=("net",), pooled=False, rounds=1))
+    crossed = make_study(Make(models=("net",), pooled=False, rounds=1))
 
     assert build_performance(subject_of(study())).patients == (
         "Training patients, internal tests and external centres"
     )
     assert build_performance(subject_of(inner)).patients == "Training patients and internal tests"
+    assert build_performance(subject_of(crossed)).patients.endswith("internal tests and external centres")
 
 
 def test_means_or_medians_say_on_whom_they_were_chosen():

@@ -290,7 +290,8 @@ def test_differences_of_net_benefit_are_printed_by_threshold(results):
 def test_all_models_share_one_roc_panel_a_cohort():
     alts = [picture["alt"] for picture in _chapter(FULL, "roc").all("img")]
 
-    (joined,) = [alt for alt in alts if alt.startswith("ROC curves of all models, Wuhan + Yongchuan")]
+    external = [alt for alt in alts if alt.startswith("ROC curves of all models, Wuhan + Yongchuan")]
+    (joined,) = [alt for alt in external if "alone" not in alt]
     assert all(f"{model} 0." in joined for model in ("2D-ResNet-101", "3D-DenseNet-S", "Clinical", "BRAIN"))
 
 
@@ -320,7 +321,8 @@ def test_a_slope_that_does_not_exist_says_so():
 def test_decision_curves_stand_beside_treating_everybody_and_nobody():
     chapter = _chapter(FULL, "decision")
 
-    assert len(chapter.all("img")) == 2  # internal tests, external centres
+    # internal tests, external centres, and two local models at both and at the other's centre
+    assert len(chapter.all("img")) == 2 + 2 * 2
     assert "Everybody treated" in chapter.text
     assert "Nobody treated" in chapter.text
 

@@ -72,8 +72,8 @@ def test_links_lead_somewhere_and_identifiers_are_unique(page):
 def test_every_picture_says_what_it_shows(page):
     pictures = page.all("img")
 
-    # learning curves, ROC of all models, ROC of each model's arms, attention maps
-    assert len(pictures) == 2 * 2 + 3 + 2 * 5 + 8
+    # learning curves, ROC of all models at home and away, ROC of each model's arms, attention maps
+    assert len(pictures) == 2 * 2 + 3 + 2 + 2 * 5 + 8
     assert all(len(picture["alt"]) > 20 for picture in pictures)
 
 
@@ -361,7 +361,8 @@ def test_p_values_have_a_column_only_if_there_are_any():
 
     assert "< .001" in Page(render_study(SMALL_STUDY)).text
     assert ">P</th>" in render_study(SMALL_STUDY)
-    assert ">P</th>" not in render_words(results.model_copy(update={"cohort": bare}))
+    bare_chapter = render_chapter(results.model_copy(update={"cohort": bare}), "characteristics")
+    assert ">P</th>" not in bare_chapter
 
 
 def test_a_model_without_curves_says_so():
@@ -382,7 +383,7 @@ def test_eight_models_in_seven_arms_fill_eight_matrices():
     page = Page(render_words(results))
 
     assert len(make.arms) == 7
-    assert len(page.of_class("matrix")) == 8 + 1  # and the models side by side
+    assert len(page.of_class("matrix")) == 2 * 8 + 1  # evidence, the rest, and the models side by side
     assert len(style_arms(results)) == 7
     assert len({(style.colour, style.dashes) for style in style_arms(results).values()}) == 7
 
@@ -562,3 +563,16 @@ def test_the_centres_whose_engine_and_link_were_one_user_are_named(users, line):
     text = Page(render_chapter(whole.model_copy(update={"provenance": provenance}), "run")).text
     assert ("Engine and link" in text) == (line is not None)
     assert line is None or f"Engine and link {line}" in text
+
+
+def test_names_as_people_write_them_are_told():
+    results = make_study(SMALL_STUDY)
+    plan = {
+        "sites": [{"name": "Klinikum-Koeln", "label": "Klinikum Köln"}, {"name": "b"}],
+        "models": [{"name": "Vendor-X", "label": "Vendor <X>"}],
+    }
+    named = results.model_copy(update={"study": results.study.model_copy(update={"plan": plan})})
+    assert "Klinikum-Koeln is <b>Klinikum Köln</b> · Vendor-X is <b>Vendor &lt;X&gt;</b></p>" in render_page(
+        named
+    )
+    assert " is <b>" not in render_page(results).split("</header>")[0]

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 import pytest
 from studies.page import Page, render_chapter, render_words
 from studies.results import Make, make_study
+from studies.svg_styles import list_styled
 
 from common.cohort.schema import BY_NAME
 from common.plan.agreement import list_comparisons
@@ -316,8 +317,8 @@ def test_each_feature_is_one_dot_at_its_value(threshold):
     svg = ET.fromstring(base64.b64decode(picture.source.split(",", 1)[1]))  # noqa: S314 - our own picture
     dots = [
         (float(one.get("x")), float(one.get("y")))
-        for one in svg.iter("{http://www.w3.org/2000/svg}use")
-        if "fill: #0072b2" in one.get("style", "").lower()
+        for one in list_styled(svg, "fill: #0072b2")
+        if one.tag == "{http://www.w3.org/2000/svg}use"
     ]
     (left, low), (middle, mid), (right, high) = sorted(dots)
     assert (middle - left) / (right - left) == pytest.approx((0.5 - 0.25) / (1 - 0.25), abs=1e-3)

@@ -3,7 +3,9 @@
 import pytest
 from studies.results import Make, make_study
 
-from server.results.multiplicity import note_multiplicity
+from common.stats.estimate import Estimate, PEstimate, PValue, absent, undefined
+from server.results.multiplicity import _list_p_values, note_multiplicity
+from server.results.records import Record
 
 FULL = make_study(Make(models=("net", "other"), logistic=("Clinical",), pooled=False, rounds=1, full=True))
 
@@ -56,3 +58,19 @@ def test_a_study_without_tests_has_no_note():
     assert list(note_multiplicity(FULL.model_copy(update={**nothing, "fitted": ()}))) == []
     (note,) = note_multiplicity(FULL.model_copy(update=fitted))
     assert "fewer than one of them would be below .05" in note
+
+
+def test_what_a_record_marks_as_a_test_is_counted_wherever_it_stands():
+    class Inner(Record):
+        p: PEstimate
+        other: float
+
+    class Outer(Record):
+        inner: tuple[Inner, ...]
+        p: PValue | None = None
+
+    known, unknown = Estimate.of(0.04, None, "exact"), absent(undefined("no patients"), "exact")
+    inner = (Inner(p=known, other=0.5), Inner(p=unknown, other=0.6))
+
+    assert list(_list_p_values(Outer(inner=inner, p=0.2))) == [0.04, 0.2]
+    assert list(_list_p_values(Outer(inner=inner[1:]))) == []

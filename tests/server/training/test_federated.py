@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from common.errors import ExchangeError, ResumeError
+from common.errors import ExchangeError, ModelError, ResumeError
 from common.hiding.rounds import VALIDATION_GRID, share_of, to_hidden
-from common.messages.headers import Operation, ReplyHeader
+from common.messages.catalogue import Operation
+from common.messages.headers import ReplyHeader
 from common.messages.protocol import Reply, decode_request, encode_reply, question_of
 from common.models.layout import Layout, StateTensor
 from common.plan.study import StudyPlan
@@ -12,7 +13,15 @@ from common.stats.contract import Summary, join_summaries, total
 from common.stats.minima import SIMULATION, STANDARD
 from common.stats.roc import local_roc
 from server.exchange import Exchange
-from server.training.federated import FederatedTraining, Round, TrainingState, judge_round
+from server.training.federated import (
+    FederatedTraining,
+    Round,
+    TrainingState,
+    hash_weights,
+    judge_round,
+    list_first_weights,
+    make_initial_weights,
+)
 from simulations.backends.local_grid import LocalGrid
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -271,3 +280,55 @@ def test_few_validation_patients_choose_but_are_not_shown():
 
     assert state.chosen == 1
     assert not state.curve[-1].released
+
+
+def imagenet_plan(**network):
+    plan = a_plan().model_dump(mode="json")
+    first = {"name": "m", "family": "resnet10-narrow", "initialisation": "imagenet"} | network
+    return StudyPlan.model_validate(plan | {"models": [first, {"name": "n", "family": "resnet10-narrow"}]})
+
+
+@pytest.fixture
+def published(monkeypatch):
+    """ImageNet weights of a network of which nobody publishes any: what stands in the file is written."""
+    monkeypatch.setattr("common.plan.models.IMAGENET_FAMILIES", {"resnet10-narrow"})
+
+    def fill(network, _, place):
+        network.conv1.weight.data.fill_(float(place.read_text()))
+
+    monkeypatch.setattr("common.models.pretrained.load_pretrained", fill)
+
+
+def test_the_first_weights_are_those_of_the_plans_digest(published, tmp_path):
+    del published
+    right, wrong = tmp_path / "right", tmp_path / "wrong"
+    right.write_text("1")
+    wrong.write_text("2")
+
+    digests = list_first_weights(imagenet_plan(), right)
+    plan = imagenet_plan(first_weights=digests["m"])
+
+    assert list(digests) == ["m"]
+    assert list_first_weights(plan, wrong) != digests == list_first_weights(plan, right)
+    arm = plan.all_arms()[0]
+    weights, _ = make_initial_weights(plan, plan.networks[0], arm, right)
+    assert hash_weights(weights) == digests["m"]
+    with pytest.raises(ModelError, match=r"wrong are not those of the plan's first_weights"):
+        make_initial_weights(plan, plan.networks[0], arm, wrong)
+
+
+def test_a_plan_without_a_digest_keeps_its_hash(published):
+    del published
+    assert "first_weights" not in imagenet_plan().model_dump(mode="json")["models"][0]
+    assert imagenet_plan(first_weights="5" * 64).digest() != imagenet_plan().digest()
+
+
+def test_a_digest_is_of_imagenet_weights_that_all_arms_share(published):
+    del published
+    with pytest.raises(ValueError, match="hospitals derive random ones"):
+        imagenet_plan(first_weights="5" * 64, initialisation="random")
+    plan = imagenet_plan(first_weights="5" * 64).model_dump(mode="json")
+    plan |= {"sites": [{"name": name, "role": "train"} for name in "abc"]}
+    plan |= {"arms": {"design": "leave-one-centre-out", "subtraction_ack": True}}
+    with pytest.raises(ValueError, match="start with other weights each"):
+        StudyPlan.model_validate(plan)

@@ -7,7 +7,7 @@ from sites.patients import a_case
 from sites.plans import NETWORK, plan_of
 from sklearn.linear_model import LogisticRegression
 
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.program.regressions import fit_regressions, screen_candidates
 from server.procedures import carry_out
 
@@ -113,7 +113,7 @@ def test_a_model_with_too_few_patients_is_not_asked_and_the_others_are(exchange)
     """15 without and 15 with expansion a site: enough for 5 coefficients of 6 rows each, not for more."""
     sites = {
         name: tuple(
-            a_case(f"{n}", grows=n % 2 == 0, age=50.0 + n, location=LEVELS[n // 2 % 2], sah=float(n % 5 < 2))
+            a_case(f"{n}", grows=n % 2 == 0, age=50.0 + n, location=LEVELS[n // 2 % 2], sah=float(n // 4 % 2))
             for n in range(26)
         )
         for name in ("a", "b")

@@ -7,7 +7,7 @@ from sites.patients import a_case
 from sites.plans import plan_of
 
 from client.answers.patient_arrays import labels_of
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.program.machines import fit_machine
 from common.stats.folds import deal_folds
 from server.procedures import carry_out

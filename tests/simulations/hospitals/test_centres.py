@@ -60,7 +60,7 @@ def test_the_folders_are_sites_that_say_they_are_synthetic(made: tuple[Path, ...
         settings = load_site(folder)
         assert (settings.name, settings.table) == (folder.name, table)
         assert settings.synthetic
-        assert settings.policy.profiles == ("simulation",)
+        assert settings.policy.profiles == ("standard", "replication", "simulation")
         assert settings.policy.model_release
         assert is_marked_synthetic(folder)
         assert json.loads((folder / "SYNTHETIC.json").read_text())["seed"] == 11

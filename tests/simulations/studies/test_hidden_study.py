@@ -26,7 +26,8 @@ from client.membership.party import HidingParty
 from client.predict.request import PredictRequest, make_risk_table, predict_patients, write_csv
 from common.cards.card_file import load_card
 from common.errors import ExchangeError
-from common.messages.headers import Operation, RequestHeader
+from common.messages.catalogue import Operation
+from common.messages.headers import RequestHeader
 from common.messages.protocol import Request, decode_reply, encode_request
 from common.models.checkpoint import load
 from common.models.layout import TRAINED

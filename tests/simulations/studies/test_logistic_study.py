@@ -42,7 +42,7 @@ def a_plan(models=MODELS, *, release=True, **changes):
         ],
         "models": models,
         "phases": ["training", "evaluation"],
-        "evaluation": {"bins": 100_000, "reference_model": "Clinical"},
+        "evaluation": {"bins": 20_000, "reference_model": "Clinical"},
     }
     return StudyPlan.model_validate(settings | changes)
 

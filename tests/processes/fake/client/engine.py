@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from rich.progress import Progress
 
 from client.membership.site import load_site
-from common.messages.headers import Operation, ReplyHeader, SiteFacts
+from common.messages.catalogue import Operation
+from common.messages.headers import ReplyHeader, SiteFacts
 from common.messages.protocol import Reply, decode_request, encode_reply
 from common.plan.study import StudyPlan
 from common.stats.contract import Summary

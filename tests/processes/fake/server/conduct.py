@@ -10,7 +10,7 @@ from flwr.serverapp import Grid
 from rich.progress import Progress
 
 from common.errors import SmallNumberError
-from common.messages.headers import Operation
+from common.messages.catalogue import Operation
 from common.runtime.storage import write_atomically
 from common.stats.contract import total
 from server.exchange import Exchange

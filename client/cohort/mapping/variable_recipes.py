@@ -1,0 +1,82 @@
+"""What a heading must speak of for each variable, and of what it must not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+RECIPES: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "patient": (("identifier",), ("hospital_number",), ("serial", "person")),
+    "sex": (("sex",),),
+    "age": (("age",),),
+    "alcohol": (("alcohol", "use?"),),
+    "smoking": (("smoking", "use?"),),
+    "diabetes": (("diabetes", "mellitus?"),),
+    "hypertension": (("hypertension", "arterial?"),),
+    "onset_to_ct_h": (("onset", "ct", "interval?"), ("onset", "first_ct", "interval?")),
+    "sbp_mmhg": (("systolic", "pressure?"),),
+    "dbp_mmhg": (("diastolic", "pressure?"),),
+    "inr": (("inr",),),
+    "antithrombotic": (("antiplatelet", "medication?"),),
+    "anticoagulation": (("anticoagulation", "medication?"),),
+    "ich_volume_ml": (
+        ("ich", "volume", "hematoma?", "hemorrhage?"),
+        ("hematoma", "volume"),
+        ("hemorrhage", "volume"),
+    ),
+    "ivh_volume_ml": (("ivh", "volume", "hemorrhage?"),),
+    "location": (("location", "hemorrhage?", "ich?", "hematoma?"),),
+    "ivh": (("ivh", "hemorrhage?", "extension?", "ich?"),),
+    "sah": (("sah", "hemorrhage?", "extension?"),),
+    "irregular_shape": (("irregular", "shape?"),),
+    "satellite_sign": (("satellite",),),
+    "island_sign": (("island",),),
+    "black_hole_sign": (("black_hole",),),
+    "blend_sign": (("blend",),),
+    "fluid_level": (("fluid", "level?"),),
+    "swirl_sign": (("swirl",),),
+    "hypodensity": (("hypodensity", "hematoma?", "density?"),),
+    "heterogeneous_density": (("heterogeneous", "density?", "hematoma?"),),
+    "recurrent_ich": (
+        ("recurrent", "ich?", "hemorrhage?"),
+        ("before", "ich", "hemorrhage?"),
+    ),
+    "warfarin": (("warfarin", "medication?"),),
+    "ct_to_followup_h": (
+        ("ct", "followup", "interval", "first_ct?"),
+        ("first_ct", "second_ct", "interval?"),
+        ("followup", "interval"),
+    ),
+    "primary_ivh": (("primary", "ivh", "hemorrhage?"),),
+    "prior_surgery": (("surgery", "before", "ct?"),),
+    "artefacts": (("artefact", "obvious?"),),
+    "baseline_ct": (("ct", "path"),),
+    "baseline_mask": (("mask", "path?", "ct?"),),
+    "followup_ct": (("followup", "ct", "path"),),
+    "followup_mask": (("followup", "mask", "path?", "ct?"),),
+    "followup_ich_volume_ml": (
+        ("followup", "ich", "volume", "hematoma?", "hemorrhage?"),
+        ("followup", "hematoma", "volume"),
+        ("followup", "hemorrhage", "volume"),
+    ),
+    "followup_ivh_volume_ml": (("followup", "ivh", "volume", "hemorrhage?"),),
+}
+"""What a heading must speak of for each variable; a concept with "?" may be there, and explains its words."""
+
+OPPOSED: Mapping[str, frozenset[str]] = {
+    "ich_volume_ml": frozenset({"ivh", "growth", "sah"}),
+    "followup_ich_volume_ml": frozenset({"ivh", "growth", "sah"}),
+    "ivh_volume_ml": frozenset({"growth"}),
+    "followup_ivh_volume_ml": frozenset({"growth"}),
+    "ivh": frozenset({"volume", "primary"}),
+    "sah": frozenset({"volume", "location"}),
+    "recurrent_ich": frozenset({"volume"}),
+    "location": frozenset({"volume", "surgery"}),
+    "anticoagulation": frozenset({"warfarin"}),
+    "hypodensity": frozenset({"heterogeneous"}),
+    "onset_to_ct_h": frozenset({"second_ct"}),
+    "age": frozenset({"onset"}),
+}
+"""What speaks of something else, although the recipe fits."""
+
+NOT_AT_BASELINE = ("followup", "other_time", "other_person", "growth")
+"""What no heading of a baseline variable speaks of."""

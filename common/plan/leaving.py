@@ -1,0 +1,204 @@
+"""What leaves a hospital under a plan, in plain words: for who writes the plan and who approves it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from common.plan.agreement import describe_criterion, group_readings
+from common.plan.models import LogisticModel, SvmModel
+from common.plan.study import StudyPlan
+
+STAYING = (
+    "CT images, masks, the cohort table, and any single patient's values or scores",
+    "file names, patients' identifiers, and the texts of error messages",
+)
+"""What never leaves a site."""
+
+_IN_EACH_ROUND = (
+    "the gradient and curvature of the likelihood; once, sums of the covariates' fourth powers, which tell "
+    "whether a value is extreme; and where a combination with the outcome is empty, sums of products of "
+    "three covariates, also at the limits of each odds ratio's interval"
+)
+
+
+def describe_hiding(plan: StudyPlan) -> str:
+    """Whether and how the sites' numbers are hidden from the coordinator and from each other."""
+    if not plan.hides_sums:
+        return "NOT HIDDEN: the coordinator sees this hospital's own numbers for everything above."
+    return (
+        "What is added up over several hospitals leaves masked: nobody can read anything but the sum. No sum "
+        "hides what this hospital contributes alone; it is shown separately: its flow chart, its column of "
+        "Table 1, models evaluated on its patients, and a model of its patients alone, if released.\n\n"
+        "This hospital answers only questions that follow from this plan: it runs the study's program "
+        "itself, over sums that it has checked. For that, sums come back to the hospitals that are in them, "
+        "and to no other: how many patients stand behind each number, moments and gradients of regressions "
+        "and calibrations, histograms of scores, the summed change of a network in each round; never one "
+        "hospital's part, and no cross-products of features. " + _describe_returned(plan)
+    )
+
+
+def _describe_returned(plan: StudyPlan) -> str:
+    """What the sums that come back tell other hospitals."""
+    if len(plan.sites) == 2:
+        return "With two hospitals, each learns the other's part of them by subtracting its own."
+    return (
+        "From sums over some and over all hospitals, another hospital can work out by subtraction numbers of "
+        "patients of one that is in the larger sum alone."
+    )
+
+
+def list_leaving(plan: StudyPlan, name: str, *, synthetic: bool = False) -> list[str]:
+    """What leaves one site of the plan, an item a line.
+
+    Parameters
+    ----------
+    plan : StudyPlan
+    name : str
+        The site.
+    synthetic : bool
+        Whether the site says that all of its patients are simulated.
+
+    Raises
+    ------
+    PlanError
+        If the plan has no such site.
+    """
+    site = plan.site(name)
+    items = [
+        f"counts: patients screened, excluded per reason, included, with and without {_name_outcome(plan)}",
+        *_list_statistics(plan, trains=site.role == "train"),
+        "software versions and the name of the processor",
+    ]
+    if site.role == "train" and plan.networks and _trains_together(plan):
+        networks = ", ".join(model.name for model in plan.networks)
+        items.insert(
+            0,
+            f"model updates: the weights of {networks} after training on this site's patients, in each of "
+            f"{plan.federation.rounds} rounds. Weights can hold traces of the patients they were trained on",
+        )
+    if site.model_release and plan.trained_models:
+        models = ", ".join(model.name for model in plan.trained_models)
+        items.append(
+            f"RELEASE: the models trained on this hospital's patients alone ({models}), to be tested "
+            "at other hospitals; with means and standard deviations of their covariates, and with how "
+            "radiomics features were selected"
+        )
+    if synthetic:
+        items.append("attention maps over CT slices (this folder declares its patients synthetic)")
+    return items
+
+
+_ON_SEVERAL = (
+    "; of three or more readings at once, sums over all of their masks, and in how many patients how many of "
+    "them see a marker"
+)
+
+
+def _trains_together(plan: StudyPlan) -> bool:
+    """Whether sites train together; a model of one hospital alone is trained there, without any round."""
+    return "training" in plan.phases and any(arm.kind == "federated" for arm in plan.all_arms())
+
+
+def _list_readers(plan: StudyPlan) -> str:
+    """How many readers read in how many sessions."""
+    sessions = [reader.sessions for reader in plan.agreement.readers]
+    return f"{len(sessions)} readers, {' + '.join(map(str, sessions))} sessions"
+
+
+def _list_statistics(plan: StudyPlan, *, trains: bool) -> Iterator[str]:
+    """What each phase of statistics asks for, after counting the patients behind each number."""
+    yield (
+        "before every table: how many patients stand behind each number, and behind each fold of a "
+        "cross-validation in every number of folds that it may have; whether this hospital has too few "
+        "patients, or has already released numbers of a cohort that differs in too few patients"
+    )
+    if "agreement" in plan.phases:
+        yield (
+            f"agreement of repeated readings ({_list_readers(plan)}): sums of the volumes measured on two "
+            "masks of the same CT, and how often two readers, or a reader and a computed suggestion, see "
+            "each of nine markers or not"
+            + (_ON_SEVERAL if any(len(group) > 2 for group in group_readings(plan.agreement)) else "")
+        )
+    together = trains and _trains_together(plan)
+    if plan.takes_radiomics and plan.radiomics.readings and together:
+        yield (
+            "reproducible radiomics: for 851 features of patients who were read twice, sums and sums of "
+            "squares in all readings "
+            f"({', '.join(describe_criterion(reading) for reading in plan.radiomics.readings)})"
+            + ("" if plan.agreement.same_readers else "; those of this hospital are evaluated separately")
+        )
+    if "cohort" in plan.phases:
+        own = [planned.name for planned in plan.variables if planned.role == "baseline"]
+        listed = f" (among them the plan's own: {', '.join(own)})" if own else ""
+        yield (
+            f"Table 1: sums and histograms of every variable{listed} with and without "
+            f"{plan.cohort.outcome.noun}, of all patients here, and of those used for training and testing. "
+            "This hospital's own are shown if it has enough patients"
+        )
+    if "regression" in plan.phases and trains:
+        yield (
+            f"regressions of {len(plan.regression.candidates)} variables: sums of the covariates' products, "
+            f"and in each of some thirty rounds {_IN_EACH_ROUND}"
+        )
+    if together:
+        yield from _list_table_models(plan)
+    if "evaluation" in plan.phases:
+        evaluation = plan.evaluation
+        scores = [model.column for model in plan.scores]
+        named = f" (among them the table's columns {', '.join(scores)})" if scores else ""
+        yield (
+            f"for each of {len(plan.models)} models{named}: scores counted in {evaluation.bins} bins by "
+            "outcome; bins that patients with and without it share are divided until they do not, or "
+            "the scores in them are equal (for one hospital alone these are nearly its patients' scores, "
+            "without their names), "
+            "calls at the operating point, calibration, net benefit, and how two models' calls differ"
+        )
+
+
+def _name_outcome(plan: StudyPlan) -> str:
+    """What patients have who reached the outcome; of a column, with its heading and what it means."""
+    outcome = plan.cohort.outcome
+    return outcome.noun if outcome.by_volumes else f"{outcome.noun} ({outcome.column}: {outcome.meaning})"
+
+
+def _name_features(plan: StudyPlan) -> str:
+    columns = plan.selectable_columns
+    return f"the table's columns {', '.join(columns)}" if columns else "851 features of the lesions"
+
+
+def _list_table_models(plan: StudyPlan) -> Iterator[str]:
+    """What fitting models of the table over several sites asks of a site that trains."""
+    if plan.takes_radiomics:
+        products = (
+            "for ALL features (the plan waives the limit: with fewer than two patients a feature, the "
+            "patients' rows can nearly be computed from these products)"
+            if plan.radiomics.wide_gram_accepted
+            else "for at most as many features as half the patients of the smallest fold"
+        )
+        yield (
+            f"radiomics: sums of {_name_features(plan)}, of their squares, of their products with the "
+            f"outcome, and of products of features with each other, {products}; in each of "
+            f"{plan.radiomics.folds} folds, or of fewer where the patients do not carry as many"
+        )
+        if plan.radiomics.family == "binomial":
+            yield (
+                "the LASSO is binomial: it asks for these products again and again, in each of some 300 to "
+                "400 rounds, with other weights of the patients each time, and for the gradient of the "
+                "likelihood, for all patients and without each fold. So many sums narrow down the patients' "
+                "rows further than the Gaussian LASSO's do"
+            )
+    if plan.regressions:
+        names = ", ".join(model.name for model in plan.regressions)
+        yield (
+            f"logistic models ({names}): sums of the covariates' products, and in each round {_IN_EACH_ROUND}"
+        )
+    for model in plan.table_models:
+        if isinstance(model, SvmModel):
+            yield (
+                f"support vector machine {model.name}: gradients and curvatures of a regression on up to "
+                f"{model.fourier_features} random features, in each of at most {model.folds} folds. Support "
+                "vectors, which are patients' rows, stay here"
+            )
+        elif not isinstance(model, LogisticModel):
+            assert_never(model)

@@ -1,0 +1,77 @@
+"""The commands of `rhe-server plan`: a plan alone, before there is an office."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from common.runtime.terminal import OutFile
+
+app = typer.Typer(
+    no_args_is_help=True,
+    suggest_commands=False,
+    help="Check and explain a plan; write the reference of its keys, or a JSON Schema.",
+)
+
+
+@app.command("check")
+def check_plan_file(
+    plan: Annotated[Path, typer.Argument(help="The study plan (TOML).")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
+) -> None:
+    """Say what is wrong with a plan, everything at once; or in plain words what it will do."""
+    import json
+
+    from common.errors import PlanError
+    from common.plan.study import load_plan
+    from server.planning.plan_words import REMEDIES, explain_plan, list_next_steps, report_check
+
+    try:
+        study = load_plan(plan)
+    except PlanError as failure:
+        if not as_json:
+            raise PlanError(f"{failure}\n{REMEDIES}") from None
+        print(json.dumps(report_check(str(plan), None, tuple(str(failure).splitlines())), indent=2))
+        raise typer.Exit(failure.exit_code) from None
+    if as_json:
+        print(json.dumps(report_check(str(plan), study, ()), indent=2, ensure_ascii=False))
+        return
+    print(f"{plan}: the plan is valid\n")
+    for line in (*explain_plan(study), "", *list_next_steps(str(plan))):
+        print(line)
+
+
+@app.command("first-weights")
+def print_first_weights(
+    plan: Annotated[Path, typer.Argument(help="The study plan (TOML).")],
+    pretrained: Annotated[Path, typer.Option(help="Folder with torchvision's ImageNet files.")],
+) -> None:
+    """Print the line for each network from ImageNet by which hospitals check its first weights."""
+    from common.plan.study import load_plan
+    from server.training.federated import list_first_weights
+
+    digests = list_first_weights(load_plan(plan), pretrained)
+    if not digests:
+        print(f"{plan}: no network starts from ImageNet; hospitals derive random weights themselves")
+    for name, digest in digests.items():
+        print(f'{name}: first_weights = "{digest}"')
+
+
+@app.command("reference")
+def print_plan_reference(out: OutFile = None) -> None:
+    """Write every key of a plan with its values, default, meaning and source, as Markdown."""
+    from common.runtime.terminal import print_document
+    from server.planning.plan_documents import write_plan_reference
+
+    print_document(write_plan_reference(), out)
+
+
+@app.command("schema")
+def print_plan_schema(out: OutFile = None) -> None:
+    """Write the JSON Schema of a plan, with which editors complete keys and mark faults."""
+    from common.runtime.terminal import print_document
+    from server.planning.plan_documents import write_plan_schema
+
+    print_document(write_plan_schema(), out)
