@@ -27,7 +27,7 @@ from common.plan.study import Arm, CnnModel, StudyPlan
 from common.runtime.storage import write_atomically
 from common.secagg.codes import SecAggError
 from common.secagg.coordinator.drive import finish, open_session, run_round, run_step
-from common.secagg.coordinator.gathering import Coordinator, Question, SiteRefusedError
+from common.secagg.coordinator.gathering import Coordinator, HidingTask, SiteRefusedError
 from common.secagg.coordinator.round import ServerRound, give_up
 from common.secagg.coordinator.session import ServerSession
 from common.secagg.wire.frames import Bytes
@@ -135,7 +135,7 @@ class HiddenSums:
         sites = _read_members(home) or self._trainers_of(arm)
         phase = name_training_phase(self.plan, model, arm)
         absent = self.absent.get(phase, frozenset())
-        asked = Question(
+        asked = HidingTask(
             "round",
             phase,
             number,
@@ -276,7 +276,7 @@ class HiddenSums:
 
     def _make_session(self, number: int, count: int) -> ServerSession:
         sites = hiding_sets_of(self.plan)[number]
-        asked = Question("session", name_statistics_phase(number), count, (), SESSION_AGE_S, sites)
+        asked = HidingTask("session", name_statistics_phase(number), count, (), SESSION_AGE_S, sites)
         folder = self._name_session(number, count)
         return ServerSession(
             self.coordinator, folder, asked, lambda vector: find_receivers(self._groups, vector)

@@ -73,7 +73,7 @@ def find_paired_patients(board: Scoreboard, compared: ComparedScores) -> Backing
         what=EVALUATED,
         sites=compared.cohort.sites,
         cohort=compared.cohort.part,
-        complete=~np.isnan(board.scores[list(compared.scorers)][:, members]).any(axis=0, keepdims=True),
+        complete=~np.isnan(board.scores[list(compared.scorers)][:, members].sum(axis=0, keepdims=True)),
         labels=board.labels[members],
         part=compared.name,
     )

@@ -72,8 +72,10 @@ def add_cells(inquiry: Inquiry, counted: Summary) -> Summary:
     short = counted.counts["short"].copy()
     if inquiry.plan.two_site_ack and len(inquiry.sites) > 1:
         minima, classes = minima_of(inquiry.plan.profile), counted.counts["classes"]
+        accepted = inquiry.plan.regression.rare_pairs_accepted
         for row, model in enumerate(models):
-            short[row] |= not judge_cells(classes[row], cells[row], model, minima).ok
+            judged = judge_cells(classes[row], cells[row], model, minima, accept_rare_pairs=accepted)
+            short[row] |= not judged.ok
     return replace(counted, counts={**counted.counts, "short": short, "cells": cells})
 
 

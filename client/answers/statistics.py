@@ -284,7 +284,7 @@ class SiteAnalyses:
 def _list_cohorts(question: Question, half: SiteAnswer, inquiry: Inquiry) -> tuple[NamedCohort, ...]:
     if half.list_cohorts is not None:
         return half.list_cohorts(inquiry)
-    return tuple((part, cases_of(inquiry.cases, part)) for part in question.cohorts)
+    return tuple((part, cases_of(inquiry.cases, part)) for part in question.cohorts if part != "read again")
 
 
 def _list_demands(question: Question, backing: Backing) -> tuple[Demand, ...]:

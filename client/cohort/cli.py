@@ -16,7 +16,9 @@ DictionaryFile = Annotated[
 
 
 def map_table(
-    table: Annotated[Path, typer.Argument(help="The hospital's own table (.csv or .xlsx).")],
+    table: Annotated[
+        Path, typer.Argument(help="The hospital's own table (.csv or .xlsx), or its site's folder.")
+    ],
     dictionary: DictionaryFile = None,
     plan: PlanFile = None,
     write: Annotated[
@@ -28,6 +30,7 @@ def map_table(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
 ) -> None:
     """Propose how a table with headings, codes and units of its own is read; it stays at this hospital."""
+    import shlex
     import sys
 
     from rich.console import Console
@@ -39,9 +42,11 @@ def map_table(
         report_proposal,
     )
     from client.cohort.new_site import list_variables, write_mapping
-    from client.membership.site import find_site_file
+    from client.membership.site import find_site_file, load_site
     from common.plan.study import load_plan
 
+    if table.is_dir():
+        table = load_site(table).locate_table(table)
     proposal = propose_mapping(table, list_variables(load_plan(plan) if plan else None), dictionary)
     site_file = find_site_file(table)
     if as_json:
@@ -57,12 +62,8 @@ def map_table(
         if not as_json:
             print(f"written into {target}; look through it, then: rhe-client check {target.parent}")
     elif not as_json:
-        folder = table.parent if site_file is None else site_file.parent
         hint = "rhe-client new FOLDER --from" if site_file is None else "rhe-client map --write"
-        print(
-            f"nothing was written; {hint} {table} writes it"
-            + ("" if site_file is None else f" into {folder}")
-        )
+        print(f"nothing was written; {hint} {shlex.quote(str(table))} writes it")
 
 
 def new_site(

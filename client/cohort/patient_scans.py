@@ -17,7 +17,7 @@ from client.cohort.cases import TIMES, MeasuredPatient, MeasuredSite, RefusedCas
 from client.cohort.intake import Intake
 from client.cohort.patients_together import judge_together
 from client.cohort.refusals import find_unreadable_files, list_needed_files, locate_patient, make_refusal
-from client.cohort.scans import SitePreparation, make_record, read_volumes
+from client.cohort.scans import SitePreparation, find_volumes, make_record
 from common.cohort.table import Patient
 from common.errors import Finding, Level, ScanError
 from common.imaging.cache import CachedScan
@@ -73,8 +73,8 @@ def _measure(patient: Patient, read: _ReadPatient, remarks: Iterable[Finding]) -
     return MeasuredPatient(
         patient,
         baseline,
-        baseline=patient.baseline_volumes or read_volumes(baseline),
-        followup=patient.followup_volumes or read_volumes(followup),
+        baseline=patient.baseline_volumes or find_volumes(baseline),
+        followup=patient.followup_volumes or find_volumes(followup),
         followup_entry=followup,
         remarks=tuple(remarks),
     )

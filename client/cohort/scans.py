@@ -232,10 +232,13 @@ def make_record(scan: Scan, mask: Mask | None) -> ScanRecord:
     )
 
 
-def read_volumes(entry: CachedScan | None) -> Volumes | None:
+def find_volumes(entry: CachedScan | None) -> Volumes | None:
     """What the mask of an entry marks, in ml; None if there is no entry, or no mask was read with it."""
-    if entry is None or not entry.record.labels:
-        return None
+    return None if entry is None or not entry.record.labels else read_volumes(entry)
+
+
+def read_volumes(entry: CachedScan) -> Volumes:
+    """What the mask of an entry marks, in ml."""
     return Volumes(entry.record.ich_ml, entry.record.ivh_ml)
 
 

@@ -50,8 +50,9 @@ def judge_outcome(case: MeasuredPatient, definition: OutcomeDefinition) -> tuple
     ValueError
         If what decides is not known: such patients are refused before.
     """
-    known = case.baseline is not None and case.followup is not None
-    expansion = classify(case.baseline, case.followup, definition) if known else None
+    expansion = None
+    if case.baseline is not None and case.followup is not None:
+        expansion = classify(case.baseline, case.followup, definition)
     if definition.by_volumes:
         if expansion is None:
             raise ValueError("a patient without volumes in the table was not measured")

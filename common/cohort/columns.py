@@ -189,17 +189,24 @@ def match_columns(
         for variable in lacking
         if variable.name not in _BASELINE
     ]
-    places = {heading: index for index, heading in reversed(list(enumerate(header)))}
-    matched = [
-        MatchedColumn(known[name], _find_place(sources.get(name), index), sources.get(name))
-        for name, index in places.items()
-        if name in known
-    ]
-    ordered = tuple(sorted(matched, key=lambda column: column.index))
+    ordered = _order_columns(header, known, sources)
     unread = {*(_IMAGES & {*misspelt.values()}), *(_BASELINE - {*header} if _IMAGES & meant else ())}
     unread_files = tuple(variable.name for variable in VARIABLES if variable.name in unread)
     own = {variable.name: variable for variable in wanted.own}
     return MatchedColumns(ordered, len(sheet.header), images, unread_files, own), findings
+
+
+def _order_columns(
+    header: tuple[str, ...], known: Mapping[str, Variable], sources: Mapping[str, ColumnSource]
+) -> tuple[MatchedColumn, ...]:
+    """The columns that are looked at, in the table's order; of a heading that stands twice the first."""
+    places = {heading: index for index, heading in reversed(list(enumerate(header)))}
+    matched = (
+        MatchedColumn(known[name], _find_place(sources.get(name), index), sources.get(name))
+        for name, index in places.items()
+        if name in known
+    )
+    return tuple(sorted(matched, key=lambda column: column.index))
 
 
 def _find_place(source: ColumnSource | None, index: int) -> int:

@@ -15,7 +15,7 @@ from typing import Final, Literal, TypeAlias
 
 from common.errors import ProtocolError
 from common.plan.described_columns import table_columns
-from common.plan.matrix import PARTS, TABLE_PARTS, cohorts_of
+from common.plan.matrix import PARTS, TABLE_PARTS, Part, TablePart, cohorts_of
 from common.plan.study import StudyPlan
 from common.stats.guard import Demand, Purpose
 
@@ -60,7 +60,9 @@ SitesOfParts: TypeAlias = tuple[tuple[str, ...], tuple[str, ...]]
 """Sites, and the prefixes of the arrays that are added over them; without a prefix, all arrays."""
 AddedOver: TypeAlias = Callable[[StudyPlan, str], Iterable[SitesOfParts]]
 """Over which sites which parts of an answer are added, of a plan and an arm's name (or an empty one)."""
-READ_AGAIN: Final = ("read again",)
+CohortName: TypeAlias = Part | TablePart | Literal["read again"]
+"""A part of a site's cohort, or patients who were read repeatedly."""
+READ_AGAIN: Final[tuple[CohortName, ...]] = ("read again",)
 """In place of parts of a site's cohort: patients who were read repeatedly."""
 
 
@@ -183,7 +185,7 @@ class Question:
     is_sum: bool = True
     stage: str = ""
     guard: str = ""
-    cohorts: tuple[str, ...] = ()
+    cohorts: tuple[CohortName, ...] = ()
     steers: Callable[[str], bool] = _steer_by_none
     of_asked_cohorts: bool = False
     chosen: tuple[str, ...] = ()

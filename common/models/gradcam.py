@@ -1,4 +1,4 @@
-"""Which parts of an image speak for expansion: Grad-CAM on the last convolutional feature maps."""
+"""Which parts of an image speak for a network's decision: Grad-CAM on its convolutional feature maps."""
 
 from __future__ import annotations
 
@@ -11,16 +11,36 @@ from monai.visualize.class_activation_maps import GradCAM
 from torch import nn
 
 from common.errors import ModelError, NonFiniteError
-from common.models.zoo import last_convolution
+from common.models.zoo import list_feature_maps
 
 if TYPE_CHECKING:
     from common.types import Pixels
 
+FEWEST_CELLS = 4
+"""A feature map with fewer cells along a side says nothing about where: it colours the whole image."""
 
-def attention(network: nn.Module, image: Pixels, *, layer: nn.Module | None = None) -> Pixels:
+
+class _Decision(nn.Module):
+    """A copy of a network whose logit grows with the decision that is explained."""
+
+    def __init__(self, network: nn.Module, *, against: bool) -> None:
+        super().__init__()
+        # Of the gradients, none but the image's and the maps' is needed
+        self.network = deepcopy(network).requires_grad_(requires_grad=False).eval()
+        self._sign = -1.0 if against else 1.0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """The logit of expansion, or of no expansion, shape (n, 1)."""
+        logits: torch.Tensor = self.network(images)
+        return self._sign * logits
+
+
+def attention(
+    network: nn.Module, image: Pixels, *, layer: nn.Module | None = None, against: bool = False
+) -> Pixels:
     """The attention map of one patient in [0, 1], shape ([z,] y, x) of the input's grid.
 
-    The largest value is 1, unless nothing speaks for expansion: then the map is 0 everywhere.
+    The largest value is 1, unless nothing speaks for the decision: then the map is 0 everywhere.
 
     Parameters
     ----------
@@ -29,8 +49,10 @@ def attention(network: nn.Module, image: Pixels, *, layer: nn.Module | None = No
     image : float32 array, shape (channels, [z,] y, x)
         As in training.
     layer : nn.Module, optional
-        Whose output is explained, the network's last convolutional feature maps by default. Nothing may
-        change that output in place afterwards.
+        Whose output is explained, by default the network's last feature maps that have at least 4 cells
+        along each side. Nothing may change that output in place afterwards.
+    against : bool
+        Whether the map shows what speaks for "no expansion".
 
     Raises
     ------
@@ -42,20 +64,16 @@ def attention(network: nn.Module, image: Pixels, *, layer: nn.Module | None = No
     References
     ----------
     Selvaraju et al. (2017), Grad-CAM: visual explanations from deep networks via gradient-based
-    localization, equations 1 and 2.
+    localization, equations 1 and 2; of "no expansion" as in their section 3.2 (negated gradients).
     """
     if image.ndim not in {3, 4}:
         raise ModelError(f"an image has the shape (channels, [z,] y, x), not {image.shape}")
-    target = last_convolution(network) if layer is None else layer
-    name = next((name for name, module in network.named_modules() if module is target), None)
-    if name is None:
-        raise ModelError(f"the layer {type(target).__name__} takes no part in the network's logit")
     device = next(network.parameters()).device
     batch = torch.tensor(np.ascontiguousarray(image[None]), dtype=torch.float32, device=device)
-    # MONAI leaves its hooks in the network; of the gradients, none but the image's and the maps' is needed
-    explainer = GradCAM(
-        deepcopy(network).requires_grad_(requires_grad=False), name, postprocessing=_scale_to_peak
-    )
+    # MONAI leaves its hooks in the network, so a copy is explained
+    decision = _Decision(network, against=against)
+    name = _choose_layer(decision.network, batch) if layer is None else _find_name(network, layer)
+    explainer = GradCAM(decision, f"network.{name}", postprocessing=_scale_to_peak)
     try:
         with torch.enable_grad():
             heat = explainer(batch.requires_grad_(), class_idx=0)
@@ -66,6 +84,42 @@ def attention(network: nn.Module, image: Pixels, *, layer: nn.Module | None = No
     explainer.nn_module.model = nn.Identity()
     pixels: Pixels = heat[0, 0].cpu().numpy()
     return pixels
+
+
+def _find_name(network: nn.Module, layer: nn.Module) -> str:
+    """The layer's name in the network.
+
+    Raises
+    ------
+    ModelError
+        If it has none.
+    """
+    for name, module in network.named_modules():
+        if module is layer:
+            return name
+    raise ModelError(f"the layer {type(layer).__name__} takes no part in the network's logit")
+
+
+def _choose_layer(network: nn.Module, batch: torch.Tensor) -> str:
+    """The last feature maps with enough cells along each side, or the finest that there are."""
+    names, sides = list_feature_maps(network), dict[str, int]()
+
+    def note_side(name: str, maps: torch.Tensor) -> None:
+        sides[name] = min(maps.shape[2:])
+
+    hooks = [
+        network.get_submodule(name).register_forward_hook(
+            lambda _module, _images, maps, name=name: note_side(name, maps)
+        )
+        for name in names
+    ]
+    try:
+        with torch.no_grad():
+            network(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return next((name for name in names if sides[name] >= FEWEST_CELLS), names[-1])
 
 
 def _scale_to_peak(heat: torch.Tensor) -> torch.Tensor:

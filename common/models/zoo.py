@@ -81,8 +81,11 @@ _SHAPES: dict[Family, _ResNetShape | _DenseNetShape] = {
     "densenet201": _DenseNetShape((6, 12, 48, 32)),
 }
 
-_LAST_CONVOLUTIONS: dict[type[nn.Module], str] = {ResNet: "layer4", DenseNet: "class_layers.relu"}
-"""The submodule of each family whose outputs the global pooling averages."""
+_FEATURE_MAPS: dict[type[nn.Module], tuple[str, ...]] = {
+    ResNet: ("layer4", "layer3", "layer2", "layer1"),
+    DenseNet: ("class_layers.relu", *(f"features.transition{stage}.relu" for stage in (3, 2, 1))),
+}
+"""Each family's submodules that end a stage, from the last, whose outputs the global pooling averages."""
 
 
 def build(spec: NetworkSpec, seed: int = 0) -> nn.Module:
@@ -118,9 +121,22 @@ def last_convolution(network: nn.Module) -> nn.Module:
     ModelError
         If the network is not one of `build`.
     """
-    for kind, name in _LAST_CONVOLUTIONS.items():
+    return network.get_submodule(list_feature_maps(network)[0])
+
+
+def list_feature_maps(network: nn.Module) -> tuple[str, ...]:
+    """The submodules whose outputs end a stage: the last is first, the finest is the last of them.
+
+    Nothing changes these outputs in place afterwards. A DenseNet's are the rectified maps before each pooling.
+
+    Raises
+    ------
+    ModelError
+        If the network is not one of `build`.
+    """
+    for kind, names in _FEATURE_MAPS.items():
         if isinstance(network, kind):
-            return network.get_submodule(name)
+            return names
     raise ModelError(
         f"{type(network).__name__} is none of the study's networks -> build it from a NetworkSpec"
     )

@@ -139,7 +139,7 @@ def _list_statistics(plan: StudyPlan, *, trains: bool) -> Iterator[str]:
     if "regression" in plan.phases and trains:
         yield (
             f"regressions of {len(plan.regression.candidates)} variables: sums of the covariates' products, "
-            f"and in each of some thirty rounds {_IN_EACH_ROUND}"
+            f"and in each of some thirty rounds {_IN_EACH_ROUND}{_tell_rare_pairs(plan)}{_tell_missing(plan)}"
         )
     if together:
         yield from _list_table_models(plan)
@@ -160,6 +160,26 @@ def _name_outcome(plan: StudyPlan) -> str:
     """What patients have who reached the outcome; of a column, with its heading and what it means."""
     outcome = plan.cohort.outcome
     return outcome.noun if outcome.by_volumes else f"{outcome.noun} ({outcome.column}: {outcome.meaning})"
+
+
+def _tell_rare_pairs(plan: StudyPlan) -> str:
+    """What follows for few patients with levels of two covariates, where the plan accepts that."""
+    if not plan.regression.rare_pairs_accepted:
+        return ""
+    return (
+        "; ALSO OF FEW PATIENTS WHO SHARE TWO TRAITS (the plan accepts that: of one alone, the other covariates "
+        "can be computed from these rounds)"
+    )
+
+
+def _tell_missing(plan: StudyPlan) -> str:
+    """What follows for few patients who lack a value, where models leave them out."""
+    if plan.regression.missing != "complete-case":
+        return ""
+    return (
+        ". A model leaves out whoever lacks a value of its variables: where few do, sums with and without them "
+        "tell their outcome and other variables"
+    )
 
 
 def _name_features(plan: StudyPlan) -> str:
@@ -192,6 +212,7 @@ def _list_table_models(plan: StudyPlan) -> Iterator[str]:
         names = ", ".join(model.name for model in plan.regressions)
         yield (
             f"logistic models ({names}): sums of the covariates' products, and in each round {_IN_EACH_ROUND}"
+            f"{_tell_rare_pairs(plan)}"
         )
     for model in plan.table_models:
         if isinstance(model, SvmModel):

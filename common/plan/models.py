@@ -53,7 +53,7 @@ class NamedSection(Section):
     name: Name
     """The name, e.g. "Vendor X"; files and messages carry "Vendor-X", which is derived from it."""
     label: str = Field(default="", max_length=LONGEST_WRITTEN)
-    """The name as people write it; by default as `name` was written."""
+    """Filled in with `name` as it was written, where that is not plain; nobody need write it."""
 
     @model_validator(mode="before")
     @classmethod
@@ -67,10 +67,12 @@ class NamedSection(Section):
         except ValueError:  # which the field itself tells
             return given
 
-    @field_validator("label")
-    @classmethod
-    def _check_label(cls, label: str) -> str:
-        return tidy_name(label) if label else label
+    @model_validator(mode="after")
+    def _check_label(self) -> Self:
+        # Who approves a plan reads the label: it may not say another name than messages carry
+        if self.label and (derive_name(self.label) != self.name or tidy_name(self.label) != self.label):
+            raise ValueError(f"label {self.label!r} is not how {self.name!r} is written -> remove it")
+        return self
 
     @model_serializer(mode="wrap")
     def _leave_out_unset(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:

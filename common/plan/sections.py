@@ -45,8 +45,8 @@ class PlannedSite(NamedSection):
     """One hospital and its role in the study."""
 
     name: Name
-    """The name in the hospital's own site.toml, e.g. "Klinikum Köln"; files and messages carry "Klinikum-Koeln",
-    which is derived from it."""
+    """The name in the hospital's own site.toml, e.g. "Klinikum Köln"; files and messages carry
+    "Klinikum-Koeln", which is derived from it."""
     role: Literal["train", "external"]
     """"train": its training split trains models; "external": it only evaluates."""
     model_release: bool = False
@@ -158,6 +158,14 @@ class RegressionSettings(Section):
     """A variable enters the multivariable model if any of its levels has a p below this."""
     missing: Literal["complete-case", "level"] = "complete-case"
     """"level": a missing binary or categorical value is a level of its own, so that its patients stay."""
+    rare_pairs_accepted: bool = False
+    """Whether a logistic model is also fitted where 1 to 4 patients alone have levels of two covariates: its
+    rounds then tell the coordinator nearly, of one patient alone exactly, their other covariates."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_unset(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The settings without an acceptance that was not given: plans without it keep their hash."""
+        return {name: value for name, value in write(self).items() if value or name != "rare_pairs_accepted"}
 
     @field_validator("candidates")
     @classmethod

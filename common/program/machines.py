@@ -289,7 +289,9 @@ def iterate_svm(task: SvmTask) -> Dialogue[SvmQuestion, FittedSvm]:
     terms = design_of(plan).model(task.names)
     columns = (len(terms.columns),) * len(counted.counts["classes"])
     guard = judge_counted(plan, "svm", counted, one_site=task.one_site, columns=columns)[0]
-    status = judge_cells(counted.counts["classes"][0], counted.counts["cells"][0], terms, minima)
+    # The moments are of one covariate each, and the features mix all of them.
+    classes, cells = counted.counts["classes"][0], counted.counts["cells"][0]
+    status = judge_cells(classes, cells, terms, minima, accept_rare_pairs=True)
     status = status if guard.status.ok else guard.status
     if not status.ok:
         return _add_numbers(explain_no_machine(status), guard)

@@ -116,8 +116,10 @@ def _judge(
     models = [design.model(names) for names in regressions]
     columns = [len(model.columns) for model in models]
     guards = judge_counted(plan, "regression", counted, one_site=len(sites) == 1, columns=columns)
+    accepted = plan.regression.rare_pairs_accepted
+    classes, tables = counted.counts["classes"], counted.counts["cells"]
     cells = (
-        judge_cells(counted.counts["classes"][row], counted.counts["cells"][row], model, minima)
+        judge_cells(classes[row], tables[row], model, minima, accept_rare_pairs=accepted)
         for row, model in enumerate(models)
     )
     return tuple(

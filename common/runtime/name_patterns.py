@@ -36,7 +36,8 @@ _LONGEST, _DIGITS = 40, 8
 """Characters of a derived name, and of the digest in one that letters alone do not tell apart."""
 _BESIDE_LETTERS = frozenset(" .+-_()&',")
 _GERMAN_AND_NORDIC = str.maketrans(
-    {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss"}
+    {letter: f"{plain}e" for letter, plain in zip("äöüÄÖÜ", "aouAOU", strict=True)}
+    | {"ß": "ss"}
     | {"æ": "ae", "Æ": "Ae", "ø": "oe", "Ø": "Oe", "å": "aa", "Å": "Aa", "ł": "l", "Ł": "L"}
 )
 

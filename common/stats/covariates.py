@@ -115,10 +115,13 @@ def count_cells(matrix: Reals, labels: Flags, models: Sequence[Model]) -> Counts
         binary[: len(model.columns)] = [term.binary for term in model.terms for _ in term.columns]
         by_outcome[row, ~binary] = 0
         together[row, ~binary] = together[row, :, ~binary] = 0
-    return np.rint(np.concatenate([by_outcome, together], axis=-1)).astype(np.int64)
+    cells: Counts = np.rint(np.concatenate([by_outcome, together], axis=-1)).astype(np.int64)
+    return cells
 
 
-def judge_cells(classes: Counts, cells: Counts, model: Model, minima: Minima) -> Status:
+def judge_cells(
+    classes: Counts, cells: Counts, model: Model, minima: Minima, *, accept_rare_pairs: bool = False
+) -> Status:
     """Whether every cell of a model's tables of level by outcome, and by another's level, may be released.
 
     Parameters
@@ -127,6 +130,8 @@ def judge_cells(classes: Counts, cells: Counts, model: Model, minima: Minima) ->
         Patients with all covariates, negatives first.
     cells : int array, shape (columns, 2 + columns)
         Of this model, summed over sites, as `count_cells` gives them.
+    accept_rare_pairs : bool
+        Whether few patients may share levels of two covariates.
     """
     by_outcome, together = cells[:, :2], cells[:, 2:]
     places = list(_place_binary_terms(model))
@@ -135,7 +140,7 @@ def judge_cells(classes: Counts, cells: Counts, model: Model, minima: Minima) ->
         table = np.concatenate([levels, [classes - levels.sum(axis=0)]])
         if not minima.may_release(table).all():
             return RARE_CELL
-    for one, two in combinations(places, 2):
+    for one, two in combinations(() if accept_rare_pairs else places, 2):
         table = _complete_table(
             together[one, two], by_outcome[one].sum(axis=1), by_outcome[two].sum(axis=1), int(classes.sum())
         )

@@ -184,7 +184,8 @@ _TERMS: tuple[tuple[str, str], ...] = (
     (
         "Radiomics feature, LASSO",
         (
-            "A number that a program computes from the lesion's shape and grey values, 851 of each lesion. "
+            "A number that describes the lesion: one of 851 that are computed from its shape and grey "
+            "values, or a column of the hospitals' tables that the plan names. "
             "The LASSO fits all of them at once under a penalty that makes most coefficients 0: the larger "
             "the penalty, the fewer features are left. It is chosen on patients left out in turn. The "
             "Gaussian LASSO fits the outcome as a number, 0 or 1, the binomial one its log odds."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import is_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, get_args, get_type_hints
@@ -43,7 +43,9 @@ def _list_p_values(record: object) -> Iterator[float]:
     if isinstance(record, tuple):
         for part in record:
             yield from _list_p_values(part)
-    for name, is_test in _list_fields(type(record)):
+    if isinstance(record, type) or not (isinstance(record, Record) or is_dataclass(record)):
+        return
+    for name, is_test in _list_fields(record.__class__):
         value = getattr(record, name)
         number = value.value if isinstance(value, Estimate) else value
         if not is_test:
@@ -53,10 +55,8 @@ def _list_p_values(record: object) -> Iterator[float]:
 
 
 @cache
-def _list_fields(kind: type) -> tuple[tuple[str, bool], ...]:
+def _list_fields(kind: Hashable) -> tuple[tuple[str, bool], ...]:
     """The fields of a record, or of a dataclass in one, and whether each is marked as a printed P-value."""
-    if not (is_dataclass(kind) or issubclass(kind, Record)):
-        return ()
     return tuple((name, _is_marked(hint)) for name, hint in get_type_hints(kind, include_extras=True).items())
 
 

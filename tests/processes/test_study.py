@@ -49,21 +49,6 @@ def own_stage(tmp_path: Path) -> Iterator[Stage]:
         yield prepared
 
 
-def test_a_study_runs_to_its_end_and_no_other_runs_beside_it(stage):
-    study = stage.study()
-    wait_until(lambda: "site connected" in study.tail())
-    second = stage.study("--resume")
-
-    assert end(second) == 21
-    assert "another process is working" in second.tail()
-    assert end(study) == 0
-    assert results(stage) == expected(ROUNDS)
-    assert f"round number={ROUNDS}" in study.tail()
-    again = stage.study()
-    assert end(again) == 20
-    assert "--resume" in again.tail()
-
-
 @contextmanager
 def held_in(stage: Stage, number: int, *options: str) -> Iterator[Child]:
     """A study whose round of this number waits in the engine of site A."""
@@ -75,6 +60,19 @@ def held_in(stage: Stage, number: int, *options: str) -> Iterator[Child]:
         yield study
     finally:
         hold.unlink()
+
+
+def test_a_study_runs_to_its_end_and_no_other_runs_beside_it(stage):
+    with held_in(stage, 1) as study:
+        second = stage.study("--resume")
+        assert end(second) == 21
+    assert "another process is working" in second.tail()
+    assert end(study) == 0
+    assert results(stage) == expected(ROUNDS)
+    assert f"round number={ROUNDS}" in study.tail()
+    again = stage.study()
+    assert end(again) == 20
+    assert "--resume" in again.tail()
 
 
 def test_a_study_goes_on_after_each_kill_and_after_ctrl_c_to_the_same_numbers(stage):
@@ -130,7 +128,7 @@ def test_a_killed_link_connects_again(stage):
     named(site, "link").kill()
 
     wait_until(lambda: site.tail().count("the link was killed") > ended)
-    wait_until(lambda: site.tail().count(": connected to") == connected + 1)
+    wait_until(lambda: site.tail().count(": connected to") > connected)
 
 
 def test_whatever_kills_a_supervisor_ends_its_children(own_stage):

@@ -76,7 +76,8 @@ class _Table:
         totals = np.array([*self.sizes.values(), *self.totals], dtype=np.float64)
         known = LinearConstraint(equations, totals, totals)
         for name, cell in self.hidden.items():
-            yield HiddenCell(name, _find_least(cell, known), -_find_least(-1.0 * cell, known))
+            cost = cell.astype(np.float64)
+            yield HiddenCell(name, _find_least(cost, known), -_find_least(-cost, known))
 
 
 def bound_hidden_cells(
@@ -119,8 +120,8 @@ def _count_patients(line: ReadExchange) -> dict[Atom, int]:
     }
 
 
-def _find_least(cell: Reals | Flags, known: LinearConstraint) -> int:
-    cost = np.asarray(cell, dtype=np.float64)
-    found = milp(cost, constraints=known, integrality=np.ones(cost.size), bounds=Bounds(0, np.inf))
+def _find_least(cost: Reals, known: LinearConstraint) -> int:
+    whole = np.ones(cost.size, dtype=np.int64)
+    found = milp(cost, constraints=known, integrality=whole, bounds=Bounds(0, np.inf))
     assert found.success, found.message
     return round(float(found.fun))

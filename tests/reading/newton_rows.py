@@ -100,7 +100,7 @@ def solve_rows(
         if first is None:
             continue
         for pair in combinations(places, 2):
-            for levels in product((0, 1), repeat=2):
+            for levels in product((0, 1), (0, 1)):
                 # At coefficients of 0 every weight is 1/4
                 if abs(4 * _sum_cell(first.information, pair, levels) - 1) < max(fewest, 1e-6):
                     values = _solve(own, pair, levels)
@@ -163,7 +163,8 @@ def _try_signs(equations: Reals, sizes: Reals) -> tuple[Reals, float]:
     """The covariates, and by how much they miss an equation, under the signs that fit best."""
     table, known = equations[:, :-1], equations[:, -1]
     first = slice(0, _TRIED)
-    best, smallest = np.zeros(table.shape[1]), np.inf
+    best: Reals = np.zeros(table.shape[1])
+    smallest = np.inf
     for signs in product((-1.0, 1.0), repeat=len(sizes[first])):
         begun = np.linalg.lstsq(table[first], np.array(signs) * sizes[first] - known[first], rcond=None)[0]
         # The first rounds tell the signs of all
@@ -171,5 +172,5 @@ def _try_signs(equations: Reals, sizes: Reals) -> tuple[Reals, float]:
         solved = np.linalg.lstsq(table, all_signs * sizes - known, rcond=None)[0]
         error = float(np.abs(np.abs(table @ solved + known) - sizes).max())
         if error < smallest:
-            best, smallest = solved, error
+            best, smallest = np.asarray(solved, dtype=np.float64), error
     return best, smallest

@@ -165,7 +165,7 @@ class PatientParts:
             is_in = np.array([home in group.sites for home in self.homes])
             selected = [group.select(each) for each in answers]
             opened = self._withhold(group, asked, sums.of(group.sites))
-            for name, total in (opened.counts | opened.reals).items():
+            for name, total in [*opened.counts.items(), *opened.reals.items()]:
                 if not total.any() or name.rsplit("/", 1)[-1] in _OF_NO_PATIENT:
                     continue
                 told = np.flatnonzero(total)

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from common.secagg.codes import SecAggError
 from common.secagg.coordinator.drive import run_round
-from common.secagg.coordinator.gathering import Coordinator, Question
+from common.secagg.coordinator.gathering import Coordinator, HidingTask
 from common.secagg.coordinator.round import ServerRound
 from common.secagg.coordinator.session import ServerSession
 from common.secagg.crypto.rings import Ring, Vector
@@ -142,9 +142,9 @@ class World:
             {name: message for name, message in requests.items() if name not in absent}
         )
 
-    def question(self, number: int = 1, **changes: object) -> Question:
+    def question(self, number: int = 1, **changes: object) -> HidingTask:
         fields: dict[str, Any] = {"mode": "round", "phase": ROUNDS, "round": number, "vectors": VECTORS}
-        return Question(**(fields | changes))
+        return HidingTask(**(fields | changes))
 
     def round(
         self, number: int = 1, model: bytes = b"model", configuration: bytes = b"seed", **changes: object
@@ -155,7 +155,7 @@ class World:
 
     def session(self, number: int = 1, **changes: object) -> ServerSession:
         fields: dict[str, Any] = {"mode": "session", "phase": SESSIONS, "round": number}
-        question = Question(**(fields | changes))
+        question = HidingTask(**(fields | changes))
         return ServerSession(self.coordinator, self.session_folder(number), question, self.receivers)
 
     def session_folder(self, number: int = 1) -> Path:

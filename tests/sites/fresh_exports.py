@@ -178,8 +178,9 @@ def write_registry(folder: Path, number: int = 40) -> Export:
         "Glucose (mg/dL)",
         "Systolic blood pressure at 24 hours",
         "Family history of stroke?",
+        "Discharge disposition",
+        "Modified Rankin at 90 days",
     )
-    others = (*others, "Discharge disposition", "Modified Rankin at 90 days")
     path = folder / "registry.csv"
     with path.open("w", newline="", encoding="utf-8-sig") as stream:
         writer = csv.writer(stream)

@@ -241,7 +241,7 @@ def make_rows(truth: dict[str, str], codes: dict[str, str], number: int, seed: i
     for one in draw_patients(number, seed):
         row: list[Any] = []
         for name in truth.values():
-            value = one[_SOURCES[name]] if name in _SOURCES else False
+            value: Any = one[_SOURCES[name]] if name in _SOURCES else False
             if name == "patient":
                 value = f"K{one['number'] + 100}"
             elif name == "sex":

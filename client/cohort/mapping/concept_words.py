@@ -52,6 +52,7 @@ CONCEPTS: Mapping[str, str] = {
         =comorbid =vorerkrankung 伴 合并 有 和 或 程度 情况 结果 値
     """,
     "other_time": """
+        =mri =mrt =irm =rmn 磁共振
         discharge entlassung sortie alta dimissione ontslag 出院 退院 =mrs =gos =nihss mortality death
         死亡 =90d =30d =d90 =m3 month monat mois mese maand 个月 月後 =nach =after =post =apres =despues
         =dopo =na_opname postop max peak maximum highest lowest worst target goal ziel zielwert 目标 icu
@@ -70,9 +71,10 @@ CONCEPTS: Mapping[str, str] = {
         =reversed =antagonisierung =antidote
     """,
     "followup": """
+        second_ct second_scan zweites_ct 2nd_ct deuxieme_scanner segunda_tc seconda_tc
         follow follow_up followup =fu =fup =f_u repeat repeated control ~kontroll kontrolle verlauf
-        verlaufs =controle =suivi =seguimiento =controllo =vervolg =controlescan =segunda =second
-        =deuxieme =zweites =zweite =secondo =2nd =2e stability later delayed =24h =24 =48h =48 =72h =72
+        verlaufs =controle =suivi =seguimiento =controllo =vervolg =controlescan
+        stability later delayed =24h =24 =48h =48 =72h =72
         =24_h =36h =12h ct_2 =ct2 =cct2 =tdm2 =tac2 =t1 =v2 =fct =fuct =acompanhamento =retorno =kontrolle
         复查 随访 第二次 再次 复查ct 24小时 48小时 72小时 末次 フォロー 再検 追跡 2回目 二回目
         フォローアップ 経過

@@ -29,7 +29,10 @@ _NOT_A_PATIENT = re.compile(
     r"count|anzahl|n\b|std|sd\b|note|notes|comment|bemerkung|anmerkung|stand|quelle|source|remarque|nota|legende|legend|"
     r"合计|总计|平均|均值|小计|注|备注|说明|合計|計|注記|#|\*)"
 )
-_FEW_CELLS = 3
+_FEW_CELLS, _LOOKED_AT = 3, 200_000
+_WIDE = "\\u3400-\\u9fff\\uac00-\\ud7af\\uff61-\\uff9f"
+_RUN = re.compile(f"([a-z]?)[{_WIDE}]+([a-z]?)")
+"""Chinese or Japanese characters, and the small Latin letters beside them."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +112,13 @@ def _guess_csv(path: Path) -> SheetOptions:
 
 
 def _decodes(content: bytes, encoding: str) -> bool:
+    """Whether a file may be of this encoding: nearly any bytes of Latin letters are Chinese ones, too."""
     try:
-        content.decode(encoding)
+        text = content.decode(encoding)
     except UnicodeDecodeError:
         return False
-    return True
+    runs = [match[1] or match[2] for match in _RUN.finditer(text[:_LOOKED_AT])]
+    return 2 * sum(map(bool, runs)) <= len(runs)
 
 
 def _find_headings(rows: Sequence[Sequence[object]]) -> tuple[int, tuple[int, int]]:

@@ -101,7 +101,7 @@ class Coordinator:
 
 
 @dataclass(frozen=True)
-class Question:
+class HidingTask:
     """What a round or a session is about.
 
     Attributes
@@ -167,7 +167,7 @@ class Assembly:
         By the site's name.
     """
 
-    def __init__(self, coordinator: Coordinator, question: Question, request: RoundRequest) -> None:
+    def __init__(self, coordinator: Coordinator, question: HidingTask, request: RoundRequest) -> None:
         self._coordinator = coordinator
         self._question = question
         self.request = request

@@ -12,7 +12,7 @@ from pathlib import Path
 from common.secagg.codes import SecAggError
 from common.secagg.coordinator.asking import Asking
 from common.secagg.coordinator.files import ServerFiles, ServerRecord, Sums, Total
-from common.secagg.coordinator.gathering import Assembly, Coordinator, Question
+from common.secagg.coordinator.gathering import Assembly, Coordinator, HidingTask
 from common.secagg.crypto import masks
 from common.secagg.wire.frames import Bytes, MessageKind, sha256
 from common.secagg.wire.messages import (
@@ -128,7 +128,7 @@ class ServerRound(Asking):
     coordinator : Coordinator
     folder : Path
         For this round only.
-    question : Question
+    question : HidingTask
     model : bytes
         The weights that the sites start from.
     configuration : bytes
@@ -144,7 +144,7 @@ class ServerRound(Asking):
         self,
         coordinator: Coordinator,
         folder: Path,
-        question: Question,
+        question: HidingTask,
         model: Bytes = b"",
         configuration: bytes = b"",
     ) -> None:

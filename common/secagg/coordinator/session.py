@@ -23,7 +23,7 @@ from common.secagg.coordinator.forwarding import (
     name_step,
     return_nothing,
 )
-from common.secagg.coordinator.gathering import Assembly, Coordinator, Question
+from common.secagg.coordinator.gathering import Assembly, Coordinator, HidingTask
 from common.secagg.crypto import masks
 from common.secagg.wire.frames import Bytes, MessageKind, sha256
 from common.secagg.wire.messages import (
@@ -70,7 +70,7 @@ class ServerSession(Asking):
     coordinator : Coordinator
     folder : Path
         For this session only.
-    question : Question
+    question : HidingTask
     returns : callable
         To which sites a vector's sum of the iteration that is asked comes back; to none by default.
 
@@ -81,7 +81,7 @@ class ServerSession(Asking):
     """
 
     def __init__(
-        self, coordinator: Coordinator, folder: Path, question: Question, returns: Returns = return_nothing
+        self, coordinator: Coordinator, folder: Path, question: HidingTask, returns: Returns = return_nothing
     ) -> None:
         super().__init__(coordinator)
         self._question = question

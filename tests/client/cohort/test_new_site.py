@@ -228,7 +228,11 @@ def a_plan() -> StudyPlan:
     )
 
 
-def test_no_reply_tells_of_the_mapping(mapped_site, tmp_path):
+@pytest.mark.parametrize("refused", [False, True])
+def test_no_reply_tells_of_the_mapping(mapped_site, tmp_path, refused):
+    if refused:
+        table = mapped_site / "cohort.csv"
+        table.write_text(table.read_text().replace(f"{SECRET}-2", f"{SECRET}-3"))
     key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
     plan = a_plan()
     engine = open_engine(mapped_site, plan, key.public_key(), tmp_path / "state", Progress(disable=True))
@@ -237,7 +241,7 @@ def test_no_reply_tells_of_the_mapping(mapped_site, tmp_path):
 
         reply = engine.handle(encode_request(Request(header, None, {}), key))
 
-        assert CODE_OK.encode() in reply or operation is Operation.COHORT
+        assert CODE_OK.encode() in reply or refused or operation is Operation.COHORT
         assert SECRET.encode() not in reply
         assert b"mapping" not in reply
 

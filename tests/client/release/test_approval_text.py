@@ -236,3 +236,10 @@ def test_first_weights_of_the_coordinators_choice_are_named():
     # Random ones each hospital derives itself; elsewhere nobody trains
     assert "irst weights" not in told(plan_of(ROLES, NETWORK)).lower()
     assert "irst weights" not in told(plan_of(ROLES, IMAGENET), "c").lower()
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_few_patients_who_share_two_traits_are_told(accepted):
+    text = leaving(told(plan_of(ROLES, LOGISTIC, regression={"rare_pairs_accepted": accepted})))
+
+    assert text.count("WHO SHARE TWO TRAITS") == 2 * accepted

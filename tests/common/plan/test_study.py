@@ -65,6 +65,12 @@ def test_an_acknowledgement_that_is_not_given_changes_no_hash():
     ) == a_plan(arms=LEAVE_OUT, sites=sites("a", "b", "c"))
 
 
+def test_an_acceptance_of_rare_pairs_that_is_not_given_changes_no_hash():
+    assert "rare_pairs_accepted" not in a_plan().model_dump_json()
+    accepted = a_plan(regression={"rare_pairs_accepted": True})
+    assert StudyPlan.model_validate_json(accepted.model_dump_json()) == accepted
+
+
 def test_leave_one_centre_out_trains_one_federation_without_each():
     plan = a_plan(sites=sites("a", "b", "c"), arms=LEAVE_OUT)
 

@@ -7,7 +7,8 @@ import unicodedata
 
 import pytest
 
-from common.runtime.name_patterns import NAME_PATTERN, derive_name, tidy_name
+from common.errors import SiteError
+from common.runtime.name_patterns import NAME_PATTERN, derive_name, read_name, tidy_name
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,12 @@ def test_what_letters_do_not_tell_apart_gets_a_digest(written):
     assert re.search("-[0-9a-f]{8}$", derived)
     assert derive_name(written) == derived
     assert derive_name(f"{written[:20]}1") != derived
+
+
+def test_a_name_on_the_command_line_is_refused_as_other_mistakes_are():
+    assert read_name("--site", "Klinikum Köln", SiteError) == "Klinikum-Koeln"
+    with pytest.raises(SiteError, match="--site 'a/b': is no name -> "):
+        read_name("--site", "a/b", SiteError)
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,17 @@ def test_no_cell_of_two_covariates_may_be_small(table, expected):
     assert judge(*lay_out(table), minima=SIMULATION) == OK
 
 
+def test_a_plan_may_accept_few_patients_of_two_levels_but_not_of_one():
+    def accept(table):
+        matrix, labels = lay_out(table)
+        (cells,) = count_cells(matrix, labels, [MODEL])
+        classes = np.array([(~labels).sum(), labels.sum()])
+        return judge_cells(classes, cells, MODEL, STANDARD, accept_rare_pairs=True)
+
+    assert accept([[1, 24, 12], [24, 12, 12]]) == OK
+    assert accept([[1, 1, 1], [24, 24, 24]]) == RARE_CELL
+
+
 def test_levels_of_one_covariate_exclude_each_other():
     matrix, labels = lay_out([[12, 12, 12], [12, 12, 12]])
 

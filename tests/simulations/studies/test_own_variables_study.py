@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from functools import cache
 from pathlib import Path
 
@@ -48,12 +49,17 @@ def write_files(root, number):
 
 
 @pytest.fixture(scope="module", params=CENTRES)
-def results(request, tmp_path_factory):
+def study(request, tmp_path_factory):
     root = tmp_path_factory.mktemp("own")
     path, folders = write_files(root, request.param)
     plan = load_plan(path)
     run = StudyRun(plan, root / "out", derive_simulated_key(plan))
-    return run_in_process(run, folders, Progress(disable=True))
+    return run_in_process(run, folders, Progress(disable=True)), root / "out"
+
+
+@pytest.fixture(scope="module")
+def results(study):
+    return study[0]
 
 
 def expect(association, name):
@@ -147,6 +153,13 @@ def test_nothing_is_said_of_images_or_of_features_that_are_none(results):
     assert not [note for note in results.notes if "kept none" in note or "volume" in note]
 
 
-def test_the_page_names_the_plan_s_outcome(results):
+def test_the_page_and_the_tables_name_the_plan_s_outcome_and_no_other(study):
+    results, out = study
+    page = re.sub("<[^>]+>", " ", (out / "report.html").read_text())
+    flow = (out / "tables/flow.csv").read_text()
+
     assert results.study.endpoint == "Poor outcome"
-    assert results.study.outcome_meaning == "modified Rankin Scale 3 to 6 at 90 days"
+    assert results.study.outcome_meaning in page
+    assert "Poor outcome / no Poor outcome" in page
+    assert "with Poor outcome" in flow
+    assert not re.search("rHE|expansion", f"{page} {flow}")

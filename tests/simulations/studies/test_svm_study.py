@@ -55,7 +55,7 @@ def a_plan(*models, **changes):
         ],
         "models": models or [MODEL],
         "phases": ["training", "evaluation"],
-        "evaluation": {"bins": 100_000},
+        "evaluation": {"bins": 20_000},
     }
     return StudyPlan.model_validate(settings | changes)
 

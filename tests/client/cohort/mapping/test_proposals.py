@@ -11,6 +11,7 @@ from sites.fresh_exports import FRESH
 from sites.own_exports import WRITERS, write_american, write_german
 from sites.unseen_exports import UNSEEN
 
+from client.cohort.mapping.layout_guess import guess_layout
 from client.cohort.mapping.proposal import propose_mapping
 from client.cohort.mapping.proposal_table import list_proposal_lines, make_proposal_table, report_proposal
 from client.cohort.mapping.toml_text import has_mapping, insert_mapping, render_mapping
@@ -109,6 +110,32 @@ def test_no_relative_is_taken_for_the_patient(sheets, heading):
     assert found is None or not found.is_sure
 
 
+def test_what_only_sounds_like_a_variable_is_not_taken_for_it(sheets):
+    """Of 139 such headings these are the nearest; none of them may be written without a question."""
+    flags = (
+        "HIV|Pulmonary hypertension|Gestational diabetes|Diabetes insipidus|Portal hypertension|"
+        "Smoking cessation advice|Passive smoking|Alcohol withdrawal|Anticoagulation restarted|"
+        "Anticoagulation reversal|History of SAH|Previous SAH|Prior ischemic stroke|"
+        "Subdural hemorrhage|GI bleeding|Craniotomy after CT|EVD|Hematoma evacuation|IVH expansion|"
+        "Irregular pulse|Satellite clinic|Motion artefacts MRI|Antihypertensive therapy|"
+        "Repeat CT done|Hypoglycemia|肺动脉高压|妊娠糖尿病|硬膜下血肿|Lungenhochdruck|Rauchstopp|"
+        "Blutungsursache|HTA pulmonaire|Fumo passivo"
+    )
+    numbers = (
+        "Edema volume (ml)|Second hematoma volume|Hematoma diameter|ICH growth (ml)|ICH volume MRI|"
+        "Brain volume (ml)|Onset to door (min)|CT to needle (min)|Onset to surgery (h)|"
+        "Mean arterial pressure|Pulse pressure|SBP max|INR target|水肿体积|术后血肿体积|收缩压目标|"
+        "Volume œdème (ml)|Age at death|Age of father|Systolic BP variability"
+    )
+
+    yes_and_no = {heading: ["Y", "N"] for heading in flags.split("|")}
+    measured = {heading: [20, 45, 60] for heading in numbers.split("|")}
+
+    found = sheets.propose(**yes_and_no, **measured)
+
+    assert [one.heading for one in found.values() if one.is_sure] == ["Patient ID"]
+
+
 @pytest.mark.parametrize(
     ("heading", "values", "variable"),
     [
@@ -174,6 +201,33 @@ def test_variables_of_the_plan_are_looked_for_by_name_and_label(sheets):
 
     assert found["gcs"].is_sure
     assert (found["glucose"].is_sure, found["glucose"].unit) == (True, "mg/dL")
+
+
+GERMAN = "Fall-ID;Alter;Größe;Lähmung;Hämatomvolumen (ml);Blutdruck systolisch\nA1;61;1,8;ja;12,5;160\n"
+FRENCH = "Identifiant;Âge;Sexe;Diabète;Début;Décès\nA1;61;F;oui;été;non\n"
+JAPANESE = "患者ID,年齢,性別,喫煙歴,血腫量 (ml)\nA1,61,男,有,12.5\n"
+TAIWANESE = "病歷號碼,年齡,性別,收縮壓 CT前\nA1,61,男,160\n"
+CHINESE = "患者编号,年龄,性别,首次CT至复查CT间隔(h),GCS评分\nA1,61,男,24,heparin治疗与warfarin\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "separator"),
+    [
+        *((GERMAN, encoding, ";") for encoding in ("utf-8", "utf-16", "cp1252")),
+        *((FRENCH, encoding, ";") for encoding in ("utf-8", "cp1252")),
+        *((JAPANESE, encoding, ",") for encoding in ("utf-8", "utf-16", "shift_jis")),
+        *((TAIWANESE, encoding, ",") for encoding in ("utf-8", "big5")),
+        *((CHINESE, encoding, ",") for encoding in ("utf-8", "gb18030", "utf-16")),
+    ],
+)
+def test_characters_and_separators_are_found(tmp_path, text, encoding, separator):
+    path = tmp_path / "own.csv"
+    path.write_bytes(text.encode(encoding))
+
+    layout = guess_layout(path)
+
+    assert (layout.options.encoding, layout.options.separator) == (encoding, separator)
+    assert layout.sheet.header == tuple(text.partition("\n")[0].split(separator))
 
 
 def test_no_identifier_and_no_path_is_shown(tmp_path):
