@@ -38,7 +38,7 @@ from client.release.egress import departure_of, list_sealed_departures
 from client.release.ledger import Departure, Ledger, check_quota
 from client.release.named_reply import encode_answer
 from client.release.refusal_counts import RefusalCounts
-from client.release.registry import ReleaseRegistry
+from client.release.releases import open_registry
 from common.errors import (
     CohortError,
     PlanError,
@@ -61,8 +61,7 @@ from common.secagg.codes import SecAggError
 from common.secagg.wire.forwarded import take_transcripts
 from common.secagg.wire.frames import Bytes, is_sealed, unpack
 from common.stats.contract import Summary
-from common.stats.minima import minima_of
-from common.training.device import name_memory_shortage, pick_device
+from common.training.device import name_memory_shortage
 
 _log = logging.getLogger(__name__)
 
@@ -346,7 +345,7 @@ class SiteEngine:
             breaches = tuple(find_breaches(self.settings, self.folder, self.plan))
             log_report(write_refusals(breaches, self.folder, self.plan.name, self.state))
             raise
-        facts = describe_environment(pick_device(self.settings.device), self.settings)
+        facts = describe_environment(self.settings)
         return self._make_reply(facts=facts.model_copy(update={"users": self.users}))
 
     def prepare(self, _: Request) -> Reply:
@@ -359,7 +358,8 @@ class SiteEngine:
 
         trainer = self.trainings.load_network(request)
         folder = self.state / "attention" / request.header.model / request.header.arm
-        with name_memory_shortage():
+        # This message may have loaded torch: what came after its threads were bound is bound here
+        with bind_threads(self.plan.threads), name_memory_shortage():
             drawings = draw_attention(trainer, self.open_patients(), folder)
         if not is_synthetic(self.settings, self.folder):
             return self._make_reply()
@@ -373,7 +373,7 @@ class SiteEngine:
     def open_patients(self) -> SiteSamples:
         """The site's patients; prepared now if this is the first question about them."""
         if self._samples is None:
-            self._samples = SiteSamples(self._prepare_patients(), pick_device(self.settings.device))
+            self._samples = SiteSamples(self._prepare_patients())
         return self._samples
 
     def _prepare_patients(self) -> PreparedSite:
@@ -403,8 +403,7 @@ class SiteEngine:
     @cached_property
     def _analyses(self) -> SiteAnalyses:
         plan, cases = self.plan, self.open_patients().prepared.cases
-        file, most = self.state / "released.json", plan.cohort.maximum_releases
-        registry = ReleaseRegistry(file, most, minima_of(plan.profile))
+        registry = open_registry(plan, self.state)
         store = ScoreStore(self.state / "scores", plan.digest())
         return SiteAnalyses(plan, self.settings.name, cases, store, registry, self.own_seed)
 
@@ -417,7 +416,6 @@ _REPLIES: dict[Operation, Callable[[SiteEngine, Request], Reply]] = {
     Operation.RELEASE: lambda engine, request: engine.trainings.release(request),
     Operation.SCORE: lambda engine, request: engine.trainings.score(request),
 }
-"""What is answered by a site alone."""
 _SUMS_OF_MODELS: dict[Operation, Callable[[SiteEngine, Request], Summary]] = {
     Operation.TRAIN: lambda engine, request: engine.trainings.train(request).summary,
     Operation.VALIDATE: lambda engine, request: engine.trainings.validate(request).summary,

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from client.answers.inquiry import Backing, Inquiry
-from client.answers.own_minima import find_widest_group
 from client.answers.patient_arrays import find_described, labels_of, table_one_column
 from client.cohort.parts import cases_of
 from common.messages.catalogue import Operation
@@ -15,6 +14,7 @@ from common.messages.groups import groups_of
 from common.messages.questions import read_flag_array
 from common.plan.matrix import TABLE_PARTS, TablePart
 from common.plan.variables import list_described, table_variables
+from common.program.own_minima import find_widest_group
 from common.stats.contract import Summary, join_summaries
 from common.stats.table_one import local_table_one
 from common.types import Flags

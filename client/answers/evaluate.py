@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from client.answers.inquiry import Backing, Inquiry
-from client.answers.own_minima import find_widest_group
 from client.answers.patient_arrays import codes_of
 from client.answers.scoreboard import Scoreboard
 from common.errors import ProtocolError
@@ -23,6 +22,7 @@ from common.plan.matrix import (
     scorers_of,
 )
 from common.plan.variables import levels_of
+from common.program.own_minima import find_widest_group
 from common.stats.calibration import local_calibration
 from common.stats.confusion import local_confusion
 from common.stats.contract import Summary, join_summaries

@@ -13,8 +13,6 @@ from common.imaging.recipe import InputShape
 from common.plan.study import CnnModel
 
 if TYPE_CHECKING:
-    import torch
-
     from common.training.dataset import Samples
 
 TRAINING = "train"
@@ -30,12 +28,9 @@ class SiteSamples:
     ----------
     prepared : PreparedSite
         The patients, as `client.cohort.prepare` gives them.
-    device : torch.device
-        Where images are kept if they fit there, so that a round moves none.
     """
 
     prepared: PreparedSite
-    device: torch.device
     _shape: InputShape | None = None
     _parts: dict[str, Samples] = field(default_factory=dict)
 
@@ -46,13 +41,15 @@ class SiteSamples:
     def of(self, model: CnnModel, part: str) -> Samples:
         """Inputs as the model takes them, and outcomes, in the order of `cases_of_part`.
 
+        They are on the site's device if they fit there, so that a round moves none.
+
         Raises
         ------
         SmallNumberError
             If the part has no patient.
         """
         from common.training.dataset import Samples
-        from common.training.device import move_if_fits
+        from common.training.device import move_if_fits, pick_device
 
         if model.shape != self._shape:
             self._shape, self._parts = model.shape, {}
@@ -61,9 +58,8 @@ class SiteSamples:
             if not cases:
                 raise SmallNumberError(f"no patient is in the part {part!r} of this site's cohort")
             positives = np.array([case.positive for case in cases])
-            self._parts[part] = move_if_fits(
-                Samples.of(stack_inputs(cases, model.shape), positives), self.device
-            )
+            samples = Samples.of(stack_inputs(cases, model.shape), positives)
+            self._parts[part] = move_if_fits(samples, pick_device(self.prepared.settings.device))
         return self._parts[part]
 
 

@@ -42,7 +42,6 @@ from client.answers.model_sums import (
     sum_newton,
     sum_setup,
 )
-from client.answers.own_minima import find_short_alone, find_short_here, is_shown_alone
 from client.answers.score_store import ScoreStore
 from client.answers.selection import (
     answer_gram,
@@ -64,6 +63,7 @@ from common.messages.groups import groups_of
 from common.messages.headers import RequestHeader
 from common.messages.protocol import Parameters
 from common.plan.study import StudyPlan
+from common.program.own_minima import find_short_alone, find_short_here, is_shown_alone
 from common.stats.contract import Summary, join_summaries
 from common.stats.guard import Demand, local_guard
 from common.types import Flags, Reals

@@ -24,7 +24,7 @@ from common.stats.roc import finish_roc, local_roc
 from common.training.dataset import Samples
 from common.training.device import name_memory_shortage
 from common.training.loop import Schedule, score, train
-from common.types import FlatWeights, Pixels
+from common.types import FlatWeights, Pixels, Reals
 
 
 @dataclass(frozen=True)
@@ -135,11 +135,23 @@ class Trainer:
         nothing = {"delta": np.zeros_like(weights)}
         return Summary({"patients": np.array(0)}, {"loss": np.array(0.0)}, nothing)
 
+    def score(self, images: torch.Tensor) -> Reals:
+        """The loaded network's probability of expansion for every image.
+
+        Raises
+        ------
+        NonFiniteError
+            If one is not a number.
+        MemoryShortageError
+            If the memory does not suffice.
+        """
+        return score(self.network, images, self.device, self.plan.threads)
+
     def validate(self, samples: Samples | None) -> Summary:
         """Class histograms of the loaded network's scores on the validation split, or zeros."""
         if samples is None:
             return validate_nobody()
-        scores = score(self.network, samples.images, self.device, self.plan.threads)
+        scores = self.score(samples.images)
         return local_roc(scores, samples.labels.cpu().numpy() > 0, VALIDATION_GRID)
 
     def train_alone(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
@@ -17,8 +18,11 @@ from client.answers.regressions import SiteRegressions
 from client.answers.samples import TRAINING, VALIDATION, SiteSamples
 from client.answers.score_store import ScoreStore
 from client.answers.svm import SiteSvms
+from client.cohort.cases import PreparedCase
+from client.cohort.parts import cases_of
 from client.membership.environment import read_versions
 from client.membership.site import SiteSettings, check_release
+from client.release.releases import SiteReleases
 from common.cards.card import describe_network, make_local_card, training_centre_of
 from common.cards.fitted import coefficients_of, covariates_of
 from common.errors import (
@@ -33,21 +37,20 @@ from common.hiding.rounds import start_seed, weight_of
 from common.messages.headers import ReplyHeader, RequestHeader
 from common.messages.protocol import Reply, Request
 from common.messages.questions import read_coefficients
-from common.models.weights import flatten
 from common.plan.design import design_of
 from common.plan.matrix import SPLITS
 from common.plan.models import AnyTableModel, AnyTrainedModel, SvmModel
 from common.plan.study import Arm, CnnModel, LogisticModel, ScoresModel, StudyPlan
 from common.stats.contract import Summary
-from common.training.dataset import Samples
 from common.training.device import name_memory_shortage, pick_device
-from common.training.loop import score
 from common.types import FlatWeights, Reals
 
 if TYPE_CHECKING:
     from client.answers.trainer import Trainer
+    from common.training.dataset import Samples
 
 _log = logging.getLogger(__name__)
+_TOO_CLOSE = "the part {part} has too few patients more or less than in an earlier study"
 
 
 @dataclass
@@ -82,6 +85,7 @@ class SiteTrainings:
     own_seed: int | None = None
     _kept: Trainer | None = field(default=None, repr=False)
     _tables: dict[str, SiteRegressions] = field(default_factory=dict, repr=False)
+    _claimed: dict[str, bool] = field(default_factory=dict, repr=False)
 
     def train(self, request: Request) -> Reply:
         """One round: first the pooled validation of the weights that came, then the training from them.
@@ -110,7 +114,7 @@ class SiteTrainings:
 
     def _train_round(self, trainer: Trainer, header: RequestHeader, weights: FlatWeights) -> Summary:
         """What the site adds to the round; nothing if it has too few patients to train a network."""
-        if not weight_of(self.plan, len(self.patients.cases_of_part(TRAINING))):
+        if not weight_of(self.plan, len(self._list_released(TRAINING))):
             return trainer.train_nobody(weights)
         samples = self._read_part(trainer.model, TRAINING)
         trained, after = trainer.train_round(weights, samples, header.round)
@@ -129,7 +133,7 @@ class SiteTrainings:
 
     def weigh(self) -> Summary:
         """The weight of this site's updates; summed once, so that no later set of sites reveals it."""
-        patients = len(self.patients.cases_of_part(TRAINING))
+        patients = len(self._list_released(TRAINING))
         return Summary({"patients": np.array(weight_of(self.plan, patients))})
 
     def make_initial_weights(self, model: CnnModel, arm: Arm) -> FlatWeights | None:
@@ -137,6 +141,7 @@ class SiteTrainings:
         if model.initialisation == "imagenet":
             return None
         # MONAI, whose import takes longer than the engine's own: a plan of tables alone does without
+        from common.models.weights import flatten
         from common.models.zoo import build
 
         spec = model.network(self.plan.preprocessing)
@@ -175,6 +180,8 @@ class SiteTrainings:
             If the plan declares no release, the site allows none, or the arm is not the site's own.
         ProtocolError
             If no such model was trained here.
+        SmallNumberError
+            If too few of its patients have changed since a release under another plan.
         """
         name, model = self.settings.name, self._find_model(request.header)
         if not self.plan.site(name).model_release:
@@ -183,8 +190,13 @@ class SiteTrainings:
         check_release(self.settings, self.plan)
         _log.info("model release model=%s arm=%s", request.header.model, request.header.arm)
         if isinstance(model, AnyTableModel):
+            training = cases_of(self.patients.prepared.cases, "training")
+            self._releases.remember([("training", training)], read_again=False)
             return Reply(self._make_release(model, request.header.arm))
         stored = self._read_stored(model.name)
+        for part in (TRAINING, VALIDATION):
+            if self.patients.cases_of_part(part) and not self._list_released(part):
+                raise SmallNumberError(f"{model.name}: {_TOO_CLOSE.format(part=part)}")
         return Reply(ReplyHeader(site=name, chosen=stored.chosen), weights=stored.weights)
 
     def score(self, request: Request) -> Reply:
@@ -351,7 +363,7 @@ class SiteTrainings:
             of_part = self.patients.cases_of_part(part)
             if of_part:
                 images = self.patients.of(trainer.model, part).images
-                part_scores = score(trainer.network, images, trainer.device, self.plan.threads)
+                part_scores = trainer.score(images)
                 scores[[place[case.patient.identifier] for case in of_part]] = part_scores
         if not np.isfinite(scores).all():
             raise NonFiniteError(
@@ -391,8 +403,22 @@ class SiteTrainings:
 
     def _validate(self, trainer: Trainer) -> Summary:
         """The scores of the loaded network on the site's validation patients, as histograms."""
-        validation = self._read_optional_part(trainer.model, VALIDATION)
+        is_released = bool(self._list_released(VALIDATION))
+        validation = self._read_part(trainer.model, VALIDATION) if is_released else None
         return trainer.validate(validation).under("validation")
+
+    def _list_released(self, part: str) -> tuple[PreparedCase, ...]:
+        """The patients of a part; nobody if too few are others than in an earlier study of networks."""
+        cases = self.patients.cases_of_part(part)
+        if part not in self._claimed:
+            self._claimed[part] = self._releases.claim((part, cases))
+            if not self._claimed[part]:
+                _log.warning("%s: the site adds nothing of it", _TOO_CLOSE.format(part=part))
+        return cases if self._claimed[part] else ()
+
+    @cached_property
+    def _releases(self) -> SiteReleases:
+        return SiteReleases.open(self.plan, self.patients.prepared.cases, self.state)
 
     def _find_own_norms(self, header: RequestHeader, number: int) -> FlatWeights | None:
         """The site's own weights after a round, where BatchNorm stays local and it trains in the arm."""

@@ -5,30 +5,25 @@ from __future__ import annotations
 import platform
 from importlib.metadata import version
 
-import torch
-
 from client.membership.policy import state_policy
 from client.membership.site import SiteSettings
 from common.messages.headers import SiteFacts
-from common.runtime.machine import name_processor
+from common.training.device import describe_device
 
 _PACKAGES = ("rhe", "torch", "monai", "numpy", "scipy", "SimpleITK", "flwr")
 
 
-def describe_environment(device: torch.device, settings: SiteSettings) -> SiteFacts:
-    """The site's software, hardware and stated policy.
+def describe_environment(settings: SiteSettings) -> SiteFacts:
+    """The software, hardware and stated policy of the site with this site.toml.
 
-    Parameters
-    ----------
-    device : torch.device
-        What it computes on.
-    settings : SiteSettings
-        Its site.toml.
+    Raises
+    ------
+    SiteError
+        If this machine has not the device on which the site wants to compute.
     """
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else name_processor()
     return SiteFacts(
         synthetic=settings.synthetic,
-        device=f"{device.type}: {name}",
+        device=describe_device(settings.device),
         versions=read_versions(),
         policy=state_policy(settings),
     )

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeAlias
+from pathlib import Path
+from typing import Self, TypeAlias
 
 from client.cohort.cases import PreparedCase
 from client.release.registry import ReleaseRegistry, digest_reading, digest_row
+from common.errors import SmallNumberError
 from common.plan.study import StudyPlan
+from common.stats.minima import minima_of
 
 NamedCohort: TypeAlias = tuple[str, Sequence[PreparedCase]]
 """A cohort by its definition, and its patients."""
@@ -32,6 +35,29 @@ class SiteReleases:
     plan: StudyPlan
     cases: tuple[PreparedCase, ...]
     registry: ReleaseRegistry
+
+    @classmethod
+    def open(cls, plan: StudyPlan, cases: tuple[PreparedCase, ...], state: Path) -> Self:
+        """The releases of a site that keeps its state in this folder."""
+        return cls(plan, cases, open_registry(plan, state))
+
+    def claim(self, cohort: NamedCohort) -> bool:
+        """Whether numbers of a network that is trained or judged on the cohort may leave; remembers it if so.
+
+        It is compared with earlier ones of its own kind alone: a small part differs in few patients from any
+        other, and is hidden in sums.
+
+        Raises
+        ------
+        PolicyError, StorageError
+            As `ReleaseRegistry.find_too_close`.
+        """
+        path = self.registry.path.with_name(f"released-networks-{cohort[0]}.json")
+        try:
+            replace(self.registry, path=path).remember(*self._digest_rows(*cohort))
+        except SmallNumberError:
+            return False
+        return True
 
     def find_too_close(self, cohorts: Sequence[NamedCohort], *, read_again: bool) -> tuple[bool, ...]:
         """For each cohort that one stage asks about, in order of precedence, whether the registry forbids it.
@@ -88,3 +114,8 @@ class SiteReleases:
     @cached_property
     def _digest_by_patient(self) -> dict[str, str]:
         return {case.patient.identifier: digest_row(case) for case in self.cases}
+
+
+def open_registry(plan: StudyPlan, state: Path) -> ReleaseRegistry:
+    """The registry of a site that keeps its state in this folder."""
+    return ReleaseRegistry(state / "released.json", plan.cohort.maximum_releases, minima_of(plan.profile))

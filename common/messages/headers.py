@@ -101,6 +101,8 @@ class Caption(Section):
     """Whether the hematoma expanded."""
     score: float
     """The model's probability of expansion."""
+    positive: bool | None = None
+    """Whether the model called the patient positive, which the map explains; None: it explains expansion."""
 
 
 class Effect(Section):

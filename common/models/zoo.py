@@ -125,9 +125,9 @@ def last_convolution(network: nn.Module) -> nn.Module:
 
 
 def list_feature_maps(network: nn.Module) -> tuple[str, ...]:
-    """The submodules whose outputs end a stage: the last is first, the finest is the last of them.
+    """The submodules whose outputs end a stage, from the last stage to the first, which is the finest.
 
-    Nothing changes these outputs in place afterwards. A DenseNet's are the rectified maps before each pooling.
+    Nothing changes these outputs in place afterwards; a DenseNet's are the rectified maps before a pooling.
 
     Raises
     ------

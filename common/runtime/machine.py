@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import platform
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,17 @@ def name_processor() -> str:
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+def has_accelerator_driver() -> bool:
+    """Whether torch could find a GPU here; without NVIDIA's or AMD's driver it certainly finds none."""
+    if Path("/dev/kfd").exists():
+        return True
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

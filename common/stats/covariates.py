@@ -20,6 +20,8 @@ RARE_CELL = suppressed("a cell of a covariate's table below the minimum")
 """The status of a model with a level that too few patients with, or without, the outcome have."""
 RARE_PAIR = suppressed("a cell of two covariates' table below the minimum")
 """The status of a model with levels of two covariates that too few patients have together."""
+RARE_NUMBER = suppressed("too few patients differ from the usual value of a covariate")
+"""The status of a model with a number that all but too few patients with, or without, the outcome share."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ def count_cells(matrix: Reals, labels: Flags, models: Sequence[Model]) -> Counts
 
     The setup's products of a level that one patient has are this patient's row: so the cells come first, also
     those of two levels. A patient who alone has both makes an entry of the information alone, in every round
-    of Newton's method, and the rounds are as many equations for the row.
+    of Newton's method, and the rounds are as many equations for the row. A number that all others share does
+    the same, for it may be subtracted: so those are counted who differ from the usual value, if there is one.
 
     Parameters
     ----------
@@ -103,20 +106,32 @@ def count_cells(matrix: Reals, labels: Flags, models: Sequence[Model]) -> Counts
     Returns
     -------
     int array, shape (models, columns, 2 + columns)
-        Of each column's level: the negatives, the positives, then who also has each column's level. 0 for
-        columns of numbers, and as padding.
+        Of each column's level, or of those who differ: the negatives, the positives, then who also is in each
+        column's. 0 as padding.
     """
-    reals = local_setup(matrix, labels, models).reals
-    positives = reals["events"][:, 1:]
-    by_outcome = np.stack([reals["gram"][:, 0, 1:] - positives, positives], axis=-1)
-    together = reals["gram"][:, 1:, 1:].copy()
+    width = max(len(model.columns) for model in models)
+    cells = np.zeros((len(models), width, 2 + width), dtype=np.int64)
     for row, model in enumerate(models):
-        binary = np.zeros(together.shape[1], dtype=np.bool_)
-        binary[: len(model.columns)] = [term.binary for term in model.terms for _ in term.columns]
-        by_outcome[row, ~binary] = 0
-        together[row, ~binary] = together[row, :, ~binary] = 0
-    cells: Counts = np.rint(np.concatenate([by_outcome, together], axis=-1)).astype(np.int64)
+        rows, size = matrix[:, list(model.columns)], len(model.columns)
+        complete = ~np.isnan(rows).any(axis=1)
+        held, positive = _find_holders(rows[complete], model), labels[complete]
+        by_outcome = np.stack([held[~positive].sum(axis=0), held[positive].sum(axis=0)], axis=1)
+        together = held.T.astype(np.int64) @ held.astype(np.int64)
+        cells[row, :size, : 2 + size] = np.concatenate([by_outcome, together], axis=1)
     return cells
+
+
+def _find_holders(rows: Reals, model: Model) -> Flags:
+    """Who has each column's level, or differs from the value that half the patients share; shape of rows."""
+    held = rows != 0
+    numbers = [not term.binary for term in model.terms for _ in term.columns]
+    for column in np.flatnonzero(numbers).tolist():
+        values, counts = np.unique(rows[:, column], return_counts=True)
+        most = int(counts.max(initial=0))
+        # One patient alone shares nothing: at another site the value may be unusual
+        is_shared = most > 1 and 2 * most >= len(rows)
+        held[:, column] = rows[:, column] != values[counts.argmax()] if is_shared else True
+    return held
 
 
 def judge_cells(
@@ -133,36 +148,46 @@ def judge_cells(
     accept_rare_pairs : bool
         Whether few patients may share levels of two covariates.
     """
-    by_outcome, together = cells[:, :2], cells[:, 2:]
-    places = list(_place_binary_terms(model))
-    for place in places:
-        levels = by_outcome[place]
-        table = np.concatenate([levels, [classes - levels.sum(axis=0)]])
-        if not minima.may_release(table).all():
-            return RARE_CELL
+    places = list(_place_terms(model))
+    for place, is_binary in places:
+        levels = cells[place, :2]
+        if is_binary:
+            levels = np.concatenate([levels, [classes - levels.sum(axis=0)]])
+        if not minima.may_release(levels).all():
+            return RARE_CELL if is_binary else RARE_NUMBER
     for one, two in combinations(() if accept_rare_pairs else places, 2):
-        table = _complete_table(
-            together[one, two], by_outcome[one].sum(axis=1), by_outcome[two].sum(axis=1), int(classes.sum())
-        )
-        if not minima.may_release(table).all():
+        if not minima.may_release(_tabulate(cells, (one, two), int(classes.sum()))).all():
             return RARE_PAIR
     return OK
 
 
-def _place_binary_terms(model: Model) -> Iterator[slice]:
-    """Where the columns of each binary term lie among the model's."""
+def _place_terms(model: Model) -> Iterator[tuple[slice, bool]]:
+    """Where the columns of each term lie among the model's, and whether they are levels."""
     place = 0
     for term in model.terms:
-        if term.binary:
-            yield slice(place, place + len(term.columns))
+        yield slice(place, place + len(term.columns)), term.binary
         place += len(term.columns)
 
 
-def _complete_table(levels: Counts, rows: Counts, columns: Counts, patients: int) -> Counts:
-    """A table of the levels of two terms, with the reference levels last, from the terms' totals."""
-    with_row = np.concatenate([levels, (rows - levels.sum(axis=1))[:, np.newaxis]], axis=1)
-    totals = np.append(columns, patients - columns.sum())
-    return np.concatenate([with_row, [totals - with_row.sum(axis=0)]])
+def _tabulate(cells: Counts, places: tuple[tuple[slice, bool], tuple[slice, bool]], patients: int) -> Counts:
+    """The table of two terms, the reference levels last: what has any follows by subtraction, numbers do not.
+
+    Parameters
+    ----------
+    cells : int array, shape (columns, 2 + columns)
+    places : (slice, bool) of each term
+        As `_place_terms` gives them.
+    patients : int
+        With all covariates.
+    """
+    (one, has_rows), (two, has_columns) = places
+    table, rows, columns = cells[one, 2:][:, two], cells[one, :2].sum(axis=1), cells[two, :2].sum(axis=1)
+    if has_columns:
+        table = np.concatenate([table, (rows - table.sum(axis=1))[:, np.newaxis]], axis=1)
+        columns = np.append(columns, patients - columns.sum())
+    if has_rows:
+        table = np.concatenate([table, [columns - table.sum(axis=0)]])
+    return table
 
 
 def stack_models(models: Sequence[Model]) -> Problem:

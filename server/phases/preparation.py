@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from common.cohort.split import FEWEST_TRAINING
 from common.plan.matrix import SPLITS, Part
 from common.plan.study import Arm, StudyPlan
 from common.program.names import PREPARATION
 from common.program.study_program import prepare_patients
+from common.program.trainable_arms import judge_counted_training
 from common.stats.contract import Summary
-from common.stats.estimate import OK, Status, suppressed, undefined
+from common.stats.estimate import Status
 from common.stats.flow import FlowResult, finish_flows
 from common.stats.minima import Minima, hide_cells, minima_of
 from common.types import Counts, Flags
@@ -102,31 +102,8 @@ def prepare_sites(exchange: Exchange) -> Preparation:
 
 
 def judge_training(plan: StudyPlan, preparation: Preparation, arm: Arm) -> Status:
-    """Whether the training patients of an arm can train a network: both outcomes, and sites enough.
-
-    A site with one outcome trains with the others: its patients are part of the mean over all. A site with
-    too few patients to train adds nothing, and may leave too few sites for what the plan promises of sums.
-
-    Parameters
-    ----------
-    plan : StudyPlan
-    preparation : Preparation
-        Patients of each part of each site.
-    arm : Arm
-        Whose training patients.
-    """
-    tables = [preparation.counted[site][SPLITS.index("train")] for site in arm.sites]
-    training = [table for table in tables if table.sum() >= FEWEST_TRAINING]
-    if not training:
-        return undefined("too few training patients")
-    if not np.sum(training, axis=0).all():
-        return undefined("training patients of one class only")
-    minima = minima_of(plan.profile)
-    needed = min(minima.sites, 2) if plan.two_site_ack else minima.sites
-    needed = min(len(arm.sites), max(2, needed))
-    if arm.kind == "federated" and len(training) < needed:
-        return suppressed(f"fewer than {needed} sites with training patients")
-    return OK
+    """Whether the training patients of an arm can train a network, as `judge_counted_training` says."""
+    return judge_counted_training(plan, preparation.counted, arm)
 
 
 def _add_if_shown(numbers: Sequence[int | None]) -> int | None:

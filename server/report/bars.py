@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 METRICS = ("AUC", "Sensitivity", "Specificity")
 _REFERENCE, _OTHER = "#9cc7e6", "#e3e8ec"
 _SPINE, _TICK = 1.07, 1.02
+_LABEL_START, _LABEL_END = 0.03, 0.2
+"""Where a number at the foot of its bar begins and ends."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,10 @@ def _draw_metric(axes: Axes, estimates: Sequence[Estimate | None]) -> None:
             word = "not judged" if estimate is None else name_standing(estimate.standing)
             axes.text(0.03, row, word, va="center", fontsize=9, fontstyle="italic", color="#8a3b00")
         else:
-            axes.text(0.03, row, format_number(estimate.value), va="center", fontsize=9)
+            x = _place_label(estimate)
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8} if x is None else None
+            text = format_number(estimate.value)
+            axes.text(x or _LABEL_START, row, text, va="center", fontsize=9, bbox=box, zorder=5)
     bounds = [
         (row, estimate.low, estimate.high)
         for row, estimate in enumerate(estimates)
@@ -86,6 +91,15 @@ def _draw_metric(axes: Axes, estimates: Sequence[Estimate | None]) -> None:
                 color=INK,
                 zorder=3,
             )
+
+
+def _place_label(estimate: Estimate) -> float | None:
+    """Where the number begins: at the bar's foot, or right of an interval that begins there; None: nowhere."""
+    lowest = estimate.value if estimate.low is None else estimate.low
+    if lowest is None or lowest > _LABEL_END:
+        return _LABEL_START
+    right = max(value for value in (estimate.value, estimate.high) if value is not None) + _LABEL_START
+    return right if right + _LABEL_END < _TICK else None
 
 
 def _draw_brackets(axes: Axes, rows: Sequence[int]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from server.report.auc_words import format_auc
 from server.report.drawing import Picture
+from server.report.families import CurvePanel, split_panels
 from server.report.figures import StyledCell, draw_roc
 from server.report.subject import SharedCohort, Subject, find_shared_cohorts
 from server.report.views import CohortView, ModelView, find_fair_cohorts
@@ -13,18 +14,23 @@ from server.report.views import CohortView, ModelView, find_fair_cohorts
 
 @dataclass(frozen=True)
 class SharedPanel:
-    """One cohort's curves of all models.
+    """One cohort's curves of all models, or of those of one family.
 
     Attributes
     ----------
-    cohort : SharedCohort
-        The cohort with its models' results.
+    place : CurvePanel
+        The cohort with these models' results, and the panel's letter.
     picture : Picture or None
         None where no curve may be shown.
     """
 
-    cohort: SharedCohort
+    place: CurvePanel
     picture: Picture | None
+
+    @property
+    def cohort(self) -> SharedCohort:
+        """The cohort with the results of the panel."""
+        return self.place.cohort
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class CurvesChapter:
     Attributes
     ----------
     shared : tuple of SharedPanel
-        A panel for each cohort, with all models.
+        A panel for each cohort, with all models; by family where these are too many for one.
     by_model : tuple of (ModelView, tuple of ArmPanel)
         The models that have several arms, with a panel for each cohort.
     """
@@ -61,12 +67,15 @@ class CurvesChapter:
 
 def build_curves(subject: Subject) -> CurvesChapter:
     """All models together as in the paper's Fig. 4, then each model's arms."""
-    shared = tuple(_draw_shared(subject, cohort) for cohort in find_shared_cohorts(subject))
+    shared = tuple(
+        _draw_shared(subject, place) for place in split_panels(subject, find_shared_cohorts(subject))
+    )
     several = [model for model in subject.models if len(model.arms) > 1]
     return CurvesChapter(shared, tuple((model, _draw_arms(subject, model)) for model in several))
 
 
-def _draw_shared(subject: Subject, cohort: SharedCohort) -> SharedPanel:
+def _draw_shared(subject: Subject, place: CurvePanel) -> SharedPanel:
+    cohort = place.cohort
     cells = [
         StyledCell(cell, subject.model_styles[cell.model], subject.is_reference(cell.model))
         for cell in cohort.cells
@@ -77,8 +86,9 @@ def _draw_shared(subject: Subject, cohort: SharedCohort) -> SharedPanel:
         f"{subject.name_contender(styled.cell.model, styled.cell.arm)} {format_auc(styled.cell, usual)}"
         for styled in cells
     )
-    alt = f"ROC curves of all models, {cohort.label}. AUC: {areas}"
-    return SharedPanel(cohort, draw_roc(cells, alt) if cells else None)
+    whose = place.family[:1].lower() + place.family[1:] if place.family[:1].isalpha() else place.family
+    alt = f"ROC curves of {whose or 'all models'}, {cohort.label}. AUC: {areas}"
+    return SharedPanel(place, draw_roc(cells, alt) if cells else None)
 
 
 def _draw_arms(subject: Subject, model: ModelView) -> tuple[ArmPanel, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from server.report.palette import LineStyle
+from server.report.palette import MARKERS, LineStyle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +21,8 @@ INK = "#22303c"
 GREY = "#b8c0c8"
 GRID = "#e7ebee"
 LINE_WIDTH = 1.9
+_MARK_GAP = 0.2
+"""Distance between two marks on a line, as a share of the axes' diagonal."""
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -161,13 +163,22 @@ def draw_axes(draw: Callable[[Axes], None], frame: PictureFrame, alt: str) -> Pi
 
 
 def draw_line(axes: Axes, points: Sequence[tuple[float, float]], style: LineStyle) -> None:
-    """Draw a line through the points in the style of an arm or a model."""
+    """Draw a line through the points in the style of an arm, a model or a feature.
+
+    Its marks keep the same distance from each other along the line; other markers begin elsewhere.
+    """
     dashes = [float(length) / LINE_WIDTH for length in style.dashes.split()]
+    start = _MARK_GAP * list(MARKERS).index(style.marker) / len(MARKERS) if style.marker else 0.0
     axes.plot(
         *split_points(points),
         color=style.colour,
         linewidth=LINE_WIDTH,
         linestyle=(0, tuple(dashes)) if dashes else "-",
+        marker=style.marker or None,
+        markevery=(0.05 + start, _MARK_GAP),
+        markersize=5.5,
+        markeredgecolor="white",
+        markeredgewidth=0.5,
         zorder=3,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from server.report.drawing import (
@@ -90,7 +90,7 @@ def _draw_roc_band(axes: Axes, styled: StyledCell) -> None:
 
 
 def draw_losses(curves: Sequence[TimedCurve], styles: Mapping[str, LineStyle], alt: str) -> Picture:
-    """Draw training losses by epoch, with a dot on the epoch that was kept."""
+    """Draw training losses by epoch, with the arm's mark on the epoch that was kept."""
 
     def draw(axes: Axes) -> None:
         for curve in curves:
@@ -103,7 +103,7 @@ def draw_losses(curves: Sequence[TimedCurve], styles: Mapping[str, LineStyle], a
 
 
 def draw_validation(curves: Sequence[TimedCurve], styles: Mapping[str, LineStyle], alt: str) -> Picture:
-    """Draw validation AUCs by epoch, with a dot on the epoch that was kept."""
+    """Draw validation AUCs by epoch, with the arm's mark on the epoch that was kept."""
 
     def draw(axes: Axes) -> None:
         axes.axhline(0.5, color=GREY, linewidth=1, zorder=1)
@@ -122,9 +122,16 @@ def _draw_curve(axes: Axes, timed: TimedCurve, values: Iterable[float | None], s
     curve, scale = timed.curve, timed.epochs_per_point
     pairs = zip(curve.points, values, strict=True)
     points = [(point.number * scale, value) for point, value in pairs if value is not None]
-    draw_line(axes, points, style)
+    draw_line(axes, points, replace(style, marker=""))
     chosen = [(epoch, value) for epoch, value in points if epoch == curve.chosen * scale]
-    axes.plot(*split_points(chosen), "o", color=style.colour, markeredgecolor="white", markersize=8, zorder=4)
+    axes.plot(
+        *split_points(chosen),
+        style.marker or "o",
+        color=style.colour,
+        markeredgecolor="white",
+        markersize=8,
+        zorder=4,
+    )
 
 
 def _label_epochs(axes: Axes) -> None:
@@ -146,7 +153,12 @@ def draw_calibration(calibration: Calibration, style: LineStyle, alt: str) -> Pi
             axes.plot([point.predicted] * 2, [point.low, point.high], color=style.colour, linewidth=1.4)
         draw_line(axes, points, LineStyle(style.label, style.colour, ""))
         axes.plot(
-            *split_points(points), "o", color=style.colour, markeredgecolor="white", markersize=7, zorder=4
+            *split_points(points),
+            style.marker or "o",
+            color=style.colour,
+            markeredgecolor="white",
+            markersize=7,
+            zorder=4,
         )
 
     return draw_axes(draw, _SQUARE, alt)

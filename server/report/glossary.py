@@ -206,7 +206,8 @@ _TERMS: tuple[tuple[str, str], ...] = (
     ),
     (
         "Attention map (Grad-CAM)",
-        "Where in the image the network's decision came from: red weighs most. Not a segmentation, no proof.",
+        "What in the image spoke for the network's decision; the lightest colour weighs most. Coarse: a few "
+        "cells across the hematoma. Not a segmentation, no proof.",
     ),
 )
 

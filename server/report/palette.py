@@ -1,13 +1,17 @@
-"""One colour and line style for each arm and each model, the same in every figure and legend.
+"""One colour, dashes and marker for each arm, model and feature, the same in every figure and legend.
+
+Arms, models and features have palettes of their own. Of each palette two colours differ by a CIEDE2000 of at
+least 18, also under deuteranopia and protanopia, and every colour has a contrast of 3 to white.
 
 References
 ----------
-Okabe M, Ito K (2008). Color universal design: colours that colour-blind readers tell apart.
+Machado GM, Oliveira MM, Fernandes LAF (2009). A physiologically-based model for simulation of color vision
+deficiency. IEEE Trans Vis Comput Graph 15:1291-1298.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from server.report.words import name_plain_arm
@@ -16,10 +20,20 @@ from server.results.file import Results
 from server.results.regression import FittedModel
 from server.results.training import LearningCurve
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B07800", "#2E9BD6", "#5B4BB7")
-_GREY = "#4A4A4A"
-_DASHES = {"federated": "", "local": "6 3", "pooled": "2 2", "given": "9 2 2 2"}
-_MODEL_DASHES = ("", "6 3", "2 2", "9 2 2 2")
+ARM_COLOURS = ("#1A3FB0", "#BF6000", "#459984", "#731D00", "#398FE6")
+POOLED_COLOUR = "#4A4A4A"
+MODEL_COLOURS = ("#3054BF", "#E67300", "#731D48", "#309BBF", "#733900", "#BF5670")
+FEATURE_COLOURS = ("#1D735D", "#E667A6", "#133E4C", "#739900", "#8F00BF", "#4C3900")
+MARKERS = {
+    "o": "M-3.4 0a3.4 3.4 0 1 0 6.8 0a3.4 3.4 0 1 0-6.8 0Z",
+    "s": "M-3-3H3V3H-3Z",
+    "^": "M0-3.8L3.8 3H-3.8Z",
+    "D": "M0-4.2L4.2 0L0 4.2L-4.2 0Z",
+    "v": "M0 3.8L3.8-3H-3.8Z",
+}
+"""The outline of each of matplotlib's markers around (0, 0), for legends."""
+_KIND_DASHES = {"federated": "", "local": "6 3", "pooled": "2 2", "given": "9 2 2 2"}
+_DASHES = ("", "6 3", "2 2", "9 2 2 2")
 
 
 @dataclass(frozen=True)
@@ -34,34 +48,57 @@ class LineStyle:
         Hexadecimal, e.g. "#0072B2".
     dashes : str
         SVG's stroke-dasharray, empty for a solid line; so kinds of arm differ in black and white, too.
+    marker : str
+        matplotlib's sign of the marks along the line, e.g. "s"; empty for none.
     """
 
     label: str
     colour: str
     dashes: str
+    marker: str = ""
+
+    @property
+    def outline(self) -> str:
+        """The marker as an SVG path around (0, 0); empty for none."""
+        return MARKERS.get(self.marker, "")
 
 
 def style_arms(results: Results) -> Mapping[str, LineStyle]:
     """The style of each arm by its name, in the order in which the study lists the arms."""
     styles: dict[str, LineStyle] = {}
-    colours = _cycle(_COLOURS)
     arms: tuple[LearningCurve | FittedModel | Cell, ...]
     arms = (*results.training, *results.fitted, *results.evaluation)
     for arm in arms:
         if arm.arm not in styles:
-            colour = _GREY if arm.kind == "pooled" else next(colours)
-            styles[arm.arm] = LineStyle(name_plain_arm(arm), colour, _DASHES[arm.kind])
+            place = sum(style.colour != POOLED_COLOUR for style in styles.values())
+            colour = POOLED_COLOUR if arm.kind == "pooled" else ARM_COLOURS[place % len(ARM_COLOURS)]
+            marker = "o" if arm.kind == "pooled" else _choose(tuple(MARKERS), place + place // len(MARKERS))
+            styles[arm.arm] = LineStyle(name_plain_arm(arm), colour, _KIND_DASHES[arm.kind], marker)
     return styles
 
 
 def style_models(models: Sequence[str]) -> Mapping[str, LineStyle]:
-    """The style of each model by its name: colours differ first, then dashes."""
-    styles = {}
-    for place, model in enumerate(models):
-        turn, colour = divmod(place, len(_COLOURS))
-        dashes = _MODEL_DASHES[turn % len(_MODEL_DASHES)]
-        styles[model] = LineStyle(model, _COLOURS[colour], dashes)
-    return styles
+    """The style of each model by its name; two neighbours differ in colour, dashes and marker."""
+    return _style_in_turn(models, MODEL_COLOURS)
+
+
+def style_features(features: Sequence[str]) -> Mapping[str, LineStyle]:
+    """The style of each radiomics feature by its name, in colours that no arm and no model has."""
+    return _style_in_turn(features, FEATURE_COLOURS)
+
+
+def _style_in_turn(names: Sequence[str], colours: Sequence[str]) -> Mapping[str, LineStyle]:
+    """Colours, dashes and markers each in turn: six, four and five of them make sixty styles."""
+    return {
+        name: LineStyle(
+            name, _choose(colours, place), _choose(_DASHES, place), _choose(tuple(MARKERS), place)
+        )
+        for place, name in enumerate(names)
+    }
+
+
+def _choose(choices: Sequence[str], place: int) -> str:
+    return choices[place % len(choices)]
 
 
 def tint_auc(auc: float) -> str:
@@ -70,8 +107,3 @@ def tint_auc(auc: float) -> str:
     full = (0x7F, 0xB8, 0xE3) if auc >= 0.5 else (0xF3, 0xA9, 0x6B)
     red, green, blue = (round(255 + (channel - 255) * share) for channel in full)
     return f"#{red:02x}{green:02x}{blue:02x}"
-
-
-def _cycle(colours: tuple[str, ...]) -> Iterator[str]:
-    while True:
-        yield from colours

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from server.report.drawing import Picture
+from server.report.families import CurvePanel, split_panels
 from server.report.figures import StyledCell, draw_calibration, draw_decision
 from server.report.printed import (
     NOT_APPLICABLE,
@@ -147,30 +148,36 @@ class DecisionPanel:
 
     Attributes
     ----------
-    cohort : SharedCohort
-        The cohort with the results that are drawn.
+    place : CurvePanel
+        The cohort with the results that are drawn, and the panel's letter.
     picture : Picture
         The curves.
     """
 
-    cohort: SharedCohort
+    place: CurvePanel
     picture: Picture
+
+    @property
+    def cohort(self) -> SharedCohort:
+        """The cohort with the results of the panel."""
+        return self.place.cohort
 
 
 def build_decision_panels(subject: Subject) -> tuple[DecisionPanel, ...]:
-    """One panel for each cohort with decision curves that is large, or of models of one centre alone."""
-    panels = []
+    """The large cohorts with decision curves, and those of one centre's models, split as ROC curves are."""
+    cohorts = []
     for cohort in find_shared_cohorts(subject):
         cells = tuple(cell for cell in cohort.cells if cell.decision)
         if cells and (cohort.large or cells[0].arm not in subject.find_model(cells[0].model).leading):
-            names = ", ".join(subject.name_contender(cell.model, cell.arm) for cell in cells)
-            alt = f"Decision curves, {cohort.label}: {names}, everybody and nobody called positive"
-            picture = draw_decision(
-                [
-                    StyledCell(cell, subject.model_styles[cell.model], subject.is_reference(cell.model))
-                    for cell in cells
-                ],
-                alt,
-            )
-            panels.append(DecisionPanel(SharedCohort(cohort.label, cohort.large, cells), picture))
-    return tuple(panels)
+            cohorts.append(SharedCohort(cohort.label, cohort.large, cells))
+    return tuple(_draw_panel(subject, place) for place in split_panels(subject, cohorts))
+
+
+def _draw_panel(subject: Subject, place: CurvePanel) -> DecisionPanel:
+    cells = place.cohort.cells
+    names = ", ".join(subject.name_contender(cell.model, cell.arm) for cell in cells)
+    alt = f"Decision curves, {place.cohort.label}: {names}, everybody and nobody called positive"
+    styled = [
+        StyledCell(cell, subject.model_styles[cell.model], subject.is_reference(cell.model)) for cell in cells
+    ]
+    return DecisionPanel(place, draw_decision(styled, alt))

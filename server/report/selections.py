@@ -9,7 +9,7 @@ from common.messages.headers import SelectedFeature
 from common.plan.predictors import WITHOUT_RADIOMICS
 from server.report.drawing import Picture
 from server.report.lasso_figure import draw_lasso
-from server.report.palette import LineStyle, style_models
+from server.report.palette import LineStyle, style_features
 from server.report.printed import (
     BLANK,
     NOT_APPLICABLE,
@@ -74,7 +74,7 @@ def build_selections(subject: Subject) -> SelectionsChapter | None:
     if not selections:
         return None
     names = dict.fromkeys(feature.name for selection in selections for feature in selection.features)
-    styles = style_models(tuple(names))
+    styles = style_features(tuple(names))
     return SelectionsChapter(
         table=build_selection_table(selections),
         takers=_name_takers(subject, set(names)),

@@ -135,6 +135,9 @@ class Overlay(Record):
     """Whether the hematoma expanded."""
     score: float
     """The model's probability."""
+    positive: bool | None = None
+    """Whether the model called the patient positive: the map shows what spoke for that decision. None: not
+    recorded, the map shows what spoke for expansion."""
     png_base64: str = Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$")
     """The picture."""
 
@@ -210,5 +213,6 @@ def record_overlay(attention: AttentionMap) -> Overlay:
         site=attention.site,
         outcome=attention.caption.outcome,
         score=attention.caption.score,
+        positive=attention.caption.positive,
         png_base64=base64.b64encode(attention.png).decode(),
     )

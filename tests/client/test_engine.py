@@ -347,7 +347,7 @@ def test_a_bug_leaves_as_a_code_too(coordinator, monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("patient Smith")
 
-    monkeypatch.setattr("client.answers.training.score", broken)
+    monkeypatch.setattr("client.answers.trainer.score", broken)
 
     reply = coordinator.ask(Operation.SCORE, coordinator.weights, **LOCAL)
 

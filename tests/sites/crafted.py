@@ -15,7 +15,6 @@ from itertools import count
 from pathlib import Path
 from typing import TypeAlias
 
-import torch
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.progress import Progress
 
@@ -170,7 +169,7 @@ class CraftedStudy:
         engine.party = derive_simulated_parties(self.plan, {name: state})[name]
         flow = Flow(len(cases), (), (), tuple(case.patient for case in cases))
         prepared = PreparedSite(engine.settings, flow, tuple(cases), (), ())
-        engine._samples = SiteSamples(prepared, torch.device("cpu"))
+        engine._samples = SiteSamples(prepared)
         return engine
 
     def restart(self, name: str) -> SiteEngine:

@@ -221,7 +221,9 @@ def test_only_what_left_is_remembered(analyses, tmp_path):
     fewer = replace(site, cases=site.cases[1:])
     close = fewer.answer(header(stage="cohort"), {})
     assert close.part("whole").counts["close"].all()
-    assert not close.part("test").counts["close"].any()
+    assert not close.part("training").counts["close"].any()
+    # All less those who train and those who are tested would be the one patient
+    assert close.part("test").counts["close"].all()
     assert not site.answer(header(stage="cohort"), {}).part("whole").counts["close"].any()
 
 
@@ -330,7 +332,8 @@ def test_parts_of_which_bins_left_are_remembered(small, tmp_path):
     site.answer(header(Operation.GRID), of_bins(plan, "whole"))
 
     close = near.answer(header(stage="evaluation"), known(plan))
-    assert [bool(close.part(part).counts["close"].any()) for part in PARTS] == [False, False, False, True]
+    # Tested patients are withheld, too: what remains of all without the others would be the one patient
+    assert [bool(close.part(part).counts["close"].any()) for part in PARTS] == [False, False, True, True]
     with pytest.raises(SmallNumberError, match="too few patients more or less"):
         near.answer(header(Operation.GRID), of_bins(plan, "whole"))
 

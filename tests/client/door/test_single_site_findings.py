@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from rich.progress import Progress
 from sites.attacked import CLINICAL, MACHINE, make_cases
 from sites.crafted import SITE_TOML
@@ -41,7 +40,7 @@ def site(tmp_path, monkeypatch):
         key, cases = derive_simulated_key(plan), make_cases(0)
         engine = open_engine(tmp_path, plan, key.public_key(), tmp_path / "state", Progress(disable=True))
         flow = Flow(len(cases), (), (), tuple(case.patient for case in cases))
-        engine._samples = SiteSamples(PreparedSite(engine.settings, flow, cases, (), ()), torch.device("cpu"))
+        engine._samples = SiteSamples(PreparedSite(engine.settings, flow, cases, (), ()))
 
         def ask(operation, parameters=None, weights=None, **fields):
             header = RequestHeader.model_validate(

@@ -9,7 +9,7 @@ from common.errors import ModelError, NonFiniteError
 from common.models.gradcam import attention
 from common.models.spec import NetworkSpec
 from common.models.weights import flatten
-from common.models.zoo import build, last_convolution
+from common.models.zoo import build, last_convolution, list_feature_maps
 
 
 class ByHand(nn.Module):
@@ -53,6 +53,16 @@ def test_maps_are_weighed_by_their_gradients_and_rectified(dimensions):
     opposite = ByHand(points(dimensions, [1.0, -1.0]), [-1.0, -4.0], stride=1)
     against = attention(opposite, image, layer=opposite.convolution)
     np.testing.assert_allclose(against, image[0] * 2, rtol=1e-6)
+
+
+def test_the_decision_against_expansion_has_a_map_of_its_own():
+    # The map x speaks for expansion where it is positive, and against it where it is negative.
+    network = ByHand(points(2, [1.0]), [2.0], stride=1)
+    image = np.array([[[-1.0, 0.5], [0.25, -0.5]]], dtype=np.float32)
+    of_expansion = attention(network, image, layer=network.convolution)
+    of_the_other = attention(network, image, layer=network.convolution, against=True)
+    np.testing.assert_allclose(of_expansion, [[0, 1], [0.5, 0]], rtol=1e-6)
+    np.testing.assert_allclose(of_the_other, [[1, 0], [0, 0.5]], rtol=1e-6)
 
 
 class Rectified(ByHand):
@@ -111,9 +121,69 @@ def test_on_the_studys_networks_it_is_the_class_activation_map(family, dimension
         class_map = torch.relu(torch.einsum("k,k...->...", linear.weight[0].detach(), maps[0][0]))
         fine = nn.functional.interpolate(class_map[None, None], size=image.shape[1:], mode=mode)[0, 0]
         expected = fine / fine.max().clamp(min=1e-30)
-        np.testing.assert_allclose(attention(network, image), expected.numpy(), atol=1e-5)
+        found = attention(network, image, layer=last_convolution(network))
+        np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
         spread += float(expected.std())
     assert spread > 0
+
+
+@pytest.mark.parametrize(
+    ("family", "dimensions", "size", "stage"),
+    [
+        ("resnet10-narrow", 2, 128, "layer4"),
+        ("resnet10-narrow", 2, 96, "layer3"),
+        ("resnet10-narrow", 3, 32, "layer2"),
+        ("densenet-small", 2, 128, "class_layers.relu"),
+        ("densenet-small", 2, 96, "features.transition3.relu"),
+        ("densenet-small", 3, 32, "features.transition2.relu"),
+    ],
+)
+def test_a_map_has_at_least_four_cells_a_side(family, dimensions, size, stage):
+    # The last maps of a 3D network of 32 voxels a side have one cell, which colours the whole image.
+    network = build(NetworkSpec(family, dimensions), seed=3).eval()
+    image = np.random.default_rng(4).random((1, *[size] * dimensions), dtype=np.float32)
+
+    def explain_both(layer=None):
+        return np.stack(
+            [attention(network, image, layer=layer, against=against) for against in (False, True)]
+        )
+
+    by_stage = {name: explain_both(network.get_submodule(name)) for name in list_feature_maps(network)}
+    assert [name for name, maps in by_stage.items() if np.array_equal(maps, explain_both())] == [stage]
+
+
+def blobs(count):
+    """Noise, of which every second image has a bright square in its upper left quarter, and which have it."""
+    images = np.random.default_rng(0).normal(0, 0.1, (count, 1, 32, 32)).astype(np.float32)
+    images[::2, :, 4:12, 4:12] += 1
+    return images, np.arange(count) % 2 == 0
+
+
+def test_the_map_depends_on_what_the_network_learned():
+    """A map that random weights give too would be an edge detector (Adebayo et al. 2018, section 3)."""
+    images, labels = blobs(8)
+    network = build(NetworkSpec("resnet10-narrow"), seed=1).train()
+    optimiser = torch.optim.Adam(network.parameters(), 0.01)
+    for _ in range(10):
+        logits = network(torch.from_numpy(images))[:, 0]
+        loss = nn.functional.binary_cross_entropy_with_logits(logits, torch.from_numpy(labels).float())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    learned = attention(network.eval(), images[0])
+    likeness = []
+    for seed in range(3):
+        fresh = build(NetworkSpec("resnet10-narrow"), seed=100 + seed).eval()
+        headless = build(NetworkSpec("resnet10-narrow")).eval()
+        headless.load_state_dict(
+            network.state_dict() | {f"fc.{k}": v for k, v in fresh.fc.state_dict().items()}
+        )
+        for randomised in (fresh, headless):
+            other = attention(randomised, images[0])
+            likeness.append(np.corrcoef(learned.ravel(), other.ravel())[0, 1] if other.any() else 0.0)
+
+    assert max(np.unravel_index(learned.argmax(), learned.shape)) < 16
+    assert np.mean(likeness) < 0.5
 
 
 def test_the_network_is_left_as_it_was():

@@ -166,6 +166,27 @@ def test_a_withheld_odds_ratio_is_not_drawn():
     assert not _shapes(bare, UNIVARIATE, "stroke")
 
 
+@pytest.mark.parametrize(
+    ("low", "value", "high", "begins"),
+    [
+        (0.5, 0.6, 0.7, 0.03),  # at the bar's foot
+        (0.05, 0.12, 0.25, 0.28),  # the interval's caps lay on the number
+        (0.1, 0.5, 0.7, 0.73),
+        (0.02, 0.5, 0.95, 0.03),  # no room on either side: on a white ground
+    ],
+)
+def test_the_number_of_a_low_bar_is_not_on_its_interval(low, value, high, begins):
+    bar = Bar("first", (_ratio(low, value, high),) * 3)
+
+    svg = ET.fromstring(base64.b64decode(draw_bars([bar], "t").source.split(",", 1)[1]))  # noqa: S314 - ours
+
+    texts = {element.text: element for element in svg.iter("{http://www.w3.org/2000/svg}text")}
+    x, zero, one = (float(texts[text].get("x")) for text in (f"{value:.3f}", "0", "1"))
+    # The metrics share the names of their ticks: the last panel's are kept
+    assert (x - zero) / (one - zero) == pytest.approx(begins, abs=0.04)
+    assert len(list_styled(svg, "fill: #ffffff")) > 1 or begins < low or begins > high
+
+
 @pytest.mark.parametrize("differs", [0, 1, 2, 3])
 def test_each_significant_difference_has_its_asterisk(differs):
     measures = (measure(0.8, 90), measure(0.7, 30), measure(0.6, 60))
@@ -204,8 +225,8 @@ def test_figures_are_the_same_each_time():
         assert draw() == draw()
 
 
-def test_twenty_models_are_told_apart_by_colour_or_dashes():
+def test_twenty_models_are_told_apart():
     styles = style_models([f"net-{number}" for number in range(20)])
 
-    assert len({(style.colour, style.dashes) for style in styles.values()}) == 20
+    assert len({(style.colour, style.dashes, style.marker) for style in styles.values()}) == 20
     assert all(_contrast(style.colour, "#ffffff") >= 3 for style in styles.values())

@@ -12,7 +12,7 @@ from studies.svg_styles import list_styled
 from common.messages.headers import PathPoint, SelectedFeature
 from common.stats.estimate import Status
 from server.report import write_tables
-from server.report.palette import style_models
+from server.report.palette import style_features
 from server.results.file import load_results, save_results
 from server.results.selection import FeatureSelection
 from server.results.training import SupportVectorMachine
@@ -164,10 +164,11 @@ def test_the_page_shows_the_path_and_marks_the_chosen_penalty(html):
     assert all("chosen penalty 0.075" in picture["alt"] for picture in pictures)
     assert "Combined-SVM takes them" in page.text
     drawn = [b64decode(picture["src"].partition(",")[2]).decode() for picture in pictures]
-    first, second = (style.colour.lower() for style in style_models((SPHERICITY, ENERGY)).values())
+    first, second = (style.colour.lower() for style in style_features((SPHERICITY, ENERGY)).values())
     assert [(first in svg, second in svg) for svg in drawn] == [(True, True), (True, False)]
-    # The chosen penalty in both panels.
-    assert all(len(list_styled(ET.fromstring(svg), "stroke-dasharray")) == 2 for svg in drawn)  # noqa: S314
+    # The chosen penalty in both panels, and the second feature.
+    dashed = [len(list_styled(ET.fromstring(svg), "stroke-dasharray")) for svg in drawn]  # noqa: S314
+    assert dashed == [3, 2]
 
 
 def test_the_page_says_in_how_many_folds_and_rounds_and_why(tmp_path):

@@ -1,0 +1,79 @@
+"""Panels of curves that a reader can tell apart: networks in 2D, in 3D, and the reference among the others.
+
+References
+----------
+Ning 2025, Fig. 4: 2D networks (A, B), 3D networks (C, D), the reference and the baselines (E, F).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from string import ascii_uppercase
+
+from server.report.subject import SharedCohort, Subject
+from server.results.evaluation import Cell
+
+READABLE = 6
+"""So many curves in one panel can be told apart."""
+
+
+@dataclass(frozen=True)
+class CurvePanel:
+    """One cohort with the models whose curves share a panel.
+
+    Attributes
+    ----------
+    letter : str
+        As in the paper's Fig. 4, e.g. "A"; empty where panels have none.
+    family : str
+        The models in few words; empty where the panel has all of them.
+    cohort : SharedCohort
+        The cohort with these models' results.
+    """
+
+    letter: str
+    family: str
+    cohort: SharedCohort
+
+
+def split_panels(subject: Subject, cohorts: Sequence[SharedCohort]) -> tuple[CurvePanel, ...]:
+    """The cohorts, by family where one has more models than a panel can show; then large ones have letters."""
+    panels = [panel for cohort in cohorts for panel in _split(subject, cohort)]
+    if not any(panel.family for panel in panels):
+        return tuple(panels)
+    order = list(dict.fromkeys(panel.family for panel in sorted(panels, key=lambda panel: not panel.family)))
+    panels.sort(key=lambda panel: (not panel.cohort.large, order.index(panel.family)))
+    letters = iter(ascii_uppercase)
+    return tuple(
+        replace(panel, letter=next(letters, "")) if panel.cohort.large else panel for panel in panels
+    )
+
+
+def _split(subject: Subject, cohort: SharedCohort) -> Iterator[CurvePanel]:
+    families = _sort_into_families(subject, cohort.cells) if len(cohort.cells) > READABLE else {}
+    if len(families) < 2:
+        yield CurvePanel("", "", cohort)
+        return
+    for family, cells in families.items():
+        yield CurvePanel("", family, replace(cohort, cells=tuple(cells)))
+
+
+def _sort_into_families(subject: Subject, cells: Sequence[Cell]) -> Mapping[str, Sequence[Cell]]:
+    """The cells by family, the reference also among the models that are no networks."""
+    dimensions = {
+        str(model.get("name")): model.get("dimensions")
+        for model in subject.results.study.plan.get("models") or ()
+    }
+    networks = [cell for cell in cells if dimensions.get(cell.model) is not None]
+    others = [cell for cell in cells if dimensions.get(cell.model) is None]
+    if networks and others:
+        reference = [cell for cell in networks if subject.is_reference(cell.model)]
+        others = [*reference, *others]
+    families: dict[str, Sequence[Cell]] = {}
+    for number in (2, 3):
+        families[f"{number}D networks"] = [cell for cell in networks if dimensions[cell.model] == number]
+    if any(len(found) == 1 for found in families.values()):
+        families = {"Networks": networks}
+    families["Reference and models without a network of their own" if networks else "Models"] = others
+    return {family: found for family, found in families.items() if found}
