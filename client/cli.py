@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -64,12 +65,17 @@ def init(
     with act_as(users.engine):
         print(f"the invitation's fingerprint, to compare on the phone: {member.invitation.fingerprint()}")
         card = load_handout(member.card, SiteCard)
+        hides_sums = member.invitation.study_plan().hides_sums
         print(f"send {member.card} to the coordinator")
     print(f"the card's fingerprint, to compare on the phone: {card.fingerprint()}")
     if users.are_two:
         print(f"engine: user {users.engine.name}, {member.state}")
         print(f"link: user {users.link.name}, {member.link.root}")
-    print(f"then: rhe-client approve {folder}")
+    command = f"rhe-client approve {shlex.quote(str(folder))}"
+    if hides_sums:
+        print(f"then, once the coordinator has handed out study.roster: {command} --roster study.roster")
+    else:
+        print(f"then: {command}")
 
 
 @app.command()
@@ -97,7 +103,7 @@ def approve(
         insist_on_consent("\nDo you approve this plan?")
     has_begun = Ledger(member.ledger).count_questions(plan.digest()) > 0
     approve_plan(member, roster, has_begun=has_begun)
-    print(f"\napproved: {plan.digest()[:12]}; then: rhe-client start {folder}")
+    print(f"\napproved: {plan.digest()[:12]}; then: rhe-client start {shlex.quote(str(folder))}")
 
 
 @app.command()
@@ -315,13 +321,16 @@ def waive(
 ) -> None:
     """Approve the authority's waiver, which permits sums without a site, or a site's return from a backup."""
     from client.membership.places import find_kept_member
-    from client.membership.roster import take_waiver
+    from client.membership.roster import read_offered_waiver, take_waiver
+    from client.release.approval_text import describe_waiver
     from client.release.ledger import Ledger
 
     member = find_kept_member(folder, state)
+    offered, roster, message = read_offered_waiver(member, waiver)
+    print(describe_waiver(offered, roster))
     if not yes:
-        insist_on_consent("This site will answer what its release rules forbid. Do you approve?")
-    take_waiver(member, waiver, Ledger(member.ledger))
+        insist_on_consent("\nThis site will answer what its release rules forbid. Do you approve?")
+    take_waiver(member, message, Ledger(member.ledger))
     print(f"{waiver} is in force at this site")
 
 
@@ -394,18 +403,28 @@ def explain(
     plan: Annotated[
         Path | None, typer.Option(help="The study plan; by default the one that was joined.")
     ] = None,
+    patient: Annotated[str | None, typer.Option(help="Only this patient of the table.")] = None,
+    ct: Annotated[Path | None, typer.Option(help="One patient's CT, who need not be in the table.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="Its segmentation, labelled as the site's masks.")] = None,
     state: StateFolder = None,
 ) -> None:
     """Draw what a model looks at (Grad-CAM) over this site's CT slices; the pictures stay here."""
     from client.answers.explain import explain_site
     from client.membership.own_secret import read_own_seed
     from client.membership.places import find_member, find_state, suggest_state
+    from client.predict.request import PredictRequest, explain_patient
     from common.plan.study import load_plan
     from common.runtime.storage import make_private_folder
     from common.runtime.terminal import make_progress_bar
 
     with suggest_state(state):
         root = make_private_folder(find_state(folder, state))
+    if patient or ct or mask:
+        in_table = None if ct or mask else folder
+        who = PredictRequest(model, in_table, ct, mask, patient=patient, plan=plan, site=folder)
+        with make_progress_bar() as progress:
+            print("\n".join(explain_patient(who, root, progress)))
+        return
     member = find_member(folder, state)
     study = load_plan(plan) if plan else member.invitation.study_plan()
     seed = read_own_seed(member, study)

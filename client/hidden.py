@@ -137,7 +137,7 @@ class HiddenAnswers:
             question = read(frame, MessageKind.ITERATE, Iterate)
             own_summary, layout = self._find_own(question, bytes(frame.payload))
             header = ReplyHeader(site=self.site, layout=layout)
-        return Reply(header, own_summary, sealed=np.frombuffer(bytes(sealed), dtype=np.uint8))
+        return Reply(header, own_summary, sealed=np.frombuffer(sealed, dtype=np.uint8))
 
     def open_transcripts(self, message: Bytes) -> Bytes:
         """The message without the transcripts before it, once what these prove is learnt.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from common.runtime.terminal import Terminal
+from common.runtime.terminal import OutFile, Terminal
 from server.planning.cli import app as plan_commands
 
 app = Terminal(
@@ -201,8 +201,35 @@ def run_study(
     from server.provision.office import open_office
 
     perform_order(open_office(folder), Order(out.resolve(), resume, pretrained, patience))
+    from server.report.closing_words import describe_ending
+    from server.results.file import load_results
+
+    for line in (*describe_ending(load_results(out / "results.json"), out), ""):
+        print(line)
     print(out / "results.json")
     print(out / "report.html")
+
+
+@app.command("studies")
+def print_studies(
+    folder: Annotated[Path, typer.Argument(help="Where your studies' --out folders lie.")] = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array, and nothing else.")] = False,
+) -> None:
+    """List the studies that ran: name, plan, state, when and where."""
+    import json
+    from dataclasses import asdict
+
+    from server.past_studies import list_studies
+
+    studies = list_studies(folder)
+    if as_json:
+        print(json.dumps([asdict(study) for study in studies], indent=2, ensure_ascii=False))
+        return
+    if not studies:
+        print(f"{folder}: no study ran here -> name the folder above your studies' --out")
+    for study in studies:
+        print(f"{study.state:8}  {study.last_heard[:16].replace('T', ' ') or 'not known':16}  {study.folder}")
+        print(f"{'':8}  {study.name} (plan {study.plan_hash[:12] or 'not readable'})")
 
 
 @app.command("certify")
@@ -216,21 +243,35 @@ def renew_server_certificate(folder: StudyFolder) -> None:
     print(f"{office.certificate} is new; a running nginx takes it within a second")
 
 
+@app.command("schema")
+def print_results_schema(out: OutFile = None) -> None:
+    """Write the JSON Schema of results.json, with what each key means."""
+    from common.runtime.terminal import print_document
+    from server.results.results_schema import write_results_schema
+
+    print_document(write_results_schema(), out)
+
+
 @app.command("report")
 def write_report_page(
     results: Annotated[Path, typer.Argument(help="A study's results.json.")],
     out: Annotated[
         Path | None, typer.Option(help="The page; by default report.html beside the results.")
     ] = None,
+    style: Annotated[
+        Literal["paper", "ama"],
+        typer.Option(help="P-values of table1.csv to table3.csv: as in the paper, or by the AMA's manual."),
+    ] = "paper",
 ) -> None:
     """Write the report page of a study's results, and its tables as CSV files beside it."""
     from server.report import write_report, write_tables
+    from server.report.journal_style import JournalStyle
     from server.results.file import load_results
 
     page = out or results.with_name("report.html")
     study = load_results(results)
     write_report(study, page)
-    write_tables(study, page.with_name("tables"))
+    write_tables(study, page.with_name("tables"), JournalStyle(style))
     print(page)
 
 

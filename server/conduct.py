@@ -16,6 +16,7 @@ from common.program.regressions import screen_candidates
 from common.runtime.machine import bind_threads
 from common.runtime.storage import make_private_folder
 from server.exchange import Exchange
+from server.folder_note import begin_note, finish_note
 from server.phases.admission import admit_sites
 from server.phases.agreement import compare_readings
 from server.phases.cohort import describe_cohorts
@@ -28,6 +29,7 @@ from server.phases.reference import choose_reference_model
 from server.phases.scoring import score_by_networks, score_by_regressions
 from server.phases.svm import fit_svms, score_by_svms
 from server.phases.training import train_models
+from server.planning.first_counts import foresee_disk, foresee_withheld
 from server.procedures import carry_out
 from server.report import write_report, write_tables
 from server.results.assembly import StudyOutcome, assemble
@@ -72,10 +74,14 @@ def conduct(grid: Grid, run: StudyRun, progress: Progress) -> Results:
 def _conduct(grid: Grid, run: StudyRun, progress: Progress) -> Results:
     exchange = _open_exchange(grid, run)
     clock = _start_clock(exchange, run)
+    begin_note(run.plan, run.out)
+    _log.info("%s", foresee_disk(run.plan, run.out))
     with clock.measure("enrolment"):
         admission = admit_sites(exchange, run.patience_s, read_own_versions())
     with clock.measure("preparation"):
         preparation = prepare_sites(exchange)
+    for line in foresee_withheld(run.plan, preparation.counted):
+        _log.info("%s", line)
     outcome = _carry_out(exchange, run, progress, clock, StudyOutcome(admission.facts, preparation))
     if exchange.hidden is not None:
         with clock.measure("closing"):
@@ -86,6 +92,7 @@ def _conduct(grid: Grid, run: StudyRun, progress: Progress) -> Results:
     save_results(results, run.results)
     write_report(results, run.report)
     write_tables(results, run.tables)
+    finish_note(run.plan, run.out, results)
     _log.info("%s", provenance.describe_rounds())
     return results
 

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from common.errors import ExchangeError
 from common.hiding.next_weights import list_returned
 from common.hiding.phases import ROUND_AGE_S, SESSION_AGE_S, name_statistics_phase, name_training_phase
@@ -147,7 +149,8 @@ class HiddenSums:
         )
         folder = home / str(number)
         with _name_failures(f"{model.name}, {arm.name}, round {number} of {phase}"):
-            server = ServerRound(self.coordinator, folder, asked, weights.astype("<f4").tobytes(), question)
+            model_bytes = np.ascontiguousarray(weights, "<f4").data.cast("B")
+            server = ServerRound(self.coordinator, folder, asked, model_bytes, question)
             sums = run_round(server, find_pending_close(home, arm).attach(server, self._carry_sealed))
         write_atomically(home / "members", json.dumps(server.members).encode())
         shared = hiding.summary([sums[vector.name] for vector in hiding.vectors])
@@ -308,7 +311,7 @@ def _read_members(home: Path) -> tuple[str, ...]:
 
 
 def _read_sealed(replies: Mapping[str, Reply]) -> dict[str, Bytes]:
-    return {site: reply.sealed.tobytes() for site, reply in replies.items() if reply.sealed is not None}
+    return {site: reply.sealed.data for site, reply in replies.items() if reply.sealed is not None}
 
 
 @contextmanager

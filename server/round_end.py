@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from common.errors import ExchangeError
 from common.plan.study import Arm
 from common.runtime.storage import write_atomically
@@ -56,7 +58,7 @@ class HiddenRound:
             What they divide the sum by; 0 if the sum itself says it.
         """
         if self.server.stage is Stage.OPENED:
-            self.server.close(hashlib.sha256(weights.astype("<f4").tobytes()).hexdigest(), total)
+            self.server.close(hashlib.sha256(np.ascontiguousarray(weights, "<f4").data).hexdigest(), total)
         find_pending_close(self.folder.parent, self.arm).keep(self.server)
 
     def forget(self) -> None:

@@ -55,13 +55,17 @@ def centres(
     """Write simulated hospitals: CT scans, masks and a cohort table each."""
     from common.plan.study import load_plan
     from simulations.hospitals.centres import CentresRequest, make_centres
+    from simulations.study_request import write_run_command
 
     study = None if plan is None else load_plan(plan)
     numbers = patients or [60] * (2 if study is None else len(study.sites))
     request = CentresRequest(tuple(numbers), seed, signal, image_format, study)
     with make_progress_bar() as progress:
-        for folder in make_centres(out, request, progress):
-            print(folder)
+        folders = make_centres(out, request, progress)
+    for folder in folders:
+        print(folder)
+    if plan is not None:
+        print(f"then: {write_run_command(plan, folders)}")
 
 
 @app.command("run")
@@ -143,9 +147,12 @@ def _show_findings(out: Path) -> Iterator[None]:
 
 
 def _print_results(out: Path) -> None:
+    from server.report.closing_words import describe_ending
     from server.results.file import load_results
 
-    print(load_results(out / "results.json").provenance.describe_rounds())
+    results = load_results(out / "results.json")
+    for line in (*describe_ending(results, out), "", results.provenance.describe_rounds()):
+        print(line)
     print(out / "results.json")
     print(out / "report.html")
 

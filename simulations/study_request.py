@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -58,6 +59,12 @@ class StudyRequest:
     backend: str
     resume: bool = False
     pretrained: Path | None = None
+
+
+def write_run_command(plan: Path, folders: Sequence[Path]) -> str:
+    """The command that runs a plan over folders which are called as its sites are, to copy into a shell."""
+    sites = [word for folder in folders for word in ("--site", f"{folder.name}={folder}")]
+    return shlex.join(["rhe-simulate", "run", "--plan", str(plan), *sites, "--out", f"runs/{plan.stem}"])
 
 
 def check_site_folders(plan: StudyPlan, sites: Mapping[str, Path]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -26,23 +25,3 @@ def test_no_other_distribution_owns_our_packages():
         found = [Path(folder) / package for folder in sys.path if (Path(folder) / package).is_dir()]
         outside = [path for path in found if ROOT not in path.resolve().parents]
         assert outside == []
-
-
-STARTED = """
-import sys
-
-def expect_none_of(*slow):
-    found = sorted(set(slow) & set(sys.modules))
-    assert not found, found
-
-import simulations.backends.flower, client.membership.party, client.door.door, server.provision.office
-expect_none_of("torch", "monai", "matplotlib", "pandas", "scipy.stats", "scipy.optimize", "SimpleITK")
-import client.engine
-expect_none_of("monai", "matplotlib", "pandas", "scipy.stats", "scipy.optimize")
-"""
-"""What every command and every engine loads before its first answer, from the lightest on."""
-
-
-def test_a_command_and_an_engine_start_without_what_they_may_never_need():
-    """Each of these libraries takes half a second to two seconds, once a process."""
-    subprocess.run([sys.executable, "-c", STARTED], cwd=ROOT, check=True, timeout=300)

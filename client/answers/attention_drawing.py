@@ -29,6 +29,8 @@ _PERCEPTUAL = "inferno"
 _FRAME = "#ffd24a"
 _MARGIN = 0.4
 """Of the network's field, shown around it."""
+_LETTERS = 12
+"""Points: legible also where the report shows the picture at half its size."""
 _SCALES_MM = (2, 5, 10, 20, 50)
 _Sides: TypeAlias = tuple[float, float, float, float]
 """Left, right, bottom and top, in pixels of the slice."""
@@ -88,21 +90,27 @@ def _find_extent(box: Box, recipe: Recipe, shape: InputShape) -> _Sides:
     return left, right, bottom, top
 
 
-def explain_decision(network: nn.Module, image: Pixels, view: CtSlice, *, positive: bool, noun: str) -> bytes:
+def explain_decision(
+    network: nn.Module, image: Pixels, view: CtSlice, threads: int, *, positive: bool, noun: str
+) -> bytes:
     """A PNG file of what in a network's input speaks for the decision that it took.
 
     Parameters
     ----------
     image : float32 array, shape (channels, [z,] y, x)
         The network's input.
+    threads : int
+        CPU threads of torch: the same number gives the same picture.
     positive : bool
         Whether it called the patient positive.
     noun : str
         What such patients have, e.g. "expansion".
     """
     from common.models.gradcam import attention
+    from common.training.device import reproducible
 
-    heat = attention(network, image, against=not positive)
+    with reproducible(next(network.parameters()).device, threads):
+        heat = attention(network, image, against=not positive)
     return draw_attention_picture(view, heat, noun if positive else f"no {noun}")
 
 
@@ -124,7 +132,7 @@ def draw_attention_picture(view: CtSlice, heat: Pixels, decision: str) -> bytes:
 
     if heat.ndim == 3:
         heat = heat[min(int(view.plane * len(heat)), len(heat) - 1)]
-    figure = Figure(figsize=(7.2, 3.5), dpi=110, layout="constrained", facecolor="black")
+    figure = Figure(figsize=(7.4, 3.5), dpi=110, layout="constrained", facecolor="black")
     FigureCanvasAgg(figure)
     plain, overlaid = figure.subplots(1, 2)
     colours = _make_colours()
@@ -138,9 +146,9 @@ def draw_attention_picture(view: CtSlice, heat: Pixels, decision: str) -> bytes:
     bar = figure.colorbar(shown, ax=overlaid, fraction=0.045, pad=0.02, ticks=[0, 0.5, 1])
     # As over brain, which is a middle grey
     bar.ax.set_facecolor("0.4")
-    bar.ax.tick_params(colors="white", labelsize=7)
+    bar.ax.tick_params(colors="white", labelsize=_LETTERS)
     label = f"speaks for {decision}" if heat.any() else f"nothing speaks for {decision}"
-    bar.set_label(label, color="white", fontsize=8)
+    bar.set_label(label, color="white", fontsize=_LETTERS)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
@@ -178,14 +186,16 @@ def _draw_slice(axes: Axes, view: CtSlice, limits: _Sides) -> None:
     length_mm = max((scale for scale in _SCALES_MM if scale <= width_mm / 3), default=_SCALES_MM[0])
     share = length_mm / width_mm
     axes.plot([0.03, 0.03 + share], [0.04, 0.04], transform=axes.transAxes, color="white", lw=2)
-    _write(axes, (0.03, 0.06), f"{length_mm} mm", ha="left", va="bottom")
+    _write(axes, (0.03, 0.07), f"{length_mm} mm", ha="left", va="bottom")
 
 
 def _write(axes: Axes, place: tuple[float, float], text: str, *, ha: str, va: str) -> None:
     """White letters with a dark rim, which are read over bone and over air."""
     from matplotlib.patheffects import withStroke
 
-    letters = axes.text(*place, text, transform=axes.transAxes, color="white", fontsize=8, ha=ha, va=va)
+    letters = axes.text(
+        *place, text, transform=axes.transAxes, color="white", fontsize=_LETTERS, ha=ha, va=va
+    )
     letters.set_path_effects([withStroke(linewidth=2, foreground="black")])
 
 

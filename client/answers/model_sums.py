@@ -69,6 +69,7 @@ def add_cells(inquiry: Inquiry, counted: Summary) -> Summary:
     """
     models = read_models(inquiry)
     cells = count_cells(inquiry.make_matrix(), labels_of(inquiry.training), models)
+    cells[counted.counts["close"][: len(models)] > 0] = 0
     short = counted.counts["short"].copy()
     if inquiry.plan.two_site_ack and len(inquiry.sites) > 1:
         minima, classes = minima_of(inquiry.plan.profile), counted.counts["classes"]

@@ -32,7 +32,7 @@ from common.radiomics.lasso_selection import (
     select_nothing,
 )
 from common.radiomics.stable_features import estimate_agreement
-from common.stats.contract import Summary
+from common.stats.contract import Summary, join_summaries
 from common.stats.folds import choose_folds, deal_folds, find_members, list_numbers
 from common.stats.guard import Demand, find_breach
 from common.stats.icc import RatingLocation, local_icc, local_location, location_of
@@ -40,6 +40,7 @@ from common.stats.lasso import LassoFamily, Scaling, local_gram, local_magnitude
 from common.stats.lasso_binomial import PathQuery, local_path
 from common.stats.minima import minima_of
 from common.stats.prescreen import local_prescreen
+from common.stats.unusual_values import count_unusual
 from common.types import Counts, Flags, Reals
 
 
@@ -90,8 +91,12 @@ class FeatureSums:
         return local_magnitude(self.features)
 
     def sum_moments(self, magnitude: RatingLocation) -> Summary:
-        """Moments of every feature about public constants."""
-        return local_scaling(self.features, magnitude)
+        """Moments of every feature about public constants, and who differs from its usual value, by fold.
+
+        Cross-products with a feature that one patient of a fold has are this patient's features.
+        """
+        unusual = count_unusual(self.features, self.folds, self.n_folds)
+        return join_summaries([local_scaling(self.features, magnitude), unusual])
 
     def sum_products(self, scale: Scaling) -> Summary:
         """Products of every feature with the outcome."""

@@ -110,7 +110,7 @@ ANSWERS: Mapping[Operation, SiteAnswer] = {
     ),
     Operation.SCALING: SiteAnswer(
         list_featured_patients,
-        lambda asked: answer_scaling(open_features(asked, dealt=False), asked.parameters),
+        lambda asked: answer_scaling(open_features(asked), asked.parameters),
     ),
     Operation.PRESCREEN: SiteAnswer(
         list_featured_patients, lambda asked: answer_prescreen(open_features(asked), asked.parameters)
@@ -209,11 +209,16 @@ class SiteAnalyses:
                 raise SmallNumberError(f"{backing.what} asked for with too few patients at this site")
         half.limit(inquiry)
         summary = half.compute(inquiry)
-        # Before a number leaves, the registry has them
-        asked = {one.cohort for one in behind if len(one.complete) and self.site in one.sites}
-        cohorts = [named for named in _list_cohorts(question, half, inquiry) if named[0] in asked]
-        self._releases.remember(cohorts, read_again=question.cohorts == READ_AGAIN)
+        self._remember(question, _list_cohorts(question, half, inquiry), behind)
         return summary
+
+    def _remember(
+        self, question: Question, cohorts: Iterable[NamedCohort], behind: Iterable[Backing]
+    ) -> None:
+        """Tell the registry whose numbers leave, before they do."""
+        asked = {one.cohort for one in behind if len(one.complete) and self.site in one.sites}
+        named = [cohort for cohort in cohorts if cohort[0] in asked]
+        self._releases.remember(named, read_again=question.cohorts == READ_AGAIN)
 
     def withhold_few(self, header: RequestHeader, parameters: Parameters, own: Summary) -> Summary:
         """What leaves of this site alone: zeros wherever its own patients fall below its minima.
@@ -242,24 +247,35 @@ class SiteAnalyses:
         return own.blank(tuple(withheld))
 
     def _count(self, question: Question, half: SiteAnswer, inquiry: Inquiry) -> Summary:
-        """The guard round: how many patients each number of the next stage rests on, and nothing else."""
+        """The guard round: how many patients each number of the next stage rests on, and nothing else.
+
+        Of a cohort that is too close to another nobody is counted: what differs would be of few patients.
+        """
         cohorts = _list_cohorts(question, half, inquiry)
         flags = self._releases.find_too_close(cohorts, read_again=question.cohorts == READ_AGAIN)
         close = {name: is_close for (name, _), is_close in zip(cohorts, flags, strict=True)}
-        counted = join_summaries(
-            self._count_patients(question, backing, is_close=close[backing.cohort])
-            for backing in half.list_behind(inquiry)
+        behind = tuple(half.list_behind(inquiry))
+        counted = half.complete_guard(
+            inquiry,
+            join_summaries(
+                self._count_patients(question, backing, is_close=close[backing.cohort]) for backing in behind
+            ),
         )
-        return half.complete_guard(inquiry, counted)
+        if question.cohorts != READ_AGAIN:
+            # Who was read again is counted without an outcome
+            self._remember(question, [cohort for cohort in cohorts if not close[cohort[0]]], behind)
+        return counted
 
     def _count_patients(self, question: Question, backing: Backing, *, is_close: bool) -> Summary:
         """The patients of each analysis, to which the site may object, and of each fold."""
         folds = backing.complete[:0] if backing.folds is None else backing.folds
-        members = np.concatenate([backing.complete, folds])
+        members, labels = np.concatenate([backing.complete, folds]), backing.labels
         short, objections = np.zeros(len(members), dtype=np.bool_), self._find_short(question, backing)
-        if objections is not None:
+        if is_close:
+            members, labels = members[:, :0], labels[:0]
+        elif objections is not None:
             short[: len(objections)] = objections
-        counted = local_guard(members, backing.labels, short, np.full(len(members), is_close))
+        counted = local_guard(members, labels, short, np.full(len(members), is_close))
         return counted.under(backing.part) if backing.part else counted
 
     def _find_short(self, question: Question, backing: Backing) -> Flags | None:

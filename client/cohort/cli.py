@@ -60,7 +60,8 @@ def map_table(
         target = site_file or table.parent / "site.toml"
         write_mapping(target, proposal, replace=replace)
         if not as_json:
-            print(f"written into {target}; look through it, then: rhe-client check {target.parent}")
+            folder = shlex.quote(str(target.parent))
+            print(f"written into {target}; look through it, then: rhe-client check {folder}")
     elif not as_json:
         hint = "rhe-client new FOLDER --from" if site_file is None else "rhe-client map --write"
         print(f"nothing was written; {hint} {shlex.quote(str(table))} writes it")
@@ -79,6 +80,8 @@ def new_site(
     images: Annotated[bool, typer.Option(help="Columns for CTs and masks, where no plan says it.")] = True,
 ) -> None:
     """Make a site folder: site.toml, and a table to fill in or the hospital's own with a proposed mapping."""
+    import shlex
+
     from rich.console import Console
 
     from client.cohort.mapping.proposal_table import list_proposal_lines, make_proposal_table
@@ -94,4 +97,4 @@ def new_site(
         for line in list_proposal_lines(proposal):
             print(line)
         print(f"{folder} is made; look through [mapping] in {folder / 'site.toml'}")
-    print(f"then: rhe-client check {folder}")
+    print(f"then: rhe-client check {shlex.quote(str(folder))}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from common.cohort.schema import VARIABLES
 from common.cohort.variable import Variable
 from common.errors import SiteError
 from common.plan.study import StudyPlan
+from common.runtime.name_patterns import read_name, tidy_name
 from common.runtime.settings_file import load_settings, read_settings_text
 from common.runtime.storage import make_private_folder, write_atomically
 
@@ -92,6 +94,8 @@ def make_site(new: NewSite) -> MappingProposal | None:
         raise SiteError(
             f"{path}: there is a site already -> rhe-client map TABLE --write adds a mapping to it"
         )
+    if new.name:
+        read_name("--name", new.name, SiteError)
     name = new.name or _derive_name(new.folder)
     if new.source is None:
         table = f"patients.{'csv' if new.as_csv else 'xlsx'}"
@@ -108,7 +112,7 @@ def make_site(new: NewSite) -> MappingProposal | None:
         make_private_folder(new.folder)
     if not (new.folder / table).exists():
         _write_for_owner(new.folder / table, content)
-    text = _SITE.format(folder=new.folder, name=_quote(name), table=_quote(table))
+    text = _SITE.format(folder=shlex.quote(str(new.folder)), name=_quote(name), table=_quote(table))
     _write_for_owner(path, (insert_mapping(text, mapping) if mapping else text).encode())
     load_settings(path, SiteSettings, SiteError)
     return proposal
@@ -168,9 +172,13 @@ def _write_for_owner(path: Path, content: bytes) -> None:
 
 
 def _derive_name(folder: Path) -> str:
-    """A name that a plan may hold, from the folder's."""
-    plain = unicodedata.normalize("NFKD", folder.resolve().name).encode("ascii", "ignore").decode()
-    return _NO_NAME.sub("-", plain).strip("-.+")[:_LONGEST_NAME] or "hospital"
+    """The folder's name as a plan may hold it: as people write it where that is a name."""
+    written = folder.resolve().name
+    try:
+        return tidy_name(written)
+    except ValueError:
+        plain = unicodedata.normalize("NFKD", written).encode("ascii", "ignore").decode()
+        return _NO_NAME.sub("-", plain).strip("-.+")[:_LONGEST_NAME] or "hospital"
 
 
 def _find_name(source: Path, folder: Path) -> str:

@@ -53,9 +53,9 @@ def check_parameters(
         expected = {**step.parameters, **(step.derive(asked) if step.derive else {})}
     except IMPOSSIBLE as failure:
         raise NotThePlanError(f"{step.operation}: what was chosen is impossible ({failure})") from None
-    chosen = find_question(step.operation, step.stage).chosen
+    question = find_question(step.operation, step.stage)
     for name in asked:
-        is_chosen = name.startswith(chosen) and not name.startswith(step.absent)
+        is_chosen = question.leaves_choice_of(name) and not name.startswith(step.absent)
         if name not in expected and not is_chosen:
             raise NotThePlanError(f"{step.operation}: the parameter {name!r} is not of this step")
     missing = expected.keys() - asked.keys()

@@ -28,9 +28,9 @@ from common.runtime.processes import ShowLine
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 5.0
 _SPREAD = random.Random()  # noqa: S311 - no secret: when to try again
-_BUSY_POLL_S, _IDLE_POLL_S = 0.05, 1.0
-_ACTIVE_S = 60.0
-"""For so long after a message the next is asked for at once; within as much again the pauses grow."""
+_SHORTEST_POLL_S, _LONGEST_POLL_S = 0.02, 1.0
+_SHARE_OF_QUIET = 0.05
+"""By how much, at most, the pauses prolong the time from one message to the next, while they are short."""
 _LARGE = 2**20
 """Messages of more bytes leave holes in memory that the C library would keep."""
 _BEAT_S, _NEXT_TRY_S = 20.0, 5.0
@@ -139,9 +139,9 @@ class Rhythm:
     last: float = field(default_factory=time.monotonic)
 
     def pause_s(self) -> float:
-        """Seconds: few while a study is under way, up to one when nothing has come for two minutes."""
-        quiet = (time.monotonic() - self.last) / _ACTIVE_S - 1.0
-        return _BUSY_POLL_S + (_IDLE_POLL_S - _BUSY_POLL_S) * min(1.0, max(0.0, quiet))
+        """Seconds: few while a study is under way, up to one when nothing has come for 20 seconds."""
+        quiet_s = time.monotonic() - self.last
+        return min(_LONGEST_POLL_S, max(_SHORTEST_POLL_S, _SHARE_OF_QUIET * quiet_s))
 
     def mark_message(self) -> None:
         """A message came."""

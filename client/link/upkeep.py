@@ -30,7 +30,8 @@ def open_protocol(member: Membership) -> SiteFiles:
         If it has kept nothing.
     """
     if not member.protocol_files.is_dir():
-        raise SiteError(f"{member.protocol_files}: no such folder -> this site has hidden no sum yet")
+        what = "this site has hidden no sum yet"
+        raise SiteError(f"{member.protocol_files}: no such folder: {what} -> nothing is open or to be erased")
     return SiteFiles(member.protocol_files, audit=Ledger(member.ledger))
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from common.errors import PolicyError
 from common.hiding.next_weights import list_returned
 from common.hiding.phases import ROUND_AGE_S, SESSION_AGE_S, HiddenPhase, phase_of
@@ -181,7 +183,7 @@ class PlanPolicy:
             return
         initial, first = self.initial(hidden.model, hidden.arm), hidden.model.first_weights
         if initial is not None:
-            first = hashlib.sha256(initial.tobytes()).hexdigest()
+            first = hashlib.sha256(np.ascontiguousarray(initial, "<f4").data).hexdigest()
         if request.round != 1 or first not in {None, request.model}:
             raise PolicyError(
                 f"{hidden.model.name}, round {request.round}: the weights are neither the plan's first nor "

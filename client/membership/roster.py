@@ -13,12 +13,12 @@ from client.membership.party import HidingParty
 from client.membership.policy import check_plan, check_roster_policy, check_waiver_policy
 from common.errors import PolicyError
 from common.messages.enrolment import study_name
-from common.messages.handed_file import read_handed_file
+from common.messages.handed_file import name_in_faults, read_handed_file
 from common.plan.study import StudyPlan
 from common.runtime.storage import write_atomically
 from common.secagg.site.endpoint import approve_waiver
 from common.secagg.site.files import AuditLog, SiteFiles
-from common.secagg.wire.roster import Identity, Pin, Roster, check_roster, read_waiver
+from common.secagg.wire.roster import Identity, Pin, Roster, Waiver, check_roster, read_waiver
 
 
 def approve_plan(member: Membership, roster: Path | None = None, *, has_begun: bool = False) -> None:
@@ -77,11 +77,13 @@ def read_offered_roster(member: Membership, path: Path | None) -> tuple[Roster, 
             "the plan hides sums among sites, and no roster says who they are -> ask the coordinator for "
             "the signed roster: rhe-client approve --roster FILE"
         )
-    message = read_handed_file(path or member.roster_file)
+    source = path or member.roster_file
+    message = read_handed_file(source)
     pin = _make_pin(member, plan)
     if member.roster_file.exists() and message == read_handed_file(member.roster_file):
         pin = replace(pin, version=-1)
-    roster = check_roster(message, pin)
+    with name_in_faults(source, "roster that an authority signed, study.roster"):
+        roster = check_roster(message, pin)
     check_roster_policy(member.settings, plan, roster)
     return roster, message
 
@@ -105,21 +107,19 @@ def read_approved_roster(member: Membership) -> Roster:
     return roster
 
 
-def take_waiver(member: Membership, path: Path, audit: AuditLog) -> None:
-    """Accept the authority's waiver at this site.
+def read_offered_waiver(member: Membership, path: Path) -> tuple[Waiver, Roster, bytes]:
+    """The waiver in a file, the roster that it is of, and its signed bytes.
 
     Parameters
     ----------
     member : Membership
     path : Path
         The file that the authority signed.
-    audit : AuditLog
-        The site's log, which says so.
 
     Raises
     ------
     SecAggError
-        If it is not the authority's for this study, roster and site.
+        If it is not the authority's for this study and roster.
     ProtocolError
         If it cannot be read.
     PolicyError
@@ -127,10 +127,30 @@ def take_waiver(member: Membership, path: Path, audit: AuditLog) -> None:
     """
     plan, message = member.read_approved_plan(), read_handed_file(path)
     roster = read_approved_roster(member)
-    waiver = read_waiver(message, bytes.fromhex(member.invitation.signer), roster)
+    with name_in_faults(path, "waiver that an authority signed, study.waiver"):
+        waiver = read_waiver(message, bytes.fromhex(member.invitation.signer), roster)
     check_waiver_policy(member.settings, plan, waiver)
+    return waiver, roster, message
+
+
+def take_waiver(member: Membership, message: bytes, audit: AuditLog) -> None:
+    """Accept the authority's waiver at this site.
+
+    Parameters
+    ----------
+    member : Membership
+    message : bytes
+        As `read_offered_waiver` read it.
+    audit : AuditLog
+        The site's log, which says so.
+
+    Raises
+    ------
+    SecAggError
+        If it is not the authority's for this study, roster and site.
+    """
     files = SiteFiles(member.protocol_files, audit=audit)
-    approve_waiver(files, message, _make_pin(member, plan))
+    approve_waiver(files, message, _make_pin(member, member.read_approved_plan()))
 
 
 def make_hiding_party(member: Membership) -> HidingParty | None:

@@ -148,7 +148,9 @@ def load_site(folder: Path) -> SiteSettings:
     if not folder.is_dir():
         raise SiteError(f"{folder}: no such folder -> give the folder that holds {SITE_FILE}")
     if not path.exists():
-        raise SiteError(f"{path}: no such file -> write one with at least `name` and `table`")
+        raise SiteError(
+            f"{path}: no such file -> write one with at least `name` and `table`, as rhe-client new does"
+        )
     return load_settings(path, SiteSettings, SiteError)
 
 

@@ -20,6 +20,9 @@ def predict(
     ] = None,
     plan: Annotated[Path | None, typer.Option(help="Refuse a model of any other study plan.")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write a CSV file.")] = None,
+    overlay: Annotated[
+        Path | None, typer.Option(help="A folder for a network's attention map of each patient (PNG).")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
 ) -> None:
     """Compute a model's risk of expansion for one patient, or for every patient of a folder."""
@@ -35,9 +38,12 @@ def predict(
         predict_patients,
         write_csv,
     )
+    from client.predict.worth import list_worth
     from common.runtime.terminal import make_progress_bar
 
-    request = PredictRequest(model, folder, ct, mask, table, patient, tuple(values or ()), plan)
+    request = PredictRequest(
+        model, folder, ct, mask, table, patient, tuple(values or ()), plan, overlays=overlay
+    )
     with make_progress_bar() as progress:
         predictions = predict_patients(request, progress)
     if out:
@@ -48,6 +54,8 @@ def predict(
         print(json.dumps(describe_predictions(predictions), indent=2))
     else:
         Console().print(make_risk_table(predictions))
+        for line in list_worth(predictions.card):
+            print(line)
         print(RESEARCH_USE)
     if predictions.failure:
         raise typer.Exit(predictions.failure.exit_code)

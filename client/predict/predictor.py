@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from client.predict.inputs import (
     refuse_unknown_levels,
 )
 from client.predict.new_patient import NewPatient
+from client.predict.worth import list_unusual
 from common.cards.card import (
     Content,
     LogisticContent,
@@ -43,6 +45,9 @@ from common.models.checkpoint import Checkpoint
 from common.plan.extraction import feature_version
 from common.runtime.machine import bind_threads
 from common.types import Pixels, Reals
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -160,6 +165,17 @@ class Predictor:
         prepared = prepare_inputs(scan, mask, content.recipe, (content.shape,))
         return replace(case, image=prepared.inputs[content.shape], lesion=mask.volumes())
 
+    def read_image(self, case: NewPatient, content: NetworkContent) -> tuple[Scan, Mask, Pixels]:
+        """The patient's scan and mask, and the input of a network that is made of them.
+
+        Raises
+        ------
+        ScanError
+            If one of them is not given, or cannot be used.
+        """
+        _, scan, mask = self._read_scan(case)
+        return scan, mask, prepare_inputs(scan, mask, content.recipe, (content.shape,)).inputs[content.shape]
+
     def _add_measurements(self, case: NewPatient, content: TableContent) -> NewPatient:
         """The patient with the volumes and features that the model takes, from the files if not given."""
         volumes = case.baseline is None and bool(
@@ -211,7 +227,7 @@ class Predictor:
             if isinstance(content, NetworkContent)
             else list_table_inputs(case, content)
         )
-        notes = (*card.describe_origin(), *case.notes, *_list_notes(content))
+        notes = (*card.describe_origin(), *case.notes, *list_unusual(card, case), *_list_notes(content))
         positive = risk >= card.operating_point
         return Prediction(case.patient.identifier, risk, positive, inputs, notes, case.doubts)
 
@@ -222,15 +238,22 @@ def predict_with_network(
     """The network's probabilities, shape (n,); imports torch."""
     import torch
 
-    from common.models.weights import load_flat
-    from common.models.zoo import build
     from common.training.device import pick_device
     from common.training.loop import score
 
-    network = build(content.network)
-    load_flat(network, checkpoint.weights, checkpoint.layout)
+    network = build_network(content, checkpoint)
     stacked = torch.from_numpy(np.stack([np.array(image, dtype=np.float32) for image in images]))
     return score(network, stacked, pick_device(device), content.threads)
+
+
+def build_network(content: NetworkContent, checkpoint: Checkpoint) -> nn.Module:
+    """The network with its weights; imports torch."""
+    from common.models.weights import load_flat
+    from common.models.zoo import build
+
+    network = build(content.network)
+    load_flat(network, checkpoint.weights, checkpoint.layout)
+    return network
 
 
 def predict_with_table(model: str, content: TableContent, patients: Sequence[NewPatient]) -> Reals:

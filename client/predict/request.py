@@ -10,7 +10,9 @@ from client.cohort.reading_options import options_of
 from client.cohort.scans import labels_of_masks
 from client.membership.site import load_site
 from client.predict.new_patient import NewPatient, add_values, make_new_patient
+from client.predict.overlays import refuse_table_models, write_overlays
 from client.predict.predictor import Declined, Prediction, Predictor
+from client.predict.worth import describe_worth, format_risk, list_worth
 from common.cards.card import Content, ModelCard, NetworkContent, own_variables_of
 from common.cards.card_file import CardedModel, load_card
 from common.cards.contributors import PARTIAL
@@ -55,6 +57,10 @@ class PredictRequest:
         ``name=value`` of one patient.
     plan : Path or None
         Refuses a model of any other plan.
+    site : Path or None
+        A site folder that tells how the masks of one patient are labelled, where `folder` is not given.
+    overlays : Path or None
+        A folder that gets each patient's attention map.
     """
 
     model: Path
@@ -65,6 +71,8 @@ class PredictRequest:
     patient: str | None = None
     values: tuple[str, ...] = ()
     plan: Path | None = None
+    site: Path | None = None
+    overlays: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,8 @@ def predict_patients(request: PredictRequest, progress: Progress) -> ModelPredic
     Raises
     ------
     ModelError
-        If the file is no model, was altered, or belongs to another plan or version.
+        If the file is no model, was altered, or belongs to another plan or version; if attention maps are
+        asked of a model without images.
     SiteError
         If the request contradicts itself, or the folder is unusable.
     CohortError
@@ -108,13 +117,50 @@ def predict_patients(request: PredictRequest, progress: Progress) -> ModelPredic
                 f"{request.model}: is a model of plan {carded.card.plan_hash[:12]}, not of {digest[:12]} "
                 "-> give the plan that trained it"
             )
+    if request.overlays is not None:
+        refuse_table_models(carded.card)
     if request.folder:
         predictor, patients, declined = _read_folder(request, carded)
     else:
         (predictor, patients), declined = _read_one_patient(request, carded), []
     task = progress.add_task("predicting", total=len(patients))
     outcomes = predictor.predict(patients, lambda: progress.advance(task))
+    if request.overlays is not None:
+        write_overlays(predictor, patients, outcomes, request.overlays)
     return ModelPredictions(carded.card, (*outcomes, *declined))
+
+
+def explain_patient(request: PredictRequest, state: Path, progress: Progress) -> tuple[str, ...]:
+    """The attention map's folder and the risk of one patient, whose site is not prepared for it.
+
+    Parameters
+    ----------
+    request : PredictRequest
+        Names one patient.
+    state : Path
+        The site's state; gets `attention/FOLDER/FILE`, as the model's file and its folder are called.
+
+    Raises
+    ------
+    ModelError
+        If the file is no network of a study, was altered, or belongs to another plan or version.
+    SiteError
+        If the folder is unusable.
+    CohortError
+        If the table has no such patient.
+    RheError
+        Why the patient has no map.
+    """
+    drawn = state / "attention" / request.model.absolute().parent.name / request.model.stem
+    predictions = predict_patients(replace(request, overlays=drawn), progress)
+    if predictions.failure:
+        raise predictions.failure
+    risks = tuple(
+        f"{outcome.identifier}: risk {format_risk(outcome.risk)}, {_decide(outcome)}"
+        for outcome in predictions.outcomes
+        if isinstance(outcome, Prediction)
+    )
+    return (str(drawn), *risks, *list_worth(predictions.card), RESEARCH_USE)
 
 
 def _read_folder(
@@ -168,20 +214,28 @@ def _needs_images(content: Content) -> bool:
 def _read_one_patient(request: PredictRequest, carded: CardedModel) -> tuple[Predictor, list[NewPatient]]:
     if not (request.ct or request.mask or request.table or request.values):
         raise SiteError("nobody to predict for -> give --ct and --mask, --table or --set, or --folder")
-    own, criteria = _list_own(carded), carded.card.population
+    own, criteria, predictor = _list_own(carded), carded.card.population, _open_predictor(request, carded)
     declared = {variable.name: variable for variable in own}
     if request.table is None:
         patient = Patient(
             request.patient or "patient", 0, request.ct, request.mask, None, None, {}, own=declared
         )
-        return Predictor(carded), [add_values(make_new_patient(patient, "", criteria), request.values)]
+        return predictor, [add_values(make_new_patient(patient, "", criteria), request.values)]
     table = read_table(request.table, wanted=WantedColumns(images=False, complete=False, own=own))
     row = _choose_row(table, request)
     ct, mask = request.ct or row.baseline_ct, request.mask or row.baseline_mask
     patient = Patient(row.identifier, row.row, ct, mask, None, None, row.values, own=declared)
     source = f"{request.table.name}, row {row.row}"
     case = add_values(make_new_patient(patient, source, criteria), request.values)
-    return Predictor(carded), [_add_doubts(case, table)]
+    return predictor, [_add_doubts(case, table)]
+
+
+def _open_predictor(request: PredictRequest, carded: CardedModel) -> Predictor:
+    """The predictor for one patient, by the site's choices where a site is named."""
+    if request.site is None:
+        return Predictor(carded)
+    settings = load_site(request.site)
+    return Predictor(carded, labels_of_masks(settings), settings.device, options_of(None, settings))
 
 
 def _add_doubts(case: NewPatient, table: CohortTable) -> NewPatient:
@@ -225,7 +279,7 @@ def make_risk_table(predictions: ModelPredictions) -> Table:
             doubts = [f"{Level.LOOK}: {doubt}" for doubt in outcome.doubts]
             decision = f"{_decide(outcome)}, {Level.LOOK}" if doubts else _decide(outcome)
             notes = "\n".join((*doubts, *outcome.notes))
-            lines.add_row(outcome.identifier, f"{outcome.risk:.4f}", decision, inputs, notes)
+            lines.add_row(outcome.identifier, format_risk(outcome.risk), decision, inputs, notes)
     return lines
 
 
@@ -238,6 +292,7 @@ def describe_predictions(predictions: ModelPredictions) -> dict[str, Any]:
         "arm": card.arm,
         "outcome": card.outcome.event,
         "operating_point": card.operating_point,
+        "worth": describe_worth(card),
         "patients": [_describe_outcome(outcome) for outcome in predictions.outcomes],
     }
 

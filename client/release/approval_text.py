@@ -10,7 +10,7 @@ from common.hiding.rounds import parts_of
 from common.plan.leaving import STAYING, describe_hiding, list_leaving
 from common.plan.study import StudyPlan
 from common.secagg.crypto.keys import decode_public_key, fingerprint
-from common.secagg.wire.roster import Roster
+from common.secagg.wire.roster import Roster, Waiver
 
 
 def describe_plan(plan: StudyPlan, settings: SiteSettings) -> str:
@@ -130,6 +130,33 @@ def describe_roster(roster: Roster, signer: str) -> str:
         f"  Only sums of at least {roster.minimum} of these {len(roster.sites)} sites are opened.",
     ]
     return "\n".join(lines)
+
+
+def describe_waiver(waiver: Waiver, roster: Roster) -> str:
+    """What a waiver permits that the release rules forbid, and what follows from that.
+
+    Parameters
+    ----------
+    waiver : Waiver
+        The authority's.
+    roster : Roster
+        Of whose sites it speaks.
+    """
+    names = {member.id: member.name for member in roster.sites}
+    if waiver.kind == "absent":
+        absent = ", ".join(names.get(number, str(number)) for number in waiver.absent)
+        return (
+            f"The authority permits sums of {waiver.phase} without {absent}. Whoever sees such a sum and one "
+            f"with {absent} can compute by subtraction what {absent} contributed."
+        )
+    if waiver.kind == "restored":
+        name = names.get(waiver.site, str(waiver.site))
+        return (
+            f"The authority permits that {name} goes on, which was restored from a backup, or stopped "
+            "because it found a sum false. After a backup it no longer knows all that it has answered, so it "
+            "could answer the same question twice."
+        )
+    return "The authority permits that a statistic which was released once is released once more."
 
 
 _ROLES = {"train": "its patients train and test models", "external": "its patients only test models"}

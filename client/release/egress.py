@@ -56,7 +56,7 @@ def list_sealed_departures(plan: StudyPlan, message: Bytes, reply: Reply) -> Ite
     """
     if reply.sealed is None:
         return
-    body = reply.sealed.tobytes()
+    body = reply.sealed.data
     asked, answer = unpack(message), unpack(body)
     phase, sites = _find_phase(plan, asked, reply.header.site)
     kinds: dict[MessageKind, Sort] = {

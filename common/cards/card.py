@@ -78,6 +78,33 @@ class Metric(CardPart):
     """Method of the interval."""
     reason: str = ""
     """Why there is no AUC, or no interval of it."""
+    sensitivity: float | None = None
+    """At the model's operating point; None where it may not be shown, or an older card does not say."""
+    specificity: float | None = None
+    """Likewise."""
+    calibration_intercept: float | None = None
+    """0 if risks are right on average, positive if they are too low; None likewise, and where it is not
+    computed."""
+    calibration_slope: float | None = None
+    """1 if risks spread as they should, below if they are too extreme; None likewise."""
+
+
+class UsualRange(CardPart):
+    """Where nearly all training patients' values of one input lie; no patient's value is a limit.
+
+    References
+    ----------
+    Tukey (1977), Exploratory data analysis (outer fences: three interquartile ranges beyond the quartiles).
+    """
+
+    variable: str
+    """Name of the input."""
+    low: float
+    """Lower limit, in the variable's unit."""
+    high: float
+    """Upper limit, likewise."""
+    how: Literal["mean and 3 SD", "quartiles and 3 IQR"]
+    """From which released numbers the limits are computed; with expansion and without, the wider of both."""
 
 
 class NetworkContent(CardPart):
@@ -214,6 +241,8 @@ class ModelCard(CardPart):
     """Whom the study left out, where the plan has criteria of its own; None: whom the paper leaves out."""
     metrics: tuple[Metric, ...] = ()
     """Results of the study's evaluation; empty without one, and for a model that never left its site."""
+    ranges: tuple[UsualRange, ...] = Field(default=(), exclude_if=lambda ranges: not ranges)
+    """Usual values of the training patients, as far as Table 1 describes them; an older card has none."""
     versions: dict[str, str]
     """Versions of the software that trained it."""
     content: Content

@@ -194,7 +194,8 @@ def _leave_out(sheet: TableSheet, patterns: Sequence[str]) -> tuple[list[SheetRo
 
 def _note_left_out(table: str, rows: Sequence[int], patterns: Sequence[str]) -> Iterator[Finding]:
     if rows:
-        what = f"{len(rows)} row(s) are no patients by mapping.left_out ({', '.join(map(repr, patterns))})"
+        are = "1 row is no patient" if len(rows) == 1 else f"{len(rows)} rows are no patients"
+        what = f"{are} by mapping.left_out ({', '.join(map(repr, patterns))})"
         yield Finding(f"{table}, {name_rows(rows)}", what, "", Level.KNOW)
 
 

@@ -286,7 +286,8 @@ def _report_unmapped(table: str, variable: Variable) -> Finding:
     return Finding(
         table,
         f"no column for {variable.name!r}: {variable.meaning}; {variable.allowed}",
-        "name your column under [mapping.columns] in site.toml, or list it in mapping.not_recorded",
+        "name your column under [mapping.columns] in site.toml"
+        + ("" if variable.name == "patient" else ", or list it in mapping.not_recorded"),
     )
 
 

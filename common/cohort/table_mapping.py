@@ -94,6 +94,10 @@ class TableMapping(Section):
         for name, column in self.columns.items():
             if (column.event or column.instrument) and self.long is None:
                 raise ValueError(f"columns.{name} names an event or instrument -> write [mapping.long] too")
+        if "patient" in self.not_recorded:
+            raise ValueError(
+                "not_recorded lists 'patient' -> every patient needs a pseudonym: map its column"
+            )
         both = sorted(set(self.columns) & set(self.not_recorded))
         if both:
             raise ValueError(f"{both} are mapped and not recorded -> keep one of the two")

@@ -117,13 +117,13 @@ def to_hidden(plan: StudyPlan, layout: Layout, summary: Summary) -> Summary:
         E_NORM if the weights moved further than the plan allows.
     """
     weight, bound = max(1, int(summary.counts[_PATIENTS])), plan.privacy.norm_bound
-    delta = summary.updates[_DELTA] / np.float32(weight)
     counts = dict(summary.counts)
     if plan.privacy.weights != "per-round":
         del counts[_PATIENTS]
     updates: dict[str, FlatWeights] = {}
     for name in parts_of(plan, layout):
-        updates[name] = delta[layout.mask(_KINDS[name])]
+        updates[name] = layout.take(summary.updates[_DELTA], _KINDS[name])
+        updates[name] /= np.float32(weight)
         if name == "weights" and bound is not None and norm(updates[name]) > bound:
             raise SecAggError("a change of weights is longer than privacy.norm_bound", code="E_NORM")
         noise = noise_of(plan, name)
@@ -147,10 +147,11 @@ def from_hidden(plan: StudyPlan, layout: Layout, opened: Summary, total: int) ->
     """
     delta = np.zeros(layout.size, dtype=np.float32)
     for name in parts_of(plan, layout):
-        delta[layout.mask(_KINDS[name])] = opened.updates[name]
+        layout.put(opened.updates[name], _KINDS[name], delta)
+    delta *= np.float32(largest_weight(plan))
     patients = opened.counts.get(_PATIENTS, np.array(total))
     counts = {**opened.counts, _PATIENTS: patients}
-    return Summary(counts, opened.reals, {_DELTA: delta * np.float32(largest_weight(plan))})
+    return Summary(counts, opened.reals, {_DELTA: delta})
 
 
 def train_nobody(plan: StudyPlan, layout: Layout) -> Summary:

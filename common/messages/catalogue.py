@@ -168,7 +168,8 @@ class Question:
     of_asked_cohorts : bool
         Whether sums of those cohorts alone come back of which something was asked.
     chosen : tuple of str
-        How parameters begin that the coordinator may add to those of the program: a site cannot derive them.
+        Parameters that the coordinator may add to those of the program, because a site cannot derive them: by
+        their names, or by how the names of a family begin, with its number or up to its "/".
     products : bool
         Whether its reals are sums of products of standardised values, which may travel in fewer bytes.
 
@@ -206,6 +207,11 @@ class Question:
     def steers_in_all_groups(self) -> bool:
         """Whether arrays of every group steer; if not, none do, or those of the cohorts that were asked."""
         return self.steers is not _steer_by_none and not self.of_asked_cohorts
+
+    def leaves_choice_of(self, parameter: str) -> bool:
+        """Whether the coordinator may add a parameter of this name; what nobody reads could say anything."""
+        families = tuple(start for start in self.chosen if not start.isidentifier())
+        return parameter in self.chosen or parameter.startswith(families)
 
     def make_demand(self, columns: int = 0, *, one_site: bool = False) -> Demand:
         """What one of its analyses demands, with so many columns of covariates, of one site or of a sum.

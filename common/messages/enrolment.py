@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 
@@ -271,7 +272,9 @@ def load_handout(path: Path, kind: type[AnyHandout]) -> AnyHandout:
     try:
         return kind.model_validate_json(read_handed_file(path))
     except ValidationError as failure:
-        reasons = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in failure.errors()[:3])
-        raise ProtocolError(
-            f"{path}: is not a whole {kind.__name__.lower()} ({reasons}) -> ask for the file again"
-        ) from None
+        reasons = "; ".join(
+            ": ".join(filter(None, (".".join(map(str, fault["loc"])), fault["msg"])))
+            for fault in failure.errors()[:3]
+        )
+        name = re.sub("(?<=[a-z])(?=[A-Z])", " ", kind.__name__).lower()
+        raise ProtocolError(f"{path}: is not a whole {name} ({reasons}) -> ask for the file again") from None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from common.errors import ProtocolError
@@ -31,4 +33,28 @@ def read_handed_file(path: Path) -> bytes:
     except OSError as failure:
         raise ProtocolError(
             f"{path}: cannot be read ({failure.strerror}) -> give the file itself, as it was handed over"
+        ) from None
+
+
+@contextmanager
+def name_in_faults(path: Path, kind: str) -> Iterator[None]:
+    """Say of a message that cannot be read in which file it is, and what the file should have been.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    kind : str
+        What it should be, with its usual name.
+
+    Raises
+    ------
+    ProtocolError
+        For each that is raised within, with the file's name and what to do.
+    """
+    try:
+        yield
+    except ProtocolError as failure:
+        raise ProtocolError(
+            f"{path}: is no {kind} ({failure}) -> give that file, or ask for it again"
         ) from None

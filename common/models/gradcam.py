@@ -96,7 +96,7 @@ def _find_name(network: nn.Module, layer: nn.Module) -> str:
     """
     for name, module in network.named_modules():
         if module is layer:
-            return name
+            return str(name)
     raise ModelError(f"the layer {type(layer).__name__} takes no part in the network's logit")
 
 

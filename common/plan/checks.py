@@ -163,9 +163,13 @@ def check_models(models: Sequence[AnyModel], evaluation: Evaluation) -> None:
 
 
 def _check_model_names(models: Sequence[AnyModel]) -> None:
-    lowered = [model.name.lower() for model in models]
-    if len(set(lowered)) < len(lowered):
-        raise ValueError(f"two models have the same name: {sorted(lowered)} -> rename one")
+    first = dict[str, str]()
+    for model in models:
+        lowered = model.name.lower()
+        if lowered in first:
+            said = f"{first[lowered]!r} and {model.title!r}"
+            raise ValueError(f"two models have the same name: {said}; capitals do not count -> rename one")
+        first[lowered] = model.title
 
 
 def _check_score_columns(models: Sequence[AnyModel]) -> None:

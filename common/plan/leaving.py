@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import assert_never
 
 from common.plan.agreement import describe_criterion, group_readings
@@ -26,6 +26,7 @@ def describe_hiding(plan: StudyPlan) -> str:
     """Whether and how the sites' numbers are hidden from the coordinator and from each other."""
     if not plan.hides_sums:
         return "NOT HIDDEN: the coordinator sees this hospital's own numbers for everything above."
+    networks = ", the summed change of a network in each round" if plan.networks else ""
     return (
         "What is added up over several hospitals leaves masked: nobody can read anything but the sum. No sum "
         "hides what this hospital contributes alone; it is shown separately: its flow chart, its column of "
@@ -33,8 +34,8 @@ def describe_hiding(plan: StudyPlan) -> str:
         "This hospital answers only questions that follow from this plan: it runs the study's program "
         "itself, over sums that it has checked. For that, sums come back to the hospitals that are in them, "
         "and to no other: how many patients stand behind each number, moments and gradients of regressions "
-        "and calibrations, histograms of scores, the summed change of a network in each round; never one "
-        "hospital's part, and no cross-products of features. " + _describe_returned(plan)
+        f"and calibrations, histograms of scores{networks}; never one hospital's part, and no cross-products "
+        "of features. " + _describe_returned(plan)
     )
 
 
@@ -84,7 +85,7 @@ def list_leaving(plan: StudyPlan, name: str, *, synthetic: bool = False) -> list
             "at other hospitals; with means and standard deviations of their covariates, and with how "
             "radiomics features were selected"
         )
-    if synthetic:
+    if synthetic and plan.networks and "explanation" in plan.phases:
         items.append("attention maps over CT slices (this folder declares its patients synthetic)")
     return items
 
@@ -129,10 +130,8 @@ def _list_statistics(plan: StudyPlan, *, trains: bool) -> Iterator[str]:
             + ("" if plan.agreement.same_readers else "; those of this hospital are evaluated separately")
         )
     if "cohort" in plan.phases:
-        own = [planned.name for planned in plan.variables if planned.role == "baseline"]
-        listed = f" (among them the plan's own: {', '.join(own)})" if own else ""
         yield (
-            f"Table 1: sums and histograms of every variable{listed} with and without "
+            f"Table 1: sums and histograms of {_name_described(plan)} with and without "
             f"{plan.cohort.outcome.noun}, of all patients here, and of those used for training and testing. "
             "This hospital's own are shown if it has enough patients"
         )
@@ -146,7 +145,7 @@ def _list_statistics(plan: StudyPlan, *, trains: bool) -> Iterator[str]:
     if "evaluation" in plan.phases:
         evaluation = plan.evaluation
         scores = [model.column for model in plan.scores]
-        named = f" (among them the table's columns {', '.join(scores)})" if scores else ""
+        named = f" (among them {_name_columns(scores)})" if scores else ""
         yield (
             f"for each of {len(plan.models)} models{named}: scores counted in {evaluation.bins} bins by "
             "outcome; bins that patients with and without it share are divided until they do not, or "
@@ -154,6 +153,18 @@ def _list_statistics(plan: StudyPlan, *, trains: bool) -> Iterator[str]:
             "without their names), "
             "calls at the operating point, calibration, net benefit, and how two models' calls differ"
         )
+
+
+def _name_described(plan: StudyPlan) -> str:
+    """The variables of Table 1: all by name where the plan lists them."""
+    if plan.cohort.described is not None:
+        return f"the variables {', '.join(plan.cohort.described)}"
+    own = [planned.name for planned in plan.variables if planned.role == "baseline"]
+    return "every variable" + (f" (among them the plan's own: {', '.join(own)})" if own else "")
+
+
+def _name_columns(columns: Sequence[str]) -> str:
+    return f"the table's column{'s' if len(columns) > 1 else ''} {', '.join(columns)}"
 
 
 def _name_outcome(plan: StudyPlan) -> str:
@@ -167,8 +178,8 @@ def _tell_rare_pairs(plan: StudyPlan) -> str:
     if not plan.regression.rare_pairs_accepted:
         return ""
     return (
-        "; ALSO OF FEW PATIENTS WHO SHARE TWO TRAITS (the plan accepts that: of one alone, the other covariates "
-        "can be computed from these rounds)"
+        "; ALSO OF FEW PATIENTS WHO SHARE TWO TRAITS (the plan accepts that: of one alone, the other "
+        "covariates can be computed from these rounds)"
     )
 
 
@@ -177,14 +188,14 @@ def _tell_missing(plan: StudyPlan) -> str:
     if plan.regression.missing != "complete-case":
         return ""
     return (
-        ". A model leaves out whoever lacks a value of its variables: where few do, sums with and without them "
-        "tell their outcome and other variables"
+        ". A model leaves out whoever lacks a value of its variables: where few do, sums with and without "
+        "them tell their outcome and other variables"
     )
 
 
 def _name_features(plan: StudyPlan) -> str:
     columns = plan.selectable_columns
-    return f"the table's columns {', '.join(columns)}" if columns else "851 features of the lesions"
+    return _name_columns(columns) if columns else "851 features of the lesions"
 
 
 def _list_table_models(plan: StudyPlan) -> Iterator[str]:

@@ -38,18 +38,19 @@ def largest_message(plan: StudyPlan) -> int:
 
     Before a question may stand what the other sites sent of the step before, where its sums steer the study.
     """
-    sizes = [_size_table(plan), _size_scores(plan), _size_regressions(plan)]
-    sizes += [_size_weights(model) for model in plan.networks]
-    sizes += [_size_machine(model) for model in plan.table_models if isinstance(model, SvmModel)]
+    sizes = [size_table(plan), _size_scores(plan), _size_regressions(plan)]
+    sizes += [size_weights(model) for model in plan.networks]
+    sizes += [size_machine(model) for model in plan.table_models if isinstance(model, SvmModel)]
     if plan.takes_radiomics:
-        sizes.append((plan.radiomics.folds + 1) * (len(list_selectable(plan)) + 2) ** 2 * _PRODUCT)
+        sizes.append(size_products(plan))
     if plan.networks and "explanation" in plan.phases:
         sizes.append(plan.explanation.per_site * _PICTURE)
     others = len(plan.site_names) - 1 if plan.hides_sums else 0
     return _ROOM + max(sizes) + others * _size_steering(plan)
 
 
-def _size_weights(model: CnnModel) -> int:
+def size_weights(model: CnnModel) -> int:
+    """Bytes of a network's weights as they travel."""
     elements, statistics = STATE_SIZES[model.family, model.dimensions]
     return elements * _WEIGHT + statistics * _STATISTIC
 
@@ -60,7 +61,7 @@ def _size_steering(plan: StudyPlan) -> int:
     return _SIGNED + max(_size_regressions(plan), _size_histograms(plan, levels=0), moments)
 
 
-def _size_table(plan: StudyPlan) -> int:
+def size_table(plan: StudyPlan) -> int:
     """Table 1: each variable's counts by outcome, in each part of the patients."""
     bins = sum(variable.grid.bins for variable in table_variables(plan) if isinstance(variable, Continuous))
     return 2 * bins * _COUNT * len(PARTS) * _COPIES
@@ -89,7 +90,12 @@ def _size_regressions(plan: StudyPlan) -> int:
     return _EXACT * max(screened, fitted, calibrated)
 
 
-def _size_machine(model: SvmModel) -> int:
+def size_products(plan: StudyPlan) -> int:
+    """Products of all features among which the LASSO selects, in each fold."""
+    return (plan.radiomics.folds + 1) * (len(list_selectable(plan)) + 2) ** 2 * _PRODUCT
+
+
+def size_machine(model: SvmModel) -> int:
     """Information of every candidate of a support vector machine, as one triangle each."""
     candidates = len(model.c_grid) * len(model.gamma_grid) * (model.folds + 1)
     width = model.fourier_features + 2

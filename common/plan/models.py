@@ -20,9 +20,9 @@ from pydantic import (
 from common.cohort.schema import TABLE_ONE
 from common.imaging.recipe import InputShape, Recipe
 from common.models.spec import IMAGENET_FAMILIES, Family, NetworkSpec
-from common.plan.own_variables import find_readable, list_declared
+from common.plan.own_variables import find_readable, find_unknown, list_declared
 from common.runtime.name_patterns import LONGEST_WRITTEN, derive_name, tidy_name
-from common.runtime.settings_file import COLUMN_PATTERN, NAME_PATTERN, TAG, Section
+from common.runtime.settings_file import COLUMN_PATTERN, NAME_PATTERN, TAG, TAG_ERROR, Section
 from common.training.settings import TrainingSettings
 
 Name = Annotated[
@@ -320,7 +320,7 @@ AnyModel: TypeAlias = Annotated[
     | Annotated[ScoresModel, Tag(f"{TAG}scores")],
     Discriminator(
         kind_of,
-        custom_error_type="kind",
+        custom_error_type=TAG_ERROR,
         custom_error_message='kind must be "cnn", "logistic", "svm" or "scores"',
     ),
 ]
@@ -339,8 +339,7 @@ def check_covariates(names: tuple[str, ...]) -> tuple[str, ...]:
         With the names that are unknown, or all names if one occurs twice.
     """
     known = (*COVARIATES, *(variable.name for variable in list_declared()))
-    unknown = [name for name in names if name not in known]
-    if unknown:
+    if unknown := find_unknown(names, known):
         raise ValueError(f"{', '.join(unknown)}: no such covariate -> choose among {', '.join(known)}")
     if len(set(names)) < len(names):
         raise ValueError(f"{list(names)} has a covariate twice -> name each once")

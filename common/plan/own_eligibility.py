@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from common.cohort.eligibility import CRITERIA, Bounds, Criterion
 from common.cohort.variable import Variable
-from common.plan.own_variables import ColumnName, find_readable
+from common.plan.own_variables import ColumnName, find_readable, is_misdeclared
 from common.runtime.settings_file import Section
 
 PaperCriterion: TypeAlias = Literal["age", "onset", "followup", "primary_ivh", "prior_surgery", "artefacts"]
@@ -35,6 +35,9 @@ class EligibilityRule(Section):
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
         variable = find_readable(self.variable)
+        if variable is None and is_misdeclared(self.variable):
+            # The plan is refused for that variable's own fault
+            return self
         if variable is None or variable.kind in {"path", "text"}:
             raise ValueError(
                 f"{self.variable!r} is no variable of the table -> name one of the paper's, or declare it "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cached_property
@@ -140,6 +140,9 @@ def _choose_step(width: float) -> float:
 
 
 _declared: ContextVar[tuple[PlannedVariable, ...]] = ContextVar("variables that a plan declares", default=())
+_misdeclared: ContextVar[frozenset[str]] = ContextVar(
+    "names of variables declared with a fault", default=frozenset()
+)
 
 
 @contextmanager
@@ -151,11 +154,14 @@ def declare_while_reading(written: object) -> Iterator[None]:
     written : object
         As under `variables` in the plan; what is no variable is left to the model, which refuses it.
     """
-    token = _declared.set(tuple(_list_readable(written)))
+    readable = tuple(_list_readable(written))
+    names = _list_written_names(written) - {planned.name for planned in readable}
+    token, other_token = _declared.set(readable), _misdeclared.set(names)
     try:
         yield
     finally:
         _declared.reset(token)
+        _misdeclared.reset(other_token)
 
 
 def find_readable(name: str) -> Variable | None:
@@ -166,6 +172,28 @@ def find_readable(name: str) -> Variable | None:
 def list_declared() -> tuple[Variable, ...]:
     """The variables that the plan declares that is being read."""
     return tuple(planned.variable for planned in _declared.get())
+
+
+def find_unknown(names: Iterable[str], known: Collection[str]) -> list[str]:
+    """The names that are none of the known ones.
+
+    Of a variable that is declared with a fault nothing is said: the plan is refused for that fault, and what
+    else names the variable is right once the fault is mended.
+    """
+    return [name for name in names if name not in known and not is_misdeclared(name)]
+
+
+def is_misdeclared(name: str) -> bool:
+    """Whether the plan that is being read declares a variable of that name with a fault."""
+    return name in _misdeclared.get()
+
+
+def _list_written_names(written: object) -> frozenset[str]:
+    names = (
+        one.get("name") if isinstance(one, Mapping) else getattr(one, "name", None)
+        for one in (written if isinstance(written, list | tuple) else ())
+    )
+    return frozenset(name for name in names if isinstance(name, str))
 
 
 def _list_readable(written: object) -> Iterator[PlannedVariable]:
@@ -184,10 +212,18 @@ def fill_in(written: Mapping[str, Any]) -> dict[str, Any]:
     cohort, regression = plan.get("cohort", {}), plan.get("regression", {})
     described = cohort.get("described") if isinstance(cohort, Mapping) else None
     if (declared or described) and isinstance(regression, Mapping) and "candidates" not in regression:
-        plan["regression"] = {**regression, "candidates": described or list_described_names(declared)}
+        plan["regression"] = {**regression, "candidates": _choose_candidates(described, declared)}
     if isinstance(models := plan.get("models"), list | tuple):
         plan["models"] = [_fill_in_score(model) for model in models]
     return plan
+
+
+def _choose_candidates(described: object, declared: Iterable[PlannedVariable]) -> list[str]:
+    """What Table 1 describes; a name that `described` has by mistake is refused there, and not here again."""
+    if not isinstance(described, list | tuple) or not described:
+        return list_described_names(declared)
+    known = {one.name for one in (*TABLE_ONE, *list_declared())}
+    return [name for name in described if isinstance(name, str) and name in known] or list(described)
 
 
 def list_described_names(declared: Iterable[PlannedVariable]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self, TypeAlias
 from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
+    ValidationInfo,
     field_validator,
     model_serializer,
     model_validator,
@@ -18,7 +19,7 @@ from common.cohort.schema import TABLE_ONE
 from common.imaging.options import MissingSlices
 from common.models.brain_score import BrainA
 from common.plan.models import Name, NamedSection, check_covariates
-from common.plan.own_variables import ColumnName, find_readable, list_declared
+from common.plan.own_variables import ColumnName, find_readable, find_unknown, list_declared
 from common.runtime.settings_file import Section
 
 Phase = Literal["agreement", "cohort", "regression", "training", "evaluation", "explanation"]
@@ -78,16 +79,19 @@ class CohortSettings(Section):
     @classmethod
     def _check_tests(cls, tests: dict[str, str]) -> dict[str, str]:
         known = [one.name for one in (*TABLE_ONE, *list_declared()) if one.kind == "continuous"]
-        unknown = [name for name in tests if name not in known]
+        unknown = find_unknown(tests, known)
         if unknown:
             raise ValueError(f"no tests of {', '.join(unknown)} -> choose among {', '.join(known)}")
         return tests
 
     @field_validator("described")
     @classmethod
-    def _check_described(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    def _check_described(cls, names: tuple[str, ...] | None, given: ValidationInfo) -> tuple[str, ...] | None:
         known = [one.name for one in (*TABLE_ONE, *list_declared())]
-        if unknown := [name for name in names or () if name not in known]:
+        outcome = getattr(given.data.get("outcome"), "column", "")
+        if outcome and outcome in (names or ()) and outcome not in known:
+            raise ValueError(f"{outcome!r} is the outcome, which Table 1 divides by -> remove it here")
+        if unknown := find_unknown(names or (), known):
             raise ValueError(
                 f"{', '.join(unknown)}: no variable of Table 1 -> choose among {', '.join(known)}, or "
                 "declare it under [[variables]]"
@@ -275,7 +279,7 @@ class Radiomics(Section):
     @classmethod
     def _check_columns(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         known = [one.name for one in (*TABLE_ONE, *list_declared()) if one.kind == "continuous"]
-        if unknown := [name for name in names if name not in known]:
+        if unknown := find_unknown(names, known):
             raise ValueError(
                 f"{', '.join(unknown)}: no number of the table -> choose among "
                 f"{', '.join(known)}, or declare it under [[variables]]"
@@ -328,13 +332,19 @@ class Evaluation(Section):
     def _check_subgroups(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         choices = (*TABLE_ONE, *list_declared())
         levelled = [one.name for one in choices if one.kind in {"binary", "categorical"}]
-        unknown = [name for name in names if name not in levelled]
-        if unknown:
-            kinds = {name: known.kind for name in unknown if (known := find_readable(name)) is not None}
-            raise ValueError(f"no subgroups by {unknown} {kinds or ''} -> choose among {', '.join(levelled)}")
+        if unknown := find_unknown(names, levelled):
+            said = " and ".join(_describe_without_levels(name) for name in unknown)
+            raise ValueError(f"no subgroups by {said} -> choose among {', '.join(levelled)}")
         if len(set(names)) < len(names):
             raise ValueError(f"subgroups lists a variable twice: {list(names)} -> name each once")
         return names
+
+
+def _describe_without_levels(name: str) -> str:
+    variable = find_readable(name)
+    if variable is None:
+        return repr(name)
+    return f"{name!r}, which is {'a number' if variable.kind == 'continuous' else 'none of Table 1'}"
 
 
 class Noise(Section):

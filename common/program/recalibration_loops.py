@@ -38,7 +38,9 @@ def recalibrate_scores(
     """
     loops = _Loops(plan, judged)
     if wanted is None:
-        first = yield Step(Operation.CALIBRATE, derive=loops.begin_as_asked, is_optional=True)
+        first = yield Step(
+            Operation.CALIBRATE, derive=loops.begin_as_asked, is_optional=True, absent=loops.own_names
+        )
         if first is None:
             return {}
         loops.take(first.sums)
@@ -100,12 +102,16 @@ class _Loops:
 
     def make_step(self, *, is_optional: bool = False) -> Step:
         """The next round."""
-        known = [
+        return Step(Operation.CALIBRATE, self._write(), is_optional=is_optional, absent=self.own_names)
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """How parameters begin of the cohorts that are known here: nothing in them is the coordinator's."""
+        return tuple(
             f"{index}."
             for index, cohort in enumerate(cohorts_of(self.plan))
             if self.judged.answers.concern(cohort.sites)
-        ]
-        return Step(Operation.CALIBRATE, self._write(), is_optional=is_optional, absent=tuple(known))
+        )
 
     def take(self, sums: GroupSums) -> None:
         """Advance every loop by the answer to its question."""

@@ -18,6 +18,9 @@ from common.program.machines import MachineChoice
 from common.program.steps import Program, Step
 
 _UNTRAINED = "untrained"
+_OF_REGRESSIONS = ("estimated",)
+_OF_MACHINES = ("columns", "mean", "sd", "folds", "gammas", "left_out")
+"""Parameters of a model that scores, beside its coefficients."""
 BY_TRAINERS, BY_OTHERS, BY_NOBODY = 1, 2, 3
 """Steps of a scoring: at the sites that trained the model, at the others, and at all where there is none."""
 
@@ -52,6 +55,7 @@ def score_over_sites(plan: StudyPlan, model: AnyTrainedModel, arm: Arm, fitted: 
         regressions=None if isinstance(model, LogisticModel) else (),
         carries_weights=isinstance(model, CnnModel),
         is_optional=True,
+        absent=_list_absent(model),
     )
     own = replace(scoring, sites=arm.sites, derive=_check_own(plan, model, arm, fitted))
     if arm.kind == "federated" and isinstance(fitted, Fitted):
@@ -65,6 +69,13 @@ def score_over_sites(plan: StudyPlan, model: AnyTrainedModel, arm: Arm, fitted: 
     yield Step(
         Operation.SCORE, model=model.name, arm=arm.name, sites=everywhere, stage=_UNTRAINED, is_optional=True
     )
+
+
+def _list_absent(model: AnyTrainedModel) -> tuple[str, ...]:
+    """How parameters begin that models of this kind do not have."""
+    if isinstance(model, CnnModel):
+        return ("coefficients", *_OF_REGRESSIONS, *_OF_MACHINES)
+    return _OF_REGRESSIONS if isinstance(model, SvmModel) else _OF_MACHINES
 
 
 class _OwnFit:

@@ -249,7 +249,11 @@ class _SelectionSteps:
             case AskMagnitudes():
                 return self._step(Operation.MAGNITUDES, {})
             case AskMoments(magnitude):
-                located = {"centre": magnitude.centre, "scale": magnitude.scale}
+                located = {
+                    "centre": magnitude.centre,
+                    "scale": magnitude.scale,
+                    "folds": np.array([self.n_folds]),
+                }
                 return self._step(Operation.SCALING, located)
             case AskProducts(scale):
                 return self._step(Operation.PRESCREEN, self._write_features(scale))

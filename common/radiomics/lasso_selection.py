@@ -30,6 +30,7 @@ from common.stats.lasso import (
 from common.stats.lasso_binomial import PathQuery, advance_path, finish_path, start_path
 from common.stats.minima import Minima
 from common.stats.prescreen import finish_prescreen
+from common.stats.unusual_values import find_shown_columns
 from common.types import Counts, Flags, Reals
 
 FEWEST_FOLDS = 3
@@ -43,7 +44,7 @@ class AskMagnitudes:
 
 @dataclass(frozen=True)
 class AskMoments:
-    """Asks for `lasso.local_scaling`.
+    """Asks for `lasso.local_scaling`, and how many patients differ from usual values.
 
     Attributes
     ----------
@@ -114,7 +115,7 @@ class SelectionSums(Protocol):
         ...
 
     def sum_moments(self, magnitude: RatingLocation) -> Summary:
-        """The sum of `lasso.local_scaling` over the sites."""
+        """The sum of `lasso.local_scaling` and `unusual_values.count_unusual` over the sites."""
         ...
 
     def sum_products(self, scale: Scaling) -> Summary:
@@ -250,8 +251,9 @@ def _select(
     if magnitudes.counts["n"].min() < minima.model_class:
         return nothing
     magnitude = magnitude_of(magnitudes)
-    scale = scaling_of((yield AskMoments(magnitude)), magnitude)
-    scale = replace(scale, kept=scale.kept & retained)
+    moments = yield AskMoments(magnitude)
+    scale = scaling_of(moments, magnitude)
+    scale = replace(scale, kept=scale.kept & retained & find_shown_columns(moments, minima))
     screened = yield AskProducts(scale)
     kept, status = _screen(screened, scale, settings, minima)
     if not status.ok:

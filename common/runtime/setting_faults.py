@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 TAG = "kind="
 """Prefix of a union's tag, which pydantic puts into a violation's location although no file has it."""
+TAG_ERROR = "kind"
+"""The error's type where an element of a list has a tag that its union does not know."""
 
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 """pydantic's error types for an unknown key, in a model and in a dataclass."""
@@ -107,8 +109,8 @@ def _say(model: Table, problem: Mapping[str, Any]) -> str:
     kind, context = str(problem["type"]), problem.get("ctx") or {}
     if kind in _UNKNOWN_KEY:
         return f"unknown key -> {_place_key(model, problem['loc'])}"
-    if kind == "literal_error":
-        return _say_choice(str(context["expected"]), problem.get("input"))
+    if kind in {TAG_ERROR, "literal_error"}:
+        return _say_choice(problem)
     if kind == "tuple_type":
         return _say_list(_drop_tags(problem["loc"]), problem.get("input"))
     if kind == "string_pattern_mismatch" and str(context["pattern"]) in SPELLINGS:
@@ -151,14 +153,27 @@ def _name_table(path: str, tag: str) -> str:
     return heading.replace("[].", ".") + kind
 
 
-def _say_choice(expected: str, value: object) -> str:
+def _say_choice(problem: Mapping[str, Any]) -> str:
     """What a value may be, of a closed set; pydantic writes it as "'a', 'b' or 'c'"."""
+    if problem["type"] == TAG_ERROR:
+        return _say_kind(str(problem["msg"]), problem.get("input"))
+    expected, value = str(problem["ctx"]["expected"]), problem.get("input")
     names = _QUOTED.findall(expected)
     if not names:
         return f"must be {expected} -> choose one"
     similar = find_similar(value, names) if isinstance(value, str) else None
     remedy = f'did you mean "{similar}"?' if similar else "choose one, in quotes"
     return f"must be {_QUOTED.sub(_requote, expected)} -> {remedy}"
+
+
+def _say_kind(message: str, table: object) -> str:
+    """What the kind of a list's element may be, which tells its other keys."""
+    written = table.get("kind") if isinstance(table, Mapping) else None
+    if not isinstance(written, str):
+        return message
+    similar = find_similar(written, re.findall(r'"([^"]*)"', message))
+    remedy = f'did you mean "{similar}"?' if similar else "choose one, in quotes"
+    return f'{message}, not "{written}" -> {remedy}'
 
 
 def _requote(match: re.Match[str]) -> str:
@@ -185,7 +200,7 @@ def _suggest_choice(message: str) -> str:
 def _find_owner(given: Mapping[str, Any], location: KeyPath) -> str:
     """The name of the innermost list's element in which a fault is, e.g. of a model; empty if it has none."""
     owner, here = "", given
-    for part in location[:-1]:
+    for part in location if location and isinstance(location[-1], int) else location[:-1]:
         try:
             here = here[part]  # type: ignore[index]
         except (KeyError, IndexError, TypeError):

@@ -11,22 +11,33 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 _PLACE = re.compile(r" \(at line (\d+), column \d+\)$")
 _TWICE = ("overwrite", "twice", "mutate")
 """In tomllib's messages on a key or table that a file gives again."""
+_MORE_BEHIND = "Expected newline or end of document"
+"""In tomllib's message on what stands behind a value."""
+_CURLY = "\u201c\u201d\u201e\u00ab\u00bb\u2018\u2019"
 _SHOWN = 80
 
 
 def describe_no_toml(text: str, reason: str) -> str:
     """Where the text stops to be TOML, what is written there, and what to write."""
-    remedy = (
-        "write each key and each table once"
-        if any(word in reason for word in _TWICE)
-        else "text stands in quotes, true and false do not"
-    )
     place = _PLACE.search(reason)
     lines = text.split("\n")
     if place is None or int(place[1]) > len(lines):
-        return f": not valid TOML: {reason} -> {remedy}"
-    line = lines[int(place[1]) - 1].strip()[:_SHOWN]
-    return f":{place[1]}: not valid TOML: {line!r}: {reason} -> {remedy}"
+        return f": not valid TOML: {reason} -> {_choose_remedy(text, '', reason)}"
+    line = lines[int(place[1]) - 1].strip()
+    remedy = _choose_remedy(text, line, reason)
+    return f":{place[1]}: not valid TOML: {line[:_SHOWN]!r}: {reason} -> {remedy}"
+
+
+def _choose_remedy(text: str, line: str, reason: str) -> str:
+    if any(word in reason for word in _TWICE):
+        name = line.strip("[] ")
+        is_list = not line.startswith("[[") and f"[[{name}]]" in text
+        return f"[[{name}]] begins another one" if name and is_list else "write each key and each table once"
+    if any(quote in line for quote in _CURLY):
+        return 'write straight quotes, "; these are curly, as a word processor makes them'
+    if _MORE_BEHIND in reason:
+        return "nothing stands behind a value: one setting a line, decimals with a point"
+    return "text stands in quotes, true and false do not"
 
 
 def find_line(text: str, location: KeyPath) -> int:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from common.runtime.name_patterns import COLUMN_PATTERN, DEVICE_PATTERN, NAME_PATTERN
 from common.runtime.regular_file import open_regular
-from common.runtime.setting_faults import TAG, describe_faults
+from common.runtime.setting_faults import TAG, TAG_ERROR, describe_faults
 from common.runtime.setting_lines import describe_no_toml
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ __all__ = [
     "DEVICE_PATTERN",
     "NAME_PATTERN",
     "TAG",
+    "TAG_ERROR",
     "Section",
     "load_settings",
     "parse_toml",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeAlias
 
 import click
 import typer
+from typer.core import TyperArgument
 
 from common.errors import DeclinedError, RheError, StorageError
 from common.runtime.log_keeper import KEPT_VARIABLE
@@ -53,6 +54,17 @@ def _show_version(is_asked: bool) -> None:  # noqa: FBT001 - so typer calls it
 
         typer.echo(f"rhe {version('rhe')}")
         raise typer.Exit
+
+
+class _ExplainedArgument(TyperArgument):
+    """An argument whose explanation `--help` shows: typer stores it first, and click 8.5 then empties it."""
+
+    def __init__(self, *, help: str | None = None, **settings: Any) -> None:  # noqa: A002 - typer's name
+        super().__init__(help=help, **settings)
+        self.help = help
+
+
+typer.main.TyperArgument = _ExplainedArgument  # type: ignore[attr-defined]  # typer makes each of it
 
 
 class Terminal(typer.Typer):

@@ -14,6 +14,7 @@ from common.stats.contract import Summary
 from common.stats.estimate import OK, Status, suppressed, undefined
 from common.stats.minima import Minima
 from common.stats.stack import Problem, iterate_designs
+from common.stats.unusual_values import find_unusual
 from common.types import Counts, Flags, Reals
 
 RARE_CELL = suppressed("a cell of a covariate's table below the minimum")
@@ -122,16 +123,9 @@ def count_cells(matrix: Reals, labels: Flags, models: Sequence[Model]) -> Counts
 
 
 def _find_holders(rows: Reals, model: Model) -> Flags:
-    """Who has each column's level, or differs from the value that half the patients share; shape of rows."""
-    held = rows != 0
-    numbers = [not term.binary for term in model.terms for _ in term.columns]
-    for column in np.flatnonzero(numbers).tolist():
-        values, counts = np.unique(rows[:, column], return_counts=True)
-        most = int(counts.max(initial=0))
-        # One patient alone shares nothing: at another site the value may be unusual
-        is_shared = most > 1 and 2 * most >= len(rows)
-        held[:, column] = rows[:, column] != values[counts.argmax()] if is_shared else True
-    return held
+    """Who has each column's level, or differs from its usual number; shape of rows."""
+    binary = np.array([term.binary for term in model.terms for _ in term.columns], dtype=np.bool_)
+    return np.asarray(np.where(binary, rows != 0, find_unusual(rows)))
 
 
 def judge_cells(
@@ -201,6 +195,16 @@ def stack_models(models: Sequence[Model]) -> Problem:
     return replace(problem, free=problem.present)
 
 
+def judge_size(negatives: int, positives: int, columns: int, minima: Minima) -> Status:
+    """Whether there are enough patients for a model of so many columns of covariates."""
+    if min(negatives, positives) == 0:
+        return suppressed("patients of one class only")
+    too_few = negatives + positives < minima.model_rows * (columns + 1)
+    if too_few or min(negatives, positives) < minima.model_class:
+        return suppressed("too few patients for the number of coefficients")
+    return OK
+
+
 def fit_status(setup: Summary, row: int, model: Model, minima: Minima) -> Status:
     """Whether a model may and can be fitted, as the sum of the setup round tells.
 
@@ -212,10 +216,9 @@ def fit_status(setup: Summary, row: int, model: Model, minima: Minima) -> Status
         Of the model in the setup.
     """
     n0, n1 = (int(n) for n in setup.counts["classes"][row])
-    if min(n0, n1) == 0:
-        return suppressed("patients of one class only")
-    if min(n0, n1) < minima.model_class or n0 + n1 < minima.model_rows * (len(model.columns) + 1):
-        return suppressed("too few patients for the number of coefficients")
+    enough = judge_size(n0, n1, len(model.columns), minima)
+    if not enough.ok:
+        return enough
     if any(not minima.may_release(table).all() for table in binary_tables(setup, row, model)):
         return RARE_CELL
     if (moments(setup, row, model)[1] == 0).any():

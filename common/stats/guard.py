@@ -134,10 +134,12 @@ def finish_guard(
     results = []
     for row, demand in enumerate(demands):
         n0, n1 = (int(n) for n in summary.counts["classes"][row])
-        status = find_breach(n0, n1, demand, minima)
+        is_close = bool(summary.counts["close"][row] > 0)
+        status = suppressed(TOO_CLOSE) if is_close else find_breach(n0, n1, demand, minima)
         if status.ok:
             status = _find_objection(summary, row, 1 if demand.one_site else needed)
-        missing = minima.show(int(summary.counts["missing"][row]))
+        # A site that finds its cohort too close to another has counted nobody
+        missing = None if is_close else minima.show(int(summary.counts["missing"][row]))
         used = None if missing is None else minima.show(n0 + n1)
         results.append(GuardResult(used, missing, int(summary.counts["sites"][row]), status))
     return tuple(results)
@@ -226,6 +228,4 @@ def _find_objection(summary: Summary, row: int, needed: int) -> Status:
         return suppressed(f"fewer than {needed} sites with patients")
     if summary.counts["short"][row] > 0:
         return suppressed("a site has too few patients for it")
-    if summary.counts["close"][row] > 0:
-        return suppressed(TOO_CLOSE)
     return OK

@@ -171,7 +171,7 @@ def compare_categorical(table: Counts) -> TestResult:
     expected = np.outer(kept.sum(axis=1), kept.sum(axis=0)) / n
     if kept.shape != (2, 2):
         few = bool(np.mean(expected < 5) > 0.2)
-        note = "more than 20 % of expected counts are below 5" if few else ""
+        note = "more than 20% of expected counts are below 5" if few else ""
         return _chi_squared(kept, corrected=False, note=note)
     if expected.min() >= 5:
         return _chi_squared(kept, corrected=False)

@@ -54,7 +54,7 @@ BODY_RATE = 16 * 1024
 side, so a hospital's line has to carry 0.5 Mbit/s upward."""
 
 REQUESTS_PER_S = 200
-"""Requests per second of one address: twenty polls, and more than ten messages of a dozen requests."""
+"""Requests per second of one address: forty polls, and more than ten messages of a dozen requests."""
 
 REFUSED_PER_S = 1
 """Requests per second of one address that are no link's and answered at all; a line of the log for each."""

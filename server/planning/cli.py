@@ -12,7 +12,7 @@ from common.runtime.terminal import OutFile
 app = typer.Typer(
     no_args_is_help=True,
     suggest_commands=False,
-    help="Check and explain a plan; write the reference of its keys, or a JSON Schema.",
+    help="Check, explain and forecast a plan; write the reference of its keys, or a JSON Schema.",
 )
 
 
@@ -40,6 +40,49 @@ def check_plan_file(
         return
     print(f"{plan}: the plan is valid\n")
     for line in (*explain_plan(study), "", *list_next_steps(str(plan))):
+        print(line)
+
+
+@app.command("forecast")
+def forecast_plan_file(
+    plan: Annotated[Path, typer.Argument(help="The study plan (TOML).")],
+    patients: Annotated[
+        list[str],
+        typer.Option(help="SITE=WITH/ALL of each site, e.g. center1=118/271: with the outcome, and all."),
+    ],
+    more_patients: Annotated[
+        list[str] | None, typer.Argument(metavar="[SITE=WITH/ALL]...", help="Further sites of --patients.")
+    ] = None,
+    minutes: Annotated[
+        list[str] | None,
+        typer.Option(help="SITE=MINUTES that one network trains there in one round; once for each site."),
+    ] = None,
+    mbit: Annotated[
+        list[str] | None, typer.Option(help="SITE=MBIT/S of its line; once for each site.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
+) -> None:
+    """Say what a study of so many patients will be able to show, and what it will cost."""
+    import json
+
+    from common.plan.study import load_plan
+
+    study = load_plan(plan)
+    from server.planning.expected_patients import expect_patients
+    from server.planning.forecast import forecast_study
+    from server.planning.forecast_words import describe_forecast, write_forecast
+    from server.planning.study_costs import read_site_numbers
+
+    forecast = forecast_study(
+        study,
+        expect_patients(study, (*patients, *(more_patients or ()))),
+        read_site_numbers(study, "--minutes", minutes or ()),
+        read_site_numbers(study, "--mbit", mbit or ()),
+    )
+    if as_json:
+        print(json.dumps(write_forecast(forecast), indent=2, ensure_ascii=False))
+        return
+    for line in describe_forecast(forecast):
         print(line)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -163,9 +164,10 @@ def list_next_steps(path: str) -> tuple[str, ...]:
     path : str
         The plan's file, as the user named it.
     """
+    quoted = shlex.quote(path)
     return (
-        f"try it on simulated patients: rhe-simulate run --plan {path} --site NAME=FOLDER --out DIR",
-        f"then: rhe-server init FOLDER --plan {path} --host NAME",
+        f"try it on simulated patients: rhe-simulate centres --plan {quoted} --out FOLDER",
+        f"then: rhe-server init FOLDER --plan {quoted} --host NAME",
         "every key, with default, meaning and source: docs/plan-reference.md, or rhe-server plan reference",
     )
 

@@ -6,7 +6,7 @@ What numbers of patients do not tell is not said here: missing values, rare leve
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from common.messages.catalogue import Operation
@@ -25,6 +25,7 @@ from common.plan.models import (
 )
 from common.plan.study import Arm, StudyPlan
 from common.program.trainable_arms import judge_counted_training
+from common.stats.covariates import judge_size
 from common.stats.estimate import OK, Status
 from common.stats.guard import Demand, find_breach
 from common.stats.minima import minima_of
@@ -132,10 +133,12 @@ class ResultForecast:
                 else:
                     status = self._judge_table_model(rehearsal, model, arm)
                 if not status.ok:
-                    self._failed[model.name, arm.name] = status
+                    verb = "trained" if isinstance(model, CnnModel) else "fitted"
+                    failed = replace(status, reason=f"not {verb}: {status.reason}")
+                    self._failed[model.name, arm.name] = failed
                 part: Part | TablePart = "train" if isinstance(model, CnnModel) else "training"
                 columns = count_fewest_columns(self.plan, model)
-                yield self._make("model", (model.name, arm.name), (arm.sites, part), status, columns=columns)
+                yield self._make(("model", model.name, arm.name), (arm.sites, part), status, columns)
 
     def _judge_table_model(self, rehearsal: GuardRehearsal, model: AnyTableModel, arm: Arm) -> Status:
         missing = [
@@ -157,10 +160,11 @@ class ResultForecast:
     def _judge_alone(self, model: AnyTableModel, arm: Arm, columns: int) -> Status:
         """A model of one site; a machine that is released has the minima of a single site."""
         (site,) = arm.sites
-        demand = Demand("regression", columns)
-        if isinstance(model, SvmModel):
-            demand = Demand("ridge", columns, one_site=self.plan.site(site).model_release)
-        return find_breach(*self.patients[site].count("training"), demand, minima_of(self.plan.profile))
+        counts, minima = self.patients[site].count("training"), minima_of(self.plan.profile)
+        if not isinstance(model, SvmModel):
+            return judge_size(*counts, columns, minima)
+        demand = Demand("ridge", columns, one_site=self.plan.site(site).model_release)
+        return find_breach(*counts, demand, minima)
 
     def _judge_folds(self, model: AnyTableModel, arm: Arm) -> Status:
         """Whether the cross-validations of a model can be made."""
@@ -177,6 +181,9 @@ class ResultForecast:
     def _judge_scores(self, rehearsal: GuardRehearsal) -> Iterator[ForecastResult]:
         stage = rehearsal.begin(Operation.EVALUATE, "evaluation")
         for cohort in cohorts_of(self.plan):
+            if not any(sum(self.patients[site].count(cohort.part)) for site in cohort.sites):
+                # The results leave out parts in which nobody is
+                continue
             enough = stage.judge(cohort.sites, cohort.part)
             for scorer in scorers_of(self.plan):
                 if is_available(self.plan, scorer, cohort):

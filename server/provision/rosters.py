@@ -6,7 +6,7 @@ from pathlib import Path
 
 from common.errors import PlanError
 from common.messages.enrolment import Invitation, Proposal, load_handout
-from common.messages.handed_file import read_handed_file
+from common.messages.handed_file import name_in_faults, read_handed_file
 from common.runtime.storage import write_atomically
 from common.secagg.wire.roster import Roster, Waiver, read_roster, read_waiver
 from server.provision.office import Office
@@ -49,7 +49,8 @@ def install_roster(office: Office, path: Path) -> Roster:
         If the file cannot be read.
     """
     message = read_handed_file(path)
-    roster = _check_roster(office, message)
+    with name_in_faults(path, "roster that an authority signed, study.roster"):
+        roster = _check_roster(office, message)
     write_atomically(office.roster_file, message)
     return roster
 
@@ -82,8 +83,9 @@ def install_waiver(office: Office, path: Path) -> Waiver:
     ProtocolError
         If the file cannot be read.
     """
-    message = read_handed_file(path)
-    waiver = read_waiver(message, _read_signer(office), load_roster(office))
+    message, roster = read_handed_file(path), load_roster(office)
+    with name_in_faults(path, "waiver that an authority signed, study.waiver"):
+        waiver = read_waiver(message, _read_signer(office), roster)
     write_atomically(office.folder / "waivers" / f"{waiver.number}.waiver", message)
     return waiver
 

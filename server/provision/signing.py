@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from common.errors import ProtocolError, StorageError
 from common.messages.enrolment import Proposal
-from common.messages.handed_file import read_handed_file
+from common.messages.handed_file import name_in_faults, read_handed_file
 from common.runtime.storage import make_private_folder, write_atomically
 from common.secagg.crypto.keys import decode_public_key, fingerprint
 from common.secagg.wire.messages import NO_DIGEST
@@ -99,7 +99,9 @@ class Authority:
             If the key cannot be read, or the waiver cannot be written.
         """
         key = self._load_key()
-        roster = read_roster(read_handed_file(roster_file), key.public_key().public_bytes_raw())
+        message = read_handed_file(roster_file)
+        with name_in_faults(roster_file, "roster that this authority signed, study.roster"):
+            roster = read_roster(message, key.public_key().public_bytes_raw())
         numbers = tuple(sorted(roster.find_by_name(name).id for name in consent.sites))
         absent = consent.phase is not None
         if not absent and len(numbers) != 1:

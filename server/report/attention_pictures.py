@@ -14,7 +14,7 @@ _QUALITY = 85
 
 def embed_overlay(overlay: Overlay) -> str:
     """The map as a data URI: WebP where that is smaller; the results file keeps every pixel."""
-    content = base64.b64decode(overlay.png_base64)
+    content = base64.b64decode(overlay.png_base64 or "")
     shorter = _shorten(content) if len(content) > _SMALL else content
     kind = "png" if shorter is content else "webp"
     return f"data:image/{kind};base64,{base64.b64encode(shorter).decode()}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 METRICS = ("AUC", "Sensitivity", "Specificity")
 _REFERENCE, _OTHER = "#9cc7e6", "#e3e8ec"
 _SPINE, _TICK = 1.07, 1.02
-_LABEL_START, _LABEL_END = 0.03, 0.2
+_LABEL_START, _LABEL_END = 0.03, 0.22
 """Where a number at the foot of its bar begins and ends."""
 
 
@@ -94,7 +94,7 @@ def _draw_metric(axes: Axes, estimates: Sequence[Estimate | None]) -> None:
 
 
 def _place_label(estimate: Estimate) -> float | None:
-    """Where the number begins: at the bar's foot, or right of an interval that begins there; None: nowhere."""
+    """Where the number begins: at the bar's foot, or right of an interval that begins there; else None."""
     lowest = estimate.value if estimate.low is None else estimate.low
     if lowest is None or lowest > _LABEL_END:
         return _LABEL_START

@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from server.report.analysis_tables import CsvRow, flatten_estimate
 from server.report.verdicts import judge_cell
 from server.report.views import is_carried_over
+from server.results.evaluation import InternalDifference
 from server.results.file import Results
 
 _ENDS = ("", "_low", "_high", "_method", "_status")
 
 
 def _write_carry_over(results: Results) -> Iterable[CsvRow]:
-    """One row for each model at centres new to it and each internal test that it is compared with."""
+    """One row for each model at centres new to it and each internal test that it is compared with, if any."""
     yield (
         *(
             "model",
@@ -41,12 +42,16 @@ def _write_carry_over(results: Results) -> Iterable[CsvRow]:
                 if point is None
                 else (point.threshold, point.model, point.low, point.high, point.treat_all)
             )
-            for test in cell.from_internal:
-                home = (" + ".join(test.cohort_sites), *flatten_estimate(test.difference))
+            for home in [_flatten_home(test) for test in cell.from_internal] or [("",) * 7]:
                 yield (
                     *(*named, judged.title, *(answer.words for answer in answers)),
-                    *(*home, test.difference_bound, *benefit, *flatten_estimate(judged.gain)),
+                    *(*home, *benefit, *flatten_estimate(judged.gain)),
                 )
+
+
+def _flatten_home(test: InternalDifference) -> CsvRow:
+    """The internal test that a model is compared with, and the difference."""
+    return (" + ".join(test.cohort_sites), *flatten_estimate(test.difference), test.difference_bound)
 
 
 CARRY_OVER_TABLES = {"carry_over": _write_carry_over}

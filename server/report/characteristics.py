@@ -24,6 +24,7 @@ from server.report.words import (
     describe_group,
     format_count,
     format_number,
+    format_unit,
     name_outcome,
 )
 from server.results.cohort import CohortRow, VariableDescription
@@ -162,7 +163,7 @@ def _build_lines(groups: _Groups, extra: tuple[str, ...], notes: Footnotes) -> I
             [row for row in rows if (row.label, row.unit) == (label, unit)] for rows in groups.values()
         ]
         levels = tuple(dict.fromkeys(row.level for rows in by_group for row in rows))
-        name = f"{label} ({unit})" if unit else label
+        name = f"{label} ({format_unit(unit)})" if unit else label
         if len(levels) == 1:
             entries = [_enter_variable(rows, levels[0], extra, notes) for rows in by_group]
             yield TableLine(f"{name}, {levels[0]}" if levels[0] else name, _join_entries(entries))
@@ -256,4 +257,4 @@ def _describe_rounding(row: CohortRow) -> str:
     is_ranked = any(group.mean is None and group.median is not None for group in (row.negative, row.positive))
     if row.resolution is None or not is_ranked:
         return ""
-    return _ROUNDED.format(f"{row.resolution:g} {row.unit}".strip())
+    return _ROUNDED.format(f"{row.resolution:g} {format_unit(row.unit)}".strip())

@@ -112,8 +112,37 @@ def shorten_svg(code: str) -> str:
     for pattern in (_METADATA, _GROUP_NAME, _NO_TURN, _FONT):
         code = pattern.sub("", code)
     code = _COORDINATES.sub(lambda found: _DECIMALS.sub(_round, found.group()), code)
+    code = _GAP.sub("><", _PATH.sub(_join_lines, _shorten_names(_unwrap_groups(code))))
     code, rules = _share_styles(_BREAKS.sub("\n", code))
     return code.replace("</style>", f"{_LETTERS}{rules}</style>", 1)
+
+
+def _unwrap_groups(code: str) -> str:
+    """The picture without the groups that say nothing: a third of it."""
+    kept, says = [], []
+    for part in _GROUP.split(code):
+        if part == "</g>":
+            if says.pop():
+                kept.append(part)
+        elif part.startswith("<g") and _GROUP.fullmatch(part):
+            says.append(part != "<g>")
+            if says[-1]:
+                kept.append(part)
+        else:
+            kept.append(part)
+    return "".join(kept)
+
+
+def _join_lines(found: re.Match[str]) -> str:
+    """A path of straight lines without the letters and breaks between its points, which SVG understands."""
+    path = found.group()
+    return path if "C" in path else _NEXT_LINE.sub(" ", path)
+
+
+def _shorten_names(code: str) -> str:
+    """The picture with short names of its shapes: a picture's names are its own."""
+    names = {name: f"{name[0]}{place}" for place, name in enumerate(dict.fromkeys(_NAMED.findall(code)))}
+    return _NAME.sub(lambda found: f"{found[1]}{names.get(found[2], found[2])}", code)
 
 
 def _share_styles(code: str) -> tuple[str, str]:
@@ -135,6 +164,12 @@ def _share_styles(code: str) -> tuple[str, str]:
 _LETTERS = "text{font:10px 'DejaVu Sans',Verdana,Arial,sans-serif}"
 """The letters of every picture, said once; a text says only what differs."""
 _STYLED = re.compile(r'style="([^"]*)"')
+_GAP = re.compile(r">\s+<")
+_PATH = re.compile(r'\bd="[^"]*"')
+_NEXT_LINE = re.compile(r"\s*\nL ")
+_GROUP = re.compile(r"(<g(?: [^>]*)?>|</g>)")
+_NAMED = re.compile(r'\bid="([a-zA-Z][0-9a-f]{8,}(?:_[0-9a-z_]+)?)"')
+_NAME = re.compile(r'(\bid="|#)([a-zA-Z][0-9a-f]{8,}(?:_[0-9a-z_]+)?)\b')
 _GROUP_NAME = re.compile(r'(?<=<g) id="[^"]*"')
 _NO_TURN = re.compile(r' transform="rotate\(-0 [^"]*\)"')
 _FONT = re.compile(r"(?: ?font-size: 10px;)| ?font-family: [^;\"]*;?")

@@ -12,10 +12,13 @@ from dataclasses import dataclass, replace
 from string import ascii_uppercase
 
 from server.report.subject import SharedCohort, Subject
+from server.report.views import dimensions_of
 from server.results.evaluation import Cell
 
 READABLE = 6
 """So many curves in one panel can be told apart."""
+FOLDED = 8
+"""So many may share a panel that is folded, for the sake of the page's size."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class CurvePanel:
 
 
 def split_panels(subject: Subject, cohorts: Sequence[SharedCohort]) -> tuple[CurvePanel, ...]:
-    """The cohorts, by family where one has more models than a panel can show; then large ones have letters."""
+    """The cohorts, by family where one has more models than a panel shows; then large ones have letters."""
     panels = [panel for cohort in cohorts for panel in _split(subject, cohort)]
     if not any(panel.family for panel in panels):
         return tuple(panels)
@@ -51,7 +54,8 @@ def split_panels(subject: Subject, cohorts: Sequence[SharedCohort]) -> tuple[Cur
 
 
 def _split(subject: Subject, cohort: SharedCohort) -> Iterator[CurvePanel]:
-    families = _sort_into_families(subject, cohort.cells) if len(cohort.cells) > READABLE else {}
+    most = READABLE if cohort.large else FOLDED
+    families = _sort_into_families(subject, cohort.cells) if len(cohort.cells) > most else {}
     if len(families) < 2:
         yield CurvePanel("", "", cohort)
         return
@@ -61,12 +65,9 @@ def _split(subject: Subject, cohort: SharedCohort) -> Iterator[CurvePanel]:
 
 def _sort_into_families(subject: Subject, cells: Sequence[Cell]) -> Mapping[str, Sequence[Cell]]:
     """The cells by family, the reference also among the models that are no networks."""
-    dimensions = {
-        str(model.get("name")): model.get("dimensions")
-        for model in subject.results.study.plan.get("models") or ()
-    }
-    networks = [cell for cell in cells if dimensions.get(cell.model) is not None]
-    others = [cell for cell in cells if dimensions.get(cell.model) is None]
+    dimensions = {cell.model: dimensions_of(subject.results, cell.model) for cell in cells}
+    networks = [cell for cell in cells if dimensions[cell.model]]
+    others = [cell for cell in cells if not dimensions[cell.model]]
     if networks and others:
         reference = [cell for cell in networks if subject.is_reference(cell.model)]
         others = [*reference, *others]
@@ -75,5 +76,5 @@ def _sort_into_families(subject: Subject, cells: Sequence[Cell]) -> Mapping[str,
         families[f"{number}D networks"] = [cell for cell in networks if dimensions[cell.model] == number]
     if any(len(found) == 1 for found in families.values()):
         families = {"Networks": networks}
-    families["Reference and models without a network of their own" if networks else "Models"] = others
+    families["Reference and other models" if networks else "Models"] = others
     return {family: found for family, found in families.items() if found}

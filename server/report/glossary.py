@@ -11,13 +11,13 @@ _EXPANSION: tuple[tuple[str, str], ...] = (
     (
         "rHE, revised hematoma expansion",
         (
-            "From baseline to follow-up CT the intracerebral hematoma grew by at least 6 mL or 33 %, or the "
+            "From baseline to follow-up CT the intracerebral hematoma grew by at least 6 mL or 33%, or the "
             "intraventricular hemorrhage grew by at least 1 mL or appeared de novo (or as the plan says)."
         ),
     ),
     (
         "cHE, conventional hematoma expansion",
-        "Growth of the intracerebral hematoma alone, by at least 6 mL or 33 %.",
+        "Growth of the intracerebral hematoma alone, by at least 6 mL or 33%.",
     ),
 )
 """What expansion is, where volumes decide."""
@@ -206,8 +206,10 @@ _TERMS: tuple[tuple[str, str], ...] = (
     ),
     (
         "Attention map (Grad-CAM)",
-        "What in the image spoke for the network's decision; the lightest colour weighs most. Coarse: a few "
-        "cells across the hematoma. Not a segmentation, no proof.",
+        (
+            "What in the image spoke for the network's decision; the lightest colour weighs most. Coarse: "
+            "few cells across the hematoma. Not a segmentation, no proof."
+        ),
     ),
 )
 

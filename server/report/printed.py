@@ -13,6 +13,7 @@ from server.report.auc_words import (
     describe_no_interval,
     describe_other_interval,
 )
+from server.report.journal_style import JournalStyle, format_p_in
 from server.report.words import (
     ALPHA,
     DASH,
@@ -40,6 +41,8 @@ class TableEntry:
         Whether the text says why there is no number.
     strong : bool
         Whether it is emphasised, as a significant p-value.
+    p_value : float or None
+        The p-value in full that the text gives; None if it gives another number.
     """
 
     text: str
@@ -47,11 +50,12 @@ class TableEntry:
     below: str = ""
     absent: bool = False
     strong: bool = False
+    p_value: float | None = None
 
-    @property
-    def plain(self) -> str:
+    def write_plain(self, style: JournalStyle = JournalStyle.PAPER) -> str:
         """Text, second line and footnotes in one line, e.g. "14 (66.7); missing: 2 [a]"."""
-        text = "; ".join(part for part in (self.text, self.below) if part)
+        first = self.text if self.p_value is None else format_p_in(style, self.p_value)
+        text = "; ".join(part for part in (first, self.below) if part)
         return f"{text} [{self.mark}]" if self.mark else text
 
 
@@ -232,10 +236,13 @@ def enter_ratio(estimate: Estimate, notes: Footnotes) -> TableEntry:
 
 def enter_p_value(value: float | None, mark: str = "") -> TableEntry:
     """The entry for a p-value, emphasised below 0.05, or a dash."""
-    return TableEntry(format_p_value(value), mark, strong=value is not None and value < ALPHA)
+    strong = value is not None and value < ALPHA
+    return TableEntry(format_p_value(value), mark, strong=strong, p_value=value)
 
 
-def write_spreadsheet_rows(table: PrintedTable) -> Iterator[tuple[str, ...]]:
+def write_spreadsheet_rows(
+    table: PrintedTable, style: JournalStyle = JournalStyle.PAPER
+) -> Iterator[tuple[str, ...]]:
     """The table's rows for a CSV file: two headings, the lines, a blank row and the footnotes."""
     if table.grouped:
         titles = ((group.title, *[""] * (len(group.columns) - 1)) for group in table.groups)
@@ -244,7 +251,7 @@ def write_spreadsheet_rows(table: PrintedTable) -> Iterator[tuple[str, ...]]:
     for line in table.lines:
         if line.entries:
             names = (line.parent, line.label) if line.parent else (line.label, "")
-            yield (*names, *(entry.plain for entry in line.entries))
+            yield (*names, *(entry.write_plain(style) for entry in line.entries))
     if table.footnotes:
         yield ()
         for letter, text in table.footnotes:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import exp, log
 
 from common.plan.models import SCORE_OF
+from common.stats.estimate import Estimate
 from common.stats.glm import DECISIVE
 from common.stats.profile_limits import PROFILE
 from server.report.drawing import Picture
@@ -23,10 +25,13 @@ from server.report.printed import (
     enter_ratio,
 )
 from server.report.subject import Subject
-from server.report.words import explain_standing, format_count, format_number, name_arm
+from server.report.words import explain_standing, format_count, format_number, format_unit, name_arm
 from server.results.regression import Association, FittedModel, RegressionRow, RegressionTable
+from server.results.selection import FeatureSelection
 
 _REFERENCE = TableEntry("Reference")
+_LARGEST = 700.0
+"""Logarithm of about the largest number that a float holds."""
 _INFLATED = 5.0
 """A variance inflation factor above this gives a warning."""
 _FIRTH = (
@@ -34,6 +39,7 @@ _FIRTH = (
     "the ordinary estimate does not exist; P is of the penalised likelihood ratio"
 )
 _TRAINED = "Its P is too small: the patients also trained that network."
+_PER_DEVIATION = " SD: standard deviation of a radiomics feature over the patients of whom it was selected."
 _USUAL = "Intervals and P are Wald's unless a footnote says otherwise."
 
 
@@ -97,7 +103,7 @@ def build_table_two(subject: Subject, regression: RegressionTable) -> PrintedTab
 
 def name_variable(row: RegressionRow) -> str:
     """The variable with its unit, since an odds ratio is per unit."""
-    return f"{row.label} (per {row.unit})" if row.unit else row.label
+    return f"{row.label} (per {format_unit(row.unit)})" if row.unit else row.label
 
 
 def _build_lines(regression: RegressionTable, notes: Footnotes) -> Iterator[TableLine]:
@@ -244,19 +250,30 @@ def build_fitted_views(subject: Subject) -> tuple[FittedView, ...]:
     fits = subject.results.fitted
     names = [model.name for model in subject.models if any(fit.model == model.name for fit in fits)]
     return tuple(
-        FittedView(name, build_fitted_table(tuple(fit for fit in fits if fit.model == name)))
+        FittedView(
+            name,
+            build_fitted_table(tuple(fit for fit in fits if fit.model == name), subject.results.selections),
+        )
         for name in names
     )
 
 
-def build_fitted_table(fits: Sequence[FittedModel]) -> PrintedTable:
-    """The table of one model: terms down, arms across."""
+def build_fitted_table(
+    fits: Sequence[FittedModel], selections: Sequence[FeatureSelection] = ()
+) -> PrintedTable:
+    """The table of one model: terms down, arms across; radiomics features per standard deviation."""
     notes = Footnotes()
+    deviations = {one.arm: {feature.name: feature.sd for feature in one.features} for one in selections}
+    features = {name for known in deviations.values() for name in known}
     rows = {(row.variable, row.level): row for fit in fits for row in fit.rows}
     lines = [
         TableLine(
-            f"{row.label}: {row.level}" if row.level else name_variable(row),
-            tuple(entry for fit in fits for entry in _enter_term(fit, term, notes)),
+            _name_term(row, features),
+            tuple(
+                entry
+                for fit in fits
+                for entry in _enter_term(fit, term, notes, deviations.get(fit.arm, {}).get(row.variable))
+            ),
         )
         for term, row in rows.items()
     ]
@@ -267,7 +284,8 @@ def build_fitted_table(fits: Sequence[FittedModel]) -> PrintedTable:
         TableLine("Patients", tuple(e for fit in fits for e in (TableEntry(format_count(fit.used)), BLANK)))
     )
     return PrintedTable(
-        caption=f"{fits[0].model}: odds ratios with 95% confidence intervals. {_USUAL}",
+        caption=f"{fits[0].model}: odds ratios with 95% confidence intervals. {_USUAL}"
+        f"{_PER_DEVIATION if any(row.variable in features for row in rows.values()) else ''}",
         stub=("Term", ""),
         groups=tuple(ColumnGroup(name_arm(fit), ("OR (95% CI)", "P")) for fit in fits),
         lines=tuple(lines),
@@ -275,7 +293,15 @@ def build_fitted_table(fits: Sequence[FittedModel]) -> PrintedTable:
     )
 
 
-def _enter_term(fit: FittedModel, term: tuple[str, str], notes: Footnotes) -> tuple[TableEntry, TableEntry]:
+def _name_term(row: RegressionRow, features: Collection[str]) -> str:
+    if row.variable in features:
+        return f"{row.label} (per SD)"
+    return f"{row.label}: {row.level}" if row.level else name_variable(row)
+
+
+def _enter_term(
+    fit: FittedModel, term: tuple[str, str], notes: Footnotes, deviation: float | None
+) -> tuple[TableEntry, TableEntry]:
     if fit.standing.kind != "ok":
         return enter_absent(fit.standing, notes), BLANK
     row = next((row for row in fit.rows if (row.variable, row.level) == term), None)
@@ -284,7 +310,20 @@ def _enter_term(fit: FittedModel, term: tuple[str, str], notes: Footnotes) -> tu
     if row.reference:
         return _REFERENCE, BLANK
     trained = row.variable.startswith(SCORE_OF)
-    return _enter_effect(row.multivariable, notes, firth=fit.method == "Firth", trained=trained)
+    effect = row.multivariable
+    if effect is not None and deviation is not None:
+        ratio = scale_ratio(effect.odds_ratio, deviation)
+        effect = effect.model_copy(update={"odds_ratio": ratio})
+    return _enter_effect(effect, notes, firth=fit.method == "Firth", trained=trained)
+
+
+def scale_ratio(ratio: Estimate, units: float) -> Estimate:
+    """The odds ratio, with its limits, for so many units where the given one is for one."""
+    value, low, high = (
+        number if not number else exp(min(units * log(number), _LARGEST))
+        for number in (ratio.value, ratio.low, ratio.high)
+    )
+    return replace(ratio, value=value, low=low, high=high)
 
 
 def _enter_intercept(fit: FittedModel, notes: Footnotes) -> tuple[TableEntry, TableEntry]:

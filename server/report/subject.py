@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from server.report.cohorts import ROLES, CohortRecord, StudyCentres, centres_of, keep_largest, key_of
 from server.report.palette import LineStyle, style_arms, style_models
-from server.report.views import ModelView, build_model_views, is_carried_over
+from server.report.views import ModelView, build_model_views, dimensions_of, is_carried_over
 from server.report.words import name_event, name_no_event
 from server.results.evaluation import Cell
 from server.results.file import Results
@@ -98,7 +98,8 @@ class SharedCohort:
 def subject_of(results: Results) -> Subject:
     """The study's results, prepared for the chapters."""
     models = build_model_views(results)
-    names = [model.name for model in models]
+    # Models that share a panel follow each other, so that their colours differ
+    names = sorted((model.name for model in models), key=lambda name: dimensions_of(results, name) or 9)
     return Subject(results, centres_of(results), models, style_arms(results), style_models(names))
 
 

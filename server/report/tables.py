@@ -10,6 +10,8 @@ from common.runtime.storage import write_atomically
 from server.report.agreement_tables import READING_TABLES
 from server.report.analysis_tables import ANALYSIS_TABLES, CsvRow, flatten_estimate, flatten_key
 from server.report.carry_over_csv import CARRY_OVER_TABLES
+from server.report.column_words import COLUMNS_HEADING, describe_columns
+from server.report.journal_style import JournalStyle
 from server.report.model_tables import MODEL_TABLES
 from server.report.printed_tables import build_printed_tables
 from server.report.words import name_outcome
@@ -20,28 +22,34 @@ _METRICS = ("auc", "accuracy", "sensitivity", "specificity", "ppv", "npv", "f1")
 _DESCRIBED = tuple(name for name in VariableDescription.model_fields if name != "standing")
 
 
-def write_tables(results: Results, folder: Path) -> tuple[Path, ...]:
+def write_tables(
+    results: Results, folder: Path, style: JournalStyle = JournalStyle.PAPER
+) -> tuple[Path, ...]:
     """Write the CSV files and return their paths; status or reason say why a cell is blank.
 
     flow, parts, cohort, training, performance, roc, regression, fitted, comparisons,
     net_benefit_differences, calibration, reliability, decision, subgroups, heterogeneity, centre_aucs,
     carry_over, agreement, feature_agreement, selections, lasso_path, lasso_coefficients, machines and
-    contributors (of each federated network) hold every number in full; table1, table2, table3 and table_s3
-    have the page's layout, with a byte-order mark so that a spreadsheet reads them. Tables of phases that
-    the study did not run are left out, except for the first six.
+    contributors (of each federated network) hold every number in full; columns says what each table and each
+    column means. table1, table2, table3 and table_s3 have the page's layout, with the journal's P-values and
+    a byte-order mark, so that a spreadsheet reads them. Tables of phases that the study did not run are left
+    out, except for the first six.
 
     Raises
     ------
     StorageError
         If the disk is full or the folder cannot be written.
     """
-    files = [_write_file(folder / f"{name}.csv", rows(results)) for name, rows in _ALWAYS.items()]
-    for name, make in (ANALYSIS_TABLES | CARRY_OVER_TABLES | READING_TABLES | MODEL_TABLES).items():
+    files, headings = [], {}
+    for name, make in (_ALWAYS | ANALYSIS_TABLES | CARRY_OVER_TABLES | READING_TABLES | MODEL_TABLES).items():
         heading, *rows = make(results)
-        if rows:
+        if rows or name in _ALWAYS:
             files.append(_write_file(folder / f"{name}.csv", (heading, *rows)))
-    for name, lines in build_printed_tables(results).items():
+            headings[name] = tuple(str(column) for column in heading)
+    for name, lines in build_printed_tables(results, style).items():
         files.append(_write_file(folder / f"{name}.csv", lines, mark="\N{ZERO WIDTH NO-BREAK SPACE}"))
+        headings[name] = ()
+    files.append(_write_file(folder / "columns.csv", (COLUMNS_HEADING, *describe_columns(headings))))
     return tuple(files)
 
 

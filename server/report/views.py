@@ -214,6 +214,16 @@ def _name_row(role: Role, cell: Cell, cells: list[Cell], centres: StudyCentres) 
     return ROLES[role] if alone else f"{ROLES[role]}, {centres.name_sites(cell.cohort_sites)}"
 
 
+def dimensions_of(results: Results, model: str) -> int:
+    """A network's dimensions, 2 or 3; of scores from hospitals' tables as the name says; else 0."""
+    planned = {
+        one.get("name"): int(one["dimensions"])
+        for one in results.study.plan.get("models") or ()
+        if one.get("dimensions")
+    }
+    return planned.get(model) or (int(model[0]) if model.startswith(("2D", "3D")) else 0)
+
+
 def is_carried_over(cell: Cell) -> bool:
     """Whether the cell is a model's result on all patients of centres that did not train it."""
     return cell.relation == "external" and cell.part == "whole"

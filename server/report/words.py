@@ -167,6 +167,17 @@ def format_bounds(low: str, high: str) -> str:
     return f"{low}{DASH}{high}" if plain else f"{low} to {high}"
 
 
+def format_unit(unit: str) -> str:
+    """The unit as a journal prints it; in files a liter is a small l.
+
+    Examples
+    --------
+    >>> format_unit("ml"), format_unit("mm Hg")
+    ('mL', 'mm Hg')
+    """
+    return {"ml": "mL", "g/l": "g/L", "mmol/l": "mmol/L", "U/l": "U/L"}.get(unit, unit)
+
+
 def describe_threshold(cell: Cell, study: StudySummary) -> str:
     """The score from (or up to) which patients are called positive: the cell's threshold, else the plan's."""
     value = f"{study.threshold if cell.threshold is None else cell.threshold:g}"

@@ -20,6 +20,7 @@ from server.results.assembly import StudyOutcome
 from server.results.evaluation import Cell
 from server.results.file import Results
 from server.results.training import list_partial_scores
+from server.results.usual_ranges import list_usual_ranges
 from server.run import StudyRun
 
 
@@ -78,6 +79,7 @@ def _make_card(
         missing_slices=plan.scans.missing_slices,
         excluded=list_excluded(plan),
         metrics=tuple(_read_metric(cell) for cell in cells),
+        ranges=tuple(list_usual_ranges(plan, arm, results.cohort)),
         versions={"python": results.provenance.python, **results.provenance.versions},
         content=content,
     )
@@ -118,6 +120,10 @@ def _read_metric(cell: Cell) -> Metric:
         high=cell.auc.high,
         method=cell.auc.method,
         reason=cell.auc.standing.reason,
+        sensitivity=cell.sensitivity.value,
+        specificity=cell.specificity.value,
+        calibration_intercept=None if cell.calibration is None else cell.calibration.intercept.value,
+        calibration_slope=None if cell.calibration is None else cell.calibration.slope.value,
     )
 
 

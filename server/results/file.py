@@ -19,6 +19,7 @@ from server.results.cohort import CohortRow, FlowChart, PartOfCohort
 from server.results.comparison import CentreHeterogeneity, Comparisons
 from server.results.evaluation import Cell, Subgroup
 from server.results.hiding import Masking
+from server.results.pictures import put_beside, take_from_beside
 from server.results.provenance import Provenance
 from server.results.readings import Reproducibility
 from server.results.records import Count, Record
@@ -203,14 +204,16 @@ def record_site(plan: StudyPlan, name: str, facts: SiteFacts) -> SiteSummary:
 
 
 def save_results(results: Results, path: Path) -> None:
-    """Write the file atomically.
+    """Write the file atomically, and the attention maps into the folder pictures beside it.
 
     Raises
     ------
     StorageError
         If the disk is full or the file cannot be written.
     """
-    write_atomically(path, results.model_dump_json(indent=1).encode() + b"\n")
+    filed = results.model_copy(update={"overlays": put_beside(results.overlays, path.parent)})
+    content = filed.model_dump_json(indent=1, exclude={"overlays": {"__all__": {"png_base64"}}})
+    write_atomically(path, content.encode() + b"\n")
 
 
 def load_results(path: Path) -> Results:
@@ -219,10 +222,10 @@ def load_results(path: Path) -> Results:
     Raises
     ------
     ResumeError
-        If it is missing, damaged or of another version.
+        If it is missing, damaged or of another version, or a picture beside it is missing or another one.
     """
     try:
-        return _read(path.read_bytes())
+        results = _read(path.read_bytes())
     except FileNotFoundError:
         raise ResumeError(f"{path}: no such file -> a finished study writes results.json") from None
     except OSError as failure:
@@ -234,6 +237,7 @@ def load_results(path: Path) -> Results:
             f"{path}: no results of schema version {SCHEMA_VERSION}: {where}: {first['msg']} "
             "-> run the study again, or use the rhe that wrote it"
         ) from None
+    return results.model_copy(update={"overlays": take_from_beside(results.overlays, path.parent)})
 
 
 def _read(content: bytes) -> Results:

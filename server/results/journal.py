@@ -125,6 +125,18 @@ def open_journal(path: Path) -> Journal:
     return Journal(path, lines)
 
 
+def read_journal(path: Path) -> tuple[RunLine | PhaseLine, ...]:
+    """The lines of a journal that another process may be writing; none where there is no file.
+
+    Raises
+    ------
+    ResumeError
+        If a line that was finished is damaged.
+    """
+    content = path.read_bytes() if path.exists() else b""
+    return tuple(_read_lines(path, content[: content.rfind(b"\n") + 1]))
+
+
 def _read_lines(path: Path, content: bytes) -> Iterator[RunLine | PhaseLine]:
     for number, line in enumerate(content.splitlines(), start=1):
         try:

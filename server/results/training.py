@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from common.cards.contributors import describe_absence, describe_trainers
 from common.plan.models import AnyTrainedModel, TableModel
@@ -138,8 +138,16 @@ class Overlay(Record):
     positive: bool | None = None
     """Whether the model called the patient positive: the map shows what spoke for that decision. None: not
     recorded, the map shows what spoke for expansion."""
-    png_base64: str = Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$")
-    """The picture."""
+    picture: str | None = Field(None, pattern=r"^pictures/[0-9a-f]{32}\.png$")
+    """Its file beside the results file, named by its SHA-256; None in memory and where it is inside."""
+    png_base64: str | None = Field(None, pattern=r"^[A-Za-z0-9+/]+={0,2}$")
+    """The picture itself, in memory and in files until November 2026; None where it lies beside the file."""
+
+    @model_validator(mode="after")
+    def _check_picture(self) -> Self:
+        if (self.picture is None) == (self.png_base64 is None):
+            raise ValueError("an attention map has either picture or png_base64")
+        return self
 
 
 def record_curve(trained: TrainedModel, preparation: Preparation) -> LearningCurve:

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from common.cohort.eligibility import CRITERIA
 from common.cohort.outcome import OutcomeDefinition, Volumes
@@ -172,7 +172,7 @@ def _draw_even_normals(
     float array, shape (count,)
     """
     quantiles = (random.permutation(count) + random.uniform(0.25, 0.75, count)) / max(count, 1)
-    deviates: np.ndarray[tuple[int], np.dtype[np.float64]] = norm.ppf(quantiles)
+    deviates: np.ndarray[tuple[int], np.dtype[np.float64]] = ndtri(quantiles)
     return deviates
 
 
@@ -247,7 +247,7 @@ def _draw_radiologic(
     for name in MARKERS:
         tie = _ROUGH.get(name, 0.0)
         propensity = tie * residual + math.sqrt(1 - tie**2) * random.standard_normal()
-        signs[name] = int(norm.cdf(propensity) > 1 - group.share(name))
+        signs[name] = int(ndtr(propensity) > 1 - group.share(name))
     # A black hole is a hypodensity, so it is drawn among the patients with one
     within = group.share("black_hole_sign") / group.share("hypodensity")
     signs["black_hole_sign"] = int(signs["hypodensity"] and random.random() < within)

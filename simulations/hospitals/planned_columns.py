@@ -55,8 +55,9 @@ def _pair_draws(plan: StudyPlan) -> Iterator[tuple[str, Callable[[float], TableV
     for model in plan.scores:
         if model.column not in BY_NAME:
             yield model.column, partial(_write_score, model)
+    falling = {model.column for model in plan.scores if model.risk == "falls"}
     for variable in plan.variables:
-        yield variable.name, partial(_write_variable, variable)
+        yield variable.name, partial(_write_variable, variable, falls=variable.name in falling)
     if not plan.cohort.outcome.by_volumes:
         yield plan.cohort.outcome.column, lambda share: int(share > (_WITH + _WITHOUT) / 2)
 
@@ -68,11 +69,13 @@ def _write_score(model: ScoresModel, share: float) -> TableValue:
     return round(value, _DECIMALS)
 
 
-def _write_variable(variable: PlannedVariable, share: float) -> TableValue:
+def _write_variable(variable: PlannedVariable, share: float, *, falls: bool = False) -> TableValue:
+    """A cell; of a number that is also a score whose risk falls, the smaller the larger the share is."""
     if variable.kind == "binary":
         return int(share > (_WITH + _WITHOUT) / 2)
     if variable.kind == "categorical":
         return variable.levels[min(int(share * len(variable.levels)), len(variable.levels) - 1)]
     grid = variable.grid
-    value = round(grid.low + round(share * (grid.bins - 1)) * grid.resolution, grid.decimals)
+    along = 1 - share if falls else share
+    value = round(grid.low + round(along * (grid.bins - 1)) * grid.resolution, grid.decimals)
     return int(value) if variable.kind == "count" else value

@@ -16,7 +16,7 @@ from importlib.resources import files
 from typing import Literal
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 PaperCohort = Literal["training", "internal", "external"]
 """The paper's cohorts: training and internal testing at its center 1, external testing at its center 2."""
@@ -124,6 +124,6 @@ def _fit_ivh_volume(share: float, third_quartile_ml: float) -> Distribution:
     """The volume in ml of an IVH that exists, such that all patients have the printed third quartile."""
     if third_quartile_ml == 0 or share <= 0.25:
         return Distribution(_IVH_MEDIAN_ML, _IVH_SPREAD, skewed=True)
-    deviation = float(norm.ppf(1 - 0.25 / share))
+    deviation = float(ndtri(1 - 0.25 / share))
     median_ml = third_quartile_ml / math.exp(_IVH_SPREAD * deviation)
     return Distribution(median_ml, _IVH_SPREAD, skewed=True)

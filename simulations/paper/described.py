@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from common.types import Counts, Reals
 from simulations.paper.facts import MeanSd, MedianIqr
@@ -80,7 +80,7 @@ def _build_with_mean_sd(mean: Decimal, sd: Decimal, n: int) -> Counts:
     If two values move towards or away from each other by one, the sum stays and the sum of squares changes by
     twice their distance and two.
     """
-    deviates = norm.ppf(np.arange(1, n + 1) / (n + 1))
+    deviates = ndtri(np.arange(1, n + 1) / (n + 1))
     units = np.rint(float(mean) + float(sd) * deviates / deviates.std(ddof=1)).astype(np.int64)
     total = int((mean * n).to_integral_value(ROUND_HALF_EVEN))
     lacking = total - int(units.sum())

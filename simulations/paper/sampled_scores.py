@@ -7,7 +7,7 @@ In each of these halves the remaining wins are distributed as by two normal dist
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from common.types import Counts, Reals
 from simulations.paper.facts import Ranking
@@ -73,8 +73,8 @@ def _place_positives(negatives: int, positives: int, doubled_wins: int) -> Count
     if negatives * positives == 0:
         return np.zeros(positives, dtype=np.int64)
     share = float(np.clip(doubled_wins / (2 * negatives * positives), 1e-6, 1 - 1e-6))
-    deviates = norm.ppf((np.arange(positives) + 0.5) / positives) + 2**0.5 * norm.ppf(share)
-    wins = np.rint(negatives * norm.cdf(deviates)).astype(np.int64)
+    deviates = ndtri((np.arange(positives) + 0.5) / positives) + 2**0.5 * ndtri(share)
+    wins = np.rint(negatives * ndtr(deviates)).astype(np.int64)
     full_wins, tie = divmod(doubled_wins, 2)
     lacking = full_wins - int(wins.sum())
     while lacking:

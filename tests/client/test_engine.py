@@ -1,3 +1,4 @@
+import csv
 import logging
 
 import numpy as np
@@ -219,7 +220,12 @@ def test_a_local_model_that_stays_is_judged_at_its_site(coordinator):
 def test_attention_of_synthetic_patients_may_leave(coordinator, tmp_path):
     reply = coordinator.ask(Operation.EXPLAIN, coordinator.weights, **LOCAL)
 
-    assert [caption.outcome for caption in reply.header.captions] == [True, False]
+    captions = reply.header.captions
+    assert [caption.outcome for caption in captions] == [True, False]
+    assert [caption.positive for caption in captions] == [caption.score >= 0.5 for caption in captions]
+    with (tmp_path / "state" / "attention" / "m" / "local-a" / "captions.csv").open(newline="") as file:
+        kept = [(float(row["score"]), row["called_positive"]) for row in csv.DictReader(file)]
+    assert kept == [(caption.score, str(int(caption.positive))) for caption in captions]
     assert all(picture.tobytes().startswith(b"\x89PNG") for picture in reply.pictures)
     assert len(list((tmp_path / "state" / "attention" / "m" / "local-a").glob("*.png"))) == 2
 

@@ -224,7 +224,7 @@ _LOCATIONS = (
         _DEEP,
         0.0312,
         "Pearson chi-squared",
-        "more than 20 % of expected counts are below 5",
+        "more than 20% of expected counts are below 5",
         0.3,
     ),
     ("Location", "", "Infratentorial", _DEEP, None, "", "", None),

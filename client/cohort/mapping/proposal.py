@@ -25,6 +25,7 @@ from client.cohort.mapping.layout_guess import LayoutGuess, guess_layout
 from client.cohort.mapping.value_codes import ValueGuess, judge_values
 from client.cohort.mapping.variable_recipes import NOT_AT_BASELINE, OPPOSED, RECIPES
 from common.cohort.cell_rule import normalise_code
+from common.cohort.sheet import refuse_file
 from common.cohort.table_mapping import LongFormat
 from common.cohort.variable import Variable
 
@@ -128,6 +129,8 @@ def propose_mapping(
     CohortError
         If table or dictionary cannot be read.
     """
+    if not path.exists():
+        refuse_file(path, "no such file", "correct the path, or `table` in site.toml")
     layout = guess_layout(path)
     fields = {} if dictionary is None else read_dictionary(dictionary)
     patterns = [normalise_code(pattern) for pattern in layout.left_out]

@@ -114,9 +114,9 @@ def list_proposal_lines(proposal: MappingProposal) -> Iterator[str]:
         yield f"several rows a patient; the baseline's event is {proposal.long.baseline!r}"
     yield from (f"look at this: {doubt}" for doubt in proposal.doubts)
     size, asked = len(proposal.columns), sum(not one.is_sure for one in proposal.columns)
-    yield (
-        f"{size - asked} of {size} lines are sure (from {SURE:.0%}); the other {asked} are comments, "
-        "for you to decide"
+    others = "the other one is a comment" if asked == 1 else f"the other {asked} are comments"
+    yield f"{size - asked} of {size} lines are sure (from {SURE:.0%})" + (
+        f"; {others}, for you to decide" if asked else ""
     )
     if proposal.missing:
         yield f"no column for: {', '.join(one.name for one in proposal.missing)}"

@@ -46,7 +46,10 @@ def _render_missing(proposal: MappingProposal) -> Iterator[str]:
     files = [variable.name for variable in proposal.missing if variable.group == "files"]
     if files:
         yield f"# No column of paths for {' and '.join(files)}: without them this is a site without images."
-    names = ", ".join(_quote(variable.name) for variable in proposal.missing if variable.name not in files)
+    unnamed = [variable.name for variable in proposal.missing if variable.name not in files]
+    if "patient" in unnamed:
+        yield "# No column seems to hold the patients' pseudonyms: map one as `patient` below."
+    names = ", ".join(_quote(name) for name in unnamed if name != "patient")
     if names:
         yield "# No column seems to hold these. Map them below; list what you do not keep without the #:"
         yield f"# not_recorded = [{names}]"

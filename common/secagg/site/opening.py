@@ -178,7 +178,8 @@ def _open_phase(
 ) -> SiteState:
     frame, payload = asked
     digests, definitions = _keep_vectors(party, request, rules, asked)
-    if rules.returned:
+    # Else the payload is where the site keeps that model
+    if rules.returned and payload is frame.payload:
         party.files.models_of(request.phase).keep(request.model, payload[: request.model_bytes])
     private = X25519PrivateKey.from_private_bytes(party.draw(f"session-key/{frame.digest}"))
     join = Join(

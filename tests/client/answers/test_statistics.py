@@ -227,6 +227,38 @@ def test_only_what_left_is_remembered(analyses, tmp_path):
     assert not site.answer(header(stage="cohort"), {}).part("whole").counts["close"].any()
 
 
+GUARDS = {
+    "cohort": {},
+    "regression": {"regressions": COVARIATES},
+    "evaluation": {},
+}
+
+
+@pytest.mark.parametrize("stage", GUARDS)
+@pytest.mark.parametrize("fewer", [1, 9])
+def test_a_guard_round_counts_nobody_where_few_have_changed(analyses, stage, fewer):
+    """The difference of two guard rounds would be the outcomes of these, and every level that they have."""
+    plan = a_plan(phases=["cohort", "regression", "training", "evaluation"])
+    site, parameters = analyses(plan), known(plan) if stage == "evaluation" else {}
+    for arm in plan.all_arms():
+        site.store.keep("Clinical", arm.name, site.cases, np.full(len(site.cases), 0.5))
+    first = site.answer(header(stage=stage, **GUARDS[stage]), parameters)
+    shown = {name for name, array in first.counts.items() if array.any() and not name.endswith("close")}
+    assert shown
+
+    others = replace(site, cases=site.cases[fewer:])
+    for arm in plan.all_arms():
+        others.store.keep("Clinical", arm.name, others.cases, np.full(len(others.cases), 0.5))
+    second = others.answer(header(stage=stage, **GUARDS[stage]), parameters)
+
+    for name in shown:
+        prefix = name.rpartition("/")[0]
+        close = second.counts[f"{prefix}/close" if prefix else "close"]
+        is_same = name in second.counts and np.array_equal(first.counts[name], second.counts[name])
+        assert is_same or (close.all() and not second.counts[name].any()), name
+    assert any(array.any() for name, array in second.counts.items() if name.endswith("close"))
+
+
 @pytest.fixture
 def small(tmp_path):
     """Nine with expansion train, and nine are tested: enough for no class, and too few for a table."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,8 +19,9 @@ from client.membership.site import SiteSettings
 from common.errors import MemoryShortageError, ModelError, NotThePlanError, SmallNumberError
 from common.hiding.rounds import weight_of
 from common.messages.catalogue import Operation
-from common.messages.headers import RequestHeader
+from common.messages.headers import ReplyHeader, RequestHeader
 from common.messages.protocol import Request
+from common.stats.contract import Summary
 from common.training.dataset import Samples
 
 CPU = torch.device("cpu")
@@ -159,3 +161,56 @@ def test_a_model_of_one_site_starts_from_the_plans_first_weights_alone(tmp_path)
     # The right ones are taken; these patients have one outcome
     with pytest.raises(SmallNumberError, match="one outcome only"):
         site.train_alone(ask(site, Operation.TRAIN_LOCAL, weights, "local-a"))
+
+
+def an_enlarged_site(folder, more, **changes):
+    """A site of 30 patients who train and 12 who choose the round, and so many more of each part."""
+    site = a_site(folder, [], profile="standard", two_site_ack=True, **changes)
+    cases = [
+        a_case(f"{part}{number}", grows=number % 2 == 0, part=part)
+        for part, patients in (("train", 30), ("validation", 12))
+        for number in range(patients + more)
+    ]
+    site.patients.prepared = SimpleNamespace(cases=tuple(cases))
+    return site
+
+
+def train_quickly(trainer, weights, samples, _):
+    return Summary({"patients": np.array(len(samples))}, {}, {"delta": np.ones_like(weights)}), weights
+
+
+def sum_round(site):
+    weights = start(site)
+    summary = site.train(ask(site, Operation.TRAIN, weights, round=1)).summary
+    numbers = (summary.counts["patients"], site.weigh().counts["patients"], summary.updates["delta"].any())
+    return (*map(int, numbers), int(summary.counts["validation/histogram"].sum()))
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"), [(0, (30, 30, 1, 12)), (1, (0,) * 4), (9, (0,) * 4), (10, (40, 40, 1, 22))]
+)
+def test_a_study_of_few_more_patients_gets_nothing_of_them(tmp_path, monkeypatch, more, expected):
+    """The first weights are the same: the difference of two histograms would be these patients."""
+    monkeypatch.setattr(Trainer, "train_round", train_quickly)
+    assert sum_round(an_enlarged_site(tmp_path, 0)) == (30, 30, 1, 12)
+
+    for _ in range(2):
+        # Nor does it after a restart
+        assert sum_round(an_enlarged_site(tmp_path, more, name="another plan")) == expected
+
+
+@pytest.mark.parametrize(("more", "is_refused"), [(0, False), (1, True), (10, False)])
+@pytest.mark.parametrize("model", [NETWORK, {"kind": "logistic", "name": "Net", "covariates": ["age"]}])
+def test_a_model_of_few_more_patients_is_not_released(tmp_path, monkeypatch, model, more, is_refused):
+    monkeypatch.setattr(SiteTrainings, "_read_stored", lambda *_: SimpleNamespace(chosen=1, weights=None))
+    monkeypatch.setattr(SiteTrainings, "_make_release", lambda *_: ReplyHeader(site="a"))
+    monkeypatch.setattr("client.answers.training.check_release", lambda *_: None)
+
+    def release(more):
+        site = an_enlarged_site(tmp_path, more)
+        site.plan = plan_of({"a": "train+", "b": "train"}, model, profile="standard", name=f"plan {more}")
+        site.release(ask(site, Operation.RELEASE, arm="local-a"))
+
+    release(0)
+    with pytest.raises(SmallNumberError) if is_refused else nullcontext():
+        release(more)

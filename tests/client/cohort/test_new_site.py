@@ -18,13 +18,16 @@ from sites.tables import read_cohort, table_only_hospital, write_cohort
 
 import client.engine
 from client.cohort.check import check_site
+from client.cohort.new_site import NewSite, make_site
 from client.engine import open_engine
 from client.membership.membership import join_study
 from client.membership.site import load_site
+from common.errors import CohortError, SiteError
 from common.messages.catalogue import Operation
 from common.messages.headers import CODE_OK, RequestHeader
 from common.messages.protocol import Request, encode_request
 from common.plan.study import StudyPlan, load_plan
+from common.runtime.name_patterns import derive_name
 from server.provision.office import OfficeSettings, create_office
 
 SCORES = Path(__file__).parents[3] / "deploy/plans/scores.toml"
@@ -53,11 +56,50 @@ def test_a_new_folder_is_accepted_once_it_is_filled(tmp_path):
     made = run_command("rhe-client", "new", tmp_path / "Klinikum Köln", "--no-images")
     assert made.returncode == 0, made.stderr
     folder = tmp_path / "Klinikum Köln"
-    assert load_site(folder).name == "Klinikum-Koln"
+    assert load_site(folder).name == derive_name("Klinikum Köln") == "Klinikum-Koeln"
+    assert f"then: rhe-client check '{folder}'" in made.stdout
 
     fill(folder / "patients.xlsx", 24)
 
     assert findings(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("ICH data (2024)", "ICH data (2024)"), ("_old:München", "old-Munchen"), ("!!", "hospital")],
+)
+def test_a_folder_s_name_is_written_as_people_write_it_where_a_plan_can(tmp_path, folder, name):
+    make_site(NewSite(tmp_path / folder, as_csv=True))
+
+    assert tomllib.loads((tmp_path / folder / "site.toml").read_text(encoding="utf-8"))["name"] == name
+
+
+def test_nothing_is_made_of_a_name_or_a_table_that_is_none(tmp_path):
+    with pytest.raises(SiteError, match="--name 'a/b': is no name"):
+        make_site(NewSite(tmp_path / "n", name="a/b"))
+    with pytest.raises(CohortError, match="export.csv: no such file -> correct the path"):
+        make_site(NewSite(tmp_path / "n", source=tmp_path / "export.csv"))
+
+    assert not (tmp_path / "n").exists()
+
+
+def test_the_identifier_is_mapped_and_never_left_out(tmp_path):
+    source = tmp_path / "own.csv"
+    source.write_text("Kennung XY;Alter;Geschlecht\n" + "A1;60;m\nA2;70;w\n" * 5, encoding="utf-8")
+    proposal = make_site(NewSite(tmp_path / "n", source=source))
+    text = (tmp_path / "n/site.toml").read_text(encoding="utf-8")
+
+    assert proposal is not None
+    assert "patient" in {variable.name for variable in proposal.missing}
+    assert "map one as `patient` below" in text
+    assert "patient" not in text.split("# not_recorded = [")[1].split("]")[0].replace('"', "").split(", ")
+    (said,) = [one for one in findings(tmp_path / "n") if "no column for 'patient'" in one]
+    assert said.endswith("-> name your column under [mapping.columns] in site.toml")
+    (tmp_path / "n/site.toml").write_text(text.replace("# not_recorded", "not_recorded").replace(
+        "not_recorded = [", 'not_recorded = ["patient", '
+    ), encoding="utf-8")  # fmt: skip
+    with pytest.raises(SiteError, match="every patient needs a pseudonym"):
+        load_site(tmp_path / "n")
 
 
 def test_a_workbook_offers_what_its_cells_may_hold(tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from sites.plans import NETWORK, plan_of
 
 from client.predict.predictor import Declined
 from client.predict.request import (
@@ -15,6 +16,7 @@ from client.predict.request import (
     describe_predictions,
     write_csv,
 )
+from common.cards.card import describe_network, make_local_card, training_centre_of
 from common.cohort.patient import Patient
 from common.cohort.table import CohortTable, RejectedRow
 from common.errors import CohortError, Finding
@@ -53,13 +55,15 @@ def test_no_identifier_of_a_table_is_a_formula_in_the_csv_file(tmp_path):
 
 
 def test_a_program_reads_the_risks_as_json():
-    outcome = SimpleNamespace(event="rHE")
-    card = SimpleNamespace(model="net", arm="all", plan_hash="0" * 64, operating_point=0.5, outcome=outcome)
+    plan = plan_of({"a": "train"}, NETWORK)
+    content = describe_network(plan, plan.networks[0], 1)
+    card = make_local_card(plan, "net", training_centre_of(plan, "a", 40), {}, content)
     refused = Declined("P1", CohortError((Finding("t.csv", "age is blank", "fill it in"),)))
 
     told = json.loads(json.dumps(describe_predictions(ModelPredictions(card, (refused,)))))
 
     assert (told["model"], told["outcome"], told["operating_point"]) == ("net", "rHE", 0.5)
+    assert told["worth"]["judged"] == []
     (patient,) = told["patients"]
     assert (patient["patient"], patient["decision"]) == ("P1", "refused")
     assert "age is blank" in patient["notes"][0]

@@ -97,6 +97,32 @@ def test_only_what_the_plan_s_phases_ask_is_named(phases, table, regression, eva
     assert "counts: patients screened" in text
 
 
+@pytest.mark.parametrize(
+    ("models", "phases", "drawn"),
+    [
+        ([NETWORK], ["training", "evaluation", "explanation"], True),
+        ([NETWORK], ["training", "evaluation"], False),
+        ([LOGISTIC], ["training", "evaluation", "explanation"], False),
+    ],
+)
+def test_maps_are_said_to_leave_only_where_the_plan_draws_some(models, phases, drawn):
+    synthetic = SITE.model_copy(update={"synthetic": True})
+
+    assert ("attention maps" in told(plan_of(ROLES, *models, phases=phases), settings=synthetic)) is drawn
+
+
+@pytest.mark.parametrize(("model", "said"), [(NETWORK, True), (LOGISTIC, False)])
+def test_a_network_s_change_comes_back_where_there_is_a_network(model, said):
+    assert ("the summed change of a network in each round" in told(plan_of(ROLES, model))) is said
+
+
+def test_table_1_is_said_by_the_variables_that_the_plan_lists():
+    listed = leaving(told(plan_of(ROLES, LOGISTIC, cohort={"described": ["age", "sex"]})))
+
+    assert "Table 1: sums and histograms of the variables age, sex with and without" in listed
+    assert "of every variable with and without" in leaving(told(plan_of(ROLES, LOGISTIC)))
+
+
 RADIOMICS = {"kind": "logistic", "name": "Combined", "covariates": ["age", "radiomics"]}
 MACHINE = {"kind": "svm", "name": "Machine", "covariates": ["age"], "fourier_features": 64}
 

@@ -83,7 +83,7 @@ def test_a_title_totals_and_comments_are_no_patients_and_are_told(write):
     assert [(one.identifier, one.row) for one in table.patients] == [("A1", 4), ("A2", 5)]
     (note,) = table.notes
     assert note.level is Level.KNOW
-    assert str(note) == "own.csv, rows 6-7: 2 row(s) are no patients by mapping.left_out ('summe', 'stand:*')"
+    assert str(note) == "own.csv, rows 6-7: 2 rows are no patients by mapping.left_out ('summe', 'stand:*')"
 
 
 def test_a_code_that_nobody_explained_is_refused_and_not_guessed(write):

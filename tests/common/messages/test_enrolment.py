@@ -143,7 +143,7 @@ def test_a_truncated_or_exchanged_file_is_refused(tmp_path, card):
     path = tmp_path / "A.card"
     card.save(path)
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(ProtocolError, match="sitecard"):
+    with pytest.raises(ProtocolError, match="site card"):
         load_handout(path, SiteCard)
     path.write_text(json.dumps({"kind": "rhe-invitation", "version": 1}))
     with pytest.raises(ProtocolError, match="kind"):

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -126,3 +127,20 @@ def test_the_coordinator_reads_layouts_and_checkpoints_without_torch():
     code = "import sys, common.models.layout, common.models.checkpoint; print('torch' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "False\n"
+
+
+@pytest.mark.parametrize("kinds", [TRAINED, {"batchnorm-buffer"}, {"counter"}, TRAINED | {"counter"}])
+def test_what_is_taken_of_flat_weights_is_what_the_mask_says_and_goes_back(kinds):
+    layout = Layout.of(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)))
+    flat = np.arange(layout.size, dtype=np.float32)
+    back = np.full_like(flat, -1)
+
+    taken = layout.take(flat, kinds)
+    layout.put(taken, kinds, back)
+
+    np.testing.assert_array_equal(taken, flat[layout.mask(kinds)])
+    assert not np.shares_memory(taken, flat)
+    np.testing.assert_array_equal(back, np.where(layout.mask(kinds), flat, -1))
+    for wrong in (taken[1:], np.append(taken, np.float32(0)), taken[None]):
+        with pytest.raises(ValueError, match="do not fill"):
+            layout.put(wrong, kinds, back)

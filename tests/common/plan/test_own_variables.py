@@ -1,6 +1,7 @@
 """Variables, outcome and eligibility that a plan declares: refusals, consequences, and the hash."""
 
 import pytest
+from pydantic import ValidationError
 from sites.plans import LOGISTIC, SCALE, plan_of
 
 from common.cohort.schema import TABLE_ONE
@@ -101,7 +102,7 @@ def test_a_variable_that_contradicts_itself_is_refused(variable, said):
         ({"cohort": {"outcome": {**POOR, "column": "vendor"}}}, "'vendor' stands under models.column"),
         ({"cohort": {"outcome": {**POOR, "column": "sah"}}}, "Table 1 describes the outcome 'sah'"),
         ({"cohort": {"outcome": {**POOR, "column": "age"}}}, "is continuous"),
-        ({"evaluation": {"subgroups": ["gcs"]}}, "no subgroups by .*gcs.*continuous"),
+        ({"evaluation": {"subgroups": ["gcs"]}}, "no subgroups by 'gcs', which is a number"),
         ({"radiomics": {"columns": ["spot"]}}, "spot: no number of the table"),
         ({"radiomics": {"readings": ["intra"]}}, "repeated masks"),
         ({"regression": {"candidates": ["weight"]}}, "weight: no such covariate .*gcs"),
@@ -109,6 +110,39 @@ def test_a_variable_that_contradicts_itself_is_refused(variable, said):
 )
 def test_what_contradicts_other_parts_of_the_plan_is_refused(changes, said):
     refuses(said, **changes)
+
+
+@pytest.mark.parametrize(
+    "faulty",
+    [{**GCS, "range": "3-15"}, {**GCS, "range": [15, 3]}, {**GCS, "kind": "integer"}, {**GCS, "rang": 1}],
+)
+def test_a_variable_with_a_fault_is_the_only_one_that_is_told(faulty):
+    changes = {
+        "cohort": {"described": ["age", "gcs"], "tests": {"gcs": "welch"}},
+        "evaluation": {"subgroups": ["gcs"]},
+        "radiomics": {"columns": ["gcs"]},
+        "eligibility": {"rules": [{"variable": "gcs", "label": "GCS below 5", "below": 5}]},
+    }
+    with pytest.raises(ValidationError) as caught:
+        own_plan(clinical("gcs"), variables=[faulty], **changes)
+
+    assert {fault["loc"][0] for fault in caught.value.errors()} == {"variables"}
+
+
+@pytest.mark.parametrize(
+    ("described", "said"),
+    [
+        (["age", "weight"], "weight: no variable of Table 1"),
+        (["age", "poor"], "'poor' is the outcome, which Table 1 divides by -> remove it here"),
+    ],
+)
+def test_what_table_1_cannot_describe_is_told_once(described, said):
+    with pytest.raises(ValidationError) as caught:
+        own_plan(cohort={"outcome": POOR, "described": described})
+
+    (fault,) = caught.value.errors()
+    assert fault["loc"] == ("cohort", "described")
+    assert said in fault["msg"]
 
 
 def test_a_name_that_only_another_plan_declares_is_unknown():

@@ -16,12 +16,13 @@ from common.radiomics.lasso_selection import (
     iterate_selection,
     select_features,
 )
-from common.stats.contract import total
+from common.stats.contract import join_summaries, total
 from common.stats.dialogue import answer_all
 from common.stats.lasso import Scaling, local_gram, local_magnitude, local_scaling
 from common.stats.lasso_binomial import local_path
 from common.stats.minima import SIMULATION, STANDARD
 from common.stats.prescreen import local_prescreen
+from common.stats.unusual_values import count_unusual
 
 FOLDS = 3
 WIDE = SelectionSettings(wide_gram_accepted=True)
@@ -49,7 +50,10 @@ class Hospitals:
         return self._count(local_magnitude(x) for x, _, _ in self.parts)
 
     def sum_moments(self, magnitude):
-        return self._count(local_scaling(x, magnitude) for x, _, _ in self.parts)
+        return self._count(
+            join_summaries([local_scaling(x, magnitude), count_unusual(x, folds, FOLDS)])
+            for x, _, folds in self.parts
+        )
 
     def sum_products(self, scale):
         return self._count(local_prescreen(x, y, folds, FOLDS, scale) for x, y, folds in self.parts)
@@ -260,3 +264,23 @@ def test_a_selection_of_which_nothing_is_reproducible_asks_nobody():
     found = answer_all(iterate_selection(names, WIDE, SIMULATION, np.zeros(2, dtype=bool)), pytest.fail)
 
     assert found.reproducible == 0
+
+
+@pytest.mark.parametrize(("holders", "is_kept"), [(0, False), (1, False), (12, False), (15, True)])
+@pytest.mark.parametrize("usual", [0.0, 7.0])
+def test_a_feature_that_few_of_a_fold_have_is_left_out(monkeypatch, holders, is_kept, usual):
+    """Its products with other features would be theirs, by fold, whatever the others share."""
+    random = np.random.default_rng(5)
+    x, labels = random.normal(size=(120, 6)), np.arange(120) % 4 == 0
+    x[:, 2] = usual
+    x[:holders, 2] += 1 + random.random(holders)
+    hospitals, scales = Hospitals(x, labels), []
+    monkeypatch.setattr(
+        hospitals,
+        "sum_products",
+        lambda scale: scales.append(scale) or Hospitals.sum_products(hospitals, scale),
+    )
+
+    select_features(hospitals, names_of(x), SelectionSettings(), STANDARD)
+
+    assert scales[0].kept.tolist() == [True, True, is_kept, True, True, True]

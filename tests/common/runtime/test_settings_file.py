@@ -90,6 +90,14 @@ def test_the_line_that_is_no_toml_is_shown_with_what_to_write(tmp_path):
     said = refusal(tmp_path, 'name = "a"', "name = a")
     assert "study.toml:6: not valid TOML: 'name = a': " in said
     assert said.endswith(" -> text stands in quotes, true and false do not")
+    behind = "-> nothing stands behind a value: one setting a line, decimals with a point"
+    assert refusal(tmp_path, "seed = 1", "seed = 1,").endswith(behind)
+    assert refusal(tmp_path, "seed = 1", "seed = 0,5").endswith(behind)
+    curly = refusal(tmp_path, 'name = "a"', "name = \u201ca\u201d")
+    assert "-> write straight quotes" in curly
+    assert refusal(tmp_path, "seed = 1", "seed = 1\n[[models]]\n[models]").endswith(
+        "-> [[models]] begins another one"
+    )
     assert refusal(tmp_path, "seed = 1", "seed = 1\nseed = 2").endswith(
         " -> write each key and each table once"
     )

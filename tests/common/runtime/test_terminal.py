@@ -13,8 +13,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import typer
 from sites.commands import run_command
 
+import client.cli
+import server.cli
+import server.provision.cli
+import simulations.cli
 from common.runtime.log_keeper import KEPT_VARIABLE
 
 PROGRAM = """
@@ -134,6 +139,26 @@ def test_every_program_tells_its_version_and_completes_what_is_typed(program, mo
     done = run_command(program, "--version")
     assert (done.returncode, done.stdout) == (0, f"rhe {version('rhe')}\n")
     assert "--install-completion" in run_command(program, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    "app", [client.cli.app, server.cli.app, server.provision.cli.app, simulations.cli.app]
+)
+def test_help_explains_every_argument_and_option(app):
+    """Click 8.5 empties the explanations of arguments that typer hands it."""
+    commands = [typer.main.get_command(app)]
+    for command in commands:
+        commands += getattr(command, "commands", {}).values()
+    unexplained = [
+        f"{command.name} {parameter.name}"
+        for command in commands
+        if not command.hidden
+        for parameter in command.params
+        if not getattr(parameter, "help", None)
+    ]
+
+    assert len(commands) > 3
+    assert unexplained == []
 
 
 def test_a_shell_completes_a_command():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from common.stats.contract import Summary, total
+from common.stats.differencing import TOO_CLOSE
 from common.stats.guard import Demand, find_short_analyses, finish_guard, local_guard
 from common.stats.minima import SIMULATION, STANDARD
 
@@ -43,17 +44,19 @@ def test_objections_of_the_sites_are_counted():
 
 
 @pytest.mark.parametrize(
-    ("objection", "reason"),
+    ("objection", "patients", "reason", "shown"),
     [
-        ({"short": 1}, "a site has too few patients for it"),
-        ({"close": 1}, "too few patients more or less than in a cohort already released"),
-        ({"short": 1, "close": 1}, "a site has too few patients for it"),
+        ({"short": 1}, 40, "a site has too few patients for it", 80),
+        ({"close": 1}, 40, TOO_CLOSE, None),
+        # The site that objects has counted nobody
+        ({"close": 1}, 0, TOO_CLOSE, None),
+        ({"short": 1, "close": 1}, 40, TOO_CLOSE, None),
     ],
 )
-def test_one_site_that_objects_stops_the_payload(objection, reason):
-    (result,) = finish_guard(counted(40, 40, **objection), (Demand("description"),), STANDARD)
+def test_one_site_that_objects_stops_the_payload(objection, patients, reason, shown):
+    (result,) = finish_guard(counted(patients, patients, **objection), (Demand("description"),), STANDARD)
 
-    assert (result.status.kind, result.status.reason, result.n_used) == ("suppressed", reason, 80)
+    assert (result.status.kind, result.status.reason, result.n_used) == ("suppressed", reason, shown)
 
 
 def test_what_a_site_has_too_few_for():

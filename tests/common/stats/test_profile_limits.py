@@ -85,7 +85,7 @@ def test_estimates_limits_and_p_are_those_of_r_over_any_sites(designs, reference
         assert (result.method, result.status.ok) == ("Firth", True)
         assert result.log_likelihood == pytest.approx(expected[f"{name}.ll"], rel=1e-10)
         # First the likelihood of a model separated by a number alone
-        assert rounds <= (45 if name == "ordered" else 26)
+        assert rounds <= (45 if name == "ordered" else 40)
         for coefficient in result.coefficients:
             number = coefficient.column
             term = f"race{number + 1}" if coefficient.term == "race" else coefficient.term
@@ -209,7 +209,7 @@ def test_one_exposed_patient_converges_always(columns):
         result, rounds = fit_over(matrix, labels, model, np.array_split(np.arange(n), 3))
 
         assert (result.method, result.status.ok) == ("Firth", True)
-        assert rounds <= 22
+        assert rounds <= 44
         assert all(agree_on_zero(coefficient) for coefficient in result.coefficients)
         if columns == 2 and seed < 8:
             x = np.column_stack([np.ones(n), matrix])
@@ -266,7 +266,7 @@ def test_p_and_interval_of_sparse_models_agree():
 
 
 def test_limits_of_many_coefficients_share_their_rounds(birthwt_like):
-    """As many rounds for six columns as for one, within a few."""
+    """As many steps for six columns as for one, within a few; each takes two rounds, without third moments."""
     matrix, labels = birthwt_like
     terms = tuple(Term(f"x{place}", (place,), binary=place == 0) for place in range(6))
 
@@ -274,7 +274,7 @@ def test_limits_of_many_coefficients_share_their_rounds(birthwt_like):
     together, rounds = fit_over(matrix, labels, Model(terms))
 
     assert (alone.rounds, together.rounds) == (few, rounds)
-    assert rounds <= few + 6
+    assert rounds <= 2 * (few + 6)
     assert [coefficient.interval.method for coefficient in together.coefficients] == [PROFILE] * 6
 
 

@@ -7,9 +7,11 @@ from common.errors import MemoryShortageError, SiteError
 from common.models.spec import NetworkSpec
 from common.models.weights import flatten
 from common.models.zoo import build
+from common.runtime.machine import has_accelerator_driver, name_processor
 from common.training.dataset import Samples
 from common.training.device import (
     autocast,
+    describe_device,
     move_if_fits,
     pick_device,
     place_network,
@@ -50,6 +52,43 @@ def test_a_gpu_that_is_not_there_is_refused(wanted, monkeypatch):
 def test_other_names_are_refused(wanted):
     with pytest.raises(SiteError, match=r'-> use "auto", "cpu", "cuda" or "cuda:1"'):
         pick_device(wanted)
+
+
+@pytest.mark.parametrize("is_driver_there", [True, False])
+def test_a_site_without_a_gpu_computes_on_its_processor_whatever_driver_is_there(
+    is_driver_there, monkeypatch
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("common.training.device.has_accelerator_driver", lambda: is_driver_there)
+    assert describe_device("auto") == describe_device("cpu") == f"cpu: {name_processor()}"
+    with pytest.raises(SiteError, match='set device = "auto"'):
+        describe_device("cuda:1")
+    with pytest.raises(SiteError, match="is unknown"):
+        describe_device("gpu")
+
+
+@pytest.mark.parametrize("wanted", ["auto", "cuda"])
+def test_a_site_with_a_gpu_states_its_name(wanted, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"Model {device.index}")
+    monkeypatch.setattr("common.training.device.has_accelerator_driver", lambda: True)
+    assert describe_device(wanted) == "cuda: Model 0"
+
+
+def test_where_torch_finds_a_gpu_its_driver_is_found_without_torch():
+    assert has_accelerator_driver() or not torch.cuda.is_available()
+
+
+@pytest.mark.parametrize(("file", "is_there"), [("libcuda.so.1", True), ("/dev/kfd", True), ("none", False)])
+def test_a_driver_is_nvidia_s_library_or_amd_s_device(file, is_there, monkeypatch):
+    def load(name):
+        if name != file:
+            raise OSError(name)
+
+    monkeypatch.setattr("common.runtime.machine.ctypes.CDLL", load)
+    monkeypatch.setattr("common.runtime.machine.Path.exists", lambda path: str(path) == file)
+    assert has_accelerator_driver() == is_there
 
 
 def test_reproducible_gives_the_same_numbers_and_leaves_no_trace():

@@ -106,6 +106,12 @@ def test_all_contradictions_are_told_at_once(plan):
     assert "reference_model 'Clinicl' is none of the models -> did you mean \"Clinical\"?" in said
 
 
+def test_models_are_told_by_their_names(plan):
+    plan.write_text(PLAN.replace('kind = "logistic"', 'kind = "logistics"', 1), encoding="utf-8")
+    said = check(plan).stderr
+    assert 'or "scores", not "logistics" -> did you mean "logistic"? (of ' in said
+
+
 def test_json_tells_the_same(plan):
     told = json.loads(check(plan, "--json").stdout)
     assert told["valid"]

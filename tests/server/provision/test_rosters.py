@@ -122,6 +122,15 @@ def joined(enrolled, tmp_path):
     return enrolled.copy(tmp_path)
 
 
+def test_who_joins_is_told_that_the_roster_comes_before_the_approval(study):
+    study.make_folder("a b")
+    (study.site("a b") / "site.toml").write_text('name = "a"\ntable = "t.csv"\nsynthetic = true\n')
+    told = done("rhe-client", "init", study.site("a b"), "--invitation", study.office / "study.invitation")
+
+    command = f"rhe-client approve '{study.site('a b')}' --roster study.roster"
+    assert f"then, once the coordinator has handed out study.roster: {command}" in told
+
+
 def test_a_roster_goes_from_cards_to_consent_with_fingerprints_that_agree(joined):
     told = joined.sign()
     installed = done("rhe-server", "roster", joined.office, "--signed", joined.signed)
@@ -249,6 +258,40 @@ def test_nobody_waits_for_a_pipe_in_place_of_a_roster_or_a_waiver(joined, tmp_pa
         found = run_command(*command, tmp_path / "pipe")
         assert found.returncode == 18
         assert "pipe: cannot be read (it is no file) -> give the file" in found.stderr
+
+
+def test_another_file_in_place_of_a_roster_or_a_waiver_is_named(joined, tmp_path):
+    joined.sign()
+    done("rhe-client", "approve", joined.site("a"), "--yes", "--roster", joined.signed)
+    plan = tmp_path / "plan.toml"
+    plan.write_text(PLAN * 3)
+    for kind, *command in (
+        ("roster", "rhe-client", "approve", joined.site("a"), "--yes", "--roster"),
+        ("waiver", "rhe-client", "waive", joined.site("a"), "--yes"),
+        ("roster", "rhe-server", "roster", joined.office, "--signed"),
+        ("roster", "rhe-authority", "waive", joined.authority, "--yes", "--site", "a", "--roster"),
+    ):
+        found = run_command(*command, plan)
+        assert found.returncode == 18
+        assert f"plan.toml: is no {kind} that " in found.stderr
+        assert "-> give that file, or ask for it again" in found.stderr
+    card = run_command("rhe-server", "enrol", joined.office, plan)
+    assert "plan.toml: is not a whole site card (Invalid JSON" in card.stderr
+
+
+def test_a_hospital_is_shown_what_a_waiver_permits_before_it_is_asked(joined, tmp_path):
+    approved(joined)
+    waive = ("rhe-authority", "waive", joined.authority, "--roster", joined.signed, "--yes", "--site", "c")
+    done(*waive, "--phase", "training:0:0", "--out", tmp_path / "absent.waiver")
+    done(*waive, "--out", tmp_path / "restored.waiver")
+
+    absent = run_command("rhe-client", "waive", joined.site("a"), tmp_path / "absent.waiver")
+    restored = run_command("rhe-client", "waive", joined.site("a"), tmp_path / "restored.waiver")
+
+    assert "permits sums of training:0:0 without c. Whoever sees such a sum and one with c" in absent.stdout
+    assert "permits that c goes on, which was restored from a backup" in restored.stdout
+    assert absent.returncode == restored.returncode == 130
+    assert "WAIVED" not in done("rhe-client", "audit", joined.site("a"), "--lines")
 
 
 def test_an_earlier_roster_is_refused_and_the_same_is_approved_again(joined):

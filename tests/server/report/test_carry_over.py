@@ -328,8 +328,26 @@ def test_the_file_has_every_number_in_full_with_the_words(tmp_path):
         assert (row["verdict"], row["use"]) == (judged.title, judged.benefit.words)
         assert float(row["gain_over_treat_all"]) == judged.gain.value
         assert float(row["net_benefit_high"]) == judged.point.high
-    nothing = make_study(EXTERNAL)
-    assert "carry_over" not in {one.stem for one in write_tables(nothing, tmp_path / "older")}
+
+
+def test_a_model_without_an_internal_test_stands_in_the_file_too(tmp_path):
+    """Files that record no internal difference had no carry_over.csv at all."""
+    results = make_study(EXTERNAL)
+    (path,) = [one for one in write_tables(results, tmp_path) if one.stem == "carry_over"]
+
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+
+    carried = [c for c in results.evaluation if c.relation == "external" and c.part == "whole"]
+    assert [row["model"] for row in rows] == [cell.model for cell in carried]
+    assert {(row["home"], row["difference"], row["difference_status"]) for row in rows} == {("", "", "")}
+    assert all(row["verdict"] for row in rows)
+    assert all(row["gain_over_treat_all_status"] for row in rows)
+
+
+def test_without_external_centres_there_is_no_such_file(tmp_path):
+    alone = make_study(Make(training=("Solo",), models=("net",), pooled=False, rounds=1))
+
+    assert "carry_over" not in {one.stem for one in write_tables(alone, tmp_path)}
 
 
 def test_withheld_numbers_give_no_verdict_and_no_number():

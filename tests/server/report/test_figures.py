@@ -56,7 +56,7 @@ def _drawn(picture: Picture, style: LineStyle) -> list[tuple[float, float]]:
         for element in list_styled(svg, f"stroke: {style.colour.lower()}")
         if element.tag == "{http://www.w3.org/2000/svg}path" and element.get("clip-path")
     ]
-    return [(float(x), float(y)) for x, y in re.findall(r"[ML] ([\d.]+) ([\d.]+)", path)]
+    return [(float(x), float(y)) for x, y in re.findall(r"([\d.]+) ([\d.]+)", path)]
 
 
 def test_a_roc_picture_draws_the_curve_that_it_was_given():
@@ -137,7 +137,7 @@ def _arrows(picture: Picture) -> int:
     triangles = [
         name
         for name, path in re.findall(r'<path id="(m\w+)" d="([^"]+)"', svg)
-        if path.count("L") == 2 and "z" in path
+        if len(re.findall(r"[-\d.]+ [-\d.]+", path)) == 3 and "z" in path
     ]
     return sum(svg.count(f'xlink:href="#{name}"') for name in triangles)
 

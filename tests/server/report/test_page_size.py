@@ -42,6 +42,24 @@ def test_a_number_in_a_label_keeps_its_digits():
     assert '<text x="1">0.123456</text>' in short
 
 
+def test_a_shape_has_a_short_name_and_no_group_says_nothing():
+    code = (
+        '<svg><defs><style></style></defs><g>\n<g clip-path="url(#p0123456789)">\n<g>\n'
+        '<use xlink:href="#mabcdef0123"/></g></g>\n<path id="mabcdef0123" d="M 0 1\nL 2 3\nL 4 5\nz\n"/></g>'
+        '<path d="M 0 1\nC 1 2 3 4 5 6\nL 7 8\n"/><clipPath id="p0123456789"/></svg>'
+    )
+
+    short = shorten_svg(code).replace("\n", " ")
+
+    assert short.count("<g") == short.count("</g>") == 1
+    assert '<use xlink:href="#m0"/>' in short
+    assert '<path id="m0" d="M 0 1 2 3 4 5 z "/>' in short
+    # A line after a curve keeps its letter: two numbers alone would be another curve's
+    assert 'd="M 0 1 C 1 2 3 4 5 6 L 7 8 "' in short
+    assert "url(#p1)" in short
+    assert 'id="p1"' in short
+
+
 def overlay_of(pixels):
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")

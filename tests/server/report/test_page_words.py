@@ -148,8 +148,8 @@ def test_values_that_were_rounded_before_they_were_ranked_say_so(resolution):
         for line in table.lines
         if line.entries
     }
-    rounded = "Values were rounded to 0.01 ml before they were ranked: medians, quartiles and P are of these."
-    assert (rounded in marks["Baseline ICH volume (ml)"]) is (resolution is not None)
+    rounded = "Values were rounded to 0.01 mL before they were ranked: medians, quartiles and P are of these."
+    assert (rounded in marks["Baseline ICH volume (mL)"]) is (resolution is not None)
     # A mean and its t-test are of the values as they are
     assert not any("rounded" in text for text in marks["Age (year)"])
 

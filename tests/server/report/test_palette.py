@@ -1,6 +1,6 @@
 """Any two lines of a figure can be told apart, by eyes that lack the green or the red cones, too."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -98,14 +98,16 @@ def test_any_two_colours_of_a_palette_differ(palette, eyes):
 
 
 def test_no_palette_has_a_colour_of_another():
-    assert len({colour for palette in PALETTES.values() for colour in palette}) == 18 - 1
+    colours = [colour for palette in PALETTES.values() for colour in palette]
+
+    assert len(set(colours)) == len(colours)
 
 
 @pytest.mark.parametrize("style", [style_models, style_features])
 def test_neighbours_differ_in_colour_dashes_and_marker_from_the_first_on(style):
     styles = list(style([f"number {place}" for place in range(24)]).values())
 
-    for first, second in zip(styles, styles[1:], strict=False):
+    for first, second in pairwise(styles):
         assert first.colour != second.colour
         assert first.dashes != second.dashes
         assert first.marker != second.marker
@@ -119,3 +121,58 @@ def test_arms_of_one_kind_differ_in_colour_and_marker():
     assert {arm.dashes for arm in arms} == {"", "6 3", "2 2"}
     assert len({(arm.colour, arm.marker) for arm in arms}) == len(arms) == 7
     assert {arm.marker for arm in arms} == set(MARKERS)
+
+
+def panels_of(make, *, planned=True):
+    results = make_study(make)
+    models = [{"name": name, "dimensions": int(name[0])} for name in make.models if planned]
+    study = results.study.model_copy(update={"plan": results.study.plan | {"models": models}})
+    subject = subject_of(results.model_copy(update={"study": study}))
+    return split_panels(subject, find_shared_cohorts(subject))
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_twelve_models_stand_in_the_paper_s_six_panels(planned):
+    """Ning 2025, Fig. 4: 2D networks, 3D networks, the reference and four baselines; internal, external."""
+    networks = tuple(f"{number}D-ResNet-{depth}" for number in (2, 3) for depth in (18, 34, 50, 101))
+    baselines = ("BRAIN", "Clinical", "Combined", "Volume")
+
+    make = Make(training=("A",), external=("B",), models=networks, logistic=baselines, pooled=False, rounds=1)
+    panels = panels_of(make, planned=planned)
+
+    shown = [panel for panel in panels if panel.cohort.large]
+    assert [panel.letter for panel in shown] == list("ABCDEF")
+    assert [panel.family for panel in shown[:4]] == [
+        "2D networks",
+        "2D networks",
+        "3D networks",
+        "3D networks",
+    ]
+    assert [panel.cohort.cells[0].part for panel in shown] == ["test", "whole"] * 3
+    assert [[cell.model for cell in panel.cohort.cells] for panel in shown[::2]] == [
+        list(networks[:4]),
+        list(networks[4:]),
+        [networks[0], *baselines],
+    ]
+    assert all(len(panel.cohort.cells) <= READABLE for panel in panels)
+    styles = subject_of(make_study(make)).model_styles
+    for panel in shown:
+        colours = [styles[cell.model].colour for cell in panel.cohort.cells]
+        assert len(set(colours)) == len(colours)
+
+
+def test_a_few_models_share_one_panel_without_a_letter():
+    panels = panels_of(Make(models=("2D-net", "3D-net"), logistic=("BRAIN",), rounds=1))
+
+    assert {(panel.letter, panel.family) for panel in panels} == {("", "")}
+    assert len(panels[0].cohort.cells) == 3
+
+
+def test_lone_networks_of_either_kind_share_a_panel():
+    baselines = tuple(f"score {place}" for place in range(5))
+
+    panels = panels_of(
+        Make(training=("A",), external=("B",), models=("2D-net", "3D-net"), logistic=baselines, rounds=1)
+    )
+
+    assert [panel.family for panel in panels if panel.cohort.large][:2] == ["Networks", "Networks"]

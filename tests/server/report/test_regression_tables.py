@@ -73,7 +73,7 @@ def test_table_1_shows_the_papers_cohorts_with_tests_as_footnotes():
     assert "Age (year) 63.03 ± 12.20 63.03 ± 12.20 .731 b 0.41" in table
     assert "18.42 (8.10, 33.90) missing: 1" in table
     assert "a Pearson's chi-squared test." in table
-    assert "d More than 20 % of expected counts are below 5." in table
+    assert "d More than 20% of expected counts are below 5." in table
 
 
 def test_levels_stand_indented_under_their_variable_which_has_the_p_value():
@@ -184,7 +184,7 @@ def test_the_forest_plot_is_left_out_where_every_ratio_is_withheld():
 def test_logistic_models_show_their_arms_side_by_side():
     text = _dashed(_chapter(FULL, "training").text)
 
-    assert "ICH volume (per ml) 1.042 (1.020-1.070) < .001 1.042 (1.020-1.070) a < .001" in text
+    assert "ICH volume (per mL) 1.042 (1.020-1.070) < .001 1.042 (1.020-1.070) a < .001" in text
     assert "Intercept (log odds) -2.417 stayed at its centre stayed at its centre" in text
 
 

@@ -82,7 +82,9 @@ def record(filters=(), agreements=(), *, same_readers=True):
 
 
 def lines(table):
-    return {line.label: [entry.plain for entry in line.entries] for line in table.lines if line.entries}
+    return {
+        line.label: [entry.write_plain() for entry in line.entries] for line in table.lines if line.entries
+    }
 
 
 def test_a_study_that_did_not_ask_has_no_such_chapter():

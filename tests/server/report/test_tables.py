@@ -35,7 +35,7 @@ def test_the_tables_hold_every_number_in_full(tmp_path):
 
     assert set(files) == {
         *("flow", "parts", "cohort", "training", "performance", "roc"),
-        *("table1", "table3"),
+        *("carry_over", "table1", "table3", "columns"),
     }
     performance = _rows(files["performance"])
     assert len(performance) == len(results.evaluation)
@@ -128,7 +128,7 @@ def test_table_1_is_laid_out_as_printed(files):
     notes = [row[0] for row in rows if row and row[0].startswith("[")]
     assert notes[0] == "[a] Pearson's chi-squared test."
     assert notes[3:] == [
-        "[d] More than 20 % of expected counts are below 5.",
+        "[d] More than 20% of expected counts are below 5.",
         f"[e] Withheld: {SMALL.reason}.",
     ]
 

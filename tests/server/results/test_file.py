@@ -109,7 +109,7 @@ def test_what_is_saved_is_loaded(tmp_path):
     save_results(STUDY, path)
 
     assert load_results(path) == STUDY
-    assert [file.name for file in path.parent.iterdir()] == ["results.json"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["pictures", "results.json"]
 
 
 def test_the_file_is_canonical(tmp_path):

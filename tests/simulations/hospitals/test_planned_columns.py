@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,8 @@ from common.plan.study import StudyPlan, load_plan
 from simulations.hospitals.centres import CentresRequest, make_centres
 from simulations.hospitals.patients import CohortRequest, draw_cohort
 from simulations.hospitals.planned_columns import draw_planned_columns, list_planned_columns
-from simulations.study_request import ImageFormat, Signal
+from simulations.local_study import parse_sites
+from simulations.study_request import ImageFormat, Signal, write_run_command
 
 PLANS = sorted((Path(__file__).parents[3] / "deploy" / "plans").glob("*.toml"))
 OWN = {
@@ -71,6 +74,20 @@ def test_values_go_with_the_outcome(patients):
     assert mean("points", True) < mean("points", False)
 
 
+def test_a_variable_that_is_a_score_goes_the_way_that_its_risk_goes(patients):
+    falling = {"kind": "scores", "name": "GCS alone", "column": "gcs", "risk": "falls"}
+    plan = StudyPlan.model_validate(OWN | {"models": [*OWN["models"], falling]})
+    rows = [
+        (patient.positive, draw_planned_columns(plan, patient, seed)["gcs"])
+        for seed, patient in enumerate(patients)
+    ]
+
+    with_outcome = [value for grows, value in rows if grows]
+    without = [value for grows, value in rows if not grows]
+    assert sum(with_outcome) / len(with_outcome) < sum(without) / len(without)
+    assert {type(value) for _, value in rows} == {int}
+
+
 @pytest.fixture(scope="module")
 def make_centre(tmp_path_factory):
     """The first simulated centre that fits a plan; plans that want no further column share one."""
@@ -99,6 +116,15 @@ def test_a_study_from_simulated_centres_can_begin_with_each_example_plan(path, m
     heading = (centre / settings.table).read_text(encoding="utf-8").splitlines()[0].split(",")
     assert set(list_planned_columns(plan)) <= set(heading)
     assert len(inspect_site(centre).usable) == 2
+
+
+def test_the_command_that_follows_runs_the_plan_over_the_folders():
+    command = write_run_command(Path("my plan.toml"), [Path("data dir/Klinikum-Koeln"), Path("d/b")])
+
+    words = shlex.split(command)
+    assert words[:4] == ["rhe-simulate", "run", "--plan", "my plan.toml"]
+    sites = [word for before, word in pairwise(words) if before == "--site"]
+    assert parse_sites(sites) == {"Klinikum-Koeln": Path("data dir/Klinikum-Koeln"), "b": Path("d/b")}
 
 
 def test_a_number_of_patients_for_each_site_or_for_none():

@@ -141,6 +141,9 @@ def test_the_card_tells_where_the_model_comes_from(imaged, tabled):
     assert card.plan_hash == a_plan(NETWORKS).digest()
     assert {centre.site: centre.patients for centre in card.training} == sizes
     assert [one.auc for one in card.metrics] == [cell["auc"]["value"] for cell in cells]
+    for share in ("sensitivity", "specificity"):
+        assert [getattr(one, share) for one in card.metrics] == [cell[share]["value"] for cell in cells]
+    assert any(one.specificity is not None for one in card.metrics)
     regression = load_card(tabled[1] / "models/Clinical/federated.json").card
     assert sum(centre.patients for centre in regression.training) == regression.content.fitted.used
     assert (regression.operating_point, regression.operating_point_from) == (0.5, "plan")

@@ -16,6 +16,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from common.plan.study import StudyPlan
+from server.planning.expected_patients import ExpectedPatients, expect_patients
+from server.planning.withheld_results import ResultForecast
 from server.results.file import Results
 from server.run import StudyRun
 from simulations.backends.in_process import run_in_process
@@ -342,6 +344,19 @@ def standard(tmp_path_factory):
     return study(plan, folders, root / "out")
 
 
+def compare_with_forecast(results, patients):
+    """By cell, whether and why there is a number: as the forecast said from the numbers of patients alone."""
+    forecast = ResultForecast(StudyPlan.model_validate(results.study.plan), patients).list_results()
+    said = {
+        (one.model, one.arm, one.sites, one.part): one.status for one in forecast if one.topic == "judgement"
+    }
+    found = {
+        (cell.model, cell.arm, cell.cohort_sites, cell.part): cell.auc.standing for cell in results.evaluation
+    }
+    assert said == found
+    assert {status.kind for status in said.values()} == {"ok", "suppressed"}
+
+
 def test_no_small_number_is_shown(standard):
     small = {path: value for path, value in counts(standard) if 0 < value < 5}
 
@@ -383,6 +398,7 @@ def test_no_small_count_is_what_some_cohorts_leave_of_others(tmp_path):
 
     results = study(plan, folders, tmp_path / "out")
 
+    compare_with_forecast(results, expect_patients(plan, ["east=60/170", "west=80/230"]))
     shown = 0
     for name in SCORES:
         for site in folders:
@@ -408,6 +424,9 @@ def test_too_few_patients_are_not_even_asked(tmp_path, monkeypatch):
 
     results = study(a_plan({"east": "train", "west": "train"}, profile="standard"), folders, tmp_path / "out")
 
+    # Of 21 with expansion and 39 without, every third is tested
+    counted = np.array([[26, 14], [0, 0], [13, 7]])
+    compare_with_forecast(results, {site: ExpectedPatients(site, counted) for site in folders})
     # 20 test patients a hospital, 7 with expansion: below 10 of a class.
     found = cell(results, "alpha", "test", ("east", "west"))
     assert found.auc.standing.kind == "suppressed"
