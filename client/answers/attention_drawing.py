@@ -27,6 +27,8 @@ _STRONGEST = 0.65
 _PERCEPTUAL = "inferno"
 """Equal steps of attention look equal, also to a colour-blind reader and in grey print; jet's do not."""
 _FRAME = "#ffd24a"
+_FAINT = 0.05
+"""Attention below this is not visible."""
 _MARGIN = 0.4
 """Of the network's field, shown around it."""
 _LETTERS = 12
@@ -90,17 +92,13 @@ def _find_extent(box: Box, recipe: Recipe, shape: InputShape) -> _Sides:
     return left, right, bottom, top
 
 
-def explain_decision(
-    network: nn.Module, image: Pixels, view: CtSlice, threads: int, *, positive: bool, noun: str
-) -> bytes:
+def explain_decision(network: nn.Module, image: Pixels, view: CtSlice, *, positive: bool, noun: str) -> bytes:
     """A PNG file of what in a network's input speaks for the decision that it took.
 
     Parameters
     ----------
     image : float32 array, shape (channels, [z,] y, x)
         The network's input.
-    threads : int
-        CPU threads of torch: the same number gives the same picture.
     positive : bool
         Whether it called the patient positive.
     noun : str
@@ -109,7 +107,8 @@ def explain_decision(
     from common.models.gradcam import attention
     from common.training.device import reproducible
 
-    with reproducible(next(network.parameters()).device, threads):
+    # With more threads the last bits of the gradients were seen to differ from run to run
+    with reproducible(next(network.parameters()).device, threads=1):
         heat = attention(network, image, against=not positive)
     return draw_attention_picture(view, heat, noun if positive else f"no {noun}")
 
@@ -147,7 +146,8 @@ def draw_attention_picture(view: CtSlice, heat: Pixels, decision: str) -> bytes:
     # As over brain, which is a middle grey
     bar.ax.set_facecolor("0.4")
     bar.ax.tick_params(colors="white", labelsize=_LETTERS)
-    label = f"speaks for {decision}" if heat.any() else f"nothing speaks for {decision}"
+    # A 3D map may be strong in other slices alone
+    label = f"speaks for {decision}" if heat.max() >= _FAINT else f"nothing here for {decision}"
     bar.set_label(label, color="white", fontsize=_LETTERS)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})

@@ -149,7 +149,5 @@ def _draw(trainer: Trainer, case: PreparedCase, settings: SiteSettings, threshol
     view = slice_scan(scan, mask, plan.preprocessing, shape)
     positive = probability >= threshold
     caption = Caption(outcome=case.positive, score=probability, positive=positive)
-    picture = explain_decision(
-        trainer.network, image, view, plan.threads, positive=positive, noun=plan.cohort.outcome.noun
-    )
+    picture = explain_decision(trainer.network, image, view, positive=positive, noun=plan.cohort.outcome.noun)
     return Drawing(caption, picture)

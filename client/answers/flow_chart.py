@@ -16,8 +16,8 @@ def summarise_flow(prepared: PreparedSite) -> Summary:
     Returns
     -------
     Summary
-        Under "flow" the flow chart: the plan's criteria, then unknown eligibility, then refused rows and scans;
-        under "parts" the counts "patients", shape (3, 2): part by outcome, negatives first.
+        Under "flow" the flow chart: the plan's criteria, then unknown eligibility, then refused rows and
+        scans; under "parts" the counts "patients", shape (3, 2): part by outcome, negatives first.
     """
     flow, cases = prepared.flow, prepared.cases
     refused = len(flow.included) - len(cases) + len(flow.rejected)

@@ -262,7 +262,6 @@ class SiteAnalyses:
             ),
         )
         if question.cohorts != READ_AGAIN:
-            # Who was read again is counted without an outcome
             self._remember(question, [cohort for cohort in cohorts if not close[cohort[0]]], behind)
         return counted
 
@@ -271,7 +270,8 @@ class SiteAnalyses:
         folds = backing.complete[:0] if backing.folds is None else backing.folds
         members, labels = np.concatenate([backing.complete, folds]), backing.labels
         short, objections = np.zeros(len(members), dtype=np.bool_), self._find_short(question, backing)
-        if is_close:
+        # Who was read again is counted without an outcome
+        if is_close and question.cohorts != READ_AGAIN:
             members, labels = members[:, :0], labels[:0]
         elif objections is not None:
             short[: len(objections)] = objections

@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +24,9 @@ from common.errors import Level
 from common.imaging.overview import Overview, bin_edges_hu
 from common.plain_text import escape_surrogates
 from common.runtime.storage import write_atomically
+
+if TYPE_CHECKING:
+    import jinja2
 
 _NAMES: Mapping[Time, str] = {"baseline": "baseline", "followup": "follow-up"}
 
@@ -190,17 +195,23 @@ def write_refusal_page(report: SiteReport, out: Path) -> None:
 
 
 def _write(report: SiteReport, page: Mapping[str, object], out: Path) -> None:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    text = _build_template().render(report=report, level=Level, **page)
+    write_atomically(out, text.encode(), private=True)
 
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+
+@cache
+def _build_template() -> jinja2.Template:
+    """The page's template, read once in a process: reading it takes longer than filling it in."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
-        undefined=StrictUndefined,
+        undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    text = environment.get_template("quality.html").render(report=report, level=Level, **page)
-    write_atomically(out, text.encode(), private=True)
+    return environment.get_template("quality.html")
 
 
 def _name_columns(finding: ReportedFinding, files: Mapping[int, Mapping[str, Path]]) -> ReportedFinding:

@@ -63,7 +63,6 @@ def write_overlays(
             network,
             image,
             slice_scan(scan, mask, card.content.recipe, card.content.shape),
-            card.content.threads,
             positive=outcome.positive,
             noun=card.outcome.noun,
         )

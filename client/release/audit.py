@@ -15,6 +15,7 @@ from rich.table import Table
 
 from client.membership.membership import Membership
 from client.release.ledger import Departure, Ledger, LedgerHead, LedgerLine
+from client.release.phase_words import explain_phases
 from client.release.verification import VerifiedLog, verify_log
 from common.errors import ProtocolError
 from common.hiding.phases import phase_of
@@ -244,11 +245,12 @@ def _name_reading(answer: _Answer, sums: Sequence[tuple[str, ...]]) -> str:
 
 
 def _explain(answers: Sequence[_Answer], sums: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """What the last column's words mean."""
+    """What the last column's words mean, and what the phases ask."""
     if any(answer.departure.numbers and not answer.is_masked for answer in answers):
         yield f"own: {_OWN}"
     for number, sites in enumerate(sums, start=1):
         yield f"sum {number}: masked; {_SUM} {', '.join(sites)}"
+    yield from explain_phases(answer.phase for answer in answers)
 
 
 def _describe_rounds(rounds: Sequence[int]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -102,8 +102,19 @@ def design_of(plan: StudyPlan) -> Design:
     selectable = list_selectable(plan) if plan.takes_radiomics else ()
     names += [name for name in selectable if name not in names]
     missing = plan.regression.missing == "level"
-    columns = (Column(name, level) for name in names for level in _levels(name, own, missing=missing))
-    return Design(tuple(columns), plan.cohort.brain_a, own)
+    if own:
+        return Design(_list_columns(names, own, missing=missing), plan.cohort.brain_a, own)
+    return _build_design(tuple(names), plan.cohort.brain_a, missing=missing)
+
+
+@lru_cache(maxsize=16)
+def _build_design(names: tuple[str, ...], brain_a: BrainA, *, missing: bool) -> Design:
+    """Kept, because every question asks for it anew and 851 features take a millisecond."""
+    return Design(_list_columns(names, _NOTHING_OWN, missing=missing), brain_a)
+
+
+def _list_columns(names: Sequence[str], own: Mapping[str, Variable], *, missing: bool) -> tuple[Column, ...]:
+    return tuple(Column(name, level) for name in names for level in _levels(name, own, missing=missing))
 
 
 def list_selectable(plan: StudyPlan) -> tuple[str, ...]:

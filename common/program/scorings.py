@@ -55,8 +55,8 @@ def score_over_sites(plan: StudyPlan, model: AnyTrainedModel, arm: Arm, fitted: 
         regressions=None if isinstance(model, LogisticModel) else (),
         carries_weights=isinstance(model, CnnModel),
         is_optional=True,
-        absent=_list_absent(model),
     )
+    scoring = replace(scoring, absent=_list_absent(model))
     own = replace(scoring, sites=arm.sites, derive=_check_own(plan, model, arm, fitted))
     if arm.kind == "federated" and isinstance(fitted, Fitted):
         own = replace(own, regressions=() if fitted.intercept is None else (covariates_of(fitted),))

@@ -128,7 +128,11 @@ def forecast_study(
 
 def _expect_intervals(plan: StudyPlan, results: tuple[ForecastResult, ...]) -> tuple[ExpectedInterval, ...]:
     """Of each cohort on which a model is judged that none of its patients trained, once."""
-    fair = [result for result in results if result.relation in FAIR and result.status.ok]
+    fair = [
+        result
+        for result in results
+        if result.relation in FAIR and result.part in {"test", "whole"} and result.status.ok
+    ]
     cohorts = dict.fromkeys((result.sites, result.part, result.negative, result.positive) for result in fair)
     return tuple(
         ExpectedInterval(*cohort, tuple(expect_interval(plan, auc, *cohort[2:]) for auc in EXPECTED_AUCS))

@@ -27,7 +27,8 @@ class RoundCount:
     Attributes
     ----------
     fewest, usual, most : int
-        Where nothing has to be repeated; as measured on simulated patients; by the program's own limits.
+        If too few patients end each analysis at its guard round; as measured on simulated patients; by the
+        program's own limits. A site that is late, or misses a round, costs more.
     """
 
     fewest: int
@@ -40,12 +41,16 @@ class RoundCount:
 
 
 NO_ROUNDS = RoundCount(0, 0, 0)
-_NEWTON = RoundCount(3, 10, MAXIMUM_ROUNDS_UNPENALISED + MAXIMUM_ROUNDS_FIRTH + MAXIMUM_ROUNDS_LIMITS)
+_NEWTON = RoundCount(0, 10, MAXIMUM_ROUNDS_UNPENALISED + MAXIMUM_ROUNDS_FIRTH + MAXIMUM_ROUNDS_LIMITS)
 """A regression: Newton's method; where an outcome is separated, Firth's, and profile limits."""
-_RIDGE = RoundCount(3, 9, MAXIMUM_ROUNDS_RIDGE)
-_PATH = RoundCount(1, 300, MOST_PATH_ROUNDS)
+_RIDGE = RoundCount(0, 9, MAXIMUM_ROUNDS_RIDGE)
+_PATH = RoundCount(0, 300, MOST_PATH_ROUNDS)
 _CALIBRATION = RoundCount(0, 10, MAXIMUM_ROUNDS_UNPENALISED + 1)
-_GRIDS = RoundCount(1, 6, 14)
+_GRIDS = RoundCount(0, 6, 14)
+_LATER = RoundCount(0, 1, 1)
+"""One more round, only if there are enough patients."""
+_GUARDED = RoundCount(1, 2, 2)
+"""A guard round, and what comes after it only if there are enough patients."""
 _MASKED = 3
 """A hidden training round: joining, masked updates, seeds."""
 _OPENING = 2
@@ -70,11 +75,11 @@ def expect_rounds(plan: StudyPlan) -> dict[str, RoundCount]:
         chosen = _exactly(1 if plan.evaluation.operating_point == "youden" else 0)
         phases["evaluation"] = _exactly(2) + _GRIDS + chosen + _CALIBRATION
         phases["comparison"] = RoundCount(0, 1, 1)
-    if "explanation" in plan.phases:
+    if "explanation" in plan.phases and plan.explanation.per_site:
         kind = "federated" if any(arm.kind == "federated" for arm in plan.all_arms()) else "local"
         arms = sum(arm.kind == kind for arm in plan.all_arms())
         phases["explanation"] = RoundCount(0, len(plan.networks) * arms, 2 * len(plan.networks) * arms)
-    phases["closing"] = _exactly(1 if plan.hides_sums else 0)
+    phases["closing"] = _exactly(len(hiding_sets_of(plan)) if plan.hides_sums else 0)
     return {phase: rounds for phase, rounds in phases.items() if rounds.most}
 
 
@@ -88,7 +93,7 @@ def _add_up(counts: Iterator[RoundCount]) -> RoundCount:
 
 def _screen(plan: StudyPlan) -> RoundCount:
     """Guard, moments and iterations of the univariate models, then the same of one model where any enters."""
-    loop = _exactly(2) + _NEWTON
+    loop = _GUARDED + _NEWTON
     several = RoundCount(0, loop.usual, loop.most)
     return loop + several if plan.regression.candidates else NO_ROUNDS
 
@@ -132,9 +137,9 @@ def _fit(plan: StudyPlan) -> Iterator[RoundCount]:
             if arm.kind == "local":
                 yield _release(plan, arm)
             elif isinstance(model, LogisticModel):
-                yield _exactly(2) + _NEWTON
+                yield _GUARDED + _NEWTON
             else:
-                yield _exactly(2) + _RIDGE + _exactly(1) + _RIDGE
+                yield _GUARDED + _RIDGE + _LATER + _RIDGE
             yield _score(plan, arm)
 
 
@@ -145,7 +150,7 @@ def _select(plan: StudyPlan, arm: Arm) -> RoundCount:
     if INDEPENDENT in taken and not ("regression" in plan.phases and arm.sites == plan.training_sites):
         rounds += _screen(plan)
     if RADIOMICS in taken:
-        rounds += _exactly(3 if plan.radiomics.readings else 0)
+        rounds += RoundCount(1, 3, 3) if plan.radiomics.readings else NO_ROUNDS
         # Patients, magnitudes, moments, products with the outcome, cross-products
-        rounds += _exactly(4) + (_exactly(1) if plan.radiomics.family == "gaussian" else _PATH)
+        rounds += RoundCount(0, 4, 4) + (_LATER if plan.radiomics.family == "gaussian" else _PATH)
     return rounds

@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
+from common.cohort.schema import BY_NAME
+from common.plain_text import find_similar
 from common.plan.leaving import STAYING, describe_hiding, list_leaving
 from common.plan.models import INDEPENDENT, RADIOMICS, CnnModel, NamedSection, ScoresModel
 from common.plan.sections import Phase
@@ -30,10 +32,6 @@ REMEDIES = (
 )
 """What somebody is told below the faults of a plan."""
 
-_PLACEHOLDERS = {
-    INDEPENDENT: "the variables that the regression finds independent",
-    RADIOMICS: "the radiomics features that the LASSO selects",
-}
 _ROLES = {"train": "its patients train and test models", "external": "its patients only test models"}
 _DESIGNS = {
     "federated": "trained over the sites, which exchange sums and weights",
@@ -110,8 +108,26 @@ def _describe_settings(plan: StudyPlan, model: AnyModel) -> str:
         )
     if isinstance(model, ScoresModel):
         certainty = "a probability" if model.probability else f"the risk {model.risk} with it"
-        return f"{model.column}, from {model.low:g} to {model.high:g}, {certainty}"
-    return f"of {', '.join(_PLACEHOLDERS.get(name, name) for name in model.covariates)}"
+        return f"{model.column}, from {model.low:g} to {model.high:g}, {certainty}{_tell_new(plan, model)}"
+    said = {INDEPENDENT: "the variables that the regression finds independent", RADIOMICS: _tell_pool(plan)}
+    return f"of {', '.join(said.get(name, name) for name in model.covariates)}"
+
+
+def _tell_pool(plan: StudyPlan) -> str:
+    """Among what the LASSO selects; whether images are read for it."""
+    columns = plan.selectable_columns
+    pool = ", ".join(columns) if columns else "851 features that rhe computes of every lesion's CT and mask"
+    return f"what the LASSO selects among {pool}"
+
+
+def _tell_new(plan: StudyPlan, model: ScoresModel) -> str:
+    """That hospitals have to add a score's column, and which known one may be meant by it."""
+    known = [*BY_NAME, *(planned.name for planned in plan.variables)]
+    if model.column in known:
+        return ""
+    similar = find_similar(model.column, known)
+    meant = f' (or is "{similar}" meant?)' if similar else ""
+    return f"; hospitals add this column for it alone{meant}"
 
 
 def _describe_arms(plan: StudyPlan) -> Iterator[str]:

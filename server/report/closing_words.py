@@ -23,6 +23,7 @@ FOLDER_PARTS: tuple[tuple[str, str], ...] = (
     ("report.html", "the report, in one file that a browser opens"),
     ("tables/", "its tables as CSV files"),
     ("results.json", "every number of the report, for programs"),
+    ("pictures/", "attention maps of synthetic patients; results.json names them"),
     ("models/", "FINISHED models with their cards: what other hospitals validate"),
     ("checkpoints/", "UNFINISHED trainings, for --resume alone; no model to be used"),
     ("sa1/", "opened sums, for --resume alone; confidential"),
@@ -31,9 +32,9 @@ FOLDER_PARTS: tuple[tuple[str, str], ...] = (
 """What a study's folder holds, and what for."""
 
 SHARING = (
-    "May be shared by the study's agreement: report.html, tables/ and results.json, whose numbers reached "
-    "the minima; models of models/, each by its card. Keep to yourself: sa1/ and checkpoints/, which hold "
-    "what the report withholds."
+    "May be shared by the study's agreement: report.html, tables/, results.json with pictures/, whose "
+    "numbers reached the minima; models of models/, each by its card. Keep to yourself: sa1/ and "
+    "checkpoints/, which hold what the report withholds."
 )
 """What of a study's folder may be shown to others."""
 

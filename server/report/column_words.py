@@ -218,7 +218,7 @@ _ENDS: Mapping[str, str] = {
 COLUMNS_HEADING = ("table", "column", "unit", "meaning")
 
 
-def describe_columns(headings: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str, str, str]]:
+def list_column_meanings(headings: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str, str, str]]:
     """The rows of columns.csv: of each table what it holds, then each of its columns.
 
     Parameters

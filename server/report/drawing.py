@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from server.report.palette import MARKERS, LineStyle
+from server.report.palette import MARK_OUTLINES, LineStyle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,7 +119,8 @@ def shorten_svg(code: str) -> str:
 
 def _unwrap_groups(code: str) -> str:
     """The picture without the groups that say nothing: a third of it."""
-    kept, says = [], []
+    kept: list[str] = []
+    says: list[bool] = []
     for part in _GROUP.split(code):
         if part == "</g>":
             if says.pop():
@@ -203,7 +204,7 @@ def draw_line(axes: Axes, points: Sequence[tuple[float, float]], style: LineStyl
     Its marks keep the same distance from each other along the line; other markers begin elsewhere.
     """
     dashes = [float(length) / LINE_WIDTH for length in style.dashes.split()]
-    start = _MARK_GAP * list(MARKERS).index(style.marker) / len(MARKERS) if style.marker else 0.0
+    start = _MARK_GAP * list(MARK_OUTLINES).index(style.marker) / len(MARK_OUTLINES) if style.marker else 0.0
     axes.plot(
         *split_points(points),
         color=style.colour,

@@ -23,7 +23,7 @@ from server.results.training import LearningCurve
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_SQUARE = PictureFrame(3.8, 3.8)
+_SQUARE = PictureFrame(3.95, 3.8, left=0.75)
 _WIDE = PictureFrame(5.2, 2.9)
 _BAND = 0.16
 """Opacity of a band, so that several lines stay legible on it."""

@@ -24,7 +24,7 @@ ARM_COLOURS = ("#1A3FB0", "#BF6000", "#459984", "#731D00", "#398FE6")
 POOLED_COLOUR = "#4A4A4A"
 MODEL_COLOURS = ("#3054BF", "#E67300", "#731D48", "#309BBF", "#733900", "#BF5670")
 FEATURE_COLOURS = ("#1D735D", "#E667A6", "#133E4C", "#739900", "#8F00BF", "#4C3900")
-MARKERS = {
+MARK_OUTLINES = {
     "o": "M-3.4 0a3.4 3.4 0 1 0 6.8 0a3.4 3.4 0 1 0-6.8 0Z",
     "s": "M-3-3H3V3H-3Z",
     "^": "M0-3.8L3.8 3H-3.8Z",
@@ -60,7 +60,7 @@ class LineStyle:
     @property
     def outline(self) -> str:
         """The marker as an SVG path around (0, 0); empty for none."""
-        return MARKERS.get(self.marker, "")
+        return MARK_OUTLINES.get(self.marker, "")
 
 
 def style_arms(results: Results) -> Mapping[str, LineStyle]:
@@ -72,7 +72,9 @@ def style_arms(results: Results) -> Mapping[str, LineStyle]:
         if arm.arm not in styles:
             place = sum(style.colour != POOLED_COLOUR for style in styles.values())
             colour = POOLED_COLOUR if arm.kind == "pooled" else ARM_COLOURS[place % len(ARM_COLOURS)]
-            marker = "o" if arm.kind == "pooled" else _choose(tuple(MARKERS), place + place // len(MARKERS))
+            # The second turn of the colours begins with another marker
+            turn = 0 if arm.kind == "pooled" else place + place // len(ARM_COLOURS)
+            marker = _choose(tuple(MARK_OUTLINES), turn)
             styles[arm.arm] = LineStyle(name_plain_arm(arm), colour, _KIND_DASHES[arm.kind], marker)
     return styles
 
@@ -91,7 +93,7 @@ def _style_in_turn(names: Sequence[str], colours: Sequence[str]) -> Mapping[str,
     """Colours, dashes and markers each in turn: six, four and five of them make sixty styles."""
     return {
         name: LineStyle(
-            name, _choose(colours, place), _choose(_DASHES, place), _choose(tuple(MARKERS), place)
+            name, _choose(colours, place), _choose(_DASHES, place), _choose(tuple(MARK_OUTLINES), place)
         )
         for place, name in enumerate(names)
     }

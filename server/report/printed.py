@@ -17,6 +17,7 @@ from server.report.journal_style import JournalStyle, format_p_in
 from server.report.words import (
     ALPHA,
     DASH,
+    format_bounds,
     format_interval,
     format_number,
     format_p_value,
@@ -230,8 +231,7 @@ def enter_ratio(estimate: Estimate, notes: Footnotes) -> TableEntry:
     low, high = (
         "not found" if limit is None else format_ratio(limit) for limit in (estimate.low, estimate.high)
     )
-    between = " to " if "not found" in {low, high} else DASH
-    return TableEntry(f"{format_ratio(estimate.value)} ({low}{between}{high})")
+    return TableEntry(f"{format_ratio(estimate.value)} ({format_bounds(low, high)})")
 
 
 def enter_p_value(value: float | None, mark: str = "") -> TableEntry:

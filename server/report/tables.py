@@ -10,7 +10,7 @@ from common.runtime.storage import write_atomically
 from server.report.agreement_tables import READING_TABLES
 from server.report.analysis_tables import ANALYSIS_TABLES, CsvRow, flatten_estimate, flatten_key
 from server.report.carry_over_csv import CARRY_OVER_TABLES
-from server.report.column_words import COLUMNS_HEADING, describe_columns
+from server.report.column_words import COLUMNS_HEADING, list_column_meanings
 from server.report.journal_style import JournalStyle
 from server.report.model_tables import MODEL_TABLES
 from server.report.printed_tables import build_printed_tables
@@ -49,7 +49,7 @@ def write_tables(
     for name, lines in build_printed_tables(results, style).items():
         files.append(_write_file(folder / f"{name}.csv", lines, mark="\N{ZERO WIDTH NO-BREAK SPACE}"))
         headings[name] = ()
-    files.append(_write_file(folder / "columns.csv", (COLUMNS_HEADING, *describe_columns(headings))))
+    files.append(_write_file(folder / "columns.csv", (COLUMNS_HEADING, *list_column_meanings(headings))))
     return tuple(files)
 
 

@@ -37,10 +37,10 @@ VERDICT_RULES = (
     (
         "Each word follows from a 95% confidence interval, never from a value alone. Ranks patients: "
         "the AUC's interval lies above 0.5. Lower AUC than at home: the interval of the AUC there "
-        "minus that on the training centres' held-out patients lies below 0. Risks too high or too "
-        "low: the intercept's interval lies below or above 0; too extreme or too alike: the slope's "
-        "lies below or above 1. Useful: at the frozen threshold the intervals of the net benefit, and "
-        "of its gain over treating everybody, lie above 0."
+        "minus that on the training centres' held-out patients, who are others (unpaired), lies below "
+        "0. Risks too high or too low: the intercept's interval lies below or above 0; too extreme or "
+        "too alike: the slope's lies below or above 1. Useful: at the frozen threshold the intervals "
+        "of the net benefit, and of its gain over treating everybody, lie above 0."
     ),
     (
         f"{VERDICTS['carries over']}: it ranks patients, is useful, is not shown to be lower than at "

@@ -27,6 +27,8 @@ def put_beside(overlays: tuple[Overlay, ...], folder: Path) -> tuple[Overlay, ..
 
 
 def _put(overlay: Overlay, folder: Path) -> Overlay:
+    if overlay.png_base64 is None:  # it lies there already
+        return overlay
     content = base64.b64decode(overlay.png_base64)
     name = f"{FOLDER}/{_hash(content)}.png"
     if not (folder / name).is_file():

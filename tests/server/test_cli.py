@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from sites.commands import Finished, run_command
 from sites.handmade import make_site
+from studies.results import Make, make_study
 
 from client.link.supervise import find_free_port
 from client.membership.membership import join_study
 from common.messages.enrolment import Invitation, load_handout
+from server.results.file import save_results
 
 PLAN = """
 name = "A study"
@@ -64,6 +66,23 @@ def test_founding_names_the_sites_and_the_fingerprint(office, tmp_path):
     taken = rhe("init", office, "--plan", plan, "--host", "h.org")
     assert taken.returncode == 21
     assert "already holds a study" in taken.stderr
+
+
+def test_a_run_ends_with_what_it_found_and_where_that_lies(office, tmp_path, monkeypatch):
+    def perform(_, order):
+        save_results(make_study(Make(full=True, rounds=1)), order.out / "results.json")
+
+    monkeypatch.setattr("server.process.order.perform_order", perform)
+    done = rhe("run", office, "--out", tmp_path / "out")
+
+    assert done.returncode == 0, done.stderr
+    assert "Two simulated centres, one study: what was found" in done.stdout
+    assert "2D-ResNet-18 is the reference" in done.stdout
+    assert "results.json" in done.stdout
+    assert done.stdout.splitlines()[-2:] == [
+        str(tmp_path / "out" / "results.json"),
+        str(tmp_path / "out" / "report.html"),
+    ]
 
 
 def test_a_broken_plan_founds_nothing(tmp_path):

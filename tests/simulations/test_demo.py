@@ -74,9 +74,17 @@ def test_a_second_demonstration_is_a_new_study_with_the_same_bits(small):
     assert first == second
 
 
-def test_what_another_plan_left_is_no_obstacle(small):
+def test_what_another_plan_left_is_no_obstacle(small, caplog):
     plan, out, made = small
-    run(out)
+    with caplog.at_level("INFO", "server.conduct"):
+        run(out)
+    said = [record.getMessage() for record in caplog.records]
+    disk, withheld = (
+        next(place for place, line in enumerate(said) if line.startswith(start))
+        for start in ("disk: about", "will be withheld: nothing")
+    )
+    assert disk < withheld
+    assert "**Finished**" in (out / "README.md").read_text(encoding="utf-8")
     (out / "results.json").unlink()
     plan.write_text(PLAN.replace("seed = 5", "seed = 6"), encoding="utf-8")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import auc, roc_curve
 from studies import analyses
 from studies.analyses import SMALL, absent
 
@@ -329,7 +329,7 @@ def _cell(make: Make, model: str, arm: Arm, cohort: tuple[tuple[str, ...], str])
         **named,
         positive=positive,
         negative=negative,
-        auc=measure(float(roc_auc_score(labels, scores)), positive + negative),
+        auc=measure(float(auc(false, true)), positive + negative),
         auc_error_bound=0.0,
         auc_interval_bound=0.0,
         roc=tuple(

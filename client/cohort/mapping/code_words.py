@@ -7,18 +7,19 @@ from collections.abc import Mapping
 YES = frozenset(
     """
     1 j ja o oui positiv positive present s si sim sì sí t true vorhanden waar y yes あり はい 是 有
-    有り 有病 阳性
+    presente positivo     有り 有病 阳性
     """.split()  # noqa: SIM905 - a list of words is read as one
 )
 NO = frozenset(
     """
     0 absent f false keine n nao nee negativ negative nein no non none não onwaar いいえ なし 否 无
-    无明显 没有 無 無し 阴性
+    ausente assente negativo     无明显 没有 無 無し 阴性
     """.split()  # noqa: SIM905 - a list of words is read as one
 )
 _PAIRS = """
     y/n yes/no ja/nein j/n oui/non o/n si/no sì/no sí/no sim/não true/false t/f positive/negative
     positiv/negativ 是/否 有/无 阳性/阴性 はい/いいえ あり/なし 有り/無し present/absent waar/onwaar
+    presente/ausente positivo/negativo
     1/0 s/n
 """
 PAIRS: Mapping[str, str] = dict(pair.split("/") for pair in _PAIRS.split())
@@ -44,18 +45,20 @@ LEVELS: Mapping[str, Mapping[str, str]] = {
         "lobar": """
             lobar lobaire lobare lobair =cortical kortikal frontal parietal occipital temporal okzipital lobe
             lappen =lobar 脑叶 叶 皮层 额叶 颞叶 顶叶 枕叶 皮質下 皮質 脳葉 subcortical subkortikal
+            前頭葉 頭頂葉 側頭葉 後頭葉
         """,
         "deep": """
             deep tief basal_ganglia stammganglien basalganglien ganglia thalam ~thalam putam ~putam caudat
             kaudat pallid capsule kapsel profond profunda profundo profonda nuclei_della_base ganglios
             ganglions noyaux gangli_della_base basale_kernen diep 基底节 基底核 丘脑 壳核 尾状核 内囊 深部
-            视床 視床 被殻 大脳基底核
+            视床 視床 被殻 大脳基底核 talam talamo nucleo_caudado lenticul striat capsula_interna
         """,
         "infratentorial": """
             infratent infratentorial infratentoriell cerebell kleinhirn zerebell brainstem brain_stem
             hirnstamm pons pontin medulla mesenceph tronc cervelet tronco cerebelo cervelletto
             tronco_encefalico hersenstam kleine_hersenen posterior_fossa 小脑 脑干 脑桥 幕下 延髓 小脳 脳幹 橋
-            テント下
+            テント下 fosa_posterior fossa_posterior fossa_posteriore fosse_posterieure hintere_schadelgrube
+            protuberancia 後頭蓋窩 后颅窝
         """,
     },
 }

@@ -57,8 +57,11 @@ CONCEPTS: Mapping[str, str] = {
         =bsl =bline =base =enrolment =enrollment =triage =rf =comorb =pmhx =dem =demog =demographics =vs
         =lab =labs =lb =mh =cm =serum =hist =nect =concomitant =associated =asociada =asociado =activa
         =tipo =interna =interno =internal =habito =ingesta =intake =heavy =tto =toma =previa =previo
-        =previas =previos =sn =que =uso =pac =event =d0 =day_0 =h0 =0 =intrahematoma =intrahaematomal
+        =previas =previos =sn =que =uso =pac =event =d0 =day_0 =h0 =0 =1 =intrahematoma =intrahaematomal
         =intrahematomal 徴候 常習 多飲 現 灶 影 像 合併 来院 使用 内 presenta
+        =has =have =yes =existing preexisting pre_existing =antecedente =ereignis =aktiver =aktive =dello
+        interne internes =head =brain 区 长期 就诊 =bereits =ou =in_corso =con =to =by =per =als =mit
+        =bzw =von
     """,
     "other_time": """
         =mri =mrt =irm =rmn 磁共振
@@ -106,6 +109,7 @@ CONCEPTS: Mapping[str, str] = {
         =prima =voor =earlier =history =hx =anamnese =antecedent =antecedents =antecedente =antecedentes
         =eerdere =pregressa =pregresso =fruhere =frueher =fruher =anterieur =anterior =precedente =zuvor
         =past 前 既往 術前 以前 曾 =z_n =zn =status_nach =st_n =stattgehabt =before_the
+        vorgeschichte
     """,
     "interval": """
         =dt =gap =h =hrs =hr =hours =min =days =2 =interval =time =zeit =zeitspanne =intervall =abstand
@@ -125,10 +129,19 @@ CONCEPTS: Mapping[str, str] = {
     "ct": """
         =ct =cct =ncct =nct =scan =scanner =tdm =tac =tc =imaging =bildgebung ct扫描 ct =image =ct1 =cct1
         ct_1 影像 检查 画像
+        检查
     """,
     "past": "病史 史 歴 =pmh =pmhx =mh =hist =antec =ant",
+    "treated": """
+        ~medikation medication =medications =drugs =meds ~therapie therapy treatment tratamiento traitement
+        terapia trattamento insulin behandlung =tto 薬 药 治疗 治療
+    """,
+    "place": "=hospital =clinic =centre =center =klinik =spital =ward",
+    "negated": """
+        =never =not =without =sin =sans =nicht =kein =keine =ohne =senza =sem =nunca =jamais =geen =nie
+    """,
     "undone": """
-        reversal =reversed =antidote antagoni* =revers =reversion =restart =restarted =resumed =stopped
+        reversal =reversed =antidote antagonisi* =revers =reversion =restart =restarted =resumed =stopped
         =stop =withheld =paused =reinicio =suspendido =suspension =dose =dosis =dosage 中和 拮抗 再開 中止
         重启 停用 逆转 用量 剂量
     """,
@@ -171,12 +184,14 @@ CONCEPTS: Mapping[str, str] = {
         cigarette tabagisme tabac fumeur tabaquismo tabaco fumador fumatore =fumo roken roker tabagismo
         fumante nicotine 吸烟 抽烟 喫煙 タバコ
         tabaquico tabaquica raucherstatus fumeur_actif =tabag
+        =rookt =raucht
     """,
     "alcohol": """
         =alc =alk alcohol =etoh ethanol alkohol~ alkoholkonsum alkoholabusus =c2 drinking drinker drinks
         =alcool alcoolisme consumo_de_alcohol alcolismo alcoolismo alcoholgebruik ethylisme enolismo potus
         饮酒 酗酒 酒精 喝酒 飲酒 アルコール =alcol alkohol* alcohol* alcool*
         enolico enolica etilismo etilico =etil
+        etilista
     """,
     "use": """
         =use =konsum =consumption =consommation =abus =abuse =abusus =gebruik =consumo =habit =uso =user
@@ -187,7 +202,10 @@ CONCEPTS: Mapping[str, str] = {
         suikerziekte =diab 糖尿病 diabet*
         =dmt2 =dmt1 =diabet
     """,
-    "mellitus": "=mellitus =type =typ =2 =1 =ii =sucre =mellito =mell",
+    "mellitus": """
+        =mellitus =type =typ =2 =1 =ii =sucre =mellito =mell
+        型 2型 1型
+    """,
     "hypertension": """
         hypertension hypertensive =htn =htx hypertonie ~hypertonie hypertonus =aht =hta hypertensi
         hipertension ipertensione hipertensao hoge_bloeddruk high_blood_pressure bluthochdruck 高血压
@@ -203,8 +221,9 @@ CONCEPTS: Mapping[str, str] = {
         ~aggregationshemmer thrombozytenhemmer plattchenhemmer antiagregante antiaggregant
         antiplaquettaire antiaggregante plaatjesremmer plaatjesremmers trombocytenaggregatieremmer
         antiplaquetario antithrombotique antitrombotic 抗血小板 抗血栓 抗血小板药 抗血小板薬 抗血栓薬
-        antiagreg* antiaggreg* thrombozyt* trombocyt* antiplatelet* antitrombocit* plaquett* plaatjes*
+        antiagreg* antiaggreg* antiplatelet* antitrombocit* plaatjes*
         anti_platelet clopidogrel plaquetario plaquetaria
+        thrombozytenagg* trombocytenagg* thrombozytenfunkt* antiplaquett* plaquettaire
     """,
     "anticoagulation": """
         anticoag anticoagulation anticoagulant anticoagulated anticoagulants antikoagulation
@@ -220,14 +239,16 @@ CONCEPTS: Mapping[str, str] = {
         =einnahme =prior =vor =taking 药 药物 治疗 用药 剂 服用 薬 内服 療法 =hemmer =ich =home =meds
         =blutungsereignis
         =preadmission =pre_admission =toma =tto =agents =previa =previo 使用
+        vormedikation =med =meds =home =oraux =orais 药物 口服
     """,
     "warfarin": """
         =warf warfarin coumadin marcumar phenprocoumon =vka =avk vitamin_k_antagonist vitamin_k antagonist
         warfarina sintrom acenocoumarol coumarin 华法林 ワルファリン ワーファリン
         acenocumarol acenocoumarin
+        varfarina
     """,
     "recurrent": """
-        recurrent recidiv rezidiv ~rezidiv =vorblutung vorblutungen recurrence recidive recurrente
+        recurrent recidiv rezidiv ~rezidiv =vorblutung vorblutungen recidive recurrente
         recidivante 复发 再发 再発
     """,
     "ich": """
@@ -251,16 +272,19 @@ CONCEPTS: Mapping[str, str] = {
         intraventricular intraventrikular ~ventrikel ventrikeleinbruch ventrikelblutung intraventriculaire
         intraventricolare ventricular ventrikulare 脑室 脑室出血 脑室内出血 破入脑室 脳室 脳室内出血
         脳室穿破 脳室内 intraventr* ventricul* ventricol* ventrikul*
+        hemoventriculo
     """,
     "extension": """
         =extension =einbruch =穿破 =breakthrough =beteiligung =blood =blut anteil komponente component
         componente apertura abertura beteiligung ~beteiligung involvement spread rupture ruptura irruption
         ouverture inundacion inondazione diffusion coinvolgimento estension 破入 穿破 波及 合并 伴
         invasion vertido 進展 =volcado derrame 积血
+        inundacao doorbraak
     """,
     "sah": """
         =sah =sab =hsa subarachnoid subarachnoidal~ subarachnoidale sous_arachnoidienne subaracnoidea
         arachnoid 蛛网膜下腔 蛛网膜下腔出血 蛛网膜下隙 くも膜下 subarachn* subaracn* sousarachn*
+        =esa
     """,
     "location": """
         topograph topografie topografia =locus location locat =loc =lok lokalisation ~lokalisation
@@ -272,6 +296,7 @@ CONCEPTS: Mapping[str, str] = {
         primary primare primar isolated isoliert primaire primaria primitiva pure =only 原发性 原发 单纯
         原発性 一次性 =reine =rein =reiner =pura =puro =puur =alleinige
         aislada aislado aislados isolee isolata isolato isolada
+        primitive
     """,
     "irregular": """
         irregular irregulare irregulier irregolare onregelmatig 不规则 不整 不整形 unregelmassig =irreg
@@ -282,6 +307,7 @@ CONCEPTS: Mapping[str, str] = {
         shape form morph margin margins border rand forme bordes bordi contour kontur 形态 形状 边缘 辺縁
         hematoma 血肿 血腫 =borders =edge =vorm
         margenes margen contorno contornos contorni contours marges morfologia morphologie morphology
+        bord
     """,
     "satellite": """
         satellite satelliten satellit satellitenzeichen satellietteken satelite satellitare 卫星
@@ -304,10 +330,12 @@ CONCEPTS: Mapping[str, str] = {
         blood_fluid_level blood_fluid nivel_liquido_liquido niveles_liquidos nivel_hematico
         niveau_hydrohematique hydrohematique sedimentation_level hematocrit_level フルイドレベル
         液面レベル 鏡面 液体平面 液液面
+        niveau_hydrique niveau_hydro_hematique flussigkeits_spiegel
     """,
     "level": "=level =levels =nivel =livello =niveau =spiegel",
     "swirl": """
         swirl swirl_sign wirbel tourbillon remolino vortice 漩涡 旋涡 スワール 渦 =whirl 渦巻き 渦巻
+        redemoinho
     """,
     "hypodensity": """
         hypodensit hypodens ~hypodens hypodensities hypodensity hypodense hipodens ipodens hypodensite
@@ -334,6 +362,7 @@ CONCEPTS: Mapping[str, str] = {
         artefakte ~artefakte artefatti artefato artefacto artefakten motion movement bildartefakt 伪影
         アーチファクト artef* artif* bewegungsart*
         体動アーチファクト 体動
+        运动 bewegings*
     """,
     "obvious": """
         =obvious =motion =severe =marked =bild =image =relevant =relevante =deutliche =visible =major 明显

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,12 +14,39 @@ from client.cohort.mapping.concept_words import CONCEPTS
 _CAMEL = re.compile(r"(?<=[a-zäöüéè]{3})(?=[A-ZÄÖÜ])")
 _BRACKETS = re.compile(r"[(\[{]([^)\]}]*)[)\]}]")
 _TAIL = re.compile(r"(?:,|\bin\b|_|\s)\s*([^\s,_()\[\]]+)\s*$")
+_NUMBERED = re.compile(r"[0-9][\s_-]*[^\W\d]+$")
+"""A number before the last word: "SBP 24 h" is a time, no unit."""
+_POINT_IN_TIME = re.compile(
+    r"(?<![0-9a-z])[0-9]+ ?(?:h|hrs?|hours?|horas?|stunden|std|ore|heures?|uren|uur|min|mins|minut\w*"
+    r"|d|days?|tage?n?|jours?|dias?|giorni|dagen"
+    r"|w|wks?|weeks?|wochen?|semaines?|semanas?|settimane"
+    r"|mo|months?|monate?n?|mois|mes|meses|mesi|maanden"
+    r"|y|yrs?|years?|anos?|ans?|anni|jahre?n?|jaar)(?![a-z])"
+    r"|(?<![a-z])(?:hour|hora|stunde|heure|day|dia|tag|jour|week|month|year) ?[0-9]+"
+    r"|[0-9]+ ?(?:時間|小时|分後|分钟后|日|天|週|周|か月|ヶ月|个月|月|年)"
+)
 _WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 _INFLECTION = 4
 _TIMES, _SHORT_UNIT = frozenset({"minutes", "hours", "days"}), 2
 """Units that a heading may begin with: "hours from onset to CT"."""
 _LONGEST_SHORT = 7
 """Letters of an abbreviation; a longer one is a word."""
+_PIECES = re.compile(r"[a-z]{4,16}")
+_PAIRS_OF_LETTERS = frozenset({"ct", "bp", "fu", "bl", "hx", "yn", "to"})
+_NO_PIECES = frozenset(
+    """
+    neutral serial kind_of use medication mellitus level interval age undone treated place negated person
+    between past arterial extension obvious path identifier other_person
+    """.split()  # noqa: SIM905 - a list of words is read as one
+)
+"""Concepts whose words are parts of too many others: "package" is no age."""
+_PREFIXES = frozenset({"pre", "adm", "base", "init", "first"})
+_UNEXPLAINED, _MOSTLY = 0.79, 0.8
+"""What a heading is worth with a word that nothing explains; the share of its letters that explains one."""
+_WORD = re.compile("[a-z0-9+]{2,}")
+_DENIED = re.compile("(?:no|non|nao|nein)(?: |$)")
+_WEIGHTS = ((re.compile("[\u3400-\u9fff]"), 2), (re.compile("[0-9]"), 4))
+"""What a Chinese character or a number that nothing explains counts, in letters."""
 
 
 @dataclass(frozen=True)
@@ -47,19 +74,51 @@ def parse_heading(raw: str) -> Heading:
         if (named := find_unit(match[1])) is not None:
             unit, kept = named, kept.replace(match[0], " ")
     tail = _TAIL.search(kept.strip())
-    if not unit and tail and len(tail[1]) > 1 and (named := find_unit(tail[1])) is not None:
-        unit, kept = named, kept.strip()[: tail.start()]
-    if not unit and tail and tail[1] == "h" and (named := find_unit("h")):
-        unit, kept = named, kept.strip()[: tail.start()]
-    simple = simplify_text(kept)
+    if not unit and tail and (len(tail[1]) > 1 or tail[1] == "h") and not _NUMBERED.search(kept.strip()):
+        named = find_unit(tail[1])
+        unit, kept = ("", kept) if named is None else (named, kept.strip()[: tail.start()])
+    simple = " ".join(map(split_abbreviations, simplify_text(kept).split()))
     words = (UNIT_WORDS.get(token, "") for token in simple.split() if len(token) > _SHORT_UNIT)
-    return Heading(simple, unit or next((word for word in words if word in _TIMES), ""))
+    if not unit and not states_time(simple):
+        unit = next((word for word in words if word in _TIMES), "")
+    return Heading(simple, unit)
 
 
 def find_unit(text: str) -> str | None:
     """The unit that a text names and nothing else; None if it is none."""
     plain = unicodedata.normalize("NFKC", text).casefold().replace(" ", "").replace("μ", "u").strip(".")
     return UNIT_WORDS.get(plain)
+
+
+@lru_cache(maxsize=4096)
+def split_abbreviations(token: str) -> str:
+    """A word of abbreviations that are written together, apart: "ichvol" is "ich vol"."""
+    if not _PIECES.fullmatch(token) or _is_known(token):
+        return token
+    return next((" ".join(pieces) for pieces in _cut(token, _list_pieces()) if len(pieces) > 1), token)
+
+
+def _cut(token: str, known: frozenset[str]) -> Iterator[list[str]]:
+    """The ways to cut a word into known ones, those with long pieces first."""
+    if not token:
+        yield []
+    for end in range(len(token), 1, -1):
+        if token[:end] in known:
+            yield from ([token[:end], *rest] for rest in _cut(token[end:], known))
+
+
+def _is_known(token: str) -> bool:
+    """Whether one word of the vocabulary is all of it."""
+    return any((0, len(token)) in find_spans(concept, token) for concept in CONCEPTS)
+
+
+@lru_cache(maxsize=1)
+def _list_pieces() -> frozenset[str]:
+    words = {
+        word.strip("=~*") for concept in CONCEPTS.keys() - _NO_PIECES for word in CONCEPTS[concept].split()
+    }
+    long = {word for word in words if re.fullmatch("[a-z]{3,}", word)}
+    return frozenset(long) | _PAIRS_OF_LETTERS | _PREFIXES
 
 
 @lru_cache(maxsize=8192)
@@ -71,7 +130,7 @@ def simplify_text(raw: str) -> str:
     return " ".join(re.sub(r"[^\w+]|_", " ", plain).split())
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16384)
 def find_spans(concept: str, text: str) -> tuple[tuple[int, int], ...]:
     """Where a simplified text speaks of a concept."""
     return tuple(match.span() for match in _compile(CONCEPTS[concept]).finditer(text))
@@ -89,6 +148,8 @@ def _make_pattern(word: str) -> str:
     core = " ?".join(parts)
     if _WIDE.search(word):
         return core
+    if alone and core.isdigit():
+        return rf"(?<![0-9]){core}(?![0-9a-z])"
     if alone:
         return rf"(?<![a-z]){core}(?![a-z])"
     if word.endswith("*"):
@@ -116,7 +177,28 @@ def measure_cover(text: str, concepts: Iterable[str]) -> float:
         for first, end in find_spans(concept, text):
             covered[first:end] = [True] * (end - first)
     counted = [index for index, character in enumerate(text) if character != " "]
-    return sum(covered[index] for index in counted) / len(counted) if counted else 0.0
+    explained = sum(covered[index] for index in counted)
+    missing = sum(_weigh(text[index]) for index in counted if not covered[index])
+    share = explained / (explained + missing) if counted else 0.0
+    whole = all(
+        sum(covered[first:end]) >= _MOSTLY * (end - first)
+        for first, end in (match.span() for match in _WORD.finditer(text))
+    )
+    return share if whole else min(share, _UNEXPLAINED)
+
+
+def _weigh(character: str) -> int:
+    return next((weight for pattern, weight in _WEIGHTS if pattern.match(character)), 1)
+
+
+def states_time(text: str) -> bool:
+    """Whether a simplified text names a point in time by its number: 24 h, day 7, 3 months."""
+    return _POINT_IN_TIME.search(text) is not None
+
+
+def is_denial(text: str) -> bool:
+    """Whether a heading begins with a no, and says the contrary of the variable."""
+    return _DENIED.match(text) is not None
 
 
 def fit_recipe(text: str, recipe: Iterable[str]) -> float:

@@ -23,7 +23,10 @@ _SEPARATORS = (",", ";", "\t", "|")
 _ROWS = 15
 """Rows among which the headings are looked for."""
 _COMMA, _POINT = re.compile(r"[+-]?[0-9]+,[0-9]+"), re.compile(r"[+-]?[0-9]+\.[0-9]+")
-_SAID = frozenset(CONCEPTS) - {"neutral", "serial", "kind_of", "use", "medication", "level", "interval"}
+_SAID = frozenset(CONCEPTS) - {
+    *("neutral", "serial", "kind_of", "use", "medication", "level", "interval"),
+    *("past", "undone", "between", "treated", "place", "negated"),
+}
 _NOT_A_PATIENT = re.compile(
     r"(total|totals|sum|summe|gesamt|insgesamt|mean|average|median|mittel|mittelwert|moyenne|somme|media|promedio|suma|totale|"
     r"count|anzahl|n\b|std|sd\b|note|notes|comment|bemerkung|anmerkung|stand|quelle|source|remarque|nota|legende|legend|"

@@ -18,8 +18,10 @@ from client.cohort.mapping.heading_words import (
     Heading,
     expand_abbreviations,
     fit_recipe,
+    is_denial,
     parse_heading,
     speaks_of,
+    states_time,
 )
 from client.cohort.mapping.layout_guess import LayoutGuess, guess_layout
 from client.cohort.mapping.value_codes import ValueGuess, judge_values
@@ -36,6 +38,8 @@ _MARGIN, _CERTAIN = 0.1, 0.99
 _SERIAL = 0.95
 _ABBREVIATED = 0.75
 """Weight of a heading that is one abbreviation and nothing else."""
+_MEASURED = 0.7
+"""Weight of a flag whose heading states a unit: it is a dose or a duration."""
 _LATER = frozenset({"followup_ct", "followup_mask", "ct_to_followup_h"})
 
 
@@ -210,14 +214,23 @@ def score_heading(column: Candidate, variable: Variable) -> float:
     later = variable.name in _LATER or variable.name.startswith("followup_")
     if column.event and not (column.is_followup and later):
         return 0.0
-    barred = [one.text for one in column.parsed if speaks_of(one.text, NOT_AT_BASELINE)]
+    barred = [one.text for one in column.parsed if _is_barred(one.text, variable)]
     if barred and not later and not any(_is_named(one, variable) for one in column.parsed):
         return 0.0
     return max(_score_text(one, column, variable, later=later) for one in column.parsed)
 
 
+def _is_barred(text: str, variable: Variable) -> bool:
+    """Whether a heading speaks of another time or person, or denies what the variable says."""
+    if speaks_of(text, NOT_AT_BASELINE) or states_time(text):
+        return True
+    return variable.kind == "binary" and is_denial(text)
+
+
 def _score_text(heading: Heading, column: Candidate, variable: Variable, *, later: bool) -> float:
     named = _score_name(heading.text, variable)
+    if heading.unit and variable.kind in {"binary", "categorical"}:
+        return _MEASURED * named
     if named == 1.0 and not (column.event and not later):
         return named
     if speaks_of(heading.text, OPPOSED.get(variable.name, frozenset())):
@@ -253,4 +266,4 @@ def _score_name(text: str, variable: Variable) -> float:
     if text in names:
         return 1.0
     near = max(SequenceMatcher(None, text, name).ratio() for name in names)
-    return near - _MARGIN if near >= 0.85 else 0.0
+    return min(near, SURE) - _MARGIN if near >= 0.85 else 0.0

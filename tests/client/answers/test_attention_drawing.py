@@ -89,6 +89,18 @@ def test_the_bar_says_for_which_decision():
     assert len(pictures) == 2
 
 
+def test_a_slice_in_which_a_3d_map_is_invisible_is_not_called_a_finding():
+    elsewhere = np.zeros((4, 4, 4), np.float32)
+    elsewhere[0], elsewhere[2] = 1, 0.01
+    nothing = np.zeros((4, 4), np.float32)
+    bar = [
+        pixels_of(draw_attention_picture(RIGHT_OF_MIDDLE, heat, "expansion"))[:, 730:]
+        for heat in (elsewhere, nothing, np.ones((4, 4), np.float32))
+    ]
+    assert np.array_equal(bar[0], bar[1])
+    assert not np.array_equal(bar[0], bar[2])
+
+
 def test_of_a_3d_map_the_slice_s_plane_is_shown():
     solid = np.zeros((4, 4, 4), np.float32)
     solid[2] = np.eye(4)

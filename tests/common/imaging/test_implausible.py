@@ -25,36 +25,36 @@ def make_head(spacing_mm=(0.45, 0.45), thickness_mm=5.0, slices=28, size=512) ->
 
 
 @pytest.mark.parametrize(
-    "scan",
+    "head",
     [
-        make_head(),
-        make_head(thickness_mm=0.625, slices=236),
-        make_head((0.9, 0.9), size=256),
-        make_head(slices=14),
-        make_head(slices=60, thickness_mm=5.0),
-        make_head((0.39, 0.39)),
-        make_head((0.55, 0.55)),
+        {},
+        {"thickness_mm": 0.625, "slices": 236},
+        {"spacing_mm": (0.9, 0.9), "size": 256},
+        {"slices": 14},
+        {"slices": 60, "thickness_mm": 5.0},
+        {"spacing_mm": (0.39, 0.39)},
+        {"spacing_mm": (0.55, 0.55)},
     ],
     ids=["usual", "thin", "coarse", "partial", "with the neck", "small", "large"],
 )
-def test_a_head_is_not_remarked_on(scan):
-    assert find_implausible_extent(scan) == ()
+def test_a_head_is_not_remarked_on(head):
+    assert find_implausible_extent(make_head(**head)) == ()
 
 
 @pytest.mark.parametrize(
-    ("scan", "said"),
+    ("head", "said"),
     [
-        (make_head((1.0, 1.0)), "slices are 512x512 mm"),
-        (make_head((1.0, 0.45)), "not square"),
-        (make_head((0.2, 0.2)), "slices are 102x102 mm"),
-        (make_head((0.25, 0.25)), "as large as a disc of"),
-        (make_head(thickness_mm=1.0), "28 mm high"),
-        (make_head(thickness_mm=5.0, slices=150), "750 mm high"),
+        ({"spacing_mm": (1.0, 1.0)}, "slices are 512x512 mm"),
+        ({"spacing_mm": (1.0, 0.45)}, "not square"),
+        ({"spacing_mm": (0.2, 0.2)}, "slices are 102x102 mm"),
+        ({"spacing_mm": (0.25, 0.25)}, "as large as a disc of"),
+        ({"thickness_mm": 1.0}, "28 mm high"),
+        ({"thickness_mm": 5.0, "slices": 150}, "750 mm high"),
     ],
     ids=["spacing of 1", "one side of 1", "too fine", "a small head", "flat", "long"],
 )
-def test_a_scan_of_another_size_is_to_be_looked_at(scan, said):
-    (note,) = find_implausible_extent(scan)
+def test_a_scan_of_another_size_is_to_be_looked_at(head, said):
+    (note,) = find_implausible_extent(make_head(**head))
     assert note.level is Level.LOOK
     assert said in note.what
     assert "voxel size" in note.remedy

@@ -149,7 +149,9 @@ def test_a_map_has_at_least_four_cells_a_side(family, dimensions, size, stage):
         )
 
     by_stage = {name: explain_both(network.get_submodule(name)) for name in list_feature_maps(network)}
-    assert [name for name, maps in by_stage.items() if np.array_equal(maps, explain_both())] == [stage]
+    chosen = explain_both()
+    same = [name for name, maps in by_stage.items() if np.abs(maps - chosen).max() < 1e-4]
+    assert same == [stage]
 
 
 def blobs(count):
@@ -204,7 +206,7 @@ def test_frozen_networks_and_callers_without_gradients_are_explained_too():
     free = attention(network, image)
     network.requires_grad_(requires_grad=False)
     with torch.no_grad():
-        assert np.array_equal(attention(network, image), free)
+        np.testing.assert_allclose(attention(network, image), free, atol=1e-5)
 
 
 def test_refusals():

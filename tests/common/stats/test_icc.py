@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from common.errors import NonFiniteError
+from common.stats import icc
 from common.stats.contract import total
 from common.stats.icc import finish_icc, local_icc, local_location, location_of, mean_squares
 from common.stats.minima import SIMULATION, STANDARD
@@ -107,6 +109,13 @@ def test_different_raters_allow_only_the_first_form():
     assert finish_icc(summary, "ICC(1,k)", SIMULATION, same_raters=False)[0].standing.ok
     with pytest.raises(ValueError, match="same raters"):
         finish_icc(summary, "ICC(2,1)", SIMULATION, same_raters=False)
+
+
+@pytest.mark.parametrize(
+    ("numerator", "denominator"), [(35, 35), (1, 0.4), (0.4, 300), (850, 17.25), (2, 1e6)]
+)
+def test_limits_of_f_are_scipy_s_to_the_bit(numerator, denominator):
+    assert icc._invert_f(0.025, numerator, denominator) == stats.f.isf(0.025, numerator, denominator)
 
 
 def test_refuses_infinite_ratings():

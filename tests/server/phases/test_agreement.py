@@ -108,7 +108,7 @@ def test_what_one_site_alone_read_is_a_release_of_its_own(exchange):
     pairing = ReadingComparison("marker", "hypodensity", ("first", "inter"))
 
     enough = by_pairing(compare_readings(exchange(THREE, cases(a=20, b=0, c=0))))[pairing]
-    few = by_pairing(compare_readings(exchange(THREE, cases(a=19, b=0, c=0))))[pairing]
+    few = by_pairing(compare_readings(exchange(THREE, cases(a=0, b=19, c=0))))[pairing]
 
     assert enough.sites == few.sites == 1
     assert enough.estimate.value is not None

@@ -12,6 +12,7 @@ from common.messages.catalogue import Operation
 from common.plan.described_columns import table_columns
 from common.plan.matrix import TABLE_PARTS
 from common.plan.variables import DESCRIBED
+from common.stats.differencing import TOO_CLOSE
 from server.phases.cohort import describe_cohorts
 from server.results.cohort import record_cohort
 
@@ -128,7 +129,7 @@ def test_a_site_with_too_few_is_not_asked_and_the_other_one_is(exchange):
 
     assert asked_of(line) == {"a:training", "b:test", "b:whole"}
     assert {column for column, reason in found.items() if not reason} == {":training", ":external"}
-    assert found[":internal"] == "fewer than 20 patients"
+    assert found[":internal"] == TOO_CLOSE
 
 
 @pytest.mark.parametrize(

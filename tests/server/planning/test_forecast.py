@@ -14,7 +14,7 @@ from sites.plans import LOGISTIC, NETWORK, SCALE, plan_of
 from common.plan.study import load_plan
 from server.planning.expected_patients import expect_patients
 from server.planning.forecast import expect_interval, forecast_study
-from server.planning.forecast_words import describe_withheld
+from server.planning.forecast_words import describe_forecast, describe_withheld
 from server.planning.message_rounds import expect_rounds
 from server.planning.study_costs import expect_costs, expect_minutes
 from simulations.demo import DEMO_PLAN
@@ -154,6 +154,22 @@ def test_a_round_takes_as_long_as_at_its_slowest_site():
     # Together 10 rounds of 5 minutes, then each alone
     assert expect_minutes(plan, {"a": 2.0, "b": 5.0}) == 10 * (5 + 2 + 5)
     assert expect_minutes(plan, {"a": 2.0}) is None
+
+
+def test_epsilon_is_that_of_all_noisy_rounds_and_never_above_the_plan_s_target():
+    noise = {"epsilon": 5.0, "norm": 1.0}
+    plan = plan_of(
+        dict.fromkeys("abcde", "train"),
+        NETWORK,
+        privacy={"noise": noise},
+        federation={"rounds": 10},
+    )
+
+    made = forecast(plan, *(f"{site}=20/60" for site in "abcde"))
+
+    assert made.privacy.releases == 10
+    assert 4.5 < made.privacy.outside <= 5.0 < made.privacy.among_sites
+    assert "Epsilon 5 at delta 1e-05 after 10 noisy rounds" in " ".join(describe_forecast(made))
 
 
 PLAN = """\

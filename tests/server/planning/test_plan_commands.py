@@ -75,6 +75,41 @@ def test_a_valid_plan_is_explained(plan):
     assert done.stdout.index("cohort: the patients'") < done.stdout.index("evaluation: every model")
 
 
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        ("gcs", "gcs, from 3 to 15, the risk falls with it\n"),
+        ("gsc", 'the risk falls with it; hospitals add this column for it alone (or is "gcs" meant?)\n'),
+        ("vendor_risk", "the risk falls with it; hospitals add this column for it alone\n"),
+    ],
+)
+def test_a_score_whose_column_nobody_declares_is_told(plan, column, said):
+    gcs = '[[variables]]\nname = "gcs"\nkind = "count"\nrange = [3, 15]\n'
+    score = f'[[models]]\nkind = "scores"\nname = "GCS"\ncolumn = "{column}"\nrisk = "falls"\n'
+    plan.write_text(f"{PLAN}\n{gcs}{score}", encoding="utf-8")
+    told = check(plan).stdout
+
+    assert said in told
+    assert f"try it on simulated patients: rhe-simulate centres --plan {plan} --out FOLDER" in told
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        ("", "what the LASSO selects among 851 features that rhe computes of every lesion's CT and mask"),
+        (
+            '[[variables]]\nname = "rad_a"\nkind = "count"\nrange = [0, 9]\nrole = "radiomics"\n',
+            "what the LASSO selects among rad_a",
+        ),
+    ],
+)
+def test_it_is_told_among_what_the_lasso_selects(plan, own, said):
+    model = '[[models]]\nkind = "logistic"\nname = "R"\ncovariates = ["age", "radiomics"]\n'
+    plan.write_text(f"{PLAN}\n{own}{model}", encoding="utf-8")
+
+    assert f"of age, {said}" in check(plan).stdout
+
+
 def test_all_faults_are_told_at_once_with_what_was_meant(plan):
     text = PLAN.replace("seed = 1", 'sede = 1\nphases = ["cohrt"]').replace('"train"', '"training"', 1)
     plan.write_text(text.replace('"age"', '"agee"'), encoding="utf-8")

@@ -350,6 +350,15 @@ def test_without_external_centres_there_is_no_such_file(tmp_path):
     assert "carry_over" not in {one.stem for one in write_tables(alone, tmp_path)}
 
 
+@pytest.mark.parametrize(("external", "said"), [((), 1), (("Wuhan",), 0)])
+def test_without_a_new_centre_the_page_says_that_it_does_not_answer(external, said):
+    make = Make(training=("Solo",), external=external, models=("net",), pooled=False, rounds=1)
+
+    text = Page(render_chapter(make_study(make), "summary")).text
+
+    assert text.count("whether one carries over is not answered here") == said
+
+
 def test_withheld_numbers_give_no_verdict_and_no_number():
     hidden = make_study(
         Make(

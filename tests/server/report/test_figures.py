@@ -187,6 +187,30 @@ def test_the_number_of_a_low_bar_is_not_on_its_interval(low, value, high, begins
     assert len(list_styled(svg, "fill: #ffffff")) > 1 or begins < low or begins > high
 
 
+@pytest.mark.parametrize("letters", ["Sensitivity", "Observed share", "Net benefit", "Training loss"])
+def test_no_axis_label_is_cut_at_the_left_edge(letters):
+    """Letters of ten points need as much room left of their baseline: "Sensitivity" lay half outside."""
+    results = make_study(FULL)
+    cell = next(c for c in results.evaluation if c.calibration is not None and c.roc and c.decision)
+    style = LineStyle("net", "#0072b2", "")
+    curve = results.training[0]
+    pictures = (
+        draw_roc([StyledCell(cell, style)], "title"),
+        draw_calibration(cell.calibration, style, "title"),
+        draw_decision([StyledCell(cell, style)], "title"),
+        draw_losses([TimedCurve(curve, 1)], {curve.arm: style}, "title"),
+    )
+
+    (x,) = [
+        float(found)
+        for picture in pictures
+        for found in re.findall(
+            rf'x="([-\d.]+)"[^>]*>{letters}<', base64.b64decode(picture.source.split(",", 1)[1]).decode()
+        )
+    ]
+    assert x >= 9
+
+
 @pytest.mark.parametrize("differs", [0, 1, 2, 3])
 def test_each_significant_difference_has_its_asterisk(differs):
     measures = (measure(0.8, 90), measure(0.7, 30), measure(0.6, 60))

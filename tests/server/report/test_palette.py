@@ -10,7 +10,7 @@ from server.report.families import READABLE, split_panels
 from server.report.palette import (
     ARM_COLOURS,
     FEATURE_COLOURS,
-    MARKERS,
+    MARK_OUTLINES,
     MODEL_COLOURS,
     POOLED_COLOUR,
     style_arms,
@@ -120,7 +120,7 @@ def test_arms_of_one_kind_differ_in_colour_and_marker():
 
     assert {arm.dashes for arm in arms} == {"", "6 3", "2 2"}
     assert len({(arm.colour, arm.marker) for arm in arms}) == len(arms) == 7
-    assert {arm.marker for arm in arms} == set(MARKERS)
+    assert {arm.marker for arm in arms} == set(MARK_OUTLINES)
 
 
 def panels_of(make, *, planned=True):

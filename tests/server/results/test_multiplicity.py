@@ -7,7 +7,12 @@ from common.stats.estimate import Estimate, PEstimate, PValue, absent, undefined
 from server.results.multiplicity import _list_p_values, note_multiplicity
 from server.results.records import Record
 
-FULL = make_study(Make(models=("net", "other"), logistic=("Clinical",), pooled=False, rounds=1, full=True))
+
+@pytest.fixture(scope="module")
+def full():
+    return make_study(
+        Make(models=("net", "other"), logistic=("Clinical",), pooled=False, rounds=1, full=True)
+    )
 
 
 def p_values_of(value):
@@ -21,9 +26,9 @@ def p_values_of(value):
     return own + sum(p_values_of(part) for part in value.values())
 
 
-def test_every_p_value_of_the_file_is_counted():
-    (note,) = note_multiplicity(FULL)
-    document = FULL.model_dump(mode="json")
+def test_every_p_value_of_the_file_is_counted(full):
+    (note,) = note_multiplicity(full)
+    document = full.model_dump(mode="json")
 
     number = p_values_of(document)
     assert p_values_of(document["fitted"]) > 0
@@ -34,7 +39,7 @@ def test_every_p_value_of_the_file_is_counted():
 
 
 @pytest.mark.parametrize("adjusted", [True, False])
-def test_holm_is_named_where_it_was_asked(adjusted):
+def test_holm_is_named_where_it_was_asked(full, adjusted):
     comparisons = tuple(
         table.model_copy(
             update={
@@ -43,20 +48,20 @@ def test_holm_is_named_where_it_was_asked(adjusted):
                 )
             }
         )
-        for table in FULL.comparisons
+        for table in full.comparisons
     )
 
-    (note,) = note_multiplicity(FULL.model_copy(update={"comparisons": comparisons}))
+    (note,) = note_multiplicity(full.model_copy(update={"comparisons": comparisons}))
 
     assert ("Holm's correction over the models of a cohort; otherwise P is not" in note) is adjusted
 
 
-def test_a_study_without_tests_has_no_note():
+def test_a_study_without_tests_has_no_note(full):
     nothing = {"cohort": (), "regression": None, "comparisons": (), "subgroups": (), "heterogeneity": ()}
-    fitted = {**nothing, "fitted": FULL.fitted}
+    fitted = {**nothing, "fitted": full.fitted}
 
-    assert list(note_multiplicity(FULL.model_copy(update={**nothing, "fitted": ()}))) == []
-    (note,) = note_multiplicity(FULL.model_copy(update=fitted))
+    assert list(note_multiplicity(full.model_copy(update={**nothing, "fitted": ()}))) == []
+    (note,) = note_multiplicity(full.model_copy(update=fitted))
     assert "fewer than one of them would be below .05" in note
 
 

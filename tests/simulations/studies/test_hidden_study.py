@@ -292,13 +292,25 @@ def trained(scans, tmp_path_factory):
     return wire, wire.study()
 
 
+@pytest.fixture
+def open_wire(scans, trained):
+    """`open_wire(out, **changes)`: a study over the scans, which each site has read and prepared before."""
+
+    def open_line(out, **changes):
+        for name in scans:
+            shutil.copytree(trained[0].run.out / "sites" / name / "cache", out / "sites" / name / "cache")
+        return Wire(StudyPlan.model_validate(NETWORK | changes), scans, out)
+
+    return open_line
+
+
 @pytest.mark.usefixtures("no_page")
-def test_a_hidden_round_averages_as_one_in_the_clear(trained, scans, tmp_path, monkeypatch):
+def test_a_hidden_round_averages_as_one_in_the_clear(trained, open_wire, tmp_path, monkeypatch):
     """With the same seeds: a site's own secret would make another training, not another average."""
     monkeypatch.setattr(HidingParty, "training_secret", "")
-    one = NETWORK | {"federation": {"rounds": 1}}
-    hidden = Wire(StudyPlan.model_validate(one), scans, tmp_path / "hidden")
-    bare = Wire(StudyPlan.model_validate(one | {"privacy": {"secure": False}}), scans, tmp_path / "bare")
+    one = {"federation": {"rounds": 1}}
+    hidden = open_wire(tmp_path / "hidden", **one)
+    bare = open_wire(tmp_path / "bare", **one, privacy={"secure": False})
     hidden.study()
     bare.study()
 
@@ -332,9 +344,9 @@ def test_weights_that_no_round_gave_are_not_evaluated(trained, scans):
     assert score_with(wire, scans, "a", crafted, **asked).code == "E_NOT_THE_PLAN"
 
 
-def test_before_a_training_and_amid_it_a_site_says_that_it_knows_no_weights(scans, tmp_path):
+def test_before_a_training_and_amid_it_a_site_says_that_it_knows_no_weights(scans, open_wire, tmp_path):
     """It does not score with them: it missed the end, and waits for the word of those who did not."""
-    wire = Wire(StudyPlan.model_validate(NETWORK), scans, tmp_path)
+    wire = open_wire(tmp_path)
     joined = []
     wire.lost = lambda _site, kind, training: (
         training and kind is MessageKind.CONTRIBUTE_REQUEST and bool(joined.append(1) or len(joined) > 3)
@@ -358,14 +370,14 @@ def test_a_site_outside_of_a_training_takes_no_model_of_it_on_trust(scans, tmp_p
     assert reply.code == "E_NOT_THE_PLAN"
 
 
-def test_weights_that_no_round_gave_are_not_validated(scans, tmp_path, monkeypatch):
+def test_weights_that_no_round_gave_are_not_validated(open_wire, tmp_path, monkeypatch):
     honest = FederatedTraining._validate
     monkeypatch.setattr(
         FederatedTraining,
         "_validate",
         lambda training, state: honest(training, replace(state, weights=state.weights + np.float32(1e-6))),
     )
-    wire = Wire(StudyPlan.model_validate(NETWORK), scans, tmp_path)
+    wire = open_wire(tmp_path)
 
     with pytest.raises(ExchangeError, match="statistics failed with E_NOT_THE_PLAN"):
         wire.study()
@@ -406,10 +418,8 @@ def test_a_refusal_by_the_site_s_own_policy_is_told_and_not_taken_for_silence(ta
         wire.study()
 
 
-def test_a_change_that_is_too_long_costs_its_model_and_is_named(scans, tmp_path):
-    plan = StudyPlan.model_validate(NETWORK | {"privacy": {"norm_bound": 1e-3}})
-
-    (curve,) = Wire(plan, scans, tmp_path).study().training
+def test_a_change_that_is_too_long_costs_its_model_and_is_named(open_wire, tmp_path):
+    (curve,) = open_wire(tmp_path, privacy={"norm_bound": 1e-3}).study().training
 
     assert curve.standing.reason.startswith("not trained: E_NORM at a: training moved weights further than")
     assert "privacy.norm_bound" in curve.standing.reason
@@ -543,8 +553,8 @@ def test_a_risk_of_a_partial_model_says_so(rested, tmp_path):
 
 
 @pytest.mark.usefixtures("no_page")
-def test_a_hospital_that_dies_after_its_upload_is_waited_for(scans, trained, tmp_path):
-    wire = Wire(StudyPlan.model_validate(NETWORK), scans, tmp_path)
+def test_a_hospital_that_dies_after_its_upload_is_waited_for(scans, trained, open_wire, tmp_path):
+    wire = open_wire(tmp_path)
     wire.lost = lambda site, kind, _training: site == "c" and kind is MessageKind.REVEAL_REQUEST
 
     with pytest.raises(ExchangeError, match="E_SET_INCOMPLETE|not answered: c"):
@@ -566,11 +576,11 @@ def test_a_hospital_that_dies_after_its_upload_is_waited_for(scans, trained, tmp
 @pytest.mark.parametrize("death", [(1, False), (1, True), (2, False), (2, True)])
 @pytest.mark.usefixtures("no_page")
 def test_a_coordinator_killed_around_a_checkpoint_goes_on_to_the_same_weights(
-    scans, trained, tmp_path, monkeypatch, death
+    trained, open_wire, tmp_path, monkeypatch, death
 ):
     """After a round was closed on its disk, the sites not yet told; its checkpoint is there, or not."""
     honest, (number, kept) = FederatedTraining._save, death
-    wire = Wire(StudyPlan.model_validate(NETWORK), scans, tmp_path)
+    wire = open_wire(tmp_path)
 
     def killed(training, state, stepper):
         if state.rounds == number and not kept:
@@ -594,8 +604,8 @@ def test_a_coordinator_killed_around_a_checkpoint_goes_on_to_the_same_weights(
 
 
 @pytest.mark.usefixtures("no_page")
-def test_a_hospital_that_dies_later_stops_the_training_until_a_waiver_names_it(scans, tmp_path):
-    wire = Wire(StudyPlan.model_validate(NETWORK), scans, tmp_path)
+def test_a_hospital_that_dies_later_stops_the_training_until_a_waiver_names_it(open_wire, tmp_path):
+    wire = open_wire(tmp_path)
     done = lambda: sum(kind is MessageKind.CLOSE for _, kind, _ in wire.answers) >= 3
     wire.lost = lambda site, _kind, training: site == "c" and training and done()
 

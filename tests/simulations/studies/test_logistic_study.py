@@ -8,6 +8,7 @@ from rich.progress import Progress
 from sites.tables import Habits, read_cohort, table_only_hospital, write_cohort
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from studies.foreseen import compare_with_forecast
 
 from common.errors import ExchangeError
 from common.models.brain_score import BrainInputs, brain_score
@@ -15,6 +16,7 @@ from common.plan.design import design_of
 from common.plan.study import StudyPlan
 from common.stats.estimate import suppressed
 from common.stats.glm import LogisticResult
+from server.planning.expected_patients import ExpectedPatients
 from server.run import StudyRun
 from simulations.backends.in_process import run_in_process
 from simulations.backends.parties import derive_simulated_key
@@ -236,6 +238,10 @@ def test_a_model_that_too_few_sites_train_scores_nobody_anywhere(tmp_path):
 
     results = study(plan, folders, tmp_path / "out")
 
+    # Of 56 with expansion and 104 without, half train; at north, which is external, all are tested
+    trained = {name: ExpectedPatients(name, np.array([[52, 28], [26, 14], [26, 14]])) for name in folders}
+    tested = ExpectedPatients("north", np.array([[0, 0], [0, 0], [104, 56]]))
+    compare_with_forecast(results, {**trained, "north": tested})
     fitted = {one.arm: one for one in results.fitted}
     assert fitted["federated"].standing.reason == "fewer than 3 sites with patients"
     judged = [cell for cell in results.evaluation if (cell.model, cell.arm) == ("Volume", "federated")]

@@ -14,10 +14,10 @@ from scipy.stats import binomtest, chi2_contingency, norm
 from sites.tables import Habits, read_cohort, table_only_hospital, write_cohort
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from studies.foreseen import compare_with_forecast
 
 from common.plan.study import StudyPlan
 from server.planning.expected_patients import ExpectedPatients, expect_patients
-from server.planning.withheld_results import ResultForecast
 from server.results.file import Results
 from server.run import StudyRun
 from simulations.backends.in_process import run_in_process
@@ -342,19 +342,6 @@ def standard(tmp_path_factory):
     }
     plan = a_plan({"east": "train", "west": "train"}, profile="standard")
     return study(plan, folders, root / "out")
-
-
-def compare_with_forecast(results, patients):
-    """By cell, whether and why there is a number: as the forecast said from the numbers of patients alone."""
-    forecast = ResultForecast(StudyPlan.model_validate(results.study.plan), patients).list_results()
-    said = {
-        (one.model, one.arm, one.sites, one.part): one.status for one in forecast if one.topic == "judgement"
-    }
-    found = {
-        (cell.model, cell.arm, cell.cohort_sites, cell.part): cell.auc.standing for cell in results.evaluation
-    }
-    assert said == found
-    assert {status.kind for status in said.values()} == {"ok", "suppressed"}
 
 
 def test_no_small_number_is_shown(standard):
