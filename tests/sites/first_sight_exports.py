@@ -1,6 +1,8 @@
-"""Three exports that were written, with their answers, before the words were improved and measured once.
+"""Three exports that were written, with their answers, before the words were improved, and measured once.
 
-Nothing was changed for them since: they say what a hospital may expect of its own table.
+91, 98 and 98 % of their columns are right unaided (of the study's own columns 89, 97 and 97 %; with the words
+of before 80, 95 and 82 % of all). What is not right is asked for, and nothing sure is wrong. No word was added
+for them, neither before nor since: they say what a hospital may expect of its own table.
 """
 
 # ruff: noqa: RUF001 - Japanese headings have Japanese brackets
