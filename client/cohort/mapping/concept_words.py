@@ -271,7 +271,7 @@ CONCEPTS: Mapping[str, str] = {
         inondation_ventriculaire ventricular_extension ventriculaire ventricolare ventrikulaire =ivh =ivb
         intraventricular intraventrikular ~ventrikel ventrikeleinbruch ventrikelblutung intraventriculaire
         intraventricolare ventricular ventrikulare 脑室 脑室出血 脑室内出血 破入脑室 脳室 脳室内出血
-        脳室穿破 脳室内 intraventr* ventricul* ventricol* ventrikul*
+        脳室穿破 脳室内 intraventr* =ventriculos =ventricoli =ventriculi
         hemoventriculo
     """,
     "extension": """

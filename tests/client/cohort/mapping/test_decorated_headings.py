@@ -51,7 +51,8 @@ OTHER_THINGS = (
     "既往手术史|History of surgery|Satellite hospital|Age at hypertension diagnosis|Non-smoker|"
     "No fumador|No diabetes|Regular shape|Package|Dosage|Onset to follow-up CT (h)|"
     "CT to surgery interval (h)|脑出血家族史|24h後収縮期血圧|HIV|pmh_sah|SAH history|Smoking (min)|"
-    "Hypotension|Prior spine surgery|Warfarin dose|Recurrent SAH"
+    "Hypotension|Prior spine surgery|Warfarin dose|Recurrent SAH|Ventriculomegaly|Ventriculitis|"
+    "stabct_ich_volume|time_symptoms_to_ed|EOT_ICH_volume|SAH_volume"
 )
 
 
