@@ -103,7 +103,7 @@ def test_sites_are_let_in_one_by_one(office, tmp_path):
     assert "all sites are" in said[1]
     wrong = rhe("enrol", office, office / "study.invitation")
     assert wrong.returncode == 18
-    assert "sitecard" in wrong.stderr
+    assert "should be 'rhe-site-card'" in wrong.stderr
 
 
 @pytest.mark.parametrize("command", ["start", "run", "enrol"])

@@ -266,7 +266,7 @@ def test_p_and_interval_of_sparse_models_agree():
 
 
 def test_limits_of_many_coefficients_share_their_rounds(birthwt_like):
-    """As many steps for six columns as for one, within a few; each takes two rounds, without third moments."""
+    """As many steps for six columns as for one, within a few; each takes two rounds."""
     matrix, labels = birthwt_like
     terms = tuple(Term(f"x{place}", (place,), binary=place == 0) for place in range(6))
 

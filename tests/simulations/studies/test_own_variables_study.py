@@ -17,7 +17,7 @@ from simulations.backends.parties import derive_simulated_key
 pytestmark = pytest.mark.slow
 
 REFERENCE = Path(__file__).parents[2] / "reference/own"
-CENTRES = {1: "a", 2: "ab", 5: "abcde"}
+CENTRES = {1: "a", 2: "ab", 3: "abc", 5: "abcde"}
 HIDDEN = (2,)
 """Over so many sites sums are masked; over the others they are open, which is faster."""
 
