@@ -174,7 +174,7 @@ def expected(rounds: int) -> list[list[float]]:
 
 
 def results(stage: Stage) -> list[list[float]]:
-    found: list[list[float]] = json.loads((stage.out / "results.json").read_text())
+    found: list[list[float]] = json.loads((stage.out / "rounds.json").read_text())
     return found
 
 

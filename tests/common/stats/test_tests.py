@@ -184,7 +184,7 @@ def test_categorical_rule(table, method):
 
 
 def test_larger_tables_say_when_expected_counts_are_small():
-    assert "20 %" in compare_categorical(np.array([[1, 2], [2, 1], [50, 60]])).note
+    assert "20%" in compare_categorical(np.array([[1, 2], [2, 1], [50, 60]])).note
     assert compare_categorical(np.array([[10, 20], [20, 10], [50, 60]])).note == ""
 
 
