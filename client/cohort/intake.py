@@ -9,15 +9,14 @@ from pathlib import Path
 from client.cohort.findings import CohortFindings, StudiedPatient, judge_cohort
 from client.cohort.lost_readings import LostReading, find_lost_readings
 from client.cohort.parts import find_split_problems
-from client.cohort.patient_needs import PatientNeeds, list_needed_columns, list_own_columns, needs_of
+from client.cohort.patient_needs import PatientNeeds, needs_of
 from client.cohort.refusals import PatientRefusal, refuse_patients
 from client.membership.site import MARKER, SITE_FILE, SiteSettings, is_marked_synthetic, load_site
-from common.cohort.columns import WantedColumns
 from common.cohort.eligibility import Flow, apply_exclusions, note_exclusions
 from common.cohort.outcome import Expansion, OutcomeDefinition, classify
-from common.cohort.score_columns import find_score_columns
 from common.cohort.table import CohortTable, Patient, read_faulty_table
 from common.errors import CohortError, Finding, Level, SiteError
+from common.plan.needed_columns import choose_columns
 from common.plan.study import StudyPlan
 
 _OWN_TABLE = 5
@@ -189,16 +188,6 @@ def _suggest_mapping(settings: SiteSettings) -> Finding:
     what = "headings, codes and units of your own need not be changed"
     remedy = f"rhe-client map {settings.table} proposes how they are read"
     return Finding(settings.table, what, remedy, Level.KNOW)
-
-
-def choose_columns(plan: StudyPlan | None) -> WantedColumns:
-    """What a study needs of the table beyond the schema; without a plan, what the table itself implies."""
-    if plan is None:
-        return WantedColumns(images=None)
-    own = list_own_columns(plan)
-    headings = {variable.name for variable in own}
-    scores = find_score_columns(((model.column, model.low, model.high) for model in plan.scores), headings)
-    return WantedColumns(scores, images=plan.reads_images, own=own, needed=list_needed_columns(plan))
 
 
 def _keep_usable(table: CohortTable, flow: Flow, refusals: Sequence[PatientRefusal]) -> tuple[Patient, ...]:

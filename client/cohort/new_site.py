@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from client.cohort.empty_table import write_csv_table, write_workbook
-from client.cohort.intake import choose_columns
 from client.cohort.mapping.proposal import MappingProposal, propose_mapping
 from client.cohort.mapping.toml_text import has_mapping, insert_mapping, render_mapping
 from client.membership.site import SITE_FILE, SiteSettings
-from common.cohort.columns import WantedColumns
 from common.cohort.schema import VARIABLES
 from common.cohort.variable import Variable
 from common.errors import SiteError
+from common.plan.needed_columns import choose_columns, list_table_columns
 from common.plan.study import StudyPlan
 from common.runtime.name_patterns import read_name, tidy_name
 from common.runtime.settings_file import load_settings, read_settings_text
@@ -116,21 +115,6 @@ def make_site(new: NewSite) -> MappingProposal | None:
     _write_for_owner(path, (insert_mapping(text, mapping) if mapping else text).encode())
     load_settings(path, SiteSettings, SiteError)
     return proposal
-
-
-def list_table_columns(plan: StudyPlan | None, *, images: bool) -> tuple[Variable, ...]:
-    """The columns that an empty table has: what the study needs, and what every hospital may add."""
-    wanted = WantedColumns(images=images) if plan is None else choose_columns(plan)
-    return (
-        *(
-            variable
-            for variable in VARIABLES
-            if variable.group not in {"repeated readings", "study"}
-            and (wanted.images or variable.group != "files")
-            and (wanted.needs(variable) or not variable.required)
-        ),
-        *wanted.declared,
-    )
 
 
 def list_variables(plan: StudyPlan | None) -> tuple[Variable, ...]:

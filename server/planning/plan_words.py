@@ -7,10 +7,11 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from common.cohort.schema import BY_NAME
+from common.cohort.schema import BY_NAME, VARIABLES
 from common.plain_text import find_similar
 from common.plan.leaving import STAYING, describe_hiding, list_leaving
 from common.plan.models import INDEPENDENT, RADIOMICS, CnnModel, NamedSection, ScoresModel
+from common.plan.needed_columns import choose_columns
 from common.plan.sections import Phase
 from common.plan.study import AnyModel, StudyPlan
 from common.runtime.setting_keys import describe_table
@@ -48,6 +49,9 @@ def explain_plan(plan: StudyPlan) -> Iterator[str]:
     yield from _list_items("Phases, in this order", _describe_phases(plan))
     yield from _list_items("Models", (_describe_model(plan, model) for model in plan.models))
     yield from _list_items("Arms: on whose patients each model is trained", _describe_arms(plan))
+    yield from _list_items(
+        "A hospital's table holds these columns, under its own headings or these", _describe_table(plan)
+    )
     yield from _list_items(f'Minima (profile "{plan.profile}")', _describe_minima(minima_of(plan.profile)))
     yield from _describe_leaving(plan)
     yield f"\n{describe_hiding(plan)}"
@@ -141,6 +145,23 @@ def _describe_arms(plan: StudyPlan) -> Iterator[str]:
             f"{arm.name} ({_DESIGNS[arm.kind]}): patients of {', '.join(arm.sites)} train "
             f"{', '.join(trained)}{tested}"
         )
+
+
+def _describe_table(plan: StudyPlan) -> Iterator[str]:
+    wanted = choose_columns(plan)
+    groups: dict[str, list[str]] = {}
+    for variable in VARIABLES:
+        if wanted.needs(variable) and (wanted.images or variable.group != "files"):
+            groups.setdefault(variable.group, []).append(variable.name)
+    for variable in wanted.declared:
+        groups.setdefault("declared by the plan", []).append(variable.name)
+    yield from (f"{group}: {', '.join(columns)}" for group, columns in groups.items())
+    if plan.cohort.outcome.by_volumes:
+        yield (
+            "follow-up: followup_mask with followup_ct, or followup_ich_volume_ml and followup_ivh_volume_ml "
+            "(the baseline's, where they are blank, are measured on its mask)"
+        )
+    yield "an empty table with them, and their meaning: rhe-client new FOLDER --plan FILE"
 
 
 def _describe_minima(minima: Minima) -> Iterator[str]:
