@@ -184,7 +184,7 @@ def link(
     from datetime import UTC, datetime
 
     from client.link.carry import keep_link
-    from client.link.connection import open_socket_link
+    from client.link.connection import EngineWait, open_socket_link
     from client.link.credentials import open_door
     from client.link.session_file import SessionFile
     from client.membership.link_folder import LinkFolder
@@ -203,8 +203,11 @@ def link(
         logging.getLogger(library).setLevel(logging.CRITICAL)
     folder = LinkFolder(link_folder.absolute())
     settings, door = folder.load(), open_door(folder, address)
-    socket = open_socket_link(str(engine), settings.largest_message, engine_uid=settings.engine_uid)
-    keep_link(door, SessionFile(folder.root / "session"), socket, say)
+    wait = EngineWait()
+    socket = open_socket_link(
+        str(engine), settings.largest_message, engine_uid=settings.engine_uid, wait=wait
+    )
+    keep_link(door, SessionFile(folder.root / "session"), socket, say, wait)
 
 
 @app.command()

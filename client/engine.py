@@ -39,6 +39,7 @@ from client.release.ledger import Departure, Ledger, check_quota
 from client.release.named_reply import encode_answer
 from client.release.refusal_counts import RefusalCounts
 from client.release.releases import open_registry
+from client.watch.site_watch import SiteWatch
 from common.errors import (
     CohortError,
     PlanError,
@@ -50,6 +51,7 @@ from common.errors import (
 )
 from common.hiding.rounds import validate_nobody
 from common.messages.catalogue import Operation, find_question
+from common.messages.envelope import answer_each
 from common.messages.groups import groups_of
 from common.messages.headers import LinkUsers, ReplyHeader, RequestHeader
 from common.messages.protocol import Parameters, Reply, Request, decode_request
@@ -82,8 +84,8 @@ class SiteEngine:
         Whose signature requests must carry.
     state : Path
         Where cache, models and pictures of this site are kept.
-    progress : Progress
-        Shows what takes long.
+    progress, watch : Progress, SiteWatch
+        They show what takes long, and are told what happens.
     party : HidingParty, optional
         Who the site is in the protocol that hides sums.
     own_seed : int, optional
@@ -101,14 +103,15 @@ class SiteEngine:
     party: HidingParty | None = None
     own_seed: int | None = None
     users: LinkUsers | None = None
+    watch: SiteWatch = field(default_factory=SiteWatch)
     _samples: SiteSamples | None = field(default=None, repr=False)
     _refusals: RefusalCounts = field(default_factory=RefusalCounts, repr=False)
 
     def handle(self, message: bytes) -> bytes:
-        """The reply to one request; nothing but Ctrl-C is raised, because this is the process' boundary."""
+        """The reply to a request, or to several in one; nothing but Ctrl-C is raised: it is the boundary."""
         # What comes later loads libraries, too: so every message binds those that are there
         with bind_threads(self.plan.threads):
-            return self._handle(message)
+            return answer_each(message, self.watch.watch_answer(self._handle))
 
     def _handle(self, message: bytes) -> bytes:
         header, asked = None, memoryview(message)
@@ -216,7 +219,7 @@ class SiteEngine:
             self.settings.name,
             self.coordinator,
             self.party,
-            self.summarise,
+            self.watch.watch_sum(self.summarise),
             lambda asked, own: self._analyses.withhold_few(asked.header, asked.parameters, own),
             lambda model: self.trainings.open_trainer(model).layout,
             self.trainings.make_initial_weights,
@@ -278,7 +281,7 @@ class SiteEngine:
         anyone = header.operation is Operation.DESCRIBE and not header.site
         if header.site != self.settings.name and not anyone:
             raise ProtocolError(f"a request for {header.site!r} reached the site {self.settings.name!r}")
-        _log.info("request operation=%s model=%s arm=%s", header.operation, header.model, header.arm)
+        self.watch.see_question(header)
         operation, answer = header.operation, self._compute_answer
         if operation is not Operation.DESCRIBE:
             refuse_bare_sums(self.settings, self.folder, self.plan)
@@ -354,13 +357,12 @@ class SiteEngine:
 
     def explain(self, request: Request) -> Reply:
         """Attention maps; they leave the site only if its patients are synthetic."""
-        from client.answers.explain import draw_attention
+        from client.answers.explain import explain_model
 
-        trainer = self.trainings.load_network(request)
-        folder = self.state / "attention" / request.header.model / request.header.arm
+        trainer, arm = self.trainings.load_network(request), request.header.arm
         # This message may have loaded torch: what came after its threads were bound is bound here
         with bind_threads(self.plan.threads), name_memory_shortage():
-            drawings = draw_attention(trainer, self.open_patients(), folder)
+            drawings = explain_model(trainer, self.open_patients(), self.state, arm)
         if not is_synthetic(self.settings, self.folder):
             return self._make_reply()
         captions = tuple(drawing.caption for drawing in drawings)

@@ -194,13 +194,34 @@ def run_study(
         Path | None,
         typer.Option(help="Folder with torchvision's ImageNet files, if the plan uses them."),
     ] = None,
-    patience: Annotated[float, typer.Option(min=1, help="Seconds to wait for sites to connect.")] = 180.0,
+    wait: Annotated[
+        float,
+        typer.Option(min=0, help="Hours to wait for a site that is away; 0 ends the run at once."),
+    ] = 12.0,
+    stall: Annotated[
+        float | None,
+        typer.Option(min=1, help="Seconds an engine may show no progress; by default the plan's timeout_s."),
+    ] = None,
+    cards: Annotated[
+        Path | None, typer.Option(help="Folder with the files of earlier models, if the plan names any.")
+    ] = None,
+    watch: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port of 127.0.0.1 for a page to watch; 0: any free one."),
+    ] = None,
+    metrics: Annotated[
+        Path | None, typer.Option(help="File (.prom) for Prometheus' node_exporter, written every 15 s.")
+    ] = None,
 ) -> None:
     """Run the study to its end on the hospitals that are connected."""
     from server.process.order import Order, perform_order
     from server.provision.office import open_office
+    from server.watch.study_views import Views
 
-    perform_order(open_office(folder), Order(out.resolve(), resume, pretrained, patience))
+    views = Views(watch, metrics)
+    perform_order(
+        open_office(folder), Order(out.resolve(), resume, pretrained, wait * 3600, stall, cards, views)
+    )
     from server.report.closing_words import describe_ending
     from server.results.file import load_results
 
@@ -208,6 +229,18 @@ def run_study(
         print(line)
     print(out / "results.json")
     print(out / "report.html")
+
+
+@app.command("status")
+def print_status(
+    run: Annotated[Path, typer.Argument(help="A study's --out folder, or one above it.")] = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
+) -> None:
+    """Say where a study stands: its phase, round, sites and time left, or when and how it ended."""
+    from server.watch.study_status import find_status
+
+    status = find_status(run)
+    print(status.write_json() if as_json else "\n".join(status.write_lines()))
 
 
 @app.command("studies")

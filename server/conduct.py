@@ -15,12 +15,14 @@ from common.program.names import SCREENING
 from common.program.regressions import screen_candidates
 from common.runtime.machine import bind_threads
 from common.runtime.storage import make_private_folder
+from server.attendance import Attendance
 from server.exchange import Exchange
 from server.folder_note import begin_note, finish_note
 from server.phases.admission import admit_sites
 from server.phases.agreement import compare_readings
 from server.phases.cohort import describe_cohorts
 from server.phases.comparison import compare_models
+from server.phases.earlier_models import read_earlier_cards, score_by_earlier_models
 from server.phases.evaluation import evaluate_models
 from server.phases.explanation import explain_models
 from server.phases.fitting import find_missing_scores, fit_models
@@ -30,12 +32,14 @@ from server.phases.scoring import score_by_networks, score_by_regressions
 from server.phases.svm import fit_svms, score_by_svms
 from server.phases.training import train_models
 from server.planning.first_counts import foresee_disk, foresee_withheld
+from server.planning.study_outline import outline_study
 from server.procedures import carry_out
 from server.report import write_report, write_tables
 from server.results.assembly import StudyOutcome, assemble
 from server.results.cards import write_cards
 from server.results.clock import PhaseClock, start_clock
 from server.results.cohort import record_cohort
+from server.results.earlier_models import record_earlier_models
 from server.results.file import Results, save_results
 from server.results.journal import open_journal
 from server.results.provenance import read_own_versions, record_provenance
@@ -74,6 +78,15 @@ def conduct(grid: Grid, run: StudyRun, progress: Progress) -> Results:
 def _conduct(grid: Grid, run: StudyRun, progress: Progress) -> Results:
     exchange = _open_exchange(grid, run)
     clock = _start_clock(exchange, run)
+    clock.on_phase, run.watch.missed = run.watch.watch_phase, exchange.attendance.absent
+    outline = outline_study(run.plan, clock.journal.phases)
+    with run.watch.keep(outline, run.out, exchange.traffic, clock.run):
+        return _carry_through(exchange, run, progress, clock)
+
+
+def _carry_through(exchange: Exchange, run: StudyRun, progress: Progress, clock: PhaseClock) -> Results:
+    # A missing or wrong file is told before anybody is asked
+    earlier = record_earlier_models(run.plan, read_earlier_cards(run.plan, run.cards))
     begin_note(run.plan, run.out)
     _log.info("%s", foresee_disk(run.plan, run.out))
     with clock.measure("enrolment"):
@@ -82,10 +95,12 @@ def _conduct(grid: Grid, run: StudyRun, progress: Progress) -> Results:
         preparation = prepare_sites(exchange)
     for line in foresee_withheld(run.plan, preparation.counted):
         _log.info("%s", line)
-    outcome = _carry_out(exchange, run, progress, clock, StudyOutcome(admission.facts, preparation))
+    begun = StudyOutcome(admission.facts, preparation, records={"earlier_models": earlier})
+    outcome = _carry_out(exchange, run, progress, clock, begun)
     if exchange.hidden is not None:
         with clock.measure("closing"):
             exchange.hidden.close()
+    run.watch.say("writing results, report and tables")
     provenance = record_provenance(run, clock.journal, admission)
     results = assemble(run, outcome, provenance)
     write_cards(run, outcome, results)
@@ -105,7 +120,8 @@ def _open_exchange(grid: Grid, run: StudyRun) -> Exchange:
     PlanError
         If the plan hides sums and there is no roster.
     """
-    exchange = Exchange(grid, run.plan, run.key)
+    exchange = Exchange(grid, run.plan, run.key, watch=run.watch, attendance=Attendance(run.patience_s))
+    exchange.stall_s = run.stall_s or run.plan.federation.timeout_s
     if run.plan.hides_sums:
         if run.roster is None:
             raise PlanError("the plan hides sums, and no roster says among whom -> rhe-server roster")
@@ -147,7 +163,7 @@ def _carry_out(
         outcome = replace(outcome, trained=trained)
         outcome = _fit_table_models(exchange, run, clock, outcome)
     if "evaluation" in phases:
-        outcome = _evaluate_models(exchange, clock, outcome)
+        outcome = _evaluate_models(exchange, run, clock, outcome)
     if "explanation" in phases:
         with clock.measure("explanation"):
             outcome = replace(outcome, explanation=explain_models(exchange, outcome.trained))
@@ -175,10 +191,13 @@ def _fit_table_models(
     return replace(outcome, fitted=fitting.models, machines=machines, selections=fitting.selections)
 
 
-def _evaluate_models(exchange: Exchange, clock: PhaseClock, outcome: StudyOutcome) -> StudyOutcome:
+def _evaluate_models(
+    exchange: Exchange, run: StudyRun, clock: PhaseClock, outcome: StudyOutcome
+) -> StudyOutcome:
     """Judge and compare the scores, which stay at the sites."""
     reference = choose_reference_model(exchange.plan, outcome.trained)
     with clock.measure("evaluation"):
+        score_by_earlier_models(exchange, run.cards)
         evaluated = evaluate_models(exchange, reference, outcome.unfitted, outcome.trainers)
     with clock.measure("comparison"):
         compared = compare_models(exchange, evaluated, reference)

@@ -6,16 +6,17 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from flwr.app import Message, MessageType
+from flwr.app import Message
 from flwr.serverapp import Grid
 
 from common.errors import ExchangeError, RheError
 from common.messages.catalogue import Operation
 from common.messages.endorsement import Endorsement
-from common.messages.groups import SiteGroup, groups_of
+from common.messages.groups import groups_of
 from common.messages.headers import CODE_OK, RequestHeader
 from common.messages.protocol import (
     Parameters,
@@ -24,23 +25,26 @@ from common.messages.protocol import (
     decode_reply,
     encode_request,
     from_record,
-    to_record,
 )
 from common.plan.study import StudyPlan
 from common.program.steps import GroupSums
+from common.runtime.watch.plain_times import tell_length
 from common.secagg.coordinator.gathering import Coordinator
 from common.secagg.wire.roster import Roster
-from common.stats.contract import Summary, total
+from common.stats.contract import Summary
 from common.types import FlatWeights
+from server.attendance import Attendance
 from server.authenticity import insist_authentic
+from server.delivery import Courier
+from server.group_sums import sum_by_group
 from server.hidden import HiddenSums
-from server.reasons import SiteFailureError
+from server.lanes import Lanes, NodeAnswers, Posting
+from server.reasons import SiteFailureError, explain_absence
+from server.together import Dispatch
+from server.watch.study_watch import StudyWatch
 
 _log = logging.getLogger(__name__)
 
-_POLL_S = 1.0
-"""Longest pause between two looks for answers, in seconds."""
-_HASTE_S = 0.01
 _MEET_S = 0.2
 
 
@@ -65,6 +69,11 @@ class Traffic:
     bytes_sent: int = 0
     bytes_received: int = 0
 
+    def count_sent(self, size: int) -> None:
+        """Count a message of this many bytes to one site; one that is sent again counts again."""
+        self.messages += 1
+        self.bytes_sent += size
+
 
 @dataclass
 class Exchange:
@@ -84,8 +93,18 @@ class Exchange:
         Opens the sums of several sites where the plan hides them; None: sites' own numbers are added here.
     on_round : callable
         Called when the messages of a round are on their way.
+    attendance : Attendance
+        Whom the study waits for, and for how long.
+    stall_s : float
+        How long a site's engine may show no progress, seconds.
+    on_return : callable
+        Called with the name of a site whose link was away, and what it says of itself.
+    watch : StudyWatch
+        Is told what is asked and answered.
     endorsements : dict
         By SHA-256 of a model's content, what each site that knows it said of it in this run.
+    lanes : Lanes
+        Parts of the study that are carried out side by side.
     """
 
     grid: Grid
@@ -94,7 +113,12 @@ class Exchange:
     traffic: Traffic = field(default_factory=Traffic)
     hidden: HiddenSums | None = None
     on_round: Callable[[], None] = lambda: None
+    attendance: Attendance = field(default_factory=Attendance)
+    stall_s: float = 3600.0
+    on_return: Callable[[str, Reply], None] = lambda *_: None
+    watch: StudyWatch = field(default_factory=StudyWatch)
     endorsements: dict[str, dict[str, Endorsement]] = field(default_factory=dict)
+    lanes: Lanes = field(default_factory=lambda: Lanes(lambda _: []))
     _nodes: dict[str, int] = field(default_factory=dict)
 
     def enrol(self, patience_s: float) -> dict[str, Reply]:
@@ -121,12 +145,14 @@ class Exchange:
             self._meet(newcomers, replies)
             if len(replies) == len(self.plan.sites):
                 break
+            missing = sorted(set(self.plan.site_names) - replies.keys())
             if time.monotonic() > deadline:
-                missing = ", ".join(sorted(set(self.plan.site_names) - replies.keys()))
                 raise ExchangeError(
-                    f"after {patience_s:.0f} s these sites are not connected: {missing} -> "
+                    f"after {tell_length(patience_s)} these sites are not connected: {', '.join(missing)} -> "
                     "start `rhe-client start` there, then run the study again with --resume"
                 )
+            for site in missing:
+                self.attendance.miss(site, *explain_absence("E_NOT_CONNECTED"))
             time.sleep(_MEET_S)
         return dict(sorted(replies.items()))
 
@@ -158,6 +184,7 @@ class Exchange:
         ExchangeError
             If a site does not answer within the plan's time limit, or answers with an error code.
         """
+        self.watch.see_question(operation, context)
         headers = {site: self._make_header(operation, site, context) for site in sorted(sites)}
         replies = self._send(
             {
@@ -219,6 +246,7 @@ class Exchange:
         **context: object,
     ) -> bytes:
         """The signed request that is the same for all sites of a hidden sum."""
+        self.watch.see_question(operation, context)
         header = self._make_header(operation, "", context)
         return encode_request(Request(header, weights, parameters or {}), self.key)
 
@@ -257,7 +285,7 @@ class Exchange:
         """
         if not nodes:
             return
-        header = RequestHeader(operation=Operation.DESCRIBE, plan_hash=self.plan.digest(), site="")
+        header = self._greet_anyone()
         met: dict[str, Reply] = {}
         for node, reply in sorted(self._send({node: Request(header) for node in nodes}).items()):
             name = reply.header.site
@@ -272,7 +300,8 @@ class Exchange:
                 raise ExchangeError(f"two nodes call themselves {name!r} -> stop one of them")
             met[name] = reply
             self._nodes[name] = node
-            _log.info("site connected name=%s", name)
+            self.attendance.welcome(name)
+            self.watch.see_arrival(name)
         _insist(Operation.DESCRIBE, met)
         known.update(met)
 
@@ -283,33 +312,100 @@ class Exchange:
     def _post(self, bodies: Mapping[int, bytes], *, insist: bool = True) -> dict[int, Reply]:
         """Replies by node, once each site has been told of the sums that were opened since its last answer.
 
-        They are matched by message identifier because Flower's error replies name no sender.
+        A part of the study that is carried out beside others asks together with them.
 
         Parameters
         ----------
         bodies : mapping of int to bytes
             By node.
         insist : bool
-            Whether a node that fails or does not answer is an error; otherwise it is left out.
+            Whether a node that fails, or for which the study has waited in vain, is an error; otherwise it
+            is left out.
         """
-        timeout_s = self.plan.federation.timeout_s
-        outgoing = []
-        for node, body in self._attach_transcripts(bodies).items():
-            self.traffic.bytes_sent += len(body)
-            record = to_record(body)
-            outgoing.append(Message(record, dst_node_id=node, message_type=MessageType.QUERY, ttl=timeout_s))
-        self.traffic.rounds += 1
-        self.traffic.messages += len(outgoing)
-        identifiers = list(self.grid.push_messages(outgoing))
-        self.on_round()
-        messages = dict(zip(identifiers, bodies.items(), strict=True))
-        replies = self._collect(messages, time.monotonic() + timeout_s, insist=insist)
-        if self.hidden is not None:
-            self.hidden.transcripts.confirm({self._name_of(node): reply for node, reply in replies.items()})
+        if self.lanes.is_running:
+            answers = self.lanes.ask(bodies)
+        else:
+            (answers,) = Dispatch(self).send([Posting(bodies)], insist=insist)
+        replies: dict[int, Reply] = {}
+        for node, answer in answers.items():
+            if isinstance(answer, Reply):
+                replies[node] = answer
+            elif insist:
+                raise answer
+            else:
+                _log.warning("left out: %s", answer)
         return replies
 
-    def _attach_transcripts(self, bodies: Mapping[int, bytes]) -> Mapping[int, bytes]:
-        """The bodies with what each site has to be told before: whatever it is asked may rest on it."""
+    def open_lanes(self, on_phase: Callable[[str], None] = lambda _: None) -> Lanes:
+        """Room for parts of the study that ask together; `on_phase` is told for which phase a round is sent.
+
+        A round that carries questions of several phases is that of the first.
+        """
+
+        def send(postings: Sequence[Posting]) -> list[NodeAnswers]:
+            on_phase(postings[0].phase)
+            return Dispatch(self).send(postings)
+
+        self.lanes = Lanes(send)
+        return self.lanes
+
+    def deliver(
+        self, bodies: Mapping[int, bytes], take: Callable[[bytes, int], None], give_up: Callable[[str], None]
+    ) -> None:
+        """Send messages, by node; give each answer with its node to `take`, what failed to `give_up`."""
+
+        def take_message(answer: Message, node: int, _: bytes) -> None:
+            try:
+                body = from_record(answer.content)
+            except RheError as failure:
+                give_up(f"{self.name_of(node)}: {failure}")
+                return
+            self.traffic.bytes_received += len(body)
+            self.watch.see_answer(self.name_of(node))
+            take(body, node)
+
+        self.traffic.rounds += 1
+        self.watch.see_departure([self.name_of(node) for node in bodies])
+        self._courier.deliver(bodies, take_message, give_up, self.on_round)
+
+    def confirm(self, replies: Mapping[int, Reply]) -> None:
+        """Note which nodes have answered a message to which transcripts were attached."""
+        if self.hidden is not None:
+            self.hidden.transcripts.confirm({self.name_of(node): reply for node, reply in replies.items()})
+
+    @property
+    def roster(self) -> Roster | None:
+        """Has the sites' keys; None where the plan hides no sum."""
+        return None if self.hidden is None else self.hidden.coordinator.roster
+
+    @cached_property
+    def _courier(self) -> Courier:
+        greeting = encode_request(Request(self._greet_anyone()), self.key)
+        count, stall_s = self.traffic.count_sent, self.stall_s
+        return Courier(self.grid, self.name_of, self.attendance, greeting, self._hear_again, count, stall_s)
+
+    def _greet_anyone(self) -> RequestHeader:
+        return RequestHeader(operation=Operation.DESCRIBE, plan_hash=self.plan.digest(), site="")
+
+    def _hear_again(self, answer: Message, node: int, question: bytes) -> None:
+        """Take what a site says of itself that was away.
+
+        Raises
+        ------
+        ExchangeError
+            If it answers in another name, or refuses; and as `on_return` raises it.
+        """
+        name, reply = self.name_of(node), self._read(answer, node, question)
+        if reply.header.site != name:
+            raise ExchangeError(
+                f"{name} came back and calls itself {reply.header.site!r} -> ask that hospital which site "
+                "folder it started"
+            )
+        _insist(Operation.DESCRIBE, {name: reply})
+        self.on_return(name, reply)
+
+    def attach(self, bodies: Mapping[int, bytes]) -> Mapping[int, bytes]:
+        """Messages, by node, with what each site has to be told before: what it is asked may rest on it."""
         if self.hidden is None:
             return bodies
         names = {node: name for name, node in self._nodes.items() if node in bodies}
@@ -317,96 +413,20 @@ class Exchange:
         # A node that is met for the first time is nobody yet who could be told anything
         return {node: messages[names[node]] if node in names else body for node, body in bodies.items()}
 
-    def _collect(
-        self, messages: Mapping[str, tuple[int, bytes]], deadline: float, *, insist: bool
-    ) -> dict[int, Reply]:
-        replies: dict[int, Reply] = {}
-        waiting = set(messages)
-        begun = time.monotonic()
-        while waiting:
-            answers = list(self.grid.pull_messages(sorted(waiting)))
-            for answer in answers:
-                identifier = answer.metadata.reply_to_message_id
-                waiting.discard(identifier)
-                self._add_reply(replies, answer, messages[identifier], insist=insist)
-            if waiting and time.monotonic() > deadline:
-                if not insist:
-                    break
-                names = ", ".join(sorted(self._name_of(messages[identifier][0]) for identifier in waiting))
-                raise ExchangeError(
-                    f"no answer within {self.plan.federation.timeout_s:.0f} s from {names} -> "
-                    "see that the site is running, then run the study again with --resume"
-                )
-            if waiting and not answers:
-                # A tenth of what it has taken already: so no answer is much later for it
-                time.sleep(min(_POLL_S, max(_HASTE_S, (time.monotonic() - begun) / 10)))
-        return replies
-
-    def _add_reply(
-        self, replies: dict[int, Reply], answer: Message, asked: tuple[int, bytes], *, insist: bool
-    ) -> None:
-        node, question = asked
-        try:
-            replies[node] = self._read(answer, node, question)
-        except ExchangeError as failure:
-            if insist:
-                raise
-            _log.warning("left out: %s", failure)
-
     def _read(self, answer: Message, node: int, question: bytes) -> Reply:
-        if answer.has_error():
-            raise ExchangeError(
-                f"{self._name_of(node)}: its node failed (Flower code {answer.error.code}) -> "
-                "see the log of `rhe-client start` there, then run the study again with --resume"
-            )
         try:
             body = from_record(answer.content)
             self.traffic.bytes_received += len(body)
             reply = decode_reply(body)
-            insist_authentic(body, reply, question, self.hidden.coordinator.roster if self.hidden else None)
+            insist_authentic(body, reply, question, self.roster)
         except RheError as failure:
-            raise ExchangeError(f"{self._name_of(node)}: {failure}") from None
+            raise ExchangeError(f"{self.name_of(node)}: {failure}") from None
+        self.watch.see_answer(self.name_of(node))
         return reply
 
-    def _name_of(self, node: int) -> str:
+    def name_of(self, node: int) -> str:
+        """The site behind a node."""
         return next((name for name, known in self._nodes.items() if known == node), f"node {node}")
-
-
-def sum_by_group(
-    operation: Operation, groups: Sequence[SiteGroup], summaries: Mapping[str, Summary]
-) -> GroupSums:
-    """The sites' answers, added up by group; raises as `add_answers`."""
-    return GroupSums(
-        {
-            group.sites: add_answers(operation, {site: group.select(summaries[site]) for site in group.sites})
-            for group in groups
-        }
-    )
-
-
-def add_answers(operation: Operation, summaries: Mapping[str, Summary]) -> Summary:
-    """The sum of the sites' answers.
-
-    Parameters
-    ----------
-    operation : Operation
-        What was asked, for the message of the error.
-    summaries : mapping of str to Summary
-        By site; at least one.
-
-    Raises
-    ------
-    ExchangeError
-        If a site's answer has other arrays than the first site's.
-    """
-    (first, pattern), *others = summaries.items()
-    for site, summary in others:
-        if summary.layout() != pattern.layout():
-            raise ExchangeError(
-                f"{site}: its answer to {operation} has other arrays than that of {first} -> see that both "
-                "sites run the same version of rhe and have approved the same plan"
-            )
-    return total(summaries.values())
 
 
 def _insist(operation: str, answers: Mapping[str, Reply]) -> None:

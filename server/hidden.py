@@ -18,8 +18,7 @@ import numpy as np
 
 from common.errors import ExchangeError
 from common.hiding.next_weights import list_returned
-from common.hiding.phases import ROUND_AGE_S, SESSION_AGE_S, name_statistics_phase, name_training_phase
-from common.hiding.returned import find_receivers
+from common.hiding.phases import ROUND_AGE_S, name_training_phase
 from common.hiding.rounds import hiding_of
 from common.hiding.vectors import Hiding
 from common.messages.groups import SiteGroup, find_hiding_set, hiding_sets_of
@@ -28,15 +27,16 @@ from common.models.layout import Layout
 from common.plan.study import Arm, CnnModel, StudyPlan
 from common.runtime.storage import write_atomically
 from common.secagg.codes import SecAggError
-from common.secagg.coordinator.drive import finish, open_session, run_round, run_step
+from common.secagg.coordinator.drive import open_session, run_round, run_step
+from common.secagg.coordinator.files import Sums
 from common.secagg.coordinator.gathering import Coordinator, HidingTask, SiteRefusedError
 from common.secagg.coordinator.round import ServerRound, give_up
-from common.secagg.coordinator.session import ServerSession
 from common.secagg.wire.frames import Bytes
 from common.stats.contract import Summary
 from common.types import FlatWeights
 from server.reasons import COSTS_ONE_MODEL, SiteFailureError, reason_of
 from server.round_end import HiddenRound, find_pending_close, insist_closed
+from server.sessions import SessionPool, SessionSeat
 from server.transcripts import TranscriptPost
 
 _log = logging.getLogger(__name__)
@@ -71,8 +71,7 @@ class HiddenSums:
     carry: Carry
     absent: Mapping[str, frozenset[int]]
     transcripts: TranscriptPost = field(init=False)
-    _groups: Sequence[SiteGroup] = ()
-    _sessions: dict[int, list[ServerSession]] = field(default_factory=dict)
+    _pools: dict[int, SessionPool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.transcripts = TranscriptPost(self.coordinator, self.folder / "sessions")
@@ -93,9 +92,8 @@ class HiddenSums:
             If a site refuses, does not answer, or answers with other arrays.
         """
         number = find_hiding_set(self.plan, groups) or 0
-        self._groups = groups
         with _name_failures("statistics"):
-            replies, shared = self._open_sums(number, question)
+            replies, shared = self._open_sums(number, groups, question)
         return {
             group.sites: group.select(replies[group.sites[0]].summary)
             if group.alone
@@ -106,7 +104,7 @@ class HiddenSums:
     def has_opened(self, groups: Sequence[SiteGroup], question: bytes) -> bool:
         """Whether the sum of a question is on the disk, so that no site is asked for it again."""
         number = find_hiding_set(self.plan, groups) or 0
-        return any(session.has_opened(question) for session in self._list_sessions(number))
+        return self._pool_of(number).find_opened(question) is not None
 
     def train(
         self, training: tuple[CnnModel, Arm, Layout], number: int, weights: FlatWeights, question: bytes
@@ -198,16 +196,14 @@ class HiddenSums:
 
     def close(self) -> None:
         """Close the open sessions, so that the sites erase the keys that these needed."""
-        for sessions in self._sessions.values():
-            self._close_session(sessions[-1])
-        self._sessions = {}
-
-    def _close_session(self, session: ServerSession) -> None:
-        session.close("lost" if session.pending else "opened")
-        if not finish(session, self._carry_sealed):
+        closed = [is_closed for pool in self._pools.values() for is_closed in pool.close()]
+        if not all(closed):
             _log.warning("a site did not close its session; it erases it at the deadline")
+        self._pools = {}
 
-    def _open_sums(self, number: int, question: bytes) -> tuple[dict[str, Reply], Summary]:
+    def _open_sums(
+        self, number: int, groups: Sequence[SiteGroup], question: bytes
+    ) -> tuple[dict[str, Reply], Summary]:
         """The members' replies, without their protocol messages, and the opened sum of one hiding set.
 
         Raises
@@ -217,24 +213,16 @@ class HiddenSums:
         ExchangeError
             If no site gave the layout of the opened sum.
         """
-        session = self._session_of(number, question)
         answers_folder = self.folder / "answers" / f"{number}-{hashlib.sha256(question).hexdigest()}"
-
-        def exchange(messages: Mapping[str, bytes]) -> Mapping[str, Bytes]:
-            replies = self.carry(messages)
-            for site, reply in replies.items():
-                write_atomically(answers_folder / f"{site}.reply", encode_reply(replace(reply, sealed=None)))
-            return _read_sealed(replies)
-
-        try:
-            sums = run_step(session, exchange, question)
-        except SiteRefusedError as refusal:
-            if refusal.code in COSTS_ONE_MODEL:
-                write_atomically(self._name_refused(number), session.pending.encode())
-            raise
-        replies = {
-            site: decode_reply((answers_folder / f"{site}.reply").read_bytes()) for site in session.members
-        }
+        pool = self._pool_of(number)
+        opened = pool.find_opened(question)
+        if opened is not None:
+            sums, members = run_step(opened, self._carry_sealed, question), opened.members
+        else:
+            with pool.take_seat(question, groups) as seat:
+                sums = self._ask_session(seat, answers_folder, question)
+                members = seat.last.members
+        replies = {site: decode_reply((answers_folder / f"{site}.reply").read_bytes()) for site in members}
         asked = question_of(question)
         for reply in replies.values():
             hiding = Hiding.of_question(asked, reply.header.layout)
@@ -244,53 +232,38 @@ class HiddenSums:
             "no site gave the layout of the opened sum -> see that all sites run the same version of rhe"
         )
 
-    def _session_of(self, number: int, question: bytes) -> ServerSession:
-        """The session of a hiding set that has answered the question, or that is to be asked.
+    def _ask_session(self, seat: SessionSeat, answers_folder: Path, question: bytes) -> Sums:
+        """The opened sum, asked of the sites; what they show of themselves alone is on the disk then.
 
-        Sites do not answer a session's next question before the last one's sum is open. Where a site refused
-        the last one because of a model, the session is given up, and the study goes on in another.
+        Raises
+        ------
+        SiteRefusedError
+            If a site refuses. Where it does because of a model, the session is given up, and the study goes
+            on in another.
         """
-        sessions = self._list_sessions(number)
-        for session in sessions:
-            if session.has_opened(question):
-                return session
-        last, refused = sessions[-1], self._name_refused(number)
-        given_up = refused.read_text(encoding="utf-8") if refused.exists() else ""
-        if last.pending and last.pending == given_up != hashlib.sha256(question).hexdigest():
-            self._close_session(last)
-            sessions.append(self._make_session(number, len(sessions) + 1))
+
+        def exchange(messages: Mapping[str, bytes]) -> Mapping[str, Bytes]:
+            replies = self.carry(messages)
+            for site, reply in replies.items():
+                write_atomically(answers_folder / f"{site}.reply", encode_reply(replace(reply, sealed=None)))
+            return _read_sealed(replies)
+
         # Statistics are of all sites of the set: no result may name a site that is not in its sum
-        open_session(sessions[-1], self._carry_sealed, is_complete=True)
-        return sessions[-1]
+        open_session(seat.last, self._carry_sealed, is_complete=True)
+        try:
+            return run_step(seat.last, exchange, question)
+        except SiteRefusedError as refusal:
+            if refusal.code in COSTS_ONE_MODEL:
+                seat.give_up()
+            raise
 
-    def _list_sessions(self, number: int) -> list[ServerSession]:
-        if number not in self._sessions:
-            self._sessions[number] = self._find_sessions(number)
-        return self._sessions[number]
-
-    def _find_sessions(self, number: int) -> list[ServerSession]:
-        """The sessions of a hiding set that were begun, or the first one; all but the last were given up."""
-        sessions = [self._make_session(number, 1)]
-        while self._name_session(number, len(sessions) + 1).exists():
-            # A site that has not heard of its end would not join another
-            finish(sessions[-1], self._carry_sealed)
-            sessions.append(self._make_session(number, len(sessions) + 1))
-        return sessions
-
-    def _make_session(self, number: int, count: int) -> ServerSession:
-        sites = hiding_sets_of(self.plan)[number]
-        asked = HidingTask("session", name_statistics_phase(number), count, (), SESSION_AGE_S, sites)
-        folder = self._name_session(number, count)
-        return ServerSession(
-            self.coordinator, folder, asked, lambda vector: find_receivers(self._groups, vector)
-        )
-
-    def _name_session(self, number: int, count: int) -> Path:
-        return self.folder / "sessions" / (str(number) if count == 1 else f"{number}.{count}")
-
-    def _name_refused(self, number: int) -> Path:
-        """The file with the digest of the last question that a site of the set refused because of a model."""
-        return self.folder / "sessions" / f"{number}.refused"
+    def _pool_of(self, number: int) -> SessionPool:
+        if number not in self._pools:
+            sites = hiding_sets_of(self.plan)[number]
+            self._pools[number] = SessionPool(
+                self.coordinator, self.folder / "sessions", number, sites, self._carry_sealed
+            )
+        return self._pools[number]
 
     def _carry_sealed(self, messages: Mapping[str, bytes]) -> Mapping[str, Bytes]:
         return _read_sealed(self.carry(messages))

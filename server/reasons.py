@@ -49,6 +49,43 @@ _REASONS = {
 }
 
 
+_ABSENCES = {
+    "E_NOT_CONNECTED": (
+        "node not connected",
+        "see that `rhe-client start` runs there and says that it is connected",
+    ),
+    "E_NO_ENGINE": (
+        "its engine is not running",
+        "see the log of `rhe-client start` there",
+    ),
+    "E_STALLED": (
+        "its engine makes no progress",
+        "see the log of the engine there, and start the site again",
+    ),
+}
+"""Why a site that takes part cannot answer now, and what to do about it."""
+
+_NO_ANSWERS = {
+    **_ABSENCES,
+    "E_ENGINE": (
+        "its engine ended again and again over this question",
+        "see the log of the engine there: often its memory does not suffice",
+    ),
+    "E_LOST": (
+        "its answer was lost again and again on the way",
+        "see the log of `rhe-client start` there, and that of the gateway",
+    ),
+    "E_CONTEXT": (
+        "its link takes nothing of this run",
+        "see the log of the link there; install the same rhe at both ends",
+    ),
+    "E_SITE": (
+        "its link cannot ask its engine",
+        "see the log of `rhe-client start` there",
+    ),
+}
+
+
 COSTS_ONE_MODEL = frozenset({"E_CLIP", "E_MEMORY", "E_MODEL", "E_NONFINITE", "E_NORM", "E_SMALL_N"})
 """Codes that tell of the model that is trained or scores, not of the site or the plan: without it the study
 goes on."""
@@ -94,3 +131,26 @@ class SiteFailureError(ExchangeError):
 def reason_of(code: str) -> str:
     """The meaning of an error code in words; the site's own text never leaves the site."""
     return _REASONS.get(code, "an error that this coordinator does not know")
+
+
+def explain_absence(code: str) -> tuple[str, str]:
+    """Why a site that takes part cannot answer now, and what to do about it, in words."""
+    return _ABSENCES[code]
+
+
+def explain_no_answer(site: str, code: str, since: str = "") -> str:
+    """Why the answer of a site did not come, and what to do about it, as one sentence.
+
+    Parameters
+    ----------
+    site : str
+        Its name.
+    code : str
+        What its link or Flower says of the question.
+    since : str
+        Since when the study waits for the site, such as "since 14:03"; empty if it does not.
+    """
+    unknown = (f"its link gave no answer ({code})", "see the log of `rhe-client start` there")
+    reason, remedy = _NO_ANSWERS.get(code, unknown)
+    told = f"{reason}, {since}" if since else reason
+    return f"{site}: {told} -> {remedy}; then run the study again with --resume"

@@ -13,6 +13,7 @@ from common.errors import ResumeError
 from common.plan.study import Arm, CnnModel, StudyPlan
 from common.runtime.storage import write_atomically
 from common.secagg.wire.roster import Roster
+from server.watch.study_watch import StudyWatch
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,17 @@ class StudyRun:
     backend : str
         For the report: "in-process" or "flower".
     patience_s : float
-        How long to wait for sites to connect, seconds.
+        How long to wait for a site that is not connected, or whose engine stands still, seconds.
+    stall_s : float or None
+        How long an engine may show no progress, seconds; None: as the plan's `federation.timeout_s` says.
     pretrained : Path or None
         Folder with torchvision's weight files, where the plan asks for them.
     resume : bool
         Whether to continue the study that `out` holds.
+    watch : StudyWatch
+        Is told what happens; whoever shows the study asks it.
+    cards : Path or None
+        Folder with the files of earlier studies' models, where the plan names any.
     """
 
     plan: StudyPlan
@@ -48,8 +55,11 @@ class StudyRun:
     absent: Mapping[str, frozenset[int]] = field(default_factory=dict)
     backend: str = "in-process"
     patience_s: float = 120.0
+    stall_s: float | None = None
     pretrained: Path | None = None
     resume: bool = False
+    cards: Path | None = None
+    watch: StudyWatch = field(default_factory=StudyWatch)
 
     @property
     def checkpoints(self) -> Path:

@@ -80,11 +80,14 @@ def run_over_folders(
     pretrained: Annotated[
         Path | None, typer.Option(help="Torchvision's ImageNet file or its folder, if the plan uses them.")
     ] = None,
+    cards: Annotated[
+        Path | None, typer.Option(help="Folder with the files of earlier models, if the plan names any.")
+    ] = None,
 ) -> None:
     """Run a study over site folders."""
     from simulations.local_study import parse_sites, simulate_study
 
-    request = StudyRequest(plan, parse_sites(site), out, backend.value, resume=resume, pretrained=pretrained)
+    request = StudyRequest(plan, parse_sites(site), out, backend.value, resume, pretrained, cards)
     with _show_findings(out), make_progress_bar() as progress:
         simulate_study(request, progress)
     _print_results(out)

@@ -41,6 +41,7 @@ def simulate_study(request: StudyRequest, progress: Progress) -> None:
         backend=request.backend,
         pretrained=request.pretrained,
         resume=request.resume,
+        cards=request.cards,
     )
     run_in_process(run, request.sites, progress)
 

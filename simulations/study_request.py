@@ -51,6 +51,8 @@ class StudyRequest:
         Whether to continue from checkpoints that `out` already holds.
     pretrained : Path or None
         The folder with torchvision's weight files, or None where the plan needs none.
+    cards : Path or None
+        The folder with the files of earlier studies' models, or None where the plan names none.
     """
 
     plan: Path
@@ -59,6 +61,7 @@ class StudyRequest:
     backend: str
     resume: bool = False
     pretrained: Path | None = None
+    cards: Path | None = None
 
 
 def write_run_command(plan: Path, folders: Sequence[Path]) -> str:

@@ -9,7 +9,9 @@ import numpy as np
 from rich.progress import Progress
 
 from client.answers.attention_drawing import explain_decision, slice_scan
+from client.answers.attention_maps import keep_maps
 from client.answers.samples import TEST, SiteSamples
+from client.answers.score_store import ScoreStore
 from client.answers.trainer import Trainer
 from client.cohort.cases import PreparedCase
 from client.cohort.prepare import prepare_site
@@ -22,6 +24,7 @@ from common.imaging.masks.mask import read_mask
 from common.imaging.reader import read_scan
 from common.messages.headers import Caption
 from common.models.checkpoint import load
+from common.plan.mapped_cohorts import averages_maps
 from common.plan.study import StudyPlan
 from common.runtime.csv_file import format_csv
 from common.runtime.storage import write_atomically
@@ -88,6 +91,26 @@ def explain_site(
     threshold = load_card(model_file).card.operating_point if carded else None
     draw_attention(trainer, SiteSamples(prepared), drawn, threshold)
     return drawn
+
+
+def explain_model(trainer: Trainer, samples: SiteSamples, state: Path, arm: str) -> tuple[Drawing, ...]:
+    """The maps that are drawn of a study's network in an arm; where the plan averages maps, all are kept.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        With the weights loaded.
+    samples : SiteSamples
+        The site's patients.
+    state : Path
+        The site's state.
+    arm : str
+        Name of the arm.
+    """
+    plan, model = trainer.plan, trainer.model.name
+    if averages_maps(plan):
+        keep_maps(trainer, samples, ScoreStore(state / "scores", plan.digest()), arm)
+    return draw_attention(trainer, samples, state / "attention" / model / arm)
 
 
 def draw_attention(

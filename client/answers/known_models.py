@@ -12,7 +12,7 @@ from common.messages.catalogue import Operation
 from common.messages.endorsement import Endorsement, ModelStatement, digest_content
 from common.messages.headers import ReplyHeader, RequestHeader
 from common.messages.protocol import Reply, Request
-from common.plan.study import Arm, StudyPlan
+from common.plan.study import EARLIER, Arm, StudyPlan
 from common.program.scorings import BY_TRAINERS
 from common.secagg.wire.roster import Roster, read_roster
 from common.types import FlatWeights
@@ -26,9 +26,12 @@ _USES = frozenset({Operation.SCORE, Operation.EXPLAIN})
 
 
 def brings_model(request: Request) -> bool:
-    """Whether a model came with the question that other sites know, or this one knows itself."""
-    has_content = request.weights is not None or bool(request.parameters)
-    return request.header.operation in _USES and has_content
+    """Whether a model came with the question that other sites know, or this one knows itself.
+
+    Of a model of an earlier study the plan has the digest: nobody need sign it.
+    """
+    header, has_content = request.header, request.weights is not None or bool(request.parameters)
+    return header.operation in _USES and has_content and header.arm != EARLIER
 
 
 @dataclass(frozen=True)

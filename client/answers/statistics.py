@@ -21,6 +21,7 @@ from client.answers.agreement import (
     sum_reading_means,
     sum_reading_products,
 )
+from client.answers.attention_sums import list_mapped_patients, sum_maps
 from client.answers.compare import (
     calibrate_scores,
     compare_scores,
@@ -148,6 +149,7 @@ ANSWERS: Mapping[Operation, SiteAnswer] = {
     Operation.COMPARE: SiteAnswer(
         list_compared_patients, lambda asked: compare_scores(asked.board, asked.parameters)
     ),
+    Operation.ATTENTION: SiteAnswer(list_mapped_patients, sum_maps),
 }
 """What a site does with its patients at each question of statistics."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, assert_never
 import numpy as np
 from rich.progress import Progress
 
+from client.answers.card_scores import score_by_card
 from client.answers.model_store import ModelStore, StoredModel
 from client.answers.own_models import insist_trained_here
 from client.answers.regressions import SiteRegressions
@@ -39,7 +40,7 @@ from common.messages.protocol import Reply, Request
 from common.messages.questions import read_coefficients
 from common.plan.design import design_of
 from common.plan.matrix import SPLITS
-from common.plan.models import AnyTableModel, AnyTrainedModel, SvmModel
+from common.plan.models import AnyTableModel, AnyTrainedModel, CardModel, SvmModel
 from common.plan.study import Arm, CnnModel, LogisticModel, ScoresModel, StudyPlan
 from common.stats.contract import Summary
 from common.training.device import name_memory_shortage, pick_device
@@ -204,7 +205,12 @@ class SiteTrainings:
 
         A model that does not exist scores nobody.
         """
-        header, model = request.header, self._find_model(request.header)
+        header, planned = request.header, self.plan.model(request.header.model)
+        if isinstance(planned, CardModel):
+            scores = score_by_card(self.plan, planned, request.weights, self.patients.prepared, self.state)
+            self._scores.keep(header.model, header.arm, self.patients.prepared.cases, scores)
+            return Reply(ReplyHeader(site=self.settings.name))
+        model = self._find_model(header)
         if header.stage == "untrained":
             scores = np.full(len(self.patients.prepared.cases), np.nan)
         elif isinstance(model, CnnModel):
@@ -294,8 +300,8 @@ class SiteTrainings:
 
     def _find_model(self, header: RequestHeader) -> AnyTrainedModel:
         model = self.plan.model(header.model)
-        if isinstance(model, ScoresModel):
-            raise PlanError(f"the scores {header.model!r} stand in the table, they are not trained")
+        if isinstance(model, ScoresModel | CardModel):
+            raise PlanError(f"{header.model!r} is not trained in this study")
         if header.arm not in {arm.name for arm in self.plan.arms_of(model)}:
             raise PlanError(f"the plan has no arm {header.arm!r} of {header.model!r}")
         return model

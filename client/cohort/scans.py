@@ -111,7 +111,7 @@ class SitePreparation:
 
     @property
     def _recipe(self) -> Recipe | None:
-        return self.plan.preprocessing if self.plan and self.plan.networks else None
+        return self.plan.preprocessing if self.plan and self.plan.input_shapes else None
 
     def read_pair(self, time: Time, ct: Path, mask: Path | None) -> CachedScan:
         """A patient's CT and mask at one time.
@@ -273,9 +273,7 @@ def name_array(shape: InputShape) -> str:
 
 def list_input_shapes(plan: StudyPlan) -> tuple[InputShape, ...]:
     """Every grid that a network of the plan takes, once."""
-    return tuple(
-        sorted({model.shape for model in plan.networks}, key=lambda shape: (shape.dimensions, shape.size))
-    )
+    return plan.input_shapes
 
 
 def digest_voxels(scan: Scan) -> str:

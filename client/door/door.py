@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
 from client.door.comparison import MeasureShift
-from client.door.follower import AskedStep, Follower, GroupSummaries
+from client.door.course import AskedStep, GroupSummaries
+from client.door.follower import Follower
 from client.door.forks import follow_any_branch
 from client.door.record import DoorRecord
 from common.errors import NotThePlanError, SmallNumberError, StorageError
@@ -19,7 +20,7 @@ from common.messages.groups import groups_of
 from common.messages.headers import RequestHeader
 from common.messages.protocol import Request
 from common.plan.study import StudyPlan
-from common.stats.branches import Branches
+from common.stats.branches import Fork
 from common.stats.contract import Summary
 
 _log = logging.getLogger(__name__)
@@ -55,7 +56,6 @@ class StudyDoor:
     _arms: dict[str, str] = field(default_factory=dict, repr=False)
     _weights: dict[str, int] = field(default_factory=dict, repr=False)
     _latest: dict[str, str] = field(default_factory=dict, repr=False)
-    _last: str = ""
     _unanswered: str = ""
 
     def find_weight(self, arm: str) -> int | None:
@@ -142,11 +142,12 @@ class StudyDoor:
             return
         self._record.learn(digest, sums)
         self._take_weight(digest, sums)
-        if digest == self._last:
-            follower.learn(sums)
+        for procedure, latest in self._latest.items():
+            if digest == latest:
+                follower.learn(sums, procedure)
 
     def _note(self, digest: str, step: AskedStep, *, is_member: bool) -> None:
-        self._admitted[digest], self._last = is_member, digest
+        self._admitted[digest] = is_member
         self._latest[step.header.procedure] = digest
         if step.header.operation is Operation.WEIGHT:
             self._arms[digest] = step.header.arm
@@ -195,8 +196,8 @@ class StudyDoor:
     def _follow(self, follower: Follower, step: AskedStep, number: int) -> tuple[Follower, bool]:
         """The follower after the question of this number, from 0; whether the site's patients are in it."""
 
-        def replay(branches: Branches) -> Follower:
-            other = Follower(self.plan, self.site, self.measure, branches)
+        def replay(turned: Mapping[str, frozenset[Fork]]) -> Follower:
+            other = Follower(self.plan, self.site, self.measure, turned)
             for _, earlier, sums in islice(self._record.read(), number):
                 other.follow(earlier)
                 other.learn(sums)

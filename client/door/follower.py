@@ -1,44 +1,24 @@
-"""The site's own copy of the study's program: which question follows, given what was answered and opened.
+"""The site's own copy of the study's program: which questions follow, given what was answered and opened.
 
 It runs the same procedures as the coordinator, with the sums that this site knows: its own, and those of its
-groups once they are proved. After a restart it runs again over what is on the disk.
+groups once they are proved. Several may be on their way at once; one begins once those on which it builds are
+finished, and these are then asked nothing more. After a restart it runs again over what is on the disk.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
-from client.door.comparison import IMPOSSIBLE, MeasureShift, check_parameters
-from common.errors import NotThePlanError, UnknownSumError
-from common.messages.catalogue import find_question
-from common.messages.groups import SiteGroup, groups_of
+from client.door.comparison import MeasureShift, check_parameters
+from client.door.course import AskedStep, Course, GroupSummaries
+from common.errors import NotThePlanError
+from common.messages.groups import groups_of
 from common.messages.headers import RequestHeader
-from common.messages.protocol import Parameters
 from common.plan.study import StudyPlan
-from common.program.steps import Answered, GroupSums, Program, Step
-from common.program.study_program import Procedure, list_procedures
-from common.stats.branches import Branches
-from common.stats.contract import Summary
-
-GroupSummaries: TypeAlias = dict[tuple[str, ...], Summary]
-"""Sums by the sites over whom they are."""
-
-
-@dataclass(frozen=True)
-class AskedStep:
-    """A question that was asked of this site.
-
-    Attributes
-    ----------
-    header : RequestHeader
-        What was asked.
-    parameters : Parameters
-        What it carried, without weights.
-    """
-
-    header: RequestHeader
-    parameters: Parameters
+from common.program.steps import Step
+from common.program.study_program import Known, Procedure, list_procedures
+from common.stats.branches import Branches, Fork
 
 
 @dataclass
@@ -53,25 +33,21 @@ class Follower:
         Its name.
     measure : callable
         How far a linear predictor of the site's patients moves between two sets of coefficients.
-    branches : Branches
-        Which branches it takes where a statistic is as good as its threshold; by default its own numbers'.
+    turned : mapping of str to frozenset of Fork
+        By procedure, where it takes the other branch, a statistic being as good as its threshold; by default
+        it takes those of its own numbers.
     """
 
     plan: StudyPlan
     site: str
     measure: MeasureShift
-    branches: Branches = field(default_factory=Branches)
-    _procedures: tuple[Procedure, ...] = ()
-    _place: int = -1
-    _number: int = 0
-    _program: Program[object] | None = None
-    _expected: Step | None = None
-    _last: AskedStep | None = None
-    _sums: GroupSummaries = field(default_factory=dict)
-    _known: dict[str, object] = field(default_factory=dict)
+    turned: Mapping[str, frozenset[Fork]] = field(default_factory=dict)
+    _procedures: dict[str, Procedure] = field(default_factory=dict)
+    _courses: dict[str, Course] = field(default_factory=dict)
+    _latest: str = ""
 
     def __post_init__(self) -> None:
-        self._procedures = list_procedures(self.plan)
+        self._procedures = {procedure.name: procedure for procedure in list_procedures(self.plan)}
 
     def follow(self, asked: AskedStep) -> bool:
         """Go on to a question, if it is what may be asked now; whether the site's patients are in it.
@@ -81,114 +57,80 @@ class Follower:
         NotThePlanError
             If it is not.
         """
-        with self.branches.decide():
-            return self._follow(asked)
-
-    def _follow(self, asked: AskedStep) -> bool:
         header = asked.header
-        place = self._find_place(header.procedure)
-        if place < self._place or (place == self._place and header.step <= self._number):
-            raise NotThePlanError(
-                f"{header.procedure}, step {header.step}: this or a later step was answered"
-            )
-        if place != self._place:
-            self._finish()
-            # What asks nothing comes to something, too
-            for between in range(self._place + 1, place + 1):
-                self._begin(between)
-        else:
-            self._advance()
-        is_member = self.site in self._procedures[place].sites
-        if is_member:
-            self._match(asked)
-        elif any(self.site in group.sites for group in _list_groups(self.plan, header)):
+        course = self._open_course(header)
+        if course.is_member:
+            with course.branches.decide():
+                self._match(course, asked)
+        elif self._is_about_own(header):
             raise NotThePlanError(f"{header.operation} of this site's patients, in {header.procedure}")
-        self._number, self._last, self._sums = header.step, asked, {}
-        return is_member
+        course.note(asked)
+        self._latest = header.procedure
+        return course.is_member
 
-    def learn(self, sums: GroupSummaries) -> None:
-        """Take sums of the last question that are known now."""
-        self._sums |= sums
+    def learn(self, sums: GroupSummaries, procedure: str = "") -> None:
+        """Take sums, known now, of the last question of a procedure; by default of the last of all."""
+        self._courses[procedure or self._latest].learn(sums)
 
-    def _find_place(self, name: str) -> int:
-        places = [place for place, procedure in enumerate(self._procedures) if procedure.name == name]
-        if not places:
-            raise NotThePlanError(f"the plan has no procedure {name!r}")
-        return places[0]
+    def find_expected(self) -> Step | None:
+        """Of the procedure that was asked last, the step that it expects; None where nothing follows."""
+        course = self._courses.get(self._latest)
+        return None if course is None else course.expected
 
-    def _begin(self, place: int) -> None:
-        self._place, self._number, self._last, self._expected = place, 0, None, None
-        procedure = self._procedures[place]
-        self._program = procedure.begin(self._known) if self.site in procedure.sites else None
-        if self._program is not None:
-            self._send(None, is_first=True)
+    def list_concerned(self, name: str) -> tuple[Course, ...]:
+        """The procedures on whose branches a question of this one depends, itself first, then the latest."""
+        if name not in self._procedures:
+            return ()
+        earlier = reversed(self._procedures[name].builds_on)
+        return tuple(self._courses[one] for one in (name, *earlier) if one in self._courses)
 
-    def _finish(self) -> None:
-        """End the procedure before another begins: it may have come to something with its last sums."""
-        if self._program is None or self._last is None:
-            return
-        try:
-            self._advance()
-            while self._expected is not None and self._expected.is_optional:
-                self._send(None)
-        except NotThePlanError:
-            # Not known here: what builds on it will be refused
-            return
-
-    def _advance(self) -> None:
-        """Give the program what came back from the last question.
-
-        Raises
-        ------
-        UnknownSumError
-            If a sum that comes back to this site was not proved to it.
-        """
-        if self._program is None or self._last is None:
-            return
-        last, self._last = self._last, None
-        groups = _list_groups(self.plan, last.header)
-        known, is_complete = self._sums, all(self.site in group.sites for group in groups)
-        question = find_question(last.header.operation, last.header.stage)
-        for group in groups:
-            comes_back = self.site in group.sites and question.steers_in_all_groups
-            if comes_back and group.sites not in known:
-                self._program = self._expected = None
-                raise UnknownSumError(
-                    f"{last.header.procedure}, step {last.header.step}: its sum over "
-                    f"{', '.join(group.sites)} was not proved"
-                )
-        sums = GroupSums(dict(known), self.site)
-        self._send(Answered(sums, last.parameters, last.header.regressions, is_complete=is_complete))
-
-    def _send(self, answered: Answered | None, *, is_first: bool = False) -> None:
-        """Go on to the next step that is addressed to this site.
+    def _open_course(self, header: RequestHeader) -> Course:
+        """The procedure of a question, once it has what came back from the question before.
 
         Raises
         ------
         NotThePlanError
-            If the program cannot go on without a sum that is not known here.
+            If the plan has no such procedure, it is finished, or this step was answered.
         """
-        if self._program is None:
-            return
-        try:
-            step = next(self._program) if is_first else self._program.send(answered)
-            while step.sites and self.site not in step.sites:
-                step = self._program.send(Answered(GroupSums({}, self.site), is_complete=False))
-            self._expected = step
-        except StopIteration as end:
-            self._known[self._procedures[self._place].name] = end.value
-            self._program = self._expected = None
-        except NotThePlanError:
-            self._program = self._expected = None
-            raise
-        except IMPOSSIBLE as failure:
-            # What the coordinator chose in the last question leads nowhere
-            self._program = self._expected = None
+        course = self._courses.get(header.procedure)
+        if header.procedure not in self._procedures:
+            raise NotThePlanError(f"the plan has no procedure {header.procedure!r}")
+        if course is None:
+            return self._begin(header.procedure)
+        if course.is_finished or header.step <= course.number:
             raise NotThePlanError(
-                f"{self._procedures[self._place].name}: what was chosen is impossible ({failure})"
-            ) from None
+                f"{header.procedure}, step {header.step}: this or a later step was answered"
+            )
+        course.advance()
+        return course
 
-    def _match(self, asked: AskedStep) -> None:
+    def _begin(self, name: str) -> Course:
+        """Begin a procedure, once those on which it builds are finished.
+
+        Raises
+        ------
+        NotThePlanError
+            If what it needs of them is not known here.
+        """
+        procedure = self._procedures[name]
+        for earlier in procedure.builds_on:
+            # What asks nothing comes to something, too
+            (self._courses.get(earlier) or self._begin(earlier)).finish()
+        branches = Branches(self.turned.get(name, frozenset()))
+        course = self._courses[name] = Course(self.plan, self.site, procedure, branches)
+        course.begin(self._find_known(procedure))
+        return course
+
+    def _find_known(self, procedure: Procedure) -> Known:
+        """What those came to on which a procedure builds: it knows of no others."""
+        return {
+            name: outcome
+            for name in procedure.builds_on
+            if name in self._courses
+            for outcome in self._courses[name].outcome
+        }
+
+    def _match(self, course: Course, asked: AskedStep) -> None:
         """Find the step that is asked among those that may follow.
 
         Raises
@@ -197,14 +139,10 @@ class Follower:
             If there is none.
         """
         header = asked.header
-        while self._expected is not None:
-            step = self._expected
+        while course.expected is not None:
+            step = course.expected
             if step.is_glance:
-                self._send(
-                    Answered(
-                        GroupSums({}, self.site), asked.parameters, header.regressions, is_complete=False
-                    )
-                )
+                course.glance(asked)
                 continue
             if _is_about(step, header):
                 own = self.plan.site_names.index(self.site)
@@ -215,12 +153,12 @@ class Follower:
                     f"{header.procedure}, step {header.step}: {header.operation} {header.stage} was asked, "
                     f"{step.operation} {step.stage} follows from the plan"
                 )
-            self._send(None)
+            course.go_on(None)
         raise NotThePlanError(f"{header.procedure}, step {header.step}: nothing more follows from the plan")
 
-
-def _list_groups(plan: StudyPlan, header: RequestHeader) -> tuple[SiteGroup, ...]:
-    return groups_of(plan, header.operation, header.stage, header.arm)
+    def _is_about_own(self, header: RequestHeader) -> bool:
+        groups = groups_of(self.plan, header.operation, header.stage, header.arm)
+        return any(self.site in group.sites for group in groups)
 
 
 def _is_about(step: Step, header: RequestHeader) -> bool:

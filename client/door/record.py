@@ -12,7 +12,7 @@ import safetensors.numpy
 from pydantic import ValidationError
 from safetensors import SafetensorError
 
-from client.door.follower import AskedStep, GroupSummaries
+from client.door.course import AskedStep, GroupSummaries
 from common.errors import StorageError
 from common.messages.headers import RequestHeader
 from common.runtime.storage import make_private_folder, write_atomically

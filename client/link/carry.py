@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import NoReturn, TypeVar
 
-from client.link.connection import EngineLink
+from client.link.connection import EngineLink, EngineWait
 from client.link.credentials import Door
 from client.link.fleet import Delivery, FleetLine
 from client.link.markers import Trouble, format_connected, format_refused, shorten_name
@@ -23,6 +23,7 @@ from client.link.session_file import SessionFile
 from client.link.troubles import LineError, WithdrawnError, explain_surprise
 from common.errors import ProtocolError, RheError
 from common.messages.bundle import bundle_digest
+from common.messages.stall_limit import read_stall_limit
 from common.runtime.log_lines import clean_text
 from common.runtime.processes import ShowLine
 
@@ -148,7 +149,13 @@ class Rhythm:
         self.last = time.monotonic()
 
 
-def keep_link(door: Door, session: SessionFile, engine: EngineLink, say: ShowLine) -> NoReturn:
+def keep_link(
+    door: Door,
+    session: SessionFile,
+    engine: EngineLink,
+    say: ShowLine,
+    wait: EngineWait | None = None,
+) -> NoReturn:
     """Answer the coordinator's messages until an exception, such as Ctrl-C; then sign off.
 
     Parameters
@@ -161,6 +168,8 @@ def keep_link(door: Door, session: SessionFile, engine: EngineLink, say: ShowLin
         Answers a message's bytes.
     say : callable
         Shows one line an event; the first words are those of `client.link.markers`.
+    wait : EngineWait, optional
+        Is told with each message how long the engine may show no progress.
 
     Raises
     ------
@@ -173,7 +182,7 @@ def keep_link(door: Door, session: SessionFile, engine: EngineLink, say: ShowLin
 
     patience = Patience(say_plainly)
     with session.lock(), FleetLine(door, patience.endure, patience.relieve) as line:
-        carrier = _Carrier(line, engine, say_plainly)
+        carrier = _Carrier(line, engine, say_plainly, wait or EngineWait())
         with _keep_alive(line, session, patience):
             while True:
                 node = patience.outlast(lambda: line.sign_in(session.killed, session.known))
@@ -193,6 +202,7 @@ class _Carrier:
     line: FleetLine
     engine: EngineLink
     say: ShowLine
+    wait: EngineWait = field(default_factory=EngineWait)
     rhythm: Rhythm = field(default_factory=Rhythm)
     _runs: set[int] = field(default_factory=set)
 
@@ -233,6 +243,8 @@ class _Carrier:
         try:
             self._check_run(delivery.run)
             question = self.line.pull(delivery)
+            group = delivery.message.metadata.group_id
+            self.wait.stall_s = read_stall_limit(group) or self.wait.stall_s
             answer = self.engine(question)
         except (LineError, WithdrawnError):
             raise

@@ -8,7 +8,9 @@ import select
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from client.link.pulse_line import read_pulse_line
 from client.link.socket_frames import Pace, PacedReader, Word, write_message
 from common.errors import ProtocolError, SiteError
 from common.runtime.accounts import account_of, read_peer
@@ -17,6 +19,41 @@ _log = logging.getLogger(__name__)
 
 EngineLink = Callable[[bytes], bytes]
 """Answers a request's bytes with the reply's bytes: the engine itself, or a socket to it."""
+
+
+class EngineGoneError(SiteError):
+    """The engine ended while it answered; it is started again."""
+
+    code = "E_ENGINE"
+
+
+class NoEngineError(SiteError):
+    """No engine is at work."""
+
+    code = "E_NO_ENGINE"
+
+
+class StalledError(SiteError):
+    """The engine is at work, and has not got on for too long."""
+
+    code = "E_STALLED"
+
+
+@dataclass
+class EngineWait:
+    """How long the link waits for the engine.
+
+    Attributes
+    ----------
+    stall_s : float
+        How long it may show no progress, in seconds; the coordinator says it with each message.
+    start_s : float
+        How long it may take to come up, in seconds.
+    """
+
+    stall_s: float = 3600.0
+    start_s: float = 120.0
+
 
 SCHEME = "unix:"
 """Begins the address of a Unix socket."""
@@ -27,10 +64,10 @@ _LONGEST_PAUSE_S = 1.0
 def open_socket_link(
     address: str,
     largest: int,
-    patience_s: float = 120.0,
     *,
     engine_uid: int | None = None,
     pace: Pace | None = None,
+    wait: EngineWait | None = None,
 ) -> EngineLink:
     """A link to the engine listening at ``unix:PATH``; each question is a connection of its own.
 
@@ -40,19 +77,20 @@ def open_socket_link(
         "unix:" and the socket's path.
     largest : int
         Most bytes that a question or an answer may have: `common.plan.message_size.largest_message`.
-    patience_s : float
-        How long to wait for the engine to come up. While it answers another question, the link waits on.
     engine_uid : int, optional
         User number of the engine; by default this process' own. Nobody else gets a byte.
     pace : Pace, optional
         How slowly an answer may come.
+    wait : EngineWait, optional
+        How long to wait for the engine; it is waited for as long as it gets on.
 
     Raises
     ------
     SiteError
-        On use: if the engine cannot be reached in that time, is another user's or goes away, or a message is
-        longer.
+        On use: if the engine cannot be reached in that time, is another user's, goes away or stands still, or
+        a message is longer.
     """
+    bound = wait or EngineWait()
     path = address.removeprefix(SCHEME)
     uid = os.geteuid() if engine_uid is None else engine_uid
 
@@ -61,20 +99,25 @@ def open_socket_link(
             raise SiteError(
                 f"a question of {len(request)} bytes came, the plan can need {largest} -> it is not asked"
             )
-        pause_s = _PAUSE_S
+        pause_s, begun = _PAUSE_S, time.monotonic()
         while True:
-            with _connect(path, patience_s) as connection:
+            with _connect(path, bound.start_s) as connection:
                 _check_engine(connection, path, uid)
                 try:
-                    answer = _exchange(connection, request, largest, pace or Pace())
+                    answer = _exchange(connection, request, largest, pace or Pace(), bound.stall_s)
                 except ProtocolError as failure:
-                    raise SiteError(
+                    raise EngineGoneError(
                         f"{path}: the site's engine gave no answer ({failure}) -> see engine.log"
                     ) from None
             if answer is not None:
                 return answer
             if pause_s == _PAUSE_S:
                 _log.info("the engine is busy with another connection; waiting")
+            if time.monotonic() - begun > bound.stall_s:
+                raise StalledError(
+                    f"{path}: the engine is busy with an earlier question, and has not ended it in "
+                    f"{bound.stall_s:.0f} s -> see engine.log, and start the site again"
+                )
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
@@ -86,7 +129,7 @@ def _connect(path: str, patience_s: float) -> socket.socket:
 
     Raises
     ------
-    SiteError
+    NoEngineError
         If nobody does in time, or this user may not connect.
     """
     deadline, pause_s = time.monotonic() + patience_s, _PAUSE_S
@@ -102,7 +145,7 @@ def _connect(path: str, patience_s: float) -> socket.socket:
                 remedy = "is `rhe-client start` running?"
                 if isinstance(failure, PermissionError):
                     remedy = f"is user {account_of(os.geteuid()).name} in the group of its folder?"
-                raise SiteError(
+                raise NoEngineError(
                     f"{path}: the site's engine does not answer ({failure.strerror or failure}) -> {remedy}"
                 ) from None
         else:
@@ -127,13 +170,17 @@ def _check_engine(connection: socket.socket, path: str, uid: int) -> None:
         )
 
 
-def _exchange(connection: socket.socket, request: bytes, largest: int, pace: Pace) -> bytes | None:
+def _exchange(
+    connection: socket.socket, request: bytes, largest: int, pace: Pace, stall_s: float
+) -> bytes | None:
     """The answer to a question; None while the engine is busy with another connection.
 
     Raises
     ------
     ProtocolError
         If the engine goes away, or does not speak as it should.
+    StalledError
+        If the engine has not got on for `stall_s` seconds.
     SiteError
         If the engine refuses the question because of its length.
     """
@@ -143,9 +190,7 @@ def _exchange(connection: socket.socket, request: bytes, largest: int, pace: Pac
         # Refused while it was being sent: why is in the answer, if there is one
         if not _may_read(connection, pace.grace_s):
             raise
-    connection.settimeout(None)
-    select.select([connection], [], [])
-    word, answer = PacedReader(connection, pace).read(largest)
+    word, answer = _await_answer(connection, largest, pace, stall_s)
     if word is Word.BUSY:
         return None
     if word is Word.TOO_LONG:
@@ -155,6 +200,29 @@ def _exchange(connection: socket.socket, request: bytes, largest: int, pace: Pac
     if word is not Word.ANSWER:
         raise ProtocolError(f"the engine said {word.name}")
     return answer
+
+
+def _await_answer(connection: socket.socket, largest: int, pace: Pace, stall_s: float) -> tuple[Word, bytes]:
+    """What the engine says in the end; it is waited for as long as it says that it gets on.
+
+    Raises
+    ------
+    StalledError
+        If it does not.
+    """
+    reader = PacedReader(connection, pace)
+    while reader.await_message(stall_s):
+        word, body = reader.read(largest)
+        if word is not Word.WORKING:
+            return word, body
+        age_s, doing = read_pulse_line(body)
+        if age_s > stall_s:
+            break
+    else:
+        age_s, doing = stall_s, "it says nothing"
+    raise StalledError(
+        f"the engine has not got on for {age_s:.0f} s ({doing}) -> see engine.log, and start the site again"
+    )
 
 
 def _may_read(connection: socket.socket, patience_s: float) -> bool:

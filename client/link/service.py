@@ -20,6 +20,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from client.link.connection import SCHEME, EngineLink
+from client.link.pulse_line import tell_progress
 from client.link.socket_frames import Pace, PacedReader, TooLongError, Word, write_message
 from common.errors import ProtocolError, StorageError
 from common.runtime.accounts import Account, account_of, name_group, read_peer
@@ -197,7 +198,8 @@ class _Room:
             raise
         if word is not Word.ASK:
             raise ProtocolError(f"a question was expected, not {word.name}")
-        reply = self.answer(question)
+        with tell_progress(lambda line: write_message(guest, Word.WORKING, line, self.pace)):
+            reply = self.answer(question)
         if len(reply) > self.largest:
             write_message(guest, Word.TOO_LONG, pace=self.pace)
             raise TooLongError(f"the answer has {len(reply)} bytes, the plan can need {self.largest}")

@@ -8,6 +8,7 @@ limited by this.
 from __future__ import annotations
 
 import io
+import select
 import socket
 import struct
 import time
@@ -36,6 +37,8 @@ class Word(bytes, Enum):
     """The engine's answer."""
     BUSY = b"rhe~"
     """Another connection is open: ask again later."""
+    WORKING = b"rhe."
+    """The engine still computes the answer: seconds since it last got on, and at what it is."""
     TOO_LONG = b"rhe+"
     """A question, or its answer, is longer than the plan can need."""
 
@@ -72,8 +75,24 @@ class PacedReader:
     """
 
     def __init__(self, connection: socket.socket, pace: Pace) -> None:
+        self._connection, self._taken = connection, 0
+        self._source = _PacedBytes(connection, pace)
         # Its read(n) takes n bytes of memory, untouched until they arrive, and receives straight into them.
-        self._stream = io.BufferedReader(_PacedBytes(connection, pace), _BUFFER)
+        self._stream = io.BufferedReader(self._source, _BUFFER)
+
+    def await_message(self, patience_s: float) -> bool:
+        """Whether something of the next message comes in time; its clock starts then.
+
+        Parameters
+        ----------
+        patience_s : float
+            How long to wait for its first byte, in seconds.
+        """
+        has_begun = self._source.received > self._taken
+        if not has_begun and not select.select([self._connection], [], [], patience_s)[0]:
+            return False
+        self._source.restart()
+        return True
 
     def read(self, largest: int) -> tuple[Word, bytes]:
         """The next message.
@@ -99,6 +118,7 @@ class PacedReader:
         if length > largest:
             raise TooLongError(f"a message of {length} bytes came, the plan can need {largest}")
         body = self._stream.read(length)
+        self._taken += len(header) + len(body)
         if len(body) < length:
             raise ProtocolError(f"the other side went away after {len(body)} of {length} bytes")
         return Word(name), body
@@ -152,7 +172,12 @@ class _PacedBytes(io.RawIOBase):
 
     def __init__(self, connection: socket.socket, pace: Pace) -> None:
         self._connection = connection
-        self._clock = _Clock(pace)
+        self._pace, self._clock = pace, _Clock(pace)
+        self.received = 0
+
+    def restart(self) -> None:
+        """Begin the clock anew."""
+        self._clock = _Clock(self._pace)
 
     def readable(self) -> bool:
         """True."""
@@ -160,4 +185,6 @@ class _PacedBytes(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """How many bytes arrived; 0 where the other side has closed."""
-        return self._clock.run(self._connection, lambda: self._connection.recv_into(buffer))
+        arrived = self._clock.run(self._connection, lambda: self._connection.recv_into(buffer))
+        self.received += arrived
+        return arrived

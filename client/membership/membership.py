@@ -39,9 +39,6 @@ from common.runtime.sockets import shorten_socket_path
 from common.runtime.storage import make_private_folder, write_atomically
 from common.secagg.wire.roster import make_card
 
-STATE = ".rhe"
-"""Where a site keeps its state, unless it says otherwise."""
-
 MEETING_PLACE = Path("/run/rhe")
 """Holds the socket's folder where engine and link are two users; only root makes folders in it."""
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from client.membership.membership import STATE, Membership
+from client.membership.membership import Membership
 from client.membership.site import SITE_FILE
+from client.membership.state_folder import STATE
 from common.errors import SiteError, StorageError
 from common.runtime.accounts import account_of, become
 

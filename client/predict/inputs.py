@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from client.answers.carded_risks import find_unknown_level
 from client.predict.new_patient import NewPatient
 from common.cards.card import NetworkContent, TableContent, design_of_card
+from common.cards.card_in_plan import list_inputs
 from common.cohort.outcome import Volumes
 from common.cohort.schema import BY_NAME
 from common.errors import CohortError, Finding
@@ -39,7 +41,7 @@ class Input:
 
 def list_covariates(content: TableContent) -> tuple[str, ...]:
     """The model's covariates that have a coefficient, each once."""
-    return tuple(dict.fromkeys(column.variable for column in design_of_card(content).columns))
+    return list_inputs(content)
 
 
 def list_needed_variables(content: TableContent) -> tuple[str, ...]:
@@ -108,16 +110,15 @@ def refuse_unknown_levels(case: NewPatient, content: TableContent) -> None:
     CohortError
         If the patient has one.
     """
-    levels = {(column.variable, column.level) for column in design_of_card(content).columns}
-    for covariate in content.covariates:
-        value = case.patient.value(covariate.name)
-        if not covariate.reference or value is None or value == covariate.reference:
-            continue
-        if (covariate.name, value) not in levels:
-            known = [covariate.reference, *(level for name, level in levels if name == covariate.name)]
-            what = f"{covariate.name} = {value!r} is a level that the model does not know"
-            remedy = f"it was trained on {', '.join(sorted(known))}: no risk can be given"
-            raise CohortError((Finding(case.where, what, remedy),))
+    covariate = find_unknown_level(case.patient, content)
+    if covariate is None:
+        return
+    columns = design_of_card(content).columns
+    known = [covariate.reference, *(one.level for one in columns if one.variable == covariate.name)]
+    value = case.patient.value(covariate.name)
+    what = f"{covariate.name} = {value!r} is a level that the model does not know"
+    remedy = f"it was trained on {', '.join(sorted(known))}: no risk can be given"
+    raise CohortError((Finding(case.where, what, remedy),))
 
 
 def find_value(case: NewPatient, name: str) -> float | str | None:

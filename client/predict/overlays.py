@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from client.answers.attention_drawing import explain_decision, slice_scan
+from client.answers.carded_risks import build_network
 from client.predict.new_patient import NewPatient
-from client.predict.predictor import Declined, Prediction, Predictor, build_network
+from client.predict.predictor import Declined, Prediction, Predictor
 from common.cards.card import ModelCard, NetworkContent
 from common.errors import ModelError
 from common.runtime.storage import write_atomically

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from client.answers.patient_arrays import make_design_matrix
+from client.answers.carded_risks import predict_with_network, predict_with_table
 from client.cohort.contradictions_of_masks import find_contradicted_flags
 from client.cohort.scan_notes import compare_volumes
 from client.predict.inputs import (
     VOLUME_VARIABLES,
     Input,
-    list_covariates,
     list_lacking_features,
     list_needed_variables,
     list_network_inputs,
@@ -24,30 +22,17 @@ from client.predict.inputs import (
 )
 from client.predict.new_patient import NewPatient
 from client.predict.worth import list_unusual
-from common.cards.card import (
-    Content,
-    LogisticContent,
-    NetworkContent,
-    SvmContent,
-    TableContent,
-    design_of_card,
-)
+from common.cards.card import Content, NetworkContent, SvmContent, TableContent
 from common.cards.card_file import CardedModel
-from common.cards.fitted import coefficients_of, predict_risks
-from common.cards.fourier_machine import draw_named_map, form_of, risks_of
 from common.errors import CohortError, Level, ModelError, RheError, ScanError
 from common.imaging.masks.mask import Mask, MaskLabels, read_mask
 from common.imaging.options import NO_CHOICE, ReadingOptions
 from common.imaging.preprocess import PREPROCESSING_ALGORITHM, prepare_inputs
 from common.imaging.reader import read_scan
 from common.imaging.scan import Scan
-from common.models.checkpoint import Checkpoint
 from common.plan.extraction import feature_version
 from common.runtime.machine import bind_threads
 from common.types import Pixels, Reals
-
-if TYPE_CHECKING:
-    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -214,7 +199,7 @@ class Predictor:
     def _predict_risks(self, patients: Sequence[NewPatient]) -> Reals:
         card, checkpoint = self.carded.card, self.carded.checkpoint
         if not isinstance(card.content, NetworkContent):
-            return predict_with_table(card.model, card.content, patients)
+            return predict_with_table(card.model, card.content, patients, _list_scores(patients))
         if checkpoint is None:
             raise ValueError("a network without weights")
         images = [case.image for case in patients if case.image is not None]
@@ -232,50 +217,9 @@ class Predictor:
         return Prediction(case.patient.identifier, risk, positive, inputs, notes, case.doubts)
 
 
-def predict_with_network(
-    content: NetworkContent, checkpoint: Checkpoint, images: Sequence[Pixels], device: str
-) -> Reals:
-    """The network's probabilities, shape (n,); imports torch."""
-    import torch
-
-    from common.training.device import pick_device
-    from common.training.loop import score
-
-    network = build_network(content, checkpoint)
-    stacked = torch.from_numpy(np.stack([np.array(image, dtype=np.float32) for image in images]))
-    return score(network, stacked, pick_device(device), content.threads)
-
-
-def build_network(content: NetworkContent, checkpoint: Checkpoint) -> nn.Module:
-    """The network with its weights; imports torch."""
-    from common.models.weights import load_flat
-    from common.models.zoo import build
-
-    network = build(content.network)
-    load_flat(network, checkpoint.weights, checkpoint.layout)
-    return network
-
-
-def predict_with_table(model: str, content: TableContent, patients: Sequence[NewPatient]) -> Reals:
-    """The probabilities of a model of the table, shape (n,).
-
-    Parameters
-    ----------
-    model : str
-        Its name, from which a machine's random features derive.
-    """
-    design = design_of_card(content)
-
-    def read_scores(name: str) -> Reals:
-        return np.array([case.scores.get(name, np.nan) for case in patients])
-
-    matrix = make_design_matrix(patients, design, read_scores)
-    if isinstance(content, LogisticContent):
-        columns = design.model(list_covariates(content)).columns
-        return predict_risks(coefficients_of(content.fitted, design), matrix, columns)
-    form = form_of(content.fitted, design)
-    fourier = draw_named_map(content.seed, model, len(content.fitted.weights), len(design.columns))
-    return risks_of(form, form.scales.standardise(matrix), fourier)
+def _list_scores(patients: Sequence[NewPatient]) -> Callable[[str], Reals]:
+    """What gives networks' scores of these patients, by name."""
+    return lambda name: np.array([case.scores.get(name, np.nan) for case in patients])
 
 
 def _refuse_other_recipe(model: str, content: Content) -> None:

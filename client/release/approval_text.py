@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from client.membership.site import SiteSettings
 from common.hiding.noise import site_privacy, warn_of_delta
 from common.hiding.rounds import parts_of
-from common.plan.leaving import STAYING, describe_hiding, list_leaving
+from common.plan.leaving import STAYING, describe_card, describe_hiding, list_leaving
 from common.plan.study import StudyPlan
 from common.secagg.crypto.keys import decode_public_key, fingerprint
 from common.secagg.wire.roster import Roster, Waiver
@@ -36,6 +36,12 @@ def describe_plan(plan: StudyPlan, settings: SiteSettings) -> str:
         paragraphs += _describe_noise(plan)
     if "training" in plan.phases and site.role == "train":
         paragraphs += _describe_first_weights(plan)
+    for model in plan.cards:
+        paragraphs.append(
+            f"{model.title} comes here as a file from the coordinator, to score this hospital's patients: it "
+            f"is {describe_card(plan, model)}. No other file is taken. It stays in this site's state, and so "
+            "do the scores; nothing is trained with it."
+        )
     if plan.arms.design == "leave-one-centre-out":
         paragraphs.append(
             "Each centre is left out in turn. From the sums with and without a centre, anybody who sees both "

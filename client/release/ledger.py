@@ -121,6 +121,7 @@ class Ledger:
         self.head_file = folder.with_name(f"{folder.name}.head")
         self._departures = 0
         self._answers: Counter[str] = Counter()
+        self._kinds: Counter[tuple[str, str]] = Counter()
         self._chain = ChainedFile(self.path, self._notice)
 
     @property
@@ -198,6 +199,13 @@ class Ledger:
         self.check()
         return self._answers[f"{datetime.now(UTC):%Y-%m-%d}"]
 
+    def count_kinds(self, day: str) -> dict[str, int]:
+        """How many answers of each kind left on a day of UTC (ISO 8601), by the lines that were read so far.
+
+        It reads no file: any thread may ask.
+        """
+        return {kind: number for (when, kind), number in self._kinds.copy().items() if when == day}
+
     def read_log(self) -> tuple[LedgerLine, ...]:
         """All lines, once the chain of them is checked.
 
@@ -243,6 +251,7 @@ class Ledger:
         if departure:
             self._departures += 1
             self._answers[str(time)[:10]] += departure.get("numbers", 0) > 0
+            self._kinds[str(time)[:10], str(departure.get("what", ""))] += int(departure.get("times", 1))
 
     def _parse(self, line: ChainedLine) -> LedgerLine:
         try:

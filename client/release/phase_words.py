@@ -34,6 +34,7 @@ PHASE_WORDS: Mapping[Operation, str] = {
     Operation.COMPARE: "how two models' scores of the same patients differ",
     Operation.WEIGHT: "how many patients a network is trained on",
     Operation.EXPLAIN: "attention maps (simulated patients only)",
+    Operation.ATTENTION: "sums of attention maps and of lesions' outlines over patients",
 }
 
 

@@ -15,6 +15,10 @@ ROUND_AGE_S = 86_400
 """How many seconds ahead the deadline of one round may lie."""
 
 
+MOST_SESSIONS = 64
+"""Sessions of one set of sites that may be open at once: each answers one question at a time."""
+
+
 @dataclass(frozen=True)
 class HiddenPhase:
     """The sums of one set of sites for statistics, or for one training.
@@ -37,9 +41,12 @@ class HiddenPhase:
     arm: Arm | None = None
 
 
-def name_statistics_phase(number: int) -> str:
-    """The name of the statistics phase of the set with this number in `hiding_sets_of`."""
-    return f"statistics:{number}"
+def name_statistics_phase(number: int, beside: int = 0) -> str:
+    """The name of the statistics phase of the set with this number in `hiding_sets_of`.
+
+    Its questions may be asked in several sessions beside each other, from 0: each is a phase of one family.
+    """
+    return f"statistics:{number}/{beside}" if beside else f"statistics:{number}"
 
 
 def name_training_phase(plan: StudyPlan, model: CnnModel, arm: Arm) -> str:
@@ -57,9 +64,14 @@ def phase_of(plan: StudyPlan, name: str) -> HiddenPhase:
     """
     kind, _, suffix = name.partition(":")
     try:
+        if kind == "statistics":
+            number, _, beside = suffix.partition("/")
+            sites = hiding_sets_of(plan)[int(number)]
+            if int(beside or 0) in range(MOST_SESSIONS) and name == name_statistics_phase(
+                int(number), int(beside or 0)
+            ):
+                return HiddenPhase("statistics", sites)
         numbers = [int(part) for part in suffix.split(":")]
-        if kind == "statistics" and name_statistics_phase(*numbers) == name:
-            return HiddenPhase("statistics", hiding_sets_of(plan)[numbers[0]])
         model, arm = plan.networks[numbers[0]], plan.all_arms()[numbers[1]]
         if kind == "training" and arm.kind == "federated" and name_training_phase(plan, model, arm) == name:
             number = find_hiding_set(plan, (SiteGroup(arm.sites, ()),))

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from common.errors import ScanError
 from common.imaging.crop import find_bounding_box, find_largest_slice, resize, widen
 from common.imaging.grid import Box, Grid
@@ -18,7 +20,7 @@ from common.imaging.recipe import InputShape, Recipe
 from common.imaging.resample import resample
 from common.imaging.scan import Scan
 from common.imaging.window import window
-from common.types import Pixels
+from common.types import Flags, Labels, Pixels
 
 PREPROCESSING_ALGORITHM = 1
 """Version of the preprocessing, increased whenever the same files give other numbers; part of cache keys."""
@@ -91,6 +93,11 @@ def prepare_inputs(scan: Scan, mask: Mask, recipe: Recipe, shapes: tuple[InputSh
     return Prepared(inputs, grid, crops)
 
 
+def select_lesion(labels: Labels, recipe: Recipe) -> Flags:
+    """Which voxels of a mask's labels are the lesion that the recipe crops; same shape."""
+    return np.asarray(labels == ICH if recipe.lesion == "ICH" else labels > 0)
+
+
 def locate_crops(mask: Mask, grid: Grid, recipe: Recipe) -> Crops:
     """The lesion's rectangle and box on the grid.
 
@@ -100,7 +107,7 @@ def locate_crops(mask: Mask, grid: Grid, recipe: Recipe) -> Crops:
         If the mask has no voxel of the lesion, or at the recipe's spacing none or only a line is left.
     """
     labels, within = resample_labels(mask.voxels, grid)
-    lesion = labels == ICH if recipe.lesion == "ICH" else labels > 0
+    lesion = select_lesion(labels, recipe)
     if not lesion.any():
         present = (mask.voxels == ICH).any() if recipe.lesion == "ICH" else True
         why = (

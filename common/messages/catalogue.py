@@ -15,8 +15,9 @@ from typing import Final, Literal, TypeAlias
 
 from common.errors import ProtocolError
 from common.plan.described_columns import table_columns
+from common.plan.mapped_cohorts import OUTCOMES, list_mapped_cohorts
 from common.plan.matrix import PARTS, TABLE_PARTS, Part, TablePart, cohorts_of
-from common.plan.study import StudyPlan
+from common.plan.study import EARLIER, StudyPlan
 from common.stats.guard import Demand, Purpose
 
 
@@ -50,6 +51,7 @@ class Operation(StrEnum):
     COMPARE = "compare"
     WEIGHT = "weight"
     EXPLAIN = "explain"
+    ATTENTION = "attention"
 
 
 HeaderField: TypeAlias = Literal[
@@ -71,7 +73,13 @@ def _add_over_everybody(plan: StudyPlan, _: str) -> Iterable[SitesOfParts]:
 
 
 def _add_over_arm(plan: StudyPlan, arm: str) -> Iterable[SitesOfParts]:
-    """The sites on whose patients something is fitted: the arm's, by default all that train."""
+    """The sites on whose patients something is fitted: the arm's, by default all that train.
+
+    A model of an earlier study is fitted nowhere here, and scores everywhere.
+    """
+    if arm == EARLIER:
+        yield plan.site_names, ()
+        return
     yield plan.arm(arm).sites if arm else plan.training_sites, ()
 
 
@@ -97,6 +105,11 @@ def _add_over_cohorts(plan: StudyPlan, _: str) -> Iterable[SitesOfParts]:
         yield cohort.sites, (cohort.part, f"paired/{index}", f"calibrated/{index}")
     if plan.evaluation.operating_point == "youden":
         yield from ((arm.sites, ("train",)) for arm in plan.all_arms())
+
+
+def _add_over_mapped(plan: StudyPlan, _: str) -> Iterable[SitesOfParts]:
+    """Each cohort whose attention maps are averaged, by outcome."""
+    yield from ((cohort.sites, OUTCOMES) for cohort in list_mapped_cohorts(plan))
 
 
 def _steer_by_all(_: str) -> bool:
@@ -369,6 +382,15 @@ def _list_of_scores() -> Iterable[Question]:
     yield from _precede(evaluate, counted, calibrate, compare, carries=("parameters",))
     # In which thresholds are chosen
     yield replace(evaluate, stage="operating point")
+    maps = Question(
+        Operation.ATTENTION,
+        ("parameters",),
+        "description",
+        _add_over_mapped,
+        guard="attention",
+        cohorts=("test", "whole"),
+    )
+    yield from _precede(maps)
 
 
 QUESTIONS: Final[Mapping[tuple[Operation, str], Question]] = {

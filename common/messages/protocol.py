@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, get_args
 
 import numpy as np
-import safetensors.numpy
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from safetensors import SafetensorError
 
 from common.errors import ProtocolError
 from common.messages.catalogue import HeaderField, find_question
 from common.messages.headers import ReplyHeader, RequestHeader
 from common.messages.signed_reply import take_body
 from common.runtime.settings_file import Section
-from common.runtime.tensor_file import Pieces, cut_tensor_file
+from common.runtime.tensor_file import Pieces, cut_tensor_file, read_metadata, read_tensor_file
+from common.secagg.wire.frames import Bytes
 from common.stats.contract import Summary
 from common.types import Counts, Flags, FlatWeights, Reals
 
@@ -90,7 +90,7 @@ class Reply:
     pictures: tuple[NDArray[np.uint8], ...] = ()
     sealed: NDArray[np.uint8] | None = None
 
-    def name_request(self, asked: bytes | bytearray | memoryview) -> Reply:
+    def name_request(self, asked: Bytes) -> Reply:
         """The same answer; it names the request, whose bytes these are."""
         named = {"request": hashlib.sha256(asked).hexdigest()}
         return replace(self, header=self.header.model_copy(update=named))
@@ -109,8 +109,8 @@ def encode_request(request: Request, key: Ed25519PrivateKey) -> bytes:
     return b"".join((key.sign(_digest(*pieces)), *pieces))
 
 
-def decode_request(message: bytes, coordinator: Ed25519PublicKey) -> Request:
-    """The request, once its signature is verified.
+def decode_request(message: Bytes, coordinator: Ed25519PublicKey) -> Request:
+    """The request, once its signature is verified; weights share the message's memory.
 
     Raises
     ------
@@ -118,9 +118,10 @@ def decode_request(message: bytes, coordinator: Ed25519PublicKey) -> Request:
         If the coordinator has not signed these bytes, they are malformed, or a field is not empty that the
         question does not use.
     """
-    signature, body = message[:REQUEST_SIGNATURE_BYTES], message[REQUEST_SIGNATURE_BYTES:]
+    view = memoryview(message)
+    signature, body = view[:REQUEST_SIGNATURE_BYTES], view[REQUEST_SIGNATURE_BYTES:]
     try:
-        coordinator.verify(signature, _digest(body))
+        coordinator.verify(bytes(signature), _digest(body))
     except InvalidSignature:
         raise ProtocolError("a request that the study's coordinator did not sign was refused") from None
     header, arrays = _unpack(body, RequestHeader)
@@ -150,7 +151,7 @@ def _refuse_unused_fields(header: RequestHeader) -> None:
         raise ProtocolError(f"{header.operation}: the request has {named}, which it does not use")
 
 
-def question_of(message: bytes) -> RequestHeader:
+def question_of(message: Bytes) -> RequestHeader:
     """The header of a signed request; its signature is not verified here, but by the site that answers.
 
     Raises
@@ -158,7 +159,7 @@ def question_of(message: bytes) -> RequestHeader:
     ProtocolError
         If the bytes are malformed.
     """
-    return _unpack(message[REQUEST_SIGNATURE_BYTES:], RequestHeader)[0]
+    return _unpack_header(memoryview(message)[REQUEST_SIGNATURE_BYTES:], RequestHeader)
 
 
 def encode_reply(reply: Reply) -> bytes:
@@ -175,8 +176,10 @@ def encode_reply(reply: Reply) -> bytes:
     return b"".join(_pack(reply.header, arrays))
 
 
-def decode_reply(body: bytes) -> Reply:
+def decode_reply(body: Bytes) -> Reply:
     """The reply in these bytes; a signature before them is not verified here (`is_reply_signed_by`).
+
+    Large arrays of an update, of weights or of a sealed message share the memory of the bytes.
 
     Raises
     ------
@@ -246,13 +249,29 @@ def _pack(header: Section, arrays: Arrays) -> Pieces:
     return cut_tensor_file(arrays, {_HEADER: text})
 
 
-def _unpack(body: bytes, model: type[AnyHeader]) -> tuple[AnyHeader, dict[str, NDArray[np.generic]]]:
+def _unpack(body: Bytes, model: type[AnyHeader]) -> tuple[AnyHeader, dict[str, NDArray[np.generic]]]:
+    with _refuse_malformed():
+        metadata, arrays = read_tensor_file(body)
+        return model.model_validate_json(metadata[_HEADER]), arrays
+
+
+def _unpack_header(body: Bytes, model: type[AnyHeader]) -> AnyHeader:
+    with _refuse_malformed():
+        return model.model_validate_json(read_metadata(body)[_HEADER])
+
+
+@contextmanager
+def _refuse_malformed() -> Iterator[None]:
+    """A context in which whatever cannot be read is a malformed message.
+
+    Raises
+    ------
+    ProtocolError
+        In place of what was raised.
+    """
     try:
-        arrays = safetensors.numpy.load(body)
-        length = int.from_bytes(body[:8], "little")
-        metadata = json.loads(body[8 : 8 + length])["__metadata__"]
-        return model.model_validate_json(metadata[_HEADER]), dict(arrays)
-    except (SafetensorError, ValidationError, KeyError, ValueError, TypeError):
+        yield
+    except (ValidationError, KeyError, ValueError, TypeError, AttributeError):
         raise ProtocolError(
             "a message is truncated or malformed -> both sides must run one rhe version"
         ) from None

@@ -7,6 +7,8 @@ import hashlib
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from common.secagg.wire.frames import Bytes
+
 _MARK = b"rhe/reply/1\x00"
 _SIGNATURE_BYTES = 64
 
@@ -16,16 +18,17 @@ def sign_reply(body: bytes, key: Ed25519PrivateKey) -> bytes:
     return b"".join((_MARK, key.sign(_digest(body)), body))
 
 
-def take_body(message: bytes) -> bytes:
-    """The bytes of a reply without the signature, if there is one; it is not verified here."""
-    return message[len(_MARK) + _SIGNATURE_BYTES :] if message.startswith(_MARK) else message
+def take_body(message: Bytes) -> memoryview:
+    """The bytes of a reply without the signature, if there is one, not copied; it is not verified here."""
+    view = memoryview(message)
+    return view[len(_MARK) + _SIGNATURE_BYTES :] if _is_marked(message) else view
 
 
-def is_reply_signed_by(message: bytes, public: bytes) -> bool:
+def is_reply_signed_by(message: Bytes, public: bytes) -> bool:
     """Whether the reply is signed by the owner of this raw public key."""
-    if not message.startswith(_MARK):
+    if not _is_marked(message):
         return False
-    signature = message[len(_MARK) : len(_MARK) + _SIGNATURE_BYTES]
+    signature = bytes(message[len(_MARK) : len(_MARK) + _SIGNATURE_BYTES])
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, _digest(take_body(message)))
     except InvalidSignature:
@@ -33,5 +36,9 @@ def is_reply_signed_by(message: bytes, public: bytes) -> bool:
     return True
 
 
-def _digest(body: bytes) -> bytes:
+def _is_marked(message: Bytes) -> bool:
+    return bytes(message[: len(_MARK)]) == _MARK
+
+
+def _digest(body: Bytes) -> bytes:
     return hashlib.sha256(_MARK + hashlib.sha256(body).digest()).digest()

@@ -144,4 +144,5 @@ def _are_compared(first: Scorer, second: Scorer, *, is_first: bool) -> bool:
         return False
     if second.model.name == first.model.name:
         return is_first
-    return "given" in {first.arm.kind, second.arm.kind} or first.arm == second.arm
+    is_from_elsewhere = not {"given", "earlier"}.isdisjoint({first.arm.kind, second.arm.kind})
+    return is_from_elsewhere or first.arm == second.arm

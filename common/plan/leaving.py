@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import assert_never
 
 from common.plan.agreement import describe_criterion, group_readings
-from common.plan.models import LogisticModel, SvmModel
+from common.plan.mapped_cohorts import averages_maps
+from common.plan.models import CardModel, LogisticModel, SvmModel
 from common.plan.study import StudyPlan
+from common.stats.minima import minima_of
 
 STAYING = (
     "CT images, masks, the cohort table, and any single patient's values or scores",
@@ -90,6 +92,24 @@ def list_leaving(plan: StudyPlan, name: str, *, synthetic: bool = False) -> list
     return items
 
 
+def describe_card(plan: StudyPlan, model: CardModel) -> str:
+    """What a model of an earlier study is, whose it is, and where it is judged fairly."""
+    (arm,), kinds = plan.arms_of(model), {"cnn": "a network", "logistic": "a logistic regression"}
+    what = kinds.get(model.computes, "a support vector machine")
+    takes = f" of {', '.join(model.covariates)}" if model.covariates else ""
+    seen = ""
+    if arm.sites:
+        seen = (
+            f"; patients of {', '.join(arm.sites)} may have trained it, so results that include them are no "
+            "test of it, and it is compared on other hospitals' patients alone"
+        )
+    return (
+        f"{what}{takes}, trained by {', '.join(model.trained_by)} in an earlier study and not changed here; "
+        f"file {model.file} of {model.bytes:,} bytes, SHA-256 {model.sha256}; risks from {model.threshold:g} "
+        f"are called positive{seen}"
+    )
+
+
 _ON_SEVERAL = (
     "; of three or more readings at once, sums over all of their masks, and in how many patients how many of "
     "them see a marker"
@@ -153,6 +173,21 @@ def _list_statistics(plan: StudyPlan, *, trains: bool) -> Iterator[str]:
             "without their names), "
             "calls at the operating point, calibration, net benefit, and how two models' calls differ"
         )
+    if averages_maps(plan):
+        yield _describe_mean_maps(plan)
+
+
+def _describe_mean_maps(plan: StudyPlan) -> str:
+    """What is summed of attention maps, and what is left out of the sums."""
+    minima = minima_of(plan.profile)
+    return (
+        f"sums of attention maps: where each network looks, on average over the tested patients with "
+        f"{plan.cohort.outcome.noun} and over those without, and how much of the same places their lesions "
+        "cover; in cells of 5 mm, up to 60 mm from the lesion's centre, of all patients of a group of "
+        f"hospitals (at least {minima.group} with the same outcome), and of this hospital's alone (at least "
+        f"{max(minima.group, minima.site_patients)}). Where fewer than {minima.cell} patients here have "
+        "something in a cell, 0 is sent"
+    )
 
 
 def _name_described(plan: StudyPlan) -> str:

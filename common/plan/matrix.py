@@ -57,7 +57,7 @@ class Scorer:
 
     Attributes
     ----------
-    model : CnnModel, LogisticModel, SvmModel or ScoresModel
+    model : CnnModel, LogisticModel, SvmModel, ScoresModel or CardModel
         The plan's model.
     arm : Arm
         On whose patients it was trained; `GIVEN_ARM` for a column of the table.
@@ -161,7 +161,8 @@ def relation_of(scorer: Scorer, cohort: Cohort, trainers: Trainers | None = None
     seen = [site in taking_part.trained | taking_part.judged for site in sites]
     if not any(seen):
         return "external"
-    if not all(seen):
+    if not all(seen) or scorer.arm.kind == "earlier":
+        # Who of an earlier study's centre trained the model is not known: anybody may have
         return "seen centre"
     if cohort.part == "train" and not taking_part.trained.issuperset(sites):
         return "seen centre"

@@ -16,6 +16,8 @@ from common.plan.variables import levels_of, table_variables
 from common.stats.stack import WIDEST_THIRD
 from common.stats.table_one import Continuous
 
+MOST_TOGETHER = 8 * 2**20
+"""Bytes of questions that travel in one message, and of the answers before the last one."""
 _ROOM = 16 * 2**20
 """Bytes for whatever is small: headers, signatures, sealed keys, moments, a released model of the table."""
 _COUNT, _EXACT, _PRODUCT, _WEIGHT = 8, 48, 16, 4
@@ -40,13 +42,14 @@ def largest_message(plan: StudyPlan) -> int:
     """
     sizes = [size_table(plan), _size_scores(plan), _size_regressions(plan)]
     sizes += [size_weights(model) for model in plan.networks]
+    sizes += [model.bytes for model in plan.cards]
     sizes += [size_machine(model) for model in plan.table_models if isinstance(model, SvmModel)]
     if plan.takes_radiomics:
         sizes.append(size_products(plan))
     if plan.networks and "explanation" in plan.phases:
         sizes.append(plan.explanation.per_site * _PICTURE)
     others = len(plan.site_names) - 1 if plan.hides_sums else 0
-    return _ROOM + max(sizes) + others * _size_steering(plan)
+    return _ROOM + MOST_TOGETHER + max(sizes) + others * _size_steering(plan)
 
 
 def size_weights(model: CnnModel) -> int:

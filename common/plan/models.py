@@ -21,6 +21,7 @@ from common.cohort.schema import TABLE_ONE
 from common.imaging.recipe import InputShape, Recipe
 from common.models.spec import IMAGENET_FAMILIES, Family, NetworkSpec
 from common.plan.own_variables import find_readable, find_unknown, list_declared
+from common.radiomics.features import FEATURES
 from common.runtime.name_patterns import LONGEST_WRITTEN, derive_name, tidy_name
 from common.runtime.settings_file import COLUMN_PATTERN, NAME_PATTERN, TAG, TAG_ERROR, Section
 from common.training.settings import TrainingSettings
@@ -291,6 +292,70 @@ class ScoresModel(NamedSection):
         return self.low + share * (self.high - self.low)
 
 
+class CardModel(NamedSection):
+    """One model that exists already and is validated as it is: a file of an earlier study's models.
+
+    `rhe-server plan card FILE` prints this section. What it says of the file, the file's own card proves.
+    """
+
+    kind: Literal["card"]
+    """Tells a model of an earlier study from the other kinds of model."""
+    name: Name
+    """Name as printed in tables, e.g. "2D-ResNet-101"."""
+    file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}\.(safetensors|json)$")
+    """Name of the file, which the coordinator has and sends to every hospital."""
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """SHA-256 of the file: hospitals score with no other."""
+    bytes: int = Field(ge=1, le=2**33)
+    """Length of the file."""
+    computes: Literal["cnn", "logistic", "svm"]
+    """What is in it: a network, a logistic regression, or a support vector machine."""
+    trained_by: tuple[Name, ...] = Field(min_length=1, max_length=1000)
+    """Sites whose patients trained it, as its card names them, and as this plan names the same hospitals
+    where it calls them otherwise. Their patients here may be the very ones who trained it: no fair test."""
+    threshold: float = Field(gt=0, le=1)
+    """Its operating point, frozen by the study that trained it; `evaluation.operating_point` chooses none."""
+    covariates: tuple[str, ...] = Field(default=(), max_length=1000)
+    """Of a model of the table: variables of the paper's Table 1 or of the plan's own, "brain_score", or
+    radiomics features."""
+    dimensions: Literal[2, 3] | None = None
+    """Of a network: 2 or 3."""
+    input_size: int | None = Field(default=None, ge=8)
+    """Of a network: pixels along each axis."""
+
+    @field_validator("covariates")
+    @classmethod
+    def _check_covariates(cls, covariates: tuple[str, ...]) -> tuple[str, ...]:
+        check_covariates(tuple(name for name in covariates if name not in FEATURES))
+        return covariates
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        is_network, has_grid = self.computes == "cnn", None not in {self.dimensions, self.input_size}
+        if is_network != self.file.endswith(".safetensors"):
+            raise ValueError(
+                f"{self.file}: no file of a {self.computes} model -> copy what rhe-server plan card prints"
+            )
+        if is_network == bool(self.covariates) or is_network != has_grid:
+            raise ValueError(
+                "a network has dimensions and input_size, any other model covariates -> copy what "
+                "rhe-server plan card FILE prints"
+            )
+        return self
+
+    @property
+    def shape(self) -> InputShape | None:
+        """The input grid of a network; None of a model of the table."""
+        if self.dimensions is None or self.input_size is None:
+            return None
+        return InputShape(self.dimensions, self.input_size)
+
+    @property
+    def takes_features(self) -> bool:
+        """Whether a covariate is a radiomics feature that is extracted from CT and mask."""
+        return not set(self.covariates).isdisjoint(FEATURES)
+
+
 def _divides(step: float, distance: float) -> bool:
     """Whether the distance is a whole number of steps, up to rounding."""
     steps = distance / step
@@ -317,11 +382,12 @@ AnyModel: TypeAlias = Annotated[
     Annotated[CnnModel, Tag(f"{TAG}cnn")]
     | Annotated[LogisticModel, Tag(f"{TAG}logistic")]
     | Annotated[SvmModel, Tag(f"{TAG}svm")]
-    | Annotated[ScoresModel, Tag(f"{TAG}scores")],
+    | Annotated[ScoresModel, Tag(f"{TAG}scores")]
+    | Annotated[CardModel, Tag(f"{TAG}card")],
     Discriminator(
         kind_of,
         custom_error_type=TAG_ERROR,
-        custom_error_message='kind must be "cnn", "logistic", "svm" or "scores"',
+        custom_error_message='kind must be "cnn", "logistic", "svm", "scores" or "card"',
     ),
 ]
 

@@ -7,7 +7,7 @@ from common.cohort.repeated_readings import MARKERS
 from common.cohort.schema import BY_NAME, VARIABLES, Variable
 from common.cohort.score_columns import find_score_columns
 from common.models.brain_score import list_brain_columns
-from common.plan.models import BRAIN, TableModel
+from common.plan.models import BRAIN, CardModel, TableModel
 from common.plan.own_eligibility import PAPER_CRITERIA
 from common.plan.study import StudyPlan
 from common.plan.variables import list_described
@@ -17,7 +17,8 @@ def list_named_columns(plan: StudyPlan) -> frozenset[str]:
     """Columns of the paper's table, or the plan's own, that the plan uses."""
     names = {variable.name for variable in list_described(plan)} if "cohort" in plan.phases else set()
     names |= set(plan.regression.candidates) if "regression" in plan.phases else set()
-    names |= {name for model in plan.models if isinstance(model, TableModel) for name in model.covariates}
+    takers = (model for model in plan.models if isinstance(model, TableModel | CardModel))
+    names |= {name for model in takers for name in model.covariates}
     names |= {*plan.evaluation.subgroups, *plan.eligibility.variables, *plan.selectable_columns}
     names |= {model.column for model in plan.scores} | {plan.cohort.outcome.column}
     if BRAIN in names:

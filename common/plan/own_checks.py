@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from common.cohort.schema import BY_NAME, find_variable
-from common.plan.models import AnyModel, ScoresModel, TableModel
+from common.plan.models import AnyModel, CardModel, ScoresModel, TableModel
 from common.plan.own_variables import PlannedVariable
 from common.plan.sections import CohortSettings, Radiomics
 
@@ -66,7 +66,8 @@ def check_outcome(
         refusals.append(f"cohort.outcome.column {column!r} is {known.kind} -> an outcome is a 0/1 column")
     elif known is not None and cohort.described is None:
         refusals.append(f"Table 1 describes the outcome {column!r} -> list cohort.described without it")
-    covariates = {name for model in models if isinstance(model, TableModel) for name in model.covariates}
+    takers = [model for model in models if isinstance(model, TableModel | CardModel)]
+    covariates = {name for model in takers for name in model.covariates}
     scores = {model.column for model in models if isinstance(model, ScoresModel)}
     places = {"models.covariates": covariates, "models.column": scores, **named}
     refusals += [

@@ -419,3 +419,11 @@ class Explanation(Section):
 
     per_site: int = Field(default=4, ge=0, le=50)
     """Patients whose maps each site draws, half of them with expansion; maps leave synthetic sites only."""
+    mean_maps: bool = False
+    """Whether means of the tested patients' maps leave, as sums: about the lesion's centre, in cells of 5 mm,
+    with and without expansion."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_unset(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The settings without means that were not asked for: plans without them keep their hash."""
+        return {key: value for key, value in write(self).items() if value or key != "mean_maps"}

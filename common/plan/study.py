@@ -21,7 +21,7 @@ from common.cohort.repeated_readings import FIRST, Reading
 from common.cohort.schema import BY_NAME
 from common.cohort.variable import Variable
 from common.errors import PlanError
-from common.imaging.recipe import Recipe
+from common.imaging.recipe import InputShape, Recipe
 from common.plan.checks import (
     check_arms,
     check_models,
@@ -38,6 +38,7 @@ from common.plan.models import (
     AnyModel,
     AnyTableModel,
     AnyTrainedModel,
+    CardModel,
     CnnModel,
     LogisticModel,
     Name,
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "EARLIER",
     "FEDERATED",
     "GIVEN_ARM",
     "POOLED",
@@ -84,6 +86,8 @@ __all__ = [
 
 POOLED, FEDERATED = "pooled", "federated"
 """Names of the arm of all training patients in one place, and of the joint federation."""
+EARLIER = "earlier"
+"""Name of the arm of every model that an earlier study trained."""
 
 
 @dataclass(frozen=True)
@@ -93,15 +97,16 @@ class Arm:
     Attributes
     ----------
     name : str
-        "federated", "federated-without-NAME", "local-NAME", "pooled" or "given".
-    kind : {"federated", "local", "pooled", "given"}
-        "given": a score from the cohort table; its training is not known.
+        "federated", "federated-without-NAME", "local-NAME", "pooled", "given" or "earlier".
+    kind : {"federated", "local", "pooled", "given", "earlier"}
+        "given": a score from the cohort table; its training is not known. "earlier": a model of an earlier
+        study.
     sites : tuple of str
-        Sites whose patients train it, sorted; empty for "given".
+        Sites whose patients train it, or trained it in the earlier study, sorted; empty for "given".
     """
 
     name: str
-    kind: Literal["federated", "local", "pooled", "given"]
+    kind: Literal["federated", "local", "pooled", "given", "earlier"]
     sites: tuple[str, ...]
 
 
@@ -272,7 +277,18 @@ class StudyPlan(Section):
     @property
     def reads_images(self) -> bool:
         """Whether the study needs CT and masks for more than missing volumes."""
-        return bool(self.networks) or self.extracts_features
+        return bool(self.input_shapes) or self.extracts_features
+
+    @property
+    def cards(self) -> tuple[CardModel, ...]:
+        """The models of earlier studies."""
+        return tuple(model for model in self.models if isinstance(model, CardModel))
+
+    @property
+    def input_shapes(self) -> tuple[InputShape, ...]:
+        """Every grid that a network takes, trained here or before, once."""
+        shapes = {model.shape for model in (*self.networks, *self.cards) if model.shape is not None}
+        return tuple(sorted(shapes, key=lambda shape: (shape.dimensions, shape.size)))
 
     @cached_property
     def own_variables(self) -> dict[str, Variable]:
@@ -298,7 +314,8 @@ class StudyPlan(Section):
     @property
     def extracts_features(self) -> bool:
         """Whether a model of the plan uses radiomics features that are extracted from CT and mask."""
-        return self.takes_radiomics and not self.selectable_columns
+        selects = self.takes_radiomics and not self.selectable_columns
+        return selects or any(model.takes_features for model in self.cards)
 
     @property
     def takes_radiomics(self) -> bool:
@@ -357,6 +374,8 @@ class StudyPlan(Section):
         """The arms in which a model exists; a table model's pooled arm would equal its federated one."""
         if isinstance(model, ScoresModel):
             return (GIVEN_ARM,)
+        if isinstance(model, CardModel):
+            return (Arm(EARLIER, "earlier", tuple(sorted({*model.trained_by} & {*self.site_names}))),)
         arms = self.all_arms()
         return arms if isinstance(model, CnnModel) else tuple(arm for arm in arms if arm.kind != "pooled")
 

@@ -9,6 +9,7 @@ import numpy as np
 from common.messages.catalogue import Operation
 from common.messages.protocol import Parameters
 from common.plan.matrix import Cohort, Scorer, Trainers, scorers_of
+from common.plan.models import CardModel
 from common.plan.study import ScoresModel, StudyPlan
 from common.program.asked_rows import ask_cohorts, list_groups
 from common.program.steps import GroupSums, Program, Step
@@ -43,7 +44,7 @@ def choose_thresholds(
     -------
     float array, shape (scorers,)
         The plan's thresholds, or those with the largest Youden index on the training patients; NaN where the
-        sums that choose are not known here.
+        sums that choose are not known here. That of an earlier study's model is frozen.
     tuple of Scorer
         Scores that keep the plan's threshold, because too few training patients have them.
     """
@@ -52,7 +53,8 @@ def choose_thresholds(
     fixed = np.array([fixed_threshold_of(plan, scorer) for scorer in scorers])
     if plan.evaluation.operating_point == "fixed":
         return fixed, ()
-    none_chosen = tuple(scorer for scorer, exists in zip(scorers, scored, strict=True) if exists)
+    choosing = np.array([not isinstance(scorer.model, CardModel) for scorer in scorers])
+    none_chosen = tuple(scorer for scorer, wanted in zip(scorers, choosing & scored, strict=True) if wanted)
     is_told = grids is None
     wanted = {
         cohort: [status.ok for status in statuses]
@@ -72,7 +74,7 @@ def choose_thresholds(
     )
     answered = yield step
     if is_told or answered is None:
-        return np.full(len(scorers), np.nan), none_chosen
+        return np.where(choosing, np.nan, fixed), none_chosen
     return _choose(plan, answered.sums, (fixed, scored), grids or (), trainers)
 
 
@@ -86,6 +88,8 @@ def _choose(
     (fixed, scored), unchosen = terms, []
     chosen = fixed.copy()
     for index, scorer in enumerate(scorers_of(plan)):
+        if isinstance(scorer.model, CardModel):
+            continue
         taking_part = trainers.get((scorer.model.name, scorer.arm.name))
         trained = total(
             answers.of(sites).part(f"train/{index}").part("roc")
@@ -111,4 +115,6 @@ def fixed_threshold_of(plan: StudyPlan, scorer: Scorer) -> float:
     model = scorer.model
     if isinstance(model, ScoresModel) and model.threshold is not None:
         return model.scale(model.threshold)
+    if isinstance(model, CardModel):
+        return model.threshold
     return plan.evaluation.threshold

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from common.plan.models import AnyTrainedModel
+from common.plan.models import AnyTrainedModel, CardModel
 from common.plan.study import Arm
 
 PREPARATION: Final = "preparation"
@@ -14,6 +14,7 @@ SCREENING: Final = "regression"
 EVALUATION: Final = "evaluation"
 CALIBRATION: Final = "calibration"
 COMPARISON: Final = "comparison"
+MEAN_ATTENTION: Final = "mean attention"
 
 
 def name_training(model: AnyTrainedModel, arm: Arm) -> str:
@@ -31,7 +32,7 @@ def name_fit(model: AnyTrainedModel, arm: Arm) -> str:
     return f"fit {model.name} {arm.name}"
 
 
-def name_scoring(model: AnyTrainedModel, arm: Arm) -> str:
+def name_scoring(model: AnyTrainedModel | CardModel, arm: Arm) -> str:
     """The scoring by a model of an arm."""
     return f"scoring {model.name} {arm.name}"
 

@@ -12,7 +12,7 @@ from common.messages.protocol import Parameters
 from common.messages.questions import write_coefficients
 from common.plan.design import design_of
 from common.plan.matrix import Cohort, Scorer, is_available
-from common.plan.models import AnyTrainedModel, SvmModel
+from common.plan.models import AnyTrainedModel, CardModel, SvmModel
 from common.plan.study import Arm, CnnModel, LogisticModel, StudyPlan
 from common.program.machines import MachineChoice
 from common.program.steps import Program, Step
@@ -68,6 +68,20 @@ def score_over_sites(plan: StudyPlan, model: AnyTrainedModel, arm: Arm, fitted: 
         yield replace(scoring, sites=later)
     yield Step(
         Operation.SCORE, model=model.name, arm=arm.name, sites=everywhere, stage=_UNTRAINED, is_optional=True
+    )
+
+
+def score_by_card(plan: StudyPlan, model: CardModel) -> Program[None]:
+    """The scoring by a model of an earlier study: its file goes to every site, which knows its digest."""
+    (arm,) = plan.arms_of(model)
+    absent = ("coefficients", *_OF_REGRESSIONS, *_OF_MACHINES)
+    yield Step(
+        Operation.SCORE,
+        model=model.name,
+        arm=arm.name,
+        sites=plan.site_names,
+        carries_weights=True,
+        absent=absent,
     )
 
 

@@ -30,6 +30,19 @@ _PLANAR = 4
 """Axes of a batch of 2D images, and of a 2D convolution's kernels."""
 
 
+def measure_memory() -> tuple[int, int]:
+    """Bytes of the GPU on which this process computes: used by everybody, and all; zeros without a GPU."""
+    import torch
+
+    if not torch.cuda.is_initialized():
+        return 0, 0
+    for number in range(torch.cuda.device_count()):
+        if torch.cuda.memory_reserved(number):
+            free, total = torch.cuda.mem_get_info(number)
+            return total - free, total
+    return 0, 0
+
+
 def pick_device(wanted: str) -> torch.device:
     """The device that a site requests; "auto" is the first GPU if there is one, else the CPU.
 

@@ -1,4 +1,4 @@
-"""Phase: the sites draw attention maps; only those of synthetic patients are sent to the coordinator."""
+"""Phase: the sites draw attention maps; only those of synthetic patients are sent, of others at most sums."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 
 from common.messages.catalogue import Operation
 from common.messages.headers import Caption
+from common.plan.mapped_cohorts import averages_maps
+from common.program.attention_means import SummedMaps, average_attention
+from common.program.names import MEAN_ATTENTION
 from common.stats.estimate import Status
 from server.exchange import Exchange
 from server.phases.endorsed_models import SentModel, send_model
 from server.phases.training import TrainedModel
+from server.procedures import carry_out
 from server.reasons import SiteFailureError
 
 
@@ -46,10 +50,13 @@ class ExplainedModels:
         Of synthetic patients.
     failed : mapping of (model, arm) to Status
         Why the maps of a network could not be drawn at every site; there is none of it then.
+    summed : SummedMaps or None
+        Sums of the maps of all tested patients, also of real ones; None where the plan does not ask for them.
     """
 
     maps: tuple[AttentionMap, ...] = ()
     failed: Mapping[tuple[str, str], Status] = field(default_factory=dict)
+    summed: SummedMaps | None = None
 
 
 def explain_models(exchange: Exchange, trained: tuple[TrainedModel, ...]) -> ExplainedModels:
@@ -60,7 +67,7 @@ def explain_models(exchange: Exchange, trained: tuple[TrainedModel, ...]) -> Exp
     SiteFailureError
         If a site fails because of itself or the plan.
     """
-    if exchange.plan.explanation.per_site == 0:
+    if exchange.plan.explanation.per_site == 0 and not averages_maps(exchange.plan):
         return ExplainedModels()
     there = [model for model in trained if model.standing.ok]
     federated = [model for model in there if model.arm.kind == "federated"]
@@ -73,7 +80,10 @@ def explain_models(exchange: Exchange, trained: tuple[TrainedModel, ...]) -> Exp
             if not refusal.costs_one_model:
                 raise
             failed[model.model.name, model.arm.name] = refusal.standing
-    return ExplainedModels(tuple(maps), failed)
+    summed = None
+    if averages_maps(exchange.plan):
+        summed = carry_out(exchange, MEAN_ATTENTION, average_attention(exchange.plan))
+    return ExplainedModels(tuple(maps), failed, summed)
 
 
 def _explain_model(exchange: Exchange, trained: TrainedModel) -> tuple[AttentionMap, ...]:

@@ -156,6 +156,7 @@ def _train_or_explain(
     model, arm, preparation = wanted
     status = judge_training(run.plan, preparation, arm)
     if not status.ok:
+        exchange.watch.see_untrained(model.name, arm.name, f"not trained: {status.reason}")
         return TrainedModel(model, arm, None, 0, (), replace(status, reason=f"not trained: {status.reason}"))
     failed = find_failure(run.checkpoints, run.plan, model, arm)
     if failed is None:
@@ -173,7 +174,7 @@ def _train_or_explain(
     if arm.kind == "federated" and exchange.hidden is not None:
         # Again when the study is resumed: it may have been stopped before all sites had heard of the end
         exchange.hidden.abandon(model, arm)
-    _log.warning("no model model=%s arm=%s reason=%s", model.name, arm.name, failed.reason)
+    exchange.watch.see_untrained(model.name, arm.name, failed.reason)
     return TrainedModel(model, arm, None, 0, failed.curve, failed.standing)
 
 
@@ -222,6 +223,7 @@ def _train_federated(
         trainers = describe_trainers(rounds, state.chosen)
         _log.warning("%s model=%s arm=%s %s", PARTIAL, model.name, arm.name, trainers)
     path = _store(run, assignment, state.best, state.chosen, rounds)
+    exchange.watch.see_trained(model.name, arm.name, state.curve, state.chosen)
     return TrainedModel(model, arm, path, state.chosen, state.curve)
 
 
@@ -235,6 +237,9 @@ def _train_local(exchange: Exchange, run: StudyRun, assignment: _Assignment) -> 
     """
     model, arm = assignment.model, assignment.arm
     (site,) = arm.sites
+    epochs = run.plan.federation.rounds * run.plan.federation.local_epochs
+    words = f"{epochs} epochs at {site}"
+    exchange.watch.see_training(model.name, arm.name, run.plan.federation.rounds, words=words)
     program = train_at_site(run.plan, model, arm, assignment.weights)
     trained, release = carry_out(exchange, name_training(model, arm), program)
     reply, path = trained.replies[site], None
@@ -243,7 +248,9 @@ def _train_local(exchange: Exchange, run: StudyRun, assignment: _Assignment) -> 
         if answer.weights is None:
             raise ExchangeError(f"{site}: the release of {model.name} came without weights")
         path = _store(run, assignment, answer.weights, reply.header.chosen)
-    return TrainedModel(model, arm, path, reply.header.chosen, rounds_of(reply.header.curve))
+    curve, chosen = rounds_of(reply.header.curve), reply.header.chosen
+    exchange.watch.see_trained(model.name, arm.name, curve, chosen, "epoch")
+    return TrainedModel(model, arm, path, chosen, curve)
 
 
 def _load_pooled(run: StudyRun, model: CnnModel, arm: Arm) -> TrainedModel:

@@ -102,6 +102,25 @@ def print_first_weights(
         print(f'{name}: first_weights = "{digest}"')
 
 
+@app.command("card")
+def print_card_section(
+    model: Annotated[Path, typer.Argument(help="A model file of an earlier study (.safetensors or .json).")],
+    plan: Annotated[
+        Path | None, typer.Option(help="Also check that this plan, which has the section, fits the model.")
+    ] = None,
+) -> None:
+    """Print the section with which a plan names a model that exists, to be validated as it is."""
+    from common.cards.card_in_plan import describe_in_plan
+    from server.planning.card_section import check_cards_of, write_section
+
+    section = describe_in_plan(model)
+    print(write_section(section))
+    if plan is not None:
+        from common.plan.study import load_plan
+
+        print(check_cards_of(load_plan(plan), section, model))
+
+
 @app.command("reference")
 def print_plan_reference(out: OutFile = None) -> None:
     """Write every key of a plan with its values, default, meaning and source, as Markdown."""

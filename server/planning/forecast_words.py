@@ -8,7 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from common.plan.matrix import SPLITS, Part, TablePart
-from common.plan.models import CnnModel, ScoresModel
+from common.plan.models import CardModel, CnnModel, ScoresModel
+from common.plan.study import EARLIER
 from common.stats.estimate import Status
 from server.planning.forecast import EXPECTED_AUCS, Forecast
 from server.planning.withheld_results import ForecastResult, ForecastTopic, is_open_ended
@@ -103,7 +104,8 @@ def _name_cohort(result: ForecastResult) -> str:
 
 
 def _name(result: ForecastResult) -> str:
-    return f"{result.model}, {result.arm}" if result.arm not in {"", "given"} else result.model
+    has_arms = result.arm not in {"", "given", EARLIER}
+    return f"{result.model}, {result.arm}" if has_arms else result.model
 
 
 def _describe_withheld(withheld: tuple[ForecastResult, ...], profile: str) -> Iterator[str]:
@@ -154,7 +156,7 @@ def _describe_events(forecast: Forecast) -> Iterator[str]:
     rows: list[tuple[str, ...]] = []
     for result in forecast.results:
         model = models.get(result.model)
-        if result.topic != "model" or model is None or isinstance(model, CnnModel | ScoresModel):
+        if result.topic != "model" or model is None or isinstance(model, CnnModel | ScoresModel | CardModel):
             continue
         events, more = min(result.negative, result.positive), " and more" if is_open_ended(model) else ""
         each = f"{events / result.columns:.1f}" if result.columns else "open"

@@ -69,5 +69,6 @@ KEY_SOURCES: dict[str, str] = {
     "privacy.noise.multiplier": _PRIVATE,
     "privacy.noise.epsilon": _PRIVATE,
     "explanation.per_site": "Selvaraju et al. 2017 (Grad-CAM); Ning 2025, Fig. 5",
+    "explanation.mean_maps": "this study; the paper shows single patients (Fig. 5)",
 }
 """By the key's path in the plan; what is not here is a choice of this software."""

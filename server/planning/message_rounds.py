@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 from common.messages.groups import hiding_sets_of
+from common.plan.mapped_cohorts import averages_maps
 from common.plan.models import INDEPENDENT, RADIOMICS, CnnModel, LogisticModel
 from common.plan.study import Arm, StudyPlan
 from common.program.selections import MOST_PATH_ROUNDS
@@ -73,12 +74,13 @@ def expect_rounds(plan: StudyPlan) -> dict[str, RoundCount]:
         phases["fitting"] = _add_up(_fit(plan))
     if "evaluation" in plan.phases:
         chosen = _exactly(1 if plan.evaluation.operating_point == "youden" else 0)
-        phases["evaluation"] = _exactly(2) + _GRIDS + chosen + _CALIBRATION
+        phases["evaluation"] = _exactly(2 + len(plan.cards)) + _GRIDS + chosen + _CALIBRATION
         phases["comparison"] = RoundCount(0, 1, 1)
-    if "explanation" in plan.phases and plan.explanation.per_site:
+    if "explanation" in plan.phases and (plan.explanation.per_site or averages_maps(plan)):
         kind = "federated" if any(arm.kind == "federated" for arm in plan.all_arms()) else "local"
         arms = sum(arm.kind == kind for arm in plan.all_arms())
-        phases["explanation"] = RoundCount(0, len(plan.networks) * arms, 2 * len(plan.networks) * arms)
+        drawn = RoundCount(0, len(plan.networks) * arms, 2 * len(plan.networks) * arms)
+        phases["explanation"] = drawn + (_GUARDED if averages_maps(plan) else NO_ROUNDS)
     phases["closing"] = _exactly(len(hiding_sets_of(plan)) if plan.hides_sums else 0)
     return {phase: rounds for phase, rounds in phases.items() if rounds.most}
 

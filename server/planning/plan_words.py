@@ -9,8 +9,8 @@ from typing import Any
 
 from common.cohort.schema import BY_NAME, VARIABLES
 from common.plain_text import find_similar
-from common.plan.leaving import STAYING, describe_hiding, list_leaving
-from common.plan.models import INDEPENDENT, RADIOMICS, CnnModel, NamedSection, ScoresModel
+from common.plan.leaving import STAYING, describe_card, describe_hiding, list_leaving
+from common.plan.models import INDEPENDENT, RADIOMICS, CardModel, CnnModel, NamedSection, ScoresModel
 from common.plan.needed_columns import choose_columns
 from common.plan.sections import Phase
 from common.plan.study import AnyModel, StudyPlan
@@ -113,6 +113,8 @@ def _describe_settings(plan: StudyPlan, model: AnyModel) -> str:
     if isinstance(model, ScoresModel):
         certainty = "a probability" if model.probability else f"the risk {model.risk} with it"
         return f"{model.column}, from {model.low:g} to {model.high:g}, {certainty}{_tell_new(plan, model)}"
+    if isinstance(model, CardModel):
+        return describe_card(plan, model)
     said = {INDEPENDENT: "the variables that the regression finds independent", RADIOMICS: _tell_pool(plan)}
     return f"of {', '.join(said.get(name, name) for name in model.covariates)}"
 

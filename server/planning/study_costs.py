@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from common.errors import PlanError
+from common.plan.mapped_cohorts import averages_maps
 from common.plan.matrix import scorers_of
 from common.plan.message_size import size_machine, size_products, size_table, size_weights
 from common.plan.models import SvmModel
@@ -127,7 +128,8 @@ def expect_disk(plan: StudyPlan) -> DiskUse:
 
 def _count_weights(plan: StudyPlan, site: str) -> tuple[int, int]:
     """Bytes of networks to a site and from it."""
-    received = sent = 0
+    received = sum(model.bytes for model in plan.cards) if "evaluation" in plan.phases else 0
+    sent = 0
     for model in plan.networks if "training" in plan.phases else ():
         weights, rounds = size_weights(model), plan.federation.rounds
         for arm in plan.all_arms():
@@ -138,7 +140,8 @@ def _count_weights(plan: StudyPlan, site: str) -> tuple[int, int]:
             if arm.kind == "local" and site in arm.sites:
                 received, sent = received + weights, sent + (weights if is_released else 0)
             received += weights if is_released else 0
-            is_explained = "explanation" in plan.phases and plan.explanation.per_site > 0
+            is_drawn = plan.explanation.per_site > 0 or averages_maps(plan)
+            is_explained = "explanation" in plan.phases and is_drawn
             received += weights if is_explained and arm.kind == "federated" else 0
     return received, sent
 

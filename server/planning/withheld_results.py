@@ -19,6 +19,7 @@ from common.plan.models import (
     AnyModel,
     AnyTableModel,
     AnyTrainedModel,
+    CardModel,
     CnnModel,
     ScoresModel,
     SvmModel,
@@ -210,7 +211,7 @@ def count_fewest_columns(plan: StudyPlan, model: AnyModel) -> int:
 
     Which covariates are independent, and which features are selected, only the study tells.
     """
-    if isinstance(model, CnnModel | ScoresModel):
+    if isinstance(model, CnnModel | ScoresModel | CardModel):
         return 0
     named = tuple(name for name in model.covariates if name not in {INDEPENDENT, RADIOMICS})
     return len(design_of(plan).model(named).columns)

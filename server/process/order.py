@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.errors import ExchangeError
@@ -16,6 +15,8 @@ from common.runtime.storage import is_taken, lock_folder, make_private_folder
 from server.process.flower_run import open_run
 from server.process.superlink import is_listening
 from server.provision.office import Office
+from server.watch.study_views import Views, show_study
+from server.watch.study_watch import StudyWatch
 
 _POLL_S = 0.2
 _BEGIN_S = 90.0
@@ -34,13 +35,22 @@ class Order:
     pretrained : Path or None
         Folder with torchvision's weight files, where the plan asks for them.
     patience_s : float
-        How long to wait for sites that are not connected, seconds.
+        How long to wait for a site that is not connected, or whose engine stands still, seconds.
+    stall_s : float or None
+        How long an engine may show no progress, seconds; None: as the plan's `federation.timeout_s` says.
+    cards : Path or None
+        Folder with the files of earlier studies' models, where the plan names any.
+    views : Views
+        How the study is shown beside the terminal.
     """
 
     out: Path
     resume: bool = False
     pretrained: Path | None = None
     patience_s: float = 180.0
+    stall_s: float | None = None
+    cards: Path | None = None
+    views: Views = field(default_factory=Views)
 
 
 def perform_order(office: Office, order: Order) -> None:
@@ -56,9 +66,14 @@ def perform_order(office: Office, order: Order) -> None:
         Whatever stops the study.
     """
     office.insist_own()
-    with lock_folder(office.work), _log_to(office.logs / "study.log"):
+    watch = StudyWatch()
+    with (
+        lock_folder(office.work),
+        show_study(watch, order.views) as handler,
+        _log_to(handler, office.logs / "study.log"),
+    ):
         _await_superlink(office)
-        _conduct_study(office, order)
+        _conduct_study(office, order, watch)
 
 
 def _await_superlink(office: Office) -> None:
@@ -69,7 +84,7 @@ def _await_superlink(office: Office) -> None:
         raise ExchangeError(f"no SuperLink is at work -> rhe-server start {office.folder} in another window")
 
 
-def _conduct_study(office: Office, order: Order) -> None:
+def _conduct_study(office: Office, order: Order, watch: StudyWatch) -> None:
     from rich.progress import Progress
 
     from server.conduct import conduct
@@ -84,8 +99,11 @@ def _conduct_study(office: Office, order: Order) -> None:
         absent=load_waived_absences(office),
         backend="flower",
         patience_s=order.patience_s,
+        stall_s=order.stall_s,
         pretrained=order.pretrained,
         resume=order.resume,
+        cards=order.cards,
+        watch=watch,
     )
     if not run.out.exists():
         # Tables of single centres and released models are for whom the coordinator shows them to
@@ -97,17 +115,16 @@ def _conduct_study(office: Office, order: Order) -> None:
 
 
 @contextmanager
-def _log_to(path: Path) -> Iterator[None]:
-    """A context that shows the study's log lines and keeps them in a file.
+def _log_to(shown: logging.Handler, path: Path) -> Iterator[None]:
+    """A context that shows the study's log lines by a handler, and keeps them in a file.
 
     Raises
     ------
     RheError
         Whatever the work inside raises.
     """
-    handlers = (logging.StreamHandler(sys.stdout), LogFile(path))
+    handlers = (shown, LogFile(path))
     loggers = [logging.getLogger(name) for name in ("server", "common")]
-    handlers[0].setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     for logger in loggers:
         logger.setLevel(logging.INFO)
         logger.propagate = False

@@ -96,6 +96,8 @@ def _make_app(office: Office) -> AsgiApp:
     from flwr.superlink.config_loader import SuperLinkLifespanConfig, load_control_authn_plugin
     from flwr.superlink.main import create_app
 
+    from server.process.whole_answers import hand_on_whole_answers
+
     config = SuperLinkLifespanConfig(
         control_address="",
         health_server_address=None,
@@ -121,7 +123,9 @@ def _make_app(office: Office) -> AsgiApp:
         runtime_dependency_install=False,
     )
     quieten_flower()
-    return create_app(config, SuperLinkLifespan)
+    app = create_app(config, SuperLinkLifespan)
+    hand_on_whole_answers(app)
+    return app
 
 
 @contextmanager

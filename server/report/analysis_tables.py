@@ -267,6 +267,23 @@ def _write_centre_aucs(results: Results) -> Iterable[CsvRow]:
             )
 
 
+def _write_mean_attention(results: Results) -> Iterable[CsvRow]:
+    yield (
+        *("model", "arm", *_COHORT, "group", "patients", "sites"),
+        *("left_mm", "back_mm", "attention", "lesion", "status"),
+    )
+    for one in results.mean_attention:
+        group = "positive" if one.positive else "negative"
+        about = (one.model, one.arm, *_flatten_cohort(one), group, one.patients, one.sites)
+        if not one.standing.ok:
+            yield (*about, *[None] * 4, format_status(one.standing))
+        for row, (values, covered) in enumerate(zip(one.attention, one.lesion, strict=True)):
+            for column, numbers in enumerate(zip(values, covered, strict=True)):
+                if numbers != (None, None):
+                    place = (one.left_mm + column * one.cell_mm, one.front_mm + row * one.cell_mm)
+                    yield (*about, *place, *numbers, format_status(one.standing))
+
+
 ANALYSIS_TABLES = {
     "regression": _write_regression,
     "fitted": _write_fitted,
@@ -278,5 +295,6 @@ ANALYSIS_TABLES = {
     "subgroups": _write_subgroups,
     "heterogeneity": _write_heterogeneity,
     "centre_aucs": _write_centre_aucs,
+    "mean_attention": _write_mean_attention,
 }
 """What writes each file's rows, by the file's name; the first row is the heading."""

@@ -40,7 +40,7 @@ from server.report.words import (
 from server.results.comparison import Comparison
 from server.results.evaluation import Cell
 
-_KINDS = ("federated", "local", "pooled")
+_KINDS = ("federated", "local", "pooled", "earlier")
 
 
 @dataclass(frozen=True)
@@ -183,6 +183,8 @@ def _describe_use(judged: CarriedOver) -> str:
 
 def _name_trained(cell: Cell) -> str:
     """Who trained, as the start of an arrow."""
+    if cell.kind == "earlier":
+        return "an earlier study"
     sites = join_words(cell.training_sites)
     return {"federated": f"{sites}, federated", "pooled": f"{sites}, pooled"}.get(cell.kind, sites)
 
@@ -335,7 +337,7 @@ def _list_beside(subject: Subject, cell: Cell) -> Iterator[str]:
         if pair.second_model in names
         and (other := find_cell(subject, (pair.second_model, pair.second_arm), cell)) is not None
         and other.auc.value is not None
-        and (pair.second_arm == cell.arm or other.kind == "given")
+        and (pair.second_arm == cell.arm or other.kind in {"given", "earlier"})
     ]
     if baselines:
         best, pair = max(baselines, key=lambda found: found[0].auc.value or 0.0)

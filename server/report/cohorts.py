@@ -103,7 +103,7 @@ class StudyCentres:
 
 def centres_of(results: Results) -> StudyCentres:
     """The centres of a study."""
-    trained = any(cell.kind != "given" for cell in results.evaluation)
+    trained = any(cell.kind not in {"given", "earlier"} for cell in results.evaluation)
     return StudyCentres(
         training=tuple(site.name for site in results.sites if site.role == "train"),
         external=tuple(site.name for site in results.sites if site.role == "external"),

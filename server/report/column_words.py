@@ -24,6 +24,7 @@ TABLES: Mapping[str, str] = {
     "subgroups": "AUC within each level of the variables that the plan names",
     "heterogeneity": "How far a model's AUC differs between centres",
     "centre_aucs": "AUC of each model at each centre",
+    "mean_attention": "Mean attention map about the lesion's centre: one row for each cell of 5 mm",
     "carry_over": "Whether each model carries over to centres that did not train it, as the first page says",
     "agreement": "How far repeated readings and computed suggestions agree",
     "feature_agreement": "How far radiomics features agree between repeated segmentations",
@@ -143,6 +144,10 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "per_site": ("1 or 0", "1: centre_aucs.csv has each centre's own AUC"),
     "largest_auc_error_bound": (_SHARE, "Largest of the centres' bounds of the AUC"),
     "compared": ("", "ok; or why the centre is not compared"),
+    "left_mm": ("mm", "Centre of the cell to the patient's left of the lesion's centre; negative: right"),
+    "back_mm": ("mm", "Centre of the cell behind the lesion's centre; negative: in front"),
+    "attention": (_SHARE, "Mean attention; blank where too few patients have something"),
+    "lesion": (_SHARE, "Mean share of the cell that lesions cover; blank likewise"),
     "verdict": ("", "The word on the first page"),
     "discrimination": ("", "Whether it ranks patients, in words"),
     "against_home": (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import re
 import textwrap
@@ -103,14 +102,25 @@ def draw_picture(draw: Callable[[Figure], None], frame: PictureFrame, alt: str) 
         draw(figure)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    code = shorten_svg(buffer.getvalue().decode())
-    return Picture(f"data:image/svg+xml;base64,{base64.b64encode(code.encode()).decode()}", alt)
+    return Picture(embed_svg(shorten_svg(buffer.getvalue().decode())), alt)
+
+
+def embed_svg(code: str) -> str:
+    """The picture as a data URI in letters, a quarter shorter than in base 64.
+
+    It is marked as safe for a template, since it has no quote and no ampersand that would end its attribute.
+    """
+    from markupsafe import Markup
+
+    letters = _TAG.sub(lambda tag: tag.group().translate(_OTHER_QUOTES), code.translate(_ENCODED))
+    return Markup(f"data:image/svg+xml,{letters.replace(_QUOTE, '%22')}")  # noqa: S704 - as said above
 
 
 def shorten_svg(code: str) -> str:
-    """The same picture in fewer characters: coordinates to a thousandth of a point, styles said once."""
-    for pattern in (_METADATA, _GROUP_NAME, _NO_TURN, _FONT):
+    """The same picture in fewer characters: coordinates to a hundredth of a point, styles said once."""
+    for pattern in (_METADATA, _GROUP_NAME, _NO_TURN, _FONT, _NAMESPACE):
         code = pattern.sub("", code)
+    code = code.replace("xlink:href=", "href=")
     code = _COORDINATES.sub(lambda found: _DECIMALS.sub(_round, found.group()), code)
     code = _GAP.sub("><", _PATH.sub(_join_lines, _shorten_names(_unwrap_groups(code))))
     code, rules = _share_styles(_BREAKS.sub("\n", code))
@@ -162,6 +172,10 @@ def _share_styles(code: str) -> tuple[str, str]:
     return _STYLED.sub(name, code), rules
 
 
+_QUOTE = '"'
+_ENCODED = str.maketrans({"%": "%25", "#": "%23", "&": "%26", "\n": " "})
+_OTHER_QUOTES = str.maketrans({_QUOTE: "'", "'": "%22"})
+_TAG = re.compile(r"<[^>]*>")
 _LETTERS = "text{font:10px 'DejaVu Sans',Verdana,Arial,sans-serif}"
 """The letters of every picture, said once; a text says only what differs."""
 _STYLED = re.compile(r'style="([^"]*)"')
@@ -176,16 +190,17 @@ _NO_TURN = re.compile(r' transform="rotate\(-0 [^"]*\)"')
 _FONT = re.compile(r"(?: ?font-size: 10px;)| ?font-family: [^;\"]*;?")
 
 
+_NAMESPACE = re.compile(r' xmlns:xlink="[^"]*"| type="text/css"')
 _METADATA = re.compile(
     r"\s*<metadata>.*?</metadata>|\s*<!--.*?-->|<\?xml.*?\?>\s*|<!DOCTYPE.*?>\s*", re.DOTALL
 )
 _COORDINATES = re.compile(r'\b(?:d|x|y|transform|width|height|points)="[^"]*"')
-_DECIMALS = re.compile(r"-?\d+\.\d{4,}(?!\d*e)")
+_DECIMALS = re.compile(r"-?\d+\.\d{3,}(?!\d*e)")
 _BREAKS = re.compile(r"\s*\n\s*")
 
 
 def _round(found: re.Match[str]) -> str:
-    return f"{float(found.group()):.3f}".rstrip("0").rstrip(".")
+    return f"{float(found.group()):.2f}".rstrip("0").rstrip(".")
 
 
 def draw_axes(draw: Callable[[Axes], None], frame: PictureFrame, alt: str) -> Picture:

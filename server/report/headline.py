@@ -68,7 +68,7 @@ def choose_headline(findings: tuple[HeadlineFinding, ...]) -> tuple[HeadlineFind
     federation if it left a centre out, otherwise from the local models.
     """
     kinds = {finding.cell.kind for finding in findings}
-    kind = next((kind for kind in ("federated", "local", "given") if kind in kinds), None)
+    kind = next((kind for kind in ("federated", "local", "given", "earlier") if kind in kinds), None)
     given = [finding for finding in findings if finding.cell.relation == "given"]
     internal = [
         finding for finding in findings if finding.cell.relation == "internal" and finding.cell.kind == kind
@@ -154,7 +154,7 @@ def build_summary(subject: Subject) -> SummaryChapter:
 def _find_beside(model: ModelView, column: Cell) -> Cell | None:
     """The model's result for the same arm and patients; of a given score, for the same patients."""
     same = [cell for cell in model.cells if key_of(cell) == key_of(column)]
-    arms = [cell for cell in same if cell.arm == column.arm or cell.kind == "given"]
+    arms = [cell for cell in same if cell.arm == column.arm or cell.kind in {"given", "earlier"}]
     return next(iter(arms), None)
 
 
@@ -183,6 +183,7 @@ def _describe_who(model: ModelView, cell: Cell) -> str:
         "local": f"{model.name}, trained at {sites} alone,",
         "pooled": f"{model.name}, trained on the pooled patients of {sites} for comparison,",
         "given": f"{model.name}, a score that came with the hospitals' tables,",
+        "earlier": f"{model.name}, a model of an earlier study,",
     }
     return names[cell.kind]
 

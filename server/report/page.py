@@ -22,6 +22,7 @@ from server.report.glossary import list_terms
 from server.report.headline import build_summary
 from server.report.learning import build_training
 from server.report.matrix_table import build_matrices
+from server.report.mean_maps import build_attention
 from server.report.palette import tint_auc
 from server.report.performance import build_performance
 from server.report.regression_tables import build_predictors
@@ -32,6 +33,7 @@ from server.report.subgroup_tables import build_subgroup_plots
 from server.report.subject import Subject, subject_of
 from server.report.verdicts import VERDICT_RULES
 from server.report.views import CohortView, ModelView, find_fair_cohorts
+from server.report.written_names import find_written_names
 from server.results.cohort import PartOfCohort
 from server.results.file import Results
 
@@ -96,11 +98,6 @@ def _require_evaluation(view: Callable[[Subject], object]) -> Callable[[Subject]
     return lambda subject: view(subject) if subject.results.evaluation else None
 
 
-def _list_networks(subject: Subject) -> object:
-    """The networks' learning curves: only networks have attention maps."""
-    return subject.results.training
-
-
 def _show_always(subject: Subject) -> object:
     return subject
 
@@ -122,7 +119,7 @@ CHAPTERS = (
     Chapter("decision", "Decision curves", build_decision_panels),
     Chapter("subgroups", "Subgroups", build_subgroup_plots),
     Chapter("centres", "Differences between centres", build_centres),
-    Chapter("attention", "Attention maps", _list_networks),
+    Chapter("attention", "Attention maps", build_attention),
     Chapter("run", "What was run", _show_always),
     Chapter("glossary", "Glossary", _show_always),
 )
@@ -151,10 +148,10 @@ def render_page(results: Results) -> str:
             chapters=[chapter for chapter in CHAPTERS if views[chapter.name]],
             views=views,
             subject=subject,
-            results=results,
-            study=results.study,
+            results=subject.results,
+            study=subject.results.study,
             event=subject.event,
-            glossary=list_terms(results.study),
+            glossary=list_terms(subject.results.study),
             no_event=subject.no_event,
             styles=subject.arm_styles,
             model_styles=subject.model_styles,
@@ -167,9 +164,9 @@ def render_page(results: Results) -> str:
 
 
 def list_written_names(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The sites and models that people name otherwise than tables do: the tables' name, and theirs."""
-    named = (*plan.get("sites", ()), *plan.get("models", ()))
-    return [(one["name"], one["label"]) for one in named if one.get("label")]
+    """The sites and models that files name otherwise than people do: the files' name, and theirs."""
+    names = find_written_names(plan)
+    return [*names.sites.items(), *names.models.items()]
 
 
 @cache

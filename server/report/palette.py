@@ -32,7 +32,7 @@ MARK_OUTLINES = {
     "v": "M0 3.8L3.8-3H-3.8Z",
 }
 """The outline of each of matplotlib's markers around (0, 0), for legends."""
-_KIND_DASHES = {"federated": "", "local": "6 3", "pooled": "2 2", "given": "9 2 2 2"}
+_KIND_DASHES = {"federated": "", "local": "6 3", "pooled": "2 2", "given": "9 2 2 2", "earlier": "9 2 2 2"}
 _DASHES = ("", "6 3", "2 2", "9 2 2 2")
 
 

@@ -19,12 +19,12 @@ def build_printed_tables(
 ) -> Mapping[str, tuple[tuple[str, ...], ...]]:
     """The rows of each file by its name; tables of phases that the study did not run are left out."""
     subject = subject_of(results)
-    regression = results.regression
+    named = subject.results
     tables = {
         "table1": build_table_one(subject) or build_centre_table(subject),
-        "table2": None if regression is None else build_table_two(subject, regression),
+        "table2": None if named.regression is None else build_table_two(subject, named.regression),
         "table3": build_table_three(subject),
-        "table_s3": build_selection_table(results.selections) if results.selections else None,
+        "table_s3": build_selection_table(named.selections) if named.selections else None,
     }
     return {
         name: tuple(write_spreadsheet_rows(table, style))

@@ -9,6 +9,7 @@ from server.report.cohorts import ROLES, CohortRecord, StudyCentres, centres_of,
 from server.report.palette import LineStyle, style_arms, style_models
 from server.report.views import ModelView, build_model_views, dimensions_of, is_carried_over
 from server.report.words import name_event, name_no_event
+from server.report.written_names import write_names
 from server.results.evaluation import Cell
 from server.results.file import Results
 
@@ -96,7 +97,8 @@ class SharedCohort:
 
 
 def subject_of(results: Results) -> Subject:
-    """The study's results, prepared for the chapters."""
+    """The study's results, prepared for the chapters, with sites and models as people write them."""
+    results = write_names(results)
     models = build_model_views(results)
     # Models that share a panel follow each other, so that their colours differ
     names = sorted((model.name for model in models), key=lambda name: dimensions_of(results, name) or 9)

@@ -29,11 +29,11 @@ def write_tables(
 
     flow, parts, cohort, training, performance, roc, regression, fitted, comparisons,
     net_benefit_differences, calibration, reliability, decision, subgroups, heterogeneity, centre_aucs,
-    carry_over, agreement, feature_agreement, selections, lasso_path, lasso_coefficients, machines and
-    contributors (of each federated network) hold every number in full; columns says what each table and each
-    column means. table1, table2, table3 and table_s3 have the page's layout, with the journal's P-values and
-    a byte-order mark, so that a spreadsheet reads them. Tables of phases that the study did not run are left
-    out, except for the first six.
+    mean_attention, carry_over, agreement, feature_agreement, selections, lasso_path, lasso_coefficients,
+    machines and contributors (of each federated network) hold every number in full; columns says what each
+    table and each column means. table1, table2, table3 and table_s3 have the page's layout, with the
+    journal's P-values and a byte-order mark, so that a spreadsheet reads them. Tables of phases that the
+    study did not run are left out, except for the first six.
 
     Raises
     ------

@@ -17,7 +17,7 @@ from server.results.training import LearningCurve
 
 _Trained: TypeAlias = Cell | LearningCurve | FittedModel
 _ORDER = tuple(PART_NAMES)
-_LEADING = ("given", "federated", "local", "pooled")
+_LEADING = ("given", "earlier", "federated", "local", "pooled")
 """Kinds of arm; the first kind that a model has represents it beside other models."""
 
 

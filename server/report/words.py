@@ -88,6 +88,8 @@ def name_plain_arm(arm: Cell | ArmRecord) -> str:
     """The arm in few words, as all models have it in common, e.g. "Federated", "Chongqing alone"."""
     if arm.kind == "given":
         return "Given score"
+    if arm.kind == "earlier":
+        return "Earlier model"
     if arm.kind == "local":
         sites = arm.training_sites if isinstance(arm, Cell) else arm.sites
         return f"{join_words(sites)} alone"

@@ -25,6 +25,7 @@ from server.phases.svm import TrainedSvm
 from server.phases.training import TrainedModel
 from server.results.cohort import record_flow, record_parts
 from server.results.comparison import record_comparisons, record_heterogeneity
+from server.results.earlier_models import note_earlier_models
 from server.results.evaluation import record_cells, record_subgroups
 from server.results.file import (
     Results,
@@ -34,6 +35,7 @@ from server.results.file import (
     record_validated,
 )
 from server.results.hiding import record_masking
+from server.results.mean_attention import MeanAttention, record_mean_attention
 from server.results.missing import (
     note_centres_without_outcome,
     note_missing_reference,
@@ -197,7 +199,9 @@ def assemble(run: StudyRun, outcome: StudyOutcome, provenance: Provenance) -> Re
         subgroups=tuple(record_subgroups(judgements, plan.own_variables)),
         heterogeneity=() if outcome.compared is None else tuple(record_heterogeneity(outcome.compared)),
         overlays=tuple(record_overlay(attention) for attention in outcome.explanation.maps),
+        mean_attention=_list_mean_attention(plan, outcome),
         notes=(
+            *note_earlier_models(outcome.records.get("earlier_models", ())),
             *_note_what_is_missing(plan, outcome),
             *_note_partial_models(outcome, curves),
             *_list_notes(plan, outcome),
@@ -206,6 +210,18 @@ def assemble(run: StudyRun, outcome: StudyOutcome, provenance: Provenance) -> Re
         **outcome.records,
     )
     return results.model_copy(update={"notes": (*results.notes, *note_multiplicity(results))})
+
+
+def _list_mean_attention(plan: StudyPlan, outcome: StudyOutcome) -> tuple[MeanAttention, ...]:
+    if outcome.explanation.summed is None:
+        return ()
+    untrained = {
+        (network.model.name, network.arm.name): network.standing
+        for network in outcome.trained
+        if not network.standing.ok
+    }
+    unexplained = {**untrained, **outcome.explanation.failed}
+    return record_mean_attention(plan, outcome.explanation.summed, unexplained)
 
 
 def _explain_reference(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -27,11 +27,14 @@ class PhaseClock:
         Of the study.
     run : int
         Number of the run.
+    on_phase : callable
+        Makes a context of each phase's name that is open as long as the phase.
     """
 
     traffic: Traffic
     journal: Journal
     run: int
+    on_phase: Callable[[str], AbstractContextManager[object]] = nullcontext
     _phase: str = field(default="", repr=False)
     _began: float = field(default=0.0, repr=False)
     _before: Traffic | None = field(default=None, repr=False)
@@ -49,7 +52,8 @@ class PhaseClock:
         self._phase, self._began, self._before = name, time.perf_counter(), replace(self.traffic)
         self._known = [line for line in self.journal.phases if (line.run, line.phase) == (self.run, name)]
         try:
-            yield
+            with self.on_phase(name):
+                yield
         finally:
             self.note()
             self._before = None

@@ -72,10 +72,10 @@ class Cell(Record):
     """Name in the plan."""
     arm: str
     """Name of the arm."""
-    kind: Literal["federated", "local", "pooled", "given"]
-    """How the arm trains; "given" is a score of the table."""
+    kind: Literal["federated", "local", "pooled", "given", "earlier"]
+    """How the arm trains; "given" is a score of the table, "earlier" a model of an earlier study."""
     training_sites: tuple[str, ...]
-    """Whose patients trained the model."""
+    """Whose patients trained the model; of an earlier study's, sites of this study alone."""
     partial: bool = False
     """Whether a centre that should have trained the model missed one of the rounds that made it."""
     cohort_sites: tuple[str, ...]

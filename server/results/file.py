@@ -17,8 +17,10 @@ from common.plan.study import StudyPlan
 from common.runtime.storage import write_atomically
 from server.results.cohort import CohortRow, FlowChart, PartOfCohort
 from server.results.comparison import CentreHeterogeneity, Comparisons
+from server.results.earlier_models import EarlierModel
 from server.results.evaluation import Cell, Subgroup
 from server.results.hiding import Masking
+from server.results.mean_attention import MeanAttention
 from server.results.pictures import put_beside, take_from_beside
 from server.results.provenance import Provenance
 from server.results.readings import Reproducibility
@@ -128,6 +130,8 @@ class Results(Record):
     """The logistic models."""
     machines: tuple[SupportVectorMachine, ...] = ()
     """The support vector machines."""
+    earlier_models: tuple[EarlierModel, ...] = ()
+    """Models of earlier studies, which this one validates as they are."""
     evaluation: tuple[Cell, ...]
     """Every model on every cohort."""
     comparisons: tuple[Comparisons, ...] = ()
@@ -138,6 +142,8 @@ class Results(Record):
     """Of every model, between centres; empty if the study has one centre."""
     overlays: tuple[Overlay, ...]
     """Attention maps of synthetic patients."""
+    mean_attention: tuple[MeanAttention, ...] = ()
+    """Means of attention maps; empty if not asked."""
     notes: tuple[str, ...]
     """What a reader must know: profile, two sites, releases."""
     provenance: Provenance
@@ -148,10 +154,11 @@ class Results(Record):
         known = {site.name for site in self.sites}
         named = {site for cell in self.evaluation for site in (*cell.cohort_sites, *cell.training_sites)}
         named |= {overlay.site for overlay in self.overlays} | {part.site for part in self.parts}
+        named |= {site for mean in self.mean_attention for site in mean.cohort_sites}
         if named - known:
             raise ValueError(f"the study has no site {', '.join(sorted(named - known))}")
         trained = {(curve.model, curve.arm) for curve in self.training}
-        strangers = {(drawn.model, drawn.arm) for drawn in self.overlays} - trained
+        strangers = {(drawn.model, drawn.arm) for drawn in (*self.overlays, *self.mean_attention)} - trained
         if strangers:
             raise ValueError(f"attention maps of models that were not trained: {sorted(strangers)}")
         return self

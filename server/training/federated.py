@@ -140,7 +140,8 @@ class FederatedTraining:
         """
         stepper = make_stepper(self.exchange.plan, self.layout)
         state = self._load(stepper) or TrainingState(initial, initial)
-        plan = self.exchange.plan
+        plan, watch, name = self.exchange.plan, self.exchange.watch, (self.model.name, self.arm.name)
+        watch.see_training(*name, plan.federation.rounds, state.curve)
         while state.rounds < plan.federation.rounds:
             sums, hidden = self._train_round(state)
             state = judge_round(state, sums, self._minima)
@@ -155,6 +156,7 @@ class FederatedTraining:
             if hidden is not None:
                 hidden.forget()
             self.report(state.rounds)
+            watch.see_round(*name, state.curve)
         if self.exchange.hidden is not None:
             self.exchange.hidden.settle(self.model, self.arm)
         if state.curve[-1].validation_auc is None:

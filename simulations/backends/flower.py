@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.3
 _PORTS = 3
+_WAIT_H = 0.05
+"""How long the study waits for a site of this machine that is away, in hours."""
 _GRACE_S = 30.0
 """Time for a site to sign off, and for a run to be ended, before they are killed."""
 
@@ -58,6 +60,7 @@ def run_over_flower(request: StudyRequest, progress: Progress) -> None:
         backend="flower",
         pretrained=request.pretrained,
         resume=request.resume,
+        cards=request.cards,
     )
     with lock_folder(run.out / "flower"):
         with lock_folder(run.out):
@@ -187,8 +190,11 @@ class _LocalFederation:
 
     def _run_study(self, stack: ExitStack, parties: Sequence[Child], progress: Progress) -> None:
         command = ["rhe-server", "run", str(self._office), "--out", str(self.run.out), "--resume"]
+        command += ["--wait", str(_WAIT_H)]
         if self.run.pretrained is not None:
             command += ["--pretrained", str(self.run.pretrained)]
+        if self.run.cards is not None:
+            command += ["--cards", str(self.run.cards)]
         study = stack.enter_context(_run_in_background("study", command, self._logs / "study.log"))
         task = progress.add_task("federated study: see flower/logs", total=None)
         while study.running:

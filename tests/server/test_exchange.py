@@ -1,40 +1,14 @@
 import numpy as np
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import ValidationError
+from sites.echo_site import KEY, PLAN, site
 
 from common.errors import ExchangeError
 from common.messages.catalogue import Operation
 from common.messages.headers import ReplyHeader
-from common.messages.protocol import Reply, decode_request, encode_reply
-from common.plan.study import StudyPlan
-from common.stats.contract import Summary
 from server.exchange import Exchange
 from server.reasons import SiteFailureError
 from simulations.backends.local_grid import LocalGrid
-
-KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-PLAN = StudyPlan.model_validate(
-    {
-        "name": "A study",
-        "seed": 7,
-        "two_site_ack": True,
-        "sites": [{"name": "b", "role": "train"}, {"name": "a", "role": "train"}],
-        "models": [{"name": "m", "family": "resnet18"}],
-    }
-)
-
-
-def site(name, value=0, code="OK", seen=None):
-    def answer(message):
-        request = decode_request(message, KEY.public_key())
-        if seen is not None:
-            seen.append((name, request))
-        refused = request.header.operation is not Operation.DESCRIBE
-        header = ReplyHeader(site=name, code=code if refused else "OK")
-        return encode_reply(Reply(header, Summary({"n": np.array(value)})).name_request(message))
-
-    return answer
 
 
 def an_exchange(engines, plan=PLAN):
@@ -153,24 +127,6 @@ def test_an_answer_that_is_cut_short_is_told_with_its_site():
 
     with pytest.raises(ExchangeError, match="b: a message is truncated"):
         exchange.ask(Operation.PREPARE, ["b"])
-
-
-def test_a_site_that_is_too_slow_is_named():
-    plan = StudyPlan.model_validate(PLAN.model_dump() | {"federation": {"timeout_s": 0.01}})
-
-    class Falling(LocalGrid):
-        silent = False
-
-        def pull_messages(self, message_ids):
-            return [] if self.silent else super().pull_messages(message_ids)
-
-    grid = Falling({"a": site("a"), "b": site("b")})
-    exchange = Exchange(grid, plan, KEY)
-    exchange.enrol(patience_s=0)
-    grid.silent = True
-
-    with pytest.raises(ExchangeError, match="no answer within 0 s from a"):
-        exchange.ask(Operation.PREPARE, ["a"])
 
 
 def test_traffic_is_counted():

@@ -7,7 +7,7 @@ from common.errors import ExchangeError, UnknownSumError
 from common.messages.catalogue import Operation
 from common.messages.groups import SiteGroup
 from common.stats.contract import Summary
-from server.exchange import sum_by_group
+from server.group_sums import sum_by_group
 
 GROUPS = (SiteGroup(("a",), ("x",)), SiteGroup(("a", "b"), ("x", "y")))
 

@@ -25,7 +25,7 @@ from common.program.steps import GroupSums
 from common.stats.contract import Summary
 from common.stats.minima import minima_of
 from common.types import Flags, FlatWeights, Reals
-from server.exchange import sum_by_group
+from server.group_sums import sum_by_group
 
 
 def analyses_of(plan: StudyPlan, site: str, cases: Sequence[PreparedCase], folder: Path) -> SiteAnalyses:

@@ -9,7 +9,8 @@ from sites.exchange import NearExchange
 
 from client.answers.shifts import PredictorShifts
 from client.answers.statistics import SiteAnalyses
-from client.door.follower import AskedStep, Follower
+from client.door.course import AskedStep
+from client.door.follower import Follower
 from common.messages.catalogue import Operation, find_question
 from common.messages.groups import SiteGroup, groups_of
 from common.messages.headers import RequestHeader
@@ -17,7 +18,7 @@ from common.messages.protocol import Parameters
 from common.program.steps import GroupSums
 from common.stats.contract import Summary
 from common.types import FlatWeights
-from server.exchange import sum_by_group
+from server.group_sums import sum_by_group
 
 
 @dataclass

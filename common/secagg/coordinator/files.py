@@ -8,14 +8,14 @@ from typing import TypeAlias, TypeVar
 
 from common.errors import ProtocolError, ResumeError
 from common.runtime.storage import make_private_folder
-from common.secagg.crypto.encoding import decode
+from common.secagg.crypto.encoding import check_canary, decode, decode_delta
 from common.secagg.crypto.rings import Vector, Words
 from common.secagg.site.files import keep_file
 from common.secagg.wire.messages import CanonicalDocument, RoundRequest, read_header
 from common.secagg.wire.payload import count_payload_bytes, layout_of, read_layout, view_words
-from common.types import Counts, Reals
+from common.types import Counts, FlatWeights, Reals
 
-Sums: TypeAlias = dict[str, Counts | Reals]
+Sums: TypeAlias = dict[str, Counts | Reals | FlatWeights]
 """Opened sums by the vector's name."""
 
 
@@ -49,8 +49,8 @@ class Total:
         self.payload = bytearray(count_payload_bytes(vectors)) if payload is None else payload
         self.words: list[Words] = view_words(vectors, memoryview(self.payload))
 
-    def decode_sums(self) -> Sums:
-        """The sums as numbers.
+    def decode_sums(self, *, is_rounded: bool = False) -> Sums:
+        """The sums as numbers; those of model deltas as float32 if they are to be rounded.
 
         Raises
         ------
@@ -58,7 +58,21 @@ class Total:
             S_CANARY if masks are left in them.
         """
         pairs = zip(self.vectors, self.words, strict=True)
-        return {vector.name: decode(vector, words) for vector, words in pairs}
+        return {
+            vector.name: decode_delta(vector, words) if is_rounded and vector.is_delta else decode(vector, words)
+            for vector, words in pairs
+        }
+
+    def check_canaries(self) -> None:
+        """Refuse sums in which masks are left.
+
+        Raises
+        ------
+        SecAggError
+            S_CANARY.
+        """  # noqa: DOC501 - `check_canary` raises it
+        for vector, words in zip(self.vectors, self.words, strict=True):
+            check_canary(vector, words)
 
 
 class ServerFiles:

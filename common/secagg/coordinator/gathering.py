@@ -124,6 +124,8 @@ class HidingTask:
         Cipher of the masks, as in the plan.
     returned : tuple of str
         Names of a round's vectors whose sums come back to members.
+    is_rounded : bool
+        Whether the opened sums of a round's model deltas are given as float32, as weights are.
     """
 
     mode: Mode
@@ -135,6 +137,7 @@ class HidingTask:
     absent: frozenset[int] = frozenset()
     suite: Suite = "aes-256-ctr"
     returned: tuple[str, ...] = ()
+    is_rounded: bool = False
 
     def request(self, coordinator: Coordinator, model: Bytes, configuration: bytes) -> RoundRequest:
         """M1's header; its deadline counts from now."""

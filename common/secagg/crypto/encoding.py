@@ -134,12 +134,9 @@ def decode(vector: Vector, words: Words) -> Counts | Reals:
     Raises
     ------
     SecAggError
-        S_SHAPE if the words are not the vector's; S_CANARY if masks are left in them.
+        As `check_canary`.
     """
-    if words.dtype != vector.dtype or words.shape != (vector.words,):
-        raise SecAggError("a vector's sum has another type or length than the plan says", code="S_SHAPE")
-    if words[-CANARY_WORDS:].any():
-        raise SecAggError("masks are left in a sum: keys or sets did not agree", code="S_CANARY")
+    check_canary(vector, words)
     body = words[:-CANARY_WORDS]
     if vector.ring is Ring.COUNTS:
         return body.view("<i8").astype(np.int64).reshape(vector.shape)
@@ -147,6 +144,45 @@ def decode(vector: Vector, words: Words) -> Counts | Reals:
         return read_reals(body).reshape(vector.shape)
     sums: Reals = np.multiply(body.view("<i4"), math.ldexp(1.0, -vector.scale_bits), dtype=np.float64)
     return sums.reshape(vector.shape)
+
+
+def decode_delta(vector: Vector, words: Words) -> FlatWeights:
+    """The sum of a model delta, in the vector's shape: what `decode` gives, rounded to float32 block by block.
+
+    Raises
+    ------
+    SecAggError
+        As `check_canary`.
+    """
+    check_canary(vector, words)
+    rounded = np.empty(vector.size, dtype=np.float32)
+    for block in _slice_blocks(0, vector.size):
+        rounded[block] = decode_block(vector, words, block)
+    return rounded.reshape(vector.shape)
+
+
+def decode_block(vector: Vector, words: Words, block: slice) -> Reals:
+    """Elements of a model delta's sum, float64; `block` says which."""
+    if vector.ring is Ring.REALS:
+        return read_reals(words[2 * block.start : 2 * block.stop])
+    scaled: Reals = np.multiply(
+        words[block].view("<i4"), math.ldexp(1.0, -vector.scale_bits), dtype=np.float64
+    )
+    return scaled
+
+
+def check_canary(vector: Vector, words: Words) -> None:
+    """Refuse a sum in which the masks have not cancelled.
+
+    Raises
+    ------
+    SecAggError
+        S_SHAPE if the words are not the vector's; S_CANARY if masks are left in them.
+    """
+    if words.dtype != vector.dtype or words.shape != (vector.words,):
+        raise SecAggError("a vector's sum has another type or length than the plan says", code="S_SHAPE")
+    if words[-CANARY_WORDS:].any():
+        raise SecAggError("masks are left in a sum: keys or sets did not agree", code="S_CANARY")
 
 
 def norm(values: FlatWeights | Reals) -> float:

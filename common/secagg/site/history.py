@@ -15,6 +15,7 @@ from common.secagg.wire.messages import (
     Natural,
     PhaseName,
     SiteId,
+    family_of,
 )
 
 
@@ -169,7 +170,7 @@ class History:
 
     def list_sets(self, phase: str) -> tuple[int, ...]:
         """The sets, as bitmaps, over which this phase's sums were opened, in order of first opening."""
-        return tuple(self._sets.get(phase, ()))
+        return tuple(self._sets.get(family_of(phase), ()))
 
     def list_absent(self, phase: str) -> frozenset[int]:
         """Numbers of the sites whose absence from the phase is waived."""
@@ -209,8 +210,8 @@ class History:
         return digest in self._waivers
 
     def find_input_release(self, phase: str, vector: str, digest: str) -> Release | None:
-        """The release of a vector computed from this input, or None."""
-        return self._inputs.get((phase, vector, digest))
+        """The release of a vector computed from this input in the phase's family, or None."""
+        return self._inputs.get((family_of(phase), vector, digest))
 
     def list_model_sets(self, vector: str, model: str) -> frozenset[int]:
         """The sets, as bitmaps, over which a vector computed from this model was released."""
@@ -224,11 +225,11 @@ class History:
         self._releases.append(entry)
         self._by_hdr.setdefault(entry.hdr, {})[entry.step] = entry
         for vector in entry.vectors:
-            self._inputs[entry.phase, vector, entry.input] = entry
+            self._inputs[family_of(entry.phase), vector, entry.input] = entry
             self._models.setdefault((vector, entry.model), set()).add(entry.set)
         for definition in entry.definitions:
             self._definitions[definition] = entry
-        known = self._sets.setdefault(entry.phase, [])
+        known = self._sets.setdefault(family_of(entry.phase), [])
         if entry.set not in known:
             known.append(entry.set)
 

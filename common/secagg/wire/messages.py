@@ -21,7 +21,7 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Signature = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")]
 """An Ed25519 signature: 64 bytes as 128 lower-case hexadecimal digits."""
 PhaseName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:/-]{1,96}$")]
-"""A phase of the protocol, as the plan derives its name; sums of one phase may be compared."""
+"""A phase of the protocol, as the plan derives its name; sums of one family of phases may be compared."""
 StudyName = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,96}$")]
 """The study's name, 1 to 96 printable ASCII characters."""
 Tag = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{80}$")]
@@ -41,6 +41,11 @@ CloseStatus = Literal["opened", "lost", "aborted"]
 
 NO_DIGEST = "0" * 64
 """Stands where there is nothing to hash."""
+
+
+def family_of(phase: str) -> str:
+    """The phases that run beside each other, by one name: what stands after a slash tells them apart."""
+    return phase.partition("/")[0]
 
 
 class CanonicalDocument(Section):

@@ -9,7 +9,8 @@ from sites.exchange import analyses_of
 from sites.followed import FollowedExchange
 from sites.plans import NETWORK, plan_of
 
-from client.door.follower import AskedStep, Follower
+from client.door.course import AskedStep
+from client.door.follower import Follower
 from common.cards.fitted import coefficients_of, covariates_of
 from common.cards.fourier_machine import NOBODY
 from common.errors import NotThePlanError

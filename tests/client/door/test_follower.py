@@ -149,8 +149,8 @@ class Watched(FollowedExchange):
         sums = super().gather(operation, parameters, weights, **context)
         stage = str(context.get("stage", ""))
         for name, follower in self.followers.items():
-            step = follower._expected
-            if step is None or name not in follower._procedures[follower._place].sites:
+            step = follower.find_expected()
+            if step is None:
                 continue
             place = self.plan.site_names.index(name)
             for key in (key for key in parameters or {} if concerns(self.plan, name, key)):
@@ -254,7 +254,7 @@ def test_features_that_a_coordinator_selects_are_its_choice_once(radiomics, fami
     assert len(selected.predictors.radiomics) >= 1
     # Sites have learnt the choice, not the products that it rests on
     for follower in line.followers.values():
-        known = follower._known[name_selection(selected.arm)]
+        (known,) = follower._courses[name_selection(selected.arm)].outcome
         assert known.choice.names == selected.predictors.radiomics
         assert known.selection is None
 

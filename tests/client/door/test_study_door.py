@@ -10,8 +10,8 @@ from sites.patients import a_case
 from sites.plans import NETWORK, plan_of
 
 from client.answers.shifts import PredictorShifts
+from client.door.course import AskedStep
 from client.door.door import StudyDoor
-from client.door.follower import AskedStep
 from client.door.record import DoorRecord
 from common.errors import NotThePlanError, SmallNumberError, StorageError
 from common.messages.protocol import Request

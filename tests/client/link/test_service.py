@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from client.link.connection import open_socket_link
+from client.link import pulse_line
+from client.link.connection import EngineGoneError, EngineWait, NoEngineError, StalledError, open_socket_link
 from client.link.service import listen
-from common.errors import SiteError, StorageError
+from common.errors import StorageError
+from common.runtime.pulse import mark_progress
 
 LARGEST = 64 * 2**20
 
@@ -89,8 +91,60 @@ def test_a_link_waits_for_an_engine_that_is_still_starting(tmp_path):
 
 
 def test_an_absent_engine_is_told_in_one_message(tmp_path):
-    with pytest.raises(SiteError, match="rhe-client start"):
-        open_socket_link(f"unix:{tmp_path / 'engine.sock'}", LARGEST, patience_s=0.2)(b"")
+    with pytest.raises(NoEngineError, match="rhe-client start"):
+        open_socket_link(f"unix:{tmp_path / 'engine.sock'}", LARGEST, wait=EngineWait(start_s=0.2))(b"")
+
+
+def test_an_engine_that_gets_on_is_waited_for_longer_than_it_may_stand_still(tmp_path, monkeypatch):
+    monkeypatch.setattr(pulse_line, "_TELL_S", 0.02)
+
+    def compute(request):
+        for step in range(30):
+            mark_progress(f"step {step}")
+            time.sleep(0.02)
+        return request
+
+    with listen(compute, tmp_path / "engine.sock", LARGEST) as address:
+        assert (
+            open_socket_link(address, LARGEST, wait=EngineWait(stall_s=0.3))(b"ab" * 2**17) == b"ab" * 2**17
+        )
+
+
+@pytest.mark.parametrize("told_every_s", [0.02, 60])
+def test_an_engine_that_stands_still_is_told_from_one_that_is_slow(tmp_path, monkeypatch, told_every_s):
+    monkeypatch.setattr(pulse_line, "_TELL_S", told_every_s)
+    end = threading.Event()
+
+    def hang(request):
+        end.wait(20)
+        return request
+
+    try:
+        with listen(hang, tmp_path / "engine.sock", LARGEST) as address:
+            ask = open_socket_link(address, LARGEST, wait=EngineWait(stall_s=0.2))
+            with pytest.raises(StalledError, match="has not got on for"):
+                ask(b"ab")
+            with pytest.raises(StalledError, match="busy with an earlier question"):
+                ask(b"ab")
+            end.set()
+            assert ask(b"ab") == b"ab"
+    finally:
+        end.set()
+
+
+def test_an_engine_that_ends_while_it_answers_is_told_as_that(tmp_path):
+    path = tmp_path / "engine.sock"
+
+    def die(listener):
+        guest, _ = listener.accept()
+        guest.close()
+
+    with socket.socket(socket.AF_UNIX) as listener, ThreadPoolExecutor(1) as pool:
+        listener.bind(str(path))
+        listener.listen()
+        pool.submit(die, listener)
+        with pytest.raises(EngineGoneError, match="gave no answer"):
+            open_socket_link(f"unix:{path}", LARGEST)(b"ab")
 
 
 def test_a_socket_in_another_users_folder_is_refused(tmp_path, monkeypatch):

@@ -71,7 +71,7 @@ def engine(tmp_path, answer=reverse, **options):
 
 
 def ask(path: Path, question: bytes = b"ab") -> bytes:
-    return open_socket_link(f"unix:{path}", LARGEST, 5)(question)
+    return open_socket_link(f"unix:{path}", LARGEST)(question)
 
 
 def test_ten_gigabytes_are_refused_by_their_header(tmp_path, caplog):
@@ -144,7 +144,7 @@ def test_an_engine_that_computes_long_is_waited_for(tmp_path):
         return request
 
     with engine(tmp_path, compute) as path:
-        assert open_socket_link(f"unix:{path}", LARGEST, 5, pace=BRISK)(b"ab") == b"ab"
+        assert open_socket_link(f"unix:{path}", LARGEST, pace=BRISK)(b"ab") == b"ab"
 
 
 def test_a_second_connection_is_refused_at_once_and_told(tmp_path, caplog):
@@ -264,7 +264,7 @@ def test_neither_side_sends_more_than_the_plan_can_need(tmp_path):
 def test_the_link_reads_no_more_than_the_plan_can_need(tmp_path):
     """An engine that was taken over cannot fill the link's memory either."""
     with listen(lambda _: bytes(5000), tmp_path / "engine.sock", 10_000) as address:
-        link = open_socket_link(address, 4000, 5)
+        link = open_socket_link(address, 4000)
         with pytest.raises(SiteError, match="gave no answer"):
             link(b"")
 
@@ -285,7 +285,7 @@ def test_a_stranger_who_listens_in_the_engines_place_gets_no_byte(tmp_path):
         impostor.bind(str(path))
         impostor.listen()
         with pytest.raises(SiteError, match="nothing was sent"):
-            open_socket_link(f"unix:{path}", LARGEST, 5, engine_uid=4242)(b"secret")
+            open_socket_link(f"unix:{path}", LARGEST, engine_uid=4242)(b"secret")
         with impostor.accept()[0] as visitor:
             assert read_to_end(visitor) == b""
 
@@ -342,7 +342,7 @@ def _ask_as(uid: int, path: Path) -> int:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
-        link = open_socket_link(f"unix:{path}", LARGEST, 5, engine_uid=0)
+        link = open_socket_link(f"unix:{path}", LARGEST, engine_uid=0)
         status = 0 if link(b"ab") == b"ba" else 3
     except SiteError:
         status = 1

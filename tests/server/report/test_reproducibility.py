@@ -1,11 +1,10 @@
 """The chapter on reproducibility: every reader's agreement, and what became of the features."""
 
-import base64
 import csv
 import xml.etree.ElementTree as ET
 
 import pytest
-from studies.page import Page, render_chapter, render_words
+from studies.page import Page, decode_picture, render_chapter, render_words
 from studies.results import Make, make_study
 from studies.svg_styles import list_styled
 
@@ -316,7 +315,7 @@ def test_each_feature_is_one_dot_at_its_value(threshold):
     }
     picture = draw_icc_strips([IccPanel("Readers", tuple(values.items()))], threshold, "ICC(2,1)", "alt")
 
-    svg = ET.fromstring(base64.b64decode(picture.source.split(",", 1)[1]))  # noqa: S314 - our own picture
+    svg = ET.fromstring(decode_picture(picture.source))  # noqa: S314 - our own picture
     dots = [
         (float(one.get("x")), float(one.get("y")))
         for one in list_styled(svg, "fill: #0072b2")

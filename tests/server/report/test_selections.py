@@ -2,10 +2,9 @@
 
 import csv
 import xml.etree.ElementTree as ET
-from base64 import b64decode
 
 import pytest
-from studies.page import Page, cut_chapter, render_chapter, render_chapters, render_words
+from studies.page import Page, cut_chapter, decode_picture, render_chapter, render_chapters, render_words
 from studies.results import SMALL, Make, make_study
 from studies.svg_styles import list_styled
 
@@ -163,7 +162,7 @@ def test_the_page_shows_the_path_and_marks_the_chosen_penalty(html):
     assert len(pictures) == 2
     assert all("chosen penalty 0.075" in picture["alt"] for picture in pictures)
     assert "Combined-SVM takes them" in page.text
-    drawn = [b64decode(picture["src"].partition(",")[2]).decode() for picture in pictures]
+    drawn = [decode_picture(picture["src"]) for picture in pictures]
     first, second = (style.colour.lower() for style in style_features((SPHERICITY, ENERGY)).values())
     assert [(first in svg, second in svg) for svg in drawn] == [(True, True), (True, False)]
     # The chosen penalty in both panels, and the second feature.
@@ -197,7 +196,7 @@ def test_of_a_binomial_selection_the_page_says_what_its_numbers_are():
 
     assert "Coefficients of the LASSO on the log odds of the outcome" in text
     assert "It took 352 rounds of messages" in text
-    drawn = b64decode(Page(text).all("img")[0]["src"].partition(",")[2]).decode()
+    drawn = decode_picture(Page(text).all("img")[0]["src"])
     assert "binomial deviance" in drawn
     assert "mean squared" not in drawn
 

@@ -1,0 +1,83 @@
+"""What a hospital's engine is at, in words: for a terminal, a page, and `rhe-client status`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from client.watch.site_state import Computation, SiteState
+from common.runtime.watch.board import Bar, Board, Fact, Party, Tone
+from common.runtime.watch.plain_times import read_moment, tell_clock, tell_length, tell_size
+
+
+def describe_site_state(
+    state: SiteState, *, is_running: bool = True, connection: str = "", now: float | None = None
+) -> Board:
+    """The board of a site.
+
+    Parameters
+    ----------
+    state : SiteState
+        As its file says.
+    is_running : bool
+        Whether an engine is at work.
+    connection : str
+        Whether its link reaches the coordinator, in words; empty where that is not known.
+    now : float, optional
+        Seconds since 1970; by default the present.
+    """
+    at = time.time() if now is None else now
+    condition, tone = _describe_condition(state, at, is_running=is_running)
+    heard = f"last question {_tell_age(state.heard, at)} ago" if state.heard else "has not asked yet"
+    words = "; ".join(part for part in (connection, heard) if part)
+    return Board(
+        title=f"{state.site}, study {state.study}" if state.study else state.site or "site",
+        condition=condition,
+        tone=tone,
+        bars=tuple(_list_bars(state.computing)) if is_running else (),
+        parties=(Party("coordinator", words, _choose_tone(state, connection)),),
+        facts=tuple(_list_facts(state, at)),
+        lines=state.lines,
+    )
+
+
+def _describe_condition(state: SiteState, now: float, *, is_running: bool) -> tuple[str, Tone]:
+    if not is_running and state.ended:
+        return f"not running, ended at {tell_clock(state.ended, now)}; rhe-client start goes on", "waiting"
+    if not is_running:
+        last = tell_clock(state.updated, now)
+        return f"not running, killed at {last} or a little later; rhe-client start goes on", "bad"
+    if state.computing.what:
+        return f"computes for {_tell_age(state.computing.since, now)}: {state.computing.what}", "busy"
+    return "waits for the coordinator's next question", "good"
+
+
+def _choose_tone(state: SiteState, connection: str) -> Tone:
+    if connection.startswith("not connected"):
+        return "bad"
+    return "good" if state.heard else "quiet"
+
+
+def _list_bars(computing: Computation) -> Iterator[Bar]:
+    if computing.part == "epoch" and computing.of:
+        yield Bar("epoch", computing.done, computing.of)
+    elif computing.of:
+        yield Bar("done", computing.done, computing.of, "percent")
+
+
+def _list_facts(state: SiteState, now: float) -> Iterator[Fact]:
+    if state.phase:
+        yield Fact("phase", state.phase)
+    left = ", ".join(f"{number:,} {kind}" for kind, number in sorted(state.left.answers.items()))
+    yield Fact("left today (UTC)", left or "nothing")
+    yield Fact("answers since the start", f"{state.answered:,}")
+    if state.memory.total_bytes:
+        used, total = tell_size(state.memory.used_bytes), tell_size(state.memory.total_bytes)
+        yield Fact("GPU memory", f"{used} of {total}")
+    yield Fact("disk free", tell_size(state.disk_free_bytes))
+    yield Fact("engine", f"process {state.pid}, begun at {tell_clock(state.started, now)}")
+
+
+def _tell_age(moment: str, now: float) -> str:
+    at = read_moment(moment)
+    return "an unknown time" if at is None else tell_length(float(max(round(now - at), 0)))

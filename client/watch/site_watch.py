@@ -1,0 +1,231 @@
+"""What a hospital's engine is at, kept as it happens: for its state file, and one line a phase or round."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from client.watch.site_state import (
+    STATE_NAME,
+    WATCH_FOLDER,
+    Computation,
+    DeviceMemory,
+    LeftToday,
+    SiteState,
+)
+from common.messages.catalogue import Operation
+from common.runtime.storage import lock_folder, make_private_folder
+from common.runtime.watch.plain_times import tell_length, write_moment
+from common.runtime.watch.state_file import StateFile
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from common.messages.headers import RequestHeader
+    from common.messages.protocol import Request
+    from common.stats.contract import Summary
+
+_log = logging.getLogger(__name__)
+
+_MOST_LINES = 200
+_TRAINS = frozenset((Operation.TRAIN, Operation.TRAIN_LOCAL))
+"""Questions of which each has a line; of others, each procedure of the program has one."""
+
+MakeSum: TypeAlias = "Callable[[Request, bool], Summary]"
+"""What a site adds to a sum, as `SiteEngine.summarise`."""
+
+
+@dataclass(frozen=True)
+class SiteSources:
+    """Where a watch looks when the state is asked for.
+
+    Attributes
+    ----------
+    state : Path
+        The site's state.
+    progress : Progress
+        What takes long in the engine; it may be shown nowhere.
+    count_left : callable
+        How many answers of each kind have left on a day of UTC, written as ISO 8601.
+    """
+
+    state: Path
+    progress: Progress
+    count_left: Callable[[str], Mapping[str, int]]
+
+
+@dataclass
+class SiteWatch:
+    """Keeps what an engine is at; without `keep` nobody but this process knows it."""
+
+    _state: SiteState = field(default_factory=SiteState)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _sources: SiteSources | None = None
+    _file: StateFile | None = None
+    _phase_began: float = 0.0
+    _phase_answers: int = 0
+
+    @contextmanager
+    def keep(self, site: str, study: tuple[str, str], sources: SiteSources) -> Iterator[None]:
+        """A context in which the engine runs, and a file of the site's state says what it is at.
+
+        Parameters
+        ----------
+        site : str
+            Its name.
+        study : (str, str)
+            Name and hash of the plan.
+        sources : SiteSources
+            Where to look.
+
+        Raises
+        ------
+        StorageError
+            If another engine keeps the file.
+        """
+        folder = make_private_folder(sources.state / WATCH_FOLDER)
+        name, plan_hash = study
+        with self._lock:
+            self._sources = sources
+            self._state = SiteState(site, name, plan_hash, os.getpid(), write_moment())
+        self._file = StateFile(folder / STATE_NAME, lambda: self.read().write_json(), self._touch_if_busy)
+        with lock_folder(folder), self._file.keep():
+            self._say(f"{site}: the engine is ready for the study {name}")
+            try:
+                yield
+            finally:
+                with self._lock:
+                    self._state.ended, self._state.computing = write_moment(), Computation()
+
+    def read(self) -> SiteState:
+        """What the engine is at now; may be called from any thread."""
+        with self._lock:
+            state = copy.deepcopy(self._state)
+        state.updated = write_moment()
+        if self._sources is not None:
+            today = f"{datetime.now(UTC):%Y-%m-%d}"
+            state.left = LeftToday(today, dict(self._sources.count_left(today)))
+            with suppress(OSError):
+                state.disk_free_bytes = shutil.disk_usage(self._sources.state).free
+            _add_progress(state.computing, self._sources.progress)
+            state.memory = _measure_memory()
+        return state
+
+    def watch_answer(self, answer: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+        """The same function, which tells when it has answered a message."""
+
+        def answer_and_tell(message: bytes) -> bytes:
+            began = time.monotonic()
+            try:
+                return answer(message)
+            finally:
+                self._finish(time.monotonic() - began)
+
+        return answer_and_tell
+
+    def watch_sum(self, make: MakeSum) -> MakeSum:
+        """The same function, which tells each question that it answers."""
+
+        def make_and_tell(request: Request, member: bool) -> Summary:  # noqa: FBT001 - as what it stands for
+            self.see_question(request.header)
+            return make(request, member)
+
+        return make_and_tell
+
+    def see_question(self, header: RequestHeader) -> None:
+        """A question of the coordinator has come, and its signature is right."""
+        _log.debug("request operation=%s model=%s arm=%s", header.operation, header.model, header.arm)
+        now = write_moment()
+        phase = header.procedure or str(header.operation)
+        with self._lock:
+            state = self._state
+            if phase != state.phase:
+                self._end_phase()
+                state.phase, self._phase_began, self._phase_answers = phase, time.monotonic(), 0
+            state.heard = now
+            state.computing = Computation(_describe(header), now)
+            is_training = header.operation in _TRAINS
+        if is_training:
+            self._say(f"{_describe(header)}: begun")
+        self._touch()
+
+    def _finish(self, took: float) -> None:
+        with self._lock:
+            state, what = self._state, self._state.computing.what
+            if not what:
+                return
+            state.computing = Computation()
+            state.answered, self._phase_answers = state.answered + 1, self._phase_answers + 1
+            is_training = what.startswith(_TRAINING)
+        if is_training:
+            self._say(f"{what}: done in {tell_length(took)}")
+        self._touch()
+
+    def _end_phase(self) -> None:
+        if self._state.phase and self._phase_answers:
+            number, took = self._phase_answers, tell_length(time.monotonic() - self._phase_began)
+            answers = f"{number} answer{'' if number == 1 else 's'}"
+            self._say(f"{self._state.phase}: {answers} in {took}")
+
+    def _say(self, line: str) -> None:
+        _log.info("%s", line)
+        with self._lock:
+            state = self._state
+            state.told += 1
+            state.lines = (*state.lines[-_MOST_LINES + 1 :], f"{time.strftime('%H:%M:%S')} {line}")
+        self._touch()
+
+    def _touch(self) -> None:
+        if self._file is not None:
+            self._file.touch()
+
+    def _touch_if_busy(self) -> None:
+        """While something is computed, the file follows how far it is."""
+        if self._state.computing.what:
+            self._touch()
+
+
+_TRAINING = "training"
+
+
+def _describe(header: RequestHeader) -> str:
+    """What is asked, in a few words: ``training of resnet18, federated, round 3``."""
+    subject = ", ".join(part for part in (header.model, header.arm) if part)
+    number = f", round {header.round}" if header.round else ""
+    if header.operation in _TRAINS:
+        return f"{_TRAINING} of {subject}{number}"
+    words = " ".join(part for part in (str(header.operation), header.stage) if part)
+    return words + (f" of {subject}{number}" if subject else "")
+
+
+def _add_progress(computing: Computation, progress: Progress) -> None:
+    """What of the computation takes long now, by the latest task: epochs, or a share of the patients."""
+    tasks = progress.tasks
+    if not computing.what or not tasks:
+        return
+    done, total = tasks[-1].completed, tasks[-1].total or 0
+    if computing.what.startswith(_TRAINING):
+        computing.part, computing.done, computing.of = "epoch", int(done), int(total)
+    elif total:
+        # Nothing that can be seen from outside says how many patients there are
+        computing.part, computing.done, computing.of = "percent", round(100 * done / total), 100
+
+
+def _measure_memory() -> DeviceMemory:
+    """Of the GPU that this process uses; torch is not loaded to see that there is none."""
+    if "torch" not in sys.modules:
+        return DeviceMemory()
+    from common.training.device import measure_memory
+
+    return DeviceMemory(*measure_memory())

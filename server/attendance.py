@@ -1,0 +1,97 @@
+"""Which sites the study waits for, since when and why: told once, repeated rarely, and bounded."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+
+from common.runtime.watch.plain_times import tell_clock, tell_length, write_moment
+
+_log = logging.getLogger(__name__)
+
+_REPEAT_S = 600.0
+"""Until it is said again for whom the study waits."""
+
+
+@dataclass(frozen=True)
+class Absence:
+    """A site that was asked and cannot answer at present.
+
+    Attributes
+    ----------
+    reason : str
+        Why, in words, such as "node not connected".
+    remedy : str
+        What to do about it.
+    since : float
+        When this was noticed, in seconds since 1970.
+    """
+
+    reason: str
+    remedy: str
+    since: float
+
+    def describe(self) -> str:
+        """Since when and why, such as "since 14:03 (node not connected)"."""
+        return f"{self.describe_since()} ({self.reason})"
+
+    def describe_since(self) -> str:
+        """Since when, such as "since 14:03"."""
+        return f"since {tell_clock(write_moment(self.since))}"
+
+
+@dataclass
+class Attendance:
+    """Whom the study waits for; who watches it may read `absent` and `asked` at any time.
+
+    Attributes
+    ----------
+    wait_s : float
+        For how long the study waits for a site that cannot answer, seconds; 0: not at all.
+    absent : dict of str to Absence
+        By site: whoever is missed now.
+    asked : dict of str to float
+        By site: since when it is at work on a question, in seconds since 1970.
+    """
+
+    wait_s: float = 0.0
+    absent: dict[str, Absence] = field(default_factory=dict)
+    asked: dict[str, float] = field(default_factory=dict)
+    _told: dict[str, float] = field(default_factory=dict)
+
+    def miss(self, site: str, reason: str, remedy: str) -> None:
+        """Note that a site cannot answer; it stays missed since it was missed first."""
+        known = self.absent.get(site)
+        since = time.time() if known is None else known.since
+        self.absent[site] = Absence(reason, remedy, since)
+        if known is None or known.reason != reason:
+            self._told.pop(site, None)
+        if self.has_patience(site):
+            self.remind(site)
+
+    def remind(self, site: str) -> None:
+        """Say for whom the study waits, unless that was said a short time ago."""
+        now = time.time()
+        if now - self._told.get(site, -_REPEAT_S) < _REPEAT_S:
+            return
+        self._told[site] = now
+        absence = self.absent[site]
+        _log.warning(
+            "paused, waiting for %s %s -> %s; goes on by itself, waits until %s, Ctrl-C ends it",
+            site,
+            absence.describe(),
+            absence.remedy,
+            tell_clock(write_moment(absence.since + self.wait_s)),
+        )
+
+    def welcome(self, site: str) -> None:
+        """Note that a site has answered."""
+        self.asked.pop(site, None)
+        absence = self.absent.pop(site, None)
+        if absence is not None and self._told.pop(site, None) is not None:
+            _log.info("%s is back after %s; goes on", site, tell_length(time.time() - absence.since))
+
+    def has_patience(self, site: str) -> bool:
+        """Whether to wait on for a site that is missed."""
+        return time.time() - self.absent[site].since < self.wait_s

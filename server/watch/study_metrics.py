@@ -1,0 +1,99 @@
+"""Where a study stands, as numbers for a monitoring system; none of them that the report would not show."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import get_args
+
+from common.runtime.watch.exposition import Metric, Sample, gauge_of
+from common.runtime.watch.plain_times import read_moment
+from server.watch.study_state import Condition, StudyState
+
+
+def list_study_metrics(state: StudyState, now: float | None = None) -> tuple[Metric, ...]:
+    """The metrics of a study.
+
+    Parameters
+    ----------
+    state : StudyState
+    now : float, optional
+        Seconds since 1970; by default the present.
+    """
+    at = time.time() if now is None else now
+    return (*_list_study(state), *_list_training(state), *_list_traffic(state), *_list_sites(state, at))
+
+
+def _list_study(state: StudyState) -> Iterator[Metric]:
+    about = "The study that runs here, by its name and its plan; always 1."
+    yield gauge_of("rhe_study_info", about, 1, name=state.name, plan=state.plan_hash[:12])
+    conditions = (Sample(state.condition == name, {"condition": name}) for name in get_args(Condition))
+    yield Metric("rhe_study_condition", "Which condition the study is in: 1 for that one.", tuple(conditions))
+    yield gauge_of("rhe_study_started_timestamp_seconds", "When this run began.", read_moment(state.started))
+    yield gauge_of(
+        "rhe_study_updated_timestamp_seconds", "When these numbers were taken.", read_moment(state.updated)
+    )
+    yield gauge_of("rhe_study_phase", "Number of the phase, from 1; 0 between phases.", state.phase.number)
+    yield gauge_of("rhe_study_phases", "How many phases the study has.", state.phase.of)
+    yield gauge_of("rhe_study_step", "Number of the program's step, from 1.", state.procedure.number)
+    yield gauge_of("rhe_study_steps", "How many steps the program has.", state.procedure.of)
+    yield gauge_of(
+        "rhe_study_time_left_seconds",
+        "How long it will take, about; none if unknown.",
+        state.time_left.seconds,
+    )
+    yield gauge_of("rhe_study_disk_free_bytes", "Free space of the study's folder.", state.disk_free_bytes)
+
+
+def _list_training(state: StudyState) -> Iterator[Metric]:
+    training = state.training
+    if not training.model:
+        return
+    labels = {"model": training.model, "arm": training.arm}
+    yield gauge_of(
+        "rhe_study_round", "Rounds of the latest training that are done.", training.round, **labels
+    )
+    yield gauge_of("rhe_study_rounds", "Rounds that the latest training has.", training.of, **labels)
+    yield gauge_of("rhe_study_training_loss", "Mean loss of its last round.", training.loss, **labels)
+    yield gauge_of(
+        "rhe_study_validation_auc",
+        "Its latest validation AUC; none where too few patients stand behind it.",
+        training.validation_auc,
+        **labels,
+    )
+
+
+def _list_traffic(state: StudyState) -> Iterator[Metric]:
+    traffic = state.traffic
+    for name, about, value in (
+        ("rhe_study_message_rounds_total", "Sets of messages sent at once in this run.", traffic.rounds),
+        ("rhe_study_messages_total", "Messages sent to sites in this run.", traffic.messages),
+        ("rhe_study_sent_bytes_total", "Bytes of their bodies.", traffic.bytes_sent),
+        ("rhe_study_received_bytes_total", "Bytes of the replies.", traffic.bytes_received),
+    ):
+        yield Metric(name, about, (Sample(value, {}),), "counter")
+
+
+def _list_sites(state: StudyState, now: float) -> Iterator[Metric]:
+    heard = {site.name: read_moment(site.heard) for site in state.sites}
+    asked = {site.name: read_moment(site.asked_at) if site.owes else None for site in state.sites}
+    yield Metric(
+        "rhe_site_connected",
+        "Whether the site can be reached, as far as the coordinator knows.",
+        tuple(Sample(site.connected, {"site": site.name}) for site in state.sites),
+    )
+    yield Metric(
+        "rhe_site_last_contact_timestamp_seconds",
+        "When the site was last heard.",
+        tuple(Sample(at, {"site": name}) for name, at in heard.items() if at is not None),
+    )
+    yield Metric(
+        "rhe_site_last_contact_seconds",
+        "How long ago the site was last heard.",
+        tuple(Sample(max(now - at, 0), {"site": name}) for name, at in heard.items() if at is not None),
+    )
+    yield Metric(
+        "rhe_site_asked_seconds",
+        "For how long the site has owed an answer; 0 if it owes none.",
+        tuple(Sample(0 if at is None else max(now - at, 0), {"site": name}) for name, at in asked.items()),
+    )

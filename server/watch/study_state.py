@@ -1,0 +1,239 @@
+"""Where a study stands, as the coordinator writes it down while it runs: the file `state.json` of its folder.
+
+It holds no number that the report would not show, and it is its owner's alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+from common.errors import StorageError
+from common.runtime.watch.state_file import read_state
+
+STATE_FILE: Final = "state.json"
+"""The file's name in the study's folder."""
+
+Condition: TypeAlias = Literal["running", "paused", "finished", "failed", "interrupted"]
+"""It works, or waits for sites; it has results; it ended with an error, or because somebody ended it."""
+
+
+@dataclass
+class Place:
+    """Where the study is in a sequence.
+
+    Attributes
+    ----------
+    name : str
+        Of the phase or procedure; empty before the first and after the last.
+    number, of : int
+        Position, from 1, and how many there are.
+    since : str
+        When it began, UTC, ISO 8601.
+    """
+
+    name: str = ""
+    number: int = 0
+    of: int = 0
+    since: str = ""
+
+
+@dataclass
+class TrainingProgress:
+    """The training that goes on, or went on last.
+
+    Attributes
+    ----------
+    model, arm : str
+        As in the plan; empty before the first training.
+    round, of : int
+        Rounds that are done, and how many there are.
+    loss : float or None
+        Mean training loss of the last round.
+    validation_auc : float or None
+        Of the latest round that was judged; None where there is none or it may not be shown.
+    judged : int
+        Number of that round; 0 before the first.
+    withheld : str
+        Why there is no AUC of a round that was judged; empty if there is.
+    """
+
+    model: str = ""
+    arm: str = ""
+    round: int = 0
+    of: int = 0
+    loss: float | None = None
+    validation_auc: float | None = None
+    judged: int = 0
+    withheld: str = ""
+
+
+@dataclass
+class SiteContact:
+    """What the coordinator knows of one site.
+
+    Attributes
+    ----------
+    name : str
+        As in the plan.
+    connected : bool
+        Whether it has met the coordinator in this run, and did not leave since.
+    heard : str
+        When its last answer came; empty before the first.
+    asked : str
+        The question that it works on, or answered last.
+    asked_at : str
+        When that was sent.
+    owes : bool
+        Whether the answer is still to come.
+    """
+
+    name: str
+    connected: bool = False
+    heard: str = ""
+    asked: str = ""
+    asked_at: str = ""
+    owes: bool = False
+
+
+@dataclass
+class Pause:
+    """Why the study waits.
+
+    Attributes
+    ----------
+    sites : tuple of str
+        For whom.
+    since : str
+        From when; empty if it does not wait.
+    """
+
+    sites: tuple[str, ...] = ()
+    since: str = ""
+
+
+@dataclass
+class TimeLeft:
+    """How long the study will still take.
+
+    Attributes
+    ----------
+    seconds : float or None
+        None where it is not known.
+    basis : str
+        By what it is reckoned, or why it is not known.
+    """
+
+    seconds: float | None = None
+    basis: str = "not known yet"
+
+
+@dataclass
+class ExchangedVolume:
+    """What was exchanged with the sites in this run.
+
+    Attributes
+    ----------
+    rounds, messages : int
+        Sets of messages that were sent at once; messages.
+    bytes_sent, bytes_received : int
+        Of their bodies.
+    """
+
+    rounds: int = 0
+    messages: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+
+@dataclass
+class StudyState:
+    """Where a study stands.
+
+    Attributes
+    ----------
+    name, plan_hash : str
+        As in the plan; the whole SHA-256.
+    condition : Condition
+        Whether it runs.
+    pid, run : int
+        Number of the process; number of the run, from 1.
+    started, updated, ended : str
+        This run's beginning; when this was written; its end, empty before. UTC, ISO 8601.
+    ending : str
+        How it ended; empty before.
+    phase, procedure : Place
+        Among the phases, and among the procedures of the program.
+    training : TrainingProgress
+        The latest one.
+    sites : tuple of SiteContact
+        Every site of the plan.
+    pause : Pause
+        Whom it waits for.
+    time_left : TimeLeft
+        How long it will still take, about.
+    disk_free_bytes : int
+        In the study's folder.
+    traffic : ExchangedVolume
+        With the sites.
+    lines : tuple of str
+        What happened, the latest last.
+    """
+
+    name: str = ""
+    plan_hash: str = ""
+    condition: Condition = "running"
+    pid: int = 0
+    run: int = 0
+    started: str = ""
+    updated: str = ""
+    ended: str = ""
+    ending: str = ""
+    phase: Place = field(default_factory=Place)
+    procedure: Place = field(default_factory=Place)
+    training: TrainingProgress = field(default_factory=TrainingProgress)
+    sites: tuple[SiteContact, ...] = ()
+    pause: Pause = field(default_factory=Pause)
+    time_left: TimeLeft = field(default_factory=TimeLeft)
+    disk_free_bytes: int = 0
+    traffic: ExchangedVolume = field(default_factory=ExchangedVolume)
+    lines: tuple[str, ...] = ()
+
+    def write_json(self) -> dict[str, Any]:
+        """The state as a JSON object."""
+        return dataclasses.asdict(self)
+
+
+def read_study_state(folder: Path) -> StudyState | None:
+    """The state of the study in a folder; None if none was ever written there.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be read, is damaged, or was written by another version of rhe.
+    """
+    path = folder / STATE_FILE
+    written = read_state(path)
+    if written is None:
+        return None
+    try:
+        return _decode(written)
+    except (TypeError, ValueError, KeyError, AttributeError):
+        raise StorageError(f"{path}: is damaged -> it is written anew when the study goes on") from None
+
+
+def _decode(written: dict[str, Any]) -> StudyState:
+    parts: dict[str, Any] = {
+        "phase": Place(**written["phase"]),
+        "procedure": Place(**written["procedure"]),
+        "training": TrainingProgress(**written["training"]),
+        "sites": tuple(SiteContact(**site) for site in written["sites"]),
+        "pause": Pause(tuple(written["pause"]["sites"]), str(written["pause"]["since"])),
+        "time_left": TimeLeft(**written["time_left"]),
+        "traffic": ExchangedVolume(**written["traffic"]),
+        "lines": tuple(map(str, written["lines"])),
+    }
+    plain = {name: value for name, value in written.items() if name not in {"version", *parts}}
+    return StudyState(**plain, **parts)

@@ -1,0 +1,371 @@
+"""Who is told what happens in a study, and keeps where it stands: for a file, a terminal, a page, a log.
+
+What is told costs microseconds: numbers are put in their place, and other threads read them.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from common.runtime.watch.plain_times import tell_length, write_moment
+from common.runtime.watch.state_file import StateFile
+from server.watch.study_state import (
+    STATE_FILE,
+    Condition,
+    ExchangedVolume,
+    Pause,
+    Place,
+    SiteContact,
+    StudyState,
+    TrainingProgress,
+)
+from server.watch.time_left import PhaseCost, Reckoning
+from server.watch.watched_parts import CountedTraffic, CurveLine, Missed, StudyOutline
+
+_log = logging.getLogger(__name__)
+
+_MOST_LINES = 200
+_QUIET_S = 30.0
+"""Between two lines of a phase that only asks for statistics."""
+_STORED_S = 5.0
+"""A model of one site that comes sooner was trained in an earlier run: its time measures nothing."""
+
+
+class StudyWatch:
+    """Keeps where a study stands; without a folder nobody but this process knows it.
+
+    Attributes
+    ----------
+    missed : mapping of str to Missed
+        For whom the study waits, by site; read whenever the state is, from other threads, too.
+    """
+
+    def __init__(self) -> None:
+        self.missed: Mapping[str, Missed] = {}
+        self._state = StudyState()
+        self._outline = StudyOutline("", "", (), (), (), Reckoning())
+        self._traffic: CountedTraffic | None = None
+        self._folder: Path | None = None
+        self._file: StateFile | None = None
+        # Threads that show the state read it while the study changes it
+        self._lock = threading.RLock()
+        self._asking = ""
+        self._trainings: dict[tuple[str, str], TrainingProgress] = {}
+        self._phase_began = self._round_began = self._line_at = time.monotonic()
+        self._rounds_before = self._rounds_told = 0
+
+    @contextmanager
+    def keep(self, outline: StudyOutline, folder: Path, traffic: CountedTraffic, run: int) -> Iterator[None]:
+        """A context in which the study runs, and its folder's file says where it stands.
+
+        Parameters
+        ----------
+        outline : StudyOutline
+            The study.
+        folder : Path
+            Its folder.
+        traffic : CountedTraffic
+            What is exchanged with the sites, as it is counted.
+        run : int
+            Number of the run.
+        """
+        with self._lock:
+            self._outline, self._folder, self._traffic = outline, folder, traffic
+            self._state = StudyState(
+                name=outline.name,
+                plan_hash=outline.plan_hash,
+                pid=os.getpid(),
+                run=run,
+                started=write_moment(),
+                phase=Place(of=len(outline.phases)),
+                procedure=Place(of=len(outline.procedures)),
+                sites=tuple(SiteContact(name) for name in outline.sites),
+                lines=self._state.lines,
+            )
+        self._file = StateFile(folder / STATE_FILE, lambda: self.read().write_json(), self._tick)
+        with self._file.keep(), self._collect_lines():
+            try:
+                yield
+            except BaseException as failure:
+                self._end(*_describe_failure(failure))
+                raise
+            self._end("finished", "with results")
+
+    def read(self) -> StudyState:
+        """Where the study stands now; may be called from any thread."""
+        with self._lock:
+            state = copy.deepcopy(self._state)
+            state.time_left = self._outline.reckoning.reckon()
+        traffic, folder = self._traffic, self._folder
+        state.updated = write_moment()
+        if traffic is not None:
+            state.traffic = ExchangedVolume(
+                traffic.rounds, traffic.messages, traffic.bytes_sent, traffic.bytes_received
+            )
+        if folder is not None:
+            with suppress(OSError):
+                state.disk_free_bytes = shutil.disk_usage(folder).free
+        self._add_pause(state)
+        return state
+
+    @contextmanager
+    def watch_phase(self, name: str) -> Iterator[None]:
+        """A context that is one phase of the study."""
+        self._begin_phase(name)
+        yield
+        self._end_phase(name)
+
+    def see_question(self, operation: str, context: Mapping[str, object]) -> None:
+        """A question is about to be sent, with these fields of its header."""
+        procedure = self._find_procedure(str(context.get("procedure", "")))
+        with self._lock:
+            self._state.procedure = procedure or self._state.procedure
+            self._asking = _describe_question(operation, context)
+        self._touch()
+
+    def see_departure(self, sites: Sequence[str]) -> None:
+        """The question is on its way to these sites."""
+        now = write_moment()
+        with self._lock:
+            self._change_sites(sites, asked=self._asking, asked_at=now, owes=True)
+        self._touch()
+
+    def see_answer(self, site: str) -> None:
+        """An answer of a site has come."""
+        with self._lock:
+            self._change_sites([site], heard=write_moment(), owes=False, connected=True)
+        self._touch()
+
+    def see_arrival(self, site: str) -> None:
+        """A site has connected."""
+        with self._lock:
+            self._change_sites([site], heard=write_moment(), connected=True)
+        self.say(f"{site} is connected")
+
+    def see_training(
+        self, model: str, arm: str, of: int, curve: Sequence[CurveLine] = (), words: str = ""
+    ) -> None:
+        """A training begins, or goes on after the rounds that an earlier run has done.
+
+        Parameters
+        ----------
+        model, arm : str
+            As in the plan.
+        of : int
+            Rounds that it takes; of a local one, as many as would take its epochs.
+        curve : sequence of CurveLine
+            The rounds that are done.
+        words : str
+            What is told of its length; by default the number of rounds.
+        """
+        with self._lock:
+            self._round_began = time.monotonic()
+            self._find_training(model, arm).of = of
+            self._take_curve(model, arm, curve, None)
+        done = f", {len(curve)} of them done in an earlier run" if curve else ""
+        self.say(f"{model}, {arm}: training of {words or f'{of} rounds'}{done}")
+
+    def see_round(self, model: str, arm: str, curve: Sequence[CurveLine]) -> None:
+        """A round of the training is done; the one before it is judged by now."""
+        with self._lock:
+            now = time.monotonic()
+            took, self._round_began = now - self._round_began, now
+            training = self._take_curve(model, arm, curve, took)
+        loss = "" if training.loss is None else f", loss {training.loss:.4f}"
+        told = f"round {training.round} of {training.of}{loss}{_describe_judgement(training)}"
+        self.say(f"{model}, {arm}: {told}; {tell_length(took)}")
+
+    def see_trained(
+        self, model: str, arm: str, curve: Sequence[CurveLine], chosen: int, unit: str = "round"
+    ) -> None:
+        """A training has ended; `chosen` is the round, or epoch, whose weights are kept."""
+        with self._lock:
+            known = self._find_training(model, arm)
+            took: float | None = time.monotonic() - self._round_began
+            if known.round >= known.of or took < _STORED_S:
+                # Its rounds have been counted, or it was there already
+                took = None
+            training = self._take_curve(model, arm, [line for line in curve if line.number == chosen], None)
+            # A local one, whose epochs are told together, has taken the time of all its rounds
+            training.round = training.judged = training.of
+            self._outline.reckoning.note_round(model, arm, training.of, took)
+            if curve:
+                training.loss = curve[-1].loss
+        self.say(f"{model}, {arm}: trained, {unit} {chosen} is kept{_describe_judgement(training)}")
+
+    def see_untrained(self, model: str, arm: str, reason: str) -> None:
+        """There is no model, and why."""
+        with self._lock:
+            self._outline.reckoning.give_up(model, arm)
+        self.say(f"{model}, {arm}: {reason}", logging.WARNING)
+
+    def say(self, line: str, level: int = logging.INFO) -> None:
+        """Tell people one line: it is logged, and kept among the last ones."""
+        _log.log(level, "%s", line)
+        self._keep_line(line)
+
+    def _keep_line(self, line: str) -> None:
+        with self._lock:
+            self._line_at = time.monotonic()
+            self._state.lines = (
+                *self._state.lines[-_MOST_LINES + 1 :],
+                f"{time.strftime('%H:%M:%S')} {line}",
+            )
+        self._touch()
+
+    def _touch(self) -> None:
+        if self._file is not None:
+            self._file.touch()
+
+    def _change_sites(self, names: Sequence[str], **changes: object) -> None:
+        for site in self._state.sites:
+            if site.name in names:
+                for name, value in changes.items():
+                    setattr(site, name, value)
+
+    def _begin_phase(self, name: str) -> None:
+        phases = self._outline.phases
+        with self._lock:
+            number = phases.index(name) + 1 if name in phases else 0
+            self._state.phase = Place(name, number, len(phases), write_moment())
+            self._phase_began = time.monotonic()
+            self._rounds_before = self._rounds_told = self._count_rounds()
+        if number:
+            self.say(f"phase {number} of {len(phases)}: {name}")
+
+    def _end_phase(self, name: str) -> None:
+        seconds, rounds = time.monotonic() - self._phase_began, self._count_rounds() - self._rounds_before
+        with self._lock:
+            cost = self._outline.reckoning.costs.setdefault(name, PhaseCost())
+            cost.seconds, cost.rounds = cost.seconds + seconds, cost.rounds + rounds
+            self._outline.reckoning.done.add(name)
+        told = f", {_count_messages(rounds)}" if rounds else ""
+        # A phase that the plan leaves empty is no event
+        if rounds or name in self._outline.phases:
+            self.say(f"{name}: done in {tell_length(seconds)}{told}")
+
+    def _count_rounds(self) -> int:
+        return 0 if self._traffic is None else self._traffic.rounds
+
+    def _find_procedure(self, name: str) -> Place | None:
+        """The place of the procedure; None if it is the same as before, or none of the program."""
+        known = self._outline.procedures
+        if name == self._state.procedure.name or name not in known:
+            return None
+        return Place(name, known.index(name) + 1, len(known), write_moment())
+
+    def _find_training(self, model: str, arm: str) -> TrainingProgress:
+        """The training, which is from now on the latest one."""
+        training = self._trainings.setdefault((model, arm), TrainingProgress(model, arm))
+        self._state.training = training
+        return training
+
+    def _take_curve(
+        self, model: str, arm: str, curve: Sequence[CurveLine], took: float | None
+    ) -> TrainingProgress:
+        """The training after the rounds of the curve, with what may be shown of their validation."""
+        training = self._find_training(model, arm)
+        if curve:
+            training.round, training.loss = min(curve[-1].number, training.of), curve[-1].loss
+        self._outline.reckoning.note_round(model, arm, training.round, took)
+        judged = [line for line in curve if line.validation_auc is not None]
+        if judged:
+            last = judged[-1]
+            training.judged = last.number
+            training.validation_auc = last.validation_auc if last.released else None
+            training.withheld = "" if last.released else "withheld: too few validation patients"
+        return training
+
+    def _add_pause(self, state: StudyState) -> None:
+        absent = dict(self.missed)
+        if not absent or state.condition != "running":
+            return
+        since = min(entry.since for entry in absent.values())
+        state.condition = "paused"
+        state.pause = Pause(tuple(sorted(absent)), write_moment(since))
+        for site in state.sites:
+            if site.name in absent:
+                site.connected = False
+
+    def _tick(self) -> None:
+        """Say now and then how far a phase of statistics is; a training has a line for each round."""
+        rounds = self._count_rounds()
+        with self._lock:
+            is_due = time.monotonic() - self._line_at >= _QUIET_S and rounds > self._rounds_told
+            state = self._state
+            if not is_due or not state.phase.name or state.condition != "running":
+                return
+            self._rounds_told = rounds
+            owing = [site.name for site in state.sites if site.owes]
+            told = f"{state.phase.name}: {_count_messages(rounds - self._rounds_before)} so far"
+            step = (
+                f", step {state.procedure.number} of {state.procedure.of}" if state.procedure.number else ""
+            )
+            waiting = f", asked now: {', '.join(owing)}" if owing else ""
+        self.say(f"{told}{step}{waiting}")
+
+    @contextmanager
+    def _collect_lines(self) -> Iterator[None]:
+        """A context in which lines that other modules of the coordinator log are kept, too."""
+        handler, logger = _LineCollector(self._keep_line), logging.getLogger("server")
+        logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+
+    def _end(self, condition: Condition, ending: str) -> None:
+        with self._lock:
+            self._state = replace(self._state, condition=condition, ended=write_moment(), ending=ending)
+            self._change_sites(self._outline.sites, owes=False)
+        self._keep_line(f"{condition}: {ending}")
+
+
+class _LineCollector(logging.Handler):
+    """Hands on what is logged, but not what the watch itself said."""
+
+    def __init__(self, keep: Callable[[str], None]) -> None:
+        super().__init__(logging.INFO)
+        self._keep = keep
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand on one record."""
+        if record.name != __name__:
+            self._keep(record.getMessage())
+
+
+def _count_messages(rounds: int) -> str:
+    return f"{rounds} round{'' if rounds == 1 else 's'} of messages"
+
+
+def _describe_question(operation: str, context: Mapping[str, object]) -> str:
+    """What is asked, in a few words: ``train resnet18 federated, round 3``."""
+    about = (context.get(name) for name in ("stage", "model", "arm"))
+    number = context.get("round")
+    return " ".join(str(word) for word in (operation, *about) if word) + (
+        f", round {number}" if number else ""
+    )
+
+
+def _describe_judgement(training: TrainingProgress) -> str:
+    if training.withheld:
+        return f", validation AUC {training.withheld}"
+    if training.validation_auc is None:
+        return ""
+    which = "" if training.judged == training.round else f" of round {training.judged}"
+    return f", validation AUC{which} {training.validation_auc:.3f}"
+
+
+def _describe_failure(failure: BaseException) -> tuple[Condition, str]:
+    if isinstance(failure, KeyboardInterrupt | SystemExit | GeneratorExit):
+        return "interrupted", "ended by whoever started it; --resume goes on"
+    return "failed", " ".join(str(failure).split()) or type(failure).__name__

@@ -1,0 +1,74 @@
+"""What a watch needs to know of a study's parts, whatever they are otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from server.watch.time_left import Reckoning
+
+
+class Missed(Protocol):
+    """A site for which the study waits."""
+
+    @property
+    def since(self) -> float:
+        """Since when, in seconds since 1970."""
+        ...
+
+
+class CurveLine(Protocol):
+    """A round of a training, or an epoch of a local one."""
+
+    @property
+    def number(self) -> int:
+        """From 1."""
+        ...
+
+    @property
+    def loss(self) -> float:
+        """Mean training loss."""
+        ...
+
+    @property
+    def validation_auc(self) -> float | None:
+        """None where it is not known yet, or there are not both outcomes."""
+        ...
+
+    @property
+    def released(self) -> bool:
+        """Whether that rests on enough patients to be shown."""
+        ...
+
+
+class CountedTraffic(Protocol):
+    """What was exchanged with the sites so far."""
+
+    rounds: int
+    messages: int
+    bytes_sent: int
+    bytes_received: int
+
+
+@dataclass(frozen=True)
+class StudyOutline:
+    """What is known of a study before anything is asked.
+
+    Attributes
+    ----------
+    name, plan_hash : str
+        As in the plan.
+    sites : tuple of str
+        Every site.
+    phases, procedures : tuple of str
+        In the order in which they are carried out.
+    reckoning : Reckoning
+        What the plan tells of its time.
+    """
+
+    name: str
+    plan_hash: str
+    sites: tuple[str, ...]
+    phases: tuple[str, ...]
+    procedures: tuple[str, ...]
+    reckoning: Reckoning
