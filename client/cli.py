@@ -10,8 +10,11 @@ from typing import Annotated
 import typer
 
 from client.cohort.cli import map_table, new_site
+from client.link.cli import start
 from client.membership.cli import app as site_commands
+from client.membership.command_options import AsJson, LinkState, SiteFolder, StateFolder
 from client.predict.cli import predict
+from client.watch.cli import print_site_status
 from common.runtime.terminal import Terminal, insist_on_consent
 
 app = Terminal(
@@ -21,19 +24,6 @@ app = Terminal(
 )
 
 app.add_typer(site_commands, name="site")
-
-SiteFolder = Annotated[Path, typer.Argument(help="The site's folder, which holds site.toml.")]
-StateFolder = Annotated[
-    Path | None,
-    typer.Option(help="Where keys, cache and logs are kept; by default .rhe in the site's folder."),
-]
-LinkState = Annotated[
-    Path | None,
-    typer.Option(
-        help="Where the link keeps its key and log; by default .rhe-link beside .rhe, or as chosen at init."
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")]
 
 
 @app.command()
@@ -106,29 +96,8 @@ def approve(
     print(f"\napproved: {plan.digest()[:12]}; then: rhe-client start {shlex.quote(str(folder))}")
 
 
-@app.command()
-def start(
-    folder: SiteFolder,
-    state: StateFolder = None,
-    link_state: LinkState = None,
-    address: Annotated[
-        str | None,
-        typer.Option(help="HOST:PORT of the coordinator, if it is not the invitation's (e.g. a proxy)."),
-    ] = None,
-    same_user: Annotated[
-        bool,
-        typer.Option(
-            "--same-user",
-            help="Run engine and link as one user: whoever takes over the link can read patients' files.",
-        ),
-    ] = False,
-) -> None:
-    """Connect to the study and answer its requests, until Ctrl-C; as root, as the site's two users."""
-    from client.link.supervise import keep_site
-    from client.membership.places import place_member
-
-    member = place_member(folder, state, link_state)
-    keep_site(member, address, lambda line: print(line, flush=True), same_user=same_user)
+app.command()(start)
+app.command("status")(print_site_status)
 
 
 @app.command(hidden=True)
@@ -160,16 +129,20 @@ def engine(
     from client.engine import open_engine
     from client.membership.own_secret import read_own_seed
     from client.membership.roster import make_hiding_party
+    from client.watch.site_watch import SiteSources
 
     opened = open_engine(
         folder, plan, member.invitation.coordinator_key(), member.state, Progress(disable=True)
     )
     opened.party, opened.own_seed = make_hiding_party(member), read_own_seed(member, plan)
     opened.users = "two users" if users.are_two else "one user"
+    sources = SiteSources(member.state, opened.progress, opened.ledger.count_kinds)
     with (
         keep_tidy(opened.handle, lambda: sweep_site(member, opened.ledger)) as answer,
         listen(answer, socket or member.socket, largest_message(plan), users.link),
+        opened.watch.keep(opened.settings.name, (plan.name, plan.digest()), sources),
     ):
+        opened.watch.end_on_signals()
         wait_forever()
 
 

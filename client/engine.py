@@ -7,7 +7,6 @@ the site's log.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -120,10 +119,10 @@ class SiteEngine:
             check_quota(self.settings, self.ledger)
             if is_sealed(asked):
                 return self._record_sealed(asked, self._answer_sealed(asked, message))
-            request = decode_request(bytes(asked), self.coordinator)
+            request = decode_request(asked, self.coordinator)
             header = request.header
             self._learn_sums(header, message)
-            reply = self._answer(request, hashlib.sha256(asked).hexdigest())
+            reply = self._answer(request, request.digest)
             return self._record(asked, header, reply)
         except RheError as refusal:
             code, reason = refusal.code, str(refusal)

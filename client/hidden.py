@@ -32,6 +32,7 @@ from common.messages.headers import ReplyHeader, RequestHeader
 from common.messages.protocol import Reply, Request, decode_request
 from common.models.layout import Layout
 from common.plan.study import Arm, CnnModel, StudyPlan
+from common.runtime.array_digest import digest_array
 from common.secagg.codes import SecAggError
 from common.secagg.site.endpoint import SiteMachine
 from common.secagg.site.files import AuditLog, SiteFiles
@@ -135,7 +136,7 @@ class HiddenAnswers:
         own_summary = Summary()
         if frame.kind is MessageKind.ITERATE and unpack(sealed).kind is MessageKind.ITERATION:
             question = read(frame, MessageKind.ITERATE, Iterate)
-            own_summary, layout = self._find_own(question, bytes(frame.payload))
+            own_summary, layout = self._find_own(question, frame.payload)
             header = ReplyHeader(site=self.site, layout=layout)
         return Reply(header, own_summary, sealed=np.frombuffer(sealed, dtype=np.uint8))
 
@@ -180,7 +181,7 @@ class HiddenAnswers:
         if len(arm.sites) == 1:
             # No sum of several sites gave them, so the protocol knows nothing of them
             return True
-        digest = hashlib.sha256(np.ascontiguousarray(weights, dtype="<f4").data).hexdigest()
+        digest = digest_array(weights)
         phase = name_training_phase(self.plan, self.plan.network(header.model), arm)
         if digest in self._machine.files.history.list_results(phase):
             return True
@@ -217,7 +218,7 @@ class HiddenAnswers:
             return self._compute_round(request, phase, payload)
         if question is None:
             raise ProtocolError("statistics are hidden in sessions")
-        asked = decode_request(bytes(payload), self.coordinator)
+        asked = decode_request(payload, self.coordinator)
         self._admit(asked, question.input)
         if asked.weights is not None and self._takes_part(asked.header):
             self._insist_known(asked.header, asked.weights)
@@ -233,7 +234,7 @@ class HiddenAnswers:
         )
         return Computed(parts, note=ReturnedLots.of(hiding, groups, self.site).note)
 
-    def _find_own(self, question: Iterate, payload: bytes) -> tuple[Summary, SummaryLayout]:
+    def _find_own(self, question: Iterate, payload: memoryview) -> tuple[Summary, SummaryLayout]:
         """What the site alone contributes; computed again if the masked answer came from the disk."""
         if question.input not in self._answers:
             phase = phase_of(self.plan, question.phase)
@@ -320,7 +321,7 @@ class HiddenAnswers:
         # A site that adds zeros gets no model
         model_bytes = request.model_bytes if trains else 0
         weights = np.frombuffer(payload[:model_bytes], dtype="<f4")
-        asked = decode_request(bytes(payload[model_bytes:]), self.coordinator)
+        asked = decode_request(payload[model_bytes:], self.coordinator)
         header, model, arm = asked.header, phase.model, phase.arm
         self._check_groups(header)
         if model is None or arm is None:

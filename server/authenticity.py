@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from common.errors import ExchangeError
 from common.messages.headers import ReplyHeader
-from common.messages.protocol import Reply
+from common.messages.protocol import Reply, name_request
 from common.messages.signed_reply import is_reply_signed_by
 from common.secagg.wire.frames import is_sealed
 from common.secagg.wire.roster import Roster
@@ -35,7 +33,7 @@ def insist_authentic(message: bytes, reply: Reply, asked: bytes, roster: Roster 
     """
     if is_sealed(asked) and _is_protocol_only(reply):
         return
-    if reply.header.request != hashlib.sha256(asked).hexdigest():
+    if reply.header.request != name_request(asked):
         raise ExchangeError(
             "its answer names another request -> see that all run the same version of rhe, then go on with "
             "--resume"

@@ -3,47 +3,37 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.progress import Progress
 
 from common.errors import PlanError
-from common.plan.sections import Phase
-from common.program.names import SCREENING
-from common.program.regressions import screen_candidates
 from common.runtime.machine import bind_threads
 from common.runtime.storage import make_private_folder
 from server.attendance import Attendance
 from server.exchange import Exchange
 from server.folder_note import begin_note, finish_note
+from server.hidden import HiddenSums
 from server.phases.admission import admit_sites
-from server.phases.agreement import compare_readings
-from server.phases.cohort import describe_cohorts
 from server.phases.comparison import compare_models
 from server.phases.earlier_models import read_earlier_cards, score_by_earlier_models
 from server.phases.evaluation import evaluate_models
 from server.phases.explanation import explain_models
-from server.phases.fitting import find_missing_scores, fit_models
 from server.phases.preparation import prepare_sites
 from server.phases.reference import choose_reference_model
-from server.phases.scoring import score_by_networks, score_by_regressions
-from server.phases.svm import fit_svms, score_by_svms
-from server.phases.training import train_models
 from server.planning.first_counts import foresee_disk, foresee_withheld
 from server.planning.study_outline import outline_study
-from server.procedures import carry_out
 from server.report import write_report, write_tables
 from server.results.assembly import StudyOutcome, assemble
 from server.results.cards import write_cards
 from server.results.clock import PhaseClock, start_clock
-from server.results.cohort import record_cohort
 from server.results.earlier_models import record_earlier_models
 from server.results.file import Results, save_results
 from server.results.journal import open_journal
 from server.results.provenance import read_own_versions, record_provenance
 from server.run import StudyRun
+from server.study_parts import carry_out_parts
 
 if TYPE_CHECKING:
     from flwr.serverapp import Grid
@@ -99,7 +89,7 @@ def _carry_through(exchange: Exchange, run: StudyRun, progress: Progress, clock:
     outcome = _carry_out(exchange, run, progress, clock, begun)
     if exchange.hidden is not None:
         with clock.measure("closing"):
-            exchange.hidden.close()
+            _close_sessions(exchange, exchange.hidden)
     run.watch.say("writing results, report and tables")
     provenance = record_provenance(run, clock.journal, admission)
     results = assemble(run, outcome, provenance)
@@ -146,22 +136,7 @@ def _carry_out(
 ) -> StudyOutcome:
     """The outcome after all phases that the plan asks for."""
     phases = run.plan.phases
-    if "agreement" in phases:
-        with clock.measure("agreement"):
-            outcome = replace(outcome, readings=compare_readings(exchange))
-    for name, record in _RECORDED.items():
-        if name in phases:
-            with clock.measure(name):
-                outcome = replace(outcome, records={**outcome.records, **record(exchange)})
-    if "regression" in phases:
-        with clock.measure("regression"):
-            screening = carry_out(exchange, SCREENING, screen_candidates(run.plan, run.plan.training_sites))
-        outcome = replace(outcome, screening=screening)
-    if "training" in phases:
-        with clock.measure("training"):
-            trained = train_models(exchange, run, progress, outcome.preparation)
-        outcome = replace(outcome, trained=trained)
-        outcome = _fit_table_models(exchange, run, clock, outcome)
+    outcome = carry_out_parts(exchange, run, progress, clock, outcome)
     if "evaluation" in phases:
         outcome = _evaluate_models(exchange, run, clock, outcome)
     if "explanation" in phases:
@@ -170,25 +145,12 @@ def _carry_out(
     return outcome
 
 
-_RECORDED: dict[Phase, Callable[[Exchange], Mapping[str, object]]] = {
-    "cohort": lambda exchange: {"cohort": record_cohort(describe_cohorts(exchange))},
-}
-"""Phases on which no other builds: what each is recorded as, by the field of `Results`."""
-
-
-def _fit_table_models(
-    exchange: Exchange, run: StudyRun, clock: PhaseClock, outcome: StudyOutcome
-) -> StudyOutcome:
-    """Fit the models of the table, after the networks have scored: their scores may be covariates."""
-    with clock.measure("scoring"):
-        outcome = replace(outcome, trained=score_by_networks(exchange, run, outcome.trained))
-    obstacles = find_missing_scores(run.plan, outcome.trained)
-    with clock.measure("fitting"):
-        fitting = fit_models(exchange, run, outcome.screening, obstacles)
-        score_by_regressions(exchange, fitting.models)
-        machines = fit_svms(exchange, run, fitting.selections, obstacles)
-        score_by_svms(exchange, machines)
-    return replace(outcome, fitted=fitting.models, machines=machines, selections=fitting.selections)
+def _close_sessions(exchange: Exchange, hidden: HiddenSums) -> None:
+    """Let the sites erase the keys of hidden statistics."""
+    lanes = exchange.open_lanes(lambda _: None)
+    for number, close in enumerate(hidden.list_closings()):
+        lanes.add(f"closing {number}", "closing", close)
+    lanes.run()
 
 
 def _evaluate_models(

@@ -336,14 +336,11 @@ class Exchange:
                 _log.warning("left out: %s", answer)
         return replies
 
-    def open_lanes(self, on_phase: Callable[[str], None] = lambda _: None) -> Lanes:
-        """Room for parts of the study that ask together; `on_phase` is told for which phase a round is sent.
-
-        A round that carries questions of several phases is that of the first.
-        """
+    def open_lanes(self, on_send: Callable[[Sequence[str]], None]) -> Lanes:
+        """Room for parts of the study that ask together; `on_send` is told their phases, each time first."""
 
         def send(postings: Sequence[Posting]) -> list[NodeAnswers]:
-            on_phase(postings[0].phase)
+            on_send([posting.phase for posting in postings])
             return Dispatch(self).send(postings)
 
         self.lanes = Lanes(send)

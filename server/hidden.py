@@ -12,9 +12,8 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-
-import numpy as np
 
 from common.errors import ExchangeError
 from common.hiding.next_weights import list_returned
@@ -144,11 +143,11 @@ class HiddenSums:
             sites,
             absent,
             returned=list_returned(self.plan, layout),
+            is_rounded=True,
         )
         folder = home / str(number)
         with _name_failures(f"{model.name}, {arm.name}, round {number} of {phase}"):
-            model_bytes = np.ascontiguousarray(weights, "<f4").data.cast("B")
-            server = ServerRound(self.coordinator, folder, asked, model_bytes, question)
+            server = ServerRound(self.coordinator, folder, asked, weights, question)
             sums = run_round(server, find_pending_close(home, arm).attach(server, self._carry_sealed))
         write_atomically(home / "members", json.dumps(server.members).encode())
         shared = hiding.summary([sums[vector.name] for vector in hiding.vectors])
@@ -194,12 +193,10 @@ class HiddenSums:
     def _trainers_of(self, arm: Arm) -> tuple[str, ...]:
         return hiding_sets_of(self.plan)[find_hiding_set(self.plan, (SiteGroup(arm.sites, ()),)) or 0]
 
-    def close(self) -> None:
-        """Close the open sessions, so that the sites erase the keys that these needed."""
-        closed = [is_closed for pool in self._pools.values() for is_closed in pool.close()]
-        if not all(closed):
-            _log.warning("a site did not close its session; it erases it at the deadline")
-        self._pools = {}
+    def list_closings(self) -> tuple[Callable[[], None], ...]:
+        """What closes each open session, so that the sites erase the keys that it needed."""
+        seats = [seat for pool in self._pools.values() for seat in pool.seats]
+        return tuple(partial(_close_seat, seat) for seat in seats)
 
     def _open_sums(
         self, number: int, groups: Sequence[SiteGroup], question: bytes
@@ -267,6 +264,11 @@ class HiddenSums:
 
     def _carry_sealed(self, messages: Mapping[str, bytes]) -> Mapping[str, Bytes]:
         return _read_sealed(self.carry(messages))
+
+
+def _close_seat(seat: SessionSeat) -> None:
+    if not seat.close():
+        _log.warning("a site did not close its session; it erases it at the deadline")
 
 
 def _list_rounds(home: Path) -> list[Path]:

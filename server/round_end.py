@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
+import mmap
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from common.errors import ExchangeError
 from common.plan.study import Arm
-from common.runtime.storage import write_atomically
+from common.runtime.array_digest import digest_array
+from common.runtime.storage import write_atomically, write_pieces_atomically
 from common.secagg.coordinator.drive import MessageExchange
 from common.secagg.coordinator.gathering import Coordinator, SiteRefusedError
 from common.secagg.coordinator.round import ServerRound, Stage
@@ -58,7 +57,7 @@ class HiddenRound:
             What they divide the sum by; 0 if the sum itself says it.
         """
         if self.server.stage is Stage.OPENED:
-            self.server.close(hashlib.sha256(np.ascontiguousarray(weights, "<f4").data).hexdigest(), total)
+            self.server.close(digest_array(weights), total)
         find_pending_close(self.folder.parent, self.arm).keep(self.server)
 
     def forget(self) -> None:
@@ -88,7 +87,7 @@ class PendingClose:
     def keep(self, server: ServerRound) -> None:
         """Replace the CLOSE of the round before, which all members of this round have confirmed."""
         # The one without sums last: it says that both are there
-        write_atomically(self._with_sums, server.make_close(is_told=True))
+        write_pieces_atomically(self._with_sums, server.cut_close(is_told=True))
         write_atomically(self.path, server.make_close(is_told=False))
 
     def attach(self, server: ServerRound, exchange: MessageExchange) -> MessageExchange:
@@ -101,7 +100,7 @@ class PendingClose:
                 return exchange(messages)
             question = server.ask_without_model()
             # All sites that train get the same bytes; they hold the sums, so one copy is made for all
-            with_sums, without = self._with_sums.read_bytes() + question, self.path.read_bytes() + question
+            with_sums, without = _join_file(self._with_sums, question), _join_file(self.path, question)
             answers = exchange({site: with_sums if site in self.told else without for site in messages})
             lacking = [site for site, answer in answers.items() if _lacks_model(answer)]
             return {**answers, **exchange({site: messages[site] for site in lacking})} if lacking else answers
@@ -129,6 +128,12 @@ class PendingClose:
     @property
     def _with_sums(self) -> Path:
         return self.path.with_name(f"{self.path.name}.sums")
+
+
+def _join_file(path: Path, appendix: bytes) -> bytes:
+    """What the file holds, and other bytes behind it, in one copy."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return b"".join((content, appendix))
 
 
 def _lacks_model(answer: Bytes) -> bool:

@@ -62,11 +62,6 @@ class SessionSeat:
         return self._sessions[-1]
 
     @property
-    def exists(self) -> bool:
-        """Whether it was begun, in this run or before."""
-        return self._name_session(1).exists()
-
-    @property
     def is_free(self) -> bool:
         """Whether another question may be asked here: none is on its way, or it was given up."""
         return not self.is_busy and (not self.last.pending or self.was_given_up)
@@ -147,6 +142,11 @@ class SessionPool:
         while (self.folder / f"{self.number}-{len(self._seats)}").exists():
             self._seats.append(self._make_seat())
 
+    @property
+    def seats(self) -> tuple[SessionSeat, ...]:
+        """Those that were begun, in this run or before."""
+        return tuple(self._seats)
+
     def find_opened(self, question: bytes) -> ServerSession | None:
         """The session that has answered a question."""
         found = (seat.find_opened(question) for seat in self._seats)
@@ -169,10 +169,6 @@ class SessionPool:
             yield seat
         finally:
             seat.is_busy = False
-
-    def close(self) -> tuple[bool, ...]:
-        """Close all sessions; of each, whether all sites have erased its keys."""
-        return tuple(seat.close() for seat in self._seats)
 
     def _choose(self, digest: str) -> SessionSeat:
         """Where the question is pending, otherwise a free session, otherwise one more.

@@ -91,5 +91,9 @@ class ModelStore:
         path = self._path(model, f"{arm}-round-{number}")
         return load(path).weights if path.exists() else None
 
+    def folder_of(self, model: str) -> Path:
+        """Where all files of a model lie."""
+        return self.folder / self.plan_hash[:16] / model
+
     def _path(self, model: str, name: str) -> Path:
-        return self.folder / self.plan_hash[:16] / model / f"{name}.safetensors"
+        return self.folder_of(model) / f"{name}.safetensors"

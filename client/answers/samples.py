@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ from common.plan.study import CnnModel, StudyPlan
 if TYPE_CHECKING:
     from common.training.dataset import Samples
 
+_MOST_BYTES = 512 * 2**20
+"""Inputs of several shapes that are kept beside each other: trainings of small networks take turns."""
 TRAINING = "train"
 VALIDATION = "validation"
 TEST = "test"
@@ -36,8 +39,7 @@ class SiteSamples:
     """
 
     prepared: PreparedSite
-    _shape: InputShape | None = None
-    _parts: dict[str, Samples] = field(default_factory=dict)
+    _parts: dict[tuple[InputShape, str], Samples] = field(default_factory=dict)
     _fields: dict[tuple[str, InputShape], LesionField] = field(default_factory=dict, repr=False)
 
     def cases_of_part(self, part: str) -> tuple[PreparedCase, ...]:
@@ -57,16 +59,18 @@ class SiteSamples:
         from common.training.dataset import Samples
         from common.training.device import move_if_fits, pick_device
 
-        if model.shape != self._shape:
-            self._shape, self._parts = model.shape, {}
-        if part not in self._parts:
+        key = (model.shape, part)
+        if key not in self._parts:
             cases = self.cases_of_part(part)
             if not cases:
                 raise SmallNumberError(f"no patient is in the part {part!r} of this site's cohort")
+            if _count_bytes(self._parts) > _MOST_BYTES:
+                # Of one shape alone they may be more: trainings of large inputs do not take turns
+                self._parts = {known: kept for known, kept in self._parts.items() if known[0] == model.shape}
             positives = np.array([case.positive for case in cases])
             samples = Samples.of(stack_inputs(cases, model.shape), positives)
-            self._parts[part] = move_if_fits(samples, pick_device(self.prepared.settings.device))
-        return self._parts[part]
+            self._parts[key] = move_if_fits(samples, pick_device(self.prepared.settings.device))
+        return self._parts[key]
 
     def find_field(self, case: PreparedCase, plan: StudyPlan, shape: InputShape) -> LesionField:
         """Where a patient's input lies about the lesion; CT and mask are read once.
@@ -88,6 +92,10 @@ class SiteSamples:
             for one in plan.input_shapes:
                 self._fields[key[0], one] = locate_field(scan, mask, plan.preprocessing, one)
         return self._fields[key]
+
+
+def _count_bytes(parts: Mapping[tuple[InputShape, str], Samples]) -> int:
+    return sum(kept.images.numel() * kept.images.element_size() for kept in parts.values())
 
 
 def join_samples(samples: list[Samples]) -> Samples:

@@ -132,7 +132,8 @@ class ScoreStore:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as failure:
-            raise StorageError(f"{path}: the file is damaged ({failure}) -> delete it, run again") from None
+            what = f"the {names[-1]} are damaged"
+            raise StorageError(f"{path}: {what} ({failure}) -> delete it, run again") from None
         if patients.tolist() != self._fingerprint(cases).tolist():
             raise ProtocolError(
                 f"{path.parent.name}, {path.stem}: the patients have changed since they were scored"

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
+from client.answers.epoch_choice import EpochChoice
+from client.answers.epoch_file import EpochFile
 from common.errors import ModelError, NonFiniteError
 from common.hiding.rounds import VALIDATION_GRID, validate_nobody, weight_of
 from common.messages.headers import Epoch
@@ -19,12 +24,14 @@ from common.models.zoo import build
 from common.plan.study import CnnModel, StudyPlan
 from common.seeds import derive_seed
 from common.stats.contract import Summary
-from common.stats.minima import SIMULATION, minima_of
-from common.stats.roc import finish_roc, local_roc
+from common.stats.minima import minima_of
+from common.stats.roc import local_roc
 from common.training.dataset import Samples
 from common.training.device import name_memory_shortage
 from common.training.loop import Schedule, score, train
 from common.types import FlatWeights, Pixels, Reals
+
+_SUFFIX = ".epochs"
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,8 @@ class Trainer:
         Known to the site alone, where sums are hidden: whoever knew its seeds could recognise its update.
     own_seed : int or None
         With which the site draws among its patients; None for the plan's seed.
+    kept : Path or None
+        The folder in which trainings of this model keep their epochs; None: nowhere.
     """
 
     plan: StudyPlan
@@ -53,6 +62,7 @@ class Trainer:
     device: torch.device
     secret: str = ""
     own_seed: int | None = None
+    kept: Path | None = None
 
     @property
     def seed(self) -> int:
@@ -118,7 +128,10 @@ class Trainer:
             device=self.device,
             threads=self.plan.threads,
         )
-        log = train(network, samples, self.model.settings, schedule)
+        file = self._open_epochs(f"round-{number}", weights, samples, schedule)
+        log = train(network, samples, self.model.settings, replace(schedule, memory=file))
+        if file is not None:
+            file.drop()
         after = flatten(network)
         weight = weight_of(self.plan, len(samples))
         delta = after - weights
@@ -163,9 +176,6 @@ class Trainer:
     ) -> LocalModel:
         """A model of these patients alone: as many epochs as the federation's, best validation AUC kept.
 
-        Without validation patients of both classes the last epoch is kept; equal AUCs go to the later epoch.
-        The choice may rest on few patients; the curve's AUC leaves the site only above the plan's minimums.
-
         Parameters
         ----------
         weights : float32 array, shape (weights,)
@@ -182,24 +192,13 @@ class Trainer:
         NonFiniteError
             If a weight is NaN or infinite.
         """
-        federation = self.plan.federation
-        network = self.load(weights)
-        best = LocalModel(weights, (), 0)
-        curve: list[Epoch] = []
-        best_auc = -1.0
+        federation, minima = self.plan.federation, minima_of(self.plan.profile)
+        network, choice = self.load(weights), EpochChoice(weights)
 
         def after_epoch(number: int, loss: float) -> None:
-            nonlocal best, best_auc
             report(number)
-            if number % federation.local_epochs:
-                return
-            sums = self.validate(validation)
-            auc = finish_roc(sums, VALIDATION_GRID, minima=SIMULATION).auc.value
-            shown = finish_roc(sums, VALIDATION_GRID, minima=minima_of(self.plan.profile)).auc.value
-            curve.append(Epoch(number=number, loss=loss, validation_auc=shown))
-            if auc is None or auc >= best_auc:
-                best_auc = best_auc if auc is None else auc
-                best = LocalModel(flatten(network), (), number)
+            if number % federation.local_epochs == 0:
+                choice.judge((number, loss), self.validate(validation), minima, partial(flatten, network))
 
         schedule = Schedule(
             epochs=federation.rounds * federation.local_epochs,
@@ -207,10 +206,39 @@ class Trainer:
             device=self.device,
             threads=self.plan.threads,
         )
-        train(network, training, self.model.settings, schedule, after_epoch)
-        if not np.isfinite(best.weights).all():
+        file = self._open_epochs("alone", weights, training, schedule)
+        if file is not None:
+            file.note = choice.write_note
+            if file.start is not None:
+                choice.read_note(file.noted)
+        train(network, training, self.model.settings, replace(schedule, memory=file), after_epoch)
+        if not np.isfinite(choice.weights).all():
             raise NonFiniteError(f"{self.model.name}: weights are not finite -> lower the learning rate")
-        return replace(best, curve=tuple(curve))
+        return LocalModel(choice.weights, tuple(choice.curve), choice.chosen)
+
+    def forget_epochs(self) -> None:
+        """Remove what trainings of this model kept of their epochs: the model is safe."""
+        if self.kept is not None:
+            for path in self.kept.glob(f"*{_SUFFIX}"):
+                path.unlink()
+
+    def _open_epochs(
+        self, name: str, weights: FlatWeights, samples: Samples, schedule: Schedule
+    ) -> EpochFile | None:
+        """The file in which a training keeps its epochs; None where it has one, or nobody keeps any."""
+        if self.kept is None or schedule.epochs == 1:
+            return None
+
+        def bind() -> str:
+            about = [self.plan.digest(), self.model.name, self.place, name, torch.__version__]
+            about += [str(value) for value in (schedule.epochs, schedule.seed, schedule.threads, self.device)]
+            digest = hashlib.sha256(json.dumps(about).encode())
+            for tensor in (torch.from_numpy(weights), samples.images, samples.labels):
+                digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
+            return digest.hexdigest()
+
+        # Weights, two moments of each, and the best weights
+        return EpochFile(self.kept / f"{name}{_SUFFIX}", bind, 4 * weights.nbytes)
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ from common.messages.protocol import Reply, Request
 from common.messages.questions import read_coefficients
 from common.plan.design import design_of
 from common.plan.matrix import SPLITS
+from common.plan.message_size import MOST_TOGETHER, size_weights
 from common.plan.models import AnyTableModel, AnyTrainedModel, CardModel, SvmModel
 from common.plan.study import Arm, CnnModel, LogisticModel, ScoresModel, StudyPlan
 from common.stats.contract import Summary
@@ -84,7 +85,7 @@ class SiteTrainings:
     progress: Progress
     secret: str = ""
     own_seed: int | None = None
-    _kept: Trainer | None = field(default=None, repr=False)
+    _kept: dict[str, Trainer] = field(default_factory=dict, repr=False)
     _tables: dict[str, SiteRegressions] = field(default_factory=dict, repr=False)
     _claimed: dict[str, bool] = field(default_factory=dict, repr=False)
 
@@ -260,14 +261,17 @@ class SiteTrainings:
         return trainer
 
     def open_trainer(self, model: CnnModel) -> Trainer:
-        """The network at this site, kept until another is asked for."""
+        """The network at this site; small ones, whose trainings take turns, are kept beside each other."""
         from client.answers.trainer import Trainer
 
-        if self._kept is None or self._kept.model != model:
-            device = pick_device(self.settings.device)
-            name = self.settings.name
-            self._kept = Trainer(self.plan, model, name, device, self.secret, self.own_seed)
-        return self._kept
+        if model.name not in self._kept:
+            sizes = [size_weights(kept.model) for kept in self._kept.values()]
+            if sum(sizes) + size_weights(model) > MOST_TOGETHER:
+                self._kept.clear()
+            device, kept = pick_device(self.settings.device), self._store.folder_of(model.name)
+            whose = (self.settings.name, device, self.secret, self.own_seed, kept)
+            self._kept[model.name] = Trainer(self.plan, model, *whose)
+        return self._kept[model.name]
 
     @property
     def _store(self) -> ModelStore:
@@ -351,6 +355,7 @@ class SiteTrainings:
         content = describe_network(self.plan, model, stored.chosen)
         card = make_local_card(self.plan, model.name, centre, read_versions(), content)
         self._store.keep(model.name, stored, card)
+        trainer.forget_epochs()
         self.progress.remove_task(task)
         return stored
 

@@ -19,6 +19,7 @@ from common.cohort.repeated_readings import MASK_COLUMN, Reading, column_of_read
 from common.errors import Finding, ScanError
 from common.imaging.cache import Cache, ScanNote
 from common.plan.study import StudyPlan
+from common.runtime.pulse import mark_progress
 from common.types import Reals
 
 
@@ -159,6 +160,7 @@ def measure_again(
         except ScanError as refusal:
             losses.append(describe_lost_reading(settings.table, patient, reading, str(refusal)))
         progress.advance(task)
+        mark_progress("preparing readings")
     progress.remove_task(task)
     return RepeatedVolumes(first, repeated, tuple(losses), tuple(notes))
 

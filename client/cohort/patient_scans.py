@@ -24,6 +24,7 @@ from common.imaging.cache import CachedScan
 from common.imaging.masks.mask import UnlikelyMaskError
 from common.imaging.overview import Overview
 from common.imaging.scan import IDENTITY_REMARK
+from common.runtime.pulse import mark_progress
 
 
 @dataclass
@@ -62,6 +63,7 @@ def measure_patients(scans: SitePreparation, intake: Intake, progress: Progress)
             remarks += _list_remarks(table, patient, read)
             refused.append(RefusedCase(patient, read.entries, read.views, patient.row in sharing))
         progress.advance(task)
+        mark_progress("preparing patients")
     progress.remove_task(task)
     site = judge_together(table, measured, refused)
     return replace(site, refusals=(*refusals, *site.refusals), notes=(*site.notes, *remarks))

@@ -21,6 +21,7 @@ from common.imaging.cache import Cache
 from common.plan.extraction import extraction_of
 from common.plan.study import StudyPlan
 from common.radiomics.batch import Extraction, ExtractionJob, Extractor, extract_cases
+from common.runtime.pulse import mark_progress
 from common.types import Reals
 
 UNNAMED_FILES = "CT or mask is not named in the table"
@@ -84,9 +85,12 @@ def extract_site(
     jobs = [job for case, readings in measured for job in _list_jobs(plan, settings, case, readings)]
     extractor = Extractor(cache, extraction_of(plan))
     task = progress.add_task(f"{settings.name}: extracting radiomics", total=len(jobs))
-    extraction = extract_cases(
-        jobs, extractor, _count_workers(plan), lambda done, _: progress.update(task, completed=done)
-    )
+
+    def report(done: int, _: int) -> None:
+        mark_progress("extracting radiomics")
+        progress.update(task, completed=done)
+
+    extraction = extract_cases(jobs, extractor, _count_workers(plan), report)
     progress.remove_task(task)
     patients = [case.patient for case, _ in measured]
     return SiteFeatures(

@@ -24,6 +24,7 @@ from common.imaging.volumes.formats import list_mask_files, source_files
 from common.plan.study import StudyPlan
 from common.radiomics.batch import record_of
 from common.radiomics.markers import LABEL, MARKER_ALGORITHM, SUGGESTIONS, suggest_markers
+from common.runtime.pulse import mark_progress
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def suggest_site(
             except ScanError as refusal:
                 notes.append(note_no_suggestion(locate_patient(settings.table, patient), str(refusal)))
         progress.advance(task)
+        mark_progress("suggesting markers")
     progress.remove_task(task)
     return SiteSuggestions(suggestions, tuple(notes))
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from client.link.markers import find_last_event
+from client.link.site_views import ShownSite, write_line
 from client.membership.link_folder import LinkFolder
 from client.membership.membership import MEETING_PLACE, Membership
 from client.membership.site import SITE_FILE
@@ -73,7 +74,14 @@ def find_program() -> str:
     return str(Path(sys.executable).with_name("rhe-client"))
 
 
-def keep_site(member: Membership, address: str | None, say: ShowLine, *, same_user: bool = False) -> None:
+def keep_site(
+    member: Membership,
+    address: str | None,
+    say: ShowLine,
+    *,
+    same_user: bool = False,
+    shown: ShownSite | None = None,
+) -> None:
     """Run engine and link until Ctrl-C or SIGTERM, and start again whichever dies.
 
     Parameters
@@ -86,6 +94,8 @@ def keep_site(member: Membership, address: str | None, say: ShowLine, *, same_us
         Shows a line to the user.
     same_user : bool
         Whether engine and link may be one user of this computer.
+    shown : ShownSite, optional
+        Is told what engine and link are at, and shows it.
 
     Raises
     ------
@@ -109,7 +119,7 @@ def keep_site(member: Membership, address: str | None, say: ShowLine, *, same_us
         if users.are_two:
             make_meeting_place(room.parent, users)
         stack.enter_context(adopt_descendants())
-        supervisor = _Supervisor(member, users, room, address, say)
+        supervisor = _Supervisor(member, users, room, address, say, shown or ShownSite(say))
         try:
             supervisor.begin()
             while True:
@@ -256,6 +266,7 @@ class _Supervisor:
     room: Path
     address: str | None
     say: ShowLine
+    shown: ShownSite = field(default_factory=lambda: ShownSite(write_line))
     _engine: Child | None = None
     _link: Child | None = None
     _site: str = ""
@@ -292,6 +303,7 @@ class _Supervisor:
         if self._link is None and self._pauses.are_over:
             self._start_link_again()
         self._show_event()
+        self._show_engine()
 
     def end(self) -> None:
         """End the link first, so that it signs off, then the engine."""
@@ -389,9 +401,19 @@ class _Supervisor:
             return
         self._link_has_begun = True
         line = f"connected to {self._called}" if event.trouble is None else f"not connected: {event.text}"
+        self.shown.view.connection = line
         if line != self._said:
             self._said = line
             self.say(f"{self._site}: {line}")
+
+    def _show_engine(self) -> None:
+        """Show what the engine is at: its file is read with its user's rights, and shown with one's own."""
+        self.shown.view.is_running = self._engine is not None and self._engine.running
+        with act_as(self.users.engine):
+            lines = self.shown.view.look(self.member.state)
+        for line in lines:
+            self.say(line)
+        self.shown.refresh()
 
     @staticmethod
     def _read_tail(child: Child, account: Account) -> str:

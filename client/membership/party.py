@@ -7,14 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from common.errors import PolicyError
 from common.hiding.next_weights import list_returned
 from common.hiding.phases import ROUND_AGE_S, SESSION_AGE_S, HiddenPhase, phase_of
 from common.hiding.rounds import hiding_of
 from common.models.layout import Layout
 from common.plan.study import Arm, CnnModel, StudyPlan
+from common.runtime.array_digest import digest_array
 from common.secagg.site.endpoint import SiteMachine
 from common.secagg.site.files import AuditLog, SiteFiles
 from common.secagg.site.history import History
@@ -183,7 +182,7 @@ class PlanPolicy:
             return
         initial, first = self.initial(hidden.model, hidden.arm), hidden.model.first_weights
         if initial is not None:
-            first = hashlib.sha256(np.ascontiguousarray(initial, "<f4").data).hexdigest()
+            first = digest_array(initial)
         if request.round != 1 or first not in {None, request.model}:
             raise PolicyError(
                 f"{hidden.model.name}, round {request.round}: the weights are neither the plan's first nor "

@@ -74,7 +74,8 @@ def list_sealed_departures(plan: StudyPlan, message: Bytes, reply: Reply) -> Ite
         what=kinds.get(answer.kind, "protocol"),
         numbers=numbers.get(answer.kind, 0),
         size=len(body),
-        digest=hashlib.sha256(body).hexdigest(),
+        # Its header has the digest of the masked words, and its signature: nothing is hashed twice
+        digest=answer.digest,
         summed_with=sites,
         hidden=True,
         code=read(answer, MessageKind.REFUSAL, ProtocolRefusal).code
@@ -95,7 +96,7 @@ def _find_phase(plan: StudyPlan, asked: MessageFrame, site: str) -> tuple[str, t
     name = str(fields.get("phase", ""))
     sites = tuple(other for other in phase_of(plan, name).sites if other != site) if name else ()
     if asked.kind is MessageKind.ITERATE:
-        return _name_phase(question_of(bytes(asked.payload))), sites
+        return _name_phase(question_of(asked.payload)), sites
     return name or asked.kind.name.lower(), sites
 
 

@@ -41,7 +41,7 @@ class Departure(Section):
     size: int = Field(ge=0)
     """How many bytes left."""
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
-    """SHA-256 of the bytes that left."""
+    """SHA-256 of the bytes that left; of a masked answer, of its header, which has that of its words."""
     summed_with: tuple[str, ...] = ()
     """Names of the other sites in the sum; none if the answer is shown as this site's own."""
     hidden: bool = False

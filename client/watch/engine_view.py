@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 from client.watch.site_board import describe_site_state
 from client.watch.site_metrics import list_site_metrics
@@ -71,6 +72,10 @@ class EngineView:
     def describe(self) -> Board:
         """The board of the site."""
         return describe_site_state(self.state, is_running=self.is_running, connection=self.connection)
+
+    def write_json(self) -> dict[str, Any]:
+        """The state as a JSON object."""
+        return self.state.write_json()
 
     def list_metrics(self) -> tuple[Metric, ...]:
         """The metrics of the site."""

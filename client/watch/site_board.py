@@ -80,4 +80,4 @@ def _list_facts(state: SiteState, now: float) -> Iterator[Fact]:
 
 def _tell_age(moment: str, now: float) -> str:
     at = read_moment(moment)
-    return "an unknown time" if at is None else tell_length(float(max(round(now - at), 0)))
+    return "an unknown time" if at is None else tell_length(float(max(int(now - at), 0)))

@@ -6,6 +6,7 @@ import copy
 import logging
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -14,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, TypeAlias
 
 from client.watch.site_state import (
@@ -40,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 _MOST_LINES = 200
 _TRAINS = frozenset((Operation.TRAIN, Operation.TRAIN_LOCAL))
-"""Questions of which each has a line; of others, each procedure of the program has one."""
+"""Questions of which each has a line when it is answered; each procedure has one when it begins."""
 
 MakeSum: TypeAlias = "Callable[[Request, bool], Summary]"
 """What a site adds to a sum, as `SiteEngine.summarise`."""
@@ -73,8 +75,7 @@ class SiteWatch:
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _sources: SiteSources | None = None
     _file: StateFile | None = None
-    _phase_began: float = 0.0
-    _phase_answers: int = 0
+    _seen: frozenset[str] = frozenset()
 
     @contextmanager
     def keep(self, site: str, study: tuple[str, str], sources: SiteSources) -> Iterator[None]:
@@ -107,6 +108,20 @@ class SiteWatch:
             finally:
                 with self._lock:
                     self._state.ended, self._state.computing = write_moment(), Computation()
+
+    def end_on_signals(self) -> None:
+        """Let SIGTERM and SIGINT end this process at once, whatever it computes; the file then says so."""
+
+        def end(number: int, _: FrameType | None) -> None:
+            with self._lock:
+                self._state.ended, self._state.computing = write_moment(), Computation()
+            if self._file is not None:
+                self._file.write()
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, end)
 
     def read(self) -> SiteState:
         """What the engine is at now; may be called from any thread."""
@@ -146,37 +161,25 @@ class SiteWatch:
     def see_question(self, header: RequestHeader) -> None:
         """A question of the coordinator has come, and its signature is right."""
         _log.debug("request operation=%s model=%s arm=%s", header.operation, header.model, header.arm)
-        now = write_moment()
-        phase = header.procedure or str(header.operation)
+        now, phase = write_moment(), header.procedure or str(header.operation)
         with self._lock:
-            state = self._state
-            if phase != state.phase:
-                self._end_phase()
-                state.phase, self._phase_began, self._phase_answers = phase, time.monotonic(), 0
-            state.heard = now
-            state.computing = Computation(_describe(header), now)
-            is_training = header.operation in _TRAINS
-        if is_training:
-            self._say(f"{_describe(header)}: begun")
+            self._state.heard, self._state.phase = now, phase
+            self._state.computing = Computation(_describe(header), now)
+            # The questions of several procedures come in turns
+            is_new, self._seen = phase not in self._seen, self._seen | {phase}
+        if is_new:
+            self._say(f"asked: {phase}")
         self._touch()
 
     def _finish(self, took: float) -> None:
         with self._lock:
-            state, what = self._state, self._state.computing.what
+            what, self._state.computing = self._state.computing.what, Computation()
             if not what:
                 return
-            state.computing = Computation()
-            state.answered, self._phase_answers = state.answered + 1, self._phase_answers + 1
-            is_training = what.startswith(_TRAINING)
-        if is_training:
+            self._state.answered += 1
+        if what.startswith(_TRAINING):
             self._say(f"{what}: done in {tell_length(took)}")
         self._touch()
-
-    def _end_phase(self) -> None:
-        if self._state.phase and self._phase_answers:
-            number, took = self._phase_answers, tell_length(time.monotonic() - self._phase_began)
-            answers = f"{number} answer{'' if number == 1 else 's'}"
-            self._say(f"{self._state.phase}: {answers} in {took}")
 
     def _say(self, line: str) -> None:
         _log.info("%s", line)

@@ -16,7 +16,7 @@ from common.hiding.rounds import hiding_of, largest_weight, part_of, parts_of
 from common.models.layout import TRAINED, Layout, StateTensor
 from common.plan.study import StudyPlan
 from common.plan.update_noise import UpdatePart
-from common.secagg.crypto.limbs import read_reals
+from common.secagg.crypto.encoding import decode_block
 from common.secagg.crypto.rings import Ring, Vector, Words
 from common.training.server_optimiser import PseudoGradientStep
 from common.types import FlatWeights
@@ -82,8 +82,14 @@ def follow_mean(
     move : callable, optional
         Takes weights and mean change.
     """
-    mean_update = delta / np.float32(patients)
-    return weights + mean_update if move is None else move(weights, mean_update)
+    if move is not None:
+        return move(weights, delta / np.float32(patients))
+    moved: FlatWeights = np.empty_like(weights)
+    for start in range(0, weights.size, _PIECE):
+        piece = slice(start, start + _PIECE)
+        np.divide(delta[piece], np.float32(patients), out=moved[piece])
+        moved[piece] += weights[piece]
+    return moved
 
 
 def derive_weights(
@@ -142,9 +148,4 @@ def _cut_layout(layout: Layout) -> Iterator[tuple[StateTensor, slice]]:
 
 def _decode_piece(vector: Vector, sums: Mapping[str, Words], piece: slice) -> FlatWeights:
     """Elements of a part of the update, as `decode` reads them."""
-    words = sums[vector.name]
-    if vector.ring is Ring.REALS:
-        return read_reals(words[2 * piece.start : 2 * piece.stop]).astype(np.float32)
-    scaled = np.multiply(words[piece].view("<i4"), math.ldexp(1.0, -vector.scale_bits), dtype=np.float64)
-    weights: FlatWeights = scaled.astype(np.float32)
-    return weights
+    return decode_block(vector, sums[vector.name], piece).astype(np.float32)

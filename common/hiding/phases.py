@@ -65,12 +65,11 @@ def phase_of(plan: StudyPlan, name: str) -> HiddenPhase:
     kind, _, suffix = name.partition(":")
     try:
         if kind == "statistics":
-            number, _, beside = suffix.partition("/")
-            sites = hiding_sets_of(plan)[int(number)]
-            if int(beside or 0) in range(MOST_SESSIONS) and name == name_statistics_phase(
-                int(number), int(beside or 0)
-            ):
-                return HiddenPhase("statistics", sites)
+            first, _, second = suffix.partition("/")
+            number, beside = int(first), int(second or 0)
+            is_one = number >= 0 and beside in range(MOST_SESSIONS)
+            if is_one and name == name_statistics_phase(number, beside):
+                return HiddenPhase("statistics", hiding_sets_of(plan)[number])
         numbers = [int(part) for part in suffix.split(":")]
         model, arm = plan.networks[numbers[0]], plan.all_arms()[numbers[1]]
         if kind == "training" and arm.kind == "federated" and name_training_phase(plan, model, arm) == name:

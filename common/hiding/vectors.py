@@ -108,11 +108,13 @@ class Lot:
             values += _cut_reals(reals) if self._levels == _THREE else [reals]
         return (*values, *(summary.updates[name].ravel() for name, _ in self._arrays("updates")))
 
-    def take_sums(self, remaining: list[Counts | Reals]) -> Summary:
+    def take_sums(self, remaining: list[Counts | Reals | FlatWeights]) -> Summary:
         """The summary that the first of these sums stand for; they are taken off the list."""
         counts = np.asarray(remaining.pop(0) if self._count("counts") else (), dtype=np.int64)
         levels = [remaining.pop(0) for _ in self._levels]
-        updates = {name: remaining.pop(0).astype(np.float32) for name, _ in self._arrays("updates")}
+        updates = {
+            name: remaining.pop(0).astype(np.float32, copy=False) for name, _ in self._arrays("updates")
+        }
         return Summary(
             dict(_split_flat(self._arrays("counts"), counts)),
             dict(_split_flat(self._arrays("reals"), _join_levels(levels))),
@@ -204,7 +206,7 @@ class Hiding:
             raise ValueError("a summary of another layout cannot be hidden so")
         return tuple(values for lot in self.lots for values in lot.cut_values(summary))
 
-    def summary(self, sums: Sequence[Counts | Reals]) -> Summary:
+    def summary(self, sums: Sequence[Counts | Reals | FlatWeights]) -> Summary:
         """The summary that these sums stand for, in the order of the vectors."""
         remaining = list(sums)
         return join_summaries([lot.take_sums(remaining) for lot in self.lots])

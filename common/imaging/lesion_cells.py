@@ -101,14 +101,14 @@ def arrange_cells(lesion: Flags, within: Box, box: Box, made: tuple[Recipe, Inpu
         covered.append(_share_out(places, lesion.shape[axis]))
         inputs = _find_input_positions(places + within.start[axis], box, axis, made)
         shares.append(_share_out(inputs, shape.size))
-    area = covered[0] @ lesion.any(axis=0).astype(np.float64) @ covered[1].T
+    area: Reals = covered[0] @ lesion.any(axis=0).astype(np.float64) @ covered[1].T
     return LesionField(shares[0], shares[1], np.clip(area, 0.0, 1.0))
 
 
 def _list_offsets_mm() -> Reals:
     """The points at which maps are read, from the lesion's centre, shape (cells x samples,)."""
     step_mm = CELL_MM / _SAMPLES
-    offsets: Reals = (np.arange(CELLS * _SAMPLES) + 0.5) * step_mm - CELLS * CELL_MM / 2
+    offsets: Reals = (np.arange(CELLS * _SAMPLES, dtype=np.float64) + 0.5) * step_mm - CELLS * CELL_MM / 2
     return offsets
 
 

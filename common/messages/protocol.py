@@ -1,7 +1,9 @@
 """The coordinator's questions and the sites' answers, and how they become bytes.
 
 A request is a signature followed by a safetensors file: the file's header is the JSON of a pydantic model,
-its tensors are the arrays. There is no pickle. The site verifies the signature before it parses a byte.
+its tensors are the arrays. There is no pickle. The site verifies the signature before it parses a byte of the
+header. What is signed is made of the digests of header and arrays: so a model that goes to many sites, each
+with a header of its own, is hashed once, and a reply names its request by the signature.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, get_args
 
@@ -23,9 +25,11 @@ from common.errors import ProtocolError
 from common.messages.catalogue import HeaderField, find_question
 from common.messages.headers import ReplyHeader, RequestHeader
 from common.messages.signed_reply import take_body
+from common.runtime.array_digest import digest_array, remember_digest
 from common.runtime.settings_file import Section
 from common.runtime.tensor_file import Pieces, cut_tensor_file, read_metadata, read_tensor_file
-from common.secagg.wire.frames import Bytes
+from common.secagg.wire.frames import Bytes, MessageKind, is_sealed, sha256, unpack
+from common.secagg.wire.messages import Close, read
 from common.stats.contract import Summary
 from common.types import Counts, Flags, FlatWeights, Reals
 
@@ -39,7 +43,9 @@ Parameters: TypeAlias = Mapping[str, Counts | Reals | Flags]
 
 REQUEST_SIGNATURE_BYTES = 64
 """Length of the Ed25519 signature at the start of a request."""
-_DOMAIN = b"rhe/request/1\x00"
+_DOMAIN = b"rhe/request/2\x00"
+_LENGTH_BYTES = 8
+"""Of the number at the start of a safetensors file: the length of its header."""
 _HEADER = "header"
 _WEIGHTS = "weights"
 _PARAMETERS = "parameters/"
@@ -59,11 +65,14 @@ class Request:
         A global model; None where the question needs none.
     parameters : mapping of str to int64, float64 or bool arrays
         Public parameters of a statistic: see `common.messages.questions`.
+    digest : str
+        SHA-256 that the coordinator signed, 64 hexadecimal digits; empty before it is signed.
     """
 
     header: RequestHeader
     weights: FlatWeights | None = None
     parameters: Parameters = field(default_factory=dict)
+    digest: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -92,8 +101,25 @@ class Reply:
 
     def name_request(self, asked: Bytes) -> Reply:
         """The same answer; it names the request, whose bytes these are."""
-        named = {"request": hashlib.sha256(asked).hexdigest()}
+        named = {"request": name_request(asked)}
         return replace(self, header=self.header.model_copy(update=named))
+
+
+def name_request(asked: Bytes) -> str:
+    """What a reply calls the request of these bytes: SHA-256 of what commits to them, 64 hexadecimal digits.
+
+    That is the signature of a request, and the header of a message that hides sums, with that of the question
+    that it carries.
+    """
+    headers: list[bytes] = []
+    rest = memoryview(asked)
+    with suppress(ProtocolError):
+        while is_sealed(rest):
+            frame = unpack(rest)
+            headers.append(frame.header)
+            is_close = frame.kind is MessageKind.CLOSE
+            rest = frame.payload[read(frame, MessageKind.CLOSE, Close).sums_bytes :] if is_close else rest[:0]
+    return sha256(*headers, rest[:REQUEST_SIGNATURE_BYTES])
 
 
 def encode_request(request: Request, key: Ed25519PrivateKey) -> bytes:
@@ -105,8 +131,10 @@ def encode_request(request: Request, key: Ed25519PrivateKey) -> bytes:
         arrays[_WEIGHTS] = request.weights
     announced = {"has_weights": request.weights is not None, "parameters": tuple(sorted(request.parameters))}
     header = request.header.model_copy(update=announced)
-    pieces = _pack(header, arrays)
-    return b"".join((key.sign(_digest(*pieces)), *pieces))
+    length, text, *data = pieces = _pack(header, arrays)
+    is_model = request.weights is not None and len(data) == 1
+    content = digest_array(request.weights) if is_model and request.weights is not None else sha256(*data)
+    return b"".join((key.sign(_digest(sha256(length, text), content)), *pieces))
 
 
 def decode_request(message: Bytes, coordinator: Ed25519PublicKey) -> Request:
@@ -120,18 +148,23 @@ def decode_request(message: Bytes, coordinator: Ed25519PublicKey) -> Request:
     """
     view = memoryview(message)
     signature, body = view[:REQUEST_SIGNATURE_BYTES], view[REQUEST_SIGNATURE_BYTES:]
+    start = _LENGTH_BYTES + int.from_bytes(body[:_LENGTH_BYTES], "little")
+    content = sha256(body[start:])
+    digest = _digest(sha256(body[:start]), content)
     try:
-        coordinator.verify(bytes(signature), _digest(body))
+        coordinator.verify(bytes(signature), digest)
     except InvalidSignature:
         raise ProtocolError("a request that the study's coordinator did not sign was refused") from None
     header, arrays = _unpack(body, RequestHeader)
     weights = arrays.pop(_WEIGHTS, None)
+    if weights is not None and not arrays:
+        remember_digest(weights, content)
     announced = [f"{_PARAMETERS}{name}" for name in header.parameters]
     if sorted(arrays) != announced or header.has_weights != (weights is not None):
         raise ProtocolError(f"a request carries arrays that its header does not announce: {sorted(arrays)}")
     _refuse_unused_fields(header)
     parameters = {name.removeprefix(_PARAMETERS): _as_parameter(array) for name, array in arrays.items()}
-    return Request(header, None if weights is None else _as_weights(weights), parameters)
+    return Request(header, None if weights is None else _as_weights(weights), parameters, digest.hex())
 
 
 def _refuse_unused_fields(header: RequestHeader) -> None:
@@ -236,12 +269,9 @@ def from_record(record: RecordDict) -> bytes:
 AnyHeader = TypeVar("AnyHeader", RequestHeader, ReplyHeader)
 
 
-def _digest(*pieces: bytes | memoryview) -> bytes:
-    """The digest that is signed: Ed25519 reads its input twice, and a model has hundreds of megabytes."""
-    digest = hashlib.sha256(_DOMAIN)
-    for piece in pieces:
-        digest.update(piece)
-    return digest.digest()
+def _digest(header: str, content: str) -> bytes:
+    """What is signed, of the SHA-256 of a request's header and of its arrays."""
+    return hashlib.sha256(_DOMAIN + bytes.fromhex(header) + bytes.fromhex(content)).digest()
 
 
 def _pack(header: Section, arrays: Arrays) -> Pieces:

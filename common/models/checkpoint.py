@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 
 from common.errors import ModelError, StorageError
 from common.models.layout import Layout
+from common.runtime.array_digest import digest_array, freeze_array
 from common.runtime.storage import write_pieces_atomically
 from common.runtime.tensor_file import cut_tensor_file
 from common.types import FlatWeights
@@ -28,7 +29,9 @@ from common.types import FlatWeights
 Array: TypeAlias = NDArray[Any]
 """Any array that safetensors can hold."""
 
-_FORMAT = "rhe-checkpoint-1"
+_FORMAT = "rhe-checkpoint-2"
+_FIRST_FORMAT = "rhe-checkpoint-1"
+"""Is read, too: its digest is of all bytes, so that weights are hashed for it alone."""
 _RESERVED = "rhe."
 """Prefix of the metadata that this module adds."""
 _MODEL = "model/"
@@ -89,7 +92,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         **checkpoint.metadata,
         f"{_RESERVED}format": _FORMAT,
         f"{_RESERVED}layout": checkpoint.layout.to_json(),
-        f"{_RESERVED}digest": _digest(tensors, checkpoint.metadata, checkpoint.layout),
+        f"{_RESERVED}digest": _digest(checkpoint),
     }
     write_pieces_atomically(path, cut_tensor_file(tensors, metadata, sort_header=True))
 
@@ -112,20 +115,34 @@ def load(path: Path, layout: Layout | None = None) -> Checkpoint:
         If it is truncated, altered, not such a file, or of another layout.
     """
     metadata, tensors = _read(path)
-    if metadata.get(f"{_RESERVED}format") != _FORMAT:
+    written = metadata.get(f"{_RESERVED}format")
+    if written not in {_FORMAT, _FIRST_FORMAT}:
         raise ModelError(f"{path} is no {_FORMAT} file -> use a model that this version of rhe wrote")
     stored = Layout.from_json(metadata[f"{_RESERVED}layout"]) if f"{_RESERVED}layout" in metadata else None
     public = {key: value for key, value in metadata.items() if not key.startswith(_RESERVED)}
-    if stored is None or _digest(tensors, public, stored) != metadata.get(f"{_RESERVED}digest"):
+    checkpoint = None if stored is None else _join_tensors(tensors, public, stored)
+    if checkpoint is not None:
+        is_first = written == _FIRST_FORMAT
+        digest = _digest_whole(tensors, public, checkpoint.layout) if is_first else _digest(checkpoint)
+    if checkpoint is None or digest != metadata.get(f"{_RESERVED}digest"):
         raise ModelError(f"{path} has been altered since it was written -> {_REMEDY}")
-    if layout is not None and stored != layout:
-        raise ModelError(f"{path} holds a model of layout {stored.digest[:8]}, needed is {layout.digest[:8]}")
-    names = [f"{_MODEL}{entry.name}" for entry in stored.entries]
-    if any(name not in tensors for name in names):
-        raise ModelError(f"{path} lacks tensors of its own layout -> {_REMEDY}")
-    weights = np.concatenate([tensors[name].reshape(-1) for name in names])
+    if layout is not None and checkpoint.layout != layout:
+        found, needed = checkpoint.layout.digest[:8], layout.digest[:8]
+        raise ModelError(f"{path} holds a model of layout {found}, needed is {needed}")
+    return checkpoint
+
+
+def _join_tensors(
+    tensors: Mapping[str, Array], metadata: Mapping[str, str], layout: Layout
+) -> Checkpoint | None:
+    """The checkpoint that a file's tensors make; None if they are not those of its own layout."""
+    shapes = {f"{_MODEL}{entry.name}": entry.shape for entry in layout.entries}
     extras = {name.removeprefix(_EXTRA): array for name, array in tensors.items() if name.startswith(_EXTRA)}
-    return Checkpoint(weights, stored, public, extras)
+    found = {name: array.shape for name, array in tensors.items() if not name.startswith(_EXTRA)}
+    if found != shapes or any(tensors[name].dtype != np.float32 for name in shapes):
+        return None
+    weights = np.concatenate([np.empty(0, np.float32), *(tensors[name].reshape(-1) for name in shapes)])
+    return Checkpoint(freeze_array(weights), layout, metadata, extras)
 
 
 def _collect_tensors(checkpoint: Checkpoint) -> dict[str, Array]:
@@ -137,8 +154,17 @@ def _collect_tensors(checkpoint: Checkpoint) -> dict[str, Array]:
     return {**model, **{f"{_EXTRA}{name}": np.asarray(a, order="C") for name, a in checkpoint.extras.items()}}
 
 
-def _digest(tensors: Mapping[str, Array], metadata: Mapping[str, str], layout: Layout) -> str:
-    """SHA-256 over the file's metadata, layout and tensors."""
+def _digest(checkpoint: Checkpoint) -> str:
+    """SHA-256 over metadata, layout, and the digests of the weights and of each extra array."""
+    described: list[object] = [dict(checkpoint.metadata), checkpoint.layout.to_json()]
+    described.append(digest_array(checkpoint.weights))
+    for name, array in sorted(checkpoint.extras.items()):
+        described.append([name, array.dtype.str, list(array.shape), digest_array(array)])
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
+def _digest_whole(tensors: Mapping[str, Array], metadata: Mapping[str, str], layout: Layout) -> str:
+    """The same of the first format: SHA-256 over the file's metadata, layout and tensors."""
     digest = hashlib.sha256(json.dumps([dict(metadata), layout.to_json()], sort_keys=True).encode())
     for name in sorted(tensors):
         array = tensors[name]

@@ -14,25 +14,25 @@ from common.errors import ModelError, NonFiniteError
 from common.models.zoo import list_feature_maps
 
 if TYPE_CHECKING:
-    from common.types import Pixels
+    from common.types import Flags, Pixels
 
 FEWEST_CELLS = 4
 """A feature map with fewer cells along a side says nothing about where: it colours the whole image."""
 
 
 class _Decision(nn.Module):
-    """A copy of a network whose logit grows with the decision that is explained."""
+    """A copy of a network whose logits grow with the decisions that are explained."""
 
-    def __init__(self, network: nn.Module, *, against: bool) -> None:
+    def __init__(self, network: nn.Module, signs: torch.Tensor) -> None:
         super().__init__()
-        # Of the gradients, none but the image's and the maps' is needed
+        # Of the gradients, none but the images' and the maps' is needed
         self.network = deepcopy(network).requires_grad_(requires_grad=False).eval()
-        self._sign = -1.0 if against else 1.0
+        self._signs = signs
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """The logit of expansion, or of no expansion, shape (n, 1)."""
         logits: torch.Tensor = self.network(images)
-        return self._sign * logits
+        return self._signs * logits
 
 
 def attention(
@@ -68,10 +68,36 @@ def attention(
     """
     if image.ndim not in {3, 4}:
         raise ModelError(f"an image has the shape (channels, [z,] y, x), not {image.shape}")
+    heat: Pixels = attend_to_several(network, image[None], np.array([against]), layer)[0]
+    return heat
+
+
+def attend_to_several(
+    network: nn.Module, images: Pixels, against: Flags, layer: nn.Module | None = None
+) -> Pixels:
+    """The attention maps of several patients at once, shape (n, [z,] y, x); each as that of `attention`.
+
+    Parameters
+    ----------
+    network, layer
+        As of `attention`.
+    images : float32 array, shape (n, channels, [z,] y, x)
+        As in training; together in memory.
+    against : bool array, shape (n,)
+        Of whom the map shows what speaks for "no expansion".
+
+    Raises
+    ------
+    ModelError
+        If the layer takes no part in the network's logit.
+    NonFiniteError
+        If a map is not made of numbers.
+    """
     device = next(network.parameters()).device
-    batch = torch.tensor(np.ascontiguousarray(image[None]), dtype=torch.float32, device=device)
+    batch = torch.tensor(np.ascontiguousarray(images), dtype=torch.float32, device=device)
+    signs = torch.tensor(np.where(against, -1.0, 1.0), dtype=torch.float32, device=device)[:, None]
     # MONAI leaves its hooks in the network, so a copy is explained
-    decision = _Decision(network, against=against)
+    decision = _Decision(network, signs)
     name = _choose_layer(decision.network, batch) if layer is None else _find_name(network, layer)
     explainer = GradCAM(decision, f"network.{name}", postprocessing=_scale_to_peak)
     try:
@@ -82,7 +108,7 @@ def attention(
         raise ModelError(f"the layer {name} takes no part in the network's logit") from None
     # The copy's hooks hold the explainer: while it held the copy, only a garbage collection would free both
     explainer.nn_module.model = nn.Identity()
-    pixels: Pixels = heat[0, 0].cpu().numpy()
+    pixels: Pixels = heat[:, 0].cpu().numpy()
     return pixels
 
 
@@ -123,15 +149,15 @@ def _choose_layer(network: nn.Module, batch: torch.Tensor) -> str:
 
 
 def _scale_to_peak(heat: torch.Tensor) -> torch.Tensor:
-    """The map divided by its largest value.
+    """Each map divided by its largest value; 0 everywhere where that is 0.
 
     Raises
     ------
     NonFiniteError
-        If it holds NaN or infinity.
+        If one holds NaN or infinity.
     """
     fine = heat.detach()
-    peak = fine.max()
-    if not bool(torch.isfinite(peak)):
+    peaks = fine.amax(dim=tuple(range(1, fine.ndim)), keepdim=True)
+    if not bool(torch.isfinite(peaks).all()):
         raise NonFiniteError("the attention map is NaN or infinite -> the weights or the image are damaged")
-    return fine / peak if float(peak) > 0 else torch.zeros_like(fine)
+    return torch.where(peaks > 0, fine / peaks.where(peaks > 0, torch.ones_like(peaks)), 0.0)

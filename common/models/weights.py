@@ -97,7 +97,11 @@ def overwrite(module: nn.Module, flat: FlatWeights, layout: Layout) -> None:
                 values = np.rint(values)
             elif entry.is_variance:
                 values = np.maximum(values, 0)
-            target.copy_(torch.tensor(values))
+            if target.device.type == "cpu" and target.dtype is torch.float32:
+                # A tensor of the values would be one more copy
+                np.copyto(target.detach().numpy(), values)
+            else:
+                target.copy_(torch.tensor(values))
 
 
 def check_weights(flat: FlatWeights, layout: Layout) -> None:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from monai.networks.nets.densenet import DenseNet
-from monai.networks.nets.resnet import ResNet
+from monai.networks.nets.densenet import DenseNet, _DenseLayer, _Transition
+from monai.networks.nets.resnet import ResNet, ResNetBlock, ResNetBottleneck
 from torch import nn
 
 from common.errors import ModelError
@@ -87,6 +87,8 @@ _FEATURE_MAPS: dict[type[nn.Module], tuple[str, ...]] = {
 }
 """Each family's submodules that end a stage, from the last, whose outputs the global pooling averages."""
 
+_BLOCKS = (ResNetBlock, ResNetBottleneck, _DenseLayer, _Transition)
+
 
 def build(spec: NetworkSpec, seed: int = 0) -> nn.Module:
     """A network with random initial weights that maps (n, channels, [z,] y, x) to logits (n, 1).
@@ -140,6 +142,11 @@ def list_feature_maps(network: nn.Module) -> tuple[str, ...]:
     raise ModelError(
         f"{type(network).__name__} is none of the study's networks -> build it from a NetworkSpec"
     )
+
+
+def list_blocks(network: nn.Module) -> list[nn.Module]:
+    """The parts that one after the other make nearly all of a network: blocks, layers, transitions."""
+    return [module for module in network.modules() if isinstance(module, _BLOCKS)]
 
 
 def _add_dropout(head: OrderedDict[str, nn.Module], rate: float) -> nn.Sequential:

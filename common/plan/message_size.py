@@ -6,8 +6,10 @@ features) as it travels at its longest, masked, and adds room for everything tha
 
 from __future__ import annotations
 
+from common.imaging.lesion_cells import CELLS
 from common.plan.design import list_selectable
 from common.plan.grids import MOST_PIECES, most_edges
+from common.plan.mapped_cohorts import OUTCOMES, averages_maps, list_mapped_networks
 from common.plan.matrix import PARTS, cohorts_of, scorers_of
 from common.plan.models import CnnModel, SvmModel
 from common.plan.state_sizes import STATE_SIZES
@@ -30,6 +32,8 @@ _SIGNED = 2**18
 """Bytes of a header that a site signed, with the digests of all its vectors, and of counts of patients."""
 _PICTURE = 2**20
 """Bytes of an attention map, at most."""
+_MAP = 4 * CELLS**2
+"""Numbers of a mean map: attention and lesion, and where enough patients have something of each."""
 _COLUMNS = 64
 """Columns of a design matrix without radiomics, scores of networks and the plan's own variables, at most:
 every variable's levels."""
@@ -48,6 +52,8 @@ def largest_message(plan: StudyPlan) -> int:
         sizes.append(size_products(plan))
     if plan.networks and "explanation" in plan.phases:
         sizes.append(plan.explanation.per_site * _PICTURE)
+    if averages_maps(plan):
+        sizes.append(_MAP * _COUNT * len(OUTCOMES) * len(list_mapped_networks(plan)) * _COPIES)
     others = len(plan.site_names) - 1 if plan.hides_sums else 0
     return _ROOM + MOST_TOGETHER + max(sizes) + others * _size_steering(plan)
 

@@ -1,4 +1,4 @@
-"""SHA-256 of arrays that cannot change: a model of hundreds of megabytes is hashed once, wherever it is named."""
+"""SHA-256 of arrays that cannot change: a large model is hashed once, wherever its digest is needed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def freeze_array(array: AnyArray) -> AnyArray:
 def digest_array(array: NDArray[np.generic]) -> str:
     """SHA-256 of the array's bytes, row by row, least byte first; 64 hexadecimal digits.
 
-    It is remembered as long as the array lives, if neither the array nor whose memory it shares can be changed.
+    It is remembered as long as the array lives, if nobody can change the array or the memory that it shares.
     """
     with _lock:
         kept = _known.get(id(array))
@@ -34,12 +34,14 @@ def digest_array(array: NDArray[np.generic]) -> str:
         return kept[1]
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     digest = hashlib.sha256(little.reshape(-1).view(np.uint8).data).hexdigest()
-    if _is_frozen(array):
-        _remember(array, digest)
+    remember_digest(array, digest)
     return digest
 
 
-def _remember(array: NDArray[np.generic], digest: str) -> None:
+def remember_digest(array: NDArray[np.generic], digest: str) -> None:
+    """Remember what was computed of an array's bytes elsewhere, if they cannot be changed."""
+    if not _is_frozen(array):
+        return
     key = id(array)
 
     def forget(gone: weakref.ref[NDArray[np.generic]]) -> None:

@@ -95,11 +95,15 @@ class Recalibration:
         1 is ideal, less is overconfident.
     rounds : int
         Questions to the sites that the Newton loop took; 0 where nothing was fitted.
+    offset : float or None
+        The intercept that was fitted together with the slope: a recalibrated risk is
+        expit(offset + slope logit(risk)). None where there is no slope.
     """
 
     intercept: Estimate
     slope: Estimate
     rounds: int
+    offset: float | None = None
 
 
 def local_calibration(scores: Reals, labels: Flags) -> Summary:
@@ -230,7 +234,10 @@ def iterate_recalibration(
             else absent(_CONSTANT if status.ok else status, method, *numbers)
             for free, method in zip(_FREE, _METHODS, strict=True)
         )
-        recalibrations.append(Recalibration(intercept, slope, state.rounds if status.ok else 0))
+        offset = None
+        if slope.value is not None:
+            offset = _find_offset(state, problem, rows.index((column, _FREE[1])))
+        recalibrations.append(Recalibration(intercept, slope, state.rounds if status.ok else 0, offset))
     return tuple(recalibrations)
 
 
@@ -264,6 +271,13 @@ def _read_coefficient(
     else:
         value -= float(problem.centre[column])
     return Estimate.of(value, Interval(value - half, value + half, "Wald"), method, *numbers)
+
+
+def _find_offset(state: NewtonState, problem: Problem, row: int) -> float:
+    """The intercept of the fit with a free slope, transformed back to the scale of the logits."""
+    column = problem.columns[row, 0]
+    intercept, slope = state.accepted[row].tolist()
+    return float(intercept - slope * problem.centre[column] / problem.scale[column])
 
 
 def _class_status(summary: Summary, minima: Minima) -> Status:

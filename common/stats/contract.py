@@ -23,6 +23,7 @@ SummaryLayout: TypeAlias = tuple[tuple[str, str, tuple[int, ...]], ...]
 """Kind, name and shape of each array of a summary: by kind, then sorted by name."""
 Numbers = TypeVar("Numbers", Counts, Reals, FlatWeights)
 
+_BLOCK = 1 << 16
 _LARGEST = 2**62
 """Two counts below this can be added in 64 bits without overflow."""
 
@@ -202,8 +203,14 @@ def _as_update(name: str, array: FlatWeights) -> FlatWeights:
     return values
 
 
+def are_finite(values: Reals | FlatWeights) -> bool:
+    """Whether no value is NaN or infinite; by blocks, so that a large array needs no mask of its length."""
+    flat = values.reshape(-1)
+    return all(np.isfinite(flat[start : start + _BLOCK]).all() for start in range(0, flat.size, _BLOCK))
+
+
 def _check_finite(name: str, values: Reals | FlatWeights) -> None:
-    if not np.isfinite(values).all():
+    if not are_finite(values):
         raise NonFiniteError(
             f"summary {name!r} has {np.sum(~np.isfinite(values))} value(s) that are not finite"
         )

@@ -146,16 +146,21 @@ def name_memory_shortage() -> Iterator[None]:
     except MemoryError:
         raise MemoryShortageError(f"the computer's memory is full -> {_SMALLER}") from None
     except RuntimeError as failure:
-        import torch
-
-        if isinstance(failure, torch.OutOfMemoryError):
-            reason = str(failure).partition(".")[0]
-            remedy = 'free the GPU, plan smaller batches, or set device = "cpu"'
-            raise MemoryShortageError(f"{reason} -> {remedy}") from None
-        # torch has no class of its own for a computer whose memory is full
-        if _FULL not in str(failure):
+        if not is_memory_shortage(failure):
             raise
-        raise MemoryShortageError(f"the computer's memory is full -> {_SMALLER}") from None
+        if _FULL in str(failure):
+            raise MemoryShortageError(f"the computer's memory is full -> {_SMALLER}") from None
+        reason = str(failure).partition(".")[0]
+        remedy = 'free the GPU, plan smaller batches, or set device = "cpu"'
+        raise MemoryShortageError(f"{reason} -> {remedy}") from None
+
+
+def is_memory_shortage(failure: RuntimeError) -> bool:
+    """Whether one of torch's errors says that the memory of the computer or its accelerator is full."""
+    import torch
+
+    # torch has no class of its own for a computer whose memory is full
+    return isinstance(failure, torch.OutOfMemoryError) or _FULL in str(failure)
 
 
 def place_network(network: nn.Module, device: torch.device) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -12,17 +14,23 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from common.cohort.split import FEWEST_TRAINING
 from common.errors import NonFiniteError, SmallNumberError
+from common.runtime.pulse import mark_progress
 from common.training.augment import augments, draw_transforms, warp
 from common.training.device import autocast, move_if_fits, place_network, reproducible, to_network_format
+from common.training.epoch_state import EpochState, collect_arrays, restore_arrays
 from common.training.normalisation import average_statistics
 from common.training.proximal import Proximal
+from common.training.recomputation import Recomputation, spare_memory_if_short
 
 if TYPE_CHECKING:
     from torch import nn
 
     from common.training.dataset import Samples
+    from common.training.epoch_state import EpochMemory
     from common.training.settings import TrainingSettings
     from common.types import FlatWeights, Reals
+
+_log = logging.getLogger(__name__)
 
 CPU = torch.device("cpu")
 
@@ -48,6 +56,8 @@ class Schedule:
         As `pick_device` returns it.
     threads : int
         CPU threads: the same number gives the same bits.
+    memory : EpochMemory or None
+        Where the training goes on if its process died, and keeps its epochs.
     """
 
     epochs: int
@@ -56,6 +66,7 @@ class Schedule:
     anchor: FlatWeights | None = None
     device: torch.device = CPU
     threads: int = 1
+    memory: EpochMemory | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -112,17 +123,22 @@ def train(
     Wu and Johnson (2021), Rethinking "Batch" in BatchNorm, section 3.1.
     """
     weight = _weigh_positives(samples, settings)
-    with reproducible(schedule.device, schedule.threads, schedule.seed):
-        place_network(network, schedule.device)
-        run = _Run(network, move_if_fits(samples, schedule.device), settings, schedule, weight)
-        losses = []
-        for epoch in range(1, schedule.epochs + 1):
+    device = schedule.device
+    sparing = spare_memory_if_short(network, device)
+    with reproducible(device, schedule.threads, schedule.seed), sparing as recomputation:
+        place_network(network, device)
+        run = _Run(network, move_if_fits(samples, device), settings, schedule, weight)
+        run.recomputation = recomputation
+        losses = run.go_on() if schedule.memory is not None else []
+        for epoch in range(len(losses) + 1, schedule.epochs + 1):
             losses.append(run.run_epoch(epoch))
             is_read = report is not None or epoch == schedule.epochs
             if is_read and settings.batch_norm_statistics == "recomputed":
                 run.recompute_statistics()
             if report is not None:
                 report(epoch, losses[-1])
+            if schedule.memory is not None and epoch < schedule.epochs:
+                schedule.memory.keep(partial(run.collect, losses))
         run.check_state()
     return TrainingLog(tuple(losses), run.steps, len(samples))
 
@@ -151,13 +167,19 @@ def score(
         with reproducible(device, threads):
             place_network(network, device)
             parts = torch.split(_fill_batches(images, batch), batch)
-            logits = [network(to_network_format(part.to(device))).reshape(-1).cpu() for part in parts]
+            logits = [_score_batch(network, part, device) for part in parts]
     finally:
         network.train(training)
     probabilities: Reals = torch.sigmoid(torch.cat(logits)[: len(images)].double()).numpy()
     if not np.isfinite(probabilities).all():
         raise NonFiniteError("the network's scores are not numbers -> its weights or inputs are damaged")
     return probabilities
+
+
+def _score_batch(network: nn.Module, part: torch.Tensor, device: torch.device) -> torch.Tensor:
+    mark_progress("scoring patients by a network")
+    logits: torch.Tensor = network(to_network_format(part.to(device))).reshape(-1).cpu()
+    return logits
 
 
 def _fill_batches(images: torch.Tensor, batch: int) -> torch.Tensor:
@@ -186,6 +208,8 @@ def cut_batches(order: torch.Tensor, size: int) -> list[torch.Tensor]:
 class _Run:
     """The state of one call of `train`."""
 
+    recomputation: Recomputation
+
     def __init__(
         self,
         network: nn.Module,
@@ -197,6 +221,7 @@ class _Run:
         self._network = network
         self._samples = samples
         self._settings = settings
+        self._schedule = schedule
         self._device = schedule.device
         self._source = torch.Generator().manual_seed(schedule.seed)
         self._weight = (
@@ -209,7 +234,7 @@ class _Run:
         self._adam = torch.optim.Adam(
             self._parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
-        self.steps = 0
+        self.steps = self._epoch = 0
 
     def run_epoch(self, number: int) -> float:
         """Train for one pass over the patients, and return the mean loss per patient.
@@ -220,6 +245,7 @@ class _Run:
             With the first step whose loss is NaN or infinite.
         """
         self._network.train()
+        self._epoch = number
         order = torch.randperm(len(self._samples), generator=self._source)
         parts = cut_batches(order, self._settings.batch_size)
         transforms = self._draw_transforms(parts)
@@ -236,6 +262,21 @@ class _Run:
             )
         sizes = torch.tensor([len(part) for part in parts], dtype=torch.float64)
         return float((losses.double().cpu() * sizes).sum() / sizes.sum())
+
+    def go_on(self) -> list[float]:
+        """Go to where the training was when its process died, and return the losses until there."""
+        start = None if self._schedule.memory is None else self._schedule.memory.start
+        if start is None:
+            return []
+        restore_arrays(start.arrays, self._network, self._adam, self._source, self._device)
+        self.steps = start.steps
+        _log.info("a training goes on after epoch=%d of=%d", len(start.losses), self._schedule.epochs)
+        return list(start.losses)
+
+    def collect(self, losses: Sequence[float]) -> EpochState:
+        """Where the training stands, after as many epochs as there are losses."""
+        arrays = collect_arrays(self._network, self._adam, self._source, self._device)
+        return EpochState(tuple(losses), self.steps, arrays)
 
     @torch.no_grad()
     def recompute_statistics(self) -> None:
@@ -272,15 +313,21 @@ class _Run:
         labels = self._samples.labels[part.to(self._samples.labels.device)].to(self._device)
         if transforms is not None:
             images = warp(images, transforms)
-        with autocast(self._settings, self._device):
-            logits = self._network(to_network_format(images))
-        loss = binary_cross_entropy_with_logits(logits.reshape(-1).float(), labels, pos_weight=self._weight)
-        self._adam.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = self.recomputation.attempt(partial(self._propagate, to_network_format(images), labels))
         if self._proximal is not None:
             self._proximal.add_gradient()
         self._adam.step()
         self.steps += 1
+        mark_progress(f"training, epoch {self._epoch} of {self._schedule.epochs}")
+        return loss
+
+    def _propagate(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The loss of a batch; its gradients are in the parameters."""
+        with autocast(self._settings, self._device):
+            logits = self._network(images)
+        loss = binary_cross_entropy_with_logits(logits.reshape(-1).float(), labels, pos_weight=self._weight)
+        self._adam.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
 

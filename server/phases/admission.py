@@ -50,16 +50,33 @@ def admit_sites(exchange: Exchange, patience_s: float, versions: Mapping[str, st
     """
     facts = {site: _facts_of(reply) for site, reply in exchange.enrol(patience_s).items()}
     stated = {site: of_site.versions for site, of_site in facts.items()}
+    _refuse_conflicts(versions, stated)
+
+    def admit_again(site: str, reply: Reply) -> None:
+        # It may have been installed anew while it was away
+        _refuse_conflicts(versions, {site: _facts_of(reply).versions})
+
+    exchange.on_return = admit_again
+    differences = list_differences(versions, stated)
+    for line in differences:
+        _log.warning("versions differ: %s", line)
+    return Admission(facts, differences)
+
+
+def _refuse_conflicts(versions: Mapping[str, str], stated: Mapping[str, Mapping[str, str]]) -> None:
+    """Refuse sites whose software cannot work with the coordinator's.
+
+    Raises
+    ------
+    ExchangeError
+        With every such version.
+    """
     conflicts = list(find_conflicts(versions, stated))
     if conflicts:
         raise ExchangeError(
             f"{'; '.join(conflicts)} -> install the coordinator's versions at these sites, or theirs at the "
             "coordinator, and run the study again with --resume"
         )
-    differences = list_differences(versions, stated)
-    for line in differences:
-        _log.warning("versions differ: %s", line)
-    return Admission(facts, differences)
 
 
 def _facts_of(reply: Reply) -> SiteFacts:

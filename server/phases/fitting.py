@@ -110,14 +110,14 @@ def fit_models(
         for arm in federated
     }
     models = tuple(
-        _fit_or_explain(exchange, run, (model, arm, selections.get(arm)), obstacles)
+        fit_model(exchange, run, (model, arm, selections.get(arm)), obstacles)
         for model in run.plan.regressions
         for arm in run.plan.arms_of(model)
     )
     return Fitting(models, tuple(selections.values()))
 
 
-def _fit_or_explain(
+def fit_model(
     exchange: Exchange,
     run: StudyRun,
     wanted: tuple[LogisticModel, Arm, ArmSelection | None],

@@ -31,11 +31,11 @@ def score_by_networks(
         The networks, those that could not score at a site with the reason. Such a network, like one that was
         not trained, scores nobody anywhere.
     """
-    return tuple(_score_by_network(exchange, run, network) for network in trained)
+    return tuple(score_by_network(exchange, run, network) for network in trained)
 
 
-def _score_by_network(exchange: Exchange, run: StudyRun, network: TrainedModel) -> TrainedModel:
-    """The network once it has scored, or with the reason why it has not.
+def score_by_network(exchange: Exchange, run: StudyRun, network: TrainedModel) -> TrainedModel:
+    """The network once it has scored at the sites, or with the reason why it has not.
 
     Raises
     ------
@@ -79,16 +79,21 @@ def score_by_regressions(exchange: Exchange, fitted: Sequence[FittedRegression])
     A model that could not be fitted is sent without coefficients: it scores nobody, and its cells say why.
     """
     for regression in fitted:
-        fitted_model = regression.fitted
-        parameters: Parameters = {}
-        names: tuple[tuple[str, ...], ...] = ()
-        is_missing = fitted_model is not None and not fitted_model.standing.ok
-        if fitted_model is not None and fitted_model.intercept is not None:
-            parameters = write_coefficients(coefficients_of(fitted_model, design_of(exchange.plan)))
-            names = (covariates_of(fitted_model),)
-        if is_missing:
-            score_nobody(exchange, regression.model, regression.arm)
-            continue
-        sites = regression.arm.sites if fitted_model is None else exchange.plan.site_names
-        sent = SentModel(regression.model, regression.arm, parameters=parameters, regressions=names)
-        send_model(exchange, Operation.SCORE, sent, sites)
+        score_by_regression(exchange, regression)
+
+
+def score_by_regression(exchange: Exchange, regression: FittedRegression) -> None:
+    """Send one logistic model to the sites, as `score_by_regressions` does."""
+    fitted_model = regression.fitted
+    parameters: Parameters = {}
+    names: tuple[tuple[str, ...], ...] = ()
+    is_missing = fitted_model is not None and not fitted_model.standing.ok
+    if fitted_model is not None and fitted_model.intercept is not None:
+        parameters = write_coefficients(coefficients_of(fitted_model, design_of(exchange.plan)))
+        names = (covariates_of(fitted_model),)
+    if is_missing:
+        score_nobody(exchange, regression.model, regression.arm)
+        return
+    sites = regression.arm.sites if fitted_model is None else exchange.plan.site_names
+    sent = SentModel(regression.model, regression.arm, parameters=parameters, regressions=names)
+    send_model(exchange, Operation.SCORE, sent, sites)

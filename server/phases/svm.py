@@ -77,14 +77,14 @@ def fit_svms(
     """
     of_arm = {selected.arm: selected for selected in selections}
     return tuple(
-        _fit_or_explain(exchange, run, (model, arm, of_arm.get(arm)), obstacles)
+        fit_svm(exchange, run, (model, arm, of_arm.get(arm)), obstacles)
         for model in run.plan.table_models
         if isinstance(model, SvmModel)
         for arm in run.plan.arms_of(model)
     )
 
 
-def _fit_or_explain(
+def fit_svm(
     exchange: Exchange,
     run: StudyRun,
     wanted: tuple[SvmModel, Arm, ArmSelection | None],
@@ -114,17 +114,20 @@ def _fit_or_explain(
 def score_by_svms(exchange: Exchange, machines: Sequence[TrainedSvm]) -> None:
     """Send each machine's linear form to the sites, or nothing if the exact machine stays at its site."""
     for machine in machines:
-        fitted = machine.fitted
-        has_form = fitted is not None and fitted.gamma is not None
-        is_missing = fitted is not None and not fitted.standing.ok
-        if is_missing:
-            score_nobody(exchange, machine.model, machine.arm)
-            continue
-        sites = machine.arm.sites if fitted is None else exchange.plan.site_names
-        form = (
-            {} if fitted is None or not has_form else write_query(form_of(fitted, design_of(exchange.plan)))
-        )
-        send_model(exchange, Operation.SCORE, SentModel(machine.model, machine.arm, parameters=form), sites)
+        score_by_svm(exchange, machine)
+
+
+def score_by_svm(exchange: Exchange, machine: TrainedSvm) -> None:
+    """Send one machine to the sites, as `score_by_svms` does."""
+    fitted = machine.fitted
+    has_form = fitted is not None and fitted.gamma is not None
+    is_missing = fitted is not None and not fitted.standing.ok
+    if is_missing:
+        score_nobody(exchange, machine.model, machine.arm)
+        return
+    sites = machine.arm.sites if fitted is None else exchange.plan.site_names
+    form = {} if fitted is None or not has_form else write_query(form_of(fitted, design_of(exchange.plan)))
+    send_model(exchange, Operation.SCORE, SentModel(machine.model, machine.arm, parameters=form), sites)
 
 
 def _fit_federated(exchange: Exchange, run: StudyRun, model: SvmModel, selected: ArmSelection) -> FittedSvm:

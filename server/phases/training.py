@@ -137,13 +137,13 @@ def train_models(
         If a checkpoint belongs to another plan, or a pooled model is missing.
     """
     return tuple(
-        _train_or_explain(exchange, run, progress, (model, arm, preparation))
+        train_model(exchange, run, progress, (model, arm, preparation))
         for model in run.plan.networks
         for arm in run.plan.all_arms()
     )
 
 
-def _train_or_explain(
+def train_model(
     exchange: Exchange, run: StudyRun, progress: Progress, wanted: tuple[CnnModel, Arm, Preparation]
 ) -> TrainedModel:
     """A network after its training, or why there is none.

@@ -1,12 +1,13 @@
 """How many rounds of messages a study will take: counted from its procedures, by what each is known to ask.
 
-A round is one set of messages to the sites that is sent at once, as the report counts them. Where a loop ends
-depends on the patients: then there is a smallest, a usual and a largest number.
+A round is one set of messages to the sites that is sent at once, as the report counts them. Procedures that do
+not build on one another ask together: so a phase has the rounds that it has beyond those of the phases before.
+Where a loop ends depends on the patients: then there is a smallest, a usual and a largest number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -14,11 +15,14 @@ from common.messages.groups import hiding_sets_of
 from common.plan.mapped_cohorts import averages_maps
 from common.plan.models import INDEPENDENT, RADIOMICS, CnnModel, LogisticModel
 from common.plan.study import Arm, StudyPlan
+from common.program import names
 from common.program.selections import MOST_PATH_ROUNDS
+from common.program.study_program import list_procedures
 from common.program.trainings import list_rounds
 from common.stats.newton import MAXIMUM_ROUNDS_FIRTH, MAXIMUM_ROUNDS_UNPENALISED
 from common.stats.profile_limits import MAXIMUM_ROUNDS_LIMITS
 from common.stats.ridge import MAXIMUM_ROUNDS_RIDGE
+from server.training.turns import list_turns, travels_alone
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ _GUARDED = RoundCount(1, 2, 2)
 """A guard round, and what comes after it only if there are enough patients."""
 _MASKED = 3
 """A hidden training round: joining, masked updates, seeds."""
+_TOGETHER = ("training", "agreement", "cohort", "regression", "scoring", "fitting")
+"""Phases whose questions travel together: such a round is the training's, otherwise the first's."""
 _OPENING = 2
 """Opening a session of hidden sums: joining, admitting."""
 
@@ -64,14 +70,8 @@ def expect_rounds(plan: StudyPlan) -> dict[str, RoundCount]:
         "enrolment": _exactly(1),
         "preparation": _exactly(1),
         "opening": _exactly(_OPENING * len(hiding_sets_of(plan)) if plan.hides_sums else 0),
-        "agreement": _exactly(2 if "agreement" in plan.phases else 0),
-        "cohort": _exactly(2 if "cohort" in plan.phases else 0),
-        "regression": _screen(plan) if "regression" in plan.phases else NO_ROUNDS,
+        **_count_together(plan),
     }
-    if "training" in plan.phases:
-        phases["training"] = _add_up(_train(plan))
-        phases["scoring"] = _add_up(_score(plan, arm) for _ in plan.networks for arm in plan.all_arms())
-        phases["fitting"] = _add_up(_fit(plan))
     if "evaluation" in plan.phases:
         chosen = _exactly(1 if plan.evaluation.operating_point == "youden" else 0)
         phases["evaluation"] = _exactly(2 + len(plan.cards)) + _GRIDS + chosen + _CALIBRATION
@@ -81,7 +81,7 @@ def expect_rounds(plan: StudyPlan) -> dict[str, RoundCount]:
         arms = sum(arm.kind == kind for arm in plan.all_arms())
         drawn = RoundCount(0, len(plan.networks) * arms, 2 * len(plan.networks) * arms)
         phases["explanation"] = drawn + (_GUARDED if averages_maps(plan) else NO_ROUNDS)
-    phases["closing"] = _exactly(len(hiding_sets_of(plan)) if plan.hides_sums else 0)
+    phases["closing"] = _exactly(1 if plan.hides_sums else 0)
     return {phase: rounds for phase, rounds in phases.items() if rounds.most}
 
 
@@ -93,20 +93,84 @@ def _add_up(counts: Iterator[RoundCount]) -> RoundCount:
     return reduce(lambda one, other: one + other, counts, NO_ROUNDS)
 
 
+def _count_together(plan: StudyPlan) -> dict[str, RoundCount]:
+    """The rounds of phases whose questions travel together, in the order in which a round is counted for one."""
+    counts = {name: (phase, rounds) for phase, name, rounds in _list_parts(plan)}
+    builds_on = {procedure.name: procedure.builds_on for procedure in list_procedures(plan)}
+    for name, before in list_turns(plan):
+        builds_on[name] = (*builds_on.get(name, ()), *before)
+    phases = [phase for phase in _TOGETHER if any(phase == known for known, _ in counts.values())]
+    by_kind = [
+        _spread(phases, {name: (phase, kind(rounds)) for name, (phase, rounds) in counts.items()}, builds_on)
+        for kind in (lambda one: one.fewest, lambda one: one.usual, lambda one: one.most)
+    ]
+    alone = _list_alone(plan)
+    return {
+        phase: RoundCount(*(one[phase] for one in by_kind))
+        + _add_up(rounds for known, rounds in alone if known == phase)
+        for phase in phases
+    }
+
+
+def _spread(
+    phases: Sequence[str], counts: Mapping[str, tuple[str, int]], builds_on: Mapping[str, Sequence[str]]
+) -> dict[str, int]:
+    """By phase, the rounds in which its questions travel and no earlier phase's."""
+    ends: dict[str, int] = {}
+    # Those on which one builds stand before it
+    for name, (_, rounds) in sorted(counts.items(), key=lambda item: list(builds_on).index(item[0])):
+        ends[name] = rounds + max(
+            (ends[earlier] for earlier in builds_on[name] if earlier in ends), default=0
+        )
+    spread, covered = {}, 0
+    for phase in phases:
+        end = max(ends[name] for name, (known, _) in counts.items() if known == phase)
+        spread[phase], covered = max(0, end - covered), max(end, covered)
+    return spread
+
+
+def _list_parts(plan: StudyPlan) -> Iterator[tuple[str, str, RoundCount]]:
+    """Phase, name and rounds of each procedure that may travel with others; 0 rounds of those that travel alone."""
+    if "agreement" in plan.phases:
+        yield "agreement", names.READER_AGREEMENT, _exactly(2)
+    if "cohort" in plan.phases:
+        yield "cohort", names.COHORT_DESCRIPTION, _exactly(2)
+    if "regression" in plan.phases:
+        yield "regression", names.SCREENING, _screen(plan)
+    if "training" not in plan.phases:
+        return
+    for phase, name, model, rounds in _list_networks(plan):
+        yield phase, name, NO_ROUNDS if travels_alone(model) else rounds
+    for name, rounds in _fit(plan):
+        yield "fitting", name, rounds
+
+
+def _list_alone(plan: StudyPlan) -> list[tuple[str, RoundCount]]:
+    """Phase and rounds of whatever is of networks that are too large to travel with other questions."""
+    if "training" not in plan.phases:
+        return []
+    return [(phase, rounds) for phase, _, model, rounds in _list_networks(plan) if travels_alone(model)]
+
+
+def _list_networks(plan: StudyPlan) -> Iterator[tuple[str, str, CnnModel, RoundCount]]:
+    """Phase, name, network and rounds of each training, then of each scoring."""
+    for model in plan.networks:
+        for arm in plan.all_arms():
+            if arm.kind == "local":
+                yield "training", names.name_training(model, arm), model, _release(plan, arm)
+            elif arm.kind == "federated":
+                rounds = _exactly(_count_training(plan, model, arm))
+                yield "training", names.name_training(model, arm), model, rounds
+    for model in plan.networks:
+        for arm in plan.all_arms():
+            yield "scoring", names.name_scoring(model, arm), model, _score(plan, arm)
+
+
 def _screen(plan: StudyPlan) -> RoundCount:
     """Guard, moments and iterations of the univariate models, then the same of one model where any enters."""
     loop = _GUARDED + _NEWTON
     several = RoundCount(0, loop.usual, loop.most)
     return loop + several if plan.regression.candidates else NO_ROUNDS
-
-
-def _train(plan: StudyPlan) -> Iterator[RoundCount]:
-    for model in plan.networks:
-        for arm in plan.all_arms():
-            if arm.kind == "local":
-                yield _release(plan, arm)
-            elif arm.kind == "federated":
-                yield _exactly(_count_training(plan, model, arm))
 
 
 def _count_training(plan: StudyPlan, model: CnnModel, arm: Arm) -> int:
@@ -131,18 +195,20 @@ def _score(plan: StudyPlan, arm: Arm) -> RoundCount:
     return _exactly(1 if stays or is_everywhere or not plan.hides_sums else 2)
 
 
-def _fit(plan: StudyPlan) -> Iterator[RoundCount]:
+def _fit(plan: StudyPlan) -> Iterator[tuple[str, RoundCount]]:
+    """Name and rounds of each selection, fit and scoring of the table's models."""
     if plan.table_models:
-        yield from (_select(plan, arm) for arm in plan.all_arms() if arm.kind == "federated")
+        for arm in (arm for arm in plan.all_arms() if arm.kind == "federated"):
+            yield names.name_selection(arm), _select(plan, arm)
     for model in plan.table_models:
         for arm in plan.arms_of(model):
             if arm.kind == "local":
-                yield _release(plan, arm)
+                yield names.name_fit(model, arm), _release(plan, arm)
             elif isinstance(model, LogisticModel):
-                yield _GUARDED + _NEWTON
+                yield names.name_fit(model, arm), _GUARDED + _NEWTON
             else:
-                yield _GUARDED + _RIDGE + _LATER + _RIDGE
-            yield _score(plan, arm)
+                yield names.name_fit(model, arm), _GUARDED + _RIDGE + _LATER + _RIDGE
+            yield names.name_scoring(model, arm), _score(plan, arm)
 
 
 def _select(plan: StudyPlan, arm: Arm) -> RoundCount:

@@ -10,6 +10,7 @@ from typing import Any
 from common.cohort.schema import BY_NAME, VARIABLES
 from common.plain_text import find_similar
 from common.plan.leaving import STAYING, describe_card, describe_hiding, list_leaving
+from common.plan.mapped_cohorts import averages_maps
 from common.plan.models import INDEPENDENT, RADIOMICS, CardModel, CnnModel, NamedSection, ScoresModel
 from common.plan.needed_columns import choose_columns
 from common.plan.sections import Phase
@@ -89,7 +90,8 @@ def _describe_phases(plan: StudyPlan) -> Iterator[str]:
     yield "preparation: who is included, and why others are not"
     for phase, what in PHASES.items():
         if phase in plan.phases:
-            yield f"{phase}: {what}"
+            means = ", and their means over tested patients" if phase == "explanation" else ""
+            yield f"{phase}: {what}{means if averages_maps(plan) else ''}"
     yield from (f"{phase}" for phase in plan.phases if phase not in PHASES)
     if absent := [phase for phase in PHASES if phase not in plan.phases]:
         yield f"NOT: {', '.join(absent)}"

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.plan.study import StudyPlan
+from common.program import names
 from common.program.study_program import list_procedures
 from server.planning.message_rounds import expect_rounds
 from server.results.journal import PhaseLine, add_up
 from server.watch.time_left import PhaseCost, Reckoning, Work
 from server.watch.watched_parts import StudyOutline
 
+_PHASES_OF_KINDS = {
+    "predictors": "fitting",
+    "fit": "fitting",
+    names.CALIBRATION: "evaluation",
+    names.MEAN_ATTENTION.split(" ")[0]: "explanation",
+}
 _NO_PHASE = "opening"
 """Rounds that sessions of hidden sums cost, in whichever phase asks first."""
 
@@ -31,9 +38,21 @@ def outline_study(plan: StudyPlan, earlier: Sequence[PhaseLine]) -> StudyOutline
         plan_hash=plan.digest(),
         sites=plan.site_names,
         phases=tuple(usual),
-        procedures=tuple(procedure.name for procedure in list_procedures(plan)),
+        procedures={one.name: _find_phase(plan, one.name) for one in list_procedures(plan)},
         reckoning=Reckoning(usual=usual, trainings=_list_trainings(plan), costs=costs),
     )
+
+
+def _find_phase(plan: StudyPlan, procedure: str) -> str:
+    """The phase to which a procedure belongs, as the coordinator measures its time."""
+    kind, _, about = procedure.partition(" ")
+    if kind == "scoring":
+        model = about.split(" ")[0]
+        if model in {network.name for network in plan.networks}:
+            return "scoring"
+        # A model of an earlier study is asked for its scores just before these are judged
+        return "fitting" if model in {one.name for one in plan.table_models} else "evaluation"
+    return _PHASES_OF_KINDS.get(kind, kind)
 
 
 def _list_trainings(plan: StudyPlan) -> tuple[Work, ...]:

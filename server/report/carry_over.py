@@ -53,11 +53,14 @@ class AnsweredQuestion:
         What is asked, and the numbers that answer it.
     judged : Judged
         The answer.
+    chapter : str
+        Name of the page's chapter that has more of it.
     """
 
     question: str
     judged: Judged
     numbers: str
+    chapter: str
 
 
 @dataclass(frozen=True)
@@ -152,13 +155,13 @@ def _list_questions(subject: Subject, judged: CarriedOver) -> tuple[AnsweredQues
         else f"intercept {_describe(calibration.intercept)}, slope {_describe(calibration.slope)}"
     )
     calls = f"sensitivity {_describe(cell.sensitivity)}, specificity {_describe(cell.specificity)}"
+    auc = f"AUC {format_auc(cell, subject.results.study.interval)}"
+    use = "; ".join(filter(None, (_describe_use(judged), calls)))
     return (
-        AnsweredQuestion(
-            "Discrimination", judged.ranking, f"AUC {format_auc(cell, subject.results.study.interval)}"
-        ),
-        AnsweredQuestion("Against home", judged.loss, "; ".join(home)),
-        AnsweredQuestion("Risks", judged.risks, risks),
-        AnsweredQuestion("Use", judged.benefit, "; ".join(filter(None, (_describe_use(judged), calls)))),
+        AnsweredQuestion("Discrimination", judged.ranking, auc, "roc"),
+        AnsweredQuestion("Against home", judged.loss, "; ".join(home), "matrix"),
+        AnsweredQuestion("Risks", judged.risks, risks, "calibration"),
+        AnsweredQuestion("Use", judged.benefit, use, "decision"),
     )
 
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from string import ascii_uppercase
 
+from server.report.palette import MODEL_COLOURS
 from server.report.subject import SharedCohort, Subject
 from server.report.views import dimensions_of
 from server.results.evaluation import Cell
 
 READABLE = 6
-"""So many curves in one panel can be told apart."""
-FOLDED = 8
-"""So many may share a panel that is folded, for the sake of the page's size."""
+"""So many curves of one panel can be told apart at a glance; of more models each family has a panel."""
+MOST = len(MODEL_COLOURS)
+"""So many have colours of their own; a panel has no more."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,25 @@ def split_panels(subject: Subject, cohorts: Sequence[SharedCohort]) -> tuple[Cur
 
 
 def _split(subject: Subject, cohort: SharedCohort) -> Iterator[CurvePanel]:
-    most = READABLE if cohort.large else FOLDED
+    most = READABLE if cohort.large else MOST
     families = _sort_into_families(subject, cohort.cells) if len(cohort.cells) > most else {}
     if len(families) < 2:
-        yield CurvePanel("", "", cohort)
-        return
+        families = {"": cohort.cells}
     for family, cells in families.items():
-        yield CurvePanel("", family, replace(cohort, cells=tuple(cells)))
+        for part in _share_out(subject, cells):
+            yield CurvePanel("", family, replace(cohort, cells=tuple(part)))
+
+
+def _share_out(subject: Subject, cells: Sequence[Cell]) -> Iterator[Sequence[Cell]]:
+    """The cells in as few panels of equal size as have a colour for each; the reference is in every one."""
+    if len(cells) <= MOST:
+        yield cells
+        return
+    reference = [cell for cell in cells if subject.is_reference(cell.model)]
+    others = [cell for cell in cells if not subject.is_reference(cell.model)]
+    panels = ceil(len(others) / (MOST - 1))
+    for panel in range(panels):
+        yield [*reference, *others[panel * len(others) // panels : (panel + 1) * len(others) // panels]]
 
 
 def _sort_into_families(subject: Subject, cells: Sequence[Cell]) -> Mapping[str, Sequence[Cell]]:

@@ -22,7 +22,7 @@ class Matrix:
     reference : bool
         Whether it shows the reference model.
     columns : tuple of LineStyle
-        Label and style of each arm or score.
+        Label and style of each arm or score; arms that were carried over first, which a narrow screen shows.
     rows : tuple of EvaluationRow
         Cohorts with a result that is evidence, all patients of a centre first; cells in the order of the
         columns.
@@ -43,10 +43,21 @@ def build_matrices(subject: Subject) -> tuple[Matrix, ...]:
     given = [model for model in judged if all(cell.kind == "given" for cell in model.cells)]
     trained = [
         Matrix(model.title, model.reference, _style_columns(subject, model), *_split_rows(model.rows))
-        for model in judged
+        for model in map(_put_carried_first, judged)
         if model not in given
     ]
     return (*trained, _build_given(subject, given)) if given else tuple(trained)
+
+
+def _put_carried_first(model: ModelView) -> ModelView:
+    """The model with its arms, and their cells of each row, in the order of the columns."""
+    order = sorted(range(len(model.arms)), key=lambda place: model.arms[place] not in model.carried)
+    return replace(
+        model,
+        arms=tuple(model.arms[place] for place in order),
+        labels=tuple(model.labels[place] for place in order),
+        rows=tuple(replace(row, cells=tuple(row.cells[place] for place in order)) for row in model.rows),
+    )
 
 
 def _split_rows(

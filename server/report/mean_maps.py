@@ -1,4 +1,4 @@
-"""Means of attention maps about the lesion, with and without the outcome side by side (the paper's Fig. 5)."""
+"""Means of attention maps about the lesion, with and without the outcome side by side."""
 
 from __future__ import annotations
 

@@ -46,6 +46,8 @@ _FILTERS = {
     "count": words.format_count,
     "classes": words.format_classes,
     "interval": words.format_interval,
+    "risk": words.format_risk,
+    "has_digit": words.has_digit,
     "remarks": list_remarks,
     "auc": format_auc,
     "interval_method": describe_usual_interval,

@@ -22,7 +22,7 @@ from server.results.training import LearningCurve
 
 ARM_COLOURS = ("#1A3FB0", "#BF6000", "#459984", "#731D00", "#398FE6")
 POOLED_COLOUR = "#4A4A4A"
-MODEL_COLOURS = ("#3054BF", "#E67300", "#731D48", "#309BBF", "#733900", "#BF5670")
+MODEL_COLOURS = ("#3054BF", "#E67300", "#73004C", "#0099E6", "#733000", "#739999", "#BF4C60")
 FEATURE_COLOURS = ("#1D735D", "#E667A6", "#133E4C", "#739900", "#8F00BF", "#4C3900")
 MARK_OUTLINES = {
     "o": "M-3.4 0a3.4 3.4 0 1 0 6.8 0a3.4 3.4 0 1 0-6.8 0Z",
@@ -80,8 +80,12 @@ def style_arms(results: Results) -> Mapping[str, LineStyle]:
 
 
 def style_models(models: Sequence[str]) -> Mapping[str, LineStyle]:
-    """The style of each model by its name; two neighbours differ in colour, dashes and marker."""
-    return _style_in_turn(models, MODEL_COLOURS)
+    """The style of each model by its name; two neighbours differ in colour, dashes and marker.
+
+    The first model's colour is its own: beside it, any six that follow each other have six others.
+    """
+    first, *others = MODEL_COLOURS
+    return _style_in_turn(models[:1], (first,)) | _style_in_turn(models[1:], others, start=1)
 
 
 def style_features(features: Sequence[str]) -> Mapping[str, LineStyle]:
@@ -89,13 +93,16 @@ def style_features(features: Sequence[str]) -> Mapping[str, LineStyle]:
     return _style_in_turn(features, FEATURE_COLOURS)
 
 
-def _style_in_turn(names: Sequence[str], colours: Sequence[str]) -> Mapping[str, LineStyle]:
+def _style_in_turn(names: Sequence[str], colours: Sequence[str], start: int = 0) -> dict[str, LineStyle]:
     """Colours, dashes and markers each in turn: six, four and five of them make sixty styles."""
     return {
         name: LineStyle(
-            name, _choose(colours, place), _choose(_DASHES, place), _choose(tuple(MARK_OUTLINES), place)
+            name,
+            _choose(colours, place - start),
+            _choose(_DASHES, place),
+            _choose(tuple(MARK_OUTLINES), place),
         )
-        for place, name in enumerate(names)
+        for place, name in enumerate(names, start)
     }
 
 

@@ -74,10 +74,13 @@ class ColumnGroup:
         The common heading; empty if the columns have none.
     columns : tuple of str
         The heading of each column.
+    mark : str
+        Letters of the common heading's footnotes.
     """
 
     title: str
     columns: tuple[str, ...]
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -240,12 +243,16 @@ def enter_p_value(value: float | None, mark: str = "") -> TableEntry:
     return TableEntry(format_p_value(value), mark, strong=strong, p_value=value)
 
 
+def _mark_title(group: ColumnGroup) -> str:
+    return f"{group.title} [{group.mark}]" if group.mark else group.title
+
+
 def write_spreadsheet_rows(
     table: PrintedTable, style: JournalStyle = JournalStyle.PAPER
 ) -> Iterator[tuple[str, ...]]:
     """The table's rows for a CSV file: two headings, the lines, a blank row and the footnotes."""
     if table.grouped:
-        titles = ((group.title, *[""] * (len(group.columns) - 1)) for group in table.groups)
+        titles = ((_mark_title(group), *[""] * (len(group.columns) - 1)) for group in table.groups)
         yield ("", "", *(title for group in titles for title in group))
     yield (*table.stub, *(column for group in table.groups for column in group.columns))
     for line in table.lines:

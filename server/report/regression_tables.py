@@ -87,14 +87,13 @@ def build_table_two(subject: Subject, regression: RegressionTable) -> PrintedTab
     notes = Footnotes()
     together = [row.multivariable for row in regression.rows if row.multivariable is not None]
     firth = notes.mark(_describe_firth(together[0])) if regression.method == "Firth" and together else ""
-    title = f"Multivariable model [{firth}]" if firth else "Multivariable model"
     return PrintedTable(
         caption=f"Odds ratios of {subject.event}. A dash: not in the multivariable model. {_USUAL}",
         stub=("Variable", "Level"),
         groups=(
             ColumnGroup("", ("Patients",)),
             ColumnGroup("Univariate models", ("OR (95% CI)", "P")),
-            ColumnGroup(title, ("OR (95% CI)", "P")),
+            ColumnGroup("Multivariable model", ("OR (95% CI)", "P"), firth),
         ),
         lines=tuple(_build_lines(regression, notes)),
         footnotes=notes.list_texts(),

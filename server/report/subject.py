@@ -100,9 +100,11 @@ def subject_of(results: Results) -> Subject:
     """The study's results, prepared for the chapters, with sites and models as people write them."""
     results = write_names(results)
     models = build_model_views(results)
+    reference, *others = [model.name for model in models] or [""]
     # Models that share a panel follow each other, so that their colours differ
-    names = sorted((model.name for model in models), key=lambda name: dimensions_of(results, name) or 9)
-    return Subject(results, centres_of(results), models, style_arms(results), style_models(names))
+    others.sort(key=lambda name: dimensions_of(results, name) or 9)
+    styles = style_models([reference, *others])
+    return Subject(results, centres_of(results), models, style_arms(results), styles)
 
 
 def find_shared_cohorts(subject: Subject) -> tuple[SharedCohort, ...]:

@@ -128,6 +128,24 @@ def format_number(value: float | None, decimals: int = 3) -> str:
     return f"{MINUS}{digits}" if value < 0 and float(digits) > 0 else digits
 
 
+def format_risk(risk: float) -> str:
+    """A predicted risk to a hundredth; one that would round to 0 or 1, though it is neither, says so.
+
+    Examples
+    --------
+    >>> format_risk(0.316), format_risk(4e-5), format_risk(0.9999)
+    ('0.32', '< 0.01', '> 0.99')
+    """
+    if 0 < risk < 0.005:
+        return "< 0.01"
+    return "> 0.99" if 0.995 <= risk < 1 else format_number(risk, 2)
+
+
+def has_digit(text: str) -> bool:
+    """Whether a number is in the text."""
+    return any(map(str.isdigit, text))
+
+
 def format_significant(value: float | None) -> str:
     """A number of any size with three significant digits, or a dash.
 

@@ -170,6 +170,7 @@ def assemble(run: StudyRun, outcome: StudyOutcome, provenance: Provenance) -> Re
     plan, preparation = run.plan, outcome.preparation
     judgements = () if outcome.evaluated is None else outcome.evaluated.judgements
     curves = tuple(record_curve(network, preparation) for network in outcome.trained)
+    cells = record_cells(judgements)
     results = Results(
         study=record_study(
             plan,
@@ -194,14 +195,14 @@ def assemble(run: StudyRun, outcome: StudyOutcome, provenance: Provenance) -> Re
             for regression in outcome.fitted
         ),
         machines=tuple(record_machine(machine) for machine in outcome.machines),
-        evaluation=record_cells(judgements),
+        evaluation=cells,
         comparisons=() if outcome.compared is None else tuple(record_comparisons(plan, outcome.compared)),
         subgroups=tuple(record_subgroups(judgements, plan.own_variables)),
         heterogeneity=() if outcome.compared is None else tuple(record_heterogeneity(outcome.compared)),
         overlays=tuple(record_overlay(attention) for attention in outcome.explanation.maps),
         mean_attention=_list_mean_attention(plan, outcome),
         notes=(
-            *note_earlier_models(outcome.records.get("earlier_models", ())),
+            *note_earlier_models(outcome.records.get("earlier_models", ()), cells),
             *_note_what_is_missing(plan, outcome),
             *_note_partial_models(outcome, curves),
             *_list_notes(plan, outcome),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -49,14 +49,45 @@ class PhaseClock:
         StorageError
             If the journal cannot be written.
         """
-        self._phase, self._began, self._before = name, time.perf_counter(), replace(self.traffic)
-        self._known = [line for line in self.journal.phases if (line.run, line.phase) == (self.run, name)]
+        self._begin(name)
         try:
             with self.on_phase(name):
                 yield
         finally:
             self.note()
             self._before = None
+
+    @contextmanager
+    def measure_together(self, names: Sequence[str]) -> Iterator[Callable[[str], None]]:
+        """A context of phases whose questions travel together; it gives what is told of which a round is.
+
+        Parameters
+        ----------
+        names : sequence of str
+            All of them, in the study's order.
+
+        Raises
+        ------
+        StorageError
+            If the journal cannot be written.
+        """
+        for name in names:
+            # So they stand in the journal in their order, also those that never have a round to themselves
+            self._begin(name)
+            self.note()
+        self._before = None
+        with ExitStack() as leading:
+
+            def lead(name: str) -> None:
+                if self._before is None or name != self._phase:
+                    leading.close()
+                    leading.enter_context(self.measure(name))
+
+            yield lead
+
+    def _begin(self, name: str) -> None:
+        self._phase, self._began, self._before = name, time.perf_counter(), replace(self.traffic)
+        self._known = [line for line in self.journal.phases if (line.run, line.phase) == (self.run, name)]
 
     def note(self) -> None:
         """Write down what the phase has cost so far; nothing between phases.

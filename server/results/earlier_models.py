@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from common.cards.card import ModelCard
 from common.cards.card_in_plan import name_trainers
 from common.plan.study import Profile, StudyPlan
+from server.results.evaluation import Cell
 from server.results.records import Record
 
 
@@ -62,8 +63,15 @@ def record_earlier_models(plan: StudyPlan, cards: Mapping[str, ModelCard]) -> tu
     )
 
 
-def note_earlier_models(models: tuple[EarlierModel, ...]) -> Iterator[str]:
-    """What a reader must know of each: whose model it is, and where it is not judged fairly."""
+def note_earlier_models(models: tuple[EarlierModel, ...], cells: Sequence[Cell]) -> Iterator[str]:
+    """What a reader must know of each: whose model it is, where it is judged fairly, how it is recalibrated.
+
+    Parameters
+    ----------
+    models : tuple of EarlierModel
+    cells : sequence of Cell
+        Where all models were judged.
+    """
     for one in models:
         simulated = " on simulated patients" if one.profile == "simulation" else ""
         yield (
@@ -76,4 +84,21 @@ def note_earlier_models(models: tuple[EarlierModel, ...]) -> Iterator[str]:
                 f"{one.model}: patients of {' and '.join(one.seen_sites)} trained it, and may be among those "
                 "on whom it is judged here. Results that include them are no test of it, and it is not "
                 "compared on them."
+            )
+        if formulas := "; ".join(_list_recalibrations(one, cells)):
+            yield (
+                f"{one.model} recalibrated to one hospital's patients, which is no test on them: {formulas}."
+            )
+
+
+def _list_recalibrations(model: EarlierModel, cells: Sequence[Cell]) -> Iterator[str]:
+    """The recalibrated risk at each hospital at which the model is judged fairly."""
+    for cell in cells:
+        calibration = cell.calibration
+        if (cell.model, len(cell.cohort_sites)) != (model.model, 1) or calibration is None:
+            continue
+        if calibration.offset is not None and calibration.slope.value is not None:
+            yield (
+                f"at {cell.cohort_sites[0]}: expit({calibration.offset:.4g} + "
+                f"{calibration.slope.value:.4g} logit(risk))"
             )

@@ -47,6 +47,9 @@ class Calibration(Record):
     """Calibration in the large: 0 if risks are right on average; positive if they are too low."""
     slope: Estimate
     """1 if risks spread as they should; below if they are too extreme."""
+    offset: float | None = None
+    """The intercept fitted together with the slope: a recalibrated risk is expit(offset + slope logit(risk)).
+    None where there is no slope, or it was not recorded."""
     points: tuple[ReliabilityPoint, ...]
     """Of the reliability diagram, merged until each may be shown."""
     clipped: Count | None = None
@@ -313,6 +316,7 @@ def _record_calibration(
         expected_error=calibration.expected_calibration_error,
         intercept=recalibration.intercept,
         slope=recalibration.slope,
+        offset=recalibration.offset,
         points=calibration.points,
         clipped=calibration.n_clipped,
     )

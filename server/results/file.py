@@ -158,7 +158,8 @@ class Results(Record):
         if named - known:
             raise ValueError(f"the study has no site {', '.join(sorted(named - known))}")
         trained = {(curve.model, curve.arm) for curve in self.training}
-        strangers = {(drawn.model, drawn.arm) for drawn in (*self.overlays, *self.mean_attention)} - trained
+        drawn = {(overlay.model, overlay.arm) for overlay in self.overlays}
+        strangers = (drawn | {(mean.model, mean.arm) for mean in self.mean_attention}) - trained
         if strangers:
             raise ValueError(f"attention maps of models that were not trained: {sorted(strangers)}")
         return self

@@ -96,7 +96,7 @@ def _list_records(
 def _fill_in(record: MeanAttention, summed: SummedMaps, asked: tuple[MappedClass, int]) -> MeanAttention:
     """The record with its map."""
     (cohort, outcome), row = asked
-    guard, patients = (one[cohort, outcome][row] for one in (summed.counted, summed.patients))
+    guard, patients = summed.counted[cohort, outcome][row], summed.patients[cohort, outcome][row]
     if summed.sums is None:
         raise ValueError(f"{record.model}: a map that may be shown was not asked for")
     sums = summed.sums.of(cohort.sites).part(f"{outcome}/{row}")

@@ -7,7 +7,6 @@ McMahan et al. (2017), Communication-efficient learning of deep networks from de
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,8 +24,9 @@ from common.models.layout import Layout
 from common.plan.study import Arm, CnnModel, StudyPlan
 from common.program.names import name_training
 from common.program.trainings import number_round
+from common.runtime.array_digest import digest_array, freeze_array
 from common.runtime.settings_file import Section
-from common.stats.contract import Summary
+from common.stats.contract import Summary, are_finite
 from common.stats.minima import SIMULATION, Minima, minima_of
 from common.stats.roc import finish_roc
 from common.training.server_optimiser import PseudoGradientStep
@@ -214,13 +214,16 @@ class FederatedTraining:
                 state.weights, sums.updates["delta"], patients, None if stepper is None else stepper.apply
             )
         # Noise, or the rounding of a great fall, may have made a running variance negative
-        np.maximum(moved, 0, out=moved, where=self.layout.variances)
-        if not np.isfinite(moved).all():
+        for entry in self.layout.entries:
+            if entry.is_variance:
+                part = moved[self.layout.slices[entry.name]]
+                np.maximum(part, 0, out=part)
+        if not are_finite(moved):
             raise NonFiniteError(
                 f"{self.model.name}, {self.arm.name}, round {line.number}: the sites' mean weights are NaN "
                 "or infinite -> lower the learning rate"
             )
-        return replace(state, weights=moved, curve=(*state.curve, line))
+        return replace(state, weights=freeze_array(moved), curve=(*state.curve, line))
 
     def _describe_round(self, number: int, loss: float, members: Sequence[str]) -> Round:
         """The round's line of the learning curve.
@@ -285,7 +288,7 @@ class FederatedTraining:
             stepper.restore(memory)
         return TrainingState(
             checkpoint.weights,
-            checkpoint.extras["best"].astype(np.float32),
+            freeze_array(checkpoint.extras["best"].astype(np.float32, copy=False)),
             int(checkpoint.metadata["chosen"]),
             float.fromhex(checkpoint.metadata["best_auc"]),
             _Curve.validate_json(checkpoint.metadata["curve"]),
@@ -371,7 +374,7 @@ def make_initial_weights(
 
 def hash_weights(weights: FlatWeights) -> str:
     """SHA-256 of a network's flat weights, as every site computes it."""
-    return hashlib.sha256(np.ascontiguousarray(weights, dtype="<f4").data).hexdigest()
+    return digest_array(weights)
 
 
 def list_first_weights(plan: StudyPlan, pretrained: Path) -> dict[str, str]:

@@ -7,7 +7,11 @@ from collections.abc import Iterator
 
 from common.runtime.watch.board import Bar, Board, Fact, Party, Tone
 from common.runtime.watch.plain_times import read_moment, tell_clock, tell_length, tell_size
-from server.watch.study_state import SiteContact, StudyState
+from server.watch.study_state import SiteContact, StudyState, TrainingProgress
+
+_LOCAL = "local-"
+_MOST_TRAININGS = 4
+_MOST_STEPS = 3
 
 
 def describe_study(state: StudyState, *, is_running: bool = True, now: float | None = None) -> Board:
@@ -38,7 +42,11 @@ def describe_study(state: StudyState, *, is_running: bool = True, now: float | N
 def describe_time_left(state: StudyState) -> str:
     """How long it will still take: ``about 2 h 5 min``, or why that is not known."""
     seconds = state.time_left.seconds
-    return state.time_left.basis if seconds is None else f"about {tell_length(max(seconds, 1.0))}"
+    if seconds is None:
+        return state.time_left.basis
+    # Nobody knows how long it waits
+    later = ", once it goes on" if state.condition == "paused" else ""
+    return f"about {tell_length(max(round(seconds), 1))}{later}"
 
 
 def _describe_condition(state: StudyState, now: float, *, is_running: bool) -> tuple[str, Tone]:
@@ -71,19 +79,31 @@ def _describe_end(state: StudyState, now: float) -> tuple[str, Tone]:
 
 
 def _list_bars(state: StudyState, *, is_running: bool) -> Iterator[Bar]:
-    phase, training = state.phase, state.training
+    ended = sum(phase.seconds is not None for phase in state.phases)
     if state.condition == "finished":
-        yield Bar("all phases", phase.of, phase.of)
+        yield Bar("phases", len(state.phases), len(state.phases))
         return
-    if phase.number:
-        left = f"{describe_time_left(state)} left" if state.time_left.seconds else ""
-        yield Bar(f"phase {phase.name}", phase.number, phase.of, left if is_running else "")
-    if phase.name == "training" and training.model:
-        yield Bar(f"{training.model}, {training.arm}", training.round, training.of, _describe_training(state))
+    going = [phase.name for phase in state.phases if phase.goes_on]
+    if state.phases:
+        yield Bar("phases", ended, len(state.phases), f"now {', '.join(going)}" if going else "")
+    if state.steps.of:
+        left = f"time left: {describe_time_left(state)}" if state.time_left.seconds and is_running else ""
+        yield Bar("steps", state.steps.done, state.steps.of, left)
+    for training in _choose_trainings(state):
+        name = f"{training.model}, {training.arm}"
+        if training.arm.startswith(_LOCAL):
+            yield Bar(name, 0, 0, "at its site, which tells of its end")
+        else:
+            yield Bar(name, training.round, training.of, _describe_training(training))
 
 
-def _describe_training(state: StudyState) -> str:
-    training = state.training
+def _choose_trainings(state: StudyState) -> list[TrainingProgress]:
+    """Those that go on, the federated ones first: of a local one, only its end is heard."""
+    going = [training for training in state.trainings if not training.is_done]
+    return sorted(going, key=lambda training: training.arm.startswith(_LOCAL))[:_MOST_TRAININGS]
+
+
+def _describe_training(training: TrainingProgress) -> str:
     told = [] if training.loss is None else [f"loss {training.loss:.4f}"]
     if training.withheld:
         told.append(f"validation AUC {training.withheld}")
@@ -99,20 +119,18 @@ def _describe_site(site: SiteContact, state: StudyState, now: float, *, is_runni
     if site.name in state.pause.sites:
         return Party(site.name, f"cannot be reached; {heard}", "waiting")
     if site.owes and site.connected:
-        return Party(site.name, f"works on {site.asked} for {_tell_age(site.asked_at, now)}", "busy")
+        return Party(site.name, f"at work for {_tell_age(site.asked_at, now)}: {site.asked}", "busy")
     if site.connected:
-        return Party(
-            site.name, f"answered {site.asked} {_tell_age(site.heard, now)} ago".replace("  ", " "), "good"
-        )
+        asked = f": {site.asked}" if site.asked else ""
+        return Party(site.name, f"answered {_tell_age(site.heard, now)} ago{asked}", "good")
     return Party(site.name, "not connected yet" if not site.heard else heard, "waiting")
 
 
 def _list_facts(state: StudyState, now: float) -> Iterator[Fact]:
     if state.condition in {"running", "paused"}:
         yield Fact("time left", describe_time_left(state))
-        if state.procedure.number:
-            step = f"{state.procedure.number} of {state.procedure.of} ({state.procedure.name})"
-            yield Fact("step", step)
+        if state.steps.now:
+            yield Fact("steps now", ", ".join(state.steps.now[-_MOST_STEPS:]))
     traffic = state.traffic
     yield Fact("messages", f"{traffic.messages:,} in {traffic.rounds:,} rounds")
     yield Fact("sent", tell_size(traffic.bytes_sent))
@@ -124,4 +142,4 @@ def _list_facts(state: StudyState, now: float) -> Iterator[Fact]:
 
 def _tell_age(moment: str, now: float) -> str:
     at = read_moment(moment)
-    return "an unknown time" if at is None else tell_length(float(max(round(now - at), 0)))
+    return "an unknown time" if at is None else tell_length(float(max(int(now - at), 0)))

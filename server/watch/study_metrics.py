@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import get_args
 
 from common.runtime.watch.exposition import Metric, Sample, gauge_of
 from common.runtime.watch.plain_times import read_moment
-from server.watch.study_state import Condition, StudyState
+from server.watch.study_state import Condition, StudyState, TrainingProgress
 
 
 def list_study_metrics(state: StudyState, now: float | None = None) -> tuple[Metric, ...]:
@@ -21,7 +21,7 @@ def list_study_metrics(state: StudyState, now: float | None = None) -> tuple[Met
         Seconds since 1970; by default the present.
     """
     at = time.time() if now is None else now
-    return (*_list_study(state), *_list_training(state), *_list_traffic(state), *_list_sites(state, at))
+    return (*_list_study(state), *_list_trainings(state), *_list_traffic(state), *_list_sites(state, at))
 
 
 def _list_study(state: StudyState) -> Iterator[Metric]:
@@ -33,10 +33,11 @@ def _list_study(state: StudyState) -> Iterator[Metric]:
     yield gauge_of(
         "rhe_study_updated_timestamp_seconds", "When these numbers were taken.", read_moment(state.updated)
     )
-    yield gauge_of("rhe_study_phase", "Number of the phase, from 1; 0 between phases.", state.phase.number)
-    yield gauge_of("rhe_study_phases", "How many phases the study has.", state.phase.of)
-    yield gauge_of("rhe_study_step", "Number of the program's step, from 1.", state.procedure.number)
-    yield gauge_of("rhe_study_steps", "How many steps the program has.", state.procedure.of)
+    ended = sum(phase.seconds is not None for phase in state.phases)
+    yield gauge_of("rhe_study_phases_done", "How many phases have ended.", ended)
+    yield gauge_of("rhe_study_phases", "How many phases the study has.", len(state.phases))
+    yield gauge_of("rhe_study_steps_done", "How many steps of the program have ended.", state.steps.done)
+    yield gauge_of("rhe_study_steps", "How many steps the program has.", state.steps.of)
     yield gauge_of(
         "rhe_study_time_left_seconds",
         "How long it will take, about; none if unknown.",
@@ -45,22 +46,25 @@ def _list_study(state: StudyState) -> Iterator[Metric]:
     yield gauge_of("rhe_study_disk_free_bytes", "Free space of the study's folder.", state.disk_free_bytes)
 
 
-def _list_training(state: StudyState) -> Iterator[Metric]:
-    training = state.training
-    if not training.model:
-        return
-    labels = {"model": training.model, "arm": training.arm}
-    yield gauge_of(
-        "rhe_study_round", "Rounds of the latest training that are done.", training.round, **labels
+def _list_trainings(state: StudyState) -> Iterator[Metric]:
+    numbers: tuple[tuple[str, str, Callable[[TrainingProgress], float | None]], ...] = (
+        ("rhe_study_round", "Rounds of a training that are done.", lambda one: one.round),
+        ("rhe_study_rounds", "Rounds that a training has.", lambda one: one.of),
+        ("rhe_study_training_loss", "Mean loss of its last round.", lambda one: one.loss),
+        (
+            "rhe_study_validation_auc",
+            "Its latest validation AUC; none where too few patients stand behind it.",
+            lambda one: one.validation_auc,
+        ),
     )
-    yield gauge_of("rhe_study_rounds", "Rounds that the latest training has.", training.of, **labels)
-    yield gauge_of("rhe_study_training_loss", "Mean loss of its last round.", training.loss, **labels)
-    yield gauge_of(
-        "rhe_study_validation_auc",
-        "Its latest validation AUC; none where too few patients stand behind it.",
-        training.validation_auc,
-        **labels,
-    )
+    for name, about, take in numbers:
+        values = [(training, take(training)) for training in state.trainings]
+        samples = (
+            Sample(value, {"model": training.model, "arm": training.arm})
+            for training, value in values
+            if value is not None
+        )
+        yield Metric(name, about, tuple(samples))
 
 
 def _list_traffic(state: StudyState) -> Iterator[Metric]:

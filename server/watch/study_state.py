@@ -21,33 +21,57 @@ Condition: TypeAlias = Literal["running", "paused", "finished", "failed", "inter
 
 
 @dataclass
-class Place:
-    """Where the study is in a sequence.
+class PhaseProgress:
+    """One phase of the study; several may go on at once.
 
     Attributes
     ----------
     name : str
-        Of the phase or procedure; empty before the first and after the last.
-    number, of : int
-        Position, from 1, and how many there are.
+        As in the plan and the report.
+    number : int
+        Position among the phases, from 1.
     since : str
-        When it began, UTC, ISO 8601.
+        When it began, UTC, ISO 8601; empty before.
+    seconds : float or None
+        How long it took; None before its end.
     """
 
-    name: str = ""
-    number: int = 0
-    of: int = 0
+    name: str
+    number: int
     since: str = ""
+    seconds: float | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it has begun and not ended."""
+        return bool(self.since) and self.seconds is None
+
+
+@dataclass
+class Steps:
+    """The procedures of the study's program; several may go on at once.
+
+    Attributes
+    ----------
+    done, of : int
+        How many are done, and how many there are.
+    now : tuple of str
+        Names of those that go on.
+    """
+
+    done: int = 0
+    of: int = 0
+    now: tuple[str, ...] = ()
 
 
 @dataclass
 class TrainingProgress:
-    """The training that goes on, or went on last.
+    """One training of the study.
 
     Attributes
     ----------
     model, arm : str
-        As in the plan; empty before the first training.
+        As in the plan.
     round, of : int
         Rounds that are done, and how many there are.
     loss : float or None
@@ -58,16 +82,19 @@ class TrainingProgress:
         Number of that round; 0 before the first.
     withheld : str
         Why there is no AUC of a round that was judged; empty if there is.
+    is_done : bool
+        Whether it has ended, with a model or without.
     """
 
-    model: str = ""
-    arm: str = ""
+    model: str
+    arm: str
     round: int = 0
     of: int = 0
     loss: float | None = None
     validation_auc: float | None = None
     judged: int = 0
     withheld: str = ""
+    is_done: bool = False
 
 
 @dataclass
@@ -164,10 +191,12 @@ class StudyState:
         This run's beginning; when this was written; its end, empty before. UTC, ISO 8601.
     ending : str
         How it ended; empty before.
-    phase, procedure : Place
-        Among the phases, and among the procedures of the program.
-    training : TrainingProgress
-        The latest one.
+    phases : tuple of PhaseProgress
+        All of them.
+    steps : Steps
+        Of the program.
+    trainings : tuple of TrainingProgress
+        Those that have begun.
     sites : tuple of SiteContact
         Every site of the plan.
     pause : Pause
@@ -191,9 +220,9 @@ class StudyState:
     updated: str = ""
     ended: str = ""
     ending: str = ""
-    phase: Place = field(default_factory=Place)
-    procedure: Place = field(default_factory=Place)
-    training: TrainingProgress = field(default_factory=TrainingProgress)
+    phases: tuple[PhaseProgress, ...] = ()
+    steps: Steps = field(default_factory=Steps)
+    trainings: tuple[TrainingProgress, ...] = ()
     sites: tuple[SiteContact, ...] = ()
     pause: Pause = field(default_factory=Pause)
     time_left: TimeLeft = field(default_factory=TimeLeft)
@@ -226,9 +255,9 @@ def read_study_state(folder: Path) -> StudyState | None:
 
 def _decode(written: dict[str, Any]) -> StudyState:
     parts: dict[str, Any] = {
-        "phase": Place(**written["phase"]),
-        "procedure": Place(**written["procedure"]),
-        "training": TrainingProgress(**written["training"]),
+        "phases": tuple(PhaseProgress(**phase) for phase in written["phases"]),
+        "steps": Steps(written["steps"]["done"], written["steps"]["of"], tuple(written["steps"]["now"])),
+        "trainings": tuple(TrainingProgress(**training) for training in written["trainings"]),
         "sites": tuple(SiteContact(**site) for site in written["sites"]),
         "pause": Pause(tuple(written["pause"]["sites"]), str(written["pause"]["since"])),
         "time_left": TimeLeft(**written["time_left"]),

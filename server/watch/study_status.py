@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.errors import ResumeError
+from common.errors import ResumeError, StorageError
 from common.runtime.storage import is_taken
 from server.watch.study_board import describe_study
 from server.watch.study_state import STATE_FILE, StudyState, read_study_state
@@ -60,7 +60,15 @@ def find_status(folder: Path) -> StudyStatus:
     """
     if not folder.is_dir():
         raise ResumeError(f"{folder}: no such folder -> give a study's --out, or the folder above it")
-    found = [status for place in _find_folders(folder, _DEPTH) if (status := _read_status(place)) is not None]
+    found, damage = [], None
+    for place in _find_folders(folder, _DEPTH):
+        try:
+            found += [status for status in (_read_status(place),) if status is not None]
+        except StorageError as failure:
+            # It hides no other study
+            damage = failure
+    if damage is not None and not found:
+        raise damage
     if not found:
         raise ResumeError(
             f"{folder}: no study has run here with this rhe -> give a study's --out, or the folder above it; "

@@ -75,7 +75,7 @@ def show_study(watch: StudyWatch, views: Views) -> Iterator[logging.Handler]:
             from rich.console import Console
 
             board = lambda: describe_study(watch.read())  # noqa: E731 - one expression
-            handler = LinesAbove(stack.enter_context(show_live(board, Console())))
+            handler = LinesAbove(stack.enter_context(show_live(board, Console())).say)
         if views.metrics is not None:
             take = lambda: list_study_metrics(watch.read())  # noqa: E731 - one expression
             stack.enter_context(keep_metrics_file(views.metrics, take))

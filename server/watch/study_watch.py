@@ -5,7 +5,6 @@ What is told costs microseconds: numbers are put in their place, and other threa
 
 from __future__ import annotations
 
-import copy
 import logging
 import os
 import shutil
@@ -15,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Final, TypeVar
 
 from common.runtime.watch.plain_times import tell_length, write_moment
 from common.runtime.watch.state_file import StateFile
@@ -23,8 +23,9 @@ from server.watch.study_state import (
     Condition,
     ExchangedVolume,
     Pause,
-    Place,
+    PhaseProgress,
     SiteContact,
+    Steps,
     StudyState,
     TrainingProgress,
 )
@@ -36,12 +37,13 @@ _log = logging.getLogger(__name__)
 _MOST_LINES = 200
 _QUIET_S = 30.0
 """Between two lines of a phase that only asks for statistics."""
-_STORED_S = 5.0
-"""A model of one site that comes sooner was trained in an earlier run: its time measures nothing."""
+TOGETHER: Final = frozenset(("agreement", "cohort", "regression", "training", "scoring", "fitting"))
+"""Phases whose parts are carried out side by side: each has ended once all its procedures have."""
+_Outcome = TypeVar("_Outcome")
 
 
 class StudyWatch:
-    """Keeps where a study stands; without a folder nobody but this process knows it.
+    """Keeps where a study stands; without `keep` nobody but this process knows it.
 
     Attributes
     ----------
@@ -52,16 +54,21 @@ class StudyWatch:
     def __init__(self) -> None:
         self.missed: Mapping[str, Missed] = {}
         self._state = StudyState()
-        self._outline = StudyOutline("", "", (), (), (), Reckoning())
+        self._outline = StudyOutline("", "", (), (), {}, Reckoning())
         self._traffic: CountedTraffic | None = None
         self._folder: Path | None = None
         self._file: StateFile | None = None
         # Threads that show the state read it while the study changes it
         self._lock = threading.RLock()
-        self._asking = ""
+        self._asking: list[str] = []
+        self._sites: dict[str, SiteContact] = {}
+        self._phases: dict[str, PhaseProgress] = {}
+        self._phases_began: dict[str, float] = {}
         self._trainings: dict[tuple[str, str], TrainingProgress] = {}
-        self._phase_began = self._round_began = self._line_at = time.monotonic()
-        self._rounds_before = self._rounds_told = 0
+        self._begun: dict[str, None] = {}
+        self._ended: set[str] = set()
+        self._round_began = self._line_at = time.monotonic()
+        self._rounds_told = 0
 
     @contextmanager
     def keep(self, outline: StudyOutline, folder: Path, traffic: CountedTraffic, run: int) -> Iterator[None]:
@@ -80,16 +87,14 @@ class StudyWatch:
         """
         with self._lock:
             self._outline, self._folder, self._traffic = outline, folder, traffic
+            self._sites = {name: SiteContact(name) for name in outline.sites}
+            self._phases = {name: PhaseProgress(name, at) for at, name in enumerate(outline.phases, start=1)}
             self._state = StudyState(
                 name=outline.name,
                 plan_hash=outline.plan_hash,
                 pid=os.getpid(),
                 run=run,
                 started=write_moment(),
-                phase=Place(of=len(outline.phases)),
-                procedure=Place(of=len(outline.procedures)),
-                sites=tuple(SiteContact(name) for name in outline.sites),
-                lines=self._state.lines,
             )
         self._file = StateFile(folder / STATE_FILE, lambda: self.read().write_json(), self._tick)
         with self._file.keep(), self._collect_lines():
@@ -103,10 +108,16 @@ class StudyWatch:
     def read(self) -> StudyState:
         """Where the study stands now; may be called from any thread."""
         with self._lock:
-            state = copy.deepcopy(self._state)
-            state.time_left = self._outline.reckoning.reckon()
+            state = replace(
+                self._state,
+                updated=write_moment(),
+                phases=tuple(replace(phase) for phase in self._phases.values()),
+                steps=Steps(len(self._ended), len(self._outline.procedures), self._list_steps()),
+                trainings=tuple(replace(training) for training in self._trainings.values()),
+                sites=tuple(replace(site) for site in self._sites.values()),
+                time_left=self._outline.reckoning.reckon(),
+            )
         traffic, folder = self._traffic, self._folder
-        state.updated = write_moment()
         if traffic is not None:
             state.traffic = ExchangedVolume(
                 traffic.rounds, traffic.messages, traffic.bytes_sent, traffic.bytes_received
@@ -119,24 +130,56 @@ class StudyWatch:
 
     @contextmanager
     def watch_phase(self, name: str) -> Iterator[None]:
-        """A context that is one phase of the study."""
+        """A context that is one phase of the study, or a round of those that go on together."""
+        began, before = time.monotonic(), self._count_rounds()
         self._begin_phase(name)
         yield
-        self._end_phase(name)
+        with self._lock:
+            cost = self._outline.reckoning.costs.setdefault(name, PhaseCost())
+            cost.seconds += time.monotonic() - began
+            cost.rounds += self._count_rounds() - before
+        if name not in TOGETHER:
+            with self._lock:
+                # What it never had to ask is done, too
+                parts = self._outline.procedures.items()
+                self._ended.update(part for part, phase in parts if phase == name)
+            self._end_phase(name)
+
+    def watch_part(self, name: str, work: Callable[[], _Outcome]) -> Callable[[], _Outcome]:
+        """The same work, which tells when the procedure of this name begins and ends."""
+
+        def work_and_tell() -> _Outcome:
+            self._begin_procedure(name)
+            outcome = work()
+            if name not in self._outline.procedures:
+                return outcome
+            with self._lock:
+                self._ended.add(name)
+                parts, phase = self._outline.procedures, self._outline.procedures.get(name)
+                is_last = all(one in self._ended for one, of_phase in parts.items() if of_phase == phase)
+            if is_last and phase is not None:
+                self._end_phase(phase)
+            return outcome
+
+        return work_and_tell
 
     def see_question(self, operation: str, context: Mapping[str, object]) -> None:
         """A question is about to be sent, with these fields of its header."""
-        procedure = self._find_procedure(str(context.get("procedure", "")))
+        self._begin_procedure(str(context.get("procedure", "")))
         with self._lock:
-            self._state.procedure = procedure or self._state.procedure
-            self._asking = _describe_question(operation, context)
-        self._touch()
+            self._asking.append(_describe_question(operation, context))
 
     def see_departure(self, sites: Sequence[str]) -> None:
-        """The question is on its way to these sites."""
+        """What was asked last is on its way to these sites."""
         now = write_moment()
         with self._lock:
-            self._change_sites(sites, asked=self._asking, asked_at=now, owes=True)
+            # What takes longest first
+            asked = sorted(dict.fromkeys(self._asking), key=lambda words: not words.startswith("train"))
+            more = f" and {len(asked) - 1} more" if len(asked) > 1 else ""
+            # A step of the protocol that hides sums belongs to the question before it
+            words = {"asked": f"{asked[0]}{more}"} if asked else {}
+            self._asking.clear()
+            self._change_sites(sites, asked_at=now, owes=True, **words)
         self._touch()
 
     def see_answer(self, site: str) -> None:
@@ -189,23 +232,18 @@ class StudyWatch:
     ) -> None:
         """A training has ended; `chosen` is the round, or epoch, whose weights are kept."""
         with self._lock:
-            known = self._find_training(model, arm)
-            took: float | None = time.monotonic() - self._round_began
-            if known.round >= known.of or took < _STORED_S:
-                # Its rounds have been counted, or it was there already
-                took = None
             training = self._take_curve(model, arm, [line for line in curve if line.number == chosen], None)
-            # A local one, whose epochs are told together, has taken the time of all its rounds
             training.round = training.judged = training.of
-            self._outline.reckoning.note_round(model, arm, training.of, took)
-            if curve:
-                training.loss = curve[-1].loss
+            training.loss = curve[-1].loss if curve else None
+            training.is_done = True
+            self._outline.reckoning.note_end(model, arm)
         self.say(f"{model}, {arm}: trained, {unit} {chosen} is kept{_describe_judgement(training)}")
 
     def see_untrained(self, model: str, arm: str, reason: str) -> None:
         """There is no model, and why."""
         with self._lock:
-            self._outline.reckoning.give_up(model, arm)
+            self._outline.reckoning.note_end(model, arm)
+            self._find_training(model, arm).is_done = True
         self.say(f"{model}, {arm}: {reason}", logging.WARNING)
 
     def say(self, line: str, level: int = logging.INFO) -> None:
@@ -216,10 +254,8 @@ class StudyWatch:
     def _keep_line(self, line: str) -> None:
         with self._lock:
             self._line_at = time.monotonic()
-            self._state.lines = (
-                *self._state.lines[-_MOST_LINES + 1 :],
-                f"{time.strftime('%H:%M:%S')} {line}",
-            )
+            lines = self._state.lines[-_MOST_LINES + 1 :]
+            self._state.lines = (*lines, f"{time.strftime('%H:%M:%S')} {line}")
         self._touch()
 
     def _touch(self) -> None:
@@ -227,47 +263,47 @@ class StudyWatch:
             self._file.touch()
 
     def _change_sites(self, names: Sequence[str], **changes: object) -> None:
-        for site in self._state.sites:
-            if site.name in names:
-                for name, value in changes.items():
-                    setattr(site, name, value)
+        for name in names:
+            site = self._sites.get(name)
+            if site is not None:
+                for field, value in changes.items():
+                    setattr(site, field, value)
 
     def _begin_phase(self, name: str) -> None:
-        phases = self._outline.phases
         with self._lock:
-            number = phases.index(name) + 1 if name in phases else 0
-            self._state.phase = Place(name, number, len(phases), write_moment())
-            self._phase_began = time.monotonic()
-            self._rounds_before = self._rounds_told = self._count_rounds()
-        if number:
-            self.say(f"phase {number} of {len(phases)}: {name}")
+            phase = self._phases.get(name)
+            if phase is None or phase.since:
+                return
+            phase.since, self._phases_began[name] = write_moment(), time.monotonic()
+            words = f"phase {phase.number} of {len(self._phases)} begins: {name}"
+        self.say(words)
 
     def _end_phase(self, name: str) -> None:
-        seconds, rounds = time.monotonic() - self._phase_began, self._count_rounds() - self._rounds_before
         with self._lock:
-            cost = self._outline.reckoning.costs.setdefault(name, PhaseCost())
-            cost.seconds, cost.rounds = cost.seconds + seconds, cost.rounds + rounds
             self._outline.reckoning.done.add(name)
-        told = f", {_count_messages(rounds)}" if rounds else ""
-        # A phase that the plan leaves empty is no event
-        if rounds or name in self._outline.phases:
-            self.say(f"{name}: done in {tell_length(seconds)}{told}")
+            phase = self._phases.get(name)
+            began = self._phases_began.get(name)
+            if phase is None or began is None or phase.seconds is not None:
+                return
+            phase.seconds = round(time.monotonic() - began, 3)
+            words = f"{name}: done in {tell_length(phase.seconds)}"
+        self.say(words)
+
+    def _begin_procedure(self, name: str) -> None:
+        phase = self._outline.procedures.get(name)
+        if phase is not None and name not in self._begun:
+            with self._lock:
+                self._begun[name] = None
+            self._begin_phase(phase)
+
+    def _list_steps(self) -> tuple[str, ...]:
+        return tuple(name for name in self._begun if name not in self._ended)
 
     def _count_rounds(self) -> int:
         return 0 if self._traffic is None else self._traffic.rounds
 
-    def _find_procedure(self, name: str) -> Place | None:
-        """The place of the procedure; None if it is the same as before, or none of the program."""
-        known = self._outline.procedures
-        if name == self._state.procedure.name or name not in known:
-            return None
-        return Place(name, known.index(name) + 1, len(known), write_moment())
-
     def _find_training(self, model: str, arm: str) -> TrainingProgress:
-        """The training, which is from now on the latest one."""
-        training = self._trainings.setdefault((model, arm), TrainingProgress(model, arm))
-        self._state.training = training
-        return training
+        return self._trainings.setdefault((model, arm), TrainingProgress(model, arm))
 
     def _take_curve(
         self, model: str, arm: str, curve: Sequence[CurveLine], took: float | None
@@ -297,21 +333,17 @@ class StudyWatch:
                 site.connected = False
 
     def _tick(self) -> None:
-        """Say now and then how far a phase of statistics is; a training has a line for each round."""
+        """Say now and then how far the study is, where nothing else was told."""
         rounds = self._count_rounds()
+        if time.monotonic() - self._line_at < _QUIET_S or rounds <= self._rounds_told:
+            return
+        self._rounds_told = rounds
         with self._lock:
-            is_due = time.monotonic() - self._line_at >= _QUIET_S and rounds > self._rounds_told
-            state = self._state
-            if not is_due or not state.phase.name or state.condition != "running":
-                return
-            self._rounds_told = rounds
-            owing = [site.name for site in state.sites if site.owes]
-            told = f"{state.phase.name}: {_count_messages(rounds - self._rounds_before)} so far"
-            step = (
-                f", step {state.procedure.number} of {state.procedure.of}" if state.procedure.number else ""
-            )
-            waiting = f", asked now: {', '.join(owing)}" if owing else ""
-        self.say(f"{told}{step}{waiting}")
+            going = ", ".join(phase.name for phase in self._phases.values() if phase.goes_on)
+            owing = ", ".join(site.name for site in self._sites.values() if site.owes)
+            done, of = len(self._ended), len(self._outline.procedures)
+        told = f"{going or 'study'}: {rounds} round{'' if rounds == 1 else 's'} of messages so far"
+        self.say(f"{told}, {done} of {of} steps done" + (f"; {owing} at work" if owing else ""))
 
     @contextmanager
     def _collect_lines(self) -> Iterator[None]:
@@ -327,6 +359,8 @@ class StudyWatch:
         with self._lock:
             self._state = replace(self._state, condition=condition, ended=write_moment(), ending=ending)
             self._change_sites(self._outline.sites, owes=False)
+            if condition == "finished":
+                self._ended.update(self._outline.procedures)
         self._keep_line(f"{condition}: {ending}")
 
 
@@ -341,10 +375,6 @@ class _LineCollector(logging.Handler):
         """Hand on one record."""
         if record.name != __name__:
             self._keep(record.getMessage())
-
-
-def _count_messages(rounds: int) -> str:
-    return f"{rounds} round{'' if rounds == 1 else 's'} of messages"
 
 
 def _describe_question(operation: str, context: Mapping[str, object]) -> str:

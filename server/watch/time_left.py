@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from statistics import fmean
 
 from server.watch.study_state import TimeLeft
 
 _TRAINING = "training"
-_NO_MEASURE = frozenset(("enrolment", "preparation"))
-"""How long they take says nothing of other phases: people start sites, scans are read."""
+_NO_MEASURE = frozenset(("enrolment", "preparation", _TRAINING))
+"""How long they take says nothing of other phases: people start sites, scans are read, networks learn."""
+_RIDES_ALONG = frozenset(("agreement", "cohort", "regression"))
+"""Phases whose questions travel with those of the trainings, as long as there are any."""
+_LATEST = 12
+"""Rounds of a network, in all its arms, by which the next ones are reckoned."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,8 @@ class Reckoning:
         Phases that are over.
     trained : dict
         By model and arm, how many rounds are done.
-    measured : dict of str to PhaseCost
-        By model, the rounds of this run and their time.
+    measured : dict of str to list of float
+        By model, seconds of the rounds of this run.
     """
 
     usual: Mapping[str, int] = field(default_factory=dict)
@@ -74,26 +79,23 @@ class Reckoning:
     costs: dict[str, PhaseCost] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
     trained: dict[tuple[str, str], int] = field(default_factory=dict)
-    measured: dict[str, PhaseCost] = field(default_factory=dict)
+    measured: dict[str, list[float]] = field(default_factory=dict)
 
     def note_round(self, model: str, arm: str, rounds: int, seconds: float | None) -> None:
-        """A training has come to so many rounds; None seconds: they were done in an earlier run."""
-        before = self.trained.get((model, arm), 0)
+        """A training has come to so many rounds; None seconds: their time measures nothing."""
         self.trained[model, arm] = rounds
-        if seconds is not None and rounds > before:
-            cost = self.measured.setdefault(model, PhaseCost())
-            cost.seconds, cost.rounds = cost.seconds + seconds, cost.rounds + rounds - before
+        if seconds is not None:
+            self.measured.setdefault(model, []).append(seconds)
 
-    def give_up(self, model: str, arm: str) -> None:
-        """A training will not take place, or not go on."""
+    def note_end(self, model: str, arm: str) -> None:
+        """A training has ended, with a model or without."""
         for work in self.trainings:
             if (work.model, work.arm) == (model, arm):
                 self.trained[model, arm] = work.rounds
 
     def reckon(self) -> TimeLeft:
         """The time that is left."""
-        training = self._reckon_training()
-        others = self._reckon_others()
+        training, others = self._reckon_trainings(), self._reckon_others()
         if training is None:
             return TimeLeft(None, "known after the first round of training")
         if others is None:
@@ -102,35 +104,44 @@ class Reckoning:
             return TimeLeft(0.0, "nothing is left to ask")
         return TimeLeft(training + others, "by the rounds so far and the plan's forecast")
 
-    def _reckon_training(self) -> float | None:
-        if _TRAINING in self.done or _TRAINING not in self.usual:
+    @property
+    def _trains(self) -> bool:
+        return _TRAINING in self.usual and _TRAINING not in self.done
+
+    def _reckon_trainings(self) -> float | None:
+        if not self._trains:
             return 0.0
-        mean = _average(self.measured.values())
+        latest = [seconds for rounds in self.measured.values() for seconds in _choose_latest(rounds)]
         total = 0.0
         for work in self.trainings:
             left = work.rounds - self.trained.get((work.model, work.arm), 0)
-            own = self.measured.get(work.model)
-            each = _average([own]) if own else mean
-            if left > 0 and each is None:
+            if left <= 0:
+                continue
+            own = _choose_latest(self.measured.get(work.model, [])) or latest
+            if not own:
                 return None
-            total += max(left, 0) * (each or 0.0)
+            total += left * fmean(own)
         return total
 
     def _reckon_others(self) -> float | None:
-        mean = _average(
-            cost for phase, cost in self.costs.items() if phase not in _NO_MEASURE and phase != _TRAINING
-        )
+        mean = _average(cost for phase, cost in self.costs.items() if phase not in _NO_MEASURE)
         total = 0.0
         for phase, usual in self.usual.items():
-            if phase in self.done or phase == _TRAINING:
+            if phase in self.done or phase == _TRAINING or (self._trains and phase in _RIDES_ALONG):
                 continue
             cost = self.costs.get(phase, PhaseCost())
             left = max(usual - cost.rounds, 0)
-            each = _average([cost]) or mean
+            each = (_average([cost]) if phase not in _NO_MEASURE else None) or mean
             if left and each is None:
-                return None
+                # Rounds of statistics are short beside those of a training
+                return 0.0 if self._trains else None
             total += left * (each or 0.0)
         return total
+
+
+def _choose_latest(seconds: list[float]) -> list[float]:
+    """Without the first round, which loads the network and shares its messages with much else."""
+    return (seconds[1:] or seconds)[-_LATEST:]
 
 
 def _average(costs: Iterable[PhaseCost]) -> float | None:

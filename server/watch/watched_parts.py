@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -60,8 +61,10 @@ class StudyOutline:
         As in the plan.
     sites : tuple of str
         Every site.
-    phases, procedures : tuple of str
-        In the order in which they are carried out.
+    phases : tuple of str
+        In the order of the report.
+    procedures : mapping of str to str
+        The phase of each procedure of the program, by its name.
     reckoning : Reckoning
         What the plan tells of its time.
     """
@@ -70,5 +73,5 @@ class StudyOutline:
     plan_hash: str
     sites: tuple[str, ...]
     phases: tuple[str, ...]
-    procedures: tuple[str, ...]
+    procedures: Mapping[str, str]
     reckoning: Reckoning

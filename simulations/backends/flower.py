@@ -66,7 +66,7 @@ def run_over_flower(request: StudyRequest, progress: Progress) -> None:
         with lock_folder(run.out):
             run.claim()
             _train_pooled(run, request.sites, progress)
-        _LocalFederation(run, request).conduct(progress)
+        LocalFederation(run, request).conduct(progress)
 
 
 def _train_pooled(run: StudyRun, sites: Mapping[str, Path], progress: Progress) -> None:
@@ -80,7 +80,7 @@ def _train_pooled(run: StudyRun, sites: Mapping[str, Path], progress: Progress) 
 
 
 @dataclass(frozen=True)
-class _LocalFederation:
+class LocalFederation:
     """A coordinator and its hospitals, all on this machine.
 
     Attributes
@@ -95,7 +95,8 @@ class _LocalFederation:
     request: StudyRequest
 
     @property
-    def _office(self) -> Path:
+    def office(self) -> Path:
+        """The coordinator's folder."""
         return self.run.out / "flower" / "coordinator"
 
     @property
@@ -108,25 +109,28 @@ class _LocalFederation:
 
     def conduct(self, progress: Progress) -> None:
         """Set up office and memberships unless they exist, then run the study over them."""
-        self._provision(find_free_port())
         with ExitStack() as stack:
-            coordinator, port = self._open_office(stack)
-            sites = [self._open_site(stack, name, port) for name in sorted(self.request.sites)]
-            self._run_study(stack, (coordinator, *sites), progress)
+            self._run_study(stack, self.open_parties(stack), progress)
+
+    def open_parties(self, stack: ExitStack) -> tuple[Child, ...]:
+        """Start coordinator and hospitals, which the stack ends; their folders are made if need be."""
+        self._provision(find_free_port())
+        coordinator, port = self._open_office(stack)
+        return coordinator, *(self._open_site(stack, name, port) for name in sorted(self.request.sites))
 
     def _provision(self, port: int) -> None:
         hides = self.run.plan.hides_sums
-        if not (self._office / "server.toml").exists():
-            command = ["rhe-server", "init", str(self._office), "--plan", str(self.request.plan)]
+        if not (self.office / "server.toml").exists():
+            command = ["rhe-server", "init", str(self.office), "--plan", str(self.request.plan)]
             command += ["--host", LOOPBACK, "--port", str(port)]
             _run_to_end(*command, *(self._create_authority() if hides else ()))
-        invitation = open_office(self._office).invitation
+        invitation = open_office(self.office).invitation
         for name, folder in sorted(self.request.sites.items()):
             member = self._membership_of(name)
             self._derive_identity(member)
             joining = ("--invitation", str(invitation), "--state", str(member.state))
             _run_to_end("rhe-client", "init", str(folder), "--same-user", *joining)
-            _run_to_end("rhe-server", "enrol", str(self._office), str(member.card))
+            _run_to_end("rhe-server", "enrol", str(self.office), str(member.card))
         roster = self._sign_roster() if hides else ()
         for name, folder in sorted(self.request.sites.items()):
             state = str(self._membership_of(name).state)
@@ -149,15 +153,15 @@ class _LocalFederation:
 
     def _sign_roster(self) -> tuple[str, ...]:
         """Let the coordinator propose and the authority sign; return the option for `rhe-client approve`."""
-        office = open_office(self._office)
+        office = open_office(self.office)
         if not office.roster_file.exists():
-            proposal = self._office / "study.proposal"
+            proposal = self.office / "study.proposal"
             signed = self._authority / "study.roster"
-            _run_to_end("rhe-server", "roster", str(self._office), "--out", str(proposal))
+            _run_to_end("rhe-server", "roster", str(self.office), "--out", str(proposal))
             _run_to_end(
                 "rhe-authority", "sign", str(self._authority), str(proposal), "--yes", "--out", str(signed)
             )
-            _run_to_end("rhe-server", "roster", str(self._office), "--signed", str(signed))
+            _run_to_end("rhe-server", "roster", str(self.office), "--signed", str(signed))
         return ("--roster", str(office.roster_file))
 
     def _open_office(self, stack: ExitStack) -> tuple[Child, int]:
@@ -172,12 +176,12 @@ class _LocalFederation:
         """  # noqa: DOC501 - `_error_of` is one
         for _ in range(_PORTS):
             port = find_free_port()
-            command = ("rhe-server", "start", str(self._office), "--port", str(port), "--gateway", "loopback")
+            command = ("rhe-server", "start", str(self.office), "--port", str(port), "--gateway", "loopback")
             child = stack.enter_context(
                 _run_in_background("coordinator", command, self._logs / "coordinator.log")
             )
             while child.running:
-                if is_listening(open_office(self._office)):
+                if is_listening(open_office(self.office)):
                     return child, port
                 time.sleep(_POLL_S)
         raise _error_of(child)
@@ -189,7 +193,7 @@ class _LocalFederation:
         return stack.enter_context(_run_in_background(name, (*command, *address), self._logs / f"{name}.log"))
 
     def _run_study(self, stack: ExitStack, parties: Sequence[Child], progress: Progress) -> None:
-        command = ["rhe-server", "run", str(self._office), "--out", str(self.run.out), "--resume"]
+        command = ["rhe-server", "run", str(self.office), "--out", str(self.run.out), "--resume"]
         command += ["--wait", str(_WAIT_H)]
         if self.run.pretrained is not None:
             command += ["--pretrained", str(self.run.pretrained)]

@@ -1,6 +1,7 @@
-"""`make bench`: every module of this folder that has `run()`, against the specification's ratios.
+"""`make bench`: the modules of this folder that have `run()`, against the specification's ratios.
 
-Ratios are of times taken in one run on one thread, so they mean the same on any machine.
+`python -m tests.bench MODULE ...` runs these alone, `make bench-full` those that take longest. Ratios are of
+times taken in one run, where it matters on one thread, so they mean the same on any machine.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from rich.table import Table
 
 from tests.bench.measurement import Effort, Measurement
 
-_MACHINERY = {"__main__", "measurement"}
+_MACHINERY = {"__main__", "growth_case", "measurement"}
+_LONG = {"full_size", "growth"}
+"""Run where they are named: each takes many minutes."""
 
 
 def find_modules() -> list[str]:
@@ -34,7 +37,7 @@ def main() -> int:
     """Print the table; 1 if a bound was missed."""
     table = Table("module", "measured", "ratio", "required", "times", "")
     missed = 0
-    for module in find_modules():
+    for module in sys.argv[1:] or sorted({*find_modules()} - _LONG):
         print(f"measuring {module}", file=sys.stderr, flush=True)  # it takes minutes
         for measurement in measure(module, Effort.FULL):
             missed += not measurement.met

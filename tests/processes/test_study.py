@@ -50,6 +50,27 @@ def own_stage(tmp_path: Path) -> Iterator[Stage]:
 
 
 @contextmanager
+def hold(stage: Stage, number: int) -> Iterator[None]:
+    """The round of this number waits in the engine of site A until it is released."""
+    path = stage.state("A") / f"hold-{number}"
+    path.touch()
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def release(stage: Stage, number: int) -> Iterator[None]:
+    """A context that is entered when the round is held; at its end the round goes on."""
+    held = stage.state("A") / f"holding-{number}"
+    wait_until(held.exists)
+    yield
+    held.unlink()
+    (stage.state("A") / f"hold-{number}").unlink()
+
+
+@contextmanager
 def held_in(stage: Stage, number: int, *options: str) -> Iterator[Child]:
     """A study whose round of this number waits in the engine of site A."""
     hold = stage.state("A") / f"hold-{number}"
@@ -75,21 +96,23 @@ def test_a_study_runs_to_its_end_and_no_other_runs_beside_it(stage):
     assert "--resume" in again.tail()
 
 
-def test_a_study_goes_on_after_each_kill_and_after_ctrl_c_to_the_same_numbers(stage):
+def test_a_study_goes_on_by_itself_or_after_ctrl_c_with_resume_to_the_same_numbers(stage):
     coordinator, site, _ = stage.gather()
-    engine_killed = site.tail().count("engine was killed")
+    engine_killed, link_killed = (site.tail().count(f"{one} was killed") for one in ("engine", "link"))
     superlink_died = coordinator.tail().count("died and is started again")
 
-    with held_in(stage, 2) as study:
-        named(site, "engine").kill()
-    assert end(study) == 19
-    assert "round number=1" in study.tail()
-    assert "--resume" in study.tail()
-    wait_until(lambda: site.tail().count("engine was killed") > engine_killed)
-
-    with held_in(stage, 3, "--resume") as study:
-        named(coordinator, "superlink").kill()
-        assert end(study) == 19
+    with hold(stage, 2), hold(stage, 3), hold(stage, 4):
+        study = stage.study()
+        with release(stage, 2):
+            named(site, "engine").kill()
+            wait_until(lambda: site.tail().count("engine was killed") > engine_killed)
+        with release(stage, 3):
+            named(site, "link").kill()
+            wait_until(lambda: site.tail().count("the link was killed") > link_killed)
+        with release(stage, 4):
+            named(coordinator, "superlink").kill()
+            assert end(study) == 19
+    assert "round number=3" in study.tail()
     assert "--resume" in study.tail()
     wait_until(lambda: coordinator.tail().count("died and is started again") > superlink_died)
 
@@ -120,15 +143,6 @@ def test_a_study_that_fails_ends_with_its_own_exit_code(stage):
     assert end(study) == 16
     assert study.tail().count("rhe-server: 3 patients -> 20 are needed  [E_SMALL_N]") == 1
     assert "Traceback" not in study.tail()
-
-
-def test_a_killed_link_connects_again(stage):
-    _, site, _ = stage.gather()
-    ended, connected = site.tail().count("the link was killed"), site.tail().count(": connected to")
-    named(site, "link").kill()
-
-    wait_until(lambda: site.tail().count("the link was killed") > ended)
-    wait_until(lambda: site.tail().count(": connected to") > connected)
 
 
 def test_whatever_kills_a_supervisor_ends_its_children(own_stage):

@@ -27,8 +27,11 @@ class ServedRound:
 
     stage: Stage = Stage.JOINING
 
+    def cut_close(self, *, is_told: bool) -> list[bytes]:
+        return [CLOSE, b"sums"] if is_told else [CLOSE]
+
     def make_close(self, *, is_told: bool) -> bytes:
-        return CLOSE + (b"sums" if is_told else b"")
+        return b"".join(self.cut_close(is_told=is_told))
 
     def ask_without_model(self) -> bytes:
         return b"question"

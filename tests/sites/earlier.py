@@ -34,7 +34,7 @@ def an_effect(variable: str, log_odds: float, level: str = "") -> Effect:
     )
 
 
-EFFECTS = (an_effect("age", 0.04), an_effect("ivh", 0.9), an_effect("location", -0.7, "deep"))
+EFFECTS = (an_effect("age", 0.0413), an_effect("ivh", 0.9), an_effect("location", -0.7, "deep"))
 
 
 def first_plan(**changes: object) -> StudyPlan:

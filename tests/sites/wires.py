@@ -12,6 +12,7 @@ from rich.progress import Progress
 
 from client.link.connection import EngineLink
 from common.errors import ExchangeError
+from common.messages.envelope import split_messages
 from common.messages.protocol import Reply, decode_reply
 from common.models.checkpoint import load
 from common.plan.study import StudyPlan
@@ -81,17 +82,23 @@ class Wire:
 
     def _tapped(self, name: str, handle: EngineLink) -> EngineLink:
         def answer(request: bytes) -> bytes:
-            asked = take_transcripts(request)[1]
-            frame = unpack(asked) if is_sealed(asked) else None
-            kind = None if frame is None else frame.kind
-            training = frame is not None and b'"phase":"training' in frame.header
-            if self.lost(name, kind, training):
-                raise ExchangeError("the hospital is dead")
+            kinds = [self._look_at(name, one) for one in split_messages(request)]
             body = handle(request)
-            self.answers.append((name, kind, decode_reply(body)))
+            for kind, reply in zip(kinds, split_messages(body), strict=True):
+                self.answers.append((name, kind, decode_reply(reply)))
             return body
 
         return answer
+
+    def _look_at(self, name: str, request: bytes) -> MessageKind | None:
+        """Of which kind a request is; it may be lost, with those that travel with it."""
+        asked = take_transcripts(request)[1]
+        frame = unpack(asked) if is_sealed(asked) else None
+        kind = None if frame is None else frame.kind
+        training = frame is not None and b'"phase":"training' in frame.header
+        if self.lost(name, kind, training):
+            raise ExchangeError("the hospital is dead")
+        return kind
 
 
 def final(out: Path) -> FlatWeights:

@@ -29,7 +29,7 @@ _ADDRESS: Final = "127.0.0.1"
 _HOSTS = frozenset(("127.0.0.1", "localhost", "[::1]"))
 """With any port: a tunnel may end at another one."""
 _MOST_CONNECTIONS = 32
-_PERIOD_S, _QUIET_S = 1.0, 10.0
+_PERIOD_S, _QUIET_S, _LAST_WORDS_S = 1.0, 10.0, 1.0
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -99,6 +99,7 @@ def serve_page(showcase: Showcase, port: int) -> Iterator[str]:
         server.is_over.set()
         server.shutdown()
         thread.join()
+        server.await_readers()
         server.server_close()
 
 
@@ -111,6 +112,12 @@ class _PageServer(ThreadingHTTPServer):
         self.files = {path: ((folder / name).read_bytes(), kind) for path, (name, kind) in _FILES.items()}
         self._free = threading.Semaphore(_MOST_CONNECTIONS)
         super().__init__((_ADDRESS, port), _PageHandler)
+
+    def await_readers(self) -> None:
+        """Wait a moment until everybody who looks has been told the end."""
+        deadline = time.monotonic() + _LAST_WORDS_S
+        for _ in range(_MOST_CONNECTIONS):
+            self._free.acquire(timeout=max(0.0, deadline - time.monotonic()))
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Answer in a thread of its own, unless too many connections are open."""

@@ -59,7 +59,7 @@ class StateFile:
     @contextmanager
     def keep(self) -> Iterator[None]:
         """A context in which the file follows the state; at its end it holds the last one."""
-        self._write()
+        self.write()
         thread = threading.Thread(target=self._follow, name="state file", daemon=True)
         thread.start()
         try:
@@ -67,15 +67,16 @@ class StateFile:
         finally:
             self._is_over.set()
             thread.join()
-            self._write()
+            self.write()
 
     def _follow(self) -> None:
         while not self._is_over.wait(_PERIOD_S):
             self._tick()
             if self._is_new.is_set() or time.monotonic() - self._written > _LONGEST_S:
-                self._write()
+                self.write()
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write the state now; a failure is told once."""
         self._is_new.clear()
         self._written = time.monotonic()
         state = {"version": STATE_VERSION, **self._take()}

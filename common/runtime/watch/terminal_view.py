@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from common.runtime.watch.board import Board, Tone
@@ -23,11 +24,31 @@ _MOST_PARTIES = 12
 _PER_SECOND = 2.0
 
 
+@dataclass(frozen=True)
+class LiveBoard:
+    """A board at the bottom of a terminal.
+
+    Attributes
+    ----------
+    say : callable
+        Prints a line above it.
+    refresh : callable
+        Draws the board anew.
+    """
+
+    say: Callable[[str], None]
+    refresh: Callable[[], None]
+
+
 @contextmanager
 def show_live(
-    board: Callable[[], Board], console: Console, below: ConsoleRenderable | None = None
-) -> Iterator[Callable[[str], None]]:
-    """Show the board at the bottom of the terminal while the context is open; yields what prints above it.
+    board: Callable[[], Board],
+    console: Console,
+    below: ConsoleRenderable | None = None,
+    *,
+    is_followed: bool = True,
+) -> Iterator[LiveBoard]:
+    """Show the board at the bottom of the terminal while the context is open.
 
     Parameters
     ----------
@@ -37,6 +58,8 @@ def show_live(
         A terminal.
     below : ConsoleRenderable, optional
         Shown under the board.
+    is_followed : bool
+        Whether a thread draws it twice a second; otherwise whoever shows it does.
     """
     from rich.console import Group
     from rich.live import Live
@@ -47,11 +70,14 @@ def show_live(
     with Live(
         console=console,
         get_renderable=draw,
+        auto_refresh=is_followed,
         refresh_per_second=_PER_SECOND,
         transient=True,
         redirect_stderr=False,
-    ):
-        yield lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)
+    ) as live:
+        yield LiveBoard(
+            lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True), live.refresh
+        )
 
 
 def draw_board(board: Board, width: int) -> Iterator[ConsoleRenderable]:

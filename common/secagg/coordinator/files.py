@@ -59,7 +59,9 @@ class Total:
         """
         pairs = zip(self.vectors, self.words, strict=True)
         return {
-            vector.name: decode_delta(vector, words) if is_rounded and vector.is_delta else decode(vector, words)
+            vector.name: decode_delta(vector, words)
+            if is_rounded and vector.is_delta
+            else decode(vector, words)
             for vector, words in pairs
         }
 
@@ -70,7 +72,7 @@ class Total:
         ------
         SecAggError
             S_CANARY.
-        """  # noqa: DOC501 - `check_canary` raises it
+        """
         for vector, words in zip(self.vectors, self.words, strict=True):
             check_canary(vector, words)
 

@@ -141,7 +141,13 @@ class HidingTask:
 
     def request(self, coordinator: Coordinator, model: Bytes, configuration: bytes) -> RoundRequest:
         """M1's header; its deadline counts from now."""
-        roster, digest = coordinator.roster, sha256(model)
+        return self.request_from(coordinator, (sha256(model), len(model)), configuration)
+
+    def request_from(
+        self, coordinator: Coordinator, model: tuple[str, int], configuration: bytes
+    ) -> RoundRequest:
+        """M1's header, as `request` makes it, from SHA-256 and length of the model."""
+        roster, (digest, length) = coordinator.roster, model
         return RoundRequest(
             mode=self.mode,
             study=roster.study,
@@ -151,7 +157,7 @@ class HidingTask:
             round=self.round,
             vectors=tuple(VectorSpec.of(vector) for vector in self.vectors),
             model=digest,
-            model_bytes=len(model),
+            model_bytes=length,
             input=input_digest(digest, configuration),
             deadline=coordinator.clock() + self.max_age_s,
         )

@@ -9,6 +9,10 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from common.runtime.array_digest import digest_array
 from common.secagg.codes import SecAggError
 from common.secagg.coordinator.asking import Asking
 from common.secagg.coordinator.files import ServerFiles, ServerRecord, Sums, Total
@@ -94,11 +98,24 @@ def give_up(coordinator: Coordinator, folder: Path, *, is_told: bool = True) -> 
         record = record.model_copy(update={"stage": Stage.CLOSING, "status": "lost"})
         files.write(record)
         files.drop_total("sums")
-    return _make_close(coordinator, files, record, is_told=is_told)
+    return b"".join(_cut_close(coordinator, (files, None), record, is_told=is_told))
 
 
-def _make_close(coordinator: Coordinator, files: ServerFiles, record: RoundRecord, *, is_told: bool) -> bytes:
-    """The round's CLOSE, with the sums that come back and their tags for a member that is told them."""
+def _cut_close(
+    coordinator: Coordinator, kept: tuple[ServerFiles, Total | None], record: RoundRecord, *, is_told: bool
+) -> list[Bytes]:
+    """The round's CLOSE in pieces, with the sums that come back for a member that is told them.
+
+    Parameters
+    ----------
+    coordinator : Coordinator
+    kept : (ServerFiles, Total or None)
+        Where the opened sums lie, and these themselves if they are in memory.
+    record : RoundRecord
+        Of the round.
+    is_told : bool
+        Whether the member is told the sums.
+    """
     close = Close(
         hdr=sha256(record.request.body()),
         phase=record.request.phase,
@@ -107,8 +124,9 @@ def _make_close(coordinator: Coordinator, files: ServerFiles, record: RoundRecor
         weight=record.weight,
     )
     if record.status != "opened" or record.result == NO_DIGEST or not record.returned or not is_told:
-        return coordinator.say(MessageKind.CLOSE, close)
-    total = files.read_total("opened")
+        return [coordinator.say(MessageKind.CLOSE, close)]
+    files, opened = kept
+    total = files.read_total("opened") if opened is None else opened
     rooms = zip(total.vectors, cut_rooms(total.vectors, memoryview(total.payload)), record.tags, strict=True)
     returned = [(room, tag) for vector, room, tag in rooms if vector.name in record.returned]
     sums = [room for room, _ in returned]
@@ -117,7 +135,7 @@ def _make_close(coordinator: Coordinator, files: ServerFiles, record: RoundRecor
         "sums": sha256(*sums),
         "sums_bytes": sum(len(room) for room in sums),
     }
-    return coordinator.say(MessageKind.CLOSE, close.model_copy(update=told), *sums)
+    return [coordinator.say(MessageKind.CLOSE, close.model_copy(update=told)), *sums]
 
 
 class ServerRound(Asking):
@@ -129,8 +147,8 @@ class ServerRound(Asking):
     folder : Path
         For this round only.
     question : HidingTask
-    model : bytes
-        The weights that the sites start from.
+    model : bytes or array
+        The weights that the sites start from; of an array that cannot change, the digest is computed once.
     configuration : bytes
         All else that the sites compute from, the seed included.
 
@@ -145,14 +163,19 @@ class ServerRound(Asking):
         coordinator: Coordinator,
         folder: Path,
         question: HidingTask,
-        model: Bytes = b"",
+        model: Bytes | NDArray[np.float32] = b"",
         configuration: bytes = b"",
     ) -> None:
         super().__init__(coordinator)
         self._question = question
-        self._payload = (model, configuration)
+        self._opened: Total | None = None
+        if isinstance(model, np.ndarray):
+            digest, content = digest_array(model), np.ascontiguousarray(model, "<f4").data.cast("B")
+        else:
+            digest, content = sha256(model), memoryview(model)
+        self._payload = (content, configuration)
         self._files = ServerFiles(folder)
-        request = question.request(coordinator, model, configuration)
+        request = question.request_from(coordinator, (digest, len(content)), configuration)
         self._record = self._files.begin(RoundRecord(request=request))
         self._assembly = Assembly(coordinator, question, self._record.request)
         for signed in self._record.joins:
@@ -213,17 +236,21 @@ class ServerRound(Asking):
         if self.stage is Stage.REVEALING:
             self._check_complete()
             self._unmask()
+            total = self._total
             try:
-                self._total.decode_sums()
+                total.check_canaries()
             except SecAggError:
                 self.lose()
                 raise
-            self._files.keep_total("opened", self._total)
+            self._files.keep_total("opened", total)
             self._keep(stage=Stage.OPENED, status="opened", tags=self._open_tags())
             self._files.drop_total("sums")
-        if self._record.status != "opened":
+        elif self._record.status == "opened":
+            total = self._files.read_total("opened")
+        else:
             raise ValueError(f"a round cannot be opened in {self.stage}")
-        return self._files.read_total("opened").decode_sums()
+        self._opened = total
+        return total.decode_sums(is_rounded=self._question.is_rounded)
 
     def close(self, result: str = NO_DIGEST, weight: int = 0) -> None:
         """Let the sites forget the round.
@@ -246,7 +273,11 @@ class ServerRound(Asking):
 
     def make_close(self, *, is_told: bool) -> bytes:
         """The message by which members forget the round; with its sums for those that are told them."""
-        return _make_close(self._coordinator, self._files, self._record, is_told=is_told)
+        return b"".join(self.cut_close(is_told=is_told))
+
+    def cut_close(self, *, is_told: bool) -> list[Bytes]:
+        """The pieces of `make_close`; the sums are not copied."""
+        return _cut_close(self._coordinator, (self._files, self._opened), self._record, is_told=is_told)
 
     def ask_without_model(self) -> bytes:
         """The question for sites that have the model, because they derived it themselves."""

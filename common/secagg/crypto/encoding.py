@@ -147,7 +147,7 @@ def decode(vector: Vector, words: Words) -> Counts | Reals:
 
 
 def decode_delta(vector: Vector, words: Words) -> FlatWeights:
-    """The sum of a model delta, in the vector's shape: what `decode` gives, rounded to float32 block by block.
+    """The sum of a model delta, in the vector's shape: as `decode` gives it, rounded to float32 by blocks.
 
     Raises
     ------

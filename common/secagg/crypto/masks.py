@@ -6,7 +6,7 @@ stream at once is several times slower and doubles the memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -54,11 +54,28 @@ def add_stream(words: Words, key: bytes, ring: Ring, *, sign: Sign, suite: Suite
 
 
 def add_streams(
-    words: Words, keys_and_signs: Iterable[tuple[bytes, Sign]], ring: Ring, suite: Suite = "aes-256-ctr"
+    words: Words,
+    keys_and_signs: Iterable[tuple[bytes, Sign]],
+    ring: Ring,
+    suite: Suite = "aes-256-ctr",
+    take: Callable[[memoryview], None] = lambda _: None,
 ) -> None:
     """Add or subtract several key streams in place, chunk by chunk, so that the vector is read once.
 
     Each stream starts at counter zero, so a key must serve only one vector. Words are little-endian.
+
+    Parameters
+    ----------
+    words : Words
+        The vector's.
+    keys_and_signs : iterable of (bytes, Sign)
+        32 bytes, and whether their stream is added or subtracted.
+    ring : Ring
+        Of the vector.
+    suite : Suite
+        Cipher of the streams.
+    take : callable
+        Takes the bytes of each chunk once it is masked: in order, together all.
 
     Raises
     ------
@@ -70,6 +87,7 @@ def add_streams(
     buffer = memoryview(bytearray(min(words.nbytes, _CHUNK_BYTES)))
     for chunk in _slice_chunks(words):
         _mask(words[chunk], streams, ring, buffer)
+        take(words[chunk].data.cast("B"))
 
 
 def _mask(chunk: Words, streams: Sequence[_Stream], ring: Ring, buffer: memoryview) -> None:

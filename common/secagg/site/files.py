@@ -29,11 +29,13 @@ from pydantic import ValidationError
 
 from common.errors import RheError
 from common.runtime.chained_file import START, ChainedFile, ChainedLine, DamagedChainError
+from common.runtime.hash_beside import hash_beside
 from common.runtime.storage import make_private_folder, write_atomically
 from common.secagg.codes import SecAggError
 from common.secagg.crypto.rings import Vector, Words
 from common.secagg.site.history import Burned, History, LedgerEntry
 from common.secagg.site.kept_models import KeptModels
+from common.secagg.site.seen_files import SeenFiles
 from common.secagg.site.state import SiteState, read_state
 from common.secagg.wire.frames import Bytes, sha256
 from common.secagg.wire.messages import CanonicalDocument, Digest, Natural
@@ -89,6 +91,7 @@ class SiteFiles:
         self._ledger = ChainedFile(folder / HISTORY_FILE, self._notice)
         self._witness = witness or folder.with_name(f"{folder.name}.witness")
         self._sequences: dict[str, int] = {}
+        self._seen = SeenFiles()
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -188,9 +191,13 @@ class SiteFiles:
 
     def keep_words(self, phase: str, number: int, words: Words) -> str:
         """Keep an encoded vector, and return its SHA-256, 64 hexadecimal digits."""
-        data = words.data.cast("B")
-        keep_file(self._path_of(phase) / f"encoded.{number}", data)
-        return sha256(data)
+        path, data = self._path_of(phase) / f"encoded.{number}", words.data.cast("B")
+        with hash_beside() as beside:
+            beside.add(data)
+            keep_file(path, data)
+            digest = beside.end()
+        self._seen.note(path, digest, len(data))
+        return digest
 
     def fill_words(self, phase: str, number: int, words: Words) -> str:
         """Read an encoded vector into `words`, and return its SHA-256, 64 hexadecimal digits.
@@ -200,14 +207,16 @@ class SiteFiles:
         SecAggError
             E_STATE_CORRUPT if the file is gone or has another length.
         """  # noqa: DOC501 - `_damage_error` is one
-        into = words.data.cast("B")
+        path, into = self._path_of(phase) / f"encoded.{number}", words.data.cast("B")
         try:
-            with (self._path_of(phase) / f"encoded.{number}").open("rb") as file:
+            with path.open("rb") as file:
                 if file.readinto(into) != len(into) or file.read(1):
                     raise _damage_error()
+            # Looked at after it was read: so these are the bytes whose digest is known
+            known = self._seen.find(path, len(into))
         except OSError:
             raise _damage_error() from None
-        return sha256(into)
+        return known or sha256(into)
 
     def map_words(self, phase: str, number: int, vector: Vector) -> tuple[Words, str]:
         """An encoded vector where it lies on the disk, read-only, and its SHA-256, 64 hexadecimal digits.
@@ -222,13 +231,15 @@ class SiteFiles:
             if path.stat().st_size != vector.words * vector.dtype.itemsize:
                 raise _damage_error()
             words = np.memmap(path, vector.dtype, mode="r")
+            known = self._seen.find(path, words.nbytes)
         except OSError:
             raise _damage_error() from None
-        return words, sha256(words.data.cast("B"))
+        return words, known or sha256(words.data.cast("B"))
 
     def erase_words(self, phase: str) -> None:
         """Erase the encoded vectors of a phase."""
         for file in self._path_of(phase).glob("*encoded.*"):
+            self._seen.forget(file)
             file.unlink()
 
     def keep_reply(self, phase: str, reply: Bytes) -> str:
@@ -261,7 +272,7 @@ class SiteFiles:
 
     def models_of(self, phase: str) -> KeptModels:
         """What the site keeps of the phase's models between its rounds."""
-        return KeptModels(self.folder, phase)
+        return KeptModels(self.folder, phase, self._seen)
 
     def keep_evidence(self, message: Bytes) -> Path:
         """Keep a message by which a sum was found false, for good; return where it lies."""

@@ -6,14 +6,15 @@ a server's optimiser remembers. The files lie beside the phases' folders: a mode
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+from common.runtime.hash_beside import hash_beside
 from common.runtime.storage import write_atomically
+from common.secagg.site.seen_files import SeenFiles
 from common.secagg.wire.frames import Bytes, sha256
 
 Fill: TypeAlias = Callable[[Callable[[Bytes], None]], bytes]
@@ -29,10 +30,13 @@ class KeptModels:
         The study's folder at the site.
     phase : str
         Name of the phase.
+    seen : SeenFiles, optional
+        Whose digest this process knows.
     """
 
-    def __init__(self, folder: Path, phase: str) -> None:
+    def __init__(self, folder: Path, phase: str, seen: SeenFiles | None = None) -> None:
         self._folder = folder
+        self._seen = SeenFiles() if seen is None else seen
         self._name = sha256(phase.encode("ascii"))[:24]
 
     def keep(self, digest: str, model: Bytes) -> None:
@@ -59,6 +63,7 @@ class KeptModels:
         path = self._path_of("model", digest)
         if not path.exists() or path.stat().st_size < size:
             return None
+        is_known = self._seen.find(path, size) == digest
         with path.open("r+b") as file:
             file.truncate(size)
             file.seek(size)
@@ -67,7 +72,10 @@ class KeptModels:
             if not size + len(appendix):
                 return memoryview(b"")
             view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        return view if sha256(view[:size]) == digest else None
+        if not is_known and sha256(view[:size]) != digest:
+            return None
+        self._seen.note(path, digest, size)
+        return view
 
     def read_memory(self, digest: str) -> bytes:
         """What an optimiser keeps with the model of this SHA-256; empty if nothing."""
@@ -78,6 +86,7 @@ class KeptModels:
         """Erase the phase's models, except that of one SHA-256."""
         for file in self._folder.glob(f"{self._name}.m*"):
             if not but or not file.name.endswith(but):
+                self._seen.forget(file)
                 file.unlink()
 
     def _copy(self, write: Callable[[Bytes], None], digest: str, model: Bytes) -> bytes:
@@ -85,21 +94,24 @@ class KeptModels:
         return self.read_memory(digest)
 
     def _write(self, fill: Fill) -> str:
-        path, written = self._path_of("model", "new"), hashlib.sha256()
+        path = self._path_of("model", "new")
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(handle, "wb") as file, hash_beside() as written:
 
             def write(piece: Bytes) -> None:
                 file.write(piece)
-                written.update(piece)
+                written.add(piece)
 
             memory = fill(write)
+            size = file.tell()
             file.flush()
             os.fsync(file.fileno())
-        digest = written.hexdigest()
+            digest = written.end()
         if memory:
             write_atomically(self._path_of("memory", digest), memory, private=True)
-        path.replace(self._path_of("model", digest))
+        kept = self._path_of("model", digest)
+        path.replace(kept)
+        self._seen.note(kept, digest, size)
         folder = os.open(self._folder, os.O_RDONLY)
         try:
             os.fsync(folder)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from common.runtime.hash_beside import hash_beside
 from common.secagg.codes import SecAggError
 from common.secagg.crypto.keys import sign_message
-from common.secagg.crypto.masks import add_stream
 from common.secagg.crypto.rings import Vector
 from common.secagg.crypto.sum_tag import derive_pad, tag_words
 from common.secagg.site.handler import Party, read_contribute
@@ -23,7 +23,7 @@ from common.secagg.wire.messages import (
     set_digest,
 )
 from common.secagg.wire.pairing import Context, Pairing, derive_self_mask_key, make_round_context, pair_up
-from common.secagg.wire.payload import count_payload_bytes, view_words
+from common.secagg.wire.payload import count_payload_bytes, cut_rooms, view_words
 from common.secagg.wire.tag_keys import derive_vector_tag_key, find_tag_key, hide_tag_key, mask_tag
 
 
@@ -132,13 +132,16 @@ def _mask_contribution(
     blind = _make_contribution(party, state, NO_DIGEST, keys)
     message, payload = make_room(len(blind.body()), count_payload_bytes(vectors))
     suite = party.rules_of(state).suite
-    for number, (vector, words) in enumerate(zip(vectors, view_words(vectors, payload), strict=True)):
-        if party.files.fill_words(state.asked.phase, number, words) != state.encoded[number]:
-            raise SecAggError("a kept vector was altered", code="E_STATE_CORRUPT")
-        pairing.mask(vector, words, context, suite)
-        key = derive_self_mask_key(bytes.fromhex(state.seed), party.site, vector, context)
-        add_stream(words, key, vector.ring, sign=1, suite=suite)
-    contribution = _make_contribution(party, state, sha256(payload), keys)
+    rooms = zip(vectors, view_words(vectors, payload), cut_rooms(vectors, payload), strict=True)
+    with hash_beside() as beside:
+        for number, (vector, words, room) in enumerate(rooms):
+            if party.files.fill_words(state.asked.phase, number, words) != state.encoded[number]:
+                raise SecAggError("a kept vector was altered", code="E_STATE_CORRUPT")
+            key = derive_self_mask_key(bytes.fromhex(state.seed), party.site, vector, context)
+            pairing.mask(vector, words, context, suite, own=key, take=beside.add)
+            beside.add(room[words.nbytes :])
+        digest = beside.end()
+    contribution = _make_contribution(party, state, digest, keys)
     seal(message, MessageKind.CONTRIBUTION, contribution.body(), party.identity.key)
     signature = sign_message(party.identity.key, MessageKind.CONTRIBUTION.name, contribution.body())
     return message, SignedContribution(contribution=contribution, signature=signature.hex())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -36,9 +36,34 @@ class Pairing:
     set: str
     secrets: Mapping[int, bytes] = field(repr=False)
 
-    def mask(self, vector: Vector, words: Words, context: Context, suite: Suite) -> None:
-        """Add every pair's mask in place: the site with the lower number adds what the higher subtracts."""
-        add_streams(words, self._streams(vector, context), vector.ring, suite)
+    def mask(
+        self,
+        vector: Vector,
+        words: Words,
+        context: Context,
+        suite: Suite,
+        *,
+        own: bytes | None = None,
+        take: Callable[[memoryview], None] = lambda _: None,
+    ) -> None:
+        """Add every pair's mask in place: the site with the lower number adds what the higher subtracts.
+
+        Parameters
+        ----------
+        vector : Vector
+        words : Words
+            The vector's.
+        context : Context
+            Of the attempt or iteration.
+        suite : Suite
+            Cipher of the masks.
+        own : bytes, optional
+            Key, 32 bytes, of the site's own mask, which is added in the same pass.
+        take : callable
+            Takes the masked bytes, as `add_streams`.
+        """
+        streams = self._streams(vector, context)
+        add_streams(words, streams if own is None else (*streams, (own, 1)), vector.ring, suite, take)
 
     def _streams(self, vector: Vector, context: Context) -> Iterator[tuple[bytes, Sign]]:
         salt = bytes.fromhex(self.set)

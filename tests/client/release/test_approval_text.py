@@ -191,6 +191,23 @@ def test_attention_maps_leave_only_synthetic_sites(synthetic):
     assert ("attention maps" in leaving(told(plan_of(ROLES, NETWORK), settings=settings))) is synthetic
 
 
+@pytest.mark.parametrize(
+    ("models", "explanation", "said"),
+    [
+        ([NETWORK], {"mean_maps": True}, True),
+        ([NETWORK], {}, False),
+        ([LOGISTIC], {"mean_maps": True}, False),
+    ],
+)
+def test_means_of_maps_are_told_with_their_minima_where_the_plan_asks_for_them(models, explanation, said):
+    text = told(plan_of(ROLES, *models, profile="standard", two_site_ack=False, explanation=explanation))
+
+    assert ("sums of attention maps: where each network looks" in text) is said
+    assert ("(at least 10 with the same outcome)" in text) is said
+    assert ("of this hospital's alone (at least 20)" in text) is said
+    assert ("fewer than 5 patients here have something in a cell, 0 is sent" in text) is said
+
+
 def test_what_never_leaves_is_told_to_everybody():
     for name in ROLES:
         stays = told(plan_of(ROLES, NETWORK), name).split("What never leaves it:")[1]
@@ -269,3 +286,27 @@ def test_few_patients_who_share_two_traits_are_told(accepted):
     text = leaving(told(plan_of(ROLES, LOGISTIC, regression={"rare_pairs_accepted": accepted})))
 
     assert text.count("WHO SHARE TWO TRAITS") == 2 * accepted
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_model_of_an_earlier_study_is_told_with_its_owners_and_its_digest(seen):
+    card = {
+        "kind": "card",
+        "name": "Old net",
+        "file": "old.safetensors",
+        "sha256": "5" * 64,
+        "bytes": 170_541_234,
+        "computes": "cnn",
+        "trained_by": ["c", "elsewhere"] if seen else ["elsewhere"],
+        "threshold": 0.3,
+        "dimensions": 2,
+        "input_size": 224,
+    }
+    text = told(plan_of({"a": "external", "b": "external", "c": "external"}, card))
+
+    assert "Old net comes here as a file from the coordinator, to score this hospital's patients" in text
+    assert f"file old.safetensors of 170,541,234 bytes, SHA-256 {'5' * 64}" in text
+    assert f"a network, trained by {'c, elsewhere' if seen else 'elsewhere'} in an earlier study" in text
+    assert "No other file is taken" in text
+    assert ("patients of c may have trained it, so results that include them are no test" in text) is seen
+    assert "model updates" not in text

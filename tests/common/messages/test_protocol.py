@@ -116,7 +116,9 @@ def signed(header, arrays):
     """A request as a coordinator would sign it that runs other software than ours."""
     text = json.dumps(header.model_dump(mode="json"))
     body = safetensors.numpy.save(arrays, metadata={"header": text})
-    digest = hashlib.sha256(b"rhe/request/1\x00" + body).digest()
+    start = 8 + int.from_bytes(body[:8], "little")
+    parts = (hashlib.sha256(part).digest() for part in (body[:start], body[start:]))
+    digest = hashlib.sha256(b"rhe/request/2\x00" + b"".join(parts)).digest()
     return KEY.sign(digest) + body
 
 

@@ -124,7 +124,7 @@ def test_foreign_files_are_refused(path):
         load(pickled)
     foreign = path.with_name("foreign.safetensors")
     save_file({"a": WEIGHTS}, foreign)
-    with pytest.raises(ModelError, match="no rhe-checkpoint-1 file"):
+    with pytest.raises(ModelError, match="no rhe-checkpoint-2 file"):
         load(foreign)
     save_file({"a": WEIGHTS}, foreign, metadata={"rhe.format": "rhe-checkpoint-1"})
     with pytest.raises(ModelError, match="altered"):

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from common.errors import ModelError, NonFiniteError
-from common.models.gradcam import attention
+from common.models.gradcam import attend_to_several, attention
 from common.models.spec import NetworkSpec
 from common.models.weights import flatten
 from common.models.zoo import build, last_convolution, list_feature_maps
@@ -63,6 +63,20 @@ def test_the_decision_against_expansion_has_a_map_of_its_own():
     of_the_other = attention(network, image, layer=network.convolution, against=True)
     np.testing.assert_allclose(of_expansion, [[0, 1], [0.5, 0]], rtol=1e-6)
     np.testing.assert_allclose(of_the_other, [[1, 0], [0, 0.5]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_several_patients_have_the_maps_that_each_has_alone(dimensions):
+    network = build(NetworkSpec("resnet10-narrow", dimensions), seed=3).eval()
+    images = np.random.default_rng(4).random((4, 1, *[32] * dimensions), dtype=np.float32)
+    images[3] = 0
+    against = np.array([False, True, False, True])
+
+    together = attend_to_several(network, images, against)
+
+    for image, is_against, heat in zip(images, against.tolist(), together, strict=True):
+        np.testing.assert_allclose(heat, attention(network, image, against=is_against), atol=1e-4)
+    assert {float(heat.max()) for heat in together} <= {0.0, 1.0}
 
 
 class Rectified(ByHand):

@@ -87,7 +87,7 @@ def test_one_plan_may_have_models_of_all_kinds(tmp_path):
             'kind = "logistic"',
             'kind = "logisitc"',
             20,
-            'models.1: kind must be "cnn", "logistic", "svm" or "scores"',
+            'models.1: kind must be "cnn", "logistic", "svm", "scores" or "card"',
         ),
         ('name = "Clinical"', 'name = "Cli/nical"', 22, "models.1.name: "),
         (
@@ -207,5 +207,5 @@ def test_a_model_is_found_by_its_name_and_a_network_by_its_kind(name, network):
 
 
 def test_a_kind_that_is_no_word_is_refused():
-    with pytest.raises(ValueError, match='kind must be "cnn", "logistic", "svm" or "scores"'):
+    with pytest.raises(ValueError, match='kind must be "cnn", "logistic", "svm", "scores" or "card"'):
         plan_of({"a": "train"}, NETWORK | {"kind": 3})

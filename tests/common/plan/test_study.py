@@ -71,6 +71,13 @@ def test_an_acceptance_of_rare_pairs_that_is_not_given_changes_no_hash():
     assert StudyPlan.model_validate_json(accepted.model_dump_json()) == accepted
 
 
+def test_means_of_maps_that_are_not_asked_for_change_no_hash():
+    assert "mean_maps" not in a_plan().model_dump_json()
+    asked = a_plan(explanation={"mean_maps": True})
+    assert asked.digest() != a_plan().digest()
+    assert StudyPlan.model_validate_json(asked.model_dump_json()) == asked
+
+
 def test_leave_one_centre_out_trains_one_federation_without_each():
     plan = a_plan(sites=sites("a", "b", "c"), arms=LEAVE_OUT)
 

@@ -4,69 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sites.exchange import analyses_of
 from sites.followed import FollowedExchange
-from sites.patients import a_case
-from sites.plans import NETWORK, plan_of
+from sites.mapped import FIELD, make_mapped_site, open_mapped, plan_mapped
 
 from client.answers.attention_sums import list_mapped_patients, sum_maps
 from common.errors import NotThePlanError, SmallNumberError
-from common.imaging.lesion_cells import CELLS
 from common.messages.catalogue import Operation
-from common.plan.mapped_cohorts import list_mapped_cohorts, list_mapped_networks
+from common.plan.mapped_cohorts import list_mapped_cohorts
 from common.program.attention_means import average_attention
 from common.program.names import MEAN_ATTENTION
 from common.stats.differencing import TOO_CLOSE
 from common.stats.estimate import undefined
-from common.stats.mean_map import encode_map
 from server.procedures import carry_out
 from server.results.mean_attention import read_rows, record_mean_attention
 
-THREE = {"a": "train", "b": "train", "c": "train", "d": "external"}
-FIELD = (slice(6, 18), slice(8, 16))
-"""Where the maps of these patients have something."""
-
-
-def make_site(seed, negatives=24, positives=24):
-    """Patients half of whom are tested, and who of them has which map, by identifier."""
-    random = np.random.default_rng(seed)
-    cases = tuple(
-        a_case(f"P{grows}{n:02d}", grows=grows, part=("test", "train")[n % 2])
-        for grows, patients in ((False, negatives), (True, positives))
-        for n in range(2 * patients)
-    )
-    maps = {}
-    for case in cases:
-        if case.part == "test":
-            one = np.zeros((2, CELLS, CELLS))
-            one[(slice(None), *FIELD)] = random.uniform(0.06, 1, (2, 12, 8)) / (1 + case.positive)
-            maps[case.patient.identifier] = one
-    return cases, maps
+ROLES = {"a": "train", "b": "train", "c": "train", "d": "external"}
 
 
 @pytest.fixture
 def line(tmp_path):
-    def make(sites, profile="standard", changes=None, **settings):
-        roles = {name: role for name, role in THREE.items() if name in sites}
-        settings = {
-            "explanation": {"mean_maps": True},
-            "arms": {"local_models": False},
-            **settings,
-        }
-        plan = plan_of(roles, NETWORK, profile=profile, two_site_ack=len(sites) == 2, **settings)
-        analyses = {}
-        for name, (cases, maps) in sites.items():
-            own = tuple(
-                case if roles[name] == "train" or case.part == "test" else a_case(case.patient.identifier)
-                for case in cases
-            )
-            own = own if roles[name] == "train" else tuple(case for case in own if case.part == "test")
-            analyses[name] = analyses_of(plan, name, own, tmp_path / name)
-            drawn = np.array([case.part == "test" for case in own])
-            kept = [encode_map(*maps[case.patient.identifier]) for case in own if case.part == "test"]
-            for scorer in list_mapped_networks(plan):
-                analyses[name].store.keep_maps(scorer.model.name, scorer.arm.name, own, (drawn, kept))
-        return FollowedExchange(plan, analyses)
+    def make(sites, **settings):
+        roles = {name: role for name, role in ROLES.items() if name in sites}
+        plan = plan_mapped(roles, **settings)
+        return FollowedExchange(plan, open_mapped(plan, sites, tmp_path))
 
     return make
 
@@ -91,7 +51,7 @@ def pool(sites, positive):
 
 
 def test_the_mean_over_sites_is_that_of_all_their_patients(line):
-    sites = {name: make_site(seed) for seed, name in enumerate("abcd")}
+    sites = {name: make_mapped_site(seed) for seed, name in enumerate("abcd")}
 
     means = average(line(sites))
 
@@ -109,7 +69,7 @@ def test_the_mean_over_sites_is_that_of_all_their_patients(line):
 
 
 def test_before_rounding_it_is_theirs_to_a_millionth(line):
-    sites = {name: make_site(seed) for seed, name in enumerate("ab")}
+    sites = {name: make_mapped_site(seed) for seed, name in enumerate("ab")}
     exchange = line(sites)
 
     summed = carry_out(exchange, MEAN_ATTENTION, average_attention(exchange.plan))
@@ -120,8 +80,8 @@ def test_before_rounding_it_is_theirs_to_a_millionth(line):
 
 
 def test_one_site_s_few_patients_are_in_the_sum_but_not_shown_alone(line):
-    few = make_site(1, negatives=24, positives=8)
-    sites = {"a": make_site(0), "b": few, "c": make_site(2)}
+    few = make_mapped_site(1, negatives=24, positives=8)
+    sites = {"a": make_mapped_site(0), "b": few, "c": make_mapped_site(2)}
 
     means = average(line(sites))
 
@@ -134,7 +94,8 @@ def test_one_site_s_few_patients_are_in_the_sum_but_not_shown_alone(line):
 
 
 def test_what_a_site_sends_as_its_own_of_too_few_patients_is_zero(line):
-    exchange = line({"a": make_site(0), "b": make_site(1, positives=8), "c": make_site(2)})
+    few = make_mapped_site(1, positives=8)
+    exchange = line({"a": make_mapped_site(0), "b": few, "c": make_mapped_site(2)})
     carry_out(exchange, MEAN_ATTENTION, average_attention(exchange.plan))
     operation, _, parameters = next(one for one in exchange.asked if one[:2] == (Operation.ATTENTION, "b"))
     header = exchange.make_header(operation, parameters, {})
@@ -149,7 +110,9 @@ def test_what_a_site_sends_as_its_own_of_too_few_patients_is_zero(line):
 
 
 def test_a_site_with_fewer_patients_than_a_cell_may_hold_adds_none(line):
-    sites = {"a": make_site(0), "b": make_site(1, positives=4), "c": make_site(2), "d": make_site(3)}
+    sites = {
+        name: make_mapped_site(seed, positives=4 if seed == 1 else 24) for seed, name in enumerate("abcd")
+    }
     exchange = line(sites)
 
     mean = average(exchange)["abc", True]
@@ -165,7 +128,7 @@ def count(exchange, site, outcome):
 
 
 def test_with_two_sites_each_needs_enough_patients(line):
-    sites = {"a": make_site(0), "b": make_site(1, positives=8)}
+    sites = {"a": make_mapped_site(0), "b": make_mapped_site(1, positives=8)}
 
     means = average(line(sites))
 
@@ -174,7 +137,7 @@ def test_with_two_sites_each_needs_enough_patients(line):
 
 
 def test_what_lies_in_few_patients_of_one_site_is_in_no_sum(line):
-    sites = {name: make_site(seed) for seed, name in enumerate("abc")}
+    sites = {name: make_mapped_site(seed) for seed, name in enumerate("abc")}
     for number, maps in enumerate(maps for case, maps in sites["b"][1].items() if "True" in case):
         maps[:, 10, 10] = 0.9 if number < 4 else 0  # four have something
         maps[:, 10, 11] = 0.9 if number < 5 else 0
@@ -189,7 +152,7 @@ def test_what_lies_in_few_patients_of_one_site_is_in_no_sum(line):
 
 
 def test_a_network_that_could_not_be_explained_says_so(line):
-    exchange = line({name: make_site(seed) for seed, name in enumerate("abc")})
+    exchange = line({name: make_mapped_site(seed) for seed, name in enumerate("abc")})
     why = undefined("too little memory")
 
     means = average(exchange, {("Net", "federated"): why})
@@ -198,7 +161,7 @@ def test_a_network_that_could_not_be_explained_says_so(line):
 
 
 def test_patients_without_a_map_are_missing(line, tmp_path):
-    exchange = line({name: make_site(seed) for seed, name in enumerate("abc")})
+    exchange = line({name: make_mapped_site(seed) for seed, name in enumerate("abc")})
     for path in (tmp_path / "b").rglob("maps/*/Net/federated.npz"):
         path.unlink()
 
@@ -210,7 +173,7 @@ def test_patients_without_a_map_are_missing(line, tmp_path):
 
 
 def test_nothing_is_asked_of_a_cohort_that_is_close_to_one_of_another_study(line):
-    sites = {name: make_site(seed) for seed, name in enumerate("abc")}
+    sites = {name: make_mapped_site(seed) for seed, name in enumerate("abc")}
     average(line(sites))
     cases, maps = sites["b"]
     fewer = tuple(case for case in cases if case.patient.identifier != "PTrue00")
@@ -224,7 +187,7 @@ def test_nothing_is_asked_of_a_cohort_that_is_close_to_one_of_another_study(line
 
 
 def test_a_question_for_too_few_is_refused(line):
-    exchange = line({"a": make_site(0, positives=8)}, arms={"local_models": True})
+    exchange = line({"a": make_mapped_site(0, positives=8)}, arms={"local_models": True})
     parameters = {"asked": np.ones((1, 2, 1), dtype=bool)}
     header = exchange.make_header(Operation.ATTENTION, parameters, {})
 
@@ -245,20 +208,20 @@ def test_a_group_is_asked_as_a_whole_or_not_at_all(line):
                 parameters = {"asked": asked}
             return super().gather(operation, parameters, weights, **context)
 
-    honest = line({"a": make_site(0, positives=8), "b": make_site(1), "c": make_site(2)})
+    honest = line({"a": make_mapped_site(0, positives=8), "b": make_mapped_site(1), "c": make_mapped_site(2)})
     with pytest.raises(NotThePlanError, match="asked in no group"):
         average(Alone(honest.plan, honest.sites))
 
 
 def test_a_plan_without_means_does_not_lead_to_the_question(line):
-    exchange = line({name: make_site(seed) for seed, name in enumerate("abc")}, explanation={})
+    exchange = line({name: make_mapped_site(seed) for seed, name in enumerate("abc")}, explanation={})
 
     with pytest.raises(NotThePlanError, match="no procedure 'mean attention'"):
         average(exchange)
 
 
 def test_what_is_counted_and_summed_is_of_the_same_patients(line):
-    exchange = line({name: make_site(seed) for seed, name in enumerate("abc")})
+    exchange = line({name: make_mapped_site(seed) for seed, name in enumerate("abc")})
     header = exchange.make_header(Operation.GUARD, {}, {"stage": "attention"})
     inquiry = exchange.sites["a"]._inquire(header, {})
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from sites.commands import run_command
+from sites.earlier import first_plan, write_logistic
 
 from common.plan.sections import Phase
 from server.planning.plan_words import PHASES
@@ -147,7 +148,7 @@ def test_all_contradictions_are_told_at_once(plan):
 def test_models_are_told_by_their_names(plan):
     plan.write_text(PLAN.replace('kind = "logistic"', 'kind = "logistics"', 1), encoding="utf-8")
     said = check(plan).stderr
-    assert 'or "scores", not "logistics" -> did you mean "logistic"? (of ' in said
+    assert 'or "card", not "logistics" -> did you mean "logistic"? (of ' in said
 
 
 def test_json_tells_the_same(plan):
@@ -222,3 +223,21 @@ def load_after(plan, module, arguments):
 
 def test_every_phase_is_explained():
     assert list(PHASES) == list(Phase.__args__)
+
+
+def test_a_plan_with_the_section_that_is_printed_of_a_model_is_valid_and_fits(tmp_path):
+    path = write_logistic(tmp_path, first_plan())
+    section = run_command("rhe-server", "plan", "card", str(path)).stdout
+    plan = tmp_path / "study.toml"
+    sites = '[[sites]]\nname = "new"\nrole = "external"\n'
+    plan.write_text(f'name = "New"\nseed = 1\nphases = ["evaluation"]\n{sites}{section}')
+
+    checked = run_command("rhe-server", "plan", "check", str(plan))
+    fitting = run_command("rhe-server", "plan", "card", str(path), "--plan", str(plan))
+
+    assert "a logistic regression of age, ivh, location, trained by old1, old2" in checked.stdout
+    assert fitting.stdout.endswith("# the plan 'New' names it as Clinical, and fits it\n")
+
+    plan.write_text(plan.read_text().replace("seed = 1", 'seed = 1\ncohort.outcome.endpoint = "cHE"'))
+    said = run_command("rhe-server", "plan", "card", str(path), "--plan", str(plan))
+    assert 'it predicts rHE, not cHE -> cohort.outcome = {"endpoint": "rHE"}' in said.stderr

@@ -161,6 +161,31 @@ def test_twelve_models_stand_in_the_paper_s_six_panels(planned):
         assert len(set(colours)) == len(colours)
 
 
+@pytest.mark.parametrize("baselines", [6, 7, 13])
+@pytest.mark.parametrize("networks", [("2D-a", "3D-b"), ("3D-b", "2D-a", "2D-c", "2D-d")])
+def test_no_panel_has_a_colour_twice(baselines, networks):
+    """The reference and a sixth baseline were both blue."""
+    names = tuple(f"baseline {place}" for place in range(baselines))
+    make = Make(training=("A",), external=("B",), models=networks, logistic=names, pooled=False, rounds=1)
+    styles = subject_of(make_study(make)).model_styles
+    panels = panels_of(make)
+
+    for panel in panels:
+        colours = [styles[cell.model].colour for cell in panel.cohort.cells]
+        assert len(set(colours)) == len(colours) > 1
+    shown = [cell.model for panel in panels if panel.cohort.large for cell in panel.cohort.cells]
+    assert set(shown) == {*networks, *names}
+
+
+def test_scores_without_networks_are_shared_out_over_panels():
+    scores = tuple(f"score {place}" for place in range(10))
+
+    panels = panels_of(Make(training=("A",), models=(), scores=scores, pooled=False, rounds=1))
+
+    assert {len(panel.cohort.cells) for panel in panels} == {5, 6}
+    assert all(panel.cohort.cells[0].model == scores[0] for panel in panels)
+
+
 def test_a_few_models_share_one_panel_without_a_letter():
     panels = panels_of(Make(models=("2D-net", "3D-net"), logistic=("BRAIN",), rounds=1))
 

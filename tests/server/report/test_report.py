@@ -563,16 +563,3 @@ def test_the_centres_whose_engine_and_link_were_one_user_are_named(users, line):
     text = Page(render_chapter(whole.model_copy(update={"provenance": provenance}), "run")).text
     assert ("Engine and link" in text) == (line is not None)
     assert line is None or f"Engine and link {line}" in text
-
-
-def test_names_as_people_write_them_are_told():
-    results = make_study(SMALL_STUDY)
-    plan = {
-        "sites": [{"name": "Klinikum-Koeln", "label": "Klinikum Köln"}, {"name": "b"}],
-        "models": [{"name": "Vendor-X", "label": "Vendor <X>"}],
-    }
-    named = results.model_copy(update={"study": results.study.model_copy(update={"plan": plan})})
-    assert "Klinikum-Koeln is <b>Klinikum Köln</b> · Vendor-X is <b>Vendor &lt;X&gt;</b></p>" in render_page(
-        named
-    )
-    assert " is <b>" not in render_page(results).split("</header>")[0]

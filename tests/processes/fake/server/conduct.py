@@ -18,6 +18,7 @@ from common.errors import SmallNumberError
 from common.messages.catalogue import Operation
 from common.runtime.storage import write_atomically
 from common.stats.contract import total
+from server.attendance import Attendance
 from server.exchange import Exchange
 from server.run import StudyRun
 
@@ -26,7 +27,7 @@ _log = logging.getLogger("server.conduct")
 
 
 def conduct(grid: Grid, run: StudyRun, progress: Progress) -> None:
-    exchange = Exchange(grid, run.plan, run.key)
+    exchange = Exchange(grid, run.plan, run.key, attendance=Attendance(run.patience_s))
     exchange.enrol(run.patience_s)
     if run.out.name == "too small":
         raise SmallNumberError("3 patients -> 20 are needed")

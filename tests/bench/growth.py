@@ -1,0 +1,211 @@
+"""How time and memory of a study grow with patients, sites, models and weights, and with rounds not at all.
+
+`python -m tests.bench.growth` writes the table and the picture of docs/growth.md anew.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.growth_case import Taken
+from tests.bench.measurement import Effort, Measurement
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "growth.md"
+LINEAR = 1.1
+"""Largest exponent of time and memory in size that counts as linear."""
+SETTLED = 20
+"""Rounds after which memory must not grow."""
+LEAK_BOUND_MIB = 1.0
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What grows, and how far.
+
+    Attributes
+    ----------
+    kind : str
+        As `growth_case.run_case` takes it.
+    title : str
+        For the table.
+    sizes : tuple of int
+        The full sizes.
+    smoke : tuple of int
+        Small ones.
+    """
+
+    kind: str
+    title: str
+    sizes: tuple[int, ...]
+    smoke: tuple[int, ...] = ()
+
+
+GROWTHS = (
+    Growth("patients", "patients of each of two sites", (100, 1_000, 10_000), (100, 120)),
+    Growth("sites", "sites of 100 patients", (2, 10, 50)),
+    Growth("models", "models of the table", (1, 3, 10)),
+    Growth("parameters", "ResNet-18 in 2D and 3D, of three times the weights (dimensions)", (2, 3)),
+)
+ROUNDS, SMOKE_ROUNDS = 60, 2
+
+
+def run(effort: Effort) -> list[Measurement]:
+    """The exponent of each growth, and how much memory a round leaves behind."""
+    growths = [growth for growth in GROWTHS if effort is Effort.FULL or growth.smoke]
+    measured = []
+    for growth in growths:
+        sizes = effort.choose(growth.sizes, growth.smoke)
+        measured += judge_growth(growth, {size: take(growth.kind, size) for size in sizes})
+    if effort is Effort.FULL:
+        measured.append(judge_rounds(take("rounds", ROUNDS)))
+    return measured
+
+
+def take(kind: str, size: int) -> Taken:
+    """What a study of this size takes, in a process of its own.
+
+    Raises
+    ------
+    RuntimeError
+        If it fails, with the last line of its error.
+    """
+    command = [sys.executable, "-m", "tests.bench.growth_case", kind, str(size)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        raise RuntimeError(f"{kind} {size}: {done.stderr.strip().splitlines()[-1]}")
+    fields = json.loads(done.stdout.splitlines()[-1])
+    return Taken(**{**fields, "course_mib": tuple(fields["course_mib"])})
+
+
+def judge_growth(growth: Growth, taken: dict[int, Taken]) -> list[Measurement]:
+    """Exponents of processor time and of memory between the smallest and the largest size."""
+    smallest, largest = min(taken), max(taken)
+    factor = _factor(growth, smallest, largest)
+    measured = []
+    for name, first, last in (
+        ("processor", taken[smallest].seconds, taken[largest].seconds),
+        ("memory", taken[smallest].peak_mib, taken[largest].peak_mib),
+    ):
+        exponent = math.log(max(last, 1e-9) / max(first, 1e-9)) / math.log(factor)
+        unit = "s" if name == "processor" else "MiB"
+        measured.append(
+            Measurement(
+                f"{name} by {growth.title}, exponent",
+                # Less than nothing is as good as nothing; a measurement is positive
+                max(exponent, 1e-3),
+                LINEAR,
+                "at most",
+                f"{first:.1f} to {last:.1f} {unit} from {smallest} to {largest}",
+            )
+        )
+    return measured
+
+
+def _factor(growth: Growth, smallest: int, largest: int) -> float:
+    """By how much the sizes differ; ResNet-18 has 2.97 times the weights in 3D."""
+    return 33.2 / 11.2 if growth.kind == "parameters" else largest / smallest
+
+
+def judge_rounds(taken: Taken) -> Measurement:
+    """How much memory one round of training leaves behind once the study is under way."""
+    left_mib = find_slope(taken.course_mib[SETTLED:])
+    share = len(taken.course_mib) / ROUNDS
+    return Measurement(
+        f"memory that a round of ten sites leaves behind / {LEAK_BOUND_MIB:.0f} MiB",
+        max(left_mib * share, 1e-3) / LEAK_BOUND_MIB,
+        1.0,
+        "at most",
+        f"{left_mib * share:.3f} MiB a round, after {SETTLED} of {len(taken.course_mib)} rounds of messages",
+    )
+
+
+def find_slope(course: tuple[float, ...]) -> float:
+    """Theil and Sen's slope: what half of all pairs exceed; a single jump does not count."""
+    steps = range(0, len(course), max(1, len(course) // 60))
+    pairs = [(course[b] - course[a]) / (b - a) for a in steps for b in steps if b > a]
+    return statistics.median(pairs) if pairs else 0.0
+
+
+def write_document() -> None:
+    """Measure everything at full size, and write the table and the picture."""
+    taken = {growth.kind: {size: take(growth.kind, size) for size in growth.sizes} for growth in GROWTHS}
+    rounds = take("rounds", ROUNDS)
+    save_measured(taken, rounds)
+
+
+def save_measured(taken: dict[str, dict[int, Taken]], rounds: Taken) -> None:
+    """Write what was measured as a table, and draw it beside the document.
+
+    Parameters
+    ----------
+    taken : mapping of str to mapping of int to Taken
+        By kind and size.
+    rounds : Taken
+        Of the study of many rounds.
+    """
+    from common.runtime.machine import name_processor
+
+    lines = [
+        "# How a study grows",
+        "",
+        f"`python -m tests.bench.growth`, one thread, {name_processor()}, {os.cpu_count()} cores. All sums are",
+        "masked; times are of the processor, of coordinator and all sites in one process; memory is what the",
+        "study adds to it.",
+        "",
+        "| what grows | size | processor, s | memory, MiB | rounds of messages | MiB moved |",
+        "|---|---|---|---|---|---|",
+    ]
+    for growth in GROWTHS:
+        for size, cost in taken.get(growth.kind, {}).items():
+            cells = [f"{cost.seconds:.1f}", f"{cost.peak_mib:.0f}", str(cost.rounds)]
+            cells.append(f"{cost.moved_bytes / 2**20:.1f}")
+            lines.append(f"| {growth.title} | {size:,} | {' | '.join(cells)} |")
+    for growth in GROWTHS:
+        if growth.kind in taken:
+            found = judge_growth(growth, taken[growth.kind])
+            lines += [f"\n{one.name}: {one.ratio:.2f} ({one.detail}; linear is 1)." for one in found]
+    lines += [
+        "",
+        f"{judge_rounds(rounds).name}: {judge_rounds(rounds).detail}.",
+        "",
+        "![Growth](growth.svg)",
+        "",
+    ]
+    DOCUMENT.write_text("\n".join(lines), encoding="utf-8")
+    draw(taken, rounds, DOCUMENT.with_suffix(".svg"))
+
+
+def draw(taken: dict[str, dict[int, Taken]], rounds: Taken, path: Path) -> None:
+    """Time and memory of each growth on logarithmic axes, and the memory of a long training."""
+    from matplotlib.figure import Figure
+
+    kinds = [growth for growth in GROWTHS if growth.kind in taken]
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    axes = figure.subplots(1, 3)
+    for growth in kinds:
+        costs = taken[growth.kind]
+        factors = [_factor(growth, min(costs), size) if size > min(costs) else 1.0 for size in costs]
+        first = costs[min(costs)]
+        axes[0].plot(
+            factors, [cost.seconds / first.seconds for cost in costs.values()], "o-", label=growth.kind
+        )
+        axes[1].plot(factors, [cost.peak_mib / first.peak_mib for cost in costs.values()], "o-")
+    for axis, title in ((axes[0], "Processor time"), (axes[1], "Memory")):
+        axis.plot([1, 100], [1, 100], "k:", linewidth=1, label="linear")
+        axis.set(xscale="log", yscale="log", xlabel="times the size", title=f"{title}, times the smallest")
+    axes[0].legend(frameon=False, fontsize=8)
+    axes[2].plot(rounds.course_mib, linewidth=1)
+    axes[2].set(xlabel="round of messages", title=f"MiB, {ROUNDS} rounds of ten sites")
+    figure.savefig(path, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    write_document()

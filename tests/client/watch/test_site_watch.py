@@ -1,0 +1,246 @@
+"""What an engine tells its watch, and what a file, a board, a viewer and metrics make of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.progress import Progress
+from sites.commands import run_command
+from studies.metrics_text import read_exposition
+
+from client.link.site_views import SiteViews, show_site
+from client.watch.engine_view import EngineView
+from client.watch.site_board import describe_site_state
+from client.watch.site_metrics import list_site_metrics
+from client.watch.site_state import STATE_NAME, WATCH_FOLDER, read_site_state
+from client.watch.site_status import find_site_status
+from client.watch.site_watch import SiteSources, SiteWatch
+from common.errors import SiteError, StorageError
+from common.messages.headers import RequestHeader
+from common.runtime.storage import is_taken
+from common.runtime.watch.exposition import write_exposition
+
+HASH = "f" * 64
+
+
+def a_header(operation="newton", **fields):
+    return RequestHeader.model_validate({"operation": operation, "plan_hash": HASH, "site": "a", **fields})
+
+
+def keep(watch, folder, left=None, progress=None):
+    sources = SiteSources(folder, progress or Progress(disable=True), lambda _: left or {})
+    return watch.keep("a", ("A study", HASH), sources)
+
+
+def told_by(watch):
+    """The lines without their times."""
+    return [line.partition(" ")[2] for line in watch.read().lines]
+
+
+def test_what_is_computed_is_told_until_it_is_answered(tmp_path):
+    watch = SiteWatch()
+    seen = []
+
+    def answer(message):
+        watch.see_question(
+            a_header("train", model="m", arm="federated", round=3, procedure="training m federated")
+        )
+        seen.append(watch.read())
+        return message
+
+    with keep(watch, tmp_path):
+        assert watch.watch_answer(answer)(b"x") == b"x"
+        after = watch.read()
+
+    assert seen[0].computing.what == "training of m, federated, round 3"
+    assert seen[0].heard
+    assert (after.computing.what, after.answered, after.phase) == ("", 1, "training m federated")
+    assert [line.partition(": done")[0] for line in told_by(watch)] == [
+        "a: the engine is ready for the study A study",
+        "asked: training m federated",
+        "training of m, federated, round 3",
+    ]
+
+
+def test_each_procedure_has_one_line_though_their_questions_come_in_turns(tmp_path):
+    watch = SiteWatch()
+    with keep(watch, tmp_path):
+        for _ in range(70):
+            for procedure in ("regression", "cohort"):
+                header = a_header(procedure=procedure)
+                watch.watch_answer(lambda _, header=header: watch.see_question(header))(b"")
+
+    assert told_by(watch)[1:] == ["asked: regression", "asked: cohort"]
+    assert watch.read().answered == 140
+
+
+def test_a_message_that_nobody_signed_is_no_sign_of_the_coordinator(tmp_path):
+    watch = SiteWatch()
+    with keep(watch, tmp_path):
+        watch.watch_answer(lambda message: message)(b"whatever")
+
+        assert (watch.read().heard, watch.read().answered) == ("", 0)
+
+
+def test_epochs_are_counted_and_patients_are_not(tmp_path):
+    progress = Progress(disable=True)
+    watch = SiteWatch()
+    with keep(watch, tmp_path, progress=progress):
+        task = progress.add_task("a: m alone", total=40)
+        progress.update(task, completed=12)
+        watch.see_question(a_header("train-local", model="m", arm="local-a"))
+        training = watch.read().computing
+        watch.see_question(a_header("prepare"))
+        preparing = watch.read().computing
+
+    assert (training.part, training.done, training.of) == ("epoch", 12, 40)
+    assert (preparing.part, preparing.done, preparing.of) == ("percent", 30, 100)
+
+
+def test_what_has_left_today_is_as_the_ledger_counts_it(tmp_path):
+    watch = SiteWatch()
+    with keep(watch, tmp_path, left={"statistics": 63, "model update": 8}):
+        state = watch.read()
+
+    facts = {fact.label: fact.value for fact in describe_site_state(state).facts}
+    assert facts["left today (UTC)"] == "8 model update, 63 statistics"
+    read = read_exposition(write_exposition(list_site_metrics(state)))
+    assert read["rhe_answers_left_today"][1][("kind", "statistics"), ("site", "a")] == 63
+
+
+def test_only_one_engine_keeps_the_file(tmp_path):
+    with keep(SiteWatch(), tmp_path), pytest.raises(StorageError), keep(SiteWatch(), tmp_path):
+        pass
+
+
+def test_whoever_started_the_site_reads_each_line_once_and_those_of_the_next_engine(tmp_path, monkeypatch):
+    monkeypatch.setattr("client.watch.engine_view._PERIOD_S", 0.0)
+    view = EngineView()
+    assert view.look(tmp_path) == []
+    watch = SiteWatch()
+    with keep(watch, tmp_path):
+        watch._file.write()
+        first = view.look(tmp_path)
+        again = view.look(tmp_path)
+        watch._say("wrong \x1b[2J\nletters" + "x" * 1000)
+        watch._file.write()
+        (second,) = view.look(tmp_path)
+    monkeypatch.setattr("os.getpid", lambda: 7)
+    watch = SiteWatch()
+    with keep(watch, tmp_path):
+        watch._file.write()
+        third = view.look(tmp_path)
+
+    assert [line.partition(" ")[2] for line in first] == ["a: the engine is ready for the study A study"]
+    assert again == []
+    assert second.isprintable()
+    assert len(second) == 300
+    assert len(third) == 1
+
+
+def test_a_file_that_the_engine_s_user_spoilt_stops_nobody(tmp_path, monkeypatch):
+    monkeypatch.setattr("client.watch.engine_view._PERIOD_S", 0.0)
+    (tmp_path / WATCH_FOLDER).mkdir()
+    view = EngineView()
+    for content in ("", "{}", '{"version": 1}', '{"version": 1, "lines": 3, "computing": {}}'):
+        (tmp_path / WATCH_FOLDER / STATE_NAME).write_text(content)
+
+        assert view.look(tmp_path) == []
+
+
+def test_status_tells_what_it_is_at_and_afterwards_when_it_ended(tmp_path):
+    watch = SiteWatch()
+    with keep(watch, tmp_path):
+        watch.see_question(a_header("train", model="m", arm="federated", round=3))
+        watch._file.write()
+        running = find_site_status(tmp_path, tmp_path)
+    ended = find_site_status(tmp_path, tmp_path)
+
+    assert running.is_running
+    assert running.write_lines()[0].endswith(" s: training of m, federated, round 3")
+    assert "not running, ended at " in ended.write_lines()[0]
+    assert json.loads(ended.write_json())["is_running"] is False
+
+
+def test_an_engine_that_was_killed_has_written_no_end(tmp_path):
+    with keep(SiteWatch(), tmp_path):
+        content = (tmp_path / WATCH_FOLDER / STATE_NAME).read_bytes()
+    (tmp_path / WATCH_FOLDER / STATE_NAME).write_bytes(content)
+
+    assert "not running, killed at " in find_site_status(tmp_path, tmp_path).write_lines()[0]
+
+
+def test_a_site_where_no_engine_has_run_is_told(tmp_path):
+    for state in (tmp_path / "gone", tmp_path):
+        with pytest.raises(SiteError, match="no engine has run here"):
+            find_site_status(tmp_path, state)
+
+
+def test_a_signal_ends_it_at_once_and_the_file_says_so(tmp_path):
+    code = f"""
+import sys, threading
+sys.path.insert(0, {str(Path.cwd())!r})
+from pathlib import Path
+from rich.progress import Progress
+from client.watch.site_watch import SiteSources, SiteWatch
+watch = SiteWatch()
+sources = SiteSources(Path(sys.argv[1]), Progress(disable=True), lambda _: {{}})
+with watch.keep("a", ("A study", "f" * 64), sources):
+    watch.end_on_signals()
+    print("ready", flush=True)
+    threading.Event().wait()
+"""
+    with subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"ready\n"
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(20) == -signal.SIGTERM
+
+    assert read_site_state(tmp_path).ended
+    assert not is_taken(tmp_path / WATCH_FOLDER)
+
+
+def test_the_command_prints_words_or_one_object_and_finds_the_state(tmp_path):
+    with keep(SiteWatch(), tmp_path / ".rhe"):
+        pass
+
+    words = run_command("rhe-client", "status", tmp_path)
+    told = run_command("rhe-client", "status", "--state", tmp_path / ".rhe", "--json", tmp_path)
+
+    assert words.stdout.startswith("a, study A study: not running, ended at ")
+    assert json.loads(told.stdout)["site"] == "a"
+
+
+def test_status_loads_nothing_that_would_make_it_slow():
+    heavy = ("numpy", "pydantic", "rich.live", "flwr", "torch", "cryptography", "http.server", "pandas")
+    code = (
+        "import sys, client.cli, client.watch.site_status; "
+        "print(*(name for name in sys.argv[1:] if name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == []
+
+
+def test_a_page_is_refused_where_the_link_is_another_user():
+    with pytest.raises(SiteError, match="rhe-client status says the same"), show_site(SiteViews(port=0)):
+        pass
+
+
+def test_a_site_is_shown_as_lines_a_page_and_metrics(tmp_path, capsys):
+    metrics = tmp_path / "rhe.prom"
+    with show_site(SiteViews(0, metrics, same_user=True)) as shown:
+        shown.say("center1: connected")
+        shown.view.connection = "connected to x"
+        shown.refresh()
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("to watch on this computer: http://127.0.0.1:")
+    assert lines[1:] == ["center1: connected"]
+    read = read_exposition(metrics.read_text())
+    assert list(read["rhe_link_connected"][1].values()) == [1.0]

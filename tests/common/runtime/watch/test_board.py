@@ -1,0 +1,98 @@
+"""What is shown: times at a glance, plain lines, and a few lines at the bottom of a terminal."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from common.runtime.watch.board import Bar, Board, Fact, Party
+from common.runtime.watch.plain_times import read_moment, tell_clock, tell_length, tell_size, write_moment
+from common.runtime.watch.terminal_view import draw_board, show_live
+
+BOARD = Board(
+    title="A study",
+    condition="paused, waiting for b since 14:03",
+    tone="waiting",
+    bars=(Bar("steps", 3, 9, "about 2 min left"), Bar("not known", 0, 0)),
+    parties=(Party("a", "answered 2 s ago: train m", "good"), Party("bb", "cannot be reached", "waiting")),
+    facts=(Fact("disk free", "3.4 GB"),),
+    lines=tuple(f"12:00:0{number} line {number}" for number in range(9)),
+)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"),
+        (0.04, "0 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (61, "1 min 1 s"),
+        (600, "10 min"),
+        (3599, "1 h"),
+        (47 * 3600 + 59 * 60, "47 h 59 min"),
+        (15 * 86_400, "15 d"),
+    ],
+)
+def test_a_length_has_at_most_two_units(seconds, words):
+    assert tell_length(seconds) == words
+
+
+def test_a_size_is_never_a_thousand_of_its_unit():
+    assert [tell_size(size) for size in (0, 999, 999_949, 999_950, 2.5e15)] == [
+        "0 B",
+        "999 B",
+        "999.9 kB",
+        "1.0 MB",
+        "2500.0 TB",
+    ]
+
+
+def test_a_moment_of_another_day_has_its_date():
+    now = read_moment("2026-11-29T12:00:00+00:00")
+
+    assert len(tell_clock(write_moment(now - 60), now)) == len("14:03")
+    assert tell_clock(write_moment(now - 3 * 86_400), now).startswith("2026-11-2")
+    assert tell_clock("", now) == "an unknown time"
+
+
+def test_plain_lines_hold_everything_and_the_last_of_what_happened():
+    assert BOARD.write_text(most_lines=2) == [
+        "A study: paused, waiting for b since 14:03",
+        "  steps 3 of 9; about 2 min left",
+        "  not known",
+        "  a   answered 2 s ago: train m",
+        "  bb  cannot be reached",
+        "  disk free: 3.4 GB",
+        "  | 12:00:07 line 7",
+        "  | 12:00:08 line 8",
+    ]
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_no_line_of_the_live_block_is_wider_than_the_terminal_and_it_stays_small(width):
+    screen = io.StringIO()
+    console = Console(file=screen, width=width, force_terminal=True, color_system=None)
+
+    for part in draw_board(BOARD, width):
+        console.print(part)
+
+    lines = screen.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert len(lines) <= 7
+
+
+def test_lines_stay_above_the_block_and_the_block_goes_at_the_end():
+    screen = io.StringIO()
+    console = Console(file=screen, width=80, force_terminal=True, color_system=None)
+
+    with show_live(lambda: BOARD, console, is_followed=False) as live:
+        live.refresh()
+        live.say("12:00:09 [not markup] 50 %")
+        live.refresh()
+
+    assert "12:00:09 [not markup] 50 %\n" in screen.getvalue()
+    assert "A study: paused" in screen.getvalue()
+    assert screen.getvalue().endswith("\x1b[2K")  # the last thing written erases the block
