@@ -13,7 +13,7 @@ from client.cohort.cli import map_table, new_site
 from client.link.cli import start
 from client.membership.cli import app as site_commands
 from client.membership.command_options import AsJson, LinkState, SiteFolder, StateFolder
-from client.predict.cli import predict
+from client.predict.cli import mistakes, predict
 from client.watch.cli import print_site_status
 from common.runtime.terminal import Terminal, insist_on_consent
 
@@ -108,6 +108,7 @@ def engine(
 ) -> None:
     """Answer requests at the site's socket; `start` or a service runs this as the engine's user."""
     import signal
+    from contextlib import suppress
 
     from rich.progress import Progress
 
@@ -115,6 +116,7 @@ def engine(
     from client.link.upkeep import keep_tidy, sweep_site
     from client.membership.places import find_member
     from client.release.ledger import Ledger
+    from common.errors import StorageError
     from common.plan.message_size import largest_message
     from common.runtime.accounts import close_to_others
 
@@ -136,6 +138,8 @@ def engine(
     )
     opened.party, opened.own_seed = make_hiding_party(member), read_own_seed(member, plan)
     opened.users = "two users" if users.are_two else "one user"
+    with suppress(StorageError):  # each answer would say so
+        opened.ledger.check()
     sources = SiteSources(member.state, opened.progress, opened.ledger.count_kinds)
     with (
         keep_tidy(opened.handle, lambda: sweep_site(member, opened.ledger)) as answer,
@@ -409,6 +413,7 @@ def explain(
 
 
 app.command()(predict)
+app.command()(mistakes)
 app.command("new")(new_site)
 app.command("map")(map_table)
 

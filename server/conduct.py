@@ -28,7 +28,7 @@ from server.report import write_report, write_tables
 from server.results.assembly import StudyOutcome, assemble
 from server.results.cards import write_cards
 from server.results.clock import PhaseClock, start_clock
-from server.results.earlier_models import record_earlier_models
+from server.results.earlier_cards import record_earlier_models
 from server.results.file import Results, save_results
 from server.results.journal import open_journal
 from server.results.provenance import read_own_versions, record_provenance

@@ -21,7 +21,7 @@ from flwr.serverapp import Grid
 from common.messages.protocol import to_record
 from common.messages.stall_limit import write_stall_limit
 from server.attendance import Attendance
-from server.reasons import explain_absence, explain_no_answer
+from server.reasons import explain_missing, explain_no_answer
 
 _POLL_S = 1.0
 """Longest pause between two looks for answers, in seconds."""
@@ -229,7 +229,7 @@ class _Post:
             return
         self._looked = now
         nodes = self.courier.grid.get_nodes()
-        present = {node.node_id: read_moment(node.last_activated_at) for node in nodes}
+        present = {node.node_id: read_activation(node.last_activated_at) for node in nodes}
         for letter in tuple(self.letters):
             is_anew = present.get(letter.node, 0.0) > letter.sent
             if letter.number and is_anew:
@@ -254,7 +254,7 @@ class _Post:
     def _wait_for(self, letter: _Letter, code: str) -> None:
         """Wait for a site that cannot answer, if the study has patience."""
         name, attendance = self._name(letter), self.courier.attendance
-        attendance.miss(name, *explain_absence(code))
+        attendance.miss(name, *explain_missing(code))
         letter.code = code
         if not attendance.has_patience(name):
             self._drop(letter, code)
@@ -272,8 +272,8 @@ def find_code(error: Error) -> str:
     return f"E_FLOWER_{error.code}"
 
 
-def read_moment(text: str) -> float:
-    """A moment that Flower tells, in seconds since 1970; 0 if it tells none."""
+def read_activation(text: str) -> float:
+    """When a node was signed in last, in seconds since 1970, as Flower tells it; 0 if it does not."""
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:

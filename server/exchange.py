@@ -36,11 +36,11 @@ from common.types import FlatWeights
 from server.attendance import Attendance
 from server.authenticity import insist_authentic
 from server.delivery import Courier
+from server.dispatch import Dispatch
 from server.group_sums import sum_by_group
 from server.hidden import HiddenSums
 from server.lanes import Lanes, NodeAnswers, Posting
-from server.reasons import SiteFailureError, explain_absence
-from server.together import Dispatch
+from server.reasons import SiteFailureError, explain_missing
 from server.watch.study_watch import StudyWatch
 
 _log = logging.getLogger(__name__)
@@ -120,6 +120,7 @@ class Exchange:
     endorsements: dict[str, dict[str, Endorsement]] = field(default_factory=dict)
     lanes: Lanes = field(default_factory=lambda: Lanes(lambda _: []))
     _nodes: dict[str, int] = field(default_factory=dict)
+    _enrolled: dict[int, str] = field(default_factory=dict)
 
     def enrol(self, patience_s: float) -> dict[str, Reply]:
         """Every site's description of itself, by name, once all sites of the plan are connected.
@@ -152,7 +153,7 @@ class Exchange:
                     "start `rhe-client start` there, then run the study again with --resume"
                 )
             for site in missing:
-                self.attendance.miss(site, *explain_absence("E_NOT_CONNECTED"))
+                self.attendance.miss(site, *explain_missing("E_NOT_CONNECTED"))
             time.sleep(_MEET_S)
         return dict(sorted(replies.items()))
 
@@ -285,6 +286,7 @@ class Exchange:
         """
         if not nodes:
             return
+        self._enrolled.update(nodes)
         header = self._greet_anyone()
         met: dict[str, Reply] = {}
         for node, reply in sorted(self._send({node: Request(header) for node in nodes}).items()):
@@ -418,12 +420,12 @@ class Exchange:
             insist_authentic(body, reply, question, self.roster)
         except RheError as failure:
             raise ExchangeError(f"{self.name_of(node)}: {failure}") from None
-        self.watch.see_answer(self.name_of(node))
         return reply
 
     def name_of(self, node: int) -> str:
         """The site behind a node."""
-        return next((name for name, known in self._nodes.items() if known == node), f"node {node}")
+        known = {number: name for name, number in self._nodes.items()}
+        return known.get(node) or self._enrolled.get(node, f"node {node}")
 
 
 def _insist(operation: str, answers: Mapping[str, Reply]) -> None:

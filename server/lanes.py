@@ -3,6 +3,8 @@
 A part is ordinary code that waits for answers. Each runs in a thread of its own, but only one at a time, in a
 fixed order, as if they took turns: whoever asks passes the turn on. Once all wait for answers or for other
 parts, what they asked goes out at once. So a study that is conducted again asks the same in the same rounds.
+
+What travels alone, because it is large, waits until nothing else is asked: so what is quick is known early.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from typing import Generic, TypeAlias, TypeVar
 
 from common.messages.protocol import Reply
 
+MOST_UNDER_WAY = 24
+"""Parts that have begun and not ended: each may need a session of hidden sums for itself."""
 _Outcome = TypeVar("_Outcome")
 NodeAnswers: TypeAlias = dict[int, Reply | Exception]
 """By node, what it answered, or why it did not."""
@@ -38,7 +42,7 @@ class Posting:
     is_alone: bool = False
 
 
-Send: TypeAlias = Callable[[Sequence[Posting]], list[NodeAnswers]]
+SendTogether: TypeAlias = Callable[[Sequence[Posting]], list[NodeAnswers]]
 """Sends what several parts ask, and returns the answers to each."""
 
 
@@ -158,10 +162,10 @@ class Lanes:
     Attributes
     ----------
     send : callable
-        Sends what they ask, as `Send`.
+        Sends what they ask, as `SendTogether`.
     """
 
-    send: Send
+    send: SendTogether
     _lanes: dict[str, Lane[object]] = field(default_factory=dict)
     _running: Lane[object] | None = None
 
@@ -231,6 +235,7 @@ class Lanes:
                 asking = [(lane, lane.asked) for lane in self._lanes.values() if lane.asked is not None]
                 if not asking:
                     return
+                asking = [one for one in asking if not one[0].is_alone] or asking[:1]
                 answers = self.send([posting for _, posting in asking])
                 for (lane, _), of_lane in zip(asking, answers, strict=True):
                     lane.answer(of_lane)
@@ -251,7 +256,10 @@ class Lanes:
     def _may_go_on(self, lane: Lane[object]) -> bool:
         if lane.is_done or lane.asked is not None:
             return False
-        return lane.has_begun or all(self._lanes[name].has_ended for name in lane.after)
+        if lane.has_begun:
+            return True
+        under_way = sum(other.has_begun and not other.is_done for other in self._lanes.values())
+        return under_way < MOST_UNDER_WAY and all(self._lanes[name].has_ended for name in lane.after)
 
     def _stop(self) -> None:
         """End the parts that still wait for answers."""

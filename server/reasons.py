@@ -133,7 +133,7 @@ def reason_of(code: str) -> str:
     return _REASONS.get(code, "an error that this coordinator does not know")
 
 
-def explain_absence(code: str) -> tuple[str, str]:
+def explain_missing(code: str) -> tuple[str, str]:
     """Why a site that takes part cannot answer now, and what to do about it, in words."""
     return _ABSENCES[code]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from rich.progress import Progress
 
 from common.plan.models import SvmModel
+from common.plan.sections import Phase
 from common.plan.study import Arm, CnnModel, LogisticModel
 from common.program import names
 from common.program.regressions import Screening, screen_candidates
@@ -32,7 +33,14 @@ from server.training.turns import list_turns, travels_alone
 
 _LEADING = "training"
 """A round that carries questions of several phases is this one's, if of any: it takes the time."""
-_PHASES = ("agreement", "cohort", "regression", "training", "scoring", "fitting")
+_RECORDED: dict[Phase, tuple[str, Callable[[Exchange], Mapping[str, object]]]] = {
+    "cohort": (
+        names.COHORT_DESCRIPTION,
+        lambda exchange: {"cohort": record_cohort(describe_cohorts(exchange))},
+    ),
+}
+"""Phases on which no other builds: procedure, and what each is recorded as, by the field of `Results`."""
+_PHASES = ("agreement", *_RECORDED, "regression", "training", "scoring", "fitting")
 _Outcome = TypeVar("_Outcome")
 
 
@@ -65,8 +73,8 @@ def carry_out_parts(
         parts = _Parts(exchange, run, progress, outcome, lead)
         if "agreement" in of_plan:
             parts.add_agreement()
-        if "cohort" in of_plan:
-            parts.add_cohort()
+        for phase in (phase for phase in _RECORDED if phase in of_plan):
+            parts.add_recorded(phase)
         if "regression" in of_plan:
             parts.add_screening()
         if "training" in of_plan:
@@ -111,14 +119,11 @@ class _Parts:
         lane = self._add(names.READER_AGREEMENT, "agreement", lambda: compare_readings(self.exchange))
         self._collected.append(lambda outcome: replace(outcome, readings=lane.outcome))
 
-    def add_cohort(self) -> None:
-        """Table 1."""
-        lane = self._add(
-            names.COHORT_DESCRIPTION, "cohort", lambda: record_cohort(describe_cohorts(self.exchange))
-        )
-        self._collected.append(
-            lambda outcome: replace(outcome, records={**outcome.records, "cohort": lane.outcome})
-        )
+    def add_recorded(self, phase: Phase) -> None:
+        """A phase on which no other builds, such as Table 1."""
+        name, record = _RECORDED[phase]
+        lane = self._add(name, phase, lambda: record(self.exchange))
+        self._collected.append(lambda outcome: replace(outcome, records={**outcome.records, **lane.outcome}))
 
     def add_screening(self) -> None:
         """Table 2."""

@@ -86,9 +86,10 @@ def run_over_folders(
 ) -> None:
     """Run a study over site folders."""
     from simulations.local_study import parse_sites, simulate_study
+    from simulations.study_view import show_simulation
 
     request = StudyRequest(plan, parse_sites(site), out, backend.value, resume, pretrained, cards)
-    with _show_findings(out), make_progress_bar() as progress:
+    with _show_findings(out), show_simulation(out) as progress:
         simulate_study(request, progress)
     _print_results(out)
 
@@ -100,8 +101,9 @@ def demo(
 ) -> None:
     """Simulate two centres and run the whole study over them; goes on where an interrupted one stopped."""
     from simulations.demo import run_demo
+    from simulations.study_view import show_simulation
 
-    with _show_findings(out), make_progress_bar() as progress:
+    with _show_findings(out), show_simulation(out) as progress:
         run_demo(out, backend.value, progress)
     _print_results(out)
 

@@ -8,9 +8,11 @@ import numpy as np
 import torch
 
 from client.answers.samples import TEST, SiteSamples
-from client.answers.score_store import ScoreStore
+from client.answers.score_store import KeptMaps, ScoreStore
 from client.answers.trainer import Trainer
 from client.cohort.cases import PreparedCase, stack_inputs
+from client.cohort.lesion_fields import read_field
+from common.imaging.lesion_cells import CELLS
 from common.models.gradcam import attend_to_several
 from common.stats.mean_map import encode_map
 from common.training.device import reproducible
@@ -33,8 +35,8 @@ def keep_maps(trainer: Trainer, samples: SiteSamples, store: ScoreStore, arm: st
 
     Raises
     ------
-    ScanError
-        If a scan or a mask can no longer be read.
+    StorageError
+        If the cache was damaged since it was checked.
     NonFiniteError
         If a map is not made of numbers.
     """
@@ -46,12 +48,13 @@ def keep_maps(trainer: Trainer, samples: SiteSamples, store: ScoreStore, arm: st
     maps = [
         one
         for first in range(0, len(tested), step)
-        for one in _map_patients(trainer, tested[first : first + step], samples)
+        for one in _map_patients(trainer, tested[first : first + step])
     ]
-    store.keep_maps(trainer.model.name, arm, cases, (drawn, maps))
+    stacked = np.array(maps, dtype=np.int64).reshape(-1, 2, CELLS, CELLS)
+    store.keep_maps(trainer.model.name, arm, cases, KeptMaps(drawn, stacked))
 
 
-def _map_patients(trainer: Trainer, cases: Sequence[PreparedCase], samples: SiteSamples) -> Iterator[Counts]:
+def _map_patients(trainer: Trainer, cases: Sequence[PreparedCase]) -> Iterator[Counts]:
     plan, shape = trainer.plan, trainer.model.shape
     images = stack_inputs(cases, shape)
     against = trainer.score(torch.from_numpy(images)) < plan.evaluation.threshold
@@ -59,5 +62,5 @@ def _map_patients(trainer: Trainer, cases: Sequence[PreparedCase], samples: Site
     with reproducible(trainer.device, threads=1):
         heats = attend_to_several(trainer.network, images, against)
     for case, heat in zip(cases, heats, strict=True):
-        field = samples.find_field(case, plan, shape)
+        field = read_field(case, shape)
         yield encode_map(field.lay_out(heat), field.lesion)

@@ -26,9 +26,19 @@ from common.cards.card import (
     training_centre_of,
 )
 from common.cards.card_file import load_card, save_card
-from common.cards.fitted import NOTHING_TO_FIT, explain_no_fit, fitted_of, predict_log_odds, predict_risks
+from common.cards.fitted import (
+    NOTHING_TO_FIT,
+    coefficients_of,
+    covariates_of,
+    explain_no_fit,
+    fitted_of,
+    predict_log_odds,
+    predict_risks,
+)
 from common.errors import ModelError, ProtocolError
 from common.messages.headers import Fitted, LassoSelection
+from common.messages.protocol import Request
+from common.messages.questions import read_coefficients
 from common.plan.design import Design, design_of
 from common.plan.models import INDEPENDENT, RADIOMICS, TableModel
 from common.plan.predictors import Predictors
@@ -148,6 +158,20 @@ class SiteRegressions:
             raise ProtocolError(str(failure)) from None
         self.refuse_singling_out("scores", lambda rows: predict_log_odds(coefficients, rows, columns))
         return predict_risks(coefficients, self.make_matrix(self.cases), columns)
+
+    def score_as_asked(self, model: LogisticModel, request: Request) -> Reals:
+        """Risks by the coefficients that came, or by the model that stays here; NaN if it was not fitted."""
+        if "coefficients" in request.parameters:
+            (names,) = request.header.regressions or ((),)
+            return self.score(read_coefficients(request.parameters), names)
+        nobody = np.full(len(self.cases), np.nan)
+        if request.header.arm != f"local-{self.site}":
+            # Nothing came because nothing could be fitted; a model of this site alone is another model.
+            return nobody
+        fitted = self.read_alone(model)
+        if fitted.intercept is None:
+            return nobody
+        return self.score(coefficients_of(fitted, self.design), covariates_of(fitted))
 
     def refuse_singling_out(self, name: str, predict: Callable[[Reals], Reals]) -> None:
         """Refuse to score by a model of this site's patients, too, that the second line finds beyond bounds.

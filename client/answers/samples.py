@@ -9,14 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from client.cohort.cases import PreparedCase, PreparedSite, stack_inputs
-from client.cohort.reading_options import options_of
-from client.cohort.scans import labels_of_masks
 from common.errors import SmallNumberError
-from common.imaging.lesion_cells import LesionField, locate_field
-from common.imaging.masks.mask import read_mask
-from common.imaging.reader import read_scan
 from common.imaging.recipe import InputShape
-from common.plan.study import CnnModel, StudyPlan
+from common.plan.study import CnnModel
 
 if TYPE_CHECKING:
     from common.training.dataset import Samples
@@ -30,7 +25,7 @@ TEST = "test"
 
 @dataclass
 class SiteSamples:
-    """Inputs and outcomes of one site, read from the cache once per input shape, and where lesions lie.
+    """Inputs and outcomes of one site, read from the cache once per input shape.
 
     Attributes
     ----------
@@ -40,7 +35,6 @@ class SiteSamples:
 
     prepared: PreparedSite
     _parts: dict[tuple[InputShape, str], Samples] = field(default_factory=dict)
-    _fields: dict[tuple[str, InputShape], LesionField] = field(default_factory=dict, repr=False)
 
     def cases_of_part(self, part: str) -> tuple[PreparedCase, ...]:
         """The patients of a part, sorted by identifier."""
@@ -71,27 +65,6 @@ class SiteSamples:
             samples = Samples.of(stack_inputs(cases, model.shape), positives)
             self._parts[key] = move_if_fits(samples, pick_device(self.prepared.settings.device))
         return self._parts[key]
-
-    def find_field(self, case: PreparedCase, plan: StudyPlan, shape: InputShape) -> LesionField:
-        """Where a patient's input lies about the lesion; CT and mask are read once.
-
-        Raises
-        ------
-        ScanError
-            If one of them can no longer be read.
-        ValueError
-            If the case has none.
-        """
-        key = (case.patient.identifier, shape)
-        if key not in self._fields:
-            patient, settings = case.patient, self.prepared.settings
-            if patient.baseline_ct is None or patient.baseline_mask is None:
-                raise ValueError("a prepared case has a CT and a mask")
-            scan = read_scan(patient.baseline_ct, options_of(plan, settings))
-            mask = read_mask(patient.baseline_mask, scan, labels_of_masks(settings))
-            for one in plan.input_shapes:
-                self._fields[key[0], one] = locate_field(scan, mask, plan.preprocessing, one)
-        return self._fields[key]
 
 
 def _count_bytes(parts: Mapping[tuple[InputShape, str], Samples]) -> int:

@@ -71,13 +71,10 @@ class ScoreStore:
         """Saves the scores, in the order of the cases."""
         self._write(self._path(model, arm), cases, scores=scores)
 
-    def keep_maps(
-        self, model: str, arm: str, cases: Sequence[PreparedCase], drawn: tuple[Flags, Sequence[Counts]]
-    ) -> None:
-        """Saves maps: who of the cases has one, and these in their order."""
-        flags, maps = drawn
-        stacked = np.stack(maps).astype(np.int32) if maps else np.zeros((0, 2, 0, 0), dtype=np.int32)
-        self._write(self._path_of_maps(model, arm), cases, drawn=flags, maps=stacked)
+    def keep_maps(self, model: str, arm: str, cases: Sequence[PreparedCase], kept: KeptMaps) -> None:
+        """Saves the maps of some of the cases."""
+        maps = kept.maps.astype(np.int32)
+        self._write(self._path_of_maps(model, arm), cases, drawn=kept.drawn, maps=maps)
 
     def find(self, model: str, arm: str, cases: Sequence[PreparedCase]) -> Reals:
         """The scores of these patients, shape (n,), NaN where a patient has none.

@@ -11,17 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from rich.progress import Progress
 from torch import nn
 
 from client.answers.epoch_choice import EpochChoice
+from client.answers.epoch_count import count_epochs
 from client.answers.epoch_file import EpochFile
 from common.errors import ModelError, NonFiniteError
-from common.hiding.rounds import VALIDATION_GRID, validate_nobody, weight_of
+from common.hiding.rounds import VALIDATION_GRID, starts_alike, validate_nobody, weight_of
 from common.messages.headers import Epoch
 from common.models.layout import BATCHNORM, Layout
 from common.models.weights import flatten, overwrite
 from common.models.zoo import build
-from common.plan.study import CnnModel, StudyPlan
+from common.plan.study import FEDERATED, CnnModel, StudyPlan
 from common.seeds import derive_seed
 from common.stats.contract import Summary
 from common.stats.minima import minima_of
@@ -54,6 +56,8 @@ class Trainer:
         With which the site draws among its patients; None for the plan's seed.
     kept : Path or None
         The folder in which trainings of this model keep their epochs; None: nowhere.
+    progress : Progress or None
+        Shows the epochs of a round.
     """
 
     plan: StudyPlan
@@ -63,6 +67,7 @@ class Trainer:
     secret: str = ""
     own_seed: int | None = None
     kept: Path | None = None
+    progress: Progress | None = None
 
     @property
     def seed(self) -> int:
@@ -101,7 +106,9 @@ class Trainer:
         """One patient's input as a batch of one."""
         return torch.from_numpy(np.array(image, dtype=np.float32))[None]
 
-    def train_round(self, weights: FlatWeights, samples: Samples, number: int) -> tuple[Summary, FlatWeights]:
+    def train_round(
+        self, weights: FlatWeights, samples: Samples, number: int, arm: str = FEDERATED
+    ) -> tuple[Summary, FlatWeights]:
         """What the site adds to one round by training the loaded network, and its weights after it.
 
         Parameters
@@ -112,6 +119,8 @@ class Trainer:
             The site's training patients.
         number : int
             Of the round, from 1.
+        arm : str
+            The arm's name.
 
         Returns
         -------
@@ -121,6 +130,7 @@ class Trainer:
         """
         network = self.network
         federation, secret = self.plan.federation, [self.secret] if self.secret else []
+        secret += [arm] if starts_alike(self.plan, self.model) else []
         schedule = Schedule(
             epochs=federation.local_epochs,
             seed=derive_seed(self.seed, self.place, "training", self.model.name, number, *secret),
@@ -129,7 +139,9 @@ class Trainer:
             threads=self.plan.threads,
         )
         file = self._open_epochs(f"round-{number}", weights, samples, schedule)
-        log = train(network, samples, self.model.settings, replace(schedule, memory=file))
+        what = f"{self.place}: {self.model.name}, round {number}"
+        with count_epochs(file, self.progress, what, schedule.epochs) as memory:
+            log = train(network, samples, self.model.settings, replace(schedule, memory=memory))
         if file is not None:
             file.drop()
         after = flatten(network)
@@ -233,8 +245,9 @@ class Trainer:
             about = [self.plan.digest(), self.model.name, self.place, name, torch.__version__]
             about += [str(value) for value in (schedule.epochs, schedule.seed, schedule.threads, self.device)]
             digest = hashlib.sha256(json.dumps(about).encode())
-            for tensor in (torch.from_numpy(weights), samples.images, samples.labels):
-                digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
+            # Weights of a message are read-only, which torch warns of
+            for array in (weights, samples.images.cpu().numpy(), samples.labels.cpu().numpy()):
+                digest.update(np.ascontiguousarray(array).data)
             return digest.hexdigest()
 
         # Weights, two moments of each, and the best weights

@@ -25,7 +25,6 @@ from client.membership.environment import read_versions
 from client.membership.site import SiteSettings, check_release
 from client.release.releases import SiteReleases
 from common.cards.card import describe_network, make_local_card, training_centre_of
-from common.cards.fitted import coefficients_of, covariates_of
 from common.errors import (
     NonFiniteError,
     NotThePlanError,
@@ -37,7 +36,6 @@ from common.errors import (
 from common.hiding.rounds import start_seed, weight_of
 from common.messages.headers import ReplyHeader, RequestHeader
 from common.messages.protocol import Reply, Request
-from common.messages.questions import read_coefficients
 from common.plan.design import design_of
 from common.plan.matrix import SPLITS
 from common.plan.message_size import MOST_TOGETHER, size_weights
@@ -119,7 +117,7 @@ class SiteTrainings:
         if not weight_of(self.plan, len(self._list_released(TRAINING))):
             return trainer.train_nobody(weights)
         samples = self._read_part(trainer.model, TRAINING)
-        trained, after = trainer.train_round(weights, samples, header.round)
+        trained, after = trainer.train_round(weights, samples, header.round, header.arm)
         if self.plan.federation.batch_norm == "local":
             self._store.keep_round(header.model, header.arm, header.round, after, trainer.layout)
         return trained
@@ -269,7 +267,7 @@ class SiteTrainings:
             if sum(sizes) + size_weights(model) > MOST_TOGETHER:
                 self._kept.clear()
             device, kept = pick_device(self.settings.device), self._store.folder_of(model.name)
-            whose = (self.settings.name, device, self.secret, self.own_seed, kept)
+            whose = (self.settings.name, device, self.secret, self.own_seed, kept, self.progress)
             self._kept[model.name] = Trainer(self.plan, model, *whose)
         return self._kept[model.name]
 
@@ -383,19 +381,7 @@ class SiteTrainings:
         return scores
 
     def _score_logistic(self, model: LogisticModel, request: Request) -> Reals:
-        """Risks by the coefficients that came, or by the model that stays here; NaN if it was not fitted."""
-        regressions = self._open_regressions(request.header.arm)
-        if "coefficients" in request.parameters:
-            (names,) = request.header.regressions or ((),)
-            return regressions.score(read_coefficients(request.parameters), names)
-        nobody = np.full(len(self.patients.prepared.cases), np.nan)
-        if not self._is_own(request.header):
-            # Nothing came because nothing could be fitted; a model of this site alone is another model.
-            return nobody
-        fitted = regressions.read_alone(model)
-        if fitted.intercept is None:
-            return nobody
-        return regressions.score(coefficients_of(fitted, design_of(self.plan)), covariates_of(fitted))
+        return self._open_regressions(request.header.arm).score_as_asked(model, request)
 
     def _score_svm(self, model: SvmModel, request: Request) -> Reals:
         """Risks by the linear form that came, or by the exact machine that stays here; NaN without either."""

@@ -260,10 +260,10 @@ def stack_inputs(cases: Sequence[PreparedCase], shape: InputShape) -> Pixels:
     StorageError
         If a file of the cache cannot be read.
     """
-    first = _load_array(cases[0].inputs[shape])
+    first = read_array(cases[0].inputs[shape])
     inputs = np.empty((len(cases), *first.shape), dtype=np.float32)
     for index, case in enumerate(cases):
-        inputs[index] = _load_array(case.inputs[shape])
+        inputs[index] = read_array(case.inputs[shape])
     return inputs
 
 
@@ -277,10 +277,17 @@ def _load_overview(entry: CachedScan | None) -> Overview | None:
     """
     if entry is None or not entry.paths.keys() >= set(OVERVIEW_ARRAYS):
         return None
-    return Overview(*(_load_array(entry.paths[name]) for name in OVERVIEW_ARRAYS))
+    return Overview(*(read_array(entry.paths[name]) for name in OVERVIEW_ARRAYS))
 
 
-def _load_array(path: Path) -> NDArray[Any]:
+def read_array(path: Path) -> NDArray[Any]:
+    """An array of the cache.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be read.
+    """
     try:
         loaded: NDArray[Any] = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as failure:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.cohort.cases import OVERVIEW_ARRAYS, Time
+from client.cohort.lesion_fields import make_fields
 from client.cohort.lesion_outlook import LesionOutlook, foresee_lesion
 from client.cohort.reading_options import options_of
 from client.membership.site import SiteSettings
@@ -20,6 +21,7 @@ from common.cohort.outcome import Volumes
 from common.errors import ScanError
 from common.imaging.cache import Cache, CachedScan, ScanNote, ScanRecord, content_key
 from common.imaging.grid import Grid
+from common.imaging.lesion_cells import CELL_MM, CELLS
 from common.imaging.masks.mask import Mask, MaskLabels, read_mask
 from common.imaging.options import NO_CHOICE, ReadingOptions
 from common.imaging.overview import Overview, make_overview, make_scan_overview, make_whole_overview
@@ -28,6 +30,7 @@ from common.imaging.reader import read_scan
 from common.imaging.recipe import InputShape, Recipe
 from common.imaging.scan import Scan
 from common.imaging.volumes.formats import list_mask_files, source_files
+from common.plan.mapped_cohorts import averages_maps
 from common.plan.study import StudyPlan
 from common.types import Labels
 
@@ -138,7 +141,9 @@ class SitePreparation:
         """
         if self.cache is None:
             return self._check_entry(ct, mask, recipe, shapes)
-        key = _make_key((ct,) if mask is None else (ct, mask), self._choices, recipe, shapes)
+        with_fields = bool(shapes) and self.plan is not None and averages_maps(self.plan)
+        paths = (ct,) if mask is None else (ct, mask)
+        key = _make_key(paths, self._choices, recipe, shapes, with_fields=with_fields)
         entry = self.cache.find(key)
         if entry is not None:
             return entry
@@ -149,6 +154,8 @@ class SitePreparation:
         if segmentation is None:
             return self.cache.keep(key, record, _list_arrays(make_scan_overview(scan, None, recipe)))
         arrays, rectangle = _make_arrays(scan, segmentation, recipe, shapes)
+        if with_fields:
+            arrays |= make_fields(scan, segmentation, recipe, shapes)
         return self.cache.keep(key, record.model_copy(update={"rectangle": rectangle}), arrays)
 
     def _check_entry(
@@ -249,7 +256,12 @@ def labels_of_masks(settings: SiteSettings) -> MaskLabels:
 
 
 def _make_key(
-    paths: tuple[Path, ...], site: SiteChoices, recipe: Recipe | None, shapes: tuple[InputShape, ...]
+    paths: tuple[Path, ...],
+    site: SiteChoices,
+    recipe: Recipe | None,
+    shapes: tuple[InputShape, ...],
+    *,
+    with_fields: bool,
 ) -> str:
     try:
         files = [*source_files(paths[0]), *(file for mask in paths[1:] for file in list_mask_files(mask))]
@@ -263,6 +275,8 @@ def _make_key(
     }
     if site.options != NO_CHOICE:
         settings["options"] = asdict(site.options)
+    if with_fields:
+        settings["fields"] = [CELLS, CELL_MM]
     return content_key(files, settings)
 
 

@@ -7,6 +7,7 @@ threads see what was read last.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from common.runtime.processes import ShowLine
 from common.runtime.watch.metrics_file import MetricsFile
 from common.runtime.watch.page_server import Showcase, serve_page
 from common.runtime.watch.terminal_view import is_terminal, show_live
+
+_PERIOD_S = 1.0
+"""Between two drawings of what stands at the bottom of a terminal."""
 
 
 @dataclass(frozen=True)
@@ -109,4 +113,12 @@ def _show_on_terminal(stack: ExitStack, shown: ShownSite) -> None:
 
     live = stack.enter_context(show_live(shown.view.describe, Console(), is_followed=False))
     shown.say = live.say
-    shown._refresh.append(live.refresh)  # noqa: SLF001 - it is made by `show_site`
+    drawn = 0.0
+
+    def draw_sometimes() -> None:
+        nonlocal drawn
+        if time.monotonic() - drawn >= _PERIOD_S:
+            drawn = time.monotonic()
+            live.refresh()
+
+    shown._refresh.append(draw_sometimes)  # noqa: SLF001 - it is made by `show_site`

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from client.membership.command_options import SiteFolder, StateFolder
+
 
 def predict(
     model: Annotated[Path, typer.Argument(help="A model of a finished study (.safetensors or .json).")],
@@ -59,3 +61,26 @@ def predict(
         print(RESEARCH_USE)
     if predictions.failure:
         raise typer.Exit(predictions.failure.exit_code)
+
+
+def mistakes(
+    folder: SiteFolder,
+    model: Annotated[Path, typer.Option(help="A model of the study (.safetensors or .json).")],
+    plan: Annotated[
+        Path | None, typer.Option(help="The study plan; by default the one that was joined.")
+    ] = None,
+    state: StateFolder = None,
+) -> None:
+    """Write which of this site's patients a model missed or falsely alarmed; the table stays here."""
+    from client.answers.mistakes import write_mistakes
+    from client.membership.own_secret import read_own_seed
+    from client.membership.places import find_member
+    from common.plan.study import load_plan
+    from common.runtime.storage import make_private_folder
+    from common.runtime.terminal import make_progress_bar
+
+    member = find_member(folder, state)
+    study = load_plan(plan) if plan else member.invitation.study_plan()
+    root = make_private_folder(member.state)
+    with make_progress_bar() as progress:
+        print(write_mistakes(folder, (study, read_own_seed(member, study)), model, root, progress))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from client.membership.site import SiteSettings
 from common.hiding.noise import site_privacy, warn_of_delta
-from common.hiding.rounds import parts_of
+from common.hiding.rounds import parts_of, starts_alike
 from common.plan.leaving import STAYING, describe_card, describe_hiding, list_leaving
 from common.plan.study import StudyPlan
 from common.secagg.crypto.keys import decode_public_key, fingerprint
@@ -48,6 +48,7 @@ def describe_plan(plan: StudyPlan, settings: SiteSettings) -> str:
             "can compute by subtraction what that centre contributed to a table or regression. The plan "
             "asks for this."
         )
+        paragraphs += _describe_shared_start(plan)
     if len(plan.sites) == 2:
         paragraphs.append(
             "With two sites, each can compute the other's sums by subtracting its own from the total. "
@@ -78,6 +79,20 @@ def _describe_first_weights(plan: StudyPlan) -> Iterator[str]:
                 f"First weights of {model.title}: this hospital trains from no others than those of SHA-256 "
                 f"{model.first_weights}."
             )
+
+
+def _describe_shared_start(plan: StudyPlan) -> Iterator[str]:
+    """What arms tell that leave a centre out and begin with the same weights."""
+    alike = [model.title for model in plan.networks if starts_alike(plan, model)]
+    if alike:
+        yield (
+            f"ALL ARMS BEGIN WITH THE SAME WEIGHTS ({', '.join(alike)}, from ImageNet). WHOEVER SEES THE "
+            "SUMS OF THE FIRST ROUNDS OF ALL ARMS, AS THE COORDINATOR DOES, CAN NEARLY COMPUTE BY "
+            "SUBTRACTION THE MEANS AND VARIANCES OF THE NETWORK'S FEATURES OVER THIS HOSPITAL'S TRAINING "
+            "PATIENTS. Each arm has a head of its own, and this hospital draws otherwise in each, so that "
+            "little follows of its change of weights. The plan states that all hospitals know this "
+            "(arms.shared_start_ack)."
+        )
 
 
 def _describe_noise(plan: StudyPlan) -> Iterator[str]:

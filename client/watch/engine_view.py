@@ -8,11 +8,11 @@ from typing import Any
 
 from client.watch.site_board import describe_site_state
 from client.watch.site_metrics import list_site_metrics
-from client.watch.site_state import SiteState, read_site_state
+from client.watch.site_state import EngineState, read_site_state
 from common.errors import StorageError
 from common.runtime.log_lines import clean_text
 from common.runtime.watch.board import Board
-from common.runtime.watch.exposition import Metric
+from common.runtime.watch.exposition import MetricFamily
 
 _PERIOD_S = 1.0
 _LINE = 300
@@ -24,7 +24,7 @@ class EngineView:
 
     Attributes
     ----------
-    state : SiteState
+    state : EngineState
         As it was read last.
     connection : str
         Whether the link reaches the coordinator, in words.
@@ -33,7 +33,7 @@ class EngineView:
     """
 
     def __init__(self) -> None:
-        self.state = SiteState()
+        self.state = EngineState()
         self.connection = "not connected yet"
         self.is_running = True
         self._looked = 0.0
@@ -77,7 +77,7 @@ class EngineView:
         """The state as a JSON object."""
         return self.state.write_json()
 
-    def list_metrics(self) -> tuple[Metric, ...]:
+    def list_metrics(self) -> tuple[MetricFamily, ...]:
         """The metrics of the site."""
         is_connected = self.connection.startswith("connected")
         return list_site_metrics(self.state, is_running=self.is_running, is_connected=is_connected)

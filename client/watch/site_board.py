@@ -5,19 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from client.watch.site_state import Computation, SiteState
-from common.runtime.watch.board import Bar, Board, Fact, Party, Tone
+from client.watch.site_state import Computation, EngineState
+from common.runtime.watch.board import Board, Fact, ShownBar, ShownParty, Tone
 from common.runtime.watch.plain_times import read_moment, tell_clock, tell_length, tell_size
 
 
 def describe_site_state(
-    state: SiteState, *, is_running: bool = True, connection: str = "", now: float | None = None
+    state: EngineState, *, is_running: bool = True, connection: str = "", now: float | None = None
 ) -> Board:
     """The board of a site.
 
     Parameters
     ----------
-    state : SiteState
+    state : EngineState
         As its file says.
     is_running : bool
         Whether an engine is at work.
@@ -35,13 +35,13 @@ def describe_site_state(
         condition=condition,
         tone=tone,
         bars=tuple(_list_bars(state.computing)) if is_running else (),
-        parties=(Party("coordinator", words, _choose_tone(state, connection)),),
+        parties=(ShownParty("coordinator", words, _choose_tone(state, connection)),),
         facts=tuple(_list_facts(state, at)),
         lines=state.lines,
     )
 
 
-def _describe_condition(state: SiteState, now: float, *, is_running: bool) -> tuple[str, Tone]:
+def _describe_condition(state: EngineState, now: float, *, is_running: bool) -> tuple[str, Tone]:
     if not is_running and state.ended:
         return f"not running, ended at {tell_clock(state.ended, now)}; rhe-client start goes on", "waiting"
     if not is_running:
@@ -52,20 +52,20 @@ def _describe_condition(state: SiteState, now: float, *, is_running: bool) -> tu
     return "waits for the coordinator's next question", "good"
 
 
-def _choose_tone(state: SiteState, connection: str) -> Tone:
+def _choose_tone(state: EngineState, connection: str) -> Tone:
     if connection.startswith("not connected"):
         return "bad"
     return "good" if state.heard else "quiet"
 
 
-def _list_bars(computing: Computation) -> Iterator[Bar]:
+def _list_bars(computing: Computation) -> Iterator[ShownBar]:
     if computing.part == "epoch" and computing.of:
-        yield Bar("epoch", computing.done, computing.of)
+        yield ShownBar("epoch", computing.done, computing.of)
     elif computing.of:
-        yield Bar("done", computing.done, computing.of, "percent")
+        yield ShownBar("done", computing.done, computing.of, "percent")
 
 
-def _list_facts(state: SiteState, now: float) -> Iterator[Fact]:
+def _list_facts(state: EngineState, now: float) -> Iterator[Fact]:
     if state.phase:
         yield Fact("phase", state.phase)
     left = ", ".join(f"{number:,} {kind}" for kind, number in sorted(state.left.answers.items()))

@@ -5,19 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from client.watch.site_state import SiteState
-from common.runtime.watch.exposition import Metric, Sample, gauge_of
+from client.watch.site_state import EngineState
+from common.runtime.watch.exposition import MetricFamily, Sample, gauge_of
 from common.runtime.watch.plain_times import read_moment
 
 
 def list_site_metrics(
-    state: SiteState, *, is_running: bool = True, is_connected: bool | None = None, now: float | None = None
-) -> tuple[Metric, ...]:
+    state: EngineState, *, is_running: bool = True, is_connected: bool | None = None, now: float | None = None
+) -> tuple[MetricFamily, ...]:
     """The metrics of a site.
 
     Parameters
     ----------
-    state : SiteState
+    state : EngineState
     is_running : bool
         Whether an engine is at work.
     is_connected : bool or None
@@ -30,8 +30,8 @@ def list_site_metrics(
 
 
 def _list_metrics(
-    state: SiteState, *, is_running: bool, is_connected: bool | None, now: float
-) -> Iterator[Metric]:
+    state: EngineState, *, is_running: bool, is_connected: bool | None, now: float
+) -> Iterator[MetricFamily]:
     site = {"site": state.site}
     heard, since = read_moment(state.heard), read_moment(state.computing.since)
     yield gauge_of("rhe_engine_running", "Whether the site's engine is at work.", is_running, **site)
@@ -62,15 +62,11 @@ def _list_metrics(
         0 if since is None else max(now - since, 0),
         **site,
     )
-    if state.computing.part == "epoch":
-        yield gauge_of(
-            "rhe_engine_epoch", "Epochs of the training that are done.", state.computing.done, **site
-        )
-        yield gauge_of("rhe_engine_epochs", "Epochs of the training.", state.computing.of, **site)
+    yield from _list_epochs(state)
     answered = (Sample(state.answered, site),)
-    yield Metric("rhe_engine_answers_total", "Questions answered since its start.", answered, "counter")
+    yield MetricFamily("rhe_engine_answers_total", "Questions answered since its start.", answered, "counter")
     kinds = sorted(state.left.answers.items())
-    yield Metric(
+    yield MetricFamily(
         "rhe_answers_left_today",
         "Answers that have left today (UTC) by the ledger, by kind.",
         tuple(Sample(number, {**site, "kind": kind}) for kind, number in kinds),
@@ -82,3 +78,12 @@ def _list_metrics(
     yield gauge_of(
         "rhe_site_disk_free_bytes", "Free space of the site's state.", state.disk_free_bytes, **site
     )
+
+
+def _list_epochs(state: EngineState) -> Iterator[MetricFamily]:
+    site = {"site": state.site}
+    if state.computing.part == "epoch":
+        yield gauge_of(
+            "rhe_engine_epoch", "Epochs of the training that are done.", state.computing.done, **site
+        )
+        yield gauge_of("rhe_engine_epochs", "Epochs of the training.", state.computing.of, **site)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from common.errors import StorageError
-from common.runtime.watch.state_file import read_state
+from common.runtime.watch.state_file import load_state_file
 
 WATCH_FOLDER: Final = "watch"
 """Holds the file, in the site's state; locked while the engine runs."""
@@ -73,7 +73,7 @@ class LeftToday:
 
 
 @dataclass
-class SiteState:
+class EngineState:
     """Where an engine stands.
 
     Attributes
@@ -126,7 +126,7 @@ class SiteState:
         return dataclasses.asdict(self)
 
 
-def read_site_state(state: Path) -> SiteState | None:
+def read_site_state(state: Path) -> EngineState | None:
     """The state of the engine whose files lie in a folder; None if it never wrote one.
 
     Raises
@@ -135,7 +135,7 @@ def read_site_state(state: Path) -> SiteState | None:
         If it cannot be read, is damaged, or was written by another version of rhe.
     """
     path = state / WATCH_FOLDER / STATE_NAME
-    written = read_state(path)
+    written = load_state_file(path)
     if written is None:
         return None
     try:
@@ -144,7 +144,7 @@ def read_site_state(state: Path) -> SiteState | None:
         raise StorageError(f"{path}: is damaged -> it is written anew when the engine goes on") from None
 
 
-def _decode(written: dict[str, Any]) -> SiteState:
+def _decode(written: dict[str, Any]) -> EngineState:
     parts: dict[str, Any] = {
         "computing": Computation(**written["computing"]),
         "memory": DeviceMemory(**written["memory"]),
@@ -152,4 +152,4 @@ def _decode(written: dict[str, Any]) -> SiteState:
         "lines": tuple(map(str, written["lines"])),
     }
     plain = {name: value for name, value in written.items() if name not in {"version", *parts}}
-    return SiteState(**plain, **parts)
+    return EngineState(**plain, **parts)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from client.watch.site_board import describe_site_state
-from client.watch.site_state import WATCH_FOLDER, SiteState, read_site_state
+from client.watch.site_state import WATCH_FOLDER, EngineState, read_site_state
 from common.errors import SiteError
 from common.runtime.accounts import account_of, become
 from common.runtime.storage import is_taken
@@ -20,13 +20,13 @@ class SiteStatus:
 
     Attributes
     ----------
-    state : SiteState
+    state : EngineState
         As its file says.
     is_running : bool
         Whether an engine is at work now.
     """
 
-    state: SiteState
+    state: EngineState
     is_running: bool
 
     def write_json(self) -> str:

@@ -23,8 +23,8 @@ from client.watch.site_state import (
     WATCH_FOLDER,
     Computation,
     DeviceMemory,
+    EngineState,
     LeftToday,
-    SiteState,
 )
 from common.messages.catalogue import Operation
 from common.runtime.storage import lock_folder, make_private_folder
@@ -71,7 +71,7 @@ class SiteSources:
 class SiteWatch:
     """Keeps what an engine is at; without `keep` nobody but this process knows it."""
 
-    _state: SiteState = field(default_factory=SiteState)
+    _state: EngineState = field(default_factory=EngineState)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _sources: SiteSources | None = None
     _file: StateFile | None = None
@@ -99,7 +99,7 @@ class SiteWatch:
         name, plan_hash = study
         with self._lock:
             self._sources = sources
-            self._state = SiteState(site, name, plan_hash, os.getpid(), write_moment())
+            self._state = EngineState(site, name, plan_hash, os.getpid(), write_moment())
         self._file = StateFile(folder / STATE_NAME, lambda: self.read().write_json(), self._touch_if_busy)
         with lock_folder(folder), self._file.keep():
             self._say(f"{site}: the engine is ready for the study {name}")
@@ -123,7 +123,7 @@ class SiteWatch:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, end)
 
-    def read(self) -> SiteState:
+    def read(self) -> EngineState:
         """What the engine is at now; may be called from any thread."""
         with self._lock:
             state = copy.deepcopy(self._state)

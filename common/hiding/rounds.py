@@ -47,6 +47,16 @@ def start_seed(plan: StudyPlan, model: CnnModel, arm: Arm) -> int:
     return derive_seed(plan.seed, "initial-weights", model.name, *([arm.name] if apart else []))
 
 
+def starts_alike(plan: StudyPlan, model: CnnModel) -> bool:
+    """Whether hidden arms that leave one centre out begin with the same weights, but for the head.
+
+    A site then draws otherwise in each arm: with the same draws its updates would nearly cancel in the
+    difference of two arms' sums, and leave another site's (`tests/reading/left_out_updates.py`).
+    """
+    leaves_out = plan.arms.design == "leave-one-centre-out"
+    return leaves_out and plan.hides_sums and model.initialisation == "imagenet"
+
+
 def weight_of(plan: StudyPlan, patients: int) -> int:
     """The weight of a site's update: its training patients, or 1 where all sites weigh alike.
 

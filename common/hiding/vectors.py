@@ -111,7 +111,7 @@ class Lot:
     def take_sums(self, remaining: list[Counts | Reals | FlatWeights]) -> Summary:
         """The summary that the first of these sums stand for; they are taken off the list."""
         counts = np.asarray(remaining.pop(0) if self._count("counts") else (), dtype=np.int64)
-        levels = [remaining.pop(0) for _ in self._levels]
+        levels = [np.asarray(remaining.pop(0), dtype=np.float64) for _ in self._levels]
         updates = {
             name: remaining.pop(0).astype(np.float32, copy=False) for name, _ in self._arrays("updates")
         }
@@ -248,7 +248,7 @@ def _cut_reals(reals: Reals) -> list[Reals]:
     return [middle, high, np.ldexp(below - middle, _CUT)]
 
 
-def _join_levels(levels: Sequence[Counts | Reals]) -> Reals:
+def _join_levels(levels: Sequence[Reals]) -> Reals:
     if not levels:
         return np.empty(0)
     if len(levels) == 1:

@@ -6,6 +6,7 @@ Cells of 5 mm: as thick as the paper's slices, and no coarser than the feature m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,6 +45,16 @@ class LesionField:
     columns: Reals
     lesion: Reals
 
+    def pack(self) -> Reals:
+        """The same as one array, shape (cells, 2 x input size + cells)."""
+        return np.concatenate([self.rows, self.columns, self.lesion], axis=1)
+
+    @classmethod
+    def unpack(cls, packed: Reals) -> LesionField:
+        """What `pack` wrote."""
+        size = (packed.shape[1] - CELLS) // 2
+        return cls(packed[:, :size], packed[:, size : 2 * size], packed[:, 2 * size :])
+
     def lay_out(self, heat: Pixels) -> Reals:
         """A map on the grid of the input as means over the cells, shape (cells, cells), in [0, 1].
 
@@ -59,8 +70,10 @@ class LesionField:
         return np.clip(self.rows @ plane @ self.columns.T, 0.0, 1.0)
 
 
-def locate_field(scan: Scan, mask: Mask, recipe: Recipe, shape: InputShape) -> LesionField:
-    """The network's input about the centre of the lesion that the recipe crops.
+def locate_fields(
+    scan: Scan, mask: Mask, recipe: Recipe, shapes: Sequence[InputShape]
+) -> dict[InputShape, LesionField]:
+    """The networks' inputs about the centre of the lesion that the recipe crops.
 
     Raises
     ------
@@ -71,10 +84,12 @@ def locate_field(scan: Scan, mask: Mask, recipe: Recipe, shape: InputShape) -> L
     crops = locate_crops(mask, grid, recipe)
     labels, within = resample_labels(mask.voxels, grid)
     lesion = select_lesion(labels, recipe)
-    if shape.dimensions == 2:
-        plane = crops.rectangle.start[0] - within.start[0]
-        lesion = lesion[plane : plane + 1]
-    return arrange_cells(lesion, within, crops.of(shape.dimensions, 1), (recipe, shape))
+    plane = crops.rectangle.start[0] - within.start[0]
+    seen = {2: lesion[plane : plane + 1], 3: lesion}
+    return {
+        shape: arrange_cells(seen[shape.dimensions], within, crops.of(shape.dimensions, 1), (recipe, shape))
+        for shape in shapes
+    }
 
 
 def arrange_cells(lesion: Flags, within: Box, box: Box, made: tuple[Recipe, InputShape]) -> LesionField:

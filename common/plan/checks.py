@@ -126,10 +126,12 @@ def check_privacy(
     if arms.design == "leave-one-centre-out" and any(model.first_weights for model in networks):
         raise ValueError("leave-one-centre-out arms start with other weights each -> leave first_weights out")
     starts_alike = any(model.initialisation == "imagenet" for model in networks)
-    if hides_sums and arms.design == "leave-one-centre-out" and starts_alike:
+    is_told = arms.shared_start_ack or not (hides_sums and arms.design == "leave-one-centre-out")
+    if starts_alike and not is_told:
         raise ValueError(
-            "leave-one-centre-out arms that all start from ImageNet weights show each centre's first update "
-            '-> initialisation = "random", or privacy.secure = false'
+            "leave-one-centre-out arms that all start from ImageNet weights tell by subtraction what the "
+            'first round measured of one centre\'s patients -> initialisation = "random", or '
+            "arms.shared_start_ack = true states that all hospitals know this"
         )
 
 

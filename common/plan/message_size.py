@@ -18,7 +18,7 @@ from common.plan.variables import levels_of, table_variables
 from common.stats.stack import WIDEST_THIRD
 from common.stats.table_one import Continuous
 
-MOST_TOGETHER = 8 * 2**20
+MOST_TOGETHER = 6 * 2**20
 """Bytes of questions that travel in one message, and of the answers before the last one."""
 _ROOM = 16 * 2**20
 """Bytes for whatever is small: headers, signatures, sealed keys, moments, a released model of the table."""

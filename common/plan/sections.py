@@ -130,7 +130,7 @@ class Federation(Section):
     batch_norm: Literal["averaged", "local"] = "averaged"
     """"local": a training site keeps its own BatchNorm (Li et al. 2021); other sites use the average."""
     timeout_s: float = Field(default=3600.0, gt=0)
-    """How long the coordinator waits for one answer, in seconds."""
+    """How long a site's engine may show no progress, in seconds; `rhe-server run --stall` overrules it."""
 
 
 class Arms(Section):
@@ -145,11 +145,16 @@ class Arms(Section):
     subtraction_ack: bool = False
     """Must be true for "leave-one-centre-out" over hidden sums: states that all hospitals know that sums with
     and without a centre tell, by subtraction, what that centre contributed."""
+    shared_start_ack: bool = False
+    """Must be true for "leave-one-centre-out" over hidden sums from ImageNet weights, with which all arms
+    begin: states that all hospitals know that the first rounds' sums nearly tell, by subtraction, the means
+    and variances of the network's features over one centre's patients, and a little of its update."""
 
     @model_serializer(mode="wrap")
     def _leave_out_unset(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """The settings without an acknowledgement that was not given: plans without it keep their hash."""
-        return {name: value for name, value in write(self).items() if value or name != "subtraction_ack"}
+        unset = {"subtraction_ack", "shared_start_ack"}
+        return {name: value for name, value in write(self).items() if value or name not in unset}
 
 
 class RegressionSettings(Section):

@@ -287,7 +287,8 @@ class StudyPlan(Section):
     @property
     def input_shapes(self) -> tuple[InputShape, ...]:
         """Every grid that a network takes, trained here or before, once."""
-        shapes = {model.shape for model in (*self.networks, *self.cards) if model.shape is not None}
+        shapes = {model.shape for model in self.networks}
+        shapes |= {model.shape for model in self.cards if model.shape is not None}
         return tuple(sorted(shapes, key=lambda shape: (shape.dimensions, shape.size)))
 
     @cached_property

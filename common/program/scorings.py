@@ -71,7 +71,7 @@ def score_over_sites(plan: StudyPlan, model: AnyTrainedModel, arm: Arm, fitted: 
     )
 
 
-def score_by_card(plan: StudyPlan, model: CardModel) -> Program[None]:
+def score_with_card(plan: StudyPlan, model: CardModel) -> Program[None]:
     """The scoring by a model of an earlier study: its file goes to every site, which knows its digest."""
     (arm,) = plan.arms_of(model)
     absent = ("coefficients", *_OF_REGRESSIONS, *_OF_MACHINES)

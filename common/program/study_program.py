@@ -24,7 +24,7 @@ from common.program.patient_description import describe_patients
 from common.program.reader_agreement import count_readings
 from common.program.recalibration_loops import recalibrate_scores
 from common.program.regressions import Screening, screen_candidates
-from common.program.scorings import list_scored_sites, score_by_card, score_over_sites
+from common.program.scorings import list_scored_sites, score_over_sites, score_with_card
 from common.program.selections import ArmSelection, find_predictors
 from common.program.steps import Answered, Program, Step, ask
 from common.program.trainings import train_at_site, train_over_sites
@@ -78,14 +78,9 @@ def prepare_patients() -> Program[Answered]:
 
 
 def _list_procedures(plan: StudyPlan) -> Iterator[Procedure]:
-    everybody, training = plan.site_names, plan.training_sites
+    everybody = plan.site_names
     yield Procedure(names.PREPARATION, everybody, lambda _: prepare_patients())
-    if "agreement" in plan.phases:
-        yield Procedure(names.READER_AGREEMENT, everybody, lambda _: count_readings(plan))
-    if "cohort" in plan.phases:
-        yield Procedure(names.COHORT_DESCRIPTION, everybody, lambda _: describe_patients(plan))
-    if "regression" in plan.phases:
-        yield Procedure(names.SCREENING, training, lambda _: screen_candidates(plan, training))
+    yield from _list_descriptions(plan)
     if "training" in plan.phases:
         yield from _list_trainings(plan)
         yield from _list_fits(plan)
@@ -106,6 +101,17 @@ def _list_procedures(plan: StudyPlan) -> Iterator[Procedure]:
                 yield Procedure(names.name_explanation(model, arm), sites, explain, builds_on=scored)
     if averages_maps(plan):
         yield Procedure(names.MEAN_ATTENTION, everybody, lambda _: average_attention(plan))
+
+
+def _list_descriptions(plan: StudyPlan) -> Iterator[Procedure]:
+    """Who the patients are, and what tells of their outcomes; nothing was fitted before."""
+    everybody, training = plan.site_names, plan.training_sites
+    if "agreement" in plan.phases:
+        yield Procedure(names.READER_AGREEMENT, everybody, lambda _: count_readings(plan))
+    if "cohort" in plan.phases:
+        yield Procedure(names.COHORT_DESCRIPTION, everybody, lambda _: describe_patients(plan))
+    if "regression" in plan.phases:
+        yield Procedure(names.SCREENING, training, lambda _: screen_candidates(plan, training))
 
 
 def _list_trainings(plan: StudyPlan) -> Iterator[Procedure]:
@@ -197,7 +203,7 @@ def _score(
 
 def _score_before(plan: StudyPlan, model: CardModel) -> Procedure:
     (arm,) = plan.arms_of(model)
-    return Procedure(names.name_scoring(model, arm), plan.site_names, lambda _: score_by_card(plan, model))
+    return Procedure(names.name_scoring(model, arm), plan.site_names, lambda _: score_with_card(plan, model))
 
 
 def _begin_calibration(plan: StudyPlan, known: Known) -> Program[object] | None:

@@ -22,11 +22,14 @@ _MOST_WAITING = 32
 class BesideHash:
     """A hash that grows beside other work; what it was given must not change any more."""
 
-    _hash: _Hash = field(default_factory=hashlib.sha256)
     _waiting: list[memoryview] = field(default_factory=list)
     _news: threading.Condition = field(default_factory=threading.Condition)
     _has_ended: bool = False
     _worker: threading.Thread | None = None
+    _hash: _Hash = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._hash = hashlib.sha256()
 
     def add(self, piece: bytes | bytearray | memoryview) -> None:
         """Hash more bytes, after those that were added before."""

@@ -34,7 +34,7 @@ def write_atomically(path: Path, content: bytes, *, private: bool | None = None)
 
 
 def write_pieces_atomically(
-    path: Path, pieces: Iterable[bytes | memoryview], *, private: bool | None = None
+    path: Path, pieces: Iterable[bytes | bytearray | memoryview], *, private: bool | None = None
 ) -> None:
     """Write pieces that follow each other, as `write_atomically`, without a copy of all of them in memory.
 

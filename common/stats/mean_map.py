@@ -1,8 +1,8 @@
 """Means of maps over patients, cell by cell, without cells that rest on few patients of a site.
 
-A mean over ten patients is one patient's value in a cell where that one alone has something. So a site adds to
-a cell only where enough of its own patients have something there, and a cell to which not every site adds is
-left out. Then a sum less other sites' parts rests on no fewer, either.
+A mean over ten patients is one patient's value in a cell where that one alone has something. So a site adds
+to a cell only where enough of its own patients have something there, and a cell to which not every site adds
+is left out. Then a sum less other sites' parts rests on no fewer, either.
 """
 
 from __future__ import annotations

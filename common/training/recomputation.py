@@ -94,7 +94,7 @@ class Recomputation:
         _short.add(self._network)
         for block in list_blocks(self._network):
             self._forwards.append((block, block.forward))
-            block.forward = partial(_run_twice, block, block.forward)  # type: ignore[method-assign]
+            block.forward = partial(_run_twice, block, block.forward)
 
     def end(self) -> None:
         """Leave the network as it was."""

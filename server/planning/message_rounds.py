@@ -1,7 +1,7 @@
 """How many rounds of messages a study will take: counted from its procedures, by what each is known to ask.
 
-A round is one set of messages to the sites that is sent at once, as the report counts them. Procedures that do
-not build on one another ask together: so a phase has the rounds that it has beyond those of the phases before.
+A round is one set of messages to the sites that is sent at once, as the report counts them. Procedures that
+do not build on one another ask together: a phase has the rounds that it has beyond those of phases before it.
 Where a loop ends depends on the patients: then there is a smallest, a usual and a largest number.
 """
 
@@ -60,6 +60,7 @@ _MASKED = 3
 """A hidden training round: joining, masked updates, seeds."""
 _TOGETHER = ("training", "agreement", "cohort", "regression", "scoring", "fitting")
 """Phases whose questions travel together: such a round is the training's, otherwise the first's."""
+_IN_ORDER = ("agreement", "cohort", "regression", "training", "scoring", "fitting")
 _OPENING = 2
 """Opening a session of hidden sums: joining, admitting."""
 
@@ -82,7 +83,7 @@ def expect_rounds(plan: StudyPlan) -> dict[str, RoundCount]:
         drawn = RoundCount(0, len(plan.networks) * arms, 2 * len(plan.networks) * arms)
         phases["explanation"] = drawn + (_GUARDED if averages_maps(plan) else NO_ROUNDS)
     phases["closing"] = _exactly(1 if plan.hides_sums else 0)
-    return {phase: rounds for phase, rounds in phases.items() if rounds.most}
+    return {phase: rounds for phase, rounds in phases.items() if rounds.most or phase in _TOGETHER}
 
 
 def _exactly(number: int) -> RoundCount:
@@ -94,43 +95,40 @@ def _add_up(counts: Iterator[RoundCount]) -> RoundCount:
 
 
 def _count_together(plan: StudyPlan) -> dict[str, RoundCount]:
-    """The rounds of phases whose questions travel together, in the order in which a round is counted for one."""
+    """The rounds of phases whose questions travel together, in the study's order."""
     counts = {name: (phase, rounds) for phase, name, rounds in _list_parts(plan)}
     builds_on = {procedure.name: procedure.builds_on for procedure in list_procedures(plan)}
     for name, before in list_turns(plan):
         builds_on[name] = (*builds_on.get(name, ()), *before)
-    phases = [phase for phase in _TOGETHER if any(phase == known for known, _ in counts.values())]
-    by_kind = [
-        _spread(phases, {name: (phase, kind(rounds)) for name, (phase, rounds) in counts.items()}, builds_on)
-        for kind in (lambda one: one.fewest, lambda one: one.usual, lambda one: one.most)
-    ]
-    alone = _list_alone(plan)
-    return {
-        phase: RoundCount(*(one[phase] for one in by_kind))
-        + _add_up(rounds for known, rounds in alone if known == phase)
-        for phase in phases
-    }
+    usual = _find_ends({name: rounds.usual for name, (_, rounds) in counts.items()}, builds_on)
+    together: dict[str, RoundCount] = {}
+    covered = 0
+    for phase in _TOGETHER:
+        of_phase = {name: rounds for name, (known, rounds) in counts.items() if known == phase}
+        if not of_phase:
+            continue
+        end = max(usual[name] for name in of_phase)
+        most = max(_find_ends({name: one.most for name, one in of_phase.items()}, builds_on).values())
+        beyond, covered = max(0, end - covered), max(end, covered)
+        # All of its questions may travel with those of other phases; a training leads
+        together[phase] = RoundCount(beyond if phase == _TOGETHER[0] else 0, beyond, max(beyond, most))
+    for phase, rounds in _list_alone(plan):
+        together[phase] += rounds
+    return dict(sorted(together.items(), key=lambda item: _IN_ORDER.index(item[0])))
 
 
-def _spread(
-    phases: Sequence[str], counts: Mapping[str, tuple[str, int]], builds_on: Mapping[str, Sequence[str]]
-) -> dict[str, int]:
-    """By phase, the rounds in which its questions travel and no earlier phase's."""
+def _find_ends(counts: Mapping[str, int], builds_on: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """In which round each procedure ends, from the rounds of each, if all begin as soon as they may."""
     ends: dict[str, int] = {}
     # Those on which one builds stand before it
-    for name, (_, rounds) in sorted(counts.items(), key=lambda item: list(builds_on).index(item[0])):
-        ends[name] = rounds + max(
-            (ends[earlier] for earlier in builds_on[name] if earlier in ends), default=0
-        )
-    spread, covered = {}, 0
-    for phase in phases:
-        end = max(ends[name] for name, (known, _) in counts.items() if known == phase)
-        spread[phase], covered = max(0, end - covered), max(end, covered)
-    return spread
+    for name in sorted(counts, key=list(builds_on).index):
+        before = [ends[earlier] for earlier in builds_on[name] if earlier in ends]
+        ends[name] = counts[name] + max(before, default=0)
+    return ends
 
 
 def _list_parts(plan: StudyPlan) -> Iterator[tuple[str, str, RoundCount]]:
-    """Phase, name and rounds of each procedure that may travel with others; 0 rounds of those that travel alone."""
+    """Phase, name and rounds of each procedure; no rounds of one that travels alone."""
     if "agreement" in plan.phases:
         yield "agreement", names.READER_AGREEMENT, _exactly(2)
     if "cohort" in plan.phases:

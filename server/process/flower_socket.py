@@ -29,7 +29,7 @@ from flwr.supercore.protobuf.client import ProtobufCall, ProtobufRequestContext
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.superlink.grid.http_grid import HttpGrid
 
-from common.errors import ExchangeError
+from server.process.restarts import SuperLinkError
 
 _log = logging.getLogger(__name__)
 
@@ -196,20 +196,20 @@ def _end_points(message: Message | ProtoMessage) -> tuple[str, int]:
 
 @contextmanager
 def explain_failures() -> Iterator[None]:
-    """A context in which a SuperLink that refuses or does not answer is an `ExchangeError`.
+    """A context in which a SuperLink that refuses or does not answer is a `SuperLinkError`.
 
     Raises
     ------
-    ExchangeError
+    SuperLinkError
         If it refuses, with its reason, or does not answer.
     """
     try:
         yield
     except httpx.HTTPStatusError as failure:
         reason = f"{failure.response.status_code} {failure.response.text[:300]}"
-        raise ExchangeError(f"the SuperLink refused: {reason}") from None
+        raise SuperLinkError(f"the SuperLink refused: {reason}") from None
     except httpx.HTTPError as failure:
-        raise ExchangeError(
+        raise SuperLinkError(
             f"the SuperLink does not answer ({type(failure).__name__}) -> see that rhe-server start runs, "
             "then run the study again with --resume"
         ) from None

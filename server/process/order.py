@@ -6,13 +6,14 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from common.errors import ExchangeError
 from common.runtime.log_lines import LogFile
 from common.runtime.storage import is_taken, lock_folder, make_private_folder
 from server.process.flower_run import open_run
+from server.process.restarts import outlast_superlink
 from server.process.superlink import is_listening
 from server.provision.office import Office
 from server.watch.study_views import Views, show_study
@@ -110,8 +111,12 @@ def _conduct_study(office: Office, order: Order, watch: StudyWatch) -> None:
         make_private_folder(run.out)
     with lock_folder(run.out):
         run.claim()
-        with open_run(office) as grid:
-            conduct(grid, run, Progress(disable=True))
+
+        def conduct_once(begun: int) -> None:
+            with open_run(office) as grid:
+                conduct(grid, replace(run, resume=run.resume or begun > 0), Progress(disable=True))
+
+        outlast_superlink(conduct_once, lambda: is_listening(office), run.patience_s)
 
 
 @contextmanager

@@ -61,8 +61,8 @@ def keep_superlink(office: Office, say: ShowLine, open_gateway: OpenGateway, *, 
                             f"the SuperLink died {len(deaths)} times in a row -> see {child.log}"
                         )
                     say(
-                        "the SuperLink died and is started again; a study that was running goes on with "
-                        "rhe-server run --resume"
+                        "the SuperLink died and is started again; a study that is running goes on by itself, "
+                        "one that has ended with rhe-server run --resume"
                     )
                     child = start_superlink(office, on_loopback=on_loopback)
         finally:

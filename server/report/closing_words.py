@@ -28,6 +28,7 @@ FOLDER_PARTS: tuple[tuple[str, str], ...] = (
     ("checkpoints/", "UNFINISHED trainings, for --resume alone; no model to be used"),
     ("sa1/", "opened sums, for --resume alone; confidential"),
     ("journal.jsonl", "what each phase took: time, messages, bytes"),
+    ("state.json", "where the run stands, for rhe-server status"),
 )
 """What a study's folder holds, and what for."""
 

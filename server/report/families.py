@@ -19,7 +19,7 @@ from server.results.evaluation import Cell
 
 READABLE = 6
 """So many curves of one panel can be told apart at a glance; of more models each family has a panel."""
-MOST = len(MODEL_COLOURS)
+OWN_COLOURS = len(MODEL_COLOURS)
 """So many have colours of their own; a panel has no more."""
 
 
@@ -56,7 +56,7 @@ def split_panels(subject: Subject, cohorts: Sequence[SharedCohort]) -> tuple[Cur
 
 
 def _split(subject: Subject, cohort: SharedCohort) -> Iterator[CurvePanel]:
-    most = READABLE if cohort.large else MOST
+    most = READABLE if cohort.large else OWN_COLOURS
     families = _sort_into_families(subject, cohort.cells) if len(cohort.cells) > most else {}
     if len(families) < 2:
         families = {"": cohort.cells}
@@ -67,12 +67,12 @@ def _split(subject: Subject, cohort: SharedCohort) -> Iterator[CurvePanel]:
 
 def _share_out(subject: Subject, cells: Sequence[Cell]) -> Iterator[Sequence[Cell]]:
     """The cells in as few panels of equal size as have a colour for each; the reference is in every one."""
-    if len(cells) <= MOST:
+    if len(cells) <= OWN_COLOURS:
         yield cells
         return
     reference = [cell for cell in cells if subject.is_reference(cell.model)]
     others = [cell for cell in cells if not subject.is_reference(cell.model)]
-    panels = ceil(len(others) / (MOST - 1))
+    panels = ceil(len(others) / (OWN_COLOURS - 1))
     for panel in range(panels):
         yield [*reference, *others[panel * len(others) // panels : (panel + 1) * len(others) // panels]]
 

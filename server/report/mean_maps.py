@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from common.stats.minima import minima_of
 from common.types import Reals
 from server.report.drawing import INK, Picture, PictureFrame, draw_picture
 from server.report.subject import Subject
 from server.report.words import explain_standing, join_words
-from server.results.mean_attention import MeanAttention, read_rows
+from server.results.mean_attention import MeanAttention, read_cells
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,11 +65,14 @@ class AttentionChapter:
         On cohorts that are a part of those.
     absent : tuple of str
         What is not shown, and why.
+    fewest : int
+        Patients of a centre who must have something in a cell.
     """
 
     pictures: tuple[MeanMapPicture, ...]
     others: tuple[MeanMapPicture, ...]
     absent: tuple[str, ...]
+    fewest: int
 
 
 def build_attention(subject: Subject) -> AttentionChapter | None:
@@ -87,6 +91,7 @@ def build_attention(subject: Subject) -> AttentionChapter | None:
             for pair in pairs
             if pair not in shown
         ),
+        minima_of(subject.results.study.profile).cell,
     )
 
 
@@ -125,7 +130,7 @@ def _draw_pair(subject: Subject, pair: Sequence[MeanAttention]) -> MeanMapPictur
     caption = join_words([_describe_map(subject, one) for one in pair])
     alt = f"Mean attention of {pair[0].model} about the lesion's centre; {label}; {caption}"
     of_model = [one for one in subject.results.mean_attention if one.model == pair[0].model]
-    strongest = max(float(np.nanmax(read_rows(one.attention))) for one in of_model if _has_number(one))
+    strongest = max(float(np.nanmax(read_cells(one.attention))) for one in of_model if _has_number(one))
     limits = (_find_reach_mm(subject.results.mean_attention), max(_STEP, ceil(strongest / _STEP) * _STEP))
 
     def draw(figure: Figure) -> None:
@@ -185,7 +190,7 @@ def _set_axes(axes: Axes, reach_mm: float, title: str) -> None:
 
 def _draw_map(axes: Axes, one: MeanAttention, strongest: float) -> None:
     """The cells, and the outline of the mean lesion."""
-    values, lesion = read_rows(one.attention), np.nan_to_num(read_rows(one.lesion))
+    values, lesion = read_cells(one.attention), np.nan_to_num(read_cells(one.lesion))
     extent = _find_extent_mm(one)
     axes.imshow(
         np.ma.masked_invalid(values),

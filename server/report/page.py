@@ -46,7 +46,7 @@ _FILTERS = {
     "count": words.format_count,
     "classes": words.format_classes,
     "interval": words.format_interval,
-    "risk": words.format_risk,
+    "risk": words.format_probability,
     "has_digit": words.has_digit,
     "remarks": list_remarks,
     "auc": format_auc,

@@ -96,12 +96,20 @@ def _build_by_threshold(subject: Subject, cell: Cell) -> PrintedTable:
     up_to = "\N{LESS-THAN OR EQUAL TO} " if cell.falling else ""
     lines = tuple(
         TableLine(
-            f"{up_to}{point.threshold:.3g}{' (frozen)' if point.frozen else ''}",
+            f"{up_to}{_name_threshold(point)}",
             tuple(_enter_point(point.sensitivity, point.specificity, notes)),
         )
         for point in points
     )
     return _lay_out("Called positive " + ("up to" if cell.falling else "from"), lines, notes)
+
+
+def _name_threshold(point: CallingPoint) -> str:
+    """The frozen threshold as the plan or the training set it; others of a risk all to three decimals."""
+    if point.frozen:
+        return f"{point.threshold:.3g} (frozen)"
+    is_risk = 0.001 <= point.threshold < 1
+    return format_number(point.threshold) if is_risk else f"{point.threshold:.3g}"
 
 
 def _build_by_model(subject: Subject, cells: Sequence[Cell]) -> PrintedTable:

@@ -128,12 +128,12 @@ def format_number(value: float | None, decimals: int = 3) -> str:
     return f"{MINUS}{digits}" if value < 0 and float(digits) > 0 else digits
 
 
-def format_risk(risk: float) -> str:
+def format_probability(risk: float) -> str:
     """A predicted risk to a hundredth; one that would round to 0 or 1, though it is neither, says so.
 
     Examples
     --------
-    >>> format_risk(0.316), format_risk(4e-5), format_risk(0.9999)
+    >>> format_probability(0.316), format_probability(4e-5), format_probability(0.9999)
     ('0.32', '< 0.01', '> 0.99')
     """
     if 0 < risk < 0.005:

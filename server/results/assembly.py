@@ -25,7 +25,7 @@ from server.phases.svm import TrainedSvm
 from server.phases.training import TrainedModel
 from server.results.cohort import record_flow, record_parts
 from server.results.comparison import record_comparisons, record_heterogeneity
-from server.results.earlier_models import note_earlier_models
+from server.results.earlier_cards import note_earlier_models
 from server.results.evaluation import record_cells, record_subgroups
 from server.results.file import (
     Results,

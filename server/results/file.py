@@ -17,7 +17,7 @@ from common.plan.study import StudyPlan
 from common.runtime.storage import write_atomically
 from server.results.cohort import CohortRow, FlowChart, PartOfCohort
 from server.results.comparison import CentreHeterogeneity, Comparisons
-from server.results.earlier_models import EarlierModel
+from server.results.earlier_cards import EarlierModel
 from server.results.evaluation import Cell, Subgroup
 from server.results.hiding import Masking
 from server.results.mean_attention import MeanAttention

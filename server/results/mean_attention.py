@@ -94,7 +94,13 @@ def _list_records(
 
 
 def _fill_in(record: MeanAttention, summed: SummedMaps, asked: tuple[MappedClass, int]) -> MeanAttention:
-    """The record with its map."""
+    """The record with its map.
+
+    Raises
+    ------
+    ValueError
+        If it was not asked for.
+    """
     (cohort, outcome), row = asked
     guard, patients = summed.counted[cohort, outcome][row], summed.patients[cohort, outcome][row]
     if summed.sums is None:
@@ -129,6 +135,6 @@ def _write_rows(values: Reals) -> MeanRows:
     )
 
 
-def read_rows(rows: Sequence[Sequence[float | None]]) -> Reals:
+def read_cells(rows: Sequence[Sequence[float | None]]) -> Reals:
     """The cells as an array, NaN where there is no number, shape (rows, columns)."""
     return np.array([[np.nan if value is None else value for value in row] for row in rows])

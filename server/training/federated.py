@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ from common.types import FlatWeights
 from server.exchange import Exchange
 from server.round_end import HiddenRound
 from server.run import name_checkpoint
+from server.training.best_weights import BestWeights
 
 
 class Round(Section):
@@ -273,8 +275,17 @@ class FederatedTraining:
             "chosen": str(state.chosen),
             "best_auc": state.best_auc.hex(),
             "curve": _Curve.dump_json(state.curve).decode(),
+            "best": digest_array(state.weights)
+            if state.best is state.weights
+            else self._best.keep(state.best),
         }
-        save(self._file, Checkpoint(state.weights, self.layout, metadata, {"best": state.best, **memory}))
+        save(self._file, Checkpoint(state.weights, self.layout, metadata, memory))
+        self._best.written = digest_array(state.weights)
+        self._best.drop_others(metadata["best"])
+
+    @cached_property
+    def _best(self) -> BestWeights:
+        return BestWeights(self._file, self.layout)
 
     def _load(self, stepper: PseudoGradientStep | None) -> TrainingState | None:
         if not self._file.exists():
@@ -282,13 +293,16 @@ class FederatedTraining:
         checkpoint = load(self._file, self.layout)
         if checkpoint.metadata["plan"] != self.exchange.plan.digest():
             raise ResumeError(f"{self._file} belongs to another plan -> choose another --out")
+        if "best" not in checkpoint.metadata:
+            raise ResumeError(f"{self._file} is of an earlier release of rhe -> finish the study with that")
         if stepper is not None:
             start = "optimiser/"
             memory = {k.removeprefix(start): v for k, v in checkpoint.extras.items() if k.startswith(start)}
             stepper.restore(memory)
+        self._best.written, best = digest_array(checkpoint.weights), checkpoint.metadata["best"]
         return TrainingState(
             checkpoint.weights,
-            freeze_array(checkpoint.extras["best"].astype(np.float32, copy=False)),
+            checkpoint.weights if best == self._best.written else self._best.read(best),
             int(checkpoint.metadata["chosen"]),
             float.fromhex(checkpoint.metadata["best_auc"]),
             _Curve.validate_json(checkpoint.metadata["curve"]),

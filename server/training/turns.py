@@ -8,9 +8,12 @@ from common.plan.message_size import MOST_TOGETHER, size_weights
 from common.plan.study import CnnModel, StudyPlan
 from common.program.names import name_training
 
+_MOST_AT_ONCE = 4 * MOST_TOGETHER
+"""Bytes of the weights of networks that are trained beside each other."""
+
 
 def travels_alone(model: CnnModel) -> bool:
-    """Whether a network is so large that its messages carry no other question: none is copied into another."""
+    """Whether a network is so large that its messages carry no other question: none is copied."""
     return size_weights(model) > MOST_TOGETHER
 
 
@@ -22,7 +25,11 @@ def list_turns(plan: StudyPlan) -> Iterator[tuple[str, tuple[str, ...]]]:
     for model in plan.networks:
         for arm in plan.all_arms():
             name = name_training(model, arm)
-            if group and size + size_weights(model) > MOST_TOGETHER:
+            if arm.kind == "pooled":
+                # It was trained before the study
+                yield name, ()
+                continue
+            if group and size + size_weights(model) > _MOST_AT_ONCE:
                 before, group, size = group, (), 0
             group, size = (*group, name), size + size_weights(model)
             yield name, before

@@ -5,21 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from common.runtime.watch.board import Bar, Board, Fact, Party, Tone
+from common.runtime.watch.board import Board, Fact, ShownBar, ShownParty, Tone
 from common.runtime.watch.plain_times import read_moment, tell_clock, tell_length, tell_size
-from server.watch.study_state import SiteContact, StudyState, TrainingProgress
+from server.watch.study_state import RunState, SiteContact, TrainingProgress
 
 _LOCAL = "local-"
 _MOST_TRAININGS = 4
 _MOST_STEPS = 3
 
 
-def describe_study(state: StudyState, *, is_running: bool = True, now: float | None = None) -> Board:
+def describe_study(state: RunState, *, is_running: bool = True, now: float | None = None) -> Board:
     """The board of a study.
 
     Parameters
     ----------
-    state : StudyState
+    state : RunState
         As it is, or as its file says.
     is_running : bool
         Whether a process works on it.
@@ -39,7 +39,7 @@ def describe_study(state: StudyState, *, is_running: bool = True, now: float | N
     )
 
 
-def describe_time_left(state: StudyState) -> str:
+def describe_time_left(state: RunState) -> str:
     """How long it will still take: ``about 2 h 5 min``, or why that is not known."""
     seconds = state.time_left.seconds
     if seconds is None:
@@ -49,7 +49,7 @@ def describe_time_left(state: StudyState) -> str:
     return f"about {tell_length(max(round(seconds), 1))}{later}"
 
 
-def _describe_condition(state: StudyState, now: float, *, is_running: bool) -> tuple[str, Tone]:
+def _describe_condition(state: RunState, now: float, *, is_running: bool) -> tuple[str, Tone]:
     if state.ended:
         return _describe_end(state, now)
     if not is_running:
@@ -68,7 +68,7 @@ def _describe_condition(state: StudyState, now: float, *, is_running: bool) -> t
     ), "busy"
 
 
-def _describe_end(state: StudyState, now: float) -> tuple[str, Tone]:
+def _describe_end(state: RunState, now: float) -> tuple[str, Tone]:
     ended = tell_clock(state.ended, now)
     if state.condition == "finished":
         took = _tell_age(state.started, read_moment(state.ended) or now)
@@ -78,26 +78,26 @@ def _describe_end(state: StudyState, now: float) -> tuple[str, Tone]:
     return f"not running, interrupted at {ended}; --resume goes on", "waiting"
 
 
-def _list_bars(state: StudyState, *, is_running: bool) -> Iterator[Bar]:
+def _list_bars(state: RunState, *, is_running: bool) -> Iterator[ShownBar]:
     ended = sum(phase.seconds is not None for phase in state.phases)
     if state.condition == "finished":
-        yield Bar("phases", len(state.phases), len(state.phases))
+        yield ShownBar("phases", len(state.phases), len(state.phases))
         return
     going = [phase.name for phase in state.phases if phase.goes_on]
     if state.phases:
-        yield Bar("phases", ended, len(state.phases), f"now {', '.join(going)}" if going else "")
+        yield ShownBar("phases", ended, len(state.phases), f"now {', '.join(going)}" if going else "")
     if state.steps.of:
         left = f"time left: {describe_time_left(state)}" if state.time_left.seconds and is_running else ""
-        yield Bar("steps", state.steps.done, state.steps.of, left)
+        yield ShownBar("steps", state.steps.done, state.steps.of, left)
     for training in _choose_trainings(state):
         name = f"{training.model}, {training.arm}"
         if training.arm.startswith(_LOCAL):
-            yield Bar(name, 0, 0, "at its site, which tells of its end")
+            yield ShownBar(name, 0, 0, "at its site, which tells of its end")
         else:
-            yield Bar(name, training.round, training.of, _describe_training(training))
+            yield ShownBar(name, training.round, training.of, _describe_training(training))
 
 
-def _choose_trainings(state: StudyState) -> list[TrainingProgress]:
+def _choose_trainings(state: RunState) -> list[TrainingProgress]:
     """Those that go on, the federated ones first: of a local one, only its end is heard."""
     going = [training for training in state.trainings if not training.is_done]
     return sorted(going, key=lambda training: training.arm.startswith(_LOCAL))[:_MOST_TRAININGS]
@@ -112,21 +112,21 @@ def _describe_training(training: TrainingProgress) -> str:
     return ", ".join(told)
 
 
-def _describe_site(site: SiteContact, state: StudyState, now: float, *, is_running: bool) -> Party:
+def _describe_site(site: SiteContact, state: RunState, now: float, *, is_running: bool) -> ShownParty:
     heard = f"last heard at {tell_clock(site.heard, now)}" if site.heard else "not heard of in this run"
     if not is_running or state.condition not in {"running", "paused"}:
-        return Party(site.name, heard, "quiet")
+        return ShownParty(site.name, heard, "quiet")
     if site.name in state.pause.sites:
-        return Party(site.name, f"cannot be reached; {heard}", "waiting")
+        return ShownParty(site.name, f"cannot be reached; {heard}", "waiting")
     if site.owes and site.connected:
-        return Party(site.name, f"at work for {_tell_age(site.asked_at, now)}: {site.asked}", "busy")
+        return ShownParty(site.name, f"at work for {_tell_age(site.asked_at, now)}: {site.asked}", "busy")
     if site.connected:
         asked = f": {site.asked}" if site.asked else ""
-        return Party(site.name, f"answered {_tell_age(site.heard, now)} ago{asked}", "good")
-    return Party(site.name, "not connected yet" if not site.heard else heard, "waiting")
+        return ShownParty(site.name, f"answered {_tell_age(site.heard, now)} ago{asked}", "good")
+    return ShownParty(site.name, "not connected yet" if not site.heard else heard, "waiting")
 
 
-def _list_facts(state: StudyState, now: float) -> Iterator[Fact]:
+def _list_facts(state: RunState, now: float) -> Iterator[Fact]:
     if state.condition in {"running", "paused"}:
         yield Fact("time left", describe_time_left(state))
         if state.steps.now:

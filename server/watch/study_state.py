@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from common.errors import StorageError
-from common.runtime.watch.state_file import read_state
+from common.runtime.watch.state_file import load_state_file
 
 STATE_FILE: Final = "state.json"
 """The file's name in the study's folder."""
@@ -176,7 +176,7 @@ class ExchangedVolume:
 
 
 @dataclass
-class StudyState:
+class RunState:
     """Where a study stands.
 
     Attributes
@@ -235,7 +235,7 @@ class StudyState:
         return dataclasses.asdict(self)
 
 
-def read_study_state(folder: Path) -> StudyState | None:
+def read_study_state(folder: Path) -> RunState | None:
     """The state of the study in a folder; None if none was ever written there.
 
     Raises
@@ -244,7 +244,7 @@ def read_study_state(folder: Path) -> StudyState | None:
         If it cannot be read, is damaged, or was written by another version of rhe.
     """
     path = folder / STATE_FILE
-    written = read_state(path)
+    written = load_state_file(path)
     if written is None:
         return None
     try:
@@ -253,7 +253,7 @@ def read_study_state(folder: Path) -> StudyState | None:
         raise StorageError(f"{path}: is damaged -> it is written anew when the study goes on") from None
 
 
-def _decode(written: dict[str, Any]) -> StudyState:
+def _decode(written: dict[str, Any]) -> RunState:
     parts: dict[str, Any] = {
         "phases": tuple(PhaseProgress(**phase) for phase in written["phases"]),
         "steps": Steps(written["steps"]["done"], written["steps"]["of"], tuple(written["steps"]["now"])),
@@ -265,4 +265,4 @@ def _decode(written: dict[str, Any]) -> StudyState:
         "lines": tuple(map(str, written["lines"])),
     }
     plain = {name: value for name, value in written.items() if name not in {"version", *parts}}
-    return StudyState(**plain, **parts)
+    return RunState(**plain, **parts)

@@ -10,7 +10,7 @@ from pathlib import Path
 from common.errors import ResumeError, StorageError
 from common.runtime.storage import is_taken
 from server.watch.study_board import describe_study
-from server.watch.study_state import STATE_FILE, StudyState, read_study_state
+from server.watch.study_state import STATE_FILE, RunState, read_study_state
 
 _DEPTH = 3
 """Folders below the given one that are searched."""
@@ -26,14 +26,14 @@ class StudyStatus:
     ----------
     folder : Path
         The study's.
-    state : StudyState
+    state : RunState
         As its file says.
     is_running : bool
         Whether a process works on it now.
     """
 
     folder: Path
-    state: StudyState
+    state: RunState
     is_running: bool
 
     def write_json(self) -> str:

@@ -24,9 +24,9 @@ from server.watch.study_state import (
     ExchangedVolume,
     Pause,
     PhaseProgress,
+    RunState,
     SiteContact,
     Steps,
-    StudyState,
     TrainingProgress,
 )
 from server.watch.time_left import PhaseCost, Reckoning
@@ -53,7 +53,7 @@ class StudyWatch:
 
     def __init__(self) -> None:
         self.missed: Mapping[str, Missed] = {}
-        self._state = StudyState()
+        self._state = RunState()
         self._outline = StudyOutline("", "", (), (), {}, Reckoning())
         self._traffic: CountedTraffic | None = None
         self._folder: Path | None = None
@@ -69,6 +69,7 @@ class StudyWatch:
         self._ended: set[str] = set()
         self._round_began = self._line_at = time.monotonic()
         self._rounds_told = 0
+        self._has_waited = False
 
     @contextmanager
     def keep(self, outline: StudyOutline, folder: Path, traffic: CountedTraffic, run: int) -> Iterator[None]:
@@ -89,7 +90,7 @@ class StudyWatch:
             self._outline, self._folder, self._traffic = outline, folder, traffic
             self._sites = {name: SiteContact(name) for name in outline.sites}
             self._phases = {name: PhaseProgress(name, at) for at, name in enumerate(outline.phases, start=1)}
-            self._state = StudyState(
+            self._state = RunState(
                 name=outline.name,
                 plan_hash=outline.plan_hash,
                 pid=os.getpid(),
@@ -105,7 +106,7 @@ class StudyWatch:
                 raise
             self._end("finished", "with results")
 
-    def read(self) -> StudyState:
+    def read(self) -> RunState:
         """Where the study stands now; may be called from any thread."""
         with self._lock:
             state = replace(
@@ -222,7 +223,9 @@ class StudyWatch:
         with self._lock:
             now = time.monotonic()
             took, self._round_began = now - self._round_began, now
-            training = self._take_curve(model, arm, curve, took)
+            # A round in which somebody was waited for says nothing of the next ones
+            training = self._take_curve(model, arm, curve, None if self._has_waited else took)
+            self._has_waited = False
         loss = "" if training.loss is None else f", loss {training.loss:.4f}"
         told = f"round {training.round} of {training.of}{loss}{_describe_judgement(training)}"
         self.say(f"{model}, {arm}: {told}; {tell_length(took)}")
@@ -321,7 +324,7 @@ class StudyWatch:
             training.withheld = "" if last.released else "withheld: too few validation patients"
         return training
 
-    def _add_pause(self, state: StudyState) -> None:
+    def _add_pause(self, state: RunState) -> None:
         absent = dict(self.missed)
         if not absent or state.condition != "running":
             return
@@ -334,8 +337,10 @@ class StudyWatch:
 
     def _tick(self) -> None:
         """Say now and then how far the study is, where nothing else was told."""
+        self._has_waited |= bool(self.missed)
         rounds = self._count_rounds()
-        if time.monotonic() - self._line_at < _QUIET_S or rounds <= self._rounds_told:
+        is_quiet = time.monotonic() - self._line_at >= _QUIET_S and not self.missed
+        if not is_quiet or rounds <= self._rounds_told:
             return
         self._rounds_told = rounds
         with self._lock:

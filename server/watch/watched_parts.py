@@ -43,7 +43,13 @@ class CurveLine(Protocol):
 
 
 class CountedTraffic(Protocol):
-    """What was exchanged with the sites so far."""
+    """What was exchanged with the sites so far.
+
+    Attributes
+    ----------
+    rounds, messages, bytes_sent, bytes_received : int
+        As in `server.exchange.Traffic`.
+    """
 
     rounds: int
     messages: int

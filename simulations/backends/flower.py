@@ -198,7 +198,7 @@ class LocalFederation:
         if self.run.pretrained is not None:
             command += ["--pretrained", str(self.run.pretrained)]
         if self.run.cards is not None:
-            command += ["--cards", str(self.run.cards)]
+            command += ["--cards", str(self.run.cards.resolve())]
         study = stack.enter_context(_run_in_background("study", command, self._logs / "study.log"))
         task = progress.add_task("federated study: see flower/logs", total=None)
         while study.running:

@@ -17,7 +17,7 @@ from rich.table import Table
 from tests.bench.measurement import Effort, Measurement
 
 _MACHINERY = {"__main__", "growth_case", "measurement"}
-_LONG = {"full_size", "growth"}
+_LONG = {"full_size", "growth", "large_rounds"}
 """Run where they are named: each takes many minutes."""
 
 

@@ -184,8 +184,14 @@ class Federation:
             engine.open_patients().of(self.model, "train")
             engine.trainings.open_trainer(self.model).load(self.weights)
 
-    def run_rounds(self) -> Spent:
-        """The time of the rounds as the coordinator does them, and of the trainings in them."""
+    def run_rounds(self, report: Callable[[int], None] = lambda _: None) -> Spent:
+        """The time of the rounds as the coordinator does them, and of the trainings in them.
+
+        Parameters
+        ----------
+        report : callable
+            Called with the number of each round at its end.
+        """
         from client.answers import trainer
         from server.training.federated import FederatedTraining
 
@@ -195,7 +201,7 @@ class Federation:
             arm=self.arm,
             layout=self.layout,
             folder=self.study.checkpoints,
-            report=lambda _: None,
+            report=report,
             patients={
                 site: len(engine.open_patients().cases_of_part("train"))
                 for site, engine in self.engines.items()

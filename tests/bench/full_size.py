@@ -59,14 +59,16 @@ class Round:
 
 def run(effort: Effort) -> list[Measurement]:
     """Every network twice, each time in a process of its own: the second round's bits against the first's."""
-    names = effort.choose([(family, axes) for axes in SIDES for family in FAMILIES], [("resnet10-narrow", 2)])
-    measured = [_repeat_round(str(family), axes, effort) for family, axes in names]
+    whole: list[tuple[Family, int]] = [(family, axes) for axes in SIDES for family in FAMILIES]
+    names = effort.choose(whole, [("resnet10-narrow", 2)])
+    measured = [_repeat_round(family, axes, effort) for family, axes in names]
     return measured + (_compare_on_gpu() if effort is Effort.FULL and _has_gpu() else [])
 
 
-def _repeat_round(family: str, dimensions: int, effort: Effort) -> Measurement:
+def _repeat_round(family: Family, dimensions: int, effort: Effort) -> Measurement:
     size = effort.choose((SIDES[dimensions], PATIENTS), (SMOKE_SIDE, SMOKE_PATIENTS))
-    first, second = (_run_apart(family, dimensions, *size) for _ in range(2))
+    take = effort.choose(_run_apart, train_round)
+    first, second = (take(family, dimensions, *size) for _ in range(2))
     return Measurement(
         f"{dimensions}D-{family} at {size[0]}, one round: bits that repeat",
         float(first.digest == second.digest) or 1e-9,
@@ -77,7 +79,7 @@ def _repeat_round(family: str, dimensions: int, effort: Effort) -> Measurement:
     )
 
 
-def _run_apart(family: str, dimensions: int, side: int, patients: int) -> Round:
+def _run_apart(family: Family, dimensions: int, side: int, patients: int) -> Round:
     code = "import sys; from tests.bench.full_size import print_round; print_round(*sys.argv[1:])"
     command = [sys.executable, "-c", code, family, str(dimensions), str(side), str(patients)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -107,7 +109,7 @@ def train_round(family: Family, dimensions: int, side: int, patients: int) -> Ro
     samples = make_samples(dimensions, side, patients)
     network = build(make_spec(family, dimensions))
     begun = time.perf_counter()
-    schedule = Schedule(epochs=1, seed=1, device=device, threads=os.cpu_count() or 1)
+    schedule = Schedule(epochs=1, seed=1, device=device)
     train(network, samples, TrainingSettings(batch_size=BATCH), schedule)
     scores = score(network, samples.images, device, schedule.threads)
     seconds = time.perf_counter() - begun

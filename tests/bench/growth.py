@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.growth_case import Taken
+from tests.bench.growth_case import Taken, run_case
 from tests.bench.measurement import Effort, Measurement
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "growth.md"
@@ -36,36 +36,32 @@ class Growth:
     title : str
         For the table.
     sizes : tuple of int
-        The full sizes.
-    smoke : tuple of int
-        Small ones.
+        From the smallest to the largest.
     """
 
     kind: str
     title: str
     sizes: tuple[int, ...]
-    smoke: tuple[int, ...] = ()
 
 
 GROWTHS = (
-    Growth("patients", "patients of each of two sites", (100, 1_000, 10_000), (100, 120)),
+    Growth("patients", "patients of each of two sites", (100, 1_000, 10_000)),
     Growth("sites", "sites of 100 patients", (2, 10, 50)),
     Growth("models", "models of the table", (1, 3, 10)),
     Growth("parameters", "ResNet-18 in 2D and 3D, of three times the weights (dimensions)", (2, 3)),
 )
-ROUNDS, SMOKE_ROUNDS = 60, 2
+SMOKE = Growth("few", "few patients", (30, 40))
+ROUNDS = 60
 
 
 def run(effort: Effort) -> list[Measurement]:
     """The exponent of each growth, and how much memory a round leaves behind."""
-    growths = [growth for growth in GROWTHS if effort is Effort.FULL or growth.smoke]
+    if effort is Effort.SMOKE:
+        return judge_growth(SMOKE, {size: run_case(SMOKE.kind, size) for size in SMOKE.sizes})
     measured = []
-    for growth in growths:
-        sizes = effort.choose(growth.sizes, growth.smoke)
-        measured += judge_growth(growth, {size: take(growth.kind, size) for size in sizes})
-    if effort is Effort.FULL:
-        measured.append(judge_rounds(take("rounds", ROUNDS)))
-    return measured
+    for growth in GROWTHS:
+        measured += judge_growth(growth, {size: take(growth.kind, size) for size in growth.sizes})
+    return [*measured, judge_rounds(take("rounds", ROUNDS))]
 
 
 def take(kind: str, size: int) -> Taken:
@@ -156,9 +152,9 @@ def save_measured(taken: dict[str, dict[int, Taken]], rounds: Taken) -> None:
     lines = [
         "# How a study grows",
         "",
-        f"`python -m tests.bench.growth`, one thread, {name_processor()}, {os.cpu_count()} cores. All sums are",
-        "masked; times are of the processor, of coordinator and all sites in one process; memory is what the",
-        "study adds to it.",
+        f"`python -m tests.bench.growth`, one thread, {name_processor()}, {os.cpu_count()} cores.",
+        "All sums are masked; times are of the processor, of coordinator and all sites in one process;",
+        "memory is what the study adds to it.",
         "",
         "| what grows | size | processor, s | memory, MiB | rounds of messages | MiB moved |",
         "|---|---|---|---|---|---|",

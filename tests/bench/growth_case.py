@@ -57,8 +57,9 @@ def run_case(kind: str, size: int) -> Taken:
 
     Parameters
     ----------
-    kind : {"patients", "sites", "models", "parameters", "rounds"}
-        What grows: patients of each site, sites, models of the table, the network's weights, its rounds.
+    kind : {"patients", "sites", "models", "parameters", "rounds", "few"}
+        What grows: patients of each site, sites, models of the table, weights of the network, its rounds;
+        "few": patients of a study that only describes them.
     size : int
         How many; for "parameters" the network's dimensions, 2 or 3: ResNet-18 inflated to 3D has three times
         the weights; for "rounds", of a small network at ten sites.
@@ -67,7 +68,7 @@ def run_case(kind: str, size: int) -> Taken:
     from tests.sites.tables import table_only_hospital
 
     sites = {"sites": size, "rounds": 10}.get(kind, 2)
-    patients = size if kind == "patients" else 100
+    patients = size if kind in {"patients", "few"} else 100
     plan = make_plan(kind, size, [f"s{number:02d}" for number in range(sites)])
     with tempfile.TemporaryDirectory() as name:
         folders = {}
@@ -106,13 +107,18 @@ def make_plan(kind: str, size: int, sites: list[str]) -> StudyPlan:
         "models": models if tables else [network],
         "arms": {"local_models": False},
         "federation": {"rounds": size if small else 3},
-        "phases": ["cohort", "regression", "training", "evaluation"]
-        if tables
-        else ["training", "evaluation"],
+        "phases": _list_phases(kind),
     }
     if len(sites) == 2:
         settings["two_site_ack"] = True
     return StudyPlan.model_validate(settings)
+
+
+def _list_phases(kind: str) -> list[str]:
+    if kind == "few":
+        return ["cohort"]
+    before = [] if kind in {"parameters", "rounds"} else ["cohort", "regression"]
+    return [*before, "training", "evaluation"]
 
 
 def run_study(plan: StudyPlan, folders: dict[str, Path], out: Path) -> Taken:

@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import psutil
 
     from server.exchange import Exchange
+    from server.run import StudyRun
 
 ROUND_BOUND_S = 0.5
 IDLE_BOUND_MIB, LINK_BOUND_MIB = 300.0, 120.0
@@ -64,11 +65,14 @@ class Loopback:
     ----------
     exchange : Exchange
         Asks them.
+    run : StudyRun
+        The study that they approved.
     parties : mapping of str to psutil.Process
         Every process of the hospitals by its site and its part, such as "a/engine".
     """
 
     exchange: Exchange
+    run: StudyRun
     parties: dict[str, psutil.Process]
 
     def ask_once(self) -> tuple[float, int]:
@@ -84,7 +88,9 @@ class Loopback:
 
 def run(effort: Effort) -> list[Measurement]:
     """A round against its bound, Flower alone and NVFlare; the memory and the processor of an idle site."""
-    with tempfile.TemporaryDirectory() as name, open_loopback(Path(name)) as loopback:
+    begin = effort.choose(open_loopback, open_here)
+    with tempfile.TemporaryDirectory() as name, begin(Path(name)) as loopback:
+        loopback.exchange.enrol(patience_s=120)
         idle = measure_idle_site(loopback, effort)
         rounds = [loopback.ask_once() for _ in range(effort.choose(ROUNDS, SMOKE_ROUNDS))]
     times, size = [seconds for seconds, _ in rounds], rounds[0][1]
@@ -179,32 +185,68 @@ def _read_cpu_s(process: psutil.Process) -> float:
 
 
 @contextmanager
-def open_loopback(folder: Path) -> Iterator[Loopback]:
-    """A context in which two hospitals of hand-made patients answer over Flower."""
-    from common.plan.study import load_plan
+def open_loopback(folder: Path, text: str = PLAN, patients: int = 6) -> Iterator[Loopback]:
+    """A context in which two hospitals of hand-made patients answer over Flower.
+
+    Parameters
+    ----------
+    folder : Path
+        For everybody's files.
+    text : str
+        The plan, of sites a and b.
+    patients : int
+        Of each site.
+    """
     from server.exchange import Exchange
     from server.process.flower_run import open_run
     from server.provision.office import open_office
-    from server.run import StudyRun
+    from server.provision.rosters import load_roster
     from simulations.backends.flower import LocalFederation
-    from simulations.backends.parties import derive_simulated_key
     from simulations.study_request import StudyRequest
-    from tests.sites.handmade import make_site
 
-    file = folder / "study.toml"
-    file.write_text(PLAN, encoding="utf-8")
-    sites = {name: make_site(folder / name, name, 6) for name in "ab"}
-    plan = load_plan(file)
-    run = StudyRun(plan, folder / "out", derive_simulated_key(plan), backend="flower")
-    run.out.mkdir()
+    file, run, sites = _prepare(folder, text, patients)
     federation = LocalFederation(run, StudyRequest(file, sites, run.out, "flower"))
     with ExitStack() as stack:
         federation.open_parties(stack)
         office = open_office(federation.office)
         grid = stack.enter_context(open_run(office))
-        exchange = Exchange(grid, plan, office.load_key())
-        exchange.enrol(patience_s=120)
-        yield Loopback(exchange, find_parties(folder / "out"))
+        roster = load_roster(office) if run.plan.hides_sums else None
+        run = replace(run, key=office.load_key(), roster=roster, patience_s=120.0)
+        yield Loopback(Exchange(grid, run.plan, run.key), run, find_parties(run.out))
+
+
+@contextmanager
+def open_here(folder: Path, text: str = PLAN, patients: int = 6) -> Iterator[Loopback]:
+    """As `open_loopback`, with hospitals that answer in this process, which stands for theirs."""
+    import psutil
+    from rich.progress import Progress
+
+    from server.exchange import Exchange
+    from simulations.backends.in_process import open_engines
+    from simulations.backends.local_grid import LocalGrid
+    from simulations.backends.parties import derive_simulated_roster
+
+    _, run, sites = _prepare(folder, text, patients)
+    run = replace(run, roster=derive_simulated_roster(run.plan))
+    engines = open_engines(run, sites, Progress(disable=True))
+    grid = LocalGrid({site: engine.handle for site, engine in engines.items()})
+    here = psutil.Process()
+    yield Loopback(Exchange(grid, run.plan, run.key), run, {"a/engine": here, "a/link": here})
+
+
+def _prepare(folder: Path, text: str, patients: int) -> tuple[Path, StudyRun, dict[str, Path]]:
+    """The plan's file, its run, and the folder of each site."""
+    from common.plan.study import load_plan
+    from server.run import StudyRun
+    from simulations.backends.parties import derive_simulated_key
+    from tests.sites.handmade import make_site
+
+    file = folder / "study.toml"
+    file.write_text(text, encoding="utf-8")
+    plan = load_plan(file)
+    run = StudyRun(plan, folder / "out", derive_simulated_key(plan), backend="flower")
+    run.out.mkdir()
+    return file, run, {name: make_site(folder / name, name, patients) for name in plan.site_names}
 
 
 def find_parties(out: Path) -> dict[str, psutil.Process]:

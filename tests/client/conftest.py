@@ -98,7 +98,7 @@ def small_plan() -> Callable[..., StudyPlan]:
     return _plan
 
 
-def _plan(role: str = "train", size: int = 16) -> StudyPlan:
+def _plan(role: str = "train", size: int = 16, **changes: object) -> StudyPlan:
     return StudyPlan.model_validate(
         {
             "name": "test",
@@ -109,6 +109,7 @@ def _plan(role: str = "train", size: int = 16) -> StudyPlan:
                 {"name": "east", "role": "external"},
             ],
             "models": [{"name": "small", "family": "resnet10-narrow", "input_size": size}],
+            **changes,
         }
     )
 

@@ -232,7 +232,11 @@ def test_attention_of_synthetic_patients_may_leave(coordinator, tmp_path):
 
 def test_attention_of_patients_stays(tmp_path):
     folder = make_site(tmp_path / "a", "a", patients=36, synthetic=False)
-    plan = a_plan(profile="standard", sites=[{"name": "a", "role": "train", "model_release": True}])
+    plan = a_plan(
+        profile="standard",
+        sites=[{"name": "a", "role": "train", "model_release": True}],
+        explanation={"per_site": 2, "mean_maps": True},
+    )
     coordinator = Coordinator(folder, tmp_path / "state", plan)
 
     training = {"procedure": "training m local-a", **LOCAL}
@@ -247,6 +251,7 @@ def test_attention_of_patients_stays(tmp_path):
     assert reply.pictures == ()
     assert reply.header.captions == ()
     assert len(list((tmp_path / "state" / "attention" / "m" / "local-a").glob("*.png"))) == 2
+    assert len(list((tmp_path / "state" / "maps").rglob("m/local-a.npz"))) == 1
 
 
 @pytest.mark.parametrize(

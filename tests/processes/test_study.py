@@ -111,14 +111,11 @@ def test_a_study_goes_on_by_itself_or_after_ctrl_c_with_resume_to_the_same_numbe
             wait_until(lambda: site.tail().count("the link was killed") > link_killed)
         with release(stage, 4):
             named(coordinator, "superlink").kill()
-            assert end(study) == 19
+            wait_until(lambda: coordinator.tail().count("died and is started again") > superlink_died)
+            wait_until(lambda: "the SuperLink is back" in study.tail())
+            study.process.send_signal(signal.SIGINT)
+            assert end(study) == 130
     assert "round number=3" in study.tail()
-    assert "--resume" in study.tail()
-    wait_until(lambda: coordinator.tail().count("died and is started again") > superlink_died)
-
-    with held_in(stage, 4, "--resume") as study:
-        study.process.send_signal(signal.SIGINT)
-        assert end(study) == 130
     assert "--resume" in study.tail()
 
     study = stage.study("--resume")
@@ -135,6 +132,13 @@ def test_an_engine_that_cannot_run_ends_its_site_with_the_reason(own_stage):
     assert "the engine cannot run" in site.tail()
     assert "No space left on device" in site.tail()
     assert "Traceback" not in site.tail()
+
+
+def test_an_engine_that_stands_still_is_not_told_as_a_node_that_failed(stage):
+    with held_in(stage, 1, "--stall", "6", "--wait", "0") as study:
+        assert end(study) == 19
+    assert "A: its engine makes no progress, since " in study.tail()
+    assert "see the log of the engine there" in study.tail()
 
 
 def test_a_study_that_fails_ends_with_its_own_exit_code(stage):

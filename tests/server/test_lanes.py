@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import ExchangeError
-from server.lanes import Lanes
+from server.lanes import MOST_UNDER_WAY, Lanes
 
 
 class Sites:
@@ -72,6 +72,37 @@ def test_each_part_has_its_own_answers_and_all_take_as_long_as_the_longest_chain
         for before in after:
             theirs = [number for number, body in enumerate(seen) if body.startswith(b"%d/" % before)]
             assert not mine or not theirs or min(mine) > max(theirs)
+
+
+def test_what_travels_alone_waits_until_nothing_else_is_asked():
+    sites, seen = Sites(), []
+    lanes = Lanes(sites.send)
+    for name in ("large", "larger"):
+        lanes.add(name, "phase", lambda name=name: ask_in_turn(lanes, name, 2, seen), is_alone=True)
+    for name in ("small", "tiny"):
+        lanes.add(name, "phase", lambda name=name: ask_in_turn(lanes, name, 3, seen))
+
+    lanes.run()
+
+    sizes = [len(bodies) for bodies in sites.rounds]
+    assert sizes == [2, 2, 2, 1, 1, 1, 1]
+    alone = [bodies[0][1] for bodies in sites.rounds[3:]]
+    assert alone == [b"large/0", b"large/1", b"larger/0", b"larger/1"]
+
+
+def test_not_all_begin_at_once():
+    sites, seen = Sites(), []
+    lanes = Lanes(sites.send)
+    number = 2 * MOST_UNDER_WAY + 1
+    added = [
+        lanes.add(str(place), "phase", lambda place=place: ask_in_turn(lanes, place, 1, seen))
+        for place in range(number)
+    ]
+
+    lanes.run()
+
+    assert [len(bodies) for bodies in sites.rounds] == [MOST_UNDER_WAY, MOST_UNDER_WAY, 1]
+    assert [lane.outcome for lane in added] == [[b"%d/0" % place] for place in range(number)]
 
 
 def test_one_that_fails_loses_no_answer_of_the_others():

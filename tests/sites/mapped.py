@@ -11,6 +11,7 @@ from sites.exchange import analyses_of
 from sites.patients import a_case
 from sites.plans import NETWORK, plan_of
 
+from client.answers.score_store import KeptMaps
 from client.answers.statistics import SiteAnalyses
 from client.cohort.cases import PreparedCase
 from common.imaging.lesion_cells import CELLS
@@ -58,7 +59,8 @@ def open_mapped(plan: StudyPlan, sites: Mapping[str, MappedSite], folder: Path) 
         own = tuple(case for case in cases if trains or case.part == "test")
         opened[name] = analyses_of(plan, name, own, folder / name)
         drawn = np.array([case.part == "test" for case in own], dtype=np.bool_)
-        kept = [encode_map(*maps[case.patient.identifier]) for case in own if case.part == "test"]
+        encoded = [encode_map(*maps[case.patient.identifier]) for case in own if case.part == "test"]
+        kept = KeptMaps(drawn, np.array(encoded).reshape(-1, 2, CELLS, CELLS))
         for scorer in list_mapped_networks(plan):
-            opened[name].store.keep_maps(scorer.model.name, scorer.arm.name, own, (drawn, kept))
+            opened[name].store.keep_maps(scorer.model.name, scorer.arm.name, own, kept)
     return opened

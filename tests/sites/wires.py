@@ -66,11 +66,12 @@ class Wire:
         self.sites = sites
         self.answers: list[tuple[str, MessageKind | None, Reply]] = []
         self.rounds = 0
+        self.make_grid: Callable[[dict[str, EngineLink]], LocalGrid] = LocalGrid
         self.lost: Lost = lambda _site, _kind, _training: False
 
     def study(self) -> Results:
         engines = open_engines(self.run, self.sites, Progress(disable=True))
-        grid = LocalGrid({name: self._tapped(name, engine.handle) for name, engine in engines.items()})
+        grid = self.make_grid({name: self._tapped(name, engine.handle) for name, engine in engines.items()})
         push = grid.push_messages
 
         def count(messages: Iterable[Message]) -> Iterable[str]:

@@ -10,7 +10,7 @@ Tone: TypeAlias = Literal["good", "busy", "waiting", "bad", "quiet"]
 
 
 @dataclass(frozen=True)
-class Bar:
+class ShownBar:
     """How far one part of the work is.
 
     Attributes
@@ -30,7 +30,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Party:
+class ShownParty:
     """One site, or the coordinator, as the other side sees it.
 
     Attributes
@@ -76,9 +76,9 @@ class Board:
         Whether it runs, in a few words.
     tone : Tone
         Of the condition.
-    bars : tuple of Bar
+    bars : tuple of ShownBar
         The whole, then its part.
-    parties : tuple of Party
+    parties : tuple of ShownParty
         Who is asked.
     facts : tuple of Fact
         All else.
@@ -89,8 +89,8 @@ class Board:
     title: str
     condition: str
     tone: Tone
-    bars: tuple[Bar, ...] = ()
-    parties: tuple[Party, ...] = ()
+    bars: tuple[ShownBar, ...] = ()
+    parties: tuple[ShownParty, ...] = ()
     facts: tuple[Fact, ...] = ()
     lines: tuple[str, ...] = ()
 
@@ -110,6 +110,6 @@ class Board:
         ]
 
 
-def _describe_bar(bar: Bar) -> str:
+def _describe_bar(bar: ShownBar) -> str:
     count = f" {bar.done} of {bar.total}" if bar.total else ""
     return f"{bar.label}{count}" + (f"; {bar.note}" if bar.note else "")

@@ -31,7 +31,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Metric:
+class MetricFamily:
     """Numbers of one kind.
 
     Attributes
@@ -56,17 +56,17 @@ class Metric:
             raise ValueError(f"{self.name!r} is no name of a {self.kind}")
 
 
-def gauge_of(name: str, about: str, value: float | None, /, **labels: str) -> Metric:
+def gauge_of(name: str, about: str, value: float | None, /, **labels: str) -> MetricFamily:
     """A metric with one number, or with none where it is not known."""
-    return Metric(name, about, () if value is None else (Sample(value, labels),))
+    return MetricFamily(name, about, () if value is None else (Sample(value, labels),))
 
 
-def write_exposition(metrics: Iterable[Metric]) -> str:
+def write_exposition(metrics: Iterable[MetricFamily]) -> str:
     """All metrics that have numbers, each with its help and its type."""
     return "".join(f"{line}\n" for metric in metrics if metric.samples for line in _write_metric(metric))
 
 
-def _write_metric(metric: Metric) -> Iterator[str]:
+def _write_metric(metric: MetricFamily) -> Iterator[str]:
     about = metric.about.replace("\\", r"\\").replace("\n", r"\n")
     yield f"# HELP {metric.name} {about}"
     yield f"# TYPE {metric.name} {metric.kind}"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from common.errors import StorageError
 from common.runtime.storage import write_atomically
-from common.runtime.watch.exposition import Metric, write_exposition
+from common.runtime.watch.exposition import MetricFamily, write_exposition
 
 _log = logging.getLogger(__name__)
 
@@ -35,10 +35,10 @@ class MetricsFile:
         If it has another ending, or cannot be written.
     """
 
-    def __init__(self, path: Path, take: Callable[[], Iterable[Metric]]) -> None:
+    def __init__(self, path: Path, take: Callable[[], Iterable[MetricFamily]]) -> None:
         if path.suffix != _SUFFIX:
             raise StorageError(f"--metrics {path}: node_exporter reads *{_SUFFIX} alone -> name it so")
-        self._path, self._take = path, take
+        self._path, self._take, self._is_broken = path, take, False
         self._write()
 
     def refresh(self) -> None:
@@ -62,7 +62,7 @@ class MetricsFile:
 
 
 @contextmanager
-def keep_metrics_file(path: Path, take: Callable[[], Iterable[Metric]]) -> Iterator[None]:
+def keep_metrics_file(path: Path, take: Callable[[], Iterable[MetricFamily]]) -> Iterator[None]:
     """A context in which a thread keeps the file; at its end it holds the last metrics.
 
     Raises

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from common.errors import StorageError
 from common.runtime.watch.board import Board
-from common.runtime.watch.exposition import CONTENT_TYPE, Metric, write_exposition
+from common.runtime.watch.exposition import CONTENT_TYPE, MetricFamily, write_exposition
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Showcase:
     """
 
     board: Callable[[], Board]
-    metrics: Callable[[], Iterable[Metric]]
+    metrics: Callable[[], Iterable[MetricFamily]]
     state: Callable[[], dict[str, Any]]
 
 

@@ -90,7 +90,7 @@ class StateFile:
             self._is_broken = False
 
 
-def read_state(path: Path) -> dict[str, Any] | None:
+def load_state_file(path: Path) -> dict[str, Any] | None:
     """The state in a file that another process may be writing; None if there is no file.
 
     Raises

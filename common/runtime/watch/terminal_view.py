@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from common.runtime.watch.board import Board, Tone
 
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleRenderable
+    from rich.console import Console, ConsoleRenderable, RenderableType
 
 _STYLES: dict[Tone, str] = {
     "good": "green",
@@ -21,7 +23,7 @@ _STYLES: dict[Tone, str] = {
     "quiet": "dim",
 }
 _MOST_PARTIES = 12
-_PER_SECOND = 2.0
+_PERIOD_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class LiveBoard:
 def show_live(
     board: Callable[[], Board],
     console: Console,
-    below: ConsoleRenderable | None = None,
+    below: RenderableType | None = None,
     *,
     is_followed: bool = True,
 ) -> Iterator[LiveBoard]:
@@ -56,10 +58,10 @@ def show_live(
         What is shown now; asked from another thread.
     console : Console
         A terminal.
-    below : ConsoleRenderable, optional
+    below : RenderableType, optional
         Shown under the board.
     is_followed : bool
-        Whether a thread draws it twice a second; otherwise whoever shows it does.
+        Whether a thread draws it once a second; otherwise whoever shows it does.
     """
     from rich.console import Group
     from rich.live import Live
@@ -67,17 +69,65 @@ def show_live(
     def draw() -> Group:
         return Group(*draw_board(board(), console.width), *([] if below is None else [below]))
 
-    with Live(
+    # Rich draws the block anew with each line, and two that draw at once would leave a part of it behind
+    turn = threading.Lock()
+
+    def say(line: str) -> None:
+        with turn:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def refresh() -> None:
+        with turn:
+            live.refresh()
+
+    live = Live(
         console=console,
         get_renderable=draw,
-        auto_refresh=is_followed,
-        refresh_per_second=_PER_SECOND,
+        auto_refresh=False,
         transient=True,
-        redirect_stderr=False,
-    ) as live:
-        yield LiveBoard(
-            lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True), live.refresh
-        )
+        # What goes to the same terminal would tear the block; a file that it goes to stays its own
+        redirect_stderr=sys.stderr.isatty(),
+    )
+    with live, _lead_logs_above(), _repeat(refresh if is_followed else None):
+        yield LiveBoard(say, refresh)
+
+
+@contextmanager
+def _repeat(refresh: Callable[[], None] | None) -> Iterator[None]:
+    """A context in which a thread refreshes again and again; None: no thread."""
+    if refresh is None:
+        yield
+        return
+    is_over = threading.Event()
+
+    def follow() -> None:
+        while not is_over.wait(_PERIOD_S):
+            refresh()
+
+    thread = threading.Thread(target=follow, name="live board", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
+@contextmanager
+def _lead_logs_above() -> Iterator[None]:
+    """A context in which log lines for standard error go where it leads now."""
+    handlers = [one for one in logging.getLogger().handlers if type(one) is logging.StreamHandler]
+    streams = [handler.setStream(sys.stderr) if _is_error_stream(handler) else None for handler in handlers]
+    try:
+        yield
+    finally:
+        for handler, stream in zip(handlers, streams, strict=True):
+            if stream is not None:
+                handler.setStream(stream)
+
+
+def _is_error_stream(handler: logging.StreamHandler[TextIO]) -> bool:
+    return handler.stream is sys.__stderr__
 
 
 def draw_board(board: Board, width: int) -> Iterator[ConsoleRenderable]:

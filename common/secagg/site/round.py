@@ -10,7 +10,7 @@ from common.secagg.crypto.sum_tag import derive_pad, tag_words
 from common.secagg.site.handler import Party, read_contribute
 from common.secagg.site.history import Release
 from common.secagg.site.state import RoundState
-from common.secagg.wire.frames import Bytes, MessageFrame, MessageKind, make_room, pack, seal, sha256
+from common.secagg.wire.frames import Bytes, MessageFrame, MessageKind, make_room, pack, seal
 from common.secagg.wire.messages import (
     NO_DIGEST,
     ContributeRequest,
@@ -138,7 +138,7 @@ def _mask_contribution(
             if party.files.fill_words(state.asked.phase, number, words) != state.encoded[number]:
                 raise SecAggError("a kept vector was altered", code="E_STATE_CORRUPT")
             key = derive_self_mask_key(bytes.fromhex(state.seed), party.site, vector, context)
-            pairing.mask(vector, words, context, suite, own=key, take=beside.add)
+            pairing.mask(vector, words, context, suite, (key, beside.add))
             beside.add(room[words.nbytes :])
         digest = beside.end()
     contribution = _make_contribution(party, state, digest, keys)

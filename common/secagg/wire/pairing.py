@@ -16,6 +16,8 @@ from common.secagg.wire.messages import SignedJoin, set_digest
 
 Context: TypeAlias = Mapping[str, Json]
 """What all members must agree on for their masks to cancel; see `make_round_context`."""
+OwnMask: TypeAlias = tuple[bytes, Callable[[memoryview], None]]
+"""Key, 32 bytes, of a site's own mask, and what takes the masked bytes, chunk by chunk."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,7 @@ class Pairing:
     secrets: Mapping[int, bytes] = field(repr=False)
 
     def mask(
-        self,
-        vector: Vector,
-        words: Words,
-        context: Context,
-        suite: Suite,
-        *,
-        own: bytes | None = None,
-        take: Callable[[memoryview], None] = lambda _: None,
+        self, vector: Vector, words: Words, context: Context, suite: Suite, own: OwnMask | None = None
     ) -> None:
         """Add every pair's mask in place: the site with the lower number adds what the higher subtracts.
 
@@ -57,13 +52,14 @@ class Pairing:
             Of the attempt or iteration.
         suite : Suite
             Cipher of the masks.
-        own : bytes, optional
-            Key, 32 bytes, of the site's own mask, which is added in the same pass.
-        take : callable
-            Takes the masked bytes, as `add_streams`.
+        own : OwnMask, optional
+            The site's own mask, added in the same pass, and who takes what is masked.
         """
-        streams = self._streams(vector, context)
-        add_streams(words, streams if own is None else (*streams, (own, 1)), vector.ring, suite, take)
+        streams = tuple(self._streams(vector, context))
+        if own is None:
+            add_streams(words, streams, vector.ring, suite)
+        else:
+            add_streams(words, (*streams, (own[0], 1)), vector.ring, suite, own[1])
 
     def _streams(self, vector: Vector, context: Context) -> Iterator[tuple[bytes, Sign]]:
         salt = bytes.fromhex(self.set)

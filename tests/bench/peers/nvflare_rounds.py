@@ -58,7 +58,9 @@ class Echo(Executor):
 
 def main() -> None:
     """Run a job of these rounds in the folder."""
-    from nvflare.private.fed.app.simulator.simulator_runner import SimulatorRunner
+    from nvflare.private.fed.app.simulator.simulator_runner import (  # type: ignore[import-not-found]
+        SimulatorRunner,
+    )
 
     folder, rounds, size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     app, result = folder / "job" / "app", folder / "times.json"

@@ -78,10 +78,10 @@ def time_plain_rounds(folder: Path, rounds: int, size: int) -> list[float]:
     bundle = _build_bundle(folder, rounds, size, result)
     port = find_free_port()
     with ExitStack() as stack:
-        flags = ("--insecure", "--port", str(port), "--disable-runtime-dependency-installation")
+        flags = ["--insecure", "--port", str(port), "--disable-runtime-dependency-installation"]
         link = stack.enter_context(_run(folder, "superlink", flags))
         for number in (1, 2):
-            flags = ("--insecure", "--superlink", f"127.0.0.1:{port}", "--port", str(find_free_port()))
+            flags = ["--insecure", "--superlink", f"127.0.0.1:{port}", "--port", str(find_free_port())]
             stack.enter_context(_run(folder, "supernode", flags, f"supernode-{number}"))
         _start_run(port, bundle)
         deadline = time.monotonic() + _PATIENCE_S

@@ -16,6 +16,8 @@ from client.answers.attention_maps import keep_maps
 from client.answers.samples import SiteSamples
 from client.answers.score_store import ScoreStore
 from client.answers.trainer import Trainer
+from client.cohort.lesion_fields import name_field
+from common.imaging.cache import CachedScan, ScanRecord
 from common.imaging.grid import Box
 from common.imaging.lesion_cells import CELL_MM, CELLS, arrange_cells
 from common.models.zoo import build
@@ -43,7 +45,7 @@ def phantom(tmp_path_factory):
         explanation={"mean_maps": True},
     )
     (shape,) = plan.input_shapes
-    cases, fields = [], {}
+    cases = []
     for number in range(PATIENTS):
         centre = random.integers(22, 34), random.integers(12, 26)
         lesion = draw_disc(centre, 7)
@@ -52,14 +54,18 @@ def phantom(tmp_path_factory):
             image += draw_disc((centre[0] + OFFSET_MM[1], centre[1] + OFFSET_MM[0]), 4)
         path = folder / f"{number}.npy"
         np.save(path, image[np.newaxis].astype(np.float32))
-        case = replace(a_case(f"P{number:02d}", grows=bool(number % 2), part="test"), inputs={shape: path})
         whole = Box((0, 0, 0), (1, SIDE, SIDE))
-        fields[case.patient.identifier, shape] = arrange_cells(
-            lesion[np.newaxis], whole, whole, (plan.preprocessing, shape)
+        field = arrange_cells(lesion[np.newaxis], whole, whole, (plan.preprocessing, shape))
+        beside = folder / f"{number}-cells.npy"
+        np.save(beside, field.pack())
+        entry = CachedScan(ScanRecord(ich_ml=1, ivh_ml=0, voxels=""), {name_field(shape): beside})
+        case = replace(
+            a_case(f"P{number:02d}", grows=bool(number % 2), part="test"),
+            inputs={shape: path},
+            entry=entry,
         )
         cases.append(case)
-    samples = SiteSamples(SimpleNamespace(cases=tuple(cases)), _fields=fields)
-    return plan, samples
+    return plan, SiteSamples(SimpleNamespace(cases=tuple(cases)))
 
 
 class Detector(nn.Module):
@@ -148,7 +154,7 @@ def test_who_is_not_tested_has_no_map(phantom, detector, tmp_path):
         replace(case, part="train") if number < 4 else case
         for number, case in enumerate(samples.prepared.cases)
     )
-    fewer = SiteSamples(SimpleNamespace(cases=cases), _fields=samples._fields)
+    fewer = SiteSamples(SimpleNamespace(cases=cases))
     store = ScoreStore(tmp_path / "scores", plan.digest())
 
     keep_maps(detector, fewer, store, "federated")
@@ -156,3 +162,15 @@ def test_who_is_not_tested_has_no_map(phantom, detector, tmp_path):
     kept = store.find_maps("Net", "federated", cases)
     assert kept.drawn.tolist() == [False] * 4 + [True] * (PATIENTS - 4)
     assert len(kept.of(np.arange(6))) == 2
+
+
+def test_a_site_whose_patients_all_train_keeps_no_map(phantom, detector, tmp_path):
+    plan, samples = phantom
+    cases = tuple(replace(case, part="train") for case in samples.prepared.cases)
+    store = ScoreStore(tmp_path / "scores", plan.digest())
+
+    keep_maps(detector, SiteSamples(SimpleNamespace(cases=cases)), store, "federated")
+
+    kept = store.find_maps("Net", "federated", cases)
+    assert not kept.drawn.any()
+    assert kept.of(np.arange(PATIENTS)).shape == (0, 2, CELLS, CELLS)

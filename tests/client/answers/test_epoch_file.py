@@ -28,7 +28,7 @@ CPU = torch.device("cpu")
 def a_plan(**changes):
     network = NETWORK | {"family": "resnet10-narrow"}
     sites, federation = {"a": "train", "b": "train"}, {"rounds": 2, "local_epochs": 3}
-    return plan_of(sites, network, federation=federation, **changes)
+    return plan_of(sites, network, federation=federation, threads=1, **changes)
 
 
 PLAN = a_plan()

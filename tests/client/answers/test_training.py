@@ -21,6 +21,7 @@ from common.hiding.rounds import weight_of
 from common.messages.catalogue import Operation
 from common.messages.headers import ReplyHeader, RequestHeader
 from common.messages.protocol import Request
+from common.models.weights import flatten
 from common.stats.contract import Summary
 from common.training.dataset import Samples
 
@@ -175,7 +176,7 @@ def an_enlarged_site(folder, more, **changes):
     return site
 
 
-def train_quickly(trainer, weights, samples, _):
+def train_quickly(trainer, weights, samples, *_):
     return Summary({"patients": np.array(len(samples))}, {}, {"delta": np.ones_like(weights)}), weights
 
 
@@ -214,3 +215,24 @@ def test_a_model_of_few_more_patients_is_not_released(tmp_path, monkeypatch, mod
     release(0)
     with pytest.raises(SmallNumberError) if is_refused else nullcontext():
         release(more)
+
+
+@pytest.mark.parametrize(("start", "apart"), [("imagenet", True), ("random", False)])
+def test_a_site_draws_otherwise_in_arms_that_begin_alike(monkeypatch, start, apart):
+    """Else its updates would cancel in the difference of two arms' sums, and leave another site's."""
+    seeds = []
+    monkeypatch.setattr("common.plan.models.IMAGENET_FAMILIES", {"resnet10-narrow"})
+    monkeypatch.setattr(
+        "client.answers.trainer.train",
+        lambda *asked: seeds.append(asked[3].seed) or SimpleNamespace(losses=[0.0]),
+    )
+    arms = {"design": "leave-one-centre-out", "subtraction_ack": True, "shared_start_ack": True}
+    network = NETWORK | {"initialisation": start}
+    plan = plan_of(dict.fromkeys("abc", "train"), network, federation={"rounds": 1}, arms=arms)
+    trainer = Trainer(plan, plan.networks[0], "a", CPU, "secret")
+    samples = Samples.of(np.zeros((4, 1, 16, 16), dtype=np.float32), np.array([True, False] * 2))
+
+    for arm in ("federated-without-b", "federated-without-c"):
+        trainer.train_round(flatten(trainer.network), samples, 1, arm)
+
+    assert (seeds[0] != seeds[1]) is apart

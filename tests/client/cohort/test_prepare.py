@@ -17,9 +17,11 @@ import SimpleITK as sitk  # noqa: N813 - as its own documentation does
 from rich.progress import Progress
 
 from client.cohort.cases import stack_inputs
+from client.cohort.lesion_fields import read_field
 from client.cohort.prepare import prepare_site
 from common.cohort.outcome import Reason, Volumes
 from common.errors import CohortError, Level, PlanError, StorageError
+from common.imaging.lesion_cells import CELLS
 from common.imaging.recipe import InputShape
 from common.runtime.storage import lock_folder
 
@@ -298,6 +300,21 @@ def test_whatever_determines_the_inputs_makes_new_ones(scans_folder, prepared, s
     )
 
     assert after.shape != before.shape or not np.array_equal(after, before)
+
+
+def test_where_maps_are_averaged_each_patient_s_field_is_kept(scans_folder, prepared):
+    plain = prepared(scans_folder)
+    site = prepared(scans_folder, explanation={"mean_maps": True})
+
+    with pytest.raises(ValueError, match="no field"):
+        read_field(plain.cases[0], SHAPE)
+    for case, other in zip(site.cases, plain.cases, strict=True):
+        field = read_field(case, SHAPE)
+        assert field.rows.shape == field.columns.shape == (CELLS, SHAPE.size)
+        # The lesion fills the middle cells, and the network sees nothing far from it
+        assert field.lesion[CELLS // 2, CELLS // 2] == pytest.approx(1)
+        assert not field.rows[0].any()
+        np.testing.assert_array_equal(np.load(case.inputs[SHAPE]), np.load(other.inputs[SHAPE]))
 
 
 def test_a_damaged_entry_is_found_and_made_anew(scans_folder, prepared, tmp_path, caplog):

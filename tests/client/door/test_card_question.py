@@ -1,4 +1,4 @@
-"""A model of an earlier study at a site's door: its file is asked for once, in its place, with nothing else."""
+"""A model of an earlier study at a site's door: its file comes once, in its place, with nothing else."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from contextlib import contextmanager
@@ -15,9 +16,12 @@ from client.link.markers import Trouble, format_connected, format_refused
 from client.link.supervise import check_users, keep_site, make_meeting_place
 from client.membership.link_folder import LinkFolder, LinkSettings
 from client.membership.site_users import SiteUsers
+from client.watch.site_state import STATE_NAME, WATCH_FOLDER, EngineState
 from common.errors import SiteError
 from common.runtime import processes
 from common.runtime.accounts import account_of, act_as
+from common.runtime.storage import write_atomically
+from common.runtime.watch.plain_times import write_moment
 
 OWN = SiteUsers(account_of(os.geteuid()), account_of(os.geteuid()))
 TWO = SiteUsers(account_of(4242), account_of(4243))
@@ -118,6 +122,23 @@ def look_until(supervisor, true) -> None:
             return
         time.sleep(0.02)
     raise TimeoutError("what was waited for did not come")
+
+
+def test_what_the_engine_tells_of_itself_is_said_once(folder, monkeypatch):
+    monkeypatch.setattr("client.watch.engine_view._PERIOD_S", 0.0)
+    supervisor, lines = opened(folder)
+    told = EngineState(site="a", pid=1, started=write_moment(), told=1, lines=("14:03:00 asked: cohort",))
+    try:
+        supervisor.begin()
+        place = supervisor.member.state / WATCH_FOLDER / STATE_NAME
+        write_atomically(place, json.dumps({"version": 1, **told.write_json()}).encode(), private=True)
+        look_until(supervisor, lambda: told.lines[0] in lines)
+        supervisor.look_after()
+    finally:
+        supervisor.end()
+
+    assert lines.count(told.lines[0]) == 1
+    assert supervisor.shown.view.describe().title == "a"
 
 
 def test_engine_and_link_get_their_make_folder_fors_and_one_socket(folder):

@@ -310,3 +310,13 @@ def test_a_model_of_an_earlier_study_is_told_with_its_owners_and_its_digest(seen
     assert "No other file is taken" in text
     assert ("patients of c may have trained it, so results that include them are no test" in text) is seen
     assert "model updates" not in text
+
+
+@pytest.mark.parametrize("design", ["together", "leave-one-centre-out"])
+@pytest.mark.parametrize("start", ["imagenet", "random"])
+def test_arms_that_begin_alike_are_told_with_what_subtraction_tells(design, start):
+    arms = {"design": design, "subtraction_ack": True, "shared_start_ack": True, "local_models": False}
+    text = told(plan_of(ROLES, IMAGENET | {"initialisation": start}, arms=arms))
+
+    is_told = "CAN NEARLY COMPUTE BY SUBTRACTION THE MEANS AND VARIANCES OF THE NETWORK'S FEATURES" in text
+    assert is_told is (design != "together" and start == "imagenet")

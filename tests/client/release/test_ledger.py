@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pytest
 
@@ -203,3 +204,19 @@ def test_kill_9_loses_no_line_that_was_told(tmp_path):
 
         assert told <= found <= told + 1
         told = found
+
+
+def test_answers_of_a_day_are_counted_by_kind_and_again_after_a_restart(tmp_path):
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    ledger = Ledger(tmp_path / "ledger")
+    ledger.record(departure())
+    ledger.record(departure(0).model_copy(update={"what": "refusal", "times": 3}))
+    ledger.append({"event": "join"})
+    counted = ledger.count_kinds(today)
+
+    anew = Ledger(tmp_path / "ledger")
+    assert anew.count_kinds(today) == {}  # it has read nothing yet
+    anew.check()
+
+    assert counted == anew.count_kinds(today) == {departure().what: 1, "refusal": 3}
+    assert anew.count_kinds("2026-01-01") == {}

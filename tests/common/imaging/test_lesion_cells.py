@@ -7,7 +7,7 @@ import pytest
 
 from common.imaging.crop import resize
 from common.imaging.grid import Box
-from common.imaging.lesion_cells import CELL_MM, CELLS, arrange_cells
+from common.imaging.lesion_cells import CELL_MM, CELLS, LesionField, arrange_cells
 from common.imaging.recipe import InputShape, Recipe
 
 SIDE_MM = CELLS * CELL_MM / 2
@@ -105,3 +105,15 @@ def test_a_map_in_three_dimensions_is_seen_from_above():
     assert cells[10, 13] == pytest.approx(0.8)
     assert cells[13, 10] == pytest.approx(0.2)
     assert cells[13, 13] == 0
+
+
+def test_a_field_comes_back_from_the_array_that_is_kept():
+    recipe, shape = Recipe(), InputShape(2, 48)
+    lesion = lesion_about((100, 90), recipe)
+    whole = Box((0, 0, 0), lesion.shape)
+    field = arrange_cells(lesion, whole, box_about(lesion, recipe), (recipe, shape))
+
+    again = LesionField.unpack(field.pack())
+
+    for name in ("rows", "columns", "lesion"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(field, name))

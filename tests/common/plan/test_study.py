@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ LEAVE_OUT = {"design": "leave-one-centre-out", "local_models": False, "subtracti
 
 
 def test_an_acknowledgement_that_is_not_given_changes_no_hash():
-    assert "subtraction_ack" not in a_plan().model_dump_json()
+    assert "_ack" not in json.dumps(a_plan().model_dump(mode="json")["arms"])
     assert StudyPlan.model_validate_json(
         a_plan(arms=LEAVE_OUT, sites=sites("a", "b", "c")).model_dump_json()
     ) == a_plan(arms=LEAVE_OUT, sites=sites("a", "b", "c"))
@@ -98,6 +99,22 @@ def test_the_digest_changes_with_any_setting_and_with_nothing_else():
     assert a_plan().digest() != a_plan(seed=8).digest()
     assert a_plan().digest() != a_plan(preprocessing={"margin_mm": 1.0}).digest()
     assert a_plan().digest() == a_plan(preprocessing={"margin_mm": 0.0}).digest()
+
+
+IMAGENET = {"name": "m", "family": "resnet18", "initialisation": "imagenet"}
+
+
+@pytest.mark.parametrize("secure", [True, False])
+def test_arms_that_begin_alike_from_imagenet_are_acknowledged_where_sums_are_hidden(secure):
+    plan = {"sites": sites("a", "b", "c"), "models": [IMAGENET], "privacy": {"secure": secure}}
+    told = a_plan(**plan, arms=LEAVE_OUT | {"shared_start_ack": True})
+
+    assert told.arms.shared_start_ack
+    if secure:
+        with pytest.raises(ValueError, match="arms.shared_start_ack = true states that all hospitals know"):
+            a_plan(**plan, arms=LEAVE_OUT)
+    else:
+        assert a_plan(**plan, arms=LEAVE_OUT).digest() != told.digest()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from common.training.dataset import Samples
 from common.training.device import (
     autocast,
     describe_device,
+    measure_memory,
     move_if_fits,
     pick_device,
     place_network,
@@ -207,3 +208,21 @@ def test_data_move_to_the_gpu_only_if_they_fit(free, moves, monkeypatch):
     move_if_fits(samples, torch.device("cuda"))
     assert bool(moved) is moves
     assert move_if_fits(samples, CPU) is samples
+
+
+def test_memory_of_a_gpu_is_that_of_the_one_which_is_used(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda number: 7 if number == 1 else 0)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (30, 80) if number == 1 else (0, 0))
+
+    assert measure_memory() == (50, 80)
+
+
+def test_without_a_gpu_in_use_no_memory_is_told(monkeypatch):
+    assert measure_memory() == (0, 0)
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 0)
+    assert measure_memory() == (0, 0)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sites.noise import noise_samples as patients
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
@@ -24,15 +25,6 @@ PLAIN = TrainingSettings(
 )
 AUGMENTED = TrainingSettings(batch_size=4)
 RECOMPUTED = replace(AUGMENTED, batch_norm_statistics="recomputed")
-
-
-def patients(count: int = 10, dimensions: int = 2, seed: int = 0) -> Samples:
-    """Noise, with a bright spot in those who expand."""
-    source = np.random.default_rng(seed)
-    images = source.random((count, 1, *[32] * dimensions), dtype=np.float32) * 0.3
-    positives = np.arange(count) % 5 < 2
-    images[(positives, 0, *[slice(10, 20)] * dimensions)] += 0.6
-    return Samples.of(images, positives)
 
 
 def network(dimensions: int = 2, seed: int = 1, dropout: float = 0.5) -> nn.Module:

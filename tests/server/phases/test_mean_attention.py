@@ -16,7 +16,7 @@ from common.program.names import MEAN_ATTENTION
 from common.stats.differencing import TOO_CLOSE
 from common.stats.estimate import undefined
 from server.procedures import carry_out
-from server.results.mean_attention import read_rows, record_mean_attention
+from server.results.mean_attention import read_cells, record_mean_attention
 
 ROLES = {"a": "train", "b": "train", "c": "train", "d": "external"}
 
@@ -60,8 +60,8 @@ def test_the_mean_over_sites_is_that_of_all_their_patients(line):
     }
     for (together, positive), mean in means.items():
         pooled = pool([sites[name] for name in together], positive)[(slice(None), *FIELD)]
-        np.testing.assert_allclose(read_rows(mean.attention), pooled[0], atol=1e-4)
-        np.testing.assert_allclose(read_rows(mean.lesion), pooled[1], atol=1e-4)
+        np.testing.assert_allclose(read_cells(mean.attention), pooled[0], atol=1e-4)
+        np.testing.assert_allclose(read_cells(mean.lesion), pooled[1], atol=1e-4)
         assert (mean.patients, mean.sites) == (24 * len(together), len(together))
         assert (mean.left_mm, mean.front_mm) == (-17.5, -27.5)
     assert means["abc", True].part == "test"
@@ -145,10 +145,10 @@ def test_what_lies_in_few_patients_of_one_site_is_in_no_sum(line):
     means = average(line(sites))
 
     for together, hidden in (("b", True), ("abc", True), ("a", False)):
-        rows = read_rows(means[together, True].attention)
+        rows = read_cells(means[together, True].attention)
         assert np.isnan(rows[4, 2]) == hidden
         assert not np.isnan(rows[4, 3])
-        assert not np.isnan(read_rows(means[together, False].attention)).any()
+        assert not np.isnan(read_cells(means[together, False].attention)).any()
 
 
 def test_a_network_that_could_not_be_explained_says_so(line):
@@ -232,3 +232,15 @@ def test_what_is_counted_and_summed_is_of_the_same_patients(line):
         assert backing.complete.sum() == 24
         assert sums.counts[f"{outcome}/0/map"].any()
         assert backing.cohort == "test"
+
+
+def test_a_site_without_a_tested_patient_adds_nothing(line):
+    sites = {name: make_mapped_site(seed) for seed, name in enumerate("abcd")}
+    sites["c"] = make_mapped_site(2, negatives=0, positives=0)
+    exchange = line(sites, profile="simulation")
+
+    means = average(exchange)
+
+    assert means["abc", True].patients == 48
+    assert means["abc", True].sites == 2
+    assert means["c", True].standing.reason == "no patients"

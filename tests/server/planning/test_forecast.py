@@ -31,7 +31,7 @@ MEASURED = {
     "fitting": 110,
     "evaluation": 23,
     "comparison": 1,
-    "explanation": 2,
+    "explanation": 4,
     "closing": 1,
 }
 """Rounds of messages that `make demo` took on 2026-11-29, as its report says."""

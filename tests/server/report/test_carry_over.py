@@ -205,6 +205,9 @@ def test_predictive_values_are_those_of_bayes_at_each_prevalence():
     assert tables.label == "Wuhan, all patients"
     (frozen,) = [line for line in tables.by_threshold.lines if "(frozen)" in line.label]
     assert frozen.label == "0.5 (frozen)"
+    # 0.12 stood among 0.102 and 0.203
+    others = [line.label for line in tables.by_threshold.lines if line is not frozen]
+    assert all(re.fullmatch(r"0\.\d{3}", label) for label in others), others
     a, b = cell.sensitivity.value, cell.specificity.value
     for place, share in enumerate((0.1, 0.2, 0.3, 0.4)):
         ppv, npv = frozen.entries[2 + 2 * place : 4 + 2 * place]

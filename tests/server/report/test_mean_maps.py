@@ -103,6 +103,7 @@ def test_the_chapter_says_what_it_shows(study):
 
     assert "Mean of the tested patients' maps about the centre of the lesion" in text
     assert "Not shown: net, Federated: Nanjing, internal test: withheld: fewer than 20 patients." in text
+    assert "in no patient of a centre anything there spoke" in text
     assert "On average over patients" not in without
 
 

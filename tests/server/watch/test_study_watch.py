@@ -226,6 +226,23 @@ def test_a_study_that_waits_says_for_whom_and_since_when(stage):
     assert on.condition == "running"
 
 
+def test_a_round_in_which_somebody_was_waited_for_measures_nothing(stage):
+    watch, missed = stage.watch, {}
+    watch.missed = missed
+    with stage.keep():
+        watch.see_training("m", "federated", 3)
+        missed["b"] = Absent(since=0.0)
+        watch._tick()
+        missed.clear()
+        watch.see_round("m", "federated", [Line(1, 0.5)])
+        after_a_pause = watch.read().time_left.seconds
+        watch.see_round("m", "federated", [Line(1, 0.5), Line(2, 0.4)])
+        measured = watch.read().time_left.seconds
+
+    assert after_a_pause is None
+    assert measured is not None
+
+
 def test_what_other_modules_log_is_among_the_lines_once(stage):
     with stage.keep():
         logging.getLogger("server.attendance").warning("paused, waiting for %s", "b")

@@ -49,8 +49,8 @@ def break_models(patch: pytest.MonkeyPatch) -> None:
     """
     train, validate, score = Trainer.train_round, SiteTrainings.validate, SiteTrainings._score_network
 
-    def train_far(trainer, weights, samples, number):
-        summary, after = train(trainer, weights, samples, number)
+    def train_far(trainer, weights, samples, number, arm):
+        summary, after = train(trainer, weights, samples, number, arm)
         if (trainer.model.name, trainer.place, number) != ("clipped", "b", 2):
             return summary, after
         far = summary.updates["delta"] + np.float32(1e6)

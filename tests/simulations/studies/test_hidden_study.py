@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import shutil
 from dataclasses import replace
+from functools import partial
 from math import prod
 from types import SimpleNamespace
 from unittest import mock
@@ -15,6 +17,7 @@ import pytest
 from rich.progress import Progress
 from scipy.stats import chisquare
 from sites.handmade import make_site
+from sites.lossy_grid import FATES, LossyGrid
 from sites.tables import Habits, table_only_hospital
 from sites.wires import NETWORK, Wire, final
 from studies.raw_rows import compare_with_raw_rows, open_rows
@@ -38,6 +41,7 @@ from common.secagg.site.files import SiteFiles
 from common.secagg.wire.frames import MessageKind, unpack
 from common.secagg.wire.roster import Pin, Waiver, sign_waiver
 from common.training.loop import score
+from server import delivery
 from server.hidden import HiddenSums
 from server.results.file import load_results
 from server.training.federated import FederatedTraining
@@ -240,19 +244,31 @@ def test_a_resumed_study_is_answered_from_the_disk(hidden, tables):
 
 
 @pytest.mark.usefixtures("no_page")
-def test_statistics_wait_for_every_hospital_and_name_who_is_missing(hidden, tables, tmp_path):
+def test_statistics_wait_for_every_hospital_and_what_is_lost_is_asked_again(
+    hidden, tables, tmp_path, monkeypatch
+):
     """The protocol alone would sum over the others, and the results would still say: a, b and c."""
     wire = Wire(StudyPlan.model_validate(TABLE), tables, tmp_path)
     wire.lost = lambda site, kind, _training: site == "c" and kind is not None
     with pytest.raises(ExchangeError, match="statistics: not joined: c"):
         wire.study()
 
+    monkeypatch.setattr(delivery, "_LOOK_S", 0.01)
+    drawn, source, begun = [], random.Random(5), wire.rounds
+
+    def draw(_site, _number):
+        drawn.append(source.choice([*FATES, *[""] * 24]))
+        return drawn[-1]
+
     wire.lost = lambda _site, _kind, _training: False
+    wire.make_grid = partial(LossyGrid, fates=draw)
     results = wire.study()
 
     assert results.model_dump(exclude={"provenance"}) == hidden[1].model_dump(exclude={"provenance"})
-    assert results.provenance.message_rounds == wire.rounds
-    assert sum(phase.rounds for phase in results.provenance.phases) == wire.rounds
+    assert set(FATES) <= set(drawn)
+    rounds = results.provenance.message_rounds
+    assert begun < rounds < wire.rounds
+    assert sum(phase.rounds for phase in results.provenance.phases) == rounds
 
 
 def test_a_hospital_with_other_software_is_refused_before_anything_is_asked(tables, tmp_path, monkeypatch):

@@ -112,7 +112,7 @@ def test_a_study_that_was_killed_and_then_ended_by_ctrl_c_is_resumed_to_the_same
     resume, pooled = (), []
     for kept, ending in (
         ("checkpoints/flat/federated.safetensors", signal.SIGKILL),
-        ("checkpoints/solid", signal.SIGINT),
+        ("models/solid/federated.safetensors", signal.SIGINT),
     ):
         process = start(plan, sites, out, *resume)
         wait_for(out / kept, process)

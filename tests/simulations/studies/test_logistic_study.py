@@ -1,6 +1,7 @@
 """Logistic models of a study: as on pooled data, or alone where they stay; judged like all others."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from common.stats.estimate import suppressed
 from common.stats.glm import LogisticResult
 from server.planning.expected_patients import ExpectedPatients
 from server.run import StudyRun
+from server.watch.study_state import read_study_state
 from simulations.backends.in_process import run_in_process
 from simulations.backends.parties import derive_simulated_key
 
@@ -179,6 +181,22 @@ def test_fitted_models_are_kept_as_files(finished):
     assert kept["card"]["content"]["fitted"]["intercept"] == found.intercept
     assert (out / "models/BRAIN/local-east.json").exists()
     assert not (out / "models/BRAIN/local-west.json").exists()
+
+
+def test_its_folder_says_how_it_went(finished):
+    out, results = finished
+
+    state = read_study_state(out)
+
+    assert (state.condition, state.pid) == ("finished", os.getpid())
+    took = {phase.name: phase.seconds for phase in state.phases}
+    assert {phase.phase for phase in results.provenance.phases if phase.rounds} <= took.keys()
+    assert None not in took.values()
+    assert state.steps.done == state.steps.of
+    assert state.steps.now == ()
+    assert state.time_left.seconds == 0
+    assert state.traffic.rounds == results.provenance.message_rounds
+    assert all(site.connected and site.heard and not site.owes for site in state.sites)
 
 
 def test_without_release_in_the_site_s_policy_the_study_is_refused(hospitals, tmp_path):

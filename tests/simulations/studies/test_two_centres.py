@@ -1,14 +1,19 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.progress import Progress
 from sites.handmade import make_site, read_rows, write_table
+from studies.raw_page import compare_page_with_raw_rows
 from studies.raw_rows import compare_with_raw_rows, open_rows
 
 from common.errors import ExchangeError, PlanError, ResumeError, SiteError
+from common.imaging.lesion_cells import CELLS
 from common.plan.study import StudyPlan, load_plan
 from server.results.file import load_results
+from server.results.mean_attention import read_cells
 from server.run import StudyRun
 from simulations.backends.in_process import run_in_process
 from simulations.backends.parties import derive_simulated_key
@@ -46,6 +51,7 @@ pooled_model = {pooled}
 
 [explanation]
 per_site = {maps}
+mean_maps = {means}
 """
 SOLID = """
 [[models]]
@@ -59,10 +65,18 @@ learning_rate = 0.003
 """
 
 
-def write_plan(folder, *, profile="simulation", role="train", rounds=2, pooled="true", solid=SOLID, maps=0):
+def write_plan(folder, **changes):
     path = folder / "study.toml"
-    text = PLAN.format(profile=profile, role=role, rounds=rounds, pooled=pooled, solid=solid, maps=maps)
-    path.write_text(text, encoding="utf-8")
+    settings = {
+        "profile": "simulation",
+        "role": "train",
+        "rounds": 2,
+        "pooled": "true",
+        "solid": SOLID,
+        "maps": 0,
+        "means": "false",
+    }
+    path.write_text(PLAN.format(**settings | changes), encoding="utf-8")
     return path
 
 
@@ -81,7 +95,7 @@ def run(plan, sites, out, *, resume=False):
 @pytest.fixture(scope="module")
 def finished(sites, tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
-    results = run(write_plan(folder, maps=2), sites, folder / "out")
+    results = run(write_plan(folder, maps=2, means="true"), sites, folder / "out")
     return folder / "out", results
 
 
@@ -112,6 +126,50 @@ def test_every_printed_number_is_that_of_the_raw_rows(finished, sites):
     plan = StudyPlan.model_validate(results.study.plan)
 
     assert compare_with_raw_rows(results, open_rows(plan, sites, out)) > 500
+
+
+def test_what_the_page_computes_is_that_of_the_raw_rows(finished, sites):
+    """Verdicts, calibration, gain over treat-all, predictive values, federated against local, forests."""
+    out, results = finished
+    rows = open_rows(StudyPlan.model_validate(results.study.plan), sites, out)
+
+    assert compare_page_with_raw_rows(results, rows) > 150
+    wrong = tuple(
+        cell.model_copy(
+            update={"decision": tuple(replace(point, model=point.treat_all) for point in cell.decision)}
+        )
+        for cell in results.evaluation
+    )
+    with pytest.raises(AssertionError):
+        compare_page_with_raw_rows(results.model_copy(update={"evaluation": wrong}), rows)
+
+
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("model", ["flat", "solid"])
+def test_mean_maps_through_masks_and_doors_are_those_of_all_tested_patients(finished, model, positive):
+    out, results = finished
+    kept = []
+    for name in ("a", "b"):
+        (path,) = (out / "sites" / name).rglob(f"maps/*/{model}/federated.npz")
+        with np.load(path) as file:
+            # Every third patient's hematoma grows
+            grows = np.arange(len(file["drawn"]))[file["drawn"]] % 3 == 0
+            kept.append(file["maps"][grows == positive] / 1e6)
+    (mean,) = [
+        one
+        for one in results.mean_attention
+        if (one.model, one.cohort_sites, one.positive) == (model, ("a", "b"), positive)
+    ]
+    first = [round(start / mean.cell_mm + CELLS / 2 - 0.5) for start in (mean.front_mm, mean.left_mm)]
+    rows, columns = np.shape(mean.attention)
+    window = np.s_[first[0] : first[0] + rows, first[1] : first[1] + columns]
+
+    assert mean.patients == sum(len(maps) for maps in kept)
+    for number, told in enumerate((mean.attention, mean.lesion)):
+        pooled, cells = np.concatenate(kept)[:, number].mean(axis=0)[window], read_cells(told)
+        there = ~np.isnan(cells)
+        assert there.sum() > 10
+        np.testing.assert_allclose(cells[there], pooled[there], atol=6e-5)
 
 
 def test_every_cell_says_what_the_model_had_seen(finished):

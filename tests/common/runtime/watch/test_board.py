@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import itertools
+import logging
+import re
+import sys
 
 import pytest
 from rich.console import Console
 
-from common.runtime.watch.board import Bar, Board, Fact, Party
+from common.runtime.watch.board import Board, Fact, ShownBar, ShownParty
 from common.runtime.watch.plain_times import read_moment, tell_clock, tell_length, tell_size, write_moment
 from common.runtime.watch.terminal_view import draw_board, show_live
 
@@ -15,8 +19,11 @@ BOARD = Board(
     title="A study",
     condition="paused, waiting for b since 14:03",
     tone="waiting",
-    bars=(Bar("steps", 3, 9, "about 2 min left"), Bar("not known", 0, 0)),
-    parties=(Party("a", "answered 2 s ago: train m", "good"), Party("bb", "cannot be reached", "waiting")),
+    bars=(ShownBar("steps", 3, 9, "about 2 min left"), ShownBar("not known", 0, 0)),
+    parties=(
+        ShownParty("a", "answered 2 s ago: train m", "good"),
+        ShownParty("bb", "cannot be reached", "waiting"),
+    ),
     facts=(Fact("disk free", "3.4 GB"),),
     lines=tuple(f"12:00:0{number} line {number}" for number in range(9)),
 )
@@ -96,3 +103,66 @@ def test_lines_stay_above_the_block_and_the_block_goes_at_the_end():
     assert "12:00:09 [not markup] 50 %\n" in screen.getvalue()
     assert "A study: paused" in screen.getvalue()
     assert screen.getvalue().endswith("\x1b[2K")  # the last thing written erases the block
+
+
+def test_what_goes_to_the_same_terminal_stands_above_the_block(monkeypatch):
+    screen, errors = io.StringIO(), io.StringIO()
+    console = Console(file=screen, width=80, force_terminal=True, color_system=None)
+    monkeypatch.setattr(errors, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stderr", errors)
+    monkeypatch.setattr("sys.__stderr__", errors)
+    handler = logging.StreamHandler()
+    monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
+
+    with show_live(lambda: BOARD, console, is_followed=False):
+        sys.stderr.write("a library warns\n")
+        logging.getLogger("other").warning("a log line")
+
+    assert "a library warns\n" in screen.getvalue()
+    assert "a log line\n" in screen.getvalue()
+    assert errors.getvalue() == ""
+    assert handler.stream is errors
+
+
+def test_a_file_of_errors_stays_a_file(monkeypatch):
+    screen, errors = io.StringIO(), io.StringIO()
+    console = Console(file=screen, width=80, force_terminal=True, color_system=None)
+    monkeypatch.setattr("sys.stderr", errors)
+
+    with show_live(lambda: BOARD, console, is_followed=False):
+        sys.stderr.write("a library warns\n")
+
+    assert errors.getvalue() == "a library warns\n"
+
+
+def test_a_thread_draws_it_and_lines_that_come_meanwhile_leave_no_part_of_it_behind(monkeypatch):
+    monkeypatch.setattr("common.runtime.watch.terminal_view._PERIOD_S", 0.001)
+    screen = io.StringIO()
+    console = Console(file=screen, width=80, height=40, force_terminal=True, color_system=None)
+    heights = itertools.cycle((1, 9, 3))
+
+    def describe():
+        return Board("A study", "running", "busy", bars=(ShownBar("steps", 1, 2),) * next(heights))
+
+    with show_live(describe, console) as live:
+        for number in range(100):
+            live.say(f"line {number}")
+
+    assert show_screen(screen.getvalue()) == [f"line {number}" for number in range(100)]
+
+
+def show_screen(written):
+    """What a terminal shows of the few orders that are used: lines up, erase a line, return."""
+    lines, row = [""], 0
+    for order, text in re.findall(r"\x1b\[(\d*[A-Za-z])|([^\x1b]+)", written.replace("\x1b[?25", "\x1b[")):
+        if order == "1A":
+            row -= 1
+        elif order == "2K":
+            lines[row] = ""
+        for letter in text:
+            if letter == "\n":
+                row += 1
+                lines += [""] * (row + 1 - len(lines))
+            elif letter != "\r":
+                lines[row] += letter
+    return [line.rstrip() for line in lines if line.strip()]

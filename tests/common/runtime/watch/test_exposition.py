@@ -7,13 +7,13 @@ import math
 import pytest
 from studies.metrics_text import read_exposition
 
-from common.runtime.watch.exposition import Metric, Sample, gauge_of, write_exposition
+from common.runtime.watch.exposition import MetricFamily, Sample, gauge_of, write_exposition
 
 
 def test_every_metric_has_help_type_and_numbers():
     metrics = [
         gauge_of("rhe_disk_free_bytes", "Free\nspace \\ here.", 71_612_874_752),
-        Metric("rhe_messages_total", "Messages.", (Sample(3, {}),), "counter"),
+        MetricFamily("rhe_messages_total", "Messages.", (Sample(3, {}),), "counter"),
         gauge_of("rhe_loss", "Loss.", 0.25, model='a "b"\\', arm="line\nbreak"),
         gauge_of("rhe_unknown", "Nobody knows.", None),
     ]
@@ -37,4 +37,4 @@ def test_numbers_that_are_none_have_their_own_words(value, written):
 )
 def test_a_name_against_the_convention_cannot_be_made(name, kind):
     with pytest.raises(ValueError, match="is no name"):
-        Metric(name, "X.", (), kind)
+        MetricFamily(name, "X.", (), kind)

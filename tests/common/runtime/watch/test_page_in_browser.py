@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from studies.browser import PROGRAM, open_browser
 
-from common.runtime.watch.board import Bar, Board, Fact, Party
+from common.runtime.watch.board import Board, Fact, ShownBar, ShownParty
 from common.runtime.watch.exposition import gauge_of
 from common.runtime.watch.page_server import Showcase, serve_page
 
@@ -13,13 +13,16 @@ BOARD = Board(
     title="Two centres & <script>alert(1)</script>",
     condition="paused, waiting for center2 since 14:03",
     tone="waiting",
-    bars=(Bar("steps", 7, 19, "about 2 h 5 min left"), Bar("3D-ResNet-101, federated", 3, 20, "loss 0.61")),
+    bars=(
+        ShownBar("steps", 7, 19, "about 2 h 5 min left"),
+        ShownBar("3D-ResNet-101, federated", 3, 20, "loss 0.61"),
+    ),
     parties=(
-        Party("center1", "answered 2 s ago: train 3D-ResNet-101 federated, round 3", "good"),
-        Party("center2", "cannot be reached; last heard at 14:02", "waiting"),
-        Party("a-hospital-with-a-name-that-is-far-too-long-for-a-phone", "at work for 14 s", "busy"),
-        Party("center4", "x" * 200, "bad"),
-        Party("center5", "not heard of", "quiet"),
+        ShownParty("center1", "answered 2 s ago: train 3D-ResNet-101 federated, round 3", "good"),
+        ShownParty("center2", "cannot be reached; last heard at 14:02", "waiting"),
+        ShownParty("a-hospital-with-a-name-that-is-far-too-long-for-a-phone", "at work for 14 s", "busy"),
+        ShownParty("center4", "x" * 200, "bad"),
+        ShownParty("center5", "not heard of", "quiet"),
     ),
     facts=(Fact("disk free", "71.6 GB"), Fact("messages", "194 in 105 rounds")),
     lines=("14:00:00 first", "14:03:00 paused, waiting for center2"),

@@ -12,7 +12,7 @@ import pytest
 from common.errors import StorageError
 from common.runtime.watch.exposition import gauge_of
 from common.runtime.watch.metrics_file import MetricsFile, keep_metrics_file
-from common.runtime.watch.state_file import STATE_BYTES, StateFile, read_state
+from common.runtime.watch.state_file import STATE_BYTES, StateFile, load_state_file
 
 
 def test_only_its_owner_reads_it_and_the_last_state_is_in_it(tmp_path):
@@ -21,13 +21,13 @@ def test_only_its_owner_reads_it_and_the_last_state_is_in_it(tmp_path):
     previous = os.umask(0)
     try:
         with StateFile(path, lambda: state).keep():
-            first = read_state(path)
+            first = load_state_file(path)
             state = {"n": 2}
     finally:
         os.umask(previous)
 
     assert first == {"version": 1, "n": 1}
-    assert read_state(path) == {"version": 1, "n": 2}
+    assert load_state_file(path) == {"version": 1, "n": 2}
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
@@ -57,7 +57,7 @@ def test_a_disk_that_cannot_be_written_is_told_once_and_stops_nothing(tmp_path, 
 
 
 def test_no_file_is_no_state(tmp_path):
-    assert read_state(tmp_path / "state.json") is None
+    assert load_state_file(tmp_path / "state.json") is None
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_what_is_no_state_of_this_rhe_is_told(tmp_path, content, what):
     path.write_bytes(content)
 
     with pytest.raises(StorageError, match=what):
-        read_state(path)
+        load_state_file(path)
 
 
 def test_no_link_leads_a_reader_to_another_file(tmp_path):
@@ -85,14 +85,14 @@ def test_no_link_leads_a_reader_to_another_file(tmp_path):
     (tmp_path / "state.json").symlink_to(tmp_path / "secret")
 
     with pytest.raises(StorageError, match="cannot be read"):
-        read_state(tmp_path / "state.json")
+        load_state_file(tmp_path / "state.json")
 
 
 def test_a_pipe_in_its_place_makes_no_reader_wait(tmp_path):
     os.mkfifo(tmp_path / "state.json")
 
     with pytest.raises(StorageError, match="is damaged"):
-        read_state(tmp_path / "state.json")
+        load_state_file(tmp_path / "state.json")
 
 
 def test_monitoring_reads_a_whole_file_that_everybody_may_read(tmp_path):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from rich.progress import Progress
 
-from client.membership.site import load_site
+from client.membership.site import SiteSettings, load_site
+from client.release.ledger import Ledger
+from client.watch.site_watch import SiteWatch
 from common.messages.catalogue import Operation
 from common.messages.headers import ReplyHeader, SiteFacts
 from common.messages.protocol import Reply, decode_request, encode_reply
@@ -24,7 +26,14 @@ class SiteEngine:
     name: str
     coordinator: Ed25519PublicKey
     state: Path
+    progress: Progress
+    settings: SiteSettings
+    watch: SiteWatch = field(default_factory=SiteWatch)
     answered: int = 0
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.state / "ledger")
 
     def handle(self, message: bytes) -> bytes:
         request = decode_request(message, self.coordinator)
@@ -54,4 +63,5 @@ def open_engine(
 ) -> SiteEngine:
     if (folder / "broken").exists():
         raise OSError(28, "No space left on device")
-    return SiteEngine(load_site(folder).name, coordinator, state)
+    settings = load_site(folder)
+    return SiteEngine(settings.name, coordinator, state, progress, settings)

@@ -27,7 +27,8 @@ _log = logging.getLogger("server.conduct")
 
 
 def conduct(grid: Grid, run: StudyRun, progress: Progress) -> None:
-    exchange = Exchange(grid, run.plan, run.key, attendance=Attendance(run.patience_s))
+    stall_s = run.stall_s or run.plan.federation.timeout_s
+    exchange = Exchange(grid, run.plan, run.key, attendance=Attendance(run.patience_s), stall_s=stall_s)
     exchange.enrol(run.patience_s)
     if run.out.name == "too small":
         raise SmallNumberError("3 patients -> 20 are needed")

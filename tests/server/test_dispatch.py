@@ -12,8 +12,8 @@ from common.messages.envelope import answer_each, has_several, split_messages
 from common.messages.headers import ReplyHeader
 from common.messages.protocol import Reply, encode_reply
 from common.plan.message_size import MOST_TOGETHER
+from server.dispatch import Dispatch
 from server.lanes import Posting
-from server.together import Dispatch
 
 
 def answer_as(name, body):
