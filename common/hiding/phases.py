@@ -73,8 +73,8 @@ def phase_of(plan: StudyPlan, name: str) -> HiddenPhase:
         numbers = [int(part) for part in suffix.split(":")]
         model, arm = plan.networks[numbers[0]], plan.all_arms()[numbers[1]]
         if kind == "training" and arm.kind == "federated" and name_training_phase(plan, model, arm) == name:
-            number = find_hiding_set(plan, (SiteGroup(arm.sites, ()),))
-            return HiddenPhase("training", hiding_sets_of(plan)[number or 0], model, arm)
+            place = find_hiding_set(plan, (SiteGroup(arm.sites, ()),))
+            return HiddenPhase("training", hiding_sets_of(plan)[place or 0], model, arm)
     except (ValueError, IndexError, TypeError):
         pass
     raise ProtocolError(f"the plan has no phase {name!r} in which sums are hidden")

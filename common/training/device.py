@@ -34,7 +34,7 @@ def measure_memory() -> tuple[int, int]:
     """Bytes of the GPU on which this process computes: used by everybody, and all; zeros without a GPU."""
     import torch
 
-    if not torch.cuda.is_initialized():
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return 0, 0
     for number in range(torch.cuda.device_count()):
         if torch.cuda.memory_reserved(number):
@@ -106,8 +106,7 @@ def reproducible(device: torch.device, threads: int, seed: int = 0) -> Iterator[
     import torch
 
     threads_before = torch.get_num_threads()
-    strict = torch.are_deterministic_algorithms_enabled()
-    warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    strict = torch.get_deterministic_debug_mode()
     filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     rounded = torch.backends.cudnn.allow_tf32
     # cuBLAS reads this when it starts; without it torch refuses deterministic matrix products.
@@ -115,7 +114,8 @@ def reproducible(device: torch.device, threads: int, seed: int = 0) -> Iterator[
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        # As `use_deterministic_algorithms(True, warn_only=True)`, which loads torch's compiler besides
+        torch.set_deterministic_debug_mode("warn")
         # Filling fresh memory with NaN finds bugs in kernels, costs time and changes no result.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         # TensorFloat-32 keeps 10 bits of the mantissa: not what float32 promises.
@@ -125,7 +125,7 @@ def reproducible(device: torch.device, threads: int, seed: int = 0) -> Iterator[
                 yield
         finally:
             torch.set_num_threads(threads_before)
-            torch.use_deterministic_algorithms(strict, warn_only=warned)
+            torch.set_deterministic_debug_mode(strict)
             torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
             torch.backends.cudnn.allow_tf32 = rounded
 

@@ -112,6 +112,10 @@ def _count_together(plan: StudyPlan) -> dict[str, RoundCount]:
         beyond, covered = max(0, end - covered), max(end, covered)
         # All of its questions may travel with those of other phases; a training leads
         together[phase] = RoundCount(beyond if phase == _TOGETHER[0] else 0, beyond, max(beyond, most))
+    if _TOGETHER[0] in together:
+        # Another session may be opened on its way, and what is too long for one message goes in two
+        small = sum(not travels_alone(model) for model in plan.networks) * len(plan.all_arms())
+        together[_TOGETHER[0]] += RoundCount(0, 0, small + _OPENING * bool(plan.hides_sums))
     for phase, rounds in _list_alone(plan):
         together[phase] += rounds
     return dict(sorted(together.items(), key=lambda item: _IN_ORDER.index(item[0])))

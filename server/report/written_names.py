@@ -74,7 +74,7 @@ def write_names(results: Results) -> Results:
     names = find_written_names(results.study.plan)
     if not names:
         return results
-    written = _rewrite(results, names)
+    written: Results = _rewrite(results, names)
     plan = _rewrite_plan(results.study.plan, names)
     return written.model_copy(update={"study": written.study.model_copy(update={"plan": plan})})
 

@@ -82,8 +82,8 @@ def take(kind: str, size: int) -> Taken:
 
 
 def judge_growth(growth: Growth, taken: dict[int, Taken]) -> list[Measurement]:
-    """Exponents of processor time and of memory between the smallest and the largest size."""
-    smallest, largest = min(taken), max(taken)
+    """Exponents of processor time and of memory between the two largest sizes."""
+    smallest, largest = sorted(taken)[-2:]
     factor = _factor(growth, smallest, largest)
     measured = []
     for name, first, last in (
@@ -155,6 +155,8 @@ def save_measured(taken: dict[str, dict[int, Taken]], rounds: Taken) -> None:
         f"`python -m tests.bench.growth`, one thread, {name_processor()}, {os.cpu_count()} cores.",
         "All sums are masked; times are of the processor, of coordinator and all sites in one process;",
         "memory is what the study adds to it.",
+        "Sums come back to the sites as the masked words of all: a site's work, memory and bytes grow",
+        "with the number of sites, and those of all sites in this one process up to its square.",
         "",
         "| what grows | size | processor, s | memory, MiB | rounds of messages | MiB moved |",
         "|---|---|---|---|---|---|",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from common.messages.catalogue import Operation
 from common.messages.headers import ReplyHeader
-from common.messages.protocol import Reply, decode_request, encode_reply
+from common.messages.protocol import Reply, Request, decode_request, encode_reply
 from common.plan.study import StudyPlan
 from common.stats.contract import Summary
 
@@ -23,8 +25,10 @@ PLAN = StudyPlan.model_validate(
 )
 
 
-def site(name, value=0, code="OK", seen=None):
-    def answer(message):
+def site(
+    name: str, value: int = 0, code: str = "OK", seen: list[tuple[str, Request]] | None = None
+) -> Callable[[bytes], bytes]:
+    def answer(message: bytes) -> bytes:
         request = decode_request(message, KEY.public_key())
         if seen is not None:
             seen.append((name, request))

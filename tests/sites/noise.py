@@ -11,5 +11,6 @@ def noise_samples(count: int = 10, dimensions: int = 2, seed: int = 0) -> Sample
     source = np.random.default_rng(seed)
     images = source.random((count, 1, *[32] * dimensions), dtype=np.float32) * 0.3
     positives = np.arange(count) % 5 < 2
-    images[(positives, 0, *[slice(10, 20)] * dimensions)] += 0.6
+    spot = images[:, 0][(slice(None), *[slice(10, 20)] * dimensions)]
+    spot[positives] += 0.6
     return Samples.of(images, positives)

@@ -67,8 +67,11 @@ class Recount:
             [np.ones(len(self.scores)), logit(np.clip(self.scores, CLIP, 1 - CLIP))],
         )
         signs = np.where(self.labels, 1.0, -1.0)
-        fit = minimize(lambda b: np.logaddexp(0, -signs * (x @ b)).sum(), np.zeros(2), method="BFGS")
-        beta = fit.x
+
+        def measure_loss(beta: np.ndarray) -> float:
+            return float(np.logaddexp(0, -signs * (x @ beta)).sum())
+
+        beta = minimize(measure_loss, np.zeros(2), method="BFGS").x
         for _ in range(50):
             risks = expit(x @ beta)
             information = x.T @ (x * (risks * (1 - risks))[:, np.newaxis])
@@ -165,9 +168,9 @@ def _judge_again(cell: Cell, raw: Recount, numbers: dict[int, Sequence[float]]) 
     """The verdict by the page's stated rules, from the intervals that were just computed."""
     _, low, high = numbers[1] if len(numbers[1]) == 3 else _list(cell.auc)
     useful = numbers[8][1] > 0 and numbers[9][1] > 0
-    if high < 0.5:
+    if high is not None and high < 0.5:
         return VERDICTS["does not carry over"]
-    if low <= 0.5:
+    if low is None or low <= 0.5:
         return VERDICTS["not shown"]
     if not useful:
         return VERDICTS["ranks only"]
@@ -229,7 +232,7 @@ def _compare_pair(
     half = Z * np.sqrt(max(0.0, c[0, 0] + c[1, 1] - 2 * c[0, 1]))
     difference = first - second
     compared = _check(entries[1], (first,), contenders) + _check(entries[2], (second,), contenders)
-    limits = (difference, difference - half, difference + half)
+    limits = (difference, max(-1.0, difference - half), min(1.0, difference + half))
     at_an_edge = {first, second} & {0.0, 1.0}
     return compared + _check(entries[3], limits[:1] if at_an_edge else limits, contenders)
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -226,3 +229,20 @@ def test_without_a_gpu_in_use_no_memory_is_told(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 0)
     assert measure_memory() == (0, 0)
+
+
+COMPILER = """
+import sys
+import torch
+from common.training.device import reproducible
+before = torch.get_deterministic_debug_mode()
+with reproducible(torch.device("cpu"), 1):
+    inside = torch.get_deterministic_debug_mode(), torch.is_deterministic_algorithms_warn_only_enabled()
+print(before, *inside, torch.get_deterministic_debug_mode(), "torch._dynamo" in sys.modules)
+"""
+
+
+def test_deterministic_algorithms_are_chosen_without_torchs_compiler():
+    """Which takes two seconds and 95 MB of a site that only scores."""
+    done = subprocess.run([sys.executable, "-c", COMPILER], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", "1", "True", "0", "False"]
