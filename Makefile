@@ -6,7 +6,7 @@ export RHE_RUN ?= runs/demo
 # Every command is a process: without bytecode each would compile all modules anew, where the environment forbids it.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup pinned demo test quick attacks deployment check format bench clean
+.PHONY: setup pinned demo test quick attacks deployment check format bench bench-full clean
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -61,6 +61,10 @@ format: setup
 
 bench: setup
 	$(BIN)/python -m tests.bench
+
+# The paper's networks in full size, growth with plots for docs/, rounds of forty million weights: about an hour.
+bench-full: setup
+	$(BIN)/python -m tests.bench full_size growth large_rounds
 
 clean:
 	rm -rf .venv runs build dist
