@@ -6,7 +6,7 @@ export RHE_RUN ?= runs/demo
 # Every command is a process: without bytecode each would compile all modules anew, where the environment forbids it.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup pinned demo test quick attacks deployment check format bench bench-full clean
+.PHONY: setup pinned demo test quick attacks chaos deployment check format bench bench-full clean
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -38,6 +38,10 @@ quick: setup
 
 attacks: setup
 	$(BIN)/python -m tests.attacks
+
+# Processes are killed, lines cut, disks filled (which needs root) while small studies run over Flower: a quarter hour.
+chaos: setup
+	$(BIN)/python -m tests.chaos
 
 # As root, on Linux: hosts as network namespaces, users, TLS, nginx (installed if it is missing; it says so).
 # Without root or namespaces it says what was not run.

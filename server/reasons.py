@@ -12,7 +12,8 @@ _REASONS = {
     "-> run `rhe-client check` there",
     "E_SCAN": "no scan of the site could be used -> run `rhe-client check` there",
     "E_MODEL": "the site could not use the model's weights",
-    "E_MEMORY": "the memory of the site's computer or accelerator does not suffice for the model",
+    "E_MEMORY": "the memory of the site's computer or accelerator does not suffice for the model -> free it "
+    "there, or plan smaller batches",
     "E_NONFINITE": "training or weights became NaN or infinite -> lower the learning rate",
     "E_SMALL_N": "the site has too few patients for what was asked",
     "E_NOT_THE_PLAN": "the question does not follow from the plan and the study's sums -> see that all run "
@@ -22,7 +23,7 @@ _REASONS = {
     "authority who altered it; only a waiver of the authority lets the site go on",
     "E_POLICY": "the site's policy does not allow it -> agree with the site, then change plan or site.toml",
     "E_CONTEXT": "the site refused the message as malformed, forged or out of context",
-    "E_STORAGE": "the site's disk is full or cannot be written",
+    "E_STORAGE": "the site's disk is full or cannot be written -> free space there, then go on with --resume",
     "E_INTERNAL": "an unexpected error at the site -> its engine's log has the text",
     "E_ALREADY_RELEASED": "the site has answered this before -> go on with --resume in the study's own "
     "folder; a new study needs a plan of its own",

@@ -6,11 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common.messages.headers import CODE_OK
-from common.messages.protocol import Reply
+from common.messages.protocol import Reply, has_answered
 from common.secagg.coordinator.forwarding import StepToForward, drop_step, list_steps, read_step
 from common.secagg.coordinator.gathering import Coordinator
-from common.secagg.wire.frames import MessageKind, unpack
 
 
 @dataclass
@@ -55,7 +53,7 @@ class TranscriptPost:
         """Note which sites have been told; a step that all have been told is kept no longer."""
         for site, reply in replies.items():
             attached = self._attached.pop(site, ())
-            if attached and _is_answer(reply):
+            if attached and has_answered(reply):
                 for path in attached:
                     self._told.setdefault(path, set()).add(site)
         for path, step in list(self._steps.items()):
@@ -87,10 +85,3 @@ class TranscriptPost:
 
     def _names_of(self, numbers: Iterable[int]) -> frozenset[str]:
         return frozenset(self.coordinator.names(numbers))
-
-
-def _is_answer(reply: Reply) -> bool:
-    """Whether the site answered what was asked: it has read what stood before it."""
-    if reply.header.code != CODE_OK:
-        return False
-    return reply.sealed is None or unpack(reply.sealed.data).kind is not MessageKind.REFUSAL

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from common.messages.catalogue import Operation
 from common.messages.groups import groups_of
 from common.messages.questions import read_flag_array
 from common.plan.mapped_cohorts import OUTCOMES, list_mapped_networks
-from common.plan.matrix import judged_part_of
+from common.plan.matrix import Cohort, is_available, judged_part_of
 from common.program.own_minima import find_widest_group
 from common.stats.contract import Summary, join_summaries
 from common.stats.mean_map import local_mean_map
@@ -45,6 +45,9 @@ def list_mapped_patients(inquiry: Inquiry) -> Iterator[Backing]:
 def sum_maps(inquiry: Inquiry) -> Summary:
     """Each network's sums by outcome; zeros where nothing was asked.
 
+    Lesions are the same in every network's sum: where one was not explained here, none are added. Otherwise
+    the coordinator, which chooses where to ask, would read this site's in the difference of two sums.
+
     Returns
     -------
     Summary
@@ -52,12 +55,22 @@ def sum_maps(inquiry: Inquiry) -> Summary:
     """
     kept, asked = _read_maps(inquiry), _read_asked(inquiry)
     fewest, sums = minima_of(inquiry.plan.profile).cell, []
+    shown = np.array([True, _is_explained_whole(inquiry, kept)])[:, np.newaxis, np.newaxis]
     for number, outcome in enumerate(OUTCOMES):
         members = _find_members(inquiry, number)
         for row, maps in enumerate(kept):
             patients = members if asked[number, row] else members[:0]
-            sums.append(local_mean_map(maps.of(patients), fewest).under(f"{outcome}/{row}"))
+            sums.append(local_mean_map(maps.of(patients) * shown, fewest).under(f"{outcome}/{row}"))
     return join_summaries(sums)
+
+
+def _is_explained_whole(inquiry: Inquiry, kept: Sequence[KeptMaps]) -> bool:
+    """Whether every network was explained here that can be."""
+    plan, here = inquiry.plan, Cohort((inquiry.site,), "whole")
+    return all(
+        maps.drawn.any() or not is_available(plan, scorer, here)
+        for scorer, maps in zip(list_mapped_networks(plan), kept, strict=True)
+    )
 
 
 def _find_members(inquiry: Inquiry, outcome: int) -> Counts:

@@ -15,12 +15,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import NoReturn, TypeVar
 
+from client.link.announced_message import Delivery
 from client.link.connection import EngineLink, EngineWait
 from client.link.credentials import Door
-from client.link.fleet import Delivery, FleetLine
+from client.link.fleet import FleetLine
 from client.link.markers import Trouble, format_connected, format_refused, shorten_name
 from client.link.session_file import SessionFile
-from client.link.troubles import LineError, WithdrawnError, explain_surprise
+from client.link.troubles import LineError, UnsureError, WithdrawnError, explain_surprise
 from common.errors import ProtocolError, RheError
 from common.messages.bundle import bundle_digest
 from common.messages.stall_limit import read_stall_limit
@@ -118,11 +119,14 @@ class Patience:
                 self._shown = None
                 self.say(format_connected(self._node))
 
-    def connect(self, node: int) -> None:
-        """The coordinator let the site in as this node."""
+    def connect(self, node: int, *, is_known_fault: bool = False) -> None:
+        """The coordinator let the site in as this node, perhaps anew after a fault of ours that was told."""
         with self._lock:
+            self._node = node
+            if is_known_fault:
+                return  # `relieve` says it once the fault is over
             # Failures are counted on: who lets the site in and out again is asked less often
-            self._node, self._shown = node, None
+            self._shown = None
             self._surprises.clear()
             self.say(format_connected(node))
 
@@ -175,7 +179,7 @@ def keep_link(
     ------
     StorageError
         If another link of this folder is at work.
-    """
+    """  # noqa: DOC501 - how it ends is nobody's business but this module's
 
     def say_plainly(text: str) -> None:
         say(clean_text(text))  # some words are the coordinator's, or those of what answers instead
@@ -184,15 +188,24 @@ def keep_link(
     with session.lock(), FleetLine(door, patience.endure, patience.relieve) as line:
         carrier = _Carrier(line, engine, say_plainly, wait or EngineWait())
         with _keep_alive(line, session, patience):
+            is_known_fault = False
             while True:
                 node = patience.outlast(lambda: line.sign_in(session.killed, session.known))
                 session.begin(node)
-                patience.connect(node)
+                patience.connect(node, is_known_fault=is_known_fault)
+                is_known_fault = False
                 try:
-                    patience.outlast(carrier.carry)
+                    carrier.carry()
+                except _EndedError:
+                    raise
+                except UnsureError as error:
+                    patience.endure(error)
                 except LineError as error:
                     say_plainly(f"signed out: {error}")
                     patience.endure(error)
+                except Exception as failure:  # noqa: BLE001 - the site signs in anew, and is asked again
+                    is_known_fault = True
+                    patience.endure(patience.tell_surprise(failure))
 
 
 @dataclass

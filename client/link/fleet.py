@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from itertools import islice
@@ -27,12 +26,12 @@ from flwr.proto.fleet_pb2 import (
     ActivateNodeRequest,
     DeactivateNodeRequest,
     PullMessagesRequest,
+    PullMessagesResponse,
     PushMessagesRequest,
 )
 from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
 from flwr.proto.message_pb2 import (
     ConfirmMessageReceivedRequest,
-    ObjectTree,
     PullObjectRequest,
     PushObjectRequest,
 )
@@ -50,14 +49,16 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
+from client.link.announced_message import Delivery
 from client.link.bounded_json import read_small_object
 from client.link.bounded_sender import BoundedSender
 from client.link.credentials import Door
-from client.link.markers import Trouble, shorten_name
+from client.link.markers import Trouble
 from client.link.side_by_side import SideBySide
 from client.link.troubles import (
     LineError,
     SlowError,
+    UnsureError,
     WithdrawnError,
     code_of,
     explain_answer,
@@ -76,6 +77,8 @@ _PUSHES = 3
 """How often an answer is begun anew whose upload took longer than Flower keeps it open."""
 _RUN_OVER, _RUN_UNKNOWN = 2007, 2008
 """Flower's FLEET_RUN_STATUS_NOT_ALLOWED and FLEET_GET_RUN_FAILED."""
+_LOST_BETWEEN = frozenset((httpx.codes.BAD_GATEWAY, httpx.codes.GATEWAY_TIMEOUT))
+"""The gateway's words for an answer of the coordinator that it did not get whole."""
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.02, 1.0
 """Between two questions for an object that is still being uploaded."""
 _DEPTH = 3
@@ -90,32 +93,6 @@ Endure = Callable[[LineError], None]
 """Waits after a failed call and returns to let it be tried again; or raises to give up."""
 AnyRequest = TypeVar("AnyRequest")
 AnyAnswer = TypeVar("AnyAnswer")
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """A message that the coordinator announced; its bytes are not yet here.
-
-    Attributes
-    ----------
-    message : flwr.app.Message
-        Flower's description of it.
-    tree : flwr.proto.message_pb2.ObjectTree
-        The numbers of its objects.
-    """
-
-    message: Message
-    tree: ObjectTree
-
-    @property
-    def run(self) -> int:
-        """Flower's number of the run to which it belongs."""
-        return int(self.message.metadata.run_id)
-
-    @property
-    def name(self) -> str:
-        """What the log calls it."""
-        return shorten_name(str(self.message.metadata.message_id))
 
 
 class FleetLine:
@@ -194,15 +171,35 @@ class FleetLine:
         ------
         LineError
             If the coordinator does not know this node any more -> sign in again.
+        UnsureError
+            If the line failed: who is asked once and hears nothing would be waited for without end.
         """
         try:
-            answer = self._insist(self._client.PullMessages, PullMessagesRequest(node=self._node))
+            answer = self._insist(self._take_message, PullMessagesRequest(node=self._node))
             if not answer.messages_list:
                 return None
             return Delivery(message_from_proto(answer.messages_list[0]), answer.message_object_trees[0])
         except (WithdrawnError, *_FORMS):  # no run is asked for that could have ended
             self._endure(self._explain_gibberish())
             return None
+
+    def _take_message(self, request: PullMessagesRequest) -> PullMessagesResponse:
+        """Ask for a message, which the coordinator then holds for delivered.
+
+        Raises
+        ------
+        UnsureError
+            If no answer came, or not the whole of it.
+        """  # noqa: DOC501 - `_translate` takes what else the client raises
+        try:
+            return self._client.PullMessages(request)
+        except httpx.RequestError as failure:
+            error = explain_transport(failure, self._door.address)
+        except httpx.HTTPStatusError as failure:
+            if failure.response.status_code not in _LOST_BETWEEN:
+                raise
+            error = explain_answer(failure.response, self._door.address)
+        raise UnsureError(error.trouble, str(error))
 
     def read_bundle_hash(self, run: int) -> str:
         """SHA-256 of the bundle of code that a run carries; the bundle itself is never asked for.
@@ -409,7 +406,7 @@ class FleetLine:
                 with self._translate():
                     answer = call(request)
             except LineError as error:
-                if error.trouble is Trouble.NOT_ENROLLED:
+                if error.trouble is Trouble.NOT_ENROLLED or isinstance(error, UnsureError):
                     raise
                 if isinstance(error, SlowError) and time.monotonic() > deadline:
                     raise WithdrawnError("the coordinator sends the message too slowly") from None

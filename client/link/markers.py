@@ -69,6 +69,8 @@ _EVENT = re.compile(
     rf"^(?:\S+ )?(?:{CONNECTED}(?P<node>\d+)|{REFUSED}(?P<reason>[a-z-]+): (?P<text>.*))$", re.MULTILINE
 )
 
+_NOT_TAKEN = re.compile(r"^(?:\S+ )?failed message=\S+ run=\d+ code=E_CONTEXT: (?P<text>.*)$", re.MULTILINE)
+
 
 def format_connected(node: int) -> str:
     """The line, without its time, that says that the coordinator has let the link in."""
@@ -95,3 +97,9 @@ def find_last_event(log: str) -> LinkEvent | None:
         return LinkEvent(None, last["node"])
     known = {trouble.value: trouble for trouble in Trouble}
     return LinkEvent(known.get(last["reason"], Trouble.COORDINATOR), last["text"])
+
+
+def find_not_taken(log: str) -> str:
+    """Why the link took nothing of a run that asked last, as of another release; empty if it took all."""
+    texts = _NOT_TAKEN.findall(log)
+    return str(texts[-1]) if texts else ""

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from client.link.markers import find_last_event
+from client.link.markers import find_last_event, find_not_taken
 from client.link.site_views import ShownSite, write_line
 from client.membership.link_folder import LinkFolder
 from client.membership.membership import MEETING_PLACE, Membership
@@ -272,6 +272,7 @@ class _Supervisor:
     _site: str = ""
     _called: str = ""
     _said: str = ""
+    _not_taken: str = ""
     _deaths: _Deaths = field(default_factory=_Deaths)
     _pauses: _Pauses = field(default_factory=_Pauses)
     _link_has_begun: bool = False
@@ -396,7 +397,8 @@ class _Supervisor:
     def _show_event(self) -> None:
         if self._link is None:
             return
-        event = find_last_event(self._read_tail(self._link, self.users.link))
+        log = self._read_tail(self._link, self.users.link)
+        event = find_last_event(log)
         if event is None:
             return
         self._link_has_begun = True
@@ -405,6 +407,10 @@ class _Supervisor:
         if line != self._said:
             self._said = line
             self.say(f"{self._site}: {line}")
+        not_taken = find_not_taken(log)
+        if not_taken not in {"", self._not_taken}:
+            self._not_taken = not_taken
+            self.say(f"{self._site}: nothing of the study's run is taken: {not_taken}")
 
     def _show_engine(self) -> None:
         """Show what the engine is at: its file is read with its user's rights, and shown with one's own."""

@@ -58,6 +58,10 @@ class LineError(ExchangeError):
         self.trouble = trouble
 
 
+class UnsureError(LineError):
+    """A call failed that may have brought a question: the coordinator asks again who signs in anew."""
+
+
 class SlowError(LineError):
     """An answer comes, but slower than any line that could carry a study."""
 

@@ -40,7 +40,9 @@ def describe_plan(plan: StudyPlan, settings: SiteSettings) -> str:
         paragraphs.append(
             f"{model.title} comes here as a file from the coordinator, to score this hospital's patients: it "
             f"is {describe_card(plan, model)}. No other file is taken. It stays in this site's state, and so "
-            "do the scores; nothing is trained with it."
+            "do the scores; nothing is trained with it. The plan does not say what the file computes: one "
+            "that was made for it could tell the outcome of a patient whose values somebody knows. Have it "
+            "shown to you, and compare its SHA-256, unless you know the study that it comes from."
         )
     if plan.arms.design == "leave-one-centre-out":
         paragraphs.append(

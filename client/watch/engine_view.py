@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ from common.errors import StorageError
 from common.runtime.log_lines import clean_text
 from common.runtime.watch.board import Board
 from common.runtime.watch.exposition import MetricFamily
+from common.runtime.watch.plain_times import tell_size
 
 _PERIOD_S = 1.0
 _LINE = 300
 """Letters of a line that are shown."""
+_SCARCE = 8_000_000
+"""With less free space an engine keeps nothing more, also not its log with the reason; bytes."""
 
 
 class EngineView:
@@ -38,6 +42,7 @@ class EngineView:
         self.is_running = True
         self._looked = 0.0
         self._seen: tuple[int, int] = (0, 0)
+        self._is_full = False
 
     def look(self, state: Path) -> list[str]:
         """Read the engine's file if it is time, with this process' rights of now; what was told since.
@@ -51,6 +56,21 @@ class EngineView:
         if now - self._looked < _PERIOD_S:
             return []
         self._looked = now
+        return [*self._tell_full_disk(state), *self._read_lines(state)]
+
+    def _tell_full_disk(self, state: Path) -> list[str]:
+        """Once: the engine's own words about it may find no space."""
+        try:
+            free = shutil.disk_usage(state).free
+        except OSError:
+            return []
+        was_full, self._is_full = self._is_full, free < _SCARCE
+        if was_full or not self._is_full:
+            return []
+        told = f"{state}: the disk is full ({tell_size(free)} free) -> free some space here"
+        return [f"{told}; if the study has ended, its coordinator goes on with --resume"]
+
+    def _read_lines(self, state: Path) -> list[str]:
         try:
             written = read_site_state(state)
         except StorageError:

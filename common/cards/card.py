@@ -120,7 +120,7 @@ class NetworkContent(CardPart):
     """From CT and mask to input."""
     algorithm: int
     """Version of the preprocessing that applied the recipe."""
-    threads: int
+    threads: int = Field(ge=1, le=256)
     """CPU threads of torch: the same number gives the same bits."""
     chosen: int
     """Round or epoch whose weights these are."""

@@ -17,7 +17,9 @@ from typing import Final
 import numpy as np
 
 from common.errors import ProtocolError
+from common.messages.protocol import decode_reply, has_answered
 from common.plan.message_size import MOST_TOGETHER
+from common.secagg.wire.forwarded import take_transcripts
 
 _MARK: Final = b"rhe/together/1\x00\x00"
 MOST_MEMBERS: Final = 256
@@ -66,7 +68,9 @@ def split_messages(message: bytes) -> tuple[bytes, ...]:
 def answer_each(message: bytes, answer: Callable[[bytes], bytes]) -> bytes:
     """The answers to each of several messages, in one; to one alone its answer.
 
-    Once the answers are long, the questions that are left get an empty one: they are asked again.
+    Once the answers are long, the questions that are left get an empty one: they are asked again. So they do
+    where sums stand before a question that is refused, as by a site that is busy: they have to be learnt
+    before the site goes on in their session, and come again with whatever is asked next.
 
     Parameters
     ----------
@@ -80,8 +84,18 @@ def answer_each(message: bytes, answer: Callable[[bytes], bytes]) -> bytes:
     except ProtocolError:
         return answer(message)
     answers: list[bytes] = []
-    size = 0
-    for member in members:
-        answers.append(answer(member) if size <= MOST_TOGETHER else b"")
+    size, goes_on = 0, True
+    for place, member in enumerate(members):
+        if place:
+            goes_on = goes_on and size <= MOST_TOGETHER and _has_learnt(members[place - 1], answers[-1])
+        answers.append(answer(member) if goes_on else b"")
         size += len(answers[-1])
     return join_messages(answers)
+
+
+def _has_learnt(message: bytes, answer: bytes) -> bool:
+    """Whether the sums before a message are known to its site, if there are any: else it answers nothing."""
+    try:
+        return not take_transcripts(message)[0] or has_answered(decode_reply(answer))
+    except ProtocolError:
+        return False

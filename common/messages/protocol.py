@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from common.errors import ProtocolError
 from common.messages.catalogue import HeaderField, find_question
-from common.messages.headers import ReplyHeader, RequestHeader
+from common.messages.headers import CODE_OK, ReplyHeader, RequestHeader
 from common.messages.signed_reply import take_body
 from common.runtime.array_digest import digest_array, remember_digest
 from common.runtime.settings_file import Section
@@ -242,6 +242,13 @@ def decode_reply(body: Bytes) -> Reply:
         pictures,
         None if sealed is None else _as_sealed(sealed),
     )
+
+
+def has_answered(reply: Reply) -> bool:
+    """Whether the site answered what was asked: it has learnt the sums that stood before it."""
+    if reply.header.code != CODE_OK:
+        return False
+    return reply.sealed is None or unpack(reply.sealed.data).kind is not MessageKind.REFUSAL
 
 
 def to_record(body: bytes) -> RecordDict:

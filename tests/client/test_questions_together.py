@@ -14,6 +14,8 @@ from common.messages.envelope import join_messages, split_messages
 from common.messages.headers import RequestHeader
 from common.messages.protocol import Request, decode_reply, encode_request
 from common.program import names
+from common.secagg.wire.forwarded import Transcript
+from common.secagg.wire.frames import MessageKind, pack, sha256
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PLAN = plan_of(
@@ -103,3 +105,19 @@ def test_an_envelope_that_is_cut_short_is_refused_as_one(engine):
     (code,) = read(engine.handle(whole[:-1]))
 
     assert code != "OK"
+
+
+def tell_sum(message):
+    """The question, behind a sum that cannot be learnt here."""
+    said = Transcript(
+        hdr="0" * 64, phase="statistics:0", step=1, index_bytes=0, content_bytes=0, content=sha256(b"")
+    )
+    return pack(MessageKind.TRANSCRIPT, said.body(), KEY) + message
+
+
+def test_where_a_sum_before_the_first_was_not_learnt_the_rest_is_left_for_the_next_message(engine):
+    # Answered, the second could erase the site's own words, without which nobody learns the sum again
+    first, second = split_messages(engine.handle(join_messages([tell_sum(count()), fit("Ages")])))
+
+    assert read(first) != ["OK"]
+    assert second == b""

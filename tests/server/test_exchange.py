@@ -93,7 +93,10 @@ def test_every_site_that_refuses_is_told_not_the_first_alone():
 
     told = str(caught.value)
     assert "a: prepare failed with E_COHORT" in told
-    assert "b: prepare failed with E_STORAGE: the site's disk is full" in told
+    assert (
+        "b: prepare failed with E_STORAGE: the site's disk is full or cannot be written -> free space there"
+        in told
+    )
     assert "E_COHORT at a: " in caught.value.standing.reason
     assert "E_STORAGE at b: " in caught.value.standing.reason
 

@@ -86,7 +86,9 @@ class Wire:
             kinds = [self._look_at(name, one) for one in split_messages(request)]
             body = handle(request)
             for kind, reply in zip(kinds, split_messages(body), strict=True):
-                self.answers.append((name, kind, decode_reply(reply)))
+                # What is left for the next message has an empty answer
+                if reply:
+                    self.answers.append((name, kind, decode_reply(reply)))
             return body
 
         return answer

@@ -11,14 +11,17 @@ import zipfile
 from contextlib import ExitStack
 from dataclasses import replace
 
+import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.superlink.grid import http_grid
 from flwr.superlink.main import create_app
+from flwr.supernode.fleet_http_client import FleetHttpClient
 
 from client.link.carry import Patience, Rhythm
 from client.link.markers import LinkEvent, Trouble, find_last_event
 from client.link.session_file import SessionFile
+from client.link.side_by_side import SideBySide
 from client.link.troubles import LineError
 from common.errors import SiteError, StorageError
 from common.messages.bundle import make_bundle
@@ -245,6 +248,52 @@ def test_within_a_minute_of_quiet_a_link_asks_no_more_than_150_times(monkeypatch
         now += rhythm.pause_s()
         asked += 1
     assert asked < 150
+
+
+def test_a_question_that_is_lost_on_the_line_is_not_waited_for_without_end(
+    coordinator, site, run_link, tmp_path, monkeypatch
+):
+    """Flower holds it for delivered, and the coordinator waits for whoever does not sign in anew."""
+    pull, lost = FleetHttpClient.PullMessages, []
+
+    def lose_one(self, request):
+        answer = pull(self, request)
+        if answer.messages_list and not lost:
+            lost.append(request)
+            raise httpx.ReadError("cut")
+        return answer
+
+    monkeypatch.setattr(FleetHttpClient, "PullMessages", lose_one)
+    await_new_sign_in(coordinator, site, run_link, tmp_path, lost)
+
+
+def test_a_question_that_a_fault_of_ours_lost_is_not_waited_for_without_end(
+    coordinator, site, run_link, tmp_path, monkeypatch
+):
+    begin, lost = SideBySide.begin, []
+
+    def fail_once(self, work):
+        if not lost:
+            lost.append(work)
+            raise RuntimeError("can't start new thread")
+        return begin(self, work)
+
+    monkeypatch.setattr(SideBySide, "begin", fail_once)
+    await_new_sign_in(coordinator, site, run_link, tmp_path, lost)
+
+
+def await_new_sign_in(coordinator, site, run_link, tmp_path, lost):
+    key, node = site
+    with run_link(coordinator.door(key), tmp_path) as link:
+        link.wait_for(f"connected node={node}")
+        before = _info(coordinator, node).last_activated_at
+        coordinator.send(node, b"first")
+        deadline = time.monotonic() + 60
+        while _info(coordinator, node).last_activated_at == before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert lost
+        assert _info(coordinator, node).last_activated_at > before
+        assert from_record(coordinator.ask(node, b"again").content) == b"again"
 
 
 def test_a_supervisor_reads_the_last_event():

@@ -290,6 +290,22 @@ def test_what_the_link_says_of_its_connection_is_shown_once(folder):
         supervisor.end()
 
 
+def test_a_run_of_another_release_is_told_at_the_hospital_once(folder):
+    supervisor, lines = opened(folder)
+    why = "run 7 carries another bundle: the coordinator runs another release -> install the same rhe"
+    told = f"2026-11-29T10:00:00Z failed message=ab run=7 code=E_CONTEXT: {why}"
+    (folder / "link.says").write_text(f"{CONNECTED}\n{told}\n{told}\n")
+    try:
+        supervisor.begin()
+        look_until(supervisor, lambda: "another bundle" in lines[-1])
+        for _ in range(3):
+            supervisor.look_after()
+        assert lines[-1] == f"a: nothing of the study's run is taken: {why}"
+        assert len([line for line in lines if why in line]) == 1
+    finally:
+        supervisor.end()
+
+
 def test_what_the_links_user_writes_into_its_log_commands_no_terminal(folder):
     supervisor, lines = opened(folder)
     try:

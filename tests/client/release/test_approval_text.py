@@ -308,6 +308,8 @@ def test_a_model_of_an_earlier_study_is_told_with_its_owners_and_its_digest(seen
     assert f"file old.safetensors of 170,541,234 bytes, SHA-256 {'5' * 64}" in text
     assert f"a network, trained by {'c, elsewhere' if seen else 'elsewhere'} in an earlier study" in text
     assert "No other file is taken" in text
+    # The plan tells nobody what the file computes: one was made whose risk is high for one patient of 200
+    assert "could tell the outcome of a patient whose values somebody knows" in text
     assert ("patients of c may have trained it, so results that include them are no test" in text) is seen
     assert "model updates" not in text
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.progress import Progress
@@ -154,6 +155,18 @@ def test_a_file_that_the_engine_s_user_spoilt_stops_nobody(tmp_path, monkeypatch
         assert view.look(tmp_path) == []
 
 
+def test_a_full_disk_is_told_once_with_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr("client.watch.engine_view._PERIOD_S", 0.0)
+    free = iter([10**9, 4_096, 4_096, 10**9, 0])
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=next(free)))
+    view = EngineView()
+
+    told = [view.look(tmp_path) for _ in range(5)]
+
+    assert [len(lines) for lines in told] == [0, 1, 0, 0, 1]
+    assert told[1][0].startswith(f"{tmp_path}: the disk is full (4.1 kB free) -> free some space here")
+
+
 def test_status_tells_what_it_is_at_and_afterwards_when_it_ended(tmp_path):
     watch = SiteWatch()
     with keep(watch, tmp_path):
@@ -187,6 +200,7 @@ def test_a_signal_ends_it_at_once_and_the_file_says_so(tmp_path):
 import sys, threading
 sys.path.insert(0, {str(Path.cwd())!r})
 from pathlib import Path
+from types import SimpleNamespace
 from rich.progress import Progress
 from client.watch.site_watch import SiteSources, SiteWatch
 watch = SiteWatch()

@@ -1,11 +1,18 @@
-"""A card says which definition of the BRAIN score its model takes."""
+"""A card says which definition of the BRAIN score its model takes, and with how many threads it computes."""
 
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 from sites.plans import LOGISTIC, plan_of
 
-from common.cards.card import LogisticContent, describe_logistic, design_of_card
+from common.cards.card import (
+    LogisticContent,
+    NetworkContent,
+    describe_logistic,
+    describe_network,
+    design_of_card,
+)
 from common.messages.headers import Effect, Fitted
 
 FITTED = Fitted(
@@ -39,3 +46,13 @@ def test_an_older_card_has_the_published_score():
         del covariate["brain_a"]
 
     assert design_of_card(LogisticContent.model_validate(written)).brain_a == "warfarin"
+
+
+@pytest.mark.parametrize("threads", [0, 257, 100_000])
+def test_a_card_asks_for_no_more_threads_than_a_plan_may(threads):
+    """With a hundred thousand, torch ends the process that predicts."""
+    plan = plan_of({"a": "train"}, {"name": "n", "family": "resnet18"})
+    said = describe_network(plan, plan.networks[0], 1).model_dump() | {"threads": threads}
+
+    with pytest.raises(ValidationError, match="threads"):
+        NetworkContent.model_validate(said)

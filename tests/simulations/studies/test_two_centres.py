@@ -205,7 +205,7 @@ def test_a_finished_study_is_not_overwritten_by_accident(finished, sites, tmp_pa
     out, _ = finished
 
     with pytest.raises(ResumeError, match="--resume"):
-        run(write_plan(tmp_path, maps=2), sites, out)
+        run(write_plan(tmp_path, maps=2, means="true"), sites, out)
 
 
 def test_a_plan_that_was_changed_is_not_resumed(finished, sites, tmp_path):
