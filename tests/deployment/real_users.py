@@ -83,9 +83,7 @@ def tell_as(account: Account, act: Callable[[], object]) -> object:
 
 def ask(socket: Path, engine: Account) -> str:
     """The code of the engine's answer to a question that nobody signed."""
-    return decode_reply(
-        open_socket_link(str(socket), 2**20, engine_uid=engine.uid)(b"x" * 100)
-    ).header.code
+    return decode_reply(open_socket_link(str(socket), 2**20, engine_uid=engine.uid)(b"x" * 100)).header.code
 
 
 def attack_process(pid: int) -> list[str]:
