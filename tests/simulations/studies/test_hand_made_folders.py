@@ -118,7 +118,7 @@ def test_the_study_runs_with_the_rest_and_its_flow_chart_counts_the_refused(hosp
         assert f"{name}: refused: cohort.csv, {place}" in done.stdout
         assert f"{name}: {'15' if name == 'north' else '14'} patients" in done.stdout
         assert (out / "sites" / name / "quality.html").exists()
-    assert re.match(r"\d+ rounds of messages: enrolment 1, preparation 1, cohort 4, ", rounds), rounds
+    assert re.match(r"\d+ rounds of messages: enrolment 1, preparation 1, training ", rounds), rounds
     assert [results_file, report_file] == [str(out / "results.json"), str(out / "report.html")]
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))
     flow = {chart["site"]: chart for chart in results["flow"]}
