@@ -182,7 +182,8 @@ class SiteWatch:
         self._touch()
 
     def _say(self, line: str) -> None:
-        _log.info("%s", line)
+        # Of several sites in one process the coordinator tells
+        _log.log(logging.INFO if self._state.site else logging.DEBUG, "%s", line)
         with self._lock:
             state = self._state
             state.told += 1
