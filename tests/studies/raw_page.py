@@ -249,15 +249,35 @@ def _compare_predictive(subject: Subject, rows: RawRows) -> int:
             rates = [raw.rate(point.threshold, outcome=outcome) for outcome in (True, False)]
             for entry, rate in zip(line.entries[:2], rates, strict=True):
                 compared += _check(entry, rate, (table.label, point.threshold))
-            (sensitivity, *_), (specificity, *_) = rates
             for place, share in enumerate(PREVALENCES):
-                hits, alarms = share * sensitivity, (1 - share) * (1 - specificity)
-                spared, lost = (1 - share) * specificity, share * (1 - sensitivity)
-                values = (hits / (hits + alarms) if hits + alarms else np.nan, spared / (spared + lost))
-                for entry, value in zip(line.entries[2 + 2 * place : 4 + 2 * place], values, strict=True):
-                    first_alone = TableEntry(entry.text, absent=entry.absent)
-                    compared += _check(first_alone, (value,), (table.label, point.threshold, share))
+                odds = share / (1 - share)
+                sensitivity, specificity = rates
+                values = (
+                    _solve_share(sensitivity, specificity, odds),
+                    _solve_share(specificity, sensitivity, 1 / odds),
+                )
+                for entry, expected in zip(line.entries[2 + 2 * place : 4 + 2 * place], values, strict=True):
+                    compared += _check(entry, expected, (table.label, point.threshold, share))
     return compared
+
+
+def _solve_share(right: _Limits, other: _Limits, odds: float) -> _Limits:
+    """Of those called so, the share who are so; its limits solve Donner and Zou's equations (2012)."""
+    a, a_low, a_high = right
+    b, b_low, b_high = 1 - other[0], 1 - other[2], 1 - other[1]
+    if not a * odds + b:
+        return np.nan, np.nan, np.nan
+
+    def reach_low(ratio: float) -> float:
+        return float(a - ratio * b - np.hypot(a - a_low, ratio * (b_high - b)))
+
+    def reach_high(ratio: float) -> float:
+        return float(ratio * b - a - np.hypot(a_high - a, ratio * (b - b_low)))
+
+    low = brentq(reach_low, 0, 1e9) if a_low > 0 else 0.0
+    high = brentq(reach_high, a / b if b else 0, 1e9) if b_low > 1e-12 else np.inf
+    upper = high * odds / (high * odds + 1) if np.isfinite(high) else 1.0
+    return a * odds / (a * odds + b), low * odds / (low * odds + 1), upper
 
 
 def _compare_forests(subject: Subject, rows: RawRows) -> int:
