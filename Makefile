@@ -66,9 +66,10 @@ format: setup
 bench: setup
 	$(BIN)/python -m tests.bench
 
-# The paper's networks in full size, growth with plots for docs/, rounds of forty million weights: about an hour.
+# The demonstration over Flower and in one process, the paper's networks in full size, growth, rounds of forty million
+# weights: some hours. `python -m tests.bench.growth` also writes docs/growth.md.
 bench-full: setup
-	$(BIN)/python -m tests.bench full_size growth large_rounds
+	$(BIN)/python -m tests.bench demonstration large_rounds full_size growth
 
 clean:
 	rm -rf .venv runs build dist

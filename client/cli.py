@@ -330,20 +330,25 @@ def abort(
     phase: Annotated[str | None, typer.Option(help="Only this phase; by default all that is open.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Abort without being asked.")] = False,
     state: StateFolder = None,
+    as_json: AsJson = False,
 ) -> None:
     """End the sums that are open at this site: keys and vectors are erased, the coordinator is told so."""
     from client.link.upkeep import open_protocol
     from client.membership.places import find_kept_member
-    from common.secagg.site.erasure import erase_open, list_open
+    from common.secagg.site.erasure import erase_open, list_open, write_erased
     from common.secagg.site.rules import wall_clock
 
     files = open_protocol(find_kept_member(folder, state))
     opened = list_open(files, phase)
-    for one in opened:
+    for one in () if as_json else opened:
         print(one)
     if opened and not yes:
-        insist_on_consent("This site's part of them cannot be had again. Do you abort?")
-    for ended in erase_open(files, wall_clock, phase):
+        insist_on_consent("This site's part of them cannot be had again. Do you abort?", aside=as_json)
+    erased = erase_open(files, wall_clock, phase)
+    if as_json:
+        print(write_erased(erased))
+        return
+    for ended in erased:
         print(f"erased: {ended}")
     print("the coordinator is told E_ABORTED when it asks next; to take no part any more, end `start`")
 

@@ -128,7 +128,8 @@ class SiteEngine:
             code, reason = refusal.code, str(refusal)
         except Exception:  # noqa: BLE001 - the process' boundary: no text of an exception leaves the site
             _log.exception("failed code=E_INTERNAL")
-            code, reason = "E_INTERNAL", "see above"
+            code, reason = "E_INTERNAL", "an unexpected error -> see engine.log"
+        self.watch.see_failure(reason)
         return self._refuse(asked, header, code, reason)
 
     def _encode(self, reply: Reply, asked: Bytes) -> bytes:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from client.answers.next_model import ModelDeriver
 from client.door.door import StudyDoor, select_own_sums
 from client.membership.party import HidingParty, PlanPolicy
-from common.errors import NotThePlanError, PlanError, ProtocolError, RheError
+from common.errors import NotThePlanError, PlanError, ProtocolError, RheError, UnknownSumError
 from common.hiding.phases import HiddenPhase, name_training_phase, phase_of
 from common.hiding.returned import ReturnedLots, comes_back
 from common.hiding.rounds import hiding_of, share_of, to_hidden, train_nobody, variance_of
@@ -37,6 +37,7 @@ from common.secagg.codes import SecAggError
 from common.secagg.site.endpoint import SiteMachine
 from common.secagg.site.files import AuditLog, SiteFiles
 from common.secagg.site.rules import Computed, ComputedVector
+from common.secagg.site.state import SessionState
 from common.secagg.site.transcript import ProvedSums
 from common.secagg.wire.forwarded import take_transcripts
 from common.secagg.wire.frames import Bytes, MessageKind, unpack
@@ -219,9 +220,15 @@ class HiddenAnswers:
         if question is None:
             raise ProtocolError("statistics are hidden in sessions")
         asked = decode_request(payload, self.coordinator)
+        self._insist_told(request.phase)
         self._admit(asked, question.input)
         if asked.weights is not None and self._takes_part(asked.header):
             self._insist_known(asked.header, asked.weights)
+        if asked.header.operation is Operation.VALIDATE:
+            # No round follows: a training that ends early leaves the model from which one would have begun
+            self._machine.files.models_of(
+                name_training_phase(self.plan, *self._find_training(asked.header))
+            ).drop()
         shared, own_summary = self._attempt(question.input, asked, phase.sites)
         self._learn_own(asked.header, question.input, own_summary)
         hiding = Hiding.of_question(asked.header, shared.layout())
@@ -249,6 +256,26 @@ class HiddenAnswers:
         self._check_groups(asked.header)
         if self.door is not None:
             self.door.admit(asked, digest)
+
+    def _insist_told(self, phase: str) -> None:
+        """Refuse to go on in a session while its last sum comes back to this site and was not proved to it.
+
+        Its own words, with which it proves the sum, are erased with the next answer. A link that takes the
+        transcripts out of a message would otherwise end the study for good.
+
+        Raises
+        ------
+        UnknownSumError
+            If it was not: the coordinator tells it again once it is asked to resume.
+        """
+        state = self._machine.files.read(phase)
+        if self.door is None or not isinstance(state, SessionState) or state.release is None:
+            return
+        if state.returned and not self.door.has_proved(state.release.input):
+            raise UnknownSumError(
+                f"{phase}, step {state.step}: its sum comes back here and was not told -> resume the study; "
+                "if this comes again, see what carries messages between coordinator and engine"
+            )
 
     def _attempt(self, digest: str, asked: Request, sites: Sequence[str]) -> tuple[Summary, Summary]:
         """Like `_separate`, of a question that was admitted just now."""
@@ -304,10 +331,13 @@ class HiddenAnswers:
         """
         if header.operation is not Operation.VALIDATE:
             return False
-        phase = name_training_phase(self.plan, self.plan.network(header.model), self.plan.arm(header.arm))
+        phase = name_training_phase(self.plan, *self._find_training(header))
         history = self._machine.files.history
         begun = history.find_begun(phase)
         return begun is None or begun.round != header.round or history.find_release(begun.hdr) is None
+
+    def _find_training(self, header: RequestHeader) -> tuple[CnnModel, Arm]:
+        return self.plan.network(header.model), self.plan.arm(header.arm)
 
     def _check_groups(self, header: RequestHeader) -> tuple[SiteGroup, ...]:
         if header.plan_hash != self.plan.digest():

@@ -89,6 +89,10 @@ class CohortError(RheError):
         self.findings = findings
         super().__init__("\n".join(str(finding) for finding in findings))
 
+    def __reduce__(self) -> tuple[type[CohortError], tuple[tuple[Finding, ...]]]:
+        # From one process to another it goes with its findings, not with their text
+        return type(self), (self.findings,)
+
 
 class ScanError(RheError):
     """A CT or a mask is refused, with the reason."""

@@ -53,11 +53,14 @@ class Attendance:
         By site: whoever is missed now.
     asked : dict of str to float
         By site: since when it is at work on a question, in seconds since 1970.
+    epochs : dict of str to (int, int)
+        By site: number of the epoch that it trains, and how many there are, as its link told last.
     """
 
     wait_s: float = 0.0
     absent: dict[str, Absence] = field(default_factory=dict)
     asked: dict[str, float] = field(default_factory=dict)
+    epochs: dict[str, tuple[int, int]] = field(default_factory=dict)
     _told: dict[str, float] = field(default_factory=dict)
 
     def miss(self, site: str, reason: str, remedy: str) -> None:

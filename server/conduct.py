@@ -12,6 +12,7 @@ from common.errors import PlanError
 from common.runtime.machine import bind_threads
 from common.runtime.storage import make_private_folder
 from server.attendance import Attendance
+from server.earlier_run import describe_earlier_run
 from server.exchange import Exchange
 from server.folder_note import begin_note, finish_note
 from server.hidden import HiddenSums
@@ -69,8 +70,12 @@ def _conduct(grid: Grid, run: StudyRun, progress: Progress) -> Results:
     exchange = _open_exchange(grid, run)
     clock = _start_clock(exchange, run)
     clock.on_phase, run.watch.missed = run.watch.watch_phase, exchange.attendance.absent
+    run.watch.epochs = exchange.attendance.epochs
     outline = outline_study(run.plan, clock.journal.phases)
+    earlier = describe_earlier_run(run.out)
     with run.watch.keep(outline, run.out, exchange.traffic, clock.run):
+        if earlier:
+            run.watch.say(earlier)
         return _carry_through(exchange, run, progress, clock)
 
 

@@ -18,6 +18,7 @@ from flwr.app import Error, Message, MessageType
 from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 
+from common.messages.epoch_beat import read_epoch_beat
 from common.messages.protocol import to_record
 from common.messages.stall_limit import write_stall_limit
 from server.attendance import Attendance
@@ -33,7 +34,7 @@ _TTL_S = 90 * 86_400.0
 _TRIES, _SOON_S = 5, 600.0
 """How often a question is lost in a row, each time so soon, until the study gives it up."""
 _ASK_STALLED_S, _ASK_ABSENT_S = 600.0, 10.0
-"""Until a site is asked again whose engine stands still, or is not there."""
+"""Until a site is asked again whose engine stands still (or the stall limit, if less), or is not there."""
 
 _LOST = {
     ErrorCode.MESSAGE_UNAVAILABLE: "E_LOST",
@@ -128,6 +129,7 @@ class Courier:
         finally:
             for node in bodies:
                 self.attendance.asked.pop(self.name_of(node), None)
+                self.attendance.epochs.pop(self.name_of(node), None)
 
 
 @dataclass
@@ -205,7 +207,7 @@ class _Post:
         now = time.time()
         letter.number, letter.code, letter.due = "", code, now
         if code == "E_STALLED":
-            letter.due = now + _ASK_STALLED_S
+            letter.due = now + min(_ASK_STALLED_S, self.courier.stall_s)
         elif code == "E_NO_ENGINE":
             letter.due = now + _ASK_ABSENT_S
         if code in _PAUSES:
@@ -228,7 +230,8 @@ class _Post:
         if not self.letters or (not is_any_lost and now - self._looked < _LOOK_S):
             return
         self._looked = now
-        nodes = self.courier.grid.get_nodes()
+        nodes = tuple(self.courier.grid.get_nodes())
+        self._note_epochs({node.node_id: node.heartbeat_interval for node in nodes})
         present = {node.node_id: read_activation(node.last_activated_at) for node in nodes}
         for letter in tuple(self.letters):
             is_anew = present.get(letter.node, 0.0) > letter.sent
@@ -239,6 +242,15 @@ class _Post:
                 self._send_again(letter, is_anew=is_anew)
             elif letter.code:
                 self._wait_for(letter, "E_NOT_CONNECTED")
+
+    def _note_epochs(self, intervals: Mapping[int, float]) -> None:
+        """Note at which epoch the sites are that are asked now, by what their links said."""
+        for letter in self.letters:
+            epoch = read_epoch_beat(intervals.get(letter.node, 0.0))
+            if epoch is not None:
+                self.courier.attendance.epochs[self._name(letter)] = epoch
+            else:
+                self.courier.attendance.epochs.pop(self._name(letter), None)
 
     def _send_again(self, letter: _Letter, *, is_anew: bool) -> None:
         """Send to a site that is connected what it lost, now or when it is due."""

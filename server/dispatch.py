@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,6 +15,11 @@ from common.plan.message_size import MOST_TOGETHER
 from common.secagg.wire.roster import Roster
 from server.authenticity import insist_authentic
 from server.lanes import NodeAnswers, Posting
+
+_log = logging.getLogger(__name__)
+
+_BUSY_PAUSES_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 20.0)
+"""Before each time that a question in the clear is asked again whose site was busy."""
 
 
 class Line(Protocol):
@@ -58,7 +65,8 @@ class Dispatch:
         """What the nodes answered to each part: a reply, or the error that says why there is none.
 
         What is too much for one message of each site goes in several, one after the other; a site may leave
-        questions at the end for the next, too.
+        questions at the end for the next, too. A site that is busy with its files, because its people look
+        after them, is asked again after a while.
 
         Parameters
         ----------
@@ -74,13 +82,21 @@ class Dispatch:
         """
         waiting = [dict(posting.bodies) for posting in postings]
         answers: list[NodeAnswers] = [{} for _ in postings]
+        pauses = iter(_BUSY_PAUSES_S)
         while any(waiting):
             places = _choose_together(postings, waiting)
             round_answers = self._send_round([waiting[place] for place in places], insist=insist)
+            busy = {node for by_node in round_answers for node, answer in by_node.items() if _is_busy(answer)}
+            pause = next(pauses, None) if busy else None
             for place, by_node in zip(places, round_answers, strict=True):
-                answers[place] |= by_node
-                for node in by_node:
-                    del waiting[place][node]
+                for node, answer in by_node.items():
+                    if pause is None or not _is_busy(answer):
+                        answers[place][node] = answer
+                        del waiting[place][node]
+            if pause is not None:
+                names = ", ".join(sorted(map(self.line.name_of, busy)))
+                _log.info("busy sites=%s asked again in %g s", names, pause)
+                time.sleep(pause)
         return answers
 
     def _send_round(self, asked: Sequence[Mapping[int, bytes]], *, insist: bool) -> list[NodeAnswers]:
@@ -93,8 +109,8 @@ class Dispatch:
         """
         nodes = tuple(dict.fromkeys(node for bodies in asked for node in bodies))
         questions = {node: [bodies[node] for bodies in asked if node in bodies] for node in nodes}
-        first = self.line.attach({node: bodies[0] for node, bodies in questions.items()})
-        bodies = {node: join_messages([first[node], *questions[node][1:]]) for node in nodes}
+        first = dict(self.line.attach({node: bodies[0] for node, bodies in questions.items()}))
+        bodies = {node: join_messages([first.pop(node), *questions[node][1:]]) for node in nodes}
         answered: dict[int, list[Reply | Exception | None]] = {}
         reasons: list[str] = []
 
@@ -148,6 +164,11 @@ class Dispatch:
         except RheError as failure:
             return ExchangeError(f"{name}: {failure}")
         return reply
+
+
+def _is_busy(answer: Reply | Exception) -> bool:
+    """Whether a site says in the clear that its files are in use; hidden sums ask again by themselves."""
+    return isinstance(answer, Reply) and answer.sealed is None and answer.header.code == "E_BUSY"
 
 
 def _choose_together(postings: Sequence[Posting], waiting: Sequence[Mapping[int, bytes]]) -> list[int]:

@@ -108,7 +108,9 @@ class HiddenSums:
     def train(
         self, training: tuple[CnnModel, Arm, Layout], number: int, weights: FlatWeights, question: bytes
     ) -> tuple[Summary, HiddenRound]:
-        """The sums of one training round, and the round, which must be closed once the sums are used.
+        """The sums beside the update's of one training round, and the round, which has the update's words.
+
+        It must be closed once the sums are used.
 
         The question of a round carries the CLOSE of the round before.
 
@@ -143,14 +145,14 @@ class HiddenSums:
             sites,
             absent,
             returned=list_returned(self.plan, layout),
-            is_rounded=True,
+            keeps_words=True,
         )
         folder = home / str(number)
         with _name_failures(f"{model.name}, {arm.name}, round {number} of {phase}"):
             server = ServerRound(self.coordinator, folder, asked, weights, question)
             sums = run_round(server, find_pending_close(home, arm).attach(server, self._carry_sealed))
         write_atomically(home / "members", json.dumps(server.members).encode())
-        shared = hiding.summary([sums[vector.name] for vector in hiding.vectors])
+        shared = hiding.without_updates().summary(list(sums.values()))
         return shared, HiddenRound(server, folder, arm)
 
     def settle(self, model: CnnModel, arm: Arm) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import mmap
+import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from common.runtime.storage import write_atomically, write_pieces_atomically
 from common.secagg.coordinator.drive import MessageExchange
 from common.secagg.coordinator.gathering import Coordinator, SiteRefusedError
 from common.secagg.coordinator.round import ServerRound, Stage
+from common.secagg.crypto.rings import Words
 from common.secagg.wire.frames import Bytes, MessageKind, unpack
 from common.secagg.wire.messages import Close, Closed, ProtocolRefusal, read
 from common.types import FlatWeights
@@ -45,6 +49,11 @@ class HiddenRound:
     def members(self) -> tuple[str, ...]:
         """Names of the sites whose vectors are in the opened sum, those that only added zeros included."""
         return self.server.members
+
+    @property
+    def words(self) -> Mapping[str, Words]:
+        """The opened words of each vector by its name."""
+        return self.server.view_opened()
 
     def close(self, weights: FlatWeights, total: int) -> None:
         """Close the round with its new weights: the sites will evaluate and train no others.
@@ -86,8 +95,12 @@ class PendingClose:
 
     def keep(self, server: ServerRound) -> None:
         """Replace the CLOSE of the round before, which all members of this round have confirmed."""
-        # The one without sums last: it says that both are there
-        write_pieces_atomically(self._with_sums, server.cut_close(is_told=True))
+        told = server.tell_close()
+        if told.path is not None:
+            _link_file(told.path, self._sums)
+        places = json.dumps(told.places).encode()
+        write_atomically(self._front, places + b"\n" + told.front)
+        # The one without sums last: it says that all are there
         write_atomically(self.path, server.make_close(is_told=False))
 
     def attach(self, server: ServerRound, exchange: MessageExchange) -> MessageExchange:
@@ -100,7 +113,7 @@ class PendingClose:
                 return exchange(messages)
             question = server.ask_without_model()
             # All sites that train get the same bytes; they hold the sums, so one copy is made for all
-            with_sums, without = _join_file(self._with_sums, question), _join_file(self.path, question)
+            with_sums, without = self._join_told(question), self.path.read_bytes() + question
             answers = exchange({site: with_sums if site in self.told else without for site in messages})
             lacking = [site for site, answer in answers.items() if _lacks_model(answer)]
             return {**answers, **exchange({site: messages[site] for site in lacking})} if lacking else answers
@@ -119,21 +132,50 @@ class PendingClose:
         """
         if not self.path.exists():
             return
-        told, others = self._with_sums.read_bytes(), self.path.read_bytes()
+        told, others = self._join_told(b""), self.path.read_bytes()
         closes = {site: told if site in self.told else others for site in sites}
         insist_closed(coordinator, closes, exchange)
-        self.path.unlink()
-        self._with_sums.unlink()
+        for path in (self.path, self._front, self._sums):
+            path.unlink(missing_ok=True)
+
+    def _join_told(self, appendix: bytes) -> bytes:
+        """The CLOSE with its sums, and other bytes behind it, in one copy."""
+        if not self._front.exists():
+            # As an earlier release kept it: the whole message
+            return self._sums.read_bytes() + appendix
+        places, _, front = self._front.read_bytes().partition(b"\n")
+        with ExitStack() as stack:
+            pieces = [memoryview(front)]
+            if parts := json.loads(places):
+                file = stack.enter_context(self._sums.open("rb"))
+                content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+                pieces += [content[start:stop] for start, stop in parts]
+            return b"".join((*pieces, appendix))
 
     @property
-    def _with_sums(self) -> Path:
+    def _front(self) -> Path:
+        """Where the sums' parts begin and end, and the CLOSE that stands before them."""
+        return self.path.with_name(f"{self.path.name}.front")
+
+    @property
+    def _sums(self) -> Path:
+        """The round's opened sums: another name of the file that the round has kept."""
         return self.path.with_name(f"{self.path.name}.sums")
 
 
-def _join_file(path: Path, appendix: bytes) -> bytes:
-    """What the file holds, and other bytes behind it, in one copy."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return b"".join((content, appendix))
+def _link_file(old: Path, new: Path) -> None:
+    """Give a file a second name, in the place of what has it; some file systems know none, and get a copy."""
+    temporary = new.with_name(f".{new.name}.link")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(old, temporary)
+    except OSError:
+        with old.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            write_pieces_atomically(new, [memoryview(content)])
+        return
+    temporary.replace(new)
+    # It is left where both were names of one file already
+    temporary.unlink(missing_ok=True)
 
 
 def _lacks_model(answer: Bytes) -> bool:

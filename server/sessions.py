@@ -88,7 +88,10 @@ class SessionSeat:
     def close(self) -> bool:
         """Close the last session; whether all sites have erased its keys."""
         self.last.close("lost" if self.last.pending else "opened")
-        return finish(self.last, self.exchange)
+        is_erased = finish(self.last, self.exchange)
+        if is_erased:
+            self.last.drop_forwarded()
+        return is_erased
 
     def _make_session(self, count: int) -> ServerSession:
         phase = name_statistics_phase(*self.place)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.messages.protocol import Reply, has_answered
-from common.secagg.coordinator.forwarding import StepToForward, drop_step, list_steps, read_step
+from common.secagg.coordinator.forwarding import StepToForward, list_steps, read_step
 from common.secagg.coordinator.gathering import Coordinator
 
 
@@ -15,7 +15,9 @@ from common.secagg.coordinator.gathering import Coordinator
 class TranscriptPost:
     """What the coordinator still has to tell the sites of the steps that it opened.
 
-    A site that did not answer, or refused, is told again: the same bytes, which it may have had before.
+    A site that did not answer, or refused, is told again: the same bytes, which it may have had before. A
+    step stays on the disk until its session goes on or ends: a site that answered, but was not reached by
+    what stood before the question, refuses to go on, and is told once more by a coordinator that resumes.
 
     Attributes
     ----------
@@ -29,6 +31,7 @@ class TranscriptPost:
     sessions: Path
     _steps: dict[Path, StepToForward] = field(default_factory=dict)
     _told: dict[Path, set[str]] = field(default_factory=dict)
+    _done: set[Path] = field(default_factory=set)
     _attached: dict[str, list[Path]] = field(default_factory=dict)
 
     def attach(self, messages: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -50,7 +53,7 @@ class TranscriptPost:
         return attached
 
     def confirm(self, replies: Mapping[str, Reply]) -> None:
-        """Note which sites have been told; a step that all have been told is kept no longer."""
+        """Note which sites have been told; a step that all have been told is read no more."""
         for site, reply in replies.items():
             attached = self._attached.pop(site, ())
             if attached and has_answered(reply):
@@ -58,15 +61,16 @@ class TranscriptPost:
                     self._told.setdefault(path, set()).add(site)
         for path, step in list(self._steps.items()):
             if self._names_of(step.sites) <= self._told.get(path, set()):
-                drop_step(path)
+                self._done.add(path)
                 self._forget(path)
 
     def _read_steps(self) -> dict[Path, StepToForward]:
         """The steps that are on the disk; each file is read once."""
         paths = list_steps(self.sessions)
+        self._done &= set(paths)
         for path in set(self._steps) - set(paths):
             self._forget(path)
-        for path in paths:
+        for path in (path for path in paths if path not in self._done):
             step = self._steps.get(path) or read_step(path)
             if step is not None:
                 self._steps[path] = step

@@ -1,4 +1,4 @@
-"""One study over site folders of this machine, in this process or over Flower."""
+"""One study over site folders of this machine: by calls, in one process or several, or over Flower."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def simulate_study(request: StudyRequest, progress: Progress) -> None:
         run_over_flower(request, progress)
         return
     from server.run import StudyRun
+    from simulations.backends.engine_host import count_processes
     from simulations.backends.in_process import run_in_process
+    from simulations.backends.many_processes import run_beside
     from simulations.backends.parties import derive_simulated_key
 
     run = StudyRun(
@@ -43,7 +45,11 @@ def simulate_study(request: StudyRequest, progress: Progress) -> None:
         resume=request.resume,
         cards=request.cards,
     )
-    run_in_process(run, request.sites, progress)
+    processes = count_processes(plan)
+    if processes > 1:
+        run_beside(run, request.sites, progress, processes)
+    else:
+        run_in_process(run, request.sites, progress)
 
 
 def parse_sites(pairs: Sequence[str]) -> dict[str, Path]:

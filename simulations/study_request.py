@@ -46,7 +46,7 @@ class StudyRequest:
     out : Path
         The folder that receives the results, the report and the checkpoints.
     backend : {"in-process", "flower"}
-        Whether the sites run in this process or as Flower's own processes.
+        Whether the sites are called, in one process or as many as the cores hold, or asked over Flower.
     resume : bool
         Whether to continue from checkpoints that `out` already holds.
     pretrained : Path or None

@@ -80,6 +80,8 @@ ATTACKS = {
     64: ("a question of another study under the same key", "E_PLAN"),
     65: ("a damaged, truncated, deleted ledger", "E_STORAGE; nothing leaves"),
     66: ("a session that died, a week later", "E_EXPIRED; no key on the disk"),
+    67: ("transcripts taken out on the way to a site", "E_NOT_THE_PLAN; answered once they come"),
+    68: ("a fit's last sums withheld, an empty SCORE", "the site goes on, also after a restart"),
 }
 """What is tried, and what must come of it."""
 
@@ -105,6 +107,7 @@ def main() -> int:
     files = sorted(str(path) for path in (tests / "common" / "secagg").glob("test_attacks*.py"))
     further = [tests / "common" / "secagg" / "test_transcripts.py"]
     further += sorted((tests / "client" / "door").glob("test_attacks*.py"))
+    further += [tests / "client" / "door" / "test_side_by_side.py"]
     pytest.main(["-q", "--no-header", "-p", "no:randomly", *files, *map(str, further)], plugins=[collector])
     print("\nThe same once more through Flower's messages and the engine, but for those that kill processes:")
     files = [path for path in files if "faults" not in path]

@@ -21,6 +21,7 @@ from common.plan.matrix import (
     Part,
     scorers_of,
 )
+from common.plan.repeated_trainings import is_repeat
 from common.plan.variables import levels_of
 from common.program.own_minima import find_widest_group
 from common.stats.calibration import local_calibration
@@ -207,7 +208,10 @@ def _sum_complete(board: Scoreboard, compared: ComparedScores, grids: tuple[Scor
 def _sum_score(
     board: Scoreboard, members: Counts, scorer: int, terms: tuple[Part, float, ScoreGrid]
 ) -> Summary:
-    """One score on one part; calibration and net benefit of predicted risks alone, where they are judged."""
+    """One score on one part; calibration and net benefit of predicted risks alone, where they are judged.
+
+    Of a further training of a network, only what its AUC and its calls need.
+    """
     part, threshold, grid = terms
     evaluation = board.plan.evaluation
     scores, labels = board.scores[scorer, members], board.labels[members]
@@ -215,7 +219,7 @@ def _sum_score(
         local_roc(scores, labels, grid).under("roc"),
         local_confusion(scores, labels, threshold).under("confusion"),
     ]
-    if part in JUDGED_PARTS:
+    if part in JUDGED_PARTS and not is_repeat(scorers_of(board.plan)[scorer].model):
         if scorers_of(board.plan)[scorer].probability:
             sums.append(local_calibration(scores, labels).under("calibration"))
             sums.append(local_decision(scores, labels, evaluation.decision_thresholds).under("decision"))

@@ -69,12 +69,3 @@ class SiteSamples:
 
 def _count_bytes(parts: Mapping[tuple[InputShape, str], Samples]) -> int:
     return sum(kept.images.numel() * kept.images.element_size() for kept in parts.values())
-
-
-def join_samples(samples: list[Samples]) -> Samples:
-    """The patients of several sites one after the other; exists for simulations, where data may meet."""
-    import torch
-
-    from common.training.dataset import Samples
-
-    return Samples(torch.cat([part.images for part in samples]), torch.cat([part.labels for part in samples]))

@@ -21,7 +21,7 @@ from common.errors import ModelError, NonFiniteError
 from common.hiding.rounds import VALIDATION_GRID, starts_alike, validate_nobody, weight_of
 from common.messages.headers import Epoch
 from common.models.layout import BATCHNORM, Layout
-from common.models.weights import flatten, overwrite
+from common.models.weights import flatten, flatten_change, overwrite
 from common.models.zoo import build
 from common.plan.study import FEDERATED, CnnModel, StudyPlan
 from common.seeds import derive_seed
@@ -30,6 +30,7 @@ from common.stats.minima import minima_of
 from common.stats.roc import local_roc
 from common.training.dataset import Samples
 from common.training.device import name_memory_shortage
+from common.training.learning_rate import list_rates
 from common.training.loop import Schedule, score, train
 from common.types import FlatWeights, Pixels, Reals
 
@@ -108,8 +109,8 @@ class Trainer:
 
     def train_round(
         self, weights: FlatWeights, samples: Samples, number: int, arm: str = FEDERATED
-    ) -> tuple[Summary, FlatWeights]:
-        """What the site adds to one round by training the loaded network, and its weights after it.
+    ) -> Summary:
+        """What the site adds to one round by training the loaded network, which has the weights after it.
 
         Parameters
         ----------
@@ -137,6 +138,7 @@ class Trainer:
             proximal_mu=federation.proximal_mu,
             device=self.device,
             threads=self.plan.threads,
+            rates=self._list_rates(1 + (number - 1) * federation.local_epochs, federation.local_epochs),
         )
         file = self._open_epochs(f"round-{number}", weights, samples, schedule)
         what = f"{self.place}: {self.model.name}, round {number}"
@@ -144,16 +146,14 @@ class Trainer:
             log = train(network, samples, self.model.settings, replace(schedule, memory=memory))
         if file is not None:
             file.drop()
-        after = flatten(network)
         weight = weight_of(self.plan, len(samples))
-        delta = after - weights
+        delta = flatten_change(network, weights)
         delta *= np.float32(weight)
-        summary = Summary(
+        return Summary(
             {"patients": np.array(weight)},
             {"loss": np.array(weight * log.losses[-1])},
             {"delta": delta},
         )
-        return summary, after
 
     def train_nobody(self, weights: FlatWeights) -> Summary:
         """What a site with too few patients adds to a round: no change of the weights, and no weight."""
@@ -217,6 +217,7 @@ class Trainer:
             seed=derive_seed(self.seed, self.place, "training-alone", self.model.name),
             device=self.device,
             threads=self.plan.threads,
+            rates=self._list_rates(1, federation.rounds * federation.local_epochs),
         )
         file = self._open_epochs("alone", weights, training, schedule)
         if file is not None:
@@ -233,6 +234,13 @@ class Trainer:
         if self.kept is not None:
             for path in self.kept.glob(f"*{_SUFFIX}"):
                 path.unlink()
+
+    def _list_rates(self, first: int, epochs: int) -> tuple[float, ...]:
+        """The learning rates of so many epochs, from one that is counted through the whole training."""
+        settings, federation = self.model.settings, self.plan.federation
+        numbers = range(first, first + epochs)
+        whole = federation.rounds * federation.local_epochs
+        return list_rates(settings.schedule, settings.learning_rate, numbers, whole)
 
     def _open_epochs(
         self, name: str, weights: FlatWeights, samples: Samples, schedule: Schedule

@@ -117,8 +117,12 @@ class SiteTrainings:
         if not weight_of(self.plan, len(self._list_released(TRAINING))):
             return trainer.train_nobody(weights)
         samples = self._read_part(trainer.model, TRAINING)
-        trained, after = trainer.train_round(weights, samples, header.round, header.arm)
+        trained = trainer.train_round(weights, samples, header.round, header.arm)
         if self.plan.federation.batch_norm == "local":
+            # After the training, whose modules import torch
+            from common.models.weights import flatten
+
+            after = flatten(trainer.network)
             self._store.keep_round(header.model, header.arm, header.round, after, trainer.layout)
         return trained
 

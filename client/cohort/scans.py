@@ -5,7 +5,6 @@ A check reads them in the same way as a preparation, but keeps nothing: so both 
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from client.cohort.reading_options import options_of
 from client.membership.site import SiteSettings
 from common.cohort.outcome import Volumes
 from common.errors import ScanError
-from common.imaging.cache import Cache, CachedScan, ScanNote, ScanRecord, content_key
+from common.imaging.cache import Cache, CachedScan, ScanNote, ScanRecord, content_key, digest_voxels
 from common.imaging.grid import Grid
 from common.imaging.lesion_cells import CELL_MM, CELLS
 from common.imaging.masks.mask import Mask, MaskLabels, read_mask
@@ -288,11 +287,3 @@ def name_array(shape: InputShape) -> str:
 def list_input_shapes(plan: StudyPlan) -> tuple[InputShape, ...]:
     """Every grid that a network of the plan takes, once."""
     return plan.input_shapes
-
-
-def digest_voxels(scan: Scan) -> str:
-    """The SHA-256 of a scan's voxels, hexadecimal: equal for equal voxels, whatever their files are."""
-    digest = hashlib.sha256()
-    for plane in scan.voxels:
-        digest.update(np.ascontiguousarray(plane, dtype=np.float32).data)
-    return digest.hexdigest()

@@ -56,6 +56,7 @@ class StudyDoor:
     _arms: dict[str, str] = field(default_factory=dict, repr=False)
     _weights: dict[str, int] = field(default_factory=dict, repr=False)
     _latest: dict[str, str] = field(default_factory=dict, repr=False)
+    _proved: set[str] = field(default_factory=set, repr=False)
     _unanswered: str = ""
 
     def find_weight(self, arm: str) -> int | None:
@@ -128,6 +129,9 @@ class StudyDoor:
     def learn(self, digest: str, sums: GroupSummaries) -> None:
         """Keep sums of a question that was admitted: the site's own, or proved ones.
 
+        What comes once its procedure has gone on without it changes nothing any more, also after a restart:
+        questions were admitted meanwhile that may not follow from it.
+
         Raises
         ------
         NotThePlanError
@@ -140,11 +144,27 @@ class StudyDoor:
             raise NotThePlanError(f"the sum of a question came that was not admitted: {digest[:12]}")
         if not sums:
             return
-        self._record.learn(digest, sums)
-        self._take_weight(digest, sums)
-        for procedure, latest in self._latest.items():
-            if digest == latest:
-                follower.learn(sums, procedure)
+        procedure = next((name for name, latest in self._latest.items() if latest == digest), "")
+        is_late = not procedure or follower.has_finished(procedure)
+        self._record.learn(digest, sums, is_late=is_late)
+        if any(len(sites) > 1 for sites in sums):
+            self._proved.add(digest)
+        if not is_late:
+            self._take_weight(digest, sums)
+            follower.learn(sums, procedure)
+
+    def has_proved(self, digest: str) -> bool:
+        """Whether a sum of several sites was proved of a question; False of one that was not admitted.
+
+        Raises
+        ------
+        StorageError
+            As `admit`.
+        """
+        if digest in self._proved:
+            return True
+        self._open()
+        return digest in self._admitted and self._record.has_proved(digest)
 
     def _note(self, digest: str, step: AskedStep, *, is_member: bool) -> None:
         self._admitted[digest] = is_member

@@ -72,6 +72,10 @@ class Follower:
         """Take sums, known now, of the last question of a procedure; by default of the last of all."""
         self._courses[procedure or self._latest].learn(sums)
 
+    def has_finished(self, procedure: str) -> bool:
+        """Whether another that builds on a procedure has begun."""
+        return self._courses[procedure].is_finished
+
     def find_expected(self) -> Step | None:
         """Of the procedure that was asked last, the step that it expects; None where nothing follows."""
         course = self._courses.get(self._latest)

@@ -19,6 +19,8 @@ from common.runtime.storage import make_private_folder, write_atomically
 from common.stats.contract import Summary
 
 _ASKED, _LEARNT = "asked", "learnt"
+_LATE = "late"
+"""The sums' own word for those that came once the study had gone on without them."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,18 @@ class DoorRecord:
             )
         self._name(len(digests) - 1, digest, _ASKED).unlink()
 
-    def learn(self, digest: str, sums: GroupSummaries) -> None:
+    def learn(self, digest: str, sums: GroupSummaries, *, is_late: bool = False) -> None:
         """Write sums of a question that are known now, beside those that are there.
+
+        Parameters
+        ----------
+        digest : str
+            Of the question.
+        sums : mapping of tuple of str to Summary
+            By the sites over whom they are.
+        is_late : bool
+            Whether the study had gone on without them: then `read` does not give them, so that the program
+            runs over the disk as it ran before.
 
         Raises
         ------
@@ -95,16 +107,31 @@ class DoorRecord:
             If they cannot be written, or the question was not admitted.
         """
         number = self._find(digest)
-        together = self._read_sums(number, digest) | sums
+        earlier, late = self._read_all_sums(number, digest)
+        together = earlier | sums
+        late = late | (sums.keys() - earlier.keys()) if is_late else late - sums.keys()
         arrays = {
             f"{place}/{kind}/{name}": np.asarray(array, order="C")
             for place, summary in enumerate(together.values())
             for kind, by_name in (("counts", summary.counts), ("reals", summary.reals))
             for name, array in by_name.items()
         }
-        groups = json.dumps([list(sites) for sites in together])
-        content = safetensors.numpy.save(arrays, {"groups": groups})
+        metadata = {"groups": json.dumps([list(sites) for sites in together])}
+        if late:
+            metadata[_LATE] = json.dumps([list(sites) for sites in sorted(late)])
+        content = safetensors.numpy.save(arrays, metadata)
         write_atomically(self._name(number, digest, _LEARNT), content, private=True)
+
+    def has_proved(self, digest: str) -> bool:
+        """Whether a sum of several sites is known of a question, be it too late.
+
+        Raises
+        ------
+        StorageError
+            If the question was not admitted.
+        """
+        sums, _ = self._read_all_sums(self._find(digest), digest)
+        return any(len(sites) > 1 for sites in sums)
 
     def _find(self, digest: str) -> int:
         digests = self.list_digests()
@@ -113,13 +140,23 @@ class DoorRecord:
         return digests.index(digest)
 
     def _read_sums(self, number: int, digest: str) -> GroupSummaries:
+        """The sums of a question that were known before the study went on."""
+        sums, late = self._read_all_sums(number, digest)
+        return {sites: summary for sites, summary in sums.items() if sites not in late}
+
+    def _read_all_sums(self, number: int, digest: str) -> tuple[GroupSummaries, frozenset[tuple[str, ...]]]:
+        """The sums of a question, and over which sites those are that came too late."""
         path = self._name(number, digest, _LEARNT)
         if not path.exists():
-            return {}
+            return {}, frozenset()
         content = path.read_bytes()
-        groups = [tuple(sites) for sites in json.loads(_read_metadata(content)["groups"])]
+        metadata = _read_metadata(content)
+        groups, late = (
+            [tuple(sites) for sites in json.loads(metadata.get(name, "[]"))] for name in ("groups", _LATE)
+        )
         arrays = safetensors.numpy.load(content)
-        return {sites: _cut_summary(place, arrays) for place, sites in enumerate(groups)}
+        sums = {sites: _cut_summary(place, arrays) for place, sites in enumerate(groups)}
+        return sums, frozenset(late)
 
     def _name(self, number: int, digest: str, kind: str) -> Path:
         return self.folder / f"{number:06d}.{digest}.{kind}"

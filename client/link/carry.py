@@ -186,8 +186,9 @@ def keep_link(
 
     patience = Patience(say_plainly)
     with session.lock(), FleetLine(door, patience.endure, patience.relieve) as line:
-        carrier = _Carrier(line, engine, say_plainly, wait or EngineWait())
-        with _keep_alive(line, session, patience):
+        bound = wait or EngineWait()
+        carrier = _Carrier(line, engine, say_plainly, bound)
+        with _keep_alive(line, session, patience, bound):
             is_known_fault = False
             while True:
                 node = patience.outlast(lambda: line.sign_in(session.killed, session.known))
@@ -292,7 +293,9 @@ class _Carrier:
 
 
 @contextmanager
-def _keep_alive(line: FleetLine, session: SessionFile, patience: Patience) -> Iterator[None]:
+def _keep_alive(
+    line: FleetLine, session: SessionFile, patience: Patience, wait: EngineWait
+) -> Iterator[None]:
     """Let the heart beat while the context is open, and sign off at its end."""
     beating, ending = threading.Lock(), patience.ending
 
@@ -308,7 +311,7 @@ def _keep_alive(line: FleetLine, session: SessionFile, patience: Patience) -> It
         pause_s = _BEAT_S
         while not ending.wait(pause_s * _SPREAD.uniform(0.8, 1.0)):
             with beating:
-                is_heard = ending.is_set() or reach(line.beat)
+                is_heard = ending.is_set() or reach(lambda: line.beat(wait.doing))
             pause_s = _BEAT_S if is_heard else _NEXT_TRY_S
 
     threading.Thread(target=beat, name="heartbeat", daemon=True).start()

@@ -49,10 +49,13 @@ class EngineWait:
         How long it may show no progress, in seconds; the coordinator says it with each message.
     start_s : float
         How long it may take to come up, in seconds.
+    doing : str
+        What it computes, as it said last; empty while it is asked nothing.
     """
 
     stall_s: float = 3600.0
     start_s: float = 120.0
+    doing: str = ""
 
 
 SCHEME = "unix:"
@@ -104,11 +107,13 @@ def open_socket_link(
             with _connect(path, bound.start_s) as connection:
                 _check_engine(connection, path, uid)
                 try:
-                    answer = _exchange(connection, request, largest, pace or Pace(), bound.stall_s)
+                    answer = _exchange(connection, request, largest, pace or Pace(), bound)
                 except ProtocolError as failure:
                     raise EngineGoneError(
                         f"{path}: the site's engine gave no answer ({failure}) -> see engine.log"
                     ) from None
+                finally:
+                    bound.doing = ""
             if answer is not None:
                 return answer
             if pause_s == _PAUSE_S:
@@ -171,7 +176,7 @@ def _check_engine(connection: socket.socket, path: str, uid: int) -> None:
 
 
 def _exchange(
-    connection: socket.socket, request: bytes, largest: int, pace: Pace, stall_s: float
+    connection: socket.socket, request: bytes, largest: int, pace: Pace, wait: EngineWait
 ) -> bytes | None:
     """The answer to a question; None while the engine is busy with another connection.
 
@@ -180,7 +185,7 @@ def _exchange(
     ProtocolError
         If the engine goes away, or does not speak as it should.
     StalledError
-        If the engine has not got on for `stall_s` seconds.
+        If the engine has not got on for too long.
     SiteError
         If the engine refuses the question because of its length.
     """
@@ -190,7 +195,7 @@ def _exchange(
         # Refused while it was being sent: why is in the answer, if there is one
         if not _may_read(connection, pace.grace_s):
             raise
-    word, answer = _await_answer(connection, largest, pace, stall_s)
+    word, answer = _await_answer(connection, largest, pace, wait)
     if word is Word.BUSY:
         return None
     if word is Word.TOO_LONG:
@@ -202,7 +207,9 @@ def _exchange(
     return answer
 
 
-def _await_answer(connection: socket.socket, largest: int, pace: Pace, stall_s: float) -> tuple[Word, bytes]:
+def _await_answer(
+    connection: socket.socket, largest: int, pace: Pace, wait: EngineWait
+) -> tuple[Word, bytes]:
     """What the engine says in the end; it is waited for as long as it says that it gets on.
 
     Raises
@@ -210,12 +217,13 @@ def _await_answer(connection: socket.socket, largest: int, pace: Pace, stall_s: 
     StalledError
         If it does not.
     """
-    reader = PacedReader(connection, pace)
+    reader, stall_s = PacedReader(connection, pace), wait.stall_s
     while reader.await_message(stall_s):
         word, body = reader.read(largest)
         if word is not Word.WORKING:
             return word, body
         age_s, doing = read_pulse_line(body)
+        wait.doing = doing
         if age_s > stall_s:
             break
     else:

@@ -66,6 +66,7 @@ from client.link.troubles import (
     explain_transport,
 )
 from common.errors import ProtocolError
+from common.messages.epoch_beat import write_epoch_beat
 
 _BEAT_S = HEARTBEAT_DEFAULT_INTERVAL
 _GOODBYE_S = 2.0
@@ -155,9 +156,10 @@ class FleetLine:
         node, self.node = self.node, 0
         return node != 0 and self._sign_off_for(node)
 
-    def beat(self) -> bool:
-        """Tell the coordinator that the site is alive; whether it has heard."""
-        request = SendNodeHeartbeatRequest(node=Node(node_id=self.node), heartbeat_interval=_BEAT_S)
+    def beat(self, doing: str = "") -> bool:
+        """Tell the coordinator that the site is alive, and at which epoch; whether it has heard."""
+        interval_s = write_epoch_beat(_BEAT_S, doing)
+        request = SendNodeHeartbeatRequest(node=Node(node_id=self.node), heartbeat_interval=interval_s)
         try:
             with self._translate():
                 return self.node != 0 and bool(self._client.SendNodeHeartbeat(request).success)

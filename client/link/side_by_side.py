@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -9,6 +10,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import TypeVar
 
+_log = logging.getLogger(__name__)
 AnyItem = TypeVar("AnyItem")
 AnyResult = TypeVar("AnyResult")
 
@@ -25,11 +27,13 @@ class SideBySide:
     def __init__(self, at_once: int) -> None:
         self._at_once = at_once
         self._places = threading.Semaphore(at_once)
+        self._is_short = False
 
     def begin(self, work: Callable[[], AnyResult]) -> Future[AnyResult]:
         """Begin some work when a place is free, and return where its result or its failure will be.
 
         No thread waits for a place: whoever asks for the work may be told to by the other end of the line.
+        Where the system gives no thread, the work is done when this returns.
         """
         future: Future[AnyResult] = Future()
 
@@ -44,10 +48,25 @@ class SideBySide:
         self._places.acquire()
         try:
             threading.Thread(target=run, name="beside", daemon=True).start()
+        except RuntimeError:
+            self._tell_short()
+            run()
         except BaseException:
             self._places.release()
             raise
+        else:
+            self._is_short = False
         return future
+
+    def _tell_short(self) -> None:
+        """Say that there are no threads: once, until there is one again."""
+        if not self._is_short:
+            _log.warning(
+                "no further thread can be started (a limit of this user or service: ulimit -u, TasksMax), so "
+                "what travels side by side goes one after the other -> end what else runs here, or raise the "
+                "limit; it goes on meanwhile"
+            )
+        self._is_short = True
 
     def map_in_order(
         self, work: Callable[[AnyItem], AnyResult], items: Iterable[AnyItem]

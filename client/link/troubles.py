@@ -42,6 +42,17 @@ _CLIENT_CERTIFICATE = "put one that it accepts into the link's folder, as client
 
 _REFUSED_CERTIFICATE = "refuses the link's client certificate"
 _ASK_COORDINATOR = "ask the coordinator whether `rhe-server start` runs"
+_ASK_NETWORK = "ask the hospital's network people"
+_COORDINATOR_FIRST = f"{_ASK_COORDINATOR}; if it does, {_ASK_NETWORK}"
+"""Something on the coordinator's side was reached, or says that it did not reach further."""
+_NETWORK_FIRST = f"{_ASK_NETWORK} whether they let it through; if they do, {_ASK_COORDINATOR}"
+"""Nothing of the coordinator's was seen."""
+_CUT_TLS = (
+    "took the connection and cut it while TLS began (nothing runs behind a gateway or proxy there, or a "
+    f"firewall cuts TLS) -> {_COORDINATOR_FIRST}"
+)
+_FOUND_NOBODY = ("502", "503", "504")
+"""Begin a proxy's words if it looked for the coordinator and found it not."""
 
 
 class LineError(ExchangeError):
@@ -217,33 +228,40 @@ def _explain_tls(cause: ssl.SSLError, address: str) -> LineError:
         text = f"the gateway at {address} {_REFUSED_CERTIFICATE} ({reason.lower()}) -> {_CLIENT_CERTIFICATE}"
         return LineError(Trouble.CLIENT_CERTIFICATE, text)
     if "EOF" in reason:
-        text = f"{address} cut the connection while TLS began -> ask the hospital's network people"
-        return LineError(Trouble.UNREACHABLE, text)
+        return LineError(Trouble.UNREACHABLE, f"{address} {_CUT_TLS}")
     text = f"{address} does not speak TLS 1.2 or later ({reason.lower() or 'tls'}) -> is it the right port?"
     return LineError(Trouble.NO_TLS, text)
 
 
 def _explain_proxy(failure: httpx.ProxyError, address: str) -> LineError:
+    told = str(failure)[:100]
+    if told.startswith(_FOUND_NOBODY):
+        text = f"the proxy of HTTPS_PROXY does not reach {address} ({told}) -> {_COORDINATOR_FIRST}"
+        return LineError(Trouble.UNREACHABLE, text)
     text = (
-        f"the proxy of HTTPS_PROXY does not let the link through to {address} ({str(failure)[:100]}) -> "
-        "ask the hospital's network people, or unset HTTPS_PROXY"
+        f"the proxy of HTTPS_PROXY does not let the link through to {address} ({told}) -> "
+        f"{_ASK_NETWORK}, or unset HTTPS_PROXY"
     )
     return LineError(Trouble.PROXY, text)
 
 
 def _describe_silence(failure: httpx.RequestError, causes: list[BaseException]) -> str:
+    """How far a call came, who may be to blame for that, and whom to ask first."""
+    is_late = isinstance(failure, httpx.TimeoutException)
+    if not isinstance(failure, httpx.ConnectError | httpx.ConnectTimeout):
+        seen = "is connected but silent" if is_late else f"cut the connection ({type(failure).__name__})"
+        return f"{seen} -> {_COORDINATOR_FIRST}"
     for cause in causes:
         if isinstance(cause, socket.gaierror):
             return "has no known address (DNS) -> compare the name with the invitation, or set it in the DNS"
         if isinstance(cause, ConnectionRefusedError):
-            return f"refuses connections -> {_ASK_COORDINATOR}"
-    if isinstance(failure, httpx.ConnectTimeout):
-        return f"does not answer (a firewall may drop the connection) -> {_ASK_COORDINATOR}"
-    if isinstance(failure, httpx.TimeoutException):
-        return f"is connected but silent -> {_ASK_COORDINATOR}"
-    if isinstance(failure, httpx.ConnectError):
-        return f"cannot be reached ({failure}) -> ask the network people"
-    return f"cut the connection ({type(failure).__name__}) -> {_ASK_COORDINATOR}"
+            return f"refuses connections (nothing listens there, or a firewall) -> {_COORDINATOR_FIRST}"
+        if isinstance(cause, ConnectionResetError):
+            return _CUT_TLS
+        if "handshake" in str(cause):
+            return f"took the connection and says nothing (what is behind it hangs) -> {_COORDINATOR_FIRST}"
+    seen = "does not answer (a firewall drops the call, or its computer is off)"
+    return f"{seen if is_late else f'cannot be reached ({failure})'} -> {_NETWORK_FIRST}"
 
 
 def _explain_gateway(response: httpx.Response, address: str) -> LineError | None:
@@ -287,7 +305,7 @@ def _explain_clock(response: httpx.Response, address: str) -> LineError | None:
 def _explain_stranger(response: httpx.Response, address: str) -> LineError:
     kind = response.headers.get("content-type", "nothing").partition(";")[0][:60]
     if response.status_code == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
-        text = f"a proxy before {address} wants a password (HTTP 407) -> ask the hospital's network people"
+        text = f"a proxy before {address} wants a password (HTTP 407) -> {_ASK_NETWORK}"
         return LineError(Trouble.PROXY, text)
     text = (
         f"something else than the coordinator answers at {address} (HTTP {response.status_code}, {kind}) -> "

@@ -8,6 +8,7 @@ from client.membership.site import SiteSettings
 from common.hiding.noise import site_privacy, warn_of_delta
 from common.hiding.rounds import parts_of, starts_alike
 from common.plan.leaving import STAYING, describe_card, describe_hiding, list_leaving
+from common.plan.repeated_trainings import list_first_networks
 from common.plan.study import StudyPlan
 from common.secagg.crypto.keys import decode_public_key, fingerprint
 from common.secagg.wire.roster import Roster, Waiver
@@ -36,6 +37,7 @@ def describe_plan(plan: StudyPlan, settings: SiteSettings) -> str:
         paragraphs += _describe_noise(plan)
     if "training" in plan.phases and site.role == "train":
         paragraphs += _describe_first_weights(plan)
+        paragraphs += _describe_repeats(plan)
     for model in plan.cards:
         paragraphs.append(
             f"{model.title} comes here as a file from the coordinator, to score this hospital's patients: it "
@@ -81,6 +83,20 @@ def _describe_first_weights(plan: StudyPlan) -> Iterator[str]:
                 f"First weights of {model.title}: this hospital trains from no others than those of SHA-256 "
                 f"{model.first_weights}."
             )
+
+
+def _describe_repeats(plan: StudyPlan) -> Iterator[str]:
+    """Which networks are trained several times, and what more leaves for it."""
+    repeated = [model for model in list_first_networks(plan.models) if model.repeats > 1]
+    if repeated:
+        times = ", ".join(f"{model.title} {model.repeats} times" for model in repeated)
+        yield (
+            f"SEVERAL TRAININGS OF ONE NETWORK: {times} in each arm, on the same patients, each from a seed "
+            "of its own. Each takes this hospital's computer as long as the first, and what leaves for the "
+            "first (above) leaves for each of them: weights of that many networks can hold more traces of "
+            "patients than those of one. The report shows how far their AUCs spread, and nothing else of "
+            "them."
+        )
 
 
 def _describe_shared_start(plan: StudyPlan) -> Iterator[str]:

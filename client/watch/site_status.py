@@ -58,7 +58,7 @@ def find_site_status(folder: Path, state: Path) -> SiteStatus:
     """
     missing = SiteError(
         f"{folder}: no engine has run here with this rhe -> rhe-client start {folder}; if its state is "
-        "elsewhere, name it with --state"
+        "elsewhere, name it with --state; of a simulation in one process rhe-server status tells"
     )
     if not state.is_dir():
         raise missing

@@ -26,6 +26,7 @@ from client.watch.site_state import (
     EngineState,
     LeftToday,
 )
+from common.errors import RheError
 from common.messages.catalogue import Operation
 from common.runtime.storage import lock_folder, make_private_folder
 from common.runtime.watch.plain_times import tell_length, write_moment
@@ -76,6 +77,7 @@ class SiteWatch:
     _sources: SiteSources | None = None
     _file: StateFile | None = None
     _seen: frozenset[str] = frozenset()
+    _failure: str = ""
 
     @contextmanager
     def keep(self, site: str, study: tuple[str, str], sources: SiteSources) -> Iterator[None]:
@@ -150,11 +152,15 @@ class SiteWatch:
         return answer_and_tell
 
     def watch_sum(self, make: MakeSum) -> MakeSum:
-        """The same function, which tells each question that it answers."""
+        """The same function, which tells each question that it answers, and why it cannot."""
 
         def make_and_tell(request: Request, member: bool) -> Summary:  # noqa: FBT001 - as what it stands for
             self.see_question(request.header)
-            return make(request, member)
+            try:
+                return make(request, member)
+            except RheError as failure:
+                self.see_failure(str(failure))
+                raise
 
         return make_and_tell
 
@@ -165,25 +171,33 @@ class SiteWatch:
         with self._lock:
             self._state.heard, self._state.phase = now, phase
             self._state.computing = Computation(_describe(header), now)
+            self._failure = ""
             # The questions of several procedures come in turns
             is_new, self._seen = phase not in self._seen, self._seen | {phase}
         if is_new:
             self._say(f"asked: {phase}")
         self._touch()
 
+    def see_failure(self, reason: str) -> None:
+        """The question that was seen last cannot be answered; the reason stays at this site."""
+        self._failure = reason
+
     def _finish(self, took: float) -> None:
         with self._lock:
             what, self._state.computing = self._state.computing.what, Computation()
+            failure, self._failure = self._failure, ""
             if not what:
                 return
             self._state.answered += 1
         if what.startswith(_TRAINING):
-            self._say(f"{what}: done in {tell_length(took)}")
+            lasted = tell_length(took)
+            told = f"no result after {lasted}: {failure}" if failure else f"done in {lasted}"
+            self._say(f"{what}: {told}", logging.WARNING if failure else logging.INFO)
         self._touch()
 
-    def _say(self, line: str) -> None:
+    def _say(self, line: str, level: int = logging.INFO) -> None:
         # Of several sites in one process the coordinator tells
-        _log.log(logging.INFO if self._state.site else logging.DEBUG, "%s", line)
+        _log.log(level if self._state.site else logging.DEBUG, "%s", line)
         with self._lock:
             state = self._state
             state.told += 1

@@ -16,13 +16,15 @@ from common.hiding.rounds import hiding_of, largest_weight, part_of, parts_of
 from common.models.layout import TRAINED, Layout, StateTensor
 from common.plan.study import StudyPlan
 from common.plan.update_noise import UpdatePart
-from common.secagg.crypto.encoding import decode_block
-from common.secagg.crypto.rings import Ring, Vector, Words
+from common.runtime.array_digest import freeze_array, remember_digest
+from common.runtime.hash_beside import hash_beside
+from common.secagg.crypto.encoding import round_block
+from common.secagg.crypto.rings import Ring, Words
 from common.training.server_optimiser import PseudoGradientStep
 from common.types import FlatWeights
 
-_PIECE = 1 << 17
-"""Elements at a time: half a MiB."""
+_PIECE = 1 << 16
+"""Elements at a time: with what is made of them they stay in the processor's cache."""
 
 
 def list_returned(plan: StudyPlan, layout: Layout) -> tuple[str, ...]:
@@ -123,10 +125,11 @@ def derive_weights(
         part, size = part_of(entry.kind), piece.stop - piece.start
         start = passed.get(part, 0)
         passed[part] = start + size
-        delta = np.zeros(size, dtype=np.float32)
         if part in parts:
-            delta = _decode_piece(vectors[part], sums, slice(start, start + size))
-        delta *= scale
+            delta = round_block(vectors[part], sums[vectors[part].name], slice(start, start + size))
+            delta *= scale
+        else:
+            delta = np.zeros(size, dtype=np.float32)
         move = None
         if stepper is not None and entry.kind in TRAINED:
             move = partial(stepper.move, slice(trained, trained + size))
@@ -138,14 +141,30 @@ def derive_weights(
         yield moved
 
 
+def derive_frozen(
+    training: tuple[StudyPlan, Layout, PseudoGradientStep | None],
+    sums: Mapping[str, Words],
+    patients: int,
+    weights: FlatWeights,
+) -> FlatWeights:
+    """The next global weights as one vector that nobody can change; their SHA-256 is known.
+
+    The parameters are those of `derive_weights`.
+    """
+    moved, start = np.empty_like(weights), 0
+    with hash_beside() as beside:
+        for piece in derive_weights(training, sums, patients, weights):
+            moved[start : start + piece.size] = piece
+            start += piece.size
+            beside.add(np.ascontiguousarray(piece, dtype="<f4").data.cast("B"))
+        digest = beside.end()
+    remember_digest(freeze_array(moved), digest)
+    return moved
+
+
 def _cut_layout(layout: Layout) -> Iterator[tuple[StateTensor, slice]]:
     """Pieces of the flat weights in order, each within one tensor."""
     for entry in layout.entries:
         place = layout.slices[entry.name]
         for start in range(place.start, place.stop, _PIECE):
             yield entry, slice(start, min(start + _PIECE, place.stop))
-
-
-def _decode_piece(vector: Vector, sums: Mapping[str, Words], piece: slice) -> FlatWeights:
-    """Elements of a part of the update, as `decode` reads them."""
-    return decode_block(vector, sums[vector.name], piece).astype(np.float32)

@@ -121,6 +121,8 @@ def variance_of(plan: StudyPlan, vector: Vector) -> float:
 def to_hidden(plan: StudyPlan, layout: Layout, summary: Summary) -> Summary:
     """A site's round in the form that is hidden: the update per patient, in parts with their own bounds.
 
+    The summary's own change of the weights is used up: the largest part lies in its memory.
+
     Raises
     ------
     SecAggError
@@ -130,9 +132,13 @@ def to_hidden(plan: StudyPlan, layout: Layout, summary: Summary) -> Summary:
     counts = dict(summary.counts)
     if plan.privacy.weights != "per-round":
         del counts[_PATIENTS]
-    updates: dict[str, FlatWeights] = {}
-    for name in parts_of(plan, layout):
-        updates[name] = layout.take(summary.updates[_DELTA], _KINDS[name])
+    delta, parts = summary.updates[_DELTA], parts_of(plan, layout)
+    largest = max(parts, key=lambda name: parts[name])
+    updates: dict[str, FlatWeights] = {
+        name: layout.take(delta, _KINDS[name]) for name in parts if name != largest
+    }
+    updates[largest] = layout.squeeze(delta, _KINDS[largest])
+    for name in parts:
         updates[name] /= np.float32(weight)
         if name == "weights" and bound is not None and norm(updates[name]) > bound:
             raise SecAggError("a change of weights is longer than privacy.norm_bound", code="E_NORM")
@@ -140,28 +146,6 @@ def to_hidden(plan: StudyPlan, layout: Layout, summary: Summary) -> Summary:
         if noise is not None:
             clip_norm(updates[name], noise.norm)
     return Summary(counts, summary.reals, updates)
-
-
-def from_hidden(plan: StudyPlan, layout: Layout, opened: Summary, total: int) -> Summary:
-    """The sum of the sites' rounds in the form that it has without hiding.
-
-    Parameters
-    ----------
-    plan : StudyPlan
-    layout : Layout
-        Layout of the network's weights.
-    opened : Summary
-        The opened sum of what `to_hidden` made.
-    total : int
-        Weight of all sites of the arm, which is released once; an absent site counts as no change.
-    """
-    delta = np.zeros(layout.size, dtype=np.float32)
-    for name in parts_of(plan, layout):
-        layout.put(opened.updates[name], _KINDS[name], delta)
-    delta *= np.float32(largest_weight(plan))
-    patients = opened.counts.get(_PATIENTS, np.array(total))
-    counts = {**opened.counts, _PATIENTS: patients}
-    return Summary(counts, opened.reals, {_DELTA: delta})
 
 
 def train_nobody(plan: StudyPlan, layout: Layout) -> Summary:

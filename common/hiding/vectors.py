@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TypeVar
 
@@ -205,6 +205,11 @@ class Hiding:
         if summary.layout() != self.layout:
             raise ValueError("a summary of another layout cannot be hidden so")
         return tuple(values for lot in self.lots for values in lot.cut_values(summary))
+
+    def without_updates(self) -> Hiding:
+        """The same without model updates, whose sums are read elsewhere."""
+        beside = tuple(entry for entry in self.layout if entry[0] != "updates")
+        return replace(self, layout=beside, updates={})
 
     def summary(self, sums: Sequence[Counts | Reals | FlatWeights]) -> Summary:
         """The summary that these sums stand for, in the order of the vectors."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from common.errors import Level, ScanError, StorageError
-from common.imaging.scan import ScanHeaders
+from common.imaging.scan import Scan, ScanHeaders
 from common.runtime.settings_file import Section
 from common.runtime.storage import write_atomically
 
@@ -190,6 +190,14 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest_voxels(scan: Scan) -> str:
+    """The SHA-256 of a scan's voxels, hexadecimal: equal for equal voxels, whatever their files are."""
+    digest = hashlib.sha256()
+    for plane in scan.voxels:
+        digest.update(np.ascontiguousarray(plane, dtype=np.float32).data)
+    return digest.hexdigest()
 
 
 def _digest_or_none(path: Path) -> str | None:

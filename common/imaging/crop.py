@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import ceil
 
 import numpy as np
+from numpy.typing import NDArray
 
 from common.imaging.grid import Box
 from common.imaging.recipe import Recipe
@@ -73,12 +74,24 @@ def _resize_axis(pixels: Pixels, positions: Reals, axis: int) -> Pixels:
     second = np.minimum(first + 1, count - 1)
     beyond = (positions < -0.5 - 1e-9) | (positions > count - 0.5 + 1e-9)
     share = (held - first).astype(np.float32)
-    shape = [1] * pixels.ndim
-    shape[axis] = -1
-    lower, upper = (np.take(pixels, indices, axis=axis) for indices in (first, second))
-    upper -= lower
-    upper *= share.reshape(shape)
-    lower += upper
-    if beyond.any():
-        lower *= (~beyond).astype(np.float32).reshape(shape)
-    return lower
+    if axis == 0:
+        mixed = _mix_slices(pixels, first, second, share)
+    else:
+        shape = [1] * pixels.ndim
+        shape[axis] = -1
+        mixed, upper = (np.take(pixels, indices, axis=axis) for indices in (first, second))
+        upper -= mixed
+        upper *= share.reshape(shape)
+        mixed += upper
+    np.moveaxis(mixed, axis, 0)[beyond] = 0
+    return mixed
+
+
+def _mix_slices(pixels: Pixels, first: NDArray[np.intp], second: NDArray[np.intp], share: Pixels) -> Pixels:
+    """Each slice so much of the way from the first to the second; one at a time fits into the cache."""
+    mixed = np.empty((len(share), *pixels.shape[1:]), dtype=np.float32)
+    for index, (lower, upper) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
+        np.subtract(pixels[upper], pixels[lower], out=mixed[index])
+        mixed[index] *= share[index]
+        mixed[index] += pixels[lower]
+    return mixed

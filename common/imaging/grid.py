@@ -59,6 +59,7 @@ class Grid:
     geometry: Geometry
     spacing_mm: tuple[float, float, float]
     _lowest_mm: Reals = field(init=False, repr=False)
+    _known: dict[tuple[int, float], Reals] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_lowest_mm", self.geometry.offsets_mm.min(axis=0))
@@ -112,11 +113,17 @@ class Grid:
         return 0.5 * max(1.0, self.spacing_mm[2 - axis] / self.geometry.spacing_mm[2 - axis]) + TIE
 
     def _in_plane(self, plane: int, axis: int) -> Reals:
-        shift = np.interp(
-            self.slice_positions[plane],
-            np.arange(len(self.geometry.positions_mm)),
-            self.geometry.offsets_mm[:, axis],
+        shift = float(self._shifts[plane, axis])
+        if (axis, shift) not in self._known:
+            places = np.arange(self.shape[2 - axis]) * self.spacing_mm[axis] + (self._lowest_mm[axis] - shift)
+            self._known[axis, shift] = places / self.geometry.spacing_mm[axis]
+            self._known[axis, shift].flags.writeable = False
+        return self._known[axis, shift]
+
+    @cached_property
+    def _shifts(self) -> Reals:
+        """How far each plane is shifted along x and y, in mm, shape (planes, 2)."""
+        slices = np.arange(len(self.geometry.positions_mm))
+        return np.column_stack(
+            [np.interp(self.slice_positions, slices, self.geometry.offsets_mm[:, axis]) for axis in range(2)]
         )
-        places = np.arange(self.shape[2 - axis]) * self.spacing_mm[axis] + (self._lowest_mm[axis] - shift)
-        positions: Reals = places / self.geometry.spacing_mm[axis]
-        return positions

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from common.types import Reals
+from common.types import Counts, Flags, Reals
 
 BRAIN_HU = 33.0
 """Typical median of grey and white matter together."""
@@ -27,6 +27,7 @@ _CLAMPED = (-1026.0, -1020.0)
 """Where scanners cut off: air that is one such value everywhere says nothing of a shift."""
 _BODY_HU = -300.0
 _SOFT_RANGE = (-60.0, 160.0)
+_BRAIN_RANGE = (-120.0, 200.0)
 _BONE_HU = 300.0
 _FILLS_CORNERS = 0.25
 """A value in so large a share of the corners was written there, not measured."""
@@ -38,18 +39,36 @@ class IntensitySample:
 
     Attributes
     ----------
-    values : Reals of shape (slices, rows, columns)
-        Of the whole scan, thinned out.
+    values : Reals of shape (values,)
+        The different values, in rising order.
+    counts : int array of shape (values,)
+        How many voxels have each value.
     corners : Reals of shape (slices, 4)
         The corner voxels of the same slices.
     """
 
     values: Reals
+    counts: Counts
     corners: Reals
 
     def scale(self, slope: float, intercept: float) -> IntensitySample:
         """The same voxels after a linear change of their values."""
-        return IntensitySample(self.values * slope + intercept, self.corners * slope + intercept)
+        values, order = self.values * slope + intercept, -1 if slope < 0 else 1
+        return IntensitySample(values[::order], self.counts[::order], self.corners * slope + intercept)
+
+    def select(self, chosen: Flags) -> IntensitySample:
+        """The voxels that have some of the values; all corners."""
+        return IntensitySample(self.values[chosen], self.counts[chosen], self.corners)
+
+    def count(self, chosen: Flags | None = None) -> int:
+        """How many voxels there are, or how many have some of the values."""
+        return int((self.counts if chosen is None else self.counts[chosen]).sum())
+
+    def find_median(self) -> float:
+        """The median of all voxels; there must be one."""
+        ends, total = np.cumsum(self.counts), self.count()
+        middle = self.values[np.searchsorted(ends, [(total - 1) // 2, total // 2], "right")]
+        return float(middle.mean())
 
 
 @dataclass(frozen=True)
@@ -90,8 +109,14 @@ class Intensities:
 def sample_voxels(voxels: NDArray[np.int16] | NDArray[np.float32]) -> IntensitySample:
     """A sixty-fourth of the voxels, of at most 80 slices, and these slices' corners."""
     part = voxels[:: max(len(voxels) // _SLICES, 1)]
-    corners = part[:, [0, 0, -1, -1], [0, -1, 0, -1]]
-    return IntensitySample(part[:, ::_STEP, ::_STEP].astype(np.float64), corners.astype(np.float64))
+    corners = part[:, [0, 0, -1, -1], [0, -1, 0, -1]].astype(np.float64)
+    sample = part[:, ::_STEP, ::_STEP].ravel()
+    if sample.dtype.kind != "i":
+        return IntensitySample(*np.unique(sample.astype(np.float64), return_counts=True), corners)
+    lowest = int(sample.min())
+    counts = np.bincount(sample.astype(np.intp) - lowest)
+    seen = np.flatnonzero(counts)
+    return IntensitySample((seen + lowest).astype(np.float64), counts[seen], corners)
 
 
 def measure_intensities(sample: IntensitySample) -> Intensities:
@@ -99,50 +124,47 @@ def measure_intensities(sample: IntensitySample) -> Intensities:
     constants, counts = np.unique(sample.corners, return_counts=True)
     background = float(constants[counts.argmax()]) if counts.max() * 2 >= counts.sum() else None
     constants = constants[counts >= _FILLS_CORNERS * counts.sum()]
-    values = sample.values.ravel()
-    written = np.isin(values, constants)
-    image = values[~(written & (values < _PADDING_HU))]
-    air = (image > _AIR_RANGE[0]) & (image < _AIR_RANGE[1])
-    tissue = values[~written & (values > _BODY_HU)]
-    soft = np.count_nonzero((tissue > _SOFT_RANGE[0]) & (tissue < _SOFT_RANGE[1]))
+    written = np.isin(sample.values, constants)
+    image = sample.select(~(written & (sample.values < _PADDING_HU)))
+    air = image.select((image.values > _AIR_RANGE[0]) & (image.values < _AIR_RANGE[1]))
+    tissue = sample.select(~written & (sample.values > _BODY_HU))
+    soft = tissue.count((tissue.values > _SOFT_RANGE[0]) & (tissue.values < _SOFT_RANGE[1]))
+    of_image, of_tissue = max(image.count(), 1), max(tissue.count(), 1)
     return Intensities(
-        lowest=float(values.min()),
-        highest=float(values.max()),
+        lowest=float(sample.values[0]),
+        highest=float(sample.values[-1]),
         corner=float(np.median(sample.corners)),
         background=background,
-        dark=float(np.count_nonzero(image <= _AIR_RANGE[0]) / max(len(image), 1)),
-        air=float(np.count_nonzero(air) / max(len(image), 1)),
-        soft=float(soft / max(len(image), 1)),
-        body=float(soft / max(len(tissue), 1)),
-        bone=float(np.count_nonzero(tissue > _BONE_HU) / max(len(tissue), 1)),
-        saturated=float(np.count_nonzero(tissue == values.max()) / max(len(tissue), 1)),
-        air_hu=_find_air(image[air], constants),
-        brain_hu=_find_brain(tissue),
+        dark=image.count(image.values <= _AIR_RANGE[0]) / of_image,
+        air=air.count() / of_image,
+        soft=soft / of_image,
+        body=soft / of_tissue,
+        bone=tissue.count(tissue.values > _BONE_HU) / of_tissue,
+        saturated=tissue.count(tissue.values == sample.values[-1]) / of_tissue,
+        air_hu=_find_air(air, constants),
+        brain_hu=_find_mode(tissue, _BRAIN_RANGE),
     )
 
 
-def _find_air(air: Reals, constants: Reals) -> float | None:
+def _find_air(air: IntensitySample, constants: Reals) -> float | None:
     """The mode of measured air where there is enough, else the value that fills the corners."""
-    measured = air[~np.isin(air, [*constants, air.min(initial=0.0)])]
-    if len(measured) > 0.02 * len(air):
+    measured = air.select(~np.isin(air.values, [*constants, air.values.min(initial=0.0)]))
+    if measured.count() > 0.02 * air.count():
         return _find_mode(measured, _AIR_RANGE)
-    if not len(air):
+    if not air.count():
         return None
-    value = float(np.median(air))
+    value = air.find_median()
     return None if _CLAMPED[0] <= value <= _CLAMPED[1] else value
 
 
-def _find_brain(tissue: Reals) -> float | None:
-    return _find_mode(tissue, (-120.0, 200.0))
-
-
-def _find_mode(values: Reals, bounds: tuple[float, float]) -> float | None:
+def _find_mode(sample: IntensitySample, bounds: tuple[float, float]) -> float | None:
     """The median around the peak of the smoothed histogram, which noise does not move."""
-    counts, edges = np.histogram(values, bins=int(bounds[1] - bounds[0]) // 4, range=bounds)
+    bins = int(bounds[1] - bounds[0]) // 4
+    counts, edges = np.histogram(sample.values, bins=bins, range=bounds, weights=sample.counts)
     if not counts.any():
         return None
     peak = int(np.convolve(counts, np.ones(5), "same").argmax())
     mode = float(edges[peak] + edges[peak + 1]) / 2
     for _ in range(2):
-        mode = float(np.median(values[np.abs(values - mode) <= 25]))
+        mode = sample.select(np.abs(sample.values - mode) <= 25).find_median()
     return mode

@@ -82,7 +82,7 @@ def locate_fields(
     """
     grid = Grid(scan.geometry, recipe.spacing_mm)
     crops = locate_crops(mask, grid, recipe)
-    labels, within = resample_labels(mask.voxels, grid)
+    labels, within = resample_labels(mask.voxels, grid, mask.extent)
     lesion = select_lesion(labels, recipe)
     plane = crops.rectangle.start[0] - within.start[0]
     seen = {2: lesion[plane : plane + 1], 3: lesion}

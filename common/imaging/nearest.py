@@ -13,20 +13,24 @@ from common.types import Labels, Reals
 Indices: TypeAlias = NDArray[np.intp]
 """Indices of a scan's voxels along one axis."""
 
+Extent: TypeAlias = tuple[tuple[int, int], ...]
+"""First and last index of what a mask marks along slices, rows and columns; empty where it marks nothing."""
+
 _BEYOND = -1
 """Stands for an index where the grid's voxel lies beyond the scan."""
 
 
-def resample_labels(labels: Labels, grid: Grid) -> tuple[Labels, Box]:
+def resample_labels(labels: Labels, grid: Grid, extent: Extent | None = None) -> tuple[Labels, Box]:
     """The labels on the grid by nearest neighbour, and the part of the grid that can hold any of them.
 
-    Halfway between two voxels the later one counts. Outside the box the grid is empty.
+    Halfway between two voxels the later one counts. Outside the box the grid is empty. The labels' extent is
+    found where it is not given.
 
     Returns
     -------
     Labels of shape `box.count`, Box
     """
-    bounds = find_extent(labels)
+    bounds = find_extent(labels) if extent is None else extent
     if not bounds:
         return _NOTHING
     slices = np.floor(grid.slice_positions + (0.5 + TIE)).astype(np.intp)
@@ -65,11 +69,12 @@ def _find_within(indices: list[Indices], bounds: tuple[int, int]) -> slice:
     return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0, 0)
 
 
-def find_extent(labels: NDArray[Any]) -> tuple[tuple[int, int], ...]:
+def find_extent(labels: NDArray[Any]) -> Extent:
     """First and last index of values other than 0 along every axis; empty if all are 0."""
-    planes = np.flatnonzero(labels.reshape(len(labels), -1).any(axis=1))
-    if not len(planes):
+    lowest = next((index for index, plane in enumerate(labels) if plane.any()), None)
+    if lowest is None:
         return ()
-    flat = np.any(labels[planes[0] : planes[-1] + 1], axis=0)
+    highest = next(index for index in range(len(labels) - 1, -1, -1) if labels[index].any())
+    flat = np.any(labels[lowest : highest + 1], axis=0)
     rows, columns = np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))
-    return tuple((int(axis[0]), int(axis[-1])) for axis in (planes, rows, columns))
+    return (lowest, highest), *((int(axis[0]), int(axis[-1])) for axis in (rows, columns))

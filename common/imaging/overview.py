@@ -47,7 +47,7 @@ class Overview:
 
 def make_overview(scan: Scan, mask: Mask, prepared: Prepared, recipe: Recipe) -> Overview:
     """The complete slice of which a 2D network sees a part, with its labels and the histogram."""
-    labels, within = resample_labels(mask.voxels, prepared.grid)
+    labels, within = resample_labels(mask.voxels, prepared.grid, mask.extent)
     index = prepared.crops.rectangle.start[0] - within.start[0]
     return _show_slice(scan, mask.voxels, prepared.grid, (labels, within, index), recipe)
 
@@ -55,7 +55,7 @@ def make_overview(scan: Scan, mask: Mask, prepared: Prepared, recipe: Recipe) ->
 def make_whole_overview(scan: Scan, mask: Mask, recipe: Recipe) -> Overview | None:
     """The slice with the largest area of any label; None if none is left at the recipe's spacing."""
     grid = Grid(scan.geometry, recipe.spacing_mm)
-    labels, within = resample_labels(mask.voxels, grid)
+    labels, within = resample_labels(mask.voxels, grid, mask.extent)
     if not labels.any():
         return None
     return _show_slice(scan, mask.voxels, grid, (labels, within, find_largest_slice(labels > 0)), recipe)

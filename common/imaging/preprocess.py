@@ -106,7 +106,7 @@ def locate_crops(mask: Mask, grid: Grid, recipe: Recipe) -> Crops:
     ScanError
         If the mask has no voxel of the lesion, or at the recipe's spacing none or only a line is left.
     """
-    labels, within = resample_labels(mask.voxels, grid)
+    labels, within = resample_labels(mask.voxels, grid, mask.extent)
     lesion = select_lesion(labels, recipe)
     if not lesion.any():
         present = (mask.voxels == ICH).any() if recipe.lesion == "ICH" else True

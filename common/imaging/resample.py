@@ -81,8 +81,10 @@ def resample(voxels: Hounsfield, grid: Grid, box: Box, interpolation: Interpolat
     between = _interpolate_slices(voxels[:, row_range, column_range], grid, planes, interpolation)
     resampled = np.empty(inner.count)
     for index, plane in enumerate(between):
-        y = _find_taps(row_positions[index], voxels.shape[1], grid.reach(1), interpolation)
-        x = _find_taps(column_positions[index], voxels.shape[2], grid.reach(2), interpolation)
+        if index == 0 or not _are_same(row_positions, index):
+            y = _find_taps(row_positions[index], voxels.shape[1], grid.reach(1), interpolation)
+        if index == 0 or not _are_same(column_positions, index):
+            x = _find_taps(column_positions[index], voxels.shape[2], grid.reach(2), interpolation)
         coefficients = _prefilter(_prefilter(plane, 0), 1) if interpolation == "bspline" else plane
         resampled[index] = _contract(_contract(coefficients, y, row_range.start, 0), x, column_range.start, 1)
         resampled[index][y.outside] = AIR_HU
@@ -90,6 +92,11 @@ def resample(voxels: Hounsfield, grid: Grid, box: Box, interpolation: Interpolat
     offset = [inner.start[axis] - box.start[axis] for axis in range(3)]
     result[tuple(slice(o, o + n) for o, n in zip(offset, inner.count, strict=True))] = resampled
     return result
+
+
+def _are_same(positions: list[Reals], index: int) -> bool:
+    """Whether a plane lies straight above the one before it, as all do where the gantry was not tilted."""
+    return np.array_equal(positions[index], positions[index - 1])
 
 
 def _find_source_range(positions: list[Reals], size: int, margin: int) -> slice:

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 from pydantic import Field
 
 from common.runtime.settings_file import NAME_PATTERN, Section
+from common.secagg.crypto.keys import is_signature_of
 from common.secagg.wire.canonical import encode_canonical
 from common.types import FlatWeights
 
@@ -63,11 +63,7 @@ class ModelStatement:
     def is_signed_in(self, endorsement: Endorsement, public: bytes) -> bool:
         """Whether the endorsement is of this statement, by the owner of the raw public key."""
         signed = self._encode(endorsement.site, missed=endorsement.missed)
-        try:
-            Ed25519PublicKey.from_public_bytes(public).verify(bytes.fromhex(endorsement.signature), signed)
-        except InvalidSignature:
-            return False
-        return True
+        return is_signature_of(public, bytes.fromhex(endorsement.signature), signed)
 
     def _encode(self, site: str, *, missed: bool) -> bytes:
         return encode_canonical({"domain": _DOMAIN, **vars(self), "site": site, "missed": missed})

@@ -24,7 +24,13 @@ from common.messages.handed_file import read_handed_file
 from common.plan.study import Name, StudyPlan
 from common.runtime.settings_file import Section, parse_toml
 from common.runtime.storage import write_atomically
-from common.secagg.crypto.keys import decode_public_key, fingerprint, sign_message, verify_signature
+from common.secagg.crypto.keys import (
+    decode_public_key,
+    fingerprint,
+    load_verifying_key,
+    sign_message,
+    verify_signature,
+)
 from common.secagg.wire.roster import Member, Roster, minimum_sites, read_card
 
 
@@ -74,9 +80,19 @@ class Invitation(Handout):
     @field_validator("coordinator")
     @classmethod
     def _is_ed25519(cls, text: str) -> str:
-        if not isinstance(load_pem_public_key(text.encode()), Ed25519PublicKey):
-            raise ValueError("is not an Ed25519 public key")  # noqa: TRY004 - pydantic's
+        try:
+            _load_ed25519(text)
+        except ProtocolError as failure:
+            raise ValueError(f"is not an Ed25519 public key ({failure})") from None
         return text
+
+    @field_validator("signer")
+    @classmethod
+    def _is_authority_key(cls, text: str) -> str:
+        try:
+            return decode_public_key(text).hex() if text else ""
+        except ProtocolError as failure:
+            raise ValueError(str(failure)) from None
 
     @field_validator("plan")
     @classmethod
@@ -94,12 +110,9 @@ class Invitation(Handout):
         Raises
         ------
         ProtocolError
-            If it is of another kind.
+            If it is of another kind, or as `load_verifying_key`.
         """
-        key = load_pem_public_key(self.coordinator.encode())
-        if not isinstance(key, Ed25519PublicKey):
-            raise ProtocolError("the invitation's coordinator key is not an Ed25519 key")
-        return key
+        return _load_ed25519(self.coordinator)
 
 
 class SiteCard(Handout):
@@ -249,13 +262,27 @@ class Proposal(Handout):
             minimum=minimum_sites(len(members), plan.privacy.colluders),
             colluders=plan.privacy.colluders,
             sites=tuple(sorted(members, key=lambda member: member.id)),
-            coordinator=self.coordinator,
+            coordinator=decode_public_key(self.coordinator).hex(),
         )
 
 
 def study_name(plan: StudyPlan) -> str:
     """The study's name in messages of the protocol."""
     return f"rhe {plan.digest()[:16]}"
+
+
+def _load_ed25519(text: str) -> Ed25519PublicKey:
+    """The key in a PEM file.
+
+    Raises
+    ------
+    ProtocolError
+        If it is of another kind, or as `load_verifying_key`.
+    """
+    key = load_pem_public_key(text.encode())
+    if not isinstance(key, Ed25519PublicKey):
+        raise ProtocolError("it is of another kind")
+    return load_verifying_key(key.public_bytes_raw())
 
 
 AnyHandout = TypeVar("AnyHandout", bound=Handout)

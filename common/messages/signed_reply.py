@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from common.secagg.crypto.keys import is_signature_of
 from common.secagg.wire.frames import Bytes
 
 _MARK = b"rhe/reply/1\x00"
@@ -29,11 +29,7 @@ def is_reply_signed_by(message: Bytes, public: bytes) -> bool:
     if not _is_marked(message):
         return False
     signature = bytes(message[len(_MARK) : len(_MARK) + _SIGNATURE_BYTES])
-    try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, _digest(take_body(message)))
-    except InvalidSignature:
-        return False
-    return True
+    return is_signature_of(public, signature, _digest(take_body(message)))
 
 
 def _is_marked(message: Bytes) -> bool:

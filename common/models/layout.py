@@ -31,6 +31,10 @@ TRAINED: frozenset[TensorKind] = frozenset({"weight", "batchnorm-parameter"})
 """Tensors that an optimiser changes; the others are statistics, which are only averaged."""
 
 
+_BLOCK = 1 << 16
+"""Elements that are moved at a time."""
+
+
 @dataclass(frozen=True)
 class StateTensor:
     """One tensor of a model's state.
@@ -183,22 +187,20 @@ class Layout:
         taken: FlatWeights = np.concatenate([flat[place] for place in self._list_places(kinds)])
         return taken
 
-    def put(self, values: FlatWeights, kinds: Iterable[TensorKind], into: FlatWeights) -> None:
-        """Write elements of these kinds, which lie one after the other, to where flat weights hold them.
+    def squeeze(self, flat: FlatWeights, kinds: Iterable[TensorKind]) -> FlatWeights:
+        """The same as `take`, at the beginning of `flat`, whose other elements are lost.
 
-        Raises
-        ------
-        ValueError
-            If there are more or fewer of them.
+        So a large model needs no second vector.
         """
-        places = self._list_places(kinds)
-        if values.shape != (sum(place.stop - place.start for place in places),):
-            raise ValueError(f"values of shape {values.shape} do not fill the tensors of these kinds")
         start = 0
-        for place in places:
-            stop = start + place.stop - place.start
-            into[place] = values[start:stop]
-            start = stop
+        for place in self._list_places(kinds):
+            for first in range(place.start, place.stop, _BLOCK):
+                last = min(first + _BLOCK, place.stop)
+                if start < first:
+                    # Where the two overlap, numpy copies so much first
+                    flat[start : start + last - first] = flat[first:last]
+                start += last - first
+        return flat[:start]
 
     def _list_places(self, kinds: Iterable[TensorKind]) -> list[slice]:
         wanted = frozenset(kinds)

@@ -11,6 +11,8 @@ from common.errors import ModelError, NonFiniteError
 from common.models.layout import BATCHNORM, TRAINED, Layout, StateTensor, TensorKind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import nn
 
     from common.types import FlatWeights
@@ -23,6 +25,7 @@ __all__ = [
     "TensorKind",
     "check_weights",
     "flatten",
+    "flatten_change",
     "load_flat",
     "overwrite",
 ]
@@ -44,13 +47,42 @@ def flatten(module: nn.Module) -> FlatWeights:
     ModelError
         If a counter is too large to be exact.
     """
-    pieces: list[torch.Tensor] = []
+    # Numpy's memory, which comes in large pages
+    flat: FlatWeights = np.empty(sum(tensor.numel() for tensor in module.state_dict().values()), np.float32)
+    for place, values in _list_states(module):
+        flat[place] = values
+    return flat
+
+
+def flatten_change(module: nn.Module, before: FlatWeights) -> FlatWeights:
+    """The module's state as `flatten` gives it, less the weights before: in one vector, without a second.
+
+    Raises
+    ------
+    ModelError
+        If a counter is too large to be exact.
+    """
+    change: FlatWeights = np.empty_like(before)
+    for place, values in _list_states(module):
+        np.subtract(values, before[place], out=change[place])
+    return change
+
+
+def _list_states(module: nn.Module) -> Iterator[tuple[slice, FlatWeights]]:
+    """Each tensor of the module's state as a flat array on the CPU, and where it lies in the flat weights.
+
+    Raises
+    ------
+    ModelError
+        If a counter is too large to be exact.
+    """
+    start = 0
     for name, tensor in module.state_dict().items():
         if not tensor.is_floating_point() and tensor.numel() and int(tensor.max()) > _EXACT_IN_FLOAT32:
             raise ModelError(f"{name} = {int(tensor.max())} is too large to be exact in float32")
-        pieces.append(tensor.detach().to("cpu", torch.float32).reshape(-1))
-    flat: FlatWeights = torch.cat(pieces).numpy()
-    return flat
+        values = tensor.detach().to("cpu", torch.float32).reshape(-1).numpy()
+        yield slice(start, start + values.size), values
+        start += values.size
 
 
 def load_flat(module: nn.Module, flat: FlatWeights, layout: Layout) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from common.cohort.score_columns import find_score_columns
 from common.plan.models import AnyModel, CnnModel, ScoresModel, TableModel
+from common.plan.repeated_trainings import is_repeat
 from common.plan.sections import Agreement, Arms, Evaluation, Phase, PlannedSite, Privacy, Radiomics
 from common.plan.update_noise import part_noise
 from common.stats.profile import Profile
@@ -179,7 +180,7 @@ def _check_score_columns(models: Sequence[AnyModel]) -> None:
 
 
 def _check_taken_networks(models: Sequence[AnyModel]) -> None:
-    networks = {model.name for model in models if isinstance(model, CnnModel)}
+    networks = {model.name for model in models if isinstance(model, CnnModel) and not is_repeat(model)}
     taken = {name for model in models if isinstance(model, TableModel) for name in model.networks}
     if strangers := taken - networks:
         raise ValueError(
@@ -189,7 +190,8 @@ def _check_taken_networks(models: Sequence[AnyModel]) -> None:
 
 
 def _check_reference(models: Sequence[AnyModel], evaluation: Evaluation) -> None:
-    reference, names = evaluation.reference_model, [model.name for model in models]
+    reference = evaluation.reference_model
+    names = [model.name for model in models if not is_repeat(model)]
     if reference is not None and reference not in names:
         raise ValueError(
             f"evaluation.reference_model {reference!r} is none of the models -> choose among "

@@ -78,7 +78,7 @@ def list_leaving(plan: StudyPlan, name: str, *, synthetic: bool = False) -> list
         items.insert(
             0,
             f"model updates: the weights of {networks} after training on this site's patients, in each of "
-            f"{plan.federation.rounds} rounds. Weights can hold traces of the patients they were trained on",
+            f"{_count_rounds(plan)}. Weights can hold traces of the patients they were trained on",
         )
     if site.model_release and plan.trained_models:
         models = ", ".join(model.name for model in plan.trained_models)
@@ -90,6 +90,17 @@ def list_leaving(plan: StudyPlan, name: str, *, synthetic: bool = False) -> list
     if synthetic and plan.networks and "explanation" in plan.phases:
         items.append("attention maps over CT slices (this folder declares its patients synthetic)")
     return items
+
+
+def _count_rounds(plan: StudyPlan) -> str:
+    rounds, stopping = plan.federation.rounds, plan.federation.early_stopping
+    if stopping is None:
+        return f"{rounds} rounds"
+    gain = f" by more than {stopping.minimum_gain:g}" if stopping.minimum_gain else ""
+    return (
+        f"at most {rounds} rounds, fewer if {stopping.patience} of them in a row do not raise{gain} how well "
+        "the network does on all hospitals' validation patients; the coordinator says when that is"
+    )
 
 
 def describe_card(plan: StudyPlan, model: CardModel) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from common.plan.matrix import FAIR, Cohort, Scorer, is_available, judged_part_of, relation_of
+from common.plan.repeated_trainings import list_first_networks
 from common.plan.study import StudyPlan
 
 OUTCOMES: Final = ("negative", "positive")
@@ -20,7 +21,8 @@ def list_mapped_networks(plan: StudyPlan) -> tuple[Scorer, ...]:
     """The networks whose maps are drawn: federated ones; in a plan without federation, those of one site."""
     arms = plan.all_arms()
     kind = "federated" if any(arm.kind == "federated" for arm in arms) else "local"
-    return tuple(Scorer(model, arm) for model in plan.networks for arm in arms if arm.kind == kind)
+    networks = list_first_networks(plan.models)
+    return tuple(Scorer(model, arm) for model in networks for arm in arms if arm.kind == kind)
 
 
 def list_mapped_cohorts(plan: StudyPlan) -> tuple[Cohort, ...]:

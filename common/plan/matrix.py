@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from common.plan.models import TableModel
+from common.plan.repeated_trainings import is_repeat
 from common.plan.study import AnyModel, Arm, StudyPlan
 
 Part: TypeAlias = Literal["train", "validation", "test", "whole"]
@@ -178,11 +179,16 @@ FAIR: tuple[Relation, ...] = ("internal", "external", "given")
 
 
 def find_comparable(plan: StudyPlan, cohort: Cohort) -> tuple[int, ...]:
-    """Numbers (in `scorers_of`) of scores that can be compared fairly; none on training or validation."""
+    """Numbers (in `scorers_of`) of scores that can be compared fairly; none on training or validation.
+
+    A further training of a network tells how far AUCs spread between seeds, and is compared with nothing.
+    """
     if cohort.part not in {"test", "whole"}:
         return ()
     return tuple(
         index
         for index, scorer in enumerate(scorers_of(plan))
-        if is_available(plan, scorer, cohort) and relation_of(scorer, cohort) in FAIR
+        if not is_repeat(scorer.model)
+        and is_available(plan, scorer, cohort)
+        and relation_of(scorer, cohort) in FAIR
     )

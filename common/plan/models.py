@@ -77,14 +77,24 @@ class NamedSection(Section):
 
     @model_serializer(mode="wrap")
     def _leave_out_unset(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The settings without a label or digest that is not given: plans without it keep their hash."""
-        unset = {"label", "first_weights"}
-        return {name: value for name, value in write(self).items() if value or name not in unset}
+        """The settings without a label, digest or repeats that are not given: such plans keep their hash."""
+        unset = {"label", "first_weights", "repeats", "repeat_of", "first_weights_of_repeats"}
+        says_nothing: tuple[object, ...] = (None, "", 1, [], ())
+        return {
+            name: value
+            for name, value in write(self).items()
+            if name not in unset or value not in says_nothing
+        }
 
     @property
     def title(self) -> str:
         """The name as people write it."""
         return self.label or self.name
+
+
+def name_repeat(title: str, number: int) -> str:
+    """What the further training of this number is called, from 2; the first has the network's own name."""
+    return f"{title} (seed {number})"
 
 
 class CnnModel(NamedSection):
@@ -109,6 +119,28 @@ class CnnModel(NamedSection):
     it: hospitals then train from these alone; without it they take what the coordinator sends."""
     training: TrainingSettings | None = None
     """Training settings; by default the paper's: batches of 128 in 2D and 16 in 3D."""
+    repeats: int = Field(default=1, ge=1, le=20)
+    """How many times it is trained in each arm, each time from a seed of its own; by default once, as in the
+    paper. The first training stands in all tables; the report shows how far the AUCs of all spread."""
+    first_weights_of_repeats: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = ()
+    """Digests like `first_weights`, of the second and each further training: their heads are others."""
+    repeat_of: Name | None = None
+    """Filled in for each further training, which is listed as a model; nobody need write it."""
+
+    @model_validator(mode="after")
+    def _check_repeats(self) -> Self:
+        if self.repeats > 1 and self.repeat_of is not None:
+            raise ValueError("a further training has no repeats of its own -> leave repeats out")
+        if self.repeats > 1 and len(name_repeat(self.title, self.repeats)) > LONGEST_WRITTEN:
+            raise ValueError(f"no room for{name_repeat('', self.repeats)} after the name -> a shorter name")
+        digests = self.repeats - 1 if self.first_weights is not None else 0
+        if len(self.first_weights_of_repeats) != digests:
+            raise ValueError(
+                f"first_weights_of_repeats has {len(self.first_weights_of_repeats)} digests, not {digests}: "
+                "one for each training but the first where first_weights is given -> leave both out, and "
+                "copy what rhe-server plan first-weights then prints"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:

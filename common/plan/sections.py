@@ -18,6 +18,7 @@ from common.cohort.repeated_readings import FIRST, MOST, Reader, list_readings, 
 from common.cohort.schema import TABLE_ONE
 from common.imaging.options import MissingSlices
 from common.models.brain_score import BrainA
+from common.plan.early_stopping import EarlyStopping
 from common.plan.models import Name, NamedSection, check_covariates
 from common.plan.own_variables import ColumnName, find_readable, find_unknown, list_declared
 from common.runtime.settings_file import Section
@@ -121,6 +122,8 @@ class Federation(Section):
     """Number of aggregations; rounds x local_epochs are the paper's 100 epochs by default."""
     local_epochs: int = Field(default=1, ge=1)
     """Passes over a site's training patients in each round."""
+    early_stopping: EarlyStopping | None = Field(default=None, exclude_if=lambda given: given is None)
+    """Ends a training early; by default every round is trained (the paper's). Unset, it is in no hash."""
     proximal_mu: float = Field(default=0.0, ge=0)
     """FedProx' penalty (Li et al. 2020); 0 is FedAvg (McMahan et al. 2017)."""
     server_optimiser: Literal["none", "sgd", "adam", "adagrad"] = "none"

@@ -13,6 +13,7 @@ from pydantic import (
     Field,
     ModelWrapValidatorHandler,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -48,6 +49,7 @@ from common.plan.noise_target import find_multiplier
 from common.plan.own_checks import check_outcome, check_own_variables, check_selection
 from common.plan.own_eligibility import Eligibility
 from common.plan.own_variables import PlannedVariable, declare_while_reading, fill_in
+from common.plan.repeated_trainings import add_repeats
 from common.plan.sections import (
     Agreement,
     Arms,
@@ -62,6 +64,7 @@ from common.plan.sections import (
     RegressionSettings,
     ScanSettings,
 )
+from common.plan.training_checks import check_early_stopping, check_schedules
 from common.runtime.settings_file import Section, load_settings
 from common.stats.profile import Profile
 
@@ -163,6 +166,11 @@ class StudyPlan(Section):
     explanation: Explanation = Explanation()
     """Which attention maps are drawn."""
 
+    @field_validator("models")
+    @classmethod
+    def _add_repeats(cls, models: tuple[AnyModel, ...]) -> tuple[AnyModel, ...]:
+        return add_repeats(models)
+
     @model_validator(mode="wrap")
     @classmethod
     def _read_with_own_variables(cls, written: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
@@ -190,6 +198,8 @@ class StudyPlan(Section):
             lambda: check_privacy(self.privacy, self.sites, self.arms, self.networks),
             lambda: check_noise(self.privacy, len(self.sites), self.noise_multiplier),
             lambda: check_models(self.models, self.evaluation),
+            lambda: check_schedules(self.networks, self.federation),
+            lambda: check_early_stopping(self.federation, self.cohort),
             lambda: check_readings(self.agreement, self.radiomics),
             lambda: check_own_variables(self.variables, self.models, self.cohort),
             lambda: check_outcome(self.cohort, self.models, self._named_columns),

@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 from common.messages.catalogue import Operation
 from common.plan.mapped_cohorts import averages_maps
 from common.plan.models import INDEPENDENT, CardModel, SvmModel
+from common.plan.repeated_trainings import list_first_networks
 from common.plan.study import Arm, CnnModel, LogisticModel, StudyPlan
 from common.program import names
 from common.program.attention_means import average_attention
@@ -93,7 +94,7 @@ def _list_procedures(plan: StudyPlan) -> Iterator[Procedure]:
         )
         yield Procedure(names.COMPARISON, everybody, _begin_comparison, builds_on=judged)
     if "explanation" in plan.phases:
-        for model in plan.networks:
+        for model in list_first_networks(plan.models):
             for arm in plan.all_arms():
                 sites = list_scored_sites(plan, model, arm)
                 explain = _explain(model, arm, sites)

@@ -28,14 +28,29 @@ def list_rounds(plan: StudyPlan, model: CnnModel, arm: Arm) -> tuple[Step, ...]:
 def number_round(plan: StudyPlan, model: CnnModel, arm: Arm, operation: Operation, number: int = 0) -> int:
     """The number of a training's step, from 1."""
     steps = list_rounds(plan, model, arm)
+    if operation is Operation.VALIDATE:
+        # Of the last round, whichever that is
+        return len(steps)
     places = [(step.operation, step.round) for step in steps]
     return 1 + places.index((operation, number))
 
 
 def train_over_sites(plan: StudyPlan, model: CnnModel, arm: Arm) -> Program[None]:
-    """A federated training as a site follows it: its weights are proved in the rounds themselves."""
-    for step in list_rounds(plan, model, arm):
-        _ = yield step
+    """A federated training as a site follows it: its weights are proved in the rounds themselves.
+
+    Where the plan lets it end early, the coordinator says with which round: it is judged once, none follows.
+    """
+    *rounds, validating = list_rounds(plan, model, arm)
+    may_end_early, last = plan.federation.early_stopping is not None, plan.federation.rounds
+    first = 1 if may_end_early else last
+    for step in rounds:
+        is_asked = (yield step) is not None
+        if may_end_early and is_asked and step.round:
+            first = step.round
+    # A site may have missed the last round, but took part in no later one
+    for number in range(first, last + 1):
+        if (yield replace(validating, round=number)) is not None:
+            return
 
 
 def train_at_site(

@@ -17,7 +17,14 @@ import numpy as np
 
 from common.errors import RheError, ScanError
 from common.imaging import preprocess
-from common.imaging.cache import Cache, CachedScan, ScanNote, ScanRecord, content_key
+from common.imaging.cache import (
+    Cache,
+    CachedScan,
+    ScanNote,
+    ScanRecord,
+    content_key,
+    digest_voxels,
+)
 from common.imaging.masks.mask import Mask, MaskLabels, read_mask
 from common.imaging.options import NO_CHOICE, ReadingOptions
 from common.imaging.reader import read_scan
@@ -243,11 +250,10 @@ def _load_stored(entry: CachedScan) -> LesionFeatures:
 def record_of(scan: Scan, mask: Mask) -> ScanRecord:
     """What the cache stores about a CT and a mask beside the results computed from them."""
     volumes = mask.volumes()
-    voxels = np.ascontiguousarray(scan.voxels, dtype=np.float32)
     return ScanRecord(
         ich_ml=volumes.ich_ml,
         ivh_ml=volumes.ivh_ml,
-        voxels=hashlib.sha256(voxels.data).hexdigest(),
+        voxels=digest_voxels(scan),
         notes=tuple(
             ScanNote(where=note.where, what=note.what, remedy=note.remedy, level=note.level)
             for note in (*scan.notes, *mask.notes)

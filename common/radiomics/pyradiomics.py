@@ -1,28 +1,54 @@
-"""PyRadiomics on a lesion: its own feature classes in its own order, with one discretisation for all.
+"""PyRadiomics on a lesion: its own feature classes in its own order, without what they compute in vain.
 
-Each of its six classes discretises the same grey levels again, in a Python loop. Here an image is discretised
-once, with PyRadiomics' own bin edges, and all classes are given the result: the same integers.
+Each of its six classes discretises the same grey levels in a Python loop, counts texture matrices voxel by
+voxel, and sets NaN aside where there is none. Here an image is discretised once, with PyRadiomics' own bin
+edges; its classes' own methods are given the levels, `level_matrices` and plain means. No number changes:
+integers are the same integers, and sums are taken in the same order.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import as_file
+from types import FunctionType, SimpleNamespace
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from common.imaging.nearest import find_extent
+from common.radiomics import level_matrices
 from common.radiomics.features import FEATURES
 from common.radiomics.settings import PARAMETERS
 from common.radiomics.volume import LesionVolume
-from common.types import Reals
+from common.types import Flags, Reals
 
 _Settings: TypeAlias = Mapping[str, Any]
 """Settings as PyRadiomics passes them to its functions."""
+
+
+@dataclass(frozen=True, eq=False)
+class _GreyLevels:
+    """An image's grey levels within the lesion's box.
+
+    Attributes
+    ----------
+    lesion : Flags of shape (z, y, x)
+        Voxels of the lesion.
+    levels : int array of shape (z, y, x)
+        Bins counted from 1; 0 outside.
+    present : int array of shape (levels,)
+        Those that occur, in rising order.
+    """
+
+    lesion: Flags
+    levels: NDArray[np.intp]
+    present: NDArray[np.intp]
 
 
 def features_of(volume: LesionVolume) -> Reals:
@@ -53,22 +79,21 @@ def require_size(volume: LesionVolume) -> None:
     ValueError
         With PyRadiomics' reason.
     """
-    from radiomics import imageoperations
-
-    imageoperations.checkMask(*_convert_to_itk(volume), **_load_extractor().settings)
+    _convert_lesion(volume)
 
 
 def _compute(volume: LesionVolume) -> dict[str, float]:
     """Every feature by its name, computed in the order in which PyRadiomics processes a case."""
-    from radiomics import imageoperations
+    from radiomics import getFeatureClasses
 
     extractor = _load_extractor()
-    image, mask = _convert_to_itk(volume)
-    box, _ = imageoperations.checkMask(image, mask, **extractor.settings)
-    features = dict(extractor.computeShape(image, mask, box, **extractor.settings))
-    for filtered, name, settings in _filter_images(extractor, image, mask):
-        part, lesion = imageoperations.cropToTumorMask(filtered, mask, box)
-        features.update(_compute_image(part, lesion, name, settings))
+    box, part, mask = _convert_lesion(volume)
+    lesion = volume.lesion[box]
+    shape = getFeatureClasses()["shape"](part, mask, **extractor.settings).execute()
+    features = {f"original_shape_{name}": value for name, value in shape.items()}
+    whole = _convert_to_itk(volume.hu, volume), _convert_to_itk(volume.lesion.astype(np.uint32), volume)
+    for filtered, name, settings in _filter_images(extractor, *whole):
+        features.update(_compute_image(_copy_values(filtered)[box], (lesion, mask), name, settings))
     return features
 
 
@@ -81,34 +106,79 @@ def _filter_images(extractor: Any, image: Any, mask: Any) -> Iterator[tuple[Any,
         yield from filtered(image, mask, **{**extractor.settings, **custom})
 
 
-def _compute_image(image: Any, mask: Any, name: str, settings: _Settings) -> Iterator[tuple[str, float]]:
-    """The name and value of each feature of the classes that the parameter file enables."""
-    levels = _discretise(image, mask, settings)
-    for kind, feature_class in _load_classes().items():
-        values = feature_class(image, mask, **settings, grey_levels=levels).execute()
-        yield from ((f"{name}_{kind}_{feature}", value) for feature, value in values.items())
+def _compute_image(
+    values: NDArray[Any], place: tuple[Flags, Any], name: str, settings: _Settings
+) -> Iterator[tuple[str, float]]:
+    """The name and value of each feature of the classes that the parameter file enables.
 
-
-def _discretise(image: Any, mask: Any, settings: _Settings) -> NDArray[np.intp]:
-    """The bin of each voxel of the lesion, counted from 1; 0 outside. The shape is the image's."""
+    Parameters
+    ----------
+    values : array of shape (z, y, x)
+        The filtered image within the lesion's box.
+    place : tuple of Flags of shape (z, y, x) and ITK image
+        The lesion's voxels, in both forms.
+    name : str
+        Of the filter.
+    settings : mapping
+        Of the filtered image.
+    """
     import SimpleITK as sitk  # noqa: N813 - as its own documentation does
+
+    lesion, mask = place
+    image: Any = sitk.GetImageFromArray(values)
+    image.CopyInformation(mask)
+    levels = _discretise(values, lesion, settings)
+    for kind, feature_class in _load_classes().items():
+        found = feature_class(image, mask, **settings, grey_levels=levels).execute()
+        yield from ((f"{name}_{kind}_{feature}", value) for feature, value in found.items())
+
+
+def _discretise(values: NDArray[Any], lesion: Flags, settings: _Settings) -> _GreyLevels:
     from radiomics import imageoperations
 
-    values, inside = sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(mask) == 1
-    lesion = values[inside]
+    inside = values[lesion]
     # It uses only the extremes, and finds them fast if it is given two numbers
-    edges = imageoperations.getBinEdges(np.array([lesion.min(), lesion.max()]), **settings)
+    edges = imageoperations.getBinEdges(np.array([inside.min(), inside.max()]), **settings)
+    bins = np.digitize(inside, edges)
     levels = np.zeros(values.shape, dtype=np.intp)
-    levels[inside] = np.digitize(lesion, edges)
-    return levels
+    levels[lesion] = bins
+    # Six classes are given the same arrays
+    levels.flags.writeable = lesion.flags.writeable = False
+    return _GreyLevels(lesion, levels, np.flatnonzero(np.bincount(bins)))
 
 
 def _apply_grey_levels(self: Any, _: NDArray[Any]) -> NDArray[np.intp]:
     """The given grey levels, in place of those of `RadiomicsFeaturesBase._applyBinning`."""
-    levels: NDArray[np.intp] = self.settings["grey_levels"].copy()
-    self.coefficients["grayLevels"] = np.unique(levels[self.maskArray])
-    self.coefficients["Ng"] = int(self.coefficients["grayLevels"].max())
-    return levels
+    given: _GreyLevels = self.settings["grey_levels"]
+    self.coefficients["grayLevels"] = given.present
+    self.coefficients["Ng"] = int(given.present[-1])
+    return given.levels
+
+
+def _apply_lesion(self: Any) -> None:
+    """The given voxels, in place of those of `RadiomicsFeaturesBase._initSegmentBasedCalculation`."""
+    self.maskArray = self.settings["grey_levels"].lesion
+
+
+def _average(values: NDArray[Any], *where: Any, **options: Any) -> Any:
+    """As `numpy.nanmean`."""
+    return (np.nanmean if np.isnan(values).any() else np.mean)(values, *where, **options)
+
+
+def _rank(values: NDArray[Any], *where: Any, **options: Any) -> Any:
+    """As `numpy.nanpercentile`."""
+    return (np.nanpercentile if np.isnan(values).any() else np.percentile)(values, *where, **options)
+
+
+def _measure_moment(self: Any, values: Reals, moment: int) -> Reals:
+    """As `RadiomicsFirstOrder._moment` of the second moment or a higher; each is computed once."""
+    known: dict[int, Reals] = self.coefficients.setdefault("moments", {})
+    if moment not in known:
+        centred = self.coefficients.get("centred")
+        if centred is None:
+            centred = self.coefficients["centred"] = values - _average(values, 1, keepdims=True)
+        known[moment] = _average(np.power(centred, moment), 1)
+    return known[moment]
 
 
 @cache
@@ -127,23 +197,70 @@ def _load_classes() -> Mapping[str, Any]:
 def _change_class(kind: str, feature_class: Any) -> Any:
     names = feature_class.getFeatureNames()
     changes = {
+        **_rebind_methods(feature_class),
         "__module__": feature_class.__module__,
         "_applyBinning": _apply_grey_levels,
+        "_initSegmentBasedCalculation": _apply_lesion,
         # It inspects the class anew for every image: 54 times per lesion
         "getFeatureNames": staticmethod(lambda: dict(names)),
     }
+    if kind == "firstorder":
+        changes["_moment"] = _measure_moment
     return type(kind, (feature_class,), changes)
 
 
-def _convert_to_itk(volume: LesionVolume) -> tuple[Any, Any]:
+def _rebind_methods(feature_class: Any) -> dict[str, FunctionType]:
+    """The class's own methods; what they call by the names `cMatrices` and `numpy` is faster."""
+    scope = vars(sys.modules[feature_class.__module__])
+    faster = {
+        "numpy": SimpleNamespace(**{**vars(np), "nanmean": _average, "nanpercentile": _rank}),
+        "cMatrices": SimpleNamespace(
+            **{**vars(scope["cMatrices"]), **{name: getattr(level_matrices, name) for name in _COUNTED}}
+        ),
+    }
+    return {
+        name: FunctionType(
+            method.__code__, {**scope, **faster}, name, method.__defaults__, method.__closure__
+        )
+        for name, method in vars(feature_class).items()
+        if isinstance(method, FunctionType) and method.__globals__ is scope
+    }
+
+
+_COUNTED = ("calculate_glcm", "calculate_glrlm", "calculate_gldm", "calculate_ngtdm")
+"""The functions of `cMatrices` that `level_matrices` has; of zones, its own is the fastest."""
+
+
+def _convert_lesion(volume: LesionVolume) -> tuple[tuple[slice, ...], Any, Any]:
+    """The lesion's box, and image and mask within it.
+
+    Raises
+    ------
+    ValueError
+        If PyRadiomics' own check of masks refuses the lesion.
+    """
+    from radiomics import imageoperations
+
+    box = tuple(slice(first, last + 1) for first, last in find_extent(volume.lesion))
+    part = _convert_to_itk(volume.hu[box], volume)
+    mask = _convert_to_itk(volume.lesion[box].astype(np.uint32), volume)
+    imageoperations.checkMask(part, mask, **_load_extractor().settings)
+    return box, part, mask
+
+
+def _convert_to_itk(voxels: NDArray[Any], volume: LesionVolume) -> Any:
     import SimpleITK as sitk  # noqa: N813 - as its own documentation does
 
-    def convert(voxels: NDArray[Any]) -> Any:
-        itk_image: Any = sitk.GetImageFromArray(voxels)
-        itk_image.SetSpacing(volume.spacing_mm)
-        return itk_image
+    image: Any = sitk.GetImageFromArray(voxels)
+    image.SetSpacing(volume.spacing_mm)
+    return image
 
-    return convert(volume.hu), convert(volume.lesion.astype(np.uint32))
+
+def _copy_values(image: Any) -> NDArray[Any]:
+    import SimpleITK as sitk  # noqa: N813 - as its own documentation does
+
+    values: NDArray[Any] = sitk.GetArrayFromImage(image)
+    return values
 
 
 @cache

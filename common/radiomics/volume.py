@@ -115,7 +115,7 @@ def locate_lesion(mask: Mask, grid: Grid, settings: ExtractionSettings) -> tuple
     ScanError
         If the mask has no voxel of the lesion.
     """
-    labels, within = resample_labels(mask.voxels, grid)
+    labels, within = resample_labels(mask.voxels, grid, mask.extent)
     lesion = labels == ICH if settings.voi == "ICH" else labels > 0
     if not lesion.any():
         spacing = "x".join(f"{step:g}" for step in settings.spacing_mm)

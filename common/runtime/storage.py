@@ -34,9 +34,25 @@ def write_atomically(path: Path, content: bytes, *, private: bool | None = None)
 
 
 def write_pieces_atomically(
-    path: Path, pieces: Iterable[bytes | bytearray | memoryview], *, private: bool | None = None
+    path: Path,
+    pieces: Iterable[bytes | bytearray | memoryview],
+    *,
+    private: bool | None = None,
+    is_last: bool = True,
 ) -> None:
     """Write pieces that follow each other, as `write_atomically`, without a copy of all of them in memory.
+
+    Parameters
+    ----------
+    path : Path
+        As of `write_atomically`.
+    pieces : iterable of bytes
+        If it raises, nothing is left behind.
+    private : bool, optional
+        As of `write_atomically`.
+    is_last : bool
+        Whether the file's name, too, is on the disk when this returns. Who writes several files into one
+        folder needs it of the last one only, or calls `sync_folder`.
 
     Raises
     ------
@@ -53,7 +69,8 @@ def write_pieces_atomically(
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        if is_last:
+            sync_folder(path.parent)
     except OSError as failure:
         raise StorageError(f"{path}: cannot be written ({_reason(failure)})") from None
     finally:
@@ -134,7 +151,8 @@ def _is_closed(folder: Path) -> bool:
     return not folder.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """See to it that the names of the folder's files are on the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -165,15 +165,15 @@ def _make_handler() -> logging.Handler:
     return handler
 
 
-def insist_on_consent(question: str) -> None:
-    """Ask on the terminal, and go on only after a yes.
+def insist_on_consent(question: str, *, aside: bool = False) -> None:
+    """Ask on the terminal, and go on only after a yes; `aside` of what a program reads.
 
     Raises
     ------
     DeclinedError
         After a no, which is an answer and no interruption.
     """
-    if not typer.confirm(question):
+    if not typer.confirm(question, err=aside):
         raise DeclinedError("you answered no -> nothing was changed")
 
 

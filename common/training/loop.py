@@ -58,6 +58,8 @@ class Schedule:
         CPU threads: the same number gives the same bits.
     memory : EpochMemory or None
         Where the training goes on if its process died, and keeps its epochs.
+    rates : tuple of float
+        Learning rate of each epoch; empty for that of the settings in all.
     """
 
     epochs: int
@@ -67,6 +69,7 @@ class Schedule:
     device: torch.device = CPU
     threads: int = 1
     memory: EpochMemory | None = None
+    rates: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -75,6 +78,8 @@ class Schedule:
             raise ValueError(f"threads must be at least 1, not {self.threads}")
         if self.proximal_mu < 0:
             raise ValueError(f"proximal_mu must not be negative, not {self.proximal_mu}")
+        if self.rates and len(self.rates) != self.epochs:
+            raise ValueError(f"{len(self.rates)} learning rates for {self.epochs} epochs")
 
 
 @dataclass(frozen=True)
@@ -246,6 +251,7 @@ class _Run:
         """
         self._network.train()
         self._epoch = number
+        self._set_rate(number)
         order = torch.randperm(len(self._samples), generator=self._source)
         parts = cut_batches(order, self._settings.batch_size)
         transforms = self._draw_transforms(parts)
@@ -262,6 +268,12 @@ class _Run:
             )
         sizes = torch.tensor([len(part) for part in parts], dtype=torch.float64)
         return float((losses.double().cpu() * sizes).sum() / sizes.sum())
+
+    def _set_rate(self, epoch: int) -> None:
+        """Give the optimiser the learning rate of an epoch, where it changes."""
+        if self._schedule.rates:
+            for group in self._adam.param_groups:
+                group["lr"] = self._schedule.rates[epoch - 1]
 
     def go_on(self) -> list[float]:
         """Go to where the training was when its process died, and return the losses until there."""

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from common.training.learning_rate import LearningRateSchedule
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class TrainingSettings:
         "recomputed" measures them for the current weights by one more pass over the patients, without
         augmentation, at the end and before every report (Wu and Johnson 2021). It is worth its time where a
         round has only a few steps.
+    schedule : LearningRateSchedule or None
+        How the learning rate changes over the epochs; by default it stays as it is (the paper's).
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -46,6 +52,8 @@ class TrainingSettings:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     weight_decay: float = 0.0
     batch_norm_statistics: Literal["running", "recomputed"] = "running"
+    # Plans without it keep their hash
+    schedule: Annotated[LearningRateSchedule | None, Field(exclude_if=lambda given: given is None)] = None
 
     def __post_init__(self) -> None:
         if self.learning_rate <= 0:

@@ -155,7 +155,8 @@ class NginxGateway:
         self._deaths = [*(death for death in self._deaths if now - death < _RESTART_WINDOW_S), now]
         if len(self._deaths) > _RESTARTS:
             raise ExchangeError(f"nginx died {len(self._deaths)} times in a row -> see {self._files.log}")
-        _log.warning("nginx died and is started again status=%s", self._child.process.returncode)
+        status = self._child.process.returncode
+        _log.warning("nginx died (%s) and is started again; hospitals come back by themselves", status)
         _end_orphans()
         self._child = self._start()
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from common.plan.matrix import FAIR, Cohort, Scorer, is_available, judged_part_of, scorers_of
+from common.plan.repeated_trainings import is_repeat
 from common.plan.study import StudyPlan
 from common.stats.estimate import Status, undefined
 from common.stats.meta import Heterogeneity, compare_centres
@@ -41,13 +42,16 @@ class ScoreAcrossCentres:
 def compare_scores_across_centres(
     plan: StudyPlan, judgements: Sequence[Judgement]
 ) -> tuple[ScoreAcrossCentres, ...]:
-    """Every score that is judged anywhere, at every centre; none if the plan has one centre."""
+    """Every score that is judged anywhere, at every centre; none if the plan has one centre.
+
+    Further trainings of a network are left out: nothing is compared with them.
+    """
     if len(plan.site_names) < 2:
         return ()
     found = {(judgement.scorer, judgement.cohort): judgement for judgement in judgements}
     cohorts = tuple(Cohort((site,), judged_part_of(plan, site)) for site in plan.site_names)
     compared = []
-    judged = {judgement.scorer for judgement in judgements}
+    judged = {judgement.scorer for judgement in judgements if not is_repeat(judgement.scorer.model)}
     for scorer in (scorer for scorer in scorers_of(plan) if scorer in judged):
         rocs = tuple(_find_roc(plan, scorer, cohort, found.get((scorer, cohort))) for cohort in cohorts)
         compared.append(ScoreAcrossCentres(scorer, cohorts, rocs, compare_centres(rocs)))

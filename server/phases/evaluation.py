@@ -15,6 +15,7 @@ from common.plan.matrix import (
     relation_of,
     scorers_of,
 )
+from common.plan.repeated_trainings import is_repeat
 from common.plan.study import StudyPlan
 from common.program.judging import ALL_FITTED, AS_PLANNED, ComparedStatus, JudgedScores, judge_scores
 from common.program.names import CALIBRATION, EVALUATION
@@ -129,7 +130,8 @@ def _judge(plan: StudyPlan, scored: tuple[int, Scorer], cohort: Cohort, judged: 
         finish_roc(pooled.part("roc"), grid, plan.interval, minima),
         finish_confusion(pooled.part("confusion"), evaluation.proportions, minima),
     )
-    if not status.ok or relation not in FAIR or cohort.part not in {"test", "whole"}:
+    is_judged = relation in FAIR and cohort.part in {"test", "whole"} and not is_repeat(scorer.model)
+    if not status.ok or not is_judged:
         return judgement
     subgroups = {
         name: finish_subgroups(pooled.part(f"subgroups/{name}"), grid, plan.interval, minima)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from common.messages.catalogue import Operation
 from common.messages.headers import Caption
 from common.plan.mapped_cohorts import averages_maps
+from common.plan.repeated_trainings import is_repeat
 from common.program.attention_means import SummedMaps, average_attention
 from common.program.names import MEAN_ATTENTION
 from common.stats.estimate import Status
@@ -69,7 +70,7 @@ def explain_models(exchange: Exchange, trained: tuple[TrainedModel, ...]) -> Exp
     """
     if exchange.plan.explanation.per_site == 0 and not averages_maps(exchange.plan):
         return ExplainedModels()
-    there = [model for model in trained if model.standing.ok]
+    there = [model for model in trained if model.standing.ok and not is_repeat(model.model)]
     federated = [model for model in there if model.arm.kind == "federated"]
     maps: list[AttentionMap] = []
     failed: dict[tuple[str, str], Status] = {}

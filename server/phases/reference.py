@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from common.plan.repeated_trainings import is_repeat
 from common.plan.study import StudyPlan
 from server.phases.training import TrainedModel
 
@@ -15,7 +16,8 @@ def choose_reference_model(plan: StudyPlan, trained: tuple[TrainedModel, ...]) -
     It is the plan's reference model if the plan names one. Otherwise it is the network with the best
     validation AUC in the federated arms, or in the local arms if the study has no federated one. If no
     network was validated, it is the plan's first model that was not given up. A named model stays the
-    reference where it could not be trained: the study does not choose another after it has seen that.
+    reference where it could not be trained: the study does not choose another after it has seen that. Further
+    trainings of a network are no candidates: the best of several seeds would be chosen by luck.
     """
     if plan.evaluation.reference_model is not None:
         return plan.evaluation.reference_model
@@ -24,7 +26,8 @@ def choose_reference_model(plan: StudyPlan, trained: tuple[TrainedModel, ...]) -
         return best[0]
     usable = {model.model.name for model in trained if model.standing.ok}
     given_up = {model.model.name for model in trained} - usable
-    return next((model.name for model in plan.models if model.name not in given_up), plan.models[0].name)
+    names = [model.name for model in plan.models if not is_repeat(model)]
+    return next((name for name in names if name not in given_up), names[0])
 
 
 ReferenceKind: TypeAlias = Literal["plan", "validation AUC", "first model"]
@@ -80,7 +83,7 @@ class ValidatedNetwork:
 
 def list_validated(trained: tuple[TrainedModel, ...]) -> tuple[ValidatedNetwork, ...]:
     """Each network that may be the reference by its validation AUC: the highest first, equals by name."""
-    usable = [model for model in trained if model.standing.ok]
+    usable = [model for model in trained if model.standing.ok and not is_repeat(model.model)]
     kind = "federated" if "federated" in {model.arm.kind for model in usable} else "local"
     best: dict[str, ValidatedNetwork] = {}
     for model in usable:

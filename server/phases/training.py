@@ -26,8 +26,9 @@ from server.phases.preparation import Preparation, judge_training
 from server.procedures import carry_out
 from server.reasons import SiteFailureError
 from server.run import StudyRun
+from server.training.early_end import EarlyEnd
 from server.training.failure import FailedTraining, find_failure, keep_failure
-from server.training.federated import FederatedTraining, Round, make_initial_weights, read_curve
+from server.training.federated import FederatedTraining, Round, find_end, make_initial_weights, read_curve
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +53,8 @@ class TrainedModel:
         Its learning curve, one entry for each round or epoch.
     standing : Status
         Whether there is a network that scores; if not, why, and the path is None.
+    early_end : EarlyEnd or None
+        Why a federated training ended before the plan's last round; None if it did not.
     """
 
     model: CnnModel
@@ -60,6 +63,7 @@ class TrainedModel:
     chosen: int
     curve: tuple[Round, ...]
     standing: Status = OK
+    early_end: EarlyEnd | None = None
 
     @property
     def rounds_by_site(self) -> Mapping[str, int] | None:
@@ -166,6 +170,8 @@ def train_model(
             if not refusal.costs_one_model:
                 raise
             status = refusal.standing
+            # With what can be done about it, which is no part of a result
+            exchange.watch.say(f"{model.name}, {arm.name}: {refusal}", logging.WARNING)
         except NonFiniteError as failure:
             status = undefined(f"{failure.code} at the coordinator: the sites' mean weights are not finite")
         except MemoryError:
@@ -224,7 +230,11 @@ def _train_federated(
         _log.warning("%s model=%s arm=%s %s", PARTIAL, model.name, arm.name, trainers)
     path = _store(run, assignment, state.best, state.chosen, rounds)
     exchange.watch.see_trained(model.name, arm.name, state.curve, state.chosen)
-    return TrainedModel(model, arm, path, state.chosen, state.curve)
+    end = find_end(run.plan, state.curve)
+    if end is not None:
+        words = (model.name, arm.name, state.rounds, end.planned, end.gained)
+        _log.info("training ended early model=%s arm=%s rounds=%d of=%d last_gain=%d", *words)
+    return TrainedModel(model, arm, path, state.chosen, state.curve, early_end=end)
 
 
 def _train_local(exchange: Exchange, run: StudyRun, assignment: _Assignment) -> TrainedModel:

@@ -92,14 +92,21 @@ def print_first_weights(
     pretrained: Annotated[Path, typer.Option(help="Folder with torchvision's ImageNet files.")],
 ) -> None:
     """Print the line for each network from ImageNet by which hospitals check its first weights."""
+    import json
+
+    from common.plan.repeated_trainings import list_first_networks, list_trainings_of
     from common.plan.study import load_plan
     from server.training.federated import list_first_weights
 
-    digests = list_first_weights(load_plan(plan), pretrained)
+    study = load_plan(plan)
+    digests = list_first_weights(study, pretrained)
     if not digests:
         print(f"{plan}: no network starts from ImageNet; hospitals derive random weights themselves")
-    for name, digest in digests.items():
-        print(f'{name}: first_weights = "{digest}"')
+    for name in (model.name for model in list_first_networks(study.models) if model.name in digests):
+        first, *others = (digests[training] for training in list_trainings_of(study.models, name))
+        print(f'{name}: first_weights = "{first}"')
+        if others:
+            print(f"{name}: first_weights_of_repeats = {json.dumps(others)}")
 
 
 @app.command("card")

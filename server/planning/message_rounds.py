@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from functools import reduce
 
 from common.messages.groups import hiding_sets_of
+from common.plan.early_stopping import find_earliest_end
 from common.plan.mapped_cohorts import averages_maps
 from common.plan.models import INDEPENDENT, RADIOMICS, CnnModel, LogisticModel
+from common.plan.repeated_trainings import list_first_networks
 from common.plan.study import Arm, StudyPlan
 from common.program import names
 from common.program.selections import MOST_PATH_ROUNDS
@@ -80,7 +82,8 @@ def expect_rounds(plan: StudyPlan) -> dict[str, RoundCount]:
     if "explanation" in plan.phases and (plan.explanation.per_site or averages_maps(plan)):
         kind = "federated" if any(arm.kind == "federated" for arm in plan.all_arms()) else "local"
         arms = sum(arm.kind == kind for arm in plan.all_arms())
-        drawn = RoundCount(0, len(plan.networks) * arms, 2 * len(plan.networks) * arms)
+        maps = len(list_first_networks(plan.models)) * arms
+        drawn = RoundCount(0, maps, 2 * maps)
         phases["explanation"] = drawn + (_GUARDED if averages_maps(plan) else NO_ROUNDS)
     phases["closing"] = _exactly(1 if plan.hides_sums else 0)
     return {phase: rounds for phase, rounds in phases.items() if rounds.most or phase in _TOGETHER}
@@ -110,8 +113,10 @@ def _count_together(plan: StudyPlan) -> dict[str, RoundCount]:
         end = max(usual[name] for name in of_phase)
         most = max(_find_ends({name: one.most for name, one in of_phase.items()}, builds_on).values())
         beyond, covered = max(0, end - covered), max(end, covered)
+        fewest = max(_find_ends({name: one.fewest for name, one in of_phase.items()}, builds_on).values())
         # All of its questions may travel with those of other phases; a training leads
-        together[phase] = RoundCount(beyond if phase == _TOGETHER[0] else 0, beyond, max(beyond, most))
+        fewest = min(fewest, beyond) if phase == _TOGETHER[0] else 0
+        together[phase] = RoundCount(fewest, beyond, max(beyond, most))
     if _TOGETHER[0] in together:
         # Another session may be opened on its way, and what is too long for one message goes in two
         small = sum(not travels_alone(model) for model in plan.networks) * len(plan.all_arms())
@@ -161,8 +166,7 @@ def _list_networks(plan: StudyPlan) -> Iterator[tuple[str, str, CnnModel, RoundC
             if arm.kind == "local":
                 yield "training", names.name_training(model, arm), model, _release(plan, arm)
             elif arm.kind == "federated":
-                rounds = _exactly(_count_training(plan, model, arm))
-                yield "training", names.name_training(model, arm), model, rounds
+                yield "training", names.name_training(model, arm), model, _train(plan, model, arm)
     for model in plan.networks:
         for arm in plan.all_arms():
             yield "scoring", names.name_scoring(model, arm), model, _score(plan, arm)
@@ -175,13 +179,23 @@ def _screen(plan: StudyPlan) -> RoundCount:
     return loop + several if plan.regression.candidates else NO_ROUNDS
 
 
-def _count_training(plan: StudyPlan, model: CnnModel, arm: Arm) -> int:
-    steps = len(list_rounds(plan, model, arm))
+def _train(plan: StudyPlan, model: CnnModel, arm: Arm) -> RoundCount:
+    """A training over sites; where it may end early, that it does so as soon as it can is not expected."""
+    whole = _count_training(plan, model, arm, plan.federation.rounds)
+    if plan.federation.early_stopping is None:
+        return _exactly(whole)
+    fewest = _count_training(plan, model, arm, find_earliest_end(plan.federation.early_stopping))
+    return RoundCount(fewest, whole, whole)
+
+
+def _count_training(plan: StudyPlan, model: CnnModel, arm: Arm, rounds: int) -> int:
+    """Messages of a training that ends after so many rounds."""
+    steps = len(list_rounds(plan, model, arm)) - plan.federation.rounds + rounds
     if not plan.hides_sums or len(arm.sites) == 1:
         # The sites' weight comes with their updates
         return steps - 1
     # The last round is closed by a message of its own
-    return steps + (_MASKED - 1) * plan.federation.rounds + 1
+    return steps + (_MASKED - 1) * rounds + 1
 
 
 def _release(plan: StudyPlan, arm: Arm) -> RoundCount:

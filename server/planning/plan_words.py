@@ -98,6 +98,11 @@ def _describe_phases(plan: StudyPlan) -> Iterator[str]:
 
 
 def _describe_model(plan: StudyPlan, model: AnyModel) -> str:
+    if isinstance(model, CnnModel) and model.repeat_of is not None:
+        return (
+            f"{_name_both(model)}: {model.repeat_of} trained once more, from a seed of its own; its AUC "
+            "tells how far chance moves that of the first, and it stands in no other result"
+        )
     what = re.split("[:,.] |[.]$", describe_table(type(model)))[0]
     kind = re.sub("^(One|A) | of the study$", "", what)
     return f"{_name_both(model)}: {kind}, {_describe_settings(plan, model)}"
@@ -111,6 +116,7 @@ def _describe_settings(plan: StudyPlan, model: AnyModel) -> str:
         return (
             f"{model.family} on {size} inputs, from {start} weights, rounds: {federation.rounds}, epochs in "
             f"each: {federation.local_epochs}, batches of {model.settings.batch_size}"
+            f"{_tell_options(plan, model)}"
         )
     if isinstance(model, ScoresModel):
         certainty = "a probability" if model.probability else f"the risk {model.risk} with it"
@@ -119,6 +125,18 @@ def _describe_settings(plan: StudyPlan, model: AnyModel) -> str:
         return describe_card(plan, model)
     said = {INDEPENDENT: "the variables that the regression finds independent", RADIOMICS: _tell_pool(plan)}
     return f"of {', '.join(said.get(name, name) for name in model.covariates)}"
+
+
+def _tell_options(plan: StudyPlan, model: CnnModel) -> str:
+    """What a training has beyond the paper's: a rate that changes, an early end."""
+    schedule, stopping = model.settings.schedule, plan.federation.early_stopping
+    said = ""
+    if schedule is not None:
+        warm_up = f" after {schedule.warm_up_epochs} epochs of warm-up" if schedule.warm_up_epochs else ""
+        said += f", learning rate {schedule.shape}{warm_up}"
+    if stopping is not None:
+        said += f", ends early after {stopping.patience} rounds without gain"
+    return said
 
 
 def _tell_pool(plan: StudyPlan) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import filterfalse
 from typing import Literal, TypeAlias
 
 from common.messages.catalogue import Operation
@@ -24,6 +25,7 @@ from common.plan.models import (
     ScoresModel,
     SvmModel,
 )
+from common.plan.repeated_trainings import is_repeat
 from common.plan.study import Arm, StudyPlan
 from common.program.trainable_arms import judge_counted_training
 from common.stats.covariates import judge_size
@@ -127,7 +129,7 @@ class ResultForecast:
 
     def _train(self, rehearsal: GuardRehearsal) -> Iterator[ForecastResult]:
         counted = {site: expected.counted for site, expected in self.patients.items()}
-        for model in self.plan.trained_models:
+        for model in filterfalse(is_repeat, self.plan.trained_models):
             for arm in self.plan.arms_of(model):
                 if isinstance(model, CnnModel):
                     status = judge_counted_training(self.plan, counted, arm)
@@ -187,7 +189,8 @@ class ResultForecast:
                 continue
             enough = stage.judge(cohort.sites, cohort.part)
             for scorer in scorers_of(self.plan):
-                if is_available(self.plan, scorer, cohort):
+                # A further training is judged on the patients of the first
+                if is_available(self.plan, scorer, cohort) and not is_repeat(scorer.model):
                     status = self._failed.get((scorer.model.name, scorer.arm.name), enough)
                     relation = relation_of(scorer, cohort)
                     named: tuple[ForecastTopic, str, str] = "judgement", scorer.model.name, scorer.arm.name

@@ -39,6 +39,8 @@ def sign_proposal(
     from common.messages.enrolment import Proposal, load_handout
     from server.provision.signing import Authority
 
+    authority = Authority(folder)
+    authority.insist_on_key()
     asked = load_handout(proposal, Proposal)
     roster = asked.roster()
     print(f"the proposal's fingerprint, to compare on the phone: {asked.fingerprint()}")
@@ -48,7 +50,7 @@ def sign_proposal(
     if not yes:
         insist_on_consent("\nDid every site read you this fingerprint of its own card?")
     path = out or folder / "study.roster"
-    Authority(folder).sign(asked, path)
+    authority.sign(asked, path)
     print(f"hand {path} to the coordinator: rhe-server roster FOLDER --signed {path.name}")
     print(f"the roster's fingerprint, which every site compares on the phone: {roster.fingerprint}")
 
@@ -75,7 +77,8 @@ def consent_to_waiver(
     from server.provision.signing import Authority, Consent
 
     site = [read_name("--site", name, SiteError) for name in site]
-    names = ", ".join(site)
+    authority, names = Authority(folder), ", ".join(site)
+    waiver = authority.draw_waiver(roster, Consent(tuple(site), phase, time.time_ns() // 1000))
     if phase is None:
         print(
             f"{names} was restored from a backup: it no longer knows all that it has answered, "
@@ -86,7 +89,7 @@ def consent_to_waiver(
     if not yes:
         insist_on_consent("\nDo you consent?")
     path = out or folder / "study.waiver"
-    Authority(folder).waive(roster, Consent(tuple(site), phase, time.time_ns() // 1000), path)
+    authority.waive(waiver, path)
     print(f"hand {path} to the coordinator and every site: rhe-server waive, rhe-client waive")
 
 

@@ -63,6 +63,16 @@ class Authority:
         """Fingerprint of the public key, to compare on the telephone."""
         return fingerprint(self._load_key().public_key().public_bytes_raw())
 
+    def insist_on_key(self) -> None:
+        """Read the key, before anybody is asked for a consent that it could not sign.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be read.
+        """
+        self._load_key()
+
     def sign(self, proposal: Proposal, path: Path) -> Roster:
         """Write the signed roster that follows from the proposal's plan and cards, and return it.
 
@@ -77,8 +87,8 @@ class Authority:
         write_atomically(path, sign_roster(roster, self._load_key()))
         return roster
 
-    def waive(self, roster_file: Path, consent: Consent, path: Path) -> Waiver:
-        """Write a signed waiver of what the release rules forbid, and return it.
+    def draw_waiver(self, roster_file: Path, consent: Consent) -> Waiver:
+        """The waiver of what the release rules forbid, which is not signed yet.
 
         Parameters
         ----------
@@ -86,8 +96,6 @@ class Authority:
             The roster that this authority signed.
         consent : Consent
             What is waived.
-        path : Path
-            Where the waiver is written.
 
         Raises
         ------
@@ -96,7 +104,7 @@ class Authority:
         ProtocolError
             If the roster cannot be read or lacks a site, or several restored sites are named.
         StorageError
-            If the key cannot be read, or the waiver cannot be written.
+            If the key cannot be read.
         """
         key = self._load_key()
         message = read_handed_file(roster_file)
@@ -106,7 +114,7 @@ class Authority:
         absent = consent.phase is not None
         if not absent and len(numbers) != 1:
             raise ProtocolError("one restored site at a time -> give one --site, or --phase for absent ones")
-        waiver = Waiver(
+        return Waiver(
             study=roster.study,
             roster=roster.digest,
             kind="absent" if absent else "restored",
@@ -116,8 +124,16 @@ class Authority:
             site=0 if absent else numbers[0],
             number=consent.number,
         )
-        write_atomically(path, sign_waiver(waiver, key))
-        return waiver
+
+    def waive(self, waiver: Waiver, path: Path) -> None:
+        """Write a waiver, signed.
+
+        Raises
+        ------
+        StorageError
+            If the key cannot be read, or the waiver cannot be written.
+        """
+        write_atomically(path, sign_waiver(waiver, self._load_key()))
 
     def _load_key(self) -> Ed25519PrivateKey:
         path = _key_file(self.folder)

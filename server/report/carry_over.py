@@ -25,6 +25,7 @@ from server.report.printed import (
     enter_absent,
     enter_p_value,
 )
+from server.report.seed_words import describe_spread
 from server.report.subject import Subject, find_cell
 from server.report.verdicts import CarriedOver, Judged, judge_cell
 from server.report.views import ModelView, is_carried_over
@@ -132,7 +133,11 @@ def _build_direction(subject: Subject, cells: Sequence[Cell], *, leading: bool) 
             reference,
             subject.models[0],
             _list_questions(subject, reference),
-            tuple(_list_beside(subject, reference.cell)),
+            tuple(
+                filter(
+                    None, (*_list_beside(subject, reference.cell), describe_spread(subject, reference.cell))
+                )
+            ),
         )
     return Direction(
         trained=_name_trained(first),

@@ -26,6 +26,7 @@ TABLES: Mapping[str, str] = {
     "centre_aucs": "AUC of each model at each centre",
     "mean_attention": "Mean attention map about the lesion's centre: one row for each cell of 5 mm",
     "carry_over": "Whether each model carries over to centres that did not train it, as the first page says",
+    "seeds": "AUC of each training of a network with several seeds, and how far they spread",
     "agreement": "How far repeated readings and computed suggestions agree",
     "feature_agreement": "How far radiomics features agree between repeated segmentations",
     "selections": "Radiomics features that the LASSO selected in each arm",
@@ -148,6 +149,10 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "back_mm": ("mm", "Centre of the cell behind the lesion's centre; negative: in front"),
     "attention": (_SHARE, "Mean attention; blank where too few patients have something"),
     "lesion": (_SHARE, "Mean share of the cell that lesions cover; blank likewise"),
+    "training": ("", "Number of the training; 1 stands in every other table"),
+    "trained_as": ("", "Name of the training in the plan and in the run's folders"),
+    "lowest": (_SHARE, "Smallest AUC of all trainings"),
+    "highest": (_SHARE, "Largest AUC of all trainings"),
     "verdict": ("", "The word on the first page"),
     "discrimination": ("", "Whether it ranks patients, in words"),
     "against_home": (
@@ -190,6 +195,9 @@ _WORDS: Mapping[str, tuple[str, str]] = {
 }
 _SPECIAL: Mapping[tuple[str, str], tuple[str, str]] = {
     ("contributors", "chosen"): ("", "Round that was kept"),
+    ("seeds", "chosen"): ("", "Round or epoch that was kept"),
+    ("seeds", "median"): (_SHARE, "Median AUC of all trainings"),
+    ("seeds", "sd"): (_SHARE, "Standard deviation of their AUCs"),
     ("contributors", "patients"): (_PATIENTS, "Training patients of the centre"),
     ("contributors", "rounds"): ("rounds", "In which the centre took part"),
     ("decision", "threshold"): (_SHARE, "Risk from which one would act"),

@@ -32,12 +32,15 @@ class LearningPanels:
         None where no AUC was measured or may be shown.
     trainers : tuple of str
         Who trained the network in each federated arm, in a sentence; empty where not recorded.
+    ends : tuple of str
+        In which arm the training ended early, and why.
     """
 
     model: ModelView
     loss: Picture | None
     validation: Picture | None
     trainers: tuple[str, ...] = ()
+    ends: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,9 @@ def _draw_panels(model: ModelView, study: StudySummary, styles: Mapping[str, Lin
         loss=draw_losses(curves, styles, f"Training loss {alt}"),
         validation=draw_validation(curves, styles, f"Validation AUC {alt}") if validated else None,
         trainers=tuple(_describe_trainers(curve) for curve in model.curves if curve.contributions),
+        ends=tuple(
+            f"{name_arm(curve)}: {curve.describe_end()}." for curve in model.curves if curve.early_stop
+        ),
     )
 
 

@@ -28,6 +28,7 @@ from server.report.performance import build_performance
 from server.report.regression_tables import build_predictors
 from server.report.reproducibility import build_reproducibility
 from server.report.risks import build_calibration, build_decision_panels
+from server.report.seeds_chapter import build_seeds
 from server.report.selections import build_selections
 from server.report.subgroup_tables import build_subgroup_plots
 from server.report.subject import Subject, subject_of
@@ -117,6 +118,7 @@ CHAPTERS = (
     Chapter("confusion", "Confusion matrices", _require_evaluation(_list_fair_cohorts)),
     Chapter("performance", "Table 3: performance", _require_evaluation(build_performance)),
     Chapter("comparisons", "Comparisons", build_comparisons),
+    Chapter("seeds", "Seeds", build_seeds),
     Chapter("calibration", "Calibration", build_calibration),
     Chapter("decision", "Decision curves", build_decision_panels),
     Chapter("subgroups", "Subgroups", build_subgroup_plots),

@@ -14,6 +14,7 @@ from server.report.column_words import COLUMNS_HEADING, list_column_meanings
 from server.report.journal_style import JournalStyle
 from server.report.model_tables import MODEL_TABLES
 from server.report.printed_tables import build_printed_tables
+from server.report.seeds_csv import SEED_TABLES
 from server.report.words import name_outcome
 from server.results.cohort import VariableDescription
 from server.results.file import Results
@@ -29,11 +30,11 @@ def write_tables(
 
     flow, parts, cohort, training, performance, roc, regression, fitted, comparisons,
     net_benefit_differences, calibration, reliability, decision, subgroups, heterogeneity, centre_aucs,
-    mean_attention, carry_over, agreement, feature_agreement, selections, lasso_path, lasso_coefficients,
-    machines and contributors (of each federated network) hold every number in full; columns says what each
-    table and each column means. table1, table2, table3 and table_s3 have the page's layout, with the
-    journal's P-values and a byte-order mark, so that a spreadsheet reads them. Tables of phases that the
-    study did not run are left out, except for the first six.
+    mean_attention, carry_over, seeds, agreement, feature_agreement, selections, lasso_path,
+    lasso_coefficients, machines and contributors (of each federated network) hold every number in full;
+    columns says what each table and each column means. table1, table2, table3 and table_s3 have the page's
+    layout, with the journal's P-values and a byte-order mark, so that a spreadsheet reads them. Tables of
+    phases that the study did not run are left out, except for the first six.
 
     Raises
     ------
@@ -41,7 +42,7 @@ def write_tables(
         If the disk is full or the folder cannot be written.
     """
     files, headings = [], {}
-    for name, make in (_ALWAYS | ANALYSIS_TABLES | CARRY_OVER_TABLES | READING_TABLES | MODEL_TABLES).items():
+    for name, make in (_ALWAYS | _WHERE_RUN).items():
         heading, *rows = make(results)
         if rows or name in _ALWAYS:
             files.append(_write_file(folder / f"{name}.csv", (heading, *rows)))
@@ -167,3 +168,4 @@ _ALWAYS = {
     "performance": _write_performance,
     "roc": _write_roc,
 }
+_WHERE_RUN = ANALYSIS_TABLES | CARRY_OVER_TABLES | SEED_TABLES | READING_TABLES | MODEL_TABLES

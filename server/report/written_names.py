@@ -15,7 +15,7 @@ from server.results.provenance import SiteProvenance
 from server.results.records import Record
 
 _SITES = {"site", "sites", "cohort_sites", "training_sites", "contributors", "seen_sites"}
-_MODELS = {"model", "first_model", "second_model", "reference_model", "reference_equals"}
+_MODELS = {"model", "first_model", "second_model", "reference_model", "reference_equals", "trained_as"}
 _ARMS = {"arm", "first_arm", "second_arm"}
 _TEXTS = {"notes", "differences", "reason", "fold_reason"}
 _COVARIATES = {"variable", "covariates", "entered", "label"}

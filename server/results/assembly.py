@@ -10,6 +10,7 @@ from common.cards.contributors import PARTIAL
 from common.messages.headers import SiteFacts
 from common.plan.design import list_selectable
 from common.plan.matrix import Part, Trainers
+from common.plan.repeated_trainings import is_repeat
 from common.plan.study import StudyPlan
 from common.program.regressions import Screening
 from common.program.selections import ArmSelection
@@ -46,6 +47,7 @@ from server.results.multiplicity import note_multiplicity
 from server.results.provenance import Provenance
 from server.results.readings import record_reproducibility
 from server.results.regression import record_fitted_model, record_regression
+from server.results.seed_spread import note_repeats, record_seed_spreads
 from server.results.selection import (
     FeatureSelection,
     note_models_without_radiomics,
@@ -168,9 +170,10 @@ def assemble(run: StudyRun, outcome: StudyOutcome, provenance: Provenance) -> Re
         If a number is not finite, or a record names a site that the plan does not have.
     """
     plan, preparation = run.plan, outcome.preparation
-    judgements = () if outcome.evaluated is None else outcome.evaluated.judgements
-    curves = tuple(record_curve(network, preparation) for network in outcome.trained)
-    cells = record_cells(judgements)
+    judged = () if outcome.evaluated is None else outcome.evaluated.judgements
+    # Further trainings of a network stand in no record but that of their spread
+    judgements = tuple(one for one in judged if not is_repeat(one.scorer.model))
+    curves, cells = _record_curves(outcome), record_cells(judgements)
     results = Results(
         study=record_study(
             plan,
@@ -197,6 +200,7 @@ def assemble(run: StudyRun, outcome: StudyOutcome, provenance: Provenance) -> Re
         machines=tuple(record_machine(machine) for machine in outcome.machines),
         evaluation=cells,
         comparisons=() if outcome.compared is None else tuple(record_comparisons(plan, outcome.compared)),
+        seed_spreads=tuple(record_seed_spreads(plan, judged, outcome.trained)),
         subgroups=tuple(record_subgroups(judgements, plan.own_variables)),
         heterogeneity=() if outcome.compared is None else tuple(record_heterogeneity(outcome.compared)),
         overlays=tuple(record_overlay(attention) for attention in outcome.explanation.maps),
@@ -205,12 +209,18 @@ def assemble(run: StudyRun, outcome: StudyOutcome, provenance: Provenance) -> Re
             *note_earlier_models(outcome.records.get("earlier_models", ()), cells),
             *_note_what_is_missing(plan, outcome),
             *_note_partial_models(outcome, curves),
+            *note_repeats(plan),
             *_list_notes(plan, outcome),
         ),
         provenance=provenance,
         **outcome.records,
     )
     return results.model_copy(update={"notes": (*results.notes, *note_multiplicity(results))})
+
+
+def _record_curves(outcome: StudyOutcome) -> tuple[LearningCurve, ...]:
+    firsts = [network for network in outcome.trained if not is_repeat(network.model)]
+    return tuple(record_curve(network, outcome.preparation) for network in firsts)
 
 
 def _list_mean_attention(plan: StudyPlan, outcome: StudyOutcome) -> tuple[MeanAttention, ...]:

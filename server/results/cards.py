@@ -15,6 +15,7 @@ from common.cards.card import (
 )
 from common.cards.card_file import add_card, save_card
 from common.plan.models import AnyTrainedModel
+from common.plan.repeated_trainings import is_repeat
 from common.plan.study import Arm, CnnModel
 from server.results.assembly import StudyOutcome
 from server.results.evaluation import Cell
@@ -27,7 +28,8 @@ from server.run import StudyRun
 def write_cards(run: StudyRun, outcome: StudyOutcome, results: Results) -> None:
     """Complete the files in the run's folder of models, so that each suffices to predict.
 
-    A model that stays at its site gets its card there.
+    A model that stays at its site gets its card there. A further training of a network gets none: it is no
+    model of the study, and one of several chosen by its results would be chosen by luck.
 
     Raises
     ------
@@ -37,7 +39,7 @@ def write_cards(run: StudyRun, outcome: StudyOutcome, results: Results) -> None:
         If a network's file was damaged meanwhile.
     """
     for network in outcome.trained:
-        if network.path is not None:
+        if network.path is not None and not is_repeat(network.model):
             of_network = describe_network(run.plan, network.model, network.chosen)
             add_card(
                 network.path, _make_card(run, outcome, results, (network.model, network.arm, of_network))

@@ -26,6 +26,7 @@ from server.results.provenance import Provenance
 from server.results.readings import Reproducibility
 from server.results.records import Count, Record
 from server.results.regression import FittedModel, RegressionTable
+from server.results.seed_spread import SeedSpread
 from server.results.selection import FeatureSelection
 from server.results.training import LearningCurve, Overlay, SupportVectorMachine
 from server.results.version_one import upgrade
@@ -136,6 +137,8 @@ class Results(Record):
     """Every model on every cohort."""
     comparisons: tuple[Comparisons, ...] = ()
     """Of models on the same patients, cohort by cohort."""
+    seed_spreads: tuple[SeedSpread, ...] = ()
+    """How far AUCs of a network spread between trainings from several seeds; empty: each was trained once."""
     subgroups: tuple[Subgroup, ...] = ()
     """Every model within the levels of the variables that the plan names."""
     heterogeneity: tuple[CentreHeterogeneity, ...] = ()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from server.phases.preparation import Preparation
     from server.phases.svm import TrainedSvm
     from server.phases.training import TrainedModel
+    from server.training.early_end import EarlyEnd
 
 
 class CurvePoint(Record):
@@ -48,6 +49,27 @@ class CentreContribution(Record):
     """Its training patients; None where the number may not be shown."""
 
 
+class EarlyStop(Record):
+    """Why a federated training ended before the plan's last round."""
+
+    planned: Count
+    """Rounds of the plan."""
+    gained: Count
+    """The last round whose validation AUC rose enough above that of the last such round before it."""
+    waited: Count
+    """The round with which the plan's patience was through; one more was trained until that was known."""
+    minimum_gain: float
+    """By more than this the AUC had to rise."""
+
+    def describe(self, last: int) -> str:
+        """Why it ended with the round `last`, in words."""
+        gain = f"by more than {self.minimum_gain:g} " if self.minimum_gain else ""
+        return (
+            f"ended early, with round {last} of {self.planned}: up to round {self.waited} the validation AUC "
+            f"did not rise {gain}above that of round {self.gained}"
+        )
+
+
 class LearningCurve(Record):
     """How one network was trained in one arm."""
 
@@ -69,6 +91,12 @@ class LearningCurve(Record):
     """Whether a centre of the arm missed one of the rounds that made the model."""
     contributions: tuple[CentreContribution, ...] = ()
     """Of each centre of a federated arm, also of those that took no part; empty where not recorded."""
+    early_stop: EarlyStop | None = Field(default=None, exclude_if=lambda early: early is None)
+    """Why the training ended before the plan's last round; left out where it did not."""
+
+    def describe_end(self) -> str:
+        """Why the training ended early, in words; empty if it did not."""
+        return "" if self.early_stop is None else self.early_stop.describe(self.points[-1].number)
 
     def describe_trainers(self) -> str:
         """Who trained a federated network, in words; empty where that was not recorded."""
@@ -175,7 +203,14 @@ def record_curve(trained: TrainedModel, preparation: Preparation) -> LearningCur
             CentreContribution(site=site, rounds=rounds, patients=preparation.show_training([site]))
             for site, rounds in (trained.rounds_by_site or {}).items()
         ),
+        early_stop=_record_early_end(trained.early_end),
     )
+
+
+def _record_early_end(end: EarlyEnd | None) -> EarlyStop | None:
+    if end is None:
+        return None
+    return EarlyStop(planned=end.planned, gained=end.gained, waited=end.last, minimum_gain=end.minimum_gain)
 
 
 def list_partial_scores(curves: Iterable[LearningCurve], model: AnyTrainedModel, arm: Arm) -> tuple[str, ...]:

@@ -16,8 +16,8 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from common.errors import ExchangeError, ModelError, NonFiniteError, ResumeError
-from common.hiding.next_weights import follow_mean, make_stepper
-from common.hiding.rounds import VALIDATION_GRID, from_hidden, start_seed, weight_of
+from common.hiding.next_weights import derive_frozen, follow_mean, make_stepper
+from common.hiding.rounds import VALIDATION_GRID, start_seed, weight_of
 from common.messages.catalogue import Operation
 from common.messages.groups import groups_of
 from common.models.checkpoint import Checkpoint, load, save
@@ -36,6 +36,7 @@ from server.exchange import Exchange
 from server.round_end import HiddenRound
 from server.run import name_checkpoint
 from server.training.best_weights import BestWeights
+from server.training.early_end import EarlyEnd, find_early_end
 
 
 class Round(Section):
@@ -123,6 +124,9 @@ class FederatedTraining:
     def run(self, initial: FlatWeights) -> TrainingState:
         """The state after the last round, continued from the last checkpoint if there is one.
 
+        The last is the plan's, or where its `early_stopping` ends the training: the round that was trained
+        while the sums came that say so.
+
         Each round is one message: the sites judge the global weights on their validation splits, then train
         from them. A round's validation is known one message later; one more message judges the last round.
 
@@ -144,19 +148,8 @@ class FederatedTraining:
         state = self._load(stepper) or TrainingState(initial, initial)
         plan, watch, name = self.exchange.plan, self.exchange.watch, (self.model.name, self.arm.name)
         watch.see_training(*name, plan.federation.rounds, state.curve)
-        while state.rounds < plan.federation.rounds:
-            sums, hidden = self._train_round(state)
-            state = judge_round(state, sums, self._minima)
-            answered = self.arm.sites if hidden is None else hidden.members
-            state = self._aggregate(state, sums, stepper, answered)
-            if hidden is not None:
-                # Before the checkpoint: a resumed study asks for the same round and reads it from the disk
-                # Where the weight is of each round, the sum that comes back says it
-                told = 0 if plan.privacy.weights == "per-round" else int(sums.counts["patients"])
-                hidden.close(state.weights, told)
-            self._save(state, stepper)
-            if hidden is not None:
-                hidden.forget()
+        while state.rounds < plan.federation.rounds and find_end(plan, state.curve) is None:
+            state = self._conduct_round(state, stepper)
             self.report(state.rounds)
             watch.see_round(*name, state.curve)
         if self.exchange.hidden is not None:
@@ -167,16 +160,35 @@ class FederatedTraining:
             self._save(state, stepper)
         return state
 
+    def _conduct_round(self, state: TrainingState, stepper: PseudoGradientStep | None) -> TrainingState:
+        """The state after one more round; neither its sums nor the weights before are held any longer."""
+        plan = self.exchange.plan
+        sums, hidden = self._train_round(state)
+        state = self._aggregate(judge_round(state, sums, self._minima), sums, stepper, hidden)
+        if hidden is not None:
+            # Before the checkpoint: a resumed study asks for the same round and reads it from the disk
+            # Where the weight is of each round, the sum that comes back says it
+            told = 0 if plan.privacy.weights == "per-round" else int(sums.counts["patients"])
+            hidden.close(state.weights, told)
+        self._save(state, stepper)
+        if hidden is not None:
+            hidden.forget()
+        return state
+
     def _train_round(self, state: TrainingState) -> tuple[Summary, HiddenRound | None]:
-        """The next round's sums, and the round itself if its sums are hidden: it must be closed later."""
-        exchange, arm, plan, number = self.exchange, self.arm, self.exchange.plan, state.rounds + 1
+        """The next round's sums, and the round itself if its sums are hidden: it must be closed later.
+
+        A hidden round has the update's sums.
+        """
+        exchange, arm, number = self.exchange, self.arm, state.rounds + 1
         context = self._describe_step(Operation.TRAIN, number)
         if exchange.hidden is None or len(arm.sites) == 1:
             return exchange.gather(Operation.TRAIN, None, state.weights, **context).of(arm.sites), None
         question = exchange.sign_question(Operation.TRAIN, None, None, **context)
         training = self.model, arm, self.layout
         opened, hidden = exchange.hidden.train(training, number, state.weights, question)
-        return from_hidden(plan, self.layout, opened, self._ask_weight(number)), hidden
+        patients = {"patients": np.array(self._ask_weight(number))}
+        return Summary({**patients, **opened.counts}, opened.reals), hidden
 
     def _ask_weight(self, number: int) -> int:
         """Total weight of all the arm's sites, summed once, before a site can be missing from a round."""
@@ -207,25 +219,39 @@ class FederatedTraining:
         return {"procedure": name_training(self.model, self.arm), "step": step}
 
     def _aggregate(
-        self, state: TrainingState, sums: Summary, stepper: PseudoGradientStep | None, members: Sequence[str]
+        self,
+        state: TrainingState,
+        sums: Summary,
+        stepper: PseudoGradientStep | None,
+        hidden: HiddenRound | None,
     ) -> TrainingState:
+        members = self.arm.sites if hidden is None else hidden.members
         line = self._describe_round(state.rounds + 1, float(sums.reals["loss"]), members)
         patients = int(sums.counts["patients"])
-        with np.errstate(over="ignore", invalid="ignore"):
-            moved = follow_mean(
-                state.weights, sums.updates["delta"], patients, None if stepper is None else stepper.apply
-            )
-        # Noise, or the rounding of a great fall, may have made a running variance negative
-        for entry in self.layout.entries:
-            if entry.is_variance:
-                part = moved[self.layout.slices[entry.name]]
-                np.maximum(part, 0, out=part)
+        if hidden is None:
+            moved = self._follow_clear(state.weights, sums.updates["delta"], patients, stepper)
+        else:
+            training = self.exchange.plan, self.layout, stepper
+            moved = derive_frozen(training, hidden.words, patients, state.weights)
         if not are_finite(moved):
             raise NonFiniteError(
                 f"{self.model.name}, {self.arm.name}, round {line.number}: the sites' mean weights are NaN "
                 "or infinite -> lower the learning rate"
             )
-        return replace(state, weights=freeze_array(moved), curve=(*state.curve, line))
+        return replace(state, weights=moved, curve=(*state.curve, line))
+
+    def _follow_clear(
+        self, weights: FlatWeights, delta: FlatWeights, patients: int, stepper: PseudoGradientStep | None
+    ) -> FlatWeights:
+        """The next global weights from the sum of what the sites sent in the clear."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            moved = follow_mean(weights, delta, patients, None if stepper is None else stepper.apply)
+        # The rounding of a great fall may have made a running variance negative
+        for entry in self.layout.entries:
+            if entry.is_variance:
+                part = moved[self.layout.slices[entry.name]]
+                np.maximum(part, 0, out=part)
+        return freeze_array(moved)
 
     def _describe_round(self, number: int, loss: float, members: Sequence[str]) -> Round:
         """The round's line of the learning curve.
@@ -313,6 +339,11 @@ def read_curve(folder: Path, model: CnnModel, arm: Arm) -> tuple[Round, ...]:
     """The rounds of a federated training that were aggregated, by the checkpoint in the folder of all."""
     path = name_checkpoint(folder, model, arm)
     return _Curve.validate_json(load(path).metadata["curve"]) if path.exists() else ()
+
+
+def find_end(plan: StudyPlan, curve: Sequence[Round]) -> EarlyEnd | None:
+    """Why a training ends, or ended, before the plan's last round; None if it does not."""
+    return find_early_end(plan.federation, ((line.number, line.validation_auc) for line in curve))
 
 
 def judge_round(state: TrainingState, sums: Summary, minima: Minima) -> TrainingState:

@@ -32,7 +32,7 @@ def describe_study(state: RunState, *, is_running: bool = True, now: float | Non
         title=state.name or "study",
         condition=condition,
         tone=tone,
-        bars=tuple(_list_bars(state, is_running=is_running)),
+        bars=tuple(_list_bars(state, at, is_running=is_running)),
         parties=tuple(_describe_site(site, state, at, is_running=is_running) for site in state.sites),
         facts=tuple(_list_facts(state, at)),
         lines=state.lines,
@@ -78,7 +78,7 @@ def _describe_end(state: RunState, now: float) -> tuple[str, Tone]:
     return f"not running, interrupted at {ended}; --resume goes on", "waiting"
 
 
-def _list_bars(state: RunState, *, is_running: bool) -> Iterator[ShownBar]:
+def _list_bars(state: RunState, now: float, *, is_running: bool) -> Iterator[ShownBar]:
     ended = sum(phase.seconds is not None for phase in state.phases)
     if state.condition == "finished":
         yield ShownBar("phases", len(state.phases), len(state.phases))
@@ -92,7 +92,7 @@ def _list_bars(state: RunState, *, is_running: bool) -> Iterator[ShownBar]:
     for training in _choose_trainings(state):
         name = f"{training.model}, {training.arm}"
         if training.arm.startswith(_LOCAL):
-            yield ShownBar(name, 0, 0, "at its site, which tells of its end")
+            yield _describe_local(name, training, state, now)
         else:
             yield ShownBar(name, training.round, training.of, _describe_training(training))
 
@@ -101,6 +101,18 @@ def _choose_trainings(state: RunState) -> list[TrainingProgress]:
     """Those that go on, the federated ones first: of a local one, only its end is heard."""
     going = [training for training in state.trainings if not training.is_done]
     return sorted(going, key=lambda training: training.arm.startswith(_LOCAL))[:_MOST_TRAININGS]
+
+
+def _describe_local(label: str, training: TrainingProgress, state: RunState, now: float) -> ShownBar:
+    """Who trains alone, for how long and at which epoch; what comes of it, only its end tells."""
+    name = training.arm.removeprefix(_LOCAL)
+    site = next((site for site in state.sites if site.name == name), None)
+    if site is None or not site.owes or f"{training.model} {training.arm}" not in site.asked:
+        return ShownBar(label, 0, 0, "at its site, which tells of its end")
+    told = f"{name} trains {training.model} alone, for {_tell_age(site.asked_at, now)}"
+    if site.epochs:
+        told += f", epoch {site.epoch} of {site.epochs}"
+    return ShownBar(label, site.epoch, site.epochs, told)
 
 
 def _describe_training(training: TrainingProgress) -> str:
@@ -119,7 +131,9 @@ def _describe_site(site: SiteContact, state: RunState, now: float, *, is_running
     if site.name in state.pause.sites:
         return ShownParty(site.name, f"cannot be reached; {heard}", "waiting")
     if site.owes and site.connected:
-        return ShownParty(site.name, f"at work for {_tell_age(site.asked_at, now)}: {site.asked}", "busy")
+        epoch = f", epoch {site.epoch} of {site.epochs}" if site.epochs else ""
+        told = f"at work for {_tell_age(site.asked_at, now)}: {site.asked}{epoch}"
+        return ShownParty(site.name, told, "busy")
     if site.connected:
         asked = f": {site.asked}" if site.asked else ""
         return ShownParty(site.name, f"answered {_tell_age(site.heard, now)} ago{asked}", "good")

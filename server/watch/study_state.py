@@ -115,6 +115,9 @@ class SiteContact:
         When that was sent.
     owes : bool
         Whether the answer is still to come.
+    epoch, epochs : int
+        Number of the epoch that it trains now, and how many there are, as its link told last; 0 where it does
+        not.
     """
 
     name: str
@@ -123,6 +126,8 @@ class SiteContact:
     asked: str = ""
     asked_at: str = ""
     owes: bool = False
+    epoch: int = 0
+    epochs: int = 0
 
 
 @dataclass

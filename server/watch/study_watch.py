@@ -49,10 +49,13 @@ class StudyWatch:
     ----------
     missed : mapping of str to Missed
         For whom the study waits, by site; read whenever the state is, from other threads, too.
+    epochs : mapping of str to (int, int)
+        At which epoch of how many a site trains, by site; read as `missed`.
     """
 
     def __init__(self) -> None:
         self.missed: Mapping[str, Missed] = {}
+        self.epochs: Mapping[str, tuple[int, int]] = {}
         self._state = RunState()
         self._outline = StudyOutline("", "", (), (), {}, Reckoning())
         self._traffic: CountedTraffic | None = None
@@ -127,6 +130,9 @@ class StudyWatch:
             with suppress(OSError):
                 state.disk_free_bytes = shutil.disk_usage(folder).free
         self._add_pause(state)
+        epochs = dict(self.epochs)
+        for site in state.sites:
+            site.epoch, site.epochs = epochs.get(site.name, (0, 0)) if site.owes else (0, 0)
         return state
 
     @contextmanager

@@ -1,10 +1,12 @@
-"""A Flower grid without a network: it asks each site's engine in this process, one after another."""
+"""Flower grids without a network: engines in this process answer one after another, others side by side."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import count
+from typing import TypeAlias
 
 from flwr.app import Error, Message, Metadata, RecordDict
 from flwr.app.message import make_message
@@ -22,6 +24,9 @@ _log = logging.getLogger(__name__)
 
 _RUN = 1
 _COORDINATOR = 1
+
+BeginAnswer: TypeAlias = "Callable[[bytes], Future[bytes]]"
+"""Gives a site's engine a message, and returns where its answer will be."""
 
 
 class LocalGrid(Grid):
@@ -98,6 +103,44 @@ class LocalGrid(Grid):
         for identifier in self.push_messages(messages):
             replies += self.pull_messages([identifier])
         return replies
+
+
+class ConcurrentGrid(LocalGrid):
+    """As `LocalGrid`, but a message is at work as soon as it is pushed.
+
+    Parameters
+    ----------
+    links : mapping of str to BeginAnswer
+        By the site's name. What a future raises ends the study.
+    """
+
+    def __init__(self, links: Mapping[str, BeginAnswer]) -> None:
+        self._under_way: dict[str, Future[bytes]] = {}
+        super().__init__({name: _await_answer(begin) for name, begin in links.items()})
+        self._links = {number: links[name] for number, name in self._names.items()}
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Give each site its message, and return their identifiers."""
+        identifiers = list(super().push_messages(messages))
+        for identifier in identifiers:
+            message = self._pending[identifier]
+            begin = self._links[message.metadata.dst_node_id]
+            self._under_way[identifier] = begin(from_record(message.content))
+        return identifiers
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """The replies that are there: at least one, for which this waits, if any is at work."""
+        asked = {number: self._under_way[number] for number in message_ids if number in self._under_way}
+        wait(asked.values(), return_when=FIRST_COMPLETED)
+        return [self._take(number) for number, future in asked.items() if future.done()]
+
+    def _take(self, identifier: str) -> Message:
+        body = self._under_way.pop(identifier).result()
+        return _answer(lambda _: body, self._pending.pop(identifier))
+
+
+def _await_answer(begin: BeginAnswer) -> EngineLink:
+    return lambda message: begin(message).result()
 
 
 def _answer(engine: EngineLink, message: Message) -> Message:

@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.progress import Progress
@@ -24,6 +25,7 @@ from common.cohort.schema import VARIABLES
 from common.errors import SiteError, StorageError
 from common.plan.study import StudyPlan
 from common.seeds import derive_seed, generator
+from simulations.backends.side_process import count_places, start_beside
 from simulations.hospitals.dicom_files import SeriesOrigin, write_series
 from simulations.hospitals.nifti_files import write_nifti
 from simulations.hospitals.patients import CohortRequest, SimulatedPatient, TableValue, draw_cohort
@@ -48,6 +50,8 @@ _BUILDS = 2
 _AGES = (45, 68)
 """Bounds in years between narrow, middling and wide ventricles."""
 _STAGES = ("baseline", "followup")
+_WORTH_PROCESSES = 60
+"""From so many patients on, centres are written side by side: to begin a process takes as long as a few."""
 _SITE = """# Written by rhe-simulate centres: no patient of this folder exists.
 name = "{name}"
 table = "{table}"
@@ -125,10 +129,42 @@ def make_centres(out: Path, request: CentresRequest, progress: Progress) -> tupl
     for folder in folders:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise SiteError(f"{folder}: exists already -> remove it, or choose another --out")
-    for centre, folder in enumerate(folders, start=1):
-        with _move_when_complete(folder) as partial:
-            _Centre(centre, request, partial).write(progress)
+    processes = min(len(folders), count_places(1)) if sum(request.patients) >= _WORTH_PROCESSES else 1
+    if processes == 1:
+        writer = CentreWriter(request, progress)
+        for centre, folder in enumerate(folders, start=1):
+            writer.write(centre, folder)
+        return folders
+    names = [f"simulated centres {number + 1}" for number in range(processes)]
+    with start_beside(dict.fromkeys(names, partial(CentreWriter, request)), progress) as writers:
+        begun = [
+            writers[place % processes].begin("write", place + 1, folder)
+            for place, folder in enumerate(folders)
+        ]
+        for written in begun:
+            written.result()
     return folders
+
+
+@dataclass(frozen=True)
+class CentreWriter:
+    """Writes the centres of a request, in this process.
+
+    Attributes
+    ----------
+    request : CentresRequest
+        Which centres.
+    progress : Progress
+        Shows the patients that are written.
+    """
+
+    request: CentresRequest
+    progress: Progress
+
+    def write(self, centre: int, folder: Path) -> None:
+        """Write a centre, by its number from 1; raises as `make_centres`."""
+        with _move_when_complete(folder) as hidden:
+            _Centre(centre, self.request, hidden).write(self.progress)
 
 
 @contextmanager
@@ -140,19 +176,19 @@ def _move_when_complete(folder: Path) -> Iterator[Path]:
     StorageError
         If the folder cannot be written.
     """
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    hidden = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        yield partial
-        partial.replace(folder)
+        shutil.rmtree(hidden, ignore_errors=True)
+        hidden.mkdir(parents=True)
+        yield hidden
+        hidden.replace(folder)
     except OSError as failure:
         raise StorageError(
             f"{folder}: cannot be written ({failure.strerror or failure}) -> free some space, or choose "
             "another --out"
         ) from None
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 @dataclass(frozen=True)

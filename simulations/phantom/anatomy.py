@@ -234,13 +234,31 @@ def _mark_structures(place: Coordinates, structures: tuple[Ellipsoid, ...], wide
     for structure in structures:
         angle = np.radians(structure.turn_degrees)
         cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-        x, y = aside - np.float32(structure.centre_mm[0]), place.y - np.float32(structure.centre_mm[1])
         width, length, height = structure.semi_mm
-        across = (x * cosine + y * sine) / np.float32(width * widening)
-        along = (y * cosine - x * sine) / np.float32(length * (1 + (widening - 1) / 3))
-        above = (place.z - np.float32(structure.centre_mm[2])) / np.float32(height * widening)
-        inside |= across**2 + along**2 + above**2 < 1
+        semi_mm = (width * widening, length * (1 + (widening - 1) / 3), height * widening)
+        part = _find_box(place, structure, semi_mm)
+        slices, rows, columns = part
+        x = aside[:, :, columns] - np.float32(structure.centre_mm[0])
+        y = place.y[slices, rows] - np.float32(structure.centre_mm[1])
+        across = (x * cosine + y * sine) / np.float32(semi_mm[0])
+        along = (y * cosine - x * sine) / np.float32(semi_mm[1])
+        above = (place.z[slices, rows] - np.float32(structure.centre_mm[2])) / np.float32(semi_mm[2])
+        inside[part] |= across**2 + along**2 + above**2 < 1
     return inside
+
+
+def _find_box(place: Coordinates, structure: Ellipsoid, semi_mm: Point) -> tuple[slice, slice, slice]:
+    """A box of voxels outside which none lies in the structure or its mirror image, with 1 mm to spare."""
+    reach_mm = max(semi_mm[0], semi_mm[1]) + 1
+    near = np.abs(place.y - structure.centre_mm[1]) < reach_mm
+    near &= np.abs(place.z - structure.centre_mm[2]) < semi_mm[2] + 1
+    beside = np.abs(np.abs(place.x) - structure.centre_mm[0]) < reach_mm
+    return _span(near, (1, 2)), _span(near, (0, 2)), _span(beside, (0, 1))
+
+
+def _span(marked: Flags, across: tuple[int, int]) -> slice:
+    indices = np.flatnonzero(marked.any(axis=across))
+    return slice(indices[0], indices[-1] + 1) if len(indices) else slice(0, 0)
 
 
 def _compute_tentorium_mm(place: Coordinates) -> Pixels:

@@ -16,8 +16,8 @@ from rich.table import Table
 
 from tests.bench.measurement import Effort, Measurement
 
-_MACHINERY = {"__main__", "growth_case", "measurement"}
-_LONG = {"full_size", "growth", "large_rounds"}
+_MACHINERY = {"__main__", "growth_case", "measurement", "sites_apart"}
+_LONG = {"full_size", "growth", "large_rounds", "demonstration"}
 """Run where they are named: each takes many minutes."""
 
 

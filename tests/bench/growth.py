@@ -1,6 +1,7 @@
 """How time and memory of a study grow with patients, sites, models and weights, and with rounds not at all.
 
-`python -m tests.bench.growth` writes the table and the picture of docs/growth.md anew.
+`python -m tests.bench.growth` writes the table and the picture of docs/growth.md anew;
+`python -m tests.bench.growth_case rounds ROUNDS SITES` runs one study of many rounds alone.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.growth_case import Taken, run_case
+from tests.bench.growth_case import Case, Taken, run_case
 from tests.bench.measurement import Effort, Measurement
+from tests.bench.sites_apart import start_thread
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "growth.md"
 LINEAR = 1.1
 """Largest exponent of time and memory in size that counts as linear."""
 SETTLED = 20
-"""Rounds after which memory must not grow."""
+"""Rounds of training after which memory must not grow."""
 LEAK_BOUND_MIB = 1.0
 
 
@@ -51,20 +53,25 @@ GROWTHS = (
     Growth("parameters", "ResNet-18 in 2D and 3D, of three times the weights (dimensions)", (2, 3)),
 )
 SMOKE = Growth("few", "few patients", (30, 40))
-ROUNDS = 60
+SMOKE_ROUNDS = Case("rounds", 1, 3)
+ROUNDS = (Case("rounds", 60, 10), Case("rounds", 200, 50))
+"""Trainings of many rounds with masks and statistics, whose sites are in another process."""
 
 
 def run(effort: Effort) -> list[Measurement]:
     """The exponent of each growth, and how much memory a round leaves behind."""
     if effort is Effort.SMOKE:
-        return judge_growth(SMOKE, {size: run_case(SMOKE.kind, size) for size in SMOKE.sizes})
+        few = {size: run_case(Case(SMOKE.kind, size)) for size in SMOKE.sizes}
+        return [*judge_growth(SMOKE, few), *judge_rounds(SMOKE_ROUNDS, run_case(SMOKE_ROUNDS, start_thread))]
     measured = []
     for growth in GROWTHS:
-        measured += judge_growth(growth, {size: take(growth.kind, size) for size in growth.sizes})
-    return [*measured, judge_rounds(take("rounds", ROUNDS))]
+        measured += judge_growth(growth, {size: take(Case(growth.kind, size)) for size in growth.sizes})
+    for case in ROUNDS:
+        measured += judge_rounds(case, take(case))
+    return measured
 
 
-def take(kind: str, size: int) -> Taken:
+def take(case: Case) -> Taken:
     """What a study of this size takes, in a process of its own.
 
     Raises
@@ -72,13 +79,16 @@ def take(kind: str, size: int) -> Taken:
     RuntimeError
         If it fails, with the last line of its error.
     """
-    command = [sys.executable, "-m", "tests.bench.growth_case", kind, str(size)]
+    numbers = (str(case.size), str(case.sites))
+    command = [sys.executable, "-m", "tests.bench.growth_case", case.kind, *numbers]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
-        raise RuntimeError(f"{kind} {size}: {done.stderr.strip().splitlines()[-1]}")
+        raise RuntimeError(f"{case.kind} {case.size}: {done.stderr.strip().splitlines()[-1]}")
     fields = json.loads(done.stdout.splitlines()[-1])
-    return Taken(**{**fields, "course_mib": tuple(fields["course_mib"])})
+    return Taken(
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    )
 
 
 def judge_growth(growth: Growth, taken: dict[int, Taken]) -> list[Measurement]:
@@ -110,17 +120,28 @@ def _factor(growth: Growth, smallest: int, largest: int) -> float:
     return 33.2 / 11.2 if growth.kind == "parameters" else largest / smallest
 
 
-def judge_rounds(taken: Taken) -> Measurement:
+def judge_rounds(case: Case, taken: Taken) -> list[Measurement]:
     """How much memory one round of training leaves behind once the study is under way."""
-    left_mib = find_slope(taken.course_mib[SETTLED:])
-    share = len(taken.course_mib) / ROUNDS
-    return Measurement(
-        f"memory that a round of ten sites leaves behind / {LEAK_BOUND_MIB:.0f} MiB",
-        max(left_mib * share, 1e-3) / LEAK_BOUND_MIB,
-        1.0,
-        "at most",
-        f"{left_mib * share:.3f} MiB a round, after {SETTLED} of {len(taken.course_mib)} rounds of messages",
-    )
+    share = len(taken.course_mib) / case.size
+    settled = int(SETTLED * share) if case.size > 2 * SETTLED else 0
+    measured = []
+    for part, course in (
+        ("the coordinator", taken.course_mib),
+        ("all sites together", taken.sites_course_mib),
+    ):
+        left_mib = find_slope(course[settled:]) * share
+        measured.append(
+            Measurement(
+                f"memory that a round of {case.sites} sites leaves behind at {part} "
+                f"/ {LEAK_BOUND_MIB:.0f} MiB",
+                max(left_mib, 1e-3) / LEAK_BOUND_MIB,
+                1.0,
+                "at most",
+                f"{left_mib:.3f} MiB a round, from round {SETTLED if settled else 0} to {case.size}, "
+                f"{course[settled]:.0f} to {course[-1]:.0f} MiB",
+            )
+        )
+    return measured
 
 
 def find_slope(course: tuple[float, ...]) -> float:
@@ -132,20 +153,21 @@ def find_slope(course: tuple[float, ...]) -> float:
 
 def write_document() -> None:
     """Measure everything at full size, and write the table and the picture."""
-    taken = {growth.kind: {size: take(growth.kind, size) for size in growth.sizes} for growth in GROWTHS}
-    rounds = take("rounds", ROUNDS)
-    save_measured(taken, rounds)
+    taken = {
+        growth.kind: {size: take(Case(growth.kind, size)) for size in growth.sizes} for growth in GROWTHS
+    }
+    save_measured(taken, {case: take(case) for case in ROUNDS})
 
 
-def save_measured(taken: dict[str, dict[int, Taken]], rounds: Taken) -> None:
+def save_measured(taken: dict[str, dict[int, Taken]], rounds: dict[Case, Taken]) -> None:
     """Write what was measured as a table, and draw it beside the document.
 
     Parameters
     ----------
     taken : mapping of str to mapping of int to Taken
         By kind and size.
-    rounds : Taken
-        Of the study of many rounds.
+    rounds : mapping of Case to Taken
+        Of the studies of many rounds.
     """
     from common.runtime.machine import name_processor
 
@@ -170,9 +192,9 @@ def save_measured(taken: dict[str, dict[int, Taken]], rounds: Taken) -> None:
         if growth.kind in taken:
             found = judge_growth(growth, taken[growth.kind])
             lines += [f"\n{one.name}: {one.ratio:.2f} ({one.detail}; linear is 1)." for one in found]
+    for case, cost in rounds.items():
+        lines += [f"\n{one.name}: {one.detail}." for one in judge_rounds(case, cost)]
     lines += [
-        "",
-        f"{judge_rounds(rounds).name}: {judge_rounds(rounds).detail}.",
         "",
         "![Growth](growth.svg)",
         "",
@@ -181,7 +203,7 @@ def save_measured(taken: dict[str, dict[int, Taken]], rounds: Taken) -> None:
     draw(taken, rounds, DOCUMENT.with_suffix(".svg"))
 
 
-def draw(taken: dict[str, dict[int, Taken]], rounds: Taken, path: Path) -> None:
+def draw(taken: dict[str, dict[int, Taken]], rounds: dict[Case, Taken], path: Path) -> None:
     """Time and memory of each growth on logarithmic axes, and the memory of a long training."""
     from matplotlib.figure import Figure
 
@@ -200,8 +222,11 @@ def draw(taken: dict[str, dict[int, Taken]], rounds: Taken, path: Path) -> None:
         axis.plot([1, 100], [1, 100], "k:", linewidth=1, label="linear")
         axis.set(xscale="log", yscale="log", xlabel="times the size", title=f"{title}, times the smallest")
     axes[0].legend(frameon=False, fontsize=8)
-    axes[2].plot(rounds.course_mib, linewidth=1)
-    axes[2].set(xlabel="round of messages", title=f"MiB, {ROUNDS} rounds of ten sites")
+    for case, cost in rounds.items():
+        label = f"{case.size} rounds, {case.sites} sites"
+        axes[2].plot(cost.course_mib, linewidth=1, label=label)
+    axes[2].set(xlabel="round of messages", title="MiB of the coordinator")
+    axes[2].legend(frameon=False, fontsize=8)
     figure.savefig(path, metadata={"Date": None})
 
 

@@ -1,4 +1,4 @@
-"""A round with the weights of a ResNet-101 in one process, and how often each side hashes them.
+"""A round with the weights of a ResNet-101 in one process, and how often they are hashed and written.
 
 The time is of the last round, with coordinator and both sites one after the other; without the local
 trainings, and with those of eight patients.
@@ -7,8 +7,9 @@ trainings, and with those of eight patients.
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING
@@ -28,39 +29,67 @@ MOST_HASHES = {True: 13.0, False: 6.0}
 """Masked, of the sums, the next weights, the encoded update and the masked one at each of two sites; at the
 coordinator of what each site sent, of the sums and the next weights; one to spare. In the clear, at each site
 of the weights that come and of the change that leaves, at the coordinator of the weights; one to spare."""
+MOST_WRITTEN = {True: 7.2, False: 1.2}
+"""Masked, at each of two sites its encoded update and the next weights; at the coordinator the masked sums,
+the opened ones, which the pending CLOSE shares, and the checkpoint. In the clear the checkpoint alone."""
+MOST_SYNCED = {True: 112, False: 10}
+"""Masked, most are lines of a site's log that must be on the disk before an answer leaves, and its states."""
+
+
+@dataclass(frozen=True)
+class Spending:
+    """What was spent until a moment, or between two.
+
+    Attributes
+    ----------
+    wall_s, cpu_s : float
+        Time, and the processor's.
+    trained_s : float
+        Wall time of the local trainings.
+    hashed : int
+        Bytes that were hashed.
+    written : int
+        Bytes that were written to files.
+    synced : int
+        How often the disk was waited for.
+    """
+
+    wall_s: float
+    cpu_s: float
+    trained_s: float
+    hashed: int
+    written: int
+    synced: int
 
 
 @dataclass
 class Clock:
-    """When each round began, and how many bytes were hashed until then.
+    """What was spent until the end of each round.
 
     Attributes
     ----------
     trainings : Stopwatch
         Of the local trainings.
-    hashed : int
-        Bytes that were hashed in large pieces.
-    marks : list of (float, float, float, int)
-        Wall time, CPU time, wall time of the trainings, and bytes hashed, at the end of each round.
+    hashed, synced : int
+        Bytes that were hashed, and how often the disk was waited for.
+    marks : list of Spending
+        One for each round.
     """
 
     trainings: Stopwatch
     hashed: int = 0
-    marks: list[tuple[float, float, float, int]] = field(default_factory=list)
+    synced: int = 0
+    marks: list[Spending] = field(default_factory=list)
 
     def mark(self, _number: int = 0) -> None:
-        """Note where the rounds are."""
-        self.marks.append((perf_counter(), process_time(), self.trainings.wall_s, self.hashed))
+        """Note what was spent."""
+        times = perf_counter(), process_time(), self.trainings.wall_s
+        self.marks.append(Spending(*times, self.hashed, _count_written(), self.synced))
 
-    def measure_last(self) -> tuple[float, float, float, int]:
+    def measure_last(self) -> Spending:
         """What the last round took."""
-        before, after = self.marks[-2:]
-        return (
-            after[0] - before[0],
-            after[1] - before[1],
-            after[2] - before[2],
-            after[3] - before[3],
-        )
+        before, after = (astuple(mark) for mark in self.marks[-2:])
+        return Spending(*(end - start for start, end in zip(before, after, strict=True)))
 
 
 def run(effort: Effort) -> list[Measurement]:
@@ -72,35 +101,63 @@ def run(effort: Effort) -> list[Measurement]:
 def _measure(training: Training, *, secure: bool) -> Iterator[Measurement]:
     with tempfile.TemporaryDirectory() as name:
         federation = Federation(Path(name), training, secure=secure)
-        wall_s, cpu_s, trained_s, hashed = time_last_round(federation)
+        spent = time_last_round(federation)
         size = 4 * federation.layout.size
     kind = f"{'masked' if secure else 'clear'} round of {size / 2**20:.0f} MiB"
-    detail = f"{wall_s - trained_s:.2f} s, {wall_s:.2f} s with the trainings; CPU {cpu_s:.2f} s with them"
-    bound_s = BOUNDS_S[secure]
+    alone_s, bound_s = spent.wall_s - spent.trained_s, BOUNDS_S[secure]
+    detail = f"{alone_s:.2f} s, {spent.wall_s:.2f} s with the trainings; CPU {spent.cpu_s:.2f} s with them"
     yield Measurement(
         f"{kind}, without the trainings / {bound_s:g} s",
-        (wall_s - trained_s) / bound_s,
+        alone_s / bound_s,
         1.0,
         "at most",
         detail,
     )
     yield Measurement(
         f"{kind}: vectors hashed, two sites and the coordinator",
-        hashed / size,
+        spent.hashed / size,
         MOST_HASHES[secure],
         "at most",
-        f"{hashed / 2**20:.0f} MiB",
+        f"{spent.hashed / 2**20:.0f} MiB",
+    )
+    yield Measurement(
+        f"{kind}: vectors written to files, two sites and the coordinator",
+        spent.written / size,
+        MOST_WRITTEN[secure],
+        "at most",
+        f"{spent.written / 2**20:.0f} MiB",
+    )
+    yield Measurement(
+        f"{kind}: waits for the disk, two sites and the coordinator",
+        spent.synced,
+        MOST_SYNCED[secure],
+        "at most",
     )
 
 
-def time_last_round(federation: Federation) -> tuple[float, float, float, int]:
-    """Wall and CPU time of the last round, wall time of its trainings, and bytes hashed at both sides."""
+def time_last_round(federation: Federation) -> Spending:
+    """What the last round took at both sides."""
     from client.answers import trainer
 
-    clock = Clock(Stopwatch(trainer.train))
-    with patch.object(trainer, "train", clock.trainings), patch.object(hashlib, "sha256", _count(clock)):
+    clock, original = Clock(Stopwatch(trainer.train)), os.fsync
+
+    def sync(handle: int) -> None:
+        clock.synced += 1
+        original(handle)
+
+    with (
+        patch.object(trainer, "train", clock.trainings),
+        patch.object(hashlib, "sha256", _count(clock)),
+        patch.object(os, "fsync", sync),
+    ):
         federation.run_rounds(clock.mark)
     return clock.measure_last()
+
+
+def _count_written() -> int:
+    """Bytes that this process has written so far, also to what still lies in the memory; Linux says it."""
+    counters = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(counters["wchar"])
 
 
 def _count(clock: Clock) -> Callable[..., object]:

@@ -117,8 +117,11 @@ def _superlink(phase: str) -> Fault:
     )
 
 
+_KILLED = "of this study said nothing of its end: it was killed.* goes on from there"
+
+
 def _run(phase: str) -> Fault:
-    return Fault("kill -9 of the coordinator's run", phase, kill_run)
+    return Fault("kill -9 of the coordinator's run", phase, kill_run, here=_KILLED)
 
 
 def _cut(phase: str, seconds: float, name: str = "b") -> Fault:
@@ -145,7 +148,11 @@ DEATHS = (
                 there="b: connected to",
             ),
             Fault(
-                "power loss at the coordinator", "evaluation", kill_coordinator, there="not connected: .*->"
+                "power loss at the coordinator",
+                "evaluation",
+                kill_coordinator,
+                here=_KILLED,
+                there="not connected: .*->",
             ),
         ),
     ),
@@ -156,6 +163,7 @@ DEATHS = (
             _cut("regression", 60),
         ),
     ),
+    Disturbed("long-cut", (_cut("cohort", 600),), options=("--wait", "1"), is_long=True),
     Disturbed(
         "slow",
         (Fault("200 ms late, 5 % sent twice", "evaluation", slow_lines),),

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from server.watch.study_state import read_study_state
 from tests.chaos.fault_table import Row
-from tests.chaos.small_study import SmallStudy, open_study, read_numbers, wait_until
+from tests.chaos.small_plans import TABLES, SmallPlan
+from tests.chaos.small_study import SmallStudy, open_study, read_outcome, wait_until
 
-LIMIT_S = 240.0
+LIMIT_S = 600.0
 """For any wait: a study that hangs is told, and a slow machine is not."""
 _WORDS = re.compile(
     r"->|paused|is back|was killed|started again|not connected|cannot|another process|left out"
@@ -65,6 +67,10 @@ class Fault:
         Pattern of what the coordinator's commands, and the hospitals', must say; empty: nothing need be said.
     bound_s : float
         Longest time until the study goes on, with all that the fault itself takes.
+    asked : str
+        Pattern of a question that a hospital must be at work on when it happens, in that phase; empty: any.
+    never : str
+        Pattern of what nobody may say; empty: anything may be said.
     """
 
     title: str
@@ -73,6 +79,8 @@ class Fault:
     here: str = ""
     there: str = ""
     bound_s: float = 90.0
+    asked: str = ""
+    never: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,18 @@ class Disturbed:
         What a hospital's processes have in their environment at first.
     disks : tuple of str
         Folders that are file systems of their own, and small.
+    plan : SmallPlan
+        What is asked.
+    burden : dict of str to str
+        What every hospital's processes have in their environment, and the undisturbed study's.
+    options : tuple of str
+        With which the study is run.
+    gateway : str
+        What hospitals reach: "loopback", the SuperLink itself, or "nginx".
+    wire : bool
+        Whether hospitals are at the end of a wire that can lose packets.
+    is_long : bool
+        Whether it is played only if that is asked for.
     """
 
     name: str
@@ -98,42 +118,69 @@ class Disturbed:
     names: tuple[str, ...] = ("a", "b")
     environments: dict[str, dict[str, str]] = field(default_factory=dict)
     disks: tuple[str, ...] = ()
+    plan: SmallPlan = TABLES
+    burden: dict[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ("--wait", "0.1")
+    gateway: str = "loopback"
+    wire: bool = False
+    is_long: bool = False
 
-    def play(self, folder: Path, undisturbed: dict[str, object]) -> list[Row]:
-        """Run the study with its faults; what hinders one is in its row, and those after it are not run."""
+    @property
+    def undisturbed(self) -> tuple[str, tuple[str, ...], str]:
+        """Names the study without its faults: equal ones have equal results."""
+        return self.plan.name, self.names, self.burden.get("RHE_CHAOS_MEMORY", "")
+
+    @property
+    def burden_of_all(self) -> dict[str, str]:
+        """The burden without what only takes time."""
+        return {name: value for name, value in self.burden.items() if name != "RHE_CHAOS_STEP"}
+
+    def slacken(self, times: float) -> Disturbed:
+        """The same study, whose faults may make it wait so many times as long."""
+        faults = tuple(replace(fault, bound_s=fault.bound_s * times) for fault in self.faults)
+        return replace(self, faults=faults)
+
+    def play(self, folder: Path) -> tuple[list[Row], dict[str, object] | None]:
+        """A row of each fault, and what the study found then.
+
+        What hinders the study is in a row of its own; the faults after it do not happen, nothing is found.
+        """
         rows: list[Row] = []
-        environments = {name: dict(values) for name, values in self.environments.items()}
-        with open_study(folder, self.names, environments=environments) as study:
-            try:
-                study.start_everybody()
-                study.start_study(*Happening(study).options)
-                rows.extend(_watch(fault, study) for fault in self.faults)
-                code = Happening(study).await_end()
-            except (TimeoutError, LookupError, RuntimeError) as failure:
-                rows.append(
-                    Row(
-                        "the study after these faults",
-                        "",
-                        len(self.names),
-                        "stuck",
-                        None,
-                        None,
-                        "",
-                        str(failure),
-                    )
-                )
-                return rows
-            same = code == 0 and read_numbers(study.out / "results.json") == undisturbed
+        try:
+            return rows, self._carry_through(folder, rows)
+        except (TimeoutError, LookupError, RuntimeError) as failure:
+            title = "the study after these faults"
+            rows.append(Row(title, "", len(self.names), "stuck", None, None, "", str(failure)))
+            return rows, None
+
+    def _carry_through(self, folder: Path, rows: list[Row]) -> dict[str, object] | None:
+        """What the study found; None if it ended with an error."""
+        with self._open(folder) as study:
+            study.start_everybody()
+            study.start_study(*self.options)
+            rows.extend(_watch(fault, study, self.options) for fault in self.faults)
+            code = Happening(study).await_end()
             if code:
                 rows[-1] = replace(rows[-1], trouble=f"the run ended with {code}")
-        return [replace(row, same_bits=same) for row in rows]
+                return None
+            return read_outcome(study.out)
+
+    def _open(self, folder: Path) -> AbstractContextManager[SmallStudy]:
+        environments = {name: {**self.burden, **self.environments.get(name, {})} for name in self.names}
+        return open_study(
+            *(folder, self.names),
+            environments=environments,
+            plan=self.plan,
+            gateway=self.gateway,
+            wire=self.wire,
+        )
 
 
-def _watch(fault: Fault, study: SmallStudy) -> Row:
+def _watch(fault: Fault, study: SmallStudy, options: tuple[str, ...]) -> Row:
     if fault.phase:
-        wait_until(lambda: _has_begun(study, fault.phase), f"phase {fault.phase}", LIMIT_S)
+        wait_until(lambda: _has_begun(study, fault), f"phase {fault.phase} {fault.asked}", LIMIT_S)
     marks = {path: path.stat().st_size for path in study.folder.glob("*.log")}
-    rounds, begun, happening = count_rounds(study), time.monotonic(), Happening(study)
+    rounds, begun, happening = count_rounds(study), time.monotonic(), Happening(study, options=options)
     fault.happen(happening)
     wait_until(
         lambda: count_rounds(study) != rounds and _moves(study, rounds),
@@ -142,11 +189,7 @@ def _watch(fault: Fault, study: SmallStudy) -> Row:
     )
     waited = time.monotonic() - begun
     here, there = (list(_read_since(study, marks, party)) for party in ("study", "hospitals"))
-    trouble = [
-        f"nobody said {pattern!r} at the {where}"
-        for pattern, lines, where in ((fault.here, here, "coordinator"), (fault.there, there, "hospital"))
-        if pattern and not any(re.search(pattern, line) for line in lines)
-    ]
+    trouble = list(_find_trouble(fault, here, there))
     if waited > fault.bound_s:
         trouble.append(f"waited {waited:.0f} s, more than {fault.bound_s:.0f}")
     said = [_choose(fault.here, here), _choose(fault.there, there)]
@@ -162,6 +205,15 @@ def _watch(fault: Fault, study: SmallStudy) -> Row:
     )
 
 
+def _find_trouble(fault: Fault, here: list[str], there: list[str]) -> Iterator[str]:
+    """What was not said although it must be, and what was although it must not."""
+    for pattern, lines, where in ((fault.here, here, "coordinator"), (fault.there, there, "hospital")):
+        if pattern and not any(re.search(pattern, line) for line in lines):
+            yield f"nobody said {pattern!r} at the {where}"
+    if fault.never:
+        yield from (f"said: {line}" for line in (*here, *there) if re.search(fault.never, line))
+
+
 def count_rounds(study: SmallStudy) -> tuple[str, int]:
     """Rounds of messages that the run had, with the run's own name: a resumed one counts anew."""
     state = read_study_state(study.out)
@@ -175,9 +227,15 @@ def _moves(study: SmallStudy, before: tuple[str, int]) -> bool:
     return over or rounds >= 2 + (before[1] if started == before[0] else 0)
 
 
-def _has_begun(study: SmallStudy, phase: str) -> bool:
-    log = (study.folder / "study.log").read_text(errors="replace")
-    return f"begins: {phase}" in log or not study.find("study").running
+def _has_begun(study: SmallStudy, fault: Fault) -> bool:
+    """Whether it is time for the fault; the end of the study is, too, and told by whoever waits for more."""
+    if not study.find("study").running:
+        return True
+    if f"begins: {fault.phase}" not in (study.folder / "study.log").read_text(errors="replace"):
+        return False
+    state = read_study_state(study.out)
+    sites = () if state is None else state.sites
+    return not fault.asked or any(site.owes and re.search(fault.asked, site.asked) for site in sites)
 
 
 def _read_since(study: SmallStudy, marks: dict[Path, int], party: str) -> Iterator[str]:
@@ -192,5 +250,5 @@ def _choose(pattern: str, lines: list[str]) -> str:
     for wanted in filter(None, (pattern, _WORDS.pattern)):
         for line in lines:
             if re.search(wanted, line):
-                return re.sub(r"^\S*\d\d:\d\d:\d\d\S*\s+", "", line.strip())
+                return re.sub(r"^(\S*\d\d:\d\d:\d\d\S*\s+)+", "", line.strip())
     return ""

@@ -1,7 +1,8 @@
-"""A small study of tables with hidden sums: coordinator and hospitals as real processes over Flower."""
+"""A small study with hidden sums: coordinator and hospitals as real processes over Flower."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -16,70 +17,31 @@ import psutil
 
 from client.link.supervise import find_free_port
 from client.membership.membership import Membership
-from common.plan.study import StudyPlan, load_plan
 from common.runtime.processes import LOOPBACK, Child, start_child, stop_child
 from common.runtime.storage import write_atomically
-from server.process.superlink import is_listening
 from server.provision.office import open_office
 from simulations.backends.parties import as_pem, derive_simulated_key
+from tests.chaos import lossy_wire
 from tests.chaos.cut_line import CutLine
+from tests.chaos.small_plans import TABLES, SmallPlan
 from tests.sites.commands import run_command
-from tests.sites.tables import Habits, table_only_hospital
 
 SHIFTED = Path(__file__).with_name("shifted")
-PATIENTS = 60
 PHASES = ("cohort", "regression", "training", "evaluation")
 
-_PLAN = """\
-name = "Faults"
-seed = 4
-threads = 1
-profile = "simulation"
-two_site_ack = true
-phases = ["cohort", "regression", "training", "evaluation"]
-sites = [{sites}]
-[[models]]
-kind = "logistic"
-name = "L"
-covariates = ["age", "ich_volume_ml"]
-[[models]]
-kind = "scores"
-name = "S"
-column = "alpha"
-probability = true
-[regression]
-candidates = ["age", "sbp_mmhg", "ivh"]
-[federation]
-rounds = 1
-timeout_s = 120
-"""
 
-
-def write_plan(path: Path, names: tuple[str, ...]) -> StudyPlan:
-    """The plan's file and what it says."""
-    path.write_text(_PLAN.format(sites=", ".join(f'{{ name = "{name}", role = "train" }}' for name in names)))
-    return load_plan(path)
-
-
-def make_sites(folder: Path, names: tuple[str, ...]) -> dict[str, Path]:
-    """A hospital's folder by its name; the same patients for the same names."""
-    habits = Habits(split=("train", "test"))
-    return {
-        name: table_only_hospital(folder / name, name, PATIENTS, seed, ("alpha",), habits=habits)
-        for seed, name in enumerate(names)
-    }
-
-
-def read_numbers(results: Path) -> dict[str, object]:
-    """The results without where and when they were computed.
+def read_outcome(out: Path) -> dict[str, object]:
+    """The results without where and when they were computed, and the bits of each model.
 
     Raises
     ------
     FileNotFoundError
         If the study wrote none.
     """
-    content: dict[str, object] = json.loads(results.read_bytes())
+    content: dict[str, object] = json.loads((out / "results.json").read_bytes())
     del content["provenance"]
+    for path in sorted(out.glob("models/**/*.safetensors")):
+        content[str(path.relative_to(out))] = hashlib.sha256(path.read_bytes()).hexdigest()
     return content
 
 
@@ -115,6 +77,12 @@ class SmallStudy:
         The line of each hospital to the coordinator.
     children : list of Child
         Every process that was started, also those that have ended.
+    plan : SmallPlan
+        What is asked.
+    gateway : str
+        What hospitals reach: "loopback", the SuperLink itself, or "nginx".
+    wire : bool
+        Whether hospitals are in a network of their own, at the end of a wire that can lose packets.
     """
 
     folder: Path
@@ -122,6 +90,9 @@ class SmallStudy:
     environments: dict[str, dict[str, str]] = field(default_factory=dict)
     lines: dict[str, CutLine] = field(default_factory=dict)
     children: list[Child] = field(default_factory=list)
+    plan: SmallPlan = TABLES
+    gateway: str = "loopback"
+    wire: bool = False
     _port: int = 0
 
     @property
@@ -138,15 +109,19 @@ class SmallStudy:
         """What a hospital keeps."""
         return Membership(self.folder / "sites" / name, self.folder / "states" / name)
 
+    @property
+    def _host(self) -> str:
+        return lossy_wire.NEAR if self.wire else LOOPBACK
+
     def provision(self) -> None:
         """Everything that people do before they start: keys, cards, roster, approval."""
         plan_file, authority = self.folder / "study.toml", self.folder / "authority"
-        plan = write_plan(plan_file, self.names)
-        make_sites(self.folder / "sites", self.names)
+        plan = self.plan.write(plan_file, self.names)
+        self.plan.make_sites(self.folder / "sites", self.names)
         self._port = find_free_port()
         _do("rhe-authority", "init", authority)
         _do(
-            *("rhe-server", "init", self.office, "--plan", plan_file, "--host", LOOPBACK),
+            *("rhe-server", "init", self.office, "--plan", plan_file, "--host", self._host),
             *("--port", str(self._port), "--authority", authority / "authority.pub"),
         )
         office = open_office(self.office)
@@ -171,22 +146,33 @@ class SmallStudy:
             )
             self.lines[name] = CutLine((LOOPBACK, self._port))
 
+    def lay_wire(self) -> Child:
+        """The wire to the hospitals' network, once it is there."""
+        child = self._spawn("wire", [sys.executable, "-m", "tests.chaos.lossy_wire"])
+        wait_until(lambda: lossy_wire.READY in child.tail() or not child.running, "the wire", 30)
+        if not child.running:
+            raise RuntimeError(f"no wire: {child.tail()}")
+        return child
+
     def start_coordinator(self) -> Child:
         """The coordinator, once it can be called."""
-        command = ("rhe-server", "start", self.office, "--port", str(self._port), "--gateway", "loopback")
+        command = ("rhe-server", "start", self.office, "--port", str(self._port), "--gateway", self.gateway)
         child = self.start("coordinator", *command)
-        wait_until(lambda: is_listening(open_office(self.office)) or not child.running, "SuperLink", 120)
+        wait_until(lambda: " reach the SuperLink" in child.tail() or not child.running, "SuperLink", 120)
         return child
 
     def start_site(self, name: str, log: str = "") -> Child:
         """A hospital; who wants to know when it is connected waits for its log."""
         member = self.site(name)
-        return self.start(
-            log or name,
-            *("rhe-client", "start", member.folder, "--state", member.state, "--same-user"),
-            *("--address", self.lines[name].address),
-            environment=self.environments.get(name, {}),
-        )
+        words: tuple[str | Path, ...] = (member.folder, "--state", member.state, "--same-user")
+        words += ("--address", f"{self._host}:{self._port}" if self.wire else self.lines[name].address)
+        environment, within = dict(self.environments.get(name, {})), []
+        if self.wire:
+            # No proxy of this machine's environment leads out of the hospitals' network
+            environment["NO_PROXY"] = environment["no_proxy"] = "*"
+            within = ["nsenter", f"--net=/proc/{self.find('wire').process.pid}/ns/net"]
+        command = [*within, _locate("rhe-client"), "start", *map(str, words)]
+        return self._spawn(log or name, command, environment)
 
     def connect_site(self, name: str) -> Child:
         """A hospital that has reached the coordinator, as its own command says."""
@@ -200,6 +186,8 @@ class SmallStudy:
 
     def start_everybody(self) -> None:
         """Coordinator and hospitals, connected."""
+        if self.wire:
+            self.lay_wire()
         self.start_coordinator()
         sites = [self.start_site(name) for name in self.names]
         for site in sites:
@@ -220,11 +208,11 @@ class SmallStudy:
         for line in self.lines.values():
             line.close()
 
-    def start(
-        self, name: str, program: str, *arguments: str | Path, environment: Mapping[str, str] | None = None
-    ) -> Child:
+    def start(self, name: str, program: str, *arguments: str | Path) -> Child:
         """A command, as a process with a log of its own."""
-        command = [str(Path(sys.executable).with_name(program)), *map(str, arguments)]
+        return self._spawn(name, [_locate(program), *map(str, arguments)])
+
+    def _spawn(self, name: str, command: list[str], environment: Mapping[str, str] | None = None) -> Child:
         child = start_child(name, command, environment or {}, self.folder / f"{name}.log")
         self.children.append(child)
         return child
@@ -263,6 +251,10 @@ def find_process(child: Child, *words: str) -> psutil.Process:
 def kill_hard(process: psutil.Process) -> None:
     """As a power cut does: no handler runs."""
     os.kill(process.pid, signal.SIGKILL)
+
+
+def _locate(program: str) -> str:
+    return str(Path(sys.executable).with_name(program))
 
 
 def _do(program: str, *arguments: str | Path) -> None:

@@ -205,6 +205,22 @@ def test_an_operator_aborts_what_is_open_and_the_log_says_so(site):
     assert rhe("abort", site, "--yes").returncode == 22
 
 
+def test_a_program_reads_what_was_aborted_and_nothing_else(site):
+    folders = {path.name for path in open_folders(site)}
+    kept = rhe("abort", site, "--json", answer="n\n")
+    assert (kept.returncode, kept.stdout) == (25, "")
+    assert "cannot be had again" in kept.stderr
+
+    done = rhe("abort", site, "--json", answer="y\n")
+
+    assert done.returncode == 0, done.stderr
+    erased = json.loads(done.stdout)["erased"]
+    assert {entry["folder"] for entry in erased} == folders
+    assert {(entry["mode"], entry["round"]) for entry in erased} == {("round", 1)}
+    assert all(len(entry["hdr"]) == 64 and entry["deadline"] > 1e9 for entry in erased)
+    assert not open_folders(site)
+
+
 def test_a_study_that_died_a_week_ago_has_left_neither_key_nor_vector(site):
     """Swept at the engine's start, without a message, a plan or a roster."""
     member = Membership(site, site / ".rhe")

@@ -7,15 +7,19 @@ import random
 
 import numpy as np
 import pytest
+from rich.progress import Progress
 from sites.echo_site import KEY, PLAN, site
 from sites.lossy_grid import FATES, LossyGrid
 
 from common.errors import ExchangeError
 from common.messages.catalogue import Operation
+from common.messages.epoch_beat import write_epoch_beat
 from common.messages.stall_limit import read_stall_limit
-from server import attendance, delivery
+from server import attendance, conduct, delivery
 from server.attendance import Attendance
 from server.exchange import Exchange
+from server.run import StudyRun
+from simulations.backends.parties import derive_simulated_key, derive_simulated_roster
 
 
 @pytest.fixture(autouse=True)
@@ -24,11 +28,11 @@ def in_haste(monkeypatch):
         monkeypatch.setattr(delivery, name, 1e-4)
 
 
-def an_exchange(fates, wait_s=60.0, **sites):
+def an_exchange(fates, wait_s=60.0, stall_s=3600.0, **sites):
     """An exchange with sites a and b, whose messages of the enrolment are not lost."""
     engines = {"a": site("a", 1), "b": site("b", 2), **sites}
     grid = LossyGrid(engines, lambda name, number: "" if number == 1 else fates(name, number - 1))
-    exchange = Exchange(grid, PLAN, KEY, attendance=Attendance(wait_s))
+    exchange = Exchange(grid, PLAN, KEY, attendance=Attendance(wait_s), stall_s=stall_s)
     exchange.enrol(patience_s=0)
     return exchange
 
@@ -55,6 +59,32 @@ def test_a_message_that_is_lost_is_sent_again_as_it_was(fate):
     assert len({request.header.model_dump_json() for request in asked}) == 1
     assert exchange.attendance.absent == {}
     assert exchange.attendance.asked == {}
+
+
+def test_the_epoch_of_a_site_is_known_as_long_as_it_is_asked(monkeypatch):
+    exchange, seen = an_exchange(lambda *_: ""), []
+    grid = exchange.grid
+    list_nodes, take = grid.get_nodes, grid.pull_messages
+    doing = ["training, epoch 1 of 3", "training, epoch 2 of 3", "nothing", "training, epoch 3 of 3"]
+
+    def get_nodes():
+        nodes = list(list_nodes())
+        nodes[1].heartbeat_interval = write_epoch_beat(30.0, doing[min(len(seen), 3)])
+        return nodes
+
+    def pull_messages(numbers):
+        if len(seen) == 5:
+            return take(numbers)
+        seen.append(exchange.attendance.epochs.get("b"))
+        assert "a" not in exchange.attendance.epochs
+        return []
+
+    monkeypatch.setattr(grid, "get_nodes", get_nodes)
+    monkeypatch.setattr(grid, "pull_messages", pull_messages)
+    ask(exchange)
+
+    assert seen == [None, (2, 3), None, (3, 3), (3, 3)]
+    assert exchange.attendance.epochs == {}
 
 
 def test_a_study_with_random_losses_has_the_answers_of_one_without():
@@ -143,6 +173,13 @@ def test_an_engine_that_stands_still_is_asked_again_when_it_was_started_anew(mon
     assert [int(reply.summary.counts["n"]) for reply in ask(exchange).values()] == [1, 2]
 
 
+def test_an_engine_that_only_took_long_is_asked_again_after_a_limit_that_is_short():
+    """It may be at work: a study with less patience than ten minutes would end without having asked."""
+    fates = iter(["stalled"])
+    exchange = an_exchange(lambda name, _: next(fates, "") if name == "b" else "", wait_s=0.5, stall_s=0.01)
+    assert [int(reply.summary.counts["n"]) for reply in ask(exchange).values()] == [1, 2]
+
+
 def test_hidden_sums_wait_too_and_then_go_on_without_the_site(caplog):
     exchange = an_exchange(lambda name, _: "away" if name == "b" else "", wait_s=0.01)
     asked = dict.fromkeys(exchange._nodes.values(), exchange._courier.greeting)
@@ -163,3 +200,15 @@ def test_every_message_tells_the_link_how_long_its_engine_may_stand_still():
     exchange.enrol(patience_s=0)
     assert {read_stall_limit(group) for group in groups} == {90.0}
     assert read_stall_limit("") is None
+
+
+def test_whoever_watches_a_study_sees_who_is_missed_and_at_which_epoch_sites_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(conduct, "_carry_through", lambda exchange, *_: exchange)
+    key, roster = derive_simulated_key(PLAN), derive_simulated_roster(PLAN)
+    run = StudyRun(PLAN, tmp_path, key, roster, resume=False)
+
+    exchange = conduct.conduct(LossyGrid({"a": site("a", 1)}, lambda *_: ""), run, Progress(disable=True))
+    exchange.attendance.epochs["a"] = (7, 30)
+    exchange.attendance.miss("b", "node not connected", "start it")
+
+    assert (run.watch.epochs, set(run.watch.missed)) == ({"a": (7, 30)}, {"b"})

@@ -12,6 +12,7 @@ from common.messages.envelope import answer_each, has_several, split_messages
 from common.messages.headers import ReplyHeader
 from common.messages.protocol import Reply, encode_reply
 from common.plan.message_size import MOST_TOGETHER
+from server import dispatch
 from server.dispatch import Dispatch
 from server.lanes import Posting
 
@@ -140,3 +141,41 @@ def test_what_is_large_or_has_large_answers_travels_alone():
     sizes = [len(split_messages(sent[1])) for sent in line.sent]
     assert sorted(sizes) == [1, 1, 1, 2]
     assert all(len(sent[1]) < MOST_TOGETHER + 200 for sent in line.sent if has_several(sent[1]))
+
+
+@pytest.fixture
+def pauses(monkeypatch):
+    slept = []
+    monkeypatch.setattr(dispatch.time, "sleep", slept.append)
+    return slept
+
+
+def refuse(site, code, body):
+    reply = Reply(ReplyHeader(site=site, code=code))
+    return encode_reply(reply.name_request(body.removeprefix(b"told ")))
+
+
+def test_a_site_that_is_busy_is_asked_again_after_a_while(pauses):
+    line, times = Line(), iter(range(100))
+    line.answers[1] = lambda body: (
+        refuse("site1", "E_BUSY", body) if next(times) < 3 else answer_as("site1", body)
+    )
+
+    (answers,) = send(line, {1: b"a1", 2: b"a2"}, insist=True)
+
+    assert {node: reply.header.code for node, reply in answers.items()} == {1: "OK", 2: "OK"}
+    assert [sorted(sent) for sent in line.sent] == [[1, 2], [1], [1], [1]]
+    # The same bytes, before which it is told the same again
+    assert {sent[1] for sent in line.sent} == {b"told a1"}
+    assert pauses == sorted(pauses)
+    assert len(pauses) == 3
+
+
+@pytest.mark.parametrize(("code", "times"), [("E_BUSY", 1 + len(dispatch._BUSY_PAUSES_S)), ("E_POLICY", 1)])
+def test_a_site_that_stays_busy_or_refuses_says_so_at_last(pauses, code, times):
+    line = Line({1: lambda body: refuse("site1", code, body)})
+
+    (answers,) = send(line, {1: b"a1"})
+
+    assert answers[1].header.code == code
+    assert len(line.sent) == times == 1 + len(pauses)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from secagg.world import COORDINATOR, key
 
 from common.errors import ExchangeError
 from common.secagg.coordinator.gathering import Coordinator
+from common.secagg.coordinator.opened_total import ToldClose
 from common.secagg.coordinator.round import Stage
 from common.secagg.wire.frames import MessageKind, pack
 from common.secagg.wire.messages import Close, Closed, ProtocolRefusal
@@ -26,12 +30,14 @@ class ServedRound:
     """A round whose messages can be told apart."""
 
     stage: Stage = Stage.JOINING
+    opened: Path | None = None
 
-    def cut_close(self, *, is_told: bool) -> list[bytes]:
-        return [CLOSE, b"sums"] if is_told else [CLOSE]
+    def tell_close(self) -> ToldClose:
+        return ToldClose(CLOSE, self.opened, ((3, 5), (7, 9)))
 
     def make_close(self, *, is_told: bool) -> bytes:
-        return b"".join(self.cut_close(is_told=is_told))
+        assert not is_told
+        return CLOSE
 
     def ask_without_model(self) -> bytes:
         return b"question"
@@ -39,8 +45,11 @@ class ServedRound:
 
 @pytest.fixture
 def pending(tmp_path):
+    opened = tmp_path / "1" / "opened"
+    opened.parent.mkdir()
+    opened.write_bytes(b"...su..ms")
     close = PendingClose(tmp_path / "close", frozenset("ab"))
-    close.keep(ServedRound())
+    close.keep(ServedRound(opened=opened))
     return close
 
 
@@ -65,6 +74,47 @@ def test_the_question_is_behind_the_sums_and_has_no_model(pending):
     assert sent == [
         {"a": CLOSE + b"sums" + b"question", "b": CLOSE + b"sums" + b"question", "c": CLOSE + b"question"}
     ]
+
+
+def refuse_link(*_):
+    raise OSError(1, "Operation not permitted")
+
+
+@pytest.mark.parametrize("knows_links", [True, False])
+def test_the_sums_lie_on_the_disk_once_and_outlive_their_round(tmp_path, monkeypatch, knows_links):
+    for number, content in enumerate((b"...st..le", b"...su..ms"), 1):
+        opened = tmp_path / str(number) / "opened"
+        opened.parent.mkdir()
+        opened.write_bytes(content)
+        close = PendingClose(tmp_path / "close", frozenset("a"))
+        if not knows_links:
+            monkeypatch.setattr(os, "link", refuse_link)
+        # Twice, as after a restart
+        for _ in range(2):
+            close.keep(ServedRound(opened=opened))
+        assert (tmp_path / "close.sums").samefile(opened) is knows_links
+        shutil.rmtree(opened.parent)
+    sent = []
+
+    close.attach(ServedRound(), lambda messages: sent.append(messages) or {})({"a": b"whole question"})
+
+    assert sent == [{"a": CLOSE + b"sums" + b"question"}]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["close", "close.front", "close.sums"]
+
+
+def test_what_an_earlier_release_kept_is_sent(tmp_path):
+    (tmp_path / "close").write_bytes(CLOSE)
+    (tmp_path / "close.sums").write_bytes(CLOSE + b"sums")
+    sent = []
+
+    def exchange(messages):
+        sent.append(dict(messages))
+        return {site: pack(MessageKind.CLOSED, Closed(hdr=HDR, site=1).body(), key("a")) for site in messages}
+
+    PendingClose(tmp_path / "close", frozenset("a")).send(a_coordinator(), ("a",), exchange)
+
+    assert sent == [{"a": CLOSE + b"sums"}]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_site_that_lacks_the_model_gets_the_whole_question(pending):
@@ -115,11 +165,11 @@ def test_the_last_close_goes_to_each_in_its_own_form_until_all_confirm(pending):
     pending.send(a_coordinator(), ("a", "b", "c"), exchange)
 
     assert sent == [{"a": CLOSE + b"sums", "b": CLOSE + b"sums", "c": CLOSE}, {"c": CLOSE}]
-    assert list(pending.path.parent.iterdir()) == []
+    assert list(pending.path.parent.glob("*close*")) == []
 
 
 def test_a_site_that_does_not_confirm_is_named_and_the_close_stays(pending):
     with pytest.raises(ExchangeError, match="a, b did not confirm"):
         pending.send(a_coordinator(), ("a", "b"), lambda _: {})
 
-    assert len(list(pending.path.parent.iterdir())) == 2
+    assert len(list(pending.path.parent.glob("close*"))) == 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from secagg.world import COUNTS, REALS, World, key
@@ -13,6 +15,7 @@ from common.secagg.coordinator.forwarding import list_steps
 from common.secagg.wire.forwarded import take_transcripts
 from common.secagg.wire.frames import MessageKind, pack
 from common.secagg.wire.messages import ProtocolRefusal
+from server.sessions import SessionSeat
 from server.transcripts import TranscriptPost
 
 ASKED = {"centre1": b"question one", "centre2": b"question two", "centre3": b"question three"}
@@ -75,13 +78,29 @@ def test_a_site_that_did_not_answer_or_refused_is_told_again_the_same(world):
 
 
 @pytest.mark.usefixtures("sessions")
-def test_what_all_were_told_is_kept_no_longer(world):
+def test_what_all_were_told_is_told_once_more_by_a_coordinator_that_resumes_alone(world):
+    """A link may have taken the transcripts out: its site has not gone on then, and would be lost."""
     post = post_of(world)
-    post.attach(ASKED)
+    first = post.attach(ASKED)
     post.confirm({site: answer(site) for site in ASKED})
 
-    assert list_steps(world.session_folder().parent) == []
     assert told(post.attach(ASKED)) == set()
+    assert post_of(world).attach(ASKED) == first
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_of_a_session_that_all_have_erased_nothing_is_kept(world, sessions, is_answered):
+    session, folder = sessions, world.session_folder().parent
+    if not is_answered:
+        run_step(session, world.exchange, b"gamma")
+        session.ask(b"delta")
+    lost = world.exchange_without("centre3")
+    seats = [SimpleNamespace(last=session, exchange=exchange) for exchange in (lost, world.exchange)]
+
+    assert not SessionSeat.close(seats[0])
+    assert list_steps(folder)
+    assert SessionSeat.close(seats[1])
+    assert list_steps(folder) == []
 
 
 @pytest.mark.usefixtures("sessions")

@@ -42,6 +42,8 @@ def small(tmp_path, monkeypatch):
 
     monkeypatch.setattr(demo, "DEMO_PLAN", plan)
     monkeypatch.setattr(demo, "make_centres", make_centres)
+    # Side by side it is in test_killed_and_resumed
+    monkeypatch.setattr("simulations.backends.engine_host.count_processes", lambda _: 1)
     return plan, tmp_path / "out", made
 
 

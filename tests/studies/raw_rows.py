@@ -22,6 +22,7 @@ from common.plan.study import ScoresModel, StudyPlan
 from server.results.comparison import Comparison, Comparisons
 from server.results.evaluation import Cell
 from server.results.file import Results
+from server.results.seed_spread import SeedSpread
 from server.run import StudyRun
 from simulations.backends.in_process import open_engines
 from simulations.backends.parties import derive_simulated_key
@@ -68,8 +69,9 @@ def open_rows(plan: StudyPlan, folders: Mapping[str, Path], out: Path) -> RawRow
 
 
 def compare_with_raw_rows(results: Results, rows: RawRows) -> int:
-    """Compare every cell, pair and omnibus test of the results; the number of numbers compared."""
+    """Compare every cell, spread, pair and omnibus test of the results; the number of numbers compared."""
     compared = sum(_compare_cell(results, cell, rows) for cell in results.evaluation)
+    compared += sum(_compare_spread(spread, rows) for spread in results.seed_spreads)
     for table in results.comparisons:
         compared += sum(_compare_pair(table, pair, rows) for pair in table.pairs)
         compared += _compare_omnibus(table, rows)
@@ -140,6 +142,24 @@ def _compare_with_internal(cell: Cell, known: tuple[np.ndarray, np.ndarray], row
             assert (test.difference.low, test.difference.high) == pytest.approx(limits, abs=1e-9)
         compared += 3
     return compared
+
+
+def _compare_spread(spread: SeedSpread, rows: RawRows) -> int:
+    """The AUC of each training of a network, with its limits, and what sums them up."""
+    aucs = []
+    for one in spread.trainings:
+        scores, labels = rows.take([(one.trained_as, spread.arm)], spread.cohort_sites, spread.part)
+        known = ~np.isnan(scores[0])
+        row, labels = scores[0, known], labels[known]
+        aucs.append(count_wins(row, labels).mean())
+        assert one.auc.value == pytest.approx(aucs[-1], abs=1e-12), one.trained_as
+        assert (spread.positive, spread.negative) == (labels.sum(), (~labels).sum()), one.trained_as
+        if one.auc.method in {"logit-delong", "delong"}:
+            limits = _find_limits(aucs[-1], covariance_of(row[np.newaxis], labels)[0, 0], one.auc.method)
+            assert (one.auc.low, one.auc.high) == pytest.approx(limits, abs=1e-9), one.trained_as
+    expected = (min(aucs), np.median(aucs), max(aucs), np.std(aucs, ddof=1))
+    assert (spread.lowest, spread.median, spread.highest, spread.sd) == pytest.approx(expected, abs=1e-12)
+    return 5 * len(aucs) + 4
 
 
 def _find_limits(auc: float, variance: float, method: str) -> tuple[float, float]:

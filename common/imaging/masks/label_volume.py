@@ -20,7 +20,6 @@ from common.imaging.masks.slicer_segments import (
     read_layers,
     read_named_labels,
 )
-from common.imaging.nearest import find_extent
 from common.imaging.scan import Scan
 from common.imaging.volumes.formats import is_volume
 from common.imaging.volumes.volume import Volume, read_volume
@@ -47,7 +46,7 @@ def read_labels(path: Path, scan: Scan, labels: MaskLabels) -> Volume:
         return _add_note_on_gaps(read_dicom_mask(path, scan, labels))
     named = read_named_labels(path) if path.is_file() else ()
     volume = _read_named(path, named, labels) if named else _read_values(read_volume(path), labels)
-    if not volume.voxels.any():
+    if not volume.extent:
         raise ScanError(f"{path}: the mask has neither ICH nor IVH -> segment the hematoma")
     return _add_note_on_gaps(_widen(volume, scan.geometry))
 
@@ -102,10 +101,9 @@ def _find_marked(path: Path, volume: Volume) -> tuple[slice, ...]:
     ScanError
         If there are none.
     """
-    bounds = find_extent(volume.voxels)
-    if not bounds:
+    if not volume.extent:
         raise ScanError(f"{path}: the mask is empty -> segment the hematoma or exclude the patient")
-    return tuple(slice(first, last + 1) for first, last in bounds)
+    return tuple(slice(first, last + 1) for first, last in volume.extent)
 
 
 def _widen(volume: Volume, geometry: Geometry) -> Volume:
@@ -125,10 +123,12 @@ def _widen(volume: Volume, geometry: Geometry) -> Volume:
 
 def _add_note_on_gaps(volume: Volume) -> Volume:
     """The volume, with a note if slices were left out between all that are marked."""
-    marked = np.flatnonzero(volume.voxels.any(axis=(1, 2)))
+    box = tuple(slice(first, last + 1) for first, last in volume.extent)
+    marked = np.flatnonzero(volume.voxels[box].any(axis=(1, 2)))
     if len(marked) < _FEWEST_SLICES or np.diff(marked).min() < 2:
         return volume
-    what = f"{len(marked)} slices are marked (the first is {marked[0] + 1}), and no slice between them"
+    first = volume.extent[0][0] + 1
+    what = f"{len(marked)} slices are marked (the first is {first}), and no slice between them"
     note = Finding(str(volume.source), what, "fill in the slices that were not drawn", Level.LOOK)
     return replace(volume, notes=(*volume.notes, note))
 

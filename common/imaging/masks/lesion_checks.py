@@ -16,7 +16,7 @@ from common.imaging.masks.mirrored import note_mirrored
 from common.imaging.masks.outside_tissue import is_mostly_tissue, note_outside_tissue, refuse_outside_tissue
 from common.imaging.masks.single_slice import note_single_slice
 from common.imaging.masks.surroundings import find_surroundings, is_tissue
-from common.imaging.nearest import find_extent
+from common.imaging.nearest import Extent, find_extent
 from common.imaging.scan import Hounsfield, Scan
 from common.types import Labels
 
@@ -50,7 +50,9 @@ def check_volumes(source: Path, measured: Volumes) -> None:
             )
 
 
-def check_lesion(source: Path, voxels: Labels, scan: Scan) -> tuple[Finding, ...]:
+def check_lesion(
+    source: Path, voxels: Labels, scan: Scan, extent: Extent | None = None
+) -> tuple[Finding, ...]:
     """Notes on a lesion's brightness and parts.
 
     Parameters
@@ -61,13 +63,15 @@ def check_lesion(source: Path, voxels: Labels, scan: Scan) -> tuple[Finding, ...
         On the scan's grid.
     scan : Scan
         In HU.
+    extent : Extent, optional
+        Of the labels; found if it is not given.
 
     Raises
     ------
     ScanError
         If the lesion, or the ICH alone, is darker or brighter than any blood.
     """
-    bounds = find_extent(voxels)
+    bounds = find_extent(voxels) if extent is None else extent
     if not bounds:
         return ()
     parts = find_odd_parts(voxels, scan, bounds)
@@ -90,11 +94,13 @@ def _check_brightness(
         If the lesion, or the ICH alone, is darker or brighter than any blood, or half of it is no tissue.
     """
     box = tuple(slice(first, last + 1) for first, last in bounds)
-    marked = voxels[box][voxels[box] > 0]
-    hu = scan.voxels[box][voxels[box] > 0]
+    inside = voxels[box] > 0
+    marked, hu = voxels[box][inside], scan.voxels[box][inside]
     by_label = {name: hu[marked == label] for name, label in (("ICH", ICH), ("IVH", IVH))}
     medians = {name: float(np.median(values)) for name, values in by_label.items() if values.size}
-    for name, median in {"lesion": float(np.median(hu)), **medians}.items():
+    # Where one label is marked alone, the lesion is that
+    whole = float(np.median(hu)) if len(medians) > 1 else next(iter(medians.values()))
+    for name, median in {"lesion": whole, **medians}.items():
         if name != "IVH" and not _LESION_HU[0] <= median <= _LESION_HU[1]:
             raise ScanError(
                 f"{source}: the median within the {name} is {median:.0f} HU, blood has {_LESION_HU[0]:g} to "

@@ -12,6 +12,7 @@ from common.imaging.masks.label_volume import read_labels
 from common.imaging.masks.labels import ICH, IVH, MaskLabels
 from common.imaging.masks.lesion_checks import check_lesion, check_volumes
 from common.imaging.masks.mask_grid import digest_labels, lay_on_scan, measure_volumes
+from common.imaging.nearest import Extent, find_extent
 from common.imaging.scan import Scan
 from common.imaging.volumes.volume import Volume
 from common.types import Labels
@@ -35,6 +36,8 @@ class Mask:
         What should be known but does not forbid the use.
     digest : str
         Of the labels as the file holds them: equal for one segmentation in different files.
+    extent : Extent, optional
+        Where `voxels` marks anything; found when it is needed if it is not given.
     """
 
     source: Path
@@ -42,6 +45,7 @@ class Mask:
     measured: Volumes
     notes: tuple[Finding, ...] = ()
     digest: str = ""
+    extent: Extent | None = None
 
     def volumes(self) -> Volumes:
         """Volumes of ICH and IVH in ml."""
@@ -87,12 +91,13 @@ def _check_labels(volume: Volume, scan: Scan) -> Mask:
     """
     stored: Labels = volume.voxels
     voxels, notes, geometry = lay_on_scan(volume, stored, scan)
-    measured = measure_volumes(stored, geometry)
+    measured = measure_volumes(stored, geometry, volume.extent)
+    extent = volume.extent if voxels is stored else find_extent(voxels)
     try:
         refuse_gap_near_lesion(scan, voxels)
         check_volumes(volume.source, measured)
-        lesion = check_lesion(volume.source, voxels, scan)
+        lesion = check_lesion(volume.source, voxels, scan, extent)
     except ScanError as refusal:
         raise UnlikelyMaskError(str(refusal), voxels) from None
     notes = (*volume.notes, *notes, *lesion)
-    return Mask(volume.source, voxels, measured, notes, digest_labels(stored))
+    return Mask(volume.source, voxels, measured, notes, digest_labels(volume), extent)

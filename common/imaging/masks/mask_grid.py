@@ -10,7 +10,7 @@ from common.cohort.outcome import Volumes
 from common.errors import Finding, Level, ScanError
 from common.imaging.geometry import SAME_GRID_MM, Geometry
 from common.imaging.masks.labels import ICH, IVH
-from common.imaging.nearest import find_extent
+from common.imaging.nearest import Extent, find_extent
 from common.imaging.scan import Scan
 from common.imaging.volumes.sheared import is_drawn_on
 from common.imaging.volumes.volume import Volume
@@ -25,9 +25,9 @@ _PARALLEL, _WHOLE = 1e-3, 0.01
 _AXES = ("left-right", "front-back", "head-foot")
 
 
-def measure_volumes(voxels: Labels, geometry: Geometry) -> Volumes:
+def measure_volumes(voxels: Labels, geometry: Geometry, extent: Extent | None = None) -> Volumes:
     """The volumes in ml of the labelled voxels, each slice by its own thickness."""
-    volumes_ml, bounds = geometry.voxel_volumes_ml(), find_extent(voxels)
+    volumes_ml, bounds = geometry.voxel_volumes_ml(), find_extent(voxels) if extent is None else extent
     if not bounds:
         return Volumes(0.0, 0.0)
     (z, *_), part = bounds, voxels[tuple(slice(first, last + 1) for first, last in bounds)]
@@ -38,11 +38,11 @@ def measure_volumes(voxels: Labels, geometry: Geometry) -> Volumes:
     return Volumes(ich, ivh)
 
 
-def digest_labels(stored: Labels) -> str:
+def digest_labels(volume: Volume) -> str:
     """The SHA-256 of a mask's labels on its own grid, hexadecimal: equal for equal masks in other files."""
-    bounds = find_extent(stored)
-    digest = hashlib.sha256(repr((stored.shape, bounds)).encode())
-    digest.update(np.ascontiguousarray(stored[tuple(slice(first, last + 1) for first, last in bounds)]).data)
+    box = tuple(slice(first, last + 1) for first, last in volume.extent)
+    digest = hashlib.sha256(repr((volume.voxels.shape, volume.extent)).encode())
+    digest.update(np.ascontiguousarray(volume.voxels[box]).data)
     return digest.hexdigest()
 
 

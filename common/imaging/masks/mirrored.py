@@ -62,4 +62,4 @@ def note_mirrored(
 
 def _measure_blood(hu: Hounsfield) -> float:
     """Share of the voxels that may be clotted blood."""
-    return float(np.mean((hu >= _BLOOD_HU[0]) & (hu <= _BLOOD_HU[1])))
+    return np.count_nonzero((hu >= _BLOOD_HU[0]) & (hu <= _BLOOD_HU[1])) / hu.size

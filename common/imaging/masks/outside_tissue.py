@@ -56,7 +56,7 @@ def note_outside_tissue(source: Path, name: str, hu: Hounsfield) -> Iterator[Fin
 
 def _measure_shares(hu: Hounsfield) -> tuple[float, float]:
     """Shares of the voxels that are darker, and brighter, than tissue."""
-    return float(np.mean(hu < _FAT_HU)), float(np.mean(hu > _BONE_HU))
+    return np.count_nonzero(hu < _FAT_HU) / hu.size, np.count_nonzero(hu > _BONE_HU) / hu.size
 
 
 def _describe(name: str, hu: Hounsfield) -> str:

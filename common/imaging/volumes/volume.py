@@ -7,6 +7,7 @@ of the computer, a truncated .nii ends in zeros, and of two grids in a NIfTI fil
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from common.errors import Finding, ScanError
 from common.imaging.geometry import Geometry
+from common.imaging.nearest import Extent, find_extent
 from common.imaging.orientation import Stack, orient
 from common.imaging.scan import Hounsfield
 from common.imaging.volumes.formats import read_volume_header
@@ -45,6 +47,11 @@ class Volume:
     geometry: Geometry
     notes: tuple[Finding, ...] = ()
     flaw: str = ""
+
+    @cached_property
+    def extent(self) -> Extent:
+        """Where values other than 0 lie."""
+        return find_extent(self.voxels)
 
     def to_hounsfield(self) -> Hounsfield:
         """The voxels as int16 where that is exact, else float32."""

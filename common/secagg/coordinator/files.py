@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from common.errors import ProtocolError, ResumeError
-from common.runtime.storage import make_private_folder
-from common.secagg.crypto.encoding import check_canary, decode, decode_delta
+from common.runtime.storage import make_private_folder, write_pieces_atomically
+from common.secagg.crypto.encoding import check_canary, decode
+from common.secagg.crypto.masks import Sign, add_words
 from common.secagg.crypto.rings import Vector, Words
 from common.secagg.site.files import keep_file
+from common.secagg.wire.frames import Bytes, make_zeros
 from common.secagg.wire.messages import CanonicalDocument, RoundRequest, read_header
 from common.secagg.wire.payload import count_payload_bytes, layout_of, read_layout, view_words
-from common.types import Counts, FlatWeights, Reals
+from common.types import Counts, Reals
 
-Sums: TypeAlias = dict[str, Counts | Reals | FlatWeights]
+Sums: TypeAlias = dict[str, Counts | Reals]
 """Opened sums by the vector's name."""
 
 
@@ -38,31 +40,36 @@ class Total:
     ----------
     vectors : tuple of Vector
         Which arrays are summed.
-    payload : bytearray
+    payload : memoryview
         The words of all sums, laid out as in a contribution.
     words : list of Words
         Views of the payload: one flat array of uint32 or uint64 for each vector.
     """
 
-    def __init__(self, vectors: Sequence[Vector], payload: bytearray | None = None) -> None:
+    def __init__(self, vectors: Sequence[Vector], payload: memoryview | None = None) -> None:
         self.vectors = tuple(vectors)
-        self.payload = bytearray(count_payload_bytes(vectors)) if payload is None else payload
-        self.words: list[Words] = view_words(vectors, memoryview(self.payload))
+        self.payload = make_zeros(count_payload_bytes(vectors)) if payload is None else payload
+        self.words: list[Words] = view_words(vectors, self.payload)
 
-    def decode_sums(self, *, is_rounded: bool = False) -> Sums:
-        """The sums as numbers; those of model deltas as float32 if they are to be rounded.
+    def add(self, words: Sequence[Words], sign: Sign = 1) -> None:
+        """Add a site's words, or take them away again (-1)."""
+        for vector, into, more in zip(self.vectors, self.words, words, strict=True):
+            add_words(into, more, vector.ring, sign)
+
+    def decode_sums(self, *, without_deltas: bool = False) -> Sums:
+        """The sums as numbers; without those of model deltas if they are to stay words.
 
         Raises
         ------
         SecAggError
             S_CANARY if masks are left in them.
         """
+        self.check_canaries()
         pairs = zip(self.vectors, self.words, strict=True)
         return {
-            vector.name: decode_delta(vector, words)
-            if is_rounded and vector.is_delta
-            else decode(vector, words)
+            vector.name: decode(vector, words)
             for vector, words in pairs
+            if not (without_deltas and vector.is_delta)
         }
 
     def check_canaries(self) -> None:
@@ -127,8 +134,19 @@ class ServerFiles:
         keep_file(self._folder / f"{name}.layout", layout_of(total.vectors))
         keep_file(self._folder / name, total.payload)
 
-    def read_total(self, name: str) -> Total:
-        """The sum that `keep_total` kept.
+    def keep_pieces(self, name: str, pieces: Iterable[Bytes]) -> None:
+        """Keep the sum of a round, whose record has the vectors; it is on the disk when this returns.
+
+        If the pieces raise, nothing is kept.
+        """
+        write_pieces_atomically(self._folder / name, pieces, private=True)
+
+    def locate(self, name: str) -> Path:
+        """Where a sum lies."""
+        return self._folder / name
+
+    def read_total(self, name: str, vectors: Sequence[Vector] | None = None) -> Total:
+        """The sum that `keep_total` kept, or `keep_pieces`, which needs the vectors.
 
         Raises
         ------
@@ -136,15 +154,16 @@ class ServerFiles:
             If the file is gone or damaged.
         """
         try:
-            vectors = read_layout((self._folder / f"{name}.layout").read_bytes())
-            payload = bytearray(count_payload_bytes(vectors))
+            layout = self._folder / f"{name}.layout"
+            known = read_layout(layout.read_bytes()) if vectors is None else vectors
+            payload = make_zeros(count_payload_bytes(known))
             with (self._folder / name).open("rb") as file:
                 is_complete = file.readinto(payload) == len(payload) and not file.read(1)
         except (OSError, ProtocolError):
             is_complete = False
         if not is_complete:
             raise ResumeError(f"{self._folder / name}: is gone or damaged -> begin another round")
-        return Total(vectors, payload)
+        return Total(known, payload)
 
     def drop_total(self, name: str) -> None:
         """Erase a sum, if it is there."""

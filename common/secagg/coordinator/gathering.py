@@ -124,8 +124,9 @@ class HidingTask:
         Cipher of the masks, as in the plan.
     returned : tuple of str
         Names of a round's vectors whose sums come back to members.
-    is_rounded : bool
-        Whether the opened sums of a round's model deltas are given as float32, as weights are.
+    keeps_words : bool
+        Whether the opened sums of a round's model deltas stay words: whoever derives weights from them goes
+        through them piece by piece.
     """
 
     mode: Mode
@@ -137,7 +138,7 @@ class HidingTask:
     absent: frozenset[int] = frozenset()
     suite: Suite = "aes-256-ctr"
     returned: tuple[str, ...] = ()
-    is_rounded: bool = False
+    keeps_words: bool = False
 
     def request(self, coordinator: Coordinator, model: Bytes, configuration: bytes) -> RoundRequest:
         """M1's header; its deadline counts from now."""

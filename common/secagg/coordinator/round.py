@@ -12,12 +12,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from common.errors import StorageError
 from common.runtime.array_digest import digest_array
+from common.runtime.hash_beside import hash_beside
 from common.secagg.codes import SecAggError
 from common.secagg.coordinator.asking import Asking
 from common.secagg.coordinator.files import ServerFiles, ServerRecord, Sums, Total
 from common.secagg.coordinator.gathering import Assembly, Coordinator, HidingTask
-from common.secagg.crypto import masks
+from common.secagg.coordinator.opened_total import OpenedTotal, ToldClose, unmask
+from common.secagg.crypto.rings import Vector, Words
 from common.secagg.wire.frames import Bytes, MessageKind, sha256
 from common.secagg.wire.messages import (
     NO_DIGEST,
@@ -33,7 +36,7 @@ from common.secagg.wire.messages import (
     set_digest,
 )
 from common.secagg.wire.pairing import derive_self_mask_key, make_round_context
-from common.secagg.wire.payload import cut_rooms, view_words
+from common.secagg.wire.payload import count_payload_bytes, view_words
 from common.secagg.wire.tag_keys import read_tag, write_tag
 
 
@@ -102,14 +105,18 @@ def give_up(coordinator: Coordinator, folder: Path, *, is_told: bool = True) -> 
 
 
 def _cut_close(
-    coordinator: Coordinator, kept: tuple[ServerFiles, Total | None], record: RoundRecord, *, is_told: bool
+    coordinator: Coordinator,
+    kept: tuple[ServerFiles, OpenedTotal | None],
+    record: RoundRecord,
+    *,
+    is_told: bool,
 ) -> list[Bytes]:
     """The round's CLOSE in pieces, with the sums that come back for a member that is told them.
 
     Parameters
     ----------
     coordinator : Coordinator
-    kept : (ServerFiles, Total or None)
+    kept : (ServerFiles, OpenedTotal or None)
         Where the opened sums lie, and these themselves if they are in memory.
     record : RoundRecord
         Of the round.
@@ -126,16 +133,12 @@ def _cut_close(
     if record.status != "opened" or record.result == NO_DIGEST or not record.returned or not is_told:
         return [coordinator.say(MessageKind.CLOSE, close)]
     files, opened = kept
-    total = files.read_total("opened") if opened is None else opened
-    rooms = zip(total.vectors, cut_rooms(total.vectors, memoryview(total.payload)), record.tags, strict=True)
-    returned = [(room, tag) for vector, room, tag in rooms if vector.name in record.returned]
-    sums = [room for room, _ in returned]
-    told = {
-        "tags": tuple(tag for _, tag in returned),
-        "sums": sha256(*sums),
-        "sums_bytes": sum(len(room) for room in sums),
-    }
-    return [coordinator.say(MessageKind.CLOSE, close.model_copy(update=told)), *sums]
+    if opened is None:
+        vectors = [spec.vector() for spec in record.request.vectors]
+        opened = OpenedTotal(files.read_total("opened", vectors))
+    told = opened.describe(record.returned, record.tags)
+    front = coordinator.say(MessageKind.CLOSE, close.model_copy(update=told))
+    return [front, *opened.view(record.returned)]
 
 
 class ServerRound(Asking):
@@ -168,7 +171,8 @@ class ServerRound(Asking):
     ) -> None:
         super().__init__(coordinator)
         self._question = question
-        self._opened: Total | None = None
+        self._total = Total(())
+        self._opened: OpenedTotal | None = None
         if isinstance(model, np.ndarray):
             digest, content = digest_array(model), np.ascontiguousarray(model, "<f4").data.cast("B")
         else:
@@ -206,7 +210,7 @@ class ServerRound(Asking):
         if self.stage is not Stage.COLLECTING:
             raise ValueError(f"a round cannot proceed from {self.stage}")
         self._check_complete()
-        self._files.keep_total("sums", self._total)
+        self._files.keep_pieces("sums", [self._total.payload])
         self._keep(stage=Stage.REVEALING, contributions=self._order_contributions())
 
     def retry(self) -> None:
@@ -226,6 +230,8 @@ class ServerRound(Asking):
     def open(self) -> Sums:
         """The sums over the set; they are on the disk when this returns, and the same when called again.
 
+        Where the task `keeps_words`, those of model deltas are given by `view_opened`.
+
         Raises
         ------
         SecAggError
@@ -235,22 +241,27 @@ class ServerRound(Asking):
         """
         if self.stage is Stage.REVEALING:
             self._check_complete()
-            self._unmask()
-            total = self._total
-            try:
-                total.check_canaries()
-            except SecAggError:
-                self.lose()
-                raise
-            self._files.keep_total("opened", total)
+            self._opened = OpenedTotal(self._total, self._unmask())
             self._keep(stage=Stage.OPENED, status="opened", tags=self._open_tags())
             self._files.drop_total("sums")
         elif self._record.status == "opened":
-            total = self._files.read_total("opened")
+            self._opened = OpenedTotal(self._read_total("opened"))
         else:
             raise ValueError(f"a round cannot be opened in {self.stage}")
-        self._opened = total
-        return total.decode_sums(is_rounded=self._question.is_rounded)
+        return self._opened.total.decode_sums(without_deltas=self._question.keeps_words)
+
+    def view_opened(self) -> dict[str, Words]:
+        """The words of each opened sum by the vector's name.
+
+        Raises
+        ------
+        ValueError
+            If the sums were not opened in this process.
+        """
+        if self._opened is None:
+            raise ValueError("the sums were not opened")
+        total = self._opened.total
+        return dict(zip([vector.name for vector in total.vectors], total.words, strict=True))
 
     def close(self, result: str = NO_DIGEST, weight: int = 0) -> None:
         """Let the sites forget the round.
@@ -278,6 +289,14 @@ class ServerRound(Asking):
     def cut_close(self, *, is_told: bool) -> list[Bytes]:
         """The pieces of `make_close`; the sums are not copied."""
         return _cut_close(self._coordinator, (self._files, self._opened), self._record, is_told=is_told)
+
+    def tell_close(self) -> ToldClose:
+        """The message by which members that are told the sums forget the round."""
+        front, *sums = self.cut_close(is_told=True)
+        if not sums:
+            return ToldClose(bytes(front))
+        opened = self._opened or OpenedTotal(self._read_total("opened"))
+        return ToldClose(bytes(front), self._files.locate("opened"), opened.locate(self._record.returned))
 
     def ask_without_model(self) -> bytes:
         """The question for sites that have the model, because they derived it themselves."""
@@ -315,8 +334,8 @@ class ServerRound(Asking):
         self._contributions: dict[str, SignedContribution] = {}
         if self.stage is Stage.COLLECTING:
             self._total = Total(self._question.vectors)
-        elif self.stage is Stage.REVEALING:
-            self._total = self._files.read_total("sums")
+        elif self.stage is Stage.REVEALING and not self._total.vectors:
+            self._total = self._read_total("sums")
 
     def _list_expected(self) -> tuple[str, ...]:
         match self.stage:
@@ -352,11 +371,20 @@ class ServerRound(Asking):
         expected = (self._assembly.hdr, self._record.attempt, set_digest(self._record.members))
         if (header.hdr, header.attempt, header.set) != expected:
             raise SecAggError(f"site {site} contributed to another attempt", code="S_STALE")
-        if sha256(frame.payload) != header.payload:
+        vectors = self._question.vectors
+        is_whole = len(frame.payload) == count_payload_bytes(vectors)
+        words = view_words(vectors, frame.payload) if is_whole else []
+        with hash_beside() as beside:
+            beside.add(frame.payload)
+            if is_whole:
+                self._total.add(words)
+            is_signed = beside.end() == header.payload
+        if not is_signed:
+            if is_whole:
+                self._total.add(words, -1)
             raise SecAggError(f"the words of site {site} are not those that it signed", code="S_PAYLOAD")
-        words = view_words(self._question.vectors, frame.payload)
-        for vector, into, more in zip(self._total.vectors, self._total.words, words, strict=True):
-            masks.add_words(into, more, vector.ring)
+        if not is_whole:
+            raise SecAggError(f"site {site} has other vectors than the round's", code="S_SHAPE")
         self._contributions[site] = SignedContribution(contribution=header, signature=frame.signature.hex())
 
     def _receive_seed(self, site: str, message: Bytes) -> None:
@@ -368,15 +396,45 @@ class ServerRound(Asking):
         self._tags[header.site] = header.tags
         self._seeds[header.site] = bytes.fromhex(header.seed)
 
-    def _unmask(self) -> None:
-        """Subtract every site's own mask, and only once: keeping the result may fail and be tried again."""
-        record = self._record
+    def _unmask(self) -> str:
+        """Subtract every site's own mask, keep the sums, and return the SHA-256 of those that come back.
+
+        Raises
+        ------
+        SecAggError
+            S_CANARY, and the round is lost, if masks are left.
+        StorageError
+            If they cannot be kept: it may be tried again.
+        """
+        record, returned = self._record, self._question.returned
         context = make_round_context(self._assembly.hdr, record.attempt, set_digest(record.members))
-        for vector, words in zip(self._total.vectors, self._total.words, strict=True):
-            for site, seed in self._seeds.items():
-                key = derive_self_mask_key(seed, site, vector, context)
-                masks.add_stream(words, key, vector.ring, sign=-1, suite=self._question.suite)
-        self._seeds = {}
+
+        def list_keys(vector: Vector) -> list[bytes]:
+            seeds = self._seeds.items()
+            return [derive_self_mask_key(seed, site, vector, context) for site, seed in seeds]
+
+        try:
+            with hash_beside() as beside:
+
+                def take(vector: Vector, piece: Bytes) -> None:
+                    if vector.name in returned:
+                        beside.add(piece)
+
+                pieces = unmask(self._total, list_keys, self._question.suite, take)
+                self._files.keep_pieces("opened", pieces)
+                # Only once: to keep what comes next may fail, and all be tried again
+                self._seeds = {}
+                return beside.end()
+        except SecAggError:
+            self.lose()
+            raise
+        except StorageError:
+            # A part of it is unmasked
+            self._total = self._read_total("sums")
+            raise
+
+    def _read_total(self, name: str) -> Total:
+        return self._files.read_total(name, self._question.vectors)
 
     def _open_tags(self) -> tuple[str, ...]:
         """The sum of the members' tags of each vector, in which their masks cancel."""

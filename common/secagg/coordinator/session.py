@@ -193,8 +193,15 @@ class ServerSession(Asking):
         return returned
 
     def close(self, status: CloseStatus = "opened") -> None:
-        """Let the sites forget the session."""
+        """Let the sites forget the session; how it ended stays as it was said first."""
+        if self.stage is SessionStage.CLOSING:
+            return
         self._keep(stage=SessionStage.CLOSING, status=status)
+
+    def drop_forwarded(self) -> None:
+        """Erase what is passed on to the sites: once all have erased the session, none goes on in it."""
+        for step in range(len(self._record.steps) + 1)[-2:]:
+            drop_step(name_step(self._folder, step))
 
     def _list_opened(self) -> tuple[str, ...]:
         """SHA-256 of the parameters of each iteration whose sum is on the disk."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias
@@ -24,6 +24,10 @@ _INT128_MAX = 2**127 - 1
 _LARGEST_COUNT = 2**53
 _BLOCK = 1 << 15
 """Elements at a time, so that the float64 intermediate stays in the processor's cache."""
+_BLOCKS_TOGETHER = 8
+"""Of a model delta, in one piece of words: 1 MiB modulo 2^32."""
+_EXACT_SCALE_BITS = 90
+"""Up to this power of two a scaled integer of 32 bits is a normal number of float32."""
 
 
 @dataclass(frozen=True)
@@ -113,17 +117,112 @@ def encode(
     """
     if sites < 1:
         raise ValueError(f"{sites} sites")
-    flat = _flatten(vector, values)
     words = np.zeros(vector.words, vector.dtype)
     body = words[:-CANARY_WORDS]
     if vector.is_delta:
-        check_overflow(vector, sites)
-        return Encoded(words, _write_deltas(vector, flat, body, alpha, clip_fraction))
+        encoder = DeltaEncoder(vector, values, sites, alpha, clip_fraction)
+        encoder.fill(body)
+        return Encoded(words, encoder.clipped)
+    flat = _flatten(vector, values)
     if vector.ring is Ring.COUNTS:
         _write_counts(flat, body, sites)
     else:
         _write_reals(flat, body, sites)
     return Encoded(words, 0)
+
+
+@dataclass
+class DeltaEncoder:
+    """A site's model delta as words, piece by piece: who writes it to a file needs no second vector.
+
+    Attributes
+    ----------
+    vector : Vector
+        Of a model delta.
+    values : array of the vector's shape, or flat
+        float32 or float64; it must not change while it is encoded.
+    sites : int
+        Number of rostered sites, including those that do not take part.
+    alpha : float
+        The site's weight in (0, 1].
+    clip_fraction : float
+        The share of elements that may be clipped.
+    clipped : int
+        How many were, so far.
+    """
+
+    vector: Vector
+    values: SiteValues
+    sites: int
+    alpha: float = 1.0
+    clip_fraction: float = 0.0
+    clipped: int = 0
+
+    def __post_init__(self) -> None:
+        self.values = _flatten(self.vector, self.values)
+
+    def cut_words(self) -> Iterator[Words]:
+        """The words in order, the canary's at last, as `encode` gives them; each piece has memory of its own.
+
+        Raises
+        ------
+        SecAggError
+            As `encode`; E_CLIP after the last element.
+        """
+        limbs = self.vector.ring.limbs
+        for pieces in self._list_pieces():
+            words: Words = np.empty(limbs * (pieces[-1][0].stop - pieces[0][0].start), self.vector.dtype)
+            self._fill(words, pieces)
+            yield words
+        self._check_clipped()
+        yield np.zeros(CANARY_WORDS, self.vector.dtype)
+
+    def fill(self, body: Words) -> None:
+        """Write all words but the canary's; raises as `cut_words`."""
+        limbs = self.vector.ring.limbs
+        for pieces in self._list_pieces():
+            self._fill(body[limbs * pieces[0][0].start : limbs * pieces[-1][0].stop], pieces)
+        self._check_clipped()
+
+    def _list_pieces(self) -> Iterator[list[tuple[slice, float]]]:
+        """Blocks that are encoded together, each with its clip bound.
+
+        Raises
+        ------
+        SecAggError
+            E_WEIGHT if alpha is no share; E_VECTOR as `check_overflow`.
+        """
+        check_overflow(self.vector, self.sites)
+        if not 0 < self.alpha <= 1:
+            raise SecAggError("a site's weight must lie above 0 and at most at 1", code="E_WEIGHT")
+        start, together = 0, []
+        for segment in self.vector.segments:
+            for block in _slice_blocks(start, start + segment.length):
+                together.append((block, segment.clip))
+                if len(together) == _BLOCKS_TOGETHER:
+                    yield together
+                    together = []
+            start += segment.length
+        if together:
+            yield together
+
+    def _fill(self, words: Words, pieces: Sequence[tuple[slice, float]]) -> None:
+        first = pieces[0][0].start
+        factor = math.ldexp(self.alpha, self.vector.scale_bits)
+        scaled = np.empty(_BLOCK)
+        for block, clip in pieces:
+            product = scaled[: block.stop - block.start]
+            self.clipped += _clip_block(self.values[block], product, (clip, factor))
+            into = slice(block.start - first, block.stop - first)
+            if self.vector.ring is Ring.REALS:
+                write_reals(product, words[2 * into.start : 2 * into.stop])
+            else:
+                np.rint(product, out=product)
+                np.copyto(words[into].view("<i4"), product, casting="unsafe")
+
+    def _check_clipped(self) -> None:
+        if self.clipped > self.clip_fraction * self.vector.size:
+            raise SecAggError("more of a model delta had to be clipped than the plan allows", code="E_CLIP")
 
 
 def decode(vector: Vector, words: Words) -> Counts | Reals:
@@ -146,29 +245,18 @@ def decode(vector: Vector, words: Words) -> Counts | Reals:
     return sums.reshape(vector.shape)
 
 
-def decode_delta(vector: Vector, words: Words) -> FlatWeights:
-    """The sum of a model delta, in the vector's shape: as `decode` gives it, rounded to float32 by blocks.
-
-    Raises
-    ------
-    SecAggError
-        As `check_canary`.
-    """
-    check_canary(vector, words)
-    rounded = np.empty(vector.size, dtype=np.float32)
-    for block in _slice_blocks(0, vector.size):
-        rounded[block] = decode_block(vector, words, block)
-    return rounded.reshape(vector.shape)
-
-
-def decode_block(vector: Vector, words: Words, block: slice) -> Reals:
-    """Elements of a model delta's sum, float64; `block` says which."""
+def round_block(vector: Vector, words: Words, block: slice) -> FlatWeights:
+    """Elements of a model delta's sum, as `decode` gives them, rounded to float32; `block` says which."""
     if vector.ring is Ring.REALS:
-        return read_reals(words[2 * block.start : 2 * block.stop])
-    scaled: Reals = np.multiply(
-        words[block].view("<i4"), math.ldexp(1.0, -vector.scale_bits), dtype=np.float64
-    )
-    return scaled
+        return read_reals(words[2 * block.start : 2 * block.stop]).astype(np.float32)
+    integers = words[block].view("<i4")
+    if abs(vector.scale_bits) > _EXACT_SCALE_BITS:
+        scaled: Reals = np.multiply(integers, math.ldexp(1.0, -vector.scale_bits), dtype=np.float64)
+        return scaled.astype(np.float32)
+    # The product with a power of two is exact in either type, so the one rounding is that of the integer
+    rounded: FlatWeights = integers.astype(np.float32)
+    rounded *= np.float32(math.ldexp(1.0, -vector.scale_bits))
+    return rounded
 
 
 def check_canary(vector: Vector, words: Words) -> None:
@@ -199,34 +287,6 @@ def _flatten(vector: Vector, values: SiteValues) -> SiteValues:
     if values.dtype.kind not in allowed or values.dtype.itemsize > 8:
         raise TypeError(f"vector {vector.name!r}, ring {vector.ring}, cannot hold {values.dtype}")
     return values.reshape(-1)
-
-
-def _write_deltas(vector: Vector, values: SiteValues, body: Words, alpha: float, clip_fraction: float) -> int:
-    """Fill the words, and return how many elements were clipped.
-
-    Raises
-    ------
-    SecAggError
-        E_WEIGHT if alpha is no share; E_CLIP if more elements are clipped than the plan allows.
-    """
-    if not 0 < alpha <= 1:
-        raise SecAggError("a site's weight must lie above 0 and at most at 1", code="E_WEIGHT")
-    factor = math.ldexp(alpha, vector.scale_bits)
-    scaled = np.empty(min(_BLOCK, vector.size))
-    clipped, start = 0, 0
-    for segment in vector.segments:
-        for block in _slice_blocks(start, start + segment.length):
-            product = scaled[: block.stop - block.start]
-            clipped += _clip_block(values[block], product, (segment.clip, factor))
-            if vector.ring is Ring.REALS:
-                write_reals(product, body[2 * block.start : 2 * block.stop])
-            else:
-                np.rint(product, out=product)
-                np.copyto(body[block].view("<i4"), product, casting="unsafe")
-        start += segment.length
-    if clipped > clip_fraction * vector.size:
-        raise SecAggError("more of a model delta had to be clipped than the plan allows", code="E_CLIP")
-    return clipped
 
 
 def _clip_block(values: SiteValues, product: Reals, clip_factor: tuple[float, float]) -> int:

@@ -2,7 +2,8 @@
 
 References
 ----------
-RFC 8032 (Ed25519), RFC 7748 (X25519; section 6.1 for the zero secret), RFC 5869 (HKDF).
+RFC 8032 (Ed25519; section 5.1.3 for canonical encodings), RFC 7748 (X25519; section 6.1 for the zero secret),
+RFC 5869 (HKDF). Chalkias, Garillot, Nikolaenko 2020, "Taming the many EdDSAs" (keys of small order).
 """
 
 from __future__ import annotations
@@ -26,10 +27,48 @@ SIGNATURE_BYTES = 64
 
 _FINGERPRINT_BYTES = 20
 
+_PRIME = 2**255 - 19
+"""Of the field of Curve25519."""
+_ORDER_8_Y = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
+"""y of two of the four points of order 8; that of the other two is its negative."""
+_SMALL_ORDER_Y = frozenset({0, 1, _PRIME - 1, _ORDER_8_Y, _PRIME - _ORDER_8_Y})
+"""y of the eight points whose order divides 8. No other point of the curve has one of them."""
+
 
 def sign_message(key: Ed25519PrivateKey, kind: str, body: bytes) -> bytes:
     """The signature, 64 bytes, of a message of one kind; invalid for the same bytes of another kind."""
     return key.sign(_hash_message(kind, body))
+
+
+def load_verifying_key(public: bytes) -> Ed25519PublicKey:
+    """The Ed25519 key of these raw bytes: the one way from bytes to a key that judges signatures.
+
+    OpenSSL takes any 32 bytes. Under a key of small order a signature that anybody can make is valid for many
+    messages; a point that has several encodings would be a second key of the same party.
+
+    Raises
+    ------
+    ProtocolError
+        If they are not 32 bytes, the point is of small order, or another encoding is its canonical one.
+    """
+    if len(public) != KEY_BYTES:
+        raise ProtocolError("a public key is not 32 bytes")
+    # The highest bit is the sign of x
+    y = int.from_bytes(public, "little") & (2**255 - 1)
+    if y >= _PRIME:
+        raise ProtocolError("a public key is not canonically encoded -> ask its owner for it again")
+    if y in _SMALL_ORDER_Y:
+        raise ProtocolError("a public key is a point of small order, for which anybody can sign")
+    return Ed25519PublicKey.from_public_bytes(public)
+
+
+def is_signature_of(public: bytes, signature: bytes, signed: bytes) -> bool:
+    """Whether the owner of the raw public key signed these bytes; false, too, if key or signature is none."""
+    try:
+        load_verifying_key(public).verify(signature, signed)
+    except (ValueError, InvalidSignature, ProtocolError):
+        return False
+    return True
 
 
 def verify_signature(public: bytes, kind: str, body: bytes, signature: bytes) -> bool:
@@ -37,11 +76,7 @@ def verify_signature(public: bytes, kind: str, body: bytes, signature: bytes) ->
 
     Also false if the key or the signature is malformed.
     """
-    try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, _hash_message(kind, body))
-    except (ValueError, InvalidSignature):
-        return False
-    return True
+    return is_signature_of(public, signature, _hash_message(kind, body))
 
 
 def encode_public_key(public: bytes) -> str:
@@ -55,7 +90,8 @@ def decode_public_key(text: str) -> bytes:
     Raises
     ------
     ProtocolError
-        If the text is not 64 lower-case hexadecimal digits: a key has only one spelling.
+        If the text is not 64 lower-case hexadecimal digits: a key has only one spelling; as
+        `load_verifying_key`.
     """
     try:
         public = bytes.fromhex(text)
@@ -63,6 +99,7 @@ def decode_public_key(text: str) -> bytes:
         public = b""
     if len(public) != KEY_BYTES or public.hex() != text:
         raise ProtocolError("a public key is not 64 lower-case hexadecimal digits")
+    load_verifying_key(public)
     return public
 
 

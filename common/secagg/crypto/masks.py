@@ -1,7 +1,7 @@
 """Masks: key streams that are added to a vector modulo its ring, and cancel in the sum of all sites.
 
-Everything happens in place and in chunks of 1 MiB with one zero and one output buffer: expanding a whole
-stream at once is several times slower and doubles the memory.
+Everything happens in place and in chunks of 256 KiB with one zero and one output buffer, all of which stay in
+the processor's cache: expanding a whole stream at once is several times slower and doubles the memory.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Suite: TypeAlias = Literal["aes-256-ctr", "chacha20"]
 
 _Stream: TypeAlias = tuple[CipherContext, Sign]
 
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 18
 _ZEROS = bytes(_CHUNK_BYTES)
 
 
-def add_words(into: Words, words: Words, ring: Ring) -> None:
-    """Add `words` in place, modulo the ring.
+def add_words(into: Words, words: Words, ring: Ring, sign: Sign = 1) -> None:
+    """Add `words` in place, or subtract them (-1), modulo the ring.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def add_words(into: Words, words: Words, ring: Ring) -> None:
     if into.shape != words.shape:
         raise ValueError(f"{into.size} and {words.size} words cannot be added")
     for chunk in _slice_chunks(into):
-        _combine(into[chunk], words[chunk], ring, 1)
+        _combine(into[chunk], words[chunk], ring, sign)
 
 
 def add_stream(words: Words, key: bytes, ring: Ring, *, sign: Sign, suite: Suite = "aes-256-ctr") -> None:
@@ -60,9 +60,7 @@ def add_streams(
     suite: Suite = "aes-256-ctr",
     take: Callable[[memoryview], None] = lambda _: None,
 ) -> None:
-    """Add or subtract several key streams in place, chunk by chunk, so that the vector is read once.
-
-    Each stream starts at counter zero, so a key must serve only one vector. Words are little-endian.
+    """Add or subtract several key streams in place, as `mask_chunks` does.
 
     Parameters
     ----------
@@ -82,12 +80,39 @@ def add_streams(
     ValueError
         If `words` are not the ring's, or a key is not 32 bytes.
     """
+    for chunk in mask_chunks(words, keys_and_signs, ring, suite):
+        take(chunk)
+
+
+def mask_chunks(
+    words: Words, keys_and_signs: Iterable[tuple[bytes, Sign]], ring: Ring, suite: Suite = "aes-256-ctr"
+) -> Iterator[memoryview]:
+    """The bytes of each chunk, once several key streams are added to it in place: the vector is read once.
+
+    Each stream starts at counter zero, so a key must serve only one vector. Words are little-endian.
+
+    Parameters
+    ----------
+    words : Words
+        The vector's; all of them are masked when the last chunk was taken.
+    keys_and_signs : iterable of (bytes, Sign)
+        32 bytes, and whether their stream is added or subtracted.
+    ring : Ring
+        Of the vector.
+    suite : Suite
+        Cipher of the streams.
+
+    Raises
+    ------
+    ValueError
+        If `words` are not the ring's, or a key is not 32 bytes.
+    """
     ring.check(words)
     streams = [(start_keystream(key, suite), sign) for key, sign in keys_and_signs]
     buffer = memoryview(bytearray(min(words.nbytes, _CHUNK_BYTES)))
     for chunk in _slice_chunks(words):
         _mask(words[chunk], streams, ring, buffer)
-        take(words[chunk].data.cast("B"))
+        yield words[chunk].data.cast("B")
 
 
 def _mask(chunk: Words, streams: Sequence[_Stream], ring: Ring, buffer: memoryview) -> None:
@@ -99,7 +124,7 @@ def _mask(chunk: Words, streams: Sequence[_Stream], ring: Ring, buffer: memoryvi
 
 
 def _slice_chunks(words: Words) -> Iterator[slice]:
-    """Slices of 1 MiB: a multiple of 16 bytes, so no element of two limbs is cut."""
+    """Slices of 256 KiB: a multiple of 16 bytes, so no element of two limbs is cut."""
     step = _CHUNK_BYTES // words.itemsize
     return (slice(start, start + step) for start in range(0, words.size, step))
 

@@ -5,6 +5,7 @@ It takes neither the plan nor the engine, so that it can be done after a study h
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -129,6 +130,24 @@ def erase_open(files: SiteFiles, clock: Clock, phase: str | None = None) -> list
         _erase(files, clock, [(folder, "aborted") for folder in folders])
         forget_keys()
         return folders
+
+
+def write_erased(folders: list[OpenFolder]) -> str:
+    """What was erased, for a program: one JSON object; what could not be read has its folder's name alone."""
+    entries = [
+        {"folder": folder.path.name}
+        if (asked := folder.request) is None
+        else {
+            "folder": folder.path.name,
+            "phase": asked.phase,
+            "mode": asked.mode,
+            "round": asked.round,
+            "deadline": asked.deadline,
+            "hdr": folder.hdr,
+        }
+        for folder in folders
+    ]
+    return json.dumps({"erased": entries}, indent=2)
 
 
 def _look_into(path: Path) -> OpenFolder:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, cast
@@ -30,7 +30,12 @@ from pydantic import ValidationError
 from common.errors import RheError
 from common.runtime.chained_file import START, ChainedFile, ChainedLine, DamagedChainError
 from common.runtime.hash_beside import hash_beside
-from common.runtime.storage import make_private_folder, write_atomically
+from common.runtime.storage import (
+    make_private_folder,
+    sync_folder,
+    write_atomically,
+    write_pieces_atomically,
+)
 from common.secagg.codes import SecAggError
 from common.secagg.crypto.rings import Vector, Words
 from common.secagg.site.history import Burned, History, LedgerEntry
@@ -189,15 +194,28 @@ class SiteFiles:
         _erase(path)
         self._sequences[path.name] = self._sequences.get(path.name, 0) + 1
 
-    def keep_words(self, phase: str, number: int, words: Words) -> str:
-        """Keep an encoded vector, and return its SHA-256, 64 hexadecimal digits."""
-        path, data = self._path_of(phase) / f"encoded.{number}", words.data.cast("B")
+    def keep_words(self, phase: str, number: int, pieces: Iterable[Words]) -> str:
+        """Keep an encoded vector, which comes in pieces, and return its SHA-256, 64 hexadecimal digits.
+
+        Its name is on the disk once `sync_words` returns.
+        """
+        path = self._path_of(phase) / f"encoded.{number}"
+        make_private_folder(path.parent)
         with hash_beside() as beside:
-            beside.add(data)
-            keep_file(path, data)
+
+            def list_bytes() -> Iterator[memoryview]:
+                for words in pieces:
+                    beside.add(words.data.cast("B"))
+                    yield words.data.cast("B")
+
+            write_pieces_atomically(path, list_bytes(), private=True, is_last=False)
             digest = beside.end()
-        self._seen.note(path, digest, len(data))
+        self._seen.note(path, digest, path.stat().st_size)
         return digest
+
+    def sync_words(self, phase: str) -> None:
+        """See to it that all encoded vectors of a phase are on the disk."""
+        sync_folder(self._path_of(phase))
 
     def fill_words(self, phase: str, number: int, words: Words) -> str:
         """Read an encoded vector into `words`, and return its SHA-256, 64 hexadecimal digits.

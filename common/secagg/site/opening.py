@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from common.secagg.codes import SecAggError
 from common.secagg.crypto.discrete_gaussian import add_noise
-from common.secagg.crypto.encoding import Encoded, encode, norm
+from common.secagg.crypto.encoding import DeltaEncoder, Encoded, encode, norm
 from common.secagg.crypto.keys import sign_message
 from common.secagg.site.handler import Party
 from common.secagg.site.history import Begun
@@ -226,11 +226,28 @@ def _keep_vectors(
     for number, part in enumerate(computed.parts):
         # The request's own digest depends on the deadline; a simulated round must draw the same noise again
         purpose = f"{request.phase}/{request.round}/{request.input}"
-        result = encode_vector(party, part, rules, purpose)
-        digests.append(party.files.keep_words(request.phase, number, result.words))
-        clipped.append(result.clipped)
+        digest, cut = _keep_vector(party, (request.phase, number), part, rules, purpose)
+        digests.append(digest)
+        clipped.append(cut)
+    party.files.sync_words(request.phase)
     party.audit("ENCODED", request, hdr=frame.digest, clipped=clipped, norms=_norms_of(computed))
     return tuple(digests), definitions_of(computed)
+
+
+def _keep_vector(
+    party: Party, place: tuple[str, int], part: ComputedVector, rules: PhaseRules, purpose: str
+) -> tuple[str, int]:
+    """SHA-256 of a part's words, which are kept, and how many elements were clipped.
+
+    A large model delta goes to the disk piece by piece: there is no second one in the memory.
+    """
+    if not part.vector.is_delta or part.variance:
+        result = encode_vector(party, part, rules, purpose)
+        return party.files.keep_words(*place, (result.words,)), result.clipped
+    sites = len(party.roster.sites)
+    encoder = DeltaEncoder(part.vector, part.values, sites, part.alpha, rules.clip_fraction)
+    digest = party.files.keep_words(*place, encoder.cut_words())
+    return digest, encoder.clipped
 
 
 def _norms_of(computed: Computed) -> list[str]:

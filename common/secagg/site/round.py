@@ -118,7 +118,7 @@ def _check_release(party: Party, state: RoundState) -> None:
 
 def _mask_contribution(
     party: Party, state: RoundState, pairing: Pairing
-) -> tuple[bytearray, SignedContribution]:
+) -> tuple[memoryview, SignedContribution]:
     """M4, made in place, and its signed header, which M5 brings back.
 
     Raises

@@ -132,7 +132,7 @@ def _answer(
 
 def _mask_answer(
     party: Party, request: Iterate, state: SessionState, work: tuple[Computed, PhaseRules]
-) -> bytearray:
+) -> memoryview:
     computed, rules = work
     vectors = [part.vector for part in computed.parts]
     layout = layout_of(vectors)

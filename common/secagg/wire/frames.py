@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias
 
+import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from common.errors import ProtocolError
@@ -106,14 +107,19 @@ def repack(kind: MessageKind, header: bytes, signature: bytes) -> bytes:
     return _pack_front(kind, header, signature)
 
 
-def make_room(header_bytes: int, payload_bytes: int) -> tuple[bytearray, memoryview]:
+def make_room(header_bytes: int, payload_bytes: int) -> tuple[memoryview, memoryview]:
     """An empty message and, within it, a view of its payload, so that a large payload is made in place."""
     start = _payload_start(header_bytes)
-    message = bytearray(start + payload_bytes)
-    return message, memoryview(message)[start:]
+    message = make_zeros(start + payload_bytes)
+    return message, message[start:]
 
 
-def seal(message: bytearray, kind: MessageKind, header: bytes, key: Ed25519PrivateKey) -> None:
+def make_zeros(size: int) -> memoryview:
+    """So many zero bytes that can be written; unlike Python's own, a large piece comes in large pages."""
+    return np.zeros(size, dtype=np.uint8).data
+
+
+def seal(message: memoryview, kind: MessageKind, header: bytes, key: Ed25519PrivateKey) -> None:
     """Write header and signature in front of a payload in a message from `make_room`.
 
     Raises

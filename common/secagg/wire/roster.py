@@ -224,7 +224,7 @@ def read_roster(message: bytes, authority: bytes) -> Roster:
         E_ROSTER_SIG if somebody else signed it; E_DUP_KEY if two parties share a number, name or key;
         E_MIN if its minimum is below the formula, or above its number of sites.
     ProtocolError
-        If it is malformed.
+        If it is malformed, or a key on it is none that may be trusted.
     """
     frame = unpack(message)
     if not frame.is_signed_by(authority):
@@ -237,6 +237,8 @@ def read_roster(message: bytes, authority: bytes) -> Roster:
     ):
         if len(set(parts)) != len(parts):
             raise SecAggError("two parties of the roster share a number, name or key", code="E_DUP_KEY")
+    for key in (roster.coordinator, *(site.key for site in roster.sites)):
+        decode_public_key(key)
     _check_minimum(roster)
     return roster
 

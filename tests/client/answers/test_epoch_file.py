@@ -52,8 +52,8 @@ def begin(trainer):
 def train_round(trainer, number=1, patients=5):
     weights = begin(trainer)
     trainer.load(weights)
-    summary, after = trainer.train_round(weights, noise_samples(patients), number)
-    return float(summary.reals["loss"]), after.tobytes()
+    summary = trainer.train_round(weights, noise_samples(patients), number)
+    return float(summary.reals["loss"]), flatten(trainer.network).tobytes()
 
 
 def train_alone(trainer, patients=5):

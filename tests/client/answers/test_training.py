@@ -177,7 +177,7 @@ def an_enlarged_site(folder, more, **changes):
 
 
 def train_quickly(trainer, weights, samples, *_):
-    return Summary({"patients": np.array(len(samples))}, {}, {"delta": np.ones_like(weights)}), weights
+    return Summary({"patients": np.array(len(samples))}, {}, {"delta": np.ones_like(weights)})
 
 
 def sum_round(site):

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from sites.attacked import ROLES, conduct_table_models, make_cases, plan_table_models
-from sites.crafted import CraftedStudy, forge_told
+from sites.crafted import CraftedStudy, forge_told, write_message
 
 from common.messages.catalogue import Operation
 from common.messages.protocol import decode_reply
@@ -26,6 +26,7 @@ OTHER = plan_table_models(ROLES, seed=8)
 SIGNATURES = {"51 signed by nobody", "51 signed by two of three", "51 signed, then moved"}
 FORKED = frozenset({"48 steep", "48 wider"} | SIGNATURES)
 WEEK_S = 7 * 86_400
+CLINICAL, MACHINE = "fit Clinical federated", "fit Machine federated"
 
 
 def is_about(name, site):
@@ -103,8 +104,10 @@ class AttackedStudy(CraftedStudy):
     """Puts to twins, once a kind of question, what a site stops at: false sums, and patients who are gone."""
 
     def put_crafted(self, heard):
-        super().put_crafted(heard)
         header = heard.request.header
+        if heard.site == "a" and heard.iterate is not None:
+            self.put_stripped(heard, header)
+        super().put_crafted(heard)
         kind = (str(header.operation), header.stage, header.procedure.partition(" ")[0])
         if heard.site != "a" or not header.procedure or kind in self.kinds:
             return
@@ -115,6 +118,20 @@ class AttackedStudy(CraftedStudy):
             fewer = 1 + sum(one.name.startswith("53") for one in self.tried) % 9
             cases = self.engines["a"].open_patients().prepared.cases
             self.send(f"53 {fewer} fewer", heard, heard.message, to=self.fork("a", drop(cases, fewer)))
+
+    def put_stripped(self, heard, header):
+        """Put to a twin, in the session of one fit, another fit's question that builds on nothing of it."""
+        if header.procedure == CLINICAL and heard.told:
+            # Before crafted questions tell it the same
+            self.waiting.setdefault("a", (self.fork("a"), heard))
+        elif header.procedure == MACHINE and self.waiting:
+            twin, earlier = self.waiting.pop("a")
+            asked = write_message(replace(earlier, told=b""), heard.request, self.key)
+            self.send("67 stripped", heard, asked, to=twin)
+            self.send("67 told", heard, earlier.message, to=twin)
+            later = earlier.iterate.model_copy(update={"step": earlier.iterate.step + 1})
+            again = write_message(replace(earlier, told=b"", iterate=later), heard.request, self.key)
+            self.send("67 stripped again", heard, again, to=twin)
 
 
 def drop(cases, fewer):
@@ -127,7 +144,7 @@ def drop(cases, fewer):
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory):
     study = AttackedStudy(PLAN, tmp_path_factory.mktemp("attacked"), craft, FORKED, attacked=("a", "d"))
-    study.kinds = []
+    study.kinds, study.waiting = [], {}
     with pytest.MonkeyPatch.context() as patch:
         # Nobody pulls a plug here
         patch.setattr("os.fsync", lambda _: None)
@@ -221,6 +238,15 @@ def test_attack_58_a_false_sum_at_each_kind_of_question(attacked):
 
     assert set().union(*codes.values()) == {"E_SUM_PROOF"}
     assert codes.keys() >= {Operation.COHORT, Operation.SETUP, *FITTED, Operation.RIDGE}
+
+
+def test_attack_67_transcripts_taken_out_on_the_way(attacked):
+    """A site keeps its own words until it has added the sum; then the same question is answered as ever."""
+    assert {one.name: one.code for one in attacked.tried if one.name.startswith("67")} == {
+        "67 stripped": "E_NOT_THE_PLAN",
+        "67 told": "OK",
+        "67 stripped again": "E_NOT_THE_PLAN",
+    }
 
 
 def test_attack_61_a_guard_that_leaves_out_too_little(attacked):

@@ -14,8 +14,11 @@ from sites.patients import a_case
 from sites.plans import plan_of
 
 from client.answers.shifts import PredictorShifts
+from client.door.door import StudyDoor
 from client.door.follower import Follower
 from common.errors import NotThePlanError
+from common.messages.catalogue import Operation
+from common.messages.protocol import Request
 from common.program import names
 from common.program.fits import fit_regression
 from common.program.patient_description import describe_patients
@@ -186,6 +189,43 @@ def test_who_builds_on_whom_is_told_before(study):
             # Nothing is fitted, trained or judged before the patients are prepared
             assert not before or names.PREPARATION in list_all_before(plan, procedure.name)
             before.append(procedure.name)
+
+
+@pytest.mark.parametrize("has_others", [True, False])
+def test_attack_68_a_fit_s_last_sums_withheld_and_an_empty_score(study, tmp_path, has_others):
+    """Its sums are told later: after a restart the site takes the score as it took it, and goes on."""
+    (arm,), model = study.plan.all_arms(), study.plan.regressions[0]
+    door = open_door(study, tmp_path)
+    steps = [step for step in study.recording.order if has_others or step.header.procedure != study.fits[1]]
+    told = study.recording.told
+    withheld = max(place for place in told if place[0] == study.fits[0])
+    digests = {}
+    for number, step in enumerate(steps):
+        place = step.header.procedure, step.header.step
+        digests[place] = f"{number:064x}"
+        door.admit(Request(step.header, None, step.parameters), digests[place])
+        if place != withheld:
+            door.learn(digests[place], told[place])
+    fields = {"model": model.name, "arm": arm.name, "procedure": names.name_scoring(model, arm), "step": 1}
+    score = steps[0].header.model_copy(
+        update={"operation": Operation.SCORE, "stage": "", "regressions": (), "parameters": (), **fields}
+    )
+    door.admit(Request(score, None, {}), "e" * 64)
+
+    door.learn(digests[withheld], told[withheld])
+
+    for same in (door, open_door(study, tmp_path), open_door(study, tmp_path)):
+        assert same.has_proved(digests[withheld])
+        assert same.admit(Request(score, None, {}), "e" * 64)
+        with pytest.raises(NotThePlanError, match="was answered"):
+            same.admit(Request(steps[-1].header, None, steps[-1].parameters), "f" * 64)
+        # What was known before it went on is told again, and stays so
+        same.learn(digests[study.fits[0], 1], told[study.fits[0], 1])
+        same.learn(digests[withheld], told[withheld])
+
+
+def open_door(study, folder):
+    return StudyDoor(study.plan, "a", folder / "door", study.measure)
 
 
 def list_all_before(plan, name):

@@ -31,6 +31,7 @@ from flwr.superlink.grid import HttpGrid, http_grid
 from flwr.superlink.main import create_app
 
 from client.link.carry import keep_link
+from client.link.connection import EngineWait
 from client.link.credentials import Door, make_tls
 from client.link.session_file import SessionFile
 from common.messages.bundle import make_bundle
@@ -189,7 +190,10 @@ def serve(app: object, folder: Path, authority: CertifiedKey, port: int = 0) -> 
 
 @contextmanager
 def link(
-    door: Door, folder: Path, answer: Callable[[bytes], bytes] = lambda question: question
+    door: Door,
+    folder: Path,
+    answer: Callable[[bytes], bytes] = lambda question: question,
+    wait: EngineWait | None = None,
 ) -> Iterator[RunningLink]:
     """A link that runs until the context ends, then signs off."""
     running = RunningLink()
@@ -200,7 +204,7 @@ def link(
 
     def work() -> None:
         try:
-            keep_link(door, SessionFile(folder), engine, running.lines.append)
+            keep_link(door, SessionFile(folder), engine, running.lines.append, wait)
         except EndError:
             pass
         except BaseException as failure:  # noqa: BLE001 - a test looks at it

@@ -19,12 +19,14 @@ from flwr.superlink.main import create_app
 from flwr.supernode.fleet_http_client import FleetHttpClient
 
 from client.link.carry import Patience, Rhythm
+from client.link.connection import EngineWait
 from client.link.markers import LinkEvent, Trouble, find_last_event
 from client.link.session_file import SessionFile
 from client.link.side_by_side import SideBySide
 from client.link.troubles import LineError
 from common.errors import SiteError, StorageError
 from common.messages.bundle import make_bundle
+from common.messages.epoch_beat import read_epoch_beat
 from common.messages.protocol import from_record
 from server.provision.authority import create_authority
 
@@ -146,6 +148,36 @@ def test_the_heart_beats_while_the_engine_computes(coordinator, site, run_link, 
     with run_link(coordinator.door(key), tmp_path, slow):
         coordinator.ask(node, b"x")
     assert done.is_set()
+
+
+def test_a_heart_tells_the_epoch_of_a_training_and_of_other_work_nothing(
+    coordinator, site, run_link, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("client.link.carry._BEAT_S", 0.05)
+    key, node = site
+    wait, seen = EngineWait(), []
+    said = {
+        "training, epoch 7 of 30": (7, 30),
+        "training, epoch 8 of 30": (8, 30),
+        "preparing patients": None,
+    }
+
+    def train(question: bytes) -> bytes:
+        for wait.doing, epoch in said.items():
+            while _read_epoch(coordinator, node) != epoch:
+                time.sleep(0.01)
+            seen.append(epoch)
+        return question
+
+    with run_link(coordinator.door(key), tmp_path, train, wait):
+        coordinator.ask(node, b"x")
+    assert seen == list(said.values())
+
+
+def _read_epoch(coordinator, node: int):
+    """As the coordinator's own process sees it."""
+    (interval_s,) = (one.heartbeat_interval for one in coordinator.grid.get_nodes() if one.node_id == node)
+    return read_epoch_beat(interval_s)
 
 
 def _info(coordinator, node: int):

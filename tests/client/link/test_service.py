@@ -110,6 +110,24 @@ def test_an_engine_that_gets_on_is_waited_for_longer_than_it_may_stand_still(tmp
         )
 
 
+def test_what_an_engine_computes_is_known_until_it_has_answered(tmp_path, monkeypatch):
+    monkeypatch.setattr(pulse_line, "_TELL_S", 0.01)
+    wait, told = EngineWait(), []
+
+    def compute(request):
+        for doing in ("training, epoch 1 of 2", "training, epoch 2 of 2"):
+            mark_progress(doing)
+            while wait.doing != doing:
+                time.sleep(0.01)
+            told.append(doing)
+        return request
+
+    with listen(compute, tmp_path / "engine.sock", LARGEST) as address:
+        assert open_socket_link(address, LARGEST, wait=wait)(b"ab") == b"ab"
+    assert len(told) == 2
+    assert wait.doing == ""
+
+
 @pytest.mark.parametrize("told_every_s", [0.02, 60])
 def test_an_engine_that_stands_still_is_told_from_one_that_is_slow(tmp_path, monkeypatch, told_every_s):
     monkeypatch.setattr(pulse_line, "_TELL_S", told_every_s)

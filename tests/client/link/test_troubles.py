@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.proto.fleet_pb2 import ActivateNodeResponse, PullMessagesResponse
 from flwr.proto.message_pb2 import Message as FlowerMessage
 
+from client.link import bounded_sender
 from client.link.credentials import ClientCertificate, Door, make_tls
 from client.link.fleet import FleetLine
 from client.link.markers import Trouble
@@ -220,6 +222,78 @@ def test_a_refused_connection_an_unknown_name_and_silence_are_three_things(tmp_p
 
     monkeypatch.setattr(socket, "getaddrinfo", fail)
     assert "DNS" in str(sign_in(tmp_path, "localhost:9092"))
+
+
+COORDINATOR, NETWORK = "rhe-server start", "network people"
+
+
+@contextmanager
+def take(connect: Callable[[socket.socket], None]) -> Iterator[str]:
+    """A server that takes connections and does this with each; yields its address."""
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connect(server.accept()[0])
+
+    with socket.create_server((HOST, 0)) as server:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"{HOST}:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(30.0)
+
+
+def cut(connection: socket.socket) -> None:
+    """As a gateway that passes TLS on, and finds nobody to pass it to."""
+    connection.recv(2**16)
+    connection.close()
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def test_whose_fault_silence_is_follows_from_how_far_the_call_came(tmp_path, monkeypatch):
+    """What was reached is asked about first; the other possibility is told too."""
+    with socket.create_server((HOST, 0)) as closed:
+        refused = f"{HOST}:{closed.getsockname()[1]}"
+    told = [sign_in(tmp_path, refused)]
+    for connect in (cut, reset):
+        with take(connect) as address:
+            told.append(sign_in(tmp_path, address))
+            assert "while TLS began" in str(told[-1])
+    held = []
+    monkeypatch.setattr(bounded_sender, "_CONNECT_S", 0.3)
+    with take(held.append) as address:
+        told.append(sign_in(tmp_path, address))
+        assert "says nothing" in str(told[-1])
+    for error in told:
+        first, _, second = str(error).partition("; ")
+        assert COORDINATOR in first, error
+        assert NETWORK in second, error
+    with socket.create_server((HOST, 0), backlog=0) as full:
+        address = f"{HOST}:{full.getsockname()[1]}"
+        waiting = [socket.socket() for _ in range(3)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        first, _, second = str(sign_in(tmp_path, address)).partition("; ")
+    for one in (*waiting, *held):
+        one.close()
+    assert "does not answer" in first
+    assert NETWORK in first
+    assert COORDINATOR in second
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_proxy_that_finds_no_coordinator_is_not_blamed(tmp_path, monkeypatch, status):
+    with listen(None, answer(status)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy}")
+        told = sign_in(tmp_path, "coordinator.example:9092")
+    first, _, second = str(told).partition("; ")
+    assert (told.trouble, COORDINATOR in first, NETWORK in second) == (Trouble.UNREACHABLE, True, True)
 
 
 def _json(code: int) -> bytes:

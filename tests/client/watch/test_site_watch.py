@@ -22,9 +22,10 @@ from client.watch.site_metrics import list_site_metrics
 from client.watch.site_state import STATE_NAME, WATCH_FOLDER, read_site_state
 from client.watch.site_status import find_site_status
 from client.watch.site_watch import SiteSources, SiteWatch
-from common.errors import SiteError, StorageError
+from common.errors import MemoryShortageError, SiteError, StorageError
 from common.messages.headers import RequestHeader
 from common.runtime.storage import is_taken
+from common.runtime.watch import state_file
 from common.runtime.watch.exposition import write_exposition
 
 HASH = "f" * 64
@@ -69,6 +70,36 @@ def test_what_is_computed_is_told_until_it_is_answered(tmp_path):
     ]
 
 
+FULL = "CUDA out of memory -> free the GPU"
+
+
+@pytest.mark.parametrize("is_hidden", [False, True])
+def test_a_training_that_failed_is_not_told_as_done(tmp_path, is_hidden):
+    watch = SiteWatch()
+    request = SimpleNamespace(header=a_header("train", model="m", arm="federated", round=3))
+
+    def train(*_):
+        raise MemoryShortageError(FULL)
+
+    def answer(message):
+        if is_hidden:
+            with pytest.raises(MemoryShortageError):
+                watch.watch_sum(train)(request, True)
+        else:
+            watch.see_question(request.header)
+            watch.see_failure(FULL)
+        return message
+
+    with keep(watch, tmp_path):
+        watch.watch_answer(answer)(b"x")
+        watch.watch_answer(lambda _: watch.see_question(request.header))(b"x")
+
+    failed, done = (line for line in told_by(watch) if line.startswith("training of m"))
+    assert failed.startswith("training of m, federated, round 3: no result after ")
+    assert failed.endswith(f" s: {FULL}")
+    assert done.startswith("training of m, federated, round 3: done in ")
+
+
 def test_each_procedure_has_one_line_though_their_questions_come_in_turns(tmp_path):
     watch = SiteWatch()
     with keep(watch, tmp_path):
@@ -102,6 +133,27 @@ def test_epochs_are_counted_and_patients_are_not(tmp_path):
 
     assert (training.part, training.done, training.of) == ("epoch", 12, 40)
     assert (preparing.part, preparing.done, preparing.of) == ("percent", 30, 100)
+
+
+def test_what_is_watched_costs_a_file_a_second_however_much_is_asked(tmp_path, monkeypatch):
+    """A write takes about 1.4 ms of processor: less than 0.2 % of it, whatever a round does."""
+    written, looked = [], []
+    monkeypatch.setattr(
+        state_file, "write_atomically", lambda path, content, **_: written.append(len(content))
+    )
+    # No second passes here
+    monkeypatch.setattr(state_file, "_PERIOD_S", 3600.0)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: looked.append(path) or SimpleNamespace(free=1))
+    watch = SiteWatch()
+
+    with keep(watch, tmp_path):
+        for number in range(2000):
+            header = a_header(procedure=f"regression {number % 7}")
+            watch.watch_answer(lambda _, header=header: watch.see_question(header))(b"")
+
+    # At the beginning and at the end
+    assert len(written) == len(looked) == 2
+    assert max(written) < 20_000
 
 
 def test_what_has_left_today_is_as_the_ledger_counts_it(tmp_path):

@@ -15,13 +15,14 @@ from common.hiding.next_weights import (
     make_stepper,
     read_patients,
 )
-from common.hiding.rounds import from_hidden, hiding_of, share_of, to_hidden
+from common.hiding.rounds import hiding_of, share_of, to_hidden
 from common.plan.study import StudyPlan
 from common.secagg.crypto.encoding import decode, encode
 from common.secagg.crypto.masks import add_words
 from common.secagg.crypto.rings import Words
 from common.stats.contract import Summary
 from tests.common.hiding.test_rounds import LAYOUT, VARIANCES, a_plan, an_update
+from tests.sites.joined_rounds import join_parts
 
 PATIENTS = (8, 11, 14)
 
@@ -54,7 +55,7 @@ def compute_centrally(plan: StudyPlan, sums: dict[str, Words], total: int) -> Su
     """What the coordinator makes of the words."""
     hiding = hiding_of(plan, LAYOUT)
     opened = hiding.summary([decode(vector, sums[vector.name]) for vector in hiding.vectors])
-    return from_hidden(plan, LAYOUT, opened, total)
+    return join_parts(plan, LAYOUT, opened, total)
 
 
 @pytest.mark.parametrize("optimiser", ["none", "sgd", "adam", "adagrad"])

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from common.hiding.rounds import (
-    from_hidden,
     hiding_of,
     parts_of,
     share_of,
@@ -24,6 +23,7 @@ from common.secagg.crypto.encoding import check_overflow, decode, encode
 from common.secagg.crypto.masks import add_words
 from common.secagg.crypto.rings import Ring
 from common.stats.contract import Summary
+from tests.sites.joined_rounds import join_parts
 
 LAYOUT = Layout(
     (
@@ -70,7 +70,8 @@ def add(plan: StudyPlan, updates: list[Summary], *, noisy: bool = False) -> Summ
     """What the coordinator opens, in the form without hiding."""
     hiding, sites = hiding_of(plan, LAYOUT), len(plan.sites)
     sums = [np.zeros(vector.words, vector.dtype) for vector in hiding.vectors]
-    for number, update in enumerate(updates):
+    for number, one in enumerate(updates):
+        update = Summary(one.counts, one.reals, {"delta": one.updates["delta"].copy()})
         share = share_of(plan, int(update.counts["patients"]))
         for words, vector, values in zip(
             sums, hiding.vectors, hiding.values(to_hidden(plan, LAYOUT, update)), strict=True
@@ -86,7 +87,7 @@ def add(plan: StudyPlan, updates: list[Summary], *, noisy: bool = False) -> Summ
         [decode(vector, words) for vector, words in zip(hiding.vectors, sums, strict=True)]
     )
     total = sum(int(update.counts["patients"]) for update in updates)
-    return from_hidden(plan, LAYOUT, opened, total)
+    return join_parts(plan, LAYOUT, opened, total)
 
 
 def pool(updates: list[Summary]) -> np.ndarray:

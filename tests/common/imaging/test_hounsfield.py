@@ -148,3 +148,22 @@ def test_modes_are_those_of_air_and_brain_whatever_the_padding():
     assert (padded.air_hu, padded.brain_hu) == pytest.approx((plain.air_hu, plain.brain_hu), abs=2)
     assert padded.background == -3024
     assert plain.background is None
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.float32])
+@pytest.mark.parametrize("slope", [1, -1])
+def test_counts_of_values_measure_what_the_voxels_do(kind, slope):
+    """A sample keeps each value once; NumPy is given every voxel of it."""
+    voxels = (draw_head() + np.float32(0.25) * (kind is np.float32)).astype(kind)
+    thinned = slope * voxels[:, ::8, ::8].ravel().astype(float) - 40
+
+    sample = sample_voxels(voxels).scale(slope, -40)
+
+    assert np.array_equal(np.repeat(sample.values, sample.counts), np.sort(thinned))
+    for most in (-990, -1000, 40, 2000):
+        some = thinned[thinned <= most]
+        chosen = sample.select(sample.values <= most)
+        assert chosen.count() == sample.count(sample.values <= most) == len(some)
+        assert not len(some) or chosen.find_median() == np.median(some)
+    seen = measure_intensities(sample)
+    assert (seen.lowest, seen.highest) == (thinned.min(), thinned.max())

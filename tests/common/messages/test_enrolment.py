@@ -9,7 +9,7 @@ import os
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,6 +71,24 @@ def test_another_key_has_another_fingerprint(card):
 def sign_card(card, name="A"):
     identity = Identity(Ed25519PrivateKey.generate(), 1)
     return card.model_copy(update={"identity": make_card(identity, name).hex()}).sign(identity.key)
+
+
+WEAK = bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05")
+"""A point of order 8."""
+
+
+def test_an_invitation_s_keys_are_none_for_which_anybody_signs():
+    certificate = create_authority("s").certificate.public_bytes(Encoding.PEM).decode()
+    weak = Ed25519PublicKey.from_public_bytes(WEAK)
+    weak_pem = weak.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    fields = {"address": "h:1", "authority": certificate, "plan": PLAN_TEXT}
+    sound = Ed25519PrivateKey.generate()
+
+    assert Invitation(coordinator=pem(sound), signer=sound.public_key().public_bytes_raw().hex(), **fields)
+    with pytest.raises(ValidationError, match="coordinator\n.*small order"):
+        Invitation(coordinator=weak_pem, **fields)
+    with pytest.raises(ValidationError, match="signer\n.*small order"):
+        Invitation(coordinator=pem(sound), signer=WEAK.hex(), **fields)
 
 
 def test_a_fingerprint_has_eight_groups_of_four_which_are_160_bits(card):

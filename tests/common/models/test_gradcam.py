@@ -211,8 +211,8 @@ def test_the_map_depends_on_what_the_network_learned():
         learned = attention(network, image)
         inside.append(learned[upper_left].mean())
         outside.append(learned[~upper_left].mean())
-        for other in (attention(r, image) for trial in range(3) for r in randomise(network, trial)):
-            likeness.append(np.corrcoef(learned.ravel(), other.ravel())[0, 1] if other.any() else 0.0)
+        others = [attention(random, image) for trial in range(3) for random in randomise(network, trial)]
+        likeness += [np.corrcoef(learned.ravel(), m.ravel())[0, 1] if m.any() else 0.0 for m in others]
 
     assert np.mean(inside) > 1.5 * np.mean(outside), (inside, outside)
     assert np.mean(likeness) < 0.6, likeness

@@ -130,7 +130,7 @@ class ServerKilled(BaseException):
 @pytest.mark.parametrize("conduct", [whole_round, whole_session])
 def test_attack_23_server_killed_at_every_write(tmp_path, monkeypatch, conduct):
     expected = conduct(World(tmp_path / "whole"), World(tmp_path / "whole", approve=False).exchange)
-    write, keep = ServerFiles.write, ServerFiles.keep_total
+    originals = {name: getattr(ServerFiles, name) for name in ("write", "keep_total", "keep_pieces")}
     for at in range(MANY):
         world, left = World(tmp_path / str(at)), [at]
 
@@ -144,8 +144,8 @@ def test_attack_23_server_killed_at_every_write(tmp_path, monkeypatch, conduct):
 
             return wrapped
 
-        monkeypatch.setattr(ServerFiles, "write", fragile(write))
-        monkeypatch.setattr(ServerFiles, "keep_total", fragile(keep))
+        for name, original in originals.items():
+            monkeypatch.setattr(ServerFiles, name, fragile(original))
         try:
             conduct(world, world.exchange)
             break

@@ -19,7 +19,7 @@ from common.secagg.codes import SecAggError
 from common.secagg.coordinator.drive import run_round
 from common.secagg.coordinator.gathering import HidingTask
 from common.secagg.coordinator.round import ServerRound
-from common.secagg.crypto.encoding import decode_block, encode, scale_bits_for
+from common.secagg.crypto.encoding import encode, round_block, scale_bits_for
 from common.secagg.crypto.rings import Ring, Vector
 from common.secagg.site.endpoint import SiteMachine
 from common.secagg.site.rules import Computed, ComputedVector, PhaseRules
@@ -38,7 +38,7 @@ def derive(opened, write):
     before = np.frombuffer(opened.model, dtype="<f4")
     for start in range(0, SIZE, PIECE):
         piece = slice(start, start + PIECE)
-        moved = before[piece] + decode_block(UPDATE, opened.sums["update"], piece).astype(np.float32)
+        moved = before[piece] + round_block(UPDATE, opened.sums["update"], piece)
         write(moved.data.cast("B"))
     return b""
 
@@ -81,7 +81,7 @@ class Training(World):
             self.side = "coordinator"
 
     def begin(self, number, weights):
-        asked = HidingTask("round", ROUNDS, number, (UPDATE,), returned=("update",), is_rounded=True)
+        asked = HidingTask("round", ROUNDS, number, (UPDATE,), returned=("update",), keeps_words=True)
         return ServerRound(self.coordinator, self.folder / f"server/{number}", asked, weights, b"seed")
 
     def run(self, number, weights, close=b""):
@@ -94,8 +94,9 @@ class Training(World):
                 messages = dict.fromkeys(messages, question)
             return {name: self.handle(name, message) for name, message in messages.items()}
 
-        sums = run_round(server, exchange)
-        following = freeze_array(weights + sums["update"])
+        run_round(server, exchange)
+        summed = round_block(UPDATE, server.view_opened()["update"], slice(0, SIZE))
+        following = freeze_array(weights + summed)
         server.close(sha256(following.data))
         return following, server.make_close(is_told=True)
 
@@ -196,5 +197,5 @@ def test_a_round_of_a_process_that_lives_on_gives_the_same_as_of_fresh_ones(tmp_
     expected = first_weights()
     for _ in range(2):
         words = sum(encode(UPDATE, world.values[site], sites=2).words for site in world.identities)
-        expected = expected + decode_block(UPDATE, words, slice(0, SIZE)).astype(np.float32)
+        expected = expected + round_block(UPDATE, words, slice(0, SIZE))
     assert results[0].tobytes() == results[1].tobytes() == expected.tobytes()

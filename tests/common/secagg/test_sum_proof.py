@@ -59,8 +59,7 @@ def test_members_derive_the_result_from_the_proved_sum(tmp_path, sites, colluder
 def test_the_coordinator_s_own_round_is_accepted(world):
     server = world.round()
     sums = run_round(server, world.exchange)
-    total = server._files.read_total("opened")
-    words = dict(zip([vector.name for vector in VECTORS], total.words, strict=True))
+    words = server.view_opened()
     result = sha256(sha256(MODEL, *(words[name].tobytes() for name in RETURNED)).encode())
 
     server.close(result, WEIGHT)

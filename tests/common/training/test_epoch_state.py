@@ -44,16 +44,16 @@ def network(dimensions=2):
 
 @pytest.mark.parametrize("dies_after", [1, 3])
 @pytest.mark.parametrize(
-    ("dimensions", "settings", "mu"),
+    ("dimensions", "settings", "options"),
     [
-        (2, AUGMENTED, 0.0),
-        (2, RECOMPUTED, 0.0),
-        (2, replace(AUGMENTED, weight_decay=0.1), 0.5),
-        (3, PLAIN, 0.0),
+        (2, AUGMENTED, {"rates": (0.01, 0.02, 0.01, 0.005)}),
+        (2, RECOMPUTED, {}),
+        (2, replace(AUGMENTED, weight_decay=0.1), {"proximal_mu": 0.5}),
+        (3, PLAIN, {}),
     ],
 )
-def test_a_training_that_died_goes_on_to_the_same_bits(dimensions, settings, mu, dies_after):
-    samples, schedule = noise_samples(6, dimensions), Schedule(epochs=4, seed=5, proximal_mu=mu)
+def test_a_training_that_died_goes_on_to_the_same_bits(dimensions, settings, options, dies_after):
+    samples, schedule = noise_samples(6, dimensions), Schedule(epochs=4, seed=5, **options)
 
     def run(memory):
         seen, model = [], network(dimensions)

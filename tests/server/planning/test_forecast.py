@@ -136,6 +136,20 @@ def test_the_demonstration_s_rounds_are_within_the_forecast():
     assert usual == pytest.approx(sum(MEASURED.values()), rel=0.15)
 
 
+@pytest.mark.parametrize("secure", [True, False])
+def test_a_training_that_may_end_early_has_no_fewer_rounds_than_its_rule_needs(secure):
+    def rounds(number, **options):
+        federation = {"rounds": number} | options
+        plan = standard(NETWORK, federation=federation, privacy={"secure": secure}, phases=["training"])
+        return expect_rounds(plan)["training"]
+
+    whole, shortest = rounds(30), rounds(6)
+    early = rounds(30, early_stopping={"patience": 4})
+
+    assert (early.fewest, early.usual, early.most) == (shortest.fewest, whole.usual, whole.most)
+    assert early.fewest < whole.fewest
+
+
 def test_the_demonstration_s_weights_are_most_of_what_it_was_sent():
     costs = expect_costs(load_plan(DEMO_PLAN), {"center1": 20.0})
 

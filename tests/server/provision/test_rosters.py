@@ -279,6 +279,31 @@ def test_another_file_in_place_of_a_roster_or_a_waiver_is_named(joined, tmp_path
     assert "plan.toml: is not a whole site card (Invalid JSON" in card.stderr
 
 
+@pytest.mark.parametrize(
+    ("spoilt", "said"),
+    [("the key", "cannot be read"), ("the roster", "roster"), ("a name", "nowhere"), ("two", "one restored")],
+)
+def test_the_authority_is_asked_once_what_it_would_sign_was_checked(joined, spoilt, said):
+    joined.sign()
+    roster, sites = joined.signed, ("--site", "a")
+    if spoilt == "the key":
+        (joined.authority / "authority.key").write_text("damaged")
+    elif spoilt == "the roster":
+        roster.write_bytes(roster.read_bytes()[:-3])
+    else:
+        sites = ("--site", "nowhere") if spoilt == "a name" else ("--site", "a", "--site", "b")
+
+    found = [run_command("rhe-authority", "waive", joined.authority, "--roster", roster, *sites)]
+    if spoilt == "the key":
+        found.append(run_command("rhe-authority", "sign", joined.authority, joined.proposal))
+
+    for one in found:
+        assert one.returncode not in {0, 130}
+        assert said in one.stderr
+        assert "Do you consent" not in one.stdout + one.stderr
+        assert "Did every site" not in one.stdout + one.stderr
+
+
 def test_a_hospital_is_shown_what_a_waiver_permits_before_it_is_asked(joined, tmp_path):
     approved(joined)
     waive = ("rhe-authority", "waive", joined.authority, "--roster", joined.signed, "--yes", "--site", "c")

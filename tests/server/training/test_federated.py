@@ -3,20 +3,24 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from common.errors import ExchangeError, ModelError, ResumeError
-from common.hiding.rounds import VALIDATION_GRID, share_of, to_hidden
+from common.hiding.rounds import VALIDATION_GRID, hiding_of, share_of, to_hidden
 from common.messages.catalogue import Operation
 from common.messages.headers import ReplyHeader
 from common.messages.protocol import Reply, decode_request, encode_reply, question_of
 from common.models.layout import Layout, StateTensor
 from common.plan.study import StudyPlan
+from common.secagg.crypto.encoding import encode
+from common.secagg.crypto.masks import add_words
 from common.stats.contract import Summary, join_summaries, total
 from common.stats.minima import SIMULATION, STANDARD
 from common.stats.roc import local_roc
 from server.exchange import Exchange
+from server.training.early_end import EarlyEnd
 from server.training.federated import (
     FederatedTraining,
     Round,
     TrainingState,
+    find_end,
     hash_weights,
     judge_round,
     list_first_weights,
@@ -86,14 +90,18 @@ class Masks:
         self.plan, self.learners, self.members = plan, {site.name: site for site in learners}, rounds
 
     def train(self, training, number, weights, _question):
-        opened = []
-        for name in self.members[number - 1]:
+        opened, hiding, members = [], hiding_of(self.plan, training[2]), self.members[number - 1]
+        words = {vector.name: np.zeros(vector.words, vector.dtype) for vector in hiding.vectors}
+        for name in members:
             learner = self.learners[name]
             one = to_hidden(self.plan, training[2], learner.summarise(weights, trains=True))
-            share = np.float32(share_of(self.plan, learner.patients))
-            updates = {part: share * change for part, change in one.updates.items()}
-            opened.append(Summary(one.counts, one.reals, updates))
-        return total(opened), OpenRound(self.members[number - 1])
+            alpha = share_of(self.plan, learner.patients)
+            for vector, values in zip(hiding.vectors, hiding.values(one), strict=True):
+                share = alpha if vector.is_delta else 1.0
+                encoded = encode(vector, values, sites=len(self.learners), alpha=share)
+                add_words(words[vector.name], encoded.words, vector.ring)
+            opened.append(Summary(one.counts, one.reals))
+        return total(opened), OpenRound(members, words)
 
     def gather(self, groups, question):
         (group,), asked = groups, question_of(question)
@@ -110,8 +118,8 @@ class Masks:
 class OpenRound:
     """A round whose sum was opened."""
 
-    def __init__(self, members):
-        self.members = members
+    def __init__(self, members, words):
+        self.members, self.words = members, words
 
     def close(self, _weights, _total):
         pass
@@ -167,7 +175,7 @@ def test_a_running_variance_that_falls_far_in_a_round_is_not_rounded_below_zero(
     delta = sum((change - before) * np.float32(patients) for patients, change in after.items())
     sums = Summary({"patients": np.array(40)}, {"loss": np.array(0.0)}, {"delta": delta})
 
-    moved = training._aggregate(TrainingState(before, before), sums, None, ("a", "b")).weights
+    moved = training._aggregate(TrainingState(before, before), sums, None, None).weights
 
     assert 0 <= moved.min() <= moved.max() < 0.01
 
@@ -233,6 +241,40 @@ def test_an_interrupted_training_ends_with_the_same_bits(tmp_path):
     assert resumed.weights.tobytes() == whole.weights.tobytes()
     assert resumed.best.tobytes() == whole.best.tobytes()
     assert resumed.curve == whole.curve
+
+
+def test_a_training_without_gain_ends_early_with_its_best_round(tmp_path):
+    plan = a_plan(rounds=9, early_stopping={"patience": 1})
+    learner = Learner("a", 2, 1.0)
+
+    done = a_training(tmp_path, plan, learner, Learner("b", 2, 1.0)).run(START)
+
+    # Round 2 is judged while round 3 is trained, which is judged by itself
+    assert learner.rounds == [("train", 1), ("train", 2), ("train", 3), ("validate", 3)]
+    assert [line.validation_auc for line in done.curve] == [1.0, 0.0, 0.0]
+    whole = a_training(tmp_path / "whole", a_plan(rounds=3), Learner("a", 2, 1.0), Learner("b", 2, 1.0))
+    assert done.best.tobytes() == whole.run(START).best.tobytes()
+    assert done.chosen == 1
+    assert find_end(plan, done.curve) == EarlyEnd(gained=1, last=2, planned=9, minimum_gain=0.0)
+    again = Learner("a", 2, 1.0)
+    assert a_training(tmp_path, plan, again, Learner("b", 2, 1.0)).run(START).chosen == 1
+    assert again.rounds == []
+
+
+@pytest.mark.parametrize("breaks_in", [2, 3])
+def test_an_interrupted_training_ends_early_with_the_same_bits(tmp_path, breaks_in):
+    plan = a_plan(rounds=9, early_stopping={"patience": 1}, server_optimiser="adam", server_learning_rate=0.3)
+    whole = a_training(tmp_path / "whole", plan, Learner("a", 3, 1.0), Learner("b", 4, 1.0)).run(START)
+    broken = Learner("a", 3, 1.0, breaks_in_round=breaks_in)
+    with pytest.raises(ExchangeError, match="E_INTERNAL"):
+        a_training(tmp_path / "broken", plan, broken, Learner("b", 4, 1.0)).run(START)
+
+    resumed = a_training(tmp_path / "broken", plan, Learner("a", 3, 1.0), Learner("b", 4, 1.0)).run(START)
+
+    assert find_end(plan, whole.curve) is not None
+    assert resumed.curve == whole.curve
+    assert resumed.weights.tobytes() == whole.weights.tobytes()
+    assert resumed.best.tobytes() == whole.best.tobytes()
 
 
 def test_a_checkpoint_of_another_plan_is_refused(tmp_path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -10,6 +12,7 @@ from studies.metrics_text import read_exposition
 
 from common.runtime.watch.exposition import write_exposition
 from common.runtime.watch.plain_times import read_moment
+from server.earlier_run import describe_earlier_run
 from server.watch.study_board import describe_study
 from server.watch.study_metrics import list_study_metrics
 from server.watch.study_state import STATE_FILE, read_study_state
@@ -209,6 +212,33 @@ def test_the_board_tells_of_each_site_what_it_is_at(stage):
     assert words(answered)[0].endswith(" s ago: train m federated, round 2 and 1 more")
 
 
+def test_who_trains_alone_is_named_with_the_time_until_its_end(stage):
+    watch = stage.watch
+
+    def words():
+        return {bar.label: bar.note for bar in describe_study(watch.read()).bars}
+
+    with stage.keep():
+        watch.see_arrival("a")
+        watch.see_training("m", "local-a", 3, words="30 epochs")
+        before = words()["m, local-a"]
+        watch.see_question("train-local", {"model": "m", "arm": "local-a", "procedure": "training m local-a"})
+        watch.see_departure(["a"])
+        during = words()["m, local-a"]
+        watch.epochs = {"a": (7, 30), "b": (3, 30)}
+        board = describe_study(watch.read())
+        (told,) = (bar for bar in board.bars if bar.label == "m, local-a")
+        party, _ = board.parties
+        watch.see_answer("a")
+        after = words()["m, local-a"]
+
+    assert before == after == "at its site, which tells of its end"
+    assert re.fullmatch(r"a trains m alone, for \d+ s", during)
+    assert re.fullmatch(r"a trains m alone, for \d+ s, epoch 7 of 30", told.note)
+    assert (told.done, told.total) == (7, 30)
+    assert party.words.endswith("s: train-local m local-a, epoch 7 of 30")
+
+
 def test_a_study_that_waits_says_for_whom_and_since_when(stage):
     missed = {}
     stage.watch.missed = missed
@@ -295,3 +325,39 @@ def test_a_watch_that_nobody_keeps_costs_no_file_and_no_thread(tmp_path):
     watch.see_answer("a")
 
     assert watch.read().lines == ()
+
+
+def end_without_word(stage):
+    """The state of a run that was killed in its second round of training: nobody wrote its end."""
+    with stage.keep():
+        for name in ("enrolment", "cohort"):
+            with stage.watch.watch_phase(name):
+                pass
+        with stage.watch.watch_phase("training"):
+            stage.watch.see_training("m", "federated", 3)
+            stage.watch.see_round("m", "federated", [Line(1, 0.7)])
+            stage.watch._file.write()
+            killed = (stage.folder / STATE_FILE).read_bytes()
+    (stage.folder / STATE_FILE).write_bytes(killed)
+
+
+def test_a_run_after_one_that_was_killed_says_so_and_from_where_it_goes_on(stage):
+    end_without_word(stage)
+    told = describe_earlier_run(stage.folder)
+    assert told.startswith("run 1 of this study said nothing of its end: it was killed")
+    assert "in cohort, training (m, federated: 1 of 3 rounds done); this run goes on from there" in told
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize("ending", [None, KeyboardInterrupt(), RuntimeError("x")])
+def test_a_run_after_one_that_told_its_end_says_nothing_of_it(stage, ending):
+    with suppress(KeyboardInterrupt, RuntimeError), stage.keep():
+        if ending is not None:
+            raise ending
+    assert describe_earlier_run(stage.folder) == ""
+    assert describe_earlier_run(stage.folder / "nowhere") == ""
+
+
+def test_a_state_that_a_dying_disk_damaged_hinders_nobody(stage):
+    (stage.folder / STATE_FILE).write_text("{")
+    assert describe_earlier_run(stage.folder) == ""

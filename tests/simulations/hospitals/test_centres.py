@@ -118,7 +118,11 @@ def test_every_finding_of_preparation_is_about_tilt(prepared: tuple[PreparedSite
     assert upright.notes == ()
 
 
-def test_the_same_seed_gives_the_same_bytes(made: tuple[Path, ...], tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_bytes_also_side_by_side(
+    made: tuple[Path, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(centres, "_WORTH_PROCESSES", 0)
+    monkeypatch.setattr(centres, "count_places", lambda _: 2)
     for first, again in zip(made, make_centres(tmp_path, REQUEST, SILENT), strict=True):
         assert contents(first) == contents(again)
 

@@ -434,6 +434,22 @@ def test_a_refusal_by_the_site_s_own_policy_is_told_and_not_taken_for_silence(ta
         wire.study()
 
 
+def test_a_training_that_does_not_gain_ends_early_and_leaves_no_model_on_the_way(open_wire, tmp_path):
+    rule = {"patience": 1, "minimum_gain": 0.99}
+    wire = open_wire(tmp_path, federation={"rounds": 9, "early_stopping": rule})
+    (curve,) = wire.study().training
+
+    assert curve.describe_end() == (
+        "ended early, with round 3 of 9: up to round 2 the validation AUC did not rise by more than 0.99 "
+        "above that of round 1"
+    )
+    assert [point.number for point in curve.points] == [1, 2, 3]
+    assert all(point.validation_auc is not None for point in curve.points)
+    assert curve.chosen == max(curve.points, key=lambda point: (point.validation_auc, point.number)).number
+    for name in "abc":
+        assert list((tmp_path / "sites" / name / "sa1").rglob("*.model.*")) == []
+
+
 def test_a_change_that_is_too_long_costs_its_model_and_is_named(open_wire, tmp_path):
     (curve,) = open_wire(tmp_path, privacy={"norm_bound": 1e-3}).study().training
 

@@ -109,7 +109,7 @@ def test_a_study_that_was_killed_and_then_ended_by_ctrl_c_is_resumed_to_the_same
     """When it is killed the pooled network is whole, which is not trained again."""
     whole, out = tmp_path / "whole", tmp_path / "out"
     run(plan, sites, whole)
-    resume, pooled = (), []
+    resume, pooled, lines = (), [], []
     for kept, ending in (
         ("checkpoints/flat/federated.safetensors", signal.SIGKILL),
         ("models/solid/federated.safetensors", signal.SIGINT),
@@ -119,12 +119,14 @@ def test_a_study_that_was_killed_and_then_ended_by_ctrl_c_is_resumed_to_the_same
         process.send_signal(ending)
         _, said = process.communicate(timeout=240)
         assert not (out / "results.json").exists()
+        lines.append(said)
         pooled.append((out / "models/flat/pooled.safetensors").stat().st_mtime_ns)
         resume = ("--resume",)
     assert process.returncode == 130
     assert "--resume" in said
     assert "Traceback" not in said
     assert pooled[0] == pooled[1]
+    assert ["run 1 of this study said nothing of its end" in said for said in lines] == [False, True]
 
     run(plan, sites, out, resume=True)
 

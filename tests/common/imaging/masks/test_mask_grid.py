@@ -12,6 +12,7 @@ from common.errors import Level, ScanError
 from common.imaging.geometry import Geometry
 from common.imaging.masks.labels import MaskLabels
 from common.imaging.masks.mask import Mask, read_mask
+from common.imaging.nearest import find_extent
 from common.imaging.scan import Scan
 
 SHAPE = (8, 40, 40)
@@ -150,3 +151,16 @@ def test_a_mask_that_is_mirrored_out_of_its_ct_is_said_to_be(tmp_path, scan):
     values = np.ones(SHAPE, dtype=np.uint8)
     with pytest.raises(ScanError, match="as if the mask's head-foot axis ran the other way"):
         read(write(tmp_path / "m.nrrd", values, scan, shift_mm=(0, 0, -17.5)), scan)
+
+
+@pytest.mark.parametrize("ratio", [(1, 1, 1), (2, 2, 1)])
+def test_the_extent_is_that_of_the_labels_on_the_ct(tmp_path, scan, ratio):
+    """Whoever resamples a mask trusts it, and label 7 is ignored although the file holds it further out."""
+    values = half().repeat(2 // ratio[0], axis=1).repeat(2 // ratio[1], axis=2)
+    values[0, 0, 0] = values[-1, -1, -1] = 7
+
+    mask = read_mask(write(tmp_path / "m.nrrd", values, scan, ratio), scan, MaskLabels(ignored=(7,)))
+
+    places = np.argwhere(mask.voxels)
+    expected = tuple(zip(places.min(axis=0).tolist(), places.max(axis=0).tolist(), strict=True))
+    assert mask.extent == find_extent(mask.voxels) == expected

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from common.secagg.codes import SecAggError
-from common.secagg.crypto.encoding import check_overflow, decode, encode, norm, scale_bits_for
+from common.secagg.crypto.encoding import (
+    DeltaEncoder,
+    check_overflow,
+    decode,
+    encode,
+    norm,
+    round_block,
+    scale_bits_for,
+)
 from common.secagg.crypto.masks import add_words
 from common.secagg.crypto.rings import CANARY_WORDS, Ring, Segment, Vector
 
@@ -178,6 +186,42 @@ def test_long_vectors_are_encoded_as_short_ones(size):
     opened = decode(vector, encode(vector, values, sites=2).words)
 
     assert np.array_equal(opened, np.rint(values * 2.0**vector.scale_bits) / 2.0**vector.scale_bits)
+
+
+@pytest.mark.parametrize("size", [0, 1, (1 << 18) - 1, (1 << 18) + 1, 600_003])
+@pytest.mark.parametrize("ring", [Ring.UPDATES, Ring.REALS])
+def test_pieces_are_the_whole_and_say_at_the_end_that_too_much_was_clipped(size, ring):
+    values = np.random.default_rng(0).uniform(-3, 3, size).astype(np.float32)
+    clips = tuple(Segment(part, 1 + part / 7) for part in (size // 3, size - size // 3) if part)
+    bits = scale_bits_for(2, 1e6) if ring is Ring.UPDATES else 0
+    vector = Vector("delta", (size,), ring, clips, bits)
+    encoder = DeltaEncoder(vector, values, sites=2, alpha=0.7, clip_fraction=1.0)
+    whole = encode(vector, values, sites=2, alpha=0.7, clip_fraction=1.0)
+
+    pieces = list(encoder.cut_words())
+
+    assert np.concatenate(pieces).tobytes() == whole.words.tobytes()
+    assert encoder.clipped == whole.clipped
+    assert max(piece.nbytes for piece in pieces) <= 1 << 22
+    if whole.clipped:
+        begun = DeltaEncoder(vector, values, sites=2).cut_words()
+        with refused("E_CLIP"):
+            list(begun)
+
+
+@pytest.mark.parametrize("bits", [-131, -91, -90, -1, 0, 1, 29, 90, 91, 126, 131])
+def test_a_rounded_block_has_the_bits_of_the_float64_sum_rounded_once(bits):
+    edges = [0, 1, -1, 2**24, 2**24 + 1, -(2**24) - 1, 2**25 + 2, 2**25 + 6, 2**31 - 1, -(2**31), 2**31 - 65]
+    integers = np.array(edges, dtype="<i4")
+    integers = np.concatenate([integers, np.random.default_rng(0).integers(-(2**31), 2**31, 1000, "<i4")])
+    vector = Vector("delta", (integers.size,), Ring.UPDATES, 1.0, bits)
+    words = np.concatenate([integers.view("<u4"), np.zeros(CANARY_WORDS, "<u4")])
+
+    with np.errstate(over="ignore", under="ignore"):
+        expected = np.array([math.ldexp(float(value), -bits) for value in integers]).astype(np.float32)
+        rounded = round_block(vector, words, slice(0, integers.size))
+
+    assert rounded.tobytes() == expected.tobytes()
 
 
 # Model deltas that need the wide ring

@@ -125,3 +125,104 @@ def test_each_refusal_has_its_own_code_and_the_branch_one_exit_code():
     assert SecAggError("why", code="E_MIN").code == "E_MIN"
     assert SecAggError("why").code == SecAggError.code == "E_SECAGG"
     assert (str(SecAggError("why", code="E_MIN")), SecAggError.exit_code) == ("why", 22)
+
+
+P = 2**255 - 19
+D = -121665 * pow(121666, -1, P) % P
+GROUP_ORDER = 2**252 + 27742317777372353535851937790883648493
+
+
+def find_point(y, sign):
+    """The point of the twisted Edwards curve with this y, None if there is none (RFC 8032, 5.1.3)."""
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    root = pow(square, (P + 3) // 8, P)
+    if root * root % P != square:
+        root = root * pow(2, (P - 1) // 4, P) % P
+    if root * root % P != square:
+        return None
+    return (P - root if root % 2 != sign and root else root), y
+
+
+def add_points(one, two):
+    (a, b), (c, d) = one, two
+    product = D * a * b * c * d % P
+    return (
+        (a * d + b * c) * pow(1 + product, -1, P) % P,
+        (b * d + a * c) * pow(1 - product, -1, P) % P,
+    )
+
+
+def multiply_point(factor, point):
+    total = (0, 1)
+    while factor:
+        if factor % 2:
+            total = add_points(total, point)
+        point, factor = add_points(point, point), factor // 2
+    return total
+
+
+def write_point(x, y):
+    return (y | (x % 2) << 255).to_bytes(32, "little")
+
+
+def find_torsion():
+    """The points of small order, as multiples of any points by the order of the large subgroup."""
+    found = set()
+    for y in range(2, 60):
+        point = find_point(y, 0)
+        if point is not None:
+            found.add(multiply_point(GROUP_ORDER, point))
+    return found
+
+
+TORSION = [
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0000000000000000000000000000000000000000000000000000000000000080",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+]
+"""Orders 1, 2, 4, 4, 8, 8, 8, 8 (Chalkias et al. 2020)."""
+MINUS_ZERO = [
+    "0100000000000000000000000000000000000000000000000000000000000080",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+]
+"""x is 0 and its sign bit 1: not canonical, either."""
+BEYOND_THE_PRIME = [
+    (y | sign << 255).to_bytes(32, "little").hex() for y in range(P, 2**255) for sign in (0, 1)
+]
+"""y is not reduced: all that exist."""
+
+
+def test_the_points_of_small_order_are_those_that_the_curve_has():
+    assert {write_point(*point).hex() for point in find_torsion()} == set(TORSION)
+
+
+@pytest.mark.parametrize("text", [*TORSION, *MINUS_ZERO, *BEYOND_THE_PRIME])
+def test_a_key_of_small_order_or_with_another_encoding_is_refused(text):
+    public = bytes.fromhex(text)
+
+    for read in (keys.load_verifying_key, lambda raw: keys.decode_public_key(raw.hex())):
+        with pytest.raises(ProtocolError, match="small order|not canonically encoded"):
+            read(public)
+    # The point at 1 with the factor 0: under the key of order 1 valid for whatever is signed
+    forged = bytes.fromhex(TORSION[0]) + bytes(32)
+    assert not keys.is_signature_of(public, forged, b"anything")
+    assert not keys.verify_signature(public, "ROSTER", b"anything", forged)
+
+
+def test_openssl_takes_what_is_refused_here():
+    """Once it does not, this check stays and the test may go."""
+    forged = bytes.fromhex(TORSION[0]) + bytes(32)
+    Ed25519PublicKey.from_public_bytes(bytes.fromhex(TORSION[0])).verify(forged, b"anything")
+
+
+def test_keys_that_are_made_are_taken():
+    for number in range(200):
+        private = Ed25519PrivateKey.from_private_bytes(number.to_bytes(32, "little"))
+        public = private.public_key().public_bytes_raw()
+        assert keys.load_verifying_key(public).public_bytes_raw() == public
+        assert keys.is_signature_of(public, private.sign(b"words"), b"words")

@@ -6,8 +6,9 @@ from common.errors import ProtocolError
 from common.secagg.codes import SecAggError
 from common.secagg.site.endpoint import approve_roster, approve_waiver
 from common.secagg.site.files import SiteFiles
-from common.secagg.wire.frames import MessageKind, pack, sha256
+from common.secagg.wire.frames import MessageKind, pack, repack, sha256, unpack
 from common.secagg.wire.roster import (
+    Card,
     Identity,
     Member,
     Roster,
@@ -65,6 +66,32 @@ def test_minimum_above_the_number_of_sites_is_refused(world):
         read_roster(sign_roster(roster, AUTHORITY), AUTHORITY_PUBLIC)
 
     assert refused.value.code == "E_MIN"
+
+
+@pytest.mark.parametrize("of", ["coordinator", "a site"])
+@pytest.mark.parametrize(
+    "key", ["01" + "00" * 31, "ec" + "ff" * 30 + "7f", "00" * 32, "ee" + "ff" * 30 + "7f", "ed" + "ff" * 31]
+)
+def test_no_roster_has_a_key_for_which_anybody_signs(world, of, key):
+    """Points of small order, and such that have another encoding."""
+    first, *others = world.roster.sites
+    sites = (first.model_copy(update={"key": key}), *others)
+    change = {"coordinator": key} if of == "coordinator" else {"sites": sites}
+    forged = sign_roster(world.roster.model_copy(update=change), AUTHORITY)
+
+    with pytest.raises(ProtocolError, match="a public key is"):
+        read_roster(forged, AUTHORITY_PUBLIC)
+    assert not unpack(sign_roster(world.roster, AUTHORITY)).is_signed_by(bytes.fromhex(key))
+
+
+def test_a_card_of_a_key_of_small_order_is_refused():
+    """The point at 1, with the factor 0, is a valid signature of any card under the key of order 1."""
+    identity = bytes.fromhex("01" + "00" * 31)
+    card = Card(id=3, name="Utrecht", key=identity.hex())
+    forged = repack(MessageKind.CARD, card.body(), identity + bytes(32))
+
+    with pytest.raises(ProtocolError, match="small order"):
+        read_card(forged)
 
 
 @pytest.mark.parametrize("twice", ["name", "key", "coordinator"])
