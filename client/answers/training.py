@@ -286,11 +286,9 @@ class SiteTrainings:
     def _open_regressions(self, arm: str) -> SiteRegressions:
         """The logistic models of an arm; kept, because their selection of features takes long."""
         if arm not in self._tables:
-            cases, folder = self.patients.prepared.cases, self.state / "models"
-            name = self.settings.name
-            self._tables[arm] = SiteRegressions(
-                self.plan, name, cases, folder, self._scores, arm, self.own_seed
-            )
+            name, folder = self.settings.name, self.state / "models"
+            whose = (self.patients.prepared.cases, folder, self._scores, arm, self.own_seed)
+            self._tables[arm] = SiteRegressions(self.plan, name, *whose)
         return self._tables[arm]
 
     def _make_release(self, model: AnyTableModel, arm: str) -> ReplyHeader:

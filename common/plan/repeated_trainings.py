@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from common.plan.models import AnyModel, CnnModel, name_repeat
+from common.plan.models import AnyModel, CnnModel
+from common.plan.named_section import name_repeat
 from common.runtime.name_patterns import derive_name
 
 

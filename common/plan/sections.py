@@ -19,7 +19,8 @@ from common.cohort.schema import TABLE_ONE
 from common.imaging.options import MissingSlices
 from common.models.brain_score import BrainA
 from common.plan.early_stopping import EarlyStopping
-from common.plan.models import Name, NamedSection, check_covariates
+from common.plan.models import check_covariates
+from common.plan.named_section import Name, NamedSection
 from common.plan.own_variables import ColumnName, find_readable, find_unknown, list_declared
 from common.runtime.settings_file import Section
 

@@ -11,7 +11,8 @@ from common.cohort.schema import BY_NAME, VARIABLES
 from common.plain_text import find_similar
 from common.plan.leaving import STAYING, describe_card, describe_hiding, list_leaving
 from common.plan.mapped_cohorts import averages_maps
-from common.plan.models import INDEPENDENT, RADIOMICS, CardModel, CnnModel, NamedSection, ScoresModel
+from common.plan.models import INDEPENDENT, RADIOMICS, CardModel, CnnModel, ScoresModel
+from common.plan.named_section import NamedSection
 from common.plan.needed_columns import choose_columns
 from common.plan.sections import Phase
 from common.plan.study import AnyModel, StudyPlan
