@@ -8,12 +8,13 @@ import select
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from client.link.pulse_line import read_pulse_line
-from client.link.socket_frames import Pace, PacedReader, Word, write_message
+from client.link.socket_frames import Pace, PacedReader, TooSlowError, Word, write_message
 from common.errors import ProtocolError, SiteError
 from common.runtime.accounts import account_of, read_peer
+from common.runtime.pulse import Pulse
 
 _log = logging.getLogger(__name__)
 
@@ -114,15 +115,17 @@ def open_socket_link(
                     ) from None
                 finally:
                     bound.doing = ""
-            if answer is not None:
+            if isinstance(answer, bytes):
                 return answer
             if pause_s == _PAUSE_S:
                 _log.info("the engine is busy with another connection; waiting")
-            if time.monotonic() - begun > bound.stall_s:
+            # An engine that nobody asked got on long ago: it stands still only since this question waits
+            if min(answer.age_s, time.monotonic() - begun) > bound.stall_s:
                 raise StalledError(
-                    f"{path}: the engine is busy with an earlier question, and has not ended it in "
-                    f"{bound.stall_s:.0f} s -> see engine.log, and start the site again"
+                    f"{path}: the engine is busy with an earlier question, and has not got on for "
+                    f"{answer.age_s:.0f} s ({answer.doing}) -> see engine.log, and start the site again"
                 )
+            bound.doing = answer.doing
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
@@ -177,8 +180,8 @@ def _check_engine(connection: socket.socket, path: str, uid: int) -> None:
 
 def _exchange(
     connection: socket.socket, request: bytes, largest: int, pace: Pace, wait: EngineWait
-) -> bytes | None:
-    """The answer to a question; None while the engine is busy with another connection.
+) -> bytes | Pulse:
+    """The answer to a question; while the engine is busy with another connection, where it stands.
 
     Raises
     ------
@@ -189,15 +192,22 @@ def _exchange(
     SiteError
         If the engine refuses the question because of its length.
     """
+    patient = replace(pace, grace_s=max(pace.grace_s, wait.stall_s))
     try:
-        write_message(connection, Word.ASK, request, pace)
+        write_message(connection, Word.ASK, request, patient)
+    except TooSlowError:
+        raise StalledError(
+            f"the engine has not got on for {patient.grace_s:.0f} s, and takes no question "
+            "-> see engine.log, and start the site again"
+        ) from None
     except ProtocolError:
         # Refused while it was being sent: why is in the answer, if there is one
         if not _may_read(connection, pace.grace_s):
             raise
     word, answer = _await_answer(connection, largest, pace, wait)
     if word is Word.BUSY:
-        return None
+        age_s, doing = read_pulse_line(answer)
+        return Pulse(doing, time.monotonic() - age_s)
     if word is Word.TOO_LONG:
         raise SiteError(
             "the engine refuses a message that is longer than the plan can need -> see engine.log"

@@ -69,6 +69,10 @@ _EVENT = re.compile(
     rf"^(?:\S+ )?(?:{CONNECTED}(?P<node>\d+)|{REFUSED}(?P<reason>[a-z-]+): (?P<text>.*))$", re.MULTILINE
 )
 
+_OUTCOME = re.compile(
+    r"^(?:\S+ )?(?:answered message=.*|failed message=\S+ run=\d+ code=(?P<code>\w+): (?P<text>.*))$",
+    re.MULTILINE,
+)
 _NOT_TAKEN = re.compile(r"^(?:\S+ )?failed message=\S+ run=\d+ code=E_CONTEXT: (?P<text>.*)$", re.MULTILINE)
 
 
@@ -103,3 +107,9 @@ def find_not_taken(log: str) -> str:
     """Why the link took nothing of a run that asked last, as of another release; empty if it took all."""
     texts = _NOT_TAKEN.findall(log)
     return str(texts[-1]) if texts else ""
+
+
+def find_stall(log: str) -> str:
+    """Why the link gave up the last question, if because the engine stands still; otherwise empty."""
+    outcomes = list(_OUTCOME.finditer(log))
+    return str(outcomes[-1]["text"]) if outcomes and outcomes[-1]["code"] == "E_STALLED" else ""

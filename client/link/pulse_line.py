@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from common.runtime.pulse import Pulse, mark_progress, read_pulse
 _TELL_S = 15.0
 """Between two such lines."""
 _MOST_WORDS = 200
+_COME = "a question has come"
 
 
 def write_pulse_line(pulse: Pulse) -> bytes:
@@ -38,20 +40,27 @@ def read_pulse_line(body: bytes) -> tuple[float, str]:
 def tell_progress(tell: Callable[[bytes], None]) -> Iterator[None]:
     """A context in which a line is told now and then, from another thread, which has ended afterwards.
 
+    The same thread marks the loading of libraries as progress: an import cannot, and torch's takes minutes
+    on a machine at its limit. One that stands still loads no further module, and is not marked.
+
     Parameters
     ----------
     tell : callable
         Sends a line; what it raises ends the telling, not the work.
     """
-    mark_progress("a question has come")
+    mark_progress(_COME)
     ending = threading.Event()
 
     def repeat() -> None:
+        modules, is_heard = len(sys.modules), True
         while not ending.wait(_TELL_S):
-            try:
-                tell(write_pulse_line(read_pulse()))
-            except ProtocolError:
-                return
+            modules = _mark_loading(modules)
+            if is_heard:
+                try:
+                    tell(write_pulse_line(read_pulse()))
+                except ProtocolError:
+                    # Whoever meets the busy engine next still asks when it last got on
+                    is_heard = False
 
     teller = threading.Thread(target=repeat, name="progress", daemon=True)
     teller.start()
@@ -60,3 +69,12 @@ def tell_progress(tell: Callable[[bytes], None]) -> Iterator[None]:
     finally:
         ending.set()
         teller.join()
+
+
+def _mark_loading(before: int) -> int:
+    """Mark progress if there are other modules than before; how many there are now."""
+    now = len(sys.modules)
+    if now != before:
+        doing = read_pulse().doing
+        mark_progress("loading libraries" if doing == _COME else doing)
+    return now

@@ -20,10 +20,11 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from client.link.connection import SCHEME, EngineLink
-from client.link.pulse_line import tell_progress
+from client.link.pulse_line import tell_progress, write_pulse_line
 from client.link.socket_frames import Pace, PacedReader, TooLongError, Word, write_message
 from common.errors import ProtocolError, StorageError
 from common.runtime.accounts import Account, account_of, name_group, read_peer
+from common.runtime.pulse import read_pulse
 from common.runtime.storage import lock_folder, make_private_folder
 
 _log = logging.getLogger(__name__)
@@ -159,7 +160,7 @@ class _Room:
             self._turn_away("a second connection", process, uid)
             with guest, suppress(ProtocolError):
                 # It fits into the socket's buffer: nobody has to take it for this thread to go on
-                write_message(guest, Word.BUSY)
+                write_message(guest, Word.BUSY, write_pulse_line(read_pulse()))
 
     def _turn_away(self, reason: str, process: int, uid: int) -> None:
         self._slow_down()

@@ -36,7 +36,7 @@ class Word(bytes, Enum):
     ANSWER = b"rhe!"
     """The engine's answer."""
     BUSY = b"rhe~"
-    """Another connection is open: ask again later."""
+    """Another connection is open: ask again later; with the same line as `WORKING`."""
     WORKING = b"rhe."
     """The engine still computes the answer: seconds since it last got on, and at what it is."""
     TOO_LONG = b"rhe+"
@@ -61,6 +61,10 @@ class Pace:
 
 class TooLongError(ProtocolError):
     """A message's header announces more bytes than the plan can need."""
+
+
+class TooSlowError(ProtocolError):
+    """The other side sends or takes no more, or not fast enough; it has not gone away."""
 
 
 class PacedReader:
@@ -150,17 +154,19 @@ class _Clock:
 
         Raises
         ------
+        TooSlowError
+            If its time is over.
         ProtocolError
-            If its time is over, or it goes away.
+            If it goes away.
         """
         left = self._deadline - time.monotonic()
         if left <= 0:
-            raise ProtocolError("the other side is too slow")
+            raise TooSlowError("the other side is too slow")
         try:
             connection.settimeout(left)
             moved = move()
         except TimeoutError:
-            raise ProtocolError("the other side is too slow") from None
+            raise TooSlowError("the other side is too slow") from None
         except OSError as failure:
             raise ProtocolError(f"the other side went away ({failure.strerror})") from None
         self._deadline += moved / self._pace.bytes_per_s

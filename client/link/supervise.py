@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from client.link.markers import find_last_event, find_not_taken
+from client.link.markers import find_last_event, find_not_taken, find_stall
 from client.link.site_views import ShownSite, write_line
 from client.membership.link_folder import LinkFolder
 from client.membership.membership import MEETING_PLACE, Membership
@@ -273,6 +273,7 @@ class _Supervisor:
     _called: str = ""
     _said: str = ""
     _not_taken: str = ""
+    _stands_still: bool = False
     _deaths: _Deaths = field(default_factory=_Deaths)
     _pauses: _Pauses = field(default_factory=_Pauses)
     _link_has_begun: bool = False
@@ -411,6 +412,10 @@ class _Supervisor:
         if not_taken not in {"", self._not_taken}:
             self._not_taken = not_taken
             self.say(f"{self._site}: nothing of the study's run is taken: {not_taken}")
+        stall = find_stall(log)
+        if stall and not self._stands_still:
+            self.say(f"{self._site}: {stall}")
+        self._stands_still = bool(stall)
 
     def _show_engine(self) -> None:
         """Show what the engine is at: its file is read with its user's rights, and shown with one's own."""

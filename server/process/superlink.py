@@ -8,7 +8,7 @@ from pathlib import Path
 
 from common.errors import ExchangeError
 from common.messages.enrolment import SiteCard
-from common.runtime.processes import Child, flower_environment, start_child
+from common.runtime.processes import Child, flower_environment, start_child, stop_child
 from common.runtime.storage import make_private_folder
 from server.provision.office import Office
 
@@ -18,7 +18,7 @@ _HEALTH_S = 5.0
 _KNOWN = "already in use"
 
 
-def start_superlink(office: Office, *, on_loopback: bool) -> Child:
+def start_superlink(office: Office, *, on_loopback: bool, patience_s: float = _START_S) -> Child:
     """Start the SuperLink and wait until it answers.
 
     Parameters
@@ -27,11 +27,13 @@ def start_superlink(office: Office, *, on_loopback: bool) -> Child:
         The coordinator's folder of the study.
     on_loopback : bool
         Whether its Fleet API listens on 127.0.0.1 with TLS, instead of the gateway's Unix socket.
+    patience_s : float
+        How long it may take to answer, in seconds.
 
     Raises
     ------
     ExchangeError
-        If it does not come up; its log says why.
+        If it does not come up, and is ended; its log says why.
     """
     if is_listening(office):
         raise ExchangeError(f"another SuperLink of {office.folder} is at work -> end it first")
@@ -41,11 +43,13 @@ def start_superlink(office: Office, *, on_loopback: bool) -> Child:
     environment = flower_environment(make_private_folder(office.state / "superlink"))
     log = office.logs / "superlink.log"
     child = start_child("SuperLink", command, environment, log)
-    deadline = time.monotonic() + _START_S
+    deadline = time.monotonic() + patience_s
     while not is_listening(office):
         if not child.running or time.monotonic() > deadline:
             lines = child.tail().strip().splitlines()
-            reason = lines[-1] if lines and not child.running else "it does not answer"
+            silent = f"it does not answer after {patience_s:.0f} s"
+            reason = silent if child.running else (lines or ["it ended"])[-1]
+            stop_child(child)
             raise ExchangeError(f"the SuperLink does not come up: {reason} -> see {child.log}")
         time.sleep(_POLL_S)
     return child

@@ -15,6 +15,16 @@ from server.provision.office import Office
 _POLL_S = 0.5
 _RESTARTS = 5
 _RESTART_WINDOW_S = 300.0
+_PATIENCE_S = 1800.0
+"""For a SuperLink that is started again: a machine at its limit takes minutes, and a study waits for it."""
+_STARTS = 5
+_PAUSE_S = 10.0
+"""Between two starts in vain; longer each time."""
+
+_REMEDY = (
+    ", mend what it names, and run `rhe-server start` again: nothing of the study is lost, a run that waits "
+    "goes on by itself, one that has ended with `rhe-server run --resume`"
+)
 
 OpenGateway = Callable[[Office], AbstractContextManager[Callable[[], None]]]
 """A context in which hospitals reach the SuperLink; yields what looks after the gateway."""
@@ -37,7 +47,7 @@ def keep_superlink(office: Office, say: ShowLine, open_gateway: OpenGateway, *, 
     Raises
     ------
     ExchangeError
-        If it does not start, or dies again and again.
+        If it does not start the first time, or dies or is started in vain again and again.
     StorageError
         If the folder is another user's, or this command is at work for it already.
     """
@@ -58,15 +68,36 @@ def keep_superlink(office: Office, say: ShowLine, open_gateway: OpenGateway, *, 
                     deaths.append(time.monotonic())
                     if len(deaths) > _RESTARTS:
                         raise ExchangeError(
-                            f"the SuperLink died {len(deaths)} times in a row -> see {child.log}"
+                            f"the SuperLink died {len(deaths)} times in a row -> see {child.log}{_REMEDY}"
                         )
                     say(
-                        "the SuperLink died and is started again; a study that is running goes on by itself, "
-                        "one that has ended with rhe-server run --resume"
+                        "the SuperLink died and is started again, up to "
+                        f"{_PATIENCE_S / 60:.0f} min are waited for it; a study that is running goes on by "
+                        "itself, one that has ended with rhe-server run --resume"
                     )
-                    child = start_superlink(office, on_loopback=on_loopback)
+                    child = _start_again(office, say, on_loopback=on_loopback)
         finally:
             stop_child(child)
+
+
+def _start_again(office: Office, say: ShowLine, *, on_loopback: bool) -> Child:
+    """The SuperLink that takes a dead one's place, started until it answers.
+
+    Raises
+    ------
+    ExchangeError
+        If it was started in vain again and again.
+    """
+    number = 1
+    while True:
+        try:
+            return start_superlink(office, on_loopback=on_loopback, patience_s=_PATIENCE_S)
+        except ExchangeError as failure:
+            if number == _STARTS:
+                raise ExchangeError(f"started {_STARTS} times in vain: {failure}{_REMEDY}") from None
+            pause_s, number = number * _PAUSE_S, number + 1
+            say(f"{failure}; start {number} of {_STARTS} follows in {pause_s:.0f} s, Ctrl-C ends it")
+            time.sleep(pause_s)
 
 
 def _describe_reach(office: Office, *, on_loopback: bool) -> str:

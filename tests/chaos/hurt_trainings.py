@@ -41,6 +41,8 @@ def stop_engine_until_told(at: Happening, name: str) -> None:
         "word of the engine",
         90,
     )
+    there = at.study.folder / f"{name}.log"
+    wait_until(lambda: "not got on" in there.read_text(errors="replace"), f"word of the engine at {name}", 10)
     leave_and_return(at, name, 0)
 
 
@@ -65,6 +67,13 @@ def wait_until_trained(at: Happening) -> None:
     lasted = time.monotonic() - begun
     if lasted <= _STALL_S:
         raise RuntimeError(f"the training took {lasted:.0f} s, the stall limit is {_STALL_S} s")
+
+
+def kill_link_of_busy_engine(at: Happening, name: str) -> None:
+    """The link that asked for a training is killed while it lasts: its successor meets a busy engine."""
+    log = at.study.folder / f"{name}.log"
+    wait_until(lambda: "asked: training" in log.read_text(errors="replace"), "the training", 120)
+    kill_link(at, name)
 
 
 def _in_round(number: int, fault: Fault) -> Fault:
@@ -175,6 +184,24 @@ TRAININGS = (
         ),
         plan=SHORT,
         burden=SLOWER,
+        options=("--wait", "0.1", "--stall", str(_STALL_S)),
+    ),
+    Disturbed(
+        "asked-again",
+        (
+            Fault(
+                f"kill -9 of the link of b in a training of 88 s, stall limit {_STALL_S} s",
+                "training",
+                partial(kill_link_of_busy_engine, name="b"),
+                there=_link("b").there,
+                bound_s=240,
+                asked=r"^train .*round 1\b",
+                never="makes no progress|E_STALLED|not got on",
+            ),
+        ),
+        plan=SHORT,
+        # What the successor asks waits longer than the limit, also if it comes late
+        burden=SLOW | {"RHE_CHAOS_STEP": "11"},
         options=("--wait", "0.1", "--stall", str(_STALL_S)),
     ),
 )

@@ -233,7 +233,7 @@ def test_our_own_fault_in_a_heartbeat_is_told_and_the_heart_beats_on(begin, monk
     beats: list[int] = []
     connected = threading.Event()
 
-    def fail(_: FleetLine) -> bool:
+    def fail(*_: object) -> bool:
         if not connected.is_set():
             return True
         beats.append(1)

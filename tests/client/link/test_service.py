@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from client.link import pulse_line
+from client.link import connection, pulse_line, service
 from client.link.connection import EngineGoneError, EngineWait, NoEngineError, StalledError, open_socket_link
 from client.link.service import listen
+from client.link.socket_frames import Pace, Word, write_message
 from common.errors import StorageError
-from common.runtime.pulse import mark_progress
+from common.runtime.pulse import Pulse, mark_progress, read_pulse
 
 LARGEST = 64 * 2**20
 
@@ -110,6 +113,64 @@ def test_an_engine_that_gets_on_is_waited_for_longer_than_it_may_stand_still(tmp
         )
 
 
+def test_a_busy_engine_that_gets_on_is_waited_for_longer_than_it_may_stand_still(tmp_path, monkeypatch):
+    """What asked first is gone, as a link that was killed: only the busy answer tells that work goes on."""
+    monkeypatch.setattr(connection, "_LONGEST_PAUSE_S", 0.05)
+    monkeypatch.setattr(pulse_line, "_TELL_S", 60)
+    path, begun, wait, told = tmp_path / "engine.sock", threading.Event(), EngineWait(stall_s=0.3), set()
+
+    def compute(request):
+        for step in range(0 if begun.is_set() else 40):
+            mark_progress(f"step {step}")
+            begun.set()
+            time.sleep(0.03)
+            told.add(wait.doing)
+        return request
+
+    with listen(compute, path, LARGEST) as address:
+        with socket.socket(socket.AF_UNIX) as gone:
+            gone.connect(str(path))
+            write_message(gone, Word.ASK, b"ab")
+            assert begun.wait(20)
+        before = time.monotonic()
+        assert open_socket_link(address, LARGEST, wait=wait)(b"cd") == b"cd"
+        assert time.monotonic() - before > 2 * wait.stall_s
+    assert any(doing.startswith("step") for doing in told)
+    assert wait.doing == ""
+
+
+def test_an_engine_that_was_asked_nothing_for_long_does_not_stand_still(tmp_path, monkeypatch):
+    """A connection that only came before another holds the engine; it has not stood still as long as idle."""
+    long_ago = Pulse("nothing", time.monotonic() - 3600)
+    monkeypatch.setattr(service, "read_pulse", lambda: long_ago)
+    path = tmp_path / "engine.sock"
+    with listen(reverse, path, LARGEST) as address, ThreadPoolExecutor(1) as pool:
+        with socket.socket(socket.AF_UNIX) as first:
+            first.connect(str(path))
+            answer = pool.submit(open_socket_link(address, LARGEST, wait=EngineWait(stall_s=30)), b"ab")
+            time.sleep(0.2)
+        assert answer.result(timeout=20) == b"ba"
+
+
+def test_loading_libraries_is_progress_and_standing_still_in_it_is_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(pulse_line, "_TELL_S", 0.02)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    for number in range(30):
+        (tmp_path / f"slow_part{number}.py").write_text("import time\ntime.sleep(0.03)\n")
+    (tmp_path / "slow_whole.py").write_text("\n".join(f"import slow_part{n}" for n in range(30)))
+    (tmp_path / "stuck.py").write_text("import time\ntime.sleep(2)\n")
+
+    def load(request):
+        import_module(request.decode())
+        return read_pulse().doing.encode()
+
+    with listen(load, tmp_path / "engine.sock", LARGEST) as address:
+        ask = open_socket_link(address, LARGEST, wait=EngineWait(stall_s=0.4))
+        assert ask(b"slow_whole") == b"loading libraries"
+        with pytest.raises(StalledError, match="loading libraries"):
+            ask(b"stuck")
+
+
 def test_what_an_engine_computes_is_known_until_it_has_answered(tmp_path, monkeypatch):
     monkeypatch.setattr(pulse_line, "_TELL_S", 0.01)
     wait, told = EngineWait(), []
@@ -148,6 +209,19 @@ def test_an_engine_that_stands_still_is_told_from_one_that_is_slow(tmp_path, mon
             assert ask(b"ab") == b"ab"
     finally:
         end.set()
+
+
+def test_an_engine_that_stands_still_before_it_takes_a_long_question_is_told_as_that(tmp_path):
+    """A stopped process: the system takes its connections and the first bytes, nobody the rest."""
+    path, pace = tmp_path / "engine.sock", Pace(grace_s=0.05, bytes_per_s=2.0**30)
+    with socket.socket(socket.AF_UNIX) as stopped:
+        stopped.bind(str(path))
+        stopped.listen()
+        ask = open_socket_link(f"unix:{path}", LARGEST, pace=pace, wait=EngineWait(stall_s=0.4))
+        before = time.monotonic()
+        with pytest.raises(StalledError, match="takes no question .* start the site again"):
+            ask(bytes(4 * 2**20))
+        assert time.monotonic() - before >= 0.4
 
 
 def test_an_engine_that_ends_while_it_answers_is_told_as_that(tmp_path):

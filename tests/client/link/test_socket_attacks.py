@@ -149,7 +149,7 @@ def test_an_engine_that_computes_long_is_waited_for(tmp_path):
 
 def test_a_second_connection_is_refused_at_once_and_told(tmp_path, caplog):
     with engine(tmp_path) as path, connect(path), connect(path) as second:
-        assert read_to_end(second) == header(Word.BUSY.value, 0)
+        assert read_to_end(second).startswith(Word.BUSY.value)
         assert "a second connection" in caplog.text
         assert f"pid={os.getpid()}" in caplog.text
 
@@ -167,7 +167,7 @@ def test_a_flood_costs_neither_the_question_nor_memory_nor_the_log(tmp_path, cap
         assert begun.wait(60)
         threads, before = threading.active_count(), psutil.Process().memory_info().rss
         connections = [connect(path) for _ in range(100)]
-        assert {read_to_end(connection) for connection in connections} == {header(Word.BUSY.value, 0)}
+        assert {read_to_end(connection)[:4] for connection in connections} == {Word.BUSY.value}
         assert threading.active_count() <= threads  # others may end meanwhile
         assert psutil.Process().memory_info().rss - before < 16 * 2**20
         for connection in connections:

@@ -12,7 +12,7 @@ import pytest
 from sites.passable import make_passable_folder
 
 from client.link import supervise
-from client.link.markers import Trouble, format_connected, format_refused
+from client.link.markers import Trouble, find_stall, format_connected, format_refused
 from client.link.supervise import check_users, keep_site, make_meeting_place
 from client.membership.link_folder import LinkFolder, LinkSettings
 from client.membership.site_users import SiteUsers
@@ -286,6 +286,35 @@ def test_what_the_link_says_of_its_connection_is_shown_once(folder):
         supervisor._link.process.kill()
         look_until(supervisor, lambda: lines[-1] == "a: connected to study.example.org:8443")
         assert len([line for line in lines if "connected" in line]) == 2
+    finally:
+        supervisor.end()
+
+
+def test_an_engine_that_stands_still_is_told_at_the_hospital_once_each_time(folder):
+    supervisor, lines = opened(folder)
+    answered = "2026-11-29T10:02:00Z answered message=ab run=7 received=1 sent=2 seconds=0.1"
+    stalled, again = (
+        f"2026-11-29T10:0{number}:00Z failed message=ab run=7 code=E_STALLED: the engine has not got on for "
+        f"6{number} s (training) -> start the site again"
+        for number in range(2)
+    )
+    says = folder / "link.says"
+    says.write_text(f"{CONNECTED}\n{stalled}\n{again}\n")
+    try:
+        supervisor.begin()
+        look_until(supervisor, lambda: "has not got on" in lines[-1])
+        for _ in range(3):
+            supervisor.look_after()
+        assert [line for line in lines if "has not got on" in line] == [lines[-1]]
+        assert lines[-1].endswith(" s (training) -> start the site again")
+        says.write_text(f"{CONNECTED}\n{answered}\n")
+        supervisor._link.process.kill()
+        look_until(supervisor, lambda: lines[-1].startswith("a: connected"))
+        says.write_text(f"{CONNECTED}\n{stalled}\n")
+        supervisor._link.process.kill()
+        look_until(supervisor, lambda: "60 s" in lines[-1])
+        assert find_stall(f"{stalled}\n{answered}\n") == ""
+        assert len([line for line in lines if "has not got on" in line]) == 2
     finally:
         supervisor.end()
 
