@@ -42,9 +42,9 @@ from common.plan.models import (
     CardModel,
     CnnModel,
     LogisticModel,
-    Name,
     ScoresModel,
 )
+from common.plan.named_section import Name
 from common.plan.noise_target import find_multiplier
 from common.plan.own_checks import check_outcome, check_own_variables, check_selection
 from common.plan.own_eligibility import Eligibility
