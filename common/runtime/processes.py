@@ -204,13 +204,14 @@ def _find_descendants(child: Child) -> set[psutil.Process]:
 
 @contextmanager
 def adopt_descendants() -> Iterator[None]:
-    """A context at whose end every descendant of this process is ended."""
+    """A context at whose end every descendant of this process that came within it is ended."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    earlier = {child.pid for child in psutil.Process().children(recursive=True)}
     try:
         yield
     finally:
         # Who keeps a log ends once nobody writes to it
-        known = {kept.pid for kept in _logs}
+        known = earlier | {kept.pid for kept in _logs}
         _kill([child for child in psutil.Process().children(recursive=True) if child.pid not in known])
         for kept in _logs:
             kept.wait(_LAST_WORDS_S)

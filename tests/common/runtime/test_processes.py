@@ -148,13 +148,17 @@ def test_a_child_dies_with_a_parent_that_is_killed(tmp_path):
     assert gone(child)
 
 
-def test_a_supervisor_ends_what_its_children_left_behind(tmp_path):
+def test_a_supervisor_ends_what_its_children_left_behind_and_nobody_of_before(tmp_path):
     code = f"""
-import pathlib, sys
-from common.runtime.processes import _choose_environment, adopt_descendants, start_child
+import pathlib, subprocess, sys
+from common.runtime.processes import adopt_descendants, start_child
+earlier = subprocess.Popen(["sleep", "60"])
 with adopt_descendants():
     log = pathlib.Path({str(tmp_path / "log")!r})
     start_child("parent", [sys.executable, "-c", {ABANDONING!r}], log=log).process.wait()
+alive = earlier.poll() is None
+earlier.kill()
+sys.exit(0 if alive else 7)
 """
     done = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
     assert done.returncode == 0
