@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 PLAN = """\
 name = "Two hand-made hospitals"
 seed = 5
-threads = 1
+threads = 2
 profile = "simulation"
 two_site_ack = true
 [[sites]]
