@@ -128,4 +128,4 @@ def _compare_pipelines(ct: Path, mask: Path, effort: Effort) -> Measurement:
     if difference > 1e-6:
         raise ArithmeticError(f"the 3D inputs differ by {difference}")
     name = f"files to 3D input against MONAI's dictionary pipeline (difference {difference:.0e})"
-    return compare_times(name, 18.0, lambda: monai(ct, mask), lambda: prepare_ours(ct, mask, recipe), effort)
+    return compare_times(name, 20.0, lambda: monai(ct, mask), lambda: prepare_ours(ct, mask, recipe), effort)
