@@ -25,6 +25,9 @@ os.fsync = _do_not_wait
 hypothesis.settings.register_profile("rhe", deadline=None)
 hypothesis.settings.load_profile("rhe")
 
+# What the tests expect of files that are to be shown, whoever starts them.
+_umask = 0o022
+
 # The worker's own threads; later those, too, for which a module has failed.
 _threads_before = set(threading.enumerate())
 
@@ -57,6 +60,14 @@ def pytest_runtestloop() -> None:
     """
     gc.freeze()
     gc.enable()
+
+
+@pytest.fixture(autouse=True)
+def _each_test_has_the_umask_of_the_first() -> Iterator[None]:
+    """A command that closes its process to others closes the worker that calls it, too."""
+    os.umask(_umask)
+    yield
+    os.umask(_umask)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -13,7 +13,9 @@ from pathlib import Path
 from common.errors import StorageError
 
 
-def write_atomically(path: Path, content: bytes, *, private: bool | None = None) -> None:
+def write_atomically(
+    path: Path, content: bytes, *, private: bool | None = None, is_public: bool = False
+) -> None:
     """Write a file so that a crash leaves either the old or the new content, never a part.
 
     Parameters
@@ -24,13 +26,15 @@ def write_atomically(path: Path, content: bytes, *, private: bool | None = None)
         The complete new content.
     private : bool, optional
         Whether only the file's owner may read it (keys); by default if others may not read its folder either.
+    is_public : bool
+        Whether everybody may read it whatever the umask (what another service collects).
 
     Raises
     ------
     StorageError
         If the disk is full or the folder cannot be written; nothing is left behind.
     """
-    write_pieces_atomically(path, [content], private=private)
+    write_pieces_atomically(path, [content], private=private, is_public=is_public)
 
 
 def write_pieces_atomically(
@@ -38,6 +42,7 @@ def write_pieces_atomically(
     pieces: Iterable[bytes | bytearray | memoryview],
     *,
     private: bool | None = None,
+    is_public: bool = False,
     is_last: bool = True,
 ) -> None:
     """Write pieces that follow each other, as `write_atomically`, without a copy of all of them in memory.
@@ -48,7 +53,7 @@ def write_pieces_atomically(
         As of `write_atomically`.
     pieces : iterable of bytes
         If it raises, nothing is left behind.
-    private : bool, optional
+    private, is_public : bool
         As of `write_atomically`.
     is_last : bool
         Whether the file's name, too, is on the disk when this returns. Who writes several files into one
@@ -65,6 +70,8 @@ def write_pieces_atomically(
         mode = 0o600 if private or (private is None and _is_closed(path.parent)) else 0o666
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         with os.fdopen(handle, "wb") as file:
+            if is_public:
+                os.fchmod(handle, 0o644)
             file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())

@@ -20,7 +20,7 @@ _SUFFIX = ".prom"
 
 
 class MetricsFile:
-    """A file that is written anew every 15 seconds; everybody may read it.
+    """A file that is written anew every 15 seconds; everybody may read it whatever the umask.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class MetricsFile:
 
     def _write(self) -> None:
         self._written = time.monotonic()
-        write_atomically(self._path, write_exposition(self._take()).encode(), private=False)
+        write_atomically(self._path, write_exposition(self._take()).encode(), is_public=True)
         self._is_broken = False
 
 

@@ -292,7 +292,8 @@ def header_of(message):
 def test_no_number_of_a_patient_leaves_its_site(results, hospitals, traffic, out):
     # A site keeps its cache and its findings to itself
     files = [path for path in out.rglob("*.json") if not {"cache", "findings.json"} & {*path.parts}]
-    exported = [path.read_bytes() for path in files]
+    # How long a phase took is no patient's number, and may equal one
+    exported = [re.sub(rb'"seconds": \d+\.\d+', b"", path.read_bytes()) for path in files]
     every = (("east", "west"), ("east",), ("west",))
     numbers = np.unique(np.concatenate([numbers_of_patients(rows_of(hospitals, own)) for own in every]))
 

@@ -95,13 +95,15 @@ def test_a_pipe_in_its_place_makes_no_reader_wait(tmp_path):
         load_state_file(tmp_path / "state.json")
 
 
-def test_monitoring_reads_a_whole_file_that_everybody_may_read(tmp_path):
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_monitoring_reads_a_whole_file_that_everybody_may_read(tmp_path, umask):
     path = tmp_path / "rhe.prom"
+    os.umask(umask)
     with keep_metrics_file(path, lambda: [gauge_of("rhe_x", "X.", 1)]):
         first = path.read_text()
 
     assert first == path.read_text() == "# HELP rhe_x X.\n# TYPE rhe_x gauge\nrhe_x 1\n"
-    assert stat.S_IMODE(path.stat().st_mode) & 0o044 == 0o044
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
     assert [one.name for one in tmp_path.iterdir()] == ["rhe.prom"]
 
 
