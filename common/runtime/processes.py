@@ -85,6 +85,12 @@ class Child:
             self.keeper.mend()
         return self.process.poll() is None
 
+    def ends_within(self, seconds: float) -> bool:
+        """Whether it has ended by now, or does so within so many seconds."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
+        return not self.running
+
     def tail(self) -> str:
         """The last part of what the child has written, without the times; empty without a log."""
         if self.log is None:

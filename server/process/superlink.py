@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from common.errors import ExchangeError
@@ -18,7 +19,13 @@ _HEALTH_S = 5.0
 _KNOWN = "already in use"
 
 
-def start_superlink(office: Office, *, on_loopback: bool, patience_s: float = _START_S) -> Child:
+def start_superlink(
+    office: Office,
+    *,
+    on_loopback: bool,
+    patience_s: float = _START_S,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Child:
     """Start the SuperLink and wait until it answers.
 
     Parameters
@@ -29,6 +36,8 @@ def start_superlink(office: Office, *, on_loopback: bool, patience_s: float = _S
         Whether its Fleet API listens on 127.0.0.1 with TLS, instead of the gateway's Unix socket.
     patience_s : float
         How long it may take to answer, in seconds.
+    meanwhile : callable
+        What is done several times a second until then; if it raises, the SuperLink is ended.
 
     Raises
     ------
@@ -43,16 +52,24 @@ def start_superlink(office: Office, *, on_loopback: bool, patience_s: float = _S
     environment = flower_environment(make_private_folder(office.state / "superlink"))
     log = office.logs / "superlink.log"
     child = start_child("SuperLink", command, environment, log)
+    try:
+        _await_answer(office, child, patience_s, meanwhile)
+    except BaseException:
+        stop_child(child)
+        raise
+    return child
+
+
+def _await_answer(office: Office, child: Child, patience_s: float, meanwhile: Callable[[], None]) -> None:
     deadline = time.monotonic() + patience_s
     while not is_listening(office):
         if not child.running or time.monotonic() > deadline:
             lines = child.tail().strip().splitlines()
             silent = f"it does not answer after {patience_s:.0f} s"
             reason = silent if child.running else (lines or ["it ended"])[-1]
-            stop_child(child)
             raise ExchangeError(f"the SuperLink does not come up: {reason} -> see {child.log}")
         time.sleep(_POLL_S)
-    return child
+        meanwhile()
 
 
 def is_listening(office: Office) -> bool:

@@ -18,6 +18,7 @@ _RESTART_WINDOW_S = 300.0
 _PATIENCE_S = 1800.0
 """For a SuperLink that is started again: a machine at its limit takes minutes, and a study waits for it."""
 _STARTS = 5
+_DYING_S = 2.0
 _PAUSE_S = 10.0
 """Between two starts in vain; longer each time."""
 
@@ -61,9 +62,7 @@ def keep_superlink(office: Office, say: ShowLine, open_gateway: OpenGateway, *, 
             with open_gateway(office) as look_after_gateway:
                 office.keep_settings()
                 while True:
-                    _register_sites(office, say)
-                    say(_describe_reach(office, on_loopback=on_loopback))
-                    _watch(child, office, say, look_after_gateway)
+                    _serve(child, office, say, look_after_gateway, on_loopback=on_loopback)
                     deaths = [at for at in deaths if time.monotonic() - at < _RESTART_WINDOW_S]
                     deaths.append(time.monotonic())
                     if len(deaths) > _RESTARTS:
@@ -75,12 +74,14 @@ def keep_superlink(office: Office, say: ShowLine, open_gateway: OpenGateway, *, 
                         f"{_PATIENCE_S / 60:.0f} min are waited for it; a study that is running goes on by "
                         "itself, one that has ended with rhe-server run --resume"
                     )
-                    child = _start_again(office, say, on_loopback=on_loopback)
+                    child = _start_again(office, say, look_after_gateway, on_loopback=on_loopback)
         finally:
             stop_child(child)
 
 
-def _start_again(office: Office, say: ShowLine, *, on_loopback: bool) -> Child:
+def _start_again(
+    office: Office, say: ShowLine, look_after_gateway: Callable[[], None], *, on_loopback: bool
+) -> Child:
     """The SuperLink that takes a dead one's place, started until it answers.
 
     Raises
@@ -91,7 +92,9 @@ def _start_again(office: Office, say: ShowLine, *, on_loopback: bool) -> Child:
     number = 1
     while True:
         try:
-            return start_superlink(office, on_loopback=on_loopback, patience_s=_PATIENCE_S)
+            return start_superlink(
+                office, on_loopback=on_loopback, patience_s=_PATIENCE_S, meanwhile=look_after_gateway
+            )
         except ExchangeError as failure:
             if number == _STARTS:
                 raise ExchangeError(f"started {_STARTS} times in vain: {failure}{_REMEDY}") from None
@@ -107,6 +110,32 @@ def _describe_reach(office: Office, *, on_loopback: bool) -> str:
             "proxy of yours alone; Ctrl-C ends it"
         )
     return f"hospitals reach the SuperLink as {office.public_address}; Ctrl-C ends it"
+
+
+def _serve(
+    child: Child,
+    office: Office,
+    say: ShowLine,
+    look_after_gateway: Callable[[], None],
+    *,
+    on_loopback: bool,
+) -> None:
+    """Until the SuperLink ends, admit every site that is enrolled, also meanwhile.
+
+    Raises
+    ------
+    ExchangeError
+        If a SuperLink that goes on running refuses a site.
+    """
+    try:
+        _register_sites(office, say)
+        say(_describe_reach(office, on_loopback=on_loopback))
+        _watch(child, office, say, look_after_gateway)
+    except ExchangeError:
+        # One that dies refuses by its silence; its end may be seen a moment later
+        if child.ends_within(_DYING_S):
+            return
+        raise
 
 
 def _watch(child: Child, office: Office, say: ShowLine, look_after_gateway: Callable[[], None]) -> None:

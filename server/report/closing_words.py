@@ -24,7 +24,13 @@ FOLDER_PARTS: tuple[tuple[str, str], ...] = (
     ("tables/", "its tables as CSV files"),
     ("results.json", "every number of the report, for programs"),
     ("pictures/", "attention maps of synthetic patients; results.json names them"),
-    ("models/", "FINISHED models with their cards: what other hospitals validate"),
+    (
+        "models/",
+        (
+            "FINISHED models with their cards: what other hospitals validate; what has no card there, as a "
+            "training from a further seed, is no model to be used"
+        ),
+    ),
     ("checkpoints/", "UNFINISHED trainings, for --resume alone; no model to be used"),
     ("sa1/", "opened sums, for --resume alone; confidential"),
     ("journal.jsonl", "what each phase took: time, messages, bytes"),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from unittest.mock import Mock
 
 import pytest
 
 from client.link.supervise import find_free_port
 from common.errors import ExchangeError
-from common.runtime.processes import start_child
+from common.runtime.processes import Child, start_child, stop_child
 from server.process import superlink, supervise
 from server.process.superlink import start_superlink
 from server.process.supervise import keep_superlink
@@ -40,7 +41,7 @@ def keep(office, monkeypatch, starts):
     """What is said while each start ends as told: a SuperLink that soon dies, or none."""
     said, patience, left = [], [], iter(starts)
 
-    def start(_, *, on_loopback, patience_s=120.0):
+    def start(_, *, on_loopback, patience_s=120.0, meanwhile=None):
         patience.append(patience_s)
         failure = next(left)
         if failure is not None:
@@ -66,6 +67,41 @@ def test_starts_in_vain_are_repeated_and_a_loaded_machine_has_time(office, monke
     assert sum("hospitals reach it" in line for line in said) == 2
     assert patience[0] == 120
     assert min(patience[1:]) >= 1800
+
+
+@contextmanager
+def enrol_one(office, monkeypatch):
+    """A hospital is enrolled; to admit it ends as a SuperLink's silence does."""
+    refused = ExchangeError("center1 cannot be registered: the SuperLink does not answer")
+    monkeypatch.setattr(Office, "load_cards", lambda _: ["card"])
+    monkeypatch.setattr(supervise, "register_site", Mock(side_effect=refused))
+    yield refused
+
+
+def test_one_that_dies_while_a_site_is_admitted_is_started_again(office, monkeypatch):
+    with enrol_one(office, monkeypatch):
+        said, _, end = keep(office, monkeypatch, [None, None, DoneError()])
+    assert isinstance(end, DoneError)
+    assert sum("died and is started again" in line for line in said) == 2
+
+
+def test_one_that_lives_and_refuses_a_site_ends_it(office, monkeypatch):
+    monkeypatch.setattr(supervise, "_DYING_S", 0.0)
+    monkeypatch.setattr(Child, "ends_within", lambda *_: False)
+    with enrol_one(office, monkeypatch) as refused:
+        _, _, end = keep(office, monkeypatch, [None, DoneError()])
+    assert end is refused
+
+
+def test_the_gateway_is_looked_after_while_the_next_one_comes_up(office, monkeypatch):
+    looks = []
+    monkeypatch.setattr(superlink, "is_listening", lambda _: len(looks) == 3)
+    monkeypatch.setattr(superlink, "_POLL_S", 0.001)
+    child = start_child("SuperLink", [sys.executable, "-S", "-c", "input()"], log=office.logs / "x.log")
+    monkeypatch.setattr(superlink, "start_child", lambda *_: child)
+    start_superlink(office, on_loopback=True, meanwhile=lambda: looks.append(1))
+    stop_child(child)
+    assert len(looks) == 3
 
 
 def test_in_the_end_it_says_what_to_do(office, monkeypatch):

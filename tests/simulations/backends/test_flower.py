@@ -45,6 +45,7 @@ role = "external"
 name = "flat"
 family = "resnet10-narrow"
 input_size = 16
+repeats = 2
 [models.training]
 batch_size = 8
 learning_rate = 0.003
