@@ -22,8 +22,8 @@ _LENGTH = 32
 def decide_secret(member: Membership, plan: StudyPlan, *, has_begun: bool) -> str:
     """SHA-256 of the secret with which the site draws in the study; empty if it has none.
 
-    It draws by the plan's seed alone where all patients are simulated, and where its study began before there
-    was a secret: nobody changes parts in the middle of it. A secret that there is, or was, stays.
+    It draws by the plan's seed alone where all patients are simulated, and where its approval says that its
+    study began before there was a secret: nobody changes parts in the middle of it. A secret stays.
 
     Parameters
     ----------
@@ -36,7 +36,8 @@ def decide_secret(member: Membership, plan: StudyPlan, *, has_begun: bool) -> st
     Raises
     ------
     SiteError
-        If the marker of simulated patients, or the secret, cannot be read.
+        If the marker of simulated patients, or the secret, cannot be read; if numbers have left, and neither
+        the secret nor the approval that told of it is there any more.
     StorageError
         If a new secret cannot be written.
     """
@@ -49,8 +50,10 @@ def decide_secret(member: Membership, plan: StudyPlan, *, has_begun: bool) -> st
         return earlier.secret
     path = member.secret_file
     if not path.exists():
-        if has_begun or is_synthetic(member.settings, member.folder):
+        if is_synthetic(member.settings, member.folder) or (has_begun and earlier is not None):
             return ""
+        if has_begun:
+            raise SiteError(f"{path}: numbers of this study have left, and it is lost -> {_REMEDY}")
         write_atomically(path, secrets.token_bytes(_LENGTH), private=True)
     return hashlib.sha256(_read_secret(path)).hexdigest()
 

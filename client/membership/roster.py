@@ -44,7 +44,7 @@ def approve_plan(member: Membership, roster: Path | None = None, *, has_begun: b
     plan = member.invitation.study_plan()
     check_plan(member.settings, member.folder, plan)
     offered = read_offered_roster(member, roster)
-    version = -1
+    secret, version = decide_secret(member, plan, has_begun=has_begun), -1
     if offered is not None:
         version = offered[0].version
         write_atomically(member.roster_file, offered[1], private=True)
@@ -52,7 +52,7 @@ def approve_plan(member: Membership, roster: Path | None = None, *, has_begun: b
         plan_hash=plan.digest(),
         approved_at=datetime.now(UTC),
         roster=version,
-        secret=decide_secret(member, plan, has_begun=has_begun),
+        secret=secret,
     )
     member.record_approval(approval)
 

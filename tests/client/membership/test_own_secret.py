@@ -99,20 +99,32 @@ def test_simulated_sites_draw_by_the_plans_seed(join):
 
 def test_a_study_that_began_before_there_was_a_secret_keeps_its_parts(join):
     member = join()
-    approve_plan(member, has_begun=True)
+    approve_as_before_secrets(member)
     assert seed_of(member) == 1
     approve_plan(member, has_begun=True)
+    assert seed_of(member) == 1
     assert not member.secret_file.exists()
 
 
-def test_an_approval_of_an_older_rhe_names_no_secret(join):
-    member = join()
+def approve_as_before_secrets(member):
     approve_plan(member)
     path = member.state / "approval.json"
     told = json.loads(path.read_text())
     del told["secret"]
     path.write_text(json.dumps(told))
-    assert seed_of(member) == 1
+    member.secret_file.unlink()
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_bytes(b"{")])
+def test_a_site_that_lost_all_it_knew_of_its_draws_does_not_draw_by_the_public_seed(join, spoil):
+    member = join()
+    approve_plan(member, has_begun=False)
+    spoil(member.state / "approval.json")
+    member.secret_file.unlink()
+    for _ in range(2):
+        with pytest.raises(SiteError, match=r"own\.secret.*numbers of this study have left.*backup"):
+            approve_plan(member, has_begun=True)
+        assert not member.secret_file.exists()
 
 
 @pytest.mark.parametrize(
