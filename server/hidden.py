@@ -17,7 +17,7 @@ from pathlib import Path
 
 from common.errors import ExchangeError
 from common.hiding.next_weights import list_returned
-from common.hiding.phases import ROUND_AGE_S, name_training_phase
+from common.hiding.phases import ROUND_AGE_S, find_required, name_training_phase, phase_of
 from common.hiding.rounds import hiding_of
 from common.hiding.vectors import Hiding
 from common.messages.groups import SiteGroup, find_hiding_set, hiding_sets_of
@@ -146,6 +146,7 @@ class HiddenSums:
             absent,
             returned=list_returned(self.plan, layout),
             keeps_words=True,
+            required=find_required(self.plan, phase_of(self.plan, phase)),
         )
         folder = home / str(number)
         with _name_failures(f"{model.name}, {arm.name}, round {number} of {phase}"):
@@ -244,7 +245,8 @@ class HiddenSums:
         def exchange(messages: Mapping[str, bytes]) -> Mapping[str, Bytes]:
             replies = self.carry(messages)
             for site, reply in replies.items():
-                write_atomically(answers_folder / f"{site}.reply", encode_reply(replace(reply, sealed=None)))
+                own = bytes(encode_reply(replace(reply, sealed=None)))
+                write_atomically(answers_folder / f"{site}.reply", own)
             return _read_sealed(replies)
 
         # Statistics are of all sites of the set: no result may name a site that is not in its sum

@@ -107,16 +107,20 @@ class PendingClose:
         """The exchange of the next round, whose question carries the CLOSE: it saves one round trip."""
         if not self.path.exists():
             return exchange
+        server.leave_model_out()
 
         def exchange_with_close(messages: Mapping[str, bytes]) -> Mapping[str, Bytes]:
             if server.stage is not Stage.JOINING:
                 return exchange(messages)
-            question = server.ask_without_model()
-            # All sites that train get the same bytes; they hold the sums, so one copy is made for all
+            # All sites get the same bytes, which have no model
+            question = next(iter(messages.values()), b"")
+            # All that train get the same again; they hold the sums, so one copy is made for all
             with_sums, without = self._join_told(question), self.path.read_bytes() + question
             answers = exchange({site: with_sums if site in self.told else without for site in messages})
             lacking = [site for site, answer in answers.items() if _lacks_model(answer)]
-            return {**answers, **exchange({site: messages[site] for site in lacking})} if lacking else answers
+            if not lacking:
+                return answers
+            return {**answers, **exchange(dict.fromkeys(lacking, server.ask_with_model()))}
 
         return exchange_with_close
 

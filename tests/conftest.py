@@ -1,8 +1,11 @@
 import gc
 import os
+import shutil
 import signal
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -21,8 +24,14 @@ def _do_not_wait(_file: int) -> None:
 
 os.fsync = _do_not_wait
 
+# Tests' folders lie in memory where there is some: a disk takes milliseconds to put a file in another's place
+# or to empty a folder, which tests do tens of thousands of times.
+_memory = Path("/dev/shm")  # noqa: S108 - pytest makes a private folder in it
+if _memory.is_dir() and os.access(_memory, os.W_OK) and shutil.disk_usage(_memory).free > 4 << 30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_memory))
+
 # An example's time is the machine's: beside other work the same one takes ten times as long.
-hypothesis.settings.register_profile("rhe", deadline=None)
+hypothesis.settings.register_profile("rhe", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("rhe")
 
 # What the tests expect of files that are to be shown, whoever starts them.
@@ -68,6 +77,15 @@ def _each_test_has_the_umask_of_the_first() -> Iterator[None]:
     os.umask(_umask)
     yield
     os.umask(_umask)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _who_keeps_a_log_ends_with_its_module() -> Iterator[None]:
+    """Nobody waits for it after its child: at the worker's end it would be told as one that still runs."""
+    yield
+    processes = sys.modules.get("common.runtime.processes")
+    for kept in processes._logs if processes else ():
+        kept.wait(10.0)
 
 
 @pytest.fixture(scope="module", autouse=True)

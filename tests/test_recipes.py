@@ -87,7 +87,11 @@ def copy(tmp_path_factory) -> Path:
     for name in filter(None, names):
         if (ROOT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, target / name)
+            shutil.copy2(ROOT / name, target / name)
+    # What a file of that time and length was compiled to: else all are compiled anew
+    for path in (path for room in (*ROOMS, "tests") for path in (ROOT / room).rglob("__pycache__")):
+        if (target / path.relative_to(ROOT)).parent.is_dir():
+            shutil.copytree(path, target / path.relative_to(ROOT))
     return target
 
 

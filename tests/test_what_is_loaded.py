@@ -48,6 +48,8 @@ for operation, stage in (("describe", ""), ("prepare", ""), ("guard", "cohort"))
     print(operation, *sorted(slow & set(sys.modules)))
 import client.cohort.check, client.cohort.finding_report, client.predict.request
 print("commands", *sorted(slow & set(sys.modules)))
+import simulations.backends.engine_host
+print("hosts", *sorted({"torch", "monai"} & set(sys.modules)))
 """
 """Names of steps, each with what was loaded by its end and should not be."""
 
@@ -69,7 +71,7 @@ def test_an_engine_prepares_scans_and_answers_statistics_of_a_plan_of_networks_w
 
     loaded = run(ANSWERS, folder, *SLOW, *FLOWER)
 
-    assert loaded.splitlines() == ["start", "describe", "prepare", "guard", "commands"]
+    assert loaded.splitlines() == ["start", "describe", "prepare", "guard", "commands", "hosts"]
 
 
 def test_a_link_loads_no_science():

@@ -14,6 +14,7 @@ import torch
 from rich.progress import Progress
 from torch import nn
 
+from client.answers.control_store import ControlStore
 from client.answers.epoch_choice import EpochChoice
 from client.answers.epoch_count import count_epochs
 from client.answers.epoch_file import EpochFile
@@ -28,6 +29,7 @@ from common.seeds import derive_seed
 from common.stats.contract import Summary
 from common.stats.minima import minima_of
 from common.stats.roc import local_roc
+from common.training.control_variates import ControlVariates
 from common.training.dataset import Samples
 from common.training.device import name_memory_shortage
 from common.training.learning_rate import list_rates
@@ -132,13 +134,16 @@ class Trainer:
         network = self.network
         federation, secret = self.plan.federation, [self.secret] if self.secret else []
         secret += [arm] if starts_alike(self.plan, self.model) else []
+        controls = self._begin_controls(arm, number, weights)
         schedule = Schedule(
             epochs=federation.local_epochs,
             seed=derive_seed(self.seed, self.place, "training", self.model.name, number, *secret),
             proximal_mu=federation.proximal_mu,
             device=self.device,
             threads=self.plan.threads,
-            rates=self._list_rates(1 + (number - 1) * federation.local_epochs, federation.local_epochs),
+            rates=self._list_rates_of(number),
+            steps=federation.local_steps,
+            correction=None if controls is None else controls.correction,
         )
         file = self._open_epochs(f"round-{number}", weights, samples, schedule)
         what = f"{self.place}: {self.model.name}, round {number}"
@@ -148,6 +153,8 @@ class Trainer:
             file.drop()
         weight = weight_of(self.plan, len(samples))
         delta = flatten_change(network, weights)
+        if controls is not None:
+            self._open_controls(arm).end(number, weights, controls, delta)
         delta *= np.float32(weight)
         return Summary(
             {"patients": np.array(weight)},
@@ -218,6 +225,7 @@ class Trainer:
             device=self.device,
             threads=self.plan.threads,
             rates=self._list_rates(1, federation.rounds * federation.local_epochs),
+            steps=federation.local_steps,
         )
         file = self._open_epochs("alone", weights, training, schedule)
         if file is not None:
@@ -234,6 +242,50 @@ class Trainer:
         if self.kept is not None:
             for path in self.kept.glob(f"*{_SUFFIX}"):
                 path.unlink()
+
+    def forget_controls(self, arm: str) -> None:
+        """Remove the site's control variates of an arm's training: it is over."""
+        if self.plan.federation.control_variates:
+            self._open_controls(arm).drop()
+
+    def _begin_controls(self, arm: str, number: int, weights: FlatWeights) -> ControlVariates | None:
+        """What the site knows of gradients before a round; None without SCAFFOLD."""
+        if not self.plan.federation.control_variates:
+            return None
+        return self._open_controls(arm).begin(number, weights)
+
+    def _open_controls(self, arm: str) -> ControlStore:
+        """Where the site's own control variates lie.
+
+        Raises
+        ------
+        ModelError
+            If this place keeps nothing.
+        """
+        if self.kept is None:
+            raise ModelError(f"{self.model.name}: {self.place} keeps no control variates")
+        federation = self.plan.federation
+        server_rate = federation.server_learning_rate if federation.server_optimiser == "sgd" else 1.0
+        return ControlStore(self.kept, arm, self._sum_rates, server_rate)
+
+    def _sum_rates(self, number: int) -> float:
+        """The sum of the learning rates of a round's steps.
+
+        Raises
+        ------
+        ModelError
+            If the plan does not say how many steps there are.
+        """
+        federation = self.plan.federation
+        if federation.local_steps is None:
+            raise ModelError(f"{self.model.name}: steps of a round differ from site to site")
+        constant = (self.model.settings.learning_rate,) * federation.local_epochs
+        return sum(self._list_rates_of(number) or constant) * federation.local_steps
+
+    def _list_rates_of(self, number: int) -> tuple[float, ...]:
+        """The learning rates of a round's epochs."""
+        epochs = self.plan.federation.local_epochs
+        return self._list_rates(1 + (number - 1) * epochs, epochs)
 
     def _list_rates(self, first: int, epochs: int) -> tuple[float, ...]:
         """The learning rates of so many epochs, from one that is counted through the whole training."""
@@ -254,7 +306,8 @@ class Trainer:
             about += [str(value) for value in (schedule.epochs, schedule.seed, schedule.threads, self.device)]
             digest = hashlib.sha256(json.dumps(about).encode())
             # Weights of a message are read-only, which torch warns of
-            for array in (weights, samples.images.cpu().numpy(), samples.labels.cpu().numpy()):
+            corrected = () if schedule.correction is None else (schedule.correction,)
+            for array in (weights, samples.images.cpu().numpy(), samples.labels.cpu().numpy(), *corrected):
                 digest.update(np.ascontiguousarray(array).data)
             return digest.hexdigest()
 

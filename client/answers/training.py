@@ -127,9 +127,10 @@ class SiteTrainings:
         return trained
 
     def validate(self, request: Request) -> Reply:
-        """The pooled validation of the weights that came."""
+        """The pooled validation of the weights that came, with which a training is over."""
         trainer = self._find_network(request.header)
         own_norms = self._find_own_norms(request.header, request.header.round)
+        trainer.forget_controls(request.header.arm)
         with name_memory_shortage():
             trainer.load(_weights_of(request), own_norms)
             summary = self._validate(trainer)

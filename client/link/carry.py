@@ -30,9 +30,11 @@ from common.runtime.processes import ShowLine
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 5.0
 _SPREAD = random.Random()  # noqa: S311 - no secret: when to try again
-_SHORTEST_POLL_S, _LONGEST_POLL_S = 0.02, 1.0
-_SHARE_OF_QUIET = 0.05
-"""By how much, at most, the pauses prolong the time from one message to the next, while they are short."""
+_SHORTEST_POLL_S, _LONGEST_POLL_S = 0.02, 2.0
+_SHARE_OF_QUIET = 0.1
+"""By how much, at most, the pauses prolong the time from one message to the next: a twentieth on the average.
+
+A question costs a processor 2 to 6 ms, most of them because it has forgotten TLS and HTTP since the last."""
 _LARGE = 2**20
 """Messages of more bytes leave holes in memory that the C library would keep."""
 _BEAT_S, _NEXT_TRY_S = 20.0, 5.0
@@ -144,7 +146,7 @@ class Rhythm:
     last: float = field(default_factory=time.monotonic)
 
     def pause_s(self) -> float:
-        """Seconds: few while a study is under way, up to one when nothing has come for 20 seconds."""
+        """Seconds: few while a study is under way, up to two when nothing has come for 20 seconds."""
         quiet_s = time.monotonic() - self.last
         return min(_LONGEST_POLL_S, max(_SHORTEST_POLL_S, _SHARE_OF_QUIET * quiet_s))
 

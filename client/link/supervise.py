@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -272,6 +272,7 @@ class _Supervisor:
     _site: str = ""
     _called: str = ""
     _said: str = ""
+    _shown_log: tuple[int, ...] = ()
     _not_taken: str = ""
     _stands_still: bool = False
     _deaths: _Deaths = field(default_factory=_Deaths)
@@ -388,7 +389,7 @@ class _Supervisor:
     def _tell_end(self, reason: str) -> None:
         self._link_has_begun = True
         if self._pauses.end(reason):
-            self._said = ""
+            self._said, self._shown_log = "", ()
             self.say(f"{self._site}: {reason}; it is started again until it runs, the engine goes on")
 
     def _read_last_line(self, dead: Child, account: Account) -> str:
@@ -398,7 +399,12 @@ class _Supervisor:
     def _show_event(self) -> None:
         if self._link is None:
             return
+        stamp = self._read_stamp(self._link)
+        if stamp == self._shown_log and self._link.running:
+            return
+        # Read after the stamp: what is written meanwhile is looked at again
         log = self._read_tail(self._link, self.users.link)
+        self._shown_log = stamp
         event = find_last_event(log)
         if event is None:
             return
@@ -425,6 +431,14 @@ class _Supervisor:
         for line in lines:
             self.say(line)
         self.shown.refresh()
+
+    def _read_stamp(self, link: Child) -> tuple[int, ...]:
+        """What is another as soon as something else is in the link's log; never that of no log."""
+        with act_as(self.users.link), suppress(OSError):
+            if link.log is not None:
+                status = link.log.stat()
+                return status.st_ino, status.st_size, status.st_mtime_ns, link.process.pid
+        return (time.monotonic_ns(),)
 
     @staticmethod
     def _read_tail(child: Child, account: Account) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common.errors import PolicyError
 from common.hiding.next_weights import list_returned
-from common.hiding.phases import ROUND_AGE_S, SESSION_AGE_S, HiddenPhase, phase_of
+from common.hiding.phases import ROUND_AGE_S, SESSION_AGE_S, find_required, phase_of
 from common.hiding.rounds import hiding_of
 from common.models.layout import Layout
 from common.plan.study import Arm, CnnModel, StudyPlan
@@ -133,7 +133,7 @@ class PlanPolicy:
             If the plan has no such phase.
         """
         hidden, privacy = phase_of(self.plan, phase), self.plan.privacy
-        required = self._find_required(hidden)
+        required = find_required(self.plan, hidden)
         if hidden.model is None:
             return PhaseRules("session", rounds=_SESSIONS, max_age_s=SESSION_AGE_S, required=required)
         layout = self.layout(hidden.model)
@@ -149,18 +149,6 @@ class PlanPolicy:
             returned=list_returned(self.plan, layout) if trains else (),
             needs_model=trains,
         )
-
-    def _find_required(self, hidden: HiddenPhase) -> frozenset[int]:
-        """Numbers of the sites that must be in every sum of a phase.
-
-        Statistics are of all sites. A training goes on without silent sites, but not where its few sites hide
-        among others that only add zeros: a sum of one of them and of zeros is that one's update.
-        """
-        if hidden.arm is None:
-            needed = hidden.sites
-        else:
-            needed = hidden.arm.sites if set(hidden.sites) - set(hidden.arm.sites) else ()
-        return frozenset(self.plan.number_of(site) for site in needed)
 
     def check(self, request: RoundRequest, history: History) -> None:
         """Refuse a model that is neither the plan's first nor what this site derived from the last round.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from common.messages.protocol import Reply, encode_reply
@@ -10,7 +12,7 @@ from common.secagg.wire.frames import Bytes
 
 
 def encode_answer(reply: Reply, asked: Bytes, key: Ed25519PrivateKey | None) -> bytes:
-    """The reply's bytes.
+    """The reply's bytes; large ones may be memory that is no `bytes`, which whoever sends them takes as well.
 
     A message that only the protocol of hidden sums reads stays as it is: the protocol itself signed it, and
     names what it answers.
@@ -25,9 +27,9 @@ def encode_answer(reply: Reply, asked: Bytes, key: Ed25519PrivateKey | None) -> 
         The site's in the roster; None where there is no roster.
     """
     if is_protocol_only(reply):
-        return encode_reply(reply)
+        return cast("bytes", encode_reply(reply))
     body = encode_reply(reply.name_request(asked))
-    return body if key is None else sign_reply(body, key)
+    return cast("bytes", body) if key is None else sign_reply(body, key)
 
 
 def is_protocol_only(reply: Reply) -> bool:

@@ -41,6 +41,21 @@ class HiddenPhase:
     arm: Arm | None = None
 
 
+def find_required(plan: StudyPlan, phase: HiddenPhase) -> frozenset[int]:
+    """Numbers of the sites that must be in every sum of a phase.
+
+    Statistics are of all sites. A training goes on without silent sites, but not where its few sites hide
+    among others that only add zeros: a sum of one of them and of zeros is that one's update. Nor with control
+    variates: the mean of all sites' follows from the sum only if all are in it.
+    """
+    if phase.arm is None:
+        needed = phase.sites
+    else:
+        are_few = bool(set(phase.sites) - set(phase.arm.sites))
+        needed = phase.arm.sites if are_few or plan.federation.control_variates else ()
+    return frozenset(plan.number_of(site) for site in needed)
+
+
 def name_statistics_phase(number: int, beside: int = 0) -> str:
     """The name of the statistics phase of the set with this number in `hiding_sets_of`.
 

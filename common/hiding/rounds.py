@@ -96,7 +96,7 @@ def hiding_of(plan: StudyPlan, layout: Layout) -> Hiding:
 def parts_of(plan: StudyPlan, layout: Layout) -> dict[UpdatePart, int]:
     """The parts in which a network's updates are summed, and how many elements each has."""
     sizes = {
-        name: sum(entry.size for entry in layout.entries if entry.kind in kinds)
+        name: sum(size for kind, size in layout.sizes.items() if kind in kinds)
         for name, kinds in _KINDS.items()
     }
     if plan.privacy.noise is not None:

@@ -24,7 +24,7 @@ from common.imaging.scan import Scan, ScanHeaders
 from common.runtime.settings_file import Section
 from common.runtime.storage import write_atomically
 
-READING_ALGORITHM = 4
+READING_ALGORITHM = 5
 """Raised with every change of what reading a scan or a mask gives, refuses or notes: it makes caches anew.
 
 A model's card does not state it: inputs of scans that are still accepted are the same.
@@ -193,11 +193,24 @@ def file_digest(path: Path) -> str:
 
 
 def digest_voxels(scan: Scan) -> str:
-    """The SHA-256 of a scan's voxels, hexadecimal: equal for equal voxels, whatever their files are."""
+    """The SHA-256 of a scan's voxels, hexadecimal: equal for equal voxels, whatever their files are.
+
+    A slice of whole numbers is digested as int16, whatever its type is: they are half the bytes.
+    """
     digest = hashlib.sha256()
     for plane in scan.voxels:
-        digest.update(np.ascontiguousarray(plane, dtype=np.float32).data)
+        part = plane if plane.dtype == np.int16 else _shorten(plane)
+        digest.update(part.dtype.str.encode())
+        digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()
+
+
+def _shorten(plane: NDArray[Any]) -> NDArray[Any]:
+    """The slice as int16 where that changes no value, else as float32."""
+    # What does not fit becomes another number
+    with np.errstate(invalid="ignore"):
+        whole = plane.astype(np.int16)
+    return whole if np.array_equal(whole, plane) else plane.astype(np.float32)
 
 
 def _digest_or_none(path: Path) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import ceil
 
 import numpy as np
@@ -83,15 +84,17 @@ def _resize_axis(pixels: Pixels, positions: Reals, axis: int) -> Pixels:
         upper -= mixed
         upper *= share.reshape(shape)
         mixed += upper
-    np.moveaxis(mixed, axis, 0)[beyond] = 0
+    if beyond.any():
+        np.moveaxis(mixed, axis, 0)[beyond] = 0
     return mixed
 
 
 def _mix_slices(pixels: Pixels, first: NDArray[np.intp], second: NDArray[np.intp], share: Pixels) -> Pixels:
-    """Each slice so much of the way from the first to the second; one at a time fits into the cache."""
+    """Each slice so much of the way from the first to the second; those between two at a time."""
     mixed = np.empty((len(share), *pixels.shape[1:]), dtype=np.float32)
-    for index, (lower, upper) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
-        np.subtract(pixels[upper], pixels[lower], out=mixed[index])
-        mixed[index] *= share[index]
-        mixed[index] += pixels[lower]
+    changes = np.flatnonzero(np.diff(first)) + 1
+    for start, stop in pairwise([0, *changes.tolist(), len(first)]):
+        lower = pixels[first[start]]
+        np.multiply(pixels[second[start]] - lower, share[start:stop, None, None], out=mixed[start:stop])
+        mixed[start:stop] += lower
     return mixed

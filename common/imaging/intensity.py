@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from common.imaging.scan import Hounsfield
 from common.types import Counts, Flags, Reals
 
 BRAIN_HU = 33.0
@@ -106,15 +106,26 @@ class Intensities:
     brain_hu: float | None
 
 
-def sample_voxels(voxels: NDArray[np.int16] | NDArray[np.float32]) -> IntensitySample:
+def take_median(values: Hounsfield) -> float:
+    """The median of at least one value; as NumPy's, but whole numbers are counted, not sorted."""
+    if values.dtype.kind != "i":
+        return float(np.median(values))
+    return _count_values(values, np.empty((0, 4))).find_median()
+
+
+def sample_voxels(voxels: Hounsfield) -> IntensitySample:
     """A sixty-fourth of the voxels, of at most 80 slices, and these slices' corners."""
     part = voxels[:: max(len(voxels) // _SLICES, 1)]
     corners = part[:, [0, 0, -1, -1], [0, -1, 0, -1]].astype(np.float64)
     sample = part[:, ::_STEP, ::_STEP].ravel()
     if sample.dtype.kind != "i":
         return IntensitySample(*np.unique(sample.astype(np.float64), return_counts=True), corners)
-    lowest = int(sample.min())
-    counts = np.bincount(sample.astype(np.intp) - lowest)
+    return _count_values(sample, corners)
+
+
+def _count_values(values: Hounsfield, corners: Reals) -> IntensitySample:
+    lowest = int(values.min())
+    counts = np.bincount(np.subtract(values, lowest, dtype=np.intp))
     seen = np.flatnonzero(counts)
     return IntensitySample((seen + lowest).astype(np.float64), counts[seen], corners)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -37,18 +39,28 @@ def resample_labels(labels: Labels, grid: Grid, extent: Extent | None = None) ->
     planes = np.flatnonzero((slices >= bounds[0][0]) & (slices <= bounds[0][1]))
     if not len(planes):
         return _NOTHING
-    rows = [_find_nearest(grid.row_positions(int(plane)), labels.shape[1], grid.reach(1)) for plane in planes]
-    columns = [
-        _find_nearest(grid.column_positions(int(plane)), labels.shape[2], grid.reach(2)) for plane in planes
-    ]
+    rows = _find_each([grid.row_positions(int(plane)) for plane in planes], labels.shape[1], grid.reach(1))
+    columns = _find_each(
+        [grid.column_positions(int(plane)) for plane in planes], labels.shape[2], grid.reach(2)
+    )
     y, x = _find_within(rows, bounds[1]), _find_within(columns, bounds[2])
     part = np.zeros((len(planes), y.stop - y.start, x.stop - x.start), dtype=np.uint8)
-    for index, plane in enumerate(planes):
-        part[index] = _pick(labels[slices[plane]], rows[index][y], columns[index][x])
+    for first, last in pairwise(find_changes(rows, columns)):
+        places = slices[planes[first:last]], rows[first][y], columns[first][x]
+        part[first:last] = _pick(labels, *places)
     return part, Box((int(planes[0]), y.start, x.start), part.shape)
 
 
 _NOTHING = (np.zeros((0, 0, 0), dtype=np.uint8), Box((0, 0, 0), (0, 0, 0)))
+
+
+def _find_each(positions: list[Reals], size: int, reach: float) -> list[Indices]:
+    """The nearest indices of each plane; planes with one array of positions share one of indices."""
+    known: dict[int, Indices] = {}
+    for plane in positions:
+        if id(plane) not in known:
+            known[id(plane)] = _find_nearest(plane, size, reach)
+    return [known[id(plane)] for plane in positions]
 
 
 def _find_nearest(positions: Reals, size: int, reach: float) -> Indices:
@@ -57,9 +69,19 @@ def _find_nearest(positions: Reals, size: int, reach: float) -> Indices:
     return np.where(beyond, _BEYOND, indices)
 
 
-def _pick(plane: Labels, rows: Indices, columns: Indices) -> Labels:
+def find_changes(rows: Sequence[object], columns: Sequence[object]) -> list[int]:
+    """The planes from which on another array of rows or columns holds, and the number of planes."""
+    changes = [
+        index
+        for index in range(1, len(rows))
+        if rows[index] is not rows[index - 1] or columns[index] is not columns[index - 1]
+    ]
+    return [0, *changes, len(rows)]
+
+
+def _pick(labels: Labels, slices: Indices, rows: Indices, columns: Indices) -> Labels:
     inside = (rows != _BEYOND)[:, None] & (columns != _BEYOND)
-    return np.where(inside, plane[np.ix_(rows, columns)], np.uint8(0))
+    return np.where(inside, labels[np.ix_(slices, rows, columns)], np.uint8(0))
 
 
 def _find_within(indices: list[Indices], bounds: tuple[int, int]) -> slice:
@@ -71,6 +93,18 @@ def _find_within(indices: list[Indices], bounds: tuple[int, int]) -> slice:
 
 def find_extent(labels: NDArray[Any]) -> Extent:
     """First and last index of values other than 0 along every axis; empty if all are 0."""
+    # Along memory, where a file's axes were turned: six times as fast
+    backwards = [step < 0 for step in labels.strides]
+    forwards = labels[tuple(slice(None, None, -1 if turned else 1) for turned in backwards)]
+    return tuple(
+        (size - 1 - last, size - 1 - first) if turned else (first, last)
+        for (first, last), turned, size in zip(
+            _find_extent_forwards(forwards), backwards, labels.shape, strict=False
+        )
+    )
+
+
+def _find_extent_forwards(labels: NDArray[Any]) -> Extent:
     lowest = next((index for index, plane in enumerate(labels) if plane.any()), None)
     if lowest is None:
         return ()

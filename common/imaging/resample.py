@@ -9,6 +9,7 @@ voxel results from the same sequence of float64 operations, whichever part is re
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from common.imaging.grid import Box, Grid
 from common.imaging.hounsfield import AIR_HU
+from common.imaging.nearest import find_changes
 from common.imaging.scan import Hounsfield
 from common.types import Flags, Reals
 
@@ -28,6 +30,10 @@ SPLINE_MARGIN = 36
 Each voxel damps the influence by 2 - sqrt(3) = 0.268: to 7e-10 after 16, and below the last bit of a float64
 after 36.
 """
+
+
+_TOGETHER = 1 << 16
+"""Source pixels that are interpolated at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,35 +79,46 @@ def resample(voxels: Hounsfield, grid: Grid, box: Box, interpolation: Interpolat
         return result
     planes = range(inner.start[0], inner.stop[0])
     rows, columns = slice(inner.start[1], inner.stop[1]), slice(inner.start[2], inner.stop[2])
-    row_positions = [grid.row_positions(plane)[rows] for plane in planes]
-    column_positions = [grid.column_positions(plane)[columns] for plane in planes]
+    row_positions = _cut([grid.row_positions(plane) for plane in planes], rows)
+    column_positions = _cut([grid.column_positions(plane) for plane in planes], columns)
     margin = SPLINE_MARGIN if interpolation == "bspline" else 0
     row_range = _find_source_range(row_positions, voxels.shape[1], margin)
     column_range = _find_source_range(column_positions, voxels.shape[2], margin)
     between = _interpolate_slices(voxels[:, row_range, column_range], grid, planes, interpolation)
     resampled = np.empty(inner.count)
-    for index, plane in enumerate(between):
-        if index == 0 or not _are_same(row_positions, index):
-            y = _find_taps(row_positions[index], voxels.shape[1], grid.reach(1), interpolation)
-        if index == 0 or not _are_same(column_positions, index):
-            x = _find_taps(column_positions[index], voxels.shape[2], grid.reach(2), interpolation)
-        coefficients = _prefilter(_prefilter(plane, 0), 1) if interpolation == "bspline" else plane
-        resampled[index] = _contract(_contract(coefficients, y, row_range.start, 0), x, column_range.start, 1)
-        resampled[index][y.outside] = AIR_HU
-        resampled[index][:, x.outside] = AIR_HU
+    for first, last in pairwise(_divide(row_positions, column_positions, between[0].size)):
+        y = _find_taps(row_positions[first], voxels.shape[1], grid.reach(1), interpolation)
+        x = _find_taps(column_positions[first], voxels.shape[2], grid.reach(2), interpolation)
+        part, out = between[first:last], resampled[first:last]
+        coefficients = _prefilter(_prefilter(part, 1), 2) if interpolation == "bspline" else part
+        out[...] = _contract(_contract(coefficients, y, row_range.start, 1), x, column_range.start, 2)
+        out[:, y.outside] = AIR_HU
+        out[:, :, x.outside] = AIR_HU
     offset = [inner.start[axis] - box.start[axis] for axis in range(3)]
     result[tuple(slice(o, o + n) for o, n in zip(offset, inner.count, strict=True))] = resampled
     return result
 
 
-def _are_same(positions: list[Reals], index: int) -> bool:
-    """Whether a plane lies straight above the one before it, as all do where the gantry was not tilted."""
-    return np.array_equal(positions[index], positions[index - 1])
+def _divide(rows: list[Reals], columns: list[Reals], pixels: int) -> list[int]:
+    """Where a plane does not lie straight above the one before it, or more planes would not fit the cache.
+
+    Without a tilt all lie straight: small planes together take a third of the time of each by itself.
+    """
+    most = max(_TOGETHER // pixels, 1)
+    changes = pairwise(find_changes(rows, columns))
+    return [*(start for first, last in changes for start in range(first, last, most)), len(rows)]
+
+
+def _cut(positions: list[Reals], part: slice) -> list[Reals]:
+    """The part of each array; what was one array is one again."""
+    cut = {id(plane): plane[part] for plane in positions}
+    return [cut[id(plane)] for plane in positions]
 
 
 def _find_source_range(positions: list[Reals], size: int, margin: int) -> slice:
-    lowest = min(float(plane.min()) for plane in positions)
-    highest = max(float(plane.max()) for plane in positions)
+    different = {id(plane): plane for plane in positions}.values()
+    lowest = min(float(plane.min()) for plane in different)
+    highest = max(float(plane.max()) for plane in different)
     first = min(max(int(np.floor(lowest)) - 1 - margin, 0), size - 2)
     last = max(min(int(np.floor(highest)) + 3 + margin, size), 2)
     return slice(min(first, last - 2), last)

@@ -41,14 +41,7 @@ class SiteGroup:
 
     def select(self, summary: Summary) -> Summary:
         """The arrays of a site's summary that are added over this group, under their own names."""
-        if not self.parts:
-            return summary
-        starts = tuple(f"{part}/" for part in self.parts)
-        return Summary(
-            {name: array for name, array in summary.counts.items() if name.startswith(starts)},
-            {name: array for name, array in summary.reals.items() if name.startswith(starts)},
-            {name: array for name, array in summary.updates.items() if name.startswith(starts)},
-        )
+        return summary.keep_under(self.parts) if self.parts else summary
 
 
 def groups_of(plan: StudyPlan, operation: Operation, stage: str = "", arm: str = "") -> tuple[SiteGroup, ...]:

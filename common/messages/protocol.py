@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast, get_args
 
 import numpy as np
 from cryptography.exceptions import InvalidSignature
@@ -26,6 +26,7 @@ from common.messages.catalogue import HeaderField, find_question
 from common.messages.headers import CODE_OK, ReplyHeader, RequestHeader
 from common.messages.signed_reply import take_body
 from common.runtime.array_digest import digest_array, remember_digest
+from common.runtime.front_room import join_in_place
 from common.runtime.settings_file import Section
 from common.runtime.tensor_file import Pieces, cut_tensor_file, read_metadata, read_tensor_file
 from common.secagg.wire.frames import Bytes, MessageKind, is_sealed, sha256, unpack
@@ -195,8 +196,12 @@ def question_of(message: Bytes) -> RequestHeader:
     return _unpack_header(memoryview(message)[REQUEST_SIGNATURE_BYTES:], RequestHeader)
 
 
-def encode_reply(reply: Reply) -> bytes:
-    """The bytes of a reply."""
+def encode_reply(reply: Reply) -> bytes | memoryview:
+    """The bytes of a reply.
+
+    A large update or sealed message that was made behind room (`common.runtime.front_room`) becomes the
+    answer's end where it lies: nobody may change it any more.
+    """
     arrays: dict[str, NDArray[np.generic]] = {}
     arrays |= {f"counts/{name}": array for name, array in reply.summary.counts.items()}
     arrays |= {f"reals/{name}": array for name, array in reply.summary.reals.items()}
@@ -206,7 +211,7 @@ def encode_reply(reply: Reply) -> bytes:
         arrays[_WEIGHTS] = reply.weights
     if reply.sealed is not None:
         arrays[_SEALED] = reply.sealed
-    return b"".join(_pack(reply.header, arrays))
+    return join_in_place(_pack(reply.header, arrays))
 
 
 def decode_reply(body: Bytes) -> Reply:
@@ -251,12 +256,14 @@ def has_answered(reply: Reply) -> bool:
     return reply.sealed is None or unpack(reply.sealed.data).kind is not MessageKind.REFUSAL
 
 
-def to_record(body: bytes) -> RecordDict:
+def to_record(body: bytes | memoryview) -> RecordDict:
     """The bytes as a Flower record with a single array, because Flower's cost grows with the arrays."""
     from flwr.app import Array, ArrayRecord, RecordDict
 
-    array = Array("uint8", (len(body),), "rhe.message", body)
-    return RecordDict({_RECORD: ArrayRecord({_RECORD: array})})
+    arrays = ArrayRecord({_RECORD: Array("uint8", (len(body),), "rhe.message", b"")})
+    # Flower's constructors insist on bytes; whatever it does with them, it does with any memory
+    arrays[_RECORD].data = cast("bytes", body)
+    return RecordDict({_RECORD: arrays})
 
 
 def from_record(record: RecordDict) -> bytes:

@@ -13,7 +13,7 @@ _MARK = b"rhe/reply/1\x00"
 _SIGNATURE_BYTES = 64
 
 
-def sign_reply(body: bytes, key: Ed25519PrivateKey) -> bytes:
+def sign_reply(body: Bytes, key: Ed25519PrivateKey) -> bytes:
     """The bytes of a reply with a signature before them."""
     return b"".join((_MARK, key.sign(_digest(body)), body))
 

@@ -141,6 +141,14 @@ class Layout:
         return sum(entry.size for entry in self.entries)
 
     @cached_property
+    def sizes(self) -> Mapping[TensorKind, int]:
+        """How many elements there are of each kind that occurs."""
+        sizes: dict[TensorKind, int] = {}
+        for entry in self.entries:
+            sizes[entry.kind] = sizes.get(entry.kind, 0) + entry.size
+        return sizes
+
+    @cached_property
     def slices(self) -> Mapping[str, slice]:
         """Where each tensor lies in the flat weights, by its name."""
         places: dict[str, slice] = {}

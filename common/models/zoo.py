@@ -108,7 +108,8 @@ def build(spec: NetworkSpec, seed: int = 0) -> nn.Module:
     Huang et al. (2017), Densely connected convolutional networks.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        # The processor's generator draws them; seeding absent accelerators, too, formats the stack each time
+        torch.default_generator.manual_seed(seed)
         return _SHAPES[spec.family].build(spec)
 
 

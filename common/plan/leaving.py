@@ -78,7 +78,8 @@ def list_leaving(plan: StudyPlan, name: str, *, synthetic: bool = False) -> list
         items.insert(
             0,
             f"model updates: the weights of {networks} after training on this site's patients, in each of "
-            f"{_count_rounds(plan)}. Weights can hold traces of the patients they were trained on",
+            f"{_count_rounds(plan)}. Weights can hold traces of the patients they were trained on"
+            f"{_tell_control_variates(plan)}",
         )
     if site.model_release and plan.trained_models:
         models = ", ".join(model.name for model in plan.trained_models)
@@ -100,6 +101,18 @@ def _count_rounds(plan: StudyPlan) -> str:
     return (
         f"at most {rounds} rounds, fewer if {stopping.patience} of them in a row do not raise{gain} how well "
         "the network does on all hospitals' validation patients; the coordinator says when that is"
+    )
+
+
+def _tell_control_variates(plan: StudyPlan) -> str:
+    """What SCAFFOLD does at a site, and that nothing more leaves for it."""
+    if not plan.federation.control_variates:
+        return ""
+    return (
+        ". SCAFFOLD: each step of the training is corrected by how the mean gradient of this hospital's "
+        "patients differs from that of all hospitals'. This hospital keeps its own, and computes that of all "
+        "from the models of the last two rounds, so nothing more leaves for it. A round waits until all "
+        "hospitals are there"
     )
 
 

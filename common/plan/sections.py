@@ -123,6 +123,13 @@ class Federation(Section):
     """Number of aggregations; rounds x local_epochs are the paper's 100 epochs by default."""
     local_epochs: int = Field(default=1, ge=1)
     """Passes over a site's training patients in each round."""
+    local_steps: int | None = Field(default=None, ge=1, exclude_if=lambda given: given is None)
+    """How many steps a local epoch has, the same at every site: through its patients again, or some of them.
+    By default an epoch is one pass over them (the paper's). Unset, it is in no hash."""
+    control_variates: bool = Field(default=False, exclude_if=lambda given: not given)
+    """SCAFFOLD (Karimireddy et al. 2020, Algorithm 1, option II): each step is corrected by how the site's
+    mean gradient differs from all sites', who must be in every round. Needs local_steps, and optimiser "sgd"
+    of each network. Unset, it is in no hash."""
     early_stopping: EarlyStopping | None = Field(default=None, exclude_if=lambda given: given is None)
     """Ends a training early; by default every round is trained (the paper's). Unset, it is in no hash."""
     proximal_mu: float = Field(default=0.0, ge=0)

@@ -64,7 +64,7 @@ from common.plan.sections import (
     RegressionSettings,
     ScanSettings,
 )
-from common.plan.training_checks import check_early_stopping, check_schedules
+from common.plan.training_checks import check_control_variates, check_early_stopping, check_schedules
 from common.runtime.settings_file import Section, load_settings
 from common.stats.profile import Profile
 
@@ -200,6 +200,7 @@ class StudyPlan(Section):
             lambda: check_models(self.models, self.evaluation),
             lambda: check_schedules(self.networks, self.federation),
             lambda: check_early_stopping(self.federation, self.cohort),
+            lambda: check_control_variates(self.federation, self.privacy, self.networks),
             lambda: check_readings(self.agreement, self.radiomics),
             lambda: check_own_variables(self.variables, self.models, self.cohort),
             lambda: check_outcome(self.cohort, self.models, self._named_columns),

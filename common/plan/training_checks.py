@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from common.plan.early_stopping import find_earliest_end
 from common.plan.models import CnnModel
-from common.plan.sections import CohortSettings, Federation
+from common.plan.sections import CohortSettings, Federation, Privacy
 
 
 def check_early_stopping(federation: Federation, cohort: CohortSettings) -> None:
@@ -32,6 +32,39 @@ def check_early_stopping(federation: Federation, cohort: CohortSettings) -> None
             f"{earliest} at the earliest, but has {federation.rounds} rounds -> less patience, or leave "
             "it out"
         )
+
+
+def check_control_variates(federation: Federation, privacy: Privacy, networks: Sequence[CnnModel]) -> None:
+    """Refuse SCAFFOLD together with what its algorithm does not have.
+
+    Raises
+    ------
+    ValueError
+        With each contradiction and what to change.
+    """
+    if not federation.control_variates:
+        return
+    others = [model.title for model in networks if model.settings.optimiser != "sgd"]
+    contradictions = {
+        f'{", ".join(others)}: training.optimiser is "adam", which rescales what corrects a gradient -> '
+        'optimiser = "sgd", with a learning rate for it': bool(others),
+        "federation.local_steps is not given: with other numbers of steps at each site, sums by step would "
+        "tell the sites' updates apart -> e.g. local_steps = 4": federation.local_steps is None,
+        "federation.proximal_mu is FedProx -> one of the two": federation.proximal_mu > 0,
+        f'federation.server_optimiser is "{federation.server_optimiser}", from whose steps the mean gradient '
+        'cannot be read -> "none" or "sgd"': federation.server_optimiser not in {"none", "sgd"},
+        'federation.batch_norm = "local" trains weights that no other site has -> "averaged"': (
+            federation.batch_norm == "local"
+        ),
+        "privacy.clip_fraction lets changes be cut, of which the control variates do not know -> 0": (
+            privacy.clip_fraction > 0
+        ),
+        "privacy.noise would go into every later step of every site -> leave noise out": (
+            privacy.noise is not None
+        ),
+    }
+    if found := [words for words, holds in contradictions.items() if holds]:
+        raise ValueError("; ".join(f"federation.control_variates (SCAFFOLD): {words}" for words in found))
 
 
 def check_schedules(networks: Sequence[CnnModel], federation: Federation) -> None:

@@ -11,6 +11,8 @@ van Griethuysen JJM et al. Cancer Res 2017;77:e104-e107.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,6 +22,28 @@ from common.types import Flags, Reals
 
 Levels: TypeAlias = NDArray[Any]
 """Grey levels, whole numbers from 1 on, shape (z, y, x); those outside the lesion do not matter."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Lines:
+    """A lesion's voxels line by line, for each direction in which two voxels are on one line.
+
+    Attributes
+    ----------
+    directions : int array of shape (directions, 3)
+        All of them.
+    along : int array of shape (places,)
+        The voxels, by their numbers in the order of memory.
+    ends : Flags of shape (places,)
+        Behind which places no neighbour follows on the line.
+    which : int array of shape (places,)
+        The direction of each place's line.
+    """
+
+    directions: NDArray[np.intp]
+    along: NDArray[np.intp]
+    ends: Flags
+    which: NDArray[np.intp]
 
 
 def calculate_glcm(
@@ -42,19 +66,15 @@ def calculate_glrlm(
     levels: Levels, lesion: Flags, highest: int, longest: int, *_flat: object
 ) -> tuple[Reals, NDArray[np.intp]]:
     """The grey level run length matrices, shape (1, levels, lengths, directions), and the directions."""
-    border, directions = _lay_out(levels, lesion, highest), _list_directions(lesion)
-    matrices = np.zeros((1, highest, longest, len(directions)))
-    for index, direction in enumerate(directions):
-        line = _order_along(border.ravel(), _find_offset(border, direction))
-        ends = np.append(np.flatnonzero(line[1:] != line[:-1]), len(line) - 1)
-        lengths, values = np.diff(ends, prepend=-1), line[ends]
-        runs = np.bincount(
-            values * np.intp(longest + 1) + np.where(values, lengths, 0),
-            minlength=(highest + 1) * (longest + 1),
-        ).reshape(highest + 1, longest + 1)[1:, 1:]
-        if runs[:, 1:].any() or _shares_line(lesion, direction):
-            matrices[0, :, :, index] = runs
-    return matrices, directions
+    lines = _find_lines(lesion.shape, lesion.tobytes())
+    own = (levels[lesion] - 1).astype(np.min_scalar_type(highest))
+    line, ends, count = own[lines.along], lines.ends.copy(), len(lines.directions)
+    ends[:-1] |= line[1:] != line[:-1]
+    last = np.flatnonzero(ends)
+    lengths = np.diff(last, prepend=-1)
+    cells = (line[last] * np.intp(longest) + lengths - 1) * count + lines.which[last]
+    runs = np.bincount(cells, minlength=highest * longest * count).astype(np.float64)
+    return runs.reshape(1, highest, longest, count), lines.directions
 
 
 def calculate_gldm(
@@ -117,11 +137,26 @@ def _find_offset(border: Levels, direction: NDArray[np.intp]) -> int:
     return int(direction @ (rows * columns, columns, 1))
 
 
-def _order_along(flat: Levels, offset: int) -> Levels:
-    """The values so ordered that a step of so many places leads to the next; zeros separate the lines."""
-    whole = np.zeros((-(-len(flat) // offset), offset), dtype=flat.dtype)
-    whole.reshape(-1)[: len(flat)] = flat
-    return whole.T.ravel()
+@lru_cache(maxsize=1)
+def _find_lines(shape: tuple[int, ...], content: bytes) -> _Lines:
+    """The lines of a lesion, by the bytes of its flags: the same for the image and its wavelets."""
+    lesion = np.frombuffer(content, dtype=bool).reshape(shape)
+    border, directions = _lay_out(lesion, lesion, 1), _list_directions(lesion)
+    inside = np.flatnonzero(border)
+    lines: list[tuple[NDArray[np.intp], Flags, NDArray[np.intp]]] = []
+    for index, direction in enumerate(directions):
+        offset = _find_offset(border, direction)
+        # Voxels of one line leave the same rest, and a stable sort keeps their order
+        along = np.argsort((inside % offset).astype(np.min_scalar_type(offset)), kind="stable")
+        ends = np.append(np.diff(inside[along]) != offset, True)
+        if not ends.all() or _shares_line(lesion, direction):
+            lines.append((along, ends, np.full(len(inside), index)))
+    directions.flags.writeable = False
+    along, ends, which = (np.concatenate(parts) for parts in zip(_NO_LINE, *lines, strict=True))
+    return _Lines(directions, along, ends, which)
+
+
+_NO_LINE = np.empty(0, dtype=np.intp), np.empty(0, dtype=bool), np.empty(0, dtype=np.intp)
 
 
 def _shares_line(lesion: Flags, direction: NDArray[np.intp]) -> bool:

@@ -1,9 +1,10 @@
 """PyRadiomics on a lesion: its own feature classes in its own order, without what they compute in vain.
 
-Each of its six classes discretises the same grey levels in a Python loop, counts texture matrices voxel by
-voxel, and sets NaN aside where there is none. Here an image is discretised once, with PyRadiomics' own bin
-edges; its classes' own methods are given the levels, `level_matrices` and plain means. No number changes:
-integers are the same integers, and sums are taken in the same order.
+Each of its six classes copies the image, discretises the same grey levels in a Python loop, counts texture
+matrices voxel by voxel, sets NaN aside where there is none, and sorts for each percentile. Here an image is
+copied, discretised and sorted once, with PyRadiomics' own bin edges; its classes' own methods are given the
+levels, `level_matrices` and plain means. No number changes: integers are the same integers, and sums are
+taken in the same order.
 """
 
 from __future__ import annotations
@@ -51,6 +52,26 @@ class _GreyLevels:
     present: NDArray[np.intp]
 
 
+@dataclass(frozen=True, eq=False)
+class _GivenImage:
+    """What PyRadiomics' classes ask of an ITK image.
+
+    Attributes
+    ----------
+    values : array of shape (z, y, x)
+        The voxels.
+    spacing_mm : tuple of 3 floats
+        Voxel spacing (x, y, z), in mm.
+    """
+
+    values: NDArray[Any]
+    spacing_mm: tuple[float, float, float]
+
+    def GetSpacing(self) -> tuple[float, float, float]:  # noqa: N802 - as ITK names it
+        """As `SimpleITK.Image.GetSpacing`."""
+        return self.spacing_mm
+
+
 def features_of(volume: LesionVolume) -> Reals:
     """The 851 features of a lesion, NaN where PyRadiomics gives no finite number.
 
@@ -93,7 +114,8 @@ def _compute(volume: LesionVolume) -> dict[str, float]:
     features = {f"original_shape_{name}": value for name, value in shape.items()}
     whole = _convert_to_itk(volume.hu, volume), _convert_to_itk(volume.lesion.astype(np.uint32), volume)
     for filtered, name, settings in _filter_images(extractor, *whole):
-        features.update(_compute_image(_copy_values(filtered)[box], (lesion, mask), name, settings))
+        values = _GivenImage(_copy_values(filtered)[box], volume.spacing_mm)
+        features.update(_compute_image(values, (lesion, mask), name, settings))
     return features
 
 
@@ -107,13 +129,13 @@ def _filter_images(extractor: Any, image: Any, mask: Any) -> Iterator[tuple[Any,
 
 
 def _compute_image(
-    values: NDArray[Any], place: tuple[Flags, Any], name: str, settings: _Settings
+    image: _GivenImage, place: tuple[Flags, Any], name: str, settings: _Settings
 ) -> Iterator[tuple[str, float]]:
     """The name and value of each feature of the classes that the parameter file enables.
 
     Parameters
     ----------
-    values : array of shape (z, y, x)
+    image : _GivenImage
         The filtered image within the lesion's box.
     place : tuple of Flags of shape (z, y, x) and ITK image
         The lesion's voxels, in both forms.
@@ -122,12 +144,8 @@ def _compute_image(
     settings : mapping
         Of the filtered image.
     """
-    import SimpleITK as sitk  # noqa: N813 - as its own documentation does
-
     lesion, mask = place
-    image: Any = sitk.GetImageFromArray(values)
-    image.CopyInformation(mask)
-    levels = _discretise(values, lesion, settings)
+    levels = _discretise(image.values, lesion, settings)
     for kind, feature_class in _load_classes().items():
         found = feature_class(image, mask, **settings, grey_levels=levels).execute()
         yield from ((f"{name}_{kind}_{feature}", value) for feature, value in found.items())
@@ -143,7 +161,7 @@ def _discretise(values: NDArray[Any], lesion: Flags, settings: _Settings) -> _Gr
     levels = np.zeros(values.shape, dtype=np.intp)
     levels[lesion] = bins
     # Six classes are given the same arrays
-    levels.flags.writeable = lesion.flags.writeable = False
+    levels.flags.writeable = lesion.flags.writeable = values.flags.writeable = False
     return _GreyLevels(lesion, levels, np.flatnonzero(np.bincount(bins)))
 
 
@@ -160,14 +178,59 @@ def _apply_lesion(self: Any) -> None:
     self.maskArray = self.settings["grey_levels"].lesion
 
 
-def _average(values: NDArray[Any], *where: Any, **options: Any) -> Any:
-    """As `numpy.nanmean`."""
-    return (np.nanmean if np.isnan(values).any() else np.mean)(values, *where, **options)
+def _average(values: NDArray[Any], axis: Any = None, **options: Any) -> Any:
+    """As `numpy.nanmean`: a sum and a division, whose result tells whether a value is NaN."""
+    if values.dtype == np.float64:
+        total = np.add.reduce(values, axis=axis, **options)
+        mean = total / (values.size // max(np.size(total), 1))
+        if not np.isnan(mean).any():
+            return mean
+    return np.nanmean(values, axis, **options)
 
 
-def _rank(values: NDArray[Any], *where: Any, **options: Any) -> Any:
-    """As `numpy.nanpercentile`."""
-    return (np.nanpercentile if np.isnan(values).any() else np.percentile)(values, *where, **options)
+def _sum_up(values: Any, axis: Any = None, **options: Any) -> Any:
+    """As `numpy.sum`, without its inspection of what it is given."""
+    return np.add.reduce(values, axis=axis, **options)
+
+
+def _sort_values(self: Any) -> Reals:
+    """An image's values in rising order without NaN, shape (1, values); sorted once."""
+    ranked: Reals | None = self.coefficients.get("ranked")
+    if ranked is None:
+        ranked = np.sort(self.targetVoxelArray, axis=1)
+        ranked = self.coefficients["ranked"] = ranked[:, : np.count_nonzero(~np.isnan(ranked))]
+    return ranked
+
+
+def _take_percentile(self: Any, percent: float) -> Reals:
+    """As `numpy.nanpercentile` of an image's values along axis 1."""
+    ranked = _sort_values(self)
+    last = ranked.shape[1] - 1
+    place = last * (percent / 100)
+    before = int(place)
+    share = place - before
+    lower, upper = ranked[:, before], ranked[:, min(before + 1, last)]
+    step = upper - lower
+    # Rounded as NumPy does, from the nearer of both
+    taken: Reals = upper - step * (1 - share) if share >= 0.5 else lower + step * share
+    return taken
+
+
+def _take_middle(self: Any) -> Reals:
+    """As `numpy.nanmedian` of an image's values along axis 1."""
+    ranked = _sort_values(self)
+    count = ranked.shape[1]
+    middle: Reals = (ranked[:, (count - 1) // 2] + ranked[:, count // 2]) / 2
+    return middle
+
+
+_RANKED: Mapping[str, Any] = {
+    "get10PercentileFeatureValue": lambda self: _take_percentile(self, 10),
+    "get90PercentileFeatureValue": lambda self: _take_percentile(self, 90),
+    "getMedianFeatureValue": _take_middle,
+    "getInterquartileRangeFeatureValue": lambda self: _take_percentile(self, 75) - _take_percentile(self, 25),
+}
+"""Methods of `RadiomicsFirstOrder` that sort the values anew each time."""
 
 
 def _measure_moment(self: Any, values: Reals, moment: int) -> Reals:
@@ -205,19 +268,27 @@ def _change_class(kind: str, feature_class: Any) -> Any:
         "getFeatureNames": staticmethod(lambda: dict(names)),
     }
     if kind == "firstorder":
-        changes["_moment"] = _measure_moment
-    return type(kind, (feature_class,), changes)
+        changes |= {"_moment": _measure_moment, **_RANKED}
+    (base,) = feature_class.__bases__
+    # It stands between the class and its base, whose `__init__` copies the voxels out of an ITK image
+    given = {"sitk": SimpleNamespace(GetArrayFromImage=lambda image: image.values)}
+    between = type(base.__name__, (base,), _rebind_methods(base, given))
+    return type(kind, (feature_class, between), changes)
 
 
-def _rebind_methods(feature_class: Any) -> dict[str, FunctionType]:
-    """The class's own methods; what they call by the names `cMatrices` and `numpy` is faster."""
-    scope = vars(sys.modules[feature_class.__module__])
-    faster = {
-        "numpy": SimpleNamespace(**{**vars(np), "nanmean": _average, "nanpercentile": _rank}),
-        "cMatrices": SimpleNamespace(
-            **{**vars(scope["cMatrices"]), **{name: getattr(level_matrices, name) for name in _COUNTED}}
-        ),
+def _quicken(scope: Mapping[str, Any]) -> dict[str, Any]:
+    """What a class's methods call by the names `cMatrices` and `numpy`, faster."""
+    matrices = {name: getattr(level_matrices, name) for name in _COUNTED}
+    return {
+        "numpy": SimpleNamespace(**{**vars(np), "nanmean": _average, "sum": _sum_up}),
+        "cMatrices": SimpleNamespace(**{**vars(scope["cMatrices"]), **matrices}),
     }
+
+
+def _rebind_methods(feature_class: Any, names: Mapping[str, Any] | None = None) -> dict[str, FunctionType]:
+    """The class's own methods, which find by these names what they call."""
+    scope = vars(sys.modules[feature_class.__module__])
+    faster = _quicken(scope) if names is None else names
     return {
         name: FunctionType(
             method.__code__, {**scope, **faster}, name, method.__defaults__, method.__closure__

@@ -7,12 +7,12 @@ repeating the first voxel. Therefore a lesion at one end depends on the other en
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import ScanError
+from common.imaging.connected import number_parts
 from common.imaging.crop import find_bounding_box
 from common.imaging.grid import Box, Grid
 from common.imaging.masks.mask import ICH, Mask
@@ -55,14 +55,7 @@ class LesionVolume:
     @property
     def components(self) -> int:
         """Number of parts of the lesion that share no face, edge or corner, as in PyRadiomics' matrices."""
-        # Not by scipy.ndimage, whose import takes a worker longer than two lesions
-        import SimpleITK as sitk  # noqa: N813 - as its own documentation does
-
-        component_filter: Any = sitk.ConnectedComponentImageFilter
-        neighbours = component_filter()
-        neighbours.SetFullyConnected(True)
-        neighbours.Execute(sitk.GetImageFromArray(self.lesion.astype(np.uint8)))
-        return int(neighbours.GetObjectCount())
+        return number_parts(self.lesion)[1]
 
 
 def cut_lesion_volume(scan: Scan, mask: Mask, settings: ExtractionSettings) -> LesionVolume:

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 _LARGE = 1 << 18
 """Fewer bytes are hashed in less time than a thread takes to begin."""
-_MOST_WAITING = 32
-"""Pieces that wait to be hashed; whoever adds another waits, too, so that they do not fill the memory."""
+_MOST_WAITING = 16
+"""Pieces that wait to be hashed, besides as many that the thread has taken; whoever adds another waits, too,
+so that they do not fill the memory."""
 
 
 @dataclass
@@ -44,7 +45,9 @@ class BesideHash:
             while len(self._waiting) >= _MOST_WAITING:
                 self._news.wait()
             self._waiting.append(view)
-            self._news.notify_all()
+            if len(self._waiting) == 1:
+                # Else the thread is not waiting: to wake it costs more than to hash a piece
+                self._news.notify_all()
 
     def end(self) -> str:
         """SHA-256 of all that was added, 64 hexadecimal digits; the thread has ended."""
@@ -60,11 +63,13 @@ class BesideHash:
             with self._news:
                 while not self._waiting and not self._has_ended:
                     self._news.wait()
-                if not self._waiting:
-                    return
-                piece = self._waiting.pop(0)
-                self._news.notify_all()
-            self._hash.update(piece)
+                pieces, self._waiting = self._waiting, []
+                if len(pieces) == _MOST_WAITING:
+                    self._news.notify_all()
+            if not pieces:
+                return
+            for piece in pieces:
+                self._hash.update(piece)
 
 
 @contextmanager

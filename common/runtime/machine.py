@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import sys
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,5 +50,15 @@ def bind_threads(threads: int) -> Iterator[None]:
     # Scipy's linear algebra is a library of its own; whatever is loaded only later keeps its own number
     import scipy.linalg  # noqa: F401
 
-    with ThreadpoolController().limit(limits=threads):
+    with _find_pools(len(sys.modules), next(reversed(sys.modules))).limit(limits=threads):
         yield
+
+
+@lru_cache(maxsize=1)
+def _find_pools(loaded: int, latest: str) -> ThreadpoolController:
+    """The libraries with threads of their own: found anew once modules were loaded, which bring libraries.
+
+    To find them takes milliseconds, each message asks for them.
+    """
+    del loaded, latest
+    return ThreadpoolController()

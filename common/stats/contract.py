@@ -24,6 +24,7 @@ SummaryLayout: TypeAlias = tuple[tuple[str, str, tuple[int, ...]], ...]
 Numbers = TypeVar("Numbers", Counts, Reals, FlatWeights)
 
 _BLOCK = 1 << 16
+_FEW = 32
 _LARGEST = 2**62
 """Two counts below this can be added in 64 bits without overflow."""
 
@@ -98,6 +99,15 @@ class Summary:
             {name: keep(name, array) for name, array in self.counts.items()},
             {name: keep(name, array) for name, array in self.reals.items()},
             {name: keep(name, array) for name, array in self.updates.items()},
+        )
+
+    def keep_under(self, prefixes: Sequence[str]) -> Summary:
+        """The arrays that were put under one of these prefixes, with their whole names."""
+        starts = tuple(f"{prefix}/" for prefix in prefixes)
+        return _wrap_checked(
+            {name: array for name, array in self.counts.items() if name.startswith(starts)},
+            {name: array for name, array in self.reals.items() if name.startswith(starts)},
+            {name: array for name, array in self.updates.items() if name.startswith(starts)},
         )
 
     def under(self, prefix: str) -> Summary:
@@ -176,10 +186,18 @@ def _as_counts(name: str, array: Counts) -> Counts:
     values = np.asarray(array)
     if values.dtype.kind not in "iu":
         raise TypeError(f"counts {name!r} must be integers, not {values.dtype}")
-    low, high = int(values.min(initial=0)), int(values.max(initial=0))
+    low, high = _find_range(values)
     if max(-low, high) >= _LARGEST:
         raise NonFiniteError(f"counts {name!r} lie in [{low}, {high}]: 2^62 and more cannot be added safely")
     return _freeze(values.astype(np.int64))
+
+
+def _find_range(values: Counts) -> tuple[int, int]:
+    """The least and the greatest value and 0; most arrays have a few, over which Python is faster."""
+    if values.size > _FEW:
+        return int(values.min(initial=0)), int(values.max(initial=0))
+    listed = [0, *values.ravel().tolist()]
+    return min(listed), max(listed)
 
 
 def _as_reals(name: str, array: Reals) -> Reals:

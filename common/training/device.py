@@ -112,7 +112,7 @@ def reproducible(device: torch.device, threads: int, seed: int = 0) -> Iterator[
     # cuBLAS reads this when it starts; without it torch refuses deterministic matrix products.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+        _seed_generators(device, seed)
         torch.set_num_threads(threads)
         # As `use_deterministic_algorithms(True, warn_only=True)`, which loads torch's compiler besides
         torch.set_deterministic_debug_mode("warn")
@@ -128,6 +128,16 @@ def reproducible(device: torch.device, threads: int, seed: int = 0) -> Iterator[
             torch.set_deterministic_debug_mode(strict)
             torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
             torch.backends.cudnn.allow_tf32 = rounded
+
+
+def _seed_generators(device: torch.device, seed: int) -> None:
+    """Seed what draws on this device: of a seed for absent accelerators torch keeps the whole stack."""
+    import torch
+
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from common.cohort.split import FEWEST_TRAINING
 from common.errors import NonFiniteError, SmallNumberError
 from common.runtime.pulse import mark_progress
 from common.training.augment import augments, draw_transforms, warp
+from common.training.control_variates import GradientCorrection
 from common.training.device import autocast, move_if_fits, place_network, reproducible, to_network_format
 from common.training.epoch_state import EpochState, collect_arrays, restore_arrays
 from common.training.normalisation import average_statistics
@@ -60,6 +61,10 @@ class Schedule:
         Where the training goes on if its process died, and keeps its epochs.
     rates : tuple of float
         Learning rate of each epoch; empty for that of the settings in all.
+    steps : int or None
+        Steps of each epoch, through the patients again or through some of them; None: each patient once.
+    correction : FlatWeights or None
+        What SCAFFOLD adds to the gradient of each step, float32, shape (layout.size,).
     """
 
     epochs: int
@@ -70,6 +75,8 @@ class Schedule:
     threads: int = 1
     memory: EpochMemory | None = None
     rates: tuple[float, ...] = ()
+    steps: int | None = None
+    correction: FlatWeights | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -80,6 +87,8 @@ class Schedule:
             raise ValueError(f"proximal_mu must not be negative, not {self.proximal_mu}")
         if self.rates and len(self.rates) != self.epochs:
             raise ValueError(f"{len(self.rates)} learning rates for {self.epochs} epochs")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps must be at least 1, not {self.steps}")
 
 
 @dataclass(frozen=True)
@@ -108,7 +117,7 @@ def train(
     schedule: Schedule,
     report: EpochReporter | None = None,
 ) -> TrainingLog:
-    """Train the network in place with a new Adam optimiser, and return the losses.
+    """Train the network in place with a new optimiser, and return the losses.
 
     The same network, samples, settings and schedule give the same bits, whatever ran before; torch's global
     generators are restored. The network ends on the schedule's device.
@@ -125,6 +134,7 @@ def train(
     References
     ----------
     Kingma and Ba (2015), Adam. McMahan et al. (2017), FedAvg. Li et al. (2020), FedProx.
+    Karimireddy et al. (2020), SCAFFOLD.
     Wu and Johnson (2021), Rethinking "Batch" in BatchNorm, section 3.1.
     """
     weight = _weigh_positives(samples, settings)
@@ -236,13 +246,14 @@ class _Run:
         self._proximal = (
             Proximal(network, schedule.proximal_mu, schedule.anchor) if schedule.proximal_mu > 0 else None
         )
-        self._adam = torch.optim.Adam(
-            self._parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        self._correction = (
+            None if schedule.correction is None else GradientCorrection(network, schedule.correction)
         )
+        self._optimiser = _make_optimiser(self._parameters, settings)
         self.steps = self._epoch = 0
 
     def run_epoch(self, number: int) -> float:
-        """Train for one pass over the patients, and return the mean loss per patient.
+        """Train for one pass over the patients, or the schedule's steps; return the mean loss per patient.
 
         Raises
         ------
@@ -252,8 +263,7 @@ class _Run:
         self._network.train()
         self._epoch = number
         self._set_rate(number)
-        order = torch.randperm(len(self._samples), generator=self._source)
-        parts = cut_batches(order, self._settings.batch_size)
+        parts = self._draw_batches()
         transforms = self._draw_transforms(parts)
         # The losses stay on the device until the epoch ends: reading one would make the device wait.
         losses = torch.stack(
@@ -269,10 +279,21 @@ class _Run:
         sizes = torch.tensor([len(part) for part in parts], dtype=torch.float64)
         return float((losses.double().cpu() * sizes).sum() / sizes.sum())
 
+    def _draw_batches(self) -> list[torch.Tensor]:
+        """The batches of an epoch, in a new order; if they are too few, those of further orders follow."""
+        steps, parts = self._schedule.steps, self._cut_order()
+        while steps is not None and len(parts) < steps:
+            parts += self._cut_order()
+        return parts[:steps]
+
+    def _cut_order(self) -> list[torch.Tensor]:
+        order = torch.randperm(len(self._samples), generator=self._source)
+        return cut_batches(order, self._settings.batch_size)
+
     def _set_rate(self, epoch: int) -> None:
         """Give the optimiser the learning rate of an epoch, where it changes."""
         if self._schedule.rates:
-            for group in self._adam.param_groups:
+            for group in self._optimiser.param_groups:
                 group["lr"] = self._schedule.rates[epoch - 1]
 
     def go_on(self) -> list[float]:
@@ -280,14 +301,14 @@ class _Run:
         start = None if self._schedule.memory is None else self._schedule.memory.start
         if start is None:
             return []
-        restore_arrays(start.arrays, self._network, self._adam, self._source, self._device)
+        restore_arrays(start.arrays, self._network, self._optimiser, self._source, self._device)
         self.steps = start.steps
         _log.info("a training goes on after epoch=%d of=%d", len(start.losses), self._schedule.epochs)
         return list(start.losses)
 
     def collect(self, losses: Sequence[float]) -> EpochState:
         """Where the training stands, after as many epochs as there are losses."""
-        arrays = collect_arrays(self._network, self._adam, self._source, self._device)
+        arrays = collect_arrays(self._network, self._optimiser, self._source, self._device)
         return EpochState(tuple(losses), self.steps, arrays)
 
     @torch.no_grad()
@@ -313,8 +334,9 @@ class _Run:
     def _draw_transforms(self, parts: list[torch.Tensor]) -> list[torch.Tensor | None]:
         if not augments(self._settings):
             return [None] * len(parts)
-        drawn = draw_transforms(len(self._samples), self._samples.dimensions, self._settings, self._source)
-        return list(torch.split(drawn.to(self._device), [len(part) for part in parts]))
+        sizes = [len(part) for part in parts]
+        drawn = draw_transforms(sum(sizes), self._samples.dimensions, self._settings, self._source)
+        return list(torch.split(drawn.to(self._device), sizes))
 
     def _take_images(self, part: torch.Tensor) -> torch.Tensor:
         chosen = self._samples.images[part.to(self._samples.images.device)]
@@ -328,7 +350,9 @@ class _Run:
         loss = self.recomputation.attempt(partial(self._propagate, to_network_format(images), labels))
         if self._proximal is not None:
             self._proximal.add_gradient()
-        self._adam.step()
+        if self._correction is not None:
+            self._correction.add_gradient()
+        self._optimiser.step()
         self.steps += 1
         mark_progress(f"training, epoch {self._epoch} of {self._schedule.epochs}")
         return loss
@@ -338,9 +362,15 @@ class _Run:
         with autocast(self._settings, self._device):
             logits = self._network(images)
         loss = binary_cross_entropy_with_logits(logits.reshape(-1).float(), labels, pos_weight=self._weight)
-        self._adam.zero_grad(set_to_none=True)
+        self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
+
+
+def _make_optimiser(parameters: list[nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:
+    """The settings' optimiser with an empty memory."""
+    kind = torch.optim.SGD if settings.optimiser == "sgd" else torch.optim.Adam
+    return kind(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
 
 
 def _weigh_positives(samples: Samples, settings: TrainingSettings) -> float | None:

@@ -17,7 +17,7 @@ class TrainingSettings:
     Attributes
     ----------
     learning_rate : float
-        Adam's step size.
+        The optimiser's step size.
     batch_size : int
         Patients per step (the paper: 128 in 2D, 16 in 3D).
     flip : bool
@@ -31,12 +31,15 @@ class TrainingSettings:
     precision : {"auto", "float32", "bfloat16"}
         "auto" is bfloat16 autocast on GPUs that have it, float32 elsewhere.
     weight_decay : float
-        Adam's L2 penalty.
+        The optimiser's L2 penalty.
     batch_norm_statistics : {"running", "recomputed"}
         "running" ends with BatchNorm's moving averages, which lag about ten steps behind the weights;
         "recomputed" measures them for the current weights by one more pass over the patients, without
         augmentation, at the end and before every report (Wu and Johnson 2021). It is worth its time where a
         round has only a few steps.
+    optimiser : {"adam", "sgd"}
+        "adam" is the paper's, with a new memory in each round; "sgd" steps along the gradient alone, without
+        momentum.
     schedule : LearningRateSchedule or None
         How the learning rate changes over the epochs; by default it stays as it is (the paper's).
     """
@@ -52,7 +55,8 @@ class TrainingSettings:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     weight_decay: float = 0.0
     batch_norm_statistics: Literal["running", "recomputed"] = "running"
-    # Plans without it keep their hash
+    # Plans without what follows keep their hash
+    optimiser: Annotated[Literal["adam", "sgd"], Field(exclude_if=lambda given: given == "adam")] = "adam"
     schedule: Annotated[LearningRateSchedule | None, Field(exclude_if=lambda given: given is None)] = None
 
     def __post_init__(self) -> None:

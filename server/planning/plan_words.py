@@ -129,9 +129,12 @@ def _describe_settings(plan: StudyPlan, model: AnyModel) -> str:
 
 
 def _tell_options(plan: StudyPlan, model: CnnModel) -> str:
-    """What a training has beyond the paper's: a rate that changes, an early end."""
+    """What a training has beyond the paper's: steps of another kind or number, their rate, an early end."""
     schedule, stopping = model.settings.schedule, plan.federation.early_stopping
-    said = ""
+    steps = plan.federation.local_steps
+    said = "" if steps is None else f", steps in each epoch: {steps}"
+    said += ", SGD" if model.settings.optimiser == "sgd" else ""
+    said += ", SCAFFOLD" if plan.federation.control_variates else ""
     if schedule is not None:
         warm_up = f" after {schedule.warm_up_epochs} epochs of warm-up" if schedule.warm_up_epochs else ""
         said += f", learning rate {schedule.shape}{warm_up}"

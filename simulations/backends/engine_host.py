@@ -84,7 +84,8 @@ class EngineHost:
 
     def answer(self, site: str, message: bytes) -> bytes:
         """A site's answer to a message."""
-        return self.engines[site].handle(message)
+        # Another process gets it, so it must be bytes
+        return bytes(self.engines[site].handle(message))
 
     def gather(self, site: str, model: CnnModel, part: str) -> PooledPart | None:
         """A part of a site's patients; only a simulation asks for it."""

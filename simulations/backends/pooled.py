@@ -12,7 +12,6 @@ from pydantic import TypeAdapter
 from rich.progress import Progress
 
 from client.answers.samples import TRAINING, VALIDATION
-from client.answers.trainer import Trainer
 from client.engine import SiteEngine
 from common.cohort.split import FEWEST_TRAINING
 from common.errors import MemoryShortageError, NonFiniteError
@@ -20,7 +19,6 @@ from common.messages.headers import Epoch
 from common.models.checkpoint import Checkpoint, load, save
 from common.plan.study import Arm, CnnModel
 from common.stats.estimate import undefined
-from common.training.dataset import Samples
 from common.training.device import name_memory_shortage, pick_device
 from common.types import Flags, Pixels
 from server.run import StudyRun
@@ -63,6 +61,10 @@ class PooledTraining:
         if self.training is None or len(self.training[1]) < FEWEST_TRAINING:
             # The study says why there is no model
             return
+        # torch and MONAI: whoever trains nothing does not wait for them
+        from client.answers.trainer import Trainer
+        from common.training.dataset import Samples
+
         model, arm = self.model, self.arm
         weights, layout = make_initial_weights(run.plan, model, arm, run.pretrained)
         federation = run.plan.federation

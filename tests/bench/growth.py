@@ -1,6 +1,7 @@
 """How time and memory of a study grow with patients, sites, models and weights, and with rounds not at all.
 
-`python -m tests.bench.growth` writes the table and the picture of docs/growth.md anew;
+`python -m tests.bench.growth` writes the table and the picture of docs/growth.md anew, with `long` also of a
+training that takes half an hour by itself;
 `python -m tests.bench.growth_case rounds ROUNDS SITES` runs one study of many rounds alone.
 """
 
@@ -54,7 +55,7 @@ GROWTHS = (
 )
 SMOKE = Growth("few", "few patients", (30, 40))
 SMOKE_ROUNDS = Case("rounds", 1, 3)
-ROUNDS = (Case("rounds", 60, 10), Case("rounds", 200, 50))
+ROUNDS, LONG_ROUNDS = Case("rounds", 60, 10), Case("rounds", 200, 50)
 """Trainings of many rounds with masks and statistics, whose sites are in another process."""
 
 
@@ -66,9 +67,7 @@ def run(effort: Effort) -> list[Measurement]:
     measured = []
     for growth in GROWTHS:
         measured += judge_growth(growth, {size: take(Case(growth.kind, size)) for size in growth.sizes})
-    for case in ROUNDS:
-        measured += judge_rounds(case, take(case))
-    return measured
+    return [*measured, *judge_rounds(ROUNDS, take(ROUNDS))]
 
 
 def take(case: Case) -> Taken:
@@ -151,12 +150,12 @@ def find_slope(course: tuple[float, ...]) -> float:
     return statistics.median(pairs) if pairs else 0.0
 
 
-def write_document() -> None:
-    """Measure everything at full size, and write the table and the picture."""
+def write_document(*, is_long: bool = False) -> None:
+    """Measure everything at full size, if wanted also what is long, and write the table and the picture."""
     taken = {
         growth.kind: {size: take(Case(growth.kind, size)) for size in growth.sizes} for growth in GROWTHS
     }
-    save_measured(taken, {case: take(case) for case in ROUNDS})
+    save_measured(taken, {case: take(case) for case in (ROUNDS, *([LONG_ROUNDS] if is_long else []))})
 
 
 def save_measured(taken: dict[str, dict[int, Taken]], rounds: dict[Case, Taken]) -> None:
@@ -176,7 +175,7 @@ def save_measured(taken: dict[str, dict[int, Taken]], rounds: dict[Case, Taken])
         "",
         f"`python -m tests.bench.growth`, one thread, {name_processor()}, {os.cpu_count()} cores.",
         "All sums are masked; times are of the processor, of coordinator and all sites in one process;",
-        "memory is what the study adds to it.",
+        "memory is what the study adds to it; files lie in memory, where the system has a place for that.",
         "Sums come back to the sites as the masked words of all: a site's work, memory and bytes grow",
         "with the number of sites, and those of all sites in this one process up to its square.",
         "",
@@ -231,4 +230,4 @@ def draw(taken: dict[str, dict[int, Taken]], rounds: dict[Case, Taken], path: Pa
 
 
 if __name__ == "__main__":
-    write_document()
+    write_document(is_long="long" in sys.argv[1:])

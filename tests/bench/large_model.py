@@ -44,8 +44,8 @@ class Spending:
     ----------
     wall_s, cpu_s : float
         Time, and the processor's.
-    trained_s : float
-        Wall time of the local trainings.
+    trained_s, trained_cpu_s : float
+        The same of the local trainings.
     hashed : int
         Bytes that were hashed.
     written : int
@@ -57,6 +57,7 @@ class Spending:
     wall_s: float
     cpu_s: float
     trained_s: float
+    trained_cpu_s: float
     hashed: int
     written: int
     synced: int
@@ -83,7 +84,7 @@ class Clock:
 
     def mark(self, _number: int = 0) -> None:
         """Note what was spent."""
-        times = perf_counter(), process_time(), self.trainings.wall_s
+        times = perf_counter(), process_time(), self.trainings.wall_s, self.trainings.cpu_s
         self.marks.append(Spending(*times, self.hashed, _count_written(), self.synced))
 
     def measure_last(self) -> Spending:
@@ -105,7 +106,9 @@ def _measure(training: Training, *, secure: bool) -> Iterator[Measurement]:
         size = 4 * federation.layout.size
     kind = f"{'masked' if secure else 'clear'} round of {size / 2**20:.0f} MiB"
     alone_s, bound_s = spent.wall_s - spent.trained_s, BOUNDS_S[secure]
-    detail = f"{alone_s:.2f} s, {spent.wall_s:.2f} s with the trainings; CPU {spent.cpu_s:.2f} s with them"
+    alone_cpu_s = spent.cpu_s - spent.trained_cpu_s
+    detail = f"{alone_s:.2f} s, {spent.wall_s:.2f} s with the trainings; "
+    detail += f"CPU {alone_cpu_s:.2f} s, {spent.cpu_s:.2f} s with them"
     yield Measurement(
         f"{kind}, without the trainings / {bound_s:g} s",
         alone_s / bound_s,

@@ -33,7 +33,7 @@ LINK_BOUND_CPU = 0.01
 ROUNDS, SMOKE_ROUNDS = 40, 2
 PEER_ROUNDS = 8
 QUIET_S, SMOKE_QUIET_S = 60.0, 1.0
-"""How long the sites are left alone; after 20 seconds a link asks once a second."""
+"""How long the sites are left alone; after 20 seconds a link asks once in two."""
 NVFLARE = "RHE_BENCH_NVFLARE"
 MIB = 2**20
 PLAN = """\

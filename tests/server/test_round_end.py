@@ -31,6 +31,7 @@ class ServedRound:
 
     stage: Stage = Stage.JOINING
     opened: Path | None = None
+    asks_without: bool = False
 
     def tell_close(self) -> ToldClose:
         return ToldClose(CLOSE, self.opened, ((3, 5), (7, 9)))
@@ -39,8 +40,11 @@ class ServedRound:
         assert not is_told
         return CLOSE
 
-    def ask_without_model(self) -> bytes:
-        return b"question"
+    def leave_model_out(self) -> None:
+        self.asks_without = True
+
+    def ask_with_model(self) -> bytes:
+        return b"whole question"
 
 
 @pytest.fixture
@@ -68,9 +72,11 @@ def test_the_question_is_behind_the_sums_and_has_no_model(pending):
         sent.append(dict(messages))
         return dict.fromkeys(messages, joined())
 
-    answers = pending.attach(ServedRound(), exchange)(dict.fromkeys("abc", b"whole question"))
+    server = ServedRound()
+    answers = pending.attach(server, exchange)(dict.fromkeys("abc", b"question"))
 
     assert set(answers) == set("abc")
+    assert server.asks_without
     assert sent == [
         {"a": CLOSE + b"sums" + b"question", "b": CLOSE + b"sums" + b"question", "c": CLOSE + b"question"}
     ]
@@ -96,7 +102,7 @@ def test_the_sums_lie_on_the_disk_once_and_outlive_their_round(tmp_path, monkeyp
         shutil.rmtree(opened.parent)
     sent = []
 
-    close.attach(ServedRound(), lambda messages: sent.append(messages) or {})({"a": b"whole question"})
+    close.attach(ServedRound(), lambda messages: sent.append(messages) or {})({"a": b"question"})
 
     assert sent == [{"a": CLOSE + b"sums" + b"question"}]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["close", "close.front", "close.sums"]
@@ -125,7 +131,7 @@ def test_a_site_that_lacks_the_model_gets_the_whole_question(pending):
         lost = len(sent) == 1
         return {site: refusal("E_NO_MODEL") if lost and site == "b" else joined() for site in messages}
 
-    answers = pending.attach(ServedRound(), exchange)(dict.fromkeys("ab", b"whole question"))
+    answers = pending.attach(ServedRound(), exchange)(dict.fromkeys("ab", b"question"))
 
     assert answers == dict.fromkeys("ab", joined())
     assert sent[1:] == [{"b": b"whole question"}]

@@ -34,6 +34,6 @@ def site(
             seen.append((name, request))
         refused = request.header.operation is not Operation.DESCRIBE
         header = ReplyHeader(site=name, code=code if refused else "OK")
-        return encode_reply(Reply(header, Summary({"n": np.array(value)})).name_request(message))
+        return bytes(encode_reply(Reply(header, Summary({"n": np.array(value)})).name_request(message)))
 
     return answer

@@ -16,6 +16,9 @@ from common.imaging.dicom.instance import Instance
 from common.imaging.dicom.series import MULTI_FRAME_CT
 from common.types import Reals
 
+_FAR_FROM_SQUARE = 0.1
+"""Cosine beyond which rows and columns span no plane; the grid of all slices is held to less."""
+
 _MOST_FRAMES = 20_000
 """Largest number of frames that is believed."""
 
@@ -167,6 +170,11 @@ def _read_orientation(item: Instance) -> Reals:
         raise ScanError(
             f"{item.path}: Image Orientation (Patient) has no unit vectors: {cosines} -> export it again"
         )
+    if abs(cosines[:3] @ cosines[3:]) > _FAR_FROM_SQUARE:
+        raise ScanError(
+            f"{item.path}: Image Orientation (Patient) has rows and columns that are not at right angles: "
+            f"{cosines} -> export it again"
+        )
     return cosines
 
 
@@ -205,5 +213,8 @@ def _read_rescale(item: Instance) -> tuple[float, float]:
     if kind.upper() not in {"HU", "US", ""}:
         raise ScanError(f"{item.path}: pixels are {kind}, not HU -> export the conventional CT series")
     if slope == 0 or max(abs(slope), abs(intercept)) > 1e6:
-        raise ScanError(f"{item.path}: impossible rescale slope {slope:g} or intercept {intercept:g}")
+        raise ScanError(
+            f"{item.path}: impossible rescale slope {slope:g} or intercept {intercept:g} "
+            "-> export the original"
+        )
     return slope, intercept

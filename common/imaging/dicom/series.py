@@ -144,15 +144,21 @@ def _refuse_lone_slice(path: Path, series: tuple[Instance, ...], folder: SeriesF
 
 
 def _note_misfits(path: Path, series: tuple[Instance, ...], rule: SeriesRule) -> tuple[Finding, ...]:
-    """A note on a series that the site's rule would not pick, or whose sharp kernel no rule wished for."""
+    """A note on a series that the rule would not pick, is no plain CT, or has a sharp kernel unwished for."""
     # Most sites have no rule: one file tells the kernel
-    if rule == NO_RULE and not read_traits(series[:1]).sharp:
+    first = read_traits(series[:1])
+    if rule == NO_RULE and not first.sharp and not first.projection:
         return ()
     traits = read_traits(series)
     misfits = list_misfits(traits, rule)
     if misfits:
         what = (
             f"the CT series that is read, {traits}, does not fit the rule of site.toml: {', '.join(misfits)}"
+        )
+    elif traits.projection:
+        what = (
+            f"the CT series that is read, {traits}, holds no densities of tissue: its Image Type (0008,0008) "
+            f"says {traits.projection}"
         )
     elif traits.sharp and not rule.kernel:
         what = f"the CT series that is read, {traits}, is not of soft tissue: kernel {traits.kernel} is sharp"

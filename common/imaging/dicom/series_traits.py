@@ -54,6 +54,8 @@ _REFORMATS = frozenset(
     }
 )
 """Words of Image Type (0008,0008) for images computed from others."""
+_NO_DENSITIES = _REFORMATS - {"MPR", "REFORMATTED", "AVERAGE", "CURVED", "CSA", "PARALLEL", "RADIAL"}
+"""Of these, the words for values other than a tissue's own density or a mean of some."""
 _COMPUTED_WORDS = frozenset(
     {
         "mip",
@@ -214,6 +216,12 @@ class SeriesTraits:
     def objections(self) -> tuple[str, ...]:
         """What forbids to take it as an axial noncontrast CT of soft tissue; empty if nothing does."""
         return (*self._object_to_images(), *self._object_to_kernel())
+
+    @property
+    def projection(self) -> str:
+        """The word of Image Type (0008,0008) that says: no densities of tissue; empty without one."""
+        parts = {word for part in self.image_type for word in re.split(r"[ _]", part)}
+        return min(parts & _NO_DENSITIES, default="")
 
     @property
     def sharp(self) -> bool:

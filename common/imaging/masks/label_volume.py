@@ -20,6 +20,7 @@ from common.imaging.masks.slicer_segments import (
     read_layers,
     read_named_labels,
 )
+from common.imaging.nearest import find_extent
 from common.imaging.scan import Scan
 from common.imaging.volumes.formats import is_volume
 from common.imaging.volumes.volume import Volume, read_volume
@@ -60,9 +61,19 @@ def _read_values(volume: Volume, labels: MaskLabels) -> Volume:
         If it is empty, or a number is not known.
     """
     part = _find_marked(volume.source, volume)
-    stored = np.zeros(volume.voxels.shape, dtype=np.uint8)
-    stored[part], notes = translate_values(volume.source, volume.voxels[part], labels)
-    return replace(volume, voxels=stored, notes=(*_list_looks(volume), *notes))
+    stored = volume.voxels[part]
+    meaning, notes = translate_values(volume.source, stored, labels)
+    if stored.dtype == np.uint8 and np.array_equal(meaning, stored):
+        # The usual case: the file's numbers are ours, and a copy of the volume says nothing more
+        voxels = volume.voxels
+    else:
+        voxels = np.zeros(volume.voxels.shape, dtype=np.uint8)
+        voxels[part] = meaning
+    extent = tuple(
+        (axis.start + first, axis.start + last)
+        for axis, (first, last) in zip(part, find_extent(meaning), strict=False)
+    )
+    return replace(volume, voxels=voxels, notes=(*_list_looks(volume), *notes), marked=extent)
 
 
 def _read_named(path: Path, named: tuple[NamedLabel, ...], labels: MaskLabels) -> Volume:
@@ -118,7 +129,7 @@ def _widen(volume: Volume, geometry: Geometry) -> Volume:
     note = Finding(
         str(volume.source), what, "nothing to do: each of its voxels is one of the CT's", Level.KNOW
     )
-    return replace(volume, voxels=voxels, geometry=geometry, notes=(*volume.notes, note))
+    return replace(volume, voxels=voxels, geometry=geometry, notes=(*volume.notes, note), marked=None)
 
 
 def _add_note_on_gaps(volume: Volume) -> Volume:

@@ -10,6 +10,7 @@ import numpy as np
 from common.cohort.outcome import Volumes
 from common.cohort.schema import BY_NAME
 from common.errors import Finding, Level, ScanError
+from common.imaging.intensity import take_median
 from common.imaging.masks.labels import ICH, IVH
 from common.imaging.masks.lesion_parts import MaskPart, find_odd_parts
 from common.imaging.masks.mirrored import note_mirrored
@@ -97,9 +98,9 @@ def _check_brightness(
     inside = voxels[box] > 0
     marked, hu = voxels[box][inside], scan.voxels[box][inside]
     by_label = {name: hu[marked == label] for name, label in (("ICH", ICH), ("IVH", IVH))}
-    medians = {name: float(np.median(values)) for name, values in by_label.items() if values.size}
+    medians = {name: take_median(values) for name, values in by_label.items() if values.size}
     # Where one label is marked alone, the lesion is that
-    whole = float(np.median(hu)) if len(medians) > 1 else next(iter(medians.values()))
+    whole = take_median(hu) if len(medians) > 1 else next(iter(medians.values()))
     for name, median in {"lesion": whole, **medians}.items():
         if name != "IVH" and not _LESION_HU[0] <= median <= _LESION_HU[1]:
             raise ScanError(

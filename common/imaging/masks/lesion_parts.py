@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from common.imaging.connected import number_parts
 from common.imaging.masks.labels import IVH
 from common.imaging.masks.surroundings import find_surroundings
 from common.imaging.scan import Hounsfield, Scan
@@ -63,7 +63,7 @@ def find_odd_parts(voxels: Labels, scan: Scan, bounds: tuple[tuple[int, int], ..
     bounds : tuple of 3 pairs of int
         First and last slice, row and column of the mask's labels.
     """
-    numbers, count = _number_parts(voxels[tuple(slice(first, last + 1) for first, last in bounds)])
+    numbers, count = number_parts(voxels[tuple(slice(first, last + 1) for first, last in bounds)] > 0)
     if count < 2:
         return ()
     places = np.nonzero(numbers)
@@ -114,18 +114,6 @@ def _measure_distances(points: Reals, owner: NDArray[np.intp], large: Flags) -> 
     for part in np.flatnonzero(~large):
         distances[part] = np.linalg.norm(lesion - centres[part], axis=1).min()
     return distances
-
-
-def _number_parts(labels: Labels) -> tuple[NDArray[Any], int]:
-    """The number of each voxel's part, 0 outside, and how many parts there are."""
-    # Not by scipy.ndimage, whose import takes longer than to read a scan
-    import SimpleITK as sitk  # noqa: N813 - as its own documentation does
-
-    component_filter: Any = sitk.ConnectedComponentImageFilter
-    neighbours = component_filter()
-    neighbours.SetFullyConnected(True)
-    numbered = neighbours.Execute(sitk.GetImageFromArray((labels > 0).astype(np.uint8)))
-    return sitk.GetArrayFromImage(numbered), int(neighbours.GetObjectCount())
 
 
 def _find_reason(median_hu: float, apart_mm: float) -> str:

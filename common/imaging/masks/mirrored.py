@@ -10,10 +10,10 @@ import numpy as np
 from common.errors import Finding, Level
 from common.imaging.masks.labels import ICH
 from common.imaging.scan import Hounsfield, Scan
-from common.types import Labels
+from common.types import Flags, Labels
 
 _AXES = {"left and right": 2, "front and back": 1, "top and bottom": 0}
-_BLOOD_HU = (45.0, 100.0)
+_BLOOD_HU = (45, 100)
 """Clotted blood; brain is darker, and bone brighter."""
 _MARGIN = 0.1
 """So much more of the mirror image than of the mask looks like blood. None of 456 sound simulated masks is
@@ -45,12 +45,12 @@ def note_mirrored(
     marked = labels == ICH if (labels == ICH).any() else labels > 0
     if np.count_nonzero(marked) < _FEWEST_VOXELS:
         return
-    own = _measure_blood(scan.voxels[box][marked])
+    own = _measure_blood(scan.voxels[box], marked)
     shares = {}
     for name, axis in _AXES.items():
         size, (first, last) = scan.voxels.shape[axis], bounds[axis]
         opposite = (*box[:axis], slice(size - 1 - last, size - first), *box[axis + 1 :])
-        shares[name] = _measure_blood(np.flip(scan.voxels[opposite], axis)[marked])
+        shares[name] = _measure_blood(np.flip(scan.voxels[opposite], axis), marked)
     name, most = max(shares.items(), key=lambda one: one[1])
     if most >= max(own + _MARGIN, _MOSTLY):
         what = (
@@ -60,6 +60,7 @@ def note_mirrored(
         yield Finding(str(source), what, "check that mask and CT run the same way", Level.LOOK)
 
 
-def _measure_blood(hu: Hounsfield) -> float:
-    """Share of the voxels that may be clotted blood."""
-    return np.count_nonzero((hu >= _BLOOD_HU[0]) & (hu <= _BLOOD_HU[1])) / hu.size
+def _measure_blood(hu: Hounsfield, marked: Flags) -> float:
+    """Share of the marked voxels that may be clotted blood."""
+    blood = (hu >= _BLOOD_HU[0]) & (hu <= _BLOOD_HU[1]) & marked
+    return np.count_nonzero(blood) / np.count_nonzero(marked)

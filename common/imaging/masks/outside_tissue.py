@@ -10,7 +10,7 @@ import numpy as np
 from common.errors import Finding, Level, ScanError
 from common.imaging.scan import Hounsfield
 
-_FAT_HU, _BONE_HU = -20.0, 150.0
+_FAT_HU, _BONE_HU = -20, 150
 """Darker is air or fat, brighter is bone, calcification or metal. Blood is neither."""
 _MOST_USUAL = 0.05
 """Of 456 sound simulated masks the most was 0.03: partial volume at the skull's inner table."""

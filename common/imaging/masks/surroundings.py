@@ -8,7 +8,7 @@ from common.imaging.scan import Hounsfield, Scan
 from common.types import Flags, Labels
 
 _MARGIN = 4
-_TISSUE_HU = (-20.0, 120.0)
+_TISSUE_HU = (-20, 120)
 
 
 def find_surroundings(voxels: Labels, scan: Scan, bounds: tuple[tuple[int, int], ...]) -> Hounsfield:

@@ -24,6 +24,9 @@ _PIECE_BYTES = 1 << 17
 _CHUNK_BYTES = 1 << 18
 """Decompressed bytes that are taken at a time; they stay in the processor's cache."""
 
+_LARGE_PAGE = 1 << 21
+"""Bytes of a large page, which the kernel hands out at once."""
+
 _SURPLUS_BYTES = 1 << 20
 """Bytes behind the voxels that are passed over; programs append a little."""
 
@@ -33,12 +36,16 @@ _HIGHEST_RATIO = 1100
 _LONGEST_HEADER = 1 << 16
 """Bytes at the beginning of a file that are read for its header."""
 
+_INT16 = np.iinfo(np.int16)
+_LARGEST_WHOLE = 1 << 30
+"""The product of two, and a third, are exact in int64."""
+
 _GZIP = b"\x1f\x8b"
 """First bytes of a gzip file."""
 
 
-def read_beginning(path: Path) -> bytes:
-    """The first bytes of a file, decompressed if it is a gzip file.
+def read_beginning(path: Path, wanted: int = _LONGEST_HEADER) -> bytes:
+    """The first bytes of a file, decompressed if it is a gzip file: so many as are wanted, or more.
 
     Raises
     ------
@@ -49,7 +56,7 @@ def read_beginning(path: Path) -> bytes:
         with path.open("rb") as stream:
             content = stream.read(_LONGEST_HEADER)
         if is_gzip(content):
-            content = _inflate_beginning(content)
+            content = _inflate_beginning(content, wanted)
     except (OSError, zlib.error) as failure:
         raise ScanError(describe_damage(path, failure)) from None
     if not content:
@@ -57,7 +64,7 @@ def read_beginning(path: Path) -> bytes:
     return content
 
 
-def _inflate_beginning(content: bytes) -> bytes:
+def _inflate_beginning(content: bytes, wanted: int) -> bytes:
     """As much as a header needs of a gzip file, which may have several members.
 
     Raises
@@ -66,9 +73,9 @@ def _inflate_beginning(content: bytes) -> bytes:
         If it is damaged.
     """
     plain = b""
-    while is_gzip(content) and len(plain) < _LONGEST_HEADER:
+    while is_gzip(content) and len(plain) < wanted:
         decoder = zlib.decompressobj(31)
-        plain += decoder.decompress(content, _LONGEST_HEADER)
+        plain += decoder.decompress(content, wanted)
         content = decoder.unused_data
     return plain
 
@@ -109,6 +116,8 @@ def read_stored_numbers(header: VolumeHeader) -> NDArray[Any]:
 def read_values(header: VolumeHeader) -> NDArray[Any]:
     """The voxels' values, slope and intercept applied, shape (slices, rows, columns).
 
+    Scaled values are int16 where all are whole numbers within its range, else float64.
+
     Raises
     ------
     ScanError
@@ -117,10 +126,31 @@ def read_values(header: VolumeHeader) -> NDArray[Any]:
     stored, (slope, intercept) = read_stored_numbers(header), header.scale
     if (slope, intercept) == (1.0, 0.0):
         return stored
+    whole = _scale_whole(stored, slope, intercept)
+    if whole is not None:
+        return whole
     # Values beyond all numbers become infinite; they are refused where values are judged
     with np.errstate(all="ignore"):
         values: NDArray[Any] = stored * slope + intercept
     return values
+
+
+def _scale_whole(stored: NDArray[Any], slope: float, intercept: float) -> NDArray[np.int16] | None:
+    """The scaled values as int16; None where that would not be exact."""
+    if stored.dtype.kind not in "iu":
+        return None
+    numbers = (slope, intercept, float(stored.min()), float(stored.max()))
+    if not all(number.is_integer() and abs(number) <= _LARGEST_WHOLE for number in numbers):
+        return None
+    factor, shift, *ends = (int(number) for number in numbers)
+    if not all(_INT16.min <= end * factor + shift <= _INT16.max for end in ends):
+        return None
+    if factor == 1 and stored.dtype in (np.int16, np.uint16):
+        # Modulo 65536, which both may pass on the way: the sum is known to fit
+        moved: NDArray[np.int16] = stored.view(np.int16) + np.array(shift % 65536, np.uint16).view(np.int16)
+        return moved
+    scaled: NDArray[np.int16] = (stored.astype(np.int64) * factor + shift).astype(np.int16)
+    return scaled
 
 
 def _read_pieces(stream: BinaryIO) -> Iterator[bytes]:
@@ -141,7 +171,7 @@ def _inflate(pieces: Iterator[bytes], wanted: int, *, gzip: bool) -> NDArray[np.
     # Two and a half times as fast as zlib; a third of a case's preparation is decompression all the same
     igzip: Any = import_module("isal.igzip_lib")
     kind = igzip.DECOMP_GZIP if gzip else igzip.DECOMP_ZLIB
-    content, done, surplus = np.empty(wanted, dtype=np.uint8), 0, 0
+    content, done, surplus = _reserve(wanted), 0, 0
     decoder, piece = igzip.IgzipDecompressor(kind), b""
     while True:
         if decoder.eof:
@@ -167,6 +197,13 @@ def _inflate(pieces: Iterator[bytes], wanted: int, *, gzip: bool) -> NDArray[np.
         if surplus > _SURPLUS_BYTES:
             raise zlib.error("more data than the header states")
     return content[:done]
+
+
+def _reserve(count: int) -> NDArray[np.uint8]:
+    """So many bytes of any content, from where a large page begins: else hundreds of small ones are taken."""
+    space = np.empty(count if count < _LARGE_PAGE else count + 2 * _LARGE_PAGE, dtype=np.uint8)
+    start = -space.ctypes.data % _LARGE_PAGE if count >= _LARGE_PAGE else 0
+    return space[start : start + count]
 
 
 def describe_damage(path: Path, failure: Exception) -> str:

@@ -59,6 +59,9 @@ _LAYOUTS = {
 }  # fmt: skip
 """By the header's size, which is its first number."""
 
+_HEADER_BYTES = max(_LAYOUTS)
+"""Longer than this no header is; what may follow it says nothing of the grid."""
+
 _ONE_FILE, _PAIR = (b"n+1\0", b"n+2\0"), (b"ni1\0", b"ni2\0")
 
 
@@ -73,7 +76,7 @@ def read_nifti_header(path: Path) -> VolumeHeader:
     head, data = find_pair(path) or (path, path)
     if not head.is_file():
         raise ScanError(f"{path}: no {head.name} beside it -> copy both files of the pair")
-    content = read_beginning(head)
+    content = read_beginning(head, _HEADER_BYTES)
     try:
         order, length = _find_order(content)
         return _parse(path, (head, data), content, _LAYOUTS[length], order)

@@ -40,6 +40,8 @@ class Volume:
         What should be known about the geometry.
     flaw : str
         Why this geometry cannot be a CT's, with what to do; empty: it can.
+    marked : Extent, optional
+        The extent, where it is known already.
     """
 
     source: Path
@@ -47,11 +49,12 @@ class Volume:
     geometry: Geometry
     notes: tuple[Finding, ...] = ()
     flaw: str = ""
+    marked: Extent | None = None
 
     @cached_property
     def extent(self) -> Extent:
         """Where values other than 0 lie."""
-        return find_extent(self.voxels)
+        return find_extent(self.voxels) if self.marked is None else self.marked
 
     def to_hounsfield(self) -> Hounsfield:
         """The voxels as int16 where that is exact, else float32."""

@@ -6,16 +6,18 @@ between sends the same transcripts again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import TypeAlias
 
 from common.errors import ProtocolError, ResumeError
 from common.secagg.coordinator.gathering import Coordinator
 from common.secagg.site.files import keep_file
-from common.secagg.wire.forwarded import SignedIteration, Transcript, TranscriptIndex, write_index
+from common.secagg.wire.forwarded import SignedIteration, Transcript, join_index
 from common.secagg.wire.frames import MessageFrame, MessageKind, sha256
 from common.secagg.wire.messages import (
     CanonicalDocument,
@@ -119,13 +121,10 @@ class StepToForward:
         kept = self.kept
         chosen = [number for number, vector in enumerate(kept.vectors) if site in vector.sites]
         others = [number for number, signed in enumerate(kept.iterations) if signed.iteration.site != site]
-        index = write_index(
-            TranscriptIndex(
-                vectors=tuple(kept.vectors[number].place for number in chosen),
-                iterations=tuple(kept.iterations[number] for number in others),
-            )
+        index = join_index(
+            [kept.vectors[number].place for number in chosen], [self._bodies[number] for number in others]
         )
-        content = b"".join((index, *(self._cut(member, vector) for member in others for vector in chosen)))
+        content = b"".join((index, *self._cut_words(others, chosen)))
         header = Transcript(
             hdr=kept.hdr,
             phase=kept.phase,
@@ -136,11 +135,22 @@ class StepToForward:
         )
         return coordinator.say(MessageKind.TRANSCRIPT, header, content)
 
-    def _cut(self, member: int, vector: int) -> memoryview:
-        """The words of one member's vector, both by their position in what is kept."""
-        sizes = [entry.size for entry in self.kept.vectors]
-        start = member * sum(sizes) + sum(sizes[:vector])
-        return memoryview(self.words)[start : start + sizes[vector]]
+    @cached_property
+    def _bodies(self) -> tuple[bytes, ...]:
+        """What each member signed, as every other's index has it."""
+        return tuple(signed.body() for signed in self.kept.iterations)
+
+    def _cut_words(self, members: Sequence[int], vectors: Sequence[int]) -> Iterator[memoryview]:
+        """The words of these members' vectors, by their positions in what is kept, in few pieces."""
+        starts = list(accumulate((vector.size for vector in self.kept.vectors), initial=0))
+        pieces: list[tuple[int, int]] = []
+        for vector in vectors:
+            begins_on = pieces.pop()[0] if pieces and pieces[-1][1] == starts[vector] else starts[vector]
+            pieces.append((begins_on, starts[vector + 1]))
+        words = memoryview(self.words)
+        for member in members:
+            offset = member * starts[-1]
+            yield from (words[offset + begin : offset + end] for begin, end in pieces)
 
 
 def join_answers(

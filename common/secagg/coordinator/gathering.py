@@ -127,6 +127,8 @@ class HidingTask:
     keeps_words : bool
         Whether the opened sums of a round's model deltas stay words: whoever derives weights from them goes
         through them piece by piece.
+    required : frozenset of int
+        Numbers of the sites without which sites refuse every set: it waits where it is for them.
     """
 
     mode: Mode
@@ -139,6 +141,7 @@ class HidingTask:
     suite: Suite = "aes-256-ctr"
     returned: tuple[str, ...] = ()
     keeps_words: bool = False
+    required: frozenset[int] = frozenset()
 
     def request(self, coordinator: Coordinator, model: Bytes, configuration: bytes) -> RoundRequest:
         """M1's header; its deadline counts from now."""
@@ -208,14 +211,18 @@ class Assembly:
         Raises
         ------
         SecAggError
-            E_MIN or E_SET_CHANGE if there is no such set.
+            E_MIN or E_SET_CHANGE if there is no such set; E_SET_INCOMPLETE if a site is missing without which
+            there must be none.
         """
         roster = self._coordinator.roster
         joins = {self.joins[name].join.site: self.joins[name] for name in ready}
         earlier = sorted({members for signed in self.joins.values() for members in signed.join.sets})
         rules = (roster.minimum, roster.colluders)
-        members = choose_set(earlier, bitmap_of(tuple(joins)), self._question.absent, rules)
-        return tuple(joins[site] for site in sites_of(members))
+        members = sites_of(choose_set(earlier, bitmap_of(tuple(joins)), self._question.absent, rules))
+        if missing := sorted(self._question.required.difference(members)):
+            names = ", ".join(self._coordinator.names(missing))
+            raise SecAggError(f"not in the sum: {names}", code="E_SET_INCOMPLETE")
+        return tuple(joins[site] for site in members)
 
     def contribute(self, attempt: int, joins: tuple[SignedJoin, ...]) -> bytes:
         """M3, the request to contribute to this set."""

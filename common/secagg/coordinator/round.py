@@ -178,6 +178,7 @@ class ServerRound(Asking):
         else:
             digest, content = sha256(model), memoryview(model)
         self._payload = (content, configuration)
+        self._sent: tuple[Bytes, ...] = self._payload
         self._files = ServerFiles(folder)
         request = question.request_from(coordinator, (digest, len(content)), configuration)
         self._record = self._files.begin(RoundRecord(request=request))
@@ -298,9 +299,13 @@ class ServerRound(Asking):
         opened = self._opened or OpenedTotal(self._read_total("opened"))
         return ToldClose(bytes(front), self._files.locate("opened"), opened.locate(self._record.returned))
 
-    def ask_without_model(self) -> bytes:
-        """The question for sites that have the model, because they derived it themselves."""
-        return self._coordinator.say(MessageKind.ROUND_REQUEST, self._record.request, self._payload[1])
+    def leave_model_out(self) -> None:
+        """From now on, the question has no model: the sites have it, because they derived it themselves."""
+        self._sent = self._payload[1:]
+
+    def ask_with_model(self) -> bytes:
+        """The question for sites that lack the model."""
+        return self._coordinator.say(MessageKind.ROUND_REQUEST, self._record.request, *self._payload)
 
     def lose(self) -> None:
         """Give the round up."""
@@ -350,7 +355,7 @@ class ServerRound(Asking):
         record = self._record
         match self.stage:
             case Stage.JOINING:
-                return self._coordinator.say(MessageKind.ROUND_REQUEST, record.request, *self._payload)
+                return self._coordinator.say(MessageKind.ROUND_REQUEST, record.request, *self._sent)
             case Stage.COLLECTING:
                 return self._assembly.contribute(record.attempt, record.members)
             case Stage.REVEALING:

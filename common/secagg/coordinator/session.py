@@ -92,6 +92,7 @@ class ServerSession(Asking):
         self._record = self._files.begin(SessionRecord(request=request))
         self._assembly = Assembly(coordinator, question, self._record.request)
         self._parameters = b""
+        self._set: tuple[tuple[SignedJoin, ...], Digest] | None = None
         self._start()
 
     @property
@@ -174,7 +175,7 @@ class ServerSession(Asking):
         """Keep what comes back to the sites; what they got of the step before is needed no more."""
         step = len(self._record.steps)
         session = (self._record.request.phase, self._assembly.hdr, step)
-        forwarded = join_answers(session, self._answers, self._find_returned())
+        forwarded = join_answers(session, self._answers, self._returned)
         if forwarded is not None:
             keep_step(name_step(self._folder, step), forwarded)
         drop_step(name_step(self._folder, step - 1))
@@ -234,6 +235,7 @@ class ServerSession(Asking):
         self._layouts: dict[str, bytes] = {}
         self._answers: dict[int, MemberAnswer] = {}
         self._total = Total(())
+        self._returned: dict[int, tuple[int, ...]] = {}
 
     def _list_expected(self) -> tuple[str, ...]:
         match self.stage:
@@ -263,19 +265,19 @@ class ServerSession(Asking):
         return Iterate(
             hdr=self._assembly.hdr,
             phase=record.request.phase,
-            set=set_digest(record.members),
+            set=self._digest_set(),
             step=len(record.steps),
             input=record.steps[-1],
         )
 
     def _receive_admitted(self, site: str, message: Bytes) -> None:
         header, _ = self._coordinator.hear(site, message, MessageKind.ADMITTED, Admitted)
-        if (header.hdr, header.set) != (self._assembly.hdr, set_digest(self._record.members)):
+        if (header.hdr, header.set) != (self._assembly.hdr, self._digest_set()):
             raise SecAggError(f"site {site} agreed to another set", code="S_CONTEXT")
 
     def _receive_iteration(self, site: str, message: Bytes) -> None:
         header, frame = self._coordinator.hear(site, message, MessageKind.ITERATION, Iteration)
-        expected = (self._assembly.hdr, set_digest(self._record.members), len(self._record.steps))
+        expected = (self._assembly.hdr, self._digest_set(), len(self._record.steps))
         if (header.hdr, header.set, header.step) != expected:
             raise SecAggError(f"site {site} answered another iteration", code="S_STALE")
         layout = bytes(frame.payload[: header.layout_bytes])
@@ -286,12 +288,19 @@ class ServerSession(Asking):
             raise SecAggError(f"the words of site {site} are not those that it signed", code="S_PAYLOAD")
         if not self._layouts:
             self._total = Total(vectors)
+            self._returned = self._find_returned()
         if self._total.vectors == vectors:
             for vector, into, more in zip(vectors, self._total.words, view_words(vectors, body), strict=True):
                 masks.add_words(into, more, vector.ring)
-            places = tuple(self._find_returned())
+            places = tuple(self._returned)
             self._answers[header.site] = MemberAnswer.of((header, frame), parts, rooms, places)
         self._layouts[site] = layout
+
+    def _digest_set(self) -> Digest:
+        """SHA-256 of the set, computed once for all of its members' answers."""
+        if self._set is None or self._set[0] is not self._record.members:
+            self._set = self._record.members, set_digest(self._record.members)
+        return self._set[1]
 
     def _check_layouts(self) -> None:
         usual, _ = Counter(self._layouts.values()).most_common(1)[0]

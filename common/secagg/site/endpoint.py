@@ -291,7 +291,7 @@ class SiteMachine:
         is_needed = ended is not None and ended.proved and goes_on
         self.files.models_of(close.phase).drop(close.result if is_needed else "")
         self.files.wipe(close.phase)
-        forget_keys()
+        forget_keys(self.files.folder)
 
     def _refuse(self, request: str, code: str) -> bytes:
         refusal = ProtocolRefusal(request=request, site=self.identity.site, code=code)

@@ -97,7 +97,7 @@ def sweep_locked(files: SiteFiles, clock: Clock) -> int:
     expired = [(folder, why) for folder in folders if (why := folder.why_expired(clock()))]
     _erase(files, clock, expired)
     if len(expired) == len(folders):
-        forget_keys()
+        forget_keys(files.folder)
     return len(expired)
 
 
@@ -128,7 +128,7 @@ def erase_open(files: SiteFiles, clock: Clock, phase: str | None = None) -> list
             if folder.phase:
                 files.record(Ended(phase=folder.phase, hdr=folder.hdr, status="aborted", result=NO_DIGEST))
         _erase(files, clock, [(folder, "aborted") for folder in folders])
-        forget_keys()
+        forget_keys(files.folder)
         return folders
 
 

@@ -5,7 +5,7 @@ There is no self mask and therefore no second attempt: an iteration opens when e
 
 from __future__ import annotations
 
-from functools import lru_cache
+from pathlib import Path
 
 from common.secagg.codes import SecAggError
 from common.secagg.crypto.rings import Words
@@ -20,7 +20,6 @@ from common.secagg.wire.messages import (
     Admitted,
     Iterate,
     Iteration,
-    SignedJoin,
     bitmap_of,
     read,
     set_digest,
@@ -34,6 +33,10 @@ from common.secagg.wire.payload import (
     read_layout,
     view_words,
 )
+
+_MOST_PAIRINGS = 64
+_PAIRINGS: dict[Path, dict[tuple[str, str], Pairing]] = {}
+"""By the site's folder, because a simulation has many sites in one process; then by private key and set."""
 
 
 def admit(party: Party, frame: MessageFrame) -> bytes:
@@ -140,7 +143,7 @@ def _mask_answer(
     blind = _make_header(party, request, len(layout), NO_DIGEST)
     message, payload = make_room(len(blind.body()), len(layout) + count_payload_bytes(vectors))
     payload[: len(layout)] = layout
-    pairing = _pair_up_once(party.site, state.private, state.joins)
+    pairing = _pair_up_once(party, state)
     context = make_session_context(state.hdr, state.set, request.step, request.input, sha256(layout))
     for vector, plain, room in zip(vectors, words, view_words(vectors, payload[len(layout) :]), strict=True):
         room[:] = plain
@@ -170,15 +173,26 @@ def _make_header(party: Party, request: Iterate, layout_bytes: int, payload: str
     )
 
 
-def forget_keys() -> None:
-    """Forget the session keys that are kept in memory."""
-    _pair_up_once.cache_clear()
+def forget_keys(folder: Path) -> None:
+    """Forget the session keys of the site with this folder that are kept in memory."""
+    _PAIRINGS.pop(folder, None)
 
 
-@lru_cache(maxsize=64)
-def _pair_up_once(site: int, private: str, joins: tuple[SignedJoin, ...]) -> Pairing:
+def count_kept_keys(folder: Path) -> int:
+    """Of how many sessions the keys of the site with this folder are in memory."""
+    return len(_PAIRINGS.get(folder, ()))
+
+
+def _pair_up_once(party: Party, state: SessionState) -> Pairing:
     """The pairing, computed once a session because fifty key agreements cost more than the masks."""
-    return pair_up(site, bytes.fromhex(private), joins)
+    known = _PAIRINGS.setdefault(party.files.folder, {})
+    name = state.private, state.set
+    pairing = known.get(name)
+    if pairing is None:
+        if len(known) >= _MOST_PAIRINGS:
+            known.clear()
+        pairing = known[name] = pair_up(party.site, bytes.fromhex(state.private), state.joins)
+    return pairing
 
 
 def _describe_reply(reply: Bytes) -> dict[str, object]:

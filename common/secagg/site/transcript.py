@@ -7,15 +7,20 @@ forwards them. So whatever is wrong with a transcript that it signed, it lied; w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
 
 from common.errors import ProtocolError
 from common.secagg.codes import FalseSumError, SecAggError
 from common.secagg.crypto.encoding import decode
 from common.secagg.crypto.masks import add_words
-from common.secagg.crypto.rings import Vector
+from common.secagg.crypto.rings import Vector, Words
+from common.secagg.crypto.summed_rows import sum_rows
 from common.secagg.site.handler import Party
 from common.secagg.site.state import SessionState
 from common.secagg.wire.forwarded import (
@@ -36,6 +41,8 @@ from common.secagg.wire.payload import (
 )
 from common.types import Counts, Reals
 
+_PIECE_BYTES = 1 << 20
+"""Of all rows together, as they are added: what stays in the processor's cache."""
 _NO_PROOF = "a transcript does not prove its sum"
 
 
@@ -179,27 +186,47 @@ def _add_words(
     SecAggError
         S_SHAPE or S_CANARY if the sums cannot be read.
     """
-    total = bytearray().join(own.rooms[place] for place in index.vectors)
-    totals = view_words(vectors, memoryview(total))
+    own_words = memoryview(b"".join(own.rooms[place] for place in index.vectors))
     size = count_payload_bytes(vectors)
     if len(content) != size * len(index.iterations):
         raise FalseSumError(f"{_NO_PROOF}: it has more or fewer words than its vectors")
+    ends = list(accumulate(len(own.rooms[place]) for place in index.vectors))
+    rooms = [slice(start, end) for start, end in pairwise([0, *ends])]
     for number, signed in enumerate(index.iterations):
-        theirs = content[number * size : (number + 1) * size]
-        _check_words(own, signed, index.vectors, cut_rooms(vectors, theirs))
-        for vector, into, words in zip(vectors, totals, view_words(vectors, theirs), strict=True):
-            add_words(into, words, vector.ring)
-    return tuple(decode(vector, words) for vector, words in zip(vectors, totals, strict=True))
+        _check_words(own, signed, index.vectors, content[number * size : (number + 1) * size], rooms)
+    theirs = np.frombuffer(content, np.uint8).reshape(len(index.iterations), size)
+    totals = view_words(vectors, own_words)
+    return tuple(
+        decode(vector, _add_rows(vector, totals[number], theirs[:, room]))
+        for number, (vector, room) in enumerate(zip(vectors, rooms, strict=True))
+    )
+
+
+def _add_rows(vector: Vector, own: Words, theirs: NDArray[np.uint8]) -> Words:
+    """The sum of the own words and of all other members' rooms, piece by piece: rows may be long."""
+    total: Words = own.copy()
+    # A multiple of 16 bytes, so that no element of two limbs is cut
+    step = max(1, _PIECE_BYTES // max(1, len(theirs)) // 16) * 16 // total.itemsize
+    for start in range(0, total.size, step):
+        into = total[start : start + step]
+        begin = start * total.itemsize
+        rows = np.ascontiguousarray(theirs[:, begin : begin + into.nbytes]).view(vector.dtype)
+        add_words(into, sum_rows(rows, vector.ring), vector.ring)
+    return total
 
 
 def _check_words(
-    own: _Own, signed: SignedIteration, places: tuple[int, ...], rooms: list[memoryview]
+    own: _Own,
+    signed: SignedIteration,
+    places: tuple[int, ...],
+    words: memoryview,
+    rooms: Sequence[slice],
 ) -> None:
     site, parts = signed.iteration.site, signed.parts
     if len(parts) != len(own.vectors) or signed.iteration.payload != digest_iteration(own.layout, parts):
         raise FalseSumError(f"{_NO_PROOF}: the digests of site {site} are not what it signed")
     for place, room in zip(places, rooms, strict=True):
-        if sha256(room) != parts[place]:
+        if sha256(words[room]) != parts[place]:
             raise FalseSumError(f"{_NO_PROOF}: words of site {site} are not those that it signed")
 
 

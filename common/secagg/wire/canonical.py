@@ -67,12 +67,13 @@ def _make_plain(value: object) -> Json:
     TypeError
         If a value has no canonical form.
     """
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, (str, int)):
         return value
-    if isinstance(value, Mapping):
-        return {_check_key(key): _make_plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return [_make_plain(entry) for entry in value]
+    # A dictionary is told at once, any other mapping only by a search
+    if isinstance(value, (dict, Mapping)):
+        return {_check_key(key): _make_plain(entry) for key, entry in value.items()}
     raise TypeError(f"a {type(value).__name__} has no canonical form")
 
 

@@ -11,12 +11,14 @@ anybody. A transcript stands before any other message to a site::
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
 
 from common.errors import ProtocolError
 from common.secagg.crypto.keys import verify_signature
+from common.secagg.wire.canonical import encode_canonical
 from common.secagg.wire.frames import Bytes, MessageFrame, MessageKind, is_sealed, unpack
 from common.secagg.wire.messages import (
     CanonicalDocument,
@@ -77,7 +79,16 @@ class Transcript(CanonicalDocument):
 
 def write_index(index: TranscriptIndex) -> bytes:
     """The beginning of a transcript's content, padded with spaces to 16 bytes."""
-    body = index.body()
+    return _pad_index(index.body())
+
+
+def join_index(vectors: Sequence[int], iterations: Sequence[bytes]) -> bytes:
+    """What `write_index` writes, from the bodies of the signed iterations: each is written once for all."""
+    places = encode_canonical({"vectors": list(vectors)})
+    return _pad_index(b'{"iterations":[' + b",".join(iterations) + b"]," + places[1:])
+
+
+def _pad_index(body: bytes) -> bytes:
     return body.ljust(-(-len(body) // _ALIGNMENT) * _ALIGNMENT)
 
 

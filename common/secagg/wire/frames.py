@@ -22,6 +22,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from common.errors import ProtocolError
+from common.runtime.front_room import make_behind_room
 from common.secagg.crypto.keys import SIGNATURE_BYTES, sign_message, verify_signature
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
@@ -108,9 +109,12 @@ def repack(kind: MessageKind, header: bytes, signature: bytes) -> bytes:
 
 
 def make_room(header_bytes: int, payload_bytes: int) -> tuple[memoryview, memoryview]:
-    """An empty message and, within it, a view of its payload, so that a large payload is made in place."""
+    """An empty message and, within it, a view of its payload, so that a large payload is made in place.
+
+    A large message has room before it, for what it travels in (`join_in_place`).
+    """
     start = _payload_start(header_bytes)
-    message = make_zeros(start + payload_bytes)
+    message = make_behind_room(start + payload_bytes, np.uint8).data
     return message, message[start:]
 
 

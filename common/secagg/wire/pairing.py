@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from common.secagg.crypto.keys import derive_pair_key, derive_self_key, derive_shared_secret
+from common.secagg.crypto.keys import (
+    derive_self_key,
+    derive_shared_secret,
+    expand_pair_key,
+    extract_pair_secret,
+)
 from common.secagg.crypto.masks import Sign, Suite, add_streams
 from common.secagg.crypto.rings import Vector, Words
 from common.secagg.wire.canonical import Json, encode_canonical
@@ -62,12 +68,23 @@ class Pairing:
             add_streams(words, (*streams, (own[0], 1)), vector.ring, suite, own[1])
 
     def _streams(self, vector: Vector, context: Context) -> Iterator[tuple[bytes, Sign]]:
-        salt = bytes.fromhex(self.set)
-        # Two documents, of which the first is the same for all pairs: half the cost of a small vector
+        # Two documents, of which the first is the same for all pairs, the second for all vectors
         shared = encode_canonical({**context, **describe_vector(vector)})
-        for peer, secret in self.secrets.items():
-            pair = encode_canonical(describe_pair(self.site, peer))
-            yield derive_pair_key(secret, salt, shared + pair), 1 if self.site < peer else -1
+        for extracted, pair, sign in self._pairs:
+            yield expand_pair_key(extracted, shared + pair), sign
+
+    @cached_property
+    def _pairs(self) -> tuple[tuple[bytes, bytes, Sign], ...]:
+        """Of each other member: what its keys are expanded from, its document, and the sign of its masks."""
+        salt = bytes.fromhex(self.set)
+        return tuple(
+            (
+                extract_pair_secret(secret, salt),
+                encode_canonical(describe_pair(self.site, peer)),
+                1 if self.site < peer else -1,
+            )
+            for peer, secret in self.secrets.items()
+        )
 
 
 def pair_up(site: int, private: bytes, joins: Sequence[SignedJoin]) -> Pairing:

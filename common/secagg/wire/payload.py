@@ -57,7 +57,7 @@ def digest_iteration(layout: Bytes, parts: Sequence[str]) -> str:
 
     Whoever has some vectors' words, and the digests of the others, checks with it what the site signed.
     """
-    return sha256(b"SA1/parts\0", bytes.fromhex(sha256(layout)), *(bytes.fromhex(part) for part in parts))
+    return sha256(b"SA1/parts\0", bytes.fromhex(sha256(layout) + "".join(parts)))
 
 
 def layout_of(vectors: Sequence[Vector]) -> bytes:

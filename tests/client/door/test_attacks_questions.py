@@ -39,8 +39,15 @@ def is_coefficients(name, heard):
     return name.rpartition(".")[2] == "coefficients" and is_about(name, heard.site)
 
 
+def is_as_before(header):
+    """Whether a round only differs in its numbers from those before it: every third of these is tried."""
+    return header.step > 4 and header.step % 3 != 2
+
+
 def craft(heard):
     header = heard.request.header
+    if is_as_before(header):
+        return
     if header.operation is Operation.DESCRIBE or (
         heard.site == "d" and header.operation is not Operation.SCORE
     ):

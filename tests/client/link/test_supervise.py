@@ -290,6 +290,29 @@ def test_what_the_link_says_of_its_connection_is_shown_once(folder):
         supervisor.end()
 
 
+def test_a_log_to_which_nothing_was_added_is_not_read_again(folder, monkeypatch):
+    supervisor, lines = opened(folder)
+    says = folder / "link.says"
+    says.write_text(f"{CONNECTED}\n")
+    try:
+        supervisor.begin()
+        look_until(supervisor, lambda: lines[-1].startswith("a: connected"))
+        supervisor.look_after()
+        read = []
+        monkeypatch.setattr(
+            type(supervisor), "_read_tail", lambda _, child, account: read.append(child) or ""
+        )
+        for _ in range(3):
+            supervisor.look_after()
+        assert read == []
+        with supervisor._link.log.open("a") as log:
+            log.write("more\n")
+        supervisor.look_after()
+        assert read == [supervisor._link]
+    finally:
+        supervisor.end()
+
+
 def test_an_engine_that_stands_still_is_told_at_the_hospital_once_each_time(folder):
     supervisor, lines = opened(folder)
     answered = "2026-11-29T10:02:00Z answered message=ab run=7 received=1 sent=2 seconds=0.1"

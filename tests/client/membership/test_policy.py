@@ -129,6 +129,16 @@ def test_who_hides_among_zeros_is_never_summed_with_zeros_alone():
     assert everybody.rules_of("training:0:0").required == frozenset()
 
 
+def test_with_control_variates_no_training_site_may_be_missing():
+    network = NETWORK | {"training": {"optimiser": "sgd"}}
+    federation = {"control_variates": True, "local_steps": 2}
+    plan = plan_of(dict.fromkeys("abcde", "train"), network, federation=federation, two_site_ack=False)
+    layout = Layout.of(build(plan.networks[0].network(plan.preprocessing)))
+    rules = PlanPolicy(plan, lambda _: layout, lambda *_: None, "a")
+
+    assert rules.rules_of("training:0:0").required == {1, 2, 3, 4, 5}
+
+
 FIRST = np.zeros(3, dtype=np.float32)
 
 

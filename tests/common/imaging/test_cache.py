@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from common.errors import Level, ScanError, StorageError
-from common.imaging.cache import Cache, ScanNote, ScanRecord, content_key, file_digest
-from common.imaging.scan import ScanHeaders
+from common.imaging.cache import Cache, ScanNote, ScanRecord, content_key, digest_voxels, file_digest
+from common.imaging.scan import Scan, ScanHeaders
 
 KEY = "ab" * 32
 RECORD = ScanRecord(
@@ -103,3 +103,24 @@ def test_the_key_depends_on_bytes_and_settings_and_not_on_names(tmp_path):
 def test_a_file_that_cannot_be_read_refuses_its_patient(tmp_path):
     with pytest.raises(ScanError, match=r"gone\.nii\.gz: cannot be read"):
         content_key([tmp_path / "gone.nii.gz"], {})
+
+
+def test_equal_voxels_have_one_digest_whatever_their_type(tmp_path, geometry_of):
+    voxels = np.random.default_rng(0).integers(-1024, 3000, (3, 4, 5)).astype(np.int16)
+    halves, far = voxels.astype(np.float32), voxels.astype(np.float32)
+    halves[1, 2, 3] += 0.5
+    far[1, 2, 3] += 65536
+    kinds = (voxels, voxels.astype(np.float32), voxels[::-1].copy()[::-1], halves, far, voxels + np.int16(1))
+
+    digests = [digest_voxels(Scan(tmp_path, kind, geometry_of(shape=(3, 4, 5)))) for kind in kinds]
+
+    assert digests[0] == digests[1] == digests[2]
+    assert len(set(digests)) == 4
+
+
+def test_bytes_that_are_other_voxels_have_another_digest(tmp_path, geometry_of):
+    whole = np.arange(1, 5, dtype=np.int16).reshape(2, 1, 2)
+    scans = [
+        Scan(tmp_path, kind, geometry_of(shape=kind.shape)) for kind in (whole, whole.view(np.float32).copy())
+    ]
+    assert digest_voxels(scans[0]) != digest_voxels(scans[1])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from common.errors import Level, ScanError
 from common.imaging.hounsfield import require_hounsfield
-from common.imaging.intensity import measure_intensities, sample_voxels
+from common.imaging.intensity import measure_intensities, sample_voxels, take_median
 from common.imaging.scan import Scan
 
 SHAPE = (8, 128, 128)
@@ -167,3 +167,12 @@ def test_counts_of_values_measure_what_the_voxels_do(kind, slope):
         assert not len(some) or chosen.find_median() == np.median(some)
     seen = measure_intensities(sample)
     assert (seen.lowest, seen.highest) == (thinned.min(), thinned.max())
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_a_median_is_numpys(dtype):
+    random = np.random.default_rng(0)
+    for count in (1, 2, 3, 40, 41):
+        values = random.integers(-1024, 90, count).astype(dtype)
+        assert take_median(values) == float(np.median(values))
+    assert take_median(np.array([-32768, 32767], dtype=np.int16)) == -0.5

@@ -169,6 +169,19 @@ def test_a_spline_over_even_slices_is_the_same_by_either_route(geometry_of, nois
     np.testing.assert_allclose(by_positions, by_filter, atol=1e-9)
 
 
+@pytest.mark.parametrize("interpolation", ["linear", "bspline"])
+@pytest.mark.parametrize("tilt_degrees", [0.0, 15.0])
+def test_planes_together_have_the_numbers_of_each_by_itself(
+    geometry_of, noise, monkeypatch, tilt_degrees, interpolation
+):
+    geometry = geometry_of(tilt_degrees=tilt_degrees)
+    grid, voxels = Grid(geometry, (1.0, 1.0, 3.0)), noise(geometry.shape)
+    together = resample(voxels, grid, grid.whole, interpolation)
+
+    monkeypatch.setattr("common.imaging.resample._TOGETHER", 1)
+    assert np.array_equal(resample(voxels, grid, grid.whole, interpolation), together)
+
+
 def test_beyond_the_scan_is_air(geometry_of):
     geometry = geometry_of(shape=(3, 4, 4), spacing_mm=(1.0, 1.0, 5.0))
     grid = Grid(geometry, (1.0, 1.0, 5.0))

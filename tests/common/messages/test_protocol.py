@@ -1,6 +1,7 @@
 import contextlib
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +23,8 @@ from common.messages.protocol import (
     from_record,
     to_record,
 )
+from common.runtime.front_room import make_behind_room
+from common.secagg.wire.frames import make_room
 from common.stats.contract import Summary
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -214,3 +217,29 @@ def test_a_record_of_somebody_else_is_refused():
 
     with pytest.raises(ProtocolError, match="other"):
         from_record(RecordDict({"other": ConfigRecord({"a": 1})}))
+
+
+def test_large_parts_of_an_answer_are_not_copied():
+    update = make_behind_room(1 << 18, np.float32)
+    update[:] = np.arange(1 << 18)
+    summary = Summary({"n": np.array(3)}, {"loss": np.array(0.5)}, {"delta": update})
+    reply = Reply(ReplyHeader(site="a"), summary)
+    plain = replace(reply, summary=replace(summary, updates={"delta": update.copy()}))
+
+    body = encode_reply(reply)
+
+    assert bytes(body) == encode_reply(plain)
+    assert np.shares_memory(np.frombuffer(body, np.uint8), update)
+    assert np.shares_memory(decode_reply(body).summary.updates["delta"], update)
+
+
+def test_a_sealed_message_travels_where_it_was_made():
+    message, payload = make_room(5, 1 << 20)
+    payload[:3] = b"sum"
+    reply = Reply(ReplyHeader(site="a"), sealed=np.frombuffer(message, dtype=np.uint8))
+
+    body = from_record(to_record(encode_reply(reply)))
+
+    assert np.shares_memory(np.frombuffer(body, np.uint8), np.frombuffer(payload, np.uint8))
+    assert bytes(body).endswith(bytes(message))
+    assert decode_reply(body).sealed.tobytes() == bytes(message)

@@ -12,17 +12,26 @@ from common.plan.study import StudyPlan
 SITES = {"a": "train", "b": "train"}
 
 
-def a_plan(schedule=None, **federation):
+SCAFFOLD = {"control_variates": True, "local_steps": 3}
+
+
+def a_plan(schedule=None, *, optimiser="adam", privacy=None, **federation):
     training = {} if schedule is None else {"schedule": schedule}
-    network = NETWORK | {"training": {"batch_size": 4} | training}
-    return plan_of(SITES, network, federation={"rounds": 10} | federation)
+    network = NETWORK | {"training": {"batch_size": 4, "optimiser": optimiser} | training}
+    return plan_of(SITES, network, federation={"rounds": 10} | federation, privacy=privacy or {})
 
 
 def test_options_that_are_not_given_change_no_hash():
     bare = a_plan()
-    assert "schedule" not in bare.model_dump_json()
-    assert "early_stopping" not in bare.model_dump_json()
-    for given in (a_plan({"shape": "cosine"}), a_plan(early_stopping={"patience": 3})):
+    for unset in ("schedule", "early_stopping", '"optimiser"', "local_steps", "control_variates"):
+        assert unset not in bare.model_dump_json()
+    for given in (
+        a_plan({"shape": "cosine"}),
+        a_plan(early_stopping={"patience": 3}),
+        a_plan(optimiser="sgd"),
+        a_plan(local_steps=3),
+        a_plan(optimiser="sgd", **SCAFFOLD),
+    ):
         assert given.digest() != bare.digest()
         assert StudyPlan.model_validate_json(given.model_dump_json()) == given
 
@@ -61,3 +70,37 @@ def test_who_approves_reads_that_a_training_may_end_early():
     )
     assert "in each of 10 rounds. " in bare
     assert "at most 10 rounds, fewer if 3 of them in a row do not raise by more than 0.01" in given
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"optimiser": "adam"}, 'Net: training.optimiser is "adam", .* -> optimiser = "sgd"'),
+        ({"local_steps": None}, "local_steps is not given: .* -> e.g. local_steps = 4"),
+        ({"local_steps": 0}, "greater than or equal to 1"),
+        ({"proximal_mu": 0.1}, "proximal_mu is FedProx -> one of the two"),
+        ({"server_optimiser": "adam"}, 'server_optimiser is "adam", .* -> "none" or "sgd"'),
+        ({"batch_norm": "local"}, 'batch_norm = "local" trains weights that no other site has -> "averaged"'),
+        ({"privacy": {"clip_fraction": 0.1}}, "privacy.clip_fraction lets changes be cut, .* -> 0"),
+        ({"privacy": {"noise": {"multiplier": 1.0}}}, "privacy.noise would go .* -> leave noise out"),
+    ],
+)
+def test_scaffold_refuses_what_its_algorithm_does_not_have(changes, told):
+    with pytest.raises(ValidationError, match=told) as refusal:
+        a_plan(**{"optimiser": "sgd", **SCAFFOLD, **changes})
+    assert str(refusal.value).count("(SCAFFOLD): ") == (changes != {"local_steps": 0})
+
+
+def test_scaffold_takes_the_server_s_step_size_and_a_rate_that_changes():
+    server = {"server_optimiser": "sgd", "server_learning_rate": 0.5}
+    assert a_plan({"shape": "cosine"}, optimiser="sgd", **SCAFFOLD, **server)
+
+
+def test_who_approves_reads_what_scaffold_keeps_and_that_nothing_more_leaves():
+    bare, given = (
+        list_leaving(a_plan(optimiser="sgd", **options), "a") for options in ({"local_steps": 3}, SCAFFOLD)
+    )
+    assert not any("SCAFFOLD" in item for item in bare)
+    assert "This hospital keeps its own, and computes that of all from the models" in given[0]
+    assert "nothing more leaves for it. A round waits until all hospitals are there" in given[0]
+    assert given[1:] == bare[1:]

@@ -1,5 +1,6 @@
 import csv
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from common.imaging.masks.mask import Mask
 from common.imaging.scan import Scan
 from common.radiomics.extract import extract
 from common.radiomics.features import FEATURES
-from common.radiomics.pyradiomics import features_of
+from common.radiomics.pyradiomics import _take_middle, _take_percentile, features_of
 from common.radiomics.settings import ExtractionSettings
 from common.radiomics.volume import LesionVolume
 from simulations.phantom.anatomy import build_head
@@ -74,3 +75,45 @@ def test_phantoms_of_every_scanner_with_satellites_and_ventricular_blood(scanner
 
     assert values.components > 1
     assert difference(values.values, default_call(*case, settings)) < 1e-9
+
+
+@pytest.mark.parametrize("voxels", [(1, 2, 2), (1, 3, 3), (2, 5, 7), (3, 10, 21), (9, 10, 11)])
+def test_first_order_features_have_the_bits_of_numpys_own_functions(voxels):
+    hu = np.random.default_rng(sum(voxels)).normal(50, 20, voxels)
+
+    features = dict(zip(FEATURES, features_of(surround(hu)), strict=True))
+
+    values = hu.ravel()
+    low, lower, middle, upper, high = np.nanpercentile(values, [10, 25, 50, 75, 90])
+    inner = np.where((values < low) | (values > high), np.nan, values)
+    for name, expected in (
+        ("10Percentile", low),
+        ("90Percentile", high),
+        ("InterquartileRange", upper - lower),
+        ("Median", np.nanmedian(values)),
+        ("Mean", np.nanmean(values)),
+        ("MeanAbsoluteDeviation", np.nanmean(np.absolute(values - np.nanmean(values)))),
+        ("RobustMeanAbsoluteDeviation", np.nanmean(np.absolute(inner - np.nanmean(inner)))),
+    ):
+        assert features[f"original_firstorder_{name}"] == expected, name
+    assert middle == pytest.approx(np.nanmedian(values))
+
+
+def test_percentiles_have_the_bits_of_numpys_own():
+    random = np.random.default_rng(3)
+    for count in range(2, 150):
+        image = SimpleNamespace(coefficients={}, targetVoxelArray=random.normal(40, 20, (1, count)))
+        image.targetVoxelArray[0, : count // 4 if count % 3 == 0 else 0] = np.nan
+        for percent in (10, 25, 75, 90):
+            expected = np.nanpercentile(image.targetVoxelArray, percent, axis=1)
+            assert np.array_equal(_take_percentile(image, percent), expected)
+        assert np.array_equal(_take_middle(image), np.nanmedian(image.targetVoxelArray, 1))
+
+
+def surround(hu):
+    """The box of these HU as a lesion, within a margin."""
+    lesion = np.pad(np.ones(hu.shape, dtype=bool), 4)
+    lesion = lesion[tuple(slice(0, size - size % 2) for size in lesion.shape)]
+    around = np.full(lesion.shape, 30.0)
+    around[lesion] = hu.ravel()
+    return LesionVolume(around, lesion, (1.0, 1.0, 5.0), touches_border=False)

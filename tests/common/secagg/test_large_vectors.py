@@ -87,11 +87,12 @@ class Training(World):
     def run(self, number, weights, close=b""):
         """The weights after a round, and the CLOSE that tells the sites its sum."""
         server = self.begin(number, weights)
+        if close:
+            server.leave_model_out()
 
         def exchange(messages):
             if close and server.stage == "joining":
-                question = close + server.ask_without_model()
-                messages = dict.fromkeys(messages, question)
+                messages = {name: close + question for name, question in messages.items()}
             return {name: self.handle(name, message) for name, message in messages.items()}
 
         run_round(server, exchange)
@@ -154,6 +155,18 @@ def test_each_large_vector_is_hashed_once_a_side(tmp_path, hashed):
     assert counted["centre2"] / BYTES == pytest.approx(4, abs=0.1)
     # The weights, what each of the two sites sent, the sum that goes back, and here the next weights
     assert counted["coordinator"] / BYTES == pytest.approx(5, abs=0.1)
+
+
+def test_a_question_to_sites_that_derived_the_model_has_no_copy_of_it(tmp_path):
+    server = Training(tmp_path).begin(1, first_weights())
+    whole = server.ask_with_model()
+    assert server.make_requests() == dict.fromkeys(("centre1", "centre2"), whole)
+
+    server.leave_model_out()
+
+    assert whole.count(first_weights().tobytes()) == 1
+    without = whole.replace(first_weights().tobytes(), b"")
+    assert server.make_requests() == dict.fromkeys(("centre1", "centre2"), without)
 
 
 def test_a_large_vector_takes_little_memory(tmp_path):

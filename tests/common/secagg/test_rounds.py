@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from secagg.world import ROUNDS, World, check_sums, code_of
 
+from common.secagg.codes import SecAggError
 from common.secagg.coordinator.drive import finish, run_round
 from common.secagg.coordinator.gathering import SiteRefusedError
 from common.secagg.coordinator.round import Stage, give_up
@@ -34,6 +35,23 @@ def test_round_goes_on_without_a_site_that_joins_and_is_lost(tmp_path):
     server.proceed()
 
     check_sums(run_round(server, world.exchange_without("centre2")), [1, 3])
+
+
+def test_a_round_waits_for_a_site_without_which_there_is_no_sum(tmp_path):
+    """Wherever it is lost: the round stays where it was, and goes on once the site is back."""
+    world = World(tmp_path, 3)
+    server = world.round(required=frozenset({2}))
+    with pytest.raises(SecAggError, match="not in the sum: centre2") as refusal:
+        run_round(server, world.exchange_without("centre2"))
+    assert (refusal.value.code, server.stage) == ("E_SET_INCOMPLETE", Stage.JOINING)
+    for name, answer in world.exchange(server.make_requests()).items():
+        server.receive(name, answer)
+    server.proceed()
+    with pytest.raises(SecAggError, match="not in the sum: centre2"):
+        run_round(server, world.exchange_without("centre2"))
+    assert server.stage is Stage.COLLECTING
+
+    check_sums(run_round(server, world.exchange), [1, 2, 3])
 
 
 def refuse_by_clip(world, site):

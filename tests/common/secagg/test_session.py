@@ -6,10 +6,13 @@ from secagg.world import SESSIONS, World, check_sums
 
 from common.errors import ResumeError
 from common.secagg.codes import SecAggError
+from common.secagg.coordinator import session
 from common.secagg.coordinator.drive import finish, open_session, run_step
 from common.secagg.coordinator.gathering import SiteRefusedError
 from common.secagg.site.rules import Computed, PhaseRules
+from common.secagg.site.session import count_kept_keys
 from common.secagg.wire.frames import sha256
+from common.secagg.wire.messages import set_digest
 
 
 def test_session_opens_every_iteration(tmp_path):
@@ -198,3 +201,35 @@ def test_fifty_sites(tmp_path):
         times.append(time.process_time() - start)
 
     assert min(times) < 0.05
+
+
+def test_what_is_the_same_for_all_members_is_found_once_a_step(tmp_path, monkeypatch):
+    """The set's digest and who gets which sum back: for each answer anew they cost members times members."""
+    world = World(tmp_path, 4)
+    world.returns = {"patients": (1, 2, 3, 4)}
+    server = world.session()
+    open_session(server, world.exchange)
+    digests, asked = [], []
+    monkeypatch.setattr(session, "set_digest", lambda joins: digests.append(joins) or set_digest(joins))
+    server._returns = lambda vector: asked.append(vector) or world.receivers(vector)
+
+    for step in range(3):
+        run_step(server, world.exchange, bytes(step + 1))
+
+    assert len(digests) <= 1
+    assert asked == 3 * ["patients", "moments"]
+
+
+def test_the_end_of_a_session_leaves_another_sites_keys(tmp_path):
+    world = World(tmp_path, 3)
+    server = world.session()
+    open_session(server, world.exchange)
+    run_step(server, world.exchange, b"x")
+    folders = [world.files(site).folder for site in world.identities]
+    assert [count_kept_keys(folder) for folder in folders] == [1, 1, 1]
+
+    server.close()
+    requests = server.make_requests()
+    world.handle(world.name(2), requests[world.name(2)])
+
+    assert [count_kept_keys(folder) for folder in folders] == [1, 0, 1]

@@ -473,3 +473,15 @@ def test_a_damaged_step_is_told(world):
 
     with pytest.raises(ResumeError, match="is damaged"):
         read_step(path)
+
+
+def test_what_members_signed_is_written_once_for_all_who_are_told(world, monkeypatch):
+    _, step = opened(world)
+    wrote, write = [], SignedIteration.body
+    monkeypatch.setattr(SignedIteration, "body", lambda self: wrote.append(self) or write(self))
+
+    for site in EVERYBODY:
+        frame = unpack(transcript(world, step, site))
+        index = bytes(frame.payload[: read_transcript(frame).index_bytes])
+        assert write_index(read_index(index)) == index
+    assert len(wrote) == 3

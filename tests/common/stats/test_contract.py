@@ -64,6 +64,8 @@ def test_refuses_what_is_not_finite(value):
 def test_refuses_counts_whose_sum_could_wrap(value):
     with pytest.raises(NonFiniteError, match="2\\^62"):
         Summary({"n": np.array([value])})
+    with pytest.raises(NonFiniteError, match="2\\^62"):
+        Summary({"n": np.append(np.zeros(40, np.array(value).dtype), value)})
 
 
 def test_refuses_a_sum_that_overflows():
@@ -101,10 +103,17 @@ def test_what_is_joined_or_taken_apart_is_neither_copied_nor_writable():
     for kind, name in (("counts", "n"), ("reals", "s"), ("updates", "w")):
         array = getattr(joined.part("a"), kind)[name]
         assert np.shares_memory(array, getattr(own, kind)[name])
+        kept = getattr(joined.keep_under(["a"]), kind)
+        assert list(kept) == [f"a/{name}"]
+        assert kept[f"a/{name}"] is getattr(joined, kind)[f"a/{name}"]
     with pytest.raises(ValueError, match="read-only"):
         joined.part("a").counts["n"][0] = 3
     with pytest.raises(TypeError):
         joined.counts["c/n"] = np.array([1])
+
+
+def test_an_empty_array_has_no_count_that_is_too_large():
+    assert Summary({"n": np.zeros((0, 3), int)}).layout() == (("counts", "n", (0, 3)),)
 
 
 def test_total_of_nothing_is_an_error():

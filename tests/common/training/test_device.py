@@ -117,6 +117,18 @@ def test_reproducible_gives_the_same_numbers_and_leaves_no_trace():
         assert torch.equal(torch.rand(3), following)
 
 
+def test_a_seed_is_torch_s_own_and_tells_nothing_to_accelerators_that_are_not_used(monkeypatch):
+    """To keep it until one starts, torch would write down the stack of every call."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(9)
+        expected = torch.rand(3)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda _: pytest.fail("seeds every accelerator"))
+
+    with reproducible(CPU, 1, seed=9):
+        assert torch.equal(torch.rand(3), expected)
+        build(NetworkSpec("resnet10-narrow"), seed=9)
+
+
 def test_an_error_inside_leaves_no_trace_either():
     threads = torch.get_num_threads()
     with pytest.raises(ZeroDivisionError), reproducible(CPU, threads + 1):

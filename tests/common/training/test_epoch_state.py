@@ -50,6 +50,7 @@ def network(dimensions=2):
         (2, RECOMPUTED, {}),
         (2, replace(AUGMENTED, weight_decay=0.1), {"proximal_mu": 0.5}),
         (3, PLAIN, {}),
+        (2, replace(AUGMENTED, optimiser="sgd"), {"steps": 2}),
     ],
 )
 def test_a_training_that_died_goes_on_to_the_same_bits(dimensions, settings, options, dies_after):

@@ -64,7 +64,7 @@ def test_the_schema_refuses_unknown_keys_and_explains_known_ones():
     assert schema["properties"]["seed"]["description"] == "Seed from which all randomness derives."
     training = schema["definitions"]["TrainingSettings"]
     assert training["additionalProperties"] is False
-    assert training["properties"]["learning_rate"]["description"] == "Adam's step size."
+    assert training["properties"]["learning_rate"]["description"] == "The optimiser's step size."
     defined = {f"#/definitions/{name}" for name in schema["definitions"]}
     assert set(find_references(schema)) <= defined
 

@@ -125,7 +125,7 @@ def interrupt_over_flower(plan, sites, out):
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 300
     while not everybody_works(out) and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.1)
+        time.sleep(0.5)  # to look takes the processor from those who are waited for
 
     os.kill(process.pid, signal.SIGINT)
     try:

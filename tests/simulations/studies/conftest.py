@@ -11,7 +11,8 @@ from studies.page import leave_pictures_empty
 @pytest.fixture(scope="module", autouse=True)
 def empty_pictures() -> Iterator[None]:
     """Studies draw nothing, but where a module defines this anew: pictures take longer than the sums."""
-    with leave_pictures_empty():
+    with leave_pictures_empty(), pytest.MonkeyPatch.context() as patches:
+        patches.setattr("client.cohort.quality.draw_thumbnail", lambda _view: "data:image/png;base64,")
         yield
 
 

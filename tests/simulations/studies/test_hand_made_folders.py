@@ -12,7 +12,7 @@ from sites.commands import run_command
 from sites.handmade import read_rows
 from sites.hospitals import cut_a_file, empty_mask, lose_a_slice, make_north, make_south, move_mask
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.slow
 
 PLAN = """\
 name = "Two hand-made hospitals"

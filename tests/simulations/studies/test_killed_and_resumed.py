@@ -32,9 +32,9 @@ batch_size = 8
 learning_rate = 0.003
 [[models]]
 name = "solid"
-family = "densenet-small"
+family = "resnet10-narrow"
 dimensions = 3
-input_size = 32
+input_size = 16
 [models.training]
 batch_size = 8
 learning_rate = 0.003
@@ -71,14 +71,18 @@ def reproducible_part(out):
     return content
 
 
+BESIDE = "from simulations.cli import app; app()"
+ALONE = f"import os; os.cpu_count = lambda: 1; {BESIDE}"
+"""The command where sites have no processes of their own: each loads torch anew."""
+
+
 @pytest.fixture
 def start():
     """Starts studies as processes of their own, which do not outlive the test."""
     started = []
 
-    def begin(plan, sites, out, *options):
-        command = [sys.executable, "-m", "simulations.cli", "run", "--plan", str(plan), "--out", str(out)]
-        command += options
+    def begin(code, plan, sites, out, *options):
+        command = [sys.executable, "-c", code, "run", "--plan", str(plan), "--out", str(out), *options]
         for name, folder in sites.items():
             command += ["--site", f"{name}={folder}"]
         started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
@@ -110,11 +114,11 @@ def test_a_study_that_was_killed_and_then_ended_by_ctrl_c_is_resumed_to_the_same
     whole, out = tmp_path / "whole", tmp_path / "out"
     run(plan, sites, whole)
     resume, pooled, lines = (), [], []
-    for kept, ending in (
-        ("checkpoints/flat/federated.safetensors", signal.SIGKILL),
-        ("models/solid/federated.safetensors", signal.SIGINT),
+    for code, kept, ending in (
+        (BESIDE, "checkpoints/flat/federated.safetensors", signal.SIGKILL),
+        (ALONE, "models/solid/federated.safetensors", signal.SIGINT),
     ):
-        process = start(plan, sites, out, *resume)
+        process = start(code, plan, sites, out, *resume)
         wait_for(out / kept, process)
         process.send_signal(ending)
         _, said = process.communicate(timeout=240)

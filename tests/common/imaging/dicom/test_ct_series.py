@@ -357,6 +357,8 @@ def test_slope_and_intercept_may_differ_between_slices_and_be_no_whole_numbers(t
         ({"RescaleIntercept": -2048}, "the rescale was applied twice"),
         ({"ImageOrientationPatient": [2, 0, 0, 0, 1, 0]}, "unit vectors"),
         ({"ImageOrientationPatient": [0.8, 0.6, 0, 0, 1, 0]}, "right angles"),
+        ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "right angles"),
+        ({"RescaleSlope": 0}, "impossible rescale slope 0 or intercept -1024 -> export the original"),
     ],
 )
 def test_pixels_without_meaning_are_refused(tmp_path, tags, reason):

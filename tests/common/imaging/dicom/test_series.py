@@ -327,3 +327,17 @@ def test_one_of_such_slices_is_not_blamed_for_being_alone(archive, rule):
     said = refuse(archive.root / "all/3.dcm", rule)
     assert "is one of 6 CT series of one slice each beside it: the anonymiser gave each slice" in said
     assert "-> export again with a SeriesInstanceUID that all slices of a series share" in said
+
+
+@pytest.mark.parametrize("word", ["MIP", "MINIP", "SUBTRACTION", "CBF"])
+def test_the_only_series_is_named_where_its_values_are_no_densities(archive, word):
+    archive.add("Head", ImageType=["DERIVED", "SECONDARY", f"{word} THIN"])
+    for rule in (NO_RULE, SeriesRule(description="Head*")):
+        [note] = choose(archive.root, rule)[1]
+        assert note.level is Level.LOOK
+        assert f"holds no densities of tissue: its Image Type (0008,0008) says {word}" in note.what
+
+
+def test_thick_slices_averaged_from_thin_ones_are_a_ct(archive):
+    archive.add("Head", ImageType=["DERIVED", "SECONDARY", "AXIAL", "AVERAGE"])
+    assert choose(archive.root)[1] == ()

@@ -77,3 +77,21 @@ def test_numbers_below_zero_are_not_to_be_named_in_site_toml(tmp_path, scan, dty
     with pytest.raises(ScanError, match=said) as refusal:
         read(write(tmp_path / "m.nii.gz", -DRAWN.clip(0, 1).astype(dtype), scan), scan)
     assert "site.toml" not in str(refusal.value)
+
+
+def test_a_mask_that_holds_infinity_is_refused_without_a_warning(tmp_path, scan):
+    stored = np.where(DRAWN > 0, np.inf, 0).astype(np.float32)
+    with pytest.raises(ScanError, match=r"unknown label\(s\) inf; .* -> save the mask as labels"):
+        read(write(tmp_path / "m.nii.gz", stored, scan), scan)
+
+
+def test_an_unknown_label_is_shown_as_site_toml_would_name_it(tmp_path, scan):
+    stored = np.where(DRAWN > 0, 1234567, 0).astype(np.int32)
+    with pytest.raises(ScanError, match=r"unknown label\(s\) 1234567; .* -> name them in site\.toml"):
+        read(write(tmp_path / "m.nii.gz", stored, scan), scan)
+
+
+def test_a_ct_in_place_of_its_mask_is_named_for_what_it_is(tmp_path, scan):
+    hu = np.random.default_rng(2).integers(-1000, 900, SHAPE).astype(np.int16)
+    with pytest.raises(ScanError, match=r"different values from -\d+ to \d+: an image, not labels"):
+        read(write(tmp_path / "m.nii.gz", hu, scan), scan)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 
+import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - as its own documentation does
@@ -54,6 +55,30 @@ def test_a_mask_on_its_scans_grid_is_taken_voxel_by_voxel(tmp_path, scan, suffix
     assert mask.volumes().ich_ml == pytest.approx(0.032)
     assert mask.volumes().ivh_ml == pytest.approx(0.001)
     assert mask.notes == ()
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "i2", ">i2", "u4", "f4", ">f8"])
+def test_labels_of_every_type_are_translated_and_what_is_ignored_has_no_extent(tmp_path, scan, dtype):
+    values = np.select([drawn() == 1, drawn() == 2], [2, 7], 0)
+    values[0, 1, 1] = values[5, 19, 17] = 5
+    affine = np.diag([-0.5, -0.5, 4.0, 1.0])
+    affine[:3, 3] = scan.geometry.positions_mm[0] * (-1, -1, 1)
+    image = nib.Nifti1Image(values.transpose(2, 1, 0).astype(dtype), affine)
+    nib.save(image, tmp_path / "m.nii.gz")
+
+    mask = read_mask(tmp_path / "m.nii.gz", scan, MaskLabels((2,), (7,), (5,)))
+
+    assert np.array_equal(mask.voxels, drawn())
+    assert mask.voxels.dtype == np.uint8
+    assert mask.extent == ((2, 3), (5, 10), (5, 10))
+
+
+def test_the_extent_of_a_part_of_the_grid_is_that_on_the_whole(tmp_path, scan):
+    part = drawn()[1:, 3:, 4:]
+    mask = read_mask(write(tmp_path / "m.nii.gz", part, scan, shift_mm=(2.0, 1.5, 4.0)), scan, LABELS)
+
+    assert np.array_equal(mask.voxels, drawn())
+    assert mask.extent == ((2, 3), (5, 10), (5, 10))
 
 
 def test_the_sites_own_labels_are_translated(tmp_path, scan):

@@ -97,3 +97,33 @@ def test_a_file_is_what_its_bytes_are_not_its_name(tmp_path):
     (tmp_path / "packed.nii").write_bytes(gzip.compress(path.read_bytes()))
     for name in ("unpacked.nii.gz", "packed.nii"):
         assert np.array_equal(read_volume(tmp_path / name).voxels, VOXELS)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "slope", "intercept", "exact"),
+    [
+        ("<i2", 1, -1024, True),
+        ("<u2", 1, -1024, True),
+        (">i2", 1, -1024, True),
+        ("u1", 10, -1000, True),
+        ("<i4", -2, 3, True),
+        ("<i2", 1, -40000, False),
+        ("<i2", 1, -1e30, False),
+        ("<i2", 0.5, 0, False),
+        ("<f4", 1, -1024, False),
+    ],
+)
+def test_whole_numbers_are_scaled_to_int16_where_that_is_exact(tmp_path, dtype, slope, intercept, exact):
+    stored = np.random.default_rng(1).integers(0, 255, (4, 6, 5)).astype(dtype)
+    path = tmp_path / "ct.nii"
+    header = nibabel.Nifti1Header(endianness=dtype[0] if dtype[0] in "<>" else "<")
+    header.set_data_dtype(dtype)
+    affine = np.array([[-0.5, 0, 0, 9], [0, -0.5, 0, 9], [0, 0, 3, 9], [0, 0, 0, 1]])
+    image = nibabel.Nifti1Image(stored.transpose(2, 1, 0), affine, header)
+    image.header.set_slope_inter(slope, intercept)
+    nibabel.save(image, path)
+
+    voxels = read_volume(path).voxels
+
+    assert np.array_equal(voxels, stored.astype(float) * np.float32(slope) + np.float32(intercept))
+    assert (voxels.dtype == np.int16) == exact

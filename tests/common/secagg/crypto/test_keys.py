@@ -6,6 +6,8 @@ import hmac
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from common.errors import ProtocolError
 from common.secagg.codes import SecAggError
@@ -107,6 +109,23 @@ def test_a_point_of_another_length_is_refused(length):
         keys.derive_shared_secret(X25519PrivateKey.generate(), b"\x09" * length)
 
 
+def test_a_signature_is_judged_once_and_another_anew(monkeypatch):
+    judge, judged = keys.is_signature_of, []
+    monkeypatch.setattr(keys, "is_signature_of", lambda *told: judged.append(told) or judge(*told))
+    key = Ed25519PrivateKey.generate()
+    public, signature = key.public_key().public_bytes_raw(), keys.sign_message(key, "JOIN", b"body")
+
+    assert keys.verify_signature(public, "JOIN", b"body", signature)
+    assert keys.verify_signature(public, "JOIN", b"body", signature)
+    assert len(judged) == 1
+    assert not keys.verify_signature(public, "JOIN", b"bodY", signature)
+    assert not keys.verify_signature(public, "CLOSE", b"body", signature)
+    assert not keys.verify_signature(public, "JOIN", b"body", bytes(64))
+    other = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+    assert not keys.verify_signature(other, "JOIN", b"body", signature)
+    assert len(judged) == 5
+
+
 def hkdf(secret: bytes, salt: bytes, info: bytes) -> bytes:
     """RFC 5869 by hand, one block."""
     extracted = hmac.digest(salt, secret, "sha256")
@@ -117,6 +136,8 @@ def test_keys_are_derived_by_hkdf_under_the_name_of_their_use():
     secret, salt = bytes(range(32)), b"s" * 32
 
     assert keys.derive_pair_key(secret, salt, b"info") == hkdf(secret, salt, b"SA1/pairinfo")
+    whole = HKDF(SHA256(), 32, salt, b"SA1/pairinfo").derive(secret)
+    assert keys.derive_pair_key(secret, salt, b"info") == whole
     assert keys.derive_self_key(secret, b"info") == hkdf(secret, bytes(32), b"SA1/selfinfo")
     assert keys.derive_pair_key(secret, bytes(32), b"info") != keys.derive_self_key(secret, b"info")
 
