@@ -14,6 +14,8 @@ FILES = [f"common/secagg/test_attacks_{name}.py" for name in ("messages", "relea
 @pytest.mark.slow
 def test_every_attack_ends_behind_flower_and_engine_as_at_the_machine(tmp_path):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "secagg.engines", "-p", "no:randomly"]
+    # The worlds are counted, also of tests that passed
+    command += ["-o", "tmp_path_retention_policy=all"]
     command += [f"--basetemp={tmp_path / 'worlds'}", *(str(TESTS / name) for name in FILES)]
     environment = {**os.environ, "PYTHONPATH": str(TESTS)}
 

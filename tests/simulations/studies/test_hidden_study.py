@@ -156,15 +156,15 @@ def test_each_site_adds_the_sums_that_steer_of_its_groups_and_no_others(told):
 def test_a_coordinator_that_forges_a_sum_is_stopped_at_the_next_question(tables, tmp_path):
     """It alters one number that a hospital sent to the others, and signs what it tells."""
     wire = Wire(StudyPlan.model_validate(TABLE), tables, tmp_path)
-    cut = StepToForward._cut
+    cut = StepToForward._cut_words
 
-    def forge(self, member, vector):
-        words = bytearray(cut(self, member, vector))
-        words[0] ^= 1
-        return words
+    def forge(self, members, vectors):
+        first, *others = cut(self, members, vectors)
+        yield bytes([first[0] ^ 1, *first[1:]])
+        yield from others
 
     with (
-        mock.patch.object(StepToForward, "_cut", forge),
+        mock.patch.object(StepToForward, "_cut_words", forge),
         pytest.raises(ExchangeError, match=r"failed with E_SUM_PROOF: the sum that the site was told"),
     ):
         wire.study()
