@@ -61,7 +61,7 @@ def init(
     if users.are_two:
         print(f"engine: user {users.engine.name}, {member.state}")
         print(f"link: user {users.link.name}, {member.link.root}")
-    command = f"rhe-client approve {shlex.quote(str(folder))}"
+    command = _write_command("approve", folder, state)
     if hides_sums:
         print(f"then, once the coordinator has handed out study.roster: {command} --roster study.roster")
     else:
@@ -85,6 +85,8 @@ def approve(
 
     member = find_member(folder, state)
     plan = member.invitation.study_plan()
+    # A site that cannot start is told before it approves
+    same_user = "" if member.users.are_two else " --same-user"
     offered = read_offered_roster(member, roster)
     print(describe_plan(plan, member.settings))
     if offered is not None:
@@ -93,7 +95,13 @@ def approve(
         insist_on_consent("\nDo you approve this plan?")
     has_begun = Ledger(member.ledger).count_questions(plan.digest()) > 0
     approve_plan(member, roster, has_begun=has_begun)
-    print(f"\napproved: {plan.digest()[:12]}; then: rhe-client start {shlex.quote(str(folder))}")
+    print(f"\napproved: {plan.digest()[:12]}; then: {_write_command('start', folder, state)}{same_user}")
+
+
+def _write_command(name: str, folder: Path, state: Path | None) -> str:
+    """A command for the same site, to be typed next."""
+    words = ["rhe-client", name, str(folder), *(() if state is None else ("--state", str(state)))]
+    return shlex.join(words)
 
 
 app.command()(start)
@@ -140,7 +148,7 @@ def engine(
     opened.users = "two users" if users.are_two else "one user"
     with suppress(StorageError):  # each answer would say so
         opened.ledger.check()
-    sources = SiteSources(member.state, opened.progress, opened.ledger.count_kinds)
+    sources = SiteSources(member.state, opened.progress, opened.ledger.count_kinds, plan.federation.rounds)
     with (
         keep_tidy(opened.handle, lambda: sweep_site(member, opened.ledger)) as answer,
         listen(answer, socket or member.socket, largest_message(plan), users.link),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from common.runtime.watch.plain_times import tell_clock, tell_length, write_moment
@@ -55,12 +56,16 @@ class Attendance:
         By site: since when it is at work on a question, in seconds since 1970.
     epochs : dict of str to (int, int)
         By site: number of the epoch that it trains, and how many there are, as its link told last.
+    on_return : callable
+        Is told of each site that was missed and is back: its name, since when it was missed, in seconds since
+        1970, and for how many seconds.
     """
 
     wait_s: float = 0.0
     absent: dict[str, Absence] = field(default_factory=dict)
     asked: dict[str, float] = field(default_factory=dict)
     epochs: dict[str, tuple[int, int]] = field(default_factory=dict)
+    on_return: Callable[[str, float, float], None] = lambda *_: None
     _told: dict[str, float] = field(default_factory=dict)
 
     def miss(self, site: str, reason: str, remedy: str) -> None:
@@ -93,7 +98,9 @@ class Attendance:
         self.asked.pop(site, None)
         absence = self.absent.pop(site, None)
         if absence is not None and self._told.pop(site, None) is not None:
-            _log.info("%s is back after %s; goes on", site, tell_length(time.time() - absence.since))
+            took = time.time() - absence.since
+            _log.info("%s is back after %s; goes on", site, tell_length(took))
+            self.on_return(site, absence.since, took)
 
     def has_patience(self, site: str) -> bool:
         """Whether to wait on for a site that is missed."""

@@ -130,6 +130,7 @@ def _start_clock(exchange: Exchange, run: StudyRun) -> PhaseClock:
     journal = open_journal(run.journal)
     clock = start_clock(exchange.traffic, journal, read_own_versions(), earlier=begun and not journal.runs)
     exchange.on_round = clock.note
+    exchange.attendance.on_return = clock.note_pause
     if run.plan.hides_sums:
         # It holds each site's answers, also those that the report suppresses
         make_private_folder(run.protocol)

@@ -1,4 +1,4 @@
-"""What became of the run before this one, where it could not say so itself."""
+"""What became of the run before this one, where whoever resumes the study has to know it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from server.watch.study_state import RunState, read_study_state
 
 
 def describe_earlier_run(folder: Path) -> str:
-    """That the last run of the study in a folder was killed, when and where; empty if it ended by itself.
+    """That the last run of the study in a folder was killed, or finished it, and what this run then does.
+
+    Empty if it said its end itself and there is something left to do.
 
     To be asked before this run writes its own state there.
 
@@ -24,6 +26,12 @@ def describe_earlier_run(folder: Path) -> str:
     with suppress(StorageError):
         # A damaged one is written anew
         state = read_study_state(folder)
+    if state is not None and state.condition == "finished":
+        return (
+            f"this study was finished {tell_clock(state.ended)}: its results are in {folder}; all is "
+            "computed again from what is kept here and at the sites, to the same numbers, and the report "
+            f"gets a new date; rhe-server report {folder / 'results.json'} only writes the page anew"
+        )
     if state is None or state.ended:
         return ""
     return (

@@ -24,8 +24,9 @@ def begin_note(plan: StudyPlan, folder: Path) -> None:
         If the disk is full or the file cannot be written.
     """
     state = (
-        f"**Not finished** (last begun {datetime.now(UTC):%Y-%m-%d %H:%M} UTC). The same command with "
-        "--resume goes on; there is no result yet, and what lies in checkpoints/ is no model."
+        f"**Not finished**: running since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC (`rhe-server status` tells "
+        "whether it still is). If no run is at work for it, the same command with --resume goes on; there is "
+        "no result yet, and what lies in checkpoints/ is no model."
     )
     _write(plan, folder, (state,))
 

@@ -27,7 +27,8 @@ _REASONS = {
     "E_INTERNAL": "an unexpected error at the site -> its engine's log has the text",
     "E_ALREADY_RELEASED": "the site has answered this before -> go on with --resume in the study's own "
     "folder; a new study needs a plan of its own",
-    "E_ROUND_OLD": "the site is at a later round than this folder -> continue in the study's own folder",
+    "E_ROUND_OLD": "the site is at a later round than this folder -> go on with --resume in the study's own "
+    "folder; if that is lost, or to start anew: a plan with another name, approved anew",
     "E_SET_CHANGE": "the sum without a missing site would isolate it -> wait until all sites are back, or "
     "let the authority sign a waiver",
     "E_SET_INCOMPLETE": "a site has not answered -> see that it is running, then go on with --resume",

@@ -123,8 +123,18 @@ class StudyRun:
             )
         if not self.resume:
             raise ResumeError(
-                f"{self.out} already holds this study -> --resume goes on with it; another --out starts anew"
+                f"{self.out} already holds this study -> --resume goes on with it; {self._anew}"
             )
+
+    @property
+    def _anew(self) -> str:
+        """How the study is begun anew; simulated sites, which are in no roster yet, live in the folder."""
+        if self.roster is None:
+            return "another --out starts anew"
+        return (
+            "to start anew, a plan with another name, approved anew: hospitals answer hidden sums once "
+            "(another --out ends with E_ROUND_OLD)"
+        )
 
 
 def name_checkpoint(folder: Path, model: CnnModel, arm: Arm) -> Path:

@@ -38,7 +38,8 @@ def centres(
         list[int] | None,
         typer.Option(
             min=6,
-            help="Patients of a centre; once for each centre. By default 60 at each of two, or of the plan.",
+            help="Patients of a centre who are included, a few excluded ones come on top; once for each "
+            "centre. By default 60 at each of two, or of the plan.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 1,
@@ -55,6 +56,7 @@ def centres(
     """Write simulated hospitals: CT scans, masks and a cohort table each."""
     from common.plan.study import load_plan
     from simulations.hospitals.centres import CentresRequest, make_centres
+    from simulations.hospitals.patients import count_excluded
     from simulations.study_request import write_run_command
 
     study = None if plan is None else load_plan(plan)
@@ -62,8 +64,9 @@ def centres(
     request = CentresRequest(tuple(numbers), seed, signal, image_format, study)
     with make_progress_bar() as progress:
         folders = make_centres(out, request, progress)
-    for folder in folders:
-        print(folder)
+    for folder, included in zip(folders, numbers, strict=True):
+        excluded = count_excluded(included)
+        print(f"{folder}: {included + excluded} rows, of them {excluded} whom the study's criteria exclude")
     if plan is not None:
         print(f"then: {write_run_command(plan, folders)}")
 

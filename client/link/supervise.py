@@ -42,6 +42,7 @@ _PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 """Before a link that ended is started again; longer each time, until one runs for `_WINDOW_S`."""
 _FAILURES = 3
 _WINDOW_S = 120.0
+_RUNNING = "this site is running already -> rhe-client status shows where it is"
 _LOWEST_PORT, _PORTS, _TRIED_PORTS = 20_000, 10_000, 50
 
 
@@ -114,7 +115,7 @@ def keep_site(
     refuse_open_files(users, (member.folder, member.folder / SITE_FILE, table, member.state))
     with ExitStack() as stack:
         with act_as(users.engine):
-            stack.enter_context(lock_folder(make_private_folder(member.state / "start")))
+            stack.enter_context(lock_folder(make_private_folder(member.state / "start"), _RUNNING))
             room = member.socket
         if users.are_two:
             make_meeting_place(room.parent, users)

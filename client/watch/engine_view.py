@@ -14,7 +14,7 @@ from common.errors import StorageError
 from common.runtime.log_lines import clean_text
 from common.runtime.watch.board import Board
 from common.runtime.watch.exposition import MetricFamily
-from common.runtime.watch.plain_times import tell_size
+from common.runtime.watch.plain_times import read_moment, tell_clock, tell_size
 
 _PERIOD_S = 1.0
 _LINE = 300
@@ -41,6 +41,9 @@ class EngineView:
         self.connection = "not connected yet"
         self.is_running = True
         self._looked = 0.0
+        # As a file holds it: whole seconds
+        self._began = int(time.time())
+        self._has_told_earlier = False
         self._seen: tuple[int, int] = (0, 0)
         self._is_full = False
 
@@ -78,8 +81,19 @@ class EngineView:
             return []
         if written is None or written.ended:
             return []
+        if (read_moment(written.started) or 0) < self._began:
+            return self._tell_earlier(written)
         self.state = written
         return self._list_new()
+
+    def _tell_earlier(self, dead: EngineState) -> list[str]:
+        """Once: what became of the engine of an earlier start, whose file is still there; not its lines."""
+        if self._has_told_earlier:
+            return []
+        self._has_told_earlier = True
+        busy = f" during {dead.computing.what}" if dead.computing.what else ""
+        told = f"earlier: killed at {tell_clock(dead.updated)} or a little later{busy}; it goes on from there"
+        return [clean_text(told)[:_LINE]]
 
     def _list_new(self) -> list[str]:
         """Lines that were told since, of this engine or of the one that was started in its place."""

@@ -9,6 +9,9 @@ from client.watch.site_state import Computation, EngineState
 from common.runtime.watch.board import Board, Fact, ShownBar, ShownParty, Tone
 from common.runtime.watch.plain_times import read_moment, tell_clock, tell_length, tell_size
 
+_QUIET_S = 120.0
+"""Without a question, until it is said why there may be none."""
+
 
 def describe_site_state(
     state: EngineState, *, is_running: bool = True, connection: str = "", now: float | None = None
@@ -28,6 +31,8 @@ def describe_site_state(
     """
     at = time.time() if now is None else now
     condition, tone = _describe_condition(state, at, is_running=is_running)
+    if is_running and not state.computing.what and not connection.startswith("not connected"):
+        condition += _explain_quiet(state, at)
     heard = f"last question {_tell_age(state.heard, at)} ago" if state.heard else "has not asked yet"
     words = "; ".join(part for part in (connection, heard) if part)
     return Board(
@@ -42,6 +47,8 @@ def describe_site_state(
 
 
 def _describe_condition(state: EngineState, now: float, *, is_running: bool) -> tuple[str, Tone]:
+    if state.closed and not state.computing.what:
+        return _describe_closed(state, now, is_running=is_running)
     if not is_running and state.ended:
         return f"not running, ended at {tell_clock(state.ended, now)}; rhe-client start goes on", "waiting"
     if not is_running:
@@ -50,6 +57,24 @@ def _describe_condition(state: EngineState, now: float, *, is_running: bool) -> 
     if state.computing.what:
         return f"computes for {_tell_age(state.computing.since, now)}: {state.computing.what}", "busy"
     return "waits for the coordinator's next question", "good"
+
+
+def _describe_closed(state: EngineState, now: float, *, is_running: bool) -> tuple[str, Tone]:
+    told = f"all questions of this study were answered ({tell_clock(state.closed, now)})"
+    again = "should the coordinator go on with --resume, start it again"
+    if is_running:
+        return f"{told}: Ctrl-C may end this site; {again}", "good"
+    return f"not running; {told}; {again}", "quiet"
+
+
+def _explain_quiet(state: EngineState, now: float) -> str:
+    """Why no question may have come for minutes within a study; empty if one has, or none is to come."""
+    moments = (read_moment(state.heard), read_moment(state.answered_at))
+    quiet = now - max((at for at in moments if at is not None), default=now)
+    if quiet < _QUIET_S or state.closed:
+        return ""
+    told = f"none for {tell_length(float(int(quiet)))}: another hospital may be at work or away"
+    return f" ({told}; the coordinator sees which)"
 
 
 def _choose_tone(state: EngineState, connection: str) -> Tone:

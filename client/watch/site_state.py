@@ -88,8 +88,10 @@ class EngineState:
         When the coordinator's last question came; empty before the first.
     phase : str
         The procedure of that question.
-    answered : int
-        How many questions were answered since the engine began.
+    answered, answered_at : int, str
+        How many questions were answered since the engine began; when the last of them was, empty before.
+    closed : str
+        When the study's last message was answered; empty as long as questions may come, or if sums are bare.
     computing : Computation
         What it computes now.
     memory : DeviceMemory
@@ -114,6 +116,8 @@ class EngineState:
     heard: str = ""
     phase: str = ""
     answered: int = 0
+    answered_at: str = ""
+    closed: str = ""
     computing: Computation = field(default_factory=Computation)
     memory: DeviceMemory = field(default_factory=DeviceMemory)
     disk_free_bytes: int = 0

@@ -25,8 +25,10 @@ from client.watch.site_state import (
     DeviceMemory,
     EngineState,
     LeftToday,
+    read_site_state,
 )
-from common.errors import RheError
+from client.watch.study_end import closes_study
+from common.errors import RheError, StorageError
 from common.messages.catalogue import Operation
 from common.runtime.storage import lock_folder, make_private_folder
 from common.runtime.watch.plain_times import tell_length, write_moment
@@ -61,11 +63,14 @@ class SiteSources:
         What takes long in the engine; it may be shown nowhere.
     count_left : callable
         How many answers of each kind have left on a day of UTC, written as ISO 8601.
+    rounds : int
+        Of each federated training; 0 where it is not known.
     """
 
     state: Path
     progress: Progress
     count_left: Callable[[str], Mapping[str, int]]
+    rounds: int = 0
 
 
 @dataclass
@@ -102,6 +107,7 @@ class SiteWatch:
         with self._lock:
             self._sources = sources
             self._state = EngineState(site, name, plan_hash, os.getpid(), write_moment())
+            self._state.closed = _find_closed(sources.state, plan_hash)
         self._file = StateFile(folder / STATE_NAME, lambda: self.read().write_json(), self._touch_if_busy)
         with lock_folder(folder), self._file.keep():
             self._say(f"{site}: the engine is ready for the study {name}")
@@ -145,7 +151,10 @@ class SiteWatch:
         def answer_and_tell(message: bytes) -> bytes:
             began = time.monotonic()
             try:
-                return answer(message)
+                reply = answer(message)
+                if closes_study(message, reply):
+                    self._see_close()
+                return reply
             finally:
                 self._finish(time.monotonic() - began)
 
@@ -170,7 +179,8 @@ class SiteWatch:
         now, phase = write_moment(), header.procedure or str(header.operation)
         with self._lock:
             self._state.heard, self._state.phase = now, phase
-            self._state.computing = Computation(_describe(header), now)
+            self._state.computing = Computation(self._describe(header), now)
+            self._state.closed = ""
             self._failure = ""
             # The questions of several procedures come in turns
             is_new, self._seen = phase not in self._seen, self._seen | {phase}
@@ -182,6 +192,16 @@ class SiteWatch:
         """The question that was seen last cannot be answered; the reason stays at this site."""
         self._failure = reason
 
+    def _describe(self, header: RequestHeader) -> str:
+        rounds = 0 if self._sources is None else self._sources.rounds
+        return _describe(header, rounds)
+
+    def _see_close(self) -> None:
+        with self._lock:
+            is_new, self._state.closed = not self._state.closed, self._state.closed or write_moment()
+        if is_new:
+            self._say("all questions of this study were answered")
+
     def _finish(self, took: float) -> None:
         with self._lock:
             what, self._state.computing = self._state.computing.what, Computation()
@@ -189,6 +209,7 @@ class SiteWatch:
             if not what:
                 return
             self._state.answered += 1
+            self._state.answered_at = write_moment()
         if what.startswith(_TRAINING):
             lasted = tell_length(took)
             told = f"no result after {lasted}: {failure}" if failure else f"done in {lasted}"
@@ -217,10 +238,20 @@ class SiteWatch:
 _TRAINING = "training"
 
 
-def _describe(header: RequestHeader) -> str:
-    """What is asked, in a few words: ``training of resnet18, federated, round 3``."""
+def _find_closed(state: Path, plan_hash: str) -> str:
+    """When the same study's last message was answered by an engine before this one; empty if it was not."""
+    try:
+        before = read_site_state(state)
+    except StorageError:
+        # It is written anew
+        return ""
+    return before.closed if before is not None and before.plan_hash == plan_hash else ""
+
+
+def _describe(header: RequestHeader, rounds: int) -> str:
+    """What is asked, in a few words: ``training of resnet18, federated, round 3 of 20``."""
     subject = ", ".join(part for part in (header.model, header.arm) if part)
-    number = f", round {header.round}" if header.round else ""
+    number = f", round {header.round}{f' of {rounds}' if rounds else ''}" if header.round else ""
     if header.operation in _TRAINS:
         return f"{_TRAINING} of {subject}{number}"
     words = " ".join(part for part in (str(header.operation), header.stage) if part)

@@ -130,7 +130,10 @@ class StudyPlan(Section):
     """CPU threads of torch and of numpy's linear algebra, whatever a machine has: the same number gives the
     same bits on the same kind of processor."""
     profile: Profile = "standard"
-    """Defaults and minima of the statistics."""
+    """Defaults and minima of the statistics. "standard": for patients; a number behind which stand too few is
+    withheld, `rhe-server plan check` lists the minima. "replication": the paper's choices, minima of 1; a
+    site takes part only if its `policy.profiles` says so. "simulation": minima of 1, for sites that
+    rhe-simulate made."""
     phases: tuple[Phase, ...] = ("cohort", "regression", "training", "evaluation", "explanation")
     """Which phases run; e.g. ["cohort"] first asks whether there are enough patients."""
     two_site_ack: bool = False

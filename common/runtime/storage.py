@@ -87,8 +87,16 @@ def write_pieces_atomically(
 
 
 @contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
+def lock_folder(
+    folder: Path, taken: str = "another process is working here -> wait for it or choose another folder"
+) -> Iterator[None]:
     """A context that only one process at a time can enter for this folder.
+
+    Parameters
+    ----------
+    folder : Path
+    taken : str
+        What is said where another process holds it, and what to do.
 
     Raises
     ------
@@ -105,9 +113,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StorageError(
-                f"{folder}: another process is working here -> wait for it or choose another folder"
-            ) from None
+            raise StorageError(f"{folder}: {taken}") from None
         yield
     finally:
         os.close(handle)

@@ -10,6 +10,7 @@ from typing import Any
 from common.plan.matrix import SPLITS, Part, TablePart
 from common.plan.models import CardModel, CnnModel, ScoresModel
 from common.plan.study import EARLIER
+from common.stats.differencing import TOO_CLOSE
 from common.stats.estimate import Status
 from server.planning.forecast import EXPECTED_AUCS, Forecast
 from server.planning.withheld_results import ForecastResult, ForecastTopic, is_open_ended
@@ -23,6 +24,11 @@ _PARTS: dict[Part | TablePart, str] = {
     "training": "training and validation patients",
     "whole": "all patients",
 }
+_TOO_CLOSE_HERE = (
+    "too few patients more or less than in a cohort that this study shows before it, so that the two "
+    "together would tell of those few"
+)
+"""In a study that has not begun nothing is released yet: it is its own earlier cohort that is too close."""
 _RULE_OF_THUMB = 10
 """Events a coefficient below which a regression is often called overfitted (Peduzzi et al. 1996)."""
 
@@ -46,7 +52,10 @@ def describe_forecast(forecast: Forecast) -> Iterator[str]:
 
 
 def _wrap(text: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=" " * len(indent))
+    # A command's name is never divided at its hyphen
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=indent, subsequent_indent=" " * len(indent), break_on_hyphens=False
+    )
 
 
 def _head(title: str, explanation: str) -> Iterator[str]:
@@ -85,7 +94,11 @@ def describe_withheld(results: Sequence[ForecastResult]) -> Iterator[str]:
             groups.setdefault((result.topic, result.status), []).append(result)
     for (topic, status), members in groups.items():
         absent = "" if status.kind == "suppressed" else " (so there is none)"
-        yield f"{_list_members(topic, members)}: {status.reason}{absent}"
+        yield f"{_list_members(topic, members)}: {_name_reason(status)}{absent}"
+
+
+def _name_reason(status: Status) -> str:
+    return status.reason.replace(TOO_CLOSE, _TOO_CLOSE_HERE)
 
 
 def _list_members(topic: ForecastTopic, members: list[ForecastResult]) -> str:
@@ -115,6 +128,12 @@ def _describe_withheld(withheld: tuple[ForecastResult, ...], profile: str) -> It
     yield from _head("Withheld", f'What too few patients stand behind, by the profile "{profile}".')
     for line in describe_withheld(withheld):
         yield from _wrap(line, "  - ")
+    if profile == "standard":
+        yield from _wrap(
+            "More patients reach the minima, or fewer questions in phases; of too few more or less, a larger "
+            "part of the site's patients in that cohort, or none. If rhe-simulate made every site, write "
+            'profile = "simulation" into the plan: minima of 1, which no site with patients takes part in.'
+        )
 
 
 def _describe_intervals(forecast: Forecast, event: str) -> Iterator[str]:
@@ -203,7 +222,10 @@ def _describe_costs(forecast: Forecast) -> Iterator[str]:
     if forecast.training_minutes is None:
         yield from _wrap(
             "Training time: not known -> --minutes SITE=MINUTES, what one network takes there in one round "
-            f"of {forecast.plan.federation.local_epochs} epochs"
+            f"of {forecast.plan.federation.local_epochs} epochs. To measure it, on a computer like the "
+            "site's: rhe-simulate centres --plan PLAN, with --patients N for each site, then rhe-simulate "
+            "run with a copy of the plan that has rounds = 1 in [federation]; the minutes of the phase "
+            "training, which its report tells, divided by networks and arms, are about those of a round."
         )
     elif forecast.training_minutes:
         yield from _wrap(

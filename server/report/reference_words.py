@@ -20,6 +20,10 @@ def describe_reference(subject: Subject) -> str:
         return (
             f"{name} is the reference, named in the plan or chosen by validation AUC, never by a test cohort."
         )
+    if study.validated and len({network.model for network in study.validated}) == 1:
+        return (
+            f"{name} is the reference: it is the only network that was validated.{_list_validated(subject)}"
+        )
     return (
         f"{name} is the reference: its validation AUC is the highest of the networks{_name_equals(subject)}."
         f"{_list_validated(subject)} No test cohort took part in the choice."

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from server.results.journal import Journal, PhaseLine, RunLine, add_up
+from common.runtime.watch.plain_times import write_moment
+from server.results.journal import Journal, PauseLine, PhaseLine, RunLine, add_up
 
 if TYPE_CHECKING:
     from server.exchange import Traffic
@@ -111,6 +112,32 @@ class PhaseClock:
             bytes_received=now.bytes_received - before.bytes_received,
         )
         self.journal.append(add_up([*self._known, line])[line.phase])
+
+    def note_pause(self, site: str, since: float, seconds: float) -> None:
+        """Write down that the study has waited for a site.
+
+        Parameters
+        ----------
+        site : str
+            Its name.
+        since : float
+            When it was missed first, in seconds since 1970.
+        seconds : float
+            Until it answered again.
+
+        Raises
+        ------
+        StorageError
+            If the journal cannot be written.
+        """
+        line = PauseLine(
+            run=self.run,
+            site=site,
+            since=write_moment(since),
+            at=tell_time(),
+            seconds=round(max(seconds, 0.0), 3),
+        )
+        self.journal.append(line)
 
 
 def start_clock(

@@ -55,7 +55,25 @@ class PhaseLine(Section):
     """Of the bodies of the sites' replies."""
 
 
-JournalLine: TypeAlias = Annotated[RunLine | PhaseLine, Field(discriminator="event")]
+class PauseLine(Section):
+    """The study has waited for a site, which is back."""
+
+    event: Literal["pause"] = "pause"
+    """The journal's word for this line."""
+    run: int = Field(ge=1)
+    """Number of the run."""
+    site: str
+    """Name of the site."""
+    since: str
+    """When it was missed first, UTC, ISO 8601."""
+    at: str
+    """When the line was written, UTC, ISO 8601."""
+    seconds: float = Field(ge=0)
+    """Until it answered again."""
+
+
+AnyLine: TypeAlias = RunLine | PhaseLine | PauseLine
+JournalLine: TypeAlias = Annotated[AnyLine, Field(discriminator="event")]
 _LINES: TypeAdapter[JournalLine] = TypeAdapter(JournalLine)
 
 
@@ -67,12 +85,12 @@ class Journal:
     ----------
     path : Path
         The file, one JSON object a line.
-    lines : list of RunLine or PhaseLine
-        Those that count: of each run its beginning, then the last line of each phase.
+    lines : list of RunLine, PhaseLine or PauseLine
+        Those that count: of each run its beginning, then the last line of each phase, and every pause.
     """
 
     path: Path
-    lines: list[RunLine | PhaseLine]
+    lines: list[AnyLine]
 
     @property
     def runs(self) -> list[RunLine]:
@@ -84,7 +102,12 @@ class Journal:
         """What every phase of every run cost."""
         return [line for line in self.lines if isinstance(line, PhaseLine)]
 
-    def append(self, line: RunLine | PhaseLine) -> None:
+    @property
+    def pauses(self) -> list[PauseLine]:
+        """Each time that the study has waited for a site, in the order of their ends."""
+        return [line for line in self.lines if isinstance(line, PauseLine)]
+
+    def append(self, line: AnyLine) -> None:
         """Write a line, which replaces an earlier one of its run and phase.
 
         Raises
@@ -110,7 +133,7 @@ def open_journal(path: Path) -> Journal:
     StorageError
         If the file cannot be read or written.
     """
-    lines: list[RunLine | PhaseLine] = []
+    lines: list[AnyLine] = []
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         content = path.read_bytes() if path.exists() else b""
@@ -125,7 +148,7 @@ def open_journal(path: Path) -> Journal:
     return Journal(path, lines)
 
 
-def read_journal(path: Path) -> tuple[RunLine | PhaseLine, ...]:
+def read_journal(path: Path) -> tuple[AnyLine, ...]:
     """The lines of a journal that another process may be writing; none where there is no file.
 
     Raises
@@ -137,7 +160,7 @@ def read_journal(path: Path) -> tuple[RunLine | PhaseLine, ...]:
     return tuple(_read_lines(path, content[: content.rfind(b"\n") + 1]))
 
 
-def _read_lines(path: Path, content: bytes) -> Iterator[RunLine | PhaseLine]:
+def _read_lines(path: Path, content: bytes) -> Iterator[AnyLine]:
     for number, line in enumerate(content.splitlines(), start=1):
         try:
             yield _LINES.validate_json(line)
@@ -148,7 +171,7 @@ def _read_lines(path: Path, content: bytes) -> Iterator[RunLine | PhaseLine]:
             ) from None
 
 
-def _take(lines: list[RunLine | PhaseLine], line: RunLine | PhaseLine) -> None:
+def _take(lines: list[AnyLine], line: AnyLine) -> None:
     """Add the line in place of an earlier one of the same run and phase."""
     if isinstance(line, PhaseLine):
         for place, known in enumerate(lines):

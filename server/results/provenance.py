@@ -46,6 +46,17 @@ class RunOfStudy(Record):
     """Of the coordinator's Python and packages, by name."""
 
 
+class PauseOfStudy(Record):
+    """The study waited for a site that could not be reached or did not get on."""
+
+    site: str
+    """As in the plan."""
+    since: str
+    """When it was missed first, UTC, ISO 8601."""
+    seconds: float
+    """Until it answered again."""
+
+
 class SiteProvenance(Record):
     """What one site computed with."""
 
@@ -86,6 +97,8 @@ class Provenance(Record):
     """Of the study, the last of which finished it; empty where not recorded."""
     earlier_runs: bool = False
     """Whether runs before these left no record: then times, rounds and messages lack theirs."""
+    pauses: tuple[PauseOfStudy, ...] = ()
+    """Each time that it waited for a site, in the order of their ends; empty where not recorded."""
     differences: tuple[str, ...] = ()
     """Versions of packages that are not the same everywhere, in words."""
     message_rounds: int
@@ -163,6 +176,9 @@ def record_provenance(run: StudyRun, journal: Journal, admission: Admission) -> 
         bytes_received=sum(cost.bytes_received for cost in phases),
         runs=tuple(_record_run(journal, line) for line in journal.runs),
         earlier_runs=journal.runs[0].earlier,
+        pauses=tuple(
+            PauseOfStudy(site=line.site, since=line.since, seconds=line.seconds) for line in journal.pauses
+        ),
         differences=admission.differences,
     )
 

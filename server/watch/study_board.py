@@ -32,7 +32,7 @@ def describe_study(state: RunState, *, is_running: bool = True, now: float | Non
         title=state.name or "study",
         condition=condition,
         tone=tone,
-        bars=tuple(_list_bars(state, at, is_running=is_running)),
+        bars=tuple(_list_bars(state, at)),
         parties=tuple(_describe_site(site, state, at, is_running=is_running) for site in state.sites),
         facts=tuple(_list_facts(state, at)),
         lines=state.lines,
@@ -63,6 +63,8 @@ def _describe_condition(state: RunState, now: float, *, is_running: bool) -> tup
             f"paused, waiting for {', '.join(state.pause.sites)} since {tell_clock(state.pause.since)}",
             "waiting",
         )
+    if state.phases and all(phase.seconds is not None for phase in state.phases):
+        return f"writing results; running since {tell_clock(state.started, now)}", "busy"
     return (
         f"running since {tell_clock(state.started, now)}" if state.started else "is being started"
     ), "busy"
@@ -78,17 +80,17 @@ def _describe_end(state: RunState, now: float) -> tuple[str, Tone]:
     return f"not running, interrupted at {ended}; --resume goes on", "waiting"
 
 
-def _list_bars(state: RunState, now: float, *, is_running: bool) -> Iterator[ShownBar]:
+def _list_bars(state: RunState, now: float) -> Iterator[ShownBar]:
     ended = sum(phase.seconds is not None for phase in state.phases)
     if state.condition == "finished":
         yield ShownBar("phases", len(state.phases), len(state.phases))
         return
     going = [phase.name for phase in state.phases if phase.goes_on]
     if state.phases:
-        yield ShownBar("phases", ended, len(state.phases), f"now {', '.join(going)}" if going else "")
+        at = min(ended + bool(going), len(state.phases))
+        yield ShownBar("phase", at, len(state.phases), f"now {', '.join(going)}" if going else "")
     if state.steps.of:
-        left = f"time left: {describe_time_left(state)}" if state.time_left.seconds and is_running else ""
-        yield ShownBar("steps", state.steps.done, state.steps.of, left)
+        yield ShownBar("steps", state.steps.done, state.steps.of)
     for training in _choose_trainings(state):
         name = f"{training.model}, {training.arm}"
         if training.arm.startswith(_LOCAL):
@@ -130,7 +132,12 @@ def _describe_site(site: SiteContact, state: RunState, now: float, *, is_running
         return ShownParty(site.name, heard, "quiet")
     if site.name in state.pause.sites:
         return ShownParty(site.name, f"cannot be reached; {heard}", "waiting")
-    if site.owes and site.connected:
+    if site.owes and not site.connected:
+        # It was found among those that have a link here
+        return ShownParty(
+            site.name, f"connected, asked {_tell_age(site.asked_at, now)} ago who it is", "busy"
+        )
+    if site.owes:
         epoch = f", epoch {site.epoch} of {site.epochs}" if site.epochs else ""
         told = f"at work for {_tell_age(site.asked_at, now)}: {site.asked}{epoch}"
         return ShownParty(site.name, told, "busy")

@@ -27,6 +27,7 @@ from server.watch.study_state import (
     RunState,
     SiteContact,
     Steps,
+    TimeLeft,
     TrainingProgress,
 )
 from server.watch.time_left import PhaseCost, Reckoning
@@ -70,9 +71,12 @@ class StudyWatch:
         self._trainings: dict[tuple[str, str], TrainingProgress] = {}
         self._begun: dict[str, None] = {}
         self._ended: set[str] = set()
-        self._round_began = self._line_at = time.monotonic()
+        self._round_began = self._line_at = self._ticked = time.monotonic()
+        self._waited_s = 0.0
         self._rounds_told = 0
         self._has_waited = False
+        self._away: frozenset[str] = frozenset()
+        self._open_phase: tuple[str, float, int] | None = None
 
     @contextmanager
     def keep(self, outline: StudyOutline, folder: Path, traffic: CountedTraffic, run: int) -> Iterator[None]:
@@ -112,6 +116,7 @@ class StudyWatch:
     def read(self) -> RunState:
         """Where the study stands now; may be called from any thread."""
         with self._lock:
+            self._see_returns()
             state = replace(
                 self._state,
                 updated=write_moment(),
@@ -119,7 +124,7 @@ class StudyWatch:
                 steps=Steps(len(self._ended), len(self._outline.procedures), self._list_steps()),
                 trainings=tuple(replace(training) for training in self._trainings.values()),
                 sites=tuple(replace(site) for site in self._sites.values()),
-                time_left=self._outline.reckoning.reckon(),
+                time_left=self._reckon(),
             )
         traffic, folder = self._traffic, self._folder
         if traffic is not None:
@@ -138,12 +143,14 @@ class StudyWatch:
     @contextmanager
     def watch_phase(self, name: str) -> Iterator[None]:
         """A context that is one phase of the study, or a round of those that go on together."""
-        began, before = time.monotonic(), self._count_rounds()
+        began, before = self._read_clock(), self._count_rounds()
         self._begin_phase(name)
+        self._open_phase = name, began, before
         yield
         with self._lock:
+            self._open_phase = None
             cost = self._outline.reckoning.costs.setdefault(name, PhaseCost())
-            cost.seconds += time.monotonic() - began
+            cost.seconds += self._read_clock() - began
             cost.rounds += self._count_rounds() - before
         if name not in TOGETHER:
             with self._lock:
@@ -182,7 +189,8 @@ class StudyWatch:
         with self._lock:
             # What takes longest first
             asked = sorted(dict.fromkeys(self._asking), key=lambda words: not words.startswith("train"))
-            more = f" and {len(asked) - 1} more" if len(asked) > 1 else ""
+            others = len(asked) - 1
+            more = f" and {others} more question{'' if others == 1 else 's'}" if others > 0 else ""
             # A step of the protocol that hides sums belongs to the question before it
             words = {"asked": f"{asked[0]}{more}"} if asked else {}
             self._asking.clear()
@@ -219,6 +227,8 @@ class StudyWatch:
         """
         with self._lock:
             self._round_began = time.monotonic()
+            # Whoever was waited for before costs the round that begins now nothing
+            self._has_waited = bool(self.missed)
             self._find_training(model, arm).of = of
             self._take_curve(model, arm, curve, None)
         done = f", {len(curve)} of them done in an earlier run" if curve else ""
@@ -330,6 +340,26 @@ class StudyWatch:
             training.withheld = "" if last.released else "withheld: too few validation patients"
         return training
 
+    def _reckon(self) -> TimeLeft:
+        """The time that is left, with what the phase and the round that go on have taken so far."""
+        reckoning = self._outline.reckoning
+        name, began, before = self._open_phase or ("", 0.0, self._count_rounds())
+        if rounds := self._count_rounds() - before:
+            cost = reckoning.costs.get(name, PhaseCost())
+            so_far = PhaseCost(cost.seconds + self._read_clock() - began, cost.rounds + rounds)
+            reckoning = replace(reckoning, costs={**reckoning.costs, name: so_far})
+        return reckoning.reckon(time.monotonic() - self._round_began)
+
+    def _read_clock(self) -> float:
+        """Seconds on a clock that stands still while somebody is waited for."""
+        return time.monotonic() - self._waited_s
+
+    def _see_returns(self) -> None:
+        """Who is back has been asked again: what it did while it was away is no work."""
+        away = frozenset(self.missed)
+        self._change_sites(sorted(self._away - away), asked_at=write_moment())
+        self._away = away
+
     def _add_pause(self, state: RunState) -> None:
         absent = dict(self.missed)
         if not absent or state.condition != "running":
@@ -343,7 +373,12 @@ class StudyWatch:
 
     def _tick(self) -> None:
         """Say now and then how far the study is, where nothing else was told."""
-        self._has_waited |= bool(self.missed)
+        with self._lock:
+            before, self._ticked = self._ticked, time.monotonic()
+            if self.missed:
+                self._has_waited = True
+                self._waited_s += self._ticked - before
+            self._see_returns()
         rounds = self._count_rounds()
         is_quiet = time.monotonic() - self._line_at >= _QUIET_S and not self.missed
         if not is_quiet or rounds <= self._rounds_told:

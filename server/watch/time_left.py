@@ -93,11 +93,19 @@ class Reckoning:
             if (work.model, work.arm) == (model, arm):
                 self.trained[model, arm] = work.rounds
 
-    def reckon(self) -> TimeLeft:
-        """The time that is left."""
-        training, others = self._reckon_trainings(), self._reckon_others()
+    def reckon(self, under_way_s: float = 0.0) -> TimeLeft:
+        """The time that is left.
+
+        Parameters
+        ----------
+        under_way_s : float
+            For how long the round of training that goes on has gone on, seconds; no more of it counts than a
+            round takes.
+        """
+        training, others = self._reckon_trainings(under_way_s), self._reckon_others()
         if training is None:
-            return TimeLeft(None, "known after the first round of training")
+            which = "next round" if any(self.trained.values()) else "first round"
+            return TimeLeft(None, f"known after the {which} of training")
         if others is None:
             return TimeLeft(None, "known after the first statistics")
         if not training and not others:
@@ -108,11 +116,11 @@ class Reckoning:
     def _trains(self) -> bool:
         return _TRAINING in self.usual and _TRAINING not in self.done
 
-    def _reckon_trainings(self) -> float | None:
+    def _reckon_trainings(self, under_way_s: float) -> float | None:
         if not self._trains:
             return 0.0
         latest = [seconds for rounds in self.measured.values() for seconds in _choose_latest(rounds)]
-        total = 0.0
+        total, longest = 0.0, 0.0
         for work in self.trainings:
             left = work.rounds - self.trained.get((work.model, work.arm), 0)
             if left <= 0:
@@ -121,7 +129,8 @@ class Reckoning:
             if not own:
                 return None
             total += left * fmean(own)
-        return total
+            longest = max(longest, fmean(own))
+        return total - min(under_way_s, longest)
 
     def _reckon_others(self) -> float | None:
         mean = _average(cost for phase, cost in self.costs.items() if phase not in _NO_MEASURE)

@@ -130,7 +130,7 @@ def draw_cohort(request: CohortRequest) -> tuple[SimulatedPatient, ...]:
     included = [
         _Draft(request, outcome, float(rough)) for outcome, rough in zip(outcomes, roughness, strict=True)
     ]
-    excluded = max(3, round(_EXCLUDED_SHARE * request.patients))
+    excluded = count_excluded(request.patients)
     left_out = [
         _Draft(request, bool(random.random() < 0.3), 0.0, CRITERIA[index % len(CRITERIA)].name)
         for index in range(excluded)
@@ -138,6 +138,11 @@ def draw_cohort(request: CohortRequest) -> tuple[SimulatedPatient, ...]:
     drafts = [*included, *left_out]
     order = random.permutation(len(drafts))
     return tuple(drafts[index].draw(number) for number, index in enumerate(order, start=1))
+
+
+def count_excluded(included: int) -> int:
+    """How many patients whom a criterion excludes come on top of so many included ones."""
+    return max(3, round(_EXCLUDED_SHARE * included))
 
 
 def _count_positives(request: CohortRequest) -> int:

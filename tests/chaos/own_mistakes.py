@@ -179,7 +179,7 @@ MISTAKES = (
                 "site b started twice",
                 "cohort",
                 partial(start_site_twice, name="b"),
-                there="another process is working here -> ",
+                there="this site is running already -> ",
             ),
             Fault(
                 "two runs in one folder", "regression", run_twice, here="another process is working here -> "

@@ -161,11 +161,19 @@ def test_an_exchanged_invitation_is_refused_by_its_approval(site, invitation, tm
 
 def test_one_user_for_engine_and_link_must_be_said(site, invitation):
     rhe("init", site, "--same-user", "--invitation", invitation)
-    rhe("approve", site, "--yes")
+    assert rhe("approve", site, "--yes").stdout.endswith(f"then: rhe-client start {site} --same-user\n")
     done = rhe("start", site)
     assert done.returncode == 11
     assert "whoever takes over the link" in done.stderr
     assert "--same-user" in done.stderr
+
+
+def test_a_state_elsewhere_is_in_the_commands_that_come_next(site, invitation, tmp_path):
+    state = tmp_path / "state of a"
+    joined = rhe("init", site, "--same-user", "--invitation", invitation, "--state", state)
+    approved = rhe("approve", site, "--yes", "--state", state)
+    assert joined.stdout.endswith(f"then: rhe-client approve {site} --state '{state}'\n")
+    assert approved.stdout.endswith(f"then: rhe-client start {site} --state '{state}' --same-user\n")
 
 
 def test_a_folder_in_order_passes_the_check(site):

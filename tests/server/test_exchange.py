@@ -7,7 +7,7 @@ from common.errors import ExchangeError
 from common.messages.catalogue import Operation
 from common.messages.headers import ReplyHeader
 from server.exchange import Exchange
-from server.reasons import SiteFailureError
+from server.reasons import SiteFailureError, reason_of
 from simulations.backends.local_grid import LocalGrid
 
 
@@ -24,6 +24,10 @@ def test_answers_come_sorted_by_site_whatever_the_order_of_asking():
 
     assert list(answers) == ["a", "b"]
     assert [int(reply.summary.counts["n"]) for reply in answers.values()] == [1, 2]
+
+
+def test_a_site_at_a_later_round_is_told_with_what_starts_anew():
+    assert "or to start anew: a plan with another name, approved anew" in reason_of("E_ROUND_OLD")
 
 
 def test_every_request_names_site_plan_and_context():

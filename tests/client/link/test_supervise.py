@@ -17,10 +17,10 @@ from client.link.supervise import check_users, keep_site, make_meeting_place
 from client.membership.link_folder import LinkFolder, LinkSettings
 from client.membership.site_users import SiteUsers
 from client.watch.site_state import STATE_NAME, WATCH_FOLDER, EngineState
-from common.errors import SiteError
+from common.errors import SiteError, StorageError
 from common.runtime import processes
 from common.runtime.accounts import account_of, act_as
-from common.runtime.storage import write_atomically
+from common.runtime.storage import lock_folder, write_atomically
 from common.runtime.watch.plain_times import write_moment
 
 OWN = SiteUsers(account_of(os.geteuid()), account_of(os.geteuid()))
@@ -376,6 +376,18 @@ def test_one_user_is_refused_unless_it_is_said(folder):
     with pytest.raises(SiteError, match="patients' files.*--same-user"):
         keep_site(site, None, [].append)
     assert check_users(OWN, same_user=True) is OWN
+    assert not list(folder.glob("*.calls"))
+
+
+def test_a_second_start_is_told_that_the_site_runs(folder):
+    site = Site(folder.parent, OWN)
+    (folder.parent / "site.toml").touch()
+    (folder.parent / "table.csv").touch()
+    with (
+        lock_folder(site.state / "start"),
+        pytest.raises(StorageError, match="this site is running already -> rhe-client status shows where"),
+    ):
+        keep_site(site, None, [].append, same_user=True)
     assert not list(folder.glob("*.calls"))
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.progress import Progress
 from sites.commands import run_command
 from studies.metrics_text import read_exposition
@@ -23,10 +27,14 @@ from client.watch.site_state import STATE_NAME, WATCH_FOLDER, read_site_state
 from client.watch.site_status import find_site_status
 from client.watch.site_watch import SiteSources, SiteWatch
 from common.errors import MemoryShortageError, SiteError, StorageError
-from common.messages.headers import RequestHeader
+from common.messages.headers import ReplyHeader, RequestHeader
+from common.messages.protocol import Reply, encode_reply
 from common.runtime.storage import is_taken
 from common.runtime.watch import state_file
 from common.runtime.watch.exposition import write_exposition
+from common.runtime.watch.plain_times import read_moment, write_moment
+from common.secagg.wire.frames import MessageKind, pack
+from common.secagg.wire.messages import Close, Closed
 
 HASH = "f" * 64
 
@@ -165,6 +173,104 @@ def test_what_has_left_today_is_as_the_ledger_counts_it(tmp_path):
     assert facts["left today (UTC)"] == "8 model update, 63 statistics"
     read = read_exposition(write_exposition(list_site_metrics(state)))
     assert read["rhe_answers_left_today"][1][("kind", "statistics"), ("site", "a")] == 63
+
+
+def close_session(phase="statistics:0", status="opened", kind=MessageKind.CLOSED):
+    """A message that closes a session, with the engine's answer of a kind."""
+    key = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    close = Close(hdr=HASH, phase=phase, status=status, result=HASH)
+    sealed = pack(kind, Closed(hdr=HASH, site=1).body(), key)
+    reply = Reply(ReplyHeader(site="a"), sealed=np.frombuffer(sealed, dtype=np.uint8))
+    return pack(MessageKind.CLOSE, close.body(), key), encode_reply(reply)
+
+
+def test_a_hospital_learns_that_the_study_asks_nothing_more_also_after_a_restart(tmp_path):
+    message, reply = close_session()
+    for _ in range(2):
+        watch = SiteWatch()
+        with keep(watch, tmp_path):
+            watch.watch_answer(lambda _: reply)(message)
+            watch.watch_answer(lambda _: reply)(message)
+            during = describe_site_state(watch.read())
+    after = find_site_status(tmp_path, tmp_path).write_lines()[0]
+
+    assert re.fullmatch(
+        r"all questions of this study were answered \(\d\d:\d\d\): Ctrl-C may end this site; should the "
+        r"coordinator go on with --resume, start it again",
+        during.condition,
+    )
+    assert "not running; all questions of this study were answered (" in after
+    # By the engine before it
+    assert told_by(watch)[1:] == []
+
+    watch = SiteWatch()
+    with keep(watch, tmp_path):
+        watch.watch_answer(lambda _: watch.see_question(a_header()))(b"")
+        resumed = describe_site_state(watch.read())
+    assert resumed.condition == "waits for the coordinator's next question"
+
+
+@pytest.mark.parametrize(
+    "other", [{"phase": "training:0:0"}, {"status": "lost"}, {"kind": MessageKind.REFUSAL}]
+)
+def test_what_closes_a_training_or_was_refused_ends_no_study(tmp_path, other):
+    message, reply = close_session(**other)
+    watch = SiteWatch()
+    with keep(watch, tmp_path):
+        watch.watch_answer(lambda _: reply)(message)
+
+        assert watch.read().closed == ""
+
+
+def test_minutes_without_a_question_are_explained_unless_the_line_is_cut(tmp_path):
+    watch = SiteWatch()
+    with keep(watch, tmp_path):
+        watch.watch_answer(lambda _: watch.see_question(a_header()))(b"")
+        state = watch.read()
+    answered = read_moment(state.answered_at)
+
+    def condition(after, connection=""):
+        return describe_site_state(state, connection=connection, now=answered + after).condition
+
+    assert condition(100) == condition(285, "not connected: x") == "waits for the coordinator's next question"
+    assert condition(285) == (
+        "waits for the coordinator's next question (none for 4 min 45 s: another hospital may be at work or "
+        "away; the coordinator sees which)"
+    )
+    # Its own long work is no quiet of the others
+    state.heard = write_moment(answered - 3600)
+    assert condition(100) == "waits for the coordinator's next question"
+
+
+def test_a_round_is_told_with_how_many_there_are(tmp_path):
+    watch = SiteWatch()
+    sources = SiteSources(tmp_path, Progress(disable=True), lambda _: {}, rounds=20)
+    with watch.keep("a", ("A study", HASH), sources):
+        watch.see_question(a_header("train", model="m", arm="federated", round=9))
+
+        assert watch.read().computing.what == "training of m, federated, round 9 of 20"
+
+
+def test_an_engine_that_was_killed_before_this_start_has_one_line_and_not_its_old_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr("client.watch.engine_view._PERIOD_S", 0.0)
+    watch = SiteWatch()
+    with keep(watch, tmp_path):
+        watch.see_question(a_header("train", model="m", arm="federated", round=3))
+        watch._file.write()
+        killed = (tmp_path / WATCH_FOLDER / STATE_NAME).read_bytes()
+    (tmp_path / WATCH_FOLDER / STATE_NAME).write_bytes(killed)
+    monkeypatch.setattr("client.watch.engine_view.time.time", lambda: time.mktime((2099, 1, 1) + (0,) * 6))
+    view = EngineView()
+
+    (line,) = view.look(tmp_path)
+
+    assert re.fullmatch(
+        r"earlier: killed at .* or a little later during training of m, federated, round 3; it goes on from "
+        r"there",
+        line,
+    )
+    assert view.look(tmp_path) == []
+    assert view.state.lines == ()
 
 
 def test_only_one_engine_keeps_the_file(tmp_path):

@@ -11,6 +11,7 @@ from sites.plans import LOGISTIC, NETWORK, plan_of
 from server.planning import first_counts
 from server.planning.expected_patients import expect_patients
 from server.planning.first_counts import foresee_disk, foresee_withheld
+from server.planning.forecast_words import describe_withheld
 from server.planning.withheld_results import ResultForecast
 
 SITES = {"a": "train", "b": "train", "c": "train", "d": "external"}
@@ -56,6 +57,9 @@ def test_a_cohort_too_close_to_one_before_it_is_foreseen():
     assert {one.status.reason for one in withheld} == {
         "too few patients more or less than in a cohort already released"
     }
+    told = " ".join(describe_withheld(withheld))
+    assert "more or less than in a cohort that this study shows before it" in told
+    assert "already released" not in told
 
 
 @pytest.mark.parametrize(("free", "is_warned"), [(10**12, False), (1000, True)])

@@ -230,6 +230,16 @@ def test_a_forecast_fits_80_columns_and_explains_its_numbers(path):
         assert said in words
 
 
+def test_what_is_withheld_and_not_known_comes_with_its_remedy():
+    small = ("a=6/20", "b=6/20", "c=6/20", "d=6/20")
+    told = " ".join(" ".join(describe_forecast(forecast(standard(NETWORK), *small))).split())
+    simulated = " ".join(describe_forecast(forecast(plan_of(FOUR, NETWORK), *small)))
+
+    assert 'If rhe-simulate made every site, write profile = "simulation" into the plan' in told
+    assert "To measure it, on a computer like the site's: rhe-simulate centres" in told
+    assert "profile = " not in simulated
+
+
 def test_the_json_holds_every_result(path):
     made = json.loads(run(path, "north=100/300", "south=12/90", "--json").stdout)
 

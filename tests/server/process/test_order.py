@@ -12,6 +12,7 @@ from common.runtime.storage import lock_folder
 from server.process import order as orders
 from server.process.order import Order, perform_order
 from server.provision.office import OfficeSettings, create_office
+from server.run import StudyRun
 
 PLAN = """
 name = "A study"
@@ -87,6 +88,20 @@ def test_a_folder_of_another_study_is_refused_before_a_run_begins(office, superl
     with pytest.raises(ResumeError, match="another --out"):
         perform_order(office, Order(tmp_path / "out"))
     assert superlink == []
+
+
+@pytest.mark.parametrize(
+    ("roster", "remedy"),
+    [(None, "another --out starts anew"), (object(), "a plan with another name, approved anew")],
+)
+def test_a_folder_with_results_tells_what_starts_anew(office, tmp_path, roster, remedy):
+    """Real hospitals answer hidden sums once: another folder ended with E_ROUND_OLD."""
+    run = StudyRun(office.plan, tmp_path, office.load_key(), roster=roster)
+    run.claim()
+    with pytest.raises(
+        ResumeError, match=f"already holds this study -> --resume goes on with it; .*{remedy}"
+    ):
+        run.claim()
 
 
 def test_two_never_work_on_one_study(office, superlink, tmp_path):

@@ -74,6 +74,8 @@ def test_the_folder_says_from_its_first_minute_what_it_is(tmp_path):
 
     assert "**Not finished**" in begun
     assert "checkpoints/ is no model" in begun
+    assert "running since 20" in begun
+    assert "If no run is at work for it, the same command with --resume goes on" in begun
     for text in (begun, finished):
         assert plan.digest() in text
         assert "| `models/` | FINISHED models" in text

@@ -133,6 +133,16 @@ def test_the_validation_aucs_that_chose_the_reference_stand_beside_it():
     assert summary.origin == words
 
 
+def test_the_only_network_is_not_called_the_highest_of_several():
+    validated = (ValidationResult(model="net", arm="federated", auc=0.8123, positive=5, negative=10),)
+
+    words = reference_of(study(), reference_origin="validation AUC", validated=validated)
+
+    assert words.startswith("net is the reference: it is the only network that was validated. Validation AUC")
+    assert words.endswith("net 0.812 (5 / 10).")
+    assert "highest" not in words
+
+
 @pytest.mark.parametrize("resolution", [0.01, None])
 def test_values_that_were_rounded_before_they_were_ranked_say_so(resolution):
     """P of volumes was .377 on a grid of 0.01 ml and .388 of the volumes themselves."""

@@ -17,7 +17,7 @@ from studies.results import SMALL, Make, make_study
 from server.report.page import render_page
 from server.results.comparison import Comparisons
 from server.results.file import Results
-from server.results.provenance import PhaseTime
+from server.results.provenance import PauseOfStudy, PhaseTime
 
 FULL = Make(
     external=("Wuhan", "Yongchuan"),
@@ -347,6 +347,21 @@ def test_one_round_is_one_round():
     once = results.provenance.model_copy(update={"phases": (PhaseTime(phase="cohort", seconds=1, rounds=1),)})
 
     assert "1 round of messages" in _chapter_of(results.model_copy(update={"provenance": once}), "run").text
+
+
+def test_pauses_and_phases_beside_others_are_told_for_what_they_are():
+    results = make_study(SMALLER)
+    phases = (PhaseTime(phase="cohort", seconds=0.001), PhaseTime(phase="training", seconds=60, rounds=2))
+    pause = PauseOfStudy(site="south", since="2026-11-30T03:36:00+00:00", seconds=300.0)
+    waited = results.provenance.model_copy(update={"phases": phases, "pauses": (pause,)})
+
+    text = _chapter_of(results.model_copy(update={"provenance": waited}), "run").text
+
+    assert (
+        "Cohort its questions travelled with those of other phases, whose time and rounds hold them" in text
+    )
+    assert "waited for south since 2026-11-30 03:36 UTC for 5 min. The times above hold them" in text
+    assert "waited for" not in _chapter_of(results, "run").text
 
 
 def test_names_stay_text_in_every_chapter():

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import ResumeError
+from server.attendance import Attendance
 from server.exchange import Traffic
 from server.results.clock import start_clock
 from server.results.journal import add_up, open_journal
@@ -88,6 +89,20 @@ def test_a_line_that_was_cut_anywhere_costs_itself_alone(tmp_path):
         assert count_rounds(path)["enrolment"] == 2
 
 
+def test_a_site_for_which_the_study_waited_is_in_the_journal_once_it_is_back(tmp_path):
+    clock = start_clock(Traffic(), open_journal(tmp_path / "journal"), {}, earlier=False)
+    attendance = Attendance(wait_s=3600.0, on_return=clock.note_pause)
+    for _ in range(2):
+        attendance.miss("b", "node not connected", "start it")
+        attendance.welcome("a")
+        attendance.welcome("b")
+
+    pauses = open_journal(tmp_path / "journal").pauses
+
+    assert [(pause.run, pause.site) for pause in pauses] == [(1, "b"), (1, "b")]
+    assert pauses[0].seconds >= 0
+
+
 def test_a_damaged_line_is_not_skipped(tmp_path):
     path = tmp_path / "journal"
     run_study(path)
@@ -101,6 +116,7 @@ def test_a_damaged_line_is_not_skipped(tmp_path):
 CHILD = """
 import sys
 from pathlib import Path
+from server.attendance import Attendance
 from server.exchange import Traffic
 from server.results.clock import start_clock
 from server.results.journal import open_journal

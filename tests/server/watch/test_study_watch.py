@@ -206,10 +206,10 @@ def test_the_board_tells_of_each_site_what_it_is_at(stage):
 
     asked_words, unmet = words(asked)
     assert asked_words.startswith("at work for ")
-    assert asked_words.endswith(" s: train m federated, round 2 and 1 more")
+    assert asked_words.endswith(" s: train m federated, round 2 and 1 more question")
     assert unmet == "not connected yet"
     assert words(again)[0].partition(":")[2] == asked_words.partition(":")[2]
-    assert words(answered)[0].endswith(" s ago: train m federated, round 2 and 1 more")
+    assert words(answered)[0].endswith(" s ago: train m federated, round 2 and 1 more question")
 
 
 def test_who_trains_alone_is_named_with_the_time_until_its_end(stage):
@@ -254,6 +254,90 @@ def test_a_study_that_waits_says_for_whom_and_since_when(stage):
     assert describe_study(state).condition.startswith("paused, waiting for b since ")
     assert describe_study(state).parties[1].tone == "waiting"
     assert on.condition == "running"
+
+
+def test_work_of_a_site_that_was_away_is_counted_from_its_return(stage, monkeypatch):
+    missed = {}
+    stage.watch.missed = missed
+    monkeypatch.setattr("server.watch.study_watch.write_moment", lambda *_: "2026-11-30T03:36:00+00:00")
+    with stage.keep():
+        stage.watch.see_arrival("a")
+        stage.watch.see_question("train", {"model": "m", "arm": "federated", "procedure": "x"})
+        stage.watch.see_departure(["a", "b"])
+        missed["a"] = Absent(since=0.0)
+        stage.watch._tick()
+        monkeypatch.setattr("server.watch.study_watch.write_moment", lambda *_: "2026-11-30T03:40:00+00:00")
+        missed.clear()
+        asked_at = {site.name: site.asked_at for site in stage.watch.read().sites}
+
+    assert asked_at == {"a": "2026-11-30T03:40:00+00:00", "b": "2026-11-30T03:36:00+00:00"}
+
+
+def test_a_site_that_is_asked_who_it_is_is_connected(stage):
+    with stage.keep():
+        before = describe_study(stage.watch.read())
+        stage.watch.see_departure(["a"])
+        asked, unmet = describe_study(stage.watch.read()).parties
+
+    assert before.parties[0].words == unmet.words == "not connected yet"
+    assert asked.words.startswith("connected, asked ")
+
+
+def test_the_phase_that_goes_on_is_counted_and_after_the_last_results_are_written(stage):
+    with stage.keep():
+        with stage.watch.watch_phase("enrolment"):
+            first = describe_study(stage.watch.read())
+        for name in ("cohort", "training m federated", "training m local-a"):
+            stage.watch.watch_part(name, lambda: None)()
+        with stage.watch.watch_phase("evaluation"):
+            last = describe_study(stage.watch.read())
+        after = describe_study(stage.watch.read())
+
+    def count(board):
+        return [(bar.label, bar.done, bar.total) for bar in board.bars if bar.label.startswith("phase")]
+
+    assert count(first) == [("phase", 1, 4)]
+    assert count(last) == [("phase", 4, 4)]
+    assert last.condition.startswith("running since ")
+    assert after.condition.startswith("writing results")
+
+
+def test_who_was_waited_for_before_the_first_round_costs_its_measure_nothing(stage):
+    watch, missed = stage.watch, {"b": Absent(since=0.0)}
+    watch.missed = missed
+    with stage.keep():
+        watch._tick()
+        missed.clear()
+        watch.see_training("m", "federated", 3)
+        watch.see_round("m", "federated", [Line(1, 0.5)])
+        left = watch.read()
+
+    assert left.time_left.seconds is not None
+    # Once, among the facts
+    assert str(describe_study(left).write_json()).count("about ") == 1
+
+
+def test_the_time_left_falls_while_a_phase_asks_and_not_while_somebody_is_waited_for(stage, monkeypatch):
+    clock, watch = [100.0], stage.watch
+    monkeypatch.setattr("server.watch.study_watch.time.monotonic", lambda: clock[0])
+    watch._ticked, missed = 100.0, {}
+    watch.missed = missed
+    with stage.keep():
+        for name in ("cohort", "training m federated", "training m local-a"):
+            watch.watch_part(name, lambda: None)()
+        with watch.watch_phase("evaluation"):
+            stage.traffic.rounds, clock[0] = 2, 104.0
+            watch._tick()
+            first = watch.read().time_left.seconds
+            missed["b"], clock[0] = Absent(since=0.0), 1000.0
+            watch._tick()
+            missed.clear()
+            waited = watch.read().time_left.seconds
+            stage.traffic.rounds, clock[0] = 6, 1008.0
+            later = watch.read().time_left.seconds
+
+    # Two seconds a round, of which ten are usual
+    assert (first, waited, later) == pytest.approx((16.0, 16.0, 8.0))
 
 
 def test_a_round_in_which_somebody_was_waited_for_measures_nothing(stage):
@@ -349,11 +433,10 @@ def test_a_run_after_one_that_was_killed_says_so_and_from_where_it_goes_on(stage
     assert "\n" not in told
 
 
-@pytest.mark.parametrize("ending", [None, KeyboardInterrupt(), RuntimeError("x")])
+@pytest.mark.parametrize("ending", [KeyboardInterrupt(), RuntimeError("x")])
 def test_a_run_after_one_that_told_its_end_says_nothing_of_it(stage, ending):
     with suppress(KeyboardInterrupt, RuntimeError), stage.keep():
-        if ending is not None:
-            raise ending
+        raise ending
     assert describe_earlier_run(stage.folder) == ""
     assert describe_earlier_run(stage.folder / "nowhere") == ""
 

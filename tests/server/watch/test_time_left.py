@@ -31,6 +31,22 @@ def test_rounds_that_are_left_take_as_long_as_the_last_ones():
     assert reckoning.reckon().seconds == pytest.approx(7 * 15 + 24 * 2)
 
 
+def test_the_time_left_falls_while_a_round_goes_on_by_no_more_than_a_round():
+    reckoning = Reckoning(usual={"training": 5}, trainings=(Work("m", "federated", 5),))
+    reckoning.note_round("m", "federated", 1, 30.0)
+
+    left = [reckoning.reckon(under_way_s).seconds for under_way_s in (0.0, 10.0, 30.0, 500.0)]
+
+    assert left == [120.0, 110.0, 90.0, 90.0]
+
+
+def test_a_first_round_that_measured_nothing_leaves_it_to_the_next_one():
+    reckoning = Reckoning(usual={"training": 5}, trainings=(Work("m", "federated", 5),))
+    reckoning.note_round("m", "federated", 1, None)
+
+    assert reckoning.reckon().basis == "known after the next round of training"
+
+
 def test_arms_that_go_on_together_share_the_time_of_their_rounds():
     reckoning = Reckoning(
         usual={"training": 20}, trainings=(Work("m", "without-a", 4), Work("m", "without-b", 4))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - the library's own abbreviation
 from rich.progress import Progress
+from sites.commands import run_command
 
 from client.cohort.cases import PreparedSite
 from client.cohort.intake import inspect_site
@@ -198,3 +199,14 @@ def test_nothing_in_the_folder_is_hidden_or_left_over(made: tuple[Path, ...], na
 def test_the_outcome_is_the_papers(prepared: tuple[PreparedSite, ...]) -> None:
     for site in prepared:
         assert all(case.positive == case.expansion.positive(OutcomeDefinition()) for case in site.cases)
+
+
+def test_the_command_says_how_many_rows_the_tables_have(tmp_path: Path) -> None:
+    """`--patients 40` wrote 46 rows, and nobody said why."""
+    done = run_command("rhe-simulate", "centres", "--out", tmp_path / "made", "--patients", "6")
+
+    (table,) = (tmp_path / "made" / "center1").glob("*.csv")
+    rows = len(table.read_text(encoding="utf-8").splitlines()) - 1
+    assert done.stdout == (
+        f"{tmp_path / 'made' / 'center1'}: {rows} rows, of them 3 whom the study's criteria exclude\n"
+    )
