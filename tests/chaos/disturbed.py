@@ -15,6 +15,8 @@ from tests.chaos.small_plans import TABLES, SmallPlan
 from tests.chaos.small_study import SmallStudy, open_study, read_outcome, wait_until
 
 LIMIT_S = 600.0
+WORDS_S = 15.0
+"""A supervisor looks every half second, and a log is written by a process of its own."""
 """For any wait: a study that hangs is told, and a slow machine is not."""
 _WORDS = re.compile(
     r"->|paused|is back|was killed|started again|not connected|cannot|another process|left out"
@@ -188,7 +190,7 @@ def _watch(fault: Fault, study: SmallStudy, options: tuple[str, ...]) -> Row:
         LIMIT_S,
     )
     waited = time.monotonic() - begun
-    here, there = (list(_read_since(study, marks, party)) for party in ("study", "hospitals"))
+    here, there = _await_words(fault, study, marks)
     trouble = list(_find_trouble(fault, here, there))
     if waited > fault.bound_s:
         trouble.append(f"waited {waited:.0f} s, more than {fault.bound_s:.0f}")
@@ -203,6 +205,20 @@ def _watch(fault: Fault, study: SmallStudy, options: tuple[str, ...]) -> Row:
         " / ".join(line for line in said if line),
         "; ".join(trouble),
     )
+
+
+def _await_words(fault: Fault, study: SmallStudy, marks: dict[Path, int]) -> tuple[list[str], list[str]]:
+    """What was said since, at coordinator and hospitals: a study may go on before a supervisor looks."""
+    deadline = time.monotonic() + WORDS_S
+    while True:
+        here, there = (list(_read_since(study, marks, party)) for party in ("study", "hospitals"))
+        is_said = all(
+            not pattern or any(re.search(pattern, line) for line in lines)
+            for pattern, lines in ((fault.here, here), (fault.there, there))
+        )
+        if is_said or time.monotonic() > deadline:
+            return here, there
+        time.sleep(0.1)
 
 
 def _find_trouble(fault: Fault, here: list[str], there: list[str]) -> Iterator[str]:
