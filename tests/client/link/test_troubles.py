@@ -251,6 +251,8 @@ def cut(connection: socket.socket) -> None:
 
 
 def reset(connection: socket.socket) -> None:
+    # Only once TLS began: Python's SSLSocket forgets to close itself if its peer is gone before
+    connection.recv(1, socket.MSG_PEEK)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
 
