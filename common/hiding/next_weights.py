@@ -75,6 +75,9 @@ def follow_mean(
 ) -> FlatWeights:
     """Weights moved by the mean of the sites' changes; by an optimiser's step if it is given.
 
+    A sum that may be written to becomes the result: one more vector of forty million weights costs more than
+    the step.
+
     Parameters
     ----------
     weights, delta : float32 arrays
@@ -86,7 +89,7 @@ def follow_mean(
     """
     if move is not None:
         return move(weights, delta / np.float32(patients))
-    moved: FlatWeights = np.empty_like(weights)
+    moved: FlatWeights = delta if delta.flags.writeable else np.empty_like(weights)
     for start in range(0, weights.size, _PIECE):
         piece = slice(start, start + _PIECE)
         np.divide(delta[piece], np.float32(patients), out=moved[piece])

@@ -15,6 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from common.cohort.split import FEWEST_TRAINING
 from common.errors import NonFiniteError, SmallNumberError
 from common.runtime.pulse import mark_progress
+from common.stats.contract import are_finite
 from common.training.augment import augments, draw_transforms, warp
 from common.training.control_variates import GradientCorrection
 from common.training.device import autocast, move_if_fits, place_network, reproducible, to_network_format
@@ -197,6 +198,13 @@ def _score_batch(network: nn.Module, part: torch.Tensor, device: torch.device) -
     return logits
 
 
+def _is_finite(tensor: torch.Tensor) -> bool:
+    if tensor.device.type == "cpu" and tensor.dtype is torch.float32:
+        # torch's check makes three tensors of the same length
+        return are_finite(tensor.detach().numpy())
+    return bool(torch.isfinite(tensor).all())
+
+
 def _fill_batches(images: torch.Tensor, batch: int) -> torch.Tensor:
     """The images with the last one repeated until every batch is full."""
     lacking = -len(images) % batch
@@ -328,7 +336,7 @@ class _Run:
             With the first such tensor.
         """
         for name, tensor in self._network.state_dict().items():
-            if not bool(torch.isfinite(tensor).all()):
+            if not _is_finite(tensor):
                 raise NonFiniteError(f"{name} is NaN or infinite after training -> lower the learning rate")
 
     def _draw_transforms(self, parts: list[torch.Tensor]) -> list[torch.Tensor | None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -27,10 +28,10 @@ def find_modules() -> list[str]:
     return sorted(names - _MACHINERY)
 
 
-def measure(module: str, effort: Effort) -> list[Measurement]:
-    """The measurements of one module."""
-    measurements: list[Measurement] = import_module(f"tests.bench.{module}").run(effort)
-    return measurements
+def measure(module: str, effort: Effort) -> Iterator[Measurement]:
+    """The measurements of one module, each as soon as it is made if the module gives them so."""
+    measurements: Iterable[Measurement] = import_module(f"tests.bench.{module}").run(effort)
+    yield from measurements
 
 
 def main() -> int:
@@ -40,6 +41,11 @@ def main() -> int:
     for module in sys.argv[1:] or sorted({*find_modules()} - _LONG):
         print(f"measuring {module}", file=sys.stderr, flush=True)  # it takes minutes
         for measurement in measure(module, Effort.FULL):
+            print(
+                f"  {measurement.name}: {measurement.ratio:.3f} ({measurement.detail})",
+                file=sys.stderr,
+                flush=True,
+            )
             missed += not measurement.met
             table.add_row(
                 module,

@@ -20,6 +20,8 @@ import numpy as np
 from tests.bench.measurement import Effort, Measurement
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import torch
 
     from common.models.spec import Family, NetworkSpec
@@ -57,12 +59,13 @@ class Round:
     device: str
 
 
-def run(effort: Effort) -> list[Measurement]:
+def run(effort: Effort) -> Iterator[Measurement]:
     """Every network twice, each time in a process of its own: the second round's bits against the first's."""
     whole: list[tuple[Family, int]] = [(family, axes) for axes in SIDES for family in FAMILIES]
     names = effort.choose(whole, [("resnet10-narrow", 2)])
-    measured = [_repeat_round(family, axes, effort) for family, axes in names]
-    return measured + (_compare_on_gpu() if effort is Effort.FULL and _has_gpu() else [])
+    yield from (_repeat_round(family, axes, effort) for family, axes in names)
+    if effort is Effort.FULL and _has_gpu():
+        yield from _compare_on_gpu()
 
 
 def _repeat_round(family: Family, dimensions: int, effort: Effort) -> Measurement:

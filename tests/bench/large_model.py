@@ -7,6 +7,7 @@ trainings, and with those of eight patients.
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import tempfile
 from dataclasses import astuple, dataclass, field
@@ -15,8 +16,10 @@ from time import perf_counter, process_time
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
+import numpy as np
+
 from tests.bench.federation import Federation, Stopwatch, Training
-from tests.bench.measurement import Effort, Measurement
+from tests.bench.measurement import Effort, Measurement, measure_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,6 +35,7 @@ of the weights that come and of the change that leaves, at the coordinator of th
 MOST_WRITTEN = {True: 7.2, False: 1.2}
 """Masked, at each of two sites its encoded update and the next weights; at the coordinator the masked sums,
 the opened ones, which the pending CLOSE shares, and the checkpoint. In the clear the checkpoint alone."""
+_FRESH_BYTES = 2**27
 MOST_SYNCED = {True: 112, False: 10}
 """Masked, most are lines of a site's log that must be on the disk before an answer leaves, and its states."""
 
@@ -93,10 +97,11 @@ class Clock:
         return Spending(*(end - start for start, end in zip(before, after, strict=True)))
 
 
-def run(effort: Effort) -> list[Measurement]:
+def run(effort: Effort) -> Iterator[Measurement]:
     """A masked round and one in the clear."""
     training = effort.choose(FULL, SMOKE)
-    return [measurement for secure in (True, False) for measurement in _measure(training, secure=secure)]
+    for secure in (True, False):
+        yield from _measure(training, secure=secure)
 
 
 def _measure(training: Training, *, secure: bool) -> Iterator[Measurement]:
@@ -109,6 +114,10 @@ def _measure(training: Training, *, secure: bool) -> Iterator[Measurement]:
     alone_cpu_s = spent.cpu_s - spent.trained_cpu_s
     detail = f"{alone_s:.2f} s, {spent.wall_s:.2f} s with the trainings; "
     detail += f"CPU {alone_cpu_s:.2f} s, {spent.cpu_s:.2f} s with them"
+    if size > _FRESH_BYTES:
+        detail += (
+            f"; this machine takes {_time_fresh_memory():.1f} s for a GiB of memory that it has not used"
+        )
     yield Measurement(
         f"{kind}, without the trainings / {bound_s:g} s",
         alone_s / bound_s,
@@ -136,6 +145,12 @@ def _measure(training: Training, *, secure: bool) -> Iterator[Measurement]:
         MOST_SYNCED[secure],
         "at most",
     )
+
+
+def _time_fresh_memory() -> float:
+    """Seconds a GiB: a virtual machine gets its memory from its host when it is first written to."""
+    pages = np.empty(16 * _FRESH_BYTES, dtype=np.uint8)
+    return measure_seconds(lambda: pages[:: mmap.PAGESIZE].fill(1)) * 2**30 / pages.nbytes
 
 
 def time_last_round(federation: Federation) -> Spending:

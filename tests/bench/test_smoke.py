@@ -22,7 +22,7 @@ def test_benchmark_runs(module, monkeypatch):
     # On one core, sites have no processes of their own
     monkeypatch.setattr("os.cpu_count", lambda: 1)
 
-    measurements = measure(module, Effort.SMOKE)
+    measurements = list(measure(module, Effort.SMOKE))
 
     assert measurements
     assert len({measurement.name for measurement in measurements}) == len(measurements)
