@@ -12,14 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
-from itertools import islice
 from math import inf
 from typing import Self, TypeVar
 
 import httpx
-from flwr.app import Array, Error, Message
+from flwr.app import Error, Message
 from flwr.app.message import remove_content_from_message
-from flwr.app.message.arraychunk import ArrayChunk
 from flwr.common.constant import HEARTBEAT_DEFAULT_INTERVAL, ErrorCode
 from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.fleet_pb2 import (
@@ -40,7 +38,6 @@ from flwr.proto.run_pb2 import GetRunRequest
 from flwr.supercore.inflatable.inflatable_object import (
     InflatableObject,
     get_all_nested_objects,
-    get_object_body,
     get_object_id,
     get_object_tree,
     no_object_id_recompute,
@@ -49,8 +46,7 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
-from client.link.announced_message import Delivery
-from client.link.bounded_json import read_small_object
+from client.link.announced_message import Delivery, take_pieces
 from client.link.bounded_sender import BoundedSender
 from client.link.credentials import Door
 from client.link.markers import Trouble
@@ -72,19 +68,14 @@ _BEAT_S = HEARTBEAT_DEFAULT_INTERVAL
 _GOODBYE_S = 2.0
 _OBJECT_WAIT_S = 600.0
 """How long the coordinator may take to upload an object that it has announced, and to send it."""
-_ARRAY_LIMIT = 2**20
-"""Bytes of the list of a message's pieces; 200 GB need half of them."""
 _PUSHES = 3
 """How often an answer is begun anew whose upload took longer than Flower keeps it open."""
 _RUN_OVER, _RUN_UNKNOWN = 2007, 2008
 """Flower's FLEET_RUN_STATUS_NOT_ALLOWED and FLEET_GET_RUN_FAILED."""
 _LOST_BETWEEN = frozenset((httpx.codes.BAD_GATEWAY, httpx.codes.GATEWAY_TIMEOUT))
 """The gateway's words for an answer of the coordinator that it did not get whole."""
-_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.02, 1.0
-"""Between two questions for an object that is still being uploaded."""
-_DEPTH = 3
-"""A message holds a dictionary of records, this an array record, and this the array whose pieces are the
-message's bytes: see `to_record`."""
+_FIRST_PAUSE_S, _LAST_PAUSE_S, _SHARE_OF_WAIT = 0.02, 1.0, 0.1
+"""Between two questions for an object that is still being uploaded: a tenth of what has been waited."""
 _AT_ONCE = 4
 """Objects on their way at one time, in each direction."""
 _FORMS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
@@ -226,7 +217,9 @@ class FleetLine:
         """
         gone = threading.Event()
         try:
-            body = b"".join(self._pull_pieces(delivery, gone))
+            pull = partial(self._pull_object, delivery, gone)
+            take = partial(self._pulls.map_in_order, pull)
+            body = b"".join(take_pieces(delivery.tree, take, self._door.largest_message))
         except _FORMS:
             raise ProtocolError("a message that is not rhe's -> both ends must run the same rhe") from None
         finally:
@@ -313,36 +306,6 @@ class FleetLine:
         finally:
             self._sender.timeout_s = None
 
-    def _pull_pieces(self, delivery: Delivery, gone: threading.Event) -> Iterator[bytes]:
-        """The pieces of a message's bytes, as long as they are not too many.
-
-        Raises
-        ------
-        ValueError
-            If it does not have the form that `to_record` gives it.
-        ProtocolError
-            If it is too large.
-        """
-        tree, others = delivery.tree, []
-        for _ in range(_DEPTH):
-            others.append(tree.object_id)
-            (tree,) = tree.children
-        pull = partial(self._pull_object, delivery, gone)
-        array = read_small_object(get_object_body(pull(tree.object_id), Array), _ARRAY_LIMIT)
-        pieces = [piece.object_id for piece in tree.children]
-        left = self._door.largest_message
-        numbers = [pieces[index] for index in array["arraychunk_ids"]]
-        contents = self._pulls.map_in_order(pull, [*numbers, *others])
-        for content in islice(contents, len(numbers)):
-            piece = get_object_body(content, ArrayChunk)
-            left -= len(piece)
-            if left < 0 or not piece:
-                most = self._door.largest_message
-                raise ProtocolError(f"a message of more than {most} bytes was refused: the plan needs none")
-            yield piece
-        for _ in contents:
-            pass  # A message that is confirmed before its last object was uploaded is torn apart
-
     def _pull_object(self, delivery: Delivery, gone: threading.Event, number: str) -> bytes:
         """One object of a message, once the coordinator has uploaded it.
 
@@ -351,15 +314,17 @@ class FleetLine:
         WithdrawnError
             If it has taken the object back, or does not upload it.
         """
-        deadline, pause_s = time.monotonic() + _OBJECT_WAIT_S, _FIRST_PAUSE_S
+        begun = time.monotonic()
+        deadline = begun + _OBJECT_WAIT_S
         request = PullObjectRequest(node=self._node, run_id=delivery.run, object_id=number)
         while True:
             answer = self._insist(self._client.PullObject, request, deadline)
             if answer.object_available:
                 return bytes(answer.object_content)
-            if not answer.object_found or time.monotonic() > deadline or gone.wait(pause_s):
+            now = time.monotonic()
+            pause_s = min(_LAST_PAUSE_S, max(_FIRST_PAUSE_S, _SHARE_OF_WAIT * (now - begun)))
+            if not answer.object_found or now > deadline or gone.wait(pause_s):
                 raise WithdrawnError("the coordinator has taken the message back")
-            pause_s = min(2 * pause_s, _LAST_PAUSE_S)
 
     def _push(self, reply: Message, runtime_s: float) -> None:
         with no_object_id_recompute():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+from contextlib import suppress
 
 from common.errors import RheError
 from server.provision.office import Office
@@ -35,12 +37,13 @@ class EnrolledKeys:
     def _look(self) -> frozenset[tuple[str, int, int, int]]:
         """Name, number, time and size of every card: what changes if one of them does."""
         found = set()
-        for path in (self._office.folder / "sites").glob("*.card"):
-            try:
-                state = path.stat()
-            except FileNotFoundError:
-                continue
-            found.add((path.name, state.st_ino, state.st_mtime_ns, state.st_size))
+        # Once for each request: `Path.glob` takes ten times as long
+        with suppress(FileNotFoundError), os.scandir(self._office.folder / "sites") as entries:
+            for entry in entries:
+                if entry.name.endswith(".card"):
+                    with suppress(FileNotFoundError):
+                        state = entry.stat()
+                        found.add((entry.name, state.st_ino, state.st_mtime_ns, state.st_size))
         return frozenset(found)
 
     def _read(self) -> None:

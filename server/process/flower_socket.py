@@ -38,7 +38,7 @@ _TIMEOUT_S = 30.0
 _UPLOAD_S = 600.0
 """How long a site may take to send an answer that it has announced."""
 _HASTE_S = 0.01
-_LONGEST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 0.2
 """Between two looks for a part that has not arrived."""
 
 
