@@ -6,18 +6,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from flwr.app import Array, Message
+from flwr.app import Array, ConfigRecord, Message
 from flwr.app.message.arraychunk import ArrayChunk
 from flwr.proto.message_pb2 import ObjectTree
+from flwr.proto.recorddict_pb2 import ConfigRecord as ProtoConfigRecord
 from flwr.supercore.inflatable.inflatable_object import get_object_body
+from google.protobuf.message import DecodeError
 
 from client.link.bounded_json import read_small_object
 from client.link.markers import shorten_name
 from common.errors import ProtocolError
+from common.messages.protocol import FEW_BYTES
 
-_DEPTH = 3
-"""A message holds a dictionary of records, this an array record, and this the array whose pieces are the
-message's bytes: see `to_record`."""
+_FEW_LIMIT = FEW_BYTES + 2**10
+"""Bytes of a configuration."""
 _ARRAY_LIMIT = 2**20
 """Bytes of the list of a message's pieces; 200 GB need half of them."""
 
@@ -48,10 +50,11 @@ class Delivery:
         return shorten_name(str(self.message.metadata.message_id))
 
 
-def take_pieces(tree: ObjectTree, take: Callable[[list[str]], Iterator[bytes]], most: int) -> list[bytes]:
-    """The pieces of a message's bytes, in their order.
+def take_body(tree: ObjectTree, take: Callable[[list[str]], Iterator[bytes]], most: int) -> bytes:
+    """A message's bytes.
 
-    They are asked for before what says their order: so the coordinator uploads them.
+    A message holds a dictionary of records, this an array record, and this the array whose pieces are the
+    bytes; or a configuration, in which they are if they are few (`to_record`).
 
     Parameters
     ----------
@@ -69,10 +72,51 @@ def take_pieces(tree: ObjectTree, take: Callable[[list[str]], Iterator[bytes]], 
     ProtocolError
         If it is too large.
     """
-    others = []
-    for _ in range(_DEPTH):
-        others.append(tree.object_id)
-        (tree,) = tree.children
+    (records,) = tree.children
+    (record,) = records.children
+    others = [tree.object_id, records.object_id]
+    if not record.children:
+        content, *_ = take([record.object_id, *others])
+        body = _read_few(content)
+        _refuse_large(len(body), most)
+        return body
+    (array,) = record.children
+    return b"".join(_take_pieces(array, take, most, [*others, record.object_id]))
+
+
+def _read_few(content: bytes) -> bytes:
+    """The bytes in a configuration.
+
+    Raises
+    ------
+    ValueError
+        If it holds others, or more.
+    """
+    if len(content) > _FEW_LIMIT:
+        raise ValueError("a large configuration")
+    try:
+        (item,) = ProtoConfigRecord.FromString(get_object_body(content, ConfigRecord)).items
+    except DecodeError:
+        raise ValueError("no configuration") from None
+    if item.value.WhichOneof("value") != "bytes":
+        raise ValueError("a configuration without bytes")
+    return bytes(item.value.bytes)
+
+
+def _take_pieces(
+    tree: ObjectTree, take: Callable[[list[str]], Iterator[bytes]], most: int, others: list[str]
+) -> list[bytes]:
+    """The pieces of an array, in their order.
+
+    They are asked for before what says their order: so the coordinator uploads them.
+
+    Raises
+    ------
+    ValueError
+        If the array is none of ours.
+    ProtocolError
+        If it is too large.
+    """
     numbers = [piece.object_id for piece in tree.children]
     contents = take([*numbers, tree.object_id, *others])
     pieces, size = [], 0

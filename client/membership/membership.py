@@ -352,8 +352,11 @@ def _approval_path(state: Path) -> Path:
 
 
 def _generate_link_key() -> bytes:
-    """A new private key; Flower accepts ECDSA keys on NIST's curves, in OpenSSH's format."""
-    key = ec.generate_private_key(ec.SECP384R1())
+    """A new private key; Flower accepts ECDSA keys on NIST's curves, in OpenSSH's format.
+
+    Every request is signed with it and verified twice: on P-256 in a quarter of the time of P-384.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
     return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
 
 

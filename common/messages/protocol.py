@@ -52,6 +52,8 @@ _WEIGHTS = "weights"
 _PARAMETERS = "parameters/"
 _SEALED = "sealed"
 _RECORD = "message"
+FEW_BYTES = 2**18
+"""Messages of at most so many bytes travel without an array: every question and answer without a model."""
 
 
 @dataclass(frozen=True)
@@ -257,9 +259,15 @@ def has_answered(reply: Reply) -> bool:
 
 
 def to_record(body: bytes | memoryview) -> RecordDict:
-    """The bytes as a Flower record with a single array, because Flower's cost grows with the arrays."""
-    from flwr.app import Array, ArrayRecord, RecordDict
+    """The bytes as a Flower record: a single array, or without one if they are few.
 
+    Flower's cost grows with the objects of a message, each of which is a request on its way in and another on
+    its way out: an array makes five, of which its pieces are the last; a configuration three.
+    """
+    from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+
+    if len(body) <= FEW_BYTES:
+        return RecordDict({_RECORD: ConfigRecord({_RECORD: bytes(body)})})
     arrays = ArrayRecord({_RECORD: Array("uint8", (len(body),), "rhe.message", b"")})
     # Flower's constructors insist on bytes; whatever it does with them, it does with any memory
     arrays[_RECORD].data = cast("bytes", body)
@@ -275,9 +283,14 @@ def from_record(record: RecordDict) -> bytes:
         If `to_record` did not make the record.
     """
     try:
-        return record.array_records[_RECORD][_RECORD].data
+        if _RECORD in record.array_records:
+            return record.array_records[_RECORD][_RECORD].data
+        body = record.config_records[_RECORD][_RECORD]
     except KeyError:
         raise ProtocolError(f"a Flower message without rhe's record; it has {sorted(record)}") from None
+    if not isinstance(body, bytes):
+        raise ProtocolError("a Flower message whose record holds no bytes")
+    return body
 
 
 AnyHeader = TypeVar("AnyHeader", RequestHeader, ReplyHeader)

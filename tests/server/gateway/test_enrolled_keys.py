@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -58,6 +60,20 @@ def test_who_is_enrolled_is_known_at_once_and_who_is_removed_is_not(office):
     assert first not in keys
     assert enrol(office, "a") in keys
     assert first not in keys
+
+
+def test_a_card_that_is_written_over_is_read_again_soon(office, monkeypatch):
+    monkeypatch.setattr("server.gateway.enrolled_keys._LOOK_S", 0.05)
+    keys = EnrolledKeys(office)
+    first, second = enrol(office, "a"), enrol(office, "b")
+    assert first in keys
+    card = office.card_file("b").read_text()
+    office.card_file("b").unlink()
+    assert second not in keys
+    office.card_file("a").write_text(card.replace('"b"', '"a"'))
+    time.sleep(0.06)
+    assert first not in keys
+    assert second in keys
 
 
 def test_a_damaged_card_lets_nobody_in_and_shuts_nobody_out(office, caplog):
