@@ -26,6 +26,7 @@ from simulations.backends.pooled import (
     keep_why_untrained,
     list_pooled,
     read_part,
+    train_pooled,
 )
 from simulations.backends.side_process import SideProcess, count_places, start_beside
 
@@ -137,6 +138,17 @@ class HostedSites:
             join_parts([future.result() for future in futures]) for futures in begun.values()
         )
         return training, validation
+
+
+def train_pooled_beside(run: StudyRun, sites: Mapping[str, Path], progress: Progress) -> None:
+    """Train the plan's pooled models as `run_beside` does, in as many processes, which end with it."""
+    engines, processes = open_engines(run, sites, progress), count_processes(run.plan)
+    if processes == 1:
+        train_pooled(run, engines, progress)
+        return
+    devices = {name: engine.settings.device for name, engine in engines.items()}
+    with host_engines(EngineRecipe(run.plan, run.out, sites), processes, progress) as hosted:
+        hosted.train_pooled(run, devices)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from server.provision.office import open_office
 from server.run import StudyRun
 from simulations.backends.endings import raise_ending
 from simulations.backends.parties import as_pem, derive_simulated_key
+from simulations.backends.side_process import count_places
 from simulations.study_request import check_site_folders
 
 if TYPE_CHECKING:
@@ -73,10 +75,9 @@ def _train_pooled(run: StudyRun, sites: Mapping[str, Path], progress: Progress) 
     """Train the plan's pooled models, if any: only a simulation has all patients in one place."""
     if any(arm.kind == "pooled" for arm in run.plan.all_arms()):
         # torch, which a study that only starts processes does without
-        from simulations.backends.in_process import open_engines
-        from simulations.backends.pooled import train_pooled
+        from simulations.backends.engine_host import train_pooled_beside
 
-        train_pooled(run, open_engines(run, sites, progress), progress)
+        train_pooled_beside(run, sites, progress)
 
 
 @dataclass(frozen=True)
@@ -125,16 +126,24 @@ class LocalFederation:
             command += ["--host", LOOPBACK, "--port", str(port)]
             _run_to_end(*command, *(self._create_authority() if hides else ()))
         invitation = open_office(self.office).invitation
-        for name, folder in sorted(self.request.sites.items()):
-            member = self._membership_of(name)
-            self._derive_identity(member)
-            joining = ("--invitation", str(invitation), "--state", str(member.state))
-            _run_to_end("rhe-client", "init", str(folder), "--same-user", *joining)
-            _run_to_end("rhe-server", "enrol", str(self.office), str(member.card))
-        roster = self._sign_roster() if hides else ()
-        for name, folder in sorted(self.request.sites.items()):
-            state = str(self._membership_of(name).state)
-            _run_to_end("rhe-client", "approve", str(folder), "--yes", "--state", state, *roster)
+        names = sorted(self.request.sites)
+        with ThreadPoolExecutor(count_places(1)) as pool:
+            list(pool.map(lambda name: self._join(name, invitation), names))
+            for name in names:
+                _run_to_end("rhe-server", "enrol", str(self.office), str(self._membership_of(name).card))
+            roster = self._sign_roster() if hides else ()
+            list(pool.map(lambda name: self._approve(name, roster), names))
+
+    def _join(self, name: str, invitation: Path) -> None:
+        member = self._membership_of(name)
+        self._derive_identity(member)
+        joining = ("--invitation", str(invitation), "--state", str(member.state))
+        _run_to_end("rhe-client", "init", str(self.request.sites[name]), "--same-user", *joining)
+
+    def _approve(self, name: str, roster: Sequence[str]) -> None:
+        state = str(self._membership_of(name).state)
+        folder = str(self.request.sites[name])
+        _run_to_end("rhe-client", "approve", folder, "--yes", "--state", state, *roster)
 
     def _derive_identity(self, member: Membership) -> None:
         """Give a site the same secrets as in one process, so that a simulated study has the same bits."""

@@ -42,7 +42,7 @@ from client.link.markers import Trouble, find_last_event, shorten_name
 from client.link.side_by_side import SideBySide
 from client.link.troubles import LineError
 from common.messages.bundle import bundle_digest
-from common.messages.protocol import to_record
+from common.messages.protocol import FEW_BYTES, to_record
 from server.provision.authority import create_authority
 
 AUTHORITY = create_authority("hostile")
@@ -252,7 +252,11 @@ def test_our_own_fault_in_a_heartbeat_is_told_and_the_heart_beats_on(begin, monk
     assert not link.has_said("words of the other end")
 
 
-def test_an_answer_asks_for_each_of_its_objects_once_and_at_most_four_travel(begin):
+@pytest.mark.parametrize(("few_bytes", "objects"), [(-1, 5), (FEW_BYTES, 3)])
+def test_an_answer_asks_for_each_of_its_objects_once_and_at_most_four_travel(
+    begin, monkeypatch, few_bytes, objects
+):
+    monkeypatch.setattr("common.messages.protocol.FEW_BYTES", few_bytes)
     most = [0]
 
     def ask_often(body: bytes) -> Said:
@@ -268,7 +272,7 @@ def test_an_answer_asks_for_each_of_its_objects_once_and_at_most_four_travel(beg
     begin(hostile).wait_for("answered message=")
     assert 1 <= most[0] <= 4
     assert set(hostile.pushed.values()) == {1}
-    assert len(hostile.pushed) == 5
+    assert len(hostile.pushed) == objects
 
 
 def test_work_waits_for_a_place_before_its_thread_is_begun():
@@ -285,9 +289,11 @@ def test_work_waits_for_a_place_before_its_thread_is_begun():
     assert not waiting.is_alive()
 
 
-@pytest.mark.parametrize("lost", ["Array ", "ArrayChunk "])
-def test_objects_that_are_kept_back_hold_up_no_other_message(begin, lost):
+@pytest.mark.parametrize("lost", ["Array ", "ArrayChunk ", "ConfigRecord "])
+def test_objects_that_are_kept_back_hold_up_no_other_message(begin, monkeypatch, lost):
     """The roots of the first message never come, and a part of it is gone: its places must be free again."""
+    if lost.startswith("Array"):
+        monkeypatch.setattr("common.messages.protocol.FEW_BYTES", -1)
     first, second = make_delivery(bytes(1000)), make_delivery(b"ab")
     (gone,) = [number for number, content in first[1].items() if content.startswith(lost.encode())]
     kept_back = {

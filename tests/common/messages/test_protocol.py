@@ -14,6 +14,7 @@ from common.errors import NonFiniteError, ProtocolError
 from common.messages.catalogue import Operation
 from common.messages.headers import Caption, ReplyHeader, RequestHeader
 from common.messages.protocol import (
+    FEW_BYTES,
     Reply,
     Request,
     decode_reply,
@@ -210,6 +211,25 @@ def test_flower_carries_the_bytes_unchanged():
     body = encode_reply(a_reply())
 
     assert from_record(to_record(body)) == body
+
+
+@pytest.mark.parametrize(("size", "objects"), [(0, 2), (1, 2), (FEW_BYTES, 2), (FEW_BYTES + 1, 4)])
+def test_few_bytes_take_two_objects_within_the_message(size, objects):
+    """Contract with Flower, which sends each object by itself."""
+    from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
+
+    record = to_record(memoryview(bytes(size)))
+
+    assert from_record(record) == bytes(size)
+    assert len(get_all_nested_objects(record)) == objects
+
+
+@pytest.mark.parametrize("value", ["text", 7, 1.5, [b"a", b"b"]])
+def test_a_record_with_anything_but_bytes_is_refused(value):
+    from flwr.app import ConfigRecord, RecordDict
+
+    with pytest.raises(ProtocolError, match="no bytes"):
+        from_record(RecordDict({"message": ConfigRecord({"message": value})}))
 
 
 def test_a_record_of_somebody_else_is_refused():
