@@ -50,7 +50,7 @@ class Delivery:
         return shorten_name(str(self.message.metadata.message_id))
 
 
-def take_body(tree: ObjectTree, take: Callable[[list[str]], Iterator[bytes]], most: int) -> bytes:
+def assemble_body(tree: ObjectTree, take: Callable[[list[str]], Iterator[bytes]], most: int) -> bytes:
     """A message's bytes.
 
     A message holds a dictionary of records, this an array record, and this the array whose pieces are the

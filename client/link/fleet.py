@@ -46,7 +46,7 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
-from client.link.announced_message import Delivery, take_body
+from client.link.announced_message import Delivery, assemble_body
 from client.link.bounded_sender import BoundedSender
 from client.link.credentials import Door
 from client.link.markers import Trouble
@@ -219,7 +219,7 @@ class FleetLine:
         try:
             pull = partial(self._pull_object, delivery, gone)
             take = partial(self._pulls.map_in_order, pull)
-            body = take_body(delivery.tree, take, self._door.largest_message)
+            body = assemble_body(delivery.tree, take, self._door.largest_message)
         except _FORMS:
             raise ProtocolError("a message that is not rhe's -> both ends must run the same rhe") from None
         finally:

@@ -12,7 +12,7 @@ from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.link.announced_message import take_body
+from client.link.announced_message import assemble_body
 from common.errors import ProtocolError
 from common.messages.protocol import FEW_BYTES, to_record
 
@@ -53,7 +53,7 @@ def take(content: RecordDict, change: dict[str, bytes] | None = None, most: int 
         asked.extend(numbers)
         yield from (objects[number] for number in numbers)
 
-    body = take_body(tree, give, most)
+    body = assemble_body(tree, give, most)
     assert set(asked) == set(objects), "a message is confirmed only when all of it has come"
     return body
 
