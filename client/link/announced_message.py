@@ -20,6 +20,8 @@ from common.messages.protocol import FEW_BYTES
 
 _FEW_LIMIT = FEW_BYTES + 2**10
 """Bytes of a configuration."""
+_SMALLEST_PIECE = 2**16
+"""Bytes of all pieces but the last: Flower makes them of 5 MiB. More of them are not asked for."""
 _ARRAY_LIMIT = 2**20
 """Bytes of the list of a message's pieces; 200 GB need half of them."""
 
@@ -118,6 +120,7 @@ def _take_pieces(
         If it is too large.
     """
     numbers = [piece.object_id for piece in tree.children]
+    _refuse_large(_SMALLEST_PIECE * (len(numbers) - 1), most)
     contents = take([*numbers, tree.object_id, *others])
     pieces, size = [], 0
     for content in islice(contents, len(numbers)):

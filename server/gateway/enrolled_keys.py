@@ -27,36 +27,35 @@ class EnrolledKeys:
     """
 
     def __init__(self, office: Office) -> None:
-        self._office = office
+        self._office, self._folder = office, office.folder / "sites"
         self._seen: frozenset[tuple[str, int, int, int]] = frozenset()
         self._keys: frozenset[bytes] = frozenset()
         self._changed, self._looked = -1, -_LOOK_S
 
     def __contains__(self, key: bytes) -> bool:
         """Whether this public key, PEM, is enrolled."""
-        if self._may_differ():
+        now, changed = time.monotonic(), self._tell_change()
+        # A card may be written over, which leaves its folder's time
+        is_settled = time.time_ns() - changed > _TICK_NS and now - self._looked < _LOOK_S
+        if changed != self._changed or not is_settled:
             seen = self._look()
             if seen != self._seen:
                 self._seen = seen
                 self._read()
+            self._changed, self._looked = changed, now
         return key in self._keys
 
-    def _may_differ(self) -> bool:
-        """Whether a card came or went since the last look, or that was long ago: one may be written over."""
+    def _tell_change(self) -> int:
+        """When a card came or went last; -1 if there is no folder."""
         try:
-            changed = (self._office.folder / "sites").stat().st_mtime_ns
-        except FileNotFoundError:
-            changed = -1
-        now, age_ns = time.monotonic(), time.time_ns() - changed
-        if changed == self._changed and age_ns > _TICK_NS and now - self._looked < _LOOK_S:
-            return False
-        self._changed, self._looked = changed, now
-        return True
+            return self._folder.stat().st_mtime_ns
+        except OSError:
+            return -1
 
     def _look(self) -> frozenset[tuple[str, int, int, int]]:
         """Name, number, time and size of every card: what changes if one of them does."""
         found = set()
-        with suppress(FileNotFoundError), os.scandir(self._office.folder / "sites") as entries:
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(self._folder) as entries:
             for entry in entries:
                 if entry.name.endswith(".card"):
                     with suppress(FileNotFoundError):

@@ -243,7 +243,16 @@ class FederatedTraining:
     def _follow_clear(
         self, weights: FlatWeights, delta: FlatWeights, patients: int, stepper: PseudoGradientStep | None
     ) -> FlatWeights:
-        """The next global weights from the sum of what the sites sent in the clear."""
+        """The next global weights from the sum of what the sites sent in the clear.
+
+        Raises
+        ------
+        ExchangeError
+            If it is of another network.
+        """
+        if delta.shape != weights.shape:
+            text = f"{self.model.name}, {self.arm.name}: the sites' update has {delta.size} values, not"
+            raise ExchangeError(f"{text} {weights.size} -> see that all run the same version of rhe")
         with np.errstate(over="ignore", invalid="ignore"):
             moved = follow_mean(weights, delta, patients, None if stepper is None else stepper.apply)
         # The rounding of a great fall may have made a running variance negative

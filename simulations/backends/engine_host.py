@@ -143,6 +143,8 @@ class HostedSites:
 def train_pooled_beside(run: StudyRun, sites: Mapping[str, Path], progress: Progress) -> None:
     """Train the plan's pooled models as `run_beside` does, in as many processes, which end with it."""
     engines, processes = open_engines(run, sites, progress), count_processes(run.plan)
+    if not any(list_pooled(run)):
+        return
     if processes == 1:
         train_pooled(run, engines, progress)
         return

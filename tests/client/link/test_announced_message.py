@@ -71,6 +71,16 @@ def test_a_message_larger_than_any_of_the_plan_is_refused(body):
         take(to_record(body), most=100)
 
 
+def test_more_pieces_than_the_plan_needs_are_not_asked_for():
+    """An announcement of 4 MiB could name two million."""
+    pieces = [ObjectTree(object_id=f"{number:064x}") for number in range(MOST // 2**16 + 2)]
+    tree = ObjectTree()
+    for children in (pieces, None, None, None):
+        tree = ObjectTree(object_id="f" * 64, children=[tree] if children is None else children)
+    with pytest.raises(ProtocolError, match="of more than"):
+        assemble_body(tree, lambda numbers: pytest.fail(f"asked for {len(numbers)}"), MOST)
+
+
 @pytest.mark.parametrize(
     "record",
     [

@@ -180,6 +180,17 @@ def test_a_running_variance_that_falls_far_in_a_round_is_not_rounded_below_zero(
     assert 0 <= moved.min() <= moved.max() < 0.01
 
 
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_an_update_of_another_network_ends_the_training_with_a_message(tmp_path, size):
+    """A hospital alone in its arm sends whatever it likes."""
+    training = a_training(tmp_path, a_plan(), Learner("a", 30, 1.0), Learner("b", 10, 0.0))
+    delta = np.ones(size, dtype=np.float32)
+    sums = Summary({"patients": np.array(40)}, {"loss": np.array(0.0)}, {"delta": delta})
+
+    with pytest.raises(ExchangeError, match=f"update has {size} values, not 3 -> "):
+        training._aggregate(TrainingState(START, START), sums, None, None)
+
+
 def test_a_site_that_rests_counts_as_no_change_of_the_weights(tmp_path):
     done = a_masked_training(tmp_path, [("a", "b")]).run(START)
 
