@@ -176,10 +176,7 @@ class FederatedTraining:
         return state
 
     def _train_round(self, state: TrainingState) -> tuple[Summary, HiddenRound | None]:
-        """The next round's sums, and the round itself if its sums are hidden: it must be closed later.
-
-        A hidden round has the update's sums.
-        """
+        """The next round's sums; where they are hidden also the round, to be closed, with the update's sums."""
         exchange, arm, number = self.exchange, self.arm, state.rounds + 1
         context = self._describe_step(Operation.TRAIN, number)
         if exchange.hidden is None or len(arm.sites) == 1:
