@@ -176,7 +176,7 @@ class FederatedTraining:
         return state
 
     def _train_round(self, state: TrainingState) -> tuple[Summary, HiddenRound | None]:
-        """The next round's sums; where they are hidden also the round, to be closed, with the update's sums."""
+        """The next round's sums; where they are hidden also the round, which has the update's."""
         exchange, arm, number = self.exchange, self.arm, state.rounds + 1
         context = self._describe_step(Operation.TRAIN, number)
         if exchange.hidden is None or len(arm.sites) == 1:
