@@ -8,17 +8,18 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 from sites.handmade import make_site
 
-from client.link.connection import open_socket_link
+from client.link.connection import EngineWait, open_socket_link
 from client.membership.membership import Membership
 from common.errors import SiteError
 from common.messages.protocol import decode_reply
@@ -63,10 +64,11 @@ def call(program: str, *arguments: str | Path) -> subprocess.CompletedProcess[st
 
 
 def tell_as(account: Account, act: Callable[[], object]) -> object:
-    """What a child that is this user for good says, as JSON."""
+    """What a child that is this user for good says, as JSON; one that says nothing in a minute is ended."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
+        signal.alarm(60)
         become(account)
         try:
             said = act()
@@ -82,8 +84,9 @@ def tell_as(account: Account, act: Callable[[], object]) -> object:
 
 
 def ask(socket: Path, engine: Account) -> str:
-    """The code of the engine's answer to a question that nobody signed."""
-    return decode_reply(open_socket_link(str(socket), 2**20, engine_uid=engine.uid)(b"x" * 100)).header.code
+    """The code of the engine's answer to a question that nobody signed; the engine is at work already."""
+    link = open_socket_link(str(socket), 2**20, engine_uid=engine.uid, wait=EngineWait(start_s=2))
+    return decode_reply(link(b"x" * 100)).header.code
 
 
 def attack_process(pid: int) -> list[str]:
@@ -102,16 +105,30 @@ def attack_process(pid: int) -> list[str]:
             done.append(name)
     if ctypes.CDLL(None).ptrace(PTRACE_SEIZE, pid, 0, 0) == 0:
         done.append("ptrace")
-    for signal in (0, 15, 9):
+    for number in (0, 15, 9):
         with suppress(PermissionError):
-            os.kill(pid, signal)
-            done.append(f"signal {signal}")
+            os.kill(pid, number)
+            done.append(f"signal {number}")
     return done
 
 
 def list_readable(paths: list[Path]) -> list[str]:
     """Which of these this user can read."""
     return [str(path) for path in paths if os.access(path, os.R_OK)]
+
+
+def list_closed(paths: list[Path]) -> list[str]:
+    """Which of these this user cannot read; what has ended since it was listed does not count."""
+    return [str(path) for path in paths if not os.access(path, os.R_OK) and path.exists()]
+
+
+def list_owners(paths: list[Path]) -> list[int]:
+    """Whose these are; what has ended since it was listed does not count."""
+    owners = set()
+    for path in paths:
+        with suppress(FileNotFoundError):
+            owners.add(path.lstat().st_uid)
+    return sorted(owners)
 
 
 def describe(path: Path) -> list[int | str]:
@@ -139,6 +156,61 @@ def wait_for(path: Path, supervisor: subprocess.Popen[str]) -> None:
         time.sleep(0.1)
 
 
+@contextmanager
+def start_site(site: Path) -> Iterator[subprocess.Popen[str]]:
+    """`rhe-client start`, which ends with the block, however that ends."""
+    program = str(Path(sys.executable).with_name("rhe-client"))
+    with subprocess.Popen(
+        [program, "start", str(site)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as supervisor:
+        try:
+            yield supervisor
+        finally:
+            if supervisor.poll() is None:
+                supervisor.terminate()
+
+
+def find_child(supervisor: int, name: str) -> psutil.Process:
+    """The supervisor's engine or link.
+
+    Raises
+    ------
+    LookupError
+        If it runs none.
+    """
+    seen = []
+    for child in psutil.Process(supervisor).children():
+        with suppress(psutil.Error):
+            seen.append(child.cmdline())
+            if name in [Path(word).name for word in seen[-1]]:
+                return child
+    raise LookupError(f"no {name} among {seen}")
+
+
+def look_at(supervisor: int, socket: Path, folders: tuple[Path, Path]) -> dict[str, object]:
+    """What each user can do to the running site's processes and files."""
+    children = {name: find_child(supervisor, name) for name in ("engine", "link")}
+    site, link = folders
+    of_engine, of_state, of_link = ([folder, *folder.rglob("*")] for folder in (site, site / ".rhe", link))
+    return {
+        "uids": {name: child.uids() for name, child in children.items()},
+        "groups": {name: groups_of(child.pid) for name, child in children.items()},
+        "socket": describe(socket),
+        "room": describe(socket.parent),
+        "link asks": tell_as(LINK, lambda: ask(socket, ENGINE)),
+        "stranger asks": tell_as(STRANGER, lambda: ask(socket, ENGINE)),
+        "root asks": tell_as(account_of(0), lambda: ask(socket, ENGINE)),
+        "engine cannot read": tell_as(ENGINE, lambda: list_closed(of_engine)),
+        "files": len(of_engine),
+        "link reads": tell_as(LINK, lambda: list_readable(of_engine)),
+        "link attacks engine": tell_as(LINK, lambda: attack_process(children["engine"].pid)),
+        "link attacks supervisor": tell_as(LINK, lambda: attack_process(supervisor)),
+        "engine reads link": tell_as(ENGINE, lambda: list_readable(of_link)),
+        "core": limit_of(children["engine"].pid),
+        "owners": [list_owners(tree) for tree in (of_state, of_link)],
+    }
+
+
 def main(work: Path) -> dict[str, object]:
     """What was seen."""
     open_program()
@@ -155,46 +227,14 @@ def main(work: Path) -> dict[str, object]:
     member = Membership(site, site / ".rhe")
     with act_as(ENGINE):
         socket = member.socket
-    program = str(Path(sys.executable).with_name("rhe-client"))
-    with subprocess.Popen(
-        [program, "start", str(site)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as supervisor:
+    with start_site(site) as supervisor:
         wait_for(socket, supervisor)
         if supervisor.poll() is not None:
             return {"ended": supervisor.stdout.read() if supervisor.stdout else "", "init": joined.stderr}
-        children = {
-            name: next(
-                child for child in psutil.Process(supervisor.pid).children()
-                if name in [Path(word).name for word in child.cmdline()]
-            )
-            for name in ("engine", "link")
-        }  # fmt: skip
-        of_engine, of_state, of_link = (
-            [folder, *folder.rglob("*")] for folder in (site, site / ".rhe", link)
-        )
-        seen = {
-            "init": joined.returncode,
-            "approve": approved.returncode,
-            "approve said": approved.stderr,
-            "uids": {name: child.uids() for name, child in children.items()},
-            "groups": {name: groups_of(child.pid) for name, child in children.items()},
-            "socket": describe(socket),
-            "room": describe(socket.parent),
-            "link asks": tell_as(LINK, lambda: ask(socket, ENGINE)),
-            "stranger asks": tell_as(STRANGER, lambda: ask(socket, ENGINE)),
-            "root asks": tell_as(account_of(0), lambda: ask(socket, ENGINE)),
-            "engine reads": len(tell_as(ENGINE, lambda: list_readable(of_engine))),  # type: ignore[arg-type]
-            "files": len(of_engine),
-            "link reads": tell_as(LINK, lambda: list_readable(of_engine)),
-            "link attacks engine": tell_as(LINK, lambda: attack_process(children["engine"].pid)),
-            "link attacks supervisor": tell_as(LINK, lambda: attack_process(supervisor.pid)),
-            "engine reads link": tell_as(ENGINE, lambda: list_readable(of_link)),
-            "core": limit_of(children["engine"].pid),
-            "owners": [sorted({path.lstat().st_uid for path in tree}) for tree in (of_state, of_link)],
-        }  # fmt: skip
+        seen = look_at(supervisor.pid, socket, (site, link))
         supervisor.terminate()
         seen["said"] = supervisor.stdout.read() if supervisor.stdout else ""
-    return seen
+    return seen | {"init": joined.returncode, "approve": approved.returncode, "approve said": approved.stderr}
 
 
 if __name__ == "__main__":
