@@ -96,6 +96,7 @@ def _make_app(office: Office) -> AsgiApp:
     from flwr.superlink.config_loader import SuperLinkLifespanConfig, load_control_authn_plugin
     from flwr.superlink.main import create_app
 
+    from server.process.quick_dependencies import answer_without_threads, look_first_at_rounds
     from server.process.whole_answers import hand_on_whole_answers
 
     config = SuperLinkLifespanConfig(
@@ -125,6 +126,8 @@ def _make_app(office: Office) -> AsgiApp:
     quieten_flower()
     app = create_app(config, SuperLinkLifespan)
     hand_on_whole_answers(app)
+    look_first_at_rounds(app)
+    answer_without_threads(app)
     return app
 
 
