@@ -64,11 +64,14 @@ def run_over_flower(request: StudyRequest, progress: Progress) -> None:
         resume=request.resume,
         cards=request.cards,
     )
-    with lock_folder(run.out / "flower"):
+    federation = LocalFederation(run, request)
+    with lock_folder(run.out / "flower"), ThreadPoolExecutor(1) as beside:
         with lock_folder(run.out):
             run.claim()
+            joining = beside.submit(federation.provision)
             _train_pooled(run, request.sites, progress)
-        LocalFederation(run, request).conduct(progress)
+        joining.result()
+        federation.conduct(progress)
 
 
 def _train_pooled(run: StudyRun, sites: Mapping[str, Path], progress: Progress) -> None:
@@ -109,21 +112,21 @@ class LocalFederation:
         return self.run.out / "flower" / "logs"
 
     def conduct(self, progress: Progress) -> None:
-        """Set up office and memberships unless they exist, then run the study over them."""
+        """Run the study over office and memberships that exist."""
         with ExitStack() as stack:
             self._run_study(stack, self.open_parties(stack), progress)
 
     def open_parties(self, stack: ExitStack) -> tuple[Child, ...]:
-        """Start coordinator and hospitals, which the stack ends; their folders are made if need be."""
-        self._provision(find_free_port())
+        """Start coordinator and hospitals, which the stack ends."""
         coordinator, port = self._open_office(stack)
         return coordinator, *(self._open_site(stack, name, port) for name in sorted(self.request.sites))
 
-    def _provision(self, port: int) -> None:
+    def provision(self) -> None:
+        """Set up office and memberships, unless they exist: no more than each party's files."""
         hides = self.run.plan.hides_sums
         if not (self.office / "server.toml").exists():
             command = ["rhe-server", "init", str(self.office), "--plan", str(self.request.plan)]
-            command += ["--host", LOOPBACK, "--port", str(port)]
+            command += ["--host", LOOPBACK, "--port", str(find_free_port())]
             _run_to_end(*command, *(self._create_authority() if hides else ()))
         invitation = open_office(self.office).invitation
         names = sorted(self.request.sites)

@@ -207,6 +207,7 @@ def open_loopback(folder: Path, text: str = PLAN, patients: int = 6) -> Iterator
     file, run, sites = _prepare(folder, text, patients)
     federation = LocalFederation(run, StudyRequest(file, sites, run.out, "flower"))
     with ExitStack() as stack:
+        federation.provision()
         federation.open_parties(stack)
         office = open_office(federation.office)
         grid = stack.enter_context(open_run(office))
