@@ -12,10 +12,10 @@ from common.errors import PlanError
 from common.runtime.machine import bind_threads
 from common.runtime.storage import make_private_folder
 from server.attendance import Attendance
+from server.closing import close_study
 from server.earlier_run import describe_earlier_run
 from server.exchange import Exchange
 from server.folder_note import begin_note, finish_note
-from server.hidden import HiddenSums
 from server.phases.admission import admit_sites
 from server.phases.comparison import compare_models
 from server.phases.earlier_models import read_earlier_cards, score_by_earlier_models
@@ -73,7 +73,7 @@ def _conduct(grid: Grid, run: StudyRun, progress: Progress) -> Results:
     run.watch.epochs = exchange.attendance.epochs
     outline = outline_study(run.plan, clock.journal.phases)
     earlier = describe_earlier_run(run.out)
-    with run.watch.keep(outline, run.out, exchange.traffic, clock.run):
+    with run.watch.keep(outline, run.out, exchange.traffic, clock.run), exchange.attendance.attend():
         if earlier:
             run.watch.say(earlier)
         return _carry_through(exchange, run, progress, clock)
@@ -92,9 +92,8 @@ def _carry_through(exchange: Exchange, run: StudyRun, progress: Progress, clock:
         _log.info("%s", line)
     begun = StudyOutcome(admission.facts, preparation, records={"earlier_models": earlier})
     outcome = _carry_out(exchange, run, progress, clock, begun)
-    if exchange.hidden is not None:
-        with clock.measure("closing"):
-            _close_sessions(exchange, exchange.hidden)
+    with clock.measure("closing"):
+        close_study(exchange)
     run.watch.say("writing results, report and tables")
     provenance = record_provenance(run, clock.journal, admission)
     results = assemble(run, outcome, provenance)
@@ -130,7 +129,7 @@ def _start_clock(exchange: Exchange, run: StudyRun) -> PhaseClock:
     journal = open_journal(run.journal)
     clock = start_clock(exchange.traffic, journal, read_own_versions(), earlier=begun and not journal.runs)
     exchange.on_round = clock.note
-    exchange.attendance.on_return = clock.note_pause
+    exchange.attendance.on_pause = clock.note_pause
     if run.plan.hides_sums:
         # It holds each site's answers, also those that the report suppresses
         make_private_folder(run.protocol)
@@ -149,14 +148,6 @@ def _carry_out(
         with clock.measure("explanation"):
             outcome = replace(outcome, explanation=explain_models(exchange, outcome.trained))
     return outcome
-
-
-def _close_sessions(exchange: Exchange, hidden: HiddenSums) -> None:
-    """Let the sites erase the keys of hidden statistics."""
-    lanes = exchange.open_lanes(lambda _: None)
-    for number, close in enumerate(hidden.list_closings()):
-        lanes.add(f"closing {number}", "closing", close)
-    lanes.run()
 
 
 def _evaluate_models(

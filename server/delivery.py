@@ -220,6 +220,7 @@ class _Post:
     def _drop(self, letter: _Letter, code: str) -> None:
         name = self._name(letter)
         absence = self.courier.attendance.absent.get(name)
+        self.courier.attendance.give_up(name)
         self.letters.remove(letter)
         self.give_up(explain_no_answer(name, code, "" if absence is None else absence.describe_since()))
 

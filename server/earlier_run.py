@@ -7,6 +7,7 @@ from pathlib import Path
 
 from common.errors import StorageError
 from common.runtime.watch.plain_times import tell_clock
+from server.watch.event_words import describe_pause
 from server.watch.study_state import RunState, read_study_state
 
 
@@ -50,4 +51,5 @@ def _describe_place(state: RunState) -> str:
         if not training.is_done
     )
     place = f" in {phases}" if phases else ""
-    return f"{place} ({trainings})" if trainings else place
+    waited = f", {describe_pause(state.pause)}" if state.pause.sites else ""
+    return f"{place} ({trainings}){waited}" if trainings else f"{place}{waited}"

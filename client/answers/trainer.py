@@ -19,7 +19,13 @@ from client.answers.epoch_choice import EpochChoice
 from client.answers.epoch_count import count_epochs
 from client.answers.epoch_file import EpochFile
 from common.errors import ModelError, NonFiniteError
-from common.hiding.rounds import VALIDATION_GRID, starts_alike, validate_nobody, weight_of
+from common.hiding.rounds import (
+    VALIDATION_GRID,
+    round_to_ring,
+    starts_alike,
+    validate_nobody,
+    weight_of,
+)
 from common.messages.headers import Epoch
 from common.models.layout import BATCHNORM, Layout
 from common.models.weights import flatten, flatten_change, overwrite
@@ -134,7 +140,8 @@ class Trainer:
         network = self.network
         federation, secret = self.plan.federation, [self.secret] if self.secret else []
         secret += [arm] if starts_alike(self.plan, self.model) else []
-        controls = self._begin_controls(arm, number, weights)
+        weight = weight_of(self.plan, len(samples))
+        controls = self._begin_controls(arm, number, (weights, weight))
         schedule = Schedule(
             epochs=federation.local_epochs,
             seed=derive_seed(self.seed, self.place, "training", self.model.name, number, *secret),
@@ -151,10 +158,10 @@ class Trainer:
             log = train(network, samples, self.model.settings, replace(schedule, memory=memory))
         if file is not None:
             file.drop()
-        weight = weight_of(self.plan, len(samples))
         delta = flatten_change(network, weights)
         if controls is not None:
-            self._open_controls(arm).end(number, weights, controls, delta)
+            summed = self._see_as_summed(arm, delta, weight)
+            self._open_controls(arm).end(number, (weights, weight), controls, summed)
         delta *= np.float32(weight)
         return Summary(
             {"patients": np.array(weight)},
@@ -162,8 +169,10 @@ class Trainer:
             {"delta": delta},
         )
 
-    def train_nobody(self, weights: FlatWeights) -> Summary:
+    def train_nobody(self, weights: FlatWeights, number: int, arm: str = FEDERATED) -> Summary:
         """What a site with too few patients adds to a round: no change of the weights, and no weight."""
+        if self.plan.federation.control_variates:
+            self._open_controls(arm).skip_round(number)
         nothing = {"delta": np.zeros_like(weights)}
         return Summary({"patients": np.array(0)}, {"loss": np.array(0.0)}, nothing)
 
@@ -248,11 +257,26 @@ class Trainer:
         if self.plan.federation.control_variates:
             self._open_controls(arm).drop()
 
-    def _begin_controls(self, arm: str, number: int, weights: FlatWeights) -> ControlVariates | None:
-        """What the site knows of gradients before a round; None without SCAFFOLD."""
+    def _begin_controls(
+        self, arm: str, number: int, begun: tuple[FlatWeights, int]
+    ) -> ControlVariates | None:
+        """What the site knows of gradients before a round; None without SCAFFOLD.
+
+        A round begins with weights, and with the weight of the site's update.
+        """
         if not self.plan.federation.control_variates:
             return None
-        return self._open_controls(arm).begin(number, weights)
+        return self._open_controls(arm).begin(number, *begun)
+
+    def _see_as_summed(self, arm: str, change: FlatWeights, weight: int) -> FlatWeights:
+        """The change of this site that is in the arm's sum: rounded, where sums are hidden.
+
+        The mean control variate follows from the sum. With what the ring rounds away, the sites' own would
+        not have that mean, and the difference would stay in every later step of them all.
+        """
+        if not self.plan.privacy.hides_sums_of(len(self.plan.arm(arm).sites)):
+            return change
+        return round_to_ring(self.plan, self.layout, change, weight)
 
     def _open_controls(self, arm: str) -> ControlStore:
         """Where the site's own control variates lie.

@@ -115,7 +115,7 @@ class SiteTrainings:
     def _train_round(self, trainer: Trainer, header: RequestHeader, weights: FlatWeights) -> Summary:
         """What the site adds to the round; nothing if it has too few patients to train a network."""
         if not weight_of(self.plan, len(self._list_released(TRAINING))):
-            return trainer.train_nobody(weights)
+            return trainer.train_nobody(weights, header.round, header.arm)
         samples = self._read_part(trainer.model, TRAINING)
         trained = trainer.train_round(weights, samples, header.round, header.arm)
         if self.plan.federation.batch_norm == "local":
@@ -217,6 +217,7 @@ class SiteTrainings:
         model = self._find_model(header)
         if header.stage == "untrained":
             scores = np.full(len(self.patients.prepared.cases), np.nan)
+            self._forget_failed(model, header.arm)
         elif isinstance(model, CnnModel):
             with name_memory_shortage():
                 scores = self._score_network(self.load_network(request))
@@ -382,6 +383,11 @@ class SiteTrainings:
                 f"{trainer.model.name}: a score is NaN or infinite -> lower the learning rate"
             )
         return scores
+
+    def _forget_failed(self, model: AnyTrainedModel, arm: str) -> None:
+        """Remove what is only needed until a training is over, where it failed: no VALIDATE ends it."""
+        if isinstance(model, CnnModel) and self.plan.federation.control_variates:
+            self.open_trainer(model).forget_controls(arm)
 
     def _score_logistic(self, model: LogisticModel, request: Request) -> Reals:
         return self._open_regressions(request.header.arm).score_as_asked(model, request)

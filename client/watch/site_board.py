@@ -91,7 +91,7 @@ def _list_bars(computing: Computation) -> Iterator[ShownBar]:
 
 
 def _list_facts(state: EngineState, now: float) -> Iterator[Fact]:
-    if state.phase:
+    if state.phase and not state.closed:
         yield Fact("phase", state.phase)
     left = ", ".join(f"{number:,} {kind}" for kind, number in sorted(state.left.answers.items()))
     yield Fact("left today (UTC)", left or "nothing")

@@ -91,7 +91,7 @@ class EngineState:
     answered, answered_at : int, str
         How many questions were answered since the engine began; when the last of them was, empty before.
     closed : str
-        When the study's last message was answered; empty as long as questions may come, or if sums are bare.
+        When the study's last message was answered; empty as long as questions may come.
     computing : Computation
         What it computes now.
     memory : DeviceMemory

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from common.errors import RheError
-from common.messages.protocol import decode_reply
+from common.messages.catalogue import LAST_STAGE, Operation
+from common.messages.headers import CODE_OK
+from common.messages.protocol import decode_reply, question_of
 from common.secagg.wire.forwarded import take_transcripts
 from common.secagg.wire.frames import MessageFrame, MessageKind, is_sealed, unpack
 from common.secagg.wire.messages import Close, read
@@ -15,9 +17,10 @@ _STATISTICS: Final = "statistics"
 
 
 def closes_study(message: bytes, reply: bytes) -> bool:
-    """Whether a message closed a session of hidden statistics for good, and the engine agreed.
+    """Whether a message was the study's last, and the engine agreed.
 
-    That is how a study ends that hides sums. A session that is begun anew meanwhile was closed as lost.
+    A study that hides sums closes its sessions of hidden statistics for good; one that is begun anew was
+    closed as lost. A study in the clear asks the site once more who it is, at the last stage.
 
     Parameters
     ----------
@@ -27,18 +30,22 @@ def closes_study(message: bytes, reply: bytes) -> bool:
         The engine's, which checked who signed the message.
     """
     try:
-        asked = _unpack_sealed(take_transcripts(message)[1])
-        if asked is None or asked.kind is not MessageKind.CLOSE:
-            return False
-        close = read(asked, MessageKind.CLOSE, Close)
-        if close.status != "opened" or close.phase.partition(":")[0] != _STATISTICS:
-            return False
-        sealed = decode_reply(reply).sealed
-        return sealed is not None and unpack(sealed.data).kind is MessageKind.CLOSED
+        asked = take_transcripts(message)[1]
+        if is_sealed(asked):
+            return _closes_session(unpack(asked), reply)
+        header = question_of(asked)
+        is_last = header.operation is Operation.DESCRIBE and header.stage == LAST_STAGE
+        return is_last and decode_reply(reply).header.code == CODE_OK
     except RheError:
         # The engine itself has refused it
         return False
 
 
-def _unpack_sealed(message: bytes | bytearray | memoryview) -> MessageFrame | None:
-    return unpack(message) if is_sealed(message) else None
+def _closes_session(asked: MessageFrame, reply: bytes) -> bool:
+    if asked.kind is not MessageKind.CLOSE:
+        return False
+    close = read(asked, MessageKind.CLOSE, Close)
+    if close.status != "opened" or close.phase.partition(":")[0] != _STATISTICS:
+        return False
+    sealed = decode_reply(reply).sealed
+    return sealed is not None and unpack(sealed.data).kind is MessageKind.CLOSED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -28,6 +29,8 @@ finer towards 0 and 1, where the scores of a well-trained network lie."""
 
 _COUNTER_CLIP = 2.0**20
 """Bound of the number of batches that BatchNorm has seen; it is averaged but not used."""
+_PIECE = 1 << 16
+"""Elements that are rounded at a time, so that no second vector of float64 is needed."""
 _DELTA = "delta"
 _PATIENTS = "patients"
 
@@ -146,6 +149,29 @@ def to_hidden(plan: StudyPlan, layout: Layout, summary: Summary) -> Summary:
         if noise is not None:
             clip_norm(updates[name], noise.norm)
     return Summary(counts, summary.reals, updates)
+
+
+def round_to_ring(plan: StudyPlan, layout: Layout, change: FlatWeights, weight: int) -> FlatWeights:
+    """A site's change of the weights as the ring holds it, of which alone sums are made.
+
+    Running statistics, which travel in a wider ring, are rounded as if they were weights.
+
+    Parameters
+    ----------
+    plan : StudyPlan
+    layout : Layout
+        Of the network's weights.
+    change : float32 vector, shape (weights,)
+        New minus old weights.
+    weight : int
+        The site's, above 0.
+    """
+    vector = hiding_of(plan, layout).updates["weights"]
+    factor, rounded = math.ldexp(share_of(plan, weight), vector.scale_bits), np.empty_like(change)
+    for start in range(0, change.size, _PIECE):
+        piece = slice(start, start + _PIECE)
+        rounded[piece] = np.rint(np.multiply(change[piece], factor, dtype=np.float64)) / factor
+    return rounded
 
 
 def train_nobody(plan: StudyPlan, layout: Layout) -> Summary:

@@ -66,6 +66,8 @@ CohortName: TypeAlias = Part | TablePart | Literal["read again"]
 """A part of a site's cohort, or patients who were read repeatedly."""
 READ_AGAIN: Final[tuple[CohortName, ...]] = ("read again",)
 """In place of parts of a site's cohort: patients who were read repeatedly."""
+LAST_STAGE: Final = "end"
+"""Of the description that is asked when nothing more is: so a site in the clear hears of the study's end."""
 
 
 def _add_over_everybody(plan: StudyPlan, _: str) -> Iterable[SitesOfParts]:
@@ -277,6 +279,7 @@ def _precede(
 
 def _list_of_training() -> Iterable[Question]:
     yield Question(Operation.DESCRIBE, (), _FACTS, is_sum=False)
+    yield Question(Operation.DESCRIBE, (), _FACTS, stage=LAST_STAGE, is_sum=False)
     yield Question(Operation.PREPARE, (), _APPROVED, _add_nowhere)
     yield Question(Operation.WEIGHT, ("arm",), _OF_SITES, steers=_steer_by_all)
     yield Question(Operation.TRAIN, _TRAINS, _OF_SITES)

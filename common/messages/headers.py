@@ -34,7 +34,8 @@ class RequestHeader(Section):
     """Training round, from 1; 0 outside training."""
     stage: str = Field(default="", max_length=40)
     """The statistic that a guard round precedes; "untrained" where a model that does not exist has to score:
-    it scores nobody; "operating point" where an evaluation chooses thresholds. Empty for other questions."""
+    it scores nobody; "operating point" where an evaluation chooses thresholds; "end" where nothing more is
+    asked. Empty for other questions."""
     regressions: tuple[tuple[str, ...], ...] = ()
     """Covariates of each logistic model, in its guard round or setup."""
     procedure: str = ""

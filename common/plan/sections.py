@@ -128,8 +128,9 @@ class Federation(Section):
     By default an epoch is one pass over them (the paper's). Unset, it is in no hash."""
     control_variates: bool = Field(default=False, exclude_if=lambda given: not given)
     """SCAFFOLD (Karimireddy et al. 2020, Algorithm 1, option II): each step is corrected by how the site's
-    mean gradient differs from all sites', who must be in every round. Needs local_steps, and optimiser "sgd"
-    of each network. Unset, it is in no hash."""
+    mean gradient differs from all sites', who must be in every round. A mean over sites has the weights of
+    their updates; as published with `privacy.weights` "equal". Needs local_steps, and optimiser "sgd" of
+    each network. Unset, it is in no hash."""
     early_stopping: EarlyStopping | None = Field(default=None, exclude_if=lambda given: given is None)
     """Ends a training early; by default every round is trained (the paper's). Unset, it is in no hash."""
     proximal_mu: float = Field(default=0.0, ge=0)

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from common.plan.early_stopping import find_earliest_end
 from common.plan.models import CnnModel
 from common.plan.sections import CohortSettings, Federation, Privacy
+from common.training.learning_rate import list_rates
+
+_LOWEST_RATE = 1e-30
+"""Of a step with control variates: what is divided by it stays within float32."""
 
 
 def check_early_stopping(federation: Federation, cohort: CohortSettings) -> None:
@@ -45,9 +49,12 @@ def check_control_variates(federation: Federation, privacy: Privacy, networks: S
     if not federation.control_variates:
         return
     others = [model.title for model in networks if model.settings.optimiser != "sgd"]
+    vanishing = [model.title for model in networks if _find_lowest_rate(model, federation) < _LOWEST_RATE]
     contradictions = {
         f'{", ".join(others)}: training.optimiser is "adam", which rescales what corrects a gradient -> '
         'optimiser = "sgd", with a learning rate for it': bool(others),
+        f"{', '.join(vanishing)}: the learning rate of training.schedule falls below {_LOWEST_RATE:g}, by "
+        "which no mean gradient can be read from steps -> a larger factor": bool(vanishing),
         "federation.local_steps is not given: with other numbers of steps at each site, sums by step would "
         "tell the sites' updates apart -> e.g. local_steps = 4": federation.local_steps is None,
         "federation.proximal_mu is FedProx -> one of the two": federation.proximal_mu > 0,
@@ -65,6 +72,15 @@ def check_control_variates(federation: Federation, privacy: Privacy, networks: S
     }
     if found := [words for words, holds in contradictions.items() if holds]:
         raise ValueError("; ".join(f"federation.control_variates (SCAFFOLD): {words}" for words in found))
+
+
+def _find_lowest_rate(model: CnnModel, federation: Federation) -> float:
+    """The lowest learning rate of a training: it rises to a warm-up's end, and never afterwards."""
+    epochs, settings = federation.rounds * federation.local_epochs, model.settings
+    rates = list_rates(
+        settings.schedule, settings.learning_rate, range(1, epochs + 1, max(1, epochs - 1)), epochs
+    )
+    return min(rates, default=settings.learning_rate)
 
 
 def check_schedules(networks: Sequence[CnnModel], federation: Federation) -> None:

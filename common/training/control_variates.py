@@ -83,7 +83,8 @@ class ControlVariates:
         Parameters
         ----------
         change : float32 vector, shape (weights,)
-            y_i - x: by how much the site's steps have moved the weights.
+            y_i - x: by how much the site's steps have moved the weights, as it is in the sites' sum: what is
+            rounded away there would stay in all later corrections, and add up.
         rates : float
             Sum of the learning rates of these steps; K times the rate where all have the same.
         """

@@ -85,7 +85,7 @@ def expect_rounds(plan: StudyPlan) -> dict[str, RoundCount]:
         maps = len(list_first_networks(plan.models)) * arms
         drawn = RoundCount(0, maps, 2 * maps)
         phases["explanation"] = drawn + (_GUARDED if averages_maps(plan) else NO_ROUNDS)
-    phases["closing"] = _exactly(1 if plan.hides_sums else 0)
+    phases["closing"] = _exactly(1)
     return {phase: rounds for phase, rounds in phases.items() if rounds.most or phase in _TOGETHER}
 
 

@@ -14,6 +14,7 @@ from server.results.journal import Journal, PauseLine, PhaseLine, RunLine, add_u
 
 if TYPE_CHECKING:
     from server.exchange import Traffic
+    from server.watch.watched_parts import PauseEnding
 
 
 @dataclass
@@ -113,8 +114,8 @@ class PhaseClock:
         )
         self.journal.append(add_up([*self._known, line])[line.phase])
 
-    def note_pause(self, site: str, since: float, seconds: float) -> None:
-        """Write down that the study has waited for a site.
+    def note_pause(self, site: str, since: float, seconds: float, ending: PauseEnding) -> None:
+        """Write down that the study has waited for a site, and does so no more.
 
         Parameters
         ----------
@@ -123,7 +124,9 @@ class PhaseClock:
         since : float
             When it was missed first, in seconds since 1970.
         seconds : float
-            Until it answered again.
+            Until the pause was over.
+        ending : PauseEnding
+            How it ended.
 
         Raises
         ------
@@ -136,6 +139,7 @@ class PhaseClock:
             since=write_moment(since),
             at=tell_time(),
             seconds=round(max(seconds, 0.0), 3),
+            ending=ending,
         )
         self.journal.append(line)
 

@@ -15,6 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from common.errors import ResumeError, StorageError
 from common.runtime.settings_file import Section
+from server.watch.watched_parts import PauseEnding
 
 
 class RunLine(Section):
@@ -56,7 +57,7 @@ class PhaseLine(Section):
 
 
 class PauseLine(Section):
-    """The study has waited for a site, which is back."""
+    """The study has waited for a site, and does so no more."""
 
     event: Literal["pause"] = "pause"
     """The journal's word for this line."""
@@ -69,7 +70,9 @@ class PauseLine(Section):
     at: str
     """When the line was written, UTC, ISO 8601."""
     seconds: float = Field(ge=0)
-    """Until it answered again."""
+    """Until the pause was over."""
+    ending: PauseEnding = "back"
+    """How the pause ended."""
 
 
 AnyLine: TypeAlias = RunLine | PhaseLine | PauseLine

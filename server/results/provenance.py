@@ -54,7 +54,7 @@ class PauseOfStudy(Record):
     since: str
     """When it was missed first, UTC, ISO 8601."""
     seconds: float
-    """Until it answered again."""
+    """Until it answered again, was waited for no more, or the run ended."""
 
 
 class SiteProvenance(Record):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from common.runtime.watch.board import Board, Fact, ShownBar, ShownParty, Tone
 from common.runtime.watch.plain_times import read_moment, tell_clock, tell_length, tell_size
+from server.watch.event_words import describe_pause, describe_return, describe_wait
 from server.watch.study_state import RunState, SiteContact, TrainingProgress
 
 _LOCAL = "local-"
@@ -53,11 +54,8 @@ def _describe_condition(state: RunState, now: float, *, is_running: bool) -> tup
     if state.ended:
         return _describe_end(state, now)
     if not is_running:
-        last = tell_clock(state.updated, now)
-        return (
-            f"not running, killed at {last} or a little later (no end was written); --resume goes on",
-            "bad",
-        )
+        at = f"killed at {tell_clock(state.updated, now)} or a little later (no end was written)"
+        return f"not running, {at}{_describe_during(state, now)}; {describe_return(state.pause)}", "bad"
     if state.condition == "paused":
         return (
             f"paused, waiting for {', '.join(state.pause.sites)} since {tell_clock(state.pause.since)}",
@@ -76,8 +74,14 @@ def _describe_end(state: RunState, now: float) -> tuple[str, Tone]:
         took = _tell_age(state.started, read_moment(state.ended) or now)
         return f"finished at {ended}, after {took}", "good"
     if state.condition == "failed":
-        return f"not running, failed at {ended}: {state.ending}", "bad"
-    return f"not running, interrupted at {ended}; --resume goes on", "waiting"
+        waited = f", {describe_wait(state.pause, now)}" if state.pause.sites else ""
+        return f"not running, failed at {ended}{waited}: {state.ending}", "bad"
+    during = _describe_during(state, now)
+    return f"not running, interrupted at {ended}{during}; {describe_return(state.pause)}", "waiting"
+
+
+def _describe_during(state: RunState, now: float) -> str:
+    return f" while {describe_pause(state.pause, now)}" if state.pause.sites else ""
 
 
 def _list_bars(state: RunState, now: float) -> Iterator[ShownBar]:
@@ -130,7 +134,7 @@ def _describe_site(site: SiteContact, state: RunState, now: float, *, is_running
     heard = f"last heard at {tell_clock(site.heard, now)}" if site.heard else "not heard of in this run"
     if not is_running or state.condition not in {"running", "paused"}:
         return ShownParty(site.name, heard, "quiet")
-    if site.name in state.pause.sites:
+    if site.name in state.pause.sites or (site.heard and not site.connected and not site.owes):
         return ShownParty(site.name, f"cannot be reached; {heard}", "waiting")
     if site.owes and not site.connected:
         # It was found among those that have a link here

@@ -132,12 +132,12 @@ class SiteContact:
 
 @dataclass
 class Pause:
-    """Why the study waits.
+    """Why the study waits, or waited when its run ended.
 
     Attributes
     ----------
     sites : tuple of str
-        For whom.
+        For whom; empty if it does not wait.
     since : str
         From when; empty if it does not wait.
     """
@@ -205,7 +205,7 @@ class RunState:
     sites : tuple of SiteContact
         Every site of the plan.
     pause : Pause
-        Whom it waits for.
+        Whom it waits for, or waited for when it ended.
     time_left : TimeLeft
         How long it will still take, about.
     disk_free_bytes : int

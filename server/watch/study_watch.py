@@ -18,6 +18,15 @@ from typing import Final, TypeVar
 
 from common.runtime.watch.plain_times import tell_length, write_moment
 from common.runtime.watch.state_file import StateFile
+from server.watch.event_words import (
+    LineCollector,
+    describe_judgement,
+    describe_pause,
+    describe_question,
+    describe_return,
+    describe_wait,
+    explain_run_end,
+)
 from server.watch.study_state import (
     STATE_FILE,
     Condition,
@@ -31,7 +40,7 @@ from server.watch.study_state import (
     TrainingProgress,
 )
 from server.watch.time_left import PhaseCost, Reckoning
-from server.watch.watched_parts import CountedTraffic, CurveLine, Missed, StudyOutline
+from server.watch.watched_parts import CountedTraffic, CurveLine, Missed, PauseStage, StudyOutline
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +58,7 @@ class StudyWatch:
     Attributes
     ----------
     missed : mapping of str to Missed
-        For whom the study waits, by site; read whenever the state is, from other threads, too.
+        Who cannot be reached, by site; read whenever the state is, from other threads, too.
     epochs : mapping of str to (int, int)
         At which epoch of how many a site trains, by site; read as `missed`.
     """
@@ -109,7 +118,7 @@ class StudyWatch:
             try:
                 yield
             except BaseException as failure:
-                self._end(*_describe_failure(failure))
+                self._end(*explain_run_end(failure))
                 raise
             self._end("finished", "with results")
 
@@ -181,7 +190,7 @@ class StudyWatch:
         """A question is about to be sent, with these fields of its header."""
         self._begin_procedure(str(context.get("procedure", "")))
         with self._lock:
-            self._asking.append(_describe_question(operation, context))
+            self._asking.append(describe_question(operation, context))
 
     def see_departure(self, sites: Sequence[str]) -> None:
         """What was asked last is on its way to these sites."""
@@ -228,7 +237,7 @@ class StudyWatch:
         with self._lock:
             self._round_began = time.monotonic()
             # Whoever was waited for before costs the round that begins now nothing
-            self._has_waited = bool(self.missed)
+            self._has_waited = bool(self._list_paused("goes on"))
             self._find_training(model, arm).of = of
             self._take_curve(model, arm, curve, None)
         done = f", {len(curve)} of them done in an earlier run" if curve else ""
@@ -243,7 +252,7 @@ class StudyWatch:
             training = self._take_curve(model, arm, curve, None if self._has_waited else took)
             self._has_waited = False
         loss = "" if training.loss is None else f", loss {training.loss:.4f}"
-        told = f"round {training.round} of {training.of}{loss}{_describe_judgement(training)}"
+        told = f"round {training.round} of {training.of}{loss}{describe_judgement(training)}"
         self.say(f"{model}, {arm}: {told}; {tell_length(took)}")
 
     def see_trained(
@@ -256,7 +265,7 @@ class StudyWatch:
             training.loss = curve[-1].loss if curve else None
             training.is_done = True
             self._outline.reckoning.note_end(model, arm)
-        self.say(f"{model}, {arm}: trained, {unit} {chosen} is kept{_describe_judgement(training)}")
+        self.say(f"{model}, {arm}: trained, {unit} {chosen} is kept{describe_judgement(training)}")
 
     def see_untrained(self, model: str, arm: str, reason: str) -> None:
         """There is no model, and why."""
@@ -360,27 +369,30 @@ class StudyWatch:
         self._change_sites(sorted(self._away - away), asked_at=write_moment())
         self._away = away
 
+    def _list_paused(self, *stages: PauseStage) -> dict[str, Missed]:
+        return {site: missed for site, missed in dict(self.missed).items() if missed.pause in stages}
+
     def _add_pause(self, state: RunState) -> None:
-        absent = dict(self.missed)
-        if not absent or state.condition != "running":
+        if state.condition != "running":
             return
-        since = min(entry.since for entry in absent.values())
-        state.condition = "paused"
-        state.pause = Pause(tuple(sorted(absent)), write_moment(since))
+        if awaited := self._list_paused("goes on"):
+            state.condition, state.pause = "paused", _begin_pause(awaited)
+        given_up = self._list_paused("is over")
         for site in state.sites:
-            if site.name in absent:
-                site.connected = False
+            site.connected = site.connected and site.name not in self.missed
+            site.owes = site.owes and site.name not in given_up
 
     def _tick(self) -> None:
         """Say now and then how far the study is, where nothing else was told."""
         with self._lock:
             before, self._ticked = self._ticked, time.monotonic()
-            if self.missed:
+            is_paused = bool(self._list_paused("goes on"))
+            if is_paused:
                 self._has_waited = True
                 self._waited_s += self._ticked - before
             self._see_returns()
         rounds = self._count_rounds()
-        is_quiet = time.monotonic() - self._line_at >= _QUIET_S and not self.missed
+        is_quiet = time.monotonic() - self._line_at >= _QUIET_S and not is_paused
         if not is_quiet or rounds <= self._rounds_told:
             return
         self._rounds_told = rounds
@@ -394,7 +406,7 @@ class StudyWatch:
     @contextmanager
     def _collect_lines(self) -> Iterator[None]:
         """A context in which lines that other modules of the coordinator log are kept, too."""
-        handler, logger = _LineCollector(self._keep_line), logging.getLogger("server")
+        handler, logger = LineCollector(self._keep_line, __name__), logging.getLogger("server")
         logger.addHandler(handler)
         try:
             yield
@@ -402,46 +414,31 @@ class StudyWatch:
             logger.removeHandler(handler)
 
     def _end(self, condition: Condition, ending: str) -> None:
+        pause = self._find_last_pause(condition)
         with self._lock:
-            self._state = replace(self._state, condition=condition, ended=write_moment(), ending=ending)
+            self._state = replace(
+                self._state, condition=condition, ended=write_moment(), ending=ending, pause=pause
+            )
             self._change_sites(self._outline.sites, owes=False)
             if condition == "finished":
                 self._ended.update(self._outline.procedures)
-        self._keep_line(f"{condition}: {ending}")
+        if not pause.sites:
+            self._keep_line(f"{condition}: {ending}")
+        elif condition == "interrupted":
+            self.say(f"interrupted while {describe_pause(pause)}; {describe_return(pause)}")
+        else:
+            self.say(f"failed, {describe_wait(pause)}: {ending}")
+
+    def _find_last_pause(self, condition: Condition) -> Pause:
+        """The pause in which a run ends: one that fails may do so because it has waited long enough."""
+        stages: dict[Condition, tuple[PauseStage, ...]] = {
+            "interrupted": ("goes on",),
+            "failed": ("goes on", "is over"),
+        }
+        awaited = self._list_paused(*stages.get(condition, ()))
+        return _begin_pause(awaited) if awaited else Pause()
 
 
-class _LineCollector(logging.Handler):
-    """Hands on what is logged, but not what the watch itself said."""
-
-    def __init__(self, keep: Callable[[str], None]) -> None:
-        super().__init__(logging.INFO)
-        self._keep = keep
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Hand on one record."""
-        if record.name != __name__:
-            self._keep(record.getMessage())
-
-
-def _describe_question(operation: str, context: Mapping[str, object]) -> str:
-    """What is asked, in a few words: ``train resnet18 federated, round 3``."""
-    about = (context.get(name) for name in ("stage", "model", "arm"))
-    number = context.get("round")
-    return " ".join(str(word) for word in (operation, *about) if word) + (
-        f", round {number}" if number else ""
-    )
-
-
-def _describe_judgement(training: TrainingProgress) -> str:
-    if training.withheld:
-        return f", validation AUC {training.withheld}"
-    if training.validation_auc is None:
-        return ""
-    which = "" if training.judged == training.round else f" of round {training.judged}"
-    return f", validation AUC{which} {training.validation_auc:.3f}"
-
-
-def _describe_failure(failure: BaseException) -> tuple[Condition, str]:
-    if isinstance(failure, KeyboardInterrupt | SystemExit | GeneratorExit):
-        return "interrupted", "ended by whoever started it; --resume goes on"
-    return "failed", " ".join(str(failure).split()) or type(failure).__name__
+def _begin_pause(awaited: Mapping[str, Missed]) -> Pause:
+    since = min(missed.since for missed in awaited.values())
+    return Pause(tuple(sorted(awaited)), write_moment(since))

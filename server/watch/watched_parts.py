@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from server.watch.time_left import Reckoning
 
+PauseStage: TypeAlias = Literal["none", "goes on", "is over"]
+"""Whether the study waits for a site: not at all, still, or no more because it has waited long enough."""
+PauseEnding: TypeAlias = Literal["back", "given up", "run ended"]
+"""The site answered; the study had waited long enough; or the run ended, by itself or by somebody's hand."""
+
 
 class Missed(Protocol):
-    """A site for which the study waits."""
+    """A site that cannot be reached, or does not get on."""
 
     @property
     def since(self) -> float:
         """Since when, in seconds since 1970."""
+        ...
+
+    @property
+    def pause(self) -> PauseStage:
+        """Whether the study waits for it."""
         ...
 
 

@@ -117,6 +117,26 @@ def test_a_site_states_whether_its_link_is_another_user_where_it_has_one(coordin
     assert coordinator.ask(Operation.DESCRIBE, site="").header.facts.users == "two users"
 
 
+def test_a_site_in_the_clear_is_told_the_end_by_its_own_coordinator_alone(coordinator):
+    told = lambda: bool(coordinator.engine.watch.read().closed)
+    last = {"operation": Operation.DESCRIBE, "stage": "end"}
+    foreign = Ed25519PrivateKey.from_private_bytes(bytes(32))
+
+    coordinator.ask(Operation.DESCRIBE)
+    coordinator.ask(**last, key=foreign)
+    coordinator.ask(**last, plan_hash="0" * 64)
+    coordinator.ask(**last, site="b")
+    assert not told()
+
+    # Nothing leaves that did not leave before
+    first, end = coordinator.ask(Operation.DESCRIBE), coordinator.ask(**last)
+    assert told()
+    assert first.header.model_copy(update={"request": ""}) == end.header.model_copy(update={"request": ""})
+
+    coordinator.ask(Operation.PREPARE)
+    assert not told()
+
+
 def test_the_flow_and_the_parts_add_up(coordinator):
     summary = coordinator.ask(Operation.PREPARE).summary
 

@@ -24,8 +24,8 @@ from simulations.backends.parties import derive_simulated_key, derive_simulated_
 
 @pytest.fixture(autouse=True)
 def in_haste(monkeypatch):
-    for name in ("_POLL_S", "_HASTE_S", "_LOOK_S"):
-        monkeypatch.setattr(delivery, name, 1e-4)
+    for name, seconds in (("_POLL_S", 1e-4), ("_HASTE_S", 1e-4), ("_LOOK_S", 0.0)):
+        monkeypatch.setattr(delivery, name, seconds)
 
 
 def an_exchange(fates, wait_s=60.0, stall_s=3600.0, **sites):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from scipy.special import expit
 from sites.plans import NETWORK, plan_of
 from torch import nn
 
+from client.answers.control_store import ControlStore
 from client.answers.trainer import Trainer
-from common.errors import ExchangeError, ModelError
+from common.errors import CohortError, ExchangeError, ModelError
 from common.hiding.next_weights import derive_frozen
 from common.hiding.rounds import hiding_of, share_of, to_hidden, validate_nobody
 from common.messages.catalogue import Operation
@@ -24,6 +26,7 @@ from common.secagg.codes import SecAggError
 from common.secagg.crypto.encoding import encode
 from common.secagg.crypto.masks import add_words
 from common.stats.contract import join_summaries
+from common.training.control_variates import ControlVariates
 from common.training.dataset import Samples
 from server.exchange import Exchange
 from server.training.federated import FederatedTraining
@@ -52,7 +55,7 @@ def make_samples(name):
     return Samples.of(rows.reshape(-1, 1, SIDE, SIDE), positive)
 
 
-def a_plan(*, controls, rounds, weights="frozen", schedule=None, **federation):
+def a_plan(*, controls, rounds, weights="frozen", schedule=None, secure=False, **federation):
     training = {"optimiser": "sgd", "learning_rate": RATE, "batch_size": 500, "weight_decay": DECAY}
     training |= {"flip": False, "crop_fraction": 0.0, "translation_fraction": 0.0, "precision": "float32"}
     network = NETWORK | {"training": training | ({} if schedule is None else {"schedule": schedule})}
@@ -62,7 +65,7 @@ def a_plan(*, controls, rounds, weights="frozen", schedule=None, **federation):
         "local_steps": STEPS,
         "control_variates": controls,
     }
-    privacy = {"secure": False, "weights": weights}
+    privacy = {"secure": secure, "weights": weights}
     sites = dict.fromkeys(SIZES, "train")
     return plan_of(sites, network, federation=federation, privacy=privacy, threads=1)
 
@@ -237,6 +240,30 @@ def test_it_is_the_same_with_masks_but_for_the_rounding_of_the_ring(tmp_path):
     assert np.abs(bare).max() > 0.1
 
 
+def list_correction_sums(folder, plan, rounds, weights):
+    """Of the sites' corrections, each with its site's weight: they cancel but for what is rounded."""
+    sites = {name: make_hospital(plan, name, folder).trainer for name in SIZES}
+    corrections = {
+        name: trainer._open_controls("federated")
+        .begin(rounds + 1, weights, SIZES[name])
+        .correction.astype(np.float64)
+        for name, trainer in sites.items()
+    }
+    return sum(SIZES[name] * corrections[name] for name in SIZES) / sum(SIZES.values())
+
+
+@pytest.mark.parametrize("secure", [True, False])
+def test_what_the_ring_rounds_does_not_gather_from_round_to_round(tmp_path, monkeypatch, secure):
+    monkeypatch.setitem(globals(), "RATE", 0.0005)
+    rounds = 3
+    plan = a_plan(controls=True, rounds=rounds, secure=secure)
+
+    weights = average_rounds(plan, tmp_path, move_as_masked if secure else move_in_the_clear)
+
+    # The sites' mean gradient is .2; what is left are the roundings of float32, by the steps' short way
+    assert np.abs(list_correction_sums(tmp_path, plan, rounds, weights)).max() < 2e-6
+
+
 @pytest.mark.parametrize("dies_in", [1, 3])
 def test_an_interrupted_training_ends_with_the_same_bits(tmp_path, dies_in):
     plan = a_plan(controls=True, rounds=3)
@@ -271,6 +298,19 @@ def test_a_site_keeps_two_rounds_to_itself_until_the_training_is_over(tmp_path):
     assert list((tmp_path / "a").iterdir()) == []
 
 
+def test_arms_of_hospitals_with_alike_names_keep_their_own(tmp_path):
+    without_a, without_another = (
+        ControlStore(tmp_path, f"federated-without-{name}", lambda _: 1.0) for name in ("a", "a-control-b")
+    )
+    weights = np.ones(3, dtype=np.float32)
+    for store in (without_another, without_a):
+        store.end(1, (weights, 7), ControlVariates.of_first_round(3), weights)
+
+    without_a.drop()
+
+    assert without_another.begin(2, weights, 7).own.tolist() == [-1.0] * 3
+
+
 def cut_short(path):
     path.write_bytes(path.read_bytes()[:-1])
 
@@ -292,6 +332,38 @@ def test_nobody_goes_on_without_the_control_variate_of_the_round_before(tmp_path
     ) as refusal:
         begin_third_round(tmp_path)
     assert refusal.value.code == "E_STATE_CORRUPT"
+
+
+def count_more(samples):
+    images, labels = (torch.cat([part, part[:1]]) for part in (samples.images, samples.labels))
+    return replace(samples, images=images, labels=labels)
+
+
+@pytest.mark.parametrize("weights", ["frozen", "equal"])
+def test_a_site_keeps_its_weight_through_a_training(tmp_path, weights):
+    plan = a_plan(controls=True, rounds=4, weights=weights)
+    train(plan, tmp_path)
+    trainer, samples = make_hospital(plan, "a", tmp_path).trainer, make_samples("a")
+    start = np.zeros(trainer.layout.size, dtype=np.float32)
+
+    with pytest.raises(CohortError, match="in round 4 -> .* put table and scans back as they were"):
+        trainer.train_nobody(start, 5)
+    for changed in (samples, count_more(samples)):
+        is_heavier = weights == "frozen" and changed is not samples
+        refused = pytest.raises(CohortError, match="train than in round 3") if is_heavier else nullcontext()
+        with refused:
+            trainer.train_round(start, changed, 4)
+
+
+def test_a_site_that_adds_nothing_from_the_first_round_goes_on_so(tmp_path):
+    plan = a_plan(controls=True, rounds=4)
+    trainer = make_hospital(plan, "a", tmp_path).trainer
+    start = np.zeros(trainer.layout.size, dtype=np.float32)
+    # The first round is asked again once the table has changed
+    trainer.train_round(start, make_samples("a"), 1)
+
+    for number in (1, 2, 3):
+        assert not trainer.train_nobody(start, number).updates["delta"].any()
 
 
 def test_a_place_that_keeps_nothing_cannot_train_so():

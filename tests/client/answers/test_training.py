@@ -16,7 +16,7 @@ from sites.plans import NETWORK, plan_of
 from client.answers.trainer import Trainer
 from client.answers.training import SiteTrainings
 from client.membership.site import SiteSettings
-from common.errors import MemoryShortageError, ModelError, NotThePlanError, SmallNumberError
+from common.errors import CohortError, MemoryShortageError, ModelError, NotThePlanError, SmallNumberError
 from common.hiding.rounds import weight_of
 from common.messages.catalogue import Operation
 from common.messages.headers import ReplyHeader, RequestHeader
@@ -44,9 +44,10 @@ class Patients:
         return Samples.of(images, np.array([case.positive for case in cases]))
 
 
-def a_plan(*, network=None, **changes):
+def a_plan(*, network=None, federation=None, **changes):
     sites = {"a": "train", "b": "train"}
-    return plan_of(sites, NETWORK | (network or {}), federation={"rounds": 1}, **changes)
+    federation = {"rounds": 1} | (federation or {})
+    return plan_of(sites, NETWORK | (network or {}), federation=federation, **changes)
 
 
 def a_site(folder, training, **changes):
@@ -109,6 +110,31 @@ def test_a_model_that_does_not_exist_scores_nobody(tmp_path):
 
     for arm in ("federated", "local-a"):
         assert np.isnan(site._scores.find("Net", arm, site.patients.prepared.cases)).all()
+
+
+def a_site_with_control_variates(folder, training):
+    sgd = {"training": {"optimiser": "sgd", "learning_rate": 0.01, "batch_size": 4}}
+    federation = {"rounds": 3, "local_steps": 1, "control_variates": True}
+    return a_site(folder, training, network=sgd, federation=federation)
+
+
+def test_with_control_variates_no_site_falls_silent_in_a_training(tmp_path):
+    site = a_site_with_control_variates(tmp_path, [True, False] * 3)
+    begin = start(site)
+    site.train(ask(site, Operation.TRAIN, begin, round=1))
+
+    with pytest.raises(CohortError, match="more or fewer patients of this site train than in round 1"):
+        a_site_with_control_variates(tmp_path, [True]).train(ask(site, Operation.TRAIN, begin, round=2))
+
+
+def test_a_training_that_failed_leaves_no_control_variate(tmp_path):
+    site = a_site_with_control_variates(tmp_path, [True, False] * 3)
+    site.train(ask(site, Operation.TRAIN, start(site), round=1))
+    assert list(tmp_path.rglob("*-control-1.safetensors"))
+
+    site.score(ask(site, Operation.SCORE, stage="untrained"))
+
+    assert not list(tmp_path.rglob("*-control-*"))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from common.hiding.rounds import (
     hiding_of,
     parts_of,
+    round_to_ring,
     share_of,
     to_hidden,
     train_nobody,
@@ -93,6 +94,19 @@ def add(plan: StudyPlan, updates: list[Summary], *, noisy: bool = False) -> Summ
 def pool(updates: list[Summary]) -> np.ndarray:
     """The sum of the updates, in float64."""
     return np.sum([update.updates["delta"].astype(np.float64) for update in updates], axis=0)
+
+
+@pytest.mark.parametrize(("weights", "weight"), [("frozen", 11), ("frozen", 1000), ("equal", 1)])
+def test_a_change_is_rounded_as_the_ring_holds_it(weights, weight):
+    plan = a_plan(3, weights=weights)
+    vector, share = hiding_of(plan, LAYOUT).updates["weights"], share_of(plan, weight)
+    change = an_update(1, 5, variance=1.0).updates["delta"]
+
+    rounded = round_to_ring(plan, LAYOUT, change, weight)
+
+    held = decode(vector, encode(vector, change[WEIGHTS], sites=3, alpha=share).words) / share
+    assert rounded[WEIGHTS].tolist() == held.astype(np.float32).tolist()
+    assert (rounded != change)[WEIGHTS].any()
 
 
 @pytest.mark.parametrize("sites", [2, 3, 7, 50])

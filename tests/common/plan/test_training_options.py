@@ -91,6 +91,14 @@ def test_scaffold_refuses_what_its_algorithm_does_not_have(changes, told):
     assert str(refusal.value).count("(SCAFFOLD): ") == (changes != {"local_steps": 0})
 
 
+@pytest.mark.parametrize(("rounds", "factor"), [(30, 0.1), (200, 0.7)])
+def test_scaffold_refuses_a_rate_by_which_no_gradient_can_be_divided(rounds, factor):
+    schedule = {"shape": "exponential", "factor": factor}
+    assert a_plan(schedule, optimiser="sgd", rounds=rounds)
+    with pytest.raises(ValidationError, match=r"\(SCAFFOLD\): Net: the learning rate .* -> a larger factor"):
+        a_plan(schedule, optimiser="sgd", **SCAFFOLD, rounds=rounds)
+
+
 def test_scaffold_takes_the_server_s_step_size_and_a_rate_that_changes():
     server = {"server_optimiser": "sgd", "server_learning_rate": 0.5}
     assert a_plan({"shape": "cosine"}, optimiser="sgd", **SCAFFOLD, **server)

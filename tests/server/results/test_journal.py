@@ -91,7 +91,7 @@ def test_a_line_that_was_cut_anywhere_costs_itself_alone(tmp_path):
 
 def test_a_site_for_which_the_study_waited_is_in_the_journal_once_it_is_back(tmp_path):
     clock = start_clock(Traffic(), open_journal(tmp_path / "journal"), {}, earlier=False)
-    attendance = Attendance(wait_s=3600.0, on_return=clock.note_pause)
+    attendance = Attendance(wait_s=3600.0, on_pause=clock.note_pause)
     for _ in range(2):
         attendance.miss("b", "node not connected", "start it")
         attendance.welcome("a")

@@ -40,6 +40,7 @@ class Line:
 @dataclass(frozen=True)
 class Absent:
     since: float
+    pause: str = "goes on"
 
 
 @dataclass
