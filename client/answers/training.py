@@ -217,12 +217,14 @@ class SiteTrainings:
         model = self._find_model(header)
         if header.stage == "untrained":
             scores = np.full(len(self.patients.prepared.cases), np.nan)
-            self._forget_failed(model, header.arm)
+            if isinstance(model, CnnModel) and self.plan.federation.control_variates:
+                # The training failed: no VALIDATE ends it
+                self.open_trainer(model).forget_controls(header.arm)
         elif isinstance(model, CnnModel):
             with name_memory_shortage():
                 scores = self._score_network(self.load_network(request))
         elif isinstance(model, LogisticModel):
-            scores = self._score_logistic(model, request)
+            scores = self._open_regressions(header.arm).score_as_asked(model, request)
         elif isinstance(model, SvmModel):
             scores = self._score_svm(model, request)
         else:
@@ -383,14 +385,6 @@ class SiteTrainings:
                 f"{trainer.model.name}: a score is NaN or infinite -> lower the learning rate"
             )
         return scores
-
-    def _forget_failed(self, model: AnyTrainedModel, arm: str) -> None:
-        """Remove what is only needed until a training is over, where it failed: no VALIDATE ends it."""
-        if isinstance(model, CnnModel) and self.plan.federation.control_variates:
-            self.open_trainer(model).forget_controls(arm)
-
-    def _score_logistic(self, model: LogisticModel, request: Request) -> Reals:
-        return self._open_regressions(request.header.arm).score_as_asked(model, request)
 
     def _score_svm(self, model: SvmModel, request: Request) -> Reals:
         """Risks by the linear form that came, or by the exact machine that stays here; NaN without either."""
