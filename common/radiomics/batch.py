@@ -32,7 +32,7 @@ from common.imaging.scan import Scan
 from common.imaging.volumes.formats import list_mask_files, source_files
 from common.radiomics.extract import LesionFeatures, extract
 from common.radiomics.settings import PARAMETERS, PYRADIOMICS, ExtractionSettings
-from common.runtime.processes import end_with_parent
+from common.runtime.processes import end_with_starter
 
 EXTRACTION_ALGORITHM = 1
 """Raised whenever the same files would give other features; part of every cache key."""
@@ -229,7 +229,7 @@ def _start_worker() -> None:
     """Prepare a worker: it uses one core, and ends when the process that started it does."""
     import SimpleITK as sitk  # noqa: N813 - as its own documentation does
 
-    end_with_parent()
+    end_with_starter()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     filters: Any = sitk.ProcessObject
     filters.SetGlobalDefaultNumberOfThreads(1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import multiprocessing
 import os
 import re
 import signal
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -169,7 +171,7 @@ def start_child(  # noqa: PLR0913 - what it runs, as whom, and what of this proc
             stderr=None if output is None else subprocess.STDOUT,
             env={**_choose_environment(account), **({} if log is None else _KEPT), **(environment or {})},
             start_new_session=True,
-            preexec_fn=lambda: _begin_child(account, network),  # noqa: PLW1509 - one thread starts all
+            preexec_fn=partial(_begin_child, os.getpid(), account, network),  # noqa: PLW1509 - one thread starts all
         )
     _log.info("started name=%s pid=%d", name, process.pid)
     return Child(name, process, log, start, keeper)
@@ -297,13 +299,28 @@ def _begin_keeper(account: Account | None) -> None:
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
-def end_with_parent(by: signal.Signals = signal.SIGKILL) -> None:
-    """Let this process receive a signal when its parent dies.
+def end_with_parent(parent: int, by: signal.Signals = signal.SIGKILL) -> None:
+    """Let this process receive a signal when its parent dies; at once if it has died already.
 
     Flower's apps watch their parent too, but from a thread that cannot always wake the main one: a ClientApp
     whose node was killed while it waited for an engine stayed for ever (observed with Flower 1.41).
+
+    Parameters
+    ----------
+    parent : int
+        Process id of the parent that is meant; who is dead when this is called gives no signal any more.
+    by : Signals, optional
+        The signal.
     """
     _prctl(_PR_SET_PDEATHSIG, by)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), by)
+
+
+def end_with_starter(by: signal.Signals = signal.SIGKILL) -> None:
+    """As `end_with_parent`, in a process that `multiprocessing` has started."""
+    starter = multiprocessing.parent_process()
+    end_with_parent(os.getppid() if starter is None or starter.pid is None else starter.pid, by)
 
 
 def _choose_environment(account: Account | None) -> dict[str, str]:
@@ -312,14 +329,14 @@ def _choose_environment(account: Account | None) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if _HANDED_ON.fullmatch(name)}
 
 
-def _begin_child(account: Account | None, network: bool) -> None:  # noqa: FBT001
+def _begin_child(parent: int, account: Account | None, network: bool) -> None:  # noqa: FBT001
     if not network and sys.platform.startswith("linux"):
         ctypes.CDLL(None).unshare(_CLONE_NEWNET)
     if account is not None:
         become(account)
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     # After the change of user, which would undo it
-    end_with_parent(signal.SIGTERM)
+    end_with_parent(parent, signal.SIGTERM)
 
 
 def _prctl(option: int, value: int) -> None:

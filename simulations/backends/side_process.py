@@ -23,7 +23,7 @@ from typing import Any, NoReturn, TypeAlias
 from rich.progress import Progress
 
 from common.errors import RheError
-from common.runtime.processes import end_with_parent
+from common.runtime.processes import end_with_starter
 from common.runtime.terminal import TERMINATED
 from simulations.backends.relayed_progress import ProgressMirror, RelayedProgress
 
@@ -142,7 +142,7 @@ class _LogLine(QueueHandler):
 
 def _serve(line: Connection, make: MakeHeld, level: int) -> None:
     """Carry out what comes over the line, until it ends; this process ends with the one that started it."""
-    end_with_parent()
+    end_with_starter()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
     lock = threading.Lock()

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
-from common.runtime.processes import end_with_parent
+from common.runtime.processes import end_with_starter
 from tests.chaos.disturbed import Disturbed
 from tests.chaos.fault_table import Row, format_row
 from tests.chaos.own_mistakes import small_disks
@@ -53,7 +53,7 @@ def _ending_workers() -> Iterator[None]:
 
 def play_apart(study: Disturbed, folder: Path) -> tuple[list[Row], Outcome | None]:
     """The rows of one study and what it found, in a process of its own."""
-    end_with_parent(signal.SIGTERM)
+    end_with_starter(signal.SIGTERM)
     with small_disks(folder / study.name, study.disks):
         return study.play(folder / study.name)
 

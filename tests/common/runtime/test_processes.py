@@ -14,7 +14,13 @@ import pytest
 
 from common.runtime.accounts import Account
 from common.runtime.log_lines import remove_times
-from common.runtime.processes import _choose_environment, shares_network, start_child, stop_child
+from common.runtime.processes import (
+    _choose_environment,
+    end_with_parent,
+    shares_network,
+    start_child,
+    stop_child,
+)
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 STUBBORN = [
@@ -192,3 +198,26 @@ def test_the_environment_is_added_to(tmp_path):
     )
     child.process.wait()
     assert child.tail().split() == ["7", os.environ["PATH"]]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux to tell of a parent's death")
+@pytest.mark.parametrize("is_alive", [True, False])
+def test_a_child_whose_parent_died_before_it_could_ask_ends_too(is_alive):
+    """A worker of a killed run, which was still loading its libraries, stayed for ever."""
+    reading, writing = os.pipe()
+    middle = os.fork()
+    if middle == 0:
+        parent = os.getpid()
+        if os.fork() == 0:
+            while not is_alive and os.getppid() == parent:
+                time.sleep(0.001)
+            end_with_parent(parent)
+            os.write(writing, b"lives on")
+            os._exit(0)
+        if is_alive:
+            os.wait()
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(middle, 0)
+    with os.fdopen(reading, "rb") as pipe:
+        assert pipe.read() == (b"lives on" if is_alive else b"")

@@ -97,7 +97,9 @@ def test_the_gateway_is_looked_after_while_the_next_one_comes_up(office, monkeyp
     looks = []
     monkeypatch.setattr(superlink, "is_listening", lambda _: len(looks) == 3)
     monkeypatch.setattr(superlink, "_POLL_S", 0.001)
-    child = start_child("SuperLink", [sys.executable, "-S", "-c", "input()"], log=office.logs / "x.log")
+    child = start_child(
+        "SuperLink", [sys.executable, "-S", "-c", "import time; time.sleep(60)"], log=office.logs / "x.log"
+    )
     monkeypatch.setattr(superlink, "start_child", lambda *_: child)
     start_superlink(office, on_loopback=True, meanwhile=lambda: looks.append(1))
     stop_child(child)
